@@ -1,0 +1,121 @@
+"""The records that cross rooms, and the letters of their axes.
+
+    N clips    T frames    H rows    W columns    C channels
+    K classes  F folds     B batch   E epochs
+
+`Clip` lives on the host and reads its frames when asked; `ClipBatch` holds many on the device,
+padded to one length. Frames are uint8 on the host or float32 in [0, 1]; displacements are in px,
+rates in Hz, instants in frames counted from 0 at the clip's first frame.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+import chex
+import jax
+import numpy as np
+
+from mer_jax.problems import UserError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Clip:
+    """One clip of one subject, as its database describes it.
+
+    `read` returns the frames, [T, H, W, C] uint8 or float32 in [0, 1]; it is called each time
+    `frames` is asked for, so that a database of any size can be listed. `content` says what the
+    channels mean: "video" (1 grey or 3 RGB) or "flow" (one frame: u, v and strain as an image).
+    """
+
+    database: str
+    subject: str
+    name: str
+    read: Callable[[], np.ndarray]
+    emotion: str  # as the database names it, lower case
+    fps: float = 0.0  # Hz; 0 where it has no meaning
+    onset: int = 0  # frame of the first movement
+    apex: int | None = None  # frame of the strongest movement; None where nobody marked it
+    offset: int | None = None  # last frame of the movement; None: the last frame
+    action_units: str = ""  # as the database writes them; datasets.labels parses
+    content: str = "video"
+    landmarks: np.ndarray | None = None  # [68, 2] px (x, y) in the first frame
+
+    @property
+    def frames(self) -> np.ndarray:
+        """[T, H, W, C], read now."""
+        return self.read()
+
+    @property
+    def key(self) -> str:
+        """'database/subject/name': unique in a job, the same on every machine."""
+        return f"{self.database}/{self.subject}/{self.name}"
+
+    @property
+    def person(self) -> str:
+        """'database/subject': subjects of two databases never collide."""
+        return f"{self.database}/{self.subject}"
+
+
+def hold(frames: np.ndarray) -> Callable[[], np.ndarray]:
+    """The `read` of a clip whose frames are in memory already."""
+    return lambda: frames
+
+
+@chex.dataclass(frozen=True)
+class ClipBatch:
+    """Clips of different length on the device. Frames past a clip's end repeat its last one."""
+
+    frames: jax.Array  # [N, T, H, W, C] float32 in [0, 1]
+    length: jax.Array  # [N] int32, frames that are real
+    onset: jax.Array  # [N] int32
+    apex: jax.Array  # [N] int32, -1 where unknown
+    offset: jax.Array  # [N] int32
+
+
+def to_float(frames: np.ndarray) -> np.ndarray:
+    """Frames as float32 in [0, 1]; uint8 is divided by 255."""
+    if frames.dtype == np.uint8:
+        return frames.astype(np.float32) / np.float32(255)
+    return np.asarray(frames, np.float32)
+
+
+def stack(clips: Sequence[Clip]) -> ClipBatch:
+    """Reads `clips` and lays them on the device as one `ClipBatch`.
+
+    Raises `UserError` where two clips differ in height, width or channels: crop them first.
+    """
+    arrays = [to_float(clip.frames) for clip in clips]
+    shape = arrays[0].shape[1:]
+    for clip, frames in zip(clips, arrays, strict=True):
+        if frames.shape[1:] != shape:
+            raise UserError(
+                f"{clip.key}: frames are {frames.shape[1:]} where {clips[0].key} has {shape}; "
+                "crop or resize the clips to one size first"
+            )
+    longest = max(len(frames) for frames in arrays)
+    out = np.empty((len(arrays), longest, *shape), np.float32)
+    for row, frames in zip(out, arrays, strict=True):
+        row[: len(frames)] = frames
+        row[len(frames) :] = frames[-1]
+    length = np.array([len(frames) for frames in arrays], np.int32)
+    last = [n - 1 if clip.offset is None else clip.offset for clip, n in zip(clips, length)]
+    return jax.tree.map(
+        jax.numpy.asarray,
+        ClipBatch(
+            frames=out,
+            length=length,
+            onset=np.array([clip.onset for clip in clips], np.int32),
+            apex=np.array([-1 if c.apex is None else c.apex for c in clips], np.int32),
+            offset=np.array(last, np.int32),
+        ),
+    )
+
+
+def duplicates(clips: Iterable[Clip]) -> list[str]:
+    """Keys that occur more than once."""
+    seen, twice = set(), []
+    for clip in clips:
+        if clip.key in seen:
+            twice.append(clip.key)
+        seen.add(clip.key)
+    return twice

@@ -1,0 +1,43 @@
+"""What mer_jax says when a user's input is wrong: one sentence each, with the place and the cure.
+
+Everything that comes from outside (a folder, a label sheet, a config key, a flag) is checked where
+it enters. A single mistake raises `UserError`; a database is read to its end and all that is wrong
+with it is raised at once as `DataError`. Programs catch `UserError`, print it and exit with 2; they
+never show a traceback for it.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class UserError(ValueError):
+    """A mistake in what the user gave: the message says where it is and what to do."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with a database."""
+
+    where: str  # the file, row or clip
+    what: str  # what is wrong there and what to do about it
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+class DataError(UserError):
+    """All that is wrong with a database, as one list."""
+
+    def __init__(self, database: str, problems: Sequence[Problem]):
+        self.database = database
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"{database}: {len(self.problems)} problem(s):\n{lines}")
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """A `UserError` for a name that does not exist; it offers the nearest one that does."""
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+    return UserError(f"unknown {kind} {name!r}; {hint}")
