@@ -1,0 +1,67 @@
+"""Who trains, who validates, who is tested: every protocol returns `Folds`, plain rows of booleans.
+
+    folds = protocols.create("loso", clips, labels)
+
+A protocol sees which clip belongs to whom and its label, never a frame. `validate` carves an inner
+validation set out of each fold's training clips, subject by subject, for whoever needs a choice
+to be made (an epoch, a width) without looking at the test clips.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mer_jax.clips import Clip
+from mer_jax.problems import UserError, unknown
+from mer_jax.protocols.folds import Folds, validate
+from mer_jax.protocols.schemes import (
+    hold_out,
+    k_fold,
+    leave_one_database_out,
+    loso,
+    lovo,
+)
+
+__all__ = [
+    "Folds",
+    "create",
+    "hold_out",
+    "k_fold",
+    "leave_one_database_out",
+    "loso",
+    "lovo",
+    "names",
+    "validate",
+]
+
+_SCHEMES = {
+    "loso": loso,
+    "megc2019": loso,  # LOSO over the persons of the composite; its scores pool the folds
+    "lovo": lovo,
+    "k_fold": k_fold,
+    "hold_out": hold_out,
+    "leave_one_database_out": leave_one_database_out,
+}
+
+
+def names() -> tuple[str, ...]:
+    """The protocols that `create` knows."""
+    return tuple(_SCHEMES)
+
+
+def create(name: str, clips: Sequence[Clip], labels: np.ndarray, **options) -> Folds:
+    """The folds of protocol `name` over `clips` with `labels` [N] int.
+
+    Raises `UserError` for an unknown protocol or option, and where a protocol cannot be laid over
+    these clips (a single subject, more folds than clips, ...).
+    """
+    if name not in _SCHEMES:
+        raise unknown("protocol", name, _SCHEMES)
+    scheme = _SCHEMES[name]
+    allowed = scheme.__kwdefaults__ or {}
+    for option in options:
+        if option not in allowed:
+            raise unknown(f"option of protocol {name}", option, allowed)
+    if not len(clips):
+        raise UserError(f"protocol {name}: there are no clips; check data.name and data.labels")
+    return scheme(clips, np.asarray(labels), **options)

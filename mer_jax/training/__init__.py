@@ -1,0 +1,8 @@
+"""Training: the fold engine.
+
+result = training.fit(examples, labels, folds, training.Settings(epochs=50), ...)
+"""
+
+from mer_jax.training.engine import Result, Settings, fit
+
+__all__ = ["Result", "Settings", "fit"]

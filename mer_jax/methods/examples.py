@@ -1,0 +1,42 @@
+"""`Examples`: what a method hands to the fold engine."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+Tree = Any  # a pytree of arrays
+
+
+def _learn_nothing(inputs: Tree, weights: jax.Array) -> Tree:
+    del inputs, weights
+    return ()
+
+
+def _as_it_is(example: Tree, statistics: Tree) -> Tree:
+    del statistics
+    return example
+
+
+def _no_augmentation(key: jax.Array, example: Tree, statistics: Tree) -> Tree:
+    del key, statistics
+    return example
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """All clips of a job as one paper sees them, and how a fold may use them.
+
+    The functions are pure and see one fold and one clip; the engine adds B and F. Only `learn`
+    looks at several clips, and only through the weights it is given: a fold's training row. So
+    nothing of a test clip can reach a statistic.
+    """
+
+    inputs: Tree  # [N, ...] on the device, once, for all folds
+    learn: Callable[[Tree, jax.Array], Tree] = _learn_nothing  # (inputs, weights [N]) -> statistics
+    augment: Callable[[jax.Array, Tree, Tree], Tree] = _no_augmentation  # one training sample
+    view: Callable[[Tree, Tree], Tree] = _as_it_is  # one test sample
+    copies: int = 1  # how many (augmented) copies of a clip an epoch visits
+    input_shape: Any = None  # shape (or pytree of shapes) of one sample, for the network's sizes
+    pictures: Callable[[int], dict] | None = None  # clip -> host arrays that the report shows

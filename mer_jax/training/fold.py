@@ -1,0 +1,243 @@
+"""One fold: its state, its step, its epoch. No fold axis is in sight here; `layout` adds it.
+
+Everything static (the network's graph, the loss, the optimiser, the numbers of steps) stands in
+`Task`, which the compiled functions close over; everything that differs between folds is an array
+in `Fold` or `State`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from mer_jax.methods.examples import Examples
+from mer_jax.training import streams
+from mer_jax.training.losses import Loss
+
+Tree = Any
+
+RUNNING, STOPPED, SICK = 0, 1, 2  # what `State.status` says
+
+
+class Task(NamedTuple):
+    """What all folds of a job share and no array of the state carries."""
+
+    examples: Examples  # its functions; its arrays are passed as Data
+    train_graph: Any  # nnx.GraphDef in training mode
+    eval_graph: Any  # nnx.GraphDef in evaluation mode
+    build: Callable[[jax.Array], nnx.Module]  # key -> network
+    loss: Loss
+    optimiser: optax.GradientTransformation
+    num_classes: int
+    steps: int  # S, steps an epoch
+    width: int  # B, rows a batch
+    sampler: str  # "shuffle" or "balanced"
+    choice: str  # which epoch's network speaks: "last", "validation", "test" (as published)
+    patience: int  # epochs without a better validation loss until a fold stops; 0: never
+    stop_change: float  # a fold stops when its loss changes by less; 0: never
+    plateau: int  # epochs without a better loss until the learning rate falls to a tenth; 0: never
+    mask_all: bool  # as published: statistics see every clip, not the training clips
+
+
+class Data(NamedTuple):
+    """On every device once, shared by all folds."""
+
+    inputs: Tree  # [N, ...]
+    labels: jax.Array  # [N] int32
+
+
+class Fold(NamedTuple):
+    """One fold's row: who trains, who validates, who is tested."""
+
+    key: jax.Array  # typed PRNG key, from the seed and the fold's name
+    train: jax.Array  # [N] bool
+    held: jax.Array  # [M] int32: the clips that are watched, test first; padded with 0
+    test: jax.Array  # [M] float32: 1 where `held` is a test clip
+    validation: jax.Array  # [M] float32: 1 where `held` is a validation clip
+
+
+@chex.dataclass(frozen=True)
+class State:
+    """One fold's network and where it stands."""
+
+    params: Tree
+    rest: Tree  # batch statistics, dropout counters
+    opt: Tree
+    statistics: Tree  # what the method learned from this fold's training clips
+    epoch: jax.Array  # [] int32, epochs seen
+    status: jax.Array  # [] int32: RUNNING, STOPPED or SICK
+    loss: jax.Array  # [] float32, last epoch's training loss
+    scale: jax.Array  # [] float32, plateau factor on the learning rate
+    best: Tree  # (params, rest) of the chosen epoch, or () for "last"
+    best_score: jax.Array  # [] float32, higher is better
+    best_epoch: jax.Array  # [] int32
+    waited: jax.Array  # [] int32, epochs since the last better score
+
+
+class Record(NamedTuple):
+    """What one epoch of one fold reports."""
+
+    train_loss: jax.Array  # [] float32, mean over the epoch's samples, as they were trained on
+    train_accuracy: jax.Array  # [] float32, likewise
+    validation_loss: jax.Array  # [] float32, NaN without validation clips
+    predicted: jax.Array  # [M] int8, the class of each held clip after this epoch
+    status: jax.Array  # [] int32
+
+
+def init(task: Task, data: Data, fold: Fold) -> State:
+    """A fresh state: parameters from the fold's key, statistics from its training clips."""
+    model = task.build(streams.named(fold.key, "init"))
+    _, params, rest = nnx.split(model, nnx.Param, ...)
+    params, rest = nnx.as_pure(params), nnx.as_pure(rest)
+    weights = jnp.ones_like(fold.train) if task.mask_all else fold.train
+    zero = jnp.zeros((), jnp.int32)
+    return State(
+        params=params,
+        rest=rest,
+        opt=task.optimiser.init(params),
+        statistics=task.examples.learn(data.inputs, weights.astype(jnp.float32)),
+        epoch=zero,
+        status=zero,
+        loss=jnp.full((), jnp.inf),
+        scale=jnp.ones(()),
+        best=() if task.choice == "last" else (params, rest),
+        best_score=jnp.full((), -jnp.inf),
+        best_epoch=zero,
+        waited=zero,
+    )
+
+
+def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Record]:
+    """One pass over the fold's training clips, then a look at its held-out ones.
+
+    What the look sees is recorded; it changes the state only through validation clips (patience,
+    choice "validation") or, as published, choice "test".
+    """
+    key = jax.random.fold_in(fold.key, state.epoch)
+    index, mask = _batches(task, data, fold, streams.named(key, "batches"))
+    counts = jnp.zeros(task.num_classes).at[data.labels].add(fold.train.astype(jnp.float32))
+    augment_key = streams.named(key, "augment")
+
+    def step(carry, batch):
+        params, rest, opt = carry
+        index, mask, number = batch
+        keys = jax.random.split(jax.random.fold_in(augment_key, number), task.width)
+        samples = jax.tree.map(lambda a: a[index], data.inputs)
+        x = jax.vmap(task.examples.augment, (0, 0, None))(keys, samples, state.statistics)
+        labels = data.labels[index]
+
+        def objective(params):
+            model = nnx.merge(task.train_graph, params, rest)
+            logits = model(x, mask=mask)
+            extra = model.regulariser() if hasattr(model, "regulariser") else 0.0
+            rest_after = nnx.as_pure(nnx.state(model, nnx.Not(nnx.Param)))
+            return task.loss(logits, labels, mask, counts) + extra, (rest_after, logits)
+
+        (loss, (rest, logits)), grads = jax.value_and_grad(objective, has_aux=True)(params)
+        updates, opt = task.optimiser.update(grads, opt, params)
+        updates = jax.tree.map(lambda u: u * state.scale.astype(u.dtype), updates)
+        params = optax.apply_updates(params, updates)
+        hits = jnp.sum(jnp.where(jnp.argmax(logits, -1) == labels, mask, 0.0))
+        return (params, rest, opt), (loss * jnp.sum(mask), hits)
+
+    numbers = jnp.arange(task.steps, dtype=jnp.int32)
+    carry = (state.params, state.rest, state.opt)
+    (params, rest, opt), (losses, hits) = jax.lax.scan(step, carry, (index, mask, numbers))
+    samples = jnp.sum(mask)
+    loss = jnp.sum(losses) / samples
+
+    after = state.replace(params=params, rest=rest, opt=opt, epoch=state.epoch + 1)
+    logits = _held_logits(task, data, fold, after)
+    labels = data.labels[fold.held]
+    nll = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    right = jnp.where(jnp.argmax(logits, -1) == labels, fold.test, 0.0)
+    validation_loss = jnp.sum(nll * fold.validation) / jnp.sum(fold.validation)
+    test_accuracy = jnp.sum(right) / jnp.sum(fold.test)
+    after = _decide(task, state, after, loss, validation_loss, test_accuracy)
+
+    # A fold that has stopped, or whose loss is no number, keeps the state it had.
+    running = state.status == RUNNING
+    finite = jnp.isfinite(loss) & jnp.all(jnp.isfinite(logits))
+    kept = state.replace(status=jnp.where(running, SICK, state.status).astype(jnp.int32))
+    state = jax.tree.map(lambda new, old: _where(running & finite, new, old), after, kept)
+    record = Record(
+        train_loss=loss,
+        train_accuracy=jnp.sum(hits) / samples,
+        validation_loss=validation_loss,
+        predicted=jnp.argmax(logits, -1).astype(jnp.int8),
+        status=state.status,
+    )
+    return state, record
+
+
+def predict(task: Task, data: Data, fold: Fold, state: State) -> jax.Array:
+    """Probabilities [M, K] of the held clips, by the network of the chosen epoch."""
+    if task.choice != "last":
+        params, rest = state.best
+        state = state.replace(params=params, rest=rest)
+    return jax.nn.softmax(_held_logits(task, data, fold, state))
+
+
+def _batches(task: Task, data: Data, fold: Fold, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    size = dict(steps=task.steps, width=task.width)
+    if task.sampler == "balanced":
+        return streams.balanced(key, fold.train, data.labels, num_classes=task.num_classes, **size)
+    return streams.shuffled(key, fold.train, copies=task.examples.copies, **size)
+
+
+def _held_logits(task: Task, data: Data, fold: Fold, state: State) -> jax.Array:
+    """Logits [M, K], a batch at a time so that memory stays that of a training batch."""
+
+    def one(index):
+        sample = jax.tree.map(lambda a: a[index], data.inputs)
+        return task.examples.view(sample, state.statistics)
+
+    def batch(index):
+        model = nnx.merge(task.eval_graph, state.params, state.rest)
+        return model(jax.vmap(one)(index))
+
+    held = fold.held.shape[0]
+    width = min(task.width, held)
+    rows = jnp.pad(fold.held, (0, -held % width)).reshape(-1, width)
+    if len(rows) == 1:
+        return batch(rows[0])
+    return jax.lax.map(batch, rows).reshape(rows.size, -1)[:held]
+
+
+def _decide(task, before, after, loss, validation_loss, test_accuracy) -> State:
+    """Stopping, plateau and the choice of the epoch that speaks."""
+    stop = jnp.abs(before.loss - loss) < task.stop_change
+    score = {"last": -loss, "validation": -validation_loss, "test": test_accuracy}[task.choice]
+    better = score > before.best_score
+    waited = jnp.where(better, 0, before.waited + 1).astype(jnp.int32)
+    if task.patience:
+        stop |= waited >= task.patience
+    scale = before.scale
+    if task.plateau:
+        falls = (waited > 0) & (waited % task.plateau == 0)
+        scale = jnp.where(falls, scale * 0.1, scale)
+    best = before.best
+    if task.choice != "last":
+        now = (after.params, after.rest)
+        best = jax.tree.map(lambda new, old: _where(better, new, old), now, before.best)
+    return after.replace(
+        status=jnp.where(stop, STOPPED, RUNNING).astype(jnp.int32),
+        loss=loss,
+        scale=scale,
+        best=best,
+        best_score=jnp.where(better, score, before.best_score),
+        best_epoch=jnp.where(better, after.epoch, before.best_epoch),
+        waited=waited,
+    )
+
+
+def _where(condition: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
+    """`jnp.where` that also takes typed PRNG keys."""
+    if jnp.issubdtype(new.dtype, jax.dtypes.prng_key):
+        data = jnp.where(condition, jax.random.key_data(new), jax.random.key_data(old))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(new))
+    return jnp.where(condition, new, old)

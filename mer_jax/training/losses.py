@@ -1,0 +1,91 @@
+"""The losses of the papers: (logits [B, K], labels [B], mask [B], counts [K]) -> scalar.
+
+`mask` is 1 for a real sample and 0 for padding; `counts` are the fold's training clips of each
+class. Each loss is a mean over the real samples of the batch.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from mer_jax.problems import unknown
+
+Loss = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+def cross_entropy(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
+) -> jax.Array:
+    """-log p of the true class (MER-RCNN, STCNN, PSN, STSTNet)."""
+    del counts
+    return _mean(-_log_likelihood(logits, labels), mask)
+
+
+def weighted(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
+    """Cross-entropy with class weights (R3D-ConvLSTM).
+
+    A class' weight is inverse to its training clips, and the weights of the batch are normalised
+    as PyTorch's `CrossEntropyLoss(weight=...)` does: sum of w * nll over sum of w.
+    """
+    weight = mask / jnp.maximum(counts, 1.0)[labels]
+    return _mean(-_log_likelihood(logits, labels), weight)
+
+
+def balanced(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
+    """STRCN's multi-class balanced loss (Eqs. 9 and 10).
+
+    For each class p_t = p where it is the label and 1 - p elsewhere; the loss of sample i is
+    -beta_i sum_c log p_t. Decided: beta_i = B / (K n_i) with n_i the samples of i's class among
+    the batch's B, so that a balanced batch has beta = 1.
+    """
+    del counts
+    num_classes = logits.shape[-1]
+    one_hot = jax.nn.one_hot(labels, num_classes, dtype=logits.dtype)
+    log_p = jax.nn.log_softmax(logits)
+    # log(1 - p_c) is the log of the other classes' sum: exact where p_c is close to 1.
+    others = jnp.where(jnp.eye(num_classes, dtype=bool), -jnp.inf, logits[:, None, :])
+    log_not = jax.nn.logsumexp(others, axis=-1) - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+    log_pt = jnp.sum(one_hot * log_p + (1 - one_hot) * log_not, axis=-1)
+    in_batch = jnp.sum(one_hot * mask[:, None], axis=0)
+    real = jnp.sum(mask)
+    beta = real / (num_classes * jnp.maximum(in_batch, 1.0))[labels]
+    return _mean(-beta * log_pt, mask)
+
+
+def margin(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
+    """CapsuleNet's margin loss on capsule lengths v (0.9 / 0.1, lambda 0.5).
+
+    T max(0, 0.9 - v)^2 + 0.5 (1 - T) max(0, v - 0.1)^2, summed over classes. The network returns
+    the log of its capsules' lengths as logits.
+    """
+    del counts
+    length = jnp.exp(logits)
+    one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    present = jnp.square(jax.nn.relu(0.9 - length))
+    absent = jnp.square(jax.nn.relu(length - 0.1))
+    return _mean(jnp.sum(one_hot * present + 0.5 * (1 - one_hot) * absent, axis=-1), mask)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "weighted": weighted,
+    "balanced": balanced,
+    "margin": margin,
+}
+
+
+def create(name: str) -> Loss:
+    """The loss of that name; an unknown one raises `UserError` and offers the nearest."""
+    if name not in LOSSES:
+        raise unknown("train.loss", name, LOSSES)
+    return LOSSES[name]
+
+
+def _log_likelihood(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    log_p = jax.nn.log_softmax(logits)
+    return jnp.take_along_axis(log_p, labels[:, None], axis=-1)[:, 0]
+
+
+def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
+    return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), 1e-12)

@@ -1,0 +1,55 @@
+"""A job small enough to run in a second: six persons, blobs in 6 x 6 pictures, a tiny network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from mer_jax.clips import Clip, hold
+from mer_jax.methods.examples import Examples
+from mer_jax.protocols import loso
+
+
+class Tiny(nnx.Module):
+    """Convolution, batch statistics, dropout, dense: everything that carries state."""
+
+    def __init__(self, *, num_classes: int, rngs: nnx.Rngs):
+        self.conv = nnx.Conv(1, 4, (3, 3), rngs=rngs)
+        self.norm = nnx.BatchNorm(4, use_fast_variance=False, rngs=rngs)
+        self.drop = nnx.Dropout(0.3, rngs=rngs)
+        self.head = nnx.Linear(4, num_classes, rngs=rngs)
+
+    def __call__(self, x, *, mask=None):
+        if mask is not None:
+            mask = mask[:, None, None, None] > 0
+        x = nnx.relu(self.norm(self.conv(x), mask=mask))
+        return self.head(self.drop(x.max((1, 2))))
+
+
+def build(rngs: nnx.Rngs) -> nnx.Module:
+    return Tiny(num_classes=3, rngs=rngs)
+
+
+def problem(persons: int = 6, each: int = 5):
+    """(examples, labels, folds): class k has a bright blob of size k + 1; augmentation shifts it."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(persons * each) % 3
+    pictures = rng.normal(0, 0.1, (len(labels), 6, 6, 1)).astype(np.float32)
+    for picture, label in zip(pictures, labels):
+        picture[1 : 2 + label, 1 : 2 + label] += 1
+    clips = [
+        Clip("toy", f"s{i // each}", f"c{i}", hold(np.zeros((1, 2, 2, 1))), "x")
+        for i in range(len(labels))
+    ]
+
+    def learn(inputs, weights):
+        return jnp.sum(inputs * weights[:, None, None, None], 0) / jnp.sum(weights)
+
+    def augment(key, picture, mean):
+        shift = jax.random.randint(key, (2,), 0, 3)
+        return jnp.roll(picture, shift, (0, 1)) - mean
+
+    examples = Examples(
+        inputs=jnp.asarray(pictures), learn=learn, augment=augment, view=lambda p, mean: p - mean
+    )
+    return examples, labels, loso(clips, labels)
