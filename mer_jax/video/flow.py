@@ -1,0 +1,222 @@
+"""Dense optical flow between two images: one coarse-to-fine walk for several energies.
+
+`PRESETS` names them. Parameters of the Classic and Horn-Schunck presets: D. Sun, S. Roth & M. J.
+Black, "Secrets of optical flow estimation and their principles", CVPR 2010, section 3; of TV-L1: J.
+Sanchez, E. Meinhardt-Llopis & G. Facciolo, "TV-L1 optical flow estimation", IPOL 2013.
+"""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from mer_jax.problems import UserError, unknown
+from mer_jax.video.flow_solver import (
+    Linearised,
+    Robust,
+    Settings,
+    TotalVariation,
+    divergence,
+    gradient,
+)
+from mer_jax.video.median import median_filter
+from mer_jax.video.warp import warp
+
+_CLASSIC = dict(texture=0.95, blend=0.5, warps=10, median=5)
+
+PRESETS: dict[str, Settings] = {
+    "classic_l": Robust(
+        **_CLASSIC,
+        penalty="lorentzian",
+        sigma_data=1.5,
+        sigma_smooth=0.03,
+        smoothness=0.06,
+        stages=(1.0, 0.5, 0.0),
+    ),
+    "classic_c": Robust(
+        **_CLASSIC,
+        penalty="charbonnier",
+        sigma_data=1e-3,
+        sigma_smooth=1e-3,
+        smoothness=5.0,
+        stages=(1.0, 0.5, 0.0),
+    ),
+    "horn_schunck": Robust(
+        **_CLASSIC, penalty="quadratic", sigma_data=1.0, sigma_smooth=1.0, smoothness=40.0
+    ),
+    "tv_l1": TotalVariation(
+        texture=0.0,
+        blend=0.0,
+        warps=5,
+        median=5,
+        attachment=0.15,
+        tightness=0.3,
+        step=0.25,
+        iterations=30,
+    ),
+}
+
+_COARSEST = 16  # px of the shorter side that the coarsest level keeps
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def _grey(image: jax.Array) -> jax.Array:
+    if image.ndim == 2:
+        return image
+    if image.ndim == 3 and image.shape[-1] == 1:
+        return image[..., 0]
+    if image.ndim == 3 and image.shape[-1] == 3:
+        return sum(weight * image[..., i] for i, weight in enumerate(_LUMA))
+    raise UserError(
+        f"an image for optical flow is [H, W], [H, W, 1] or [H, W, 3], not {image.shape}"
+    )
+
+
+def _rescaled(images: jax.Array, low: float, high: float) -> jax.Array:
+    """All of `images` together, from their own range to [low, high]; constant ones to low."""
+    least, most = images.min(), images.max()
+    return low + (high - low) * (images - least) / jnp.maximum(most - least, 1e-6)
+
+
+def _structure(image: jax.Array) -> jax.Array:
+    """The cartoon part of an image in [-1, 1]: 100 dual steps for the model of Rudin, Osher & Fatemi."""
+    theta = 1 / 8
+    step = 1 / (4 * theta)
+
+    def iterate(_, p):
+        p = p + step * gradient(image + theta * divergence(p))
+        return p * lax.rsqrt(jnp.maximum(1.0, (p * p).sum(axis=0)))
+
+    p = lax.fori_loop(0, 100, iterate, jnp.zeros((2, *image.shape), image.dtype))
+    return image + theta * divergence(p)
+
+
+def _prepared(pair: jax.Array, texture: float) -> jax.Array:
+    """Grey levels of 0..255; with `texture`, without that share of their structure (stretched again)."""
+    if not texture:
+        return 255 * pair
+    pair = _rescaled(pair, -1.0, 1.0)
+    return _rescaled(pair - texture * jax.vmap(_structure)(pair), 0.0, 255.0)
+
+
+def _resize(planes: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    return jax.image.resize(
+        planes, (len(planes), *shape), "linear", antialias=False, precision=lax.Precision.HIGHEST
+    )
+
+
+def _blurred(planes: jax.Array, sigma: float) -> jax.Array:
+    radius = round(1.5 * sigma)
+    taps = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
+    height, width = planes.shape[-2:]
+    padded = jnp.pad(planes, ((0, 0), (radius, radius), (radius, radius)), mode="symmetric")
+    down = sum(tap * padded[:, i : i + height] for i, tap in enumerate(taps))
+    return sum(tap * down[:, :, i : i + width] for i, tap in enumerate(taps)) / sum(taps) ** 2
+
+
+def _pyramid(pair: jax.Array, levels: int, spacing: float) -> list[jax.Array]:
+    """[2, H, W] to `levels` of them, the finest first, each 1 / spacing as large as the last."""
+    out = [pair]
+    for _ in range(levels - 1):
+        shape = tuple(math.ceil(n / spacing) for n in out[-1].shape[1:])
+        out.append(_resize(_blurred(out[-1], math.sqrt(spacing / 2)), shape))
+    return out
+
+
+def _slopes(image: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Derivatives along W and H by the five points [1, -8, 0, 8, -1] / 12, mirrored at the edge."""
+    height, width = image.shape
+    p = jnp.pad(image, 2, mode="symmetric")
+
+    def five(a, b, c, d):
+        return (8 * (c - b) - (d - a)) / 12
+
+    x = five(*(p[2:-2, i : i + width] for i in (0, 1, 3, 4)))
+    y = five(*(p[i : i + height, 2:-2] for i in (0, 1, 3, 4)))
+    return x, y
+
+
+def _level(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Settings) -> jax.Array:
+    """All the warps of one level: a better flow, [2, H, W]."""
+    first, second = pair
+    first_slopes = jnp.stack(_slopes(first))
+    moving = jnp.stack([second, *_slopes(second)], axis=-1)
+
+    def refine(_, state):
+        flow, memory = state
+        warped, inside = warp(moving, jnp.moveaxis(flow, 0, -1))
+        slopes = jnp.moveaxis(warped[..., 1:], -1, 0)
+        slopes = settings.blend * first_slopes + (1 - settings.blend) * slopes
+        it, ix, iy = jnp.where(inside, jnp.stack([warped[..., 0] - first, *slopes]), 0)
+        flow, memory = settings.refine(Linearised(it, ix, iy), flow, memory, stage)
+        flow = jnp.stack([median_filter(x, size=settings.median) for x in flow])
+        return flow, memory
+
+    memory = jnp.zeros((2, 2, *first.shape), first.dtype)
+    return lax.fori_loop(0, settings.warps, refine, (flow, memory))[0]
+
+
+def _coarse_to_fine(
+    pyramid: list[jax.Array], flow: jax.Array, stage: jax.Array, settings: Settings
+) -> jax.Array:
+    for pair in reversed(pyramid):
+        height, width = flow.shape[1:]
+        shape = pair.shape[1:]
+        ratio = jnp.array([shape[1] / width, shape[0] / height], flow.dtype)
+        flow = _resize(flow, shape) * ratio[:, None, None]
+        flow = _level(pair, flow, stage, settings)
+    return flow
+
+
+@functools.partial(jax.jit, static_argnames="settings")
+def _estimate(first: jax.Array, second: jax.Array, settings: Settings) -> jax.Array:
+    pair = _prepared(jnp.stack([first, second]), settings.texture)
+    shortest = min(first.shape)
+    levels = 1 + max(0, math.floor(math.log(shortest / _COARSEST, settings.spacing)))
+    stages = jnp.array(settings.stages, jnp.float32)
+    flow = jnp.zeros((2, *first.shape), jnp.float32)
+    flow = _coarse_to_fine(_pyramid(pair, levels, settings.spacing), flow, stages[0], settings)
+    if len(settings.stages) > 1:
+        late = _pyramid(pair, 2, settings.late_spacing)
+        flow, _ = lax.scan(
+            lambda flow, stage: (_coarse_to_fine(late, flow, stage, settings), None),
+            flow,
+            stages[1:],
+        )
+    return jnp.moveaxis(flow, 0, -1)
+
+
+def optical_flow(
+    first: jax.Array, second: jax.Array, *, preset: str = "classic_l", **options
+) -> jax.Array:
+    """The displacement of every pixel of `first` in `second`: second(x + flow) is first(x).
+
+    Args:
+        first: [H, W], [H, W, 1] or [H, W, 3] (RGB, taken as luma) in [0, 1]; H and W at least 2.
+        second: the same shape.
+        preset: "classic_l" (Lorentzian; the robust flow of STRCN-G), "classic_c" (Charbonnier),
+            "horn_schunck" or "tv_l1".
+        options: fields of the preset's `Robust` or `TotalVariation` to replace.
+
+    Returns:
+        [H, W, 2] float32, (u, v) px along W and H. Zero for a pair without contrast.
+
+    Raises:
+        UserError: the images differ in shape or are no images; the preset or an option is unknown.
+    """
+    if preset not in PRESETS:
+        raise unknown("flow preset", preset, PRESETS)
+    settings = PRESETS[preset]
+    known = [field.name for field in dataclasses.fields(settings)]
+    for name in options:
+        if name not in known:
+            raise unknown(f"option of flow preset {preset!r}", name, known)
+    first, second = (_grey(jnp.asarray(image, jnp.float32)) for image in (first, second))
+    if first.shape != second.shape:
+        raise UserError(
+            f"optical flow needs two images of one size, not {first.shape} and {second.shape}"
+        )
+    return _estimate(first, second, dataclasses.replace(settings, **options))

@@ -1,0 +1,65 @@
+"""The median filter as a network of minima and maxima."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from mer_jax.problems import UserError
+
+
+def _exchanges(n: int) -> list[tuple[int, int]]:
+    """The pairs that Batcher's odd-even merge network compares, in order, to sort n values."""
+    pairs = []
+    p = 1
+    while p < n:
+        k = p
+        while k:
+            for j in range(k % p, n - k, 2 * k):
+                for i in range(j, min(j + k, n - k)):
+                    if i // (2 * p) == (i + k) // (2 * p):
+                        pairs.append((i, i + k))
+            k //= 2
+        p *= 2
+    return pairs
+
+
+def _sorted(values: Sequence[jax.Array]) -> list[jax.Array]:
+    values = list(values)
+    for low, high in _exchanges(len(values)):
+        a, b = values[low], values[high]
+        values[low], values[high] = jnp.minimum(a, b), jnp.maximum(a, b)
+    return values
+
+
+def median_filter(image: jax.Array, *, size: int = 5) -> jax.Array:
+    """The median of each size x size neighbourhood; the image is mirrored at its edge.
+
+    Equals `scipy.ndimage.median_filter(image, size, mode="reflect")`. Each column of a
+    neighbourhood is sorted (once: neighbours share it), then each row. Of the size^2 values, those
+    with more than half of the others above or below are dropped, which leaves as many at either
+    end, and the median of the rest (13 of 25) is taken: 102 exchanges a pixel at size 5, all
+    elementwise, where XLA's own sort of 25 planes takes some 200 times as long on CPU.
+
+    Args:
+        image: [H, W], any real dtype; H and W at least size // 2.
+        size: odd; 1 changes nothing.
+
+    Raises:
+        UserError: size is not an odd positive number.
+    """
+    if size < 1 or size % 2 == 0:
+        raise UserError(f"a median filter's size has to be odd and positive, not {size}")
+    height, width = image.shape
+    padded = jnp.pad(image, size // 2, mode="symmetric")
+    columns = _sorted([padded[i : i + height] for i in range(size)])
+    rows = [_sorted([column[:, j : j + width] for j in range(size)]) for column in columns]
+    # Sorting the rows keeps the columns sorted: (i + 1)(j + 1) values are at most the one at i, j.
+    half = size * size // 2 + 1
+    rest = [
+        rows[i][j]
+        for i in range(size)
+        for j in range(size)
+        if (i + 1) * (j + 1) <= half and (size - i) * (size - j) <= half
+    ]
+    return _sorted(rest)[len(rest) // 2]
