@@ -1,0 +1,73 @@
+"""The networks, by name.
+
+A network is an `nnx.Module`, built from sizes only. `network(x, *, mask=None)` takes float32
+examples [B, ...] (channels last; a dict of arrays for a network with several inputs) and returns
+logits [B, K]. `mask` [B] is 0 for padding samples, which batch statistics leave out.
+`network.input_shape` is the shape of one example, without B.
+"""
+
+import importlib
+import inspect
+from typing import NamedTuple
+
+from flax import nnx
+
+from mer_jax.problems import unknown
+
+
+class Info(NamedTuple):
+    """Where a network comes from and what its paper says about it."""
+
+    module: str  # file of this room
+    network: str  # class in that file
+    paper: str
+    parameters: int | None = None  # trainable, as published or counted from the authors' code
+    classes: int = 3  # for which `parameters` holds
+
+    def load(self) -> type[nnx.Module]:
+        """The class; its module is imported now."""
+        return getattr(importlib.import_module(f"{__name__}.{self.module}"), self.network)
+
+
+_NETWORKS = {
+    "strcn_a": Info("strcn", "STRCNA", "Xia et al., STRCN, Table I (appearance)", classes=4),
+    "strcn_g": Info("strcn", "STRCNG", "Xia et al., STRCN, Table I (geometry)", classes=4),
+    "mer_rcnn": Info("mer_rcnn", "MERRCNN", "Xia et al., MER-RCNN, Table 1", classes=4),
+    "ststnet": Info("ststnet", "STSTNet", "Liong et al. 2019, STSTNet, authors' code", 1_683),
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names that `create` knows, in alphabetical order."""
+    return tuple(sorted(_NETWORKS))
+
+
+def info(name: str) -> Info:
+    """What is known about network `name`. Raises `UserError` for an unknown name."""
+    if name not in _NETWORKS:
+        raise unknown("network", name, _NETWORKS)
+    return _NETWORKS[name]
+
+
+def create(name: str, *, num_classes: int, rngs: nnx.Rngs, **sizes) -> nnx.Module:
+    """Network `name` with fresh weights.
+
+    `sizes` are the keyword arguments of the network's class: always `shape`, the shape of one
+    example without B (each network's default is its paper's), and what else the class documents.
+    Raises `UserError` for an unknown name or size, or a shape that the network cannot take.
+    """
+    network = info(name).load()
+    known = _sizes(network)
+    for size in sizes:
+        if size not in known:
+            raise unknown(f"size of {name}", size, known)
+    return network(num_classes=num_classes, rngs=rngs, **sizes)
+
+
+def _sizes(network: type[nnx.Module]) -> set[str]:
+    """The keyword arguments that a network and its bases take beside num_classes and rngs."""
+    parameters = [
+        p for c in network.__mro__ for p in inspect.signature(c.__init__).parameters.values()
+    ]
+    keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return keywords - {"num_classes", "rngs"}

@@ -1,0 +1,17 @@
+"""Layers that several networks share; where convolution and pooling choose their formulation."""
+
+from mer_jax.nn.convolution import Conv, conv, pytorch_init
+from mer_jax.nn.normalisation import BatchNorm
+from mer_jax.nn.pooling import adaptive_avg_pool, avg_pool, max_pool
+from mer_jax.nn.recurrent_convolution import RecurrentConv
+
+__all__ = [
+    "BatchNorm",
+    "Conv",
+    "RecurrentConv",
+    "adaptive_avg_pool",
+    "avg_pool",
+    "conv",
+    "max_pool",
+    "pytorch_init",
+]

@@ -1,0 +1,120 @@
+"""Pooling: maximum with a stored argmax, and averages as fixed matrices."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from mer_jax.nn.windows import Padding, per_axis, resolve, shifted
+
+
+def max_pool(
+    x: jax.Array,
+    window: int | Sequence[int],
+    *,
+    strides: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+) -> jax.Array:
+    """The maximum over windows, floor rounding: x [B, spatial, C] -> [B, pooled, C].
+
+    `strides` defaults to the window. Padding never wins. The gradient goes to the first maximum
+    of a window in row-major order, as in `lax.reduce_window`; which one that was is kept as one
+    byte for each output, so that the backward pass neither searches again nor keeps `x`. NaN
+    propagates.
+    """
+    axes = x.ndim - 2
+    window = per_axis(window, axes)
+    strides = window if strides is None else per_axis(strides, axes)
+    pads = resolve(padding, x.shape[1:-1], window, strides)
+    return _max_pool(window, strides, pads, x.shape[1:-1], x)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
+def _max_pool(window, strides, pads, sizes, x):
+    return _max_and_place(window, strides, pads, sizes, x)[0]
+
+
+def _max_and_place(window, strides, pads, sizes, x):
+    """The maxima and, as int8 (int16 where a window is large), the tap that each came from."""
+    padded = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
+    pooled = [(n - k) // s + 1 for n, k, s in zip(padded.shape[1:], window, strides)]
+    best, *others = shifted(padded, window, strides, (1,) * len(window), pooled)
+    dtype = jnp.int8 if math.prod(window) <= 128 else jnp.int16
+    place = jnp.zeros(best.shape, dtype)
+    for tap, value in enumerate(others, 1):
+        better = (value > best) | jnp.isnan(value)
+        best = jnp.where(better, value, best)
+        place = jnp.where(better, jnp.asarray(tap, dtype), place)
+    return best, place
+
+
+def _max_pool_backward(window, strides, pads, sizes, place, g):
+    if window == strides:
+        spread = _interleave(window, place, g)
+    else:
+        spread = _overlap(window, strides, place, g)
+    # what lies past the last window has no gradient; what lies in the padding is cut away
+    config = [
+        (-before, n + before - have, 0)
+        for n, (before, _), have in zip(sizes, pads, spread.shape[1:])
+    ]
+    return (lax.pad(spread, jnp.zeros((), g.dtype), [(0, 0, 0), *config, (0, 0, 0)]),)
+
+
+_max_pool.defvjp(_max_and_place, _max_pool_backward)
+
+
+def _interleave(window, place, g):
+    """Windows that tile: each tap reads its own window's gradient if it was the maximum."""
+    axes = tuple(range(2, 2 + 2 * len(window), 2))  # a tap axis behind each pooled axis
+    taps = np.arange(math.prod(window)).reshape(window)
+    taps = np.expand_dims(taps, (*(a - 1 for a in axes), 2 * len(window) + 1, 0))
+    here = jnp.expand_dims(place, axes) == jnp.asarray(taps, place.dtype)
+    spread = jnp.where(here, jnp.expand_dims(g, axes), 0)
+    sizes = [n * k for n, k in zip(g.shape[1:], window)]
+    return spread.reshape(g.shape[0], *sizes, g.shape[-1])
+
+
+def _overlap(window, strides, place, g):
+    """Windows that overlap: the taps' gradients, each laid out at its own offset, add up."""
+    sizes = [(n - 1) * s + k for n, s, k in zip(g.shape[1:], strides, window)]
+    zero = jnp.zeros((), g.dtype)
+    total = jnp.zeros((g.shape[0], *sizes, g.shape[-1]), g.dtype)
+    for tap, offset in enumerate(np.ndindex(*window)):
+        value = jnp.where(place == jnp.asarray(tap, place.dtype), g, zero)
+        config = [(o, k - 1 - o, s - 1) for o, k, s in zip(offset, window, strides)]
+        total = total + lax.pad(value, zero, [(0, 0, 0), *config, (0, 0, 0)])
+    return total
+
+
+def avg_pool(x: jax.Array, window: int | Sequence[int]) -> jax.Array:
+    """The mean over windows that tile, floor rounding: x [B, spatial, C] -> [B, pooled, C]."""
+    window = per_axis(window, x.ndim - 2)
+    starts = [np.arange(n // k) * k for n, k in zip(x.shape[1:], window)]
+    return _average(x, [(s, s + k) for s, k in zip(starts, window)])
+
+
+def adaptive_avg_pool(x: jax.Array, sizes: int | Sequence[int]) -> jax.Array:
+    """The mean over `sizes` nearly equal windows an axis: x [B, spatial, C] -> [B, *sizes, C].
+
+    Window i of m over n samples runs from floor(i n / m) to ceil((i + 1) n / m), PyTorch's rule.
+    """
+    bounds = []
+    for n, m in zip(x.shape[1:], per_axis(sizes, x.ndim - 2)):
+        i = np.arange(m)
+        bounds.append((i * n // m, -(-(i + 1) * n // m)))
+    return _average(x, bounds)
+
+
+def _average(x, bounds):
+    """Means over [start, stop) along each spatial axis in turn, each a fixed matrix."""
+    for axis, (start, stop) in enumerate(bounds, 1):
+        sample = np.arange(x.shape[axis])
+        inside = (sample[:, None] >= start) & (sample[:, None] < stop)
+        matrix = jnp.asarray(inside / (stop - start), x.dtype)
+        x = jnp.moveaxis(jnp.tensordot(x, matrix, (axis, 0), precision="highest"), -1, axis)
+    return x

@@ -1,0 +1,102 @@
+"""Every formulation of a convolution against the plain one and against SciPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax import lax
+from scipy.signal import correlate
+
+from mer_jax.nn import Conv, conv
+
+# x without channels, kernel, C, O, options
+CASES = {
+    "3x3": ((2, 9, 8), (3, 3), 4, 5, {"padding": 1}),
+    "few channels": ((2, 9, 8), (5, 5), 1, 16, {}),
+    "1x1": ((2, 5, 6), (1, 1), 3, 4, {}),
+    "stride": ((2, 11, 10), (3, 4), 6, 4, {"strides": 2, "padding": [(1, 2), 0]}),
+    "stride along H": ((2, 11, 10), (3, 3), 6, 4, {"strides": (3, 1)}),
+    "dilation": ((2, 12, 11), (3, 3), 6, 4, {"dilation": (2, 3), "padding": 3}),
+    "rest unused": ((1, 10, 10), (3, 3), 2, 3, {"strides": 4}),
+    "same": ((2, 7, 7), (2, 3), 4, 2, {"padding": "SAME"}),
+    "3-D": ((2, 6, 7, 5), (3, 3, 3), 3, 4, {"padding": 1}),
+    "3-D stride": ((2, 8, 9, 8), (3, 3, 3), 3, 4, {"strides": 2, "padding": 1}),
+    "3-D long": ((1, 9, 6, 6), (5, 3, 3), 1, 8, {"dilation": (2, 1, 1)}),
+    "frames alone": ((1, 9, 6, 6), (3, 1, 1), 2, 3, {"padding": [1, 0, 0]}),
+}
+
+
+def arrays(case, dtype=np.float64):
+    shape, kernel, channels, maps, options = CASES[case]
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(*shape, channels)).astype(dtype)
+    w = rng.normal(size=(*kernel, channels, maps)).astype(dtype)
+    return x, w, options
+
+
+def value_and_gradients(x, w, options, formulation):
+    @jax.jit
+    def run(x, w):
+        y, pull = jax.vjp(lambda x, w: conv(x, w, formulation=formulation, **options), x, w)
+        return y, pull(jnp.cos(jnp.arange(y.size).astype(y.dtype)).reshape(y.shape))
+
+    return run(x, w)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("formulation", ["dots", None])
+def test_formulations_equal_the_plain_one(case, formulation):
+    with jax.enable_x64(True):
+        x, w, options = arrays(case)
+        ours = value_and_gradients(x, w, options, formulation)
+        plain = value_and_gradients(x, w, options, "plain")
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-12, 1e-12), ours, plain)
+
+
+@pytest.mark.parametrize("case", ["3x3", "3-D"])
+def test_float32_keeps_its_precision(case):
+    x, w, options = arrays(case, np.float32)
+    ours = value_and_gradients(x, w, options, "dots")
+    plain = value_and_gradients(x, w, options, "plain")
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-5), ours, plain)
+
+
+def test_plain_is_cross_correlation():
+    x, w, _ = arrays("3-D")
+    y = conv(jnp.asarray(x, jnp.float32), jnp.asarray(w, jnp.float32), formulation="plain")
+    for maps in range(w.shape[-1]):
+        want = sum(correlate(x[0, ..., c], w[..., c, maps], "valid") for c in range(x.shape[-1]))
+        np.testing.assert_allclose(y[0, ..., maps], want, rtol=1e-4, atol=1e-4)
+
+
+def test_under_vmap_map_and_scan():
+    x, w, options = arrays("3x3", np.float32)
+    xs, ws = np.stack([x, 2 * x]), np.stack([w, -w])
+    gradient = jax.grad(lambda w, x: (conv(x, w, **options) ** 2).sum())
+    want = np.stack([gradient(w, x) for w, x in zip(ws, xs)])
+    for ours in (
+        jax.jit(jax.vmap(gradient))(ws, xs),
+        jax.jit(lambda ws, xs: lax.map(lambda a: gradient(*a), (ws, xs)))(ws, xs),
+        jax.jit(lambda ws, xs: lax.scan(lambda c, a: (c, gradient(*a)), 0, (ws, xs))[1])(ws, xs),
+    ):
+        np.testing.assert_allclose(ours, want, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("case", ["3x3", "3-D"])
+def test_lowering_for_an_accelerator_takes_the_plain_path(case):
+    x, w, options = arrays(case, np.float32)
+    gradient = jax.jit(jax.grad(lambda w: conv(x, w, **options).sum()))
+    loop = jax.jit(lambda w: lax.map(gradient, w[None]))
+    for platform in ("cuda", "tpu"):
+        for f in (gradient, loop):
+            text = jax.export.export(f, platforms=[platform])(w).mlir_module()
+            assert "stablehlo.convolution" in text and "dot_general" not in text
+    assert "dot_general" in jax.export.export(gradient, platforms=["cpu"])(w).mlir_module()
+
+
+def test_layer_is_flax_convolution():
+    x, _, _ = arrays("3x3", np.float32)
+    ours = Conv(4, 6, (3, 3), strides=2, padding=1, rngs=nnx.Rngs(0))
+    theirs = nnx.Conv(4, 6, (3, 3), strides=2, padding=1, rngs=nnx.Rngs(0))
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-5)

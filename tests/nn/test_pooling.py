@@ -1,0 +1,84 @@
+"""Pooling against reduce_window and a NumPy loop; the gradient's tie rule included."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from mer_jax.nn import adaptive_avg_pool, avg_pool, max_pool
+
+# x, window, strides, padding
+CASES = {
+    "tiles": ((2, 9, 8, 3), (4, 2), None, 0),
+    "tiles, padded": ((2, 10, 10, 3), (3, 3), None, 1),
+    "overlap": ((2, 9, 8, 3), (3, 3), (2, 2), 1),
+    "gaps": ((1, 9, 9, 2), (2, 2), (3, 3), 0),
+    "one axis": ((2, 9, 5, 3), (4, 1), None, 0),
+    "3-D": ((1, 7, 6, 7, 2), (3, 3, 3), None, 0),
+    "3-D, overlap": ((1, 6, 6, 6, 2), (3, 3, 3), (2, 2, 2), 1),
+}
+
+
+def plain(x, window, strides, padding):
+    """The compiler's own pool, with its own gradient."""
+    pads = [(0, 0), *[(padding, padding)] * len(window), (0, 0)]
+    strides = strides or window
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), pads)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("ties", [False, True])
+def test_max_pool_is_reduce_window(case, ties):
+    shape, window, strides, padding = CASES[case]
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    if ties:
+        x = np.sign(x)
+    want, pull_plain = jax.vjp(lambda x: plain(x, window, strides, padding), x)
+    ours, pull = jax.vjp(lambda x: max_pool(x, window, strides=strides, padding=padding), x)
+    np.testing.assert_array_equal(ours, want)
+    g = np.random.default_rng(1).normal(size=want.shape).astype(np.float32)
+    np.testing.assert_allclose(jax.jit(pull)(g)[0], jax.jit(pull_plain)(g)[0], atol=1e-6)
+
+
+def test_forward_beside_gradient_in_float64():
+    """Maximum trees once went wrong here: value and gradient of one jitted program."""
+    with jax.enable_x64(True):
+        x = np.random.default_rng(0).normal(size=(2, 9, 10, 4))
+
+        def loss(pool, x):
+            y = pool(jax.nn.relu(x))
+            return (y**3).sum(), y
+
+        ours = jax.jit(
+            jax.value_and_grad(lambda x: loss(lambda x: max_pool(x, 4), x), has_aux=True)
+        )
+        want = jax.grad(lambda x: loss(lambda x: plain(x, (4, 4), None, 0), x)[0])(x)
+        np.testing.assert_allclose(ours(x)[1], want, rtol=1e-12)
+
+
+def test_large_windows_are_addressed():
+    x = np.zeros((1, 12, 12, 1), np.float32)
+    x[0, 11, 10, 0] = 1
+    gradient = jax.grad(lambda x: max_pool(x, 12).sum())(x)
+    np.testing.assert_array_equal(gradient, x)
+
+
+def test_nan_reaches_the_output():
+    x = np.zeros((1, 4, 2, 1), np.float32)
+    x[0, 1, 1] = x[0, 2, 0] = np.nan
+    assert np.isnan(max_pool(x, 2)).all()
+
+
+def test_average_pools_are_means():
+    x = np.random.default_rng(0).normal(size=(2, 7, 11, 3)).astype(np.float32)
+    ours = avg_pool(x, (2, 3))
+    want = x[:, :6, :9].reshape(2, 3, 2, 3, 3, 3).mean((2, 4))
+    np.testing.assert_allclose(ours, want, rtol=1e-5, atol=1e-6)
+    ours = adaptive_avg_pool(x, (5, 4))
+    for i in range(5):
+        for j in range(4):
+            rows = slice(7 * i // 5, -(-7 * (i + 1) // 5))
+            columns = slice(11 * j // 4, -(-11 * (j + 1) // 4))
+            want = x[:, rows, columns].mean((1, 2))
+            np.testing.assert_allclose(ours[:, i, j], want, rtol=1e-5, atol=1e-6)
