@@ -1,4 +1,4 @@
-"""The protocols themselves. Each takes clips and labels and returns `Folds`; a seed fixes the draw."""
+"""The protocols themselves: clips and labels in, `Folds` out; a seed fixes what is drawn."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Checkpoints at epoch boundaries, kept by Orbax, and the promise that a resumed job is the same job.
+"""Checkpoints at epoch boundaries, kept by Orbax: a resumed job is the same job.
 
 A checkpoint holds the state of the folds now on the devices and the record of everything so far.
 Beside it stands the job's identity (configuration, data, folds); a directory whose identity differs
@@ -7,6 +7,7 @@ is refused with the difference, never continued.
 
 import json
 import pathlib
+import time
 from typing import Any
 
 import jax
@@ -15,17 +16,20 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from mer_jax.problems import UserError
+from mer_jax.training import result as results
 
 Tree = Any
 
 
 class Checkpoints:
-    """The checkpoints of one job in `directory`. Use as a context manager: leaving it waits."""
+    """The checkpoints of one job. A context manager: leaving it waits for what is being written."""
 
-    def __init__(self, directory: str | pathlib.Path, identity: dict):
+    def __init__(self, directory: str | pathlib.Path, identity: dict, *, seconds: float):
+        """seconds: how long a checkpoint is good for before another one is `due`."""
         directory = pathlib.Path(directory).absolute()
         directory.mkdir(parents=True, exist_ok=True)
         _claim(directory / "identity.json", identity)
+        self._seconds, self._saved = seconds, time.monotonic()
         self._manager = ocp.CheckpointManager(
             epath.Path(directory / "steps"),
             options=ocp.CheckpointManagerOptions(max_to_keep=2, create=True),
@@ -37,18 +41,25 @@ class Checkpoints:
     def __exit__(self, *exc) -> None:
         self._manager.close()
 
-    def save(self, step: int, state: Tree, record: Tree, place: dict) -> None:
-        """Writes in the background; `record` is host arrays, `place` plain numbers."""
+    @property
+    def due(self) -> bool:
+        return time.monotonic() - self._saved >= self._seconds
+
+    def save(self, step: int, state: Tree, result: results.Result, place: tuple[int, int]) -> None:
+        """Writes in the background. place: the chunk of folds in `state`, and its epochs done."""
+        # The job goes on filling `result` while this is written, hence the copy.
+        record = jax.tree.map(np.copy, results.kept(result))
         self._manager.save(
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(state),
-                record=ocp.args.StandardSave(jax.tree.map(np.copy, record)),
-                place=ocp.args.JsonSave(place),
+                record=ocp.args.StandardSave(record),
+                place=ocp.args.JsonSave(list(place)),
             ),
         )
+        self._saved = time.monotonic()
 
-    def restore(self, state: Tree, record: Tree) -> tuple[Tree, Tree, dict] | None:
+    def restore(self, state: Tree, record: Tree) -> tuple[Tree, Tree, tuple[int, int]] | None:
         """The newest checkpoint in the shapes and shardings of `state` and `record`, or None."""
         step = self._manager.latest_step()
         if step is None:
@@ -62,7 +73,7 @@ class Checkpoints:
                 place=ocp.args.JsonRestore(),
             ),
         )
-        return restored.state, restored.record, restored.place
+        return restored.state, restored.record, tuple(restored.place)
 
 
 def _claim(path: pathlib.Path, identity: dict) -> None:
@@ -73,12 +84,12 @@ def _claim(path: pathlib.Path, identity: dict) -> None:
         temporary.rename(path)
         return
     there = json.loads(path.read_text())
-    if there != identity:
-        changes = [
-            f"{key}: {there.get(key)!r} there, {identity.get(key)!r} now"
-            for key in sorted({*there, *identity})
-            if there.get(key) != identity.get(key)
-        ]
+    changes = [
+        f"{key}: {there.get(key)!r} there, {identity.get(key)!r} now"
+        for key in sorted({*there, *identity})
+        if there.get(key) != identity.get(key)
+    ]
+    if changes:
         raise UserError(
             f"{path.parent.parent} holds another job ({'; '.join(changes)}); "
             "give another --workdir, or delete that one"

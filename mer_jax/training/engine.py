@@ -20,80 +20,16 @@ import numpy as np
 from flax import nnx
 
 from mer_jax.methods.examples import Examples
-from mer_jax.problems import UserError, unknown
+from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
 from mer_jax.training import fold as fold_room
 from mer_jax.training import layout as layouts
 from mer_jax.training import losses, optimisers, streams
+from mer_jax.training import result as results
+from mer_jax.training.fold import Data, Fold, Task
 from mer_jax.training.progress import Progress
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How folds are trained; the `train` section of a configuration."""
-
-    epochs: int = 50
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    seed: int = 0
-    optimizer: str = "adam"  # "sgd", "adam"
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: str = "constant"  # "constant", "decay", "step", "cosine"
-    schedule_rate: float = 1.0  # factor of "decay" (an epoch) and "step" (each schedule_every)
-    schedule_every: int = 1
-    loss: str = "cross_entropy"  # "cross_entropy", "weighted", "balanced", "margin"
-    sampler: str = "shuffle"  # "shuffle", "balanced"
-    validation: float = 0.0  # share of a fold's training persons held out for choices
-    choice: str = "last"  # "last", "validation"; "test" is what some papers did, and is marked
-    patience: int = 0  # epochs
-    plateau: int = 0  # epochs
-    stop_change: float = 0.0
-    mask_all: bool = False  # as published: statistics over all clips, test clips included
-
-    def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"train.{name} is {getattr(self, name)}; it must be 1 or more")
-        if not self.learning_rate > 0:
-            raise UserError(f"train.learning_rate is {self.learning_rate}; it must be positive")
-        for name, known in (
-            ("sampler", ("shuffle", "balanced")),
-            ("choice", ("last", "validation", "test")),
-        ):
-            if getattr(self, name) not in known:
-                raise unknown(f"train.{name}", getattr(self, name), known)
-        if self.choice == "validation" and not self.validation:
-            raise UserError("train.choice is 'validation'; set train.validation, say to 0.2")
-        if (self.patience or self.plateau) and self.choice == "last":
-            raise UserError("train.patience and train.plateau need train.choice='validation'")
-
-    @property
-    def as_published(self) -> bool:
-        """True where a test clip has a say in anything."""
-        return self.choice == "test" or self.mask_all
-
-
-class Result(NamedTuple):
-    """What F folds have to say about their held-out clips. Host arrays."""
-
-    names: tuple[str, ...]  # [F]
-    held: np.ndarray  # [F, M] int32, clip of each column, test clips first
-    test: np.ndarray  # [F, M] bool
-    validation: np.ndarray  # [F, M] bool
-    probabilities: np.ndarray  # [F, M, K] float32, by the network of the chosen epoch
-    predicted: np.ndarray  # [F, E, M] int8, after each epoch
-    train_loss: np.ndarray  # [F, E] float32, NaN after a fold has stopped
-    train_accuracy: np.ndarray  # [F, E] float32
-    validation_loss: np.ndarray  # [F, E] float32
-    status: np.ndarray  # [F, E] int8
-    chosen_epoch: np.ndarray  # [F] int32, 1-based
-    seconds: float  # of training, this process
-
-    @property
-    def sick(self) -> list[str]:
-        """Folds whose loss stopped being a number; their predictions are from before."""
-        return [n for n, s in zip(self.names, self.status[:, -1]) if s == fold_room.SICK]
+from mer_jax.training.result import Result
+from mer_jax.training.settings import Settings
 
 
 def fit(
@@ -119,82 +55,65 @@ def fit(
     labels: [N] int. `build` makes one network from its random streams. folds_per_device: how many
     folds a device holds at a time, 0 for as many as its memory allows. directory: where checkpoints
     go, none if None; a job found there is resumed if its `identity` is the same. observe is called
-    with each block's records as plain numbers.
+    with the record of each epoch as plain numbers.
 
-    Raises `UserError` where a fold has nothing to train on or to test.
+    Raises `UserError` where a fold has nothing to train on or to test, and where the directory
+    holds another job.
     """
     layout = layouts.create(fold_map=fold_map, inner=fold_inner, devices=devices)
     task = make_task(examples, len(labels), settings, num_classes=num_classes, build=build)
-    data = layouts.replicate(
-        layout, fold_room.Data(examples.inputs, jnp.asarray(labels, jnp.int32))
-    )
+    data = layouts.replicate(layout, Data(examples.inputs, jnp.asarray(labels, jnp.int32)))
     rows = fold_rows(folds, settings.seed)
     chunk = chunk_size(len(folds), layout, folds_per_device, task, data, rows)
+    chunks = [range(a, min(a + chunk, len(folds))) for a in range(0, len(folds), chunk)]
+    parts = [_rows_of(rows, members, chunk) for members in chunks]
     block = _block(settings.epochs)
     programs = _programs(task, layout, block)
-
-    result = _empty_result(folds, rows, settings.epochs, num_classes)
-    chunks = [range(a, min(a + chunk, len(folds))) for a in range(0, len(folds), chunk)]
-    visits = int(folds.train.sum(1).mean()) * examples.copies
-    bar = Progress(folds=len(folds), epochs=settings.epochs, clips=visits, quiet=quiet)
+    result = results.empty(folds, rows, settings.epochs, num_classes)
     began = time.monotonic()
+
     with contextlib.ExitStack() as stack:
-        stack.callback(bar.close)
-        keeper = None
+        first, done, state, keeper = 0, 0, None, None
         if directory is not None:
             from mer_jax.training.checkpoints import Checkpoints
 
-            keeper = stack.enter_context(Checkpoints(directory, identity or {}))
-        first, done, state = 0, 0, None
-        saved = time.monotonic()
-        if keeper is not None:
-            part = _rows_of(rows, chunks[0], chunk)
-            shape = programs.init(data, layouts.spread(layout, part))
-            restored = keeper.restore(shape, _record_of(result))
-            if restored is not None:
-                state, record, place = restored
+            keeper = stack.enter_context(
+                Checkpoints(directory, identity or {}, seconds=checkpoint_seconds)
+            )
+            like = programs.init(data, layouts.spread(layout, parts[0]))
+            restored = keeper.restore(like, results.kept(result))
+            if restored:
+                state, record, (first, done) = restored
                 for name, value in record.items():
                     getattr(result, name)[:] = value
-                first, done = place["chunk"], place["epoch"]
-                bar.start_at(
-                    sum(len(c) for c in chunks[:first]) * settings.epochs
-                    + len(chunks[first]) * done
-                )
+        bar = stack.enter_context(
+            Progress(
+                folds=len(folds),
+                epochs=settings.epochs,
+                clips=int(folds.train.sum(1).mean()) * examples.copies,
+                behind=chunks[first].start * settings.epochs + len(chunks[first]) * done,
+                quiet=quiet,
+            )
+        )
         for number in range(first, len(chunks)):
-            members = chunks[number]
-            part = layouts.spread(layout, _rows_of(rows, members, chunk))
+            members, part = chunks[number], layouts.spread(layout, parts[number])
             if state is None:
                 state, done = programs.init(data, part), 0
             while done < settings.epochs:
                 state, record = programs.epochs(data, part, state)
-                record = jax.device_get(record)
-                _note(result, record, members, done)
+                results.note(result, jax.device_get(record), members, done)
                 done += block
-                lines = _lines(result, folds, members, done - block, done)
-                bar.update(
-                    folds_done=members.start,
-                    folds_now=len(members),
-                    epoch=done,
-                    epochs=block,
-                    loss=float(np.nanmean(result.train_loss[members, done - 1])),
-                )
-                if observe:
-                    for line in lines:
+                bar.update(members, block, done, result.train_loss[members, done - 1])
+                for line in results.lines(result, members, done - block, done):
+                    if observe:
                         observe(line)
-                last = done == settings.epochs
-                if keeper and not last and time.monotonic() - saved >= checkpoint_seconds:
-                    place = {"chunk": number, "epoch": done}
-                    keeper.save(_step(place, settings), state, _record_of(result), place)
-                    saved = time.monotonic()
-            probabilities = jax.device_get(programs.predict(data, part, state))
+                if keeper and done < settings.epochs and keeper.due:
+                    keeper.save(number * settings.epochs + done, state, result, (number, done))
+            probabilities, chosen = jax.device_get(programs.predict(data, part, state))
             result.probabilities[members] = probabilities[: len(members)]
-            if settings.choice != "last":
-                best = jax.device_get(state.best_epoch)
-                result.chosen_epoch[members] = best[: len(members)]
+            result.chosen_epoch[members] = chosen[: len(members)]
             if keeper:
-                place = {"chunk": number, "epoch": settings.epochs}
-                keeper.save(_step(place, settings), state, _record_of(result), place)
-                saved = time.monotonic()
+                keeper.save(number * settings.epochs + done, state, result, (number, done))
             state = None
     return result._replace(seconds=time.monotonic() - began)
 
@@ -206,7 +125,7 @@ def make_task(
     *,
     num_classes: int,
     build: Callable[[nnx.Rngs], nnx.Module],
-) -> fold_room.Task:
+) -> Task:
     """Everything static about a job over N = `clips` clips."""
     steps, width = streams.steps_and_width(clips, settings.batch_size, examples.copies)
     model = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
@@ -222,7 +141,7 @@ def make_task(
         rate=settings.schedule_rate,
         every=settings.schedule_every,
     )
-    return fold_room.Task(
+    return Task(
         examples=dataclasses.replace(examples, inputs=None),
         train_graph=train_graph,
         eval_graph=eval_graph,
@@ -246,7 +165,7 @@ def make_task(
     )
 
 
-def fold_rows(folds: Folds, seed: int) -> fold_room.Fold:
+def fold_rows(folds: Folds, seed: int) -> Fold:
     """`Folds` as arrays [F, ...] for the device."""
     for name, train, test in zip(folds.names, folds.train, folds.test):
         for what, row in (("training", train), ("test", test)):
@@ -261,7 +180,7 @@ def fold_rows(folds: Folds, seed: int) -> fold_room.Fold:
     index = np.stack([np.pad(h, (0, most - len(h))) for h in held]).astype(np.int32)
     real = np.arange(most) < np.array([[len(h)] for h in held])
     is_test = np.arange(most) < folds.test.sum(1)[:, None]
-    return fold_room.Fold(
+    return Fold(
         key=jnp.stack([streams.fold_key(seed, name) for name in folds.names]),
         train=folds.train,
         held=index,
@@ -290,7 +209,7 @@ class Programs(NamedTuple):
     predict: Callable  # (data, fold, state) -> probabilities [F, M, K]
 
 
-def _programs(task: fold_room.Task, layout: layouts.Layout, block: int) -> Programs:
+def _programs(task: Task, layout: layouts.Layout, block: int) -> Programs:
     def epochs(data, fold, state):
         step = lambda state, _: fold_room.epoch(task, data, fold, state)
         return jax.lax.scan(step, state, None, length=block)
@@ -330,66 +249,7 @@ def _block(epochs: int) -> int:
     return max(b for b in range(1, max(1, epochs // 50) + 1) if epochs % b == 0)
 
 
-def _rows_of(rows: fold_room.Fold, members: range, count: int) -> fold_room.Fold:
+def _rows_of(rows: Fold, members: range, count: int) -> Fold:
     """Rows of some folds, the last repeated up to `count`; keys stay typed."""
     index = np.minimum(np.arange(members.start, members.start + count), members.stop - 1)
     return jax.tree.map(lambda a: a[index], rows)
-
-
-def _empty_result(folds: Folds, rows, epochs: int, num_classes: int) -> Result:
-    many, most = len(folds), rows.held.shape[1]
-    nan = lambda: np.full((many, epochs), np.nan, np.float32)
-    return Result(
-        names=folds.names,
-        held=rows.held,
-        test=rows.test > 0,
-        validation=rows.validation > 0,
-        probabilities=np.zeros((many, most, num_classes), np.float32),
-        predicted=np.full((many, epochs, most), -1, np.int8),
-        train_loss=nan(),
-        train_accuracy=nan(),
-        validation_loss=nan(),
-        status=np.zeros((many, epochs), np.int8),
-        chosen_epoch=np.full(many, epochs, np.int32),
-        seconds=0.0,
-    )
-
-
-_KEPT = (
-    "probabilities",
-    "predicted",
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "status",
-    "chosen_epoch",
-)
-
-
-def _record_of(result: Result) -> dict[str, np.ndarray]:
-    return {name: getattr(result, name) for name in _KEPT}
-
-
-def _note(result: Result, record: fold_room.Record, members: range, done: int) -> None:
-    """Writes a block's records [F, block, ...] into the result."""
-    for name, value in record._asdict().items():
-        target = getattr(result, name)
-        target[members, done : done + value.shape[1]] = value[: len(members)]
-
-
-def _lines(result: Result, folds: Folds, members: range, start: int, stop: int) -> list[dict]:
-    """One plain record an epoch, for metrics.jsonl."""
-    names = [folds.names[f] for f in members]
-    return [
-        {
-            "epoch": epoch + 1,
-            "folds": names,
-            "train_loss": result.train_loss[members, epoch].tolist(),
-            "train_accuracy": result.train_accuracy[members, epoch].tolist(),
-        }
-        for epoch in range(start, stop)
-    ]
-
-
-def _step(place: dict, settings: Settings) -> int:
-    return place["chunk"] * settings.epochs + place["epoch"]

@@ -174,12 +174,16 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     return state, record
 
 
-def predict(task: Task, data: Data, fold: Fold, state: State) -> jax.Array:
-    """Probabilities [M, K] of the held clips, by the network of the chosen epoch."""
+def predict(task: Task, data: Data, fold: Fold, state: State) -> tuple[jax.Array, jax.Array]:
+    """Probabilities [M, K] of the held clips by the network of the chosen epoch, and that epoch.
+
+    Epochs count from 1; "last" is the last one that the fold ran.
+    """
+    chosen = state.epoch
     if task.choice != "last":
         params, rest = state.best
-        state = state.replace(params=params, rest=rest)
-    return jax.nn.softmax(_held_logits(task, data, fold, state))
+        state, chosen = state.replace(params=params, rest=rest), state.best_epoch
+    return jax.nn.softmax(_held_logits(task, data, fold, state)), chosen
 
 
 def _batches(task: Task, data: Data, fold: Fold, key: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -32,7 +32,7 @@ def schedule(
 def create(
     name: str, rates: optax.Schedule, *, momentum: float = 0.9, weight_decay: float = 0.0
 ) -> optax.GradientTransformation:
-    """SGD with momentum, or Adam; weight decay is L2, added to the gradient as the papers' tools do.
+    """SGD with momentum, or Adam; weight decay is L2 and added to the gradient.
 
     (PyTorch, MatConvNet and Keras' regularisers all mean this by "weight decay"; the decoupled
     decay of AdamW is not what the five papers used.)

@@ -3,56 +3,53 @@
 import sys
 import time
 
+import numpy as np
 from tqdm import tqdm
+
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
     """A bar over all epochs of all folds. In a log file it prints a line now and then instead."""
 
-    def __init__(self, *, folds: int, epochs: int, clips: int, stream=None, quiet: bool = False):
-        """clips: training clips a fold-epoch visits, for the rate."""
-        self._stream = stream or sys.stderr
-        self._terminal = self._stream.isatty()
+    def __init__(
+        self, *, folds: int, epochs: int, clips: int, behind: int = 0, quiet: bool = False
+    ):
+        """clips: training clips a fold-epoch visits. behind: fold-epochs a resumed job has done."""
         self._folds, self._epochs, self._clips = folds, epochs, clips
-        self._quiet = quiet
-        self._began, self._done, self._printed = time.monotonic(), 0, 0.0
+        self._total, self._left = folds * epochs, folds * epochs - behind
+        self._quiet, self._done = quiet, 0
+        self._began, self._printed = time.monotonic(), 0.0
         self._bar = None
-        if self._terminal and not quiet:
+        if sys.stderr.isatty() and not quiet:
             self._bar = tqdm(
-                total=folds * epochs,
-                file=self._stream,
-                unit="fold-epoch",
-                bar_format="{desc} |{bar}| {percentage:3.0f}% {postfix}, {remaining} left",
+                total=self._total,
+                initial=behind,
+                bar_format="{percentage:3.0f}% |{bar}| {postfix}, {remaining} left",
             )
 
-    def start_at(self, fold_epochs: int) -> None:
-        """A resumed job has this much behind it."""
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exc) -> None:
         if self._bar:
-            self._bar.update(fold_epochs)
-        self._resumed = fold_epochs
+            self._bar.close()
 
-    _resumed = 0
-
-    def update(self, *, folds_done: int, folds_now: int, epoch: int, epochs: int, loss: float):
-        """`epochs` more epochs of `folds_now` folds are done; the last one was `epoch`."""
-        self._done += folds_now * epochs
+    def update(self, members: range, epochs: int, epoch: int, losses: np.ndarray) -> None:
+        """The folds `members` trained `epochs` more; at `epoch` they lose `losses`."""
+        self._done += len(members) * epochs
         seconds = max(time.monotonic() - self._began, 1e-9)
         rate = self._done * self._clips / seconds
-        total = self._folds * self._epochs
         text = (
-            f"folds {folds_done + folds_now}/{self._folds}, epoch {epoch}/{self._epochs}, "
-            f"loss {loss:.4f}, {rate:,.0f} clips/s"
+            f"folds {members.stop}/{self._folds}, epoch {epoch}/{self._epochs}, "
+            f"loss {losses.mean():.4f}, {rate:,.0f} clips/s"
         )
         if self._bar:
             self._bar.set_postfix_str(text, refresh=False)
-            self._bar.update(folds_now * epochs)
+            self._bar.update(len(members) * epochs)
         elif not self._quiet and (
-            seconds - self._printed > 10 or self._resumed + self._done == total
+            seconds - self._printed > _SECONDS_BETWEEN_LINES or self._done == self._left
         ):
             self._printed = seconds
-            left = (total - self._resumed - self._done) * seconds / self._done
-            print(f"{text}, {left:.0f} s left", file=self._stream, flush=True)
-
-    def close(self) -> None:
-        if self._bar:
-            self._bar.close()
+            remaining = (self._left - self._done) * seconds / self._done
+            print(f"{text}, {remaining:.0f} s left", file=sys.stderr, flush=True)

@@ -31,7 +31,7 @@ def build(rngs: nnx.Rngs) -> nnx.Module:
 
 
 def problem(persons: int = 6, each: int = 5):
-    """(examples, labels, folds): class k has a bright blob of size k + 1; augmentation shifts it."""
+    """(examples, labels, folds): class k has a bright blob of size k + 1; samples are shifted."""
     rng = np.random.default_rng(0)
     labels = np.arange(persons * each) % 3
     pictures = rng.normal(0, 0.1, (len(labels), 6, 6, 1)).astype(np.float32)

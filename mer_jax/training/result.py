@@ -1,0 +1,85 @@
+"""`Result`: what the folds of a job have to say, filled in block by block."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mer_jax.protocols import Folds
+from mer_jax.training.fold import SICK, Fold, Record
+
+
+class Result(NamedTuple):
+    """What F folds have to say about their held-out clips. Host arrays."""
+
+    names: tuple[str, ...]  # [F]
+    held: np.ndarray  # [F, M] int32, clip of each column, test clips first
+    test: np.ndarray  # [F, M] bool
+    validation: np.ndarray  # [F, M] bool
+    probabilities: np.ndarray  # [F, M, K] float32, by the network of the chosen epoch
+    predicted: np.ndarray  # [F, E, M] int8, after each epoch
+    train_loss: np.ndarray  # [F, E] float32, NaN after a fold has stopped
+    train_accuracy: np.ndarray  # [F, E] float32
+    validation_loss: np.ndarray  # [F, E] float32
+    status: np.ndarray  # [F, E] int8
+    chosen_epoch: np.ndarray  # [F] int32, 1-based
+    seconds: float  # of training, this process
+
+    @property
+    def sick(self) -> list[str]:
+        """Folds whose loss stopped being a number; their predictions are from before."""
+        return [n for n, s in zip(self.names, self.status[:, -1]) if s == SICK]
+
+
+def empty(folds: Folds, rows: Fold, epochs: int, num_classes: int) -> Result:
+    many, most = len(folds), rows.held.shape[1]
+    nan = lambda: np.full((many, epochs), np.nan, np.float32)
+    return Result(
+        names=folds.names,
+        held=rows.held,
+        test=rows.test > 0,
+        validation=rows.validation > 0,
+        probabilities=np.zeros((many, most, num_classes), np.float32),
+        predicted=np.full((many, epochs, most), -1, np.int8),
+        train_loss=nan(),
+        train_accuracy=nan(),
+        validation_loss=nan(),
+        status=np.zeros((many, epochs), np.int8),
+        chosen_epoch=np.full(many, epochs, np.int32),
+        seconds=0.0,
+    )
+
+
+_KEPT = (
+    "probabilities",
+    "predicted",
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "status",
+    "chosen_epoch",
+)
+
+
+def kept(result: Result) -> dict[str, np.ndarray]:
+    return {name: getattr(result, name) for name in _KEPT}
+
+
+def note(result: Result, record: Record, members: range, done: int) -> None:
+    """Writes a block's records [F, block, ...] into the result."""
+    for name, value in record._asdict().items():
+        target = getattr(result, name)
+        target[members, done : done + value.shape[1]] = value[: len(members)]
+
+
+def lines(result: Result, members: range, start: int, stop: int) -> list[dict]:
+    """One plain record an epoch, for metrics.jsonl."""
+    names = [result.names[f] for f in members]
+    return [
+        {
+            "epoch": epoch + 1,
+            "folds": names,
+            "train_loss": result.train_loss[members, epoch].tolist(),
+            "train_accuracy": result.train_accuracy[members, epoch].tolist(),
+        }
+        for epoch in range(start, stop)
+    ]
