@@ -33,6 +33,7 @@ _NETWORKS = {
     "strcn_a": Info("strcn", "STRCNA", "Xia et al., STRCN, Table I (appearance)", classes=4),
     "strcn_g": Info("strcn", "STRCNG", "Xia et al., STRCN, Table I (geometry)", classes=4),
     "mer_rcnn": Info("mer_rcnn", "MERRCNN", "Xia et al., MER-RCNN, Table 1", classes=4),
+    "psn": Info("psn", "PSN", "Li et al., PSN, Table 1", classes=4),
     "ststnet": Info("ststnet", "STSTNet", "Liong et al. 2019, STSTNet, authors' code", 1_683),
 }
 

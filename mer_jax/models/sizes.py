@@ -15,3 +15,8 @@ def require(network: str, shape: Sequence[int], smallest: Sequence[int]) -> tupl
         given, need = (" x ".join(map(str, axes)) for axes in (shape, smallest))
         raise UserError(f"{network} cannot take examples of {given}; it needs {need} or more")
     return shape
+
+
+def scaled(count: int, width: float) -> int:
+    """`count` maps or units times `width`, rounded, at least 1."""
+    return max(1, round(count * width))
