@@ -1,0 +1,44 @@
+"""What is done to one clip: pure functions of arrays, clean under jit and vmap.
+
+    from mer_jax.video import magnify, optical_flow
+    magnified = jax.jit(magnify)(clip, alpha=8.0)                 # one clip, [T, H, W, C]
+    magnified = jax.vmap(lambda clip: magnify(clip, alpha=8.0))(batch.frames)
+
+Here stand the names that say what they do on their own; the parts they are made of stay in their
+modules (`mer_jax.video.pyramid.build`, `mer_jax.video.resample.matrix`, ...).
+"""
+
+from mer_jax.video.colour import rgb_to_yiq, to_grey, yiq_to_rgb
+from mer_jax.video.difference import (
+    apex_index,
+    core_region,
+    difference_heatmap,
+    temporal_difference,
+    top_mask,
+)
+from mer_jax.video.flow import optical_flow
+from mer_jax.video.magnify import bands, combine, gains, magnify, stream_init, stream_step
+from mer_jax.video.resample import jitter_matrices, resample
+from mer_jax.video.strain import optical_strain, strain_tensor
+
+__all__ = [
+    "apex_index",
+    "bands",
+    "combine",
+    "core_region",
+    "difference_heatmap",
+    "gains",
+    "jitter_matrices",
+    "magnify",
+    "optical_flow",
+    "optical_strain",
+    "resample",
+    "rgb_to_yiq",
+    "strain_tensor",
+    "stream_init",
+    "stream_step",
+    "temporal_difference",
+    "to_grey",
+    "top_mask",
+    "yiq_to_rgb",
+]

@@ -1,0 +1,47 @@
+"""Colour spaces of an image, on the last axis: RGB, NTSC's YIQ, grey. Any leading axes."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from mer_jax.problems import UserError
+
+# Rows R, G, B; columns Y, I, Q: the three-digit NTSC matrix of MATLAB's ntsc2rgb.
+RGB_FROM_YIQ = np.array([[1, 0.956, 0.621], [1, -0.272, -0.647], [1, -1.106, 1.703]])
+YIQ_FROM_RGB = np.linalg.inv(RGB_FROM_YIQ)
+
+
+def rgb_to_yiq(image: Array) -> Array:
+    """[..., 3] RGB in [0, 1] -> [..., 3]: luma Y in [0, 1], chroma I in [-0.6, 0.6], Q in [-0.53, 0.53]."""
+    return mix(image, YIQ_FROM_RGB)
+
+
+def yiq_to_rgb(image: Array) -> Array:
+    """[..., 3] YIQ -> [..., 3] RGB: the inverse of `rgb_to_yiq`, never clipped."""
+    return mix(image, RGB_FROM_YIQ)
+
+
+def to_grey(image: Array) -> Array:
+    """[..., 3] RGB -> [..., 1] luma (0.299 R + 0.587 G + 0.114 B); [..., 1] stays as it is.
+
+    Raises `UserError` for any other number of channels.
+    """
+    return image if channels(image) == 1 else mix(image, YIQ_FROM_RGB[:1])
+
+
+def mix(image: Array, matrix: np.ndarray) -> Array:
+    """Multiplies every pixel by `matrix` [channels out, channels in]: [..., C] -> [..., C']."""
+    return jnp.einsum(
+        "...c,dc->...d", image, matrix.astype(image.dtype), precision=lax.Precision.HIGHEST
+    )
+
+
+def channels(image: Array) -> int:
+    """1 (grey) or 3 (RGB): the last axis of `image`; `UserError` for any other."""
+    count = image.shape[-1]
+    if count not in (1, 3):
+        raise UserError(
+            f"an image of shape {image.shape} has {count} channels on its last axis, where grey "
+            "has 1 and RGB has 3; add or move the channel axis"
+        )
+    return count

@@ -1,0 +1,238 @@
+"""Eulerian motion magnification: a Laplacian pyramid in space, an IIR band in time.
+
+Every pixel of every band runs through the difference of two first-order low-passes, is scaled by
+its level's gain and goes back into the frame. The filter is linear in time and the same for all
+pixels, hence one T x T matrix that commutes with the pyramid: a whole clip needs one product and
+one pyramid, no recursion. `stream_step` is the same filter as a recursion, for live video.
+
+Wu, Rubinstein, Shih, Guttag, Durand, Freeman, "Eulerian video magnification for revealing subtle
+changes in the world", ACM TOG 31 (2012), in the Laplacian + IIR form of the authors' released code.
+
+What all of it shares
+    clip       [T, H, W, C] float32 in [0, 1], C = 1 (grey) or 3 (RGB), H and W at least 10 px
+    alpha      wanted magnification; a number or a traced scalar (differentiable, vmap it for many)
+    wavelength lambda_c, px: spatial wavelengths below it are magnified less
+    exaggeration  factor on the bound of a level's gain: 1 in STRCN and MER-RCNN, 2 in Wu's code
+    r1, r2     coefficients of the fast and the slow low-pass, y += r (x - y); or, where `fps` is
+               given, their -3 dB frequencies in Hz (see `coefficients`)
+    chroma     what is left of the magnified I and Q channels of NTSC; grey clips have none
+    saturate   bring the result back into [0, 1] as MATLAB's ntsc2rgb does: negative values are 0, a
+               pixel with a channel above 1 is divided by its largest channel, which keeps the hue
+
+The finest band and the low-pass residual are never magnified; what the word "live" means below is
+the L = depth(H, W) - 2 bands between them.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from mer_jax.problems import UserError
+from mer_jax.video import colour, pyramid
+
+
+def magnify(
+    clip: Array,
+    *,
+    alpha: float | Array,
+    wavelength: float = 16.0,
+    r1: float = 0.4,
+    r2: float = 0.05,
+    exaggeration: float = 1.0,
+    fps: float | None = None,
+    chroma: float = 0.1,
+    saturate: bool = True,
+) -> Array:
+    """[T, H, W, C] -> [T, H, W, C]: `clip` with its motion magnified; the options are the module's.
+
+    Frame 0 comes out as it went in, and so does a clip in which nothing moves. The filter is
+    causal: frames that pad a clip at its end change no real frame.
+    """
+    gain = gains(*clip.shape[1:3], alpha=alpha, wavelength=wavelength, exaggeration=exaggeration)
+    levels = _levels(clip, r1=r1, r2=r2, fps=fps, chroma=chroma)
+    return _add(clip, _collapse(levels, gain, like=clip), saturate)
+
+
+def bands(
+    clip: Array,
+    *,
+    r1: float = 0.4,
+    r2: float = 0.05,
+    fps: float | None = None,
+    chroma: float = 0.1,
+) -> Array:
+    """[T, H, W, C] -> [L, T, H, W, C]: what each live level adds to the clip for a gain of 1.
+
+    A magnified clip is linear in its gains: `combine(clip, bands(clip), gains(H, W, alpha=a))` is
+    `magnify(clip, alpha=a)` for any a. Worth its memory (L clips) where one clip is magnified many
+    times over; `vmap` of `magnify` over alpha filters only once as well.
+    """
+    levels = _levels(clip, r1=r1, r2=r2, fps=fps, chroma=chroma)
+    one_live = np.eye(live(*clip.shape[1:3]), dtype=np.float32)
+    return jax.vmap(lambda gain: _collapse(levels, gain, like=clip))(one_live)
+
+
+def gains(
+    height: int,
+    width: int,
+    *,
+    alpha: float | Array,
+    wavelength: float = 16.0,
+    exaggeration: float = 1.0,
+) -> Array:
+    """[L] float32, finest first: min(alpha, exaggeration (lambda_l / (8 delta) - 1)), not below 0.
+
+    lambda_l halves with every finer level from sqrt(H^2 + W^2) / 3 at the residual, and
+    delta = wavelength / (8 (1 + alpha)). Wu's code lets the bound turn negative where lambda_l is
+    below 8 delta, which inverts the motion of that level; here such a level is left alone.
+    Raises `UserError` for frames under 10 px, which have no live level.
+    """
+    count = live(height, width)
+    wavelengths = np.hypot(height, width) / 3 / 2.0 ** np.arange(count, 0, -1)
+    alpha = jnp.asarray(alpha, jnp.float32)
+    bound = (wavelengths / wavelength).astype(np.float32) * (1 + alpha) - 1
+    return jnp.clip(exaggeration * bound, 0, alpha)
+
+
+def combine(clip: Array, bands: Array, gains: Array, *, saturate: bool = True) -> Array:
+    """clip [T, H, W, C] + sum over levels of gains [L] x bands [L, T, H, W, C]: a magnified clip."""
+    return _add(clip, sum(gain * band for gain, band in zip(gains, bands)), saturate)
+
+
+class Stream(NamedTuple):
+    """The two low-passes of a live video after the frames so far, one level down the pyramid."""
+
+    fast: Array  # [H', W', C]
+    slow: Array  # [H', W', C]
+
+
+def stream_init(frame: Array) -> Stream:
+    """The state after frame 0, [H, W, C], which is shown as it is."""
+    smaller = pyramid.down(frame)
+    return Stream(smaller, smaller)
+
+
+def stream_step(
+    state: Stream,
+    frame: Array,
+    *,
+    alpha: float | Array,
+    wavelength: float = 16.0,
+    r1: float = 0.4,
+    r2: float = 0.05,
+    exaggeration: float = 1.0,
+    fps: float | None = None,
+    chroma: float = 0.1,
+    saturate: bool = True,
+) -> tuple[Stream, Array]:
+    """Takes in the next frame [H, W, C]; returns the new state and the magnified frame.
+
+    The frames of a clip through `lax.scan` of this are frames 1.. of `magnify(clip, ...)`.
+    """
+    fast, slow = coefficients(r1, r2, fps=fps)
+    smaller = pyramid.down(frame)
+    state = Stream(
+        state.fast + fast * (smaller - state.fast), state.slow + slow * (smaller - state.slow)
+    )
+    gain = gains(*frame.shape[:2], alpha=alpha, wavelength=wavelength, exaggeration=exaggeration)
+    levels = _gaussians(_attenuate(state.fast - state.slow, chroma), len(gain))
+    return state, _add(frame, _collapse(levels, gain, like=frame), saturate)
+
+
+def coefficients(r1: float, r2: float, *, fps: float | None = None) -> tuple[float, float]:
+    """The coefficients (fast, slow) of the two low-passes, from themselves or from Hz.
+
+    y_t = y_{t-1} + r (x_t - y_{t-1}) has lost 3 dB at the w with cos w = 1 - r^2 / (2 (1 - r)),
+    w = 2 pi f / fps. With `fps`, r1 and r2 are such frequencies f, and r = sqrt(c^2 + 2 c) - c with
+    c = 1 - cos w. At 200 Hz the default coefficients 0.4 and 0.05 are 16.6 and 1.63 Hz, while
+    0.4 and 0.05 Hz would be coefficients of 0.0125 and 0.0016: next to nothing within a clip of
+    0.3 s. Raises `UserError` unless 0 < r2 < r1, and r1 <= 1 or r1 <= fps / 2.
+    """
+    largest = 1.0 if fps is None else fps / 2
+    if not 0 < r2 < r1 <= largest:
+        raise UserError(
+            f"a temporal band needs 0 < r2 < r1 <= {largest:g} "
+            f"({'coefficients' if fps is None else 'Hz, half of fps'}), not r2 = {r2}, r1 = {r1}"
+        )
+    if fps is None:
+        return r1, r2
+    drop = 1 - np.cos(2 * np.pi * np.array([r1, r2]) / fps)
+    fast, slow = np.sqrt(drop**2 + 2 * drop) - drop
+    return float(fast), float(slow)
+
+
+def temporal_matrix(
+    length: int, *, r1: float = 0.4, r2: float = 0.05, fps: float | None = None
+) -> np.ndarray:
+    """[T, T] float64 F with (F x)_t = fast low-pass - slow low-pass of frames 0..t.
+
+    A low-pass that starts at frame 0 weighs frame s of frame t's past by r (1 - r)^(t - s), and
+    frame 0 by (1 - r)^t. Rows of F sum to zero, row 0 is zero, and F is lower triangular.
+    """
+    age = np.subtract.outer(np.arange(length), np.arange(length))
+
+    def low_pass(r: float) -> np.ndarray:
+        weights = np.where(age >= 0, r * (1 - r) ** np.maximum(age, 0), 0)
+        weights[:, 0] /= r
+        return weights
+
+    fast, slow = coefficients(r1, r2, fps=fps)
+    return low_pass(fast) - low_pass(slow)
+
+
+def live(height: int, width: int) -> int:
+    """L, the number of bands that a gain can reach: all but the finest and the residual."""
+    count = pyramid.depth(height, width) - 2
+    if count < 1:
+        raise UserError(
+            f"frames of {height} x {width} px are too small to magnify; 10 px a side is the least"
+        )
+    return count
+
+
+_EXACT = lax.Precision.HIGHEST
+
+
+def _levels(clip: Array, *, r1: float, r2: float, fps: float | None, chroma: float) -> list[Array]:
+    """The filtered clip smoothed and halved 1, 2, ..., L + 1 times, chroma attenuated."""
+    # The finest band is not magnified, so that the clip is filtered after its first halving: a
+    # quarter of the work.
+    smaller = pyramid.down(clip)
+    matrix = temporal_matrix(len(clip), r1=r1, r2=r2, fps=fps).astype(clip.dtype)
+    moving = jnp.einsum("ts,s...->t...", matrix, smaller, precision=_EXACT)
+    return _gaussians(_attenuate(moving, chroma), live(*clip.shape[1:3]))
+
+
+def _gaussians(image: Array, count: int) -> list[Array]:
+    """`image` and its `count` successive halvings."""
+    levels = [image]
+    for _ in range(count):
+        levels.append(pyramid.down(levels[-1]))
+    return levels
+
+
+def _collapse(levels: list[Array], gains: Array, *, like: Array) -> Array:
+    """The Laplacian bands of `levels`, each times its gain, as one image of the size of `like`."""
+    # Level l's part is g_l (x_l - up(x_{l+1})) + up(coarser parts): one expansion serves for both.
+    image = jnp.zeros_like(levels[-1])
+    for level, (finer, coarser) in reversed(list(enumerate(zip(levels, levels[1:])))):
+        gain = gains[level]
+        image = gain * finer + pyramid.up(image - gain * coarser, like=finer)
+    return pyramid.up(image, like=like)
+
+
+def _attenuate(image: Array, chroma: float) -> Array:
+    """Scales I and Q of NTSC by `chroma`; grey images have neither, so that nothing changes."""
+    # Y enters red, green and blue alike, hence the colour of pure luma is grey.
+    return chroma * image + (1 - chroma) * colour.to_grey(image)
+
+
+def _add(clip: Array, motion: Array, saturate: bool) -> Array:
+    out = clip + motion
+    if not saturate:
+        return out
+    out = jnp.maximum(out, 0)
+    return out / jnp.maximum(out.max(-1, keepdims=True), 1)
