@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.problems import UserError
@@ -37,6 +38,7 @@ class Clip:
     apex: int | None = None  # frame of the strongest movement; None where nobody marked it
     offset: int | None = None  # last frame of the movement; None: the last frame
     action_units: str = ""  # as the database writes them; datasets.labels parses
+    objective: str = ""  # "I" to "VII" where the database gives an objective class
     content: str = "video"
     landmarks: np.ndarray | None = None  # [68, 2] px (x, y) in the first frame
 
@@ -79,35 +81,45 @@ def to_float(frames: np.ndarray) -> np.ndarray:
     return np.asarray(frames, np.float32)
 
 
-def stack(clips: Sequence[Clip]) -> ClipBatch:
-    """Reads `clips` and lays them on the device as one `ClipBatch`.
+def resize(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[T, H, W, C] -> [T, *size, C], area-averaged when shrinking and bilinear when growing."""
+    if frames.shape[1:3] == tuple(size):
+        return frames
+    import cv2
 
-    Raises `UserError` where two clips differ in height, width or channels: crop them first.
+    height, width = size
+    shrinks = height <= frames.shape[1] and width <= frames.shape[2]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    out = [cv2.resize(frame, (width, height), interpolation=how) for frame in frames]
+    return np.stack(out).reshape(len(frames), height, width, frames.shape[3])
+
+
+def stack(clips: Sequence[Clip], *, size: tuple[int, int] | None = None) -> ClipBatch:
+    """Reads `clips` and lays them on the device as one `ClipBatch`, resized to `size` (H, W).
+
+    Raises `UserError` where two clips differ in height, width or channels.
     """
-    arrays = [to_float(clip.frames) for clip in clips]
-    shape = arrays[0].shape[1:]
-    for clip, frames in zip(clips, arrays, strict=True):
-        if frames.shape[1:] != shape:
+    arrays = []
+    for clip in clips:
+        frames = to_float(clip.frames)
+        arrays.append(resize(frames, size) if size else frames)
+        if arrays[-1].shape[1:] != arrays[0].shape[1:]:
             raise UserError(
-                f"{clip.key}: frames are {frames.shape[1:]} where {clips[0].key} has {shape}; "
-                "crop or resize the clips to one size first"
+                f"{clip.key}: frames are {arrays[-1].shape[1:]} where {clips[0].key} has "
+                f"{arrays[0].shape[1:]}; crop the clips to one size, or all to grey, first"
             )
-    longest = max(len(frames) for frames in arrays)
-    out = np.empty((len(arrays), longest, *shape), np.float32)
-    for row, frames in zip(out, arrays, strict=True):
+    length = np.array([len(frames) for frames in arrays], np.int32)
+    out = np.empty((len(arrays), length.max(), *arrays[0].shape[1:]), np.float32)
+    for row, frames in zip(out, arrays):
         row[: len(frames)] = frames
         row[len(frames) :] = frames[-1]
-    length = np.array([len(frames) for frames in arrays], np.int32)
     last = [n - 1 if clip.offset is None else clip.offset for clip, n in zip(clips, length)]
-    return jax.tree.map(
-        jax.numpy.asarray,
-        ClipBatch(
-            frames=out,
-            length=length,
-            onset=np.array([clip.onset for clip in clips], np.int32),
-            apex=np.array([-1 if c.apex is None else c.apex for c in clips], np.int32),
-            offset=np.array(last, np.int32),
-        ),
+    return ClipBatch(
+        frames=jnp.asarray(out),
+        length=jnp.asarray(length),
+        onset=jnp.array([clip.onset for clip in clips], jnp.int32),
+        apex=jnp.array([-1 if c.apex is None else c.apex for c in clips], jnp.int32),
+        offset=jnp.array(last, jnp.int32),
     )
 
 
