@@ -1,0 +1,65 @@
+"""Whole files or none: everything this room writes goes to a temporary name and is renamed."""
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from mer_jax.problems import UserError
+
+
+def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
+    """Writes `content` (text as UTF-8, line ends untouched) and makes the folder where needed."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+    return path
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """The text of a file, line ends untouched. Raises `UserError` where there is none to read."""
+    try:
+        return pathlib.Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+
+
+def write_json(path: str | os.PathLike, content: Any) -> pathlib.Path:
+    """Writes `content` as JSON; NumPy numbers and arrays are taken, NaN becomes null."""
+    text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+    return write(path, text + "\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Reads JSON. Raises `UserError` with the line where it is not JSON."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: line {error.lineno} is not JSON ({error.msg})") from error
+
+
+def plain(content: Any) -> Any:
+    """`content` as what JSON knows: dict, list, str, bool, int, finite float, None."""
+    if isinstance(content, dict):
+        return {str(key): plain(value) for key, value in content.items()}
+    if isinstance(content, np.ndarray | np.generic):
+        return plain(content.tolist())
+    if isinstance(content, list | tuple | set | frozenset):
+        return [plain(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    if content is None or isinstance(content, str | bool | int | float):
+        return content
+    return str(content)

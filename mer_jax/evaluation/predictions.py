@@ -1,0 +1,288 @@
+"""`Predictions`: what a job said about every clip it tested, and the two files that hold it.
+
+predictions.csv (UTF-8, comma, one header row) has the columns
+
+    database, subject, clip, fold, label, predicted, p_<class>, ...
+
+label and predicted are class names; there is one probability column a class, in the order of the
+classes. Of somebody else's file only database, subject, clip, label and predicted are required:
+without `fold` every subject is its own fold, without probabilities the predicted class gets 1.
+
+megc_log.txt is the log of the MEGC 2019 challenge: a line `database subject`, then one line
+`clip true predicted` for each of that subject's clips, classes as numbers.
+"""
+
+import csv
+import dataclasses
+import io
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+import numpy as np
+
+from mer_jax.evaluation import files
+from mer_jax.evaluation.confusion import grouped
+from mer_jax.problems import DataError, Problem, UserError
+
+MEGC_CLASSES = ("negative", "positive", "surprise")  # 0, 1, 2 in the challenge's files
+REQUIRED = ("database", "subject", "clip", "label", "predicted")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictions:
+    """R tested clips. A clip that several folds test has several rows."""
+
+    classes: tuple[str, ...]  # [K]
+    database: np.ndarray  # [R] str
+    subject: np.ndarray  # [R] str
+    clip: np.ndarray  # [R] str
+    fold: np.ndarray  # [R] str
+    label: np.ndarray  # [R] int32 in [0, K)
+    probabilities: np.ndarray  # [R, K] float32, finite
+
+    def __post_init__(self):
+        shapes = {
+            **{name: (len(self),) for name in ("database", "subject", "clip", "fold", "label")},
+            "probabilities": (len(self), len(self.classes)),
+        }
+        for name, shape in shapes.items():
+            if np.shape(getattr(self, name)) != shape:
+                raise UserError(
+                    f"predictions: {name} has shape {np.shape(getattr(self, name))}, not {shape}"
+                )
+        if len(set(self.classes)) != len(self.classes):
+            raise UserError("predictions: two classes have the same name")
+        if len(self) and not (self.label.min() >= 0 and self.label.max() < len(self.classes)):
+            raise UserError(f"predictions: a label is outside 0..{len(self.classes) - 1}")
+        sick = np.flatnonzero(~np.isfinite(self.probabilities).all(-1))
+        if sick.size:
+            raise UserError(
+                f"predictions: {self.keys[sick[0]]} has a probability that is no number"
+            )
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """[R] int32: the class of the largest probability, the first where several are largest."""
+        return self.probabilities.argmax(-1).astype(np.int32)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """[R] bool."""
+        return self.predicted == self.label
+
+    @property
+    def keys(self) -> list[str]:
+        """[R] 'database/subject/clip'."""
+        return ["/".join(row) for row in zip(self.database, self.subject, self.clip)]
+
+    @property
+    def persons(self) -> list[str]:
+        """[R] 'database/subject'."""
+        return ["/".join(row) for row in zip(self.database, self.subject)]
+
+    def take(self, rows: np.ndarray) -> "Predictions":
+        """The given rows: an index array or a mask."""
+        parts = ("database", "subject", "clip", "fold", "label", "probabilities")
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in parts})
+
+    def by_database(self) -> dict[str, "Predictions"]:
+        """The rows of each database, in the order in which databases first occur."""
+        names = dict.fromkeys(self.database.tolist())
+        return {name: self.take(self.database == name) for name in names}
+
+    def confusion(self) -> np.ndarray:
+        """[K, K] int64: all rows pooled."""
+        return self._grouped([""] * len(self))[1].sum(0)
+
+    def by_subject(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """'database/subject' [S] and their confusion matrices [S, K, K]."""
+        return self._grouped(self.persons)
+
+    def by_fold(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """The folds that tested a clip [F] and their confusion matrices [F, K, K]."""
+        return self._grouped(self.fold)
+
+    def _grouped(self, groups):
+        return grouped(self.label, self.predicted, groups, num_classes=len(self.classes))
+
+
+def write_csv(path: str | os.PathLike, predictions: Predictions) -> pathlib.Path:
+    """Writes predictions.csv. Probabilities read back bit for bit.
+
+    A name that a spreadsheet would take for a formula gets an apostrophe in front; `read` takes
+    it off.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text)
+    names = [f"p_{name}" for name in predictions.classes]
+    writer.writerow([*REQUIRED[:3], "fold", *REQUIRED[3:], *names])
+    classes = np.array(predictions.classes, object)
+    columns = [predictions.database, predictions.subject, predictions.clip, predictions.fold]
+    columns += [classes[predictions.label], classes[predictions.predicted]]
+    for *words, chances in zip(*columns, predictions.probabilities.tolist()):
+        writer.writerow([*map(_guard, words), *(f"{chance:.9g}" for chance in chances)])
+    return files.write(path, text.getvalue())
+
+
+def write_log(path: str | os.PathLike, predictions: Predictions) -> pathlib.Path:
+    """Writes the challenge's log. The three classes of MEGC 2019 get the challenge's numbers, other
+    classes their place in `classes`. Blanks, commas and % in names are escaped as in an address.
+    """
+    if set(predictions.classes) == set(MEGC_CLASSES):
+        number = [MEGC_CLASSES.index(name) for name in predictions.classes]
+    else:
+        number = list(range(len(predictions.classes)))
+    lines: dict[tuple[str, str], list[str]] = {}
+    columns = (predictions.clip, predictions.label, predictions.predicted)
+    for database, subject, clip, true, said in zip(
+        predictions.database, predictions.subject, *columns
+    ):
+        row = f"{_solid(clip)} {number[true]} {number[said]}\n"
+        lines.setdefault((database, subject), []).append(row)
+    parts = [f"{_solid(d)} {_solid(s)}\n" + "".join(rows) for (d, s), rows in lines.items()]
+    return files.write(path, "".join(parts))
+
+
+def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Predictions:
+    """Reads a predictions.csv, a log, or the predictions.csv of a working directory.
+
+    classes: names of a log's classes 0, 1, ... . By default those of MEGC 2019 where no number is
+    above 2, the numbers themselves otherwise. A csv names its own classes.
+
+    Raises `DataError` with everything that is wrong with the file, line by line.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        path = path / "predictions.csv"
+    text = files.read_text(path)
+    if "," in text.partition("\n")[0]:
+        return _read_csv(path, text)
+    return _read_log(path, text, classes)
+
+
+def _read_csv(path: pathlib.Path, text: str) -> Predictions:
+    table = csv.reader(io.StringIO(text, newline=""))
+    header = next(table)
+    missing = [name for name in REQUIRED if name not in header]
+    if missing:
+        raise UserError(
+            f"{path}: line 1 has no column {', '.join(missing)}; the columns of a predictions file "
+            f"are {', '.join(REQUIRED)}, and p_<class> for each class"
+        )
+    columns = [index for index, name in enumerate(header) if name.startswith("p_")]
+    problems, rows, chances = [], [], []
+    for cells in table:
+        where = f"line {table.line_num}"
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            problems.append(
+                Problem(where, f"{len(cells)} cells where the header has {len(header)}")
+            )
+            continue
+        row = {name: _unguard(cell) for name, cell in zip(header, cells)}
+        row.setdefault("fold", f"{row['database']}/{row['subject']}")
+        try:
+            values = [float(cells[index]) for index in columns]
+            if not np.isfinite(values).all():
+                raise ValueError
+        except ValueError:
+            problems.append(Problem(where, "a probability is not a finite number"))
+            continue
+        rows.append((where, row))
+        chances.append(values)
+    said = (row[name] for _, row in rows for name in ("label", "predicted"))
+    named = [header[index].removeprefix("p_") for index in columns]
+    return _assemble(path, rows, named or sorted(set(said), key=_natural), chances, problems)
+
+
+def _read_log(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
+    problems, rows, heading = [], [], None
+    for number, line in enumerate(text.splitlines(), 1):
+        words, where = line.split(), f"line {number}"
+        if len(words) == 2:
+            heading = [unquote(word) for word in words]
+        elif len(words) == 3 and words[1].isdecimal() and words[2].isdecimal():
+            if heading is None:
+                problems.append(Problem(where, "a clip before the first line `database subject`"))
+                continue
+            row = dict(zip(("database", "subject"), heading), fold="/".join(heading))
+            rows.append((where, row | dict(zip(REQUIRED[2:], (unquote(words[0]), *words[1:])))))
+        elif words:
+            what = "is neither `database subject` nor `clip true predicted` with whole numbers"
+            problems.append(Problem(where, what))
+    highest = max((int(row[name]) for _, row in rows for name in REQUIRED[3:]), default=0)
+    if classes is None:
+        known = highest < len(MEGC_CLASSES)
+        classes = MEGC_CLASSES if known else [str(number) for number in range(highest + 1)]
+    for _, row in rows:
+        for name in REQUIRED[3:]:
+            index = int(row[name])
+            row[name] = classes[index] if index < len(classes) else str(index)
+    return _assemble(path, rows, classes, [[] for _ in rows], problems)
+
+
+def _assemble(
+    path: pathlib.Path,
+    rows: list[tuple[str, dict[str, str]]],
+    classes: Sequence[str],
+    chances: list[list[float]],
+    problems: list[Problem],
+) -> Predictions:
+    """The record, once every row is seen to fit; `chances` rows are empty where a file has none."""
+    place = {name: index for index, name in enumerate(classes)}
+    probabilities = np.zeros((len(rows), len(place)), np.float32)
+    for index, ((where, row), values) in enumerate(zip(rows, chances)):
+        strange = [row[name] for name in REQUIRED[3:] if row[name] not in place]
+        if strange:
+            known = ", ".join(classes)
+            problems.append(Problem(where, f"class {strange[0]!r} is not one of: {known}"))
+        elif not values:
+            probabilities[index, place[row["predicted"]]] = 1
+        else:
+            probabilities[index] = values
+            largest = classes[int(probabilities[index].argmax())]
+            if largest != row["predicted"]:
+                what = f"predicted is {row['predicted']!r} but the largest probability is that of "
+                cure = f"{largest!r}; take the p_ columns out to score `predicted` alone"
+                problems.append(Problem(where, what + cure))
+    if not rows and not problems:
+        problems.append(Problem("line 1", "there is no clip in the file"))
+    if problems:
+        raise DataError(str(path), problems)
+
+    def column(name: str) -> np.ndarray:
+        return np.array([row[name] for _, row in rows], object)
+
+    label = np.array([place[row["label"]] for _, row in rows], np.int32)
+    words = (column(name) for name in ("database", "subject", "clip", "fold"))
+    return Predictions(tuple(classes), *words, label, probabilities)
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+
+
+def _guard(cell: str) -> str:
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def _unguard(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def _solid(name: str) -> str:
+    """`name` without blanks and commas: a log's line splits at the right places, and is no csv."""
+    return re.sub(
+        r"[\s%,\ufeff]", lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), name
+    )
+
+
+def _natural(name: str) -> tuple[int, int, str]:
+    """Numbers in their own order, then words in theirs."""
+    return (0, int(name), "") if name.isdecimal() else (1, 0, name)

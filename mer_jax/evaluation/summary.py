@@ -1,0 +1,96 @@
+"""What goes into metrics.json: every number of a job, and whether it is strict or as published."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mer_jax.evaluation import intervals
+from mer_jax.evaluation.predictions import Predictions
+from mer_jax.evaluation.scores import OVERALL, PER_CLASS, habits, majority, scores
+
+STRICT = "Strict: nothing that was trained, measured or chosen saw a test clip."
+PUBLISHED = "As published, not strict: test clips had a part in this score."
+
+
+def summary(
+    predictions: Predictions,
+    *,
+    protocol: str,
+    leaks: Sequence[str] = (),
+    strict: Predictions | None = None,
+    history: Mapping[str, Any] | None = None,
+    draws: int = intervals.DRAWS,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Scores with intervals for all clips and for each database, and how they are to be read.
+
+    protocol: its name, as in `protocols`. leaks: one sentence for each way in which test clips had
+    a part ("The epoch was chosen on the test subject."); none means strict. strict: what the same
+    job predicts without the leaks; the difference is given as `inflation`. history: the curves
+    that `history.read` describes; adds mean and deviation over the last ten epochs.
+
+    Returns plain numbers in dicts, ready for `files.write_json`.
+    """
+    _, subjects = predictions.by_subject()
+    _, folds = predictions.by_fold()
+    pooled = predictions.confusion()
+    found = scores(pooled)
+    databases = predictions.by_database()
+    out = {
+        "verdict": {
+            "strict": not leaks,
+            "words": PUBLISHED if leaks else STRICT,
+            "leaks": list(leaks),
+        },
+        "protocol": {
+            "name": protocol,
+            "folds": len(folds),
+            "subjects": len(subjects),
+            "clips": len(predictions),
+        },
+        "classes": list(predictions.classes),
+        "overall": rated(predictions, draws=draws, seed=seed),
+        "databases": {
+            name: rated(part, draws=draws, seed=seed) for name, part in databases.items()
+        },
+        "per_class": {
+            name: {score: float(found[score][index]) for score in PER_CLASS}
+            for index, name in enumerate(predictions.classes)
+        },
+        "confusion": pooled.tolist(),
+        "majority": majority(pooled),
+        "habits": habits(folds),
+        "intervals": {
+            "method": "percentile bootstrap over subjects",
+            "level": intervals.LEVEL,
+            "draws": draws,
+            "seed": seed,
+        },
+    }
+    if strict is not None:
+        honest = rated(strict, draws=draws, seed=seed)
+        gap = intervals.paired(strict, predictions, draws=draws, seed=seed)
+        out["inflation"] = {
+            "strict": honest,
+            "difference": gap.difference,
+            "interval": {name: list(pair) for name, pair in gap.interval.items()},
+        }
+    if history is not None and "test_accuracy" in history:
+        counts = dict(zip(predictions.by_fold()[0], folds.sum((1, 2)).tolist()))
+        weights = np.array([counts.get(name, 0) for name in history["folds"]], np.float64)
+        if weights.any():
+            curve = history["test_accuracy"]
+            out["last_epochs"] = intervals.last_epochs(curve, weights=weights)
+    return out
+
+
+def rated(predictions: Predictions, *, draws: int, seed: int) -> dict[str, Any]:
+    """Overall scores, each as value, low and high, with the numbers of clips and subjects."""
+    names, subjects = predictions.by_subject()
+    found = scores(predictions.confusion())
+    sure = intervals.bootstrap(subjects, draws=draws, seed=seed)
+    return {"clips": len(predictions), "subjects": len(names)} | {
+        name: {"value": float(found[name]), "low": sure[name][0], "high": sure[name][1]}
+        for name in OVERALL
+    }
