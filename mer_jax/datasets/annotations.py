@@ -1,0 +1,189 @@
+"""Label sheets as the databases publish them: xlsx, xls or csv, whatever the release.
+
+Nothing about a sheet's shape is assumed. The header row is the first that carries every needed
+heading; columns are found by heading, so that blank columns, free text above or below and another
+order do no harm. Only sheets that have no header at all are read by position. Cells may be numbers
+or text. What cannot be read is named with its file and row, numbered as a spreadsheet does.
+"""
+
+import csv
+import io
+import pathlib
+import re
+import unicodedata
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from mer_jax.problems import Problem
+
+_HEADER_ROWS = 60  # how far down a header is looked for
+_UNMARKED = {"", "/", "\\", "-", "--", "?", "n/a", "na", "nan", "none", "null"}
+
+
+class Column(NamedTuple):
+    """A column by the headings it goes by, the best first; case and punctuation do not count."""
+
+    names: tuple[str, ...]
+    kind: type = str  # str or int
+    needed: bool = True  # a sheet without it is not this database's
+
+
+class Record(NamedTuple):
+    """One row: field -> str, int or None (blank, or a mark such as '/')."""
+
+    where: str  # "CASME2-coding-20140508.xlsx, row 14"
+    values: Mapping[str, str | int | None]
+    broken: bool  # a cell of it is among the problems
+
+
+def plain(text: object) -> str:
+    """A heading or name reduced to its letters and digits, lower case."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", str(text)).casefold())
+
+
+def text(cell: object) -> str:
+    """A cell as text: stripped, wide characters narrowed, 4.0 as '4', blank as ''."""
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    return " ".join(unicodedata.normalize("NFKC", str(cell)).split())
+
+
+def read(
+    path: pathlib.Path,
+    columns: Mapping[str, Column],
+    *,
+    sheets: Sequence[str] = (),
+    positions: Sequence[str] = (),
+    keys: Sequence[str] = ("subject", "name"),
+) -> tuple[list[Record], list[Problem]]:
+    """The data rows of a label sheet and all that is wrong with it.
+
+    Args:
+      path: the file.
+      columns: field name -> `Column`.
+      sheets: names of the workbook's sheet, where it has one of its own; others come after.
+      positions: the fields from left to right ("" for one that is not read), for a sheet that
+        has no header row.
+      keys: the fields without which a filled row is a mistake.
+    """
+    book, problem = workbook(path)
+    if problem:
+        return [], [problem]
+    wanted = [plain(name) for name in sheets]
+    order = sorted(book, key=lambda name: plain(name) not in wanted)
+    nearest: tuple[int, str] = (-1, "")
+    for name in order:
+        found = _header(book[name], columns)
+        if found is None:
+            continue
+        row, fields, missing, twice = found
+        if twice:
+            place = f"{path.name}, row {row + 1}"
+            return [], [Problem(place, f"two columns are headed {twice!r}; rename or remove one")]
+        if not missing:
+            return _rows(path.name, book[name], row + 1, fields, columns, keys)
+        if len(fields) > nearest[0]:
+            nearest = (
+                len(fields),
+                f"row {row + 1} of sheet {name!r} comes nearest but has no column "
+                + " nor ".join(repr(columns[field].names[0]) for field in missing),
+            )
+    if positions and order and nearest[0] <= 1:
+        fields = {field: i for i, field in enumerate(positions) if field}
+        return _rows(path.name, book[order[0]], 0, fields, columns, keys)
+    heads = ", ".join(column.names[0] for column in columns.values() if column.needed)
+    hint = nearest[1] or "no row carries any of these headings"
+    return [], [Problem(path.name, f"is not a sheet with columns {heads}: {hint}")]
+
+
+def workbook(path: pathlib.Path) -> tuple[dict[str, list[list]], Problem | None]:
+    """Every sheet of a file as rows of cells, or what keeps it from being read."""
+    try:
+        if path.suffix.lower() == ".csv":
+            return {path.stem: _csv(path)}, None
+        if path.suffix.lower() == ".xls":
+            return _xls(path), None
+        return _xlsx(path), None
+    except UnicodeDecodeError as error:
+        what = f"is not UTF-8 text (byte {error.start}); save it again as UTF-8"
+    except ImportError:
+        what = "is an old .xls workbook; save it as .xlsx (or install xlrd)"
+    except Exception as error:  # openpyxl and xlrd raise a dozen kinds for a damaged file
+        what = f"cannot be read as a label sheet ({type(error).__name__}); download it again"
+    return {}, Problem(path.name, what)
+
+
+def _csv(path: pathlib.Path) -> list[list]:
+    content = path.read_bytes().decode("utf-8-sig")
+    if "\0" in content:
+        raise ValueError("binary")
+    delimiter = max(",;\t", key=content.count)
+    return list(csv.reader(io.StringIO(content), delimiter=delimiter, strict=True))
+
+
+def _xlsx(path: pathlib.Path) -> dict[str, list[list]]:
+    import openpyxl
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of styles and validations that openpyxl leaves out
+        book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), data_only=True)
+    return {s.title: [list(row) for row in s.iter_rows(values_only=True)] for s in book.worksheets}
+
+
+def _xls(path: pathlib.Path) -> dict[str, list[list]]:
+    import pandas
+
+    frames = pandas.read_excel(path, sheet_name=None, header=None, dtype=object, engine="xlrd")
+    return {str(name): frame.to_numpy(object).tolist() for name, frame in frames.items()}
+
+
+def _header(rows, columns):
+    """(row, field -> column, needed fields that are missing, a heading that occurs twice)."""
+    best = None
+    for i, cells in enumerate(rows[:_HEADER_ROWS]):
+        heads = [plain(cell) if cell is not None else "" for cell in cells]
+        fields, twice = {}, ""
+        for field, column in columns.items():
+            head = next((h for h in map(plain, column.names) if h in heads), None)
+            if head is not None:
+                fields[field] = heads.index(head)
+                twice = twice or (text(cells[fields[field]]) if heads.count(head) > 1 else "")
+        missing = [f for f, column in columns.items() if column.needed and f not in fields]
+        if not missing:
+            return i, fields, missing, twice
+        if fields and (best is None or len(fields) > len(best[1])):
+            best = i, fields, missing, ""
+    return best
+
+
+def _rows(file, rows, start, fields, columns, keys):
+    records, problems = [], []
+    for i, cells in enumerate(rows[start:], start + 1):
+        raw = {f: text(cells[c]) if c < len(cells) else "" for f, c in fields.items()}
+        filled = sum(bool(value) for value in raw.values())
+        blank = [key for key in keys if not raw.get(key)]
+        if filled <= 2 and (blank or filled < len(keys)):
+            continue  # free text around the table
+        where = f"{file}, row {i}"
+        wrong = [Problem(where, f"the {columns[key].names[0]!r} cell is blank") for key in blank]
+        values = {}
+        for field, value in raw.items():
+            values[field] = value
+            if columns[field].kind is int:
+                values[field] = _whole(value)
+                if values[field] is None and value.casefold() not in _UNMARKED:
+                    head = columns[field].names[0]
+                    wrong.append(Problem(where, f"{head} is {value!r}, not a whole number"))
+        problems += wrong
+        records.append(Record(where, values, bool(wrong)))
+    if not records:
+        problems.append(Problem(file, "has a header but not one row of labels"))
+    return records, problems
+
+
+def _whole(value: str) -> int | None:
+    match = re.fullmatch(r"(-?\d+)(\.0*)?", value)
+    return int(match[1]) if match else None

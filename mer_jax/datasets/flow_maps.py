@@ -1,0 +1,118 @@
+"""Optical-flow maps that somebody computed before, with an index: one small image a clip.
+
+    index.csv    database,subject,clip,label,file
+    maps/*.png   H x W, red u (along W), green v (along H), blue strain
+
+This is the form in which public repositories hand on the 442 maps of the MEGC2019 composite
+(28 x 28; each channel stretched to 0..255 over its own range, so that zero motion has no fixed
+value). Which channel is which follows from the maps: the strain computed from the other two agrees best with
+blue (mean correlation 0.83 with u red and v green, 0.79 with them exchanged, under 0.01 with any other
+channel as strain). A program that reads with OpenCV sees the order strain, v, u.
+"""
+
+import difflib
+import pathlib
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from mer_jax.clips import Clip
+from mer_jax.datasets import annotations, folders
+from mer_jax.datasets.annotations import Column
+from mer_jax.datasets.database import Inspection
+from mer_jax.problems import Problem, UserError
+
+_COLUMNS = {name: Column((name,)) for name in ("database", "subject", "clip", "label", "file")}
+LABELS = ("negative", "positive", "surprise", "others")
+
+
+class _Map(NamedTuple):
+    """The `read` of a map: [1, H, W, 3] uint8."""
+
+    path: pathlib.Path
+
+    def __call__(self) -> np.ndarray:
+        return folders.read_image(self.path)[None]
+
+
+def inspect(root: str | pathlib.Path, *, index: str = "index.csv") -> Inspection:
+    """Each map as a clip of one frame: content "flow", emotion the label. Every file is read.
+
+    A file's path is relative to the index and stays below `root`.
+    """
+    root = pathlib.Path(root).expanduser()
+    path = root / index
+    if not path.is_file():
+        return Inspection(
+            [], [Problem(str(path), "is no file; the index of the maps belongs there")], []
+        )
+    with warnings.catch_warnings():
+        records, problems = annotations.read(path, _COLUMNS, keys=("database", "subject", "clip"))
+    clips, keys, shapes = [], {}, {}
+    for record in records:
+        cells = record.values
+        if record.broken:
+            continue
+        wrong = _row(root, cells)
+        key = f"{cells['database']}/{cells['subject']}/{cells['clip']}"
+        if key in keys:
+            wrong.append(f"{key} again (first in {keys[key]}); remove one")
+        keys.setdefault(key, record.where)
+        shape = None
+        if not wrong:
+            try:
+                shape = folders.read_image(root / cells["file"]).shape
+            except UserError as error:
+                wrong.append(str(error))
+        problems += [Problem(record.where, what) for what in wrong]
+        if not wrong:
+            shapes.setdefault(shape, []).append(record.where)
+            clips.append(
+                Clip(
+                    database=cells["database"],
+                    subject=cells["subject"],
+                    name=cells["clip"],
+                    read=_Map(root / cells["file"]),
+                    emotion=cells["label"].lower(),
+                    content="flow",
+                )
+            )
+    if len(shapes) > 1:
+        usual = max(shapes, key=lambda shape: len(shapes[shape]))
+        for shape, places in shapes.items():
+            what = f"the map is {shape[0]} x {shape[1]} where most are {usual[0]} x {usual[1]}"
+            problems += [Problem(where, what) for where in places if shape != usual]
+    return Inspection(clips, problems, _unlisted(root, records))
+
+
+def _row(root: pathlib.Path, cells) -> list[str]:
+    wrong = []
+    if cells["label"].lower() not in LABELS:
+        near = difflib.get_close_matches(cells["label"].lower(), LABELS, n=1, cutoff=0.3)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(LABELS)}"
+        wrong.append(f"unknown label {cells['label']!r}; {hint}")
+    file = pathlib.PurePosixPath(cells["file"].replace("\\", "/"))
+    if not cells["file"]:
+        wrong.append("the 'file' cell is blank")
+    elif file.is_absolute() or ".." in file.parts or ":" in file.parts[0]:
+        wrong.append(f"{cells['file']!r} does not stay below the index; use a relative path")
+    elif not (root / file).is_file():
+        wrong.append(f"{cells['file']!r} is not there")
+    elif not (root / file).resolve().is_relative_to(root.resolve()):
+        wrong.append(f"{cells['file']!r} is a link out of {root}; copy the file there")
+    elif folders.damage(root / file):
+        wrong.append(f"{cells['file']!r} {folders.damage(root / file)}")
+    return wrong
+
+
+def _unlisted(root: pathlib.Path, records) -> list[Problem]:
+    listed = {(root / record.values["file"]) for record in records if record.values.get("file")}
+    parents = sorted({file.parent for file in listed if file.parent.is_dir()})
+    return [
+        Problem(str(root / entry.path), "is in no row of the index and was passed over")
+        for parent in parents
+        if parent.resolve().is_relative_to(root.resolve())
+        for entry in folders.visible(parent)
+        if entry.name.lower().endswith(".png") and pathlib.Path(entry.path) not in listed
+    ]

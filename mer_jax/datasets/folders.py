@@ -1,0 +1,186 @@
+"""Folders of frames: finding them, putting their files in order, reading them when asked.
+
+A frame's place in its clip is the number in its file name, never the order of the listing:
+img100.jpg comes after img46.jpg.
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from mer_jax.clips import Clip
+from mer_jax.datasets.annotations import plain
+from mer_jax.problems import Problem, UserError
+
+_IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+_CLUTTER = {"thumbs.db", "desktop.ini"}  # what file managers leave behind
+_DEEPEST = 8  # levels below the root, so that a looping link ends
+
+
+class Tree(NamedTuple):
+    """How one kind of images lies on the disk."""
+
+    tops: tuple[str, ...]  # names that the folder above the subjects goes by
+    clip: str  # a pattern for the end of a clip folder's path; groups subject, name, ...
+    frame: str = r".*?(\d+)"  # a pattern for a frame's whole stem; group 1 is its number
+    video: bool = False  # a folder holds a whole recording with several clips
+    without: str = ""  # a pattern for paths that are left alone
+
+
+class Folder(NamedTuple):
+    """One clip's files in the order of their frame numbers."""
+
+    path: pathlib.Path
+    files: tuple[pathlib.Path, ...]
+    numbers: tuple[int, ...]
+    groups: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+    """The `read` of a clip that lies as one image file a frame: [T, H, W, C] uint8, RGB or grey."""
+
+    key: str
+    files: tuple[pathlib.Path, ...]
+    grey: bool = False
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __call__(self) -> np.ndarray:
+        frames = [read_image(file, grey=self.grey) for file in self.files]
+        for file, frame in zip(self.files, frames):
+            if frame.shape != frames[0].shape:
+                raise UserError(
+                    f"{self.key}: {file} is {_size(frame)} where {self.files[0].name} is "
+                    f"{_size(frames[0])}; the frames of a clip have one size"
+                )
+        return np.stack(frames)
+
+
+def length(clip: Clip) -> int:
+    """How many frames a clip has; reads no image where its frames are files."""
+    return len(clip.read) if isinstance(clip.read, Frames) else len(clip.frames)
+
+
+def read_image(path: pathlib.Path, *, grey: bool = False) -> np.ndarray:
+    """[H, W, 3] uint8 RGB, or [H, W, 1]. Raises `UserError` with the file's name."""
+    import cv2
+
+    try:
+        data = np.fromfile(path, np.uint8)  # imread itself stumbles over other alphabets
+        flag = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
+        image = cv2.imdecode(data, flag) if len(data) else None
+    except (OSError, cv2.error):
+        image = None
+    if image is None:
+        raise UserError(f"{path}: cannot be read as an image; replace the file")
+    return image[..., None] if grey else np.ascontiguousarray(image[..., ::-1])
+
+
+def damage(path: pathlib.Path) -> str:
+    """What is wrong with an image file by its first and last bytes, '' where nothing is.
+
+    Catches files that are empty, cut short or no image at all without decoding them.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(64)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1024))
+            tail = file.read()
+    except OSError as error:
+        return f"cannot be opened ({error.strerror})"
+    if not size:
+        return "is empty"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "" if b"\xff\xd9" in tail else "is cut short (no end of the JPEG data)"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "" if b"IEND" in tail else "is cut short (no end of the PNG data)"
+    if head.startswith(b"BM") and size >= 54:
+        start, width, height = (int.from_bytes(head[i : i + 4], "little") for i in (10, 18, 22))
+        bits, packed = head[28] + 256 * head[29], int.from_bytes(head[30:34], "little")
+        height = min(height, 2**32 - height)  # negative: stored from the top
+        whole = start + (width * bits + 31) // 32 * 4 * height
+        return "is cut short" if not packed and size < whole else ""
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        return ""
+    return "is not a JPEG, PNG, BMP or TIFF image"
+
+
+def visible(folder: pathlib.Path) -> list[os.DirEntry]:
+    """A folder's entries by name, without clutter."""
+    with os.scandir(folder) as entries:
+        kept = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _CLUTTER]
+    return sorted(kept, key=lambda entry: entry.name)
+
+
+def below(root: pathlib.Path, depth: int = _DEEPEST) -> Iterator[tuple[pathlib.Path, list]]:
+    """Every folder from `root` down, nearest first, with its visible entries."""
+    level = [root]
+    for _ in range(depth + 1):
+        following = []
+        for folder in level:
+            entries = visible(folder)
+            yield folder, entries
+            following += [pathlib.Path(entry.path) for entry in entries if entry.is_dir()]
+        level = following
+
+
+def find(root: pathlib.Path, tree: Tree) -> pathlib.Path | None:
+    """The folder that `tree` describes: `root` itself, or one at most three levels below."""
+    names = {plain(top) for top in tree.tops}
+    for folder, _ in below(root, depth=3):
+        if plain(folder.name) in names:
+            return folder
+    inside = (path.relative_to(root).as_posix() for path, _ in below(root, depth=4))
+    return root if any(re.search(tree.clip, path, re.I) for path in inside) else None
+
+
+def scan(top: pathlib.Path, tree: Tree) -> tuple[list[Folder], list[Problem], list[Problem]]:
+    """The clip folders below `top`, the problems of their files, and what was passed over."""
+    folders, problems, notes = [], [], []
+    for path, entries in below(top):
+        relative = path.relative_to(top).as_posix()
+        if tree.without and re.search(tree.without, f"{top.name}/{relative}", re.I):
+            continue
+        match = re.search(tree.clip, f"{top.name}/{relative}", re.I)
+        files = [pathlib.Path(entry.path) for entry in entries if not entry.is_dir()]
+        images = [file for file in files if file.suffix.lower() in _IMAGES]
+        if match:
+            folder, wrong = _order(path, images, tree, match.groupdict(""))
+            folders.append(folder)
+            problems += wrong
+            others = [file for file in files if file not in images]
+            notes += [Problem(str(file), "is no image and was passed over") for file in others]
+        elif images:
+            what = f"{len(images)} image(s) in a folder that is not named as a clip; passed over"
+            notes.append(Problem(str(path), what))
+    return folders, problems, notes
+
+
+def _order(path, images, tree, groups):
+    numbered, problems = {}, []
+    for image in images:
+        match = re.fullmatch(tree.frame, image.stem, re.I)
+        wrong = damage(image) if match else "has no frame number in its name; rename or remove it"
+        if match and int(match[1]) in numbered:
+            wrong = f"has the frame number of {numbered[int(match[1])].name}; remove one of them"
+        if wrong:
+            problems.append(Problem(str(image), wrong))
+        if match:
+            numbered.setdefault(int(match[1]), image)
+    if not images:
+        problems.append(Problem(str(path), "has no frames"))
+    numbers = tuple(sorted(numbered))
+    files = tuple(numbered[number] for number in numbers)
+    return Folder(path, files, numbers, groups), problems
+
+
+def _size(frame: np.ndarray) -> str:
+    return f"{frame.shape[0]} x {frame.shape[1]}"

@@ -1,0 +1,209 @@
+"""Label schemes: from what a database says of a clip to the classes a paper uses.
+
+A scheme is a rule from clip to class. It reads the clip's emotion, objective class, action units,
+database, subject and name, and nothing else; a clip that a scheme has no class for is left out
+with the reason. An emotion that no scheme has heard of is a mistake and is named.
+"""
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mer_jax.clips import Clip
+from mer_jax.datasets.action_units import action_units, numbers, unread
+from mer_jax.problems import DataError, Problem, unknown
+
+__all__ = ["Labelled", "action_units", "label", "objective", "schemes", "unread"]
+
+
+class Labelled(NamedTuple):
+    """Clips with their classes, and those that the scheme leaves out."""
+
+    clips: tuple[Clip, ...]
+    labels: np.ndarray  # [N] int32; with several labels a clip: [N, K] int32 of 0 and 1
+    classes: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]  # (clip key, why)
+
+
+class Scheme(NamedTuple):
+    """`assign(clip)` is a class, several (a tuple), or None with `outside` as the reason."""
+
+    classes: tuple[str, ...]
+    assign: Callable[[Clip], str | tuple[str, ...] | None]
+    outside: str = "has no class in this scheme"
+    several: bool = False
+
+
+# One word for what the databases call by several.
+_SAME = {
+    "other": "others",
+    "happy": "happiness",
+    "sad": "sadness",
+    "angry": "anger",
+    "fearful": "fear",
+    "disgusted": "disgust",
+    "surprised": "surprise",
+    "tension": "tense",
+}
+_EMOTIONS = (
+    *("anger", "contempt", "disgust", "fear", "happiness", "negative", "neutral", "others"),
+    *("positive", "repression", "sadness", "surprise", "tense"),
+)
+_NEGATIVE = {"anger", "contempt", "disgust", "fear", "sadness", "negative"}
+_POSITIVE = {"happiness", "positive"}
+
+# Davison, Merghani & Yap 2018 (J. Imaging 4, 119), Table 2; PSN Table 2 prints the same sets
+# but for 4+5. What is in no set is class VII.
+_SETS = {
+    "I": ("6", "12", "6+12", "6+7+12", "7+12"),
+    "II": ("1+2", "5", "25", "1+2+25", "25+26", "5+24"),
+    "III": ("23", "4", "4+7", "4+5", "4+5+7", "17+24", "4+6+7", "4+38"),
+    "IV": (
+        *("10", "9", "4+9", "4+40", "4+5+40", "4+7+9", "4+9+17", "4+7+10", "4+5+7+9"),
+        *("7+10",),
+    ),
+    "V": ("1", "15", "1+4", "6+15", "15+17"),
+    "VI": ("1+2+4", "20"),
+}
+_CLASS_OF = {numbers(units): name for name, sets in _SETS.items() for units in sets}
+_OBJECTIVE = (*_SETS, "VII")
+_CD6ME = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17)
+
+# The composite's list of the 2019 challenge: these two CASME II clips are not in it, and neither
+# are that database's fear and sadness.
+_MEGC2019_WITHOUT = {("sub04", "EP12_01f"), ("sub05", "EP09_05f")}
+
+
+def emotion(clip: Clip) -> str:
+    """The clip's emotion in the one word that the schemes use for it."""
+    word = clip.emotion.strip().lower()
+    return _SAME.get(word, word)
+
+
+def objective(clip: Clip) -> str:
+    """The objective class, I to VII: the sheet's where it has one, else by the action units."""
+    return clip.objective or _CLASS_OF.get(numbers(clip.action_units), "VII")
+
+
+def _megc2019(clip: Clip) -> str | None:
+    word = emotion(clip)
+    if clip.database == "casme2" and (
+        word in ("fear", "sadness") or (clip.subject, clip.name) in _MEGC2019_WITHOUT
+    ):
+        return None
+    if word in _NEGATIVE or word == "repression":
+        return "negative"
+    return "positive" if word in _POSITIVE else word if word == "surprise" else None
+
+
+def _four(clip: Clip) -> str | None:
+    word = emotion(clip)
+    if word in ("tense", "repression", "others"):
+        return "other"
+    if word in _NEGATIVE:
+        return "negative"
+    return "positive" if word in _POSITIVE else word if word == "surprise" else None
+
+
+def _psn_class(clip: Clip) -> str:
+    # PSN's Table 2 has no 4+5 and takes the class from the units, never from the sheet.
+    units = numbers(clip.action_units)
+    return "VII" if units == {4, 5} else _CLASS_OF.get(units, "VII")
+
+
+def _psn(clip: Clip) -> str:
+    group = {"I": "positive", "II": "surprise", "VII": "others"}
+    return group.get(_psn_class(clip), "negative")
+
+
+def _r3d(clip: Clip) -> str | None:
+    if clip.database in ("smic", "ck_plus", "mug", "oulu_casia"):  # these have no action units
+        word = emotion(clip)
+        three = ("anger", "disgust", "sadness", "negative")
+        return "negative" if word in three else _megc2019(clip) if word not in _NEGATIVE else None
+    group = {"I": "positive", "II": "surprise", "VI": None, "VII": None}
+    return group.get(objective(clip), "negative")
+
+
+def _stimulus(clip: Clip) -> str | None:
+    """CAS(ME)^2 by the video that was watched (anger1_2 -> angry); SMIC by its label."""
+    if clip.database == "smic":
+        return emotion(clip)
+    families = {"hap": "happy", "ang": "angry", "dis": "disgust"}
+    return families.get(clip.name[:3].lower())
+
+
+def _cd6me(clip: Clip) -> tuple[str, ...]:
+    present = numbers(clip.action_units)
+    return tuple(f"AU{number}" for number in _CD6ME if number in present)
+
+
+_THREE = ("negative", "positive", "surprise")
+_FOUR = Scheme((*_THREE, "other"), _four, "its emotion is none of the four classes")
+_SCHEMES = {
+    "own": Scheme((), emotion),
+    "megc2019": Scheme(_THREE, _megc2019, "is not in the 2019 challenge's three classes"),
+    "strcn4": _FOUR,  # STRCN, section IV-A
+    "mer_rcnn": _FOUR,  # MER-RCNN, section IV
+    "psn7": Scheme(_OBJECTIVE, _psn_class),  # PSN Table 2
+    "psn4": Scheme(("positive", "negative", "surprise", "others"), _psn),  # PSN Tables 3, 4
+    "objective": Scheme(_OBJECTIVE, objective),
+    "objective5": Scheme(  # the 2018 challenge
+        _OBJECTIVE[:5],
+        lambda clip: objective(clip) if objective(clip) in _OBJECTIVE[:5] else None,
+        "objective classes VI and VII are left out",
+    ),
+    "r3d": Scheme(_THREE, _r3d, "is in objective class VI or VII, which R3D leaves out"),
+    "stcnn_casme_squared": Scheme(("happy", "angry", "disgust"), _stimulus),
+    "stcnn_smic": Scheme(_THREE, _stimulus),
+    "cd6me": Scheme(tuple(f"AU{number}" for number in _CD6ME), _cd6me, several=True),
+}
+
+
+def schemes() -> list[str]:
+    """The names `label` takes."""
+    return sorted(_SCHEMES)
+
+
+def label(scheme: str, clips: Sequence[Clip]) -> Labelled:
+    """The clips a scheme has a class for, in their order, with their classes.
+
+    "own" takes each database's words (one class each, in alphabetical order). "strcn4" and
+    "mer_rcnn" have no class "other" where all clips come from SMIC, which has no such clip.
+    "cd6me" marks each of twelve action units: its labels are [N, 12].
+
+    Raises:
+      UserError: for a scheme that does not exist.
+      DataError: for emotions that no scheme knows, each with its clip.
+    """
+    if scheme not in _SCHEMES:
+        raise unknown("label scheme", scheme, _SCHEMES)
+    classes, assign, outside, several = _SCHEMES[scheme]
+    strange = [Problem(c.key, _advise(c.emotion)) for c in clips if emotion(c) not in _EMOTIONS]
+    if strange and assign not in (_cd6me, _psn, _psn_class):
+        raise DataError(f"label scheme {scheme!r}", strange)
+    assigned = [assign(clip) for clip in clips]
+    if scheme == "own":
+        classes = tuple(sorted(set(assigned)))
+    if assign is _four and clips and all(clip.database == "smic" for clip in clips):
+        classes = classes[:3]
+    kept = [(clip, found) for clip, found in zip(clips, assigned) if found is not None]
+    if several:
+        rows = [[name in found for name in classes] for _, found in kept]
+        labels = np.array(rows, np.int32).reshape(len(kept), len(classes))
+    else:
+        labels = np.array([classes.index(found) for _, found in kept], np.int32)
+    left_out = tuple(
+        (clip.key, f"{outside} (emotion {clip.emotion!r})")
+        for clip, found in zip(clips, assigned)
+        if found is None
+    )
+    return Labelled(tuple(clip for clip, _ in kept), labels, classes, left_out)
+
+
+def _advise(word: str) -> str:
+    near = difflib.get_close_matches(word.strip().lower(), [*_EMOTIONS, *_SAME], n=1, cutoff=0.3)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_EMOTIONS)}"
+    return f"emotion {word!r} is not known; {hint}"
