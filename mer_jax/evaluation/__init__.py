@@ -6,8 +6,19 @@ summary(predictions, protocol="loso")
 report.build("WORKDIR")
 """
 
+from mer_jax.evaluation import report
 from mer_jax.evaluation.confusion import confusion
 from mer_jax.evaluation.predictions import Predictions, read, write_csv, write_log
 from mer_jax.evaluation.scores import scores
+from mer_jax.evaluation.summary import summary
 
-__all__ = ["Predictions", "confusion", "read", "scores", "write_csv", "write_log"]
+__all__ = [
+    "Predictions",
+    "confusion",
+    "read",
+    "report",
+    "scores",
+    "summary",
+    "write_csv",
+    "write_log",
+]

@@ -108,6 +108,10 @@ class Predictions:
         """The folds that tested a clip [F] and their confusion matrices [F, K, K]."""
         return self._grouped(self.fold)
 
+    def fold_sizes(self, names: Sequence[str]) -> np.ndarray:
+        """[F] float64: how many rows each named fold tested, 0 for a fold without one."""
+        return np.array([np.count_nonzero(self.fold == name) for name in names], np.float64)
+
     def _grouped(self, groups):
         return grouped(self.label, self.predicted, groups, num_classes=len(self.classes))
 

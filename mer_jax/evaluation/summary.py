@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from mer_jax.evaluation import intervals
 from mer_jax.evaluation.predictions import Predictions
 from mer_jax.evaluation.scores import OVERALL, PER_CLASS, habits, majority, scores
 
-STRICT = "Strict: nothing that was trained, measured or chosen saw a test clip."
-PUBLISHED = "As published, not strict: test clips had a part in this score."
+STRICT = "Nothing that was trained, measured or chosen saw a test clip."
+PUBLISHED = "Not strict: test clips had a part in this score."
 
 
 def summary(
@@ -77,8 +75,7 @@ def summary(
             "interval": {name: list(pair) for name, pair in gap.interval.items()},
         }
     if history is not None and "test_accuracy" in history:
-        counts = dict(zip(predictions.by_fold()[0], folds.sum((1, 2)).tolist()))
-        weights = np.array([counts.get(name, 0) for name in history["folds"]], np.float64)
+        weights = predictions.fold_sizes(history["folds"])
         if weights.any():
             curve = history["test_accuracy"]
             out["last_epochs"] = intervals.last_epochs(curve, weights=weights)
@@ -90,7 +87,8 @@ def rated(predictions: Predictions, *, draws: int, seed: int) -> dict[str, Any]:
     names, subjects = predictions.by_subject()
     found = scores(predictions.confusion())
     sure = intervals.bootstrap(subjects, draws=draws, seed=seed)
-    return {"clips": len(predictions), "subjects": len(names)} | {
+    counts = {"clips": len(predictions), "subjects": len(names)}
+    return counts | {
         name: {"value": float(found[name]), "low": sure[name][0], "high": sure[name][1]}
         for name in OVERALL
     }

@@ -1,0 +1,58 @@
+"""Learning curves: metrics.jsonl, which training writes while it runs.
+
+One line an epoch and chunk of folds:
+
+    {"epoch": 3, "folds": ["sub01", "sub02"], "train_loss": [0.9, 1.1],
+     "train_accuracy": [0.5, 0.6], "test_accuracy": [0.4, 0.5]}
+
+Further keys are taken as further curves where they are lists as long as `folds`.
+"""
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from mer_jax.evaluation import files
+from mer_jax.problems import DataError, Problem
+
+
+def read(path: str | os.PathLike) -> dict[str, Any]:
+    """The curves of a job: "folds" (F names), "epochs" [E] int, and float64 [F, E] for each curve.
+
+    NaN stands where a fold has no value at an epoch. A line that comes again (a job that was
+    resumed) replaces the earlier one; a last line that was cut off is left out.
+    Raises `DataError` with every other line that cannot be read.
+    """
+    lines = files.read_text(path).split("\n")
+    *whole, rest = [(f"line {number}", line) for number, line in enumerate(lines, 1)]
+    problems, found = [], []
+    for where, line in [*whole, rest]:
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            count, _ = len(row["folds"]), int(row["epoch"])
+        except (ValueError, TypeError, KeyError):
+            if (where, line) != rest:
+                problems.append(Problem(where, "is not a JSON object with `epoch` and `folds`"))
+            continue
+        found.append(row)
+        for name, values in row.items():
+            if isinstance(values, list) and len(values) != count:
+                problems.append(
+                    Problem(where, f"{name} has {len(values)} values for {count} folds")
+                )
+    if problems:
+        raise DataError(str(path), problems)
+    folds = tuple(dict.fromkeys(str(name) for row in found for name in row["folds"]))
+    epochs = sorted({int(row["epoch"]) for row in found})
+    names = {name for row in found for name, values in row.items() if isinstance(values, list)}
+    curves = {name: np.full((len(folds), len(epochs)), np.nan) for name in names - {"folds"}}
+    place = {name: index for index, name in enumerate(folds)}
+    for row in found:
+        rows, column = [place[str(name)] for name in row["folds"]], epochs.index(int(row["epoch"]))
+        for name in curves.keys() & row.keys():
+            curves[name][rows, column] = np.array(row[name], np.float64)
+    return {"folds": folds, "epochs": np.array(epochs), **dict(sorted(curves.items()))}

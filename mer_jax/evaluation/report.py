@@ -1,0 +1,349 @@
+"""report.html: a job on one page, from the files of its working directory.
+
+`build(workdir)` reads these files, `write` takes the same as values:
+
+    config.json             the config as nested objects; the title is made of `model.name` (or
+                            `method.name`) and `data.name`
+    metrics.json            `summary.summary(...)`, and beside it
+                            "provenance": {"command": str, "versions": {name: version},
+                            "device": str, "seed": int, "wall_seconds": float, ...}: anything of
+                            text, numbers and objects of these; all of it is shown
+    predictions.csv         `predictions.write_csv`
+    metrics.jsonl           optional: `history` describes it
+    pictures/pictures.json  optional: [{"file": "example.png", "caption": str, "alt": str,
+                            "clip": "database/subject/clip"}, ...] in the order of the page; the
+                            PNG files lie beside it; with "clip" the list of wrong clips links to
+                            the picture
+
+The page opens with the answer, then pictures, then tables, then how it was made.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mer_jax.evaluation import figures, files, history
+from mer_jax.evaluation.page import (
+    Raw,
+    figure,
+    image,
+    interval,
+    mark,
+    number,
+    page,
+    rated,
+    scale,
+    table,
+    text,
+)
+from mer_jax.evaluation.predictions import Predictions, read
+from mer_jax.evaluation.scores import OVERALL, PER_CLASS
+from mer_jax.problems import DataError, Problem
+
+TITLES = {
+    "uf1": "UF1", "uar": "UAR", "accuracy": "accuracy", "micro_f1": "micro F1",
+    "macro_f1": "macro F1", "macro_tnr": "macro TNR", "precision": "precision",
+    "recall": "recall", "f1": "F1", "tpr": "TPR", "tnr": "TNR", "support": "clips",
+}  # fmt: skip
+
+
+class Picture(NamedTuple):
+    """A picture that the job made."""
+
+    png: bytes
+    caption: str
+    alt: str
+    clip: str = ""  # key of the clip it shows
+
+
+def build(workdir: str | os.PathLike) -> pathlib.Path:
+    """Writes report.html in `workdir` from the files there. Raises `UserError` for what is wrong
+    with one of them."""
+    workdir = pathlib.Path(workdir)
+    summary = files.read_json(workdir / "metrics.json")
+    curves = workdir / "metrics.jsonl"
+    return write(
+        workdir / "report.html",
+        config=files.read_json(workdir / "config.json"),
+        summary=summary,
+        predictions=read(workdir),
+        history=history.read(curves) if curves.exists() else None,
+        pictures=_pictures(workdir / "pictures"),
+        provenance=summary.get("provenance", {}),
+    )
+
+
+def write(
+    path: str | os.PathLike,
+    *,
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    predictions: Predictions,
+    history: Mapping[str, Any] | None = None,
+    pictures: Sequence[Picture] = (),
+    provenance: Mapping[str, Any],
+) -> pathlib.Path:
+    """Writes the page. The arguments are what the files above hold; `history` as `history.read`
+    returns it, `summary` as `summary.summary` returns it or as it was read from metrics.json."""
+    title = _title(config)
+    parts = [
+        *_answer(title, summary),
+        *_charts(summary, predictions, history),
+        *_examples(pictures),
+        *_tables(summary, predictions),
+        *_wrong(predictions, pictures),
+        *_making(config, provenance),
+    ]
+    return files.write(path, page(title, parts))
+
+
+def _title(config: Mapping[str, Any]) -> str:
+    def named(*rooms: str) -> str:
+        found = (config.get(room) for room in rooms)
+        return next((str(room["name"]) for room in found if room and "name" in room), "")
+
+    names = [name for name in (named("model", "method"), named("data")) if name]
+    return " on ".join(names) or "Report"
+
+
+def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
+    protocol, overall = summary["protocol"], summary["overall"]
+    yield f"<header><h1>{text(title)}</h1>"
+    counts = (
+        f"{protocol['clips']} clips of {protocol['subjects']} subjects, {protocol['folds']} folds"
+    )
+    yield f'<p class="faint">{text(protocol["name"])}: {counts}, pooled</p></header>'
+    yield mark(summary["verdict"])
+    yield '<div class="answer">'
+    for name in ("uf1", "uar", "accuracy"):
+        score, chance = overall[name], summary["majority"][name]
+        sure = interval(score)
+        yield (
+            f'<div>{TITLES[name]}<div class="big">{number(score["value"])}</div>'
+            f"<small>{f'95 % interval {sure}' if sure else 'no interval'}</small>"
+            f"{scale(score, chance=chance)}"
+            f'<small class="faint">majority class {number(chance, digits=3)}</small></div>'
+        )
+    yield "</div>"
+    if "inflation" in summary:
+        yield _inflation(summary)
+    if len(summary["databases"]) > 1:
+        rows = [("all", overall), *summary["databases"].items()]
+        yield _score_table("database", rows, ("uf1", "uar", "accuracy"))
+    bootstrap = summary["intervals"]
+    yield (
+        f'<p class="faint">Intervals: {bootstrap["level"]:.0%} {text(bootstrap["method"])}, '
+        f"{bootstrap['draws']} draws. UF1 and UAR are scores of the confusion matrix summed over "
+        "all folds, as MEGC 2019 defines them.</p>"
+    )
+
+
+def _inflation(summary: Mapping[str, Any]) -> Raw:
+    gap, names = summary["inflation"], ("uf1", "uar", "accuracy")
+    rows = [
+        ("as published", *(rated(summary["overall"][name]) for name in names)),
+        ("the same job, strict", *(rated(gap["strict"][name]) for name in names)),
+        ("inflation", *(
+            rated({"value": gap["difference"][name],
+                   **dict(zip(("low", "high"), gap["interval"][name]))}) for name in names)),
+    ]  # fmt: skip
+    return table(["", *(TITLES[name] for name in names)], rows)
+
+
+def _score_table(first: str, rows: Sequence[tuple[str, Mapping]], names: Sequence[str]) -> Raw:
+    cells = [
+        (name, part["clips"], part["subjects"], *(rated(part[score]) for score in names))
+        for name, part in rows
+    ]
+    return table([first, "clips", "subjects", *(TITLES[score] for score in names)], cells)
+
+
+def _charts(
+    summary: Mapping[str, Any], predictions: Predictions, history: Mapping[str, Any] | None
+) -> Iterator[str]:
+    yield '<h2>Where it is right and wrong</h2><div class="pair">'
+    classes, parts = predictions.classes, predictions.by_database()
+    recalls = ", ".join(
+        f"{name} {number(found['recall'], digits=2)}"
+        for name, found in summary["per_class"].items()
+    )
+    chart = figures.confusion_matrix(predictions.confusion(), classes)
+    alt = f"Confusion matrix of {len(predictions)} clips. Share that is right: {recalls}."
+    words = "Confusion matrix: share of the true class, and clips."
+    yield figure(figures.svg(chart, name="confusion", alt=alt), words)
+
+    if history is not None:
+        yield _curves(summary, predictions, history)
+
+    groups, names, right, total = zip(*_people(predictions))
+    chart = figures.per_subject(names, right, total, groups=groups)
+    perfect = sum(mine == all_ for mine, all_ in zip(right, total))
+    alt = (
+        f"Share of clips that is right for {len(names)} subjects: all for {perfect}, "
+        f"none for {right.count(0)}."
+    )
+    words = "Share of each subject's clips that is right; dashed: of all clips of the database."
+    yield figure(figures.svg(chart, name="subjects", alt=alt), words)
+
+    balance = np.stack([part.confusion().sum(1) for part in parts.values()])
+    chart = figures.class_balance(balance, list(parts), classes)
+    counts = "; ".join(
+        f"{name}: " + ", ".join(f"{count} {label}" for count, label in zip(row, classes))
+        for name, row in zip(parts, balance.tolist())
+    )
+    alt = f"Tested clips of each class. {counts}."
+    yield figure(figures.svg(chart, name="balance", alt=alt), "Tested clips of each class.")
+    yield "</div>"
+
+
+def _curves(
+    summary: Mapping[str, Any], predictions: Predictions, history: Mapping[str, Any]
+) -> Raw:
+    weights = predictions.fold_sizes(history["folds"])
+    chart = figures.learning_curves(
+        history,
+        weights=weights if weights.any() else None,
+        chance=summary["majority"]["accuracy"],
+    )
+    folds, epochs = len(history["folds"]), len(history["epochs"])
+    alt = (
+        f"Training loss, training accuracy and test accuracy of {folds} folds over {epochs} epochs."
+    )
+    words = f"Learning curves of {folds} folds: their mean, and the band of their middle half."
+    if "last_epochs" in summary:
+        late = summary["last_epochs"]
+        words += (
+            f" Test accuracy over the last {late['count']} epochs: {number(late['mean'])} "
+            f"± {number(late['std'])}."
+        )
+    return figure(figures.svg(chart, name="curves", alt=alt), words)
+
+
+def _people(predictions: Predictions) -> list[tuple[str, str, int, int]]:
+    """Database, subject, clips right and clips of everyone."""
+    return [
+        (database, name.removeprefix(f"{database}/"), int(matrix.trace()), int(matrix.sum()))
+        for database, part in predictions.by_database().items()
+        for name, matrix in zip(*part.by_subject())
+    ]
+
+
+def _examples(pictures: Sequence[Picture]) -> Iterator[str]:
+    if pictures:
+        yield "<h2>Example clips</h2>"
+    for index, picture in enumerate(pictures):
+        content = image(picture.png, alt=picture.alt)
+        yield figure(content, picture.caption, anchor=f"picture-{index}")
+
+
+def _tables(summary: Mapping[str, Any], predictions: Predictions) -> Iterator[str]:
+    yield "<h2>All scores</h2>"
+    rows = [("all", summary["overall"])]
+    if len(summary["databases"]) > 1:
+        rows += summary["databases"].items()
+    yield _score_table("database", rows, OVERALL)
+    yield table(
+        ["class", *(TITLES[name] for name in PER_CLASS)],
+        [
+            (
+                name,
+                *(
+                    number(part[score], digits=0 if score == "support" else 4)
+                    for score in PER_CLASS
+                ),
+            )
+            for name, part in summary["per_class"].items()
+        ],
+    )
+    habits = [(name, number(value)) for name, value in summary["habits"].items()]
+    yield (
+        "<details><summary>What other ways of counting would have said</summary>"
+        '<p class="faint">Some published numbers are of these kinds. They are not comparable with '
+        f"UF1 and UAR.</p>{table([], habits)}</details>"
+    )
+    entries = [
+        f"<li>{text(f'{database}/{name}')}<span style='--part:{100 * right / total:.1f}%'></span>"
+        f"<em>{right} of {total}</em></li>"
+        for database, name, right, total in _people(predictions)
+    ]
+    yield (
+        f"<details><summary>All {len(entries)} subjects</summary>"
+        f'<ul class="people">{"".join(entries)}</ul></details>'
+    )
+
+
+def _wrong(predictions: Predictions, pictures: Sequence[Picture]) -> Iterator[str]:
+    shown = {picture.clip: index for index, picture in enumerate(pictures) if picture.clip}
+    chances, classes, keys = predictions.probabilities, predictions.classes, predictions.keys
+    wrong = np.flatnonzero(~predictions.correct)
+    wrong = wrong[np.argsort(-chances[wrong].max(-1), kind="stable")]
+    rows = []
+    for row in wrong.tolist():
+        true, said = int(predictions.label[row]), int(predictions.predicted[row])
+        key = text(keys[row])
+        if keys[row] in shown:
+            key = Raw(f'<a href="#picture-{shown[keys[row]]}">{key}</a>')
+        sure = (number(float(chances[row, index]), digits=2) for index in (said, true))
+        rows.append((key, classes[true], classes[said], *sure))
+    yield f"<h2>Wrong clips</h2><details><summary>{len(rows)} of {len(predictions)}</summary>"
+    yield '<p class="faint">The surest mistakes first.</p>'
+    yield table(["clip", "true", "predicted", "p(predicted)", "p(true)"], rows)
+    yield "</details>"
+
+
+def _making(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> Iterator[str]:
+    rest = dict(provenance)
+    yield "<h2>How this was made</h2>"
+    if "command" in rest:
+        yield f"<pre>{text(rest.pop('command'))}</pre>"
+    if rest:
+        yield table([], ((name, _words(name, value)) for name, value in rest.items()), words=True)
+    yield "<h2>Configuration</h2>"
+    yield table([], _flat(config), words=True)
+
+
+def _words(name: str, value: Any) -> str:
+    if name.endswith("_seconds") and isinstance(value, int | float):
+        minutes, seconds = divmod(round(value), 60)
+        hours, minutes = divmod(minutes, 60)
+        return (
+            " ".join(f"{n} {u}" for n, u in ((hours, "h"), (minutes, "min")) if n) + f" {seconds} s"
+        )
+    if isinstance(value, Mapping):
+        return ", ".join(f"{part} {_words(part, content)}" for part, content in value.items())
+    return value if isinstance(value, str) else json.dumps(files.plain(value))
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", json.dumps(files.plain(value), ensure_ascii=False)
+
+
+def _pictures(folder: pathlib.Path) -> list[Picture]:
+    index = folder / "pictures.json"
+    if not index.exists():
+        return []
+    pictures, problems = [], []
+    for number_, entry in enumerate(files.read_json(index)):
+        where = f"entry {number_}"
+        try:
+            png = (folder / entry["file"]).read_bytes()
+            pictures.append(Picture(png, entry["caption"], entry["alt"], entry.get("clip", "")))
+        except (KeyError, TypeError):
+            problems.append(Problem(where, "needs file, caption and alt"))
+            continue
+        except OSError as error:
+            problems.append(Problem(where, f"{entry['file']} cannot be read ({error.strerror})"))
+            continue
+        if not png.startswith(b"\x89PNG"):
+            problems.append(Problem(where, f"{entry['file']} is not a PNG file"))
+    if problems:
+        raise DataError(str(index), problems)
+    return pictures
