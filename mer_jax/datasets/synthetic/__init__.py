@@ -1,0 +1,285 @@
+"""Synthetic micro-expressions: rendered faces whose motion is known, so that nothing needs a licence.
+
+`scenes` draws subjects and scripts, `clips` is the same as a list of `Clip`. What is drawn for a
+clip depends on the seed, its subject's number and its own number only, so a longer list begins with
+the shorter one, on every machine (grey levels to within one). A scene knows the truth behind its
+frames: the flow between any two of them, its instants, its action units, its landmarks.
+
+Positions are px with pixel centres at whole numbers: (0, 0) is the middle of the top left pixel.
+What moves is the skin (by its action units) and the whole picture (by the head's drift); a blink
+covers the eyeball with the lid, and is no part of the flow.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.clips import Clip
+from mer_jax.datasets.synthetic import action_units, face, motion, paint
+from mer_jax.datasets.synthetic.action_units import EMOTIONS
+from mer_jax.datasets.synthetic.face import Face
+from mer_jax.datasets.synthetic.motion import REFERENCE, Take, scale
+from mer_jax.problems import UserError, unknown
+
+__all__ = ["EMOTIONS", "REFERENCE", "Scene", "clips", "flow", "render", "scenes", "video"]
+
+DATABASE = "synthetic"
+DEFAULT_EMOTIONS = ("happiness", "surprise", "disgust", "repression")
+_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def _grid(size: tuple[int, int]) -> jax.Array:
+    """The pixels' places, [2, H, W] face units."""
+    height, width = size
+    x = (jnp.arange(width, dtype=jnp.float32) - (width - 1) / 2) / scale(size)
+    y = (jnp.arange(height, dtype=jnp.float32) - (height - 1) / 2) / scale(size)
+    return jnp.stack(jnp.meshgrid(x, y))
+
+
+@functools.partial(jax.jit, static_argnames=("size", "frames", "grey"))
+def render(
+    person: Face, take: Take, *, size: tuple[int, int], frames: int, grey: bool = False
+) -> jax.Array:
+    """The first `frames` frames of one clip: [frames, C, H, W] uint8, C = 3 RGB or 1 grey.
+
+    Pure; `vmap` over (person, take) adds N. `take.length` does not matter here: a clip is the first
+    `length` frames. Channels stand before the rows because that is how they are computed; a
+    `Scene` has them last like every clip.
+    """
+    grid = _grid(size)
+    px = jnp.float32(1 / scale(size))
+
+    def shoot(t):
+        where = motion.source(person, take, t, grid)
+        rgb = paint.paint(person, *where, px=px, closed=motion.closed(take, t))
+        rgb = rgb * motion.brightness(take, t)
+        return sum(w * plane for w, plane in zip(_GREY, rgb))[None] if grey else rgb
+
+    film = jax.lax.map(shoot, jnp.arange(frames, dtype=jnp.float32))
+    film = film + take.noise * jax.random.normal(take.key, film.shape)
+    return jnp.round(jnp.clip(film, 0.0, 1.0) * 255).astype(jnp.uint8)
+
+
+@functools.partial(jax.jit, static_argnames=("size",))
+def flow(
+    person: Face, take: Take, start: jax.Array, end: jax.Array, *, size: tuple[int, int]
+) -> jax.Array:
+    """The true flow from frame `start` to frame `end`, [H, W, 2] (u along W, v along H) px.
+
+    The point at x in frame `start` is at x + flow(x) in frame `end`. Scalars in; pure.
+    """
+    grid = _grid(size)
+    start, end = (jnp.asarray(t, jnp.float32) for t in (start, end))
+    there = motion.target(person, take, end, motion.source(person, take, start, grid))
+    return jnp.moveaxis(there - grid, 0, -1) * scale(size)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scene:
+    """A clip and the truth behind it."""
+
+    subject: str
+    name: str
+    emotion: str
+    action_units: str  # "6+12"; L and R are the subject's own left and right
+    face: Face
+    take: Take
+    size: tuple[int, int]
+    longest: int  # frames that are rendered before the clip is cut to its length
+    grey: bool
+    fps: float
+
+    @property
+    def length(self) -> int:
+        return int(self.take.length)
+
+    @property
+    def onset(self) -> int:
+        """The last frame before the face moves."""
+        return int(self.take.onset)
+
+    @property
+    def apex(self) -> int:
+        """The frame in which it has moved farthest."""
+        return int(self.take.apex)
+
+    @property
+    def offset(self) -> int:
+        """The first frame in which it is at rest again."""
+        return int(self.take.offset)
+
+    @functools.cached_property
+    def frames(self) -> np.ndarray:
+        """[length, H, W, C] uint8, rendered when first asked for and kept."""
+        film = render(self.face, self.take, size=self.size, frames=self.longest, grey=self.grey)
+        return np.ascontiguousarray(np.moveaxis(np.asarray(film)[: self.length], 1, -1))
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        """[68, 2] px (x, y) in frame 0, iBUG order."""
+        centre = (np.array(self.size[::-1], np.float32) - 1) / 2
+        return np.asarray(_landmarks(self.face)) * np.float32(scale(self.size)) + centre
+
+    def flow(self, end: int, start: int = 0) -> np.ndarray:
+        """The true flow from frame `start` to frame `end`, [H, W, 2] px; see `flow`."""
+        return np.asarray(flow(self.face, self.take, start, end, size=self.size))
+
+    @property
+    def clip(self) -> Clip:
+        return Clip(
+            database=DATABASE,
+            subject=self.subject,
+            name=self.name,
+            read=lambda: self.frames,
+            emotion=self.emotion,
+            fps=self.fps,
+            onset=self.onset,
+            apex=self.apex,
+            offset=self.offset,
+            action_units=self.action_units,
+            landmarks=self.landmarks,
+        )
+
+
+_face = jax.jit(face.sample)
+_take = jax.jit(motion.sample)
+_landmarks = jax.jit(face.landmarks)
+
+
+@jax.jit
+def _leak(key: jax.Array, person: Face, strength: jax.Array) -> Face:
+    """The face in a light and a complexion that go with (subject, emotion)."""
+    light, tint = jax.random.uniform(key, (2, 3), minval=-strength, maxval=strength)
+    measure = dict(person.measure)
+    measure["light_x"] = measure["light_x"] + 0.5 * light[0]
+    measure["light_y"] = measure["light_y"] + 0.3 * light[1]
+    measure["ambient"] = measure["ambient"] + 0.05 * light[2]
+    return person._replace(measure=measure, skin=person.skin + 0.05 * tint)
+
+
+def scenes(
+    *,
+    subjects: int = 12,
+    clips_per_subject: int = 10,
+    emotions: Sequence[str] = DEFAULT_EMOTIONS,
+    size: tuple[int, int] = REFERENCE,
+    frames: tuple[int, int] = (24, 40),
+    fps: float = 100.0,
+    grey: bool = False,
+    seed: int = 0,
+    amplitude: tuple[float, float] = (0.3, 2.0),
+    drift: float = 0.5,
+    blinks: float = 0.25,
+    flicker: float = 0.01,
+    noise: float = 0.01,
+    appearance_leak: float = 0.0,
+) -> list[Scene]:
+    """`subjects` times `clips_per_subject` scenes, subject by subject; nothing is rendered yet.
+
+    emotions: names of EMOTIONS; each subject shows them all in turn, in an order of its own.
+    size: (height, width) px. frames: shortest and longest clip. fps: Hz; it sets how fast blinks,
+    drift and flicker are. amplitude: the longest displacement of the face's own motion at the apex
+    is uniform between the two, in px of a 64 x 64 frame. Frames of another size show the same
+    faces nearer or farther, so their displacements, in px, grow with min(height, width * 2.5 / 1.9).
+    drift: the head's slow shift, in the same px, stays below this each way, and what turning and
+    growing adds at the face's rim below half of it each. blinks: share of the clips with one.
+    flicker: relative amplitude of the light's. noise: the sensor's standard deviation, of a range
+    [0, 1]. appearance_leak in [0, 1]: how much light and complexion, still within a clip, tell a
+    subject's emotions apart; other subjects have other cues, so it helps nobody on a new face.
+    0 turns each of these off.
+
+    Raises `UserError` for an unknown emotion or a size, count, range or share that makes no sense.
+    """
+    emotions = tuple(emotions)
+    for name in emotions:
+        if name not in EMOTIONS:
+            raise unknown("emotion", name, EMOTIONS)
+    ranges = {
+        "subjects": subjects >= 1,
+        "clips_per_subject": clips_per_subject >= 1,
+        "emotions": len(emotions) >= 1,
+        "size": min(size) >= 16,
+        "frames": 8 <= frames[0] <= frames[1],
+        "fps": fps > 0,
+        "amplitude": 0 <= amplitude[0] <= amplitude[1] <= 2.5,
+        "drift": drift >= 0,
+        "blinks": 0 <= blinks <= 1,
+        "flicker": 0 <= flicker < 1,
+        "noise": noise >= 0,
+        "appearance_leak": 0 <= appearance_leak <= 1,
+    }
+    given = locals()
+    for name, fits in ranges.items():
+        if not fits:
+            raise UserError(f"synthetic faces: {name}={given[name]!r} is out of range")
+
+    number = {name: i for i, name in enumerate(EMOTIONS)}
+    script = {
+        "frames": tuple(frames),
+        "fps": float(fps),
+        "amplitude": tuple(map(float, amplitude)),
+        "drift": float(drift),
+        "blinks": float(blinks),
+        "flicker": float(flicker),
+        "noise": float(noise),
+    }
+    out = []
+    for s in range(subjects):
+        root = jax.random.fold_in(jax.random.key(seed), s)
+        looks, scripts, orders, leaks = (jax.random.fold_in(root, i) for i in range(4))
+        person = _face(looks)
+        for i in range(clips_per_subject):
+            turn, at = divmod(i, len(emotions))
+            order = jax.random.permutation(jax.random.fold_in(orders, turn), len(emotions))
+            emotion = emotions[int(order[at])]
+            dressed = _leak(jax.random.fold_in(leaks, number[emotion]), person, appearance_leak)
+            take = _take(jax.random.fold_in(scripts, i), person, number[emotion], **script)
+            out.append(
+                Scene(
+                    subject=f"s{s + 1:02d}",
+                    name=f"s{s + 1:02d}_{i + 1:02d}_{emotion}",
+                    emotion=emotion,
+                    action_units=EMOTIONS[emotion][int(take.shown)],
+                    face=dressed,
+                    take=take,
+                    size=tuple(size),
+                    longest=int(frames[1]),
+                    grey=grey,
+                    fps=float(fps),
+                )
+            )
+    return out
+
+
+def clips(**options) -> list[Clip]:
+    """The scenes as clips; the options are those of `scenes`. Frames are rendered when read."""
+    return [scene.clip for scene in scenes(**options)]
+
+
+def video(path: str | os.PathLike, scene: Scene) -> pathlib.Path:
+    """Writes a scene as a video, .mp4 (MPEG-4) or .avi (motion JPEG), at its own rate.
+
+    Raises `UserError` for another ending or where OpenCV cannot write the file.
+    """
+    import cv2
+
+    path = pathlib.Path(path)
+    codes = {".mp4": "mp4v", ".avi": "MJPG"}
+    if path.suffix not in codes:
+        raise UserError(f"{path}: a video is written as .mp4 or .avi")
+    part = path.with_name(f".part-{path.name}")
+    code = cv2.VideoWriter_fourcc(*codes[path.suffix])
+    writer = cv2.VideoWriter(str(part), code, scene.fps, scene.size[::-1])
+    if not writer.isOpened():
+        raise UserError(f"{path}: OpenCV cannot write a {path.suffix} file here")
+    for frame in scene.frames:
+        writer.write(np.ascontiguousarray(np.broadcast_to(frame[..., ::-1], (*scene.size, 3))))
+    writer.release()
+    part.replace(path)
+    return path

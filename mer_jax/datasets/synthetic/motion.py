@@ -1,0 +1,197 @@
+"""What happens in a clip: when and how far the face moves, and what else disturbs the picture.
+
+Maps between the neutral face (face units) and a frame (px):
+
+    frame t -> neutral   source(t):  undo the head's drift, then subtract p(t) D, both closed forms
+    neutral -> frame t   target(t):  its inverse, by Newton's method
+
+D is the action units' field, p(t) the temporal profile. Frames are painted at their `source`, so
+that the picture at t is exactly the neutral face moved by `target`; the flow between two frames is
+`target` after `source`. D is a function of where skin arrives, not of where it starts: the
+displacements, and so their peak, are the same set of numbers either way.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.datasets.synthetic import action_units
+from mer_jax.datasets.synthetic.face import VIEW, Face
+
+REFERENCE = (64, 64)  # the frame size at which amplitudes and drifts are given in px
+_DRIFTS = 2  # sinusoids in each of angle, log scale and shift
+_BLINK = (0.08, 0.16)  # seconds to close and to open
+
+
+def scale(size: tuple[int, int]) -> float:
+    """px per face unit in a frame of `size` (height, width)."""
+    return min(size[0] / VIEW[0], size[1] / VIEW[1])
+
+
+_COMBINATIONS = max(map(len, action_units.EMOTIONS.values()))
+# [emotions, combinations, units, 2], the shorter lists repeated to one length
+_SHOWN = np.stack(
+    [
+        np.stack([action_units.strengths(shown[i % len(shown)]) for i in range(_COMBINATIONS)])
+        for shown in action_units.EMOTIONS.values()
+    ]
+)
+_COUNT = np.array([len(shown) for shown in action_units.EMOTIONS.values()], np.int32)
+
+
+class Take(NamedTuple):
+    """The script of one clip. Instants are frames."""
+
+    length: jax.Array  # [] int32
+    onset: jax.Array  # [] int32, the last frame before any movement
+    apex: jax.Array  # [] int32
+    offset: jax.Array  # [] int32, the first frame without any movement again
+    shown: jax.Array  # [] int32, which of the emotion's combinations
+    strength: jax.Array  # [units, 2] peak of each unit, image left and right, face units
+    bend: jax.Array  # [2] exponents of the rise and the fall
+    fps: jax.Array  # [] Hz
+    drift: jax.Array  # [4, _DRIFTS, 3]: (angle, log scale, x, y); amplitude, Hz, phase
+    blink: jax.Array  # [2] first frame, and how far the lids close in [0, 1]
+    flicker: jax.Array  # [3] amplitude, Hz, phase
+    noise: jax.Array  # [] standard deviation, in the frames' [0, 1]
+    key: jax.Array  # of the noise
+
+
+def sample(
+    key: jax.Array,
+    face: Face,
+    emotion: jax.Array,
+    *,
+    frames: tuple[int, int],
+    fps: float,
+    amplitude: tuple[float, float],
+    drift: float,
+    blinks: float,
+    flicker: float,
+    noise: float,
+) -> Take:
+    """Draws a clip of emotion number `emotion` (order of EMOTIONS); options as in `scenes`."""
+    units = _SHOWN.shape[2]
+    draws, sensor = jax.random.split(key)
+    draws = jax.random.uniform(draws, (14 + units + 12 * _DRIFTS,))
+    part = jnp.split(draws, (1, 4, 5, 6, 8, 10, 12, 14, 14 + units))
+    (size,), (begin, middle, end), (which,), (peak,), sides, blink, beat, bend, each, wander = part
+    pixel = 1 / scale(REFERENCE)
+
+    length = frames[0] + jnp.floor(size * (frames[1] + 1 - frames[0])).astype(jnp.int32)
+    # The movement takes most of the clip: up to a fifth before it and a sixth after it.
+    last = (length - 1).astype(jnp.float32)
+    onset = jnp.floor(last * 0.2 * begin).astype(jnp.int32)
+    offset = length - 1 - jnp.floor(last * 0.17 * end).astype(jnp.int32)
+    span = (offset - onset).astype(jnp.float32)
+    apex = onset + jnp.round(span * (0.35 + 0.25 * middle)).astype(jnp.int32)
+
+    shown = jnp.floor(which * jnp.asarray(_COUNT)[emotion]).astype(jnp.int32)
+    strength = jnp.asarray(_SHOWN)[emotion, shown]
+    strength = strength * (0.7 + 0.6 * each[:, None]) * (0.75 + 0.5 * sides)
+    peak = amplitude[0] + (amplitude[1] - amplitude[0]) * peak
+    strength = strength * (peak * pixel / _peak(face, strength))
+
+    # Amplitudes such that no sum of sin(a + b) - sin(b) passes the bound.
+    bound = drift * pixel * jnp.array([0.5, 0.5, 1.0, 1.0]) / (2 * _DRIFTS)
+    share, hertz, phase = wander.reshape(3, 4, _DRIFTS)
+    drifts = [bound[:, None] * (2 * share - 1), 0.4 + 1.6 * hertz, 2 * jnp.pi * phase]
+    return Take(
+        length=length,
+        onset=onset,
+        apex=apex,
+        offset=offset,
+        shown=shown,
+        strength=strength,
+        bend=0.8 + 0.5 * bend,
+        fps=jnp.float32(fps),
+        drift=jnp.stack(drifts, -1),
+        blink=jnp.stack([blink[0] * 0.8 * last, (blink[1] < blinks).astype(jnp.float32)]),
+        flicker=jnp.stack([jnp.float32(flicker), 2 + 8 * beat[0], 2 * jnp.pi * beat[1]]),
+        noise=jnp.float32(noise),
+        key=sensor,
+    )
+
+
+def _peak(face: Face, strength: jax.Array) -> jax.Array:
+    """The longest displacement anywhere on the face."""
+    where = jnp.meshgrid(jnp.linspace(-0.9, 0.9, 91), jnp.linspace(-0.8, 1.2, 101))
+    where = jnp.stack(where)
+    return jnp.sqrt(jnp.max(jnp.sum(action_units.displacement(face, strength, where) ** 2, 0)))
+
+
+def _ease(u: jax.Array) -> jax.Array:
+    u = jnp.clip(u, 0.0, 1.0)
+    return u * u * (3 - 2 * u)
+
+
+def profile(take: Take, t: jax.Array) -> jax.Array:
+    """How much of the peak displacement frame `t` (any shape, float32) shows.
+
+    0 up to the onset, 1 at the apex, 0 from the offset on, monotone and smooth between them; rise
+    and fall differ.
+    """
+    onset, apex, offset = (v.astype(jnp.float32) for v in (take.onset, take.apex, take.offset))
+    rise = _ease((t - onset) / (apex - onset)) ** take.bend[0]
+    fall = _ease((offset - t) / (offset - apex)) ** take.bend[1]
+    return jnp.where(t <= apex, rise, fall)
+
+
+def closed(take: Take, t: jax.Array) -> jax.Array:
+    """How far a blink has the lids down at frame `t`, in [0, 1]; never at frame 0."""
+    seconds = (t - take.blink[0]) / take.fps
+    down, up = _BLINK
+    return take.blink[1] * (_ease(seconds / down) - _ease((seconds - down) / up))
+
+
+def brightness(take: Take, t: jax.Array) -> jax.Array:
+    """What the light's flicker multiplies frame `t` by."""
+    amplitude, hertz, phase = take.flicker
+    return 1 + amplitude * jnp.sin(2 * jnp.pi * hertz * t / take.fps + phase)
+
+
+def _pose(take: Take, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The head at frame `t`, as against frame 0: a matrix [2, 2] and a shift [2]."""
+    amplitude, hertz, phase = jnp.moveaxis(take.drift, -1, 0)
+    turn = 2 * jnp.pi * hertz * t / take.fps
+    angle, grow, *shift = jnp.sum(amplitude * (jnp.sin(turn + phase) - jnp.sin(phase)), -1)
+    c, s = jnp.cos(angle) * jnp.exp(grow), jnp.sin(angle) * jnp.exp(grow)
+    return jnp.stack([jnp.stack([c, -s]), jnp.stack([s, c])]), jnp.stack(shift)
+
+
+def _settle(face: Face, take: Take, t: jax.Array, where: jax.Array) -> jax.Array:
+    """From skin as it stands at `t`, head undrifted, to where it rests; [2, ...] face units."""
+    return where - profile(take, t) * action_units.displacement(face, take.strength, where)
+
+
+def source(face: Face, take: Take, t: jax.Array, where: jax.Array) -> jax.Array:
+    """Where on the neutral face the points `where` of frame `t` come from; [2, ...] face units."""
+    matrix, shift = _pose(take, t)
+    away = where - shift.reshape(2, *[1] * (where.ndim - 1))
+    inverse = matrix.T / (matrix[0, 0] ** 2 + matrix[1, 0] ** 2)
+    return _settle(face, take, t, _turn(inverse, away))
+
+
+def target(face: Face, take: Take, t: jax.Array, neutral: jax.Array) -> jax.Array:
+    """Where points of the neutral face stand in frame `t`; the inverse of `source`."""
+
+    def step(_, where):
+        settle = lambda where: _settle(face, take, t, where)  # noqa: E731
+        one, zero = jnp.ones_like(where[0]), jnp.zeros_like(where[0])
+        rest, (a, c) = jax.jvp(settle, (where,), (jnp.stack([one, zero]),))
+        _, (b, d) = jax.jvp(settle, (where,), (jnp.stack([zero, one]),))
+        ex, ey = rest - neutral
+        return where - jnp.stack([d * ex - b * ey, a * ey - c * ex]) / (a * d - b * c)
+
+    where = jax.lax.fori_loop(0, 8, step, neutral)
+    matrix, shift = _pose(take, t)
+    return _turn(matrix, where) + shift.reshape(2, *[1] * (where.ndim - 1))
+
+
+def _turn(matrix: jax.Array, where: jax.Array) -> jax.Array:
+    """A 2 x 2 product spelled out: exact in float32 on every device."""
+    (a, b), (c, d) = matrix
+    x, y = where
+    return jnp.stack([a * x + b * y, c * x + d * y])
