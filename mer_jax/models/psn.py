@@ -52,7 +52,8 @@ class PSN(nnx.Module):
       pointwise: False puts a dense layer of 64 (262,208 weights for 4096) in the place of the
         1 x 1 convolution (PSN_no_conv; 64 x 4097 is what the paper counts for it).
       hidden: units of the TPU. Decided: 512; the paper prints none.
-      unit: see `TPU`.
+      unit: see `TPU`. Decided: 255, since adjacent frames in [0, 1] differ by less than 0.01, at
+        which the temporal sub-network says next to nothing and does not learn.
       width: multiplies every number of maps and units above, for small machines.
       dropout: its rate.
     """
@@ -69,7 +70,7 @@ class PSN(nnx.Module):
         perception: Perception = "computed",
         pointwise: bool = True,
         hidden: int = 512,
-        unit: float = 1.0,
+        unit: float = 255.0,
         width: float = 1.0,
         dropout: float = 0.5,
     ):
@@ -87,10 +88,10 @@ class PSN(nnx.Module):
         maps = scaled(256, width)
         dense = {"kernel_init": nnx.initializers.he_normal(), "rngs": rngs}
 
-        self.spatial = self.spatial_dense = self.tpu = self.temporal_dense = nnx.data(None)
+        self.backbone = self.spatial_dense = self.tpu = self.temporal_dense = nnx.data(None)
         if self.sees_spatial:
-            self.spatial = BACKBONES[backbone](frame, width=width, rngs=rngs)
-            flat = math.prod(self.spatial.out_shape)
+            self.backbone = BACKBONES[backbone](frame, width=width, rngs=rngs)
+            flat = math.prod(self.backbone.out_shape)
             self.spatial_dense = nnx.Linear(flat, _GRID**2 * maps, **dense)
         if self.sees_temporal:
             hidden = scaled(hidden, width)
@@ -121,7 +122,7 @@ class PSN(nnx.Module):
     def _spatial(self, x, mask):
         batch, time = x.shape[:2]
         each = None if mask is None else jnp.repeat(mask, time)
-        maps = self.spatial(x.reshape(batch * time, *x.shape[2:]), each)
+        maps = self.backbone(x.reshape(batch * time, *x.shape[2:]), each)
         features = nnx.relu(self.spatial_dense(maps.reshape(batch * time, -1)))
         return features.reshape(batch, time, _GRID**2, -1)
 

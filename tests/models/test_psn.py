@@ -1,0 +1,147 @@
+"""PSN: the paper's sizes and counts, every row of Fig. 7 and Table 9, learning and lowering."""
+
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from mer_jax import models
+from mer_jax.nn import tpu
+from mer_jax.problems import UserError
+from tests.models import learning
+
+SMALL = {"shape": (4, 32, 32, 1), "width": 0.1}
+
+FIGURE_7 = {
+    "PSN": {},
+    "PSN_spatial": {"streams": "spatial"},
+    "PSN_temporal": {"streams": "temporal"},
+    "PSN_swap": {"streams": "swapped"},
+    "PSN_tp1": {"perception": "one"},
+    "AlexNet + RNN": {"perception": "none"},
+    "PSN_no_conv": {"pointwise": False},
+}
+TABLE_9 = list(itertools.product(("alexnet", "vgg16", "resnet10"), ("sum", "prod", "concat")))
+
+
+def create(**sizes):
+    return models.create("psn", num_classes=4, rngs=nnx.Rngs(0), **sizes)
+
+
+def clips(count=8, shape=SMALL["shape"], seed=0):
+    """Textures on which, from frame to frame, one of four quarters brightens; and the change."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 4
+    time, height, width, _ = shape
+    change = np.zeros((count, *shape), np.float32)
+    for clip, label in zip(change, labels):
+        rows, columns = (
+            slice(half * n // 2, (half + 1) * n // 2)
+            for half, n in zip(divmod(label, 2), (height, width))
+        )
+        clip[:, rows, columns] = np.linspace(0, 0.1, time)[:, None, None, None]
+    texture = rng.random((count, 1, height, width, 1), np.float32)
+    return {"sparse": change, "grey": 0.8 * texture + change}, labels
+
+
+def test_the_paper_s_counts():
+    network = nnx.eval_shape(create)
+    assert network.input_shape == {"sparse": (16, 112, 112, 1), "grey": (16, 112, 112, 1)}
+    assert network.backbone.out_shape == (4, 4, 256)
+    assert network.spatial_dense.out_features == network.temporal_dense.out_features == 4096
+    assert network.tpu.input.in_features == 12_544
+    assert network.mix.kernel.size + network.mix.bias.size == 1_028
+    assert 80 * 1_028 == 82_240  # what the paper prints, for 80 frames
+    assert network.classifier.in_features == 16 * 64
+
+
+def test_without_the_pointwise_convolution_a_dense_layer_of_64():
+    mix = nnx.eval_shape(lambda: create(pointwise=False)).mix
+    assert 80 * (mix.kernel.size + mix.bias.size) == 20_976_640
+
+
+@pytest.mark.parametrize("row", FIGURE_7)
+def test_rows_of_figure_7(row):
+    x, _ = clips(2)
+    logits = learning.run(create(**SMALL, **FIGURE_7[row]), x, jnp.ones(2))
+    assert logits.shape == (2, 4) and np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("backbone, fusion", TABLE_9)
+def test_rows_of_table_9(backbone, fusion):
+    sizes = {**SMALL, "backbone": backbone, "fusion": fusion}
+    inputs = {name: (2, *SMALL["shape"]) for name in ("sparse", "grey")}
+    assert learning.shape_of(lambda: create(**sizes), inputs) == (2, 4)
+
+
+def test_each_sub_network_sees_its_own_input():
+    """What a change of one input changes, for each way to connect them."""
+    x, _ = clips(1)
+    for streams, sees in (
+        ("both", {"sparse", "grey"}),
+        ("spatial", {"sparse"}),
+        ("temporal", {"grey"}),
+        ("swapped", {"sparse", "grey"}),
+    ):
+        network = create(**SMALL, streams=streams)
+        network.eval()
+        for name in x:
+            other = {**x, name: x[name][:, ::-1]}
+            change = learning.run(network, x) - learning.run(network, other)
+            assert (np.abs(change).max() > 0) == (name in sees), (streams, name)
+
+
+def test_swapped_gives_the_spatial_network_the_grey_frames():
+    x, _ = clips(1)
+    straight, swapped = create(**SMALL), create(**SMALL, streams="swapped")
+    for network in (straight, swapped):
+        network.eval()
+    turned = {"sparse": x["grey"], "grey": x["sparse"]}
+    np.testing.assert_array_equal(learning.run(straight, x), learning.run(swapped, turned))
+
+
+def test_fusions_are_what_they_are_called():
+    x, _ = clips(1)
+    features = {}
+    for fusion in ("sum", "prod", "concat"):
+        network = create(**SMALL, fusion=fusion)
+        network.eval()
+        spatial, temporal = network._spatial(x["sparse"], None), network._temporal(x["grey"])
+        fused = {
+            "sum": lambda s, t: s + t,
+            "prod": lambda s, t: s * t,
+            "concat": lambda s, t: jnp.concatenate([s, t], -1),
+        }[fusion](spatial, temporal)
+        want = network.classifier(nnx.relu(network.mix(fused)).reshape(1, -1))
+        np.testing.assert_allclose(learning.run(network, x), want, atol=1e-6)
+        features[fusion] = fused.shape
+    assert features == {"sum": (1, 4, 16, 26), "prod": (1, 4, 16, 26), "concat": (1, 4, 16, 52)}
+
+
+def test_perception_reaches_the_unit_in_grey_levels():
+    x, _ = clips(2)
+    network = create(**SMALL)
+    _, tp = network.tpu(x["grey"].reshape(2, 4, -1))
+    np.testing.assert_allclose(tp, 255 * tpu.perception(x["grey"]), rtol=1e-6)
+    assert np.all(tp[:, 1:] > 1)
+
+
+@pytest.mark.parametrize("name", ["backbone", "fusion", "streams", "perception"])
+def test_a_name_that_is_not_known_is_a_sentence(name):
+    with pytest.raises(UserError, match=f"unknown {name} 'wrong'"):
+        create(**SMALL, **{name: "wrong"})
+
+
+@pytest.mark.parametrize("streams", ["both", "temporal"])
+def test_learns_eight_clips(streams):
+    x, labels = clips()
+    network = create(**SMALL, streams=streams, hidden=320, dropout=0.2)
+    assert learning.errors_after_training(network, x, labels, steps=80, learning_rate=2e-3) == 0
+
+
+@pytest.mark.parametrize("backbone", ["alexnet", "resnet10"])
+def test_training_step_lowers_for_accelerators(backbone):
+    x, labels = clips(2)
+    assert learning.lowers_for_accelerators(create(**SMALL, backbone=backbone), x, labels)
