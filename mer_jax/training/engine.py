@@ -66,9 +66,9 @@ def fit(
     rows = fold_rows(folds, settings.seed)
     chunk = chunk_size(len(folds), layout, folds_per_device, task, data, rows)
     chunks = [range(a, min(a + chunk, len(folds))) for a in range(0, len(folds), chunk)]
-    parts = [_rows_of(rows, members, chunk) for members in chunks]
+    parts = [rows_of(rows, members, chunk) for members in chunks]
     block = _block(settings.epochs)
-    programs = _programs(task, layout, block)
+    programs = compile_programs(task, layout, block)
     result = results.empty(folds, rows, settings.epochs, num_classes)
     began = time.monotonic()
 
@@ -209,7 +209,7 @@ class Programs(NamedTuple):
     predict: Callable  # (data, fold, state) -> probabilities [F, M, K]
 
 
-def _programs(task: Task, layout: layouts.Layout, block: int) -> Programs:
+def compile_programs(task: Task, layout: layouts.Layout, block: int) -> Programs:
     def epochs(data, fold, state):
         step = lambda state, _: fold_room.epoch(task, data, fold, state)
         return jax.lax.scan(step, state, None, length=block)
@@ -233,9 +233,9 @@ def _folds_that_fit(most: int, layout, task, data, rows) -> int:
     each = most
     while each > 1:
         part = layouts.spread(
-            layout, _rows_of(rows, range(len(rows.held)), each * len(layout.devices))
+            layout, rows_of(rows, range(len(rows.held)), each * len(layout.devices))
         )
-        programs = _programs(task, layout, 1)
+        programs = compile_programs(task, layout, 1)
         state = jax.eval_shape(programs.init, data, part)
         memory = programs.epochs.lower(data, part, state).compile().memory_analysis()
         if memory is None or memory.temp_size_in_bytes + memory.output_size_in_bytes < free:
@@ -249,7 +249,7 @@ def _block(epochs: int) -> int:
     return max(b for b in range(1, max(1, epochs // 50) + 1) if epochs % b == 0)
 
 
-def _rows_of(rows: Fold, members: range, count: int) -> Fold:
+def rows_of(rows: Fold, members: range, count: int) -> Fold:
     """Rows of some folds, the last repeated up to `count`; keys stay typed."""
     index = np.minimum(np.arange(members.start, members.start + count), members.stop - 1)
     return jax.tree.map(lambda a: a[index], rows)

@@ -1,0 +1,74 @@
+"""Onset-to-apex flow maps (u, v, optical strain), what STSTNet and its kin look at."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.clips import Clip, stack
+from mer_jax.methods.examples import Examples
+from mer_jax.problems import UserError
+from mer_jax.video import apex_index, magnify, optical_flow, optical_strain
+
+CHANNELS = ("u", "v", "strain")
+
+
+def flow_maps(
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (28, 28),
+    channels: Sequence[str] = CHANNELS,
+    preset: str = "tv_l1",
+    alpha: float = 0.0,
+    apex: str = "given",
+    reach: float = 1.0,
+) -> Examples:
+    """[H, W, len(channels)]: one map a clip.
+
+    A clip whose content is "flow" (a pre-computed map, uint8) is taken as it is stored, as 0..255
+    the way the field's code reads it. A video gives the flow from onset to apex at its own
+    resolution: `apex` "given" takes the marked frame where there is one and finds it otherwise
+    (STRCN Eq. 5), "found" always finds it; alpha > 0 magnifies first. Flow and strain are then
+    averaged down to `size` and divided by `reach` (px, and px per px for the strain): a fixed scale
+    keeps sign and size of a movement, which a map stretched to its own extremes loses.
+    """
+    unknown = sorted(set(channels) - set(CHANNELS))
+    if unknown:
+        raise UserError(f"method.channels has {unknown[0]!r}; it may hold {', '.join(CHANNELS)}")
+    if apex not in ("given", "found"):
+        raise UserError(f"method.apex is {apex!r}; it is 'given' or 'found'")
+    pick = np.array([CHANNELS.index(name) for name in channels])
+    contents = {clip.content for clip in clips}
+    if contents == {"flow"}:
+        maps = _stored(clips, tuple(size))
+    elif contents == {"video"}:
+        maps = _computed(clips, tuple(size), preset, alpha, apex == "given") / reach
+    else:
+        raise UserError("some clips are videos and some are flow maps; give one kind")
+    maps = maps[..., pick]
+    return Examples(inputs=maps, input_shape=maps.shape[1:])
+
+
+def _stored(clips: Sequence[Clip], size: tuple[int, int]) -> jax.Array:
+    maps = stack(clips).frames[:, 0] * 255
+    if maps.shape[1:3] != size:
+        raise UserError(f"the flow maps are {maps.shape[1:3]}; set method.size to that")
+    return maps
+
+
+def _computed(clips, size, preset, alpha, given) -> jax.Array:
+    batch = stack(clips)
+
+    def one(clip):
+        frames, length, onset, apex = clip
+        seen = magnify(frames, alpha=alpha) if alpha else frames
+        found = apex_index(seen, length=length)
+        there = jnp.where((apex >= 0) & given, apex, found)
+        flow = optical_flow(seen[onset], seen[there], preset=preset)
+        strain = optical_strain(flow)
+        maps = jnp.concatenate([flow, strain[..., None]], axis=-1)
+        return jax.image.resize(maps, (*size, 3), "linear", antialias=True)
+
+    arrays = (batch.frames, batch.length, batch.onset, batch.apex)
+    return jax.jit(lambda a: jax.lax.map(one, a, batch_size=16))(arrays)

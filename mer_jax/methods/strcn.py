@@ -1,0 +1,157 @@
+"""STRCN's two temporal connectivities (Xia, Hong, Gao, Feng, Zhao 2019, section III).
+
+strcn_a  the pixels that move most over all training clips, against time: [P, T, C]
+strcn_g  the robust flow from onset to apex: [H, W, 2] px
+
+Both start from motion magnified by min(alpha, lambda / (8 delta) - 1) and are enriched by drawing
+alpha and the share of the frames that is kept (section III-D: 10 x 5 = 50 copies).
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.clips import Clip, stack
+from mer_jax.methods import selection
+from mer_jax.methods.examples import Examples
+from mer_jax.video import (
+    apex_index,
+    bands,
+    combine,
+    difference_heatmap,
+    gains,
+    magnify,
+    optical_flow,
+    top_mask,
+)
+
+ALPHAS = tuple(range(5, 15))  # ten factors in [5, 14]
+PERCENTS = (100, 90, 80, 70, 60)
+
+
+def strcn_a(
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (64, 48),
+    length: int = 30,
+    share: float = 0.3,
+    alpha: float = 8.0,
+    alphas: Sequence[float] = ALPHAS,
+    percents: Sequence[float] = PERCENTS,
+    kernel: str = "tim",
+    copies: int = 50,
+    wavelength: float = 16.0,
+) -> Examples:
+    """Appearance: the top `share` of a fold's difference heat map, `length` frames, all channels.
+
+    A test clip is magnified by `alpha` and keeps all frames; a training sample draws both. Set
+    alphas=(alpha,), percents=(100,), copies=1 for Table IV's "without DA". The heat map (Eq. 4)
+    sums over the training clips of the fold; `train.mask_all` sums over all, as the paper does.
+    """
+    height, width = size
+    batch = stack(clips, size=tuple(size))
+    channels = batch.frames.shape[-1]
+    keep = int(share * height * width)
+    gain = lambda a: gains(height, width, alpha=a, wavelength=wavelength)
+
+    def prepare(clip):
+        frames, count = clip
+        parts = bands(frames)
+        heat = difference_heatmap(combine(frames, parts, gain(alpha), saturate=False), length=count)
+        flat = lambda a: a.reshape(*a.shape[:-3], height * width, channels)
+        return {"frames": flat(frames), "bands": flat(parts), "heat": heat.ravel(), "length": count}
+
+    inputs = jax.jit(lambda f, n: jax.lax.map(prepare, (f, n)))(batch.frames, batch.length)
+    table = jnp.asarray(selection.tables(batch.frames.shape[1], length, [kernel])[0])
+    factors, shares = jnp.asarray(alphas, jnp.float32), jnp.asarray(percents, jnp.float32)
+
+    def learn(inputs, weights):
+        heat = jnp.einsum("n,np->p", weights, inputs["heat"], precision="highest")
+        return top_mask(heat.reshape(height, width), keep=keep)
+
+    def tensor(example, pixels, factor, time):
+        frames = example["frames"][:, pixels]
+        motion = jnp.einsum("l,ltpc->tpc", gain(factor), example["bands"][:, :, pixels])
+        return jnp.einsum("st,tpc->psc", time, frames + motion, precision="highest")
+
+    def augment(key, example, pixels):
+        for_alpha, for_percent, for_frames = jax.random.split(key, 3)
+        time = selection.drawn(
+            for_frames, table, example["length"], jax.random.choice(for_percent, shares)
+        )
+        return tensor(example, pixels, jax.random.choice(for_alpha, factors), time)
+
+    def view(example, pixels):
+        return tensor(example, pixels, alpha, selection.whole(table, example["length"]))
+
+    return Examples(
+        inputs=inputs,
+        learn=learn,
+        augment=augment,
+        view=view,
+        copies=copies,
+        input_shape=(keep, length, channels),
+    )
+
+
+def strcn_g(
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (300, 245),
+    alpha: float = 8.0,
+    alphas: Sequence[float] = ALPHAS,
+    percents: Sequence[float] = PERCENTS,
+    copies: int = 50,
+    wavelength: float = 16.0,
+    preset: str = "classic_l",
+    seed: int = 0,
+) -> Examples:
+    """Geometry: the flow from the first frame to the apex (Eq. 5) of the magnified clip, in px.
+
+    The first of a clip's maps is the test view: magnified by `alpha`, all frames. The others are
+    one for each pair of `alphas` and `percents`: a random share of the frames is kept, which moves
+    the onset and the apex that are found. A training sample is one of these, drawn anew each time.
+    """
+    batch = stack(clips, size=tuple(size))
+    longest = batch.frames.shape[1]
+    rng = np.random.default_rng(seed)
+    variants = [(alpha, 100.0)] + [(float(a), float(p)) for a in alphas for p in percents]
+    # What a variant keeps of each clip, [N, V, T]: plain rows of booleans, made on the host.
+    kept = np.zeros((len(clips), len(variants), longest), bool)
+    for row, count in zip(kept, np.asarray(batch.length)):
+        for keeps, (_, percent) in zip(row, variants):
+            chosen = max(2, round(count * percent / 100))
+            keeps[np.sort(rng.choice(count, min(chosen, count), replace=False))] = True
+
+    def one(frames, keeps, factor):
+        moved = magnify(frames, alpha=factor, wavelength=wavelength)
+        # A frame that is left out repeats the one kept before it: it can be no later apex.
+        order = jnp.arange(longest, dtype=jnp.int32)
+        first = jnp.argmax(keeps)
+        source = jax.lax.cummax(jnp.where(keeps, order, first.astype(jnp.int32)))
+        seen = moved[jnp.maximum(source, first)]
+        onset, apex = seen[0], seen[apex_index(seen)]
+        return optical_flow(onset, apex, preset=preset)
+
+    factors = jnp.asarray([a for a, _ in variants], jnp.float32)
+
+    def prepare(clip):
+        frames, keeps = clip
+        variant = lambda v: one(frames, *v)
+        return jax.lax.map(variant, (keeps, factors), batch_size=min(8, len(variants)))
+
+    flows = jax.jit(lambda *a: jax.lax.map(prepare, a))(batch.frames, jnp.asarray(kept))
+
+    def augment(key, example, statistics):
+        del statistics
+        return example[jax.random.randint(key, (), 1, len(variants))]
+
+    return Examples(
+        inputs=flows,  # [N, V, H, W, 2]
+        augment=augment,
+        view=lambda example, statistics: example[0],
+        copies=copies,
+        input_shape=(*size, 2),
+    )

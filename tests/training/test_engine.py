@@ -1,0 +1,192 @@
+"""The invariant most of the house leans on: a fold does not know its neighbours."""
+
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax import protocols
+from mer_jax.problems import UserError
+from mer_jax.training import Settings, engine, fit
+from mer_jax.training import layout as layouts
+from mer_jax.training.fold import Data
+from tests.training import small
+
+SETTINGS = Settings(epochs=4, batch_size=8, learning_rate=1e-2)
+
+
+def run(folds=None, settings=SETTINGS, devices=1, problem=None, **options):
+    examples, labels, all_folds = problem or small.problem()
+    return fit(
+        examples,
+        labels,
+        all_folds if folds is None else folds,
+        settings,
+        num_classes=3,
+        build=small.build,
+        devices=jax.devices()[:devices],
+        quiet=True,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return run()
+
+
+def assert_same(result, reference, rows=slice(None), tolerance=0.0):
+    for name in ("probabilities", "train_loss", "train_accuracy"):
+        got, want = getattr(result, name), getattr(reference, name)[rows]
+        np.testing.assert_allclose(got, want, rtol=0, atol=tolerance, err_msg=name)
+    if not tolerance:
+        np.testing.assert_array_equal(result.predicted, reference.predicted[rows])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"devices": 4},  # 6 folds on 4 devices: two of padding
+        {"devices": 4, "fold_map": "pmap"},
+        {"devices": 2, "folds_per_device": 1},
+    ],
+    ids=str,
+)
+def test_devices_maps_and_chunks_change_nothing(options, reference):
+    assert_same(run(**options), reference)
+
+
+def test_a_fold_alone_is_the_fold_in_the_job(reference):
+    folds = small.problem()[2]
+    assert_same(run(folds.take([3])), reference, [3])
+
+
+def test_vmapped_folds_agree_to_rounding(reference):
+    # Adam divides by the root of tiny second moments: rounding grows with every step.
+    assert_same(run(fold_inner="vmap", devices=2), reference, tolerance=5e-3)
+
+
+def test_it_learns_what_there_is_to_learn():
+    result = run(settings=Settings(epochs=60, batch_size=8, learning_rate=2e-2))
+    labels = small.problem()[1]
+    right = (result.probabilities.argmax(-1) == labels[result.held])[result.test]
+    assert right.mean() > 0.8
+    assert result.train_loss[:, -1].mean() < 0.5 * result.train_loss[:, 0].mean()
+
+
+def test_the_sharded_epoch_has_no_collective():
+    examples, labels, folds = small.problem()
+    layout = layouts.create(inner="vmap", devices=jax.devices()[:4])
+    task = engine.make_task(examples, len(labels), SETTINGS, num_classes=3, build=small.build)
+    data = layouts.replicate(layout, Data(examples.inputs, jnp.asarray(labels, jnp.int32)))
+    rows = engine.rows_of(engine.fold_rows(folds, 0), range(6), 8)
+    part = layouts.spread(layout, rows)
+    programs = engine.compile_programs(task, layout, 1)
+    state = jax.eval_shape(programs.init, data, part)
+    text = programs.epochs.lower(data, part, state).compile().as_text()
+    assert not re.search(r"all-gather|all-reduce|all-to-all|collective-permute", text)
+
+
+def test_a_job_that_stops_goes_on_where_it_was(reference, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop_at_three(line):
+        if line["epoch"] == 3:
+            raise Stop
+
+    options = {"directory": tmp_path, "identity": {"job": 1}, "checkpoint_seconds": 0.0}
+    with pytest.raises(Stop):
+        run(observe=stop_at_three, **options)
+    lines = []
+    again = run(observe=lines.append, **options)
+    assert [line["epoch"] for line in lines] == [3, 4]
+    assert_same(again, reference)
+    finished = run(observe=lines.append, **options)
+    assert len(lines) == 2  # nothing was left to train
+    assert_same(finished, reference)
+
+
+def test_resuming_between_chunks(reference, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop_in_second_chunk(line):
+        if line["folds"][0].endswith("s2") and line["epoch"] == 2:
+            raise Stop
+
+    options = {"directory": tmp_path, "folds_per_device": 2, "checkpoint_seconds": 0.0}
+    with pytest.raises(Stop):
+        run(observe=stop_in_second_chunk, **options)
+    assert_same(run(**options), reference)
+
+
+def test_another_job_in_the_same_place_is_refused_with_the_difference(tmp_path):
+    one_epoch = Settings(epochs=1, batch_size=8)
+    run(settings=one_epoch, directory=tmp_path, identity={"seed": 1, "data": "x"})
+    with pytest.raises(UserError, match=r"another job \(seed: 1 there, 2 now\)"):
+        run(settings=one_epoch, directory=tmp_path, identity={"seed": 2, "data": "x"})
+
+
+def test_a_sick_fold_stays_alone(reference):
+    examples, labels, folds = small.problem()
+    learn = examples.learn
+
+    def poisoned(inputs, weights):
+        # The fold that does not train on clip 7 (person 1) learns NaN.
+        return jnp.where(weights[7] == 0, jnp.nan, learn(inputs, weights))
+
+    sick = run(problem=(dataclasses.replace(examples, learn=poisoned), labels, folds))
+    assert sick.sick == ["toy/s1"]
+    healthy = [0, 2, 3, 4, 5]
+    np.testing.assert_array_equal(sick.probabilities[healthy], reference.probabilities[healthy])
+
+
+def test_validation_chooses_the_epoch_and_patience_stops():
+    folds = small.problem()[2]
+    settings = Settings(
+        epochs=12, batch_size=8, learning_rate=5e-2, validation=0.2, choice="validation", patience=2
+    )
+    held = protocols.validate(folds, fraction=0.2, seed=0)
+    result = run(held, settings)
+    for f in range(len(folds)):
+        ran = np.flatnonzero(result.status[f] == 0)
+        best = np.nanargmin(
+            np.where(result.status[f] != 2, result.validation_loss[f], np.nan)[: len(ran) + 1]
+        )
+        assert result.chosen_epoch[f] == best + 1
+    # What it predicts is what it predicted at that epoch.
+    for f, epoch in enumerate(result.chosen_epoch):
+        np.testing.assert_array_equal(
+            result.probabilities[f].argmax(-1), result.predicted[f, epoch - 1]
+        )
+    assert (result.status[:, -1] == 1).any()  # somebody ran out of patience
+
+
+def test_a_fold_stops_when_its_loss_stands_still():
+    result = run(settings=Settings(epochs=4, batch_size=8, learning_rate=1e-9, stop_change=0.9))
+    assert (result.status[:, 0] == 0).all() and (result.status[:, -1] == 1).all()
+
+
+def test_settings_that_make_no_sense_are_one_sentence():
+    for options, message in (
+        ({"epochs": 0}, "train.epochs is 0"),
+        ({"learning_rate": -1.0}, "train.learning_rate"),
+        ({"choice": "validation"}, "set train.validation"),
+        ({"choice": "lst"}, "did you mean 'last'"),
+        ({"patience": 3}, "need train.choice='validation'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Settings(**options)
+
+
+def test_a_fold_without_clips_is_named():
+    folds = small.problem()[2]
+    empty = protocols.Folds(
+        folds.names, folds.clips, folds.persons, folds.train, folds.test & False, folds.validation
+    )
+    with pytest.raises(UserError, match="fold toy/s0 has no test clips"):
+        run(empty)

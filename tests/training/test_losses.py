@@ -1,0 +1,73 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax.problems import UserError
+from mer_jax.training import losses
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(0, 2, (7, 4)).astype(np.float32)
+LABELS = np.array([0, 1, 1, 3, 0, 2, 2])
+MASK = np.array([1, 1, 1, 1, 1, 0, 0], np.float32)
+COUNTS = np.array([10, 20, 5, 40], np.float32)
+
+
+def softmax(z):
+    e = np.exp(z.astype(np.float64) - z.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def run(name, logits=LOGITS, mask=MASK):
+    return losses.create(name)(jnp.asarray(logits), jnp.asarray(LABELS), mask, COUNTS)
+
+
+def by_hand(name):
+    p = softmax(LOGITS)
+    real = [i for i in range(7) if MASK[i]]
+    if name == "cross_entropy":
+        return np.mean([-np.log(p[i, LABELS[i]]) for i in real])
+    if name == "weighted":
+        w = [1 / COUNTS[LABELS[i]] for i in real]
+        return sum(wi * -np.log(p[i, LABELS[i]]) for wi, i in zip(w, real)) / sum(w)
+    if name == "balanced":
+        total = 0.0
+        for i in real:
+            same = sum(LABELS[j] == LABELS[i] for j in real)
+            beta = len(real) / (4 * same)
+            for c in range(4):
+                y = float(LABELS[i] == c)
+                total += -beta * np.log(p[i, c] ** y * (1 - p[i, c]) ** (1 - y))
+        return total / len(real)
+    v = np.exp(LOGITS.astype(np.float64))
+    total = 0.0
+    for i in real:
+        for c in range(4):
+            if c == LABELS[i]:
+                total += max(0, 0.9 - v[i, c]) ** 2
+            else:
+                total += 0.5 * max(0, v[i, c] - 0.1) ** 2
+    return total / len(real)
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_equals_the_formula_written_out(name):
+    np.testing.assert_allclose(run(name), by_hand(name), rtol=2e-6)
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_padding_has_no_say_and_gradients_are_finite_where_p_is_one(name):
+    other = LOGITS.copy()
+    other[5:] = 3.0
+    np.testing.assert_array_equal(run(name), run(name, other))
+    sure = np.full((7, 4), -40.0, np.float32)
+    sure[np.arange(7), LABELS] = 40.0
+    sure = -sure if name == "balanced" else sure  # certain and wrong: log(1 - p) at p = 1
+    sure = np.minimum(sure, 0.0) if name == "margin" else sure
+    gradient = jax.grad(lambda z: run(name, z))(jnp.asarray(sure))
+    assert np.isfinite(gradient).all()
+
+
+def test_an_unknown_loss_names_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'balanced'"):
+        losses.create("balance")
