@@ -7,17 +7,22 @@
 """
 
 import importlib
-import inspect as signatures
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 from mer_jax.clips import Clip
-from mer_jax.datasets.database import Inspection
+from mer_jax.datasets.records import Inspection
+from mer_jax.options import check, defaults
 from mer_jax.problems import DataError, UserError, unknown
 
 # Databases that lie in a folder: name -> module with `inspect(root, **options)`.
 _FOLDERS = {
-    "casme2": "casme2",
-    "flow_maps": "flow_maps",
+    name: name
+    for name in (
+        *("casme", "casme2", "casme3", "casme_squared", "ck_plus", "flow_maps", "fourdme"),
+        *("mmew", "mug", "oulu_casia", "samm", "smic"),
+    )
 }
 # Databases that are made: name -> module with `clips(**options)`.
 _MADE = {"synthetic": "synthetic"}
@@ -28,7 +33,12 @@ def names() -> list[str]:
     return sorted(_FOLDERS | _MADE)
 
 
-def load(name: str, root: str | pathlib.Path | None = None, **options) -> list[Clip]:
+def options(name: str) -> dict[str, Any]:
+    """The options of database `name` and their defaults."""
+    return defaults(_reader(name))
+
+
+def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Clip]:
     """The clips of a database, in the order of its sheet; frames are read when asked for.
 
     Options are those of the database's module (images=, labels=, nearest=, leave_out=, ...).
@@ -39,10 +49,9 @@ def load(name: str, root: str | pathlib.Path | None = None, **options) -> list[C
       DataError: with every problem of the database, where there is one.
     """
     if name in _MADE:
-        module = _module(_MADE[name])
-        _check_options(name, module.clips, options)
-        return module.clips(**options)
-    found = inspect(name, root, **options)
+        check(f"option of {name}", given, options(name))
+        return _module(_MADE[name]).clips(**given)
+    found = inspect(name, root, **given)
     if found.problems:
         raise DataError(name, found.problems)
     if found.notes:
@@ -52,23 +61,23 @@ def load(name: str, root: str | pathlib.Path | None = None, **options) -> list[C
     return found.clips
 
 
-def inspect(name: str, root: str | pathlib.Path | None, **options) -> Inspection:
+def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
     """What a folder holds: its sound clips, its problems and what was settled."""
     if name not in _FOLDERS:
         raise unknown("database", name, names())
     if root is None:
         raise UserError(f"{name} is read from a folder; say where it lies with root=")
-    module = _module(_FOLDERS[name])
-    _check_options(name, module.inspect, options)
-    return module.inspect(root, **options)
+    check(f"option of {name}", given, options(name))
+    return _reader(name)(root, **given)
+
+
+def _reader(name: str) -> Callable:
+    if name in _MADE:
+        return _module(_MADE[name]).scenes  # `clips` takes what `scenes` takes
+    if name not in _FOLDERS:
+        raise unknown("database", name, names())
+    return _module(_FOLDERS[name]).inspect
 
 
 def _module(name: str):
-    return importlib.import_module(f"mer_jax.datasets.{name}")
-
-
-def _check_options(name, function, options):
-    known = list(signatures.signature(function).parameters)
-    for option in options:
-        if option not in known:
-            raise unknown(f"option of {name}", option, [k for k in known if k != "root"])
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,11 +1,11 @@
 """The action units of the Facial Action Coding System as annotators write them.
 
-    4+7   L12A   R6+R12   (R6 or R12)+R15   R14A or 17A or 24A   10A/B   A/L12   ref(7B)+43   12(k)
+    4+7   L12A   (R6 or R12)+R15   R14A or 17A or 24A   10A/B   A/L12   ref(7B)+43   12(k)
 
-A letter before the number is the side (L, R left or right; T, B upper or lower lip; A asymmetric), one
-after it the intensity (A to E); "/" and "or" part alternatives; "?" is unclear; "ref" says that the
-unit is there in the reference frame already; "(k)" (4DME) that it does not move. (Key of SAMM's
-sheet; Ekman, Friesen & Hager, Facial Action Coding System, 2002.)
+A letter before the number is the side (L, R left or right; T, B upper or lower lip; A
+asymmetric), one after it the intensity (A to E); "/" and "or" part alternatives; "?" is unclear;
+"ref" says that the unit is there in the reference frame already; "(k)" (4DME) that it does not
+move. (Key of SAMM's sheet; Ekman, Friesen & Hager, Facial Action Coding System, 2002.)
 """
 
 import re

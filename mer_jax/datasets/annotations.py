@@ -187,3 +187,12 @@ def _rows(file, rows, start, fields, columns, keys):
 def _whole(value: str) -> int | None:
     match = re.fullmatch(r"(-?\d+)(\.0*)?", value)
     return int(match[1]) if match else None
+
+
+def numbered(prefix: str, digits: int, word: str) -> str:
+    """One spelling for a numbered name: numbered('sub', 2, x) is 'sub01' for 1, '01' and 'Sub1'.
+
+    A word that is no number after an optional prefix stays as it is.
+    """
+    match = re.fullmatch(rf"(?:{re.escape(prefix)})?(\d+)", word.strip(), re.I)
+    return f"{prefix}{int(match[1]):0{digits}d}" if match else word.strip()

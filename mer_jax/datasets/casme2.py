@@ -1,56 +1,53 @@
 """CASME II: 255 clips of 26 subjects at 200 Hz (Yan et al., PLoS ONE 9(1), 2014).
 
-    Cropped/sub01/EP02_01f/reg_img46.jpg        faces, onset to offset
+    Cropped/sub01/EP02_01f/reg_img46.jpg            faces, onset to offset
     CASME2_RAW_selected/sub01/EP02_01f/img46.jpg
-    CASME2-RAW/sub01/EP02_01f/img1.jpg          whole clips
+    CASME2-RAW/sub01/EP02_01f/img1.jpg              whole clips
     CASME2-coding-20140508.xlsx, CASME2-coding-20190701.xlsx, CASME2-coding-updated.xlsx
 
-File names carry no leading zeros. Subjects are '01' in the 2014 sheet, 1 in that of 2019, and sub01 here.
+File names carry no leading zeros. Subjects are '01' in the sheet of 2014, 1 in that of 2019, and
+sub01 here. CASME2-ObjectiveClasses.xlsx is read where it is there.
 """
 
 import functools
-import re
 
-from mer_jax.datasets import database
-from mer_jax.datasets.annotations import Column
-from mer_jax.datasets.database import Quirk
+from mer_jax.datasets import database, records
+from mer_jax.datasets.annotations import Column, numbered
 from mer_jax.datasets.folders import Tree
+from mer_jax.datasets.records import Quirk
 
-_CLIP = r"(^|/)sub(?P<subject>\d+)/(?P<name>EP\d+[_\d]*f?)$"
+_CLIP = r"(^|/)(?P<subject>sub\d+)/(?P<name>EP\d+(_\d+)*f?)$"
 _NO_ROW = (Quirk("no row", "it was published without a label and is left out"),)
-_RELEASES = "the releases of the sheet disagree; the frames on the disk decide"
+_RELEASES = "the releases of the sheet disagree and the frames decide"
 
-SPEC = database.Database(
+SPEC = records.Database(
     name="casme2",
     title="CASME II",
     fps=200.0,
     trees={
         "cropped": Tree(("Cropped",), _CLIP),
         "raw_selected": Tree(("CASME2_RAW_selected", "RAW_selected"), _CLIP),
-        "raw": Tree(("CASME2-RAW", "CASME2_RAW", "RAW"), _CLIP),
+        "raw": Tree(("CASME2-RAW", "RAW"), _CLIP),
     },
     sheets=(
         "CASME2-coding-20190701.xlsx",
         "CASME2-coding-updated.xlsx",
-        "CASME2-coding-20140508.xlsx",
         "CASME2-coding*.xlsx",
         "CASME2-coding*.csv",
         "CASME2_label*.xls*",
     ),
     columns={
-        "subject": database.SUBJECT,
-        "name": database.NAME,
+        "subject": records.SUBJECT,
+        "name": records.NAME,
         "onset": Column(("OnsetFrame", "Onset"), int),
         "apex": Column(("ApexFrame", "Apex"), int),
         "offset": Column(("OffsetFrame", "Offset"), int),
-        "action_units": database.AUS,
-        "emotion": database.EMOTION,
+        "action_units": records.AUS,
+        "emotion": records.EMOTION,
     },
     classes=("CASME2-ObjectiveClasses*.xlsx",),
     emotions=("others", "disgust", "happiness", "repression", "surprise", "sadness", "fear"),
-    subject=lambda text: re.sub(
-        r"^(?:sub)?0*(\d+)$", lambda m: f"sub{int(m[1]):02d}", text, flags=re.I
-    ),
+    subject=functools.partial(numbered, "sub", 2),
     quirks={
         ("sub09", "EP02_02f"): _NO_ROW,
         ("sub24", "EP02_07"): _NO_ROW,
@@ -64,8 +61,13 @@ SPEC = database.Database(
         ),
     },
     published={  # the sheet of 2014
-        **{"others": 99, "disgust": 63, "happiness": 32, "repression": 27, "surprise": 25},
-        **{"sadness": 7, "fear": 2},
+        "others": 99,
+        "disgust": 63,
+        "happiness": 32,
+        "repression": 27,
+        "surprise": 25,
+        "sadness": 7,
+        "fear": 2,
     },
     subjects=26,
 )

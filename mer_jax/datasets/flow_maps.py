@@ -5,9 +5,9 @@
 
 This is the form in which public repositories hand on the 442 maps of the MEGC2019 composite
 (28 x 28; each channel stretched to 0..255 over its own range, so that zero motion has no fixed
-value). Which channel is which follows from the maps: the strain computed from the other two agrees best with
-blue (mean correlation 0.83 with u red and v green, 0.79 with them exchanged, under 0.01 with any other
-channel as strain). A program that reads with OpenCV sees the order strain, v, u.
+value). Which channel is which follows from the maps: the strain computed from the other two
+agrees best with blue (mean correlation 0.83 with u red and v green, 0.79 with them exchanged,
+about 0 with another channel as strain). A program that reads with OpenCV sees strain, v, u.
 """
 
 import difflib
@@ -20,7 +20,7 @@ import numpy as np
 from mer_jax.clips import Clip
 from mer_jax.datasets import annotations, folders
 from mer_jax.datasets.annotations import Column
-from mer_jax.datasets.database import Inspection
+from mer_jax.datasets.records import Inspection
 from mer_jax.problems import Problem, UserError
 
 _COLUMNS = {name: Column((name,)) for name in ("database", "subject", "clip", "label", "file")}

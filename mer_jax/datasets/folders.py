@@ -138,7 +138,9 @@ def find(root: pathlib.Path, tree: Tree) -> pathlib.Path | None:
     for folder, _ in below(root, depth=3):
         if plain(folder.name) in names:
             return folder
-    inside = (path.relative_to(root).as_posix() for path, _ in below(root, depth=4))
+    inside = (
+        f"{root.name}/{path.relative_to(root).as_posix()}" for path, _ in below(root, depth=4)
+    )
     return root if any(re.search(tree.clip, path, re.I) for path in inside) else None
 
 

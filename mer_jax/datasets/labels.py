@@ -77,9 +77,9 @@ _MEGC2019_WITHOUT = {("sub04", "EP12_01f"), ("sub05", "EP09_05f")}
 
 
 def emotion(clip: Clip) -> str:
-    """The clip's emotion in the one word that the schemes use for it."""
-    word = clip.emotion.strip().lower()
-    return _SAME.get(word, word)
+    """The clip's emotion in the words that the schemes use; several (4DME) are joined by '+'."""
+    words = clip.emotion.strip().lower().split("+")
+    return "+".join(_SAME.get(word, word) for word in words)
 
 
 def objective(clip: Clip) -> str:
@@ -181,7 +181,11 @@ def label(scheme: str, clips: Sequence[Clip]) -> Labelled:
     if scheme not in _SCHEMES:
         raise unknown("label scheme", scheme, _SCHEMES)
     classes, assign, outside, several = _SCHEMES[scheme]
-    strange = [Problem(c.key, _advise(c.emotion)) for c in clips if emotion(c) not in _EMOTIONS]
+    strange = [
+        Problem(clip.key, _advise(clip.emotion))
+        for clip in clips
+        if not set(emotion(clip).split("+")) <= set(_EMOTIONS)
+    ]
     if strange and assign not in (_cd6me, _psn, _psn_class):
         raise DataError(f"label scheme {scheme!r}", strange)
     assigned = [assign(clip) for clip in clips]

@@ -1,0 +1,60 @@
+"""CASME: 189 clips of 19 subjects at 60 Hz, filmed by two cameras (Yan et al., FG 2013).
+
+    Cropped/sub01/EP01_12/reg_EP01_12-73.jpg        faces
+    Section A/sub01/EP01_12/EP01_12-73.jpg          1280 x 720
+    Section B/sub08/EP01_5/EP01_5-073.jpg           640 x 480
+    CASME-coded-20190721.xlsx (published as .xls), casme.xlsx
+
+Frame numbers have three digits in section B and none too many in A. The sheet has two apex columns;
+the first is the apex. A third column that is headed Onset is a duration and is not read.
+"""
+
+import functools
+
+from mer_jax.datasets import database, records
+from mer_jax.datasets.annotations import Column, numbered
+from mer_jax.datasets.folders import Tree
+
+_CLIP = r"(^|/)(?P<subject>sub\d+)/(?P<name>EP\d+(_\d+)*f?)$"
+_FRAME = r".*-(\d+)"
+
+SPEC = records.Database(
+    name="casme",
+    title="CASME",
+    fps=60.0,
+    trees={
+        "cropped": Tree(("Cropped", "CASME_cropped"), _CLIP, _FRAME),
+        "raw": Tree(
+            ("CASME_raw_selected", "RAW_selected", "RAW", "CASME"), _CLIP, _FRAME, without="cropped"
+        ),
+    },
+    sheets=("CASME-coded*.xlsx", "casme.xlsx", "CASME-coded*.csv", "CASME-coded*.xls"),
+    columns={
+        "subject": records.SUBJECT,
+        "name": records.NAME,
+        "onset": Column(("OnsetF", "OnsetFrame"), int),
+        "apex": Column(("ApexF1", "ApexF", "ApexFrame"), int),
+        "apex2": Column(("ApexF2",), int, needed=False),
+        "offset": Column(("OffsetF", "OffsetFrame"), int),
+        "action_units": Column(("AU", "AUs", "Action Units"), needed=False),
+        "emotion": Column(("Emotion", "Estimated Emotion")),
+    },
+    emotions=(
+        *("tense", "disgust", "repression", "surprise", "happiness", "sadness", "fear"),
+        *("contempt", "others"),
+    ),
+    subject=functools.partial(numbered, "sub", 2),
+    published={  # 189 in all (PSN, Table 4); by emotion not checked against a sheet
+        "tense": 69,
+        "disgust": 44,
+        "repression": 38,
+        "surprise": 20,
+        "happiness": 9,
+        "sadness": 6,
+        "fear": 2,
+        "contempt": 1,
+    },
+    subjects=19,
+)
+
+inspect = functools.partial(database.inspect, SPEC)

@@ -1,0 +1,75 @@
+"""CAS(ME)^3 part A: 860 micro-expressions of 94 of 100 subjects at 30 Hz (Li et al., TPAMI 2023).
+
+    Part_A_ME_clip/frame/spNo.1_a_355/355.jpg       one expression a folder, 355 its onset
+    part_A/spNO.1/a/color/355.jpg                   whole recordings
+    cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx       sheet 'label'
+
+Subject and file name do not identify a clip: its name here is the recording's letter and the
+onset (a_355). Recordings are published with frames missing, most of them at the start, so the
+nearest frame stands for one that is marked but not there.
+"""
+
+import functools
+
+from mer_jax.datasets import database, records
+from mer_jax.datasets.annotations import Column, numbered
+from mer_jax.datasets.folders import Tree
+from mer_jax.datasets.records import Quirk
+
+_OFFSET = "the published offset is 0 or has a digit too many"
+
+
+def _adapt(row, cells):
+    row.video, row.name = row.name, f"{row.name}_{row.onset}"
+    row.offset = row.offset or None
+    return row
+
+
+SPEC = records.Database(
+    name="casme3",
+    title="CAS(ME)^3 part A",
+    fps=30.0,
+    trees={
+        "clips": Tree(("Part_A_ME_clip",), r"(^|/)(?P<subject>spno\.\d+)_(?P<name>[a-z]\d*_\d+)$"),
+        "raw": Tree(
+            ("part_A",),
+            r"(^|/)(?P<subject>spno\.\d+)/(?P<name>[a-z]\d*)/color$",
+            video=True,
+            without="/depth$",
+        ),
+    },
+    sheets=("cas(me)3_part_A_ME_label_JpgIndex*.xlsx", "cas(me)3_part_A*.xlsx", "cas(me)3*.csv"),
+    sheet=("label",),
+    columns={
+        "subject": records.SUBJECT,
+        "name": records.NAME,
+        "onset": Column(("Onset",), int),
+        "apex": Column(("Apex",), int),
+        "offset": Column(("Offset",), int),
+        "action_units": records.AUS,
+        "objective": records.OBJECTIVE,
+        "emotion": records.EMOTION,
+    },
+    emotions=("disgust", "surprise", "others", "fear", "anger", "sad", "happy"),
+    subject=functools.partial(numbered, "spNo.", 1),
+    clip=str.lower,
+    adapt=_adapt,
+    quirks={
+        ("spNo.40", "e_1812"): (Quirk("offset", _OFFSET, use=1845, seen=None),),
+        ("spNo.40", "e_2327"): (Quirk("offset", _OFFSET, use=2403, seen=None),),
+        ("spNo.214", "c"): (Quirk("offset", _OFFSET, use=34, seen=3460),),
+    },
+    settle=True,
+    published={
+        "disgust": 250,
+        "surprise": 187,
+        "others": 161,
+        "fear": 86,
+        "anger": 64,
+        "sad": 57,
+        "happy": 55,
+    },
+    subjects=94,
+)
+
+inspect = functools.partial(database.inspect, SPEC)

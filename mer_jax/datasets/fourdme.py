@@ -1,0 +1,50 @@
+"""4DME: 267 micro-expressions of 41 subjects at 60 Hz, the grey videos (Li et al., TAC 2022).
+
+    gray_micro/<subject>/<clip>/1.jpg
+    4DME_Labelling_Micro_release v1.xlsx
+
+A clip may carry several emotions: they are joined with '+' in alphabetical order. Two neighbouring
+rows of the published sheet have each other's action units, which nothing in the sheet shows: what
+is read here is what is printed.
+"""
+
+import functools
+import re
+
+from mer_jax.datasets import database, records
+from mer_jax.datasets.annotations import Column
+from mer_jax.datasets.folders import Tree
+
+
+def _adapt(row, cells):
+    words = re.split(r"[^a-z]+", row.emotion)
+    row.emotion = "+".join(sorted({word for word in words if word not in ("", "and")}))
+    return row
+
+
+SPEC = records.Database(
+    name="fourdme",
+    title="4DME",
+    fps=60.0,
+    trees={
+        "grey": Tree(
+            ("gray_micro", "grey_micro"), r"(^|/)gr[ae]y_micro/(?P<subject>[^/]+)/(?P<name>[^/]+)$"
+        )
+    },
+    sheets=("4DME_Labelling_Micro*.xlsx", "4DME*Micro*.xlsx", "4DME*Micro*.csv"),
+    columns={
+        "subject": Column(("sub_ID", "Subject")),
+        "name": Column(("fold_name", "Filename")),
+        "onset": Column(("Onset",), int),
+        "apex": Column(("Apex",), int),
+        "offset": Column(("Offset",), int),
+        "emotion": Column(("Emotion",)),
+        "action_units": Column(("AUs", "AU"), needed=False),
+    },
+    emotions=("positive", "negative", "surprise", "repression", "others"),
+    adapt=_adapt,
+    grey=True,
+    subjects=41,
+)
+
+inspect = functools.partial(database.inspect, SPEC)

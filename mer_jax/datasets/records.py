@@ -1,0 +1,119 @@
+"""The records that describe a database and what was found in it.
+
+A database is a `Database`: how its folders are named, which sheets it was published with, which
+headings they carry, which emotions it knows, and where the published data themselves are at odds
+(`Quirk`, keyed by subject and clip, so that it holds in any release).
+"""
+
+import dataclasses
+import types
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from mer_jax.clips import Clip
+from mer_jax.datasets.annotations import Column
+from mer_jax.datasets.folders import Folder, Tree
+from mer_jax.problems import Problem
+
+# Headings that most sheets share.
+SUBJECT = Column(("Subject",))
+NAME = Column(("Filename", "File name", "Clip"))
+AUS = Column(("Action Units", "AUs", "AU"), needed=False)
+EMOTION = Column(("Estimated Emotion", "Emotion"))
+OBJECTIVE = Column(("Objective Classes", "Objective Class", "Objective"), needed=False)
+ANY = object()
+
+
+class Quirk(NamedTuple):
+    """A known fault of the published data and how it is settled.
+
+    Where `field` is a field of `Row`, the value `seen` (default: any) becomes `use`. "span": the
+    releases disagree on onset and offset, and the pair in `use` is taken where it fits the frames
+    and the sheet's does not. Otherwise `field` is what goes wrong, and the problem becomes a note:
+    "no folder", "no row", "outside" (of the apex, which is then None).
+    """
+
+    field: str
+    why: str
+    use: object = None
+    seen: object = ANY
+
+
+@dataclasses.dataclass
+class Row:
+    """What a database says of one clip. Instants are frame numbers as in the file names."""
+
+    where: str
+    subject: str
+    name: str
+    emotion: str
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
+    action_units: str = ""
+    objective: str = ""
+    video: str = ""  # the recording it is part of, where frames lie by recording
+    marked: bool = True  # whether the database marks instants at all
+    fault: str = ""  # what `Database.adapt` finds wrong with it
+    wanted: bool = True  # False: a row of another kind, which only accounts for its folder
+    broken: bool = False  # a cell of it is among the problems already
+
+
+class Inspection(NamedTuple):
+    """The sound clips of a database, what is wrong with it, and what was settled."""
+
+    clips: list[Clip]
+    problems: list[Problem]
+    notes: list[Problem]
+    published: Mapping[str, int] = types.MappingProxyType({})  # clips by emotion
+    subjects: int = 0  # as published
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Database:
+    name: str
+    title: str
+    fps: float  # Hz
+    trees: Mapping[str, Tree]  # kind of images -> how they lie; the first that is there is read
+    emotions: tuple[str, ...]
+    sheets: tuple[str, ...] = ()  # file patterns, the preferred release first
+    columns: Mapping[str, Column] = dataclasses.field(default_factory=dict)
+    sheet: tuple[str, ...] = ()  # names of the workbook's sheet
+    positions: tuple[str, ...] = ()  # fields from left to right where there is no header
+    classes: tuple[str, ...] = ()  # patterns of a sheet with objective classes alone
+    subject: Callable[[str], str] = str  # any spelling -> the one that clips carry
+    clip: Callable[[str], str] = str
+    adapt: Callable[[Row, Mapping], Row] = lambda row, cells: row  # what is peculiar to its rows
+    unsheeted: Callable[[Folder], Row | str | None] | None = None  # a folder's row, or its problem
+    quirks: Mapping[tuple[str, str], tuple[Quirk, ...]] = dataclasses.field(default_factory=dict)
+    alike: Mapping[str, str] = dataclasses.field(default_factory=dict)  # emotion -> folder's word
+    settle: bool = False  # the published frames are known to be incomplete
+    grey: bool = False
+    published: Mapping[str, int] = dataclasses.field(default_factory=dict)  # clips by emotion
+    subjects: int = 0  # as published
+
+
+class Log:
+    """Problems and notes as they come up; a quirk turns a problem into a note."""
+
+    def __init__(self, spec: Database):
+        self.problems: list[Problem] = []
+        self.notes: list[Problem] = []
+        self._quirks = spec.quirks
+
+    def quirks(self, row: Row) -> tuple[Quirk, ...]:
+        """Those of the clip and of its recording."""
+        known = self._quirks.get((row.subject, row.name), ())
+        return known + (self._quirks.get((row.subject, row.video), ()) if row.video else ())
+
+    def problem(self, where: str, what: str, *, key=None, event: str = "") -> bool:
+        """Reports; returns True where a quirk of `key` settles `event`."""
+        for quirk in self._quirks.get(key, ()):
+            if quirk.field == event:
+                self.note(where, f"{what}; {quirk.why}")
+                return True
+        self.problems.append(Problem(where, what))
+        return False
+
+    def note(self, where: str, what: str) -> None:
+        self.notes.append(Problem(where, what))

@@ -1,0 +1,72 @@
+"""SAMM: 159 grey clips of 29 subjects at 200 Hz (Davison et al., TAC 9(1), 2018).
+
+    SAMM/006/006_1_2/006_05562.jpg
+    SAMM_Micro_FACS_Codes_v2.xlsx, SAMM_20181215_Micro_FACS_Codes_v2.xlsx
+
+The first sheet has its header in row 14 under the FACS key, the second in row 1. Most frame numbers
+have five digits, some four.
+"""
+
+import functools
+
+from mer_jax.datasets import database, records
+from mer_jax.datasets.annotations import Column, numbered
+from mer_jax.datasets.folders import Tree
+from mer_jax.datasets.records import Quirk
+
+_OUTSIDE = (Quirk("outside", "some releases give no usable apex: the clip's apex is None"),)
+
+SPEC = records.Database(
+    name="samm",
+    title="SAMM",
+    fps=200.0,
+    trees={
+        "cropped": Tree(
+            ("SAMM_cropped", "SAMM"),
+            r"(^|/)(?P<subject>\d{3})/(?P<name>\d{3}_\d+_\d+)$",
+            r".*_(\d+)",
+        )
+    },
+    sheets=(
+        "SAMM_20181215_Micro_FACS_Codes_v2.xlsx",
+        "SAMM*Micro*FACS*.xlsx",
+        "SAMM*Micro*FACS*.csv",
+        "SAMM*Micro*FACS*.xls",
+    ),
+    sheet=("MICRO_ONLY",),
+    columns={
+        "subject": records.SUBJECT,
+        "name": records.NAME,
+        "onset": Column(("Onset Frame", "Onset"), int),
+        "apex": Column(("Apex Frame", "Apex"), int),
+        "offset": Column(("Offset Frame", "Offset"), int),
+        "action_units": records.AUS,
+        "emotion": records.EMOTION,
+        "objective": records.OBJECTIVE,
+    },
+    emotions=(
+        *("anger", "other", "others", "happiness", "surprise", "contempt", "disgust", "fear"),
+        "sadness",
+    ),
+    subject=functools.partial(numbered, "", 3),
+    quirks={
+        ("028", "028_4_1"): _OUTSIDE,
+        ("032", "032_3_1"): _OUTSIDE,
+        ("032", "032_3_2"): _OUTSIDE,
+        ("013", "013_1_9"): (Quirk("offset", "the frames end there", use=5739, seen=5793),),
+    },
+    grey=True,
+    published={
+        "anger": 57,
+        "other": 26,
+        "happiness": 26,
+        "surprise": 15,
+        "contempt": 12,
+        "disgust": 9,
+        "fear": 8,
+        "sadness": 6,
+    },
+    subjects=29,
+)
+
+inspect = functools.partial(database.inspect, SPEC)

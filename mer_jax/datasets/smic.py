@@ -1,0 +1,142 @@
+"""SMIC: 16 subjects at 100 Hz (HS), 8 of them also at 25 Hz in colour (VIS) and infrared (NIR).
+
+Li et al., FG 2013.
+
+    SMIC_all_cropped/{HS,VIS,NIR}/s1/micro/negative/s1_ne_01/reg_image559740.bmp
+    SMIC_all_raw/{HS,VIS,NIR}/s1/micro/negative/s1_ne_01/image559740.bmp
+    SMIC-E_raw image/HS_long/SMIC-HS-E/s03/s3_ne_04/image302370.jpg   with frames before and after
+    SMIC-HS-E_annotation.xlsx, SMIC-HS-E_annotation_2019.xlsx         for the last
+
+In the first two the folder is the label and the clip is the movement: no sheet is needed, and
+there is no apex anywhere. Subjects and clips are padded here as in the lists of the 2019
+challenge (s01, s01_ne_01); clips of VIS and NIR end in _vis and _nir, so that a subject of two
+parts stays one person.
+"""
+
+import functools
+import pathlib
+import re
+from collections.abc import Iterable
+
+from mer_jax.datasets import database, folders, records
+from mer_jax.datasets.annotations import Column, numbered
+from mer_jax.datasets.folders import Tree
+from mer_jax.datasets.records import Inspection, Quirk, Row
+from mer_jax.problems import unknown
+
+_CODES = {"negative": "ne", "positive": "po", "surprise": "sur"}
+_HZ = {"hs": 100.0, "vis": 25.0, "nir": 25.0}
+_PUBLISHED = {"hs": (70, 51, 43), "vis": (23, 28, 20), "nir": (23, 28, 20)}
+_SUBJECTS = {"hs": 16, "vis": 8, "nir": 8}
+_NO_FOLDER = (Quirk("no folder", "the extended release lacks this clip"),)
+_NO_ROW = (Quirk("no row", "the sheet does not annotate it and it is left out"),)
+
+
+def _clip(ending: str, name: str) -> str:
+    match = re.fullmatch(r"s(\d+)_(\w+?)_(\d+)", name.strip().lower())
+    return f"s{int(match[1]):02d}_{match[2]}_{int(match[3]):02d}{ending}" if match else name
+
+
+def _row(subject, clip, folder) -> Row | str:
+    emotion = folder.groups["emotion"].lower()
+    name = clip(folder.groups["name"])
+    if _CODES.get(emotion) != name.split("_")[1]:
+        return f"lies in folder {emotion!r}, which its name contradicts; move or rename it"
+    return Row(str(folder.path), subject(folder.groups["subject"]), name, emotion, marked=False)
+
+
+def _shared(part: str) -> dict:
+    subject = functools.partial(numbered, "s", 2)
+    clip = functools.partial(_clip, "" if part == "hs" else f"_{part}")
+    return dict(
+        name="smic",
+        title=f"SMIC-{part.upper()}",
+        fps=_HZ[part],
+        emotions=tuple(_CODES),
+        subject=subject,
+        clip=clip,
+        grey=part == "nir",
+        published=dict(zip(_CODES, _PUBLISHED[part])),
+        subjects=_SUBJECTS[part],
+    )
+
+
+def spec(part: str) -> records.Database:
+    """HS, VIS or NIR by folders."""
+    pattern = rf"(^|/){part}/(?P<subject>s\d+)/micro/(?P<emotion>[a-z]+)/(?P<name>s\d+_[a-z]+_\d+)$"
+    shared = _shared(part)
+    others = "|".join(other for other in _HZ if other != part)
+    without = rf"non_micro|(^|/)({others})(/|$)"
+    return records.Database(
+        trees={
+            "cropped": Tree(("SMIC_all_cropped",), pattern, without=without),
+            "raw": Tree(("SMIC_all_raw",), pattern, without=without),
+        },
+        unsheeted=functools.partial(_row, shared["subject"], shared["clip"]),
+        **shared,
+    )
+
+
+EXTENDED = records.Database(
+    trees={
+        "extended": Tree(
+            ("SMIC-HS-E", "HS_long"),
+            r"(^|/)(?P<subject>s\d+)/(?P<name>s\d+_(?P<emotion>[a-z]+)_\d+)$",
+        )
+    },
+    sheets=("SMIC-HS-E_annotation_2019.xlsx", "SMIC-HS-E_annotation*"),
+    sheet=("HS",),
+    columns={
+        "subject": records.SUBJECT,
+        "name": records.NAME,
+        "onset": Column(("OnsetF", "Onset"), int),
+        "offset": Column(("OffsetF", "Offset"), int),
+        "emotion": Column(("Emotion",)),
+    },
+    alike=_CODES,
+    quirks={
+        ("s03", "s03_ne_03"): _NO_FOLDER,
+        ("s03", "s03_ne_20"): _NO_FOLDER,
+        ("s04", "s04_ne_05"): _NO_FOLDER,
+        ("s04", "s04_ne_06"): _NO_FOLDER,
+        ("s09", "s09_sur_02"): _NO_FOLDER,
+        ("s01", "s01_ne_02"): _NO_ROW,
+        ("s02", "s02_sur_05"): _NO_ROW,
+        ("s18", "s18_sur_03"): (
+            Quirk(
+                "emotion",
+                "the sheet contradicts the clip's name and the challenge's list",
+                use="surprise",
+                seen="negative",
+            ),
+        ),
+    },
+    **_shared("hs"),
+)
+
+
+def inspect(
+    root: str | pathlib.Path,
+    *,
+    part: str = "hs",
+    images: str = "",
+    labels: str = "",
+    settle: bool = False,
+    leave_out: Iterable[str] = (),
+) -> Inspection:
+    """As `database.inspect`; `part` is "hs", "vis" or "nir", `images` also "extended" (HS)."""
+    if part not in _HZ:
+        raise unknown("part of SMIC", part, _HZ)
+    chosen = spec(part)
+    kinds = (*chosen.trees, *EXTENDED.trees)
+    if images and images not in kinds:
+        raise unknown("kind of SMIC images", images, kinds)
+    path = pathlib.Path(root).expanduser()
+    if part == "hs" and images in ("", "extended") and path.is_dir():
+        short = any(folders.find(path, tree) for tree in chosen.trees.values())
+        longer = folders.find(path, EXTENDED.trees["extended"])
+        if images or (longer and not short):
+            chosen = EXTENDED
+    return database.inspect(
+        chosen, root, images=images, labels=labels, settle=settle, leave_out=leave_out
+    )

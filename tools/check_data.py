@@ -1,0 +1,91 @@
+"""Checks a database before anything is trained on it.
+
+    python -m tools.check_data --database=casme2 --root=~/data/CASME2 [--json]
+
+Prints its clips by emotion and subject beside the published figures, then every problem with its
+file or row, then what was settled. Exit code: 0 usable, 1 not, 2 a mistake in the command.
+"""
+
+import collections
+import json
+import sys
+
+from absl import app, flags
+
+from mer_jax import datasets
+from mer_jax.datasets.records import Inspection
+from mer_jax.problems import UserError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("database", None, "The database: " + ", ".join(datasets.names()))
+flags.DEFINE_string("root", None, "Its folder.")
+flags.DEFINE_multi_string("option", [], "NAME=VALUE of the database's options, e.g. images=raw.")
+flags.DEFINE_multi_string("leave_out", [], "The key of a clip to go without.")
+flags.DEFINE_bool("settle", False, "Go on where the sheet and the frames disagree.")
+flags.DEFINE_bool("json", False, "Print one JSON object.")
+
+
+def summary(found: Inspection) -> dict:
+    """Counts and findings as plain values."""
+    emotions = collections.Counter(clip.emotion for clip in found.clips)
+    return {
+        "usable": not found.problems,
+        "clips": len(found.clips),
+        "published_clips": sum(found.published.values()),
+        "emotions": {
+            word: [emotions[word], found.published.get(word, 0)]
+            for word in dict.fromkeys([*found.published, *sorted(emotions)])
+        },
+        "subjects": dict(sorted(collections.Counter(clip.person for clip in found.clips).items())),
+        "published_subjects": found.subjects,
+        "problems": [problem._asdict() for problem in found.problems],
+        "notes": [note._asdict() for note in found.notes],
+    }
+
+
+def page(database: str, root: str, facts: dict) -> str:
+    """The summary as text."""
+    lines = [f"{database} in {root}", "", f"{'emotion':<24}{'here':>6}{'published':>11}"]
+    for word, (here, published) in facts["emotions"].items():
+        lines.append(f"{word:<24}{here:>6}{published or '-':>11}")
+    lines.append(f"{'all':<24}{facts['clips']:>6}{facts['published_clips'] or '-':>11}")
+    count, published = len(facts["subjects"]), facts["published_subjects"] or "-"
+    lines += [f"{'subjects':<24}{count:>6}{published:>11}", ""]
+    lines += [f"{person:<24}{clips:>6}" for person, clips in facts["subjects"].items()]
+    for title, findings in (("problem(s)", facts["problems"]), ("note(s)", facts["notes"])):
+        lines += ["", f"{len(findings)} {title}"]
+        lines += [f"  {finding['where']}: {finding['what']}" for finding in findings]
+    lines += ["", "usable" if facts["usable"] else "not usable until the problems are solved"]
+    if not facts["usable"]:
+        lines.append("A clip that cannot be mended is left out by --leave_out=KEY.")
+    return "\n".join(lines)
+
+
+def options() -> dict:
+    """The options that the flags give; `UserError` where one is no NAME=VALUE."""
+    found = {}
+    for option in FLAGS.option:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise UserError(f"--option={option} is not of the form NAME=VALUE")
+        found[name] = value
+    found |= {"settle": True} if FLAGS.settle else {}
+    return found | ({"leave_out": FLAGS.leave_out} if FLAGS.leave_out else {})
+
+
+def main(argv) -> int:
+    try:
+        if len(argv) > 1 or not FLAGS.database or not FLAGS.root:
+            raise UserError("give --database=NAME and --root=FOLDER, and nothing else")
+        found = datasets.inspect(FLAGS.database, FLAGS.root, **options())
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    facts = summary(found)
+    text = json.dumps(facts, indent=1) if FLAGS.json else page(FLAGS.database, FLAGS.root, facts)
+    print(text)
+    return 0 if facts["usable"] else 1
+
+
+if __name__ == "__main__":
+    app.run(main)
