@@ -77,10 +77,13 @@ def _choose(forced: bool, on_cpu, elsewhere, *arrays):
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _conv(forced, window, x, kernel):
-    plain = partial(_plain, window)
-    if x.ndim == 4:
-        return plain(x, kernel)
-    return _choose(forced, partial(_stacked, window), plain, x, kernel)
+    if x.ndim == 5:
+        on_cpu = _stacked
+    elif _few_channels(kernel.shape):
+        on_cpu = _patches_forward
+    else:
+        return _plain(window, x, kernel)
+    return _choose(forced, partial(on_cpu, window), partial(_plain, window), x, kernel)
 
 
 def _conv_forward(forced, window, x, kernel):
@@ -88,8 +91,10 @@ def _conv_forward(forced, window, x, kernel):
 
 
 def _conv_backward(forced, window, residuals, g):
-    by_dots = partial(_gradients_2d if g.ndim == 4 else _gradients_3d, window)
-    return _choose(forced, by_dots, partial(_gradients_plain, window), *residuals, g)
+    on_cpu = _gradients_2d if g.ndim == 4 else _gradients_3d
+    return _choose(
+        forced, partial(on_cpu, window), partial(_gradients_plain, window), *residuals, g
+    )
 
 
 _conv.defvjp(_conv_forward, _conv_backward)
@@ -112,37 +117,113 @@ def _gradients_plain(window, x, kernel, g):
     return jax.vjp(partial(_plain, window), x, kernel)[1](g)
 
 
+def _few_channels(shape):
+    """Whether the patches of one kernel row are no wider than the output."""
+    _, kw, channels, maps = shape
+    return kw * channels <= maps
+
+
 def _gradients_2d(window, x, kernel, g):
-    (dx,) = jax.vjp(lambda x: _plain(window, x, kernel), x)[1](g)
-    return dx, _kernel_gradient(window, x, kernel.shape, g)
+    patches = _few_channels(kernel.shape) or window.strides[1] > 1
+    by_products = _kernel_gradient_by_patches if patches else _kernel_gradient_by_rows
+    x_padded = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
+    return _input_gradient(window, x.shape, kernel, g), by_products(window, x_padded, kernel, g)
 
 
-def _kernel_gradient(window, x, shape, g):
-    """dL/dkernel [kh, kw, C, O] for x [B, H, W, C] and g = dL/dy [B, H', W', O], by products.
+def _input_gradient(window, shape, kernel, g):
+    """dL/dx: g, spread out by the strides, convolved with the kernel turned round.
 
-    dw[i, j] = sum over b, y, x of x[b, y s + i d, x s + j d]^T g[b, y, x]. One product for each
-    kernel row, with the columns of a row stacked on the side that has fewer channels; on the side
-    of `g` that needs no stride along W.
+    The compiler derives the same convolution, but with the kernel's axes swapped in place rather
+    than in memory, for which XLA's CPU loops have no fast path.
     """
-    kh, kw, channels, maps = shape
-    sh, sw = window.strides
-    dh, dw = window.dilation
-    rows, columns = g.shape[1:3]
-    x = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
-    product = partial(jnp.matmul, precision=window.precision)
-    flat = lambda a: a.reshape(-1, a.shape[-1])
+    pads = []
+    for axis, (before, _) in enumerate(window.padding):
+        reach = (kernel.shape[axis] - 1) * window.dilation[axis]
+        spread = (g.shape[axis + 1] - 1) * window.strides[axis] + 1
+        pads.append((reach - before, shape[axis + 1] + before - spread))
+    return lax.conv_general_dilated(
+        g,
+        kernel[::-1, ::-1].swapaxes(2, 3),
+        (1, 1),
+        pads,
+        lhs_dilation=window.strides,
+        rhs_dilation=window.dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=window.precision,
+    )
 
-    if channels * kw <= maps or sw > 1:
-        taps = shifted(x, (kh, kw), (sh, sw), (dh, dw), (rows, columns))
-        stacked = flat(jnp.concatenate(taps, -1))
-        return product(stacked.T, flat(g)).reshape(shape)
-    reach = (kw - 1) * dw
+
+# The products below run over blocks of samples, small enough for a core's cache.
+_BLOCK = 2**19
+
+
+def _in_blocks(*arrays, width):
+    """Arrays [B, ...] as [blocks, b, ...] with b samples of `width` numbers each under _BLOCK."""
+    batch = len(arrays[0])
+    size = max(b for b in range(1, batch + 1) if batch % b == 0 and (b == 1 or b * width <= _BLOCK))
+    return tuple(a.reshape(batch // size, size, *a.shape[1:]) for a in arrays)
+
+
+def _flat(a):
+    return a.reshape(-1, a.shape[-1])
+
+
+def _taps(window, x, shape, sizes):
+    return shifted(x, shape[:2], window.strides, window.dilation, sizes)
+
+
+def _patches_forward(window, x, kernel):
+    """y = patches of x times the kernel as a matrix."""
+    shape = jax.eval_shape(partial(_plain, window), x, kernel).shape
+    x = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
+    matrix = _flat(kernel)
+    (blocks,) = _in_blocks(x, width=math.prod(shape[1:3]) * len(matrix))
+
+    def block(x):
+        patches = jnp.concatenate(_taps(window, x, kernel.shape, shape[1:3]), -1)
+        return jnp.matmul(_flat(patches), matrix, precision=window.precision)
+
+    return lax.map(block, blocks).reshape(shape)
+
+
+def _kernel_gradient_by_patches(window, x, kernel, g):
+    """dL/dkernel = patches of x, transposed, times g; for few channels, and any stride."""
+    sizes, width = g.shape[1:3], math.prod(kernel.shape[:3])
+
+    def block(total, arrays):
+        x, g = arrays
+        taps = _taps(window, x, kernel.shape, sizes)
+        patches = jnp.concatenate([_flat(tap).T for tap in taps])  # [taps C, positions]
+        return total + jnp.matmul(patches, _flat(g), precision=window.precision), None
+
+    blocks = _in_blocks(x, g, width=math.prod(sizes) * width)
+    start = jnp.zeros((width, g.shape[-1]), g.dtype)
+    return lax.scan(block, start, blocks)[0].reshape(kernel.shape)
+
+
+def _kernel_gradient_by_rows(window, x, kernel, g):
+    """dL/dkernel, one product for each kernel row, for stride 1 along W.
+
+    dw[i, j] = sum of x[b, y s + i d, p]^T g[b, y, p - j d] over b, y, p. The copies of g that are
+    shifted by j d stand side by side, so that x is read once for a row.
+    """
+    kh, kw, channels, maps = kernel.shape
+    rows, columns = g.shape[1:3]
+    reach = (kw - 1) * window.dilation[1]
     wide = columns + reach
-    g = jnp.pad(g, ((0, 0), (0, 0), (reach, reach), (0, 0)))
-    stacked = flat(jnp.concatenate([g[:, :, reach - j * dw :][:, :, :wide] for j in range(kw)], -1))
-    taps = shifted(x, (kh, 1), (sh, 1), (dh, 1), (rows, wide))
-    out = jnp.stack([product(flat(tap).T, stacked) for tap in taps])
-    return out.reshape(kh, channels, kw, maps).swapaxes(1, 2)
+
+    def block(total, arrays):
+        x, g = arrays
+        g = jnp.pad(g, ((0, 0), (0, 0), (reach, reach), (0, 0)))
+        side = [g[:, :, reach - j * window.dilation[1] :][:, :, :wide] for j in range(kw)]
+        side = _flat(jnp.concatenate(side, -1))
+        taps = _taps(window, x, (kh, 1), (rows, wide))
+        products = [jnp.matmul(_flat(t).T, side, precision=window.precision) for t in taps]
+        return total + jnp.stack(products), None
+
+    blocks = _in_blocks(x, g, width=rows * wide * kw * maps)
+    total, _ = lax.scan(block, jnp.zeros((kh, channels, kw * maps), g.dtype), blocks)
+    return total.reshape(kh, channels, kw, maps).swapaxes(1, 2)
 
 
 def _stacked(window, x, kernel):
