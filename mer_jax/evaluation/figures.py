@@ -125,7 +125,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
             Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=BLUE, linewidth=0,
                       alpha=0.06 + 0.94 * part)
         )  # fmt: skip
-        ink = ON_BLUE if part > 0.55 else INK
+        ink = ON_BLUE if part > 0.68 else INK
         small = 10 if number <= 5 else 8
         axes.text(column, row - 0.1, f"{part:.0%}", ha="center", va="center", color=ink,
                   fontsize=small + 4, fontweight="bold" if row == column else "normal")  # fmt: skip
@@ -153,7 +153,7 @@ def learning_curves(
     history: as `history.read` gives it. weights: [F] test clips of each fold, with which the line
     of the test accuracy is that of the pooled clips. chance: a dashed line at this accuracy.
     """
-    figure = _figure(6.2, 2.9)
+    figure = _figure(5.2, 2.7)
     left, right = figure.subplots(1, 2)
     epochs = np.asarray(history["epochs"])
     for axes, curves in (
@@ -201,7 +201,7 @@ def per_subject(
     groups = np.array([""] * len(names) if groups is None else list(groups), object)
     correct, total = np.asarray(correct, float), np.asarray(total, float)
     share = correct / np.maximum(total, 1)
-    figure = _figure(6.2, 3.0)
+    figure = _figure(5.2, 2.9)
     axes = figure.subplots()
     place, ticks = 0, []
     for index, group in enumerate(dict.fromkeys(groups.tolist())):
@@ -214,7 +214,7 @@ def per_subject(
         axes.hlines(
             pooled, x[0] - 0.5, x[-1] + 0.5, color=colour, linewidth=1, linestyle=(0, (4, 3))
         )
-        sizes = 14 + 110 * total[mine] / total.max()
+        sizes = 10 + 90 * total[mine] / total.max()
         axes.scatter(x, share[mine], s=sizes, color=colour, linewidth=0, zorder=3)
         middle = x.mean()
         title = f"{label(group, longest=14)}\n{pooled:.0%} of {total[mine].sum():g} clips"
@@ -232,7 +232,7 @@ def per_subject(
         axes.set_xticks([at for at, _ in ticks], words, rotation=90, fontsize=9)
     else:
         axes.set_xticks([])
-        axes.set_xlabel(f"{len(names)} subjects, sorted; the size of a dot is the number of clips")
+        axes.set_xlabel(f"{len(names)} subjects, sorted; larger dots: more clips")
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
     return figure
@@ -242,7 +242,7 @@ def per_subject(
 def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequence[str]) -> "Figure":
     """Clips of each class [D, K], a bar a database."""
     counts = np.asarray(counts, float)
-    figure = _figure(6.2, 1.0 + 0.42 * len(databases))
+    figure = _figure(5.2, 1.0 + 0.42 * len(databases))
     axes = figure.subplots()
     start = np.zeros(len(databases))
     for index, name in enumerate(classes):
@@ -262,6 +262,27 @@ def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequenc
     axes.tick_params(length=0)
     figure.legend(loc="outside upper left", ncols=min(len(classes), 4), handlelength=1,
                   handleheight=1)  # fmt: skip
+    return figure
+
+
+@_styled
+def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Figure":
+    """Scores with their intervals, a line a run. scores: title -> [S, 3] low, value, high."""
+    figure = _figure(7.0, 1.0 + 0.42 * len(names))
+    panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
+    places = np.arange(len(names))
+    for axes, (title, values) in zip(panels, scores.items()):
+        low, value, high = np.array(values, float).T
+        axes.hlines(places, low, high, color=BLUE, alpha=0.35, linewidth=6)
+        axes.plot(value, places, "o", color=BLUE, markersize=6)
+        axes.set_title(title)
+        axes.grid(axis="x")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        axes.margins(y=0.5 / max(len(names), 1))
+    panels[0].set_yticks(places, [label(name, longest=28) for name in names])
+    panels[0].tick_params(axis="y", labelcolor=INK)
+    panels[0].invert_yaxis()
     return figure
 
 
@@ -304,7 +325,7 @@ def clip_panel(
         np.ravel(figure.subplots(rows, columns)), tiles.items()
     ):
         axes.imshow(picture, interpolation="nearest", **look)
-        axes.set_title(title, fontsize=10.5, fontweight="normal", color=MIDDLE, pad=4)
+        axes.set_title(title, fontsize=12, fontweight="normal", color=MIDDLE, pad=4)
         if title.startswith("difference") and mask is not None:
             axes.contour(np.asarray(mask, float), [0.5], colors=[CYCLE[5]], linewidths=1.2)
         if title.startswith("flow"):

@@ -51,7 +51,7 @@ th, td { padding: .35rem .9rem .35rem 0; text-align: right; vertical-align: top;
   border-bottom: 1px solid var(--line); overflow-wrap: normal }
 th { font-weight: 600; color: var(--faint) } tbody th { color: var(--ink); font-weight: 500 }
 th:first-child, td:first-child, .words th, .words td { text-align: left }
-.words td, .words th { overflow-wrap: anywhere }
+.words td { overflow-wrap: anywhere } .words tbody th { white-space: nowrap }
 td small, .big + small { color: var(--faint); white-space: nowrap }
 figure { margin: 1.25rem 0; break-inside: avoid } figcaption { margin-top: .3rem; max-width: 46rem }
 figure svg { display: block; width: 100%; height: auto }
@@ -61,17 +61,20 @@ figure:target { outline: 2px solid var(--blue); outline-offset: .5rem }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
   gap: 0 2.5rem; align-items: start }
 .people { columns: 15rem auto; column-gap: 2rem; font-size: .88rem; padding: 0; list-style: none }
-.people li { display: grid; grid-template-columns: 1fr 5rem 3.5rem; gap: .5rem; align-items: center;
+.people li { display: grid; grid-template-columns: 1fr 4.5rem 4rem; gap: .5rem; align-items: center;
   break-inside: avoid }
 .people span { height: .45rem; border-radius: .2rem; background: linear-gradient(90deg,
   var(--blue) var(--part), var(--line) var(--part)) }
-.people em { font-style: normal; text-align: right; color: var(--faint) }
+.people em { font-style: normal; text-align: right; white-space: nowrap; color: var(--faint) }
 pre { background: var(--card); border-radius: .4rem; padding: .7rem .9rem; white-space: pre-wrap;
   font-size: .85rem }
 summary { cursor: pointer; font-weight: 600; margin: .6rem 0 } a { color: var(--blue) }
-@media print { body { font-size: 10.5pt; padding: 0; max-width: none }
-  h2 { break-after: avoid } table, .answer, .mark { break-inside: auto } tr, .mark, .answer > div {
-  break-inside: avoid } details::details-content { content-visibility: visible; height: auto }
+@media print { body { font-size: 9.5pt; padding: 0; max-width: none }
+  h2 { break-after: avoid; margin-top: 1.5rem } tr, .mark, .answer > div { break-inside: avoid }
+  .answer { grid-template-columns: repeat(3, 1fr) } .pair { grid-template-columns: 1fr 1fr }
+  .wide { overflow: visible } table { font-size: .8rem } th, td { padding-right: .6rem }
+  details::details-content { content-visibility: visible; height: auto }
+  figure img { max-width: 28rem }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
 """
 

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mer_jax.evaluation import figures, files, history
+from mer_jax.evaluation.intervals import COMPARED
 from mer_jax.evaluation.page import (
     Raw,
     figure,
@@ -119,7 +120,7 @@ def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
     yield f'<p class="faint">{text(protocol["name"])}: {counts}, pooled</p></header>'
     yield mark(summary["verdict"])
     yield '<div class="answer">'
-    for name in ("uf1", "uar", "accuracy"):
+    for name in COMPARED:
         score, chance = overall[name], summary["majority"][name]
         sure = interval(score)
         yield (
@@ -133,7 +134,7 @@ def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
         yield _inflation(summary)
     if len(summary["databases"]) > 1:
         rows = [("all", overall), *summary["databases"].items()]
-        yield _score_table("database", rows, ("uf1", "uar", "accuracy"))
+        yield _score_table("database", rows, COMPARED, sizes=False)
     bootstrap = summary["intervals"]
     yield (
         f'<p class="faint">Intervals: {bootstrap["level"]:.0%} {text(bootstrap["method"])}, '
@@ -143,23 +144,24 @@ def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _inflation(summary: Mapping[str, Any]) -> Raw:
-    gap, names = summary["inflation"], ("uf1", "uar", "accuracy")
-    rows = [
-        ("as published", *(rated(summary["overall"][name]) for name in names)),
-        ("the same job, strict", *(rated(gap["strict"][name]) for name in names)),
-        ("inflation", *(
-            rated({"value": gap["difference"][name],
-                   **dict(zip(("low", "high"), gap["interval"][name]))}) for name in names)),
-    ]  # fmt: skip
-    return table(["", *(TITLES[name] for name in names)], rows)
+    gap = summary["inflation"]
+    more = {
+        name: {"value": gap["difference"][name]} | dict(zip(("low", "high"), gap["interval"][name]))
+        for name in COMPARED
+    }
+    rows = {"as published": summary["overall"], "the same job, strict": gap["strict"]}
+    return _score_table("", [*rows.items(), ("inflation", more)], COMPARED, sizes=False)
 
 
-def _score_table(first: str, rows: Sequence[tuple[str, Mapping]], names: Sequence[str]) -> Raw:
+def _score_table(
+    first: str, rows: Sequence[tuple[str, Mapping]], names: Sequence[str], *, sizes: bool
+) -> Raw:
+    counts = ("clips", "subjects") if sizes else ()
     cells = [
-        (name, part["clips"], part["subjects"], *(rated(part[score]) for score in names))
+        (name, *(part[count] for count in counts), *(rated(part[score]) for score in names))
         for name, part in rows
     ]
-    return table([first, "clips", "subjects", *(TITLES[score] for score in names)], cells)
+    return table([first, *counts, *(TITLES[score] for score in names)], cells)
 
 
 def _charts(
@@ -245,7 +247,7 @@ def _tables(summary: Mapping[str, Any], predictions: Predictions) -> Iterator[st
     rows = [("all", summary["overall"])]
     if len(summary["databases"]) > 1:
         rows += summary["databases"].items()
-    yield _score_table("database", rows, OVERALL)
+    yield _score_table("database", rows, OVERALL, sizes=True)
     yield table(
         ["class", *(TITLES[name] for name in PER_CLASS)],
         [
@@ -301,7 +303,8 @@ def _making(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> Iterato
     if "command" in rest:
         yield f"<pre>{text(rest.pop('command'))}</pre>"
     if rest:
-        yield table([], ((name, _words(name, value)) for name, value in rest.items()), words=True)
+        titles = {name: name.replace("_seconds", " time").replace("_", " ") for name in rest}
+        yield table([], ((titles[n], _words(n, value)) for n, value in rest.items()), words=True)
     yield "<h2>Configuration</h2>"
     yield table([], _flat(config), words=True)
 

@@ -82,7 +82,9 @@ def summary(
     return out
 
 
-def rated(predictions: Predictions, *, draws: int, seed: int) -> dict[str, Any]:
+def rated(
+    predictions: Predictions, *, draws: int = intervals.DRAWS, seed: int = 0
+) -> dict[str, Any]:
     """Overall scores, each as value, low and high, with the numbers of clips and subjects."""
     names, subjects = predictions.by_subject()
     found = scores(predictions.confusion())
