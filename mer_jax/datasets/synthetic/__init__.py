@@ -34,12 +34,11 @@ DEFAULT_EMOTIONS = ("happiness", "surprise", "disgust", "repression")
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
-def _grid(size: tuple[int, int]) -> jax.Array:
+def _grid(size: tuple[int, int]) -> np.ndarray:
     """The pixels' places, [2, H, W] face units."""
+    rows, columns = np.indices(size, np.float32)
     height, width = size
-    x = (jnp.arange(width, dtype=jnp.float32) - (width - 1) / 2) / scale(size)
-    y = (jnp.arange(height, dtype=jnp.float32) - (height - 1) / 2) / scale(size)
-    return jnp.stack(jnp.meshgrid(x, y))
+    return np.stack([columns - (width - 1) / 2, rows - (height - 1) / 2]) / np.float32(scale(size))
 
 
 @functools.partial(jax.jit, static_argnames=("size", "frames", "grey"))
@@ -52,7 +51,7 @@ def render(
     `length` frames. Channels stand before the rows because that is how they are computed; a
     `Scene` has them last like every clip.
     """
-    grid = _grid(size)
+    grid = jnp.asarray(_grid(size))
     px = jnp.float32(1 / scale(size))
 
     def shoot(t):
@@ -61,7 +60,9 @@ def render(
         rgb = rgb * motion.brightness(take, t)
         return sum(w * plane for w, plane in zip(_GREY, rgb))[None] if grey else rgb
 
-    film = jax.lax.map(shoot, jnp.arange(frames, dtype=jnp.float32))
+    # A constant: from a counter, the compiler would derive the pose anew for every pixel.
+    instants = jnp.asarray(np.arange(frames, dtype=np.float32))
+    film = jax.lax.map(shoot, instants)
     film = film + take.noise * jax.random.normal(take.key, film.shape)
     return jnp.round(jnp.clip(film, 0.0, 1.0) * 255).astype(jnp.uint8)
 
@@ -74,7 +75,7 @@ def flow(
 
     The point at x in frame `start` is at x + flow(x) in frame `end`. Scalars in; pure.
     """
-    grid = _grid(size)
+    grid = jnp.asarray(_grid(size))
     start, end = (jnp.asarray(t, jnp.float32) for t in (start, end))
     there = motion.target(person, take, end, motion.source(person, take, start, grid))
     return jnp.moveaxis(there - grid, 0, -1) * scale(size)
@@ -156,11 +157,9 @@ _landmarks = jax.jit(face.landmarks)
 def _leak(key: jax.Array, person: Face, strength: jax.Array) -> Face:
     """The face in a light and a complexion that go with (subject, emotion)."""
     light, tint = jax.random.uniform(key, (2, 3), minval=-strength, maxval=strength)
-    measure = dict(person.measure)
-    measure["light_x"] = measure["light_x"] + 0.5 * light[0]
-    measure["light_y"] = measure["light_y"] + 0.3 * light[1]
-    measure["ambient"] = measure["ambient"] + 0.05 * light[2]
-    return person._replace(measure=measure, skin=person.skin + 0.05 * tint)
+    rows = np.array([list(face.MEASURES).index(n) for n in ("light_x", "light_y", "ambient")])
+    measures = person.measures.at[rows].add(light * jnp.array([0.5, 0.3, 0.05]))
+    return person._replace(measures=measures, skin=person.skin + 0.05 * tint)
 
 
 def scenes(

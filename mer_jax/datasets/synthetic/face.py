@@ -68,9 +68,9 @@ IRIS = ((0.22, 0.13, 0.08), (0.33, 0.22, 0.12), (0.33, 0.40, 0.30), (0.35, 0.48,
 
 
 class Face(NamedTuple):
-    """One subject. `measure` holds MEASURES by name, each [] float32."""
+    """One subject. Each of MEASURES is an attribute, [] float32."""
 
-    measure: dict[str, jax.Array]
+    measures: jax.Array  # [len(MEASURES)]
     skin: jax.Array  # [3] RGB, like all colours
     hair: jax.Array
     iris: jax.Array
@@ -80,10 +80,12 @@ class Face(NamedTuple):
     moles: jax.Array  # [MOLES, 3] x, y, radius
 
     def __getattr__(self, name: str) -> jax.Array:
-        try:
-            return self.measure[name]
-        except KeyError:
-            raise AttributeError(name) from None
+        if name not in _ROW:
+            raise AttributeError(name)
+        return self.measures[_ROW[name]]
+
+
+_ROW = {name: row for row, name in enumerate(MEASURES)}
 
 
 def _between(palette, at: jax.Array) -> jax.Array:
@@ -97,7 +99,7 @@ def sample(key: jax.Array) -> Face:
     n = len(MEASURES)
     draws = jax.random.uniform(key, (n + 19 + 4 * WAVES + 3 * MOLES,))
     shape, tone, tint, wave, mole = jnp.split(draws, (n, n + 4, n + 19, n + 19 + 4 * WAVES))
-    measure = {m: mid + half * (2 * u - 1) for (m, (mid, half)), u in zip(MEASURES.items(), shape)}
+    middle, half = jnp.array(list(MEASURES.values()), jnp.float32).T
     skin, hair, iris, grey = tone
     tint = 2 * tint.reshape(5, 3) - 1
     # Wavelengths from 0.03 to 0.5 units, long waves strong: skin is blotchy first, then grainy.
@@ -108,7 +110,7 @@ def sample(key: jax.Array) -> Face:
     angle, phase = 2 * jnp.pi * angle, 2 * jnp.pi * phase
     waves = jnp.stack([number * jnp.cos(angle), number * jnp.sin(angle), phase, weight], -1)
     return Face(
-        measure=measure,
+        measures=middle + half * (2 * shape - 1),
         skin=_between(SKIN, skin) + 0.02 * tint[0],
         hair=_between(HAIR, hair**1.5) + 0.02 * tint[1],
         iris=_between(IRIS, iris**1.5),
