@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from mer_jax.problems import UserError
 
@@ -12,7 +12,7 @@ YIQ_FROM_RGB = np.linalg.inv(RGB_FROM_YIQ)
 
 
 def rgb_to_yiq(image: Array) -> Array:
-    """[..., 3] RGB in [0, 1] -> [..., 3]: luma Y in [0, 1], chroma I in [-0.6, 0.6], Q in [-0.53, 0.53]."""
+    """[..., 3] RGB in [0, 1] -> [..., 3]: luma Y in [0, 1], I within 0.6 of 0, Q within 0.53."""
     return mix(image, YIQ_FROM_RGB)
 
 
@@ -31,9 +31,10 @@ def to_grey(image: Array) -> Array:
 
 def mix(image: Array, matrix: np.ndarray) -> Array:
     """Multiplies every pixel by `matrix` [channels out, channels in]: [..., C] -> [..., C']."""
-    return jnp.einsum(
-        "...c,dc->...d", image, matrix.astype(image.dtype), precision=lax.Precision.HIGHEST
-    )
+    # Sums of channels, where a product with a matrix this small would be 20 times as slow on CPU.
+    channel = [image[..., c : c + 1] for c in range(image.shape[-1])]
+    mixed = [sum(float(w) * x for w, x in zip(row, channel)) for row in matrix]
+    return jnp.concatenate(mixed, axis=-1)
 
 
 def channels(image: Array) -> int:

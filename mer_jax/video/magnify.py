@@ -23,6 +23,8 @@ The finest band and the low-pass residual are never magnified; what the word "li
 the L = depth(H, W) - 2 bands between them.
 """
 
+import functools
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -98,7 +100,7 @@ def gains(
 
 
 def combine(clip: Array, bands: Array, gains: Array, *, saturate: bool = True) -> Array:
-    """clip [T, H, W, C] + sum over levels of gains [L] x bands [L, T, H, W, C]: a magnified clip."""
+    """clip [T, H, W, C] + the sum over L of gains [L] x bands [L, T, H, W, C]: a magnified clip."""
     return _add(clip, sum(gain * band for gain, band in zip(gains, bands)), saturate)
 
 
@@ -218,7 +220,7 @@ def _collapse(levels: list[Array], gains: Array, *, like: Array) -> Array:
     """The Laplacian bands of `levels`, each times its gain, as one image of the size of `like`."""
     # Level l's part is g_l (x_l - up(x_{l+1})) + up(coarser parts): one expansion serves for both.
     image = jnp.zeros_like(levels[-1])
-    for level, (finer, coarser) in reversed(list(enumerate(zip(levels, levels[1:])))):
+    for level, (finer, coarser) in reversed(list(enumerate(itertools.pairwise(levels)))):
         gain = gains[level]
         image = gain * finer + pyramid.up(image - gain * coarser, like=finer)
     return pyramid.up(image, like=like)
@@ -234,5 +236,7 @@ def _add(clip: Array, motion: Array, saturate: bool) -> Array:
     out = clip + motion
     if not saturate:
         return out
-    out = jnp.maximum(out, 0)
-    return out / jnp.maximum(out.max(-1, keepdims=True), 1)
+    # The barrier keeps the compiler from computing the motion once for every channel of the maximum.
+    out = jnp.maximum(lax.optimization_barrier(out), 0)
+    largest = functools.reduce(jnp.maximum, jnp.split(out, out.shape[-1], -1))
+    return out / jnp.maximum(largest, 1)

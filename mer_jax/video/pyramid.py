@@ -8,6 +8,7 @@ Burt & Adelson, "The Laplacian pyramid as a compact image code", IEEE Trans. Com
 """
 
 import math
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -21,7 +22,7 @@ def depth(height: int, width: int) -> int:
 
     64 x 64 has 5, 128 x 128 has 6, 170 x 139 has 6.
     """
-    return max((min(height, width) // 5).bit_length(), 0) + 1
+    return (min(height, width) // 5).bit_length() + 1
 
 
 def build(image: Array) -> tuple[Array, ...]:
@@ -47,18 +48,19 @@ def reconstruct(bands: tuple[Array, ...]) -> Array:
 
 
 def down(image: Array) -> Array:
-    """Smooths and keeps every other row and column: [..., H, W, C] -> [..., H', W', C], H' = ceil(H / 2).
+    """Smooths and keeps every other row and column: [..., H, W, C] -> [..., H', W', C].
 
-    Beyond its border the image is mirrored about the edge pixel. Both sides must be 3 px or more.
+    H' = ceil(H / 2), W' = ceil(W / 2). Beyond its border the image is mirrored about the edge
+    pixel. Both sides must be 5 px or more.
     """
     for axis in (ROWS, COLUMNS):
         size = image.shape[axis]
-        half = (size + 1) // 2
-        first = [_slice(image, axis, at) for at in (2, 1)]
-        last = [_slice(image, axis, size - at) for at in (2, 3)]
-        image = jnp.concatenate([*first, image, *last], axis)
-        taps = [lax.slice_in_dim(image, k, k + 2 * half - 1, 2, axis) for k in range(5)]
-        image = EDGE * (taps[0] + taps[4]) + NEAR * (taps[1] + taps[3]) + CENTRE * taps[2]
+        last = (size - 1) // 2 * 2
+        mirrored = [size - 1 - abs(size - 1 - at) for at in range(last - 2, last + 3)]
+        # The first and last sample apart, from five pixels each: a mirrored copy of the whole image
+        # would cost more than the filter.
+        parts = [_pixels(image, axis, (2, 1, 0, 1, 2)), image, _pixels(image, axis, mirrored)]
+        image = jnp.concatenate([_taps(part, axis, step=2) for part in parts], axis)
     return image
 
 
@@ -67,23 +69,29 @@ def up(image: Array, *, like: Array) -> Array:
 
     `like` is the level above, of which only the shape is used.
     """
-    # Columns first: the last pass over the large image then runs along whole rows.
+    # Columns first: the pass over the larger image then runs along whole rows.
     for axis in (COLUMNS, ROWS):
         size, half = like.shape[axis], image.shape[axis]
-        # The mirror about the last pixel meets this level's last sample (even sizes, where that
-        # pixel is one of the zeros) or the one before (odd sizes).
-        last = _slice(image, axis, half - 1 - size % 2)
-        image = jnp.concatenate([_slice(image, axis, 1), image, last], axis)
-        before, here, after = (lax.slice_in_dim(image, k, k + half, 1, axis) for k in range(3))
-        even = EDGE * (before + after) + CENTRE * here
-        odd = NEAR * (here + after)
-        # Even and odd pixels interleave by a new axis beside this one.
-        shape = list(here.shape)
-        shape[axis] = 2 * half
-        image = jnp.stack([even, odd], axis % here.ndim + 1).reshape(shape)
-        image = lax.slice_in_dim(image, 0, size, 1, axis)
+        # Beyond the last pixel the mirror shows this level's last sample where the size is even
+        # (that pixel is one of the zeros), else the one before.
+        ends = (_pixels(image, axis, [at]) for at in (1, half - 1 - size % 2))
+        image = jnp.concatenate([next(ends), image, next(ends)], axis)
+        zeros_between = [(0, 0, 0)] * image.ndim
+        zeros_between[axis] = (0, size + 4 - (2 * half + 3), 1)
+        image = lax.pad(image, jnp.zeros((), image.dtype), zeros_between)
+        image = _taps(image, axis, step=1)
     return image
 
 
-def _slice(image: Array, axis: int, at: int) -> Array:
-    return lax.slice_in_dim(image, at, at + 1, 1, axis)
+def _pixels(image: Array, axis: int, places: Sequence[int]) -> Array:
+    """The rows or columns at `places`, in that order."""
+    return jnp.concatenate([lax.slice_in_dim(image, p, p + 1, 1, axis) for p in places], axis)
+
+
+def _taps(image: Array, axis: int, *, step: int) -> Array:
+    """The binomial filter along `axis` wherever it fits, at every `step`-th place."""
+    stop = image.shape[axis] - 4
+    far, near, here, near_too, far_too = (
+        lax.slice_in_dim(image, k, k + stop, step, axis) for k in range(5)
+    )
+    return EDGE * (far + far_too) + NEAR * (near + near_too) + CENTRE * here

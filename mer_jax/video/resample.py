@@ -30,7 +30,7 @@ from mer_jax.problems import UserError, unknown
 
 
 def _box(x: np.ndarray) -> np.ndarray:
-    return ((-0.5 <= x) & (x < 0.5)).astype(np.float64)
+    return ((x >= -0.5) & (x < 0.5)).astype(np.float64)
 
 
 def _triangle(x: np.ndarray) -> np.ndarray:
@@ -122,12 +122,12 @@ def jitter_matrices(
     pad_to: int | None = None,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """[P K, length_out, pad_to] float32: every selection followed by every kernel, as one matrix each.
+    """[P K, length_out, pad_to] float32: every selection followed by every kernel, one matrix each.
 
     Row p K + k keeps `percents[p]` of the `length` frames (by `select`, all kernels of the same
-    frames) and resamples them by `kernels[k]`. Columns from `length` on are zero, so that the frames
-    that pad a clip to `pad_to` take no part. The defaults are MER-RCNN's 48; STRCN uses the percents
-    down to 60. Raises `UserError` where `pad_to` is less than `length`.
+    frames) and resamples them by `kernels[k]`. Columns from `length` on are zero, so that frames
+    that pad a clip to `pad_to` take no part. The defaults are MER-RCNN's 48; STRCN uses the
+    percents down to 60. Raises `UserError` where `pad_to` is less than `length`.
     """
     pad_to = length if pad_to is None else pad_to
     if pad_to < length:
