@@ -23,7 +23,7 @@ from mer_jax.video.flow_solver import (
     gradient,
 )
 from mer_jax.video.median import median_filter
-from mer_jax.video.warp import warp
+from mer_jax.video.warp import prefilter, warp
 
 _CLASSIC = dict(texture=0.95, blend=0.5, warps=10, median=5)
 
@@ -143,11 +143,12 @@ def _level(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Setting
     """All the warps of one level: a better flow, [2, H, W]."""
     first, second = pair
     first_slopes = jnp.stack(_slopes(first))
-    moving = jnp.stack([second, *_slopes(second)], axis=-1)
+    kernel = settings.kernel
+    moving = prefilter(jnp.stack([second, *_slopes(second)], axis=-1), kernel=kernel)
 
     def refine(_, state):
         flow, memory = state
-        warped, inside = warp(moving, jnp.moveaxis(flow, 0, -1))
+        warped, inside = warp(moving, jnp.moveaxis(flow, 0, -1), kernel=kernel)
         slopes = jnp.moveaxis(warped[..., 1:], -1, 0)
         slopes = settings.blend * first_slopes + (1 - settings.blend) * slopes
         it, ix, iy = jnp.where(inside, jnp.stack([warped[..., 0] - first, *slopes]), 0)

@@ -1,11 +1,25 @@
-"""Backward warping by Keys' cubic convolution."""
+"""Backward warping by cubic interpolation: cubic B-splines or Keys' convolution."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from mer_jax.problems import unknown
+
+
+class Kernel(NamedTuple):
+    """Four taps along an axis, at -1, 0, 1 and 2 from the sample's left neighbour."""
+
+    weights: Callable[[jax.Array], tuple[jax.Array, ...]]  # of the fraction of [0, 1)
+    edge: str  # how `jnp.pad` continues the image
+    inverse: Callable[[int], np.ndarray] | None  # [n, n]: samples to what the taps weigh
 
 
 def _keys(f: jax.Array) -> tuple[jax.Array, ...]:
-    """The weights of the taps at -1, 0, 1 and 2 for a sample at fraction f of [0, 1)."""
     return (
         ((-0.5 * f + 1) * f - 0.5) * f,
         (1.5 * f - 2.5) * f * f + 1,
@@ -14,30 +28,74 @@ def _keys(f: jax.Array) -> tuple[jax.Array, ...]:
     )
 
 
-def warp(image: jax.Array, flow: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _spline(f: jax.Array) -> tuple[jax.Array, ...]:
+    g = 1 - f
+    return (
+        g * g * g / 6,
+        (0.5 * f - 1) * f * f + 2 / 3,
+        (0.5 * g - 1) * g * g + 2 / 3,
+        f * f * f / 6,
+    )
+
+
+def _spline_inverse(n: int) -> np.ndarray:
+    """The mirrored B-spline's coefficients from n samples of it."""
+    samples = (np.eye(n) * 4 + np.eye(n, k=1) + np.eye(n, k=-1)) / 6
+    samples[0, 1] = samples[-1, -2] = 2 / 6
+    return np.linalg.inv(samples).astype(np.float32)
+
+
+KERNELS = {
+    "spline": Kernel(_spline, "reflect", _spline_inverse),
+    "keys": Kernel(_keys, "edge", None),
+}
+
+
+def prefilter(image: jax.Array, *, kernel: str = "spline") -> jax.Array:
+    """What `warp` samples: the image, [H, W, C], or its spline coefficients.
+
+    Raises:
+        UserError: the kernel is unknown.
+    """
+    if kernel not in KERNELS:
+        raise unknown("interpolation kernel", kernel, KERNELS)
+    inverse = KERNELS[kernel].inverse
+    if inverse is None:
+        return image
+    height, width, _ = image.shape
+    down = jnp.einsum("yi,iwc->ywc", inverse(height), image, precision=lax.Precision.HIGHEST)
+    return jnp.einsum("xj,yjc->yxc", inverse(width), down, precision=lax.Precision.HIGHEST)
+
+
+def warp(
+    filtered: jax.Array, flow: jax.Array, *, kernel: str = "spline"
+) -> tuple[jax.Array, jax.Array]:
     """Samples an image where a flow points to.
 
     Args:
-        image: [H, W, C] float32. The edge pixel continues it outside.
+        filtered: [H, W, C] float32, from `prefilter` with the same kernel; H and W at least 3.
         flow: [H, W, 2] px, (u, v) along W and along H.
+        kernel: "spline" (cubic B-spline, mirrored at the edge: `scipy.ndimage.map_coordinates` of
+            order 3; sharper) or "keys" (cubic convolution with a = -1/2, Keys 1981, the edge
+            pixel repeated; MATLAB's interp2 "cubic").
 
     Returns:
-        [H, W, C], image(y + v, x + u) by cubic convolution with a = -1/2 (Keys 1981, eq. 15; 16 taps),
-        sampled at the nearest point of the image where the flow leaves it; and [H, W] bool, true
-        where it does not.
+        [H, W, C], image(y + v, x + u), sampled at the nearest point of the image where the flow
+        leaves it; and [H, W] bool, true where it does not.
     """
-    height, width, channels = image.shape
+    height, width, channels = filtered.shape
     x = jnp.arange(width, dtype=flow.dtype) + flow[..., 0]
     y = jnp.arange(height, dtype=flow.dtype)[:, None] + flow[..., 1]
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     x = jnp.clip(x, 0, width - 1)
     y = jnp.clip(y, 0, height - 1)
     left, top = jnp.floor(x), jnp.floor(y)
-    across, down = _keys(x - left), _keys(y - top)
+    weights, edge, _ = KERNELS[kernel]
+    across, down = weights(x - left), weights(y - top)
 
     # All channels of a tap lie side by side, and one flat index finds them: 16 short gathers
-    # that the compiler fuses with the sum. Gathering plane by plane takes 14 times as long on CPU.
-    padded = jnp.pad(image, ((1, 2), (1, 2), (0, 0)), mode="edge").reshape(-1, channels)
+    # that the compiler fuses with the sum. Plane by plane takes 14 times as long on CPU.
+    padded = jnp.pad(filtered, ((1, 2), (1, 2), (0, 0)), mode=edge).reshape(-1, channels)
     stride = width + 3
     corner = top.astype(jnp.int32) * stride + left.astype(jnp.int32)
     rows = (
