@@ -335,6 +335,21 @@ def clip_panel(
     return figure
 
 
+@_styled
+def map_panel(picture: np.ndarray) -> "Figure":
+    """A stored flow map [H, W, 3]: its channels u, v and strain side by side, each over its range."""
+    figure = _figure(6.15, 2.34)
+    figure.patch.set_alpha(0)
+    for axes, title, channel, look in zip(
+        figure.subplots(1, 3), ("u", "v", "strain"), np.moveaxis(picture, -1, 0),
+        ("RdBu_r", "RdBu_r", "magma"),
+    ):  # fmt: skip
+        axes.imshow(channel, interpolation="nearest", cmap=look)
+        axes.set_title(title, fontsize=12, fontweight="normal", color=MIDDLE, pad=4)
+        axes.axis("off")
+    return figure
+
+
 def _wheel_inset(axes) -> None:
     span = np.linspace(-1, 1, 61)
     disc = np.stack(np.meshgrid(span, span), -1)

@@ -8,8 +8,10 @@ One line an epoch and chunk of folds:
 Further keys are taken as further curves where they are lists as long as `folds`.
 """
 
+import contextlib
 import json
 import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -56,3 +58,20 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
         for name in curves.keys() & row.keys():
             curves[name][rows, column] = np.array(row[name], np.float64)
     return {"folds": folds, "epochs": np.array(epochs), **dict(sorted(curves.items()))}
+
+
+@contextlib.contextmanager
+def journal(path: str | os.PathLike) -> Iterator[Callable[[dict], None]]:
+    """A function that adds a line to `path`, for a job to call while it trains.
+
+    A line that a killed job left unfinished is cut off first.
+    """
+    with open(path, "a+b") as file:
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+
+        def add(row: dict) -> None:
+            file.write(json.dumps(row).encode() + b"\n")
+            file.flush()
+
+        yield add

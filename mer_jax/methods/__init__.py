@@ -4,14 +4,15 @@ examples = methods.create("strcn_a", clips, share=0.3)
 """
 
 import importlib
-import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from mer_jax.clips import Clip
 from mer_jax.methods.examples import Examples
+from mer_jax.options import check, defaults
 from mer_jax.problems import UserError, unknown
 
-__all__ = ["Examples", "create", "names"]
+__all__ = ["Examples", "create", "names", "options"]
 
 _METHODS = {  # name: the module that holds a function of that name
     "flow_maps": "flow_maps",
@@ -26,18 +27,23 @@ def names() -> tuple[str, ...]:
     return tuple(_METHODS)
 
 
-def create(name: str, clips: Sequence[Clip], **options) -> Examples:
+def options(name: str) -> dict[str, Any]:
+    """The options of method `name` and their defaults."""
+    return defaults(_method(name))
+
+
+def create(name: str, clips: Sequence[Clip], **given) -> Examples:
     """The examples of method `name` over `clips`, on the default device.
 
     Raises `UserError` for an unknown method or option, and for clips the method cannot use.
     """
-    if name not in _METHODS:
-        raise unknown("method", name, _METHODS)
-    method = getattr(importlib.import_module(f"{__name__}.{_METHODS[name]}"), name)
-    known = list(inspect.signature(method).parameters)[1:]
-    for option in options:
-        if option not in known:
-            raise unknown(f"option of method {name}", option, known)
+    check(f"option of method {name}", given, options(name))
     if name != "flow_maps" and any(clip.content != "video" for clip in clips):
         raise UserError(f"method {name} needs videos; pre-computed maps go with method flow_maps")
-    return method(clips, **options)
+    return _method(name)(clips, **given)
+
+
+def _method(name: str) -> Callable[..., Examples]:
+    if name not in _METHODS:
+        raise unknown("method", name, _METHODS)
+    return getattr(importlib.import_module(f"{__name__}.{_METHODS[name]}"), name)

@@ -7,11 +7,11 @@ logits [B, K]. `mask` [B] is 0 for padding samples, which batch statistics leave
 """
 
 import importlib
-import inspect
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flax import nnx
 
+from mer_jax.options import check, defaults
 from mer_jax.problems import unknown
 
 
@@ -60,18 +60,10 @@ def create(name: str, *, num_classes: int, rngs: nnx.Rngs, **sizes) -> nnx.Modul
     example without B (each network's default is its paper's), and what else the class documents.
     Raises `UserError` for an unknown name or size, or a shape that the network cannot take.
     """
-    network = info(name).load()
-    known = _sizes(network)
-    for size in sizes:
-        if size not in known:
-            raise unknown(f"size of {name}", size, known)
-    return network(num_classes=num_classes, rngs=rngs, **sizes)
+    check(f"size of {name}", sizes, [*options(name), "shape"])
+    return info(name).load()(num_classes=num_classes, rngs=rngs, **sizes)
 
 
-def _sizes(network: type[nnx.Module]) -> set[str]:
-    """The keyword arguments that a network and its bases take beside num_classes and rngs."""
-    parameters = [
-        p for c in network.__mro__ for p in inspect.signature(c.__init__).parameters.values()
-    ]
-    keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
-    return keywords - {"num_classes", "rngs"}
+def options(name: str) -> dict[str, Any]:
+    """The sizes of network `name` and their defaults, without `shape`: the data give that."""
+    return defaults(info(name).load(), without=("shape", "num_classes", "rngs"))

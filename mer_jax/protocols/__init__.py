@@ -8,10 +8,12 @@ to be made (an epoch, a width) without looking at the test clips.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from mer_jax.clips import Clip
+from mer_jax.options import check, defaults
 from mer_jax.problems import UserError, unknown
 from mer_jax.protocols.folds import Folds, validate
 from mer_jax.protocols.schemes import (
@@ -31,6 +33,7 @@ __all__ = [
     "loso",
     "lovo",
     "names",
+    "options",
     "validate",
 ]
 
@@ -49,19 +52,20 @@ def names() -> tuple[str, ...]:
     return tuple(_SCHEMES)
 
 
-def create(name: str, clips: Sequence[Clip], labels: np.ndarray, **options) -> Folds:
+def options(name: str) -> dict[str, Any]:
+    """The options of protocol `name` and their defaults."""
+    if name not in _SCHEMES:
+        raise unknown("protocol", name, _SCHEMES)
+    return defaults(_SCHEMES[name])
+
+
+def create(name: str, clips: Sequence[Clip], labels: np.ndarray, **given) -> Folds:
     """The folds of protocol `name` over `clips` with `labels` [N] int.
 
     Raises `UserError` for an unknown protocol or option, and where a protocol cannot be laid over
     these clips (a single subject, more folds than clips, ...).
     """
-    if name not in _SCHEMES:
-        raise unknown("protocol", name, _SCHEMES)
-    scheme = _SCHEMES[name]
-    allowed = scheme.__kwdefaults__ or {}
-    for option in options:
-        if option not in allowed:
-            raise unknown(f"option of protocol {name}", option, allowed)
+    check(f"option of protocol {name}", given, options(name))
     if not len(clips):
-        raise UserError(f"protocol {name}: there are no clips; check data.name and data.labels")
-    return scheme(clips, np.asarray(labels), **options)
+        raise UserError(f"protocol {name}: there are no clips; check data.name and data.classes")
+    return _SCHEMES[name](clips, np.asarray(labels), **given)

@@ -27,8 +27,7 @@ class Checkpoints:
     def __init__(self, directory: str | pathlib.Path, identity: dict, *, seconds: float):
         """seconds: how long a checkpoint is good for before another one is `due`."""
         directory = pathlib.Path(directory).absolute()
-        directory.mkdir(parents=True, exist_ok=True)
-        _claim(directory / "identity.json", identity)
+        claim(directory, identity)
         self._seconds, self._saved = seconds, time.monotonic()
         self._manager = ocp.CheckpointManager(
             epath.Path(directory / "steps"),
@@ -76,21 +75,28 @@ class Checkpoints:
         return restored.state, restored.record, tuple(restored.place)
 
 
-def _claim(path: pathlib.Path, identity: dict) -> None:
+def claim(directory: str | pathlib.Path, identity: dict) -> None:
+    """Makes `directory` this job's, or raises `UserError` with what differs from the job there."""
+    path = pathlib.Path(directory) / "identity.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     identity = json.loads(json.dumps(identity))
     if not path.exists():
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(identity, indent=1))
         temporary.rename(path)
         return
-    there = json.loads(path.read_text())
-    changes = [
-        f"{key}: {there.get(key)!r} there, {identity.get(key)!r} now"
-        for key in sorted({*there, *identity})
-        if there.get(key) != identity.get(key)
-    ]
+    changes = list(_changes(json.loads(path.read_text()), identity))
     if changes:
         raise UserError(
             f"{path.parent.parent} holds another job ({'; '.join(changes)}); "
             "give another --workdir, or delete that one"
         )
+
+
+def _changes(there: dict, now: dict, prefix: str = ""):
+    for key in sorted({*there, *now}):
+        old, new = there.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changes(old, new, f"{prefix}{key}.")
+        elif old != new:
+            yield f"{prefix}{key}: {old!r} there, {new!r} now"

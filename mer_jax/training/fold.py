@@ -83,6 +83,7 @@ class Record(NamedTuple):
 
     train_loss: jax.Array  # [] float32, mean over the epoch's samples, as they were trained on
     train_accuracy: jax.Array  # [] float32, likewise
+    test_accuracy: jax.Array  # [] float32, watched; it decides nothing unless choice is "test"
     validation_loss: jax.Array  # [] float32, NaN without validation clips
     predicted: jax.Array  # [M] int8, the class of each held clip after this epoch
     status: jax.Array  # [] int32
@@ -167,6 +168,7 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     record = Record(
         train_loss=loss,
         train_accuracy=jnp.sum(hits) / samples,
+        test_accuracy=test_accuracy,
         validation_loss=validation_loss,
         predicted=jnp.argmax(logits, -1).astype(jnp.int8),
         status=state.status,

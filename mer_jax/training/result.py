@@ -19,7 +19,8 @@ class Result(NamedTuple):
     predicted: np.ndarray  # [F, E, M] int8, after each epoch
     train_loss: np.ndarray  # [F, E] float32, NaN after a fold has stopped
     train_accuracy: np.ndarray  # [F, E] float32
-    validation_loss: np.ndarray  # [F, E] float32
+    test_accuracy: np.ndarray  # [F, E] float32, watched
+    validation_loss: np.ndarray  # [F, E] float32, NaN without validation clips
     status: np.ndarray  # [F, E] int8
     chosen_epoch: np.ndarray  # [F] int32, 1-based
     seconds: float  # of training, this process
@@ -42,6 +43,7 @@ def empty(folds: Folds, rows: Fold, epochs: int, num_classes: int) -> Result:
         predicted=np.full((many, epochs, most), -1, np.int8),
         train_loss=nan(),
         train_accuracy=nan(),
+        test_accuracy=nan(),
         validation_loss=nan(),
         status=np.zeros((many, epochs), np.int8),
         chosen_epoch=np.full(many, epochs, np.int32),
@@ -54,6 +56,7 @@ _KEPT = (
     "predicted",
     "train_loss",
     "train_accuracy",
+    "test_accuracy",
     "validation_loss",
     "status",
     "chosen_epoch",
@@ -80,6 +83,7 @@ def lines(result: Result, members: range, start: int, stop: int) -> list[dict]:
             "folds": names,
             "train_loss": result.train_loss[members, epoch].tolist(),
             "train_accuracy": result.train_accuracy[members, epoch].tolist(),
+            "test_accuracy": result.test_accuracy[members, epoch].tolist(),
         }
         for epoch in range(start, stop)
     ]

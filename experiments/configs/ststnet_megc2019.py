@@ -1,0 +1,19 @@
+r"""STSTNet on the MEGC2019 composite (Liong et al. 2019, Table III), from pre-computed flow maps.
+
+data.root is a folder with index.csv (database, subject, clip, label, file) and the 442 maps.
+  python -m experiments.launch --config=experiments/configs/ststnet_megc2019.py \
+      --config.data.root=DIR --workdir=runs/ststnet
+"""
+
+from mer_jax import config
+
+
+def get_config():
+    return config.make(
+        title="STSTNet, MEGC2019",
+        data="flow_maps",
+        method="flow_maps",
+        model="ststnet",
+        protocol="megc2019",
+        train={"epochs": 800, "batch_size": 256, "learning_rate": 5e-5},
+    )

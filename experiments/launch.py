@@ -1,0 +1,76 @@
+r"""Runs one job: clips in, every fold trained as one sharded job, scores and a report out.
+
+  python -m experiments.launch --config=experiments/configs/default.py --workdir=runs/first
+
+Any value of the configuration can be changed on the command line:
+
+  --config.train.epochs=100 --config.train.seed=1 --config.model.name=rcn_a
+
+The keys that every configuration has: data.name, data.root (the folder of the database),
+data.classes (the label scheme), data.permute_labels (the control that must score at chance),
+method.name, model.name, protocol.name, train.epochs, train.batch_size, train.learning_rate,
+train.seed, fold_map (shard_map or pmap) and folds_per_device. The same command goes on where it was
+stopped. WORKDIR/report.html is the result; config.json in WORKDIR shows every key.
+"""
+
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from mer_jax.problems import UserError
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    default="experiments/configs/default.py",
+    help_string="The configuration: a file of experiments/configs, one for each job.",
+    lock_config=True,
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The folder that gets config.json, predictions.csv, report.html, ..."
+)
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Flags from the command line; what is wrong with them is one sentence."""
+    flags.FLAGS.set_default("verbosity", logging.WARNING)  # what Orbax does is not our news
+    try:
+        rest = app.parse_flags_with_usage(argv)
+        if rest[1:]:
+            raise UserError(f"{rest[1]!r} is no flag; flags begin with -- and join values with =")
+        if not _WORKDIR.value:
+            raise UserError("say where the results go: --workdir=DIR")
+        _CONFIG.value.lock()
+    except (AttributeError, KeyError, OSError, UserError) as error:
+        sentence = " ".join(str(error).replace("\\n", " ").split())
+        print(f"error: {sentence}", file=sys.stderr)
+        raise SystemExit(2) from None
+    return rest
+
+
+def main(_: list[str]) -> None:
+    from mer_jax import config, experiment
+
+    try:
+        chosen = config.rename(
+            _CONFIG.value, config.read(config_flags.get_config_filename(flags.FLAGS["config"]))
+        )
+        summary = experiment.run(chosen, _WORKDIR.value)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    overall = summary["overall"]
+    print(
+        f"UF1 {overall['uf1']['value']:.4f}  UAR {overall['uar']['value']:.4f}  "
+        f"accuracy {overall['accuracy']['value']:.4f}  {summary['verdict']['words']}\n"
+        f"{_WORKDIR.value}/report.html"
+    )
+    if summary["sick_folds"]:
+        print(
+            f"error: no number in the loss of {', '.join(summary['sick_folds'])}", file=sys.stderr
+        )
+        raise SystemExit(3)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)

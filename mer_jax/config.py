@@ -1,0 +1,130 @@
+"""Configurations: one job as nested values, every option in sight.
+
+    config = make(data="synthetic", method="flow_maps", model="ststnet", train={"epochs": 40})
+    config.model.dropout = 0.3
+
+A section names a function of its room (a database, a method, a network, a protocol) and holds that
+function's options with their defaults, read off its signature: there is no second list of them. The
+same keys mean the same everywhere: data.name, data.root, model.name, train.epochs,
+train.batch_size, train.learning_rate, train.seed.
+"""
+
+import dataclasses
+import pathlib
+import runpy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+from mer_jax import datasets, methods, models, options, protocols
+from mer_jax.problems import UserError
+from mer_jax.training import Settings
+
+SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "data": datasets.options,
+    "method": methods.options,
+    "model": models.options,
+    "protocol": protocols.options,
+}
+_DATA = ("name", "root", "classes", "permute_labels")  # of every job, beside the database's own
+
+
+def make(
+    *,
+    data: str | Mapping[str, Any],
+    method: str | Mapping[str, Any],
+    model: str | Mapping[str, Any],
+    protocol: str | Mapping[str, Any] = "loso",
+    train: Mapping[str, Any] | None = None,
+    title: str = "",
+) -> ConfigDict:
+    """A configuration. A section is a name, or a mapping with "name" and the options that differ.
+
+    Raises `UserError` for a name or an option that does not exist.
+    """
+    config = ConfigDict({"title": title})
+    given = {"data": data, "method": method, "model": model, "protocol": protocol}
+    for section, choice in given.items():
+        choice = {"name": choice} if isinstance(choice, str) else dict(choice)
+        config[section] = _section(section, choice)
+    known = {field.name: field.default for field in dataclasses.fields(Settings)}
+    options.check("key of train", train or {}, known)
+    config.train = ConfigDict(known | dict(train or {}))
+    config.fold_map = "shard_map"  # or "pmap"
+    config.fold_inner = "auto"  # "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
+    config.folds_per_device = 0  # 0: as many as the memory holds
+    config.checkpoint_seconds = 20.0
+    return config
+
+
+def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
+    """The options of a section as keyword arguments of what it names.
+
+    Raises `UserError` for one that it does not have.
+    """
+    values = dict(config[section])
+    name = values.pop("name")
+    if section == "data":
+        values = {key: value for key, value in values.items() if key not in _DATA}
+    options.check(f"option of {section} {name}", values, SECTIONS[section](name))
+    return values
+
+
+def rename(config: ConfigDict, original: ConfigDict) -> ConfigDict:
+    """`config` where a section that names something else than `original` has that one's options.
+
+    What was changed by hand stays, if the new name has such an option; otherwise `UserError`.
+    """
+    config = ConfigDict(config)
+    for section in SECTIONS:
+        now, before = dict(config[section]), dict(original[section])
+        if now["name"] != before["name"]:
+            changed = {k: v for k, v in now.items() if v != before.get(k)}
+            if section == "data":
+                changed |= {key: now[key] for key in _DATA}
+            config[section] = _section(section, changed)
+    return config
+
+
+def plain(config: ConfigDict) -> dict[str, Any]:
+    """Nested dictionaries of JSON's types."""
+
+    def simple(value):
+        if isinstance(value, Mapping):
+            return {str(k): simple(v) for k, v in value.items()}
+        return [simple(v) for v in value] if isinstance(value, (tuple, list)) else value
+
+    return simple(config.to_dict())
+
+
+def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
+    name = choice.pop("name")
+    defaults = SECTIONS[section](name)
+    if section == "data":
+        defaults |= {"root": None, "classes": "megc2019", "permute_labels": False}
+    options.check(f"option of {section} {name}", choice, defaults)
+    values = defaults | choice
+    out = ConfigDict({"name": name})
+    for key, value in values.items():
+        if value is None:
+            out[key] = config_dict.placeholder(str if key == "root" else object)
+        else:
+            out[key] = tuple(value) if isinstance(value, list) else value
+    return out
+
+
+def check(config: ConfigDict) -> Settings:
+    """The training settings, after a look at everything that can be wrong without the data."""
+    for section in SECTIONS:
+        options_of(config, section)
+    values = dict(config.train)
+    settings = Settings(**values)
+    if config.checkpoint_seconds < 0:
+        raise UserError("checkpoint_seconds is negative; 0 saves after every block of epochs")
+    return settings
+
+
+def read(path: str | pathlib.Path) -> ConfigDict:
+    """What `get_config()` of the Python file at `path` returns."""
+    return runpy.run_path(str(path))["get_config"]()

@@ -1,0 +1,97 @@
+"""Pictures of clips for the report: what moves, before and after magnification."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.clips import Clip, stack
+from mer_jax.evaluation import figures, files
+from mer_jax.evaluation.predictions import Predictions
+from mer_jax.evaluation.report import Picture
+from mer_jax.video import (
+    apex_index,
+    difference_heatmap,
+    magnify,
+    optical_flow,
+    optical_strain,
+)
+
+_LARGEST = 128  # px of the longer side: a report needs no more, and flow costs by the pixel
+_ALPHA = 8.0
+
+
+def pictures(
+    clips: Sequence[Clip], predictions: Predictions, *, right: int = 1, wrong: int = 5
+) -> list[Picture]:
+    """Pictures of the first `right` clips that were recognised in each class and `wrong` others."""
+    found = {clip.key: clip for clip in clips}
+    rows = []
+    for k in range(len(predictions.classes)):
+        rows += list(np.flatnonzero(predictions.correct & (predictions.label == k))[:right])
+    rows += list(np.flatnonzero(~predictions.correct)[:wrong])
+    chosen = [found[predictions.keys[row]] for row in rows]
+    panels = panels_of(chosen)
+    out = []
+    for row, clip, panel in zip(rows, chosen, panels):
+        label, said = (
+            predictions.classes[k] for k in (predictions.label[row], predictions.predicted[row])
+        )
+        verdict = f"recognised as {said}" if label == said else f"{label}, taken for {said}"
+        units = f", action units {clip.action_units}" if clip.action_units else ""
+        caption = f"{clip.key}: {clip.emotion}{units}; {verdict}"
+        out.append(Picture(png=panel, caption=caption, alt=f"Panel of {caption}", clip=clip.key))
+    return out
+
+
+def panels_of(clips: Sequence[Clip]) -> list[bytes]:
+    """One PNG a clip: onset, apex, magnified apex, difference map, flow and strain.
+
+    A pre-computed map shows its three channels.
+    """
+    if not clips:
+        return []
+    if clips[0].content == "flow":
+        return [figures.png(figures.map_panel(clip.frames[0])) for clip in clips]
+    height, width = clips[0].frames.shape[1:3]
+    shrink = min(1.0, _LARGEST / max(height, width))
+    size = (round(height * shrink), round(width * shrink))
+    batch = stack(clips, size=size)
+
+    def look(clip):
+        frames, length, onset, apex = clip
+        moved = magnify(frames, alpha=_ALPHA)
+        apex = jnp.where(apex >= 0, apex, apex_index(moved, length=length))
+        flow = optical_flow(frames[onset], frames[apex], preset="tv_l1")
+        return {
+            "onset": frames[onset],
+            "apex": frames[apex],
+            "magnified": moved[apex],
+            "difference": difference_heatmap(moved, length=length),
+            "flow": flow,
+            "strain": optical_strain(flow),
+        }
+
+    arrays = (batch.frames, batch.length, batch.onset, batch.apex)
+    looks = jax.device_get(jax.jit(lambda a: jax.lax.map(look, a))(arrays))
+    return [
+        figures.png(figures.clip_panel(**jax.tree.map(lambda a, i=i: a[i], looks)), dpi=110)
+        for i in range(len(clips))
+    ]
+
+
+def write(workdir: str | pathlib.Path, pictures: Sequence[Picture]) -> None:
+    """Writes pictures/*.png and pictures/pictures.json, from which the report takes them."""
+    folder = pathlib.Path(workdir) / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    index = []
+    for number, picture in enumerate(pictures, 1):
+        name = f"clip{number:02d}.png"
+        files.write(folder / name, picture.png)
+        index.append(
+            {"file": name, "caption": picture.caption, "alt": picture.alt, "clip": picture.clip}
+        )
+    files.write(folder / "pictures.json", json.dumps(index, indent=1))

@@ -1,0 +1,214 @@
+"""One job from a configuration to a report.
+
+    summary = run(config, "runs/first")
+
+The working directory gets config.json, folds.json, metrics.jsonl while it trains, and at the end
+metrics.json, predictions.csv, megc_log.txt, pictures/ and report.html; checkpoints/ lets the same
+command go on where it was stopped.
+"""
+
+import hashlib
+import pathlib
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+import mer_jax
+from mer_jax import config as configs
+from mer_jax import datasets, evaluation, methods, models, protocols
+from mer_jax.clips import Clip
+from mer_jax.datasets.labels import label
+from mer_jax.evaluation import Predictions, clip_pictures, files, history, report
+from mer_jax.problems import UserError
+from mer_jax.protocols import Folds
+from mer_jax.training import Result, Settings, checkpoints, fit
+
+_VERSIONS = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python")
+# What may differ between two runs of one job without changing a number.
+_FREE = ("title", "fold_map", "fold_inner", "folds_per_device", "checkpoint_seconds")
+
+
+def run(
+    config: ConfigDict,
+    workdir: str | pathlib.Path,
+    *,
+    command: str = "",
+    devices: Sequence[jax.Device] | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Trains and scores one job and writes its report; returns what metrics.json holds.
+
+    command: what the report shows as the way to make it again. Raises `UserError` (or `DataError`)
+    for whatever is wrong with the configuration or the data, before anything is trained.
+    """
+    began = time.monotonic()
+    settings = configs.check(config)
+    say = (lambda *_: None) if quiet else lambda text: print(text, file=sys.stderr, flush=True)
+    workdir = pathlib.Path(workdir).expanduser()
+
+    clips, labels, classes = prepare_clips(config)
+    folds = prepare_folds(config, settings, clips, labels, classes)
+    say(f"{len(clips)} clips of {len(set(folds.persons))} persons, {len(folds)} folds")
+    examples = methods.create(config.method.name, clips, **configs.options_of(config, "method"))
+    sizes = configs.options_of(config, "model") | {"shape": examples.input_shape}
+    build = lambda rngs: models.create(
+        config.model.name, num_classes=len(classes), rngs=rngs, **sizes
+    )
+    plain = configs.plain(config)
+    identity = {key: value for key, value in plain.items() if key not in _FREE}
+    identity["data"].pop("root")  # a folder may move; its content may not
+    identity |= {"folds": folds.fingerprint, "clips": fingerprint(examples.inputs, labels)}
+    checkpoints.claim(workdir / "checkpoints", identity)
+    files.write_json(workdir / "config.json", plain)
+    files.write_json(workdir / "folds.json", folds.to_json())
+    with history.journal(workdir / "metrics.jsonl") as observe:
+        result = fit(
+            examples,
+            labels,
+            folds,
+            settings,
+            num_classes=len(classes),
+            build=build,
+            fold_map=config.fold_map,
+            fold_inner=config.fold_inner,
+            folds_per_device=config.folds_per_device,
+            devices=devices,
+            directory=workdir / "checkpoints",
+            identity=identity,
+            checkpoint_seconds=config.checkpoint_seconds,
+            observe=observe,
+            quiet=quiet,
+        )
+    predictions = tell(result, clips, labels, classes)
+    evaluation.write_csv(workdir / "predictions.csv", predictions)
+    evaluation.write_log(workdir / "megc_log.txt", predictions)
+    summary = evaluation.summary(
+        predictions,
+        protocol=config.protocol.name,
+        leaks=leaks(settings, folds),
+        strict=tell(result, clips, labels, classes, last=True) if settings.as_published else None,
+        history=history.read(workdir / "metrics.jsonl"),
+        seed=settings.seed,
+    )
+    summary["sick_folds"] = result.sick
+    summary["provenance"] = provenance(command, settings, began, identity, result)
+    files.write_json(workdir / "metrics.json", summary)
+    clip_pictures.write(workdir, clip_pictures.pictures(clips, predictions))
+    report.build(workdir)
+    return summary
+
+
+def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str, ...]]:
+    """(clips, labels [N] int32, classes): what the `data` section names.
+
+    permute_labels deals the labels out anew over all clips: the control that must score at chance.
+    """
+    data = config.data
+    clips = datasets.load(data.name, data.root, **configs.options_of(config, "data"))
+    clips, labels, classes, _ = label(data.classes, clips)
+    if labels.ndim != 1:
+        raise UserError(f"data.classes={data.classes}: a fold is trained on one class a clip")
+    if data.permute_labels:
+        labels = np.random.default_rng(config.train.seed).permutation(labels)
+    return list(clips), labels, classes
+
+
+def prepare_folds(
+    config: ConfigDict,
+    settings: Settings,
+    clips: Sequence[Clip],
+    labels: np.ndarray,
+    classes: Sequence[str],
+) -> Folds:
+    """The folds of the `protocol` section, with inner validation where training asks for it."""
+    options = configs.options_of(config, "protocol")
+    folds = protocols.create(config.protocol.name, clips, labels, **options)
+    if settings.validation:
+        folds = protocols.validate(folds, fraction=settings.validation, seed=settings.seed)
+    lacking = folds.check_classes(labels, classes)
+    if lacking:
+        raise UserError(
+            f"{lacking[0]}{f' (and {len(lacking) - 1} more)' if lacking[1:] else ''}; "
+            "give more clips, another protocol, or other data.classes"
+        )
+    return folds
+
+
+def tell(
+    result: Result,
+    clips: Sequence[Clip],
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    *,
+    last: bool = False,
+) -> Predictions:
+    """The tested clips in their order. last: what the last epoch's network says, as certainties."""
+    fold, column = np.nonzero(result.test)
+    clip = result.held[fold, column]
+    order = np.argsort(clip, kind="stable")
+    fold, column, clip = fold[order], column[order], clip[order]
+    probabilities = result.probabilities[fold, column]
+    if last:
+        said = result.predicted[fold, -1, column]
+        probabilities = np.eye(len(classes), dtype=np.float32)[said]
+    who = [clips[index] for index in clip]
+    return Predictions(
+        classes=tuple(classes),
+        database=np.array([c.database for c in who]),
+        subject=np.array([c.subject for c in who]),
+        clip=np.array([c.name for c in who]),
+        fold=np.array(result.names)[fold],
+        label=labels[clip].astype(np.int32),
+        probabilities=probabilities,
+    )
+
+
+def leaks(settings: Settings, folds: Folds) -> list[str]:
+    """A sentence for each way in which test clips had a part in their own scores."""
+    found = []
+    if settings.choice == "test":
+        found.append("Each fold's epoch was chosen on its own test clips.")
+    if settings.mask_all:
+        found.append("Statistics (mask, mean) were taken over all clips, test clips included.")
+    if not folds.subject_disjoint:
+        found.append("Clips of one person stand both in training and in test.")
+    return found
+
+
+def fingerprint(inputs: Any, labels: np.ndarray) -> str:
+    """Twelve hex digits that change when an example or a label does."""
+    digest = hashlib.sha256(np.ascontiguousarray(labels).tobytes())
+    for leaf in jax.tree.leaves(inputs):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def provenance(
+    command: str, settings: Settings, began: float, identity: dict, result: Result
+) -> dict[str, Any]:
+    """How a job was made: command, versions, device, seed, times."""
+    versions = {"mer_jax": mer_jax.__version__, "python": platform.python_version()}
+    for package in _VERSIONS:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue  # OpenCV may be installed under another name
+    device = jax.devices()[0]
+    return {
+        "command": command or " ".join(map(shlex.quote, sys.argv)),
+        "seed": settings.seed,
+        "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+        "wall_seconds": round(time.monotonic() - began, 1),
+        "training_seconds": round(result.seconds, 1),
+        "folds": identity["folds"],
+        "clips": identity["clips"],
+        "versions": versions,
+    }
