@@ -1,5 +1,6 @@
 """Layers that several networks share; where convolution and pooling choose their formulation."""
 
+from mer_jax.nn.conv_pool import conv_relu_pool
 from mer_jax.nn.convolution import Conv, conv, pytorch_init
 from mer_jax.nn.normalisation import BatchNorm
 from mer_jax.nn.pooling import adaptive_avg_pool, avg_pool, max_pool
@@ -12,6 +13,7 @@ __all__ = [
     "adaptive_avg_pool",
     "avg_pool",
     "conv",
+    "conv_relu_pool",
     "max_pool",
     "pytorch_init",
 ]

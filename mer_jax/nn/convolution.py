@@ -10,16 +10,15 @@ convolution is a 2-D one over the stacked time taps. Both are the same sums in a
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from mer_jax.nn.formulation import Formulation, choose
 from mer_jax.nn.windows import Padding, per_axis, resolve, shifted
-
-Formulation = Literal["plain", "dots"]
 
 
 class _Window(NamedTuple):
@@ -65,16 +64,6 @@ def conv(
     return _conv(formulation == "dots", window, x, kernel)
 
 
-def _choose(forced: bool, on_cpu, elsewhere, *arrays):
-    """`on_cpu(*arrays)` where the program is lowered for a CPU, otherwise `elsewhere(*arrays)`.
-
-    Decided at lowering, so that a program exported from here for an accelerator takes its branch.
-    """
-    if forced:
-        return on_cpu(*arrays)
-    return lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
-
-
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _conv(forced, window, x, kernel):
     if x.ndim == 5:
@@ -83,7 +72,7 @@ def _conv(forced, window, x, kernel):
         on_cpu = _patches_forward
     else:
         return _plain(window, x, kernel)
-    return _choose(forced, partial(on_cpu, window), partial(_plain, window), x, kernel)
+    return choose(forced, partial(on_cpu, window), partial(_plain, window), x, kernel)
 
 
 def _conv_forward(forced, window, x, kernel):
@@ -92,9 +81,7 @@ def _conv_forward(forced, window, x, kernel):
 
 def _conv_backward(forced, window, residuals, g):
     on_cpu = _gradients_2d if g.ndim == 4 else _gradients_3d
-    return _choose(
-        forced, partial(on_cpu, window), partial(_gradients_plain, window), *residuals, g
-    )
+    return choose(forced, partial(on_cpu, window), partial(_gradients_plain, window), *residuals, g)
 
 
 _conv.defvjp(_conv_forward, _conv_backward)

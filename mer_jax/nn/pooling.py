@@ -35,10 +35,14 @@ def max_pool(
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
 def _max_pool(window, strides, pads, sizes, x):
-    return _max_and_place(window, strides, pads, sizes, x)[0]
+    return max_with_place(window, strides, pads, x)[0]
 
 
-def _max_and_place(window, strides, pads, sizes, x):
+def _forward(window, strides, pads, sizes, x):
+    return max_with_place(window, strides, pads, x)
+
+
+def max_with_place(window, strides, pads, x):
     """The maxima and, as int8 (int16 where a window is large), the tap that each came from."""
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
     pooled = [(n - k) // s + 1 for n, k, s in zip(padded.shape[1:], window, strides)]
@@ -52,11 +56,11 @@ def _max_and_place(window, strides, pads, sizes, x):
     return best, place
 
 
-def _max_pool_backward(window, strides, pads, sizes, place, g):
+def _backward(window, strides, pads, sizes, place, g):
     if window == strides:
-        spread = _interleave(window, place, g)
+        spread = spread_tiles(window, place, g)
     else:
-        spread = _overlap(window, strides, place, g)
+        spread = _spread_overlapping(window, strides, place, g)
     # what lies past the last window has no gradient; what lies in the padding is cut away
     config = [
         (-before, n + before - have, 0)
@@ -65,10 +69,10 @@ def _max_pool_backward(window, strides, pads, sizes, place, g):
     return (lax.pad(spread, jnp.zeros((), g.dtype), [(0, 0, 0), *config, (0, 0, 0)]),)
 
 
-_max_pool.defvjp(_max_and_place, _max_pool_backward)
+_max_pool.defvjp(_forward, _backward)
 
 
-def _interleave(window, place, g):
+def spread_tiles(window, place, g):
     """Windows that tile: each tap reads its own window's gradient if it was the maximum."""
     axes = tuple(range(2, 2 + 2 * len(window), 2))  # a tap axis behind each pooled axis
     taps = np.arange(math.prod(window)).reshape(window)
@@ -79,7 +83,7 @@ def _interleave(window, place, g):
     return spread.reshape(g.shape[0], *sizes, g.shape[-1])
 
 
-def _overlap(window, strides, place, g):
+def _spread_overlapping(window, strides, place, g):
     """Windows that overlap: the taps' gradients, each laid out at its own offset, add up."""
     sizes = [(n - 1) * s + k for n, s, k in zip(g.shape[1:], strides, window)]
     zero = jnp.zeros((), g.dtype)

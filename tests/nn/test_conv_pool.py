@@ -1,0 +1,51 @@
+"""The fused first layer against convolution, ReLU and pool one after the other."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax.nn import conv, conv_relu_pool, max_pool
+
+# x, kernel without channels, C, window
+CASES = {
+    "as in the paper": ((2, 11, 9, 8), (5, 3, 3), 1, (3, 3, 3)),
+    "rest of the pool": ((1, 9, 10, 12), (3, 3, 5), 1, (2, 3, 2)),
+    "channels": ((2, 6, 6, 7), (3, 2, 2), 2, (2, 2, 2)),
+    "one frame": ((1, 4, 6, 6), (3, 3, 3), 1, (2, 2, 2)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("formulation", ["plain", "dots", None])
+def test_value_and_gradients(case, formulation):
+    shape, kernel, channels, window = CASES[case]
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(0)
+        arrays = (
+            rng.normal(size=(*shape, channels)),
+            rng.normal(size=(*kernel, channels, 4)),
+            rng.normal(size=4),
+        )
+
+        def run(f):
+            y, pull = jax.vjp(f, *arrays)
+            return y, pull(jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape))
+
+        ours = jax.jit(
+            lambda: run(lambda x, w, b: conv_relu_pool(x, w, b, window, formulation=formulation))
+        )()
+        want = jax.jit(
+            lambda: run(
+                lambda x, w, b: max_pool(jax.nn.relu(conv(x, w, formulation="plain") + b), window)
+            )
+        )()
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-12, 1e-12), ours, want)
+
+
+def test_lowering_for_an_accelerator_has_no_loop():
+    x, w, b = jnp.zeros((1, 7, 6, 6, 1)), jnp.zeros((3, 3, 3, 1, 2)), jnp.zeros(2)
+    step = jax.jit(jax.grad(lambda w: conv_relu_pool(x, w, b, (2, 2, 2)).sum()))
+    for platform in ("cuda", "tpu"):
+        assert "while" not in jax.export.export(step, platforms=[platform])(w).mlir_module()
+    assert "while" in jax.export.export(step, platforms=["cpu"])(w).mlir_module()
