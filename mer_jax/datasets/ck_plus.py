@@ -32,10 +32,8 @@ def _row(folder: Folder) -> Row | str | None:
         emotion = EMOTIONS[[float(n) for n in range(1, 8)].index(float(words[0]))]
     except (IndexError, ValueError):
         return f"its label {files[0]} is not one of the numbers 1 to 7"
-    if not folder.numbers:
-        return None
     subject, name = folder.groups["subject"].upper(), folder.groups["name"]
-    last = folder.numbers[-1]
+    last = folder.numbers[-1] if folder.numbers else None
     return Row(str(folder.path), subject, name, emotion, apex=last, marked=False)
 
 

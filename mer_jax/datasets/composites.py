@@ -1,7 +1,8 @@
 """The sets of clips that papers put together from several databases, by name.
 
-Each is a list of databases, a label scheme and, where the paper has one, a shortest clip; which clips
-are in it follows from these rules. Where the paper's own figure cannot follow, `remark` says so.
+Each is a list of databases, a label scheme and, where the paper has one, a shortest clip; which
+clips are in it follows from these rules. Where the paper's own figure cannot follow, `remark` says
+why.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,7 @@ _COMPOSITES = {
         _parts("casme", "casme2", "casme_squared", "samm"),
         "psn4",
         {"positive": 55, "negative": 280, "surprise": 50, "others": 265},
-        remark="without seven clips of CASME II and three of CAS(ME)^2 that the paper does not name",
+        remark="the paper leaves out seven clips of CASME II and three of CAS(ME)^2 unnamed",
     ),
     # R3D-ConvLSTM, Table 1.
     "r3d": Composite(
@@ -60,7 +61,7 @@ _COMPOSITES = {
         _parts("ck_plus", "mug", "oulu_casia"),
         "r3d",
         {"negative": 717, "positive": 301, "surprise": 295},
-        remark="the paper keeps 69 to 208 of the clips of MUG and Oulu-CASIA and does not name them",
+        remark="the paper does not name the clips of MUG and Oulu-CASIA that it keeps",
     ),
     # MicroExpSTCNN, Table IV and the text below it.
     "stcnn_casme_squared": Composite(

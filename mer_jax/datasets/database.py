@@ -44,8 +44,7 @@ def inspect(
         return Inspection([], [problem], [], spec.published, spec.subjects)
     log = Log(spec)
     tree, top = _tree(spec, root, images, log)
-    found, problems, notes = folders.scan(top, tree) if top else ([], [], [])
-    log.problems += problems
+    found, notes = folders.scan(top, tree) if top else ([], [])
     log.notes += notes
     if top and not found:
         log.problem(str(top), f"has no folder of {spec.title} clips below it")
@@ -66,11 +65,14 @@ def inspect(
         used.add(home)
         if not row.wanted or (spec.name, row.subject, row.name) in without:
             continue
-        placing.mend(spec, row, by_key.get(home), log)
-        if home not in by_key:
+        folder = by_key.get(home)
+        placing.mend(spec, row, folder, log)
+        if folder is None:
             homeless[row.subject].append(row)
-        elif not row.broken and by_key[home].files:
-            clip = placing.place(spec, tree, row, by_key[home], settle or spec.settle, log)
+            continue
+        log.problems += [problem for problem in folder.problems if problem not in log.problems]
+        if not row.broken and not folder.problems:
+            clip = placing.place(spec, tree, row, folder, settle or spec.settle, log)
             clips += [clip] if clip else []
     if top:
         _report_homeless(spec, homeless, {subject for subject, _ in by_key}, log)

@@ -39,6 +39,7 @@ class Folder(NamedTuple):
     files: tuple[pathlib.Path, ...]
     numbers: tuple[int, ...]
     groups: Mapping[str, str]
+    problems: tuple[Problem, ...] = ()  # of its files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,9 +145,9 @@ def find(root: pathlib.Path, tree: Tree) -> pathlib.Path | None:
     return root if any(re.search(tree.clip, path, re.I) for path in inside) else None
 
 
-def scan(top: pathlib.Path, tree: Tree) -> tuple[list[Folder], list[Problem], list[Problem]]:
-    """The clip folders below `top`, the problems of their files, and what was passed over."""
-    folders, problems, notes = [], [], []
+def scan(top: pathlib.Path, tree: Tree) -> tuple[list[Folder], list[Problem]]:
+    """The clip folders below `top`, and what was passed over."""
+    folders, notes = [], []
     for path, entries in below(top):
         relative = path.relative_to(top).as_posix()
         if tree.without and re.search(tree.without, f"{top.name}/{relative}", re.I):
@@ -155,15 +156,13 @@ def scan(top: pathlib.Path, tree: Tree) -> tuple[list[Folder], list[Problem], li
         files = [pathlib.Path(entry.path) for entry in entries if not entry.is_dir()]
         images = [file for file in files if file.suffix.lower() in _IMAGES]
         if match:
-            folder, wrong = _order(path, images, tree, match.groupdict(""))
-            folders.append(folder)
-            problems += wrong
+            folders.append(_order(path, images, tree, match.groupdict("")))
             others = [file for file in files if file not in images]
             notes += [Problem(str(file), "is no image and was passed over") for file in others]
         elif images:
             what = f"{len(images)} image(s) in a folder that is not named as a clip; passed over"
             notes.append(Problem(str(path), what))
-    return folders, problems, notes
+    return folders, notes
 
 
 def _order(path, images, tree, groups):
@@ -181,7 +180,7 @@ def _order(path, images, tree, groups):
         problems.append(Problem(str(path), "has no frames"))
     numbers = tuple(sorted(numbered))
     files = tuple(numbered[number] for number in numbers)
-    return Folder(path, files, numbers, groups), problems
+    return Folder(path, files, numbers, groups, tuple(problems))
 
 
 def _size(frame: np.ndarray) -> str:

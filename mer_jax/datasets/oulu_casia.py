@@ -25,11 +25,9 @@ def spec(camera: str, light: str) -> records.Database:
     def clip(name: str) -> str:
         return f"{camera}_{light}_{name.lower()}"
 
-    def row(folder: Folder) -> Row | None:
-        if not folder.numbers:
-            return None
+    def row(folder: Folder) -> Row:
         subject, emotion = folder.groups["subject"].upper(), folder.groups["name"].lower()
-        last = folder.numbers[-1]
+        last = folder.numbers[-1] if folder.numbers else None
         return Row(str(folder.path), subject, clip(emotion), emotion, apex=last, marked=False)
 
     pattern = rf"(^|/){camera}(_acropped)?/{light}/(?P<subject>P\d+)/(?P<name>[a-z]+)$"

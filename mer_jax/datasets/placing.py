@@ -32,6 +32,9 @@ def mend(spec: Database, row: Row, folder: Folder | None, log: Log) -> None:
     if said not in ("", row.emotion, spec.alike.get(row.emotion)):
         log.problem(row.where, f"{key} is {row.emotion!r} but its folder says {said!r}")
         row.broken = True
+    if row.objective not in ("", "I", "II", "III", "IV", "V", "VI", "VII"):
+        log.note(key, f"has no objective class {row.objective!r}; its action units decide")
+        row.objective = ""
     strange = unread(row.action_units)
     if strange:
         pieces = ", ".join(map(repr, strange))

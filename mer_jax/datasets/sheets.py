@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from mer_jax.datasets import annotations, folders
 from mer_jax.datasets.records import NAME, OBJECTIVE, SUBJECT, Database, Log, Row
 
+_NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
+
 
 def locate(patterns: Sequence[str], root: pathlib.Path) -> list[pathlib.Path]:
     """The files at most two levels below `root` that match, the preferred pattern first."""
@@ -50,6 +52,9 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
     found: dict[tuple[str, str], Row] = {}
     for record in records:
         cells = record.values
+        for field in ("action_units", "objective"):
+            if cells.get(field) == "":
+                log.note(record.where, f"its {spec.columns[field].names[0]!r} cell is blank")
         subject, name = spec.subject(cells["subject"] or ""), spec.clip(cells["name"] or "")
         row = Row(
             where=record.where,
@@ -60,7 +65,7 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
             apex=cells.get("apex"),
             offset=cells.get("offset"),
             action_units=cells.get("action_units") or "",
-            objective=(cells.get("objective") or classes.get((subject, name), "")).upper(),
+            objective=_objective(cells.get("objective") or classes.get((subject, name), "")),
             broken=record.broken,
         )
         row = spec.adapt(row, cells)
@@ -72,6 +77,11 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
             what = f"clip {row.subject}/{row.name} again (first in {other.where}); remove one"
             log.problem(row.where, what)
     return list(found.values())
+
+
+def _objective(cell: str) -> str:
+    """A class as its Roman numeral, whichever way the sheet counts."""
+    return _NUMERALS[int(cell) - 1] if cell in tuple("1234567") else cell.upper()
 
 
 def _classes(spec, root, log):

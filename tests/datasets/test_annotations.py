@@ -1,0 +1,132 @@
+"""Sheets in shapes that no release has yet, and what is said of those that cannot be read."""
+
+import math
+
+import openpyxl
+import pytest
+
+from mer_jax.datasets import annotations
+from mer_jax.datasets.annotations import Column, numbered, text
+
+COLUMNS = {
+    "subject": Column(("Subject",)),
+    "name": Column(("Filename",)),
+    "onset": Column(("OnsetF", "Onset Frame", "Onset"), int),
+    "emotion": Column(("Emotion",)),
+    "action_units": Column(("AU",), needed=False),
+}
+
+
+def save(path, *sheets):
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets:
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["xlsx", "csv"])
+def test_header_position_and_order_do_not_matter(tmp_path, suffix):
+    rows = [
+        ["A database of the year", None, None],
+        [],
+        ["note", "Emotion", None, " ONSET  frame ", "file_name", "Subject"],
+        [None, "Happiness", None, 12, "EP01", 3],
+        [None, "others", None, "13", "EP02", "03"],
+        [],
+        ["others: whatever else"],
+    ]
+    rows[2][4] = "FileName"
+    path = tmp_path / f"labels.{suffix}"
+    if suffix == "xlsx":
+        save(path, ("readme", [["text"]]), ("data", rows))
+    else:
+        lines = [";".join("" if c is None else str(c) for c in row) for row in rows]
+        path.write_text("\n".join(lines), encoding="utf-8-sig")
+    records, problems = annotations.read(path, COLUMNS)
+    assert not problems
+    assert [record.values["onset"] for record in records] == [12, 13]
+    assert [record.values["subject"] for record in records] == ["3", "03"]
+    assert [record.values["emotion"] for record in records] == ["Happiness", "others"]
+    assert records[0].where == f"labels.{suffix}, row 4"
+    assert "action_units" not in records[0].values
+
+
+def test_the_best_heading_wins(tmp_path):
+    head = ["Subject", "Filename", "Onset", "OnsetF", "Emotion"]
+    path = save(tmp_path / "a.xlsx", ("s", [head, [1, "a", 0.25, 73, "tense"]]))
+    records, problems = annotations.read(path, COLUMNS)
+    assert not problems and records[0].values["onset"] == 73
+
+
+def test_cells_are_named_by_row(tmp_path):
+    rows = [
+        ["Subject", "Filename", "Onset", "Emotion"],
+        [1, "a", "12.5", "fear"],
+        [1, None, 4, "fear"],
+        [1, "c", "/", "fear"],
+    ]
+    records, problems = annotations.read(save(tmp_path / "a.xlsx", ("s", rows)), COLUMNS)
+    assert [problem.where for problem in problems] == ["a.xlsx, row 2", "a.xlsx, row 3"]
+    assert "'12.5', not a whole number" in problems[0].what
+    assert "'Filename' cell is blank" in problems[1].what
+    assert [record.broken for record in records] == [True, True, False]
+    assert records[2].values["onset"] is None
+
+
+def test_another_release_is_told_what_it_lacks(tmp_path):
+    rows = [["Subject", "Filename", "Apex", "Emotion"], [1, "a", 4, "fear"]]
+    _, problems = annotations.read(save(tmp_path / "a.xlsx", ("codes", rows)), COLUMNS)
+    assert "row 1 of sheet 'codes' comes nearest but has no column 'OnsetF'" in problems[0].what
+
+
+def test_two_columns_of_one_name(tmp_path):
+    rows = [["Subject", "Filename", "Onset", "onset", "Emotion"], [1, "a", 4, 5, "fear"]]
+    _, problems = annotations.read(save(tmp_path / "a.xlsx", ("s", rows)), COLUMNS)
+    assert "two columns are headed 'Onset'" in problems[0].what
+
+
+def test_no_header_at_all(tmp_path):
+    path = save(tmp_path / "a.xlsx", ("rule", [[1, 2]]), ("codes", [[1, "a", 4, "fear"]]))
+    fields = ("subject", "name", "onset", "emotion")
+    records, problems = annotations.read(path, COLUMNS, sheets=("Codes",), positions=fields)
+    assert not problems and records[0].values["onset"] == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "Subject,Filename\né".encode("utf-16"), "not UTF-8"),
+        ("a.csv", "Subject,é".encode("latin-1"), "not UTF-8"),
+        ("a.csv", b"", "is not a sheet with columns"),
+        ("a.csv", b"\x00\x01", "cannot be read as a label sheet"),
+        ("a.xlsx", b"PK\x03\x04 cut", "cannot be read as a label sheet"),
+        ("a.xlsx", b"", "cannot be read as a label sheet"),
+        ("a.csv", b"Subject,Filename,Onset,Emotion\n", "not one row of labels"),
+    ],
+)
+def test_files_that_are_no_sheets(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    records, problems = annotations.read(tmp_path / name, COLUMNS)
+    assert not records and len(problems) == 1 and said in problems[0].what
+
+
+def test_an_old_workbook_without_its_reader(tmp_path, monkeypatch):
+    (tmp_path / "a.xls").write_bytes(b"\xd0\xcf\x11\xe0")
+
+    def absent(path):
+        raise ImportError("xlrd")
+
+    monkeypatch.setattr(annotations, "_xls", absent)
+    _, problems = annotations.read(tmp_path / "a.xls", COLUMNS)
+    assert "save it as .xlsx" in problems[0].what
+
+
+def test_cells_as_text():
+    assert [text(c) for c in (None, math.nan, 4.0, 4.5, " a  b ", "４＋７")] == [
+        *("", "", "4", "4.5", "a b", "4+7"),
+    ]
+    assert [numbered("sub", 2, w) for w in ("1", "01", "Sub1", "x1")] == ["sub01"] * 3 + ["x1"]

@@ -1,0 +1,191 @@
+"""The composites' counts follow from label sheets with the published counts, without one image."""
+
+import collections
+import itertools
+
+import numpy as np
+import pytest
+
+from mer_jax.clips import Clip
+from mer_jax.datasets import casme2, composites, replica, samm, sheets
+from mer_jax.datasets.folders import Frames
+from mer_jax.datasets.records import Log
+from mer_jax.problems import UserError
+
+
+def clips_of(spec, root):
+    """Clips from a sheet alone: nothing that a composite needs is in the frames."""
+    log = Log(spec)
+    rows = sheets.rows(spec, root, sheets.choose(spec, root, "", log), log)
+    assert not log.problems
+    return [
+        made(spec.name, r.subject, r.name, r.emotion, r.action_units, r.objective) for r in rows
+    ]
+
+
+def made(database, subject, name, emotion, units="", objective="", length=20):
+    files = tuple(f"{k}.png" for k in range(length))
+    key = f"{database}/{subject}/{name}"
+    return Clip(
+        database=database,
+        subject=subject,
+        name=name,
+        read=Frames(key, files),
+        emotion=emotion,
+        action_units=units,
+        objective=objective,
+    )
+
+
+def counts(found):
+    return {name: int((found.labels == k).sum()) for k, name in enumerate(found.classes)}
+
+
+def casme2_sheet(root):
+    """255 rows of 26 subjects; sub10 and sub18 have only what the challenge leaves out."""
+    rows = [
+        [4, "EP12_01f", "repression"],
+        [5, "EP09_05f", "repression"],
+        [10, "EP01_01", "others"],
+        [18, "EP01_01", "sadness"],
+    ]
+    left = collections.Counter(casme2.SPEC.published)
+    left.subtract(row[2] for row in rows)
+    others = itertools.cycle(set(range(1, 27)) - {10, 18})
+    words = sorted(left.elements())
+    rows += [[next(others), f"EP99_{k}", word] for k, word in enumerate(words)]
+    cells = [[sub, name, None, 1, 5, 9, None, "4", word] for sub, name, word in rows]
+    head = ["Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None]
+    sheet = [[*head, "Action Units", "Estimated Emotion"], *cells]
+    replica.table(root / "CASME2-coding-20140508.xlsx", {"Sheet1": sheet})
+
+
+def samm_sheet(root):
+    """159 rows of 29 subjects, 025 with Other alone; objective classes as published."""
+    words = list(collections.Counter(samm.SPEC.published).elements())
+    words.remove("other")
+    published = zip(["I", "II", "III", "IV", "V", "VI", "VII"], (24, 13, 20, 8, 3, 7, 84))
+    classes = [name for name, count in published for _ in range(count)]
+    subjects = itertools.cycle(sorted(set(range(6, 35)) - {25}))
+    rows = [[25, "025_1_1", "Other", classes[0]]]
+    rows += [[next(subjects), f"x_{k}", w, c] for k, (w, c) in enumerate(zip(words, classes[1:]))]
+    cells = [[f"{s:03d}", n, 1, 5, 9, "4", w.capitalize(), c] for s, n, w, c in rows]
+    head = ["Subject", "Filename", "Onset Frame", "Apex Frame", "Offset Frame", "Action Units"]
+    sheet = [["free text"], [*head, "Estimated Emotion", "Objective Classes"], *cells]
+    replica.table(root / "SAMM_Micro_FACS_Codes_v2.xlsx", {"MICRO_ONLY": sheet})
+
+
+def smic(part=""):
+    published = {"": (70, 51, 43), "_vis": (23, 28, 20)}[part]
+    words = [w for w, n in zip(("negative", "positive", "surprise"), published) for _ in range(n)]
+    subjects = itertools.cycle(range(1, 17) if not part else range(9, 17))
+    return [made("smic", f"s{next(subjects):02d}", f"c{k}{part}", w) for k, w in enumerate(words)]
+
+
+@pytest.fixture(scope="module")
+def sheeted(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sheets")
+    casme2_sheet(root)
+    samm_sheet(root)
+    return {"casme2": clips_of(casme2.SPEC, root), "samm": clips_of(samm.SPEC, root)}
+
+
+def test_megc2019_has_442_clips_of_68_subjects(sheeted):
+    found = composites.compose("megc2019", [*sheeted["casme2"], *smic(), *sheeted["samm"]])
+    rules = composites.get("megc2019")
+    assert counts(found) == rules.published and len(found.clips) == 442
+    assert len({clip.person for clip in found.clips}) == rules.subjects
+    parts = collections.Counter(
+        (clip.database, found.classes[k]) for clip, k in zip(found.clips, found.labels)
+    )
+    assert [parts["casme2", c] for c in found.classes] == [88, 32, 25]
+    assert [parts["samm", c] for c in found.classes] == [92, 26, 15]
+    people = collections.Counter(person.split("/")[0] for person in {c.person for c in found.clips})
+    assert people == {"casme2": 24, "smic": 16, "samm": 28}
+    keys = [key for key, _ in found.left_out]
+    assert "casme2/sub04/EP12_01f" in keys and "casme2/sub05/EP09_05f" in keys
+
+
+def test_psn_table_4():
+    table = {  # positive, negative, surprise, others
+        "casme": (8, 100, 14, 67),
+        "casme2": (24, 132, 15, 77),
+        "casme_squared": (2, 18, 7, 27),
+        "samm": (21, 30, 14, 94),
+    }
+    units = ("6+12", "4+7", "1+2", "14")
+    clips = [
+        made(database, f"s{k % 20}", f"{c}_{k}", "others", units[c])
+        for database, row in table.items()
+        for c, count in enumerate(row)
+        for k in range(count)
+    ]
+    found = composites.compose("psn", clips)
+    assert counts(found) == composites.get("psn").published and len(found.clips) == 650
+
+
+def test_r3d_table_1(sheeted):
+    table = {"casme": (80, 6, 14), "casme2": (145, 25, 15), "casme_squared": (19, 6, 6)}
+    units = ("4", "12", "1+2")
+    clips = [
+        made(database, f"s{k % 20}", f"{c}_{k}", "others", units[c])
+        for database, row in table.items()
+        for c, count in enumerate(row)
+        for k in range(count)
+    ]
+    clips += [made("casme2", "s1", f"x{k}", "others", "14") for k in range(70)]
+    found = composites.compose("r3d", [*clips, *smic(), *smic("_vis"), *sheeted["samm"]])
+    published = composites.get("r3d").published
+    assert sum(published.values()) == 618
+    # one clip of SAMM's class I more than the paper counts
+    assert counts(found) == {**published, "positive": published["positive"] + 1}
+    assert len({c.person for c in found.clips if c.database == "smic"}) == 16
+
+
+def test_stcnn_takes_long_clips_only():
+    table = {"happy1_1": 94, "anger2_1": 76, "disgust1_2": 36}
+    long = [
+        made("casme_squared", f"s{k}", name, "negative", length=96 + k % 3)
+        for name, count in table.items()
+        for k in range(count)
+    ]
+    short = [made("casme_squared", f"t{k}", "happy1_1", "positive", length=95) for k in range(9)]
+    found = composites.compose("stcnn_casme_squared", [*long, *short])
+    assert counts(found) == {"happy": 94, "angry": 76, "disgust": 36}
+    assert len(found.left_out) == 9 and "has 95 frames and" in found.left_out[0][1]
+    lengths = [
+        (18, "negative", 79),
+        (18, "positive", 34),
+        (40, "surprise", 43),
+        (17, "negative", 8),
+    ]
+    clips = [
+        made("smic", f"s{k}", f"{word}{length}_{k}", word, length=length)
+        for length, word, count in lengths
+        for k in range(count)
+    ]
+    found = composites.compose("stcnn_smic", clips)
+    assert counts(found) == composites.get("stcnn_smic").published and len(found.clips) == 156
+
+
+def test_cd6me_keeps_every_clip():
+    sizes = composites.get("cd6me").published
+    clips = [made(d, "s", str(k), "others", "4+12") for d, n in sizes.items() for k in range(n)]
+    found = composites.compose("cd6me", [*clips, made("smic", "s01", "a", "negative")])
+    assert len(found.clips) == 2031 and found.labels.shape == (2031, 12)
+    assert found.labels.sum(0)[[2, 8]].tolist() == [2031, 2031] and found.labels.sum() == 4062
+    assert found.left_out == (("smic/s01/a", "smic is not part of cd6me"),)
+
+
+def test_load_reads_the_parts(tmp_path):
+    roots = {}
+    for name in ("casme2", "smic", "samm"):
+        roots[name] = tmp_path / name
+        replica.write(name, roots[name], subjects=2)
+    found = composites.load("megc2019", roots)
+    assert {clip.database for clip in found.clips} == {"casme2", "smic", "samm"}
+    assert np.bincount(found.labels, minlength=3).min() > 0
+    with pytest.raises(UserError, match="megc2019 needs folders of samm, smic too"):
+        composites.load("megc2019", {"casme2": roots["casme2"]})
+    with pytest.raises(UserError, match="unknown composite 'megc'"):
+        composites.get("megc")

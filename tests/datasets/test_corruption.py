@@ -1,0 +1,148 @@
+"""Replicas damaged at random: it is told, or it changed nothing, and nothing else is raised."""
+
+import hashlib
+import pathlib
+import shutil
+import tempfile
+
+import openpyxl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mer_jax import datasets
+from mer_jax.datasets import replica
+from mer_jax.problems import DataError, UserError
+
+# name -> release
+DATABASES = {
+    "casme2": "2014",
+    "casme": "cropped",
+    "casme_squared": "cropped",
+    "samm": "2018",
+    "mmew": "",
+    "flow_maps": "",
+}
+UNREAD = {"Inducement Code", "Duration", "Micro", "Notes", "Onset", "Total", "ApexF2", "remarks"}
+
+
+def outcome(name, root):
+    """(what a user is told, what he gets)."""
+    found = datasets.inspect(name, root)
+    try:
+        assert len(datasets.load(name, root)) == len(found.clips)
+    except DataError as error:
+        assert error.problems == tuple(found.problems)
+    clips = set()
+    for clip in found.clips:
+        try:
+            files = getattr(clip.read, "files", None) or (clip.read.path,)
+            pixels = hashlib.md5(b"".join(file.read_bytes() for file in files)).hexdigest()
+        except UserError as error:
+            pixels = str(error)
+        instants = clip.onset, clip.apex, clip.offset, clip.objective
+        clips.add((clip.key, clip.emotion, clip.action_units, *instants, pixels))
+    told = [str(finding) for finding in (*found.problems, *found.notes)]
+    return told, clips
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    roots = {}
+    for name, release in DATABASES.items():
+        root = tmp_path_factory.mktemp(name)
+        replica.write(name, root, subjects=2, release=release, quirks=False, size=(10, 8))
+        roots[name] = root, *outcome(name, root)
+    return roots
+
+
+def damage_file(draw, root):
+    file = draw(st.sampled_from(sorted(p for p in root.rglob("*") if p.is_file())))
+    data = file.read_bytes()
+    how = draw(st.sampled_from(["delete", "cut", "empty", "text", "rename", "number"]))
+    if how == "delete":
+        file.unlink()
+    elif how == "cut":
+        file.write_bytes(data[: draw(st.integers(0, len(data) - 1))])
+    elif how == "empty":
+        file.write_bytes(b"")
+    elif how == "text":
+        file.write_text("<html>sign in to download</html>")
+    elif how == "rename":
+        file.rename(file.with_name(f"old-{file.name}.part"))
+    elif how == "number":
+        file.rename(file.with_name(f"{file.stem}9{file.suffix}"))
+
+
+def damage_folder(draw, root):
+    folder = draw(st.sampled_from(sorted(p for p in root.rglob("*") if p.is_dir())))
+    if draw(st.booleans()):
+        shutil.rmtree(folder)
+    else:
+        folder.rename(folder.with_name("x" + folder.name))
+
+
+def damage_sheet(draw, root):
+    path = next(p for p in root.iterdir() if p.suffix in (".xlsx", ".csv"))
+    if path.suffix == ".csv":
+        text = path.read_text()
+        how = draw(st.sampled_from(["utf-16", "latin-1", "quote", "cell", "row"]))
+        lines = text.splitlines()
+        line = draw(st.integers(0, len(lines) - 1))
+        cells = lines[line].split(",")
+        if how == "cell":
+            # a subject of another name is no fault that a reader can see; a blank one is
+            column, said = draw(st.integers(0, len(cells) - 1)), draw(st.sampled_from(["é?", "0"]))
+            cells[column] = said if column in (3, 4) else ""
+        elif how == "row":
+            lines.append(lines[line])
+        elif how == "quote":
+            cells[0] = '"' + cells[0]
+        lines[line] = ",".join(cells)
+        body = "\n".join(lines)
+        encoded = (body + "\né").encode("latin-1") if how == "latin-1" else body.encode()
+        path.write_bytes(body.encode("utf-16") if how == "utf-16" else encoded)
+        return
+    book = openpyxl.load_workbook(path)
+    sheet = book.worksheets[0]
+    head = [sheet.cell(1, c + 1).value for c in range(sheet.max_column)]
+    headless = not isinstance(head[0], str)
+    last = 8 if headless else sheet.max_column
+    columns = [c + 1 for c in range(last) if headless or (head[c] and head[c] not in UNREAD)]
+    row = draw(st.integers(1, sheet.max_row))
+    cell = sheet.cell(row, draw(st.sampled_from(columns)))
+    how = draw(st.sampled_from(["blank", "word", "minus", "swap", "twice", "drop"]))
+    if how == "blank":
+        cell.value = None
+    elif how == "word":
+        cell.value = draw(st.sampled_from(["#REF!", "xyz", "12.5", "２０２０-01-01", True]))
+    elif how == "minus":
+        cell.value = -1
+    elif how == "swap" and not headless:
+        other = sheet.cell(1, draw(st.sampled_from(columns)))
+        cell = sheet.cell(1, cell.column)
+        cell.value, other.value = other.value, cell.value
+    elif how == "twice":
+        sheet.append([sheet.cell(row, c + 1).value for c in range(sheet.max_column)])
+    elif how == "drop":
+        sheet.delete_rows(row)
+    book.save(path)
+
+
+@pytest.mark.parametrize("name", DATABASES)
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_no_damage_is_silent(sound, name, data):
+    original, told, clips = sound[name]
+    with tempfile.TemporaryDirectory() as place:
+        root = pathlib.Path(place) / original.name
+        shutil.copytree(original, root)
+        damage = st.sampled_from([damage_file, damage_folder, damage_sheet])
+        data.draw(damage)(data.draw, root)
+        told_now, clips_now = outcome(name, root)
+    strip = [finding.replace(str(root), str(original)) for finding in told_now]
+    assert set(strip) - set(told) or clips_now == clips

@@ -1,0 +1,99 @@
+"""Order, damage and reading of frames."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mer_jax.clips import Clip, hold
+from mer_jax.datasets import folders, replica
+from mer_jax.datasets.folders import Frames, Tree
+from mer_jax.problems import UserError
+
+TREE = Tree(("Cropped",), r"(^|/)(?P<subject>s\d)/(?P<name>c\d)$")
+
+
+def fill(folder, names, size=(6, 5)):
+    for k, name in enumerate(names):
+        replica.save(folder / name, np.full((*size, 3), 10 * k, np.uint8))
+
+
+def test_numbers_decide_the_order(tmp_path):
+    fill(tmp_path / "s1" / "c1", ["img9.png", "img100.png", "img10.png"])
+    found, notes = folders.scan(tmp_path, TREE)
+    assert not found[0].problems and not notes
+    assert found[0].numbers == (9, 10, 100)
+    frames = Frames("k", found[0].files)()
+    assert frames.shape == (3, 6, 5, 3) and frames[:, 0, 0, 0].tolist() == [0, 20, 10]
+
+
+def test_clutter_is_passed_over_and_the_rest_is_named(tmp_path):
+    clip = tmp_path / "s1" / "c1"
+    fill(clip, ["img1.png", "img2.png"])
+    for name in ("Thumbs.db", ".DS_Store", "._img1.png", "readme.txt"):
+        (clip / name).write_bytes(b"x")
+    fill(tmp_path / "loose", ["a1.png"])
+    found, notes = folders.scan(tmp_path, TREE)
+    assert not found[0].problems and found[0].numbers == (1, 2)
+    assert sorted(note.where.rsplit("/", 1)[1] for note in notes) == ["loose", "readme.txt"]
+
+
+def test_names_that_do_not_say_the_order(tmp_path):
+    fill(tmp_path / "s1" / "c1", ["img1.png", "img2.png", "img02.png", "best.png"])
+    problems = folders.scan(tmp_path, TREE)[0][0].problems
+    assert len(problems) == 2
+    assert "no frame number" in problems[0].what and "has the frame number of" in problems[1].what
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.99])
+def test_damage_without_decoding(tmp_path, suffix, share):
+    path = tmp_path / f"a1{suffix}"
+    replica.save(path, np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8))
+    assert folders.damage(path) == ""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    assert folders.damage(path)
+
+
+def test_a_text_that_calls_itself_an_image(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_text("<html>not found</html>")
+    assert "is not a JPEG" in folders.damage(path)
+    with pytest.raises(UserError, match=r"a\.jpg: cannot be read as an image"):
+        folders.read_image(path)
+    with pytest.raises(UserError, match="cannot be read"):
+        folders.read_image(tmp_path / "absent.jpg")
+
+
+def test_two_sizes_in_one_clip(tmp_path):
+    fill(tmp_path, ["a1.png"])
+    fill(tmp_path, ["a2.png"], size=(7, 5))
+    with pytest.raises(UserError, match=r"x/y/z: .*a2\.png is 7 x 5 where a1\.png is 6 x 5"):
+        Frames("x/y/z", (tmp_path / "a1.png", tmp_path / "a2.png"))()
+
+
+def test_colour_order_and_grey(tmp_path):
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.uint8([[[3, 2, 1]]]))  # OpenCV writes B, G, R
+    assert folders.read_image(path).tolist() == [[[1, 2, 3]]]
+    assert folders.read_image(path, grey=True).shape == (1, 1, 1)
+
+
+def test_length_reads_nothing(tmp_path):
+    files = tuple(tmp_path / f"{k}.png" for k in range(4))  # not there
+    on_disk = Clip(database="a", subject="b", name="c", read=Frames("k", files), emotion="fear")
+    held = Clip(database="a", subject="b", name="c", read=hold(np.zeros((3, 2, 2, 1))), emotion="")
+    assert folders.length(on_disk) == 4 and folders.length(held) == 3
+
+
+def test_find_looks_below_and_at_the_root(tmp_path):
+    clips = tmp_path / "CASME2" / "preprocessed" / "CROPPED" / "s1" / "c1"
+    clips.mkdir(parents=True)
+    assert folders.find(tmp_path, TREE).name == "CROPPED"
+    assert folders.find(clips.parents[1], TREE) == clips.parents[1]
+    bare = tmp_path / "own" / "s1" / "c1"
+    bare.mkdir(parents=True)
+    assert folders.find(tmp_path / "own", TREE) == tmp_path / "own"
+    assert folders.find(tmp_path / "own" / "s1", TREE) == tmp_path / "own" / "s1"
+    (tmp_path / "empty").mkdir()
+    assert folders.find(tmp_path / "empty", TREE) is None

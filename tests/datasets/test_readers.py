@@ -1,0 +1,219 @@
+"""Each database's reader against its replica, and every fault of the published data."""
+
+import numpy as np
+import pytest
+
+from mer_jax import datasets
+from mer_jax.datasets import replica
+from mer_jax.problems import DataError, UserError
+
+RELEASES = {
+    "casme": ("cropped", "sections"),
+    "casme2": ("2019", "2014", "updated", "csv", "raw_selected", "raw"),
+    "casme3": ("clips", "raw"),
+    "casme_squared": ("cropped", "bare", "selected", "raw"),
+    "ck_plus": ("2010",),
+    "flow_maps": ("",),
+    "fourdme": ("v1",),
+    "mmew": ("2021",),
+    "mug": ("doubled", "single"),
+    "oulu_casia": ("original", "cropped"),
+    "samm": ("v2", "2018", "csv"),
+    "smic": ("cropped", "raw", "extended"),
+}
+FIELDS = ("subject", "name", "emotion", "onset", "apex", "offset", "action_units", "content")
+
+
+def facts(clips):
+    return {clip.key: tuple(getattr(clip, field) for field in FIELDS) for clip in clips}
+
+
+def said(found, where):
+    return [str(note) for note in (*found.problems, *found.notes) if where in str(note)]
+
+
+def test_every_database_has_a_replica():
+    assert sorted(RELEASES) == replica.databases()
+    assert set(RELEASES) | {"synthetic"} == set(datasets.names())
+
+
+@pytest.mark.parametrize("quirks", [True, False])
+@pytest.mark.parametrize(("name", "release"), [(n, r) for n in RELEASES for r in RELEASES[n]])
+def test_round_trip(tmp_path, name, release, quirks):
+    written = replica.write(name, tmp_path, subjects=2, release=release, quirks=quirks)
+    clips = datasets.load(name, tmp_path)
+    assert facts(clips) == facts(written)
+    by_key = {clip.key: clip for clip in clips}
+    for clip in written[:: max(1, len(written) // 4)]:
+        got, want = by_key[clip.key].frames, clip.frames
+        assert got.dtype == np.uint8 and got.shape == want.shape
+        assert np.abs(got.astype(int) - want).mean() < 10  # JPEG
+
+
+def test_casme2_faults(tmp_path):
+    replica.write("casme2", tmp_path, subjects=1)
+    found = datasets.inspect("casme2", tmp_path)
+    clips = {clip.key: clip for clip in found.clips}
+    assert not found.problems
+    assert clips["casme2/sub04/EP12_01f"].apex is None
+    assert "has no apex frame" in said(found, "sub04/EP12_01f")[0]
+    assert clips["casme2/sub05/EP09_05f"].apex == 0
+    assert "is the onset frame too" in said(found, "sub05/EP09_05f")[0]
+    assert "is the offset frame too" in said(found, "sub05/EP16_04f")[0]
+    assert "published without a label" in said(found, "sub09/EP02_02f")[0]
+    assert "published without a label" in said(found, "sub24/EP02_07")[0]
+    assert "became (56, 89)" in said(found, "sub07/EP06_01")[0]
+    assert not said(found, "sub12/EP09_02")
+    assert clips["casme2/sub12/EP09_02"].offset == 176 - 161
+    assert clips["casme2/sub01/EP01_3"].action_units == "12"  # a number in the sheet
+
+
+def test_casme2_reads_objective_classes(tmp_path):
+    replica.write("casme2", tmp_path, subjects=1, quirks=False)
+    rows = [["Subject", "Filename", "Objective Class"], [1, "EP01_01f", "iv"], [1, "EP01_02", 2]]
+    replica.table(tmp_path / "CASME2-ObjectiveClasses.xlsx", {"s": rows})
+    clips = {clip.name: clip.objective for clip in datasets.load("casme2", tmp_path)}
+    assert clips["EP01_01f"] == "IV" and clips["EP01_02"] == "II" and clips["EP01_3"] == ""
+
+
+def test_casme2_says_which_release_it_reads(tmp_path):
+    replica.write("casme2", tmp_path / "a", subjects=1, quirks=False)
+    replica.write("casme2", tmp_path / "b", subjects=2, quirks=False, release="2014")
+    (tmp_path / "b" / "CASME2-coding-20140508.xlsx").rename(tmp_path / "a/CASME2-coding-x.xlsx")
+    found = datasets.inspect("casme2", tmp_path / "a")
+    assert "is read; also there: CASME2-coding-x.xlsx" in str(found.notes[0])
+    assert not found.problems
+    found = datasets.inspect("casme2", tmp_path / "a", labels="CASME2-coding-x.xlsx")
+    assert "none of its 4 clips has a folder" in said(found, "casme2/sub02")[0]
+    found = datasets.inspect("casme2", tmp_path / "a", labels="elsewhere.xlsx")
+    assert "labels= should name" in str(found.problems[0])
+
+
+def test_casme_has_two_apex_columns_and_a_duration(tmp_path):
+    replica.write("casme", tmp_path, subjects=2, release="sections", quirks=False)
+    files = sorted(p.name for p in (tmp_path / "Section B/sub02/EP02_1").iterdir())
+    assert files[0] == "EP02_1-095.jpg"
+    clips = datasets.load("casme", tmp_path)
+    assert {(clip.onset, clip.apex, clip.offset) for clip in clips} == {(0, 4, 8)}
+
+
+def test_casme_squared_kinds_and_missing_offset(tmp_path):
+    replica.write("casme_squared", tmp_path, subjects=2)
+    count = {k: len(datasets.load("casme_squared", tmp_path, kind=k)) for k in ("micro", "macro")}
+    assert count == {"micro": 6, "macro": 2}
+    assert len(datasets.load("casme_squared", tmp_path, kind="all")) == 8
+    found = datasets.inspect("casme_squared", tmp_path)
+    assert "has no offset frame" in said(found, "s15/disgust1_4")[0]
+    with pytest.raises(UserError, match="unknown kind of expression 'mikro'; did you mean 'micro'"):
+        datasets.load("casme_squared", tmp_path, kind="mikro")
+
+
+def test_samm_faults(tmp_path):
+    replica.write("samm", tmp_path, subjects=2)
+    found = datasets.inspect("samm", tmp_path)
+    clips = {clip.name: clip for clip in found.clips}
+    assert not found.problems
+    assert clips["028_4_1"].apex is None and clips["032_3_1"].apex is None
+    assert "outside the clip's 1100 to 1110" in said(found, "028_4_1")[0]
+    assert clips["013_1_9"].offset == 9 and "5793 became 5739" in said(found, "013_1_9")[0]
+    assert len(clips["013_1_8"].frames) == 10  # four digits
+    assert clips["006_1_2"].frames.shape[-1] == 1
+    assert {clip.objective for clip in found.clips} == {"III", "VII"}
+
+
+def test_samm_free_words_in_the_action_units(tmp_path):
+    replica.write("samm", tmp_path, subjects=4)
+    notes = said(datasets.inspect("samm", tmp_path), "soft focus")
+    assert notes and "was passed over" in notes[0]
+
+
+def test_smic_parts_keep_persons_together(tmp_path):
+    replica.write("smic", tmp_path, subjects=2)
+    clips = [c for part in ("hs", "vis", "nir") for c in datasets.load("smic", tmp_path, part=part)]
+    assert len({clip.key for clip in clips}) == 18 and len({clip.person for clip in clips}) == 2
+    assert {clip.fps for clip in clips} == {100.0, 25.0}
+    assert clips[-1].frames.shape[-1] == 1  # infrared
+    assert clips[0].key == "smic/s01/s01_ne_01" and clips[6].name == "s01_ne_01_vis"
+    with pytest.raises(UserError, match="unknown part of SMIC"):
+        datasets.load("smic", tmp_path, part="uv")
+
+
+def test_smic_name_and_folder_agree(tmp_path):
+    replica.write("smic", tmp_path, subjects=1)
+    clip = tmp_path / "SMIC_all_cropped/HS/s1/micro/negative/s1_ne_01"
+    clip.rename(clip.parents[1] / "positive/s1_ne_01")
+    with pytest.raises(DataError, match="lies in folder 'positive', which its name contradicts"):
+        datasets.load("smic", tmp_path)
+
+
+def test_smic_extended_faults(tmp_path):
+    replica.write("smic", tmp_path, subjects=1, release="extended")
+    found = datasets.inspect("smic", tmp_path)
+    clips = {clip.name: clip for clip in found.clips}
+    assert not found.problems
+    assert clips["s18_sur_03"].emotion == "surprise"
+    assert "'negative' became 'surprise'" in said(found, "s18_sur_03")[0]
+    assert "lacks this clip" in said(found, "s03_ne_03")[0]
+    assert "lacks this clip" in said(found, "s09_sur_02")[0]
+    assert "does not annotate it" in said(found, "s1_ne_02")[0]
+    assert clips["s11_ne_01"].onset == 3 and len(clips["s11_ne_01"].frames) == 12
+
+
+def test_casme3_faults(tmp_path):
+    replica.write("casme3", tmp_path, subjects=1)
+    found = datasets.inspect("casme3", tmp_path)
+    clips = {clip.key: clip for clip in found.clips}
+    assert not found.problems
+    assert clips["casme3/spNo.40/e_1812"].offset == 33
+    assert "3460 became 34" in said(found, "spNo.214")[0]
+    assert "lacks frame(s) 14" in said(found, "spNo.1/a_10")[0]
+    assert "is the onset frame too" in said(found, "spNo.1/a_30")[0]
+
+
+def test_mmew_others_lie_in_repression(tmp_path):
+    written = replica.write("mmew", tmp_path, subjects=3)
+    assert "others" in {clip.emotion for clip in written}
+    assert (tmp_path / "Micro_Expression" / "repression").is_dir()
+    assert not datasets.inspect("mmew", tmp_path).problems
+    folder = next((tmp_path / "Micro_Expression" / "repression").iterdir())
+    (tmp_path / "Micro_Expression" / "fear").mkdir(exist_ok=True)
+    folder.rename(tmp_path / "Micro_Expression" / "fear" / folder.name)
+    assert "its folder says 'fear'" in str(datasets.inspect("mmew", tmp_path).problems[0])
+
+
+def test_fourdme_several_emotions(tmp_path):
+    replica.write("fourdme", tmp_path, subjects=1)
+    clips = datasets.load("fourdme", tmp_path)
+    assert clips[1].emotion == "negative+repression" and clips[2].action_units == "4+12(k)"
+
+
+def test_ck_plus_labels(tmp_path):
+    replica.write("ck_plus", tmp_path, subjects=1)
+    found = datasets.inspect("ck_plus", tmp_path)
+    assert len(found.clips) == 3 and "has no label" in said(found, "S005/004")[0]
+    assert all(clip.apex == len(clip.frames) - 1 for clip in found.clips)
+    (tmp_path / "Emotion/S005/001/S005_001_00000006_emotion.txt").write_text("nine")
+    assert "not one of the numbers 1 to 7" in str(datasets.inspect("ck_plus", tmp_path).problems)
+
+
+def test_oulu_casia_lights(tmp_path):
+    replica.write("oulu_casia", tmp_path, subjects=1)
+    weak = datasets.load("oulu_casia", tmp_path, light="weak")
+    assert weak[0].name == "vl_weak_anger" and weak[0].apex == 6
+    with pytest.raises(DataError, match="has no folder of Oulu-CASIA clips"):
+        datasets.load("oulu_casia", tmp_path, camera="ni")
+    with pytest.raises(UserError, match="unknown light"):
+        datasets.load("oulu_casia", tmp_path, light="dim")
+
+
+def test_the_registry_names_what_it_does_not_know(tmp_path):
+    with pytest.raises(UserError, match="unknown database 'cassme2'; did you mean 'casme2'"):
+        datasets.load("cassme2", tmp_path)
+    with pytest.raises(UserError, match="say where it lies with root="):
+        datasets.load("casme2")
+    with pytest.raises(UserError, match="unknown option of casme2 'imags'; did you mean 'images'"):
+        datasets.load("casme2", tmp_path, imags="raw")
+    with pytest.raises(UserError, match="unknown kind of CASME II images 'row'"):
+        datasets.load("casme2", tmp_path, images="row")
+    with pytest.raises(UserError, match="unknown option of synthetic"):
+        datasets.load("synthetic", nothing_such=1)
