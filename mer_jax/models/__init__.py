@@ -21,7 +21,7 @@ class Info(NamedTuple):
     module: str  # file of this room
     network: str  # class in that file
     paper: str
-    parameters: int | None = None  # trainable, as published or counted from the authors' code
+    parameters: int | None = None  # trainable, by the paper's layers or the authors' code
     classes: int = 3  # for which `parameters` holds
 
     def load(self) -> type[nnx.Module]:
@@ -38,6 +38,24 @@ _NETWORKS = {
         "r3d_convlstm", "R3DConvLSTM", "Islam et al., Sect. 2.2 (about 37.6 million parameters)"
     ),
     "ststnet": Info("ststnet", "STSTNet", "Liong et al. 2019, STSTNet, authors' code", 1_683),
+    "stcnn": Info("stcnn", "STCNN", "Reddy et al., MicroExpSTCNN, Table I", 44_241_667),
+    "fusenet_intermediate": Info(
+        "fusenet", "FuseNetIntermediate", "Reddy et al., MicroExpFuseNet Intermediate, Table II"
+    ),
+    "fusenet_late": Info("fusenet", "FuseNetLate", "Reddy et al., MicroExpFuseNet Late, Table III"),
+    "rcn_a": Info("rcn", "RCNA", "Xia et al. 2020, RCN-A, authors' code", 15_331),
+    "rcn_s": Info("rcn", "RCNS", "Xia et al. 2020, RCN-S, authors' code", 15_331),
+    "rcn_w": Info("rcn", "RCNW", "Xia et al. 2020, RCN-W, authors' code", 13_795),
+    "off_apexnet": Info("off_apexnet", "OFFApexNet", "Gan et al. 2019, OFF-ApexNet", 2_664_475),
+    "dual_inception": Info(
+        "dual_inception", "DualInception", "Zhou et al. 2019, Dual-Inception", 6_449_867
+    ),
+    "capsule": Info(
+        "capsule", "CapsuleNet", "Van Quang et al. 2019, CapsuleNet, authors' code", 13_842_496
+    ),
+    "image_cnn": Info(
+        "vgg", "ImageCNN", "Xia et al., STRCN, Table II (image-based CNN)", 134_276_932, classes=4
+    ),
 }
 
 

@@ -1,0 +1,48 @@
+"""The per-frame image CNN that STRCN's Table II compares with: VGG16 with VGGFace's classifier."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+from flax import nnx
+
+from mer_jax.models.backbones import VGG16
+from mer_jax.models.sizes import require, scaled
+
+
+class ImageCNN(nnx.Module):
+    """VGG16 on one frame, dense 4096, 4096, K with dropout (Parkhi et al. 2015).
+
+    A clip's class is the one that at least half of its frames get: the vote is taken on the
+    predictions, outside the network. 134,276,932 parameters for 224 x 224 x 3 and four classes.
+
+    Args:
+      shape: (H, W, C) of one frame.
+      width: multiplies the number of maps and of hidden units of every layer.
+      dropout: its rate.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        rngs: nnx.Rngs,
+        shape: Sequence[int] = (224, 224, 3),
+        width: float = 1.0,
+        dropout: float = 0.5,
+    ):
+        self.input_shape = require("the image CNN", shape, (32, 32, 1))
+        self.backbone = VGG16(self.input_shape, width=width, rngs=rngs)
+        hidden = scaled(4096, width)
+        ins = (math.prod(self.backbone.out_shape), hidden)
+        dense = {"kernel_init": nnx.initializers.he_normal(), "rngs": rngs}
+        self.dense = nnx.List([nnx.Linear(n, hidden, **dense) for n in ins])
+        self.dropouts = nnx.List([nnx.Dropout(dropout, rngs=rngs) for _ in ins])
+        self.classifier = nnx.Linear(hidden, num_classes, rngs=rngs)
+
+    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+        """x [B, H, W, C] -> logits [B, K]; no layer looks at other samples, nor at `mask`."""
+        x = self.backbone(x, mask).reshape(len(x), -1)
+        for dense, dropout in zip(self.dense, self.dropouts, strict=True):
+            x = dropout(nnx.relu(dense(x)))
+        return self.classifier(x)

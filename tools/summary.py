@@ -1,0 +1,139 @@
+"""Prints a network's layers, what goes in and comes out of each, and its parameters.
+
+    python -m tools.summary NAME [--classes=K] [--sizes="maps=32,recurrent_layers=2"]
+
+Shapes are those of one example, without the batch. Nothing is computed and no weight is made, so
+that a network of any size is printed at once. The last lines hold the count of the parameters and,
+where the paper or its authors' code gives one, theirs.
+"""
+
+import ast
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from absl import app, flags
+from flax import nnx
+
+from mer_jax import models
+from mer_jax.problems import UserError
+
+_CLASSES = flags.DEFINE_integer("classes", None, "Classes; the paper's own number by default.")
+_SIZES = flags.DEFINE_string("sizes", "", "The network's sizes as name=value, separated by commas.")
+
+
+class Row(NamedTuple):
+    """One call of one module."""
+
+    path: str
+    layer: str
+    taken: Any  # shapes of its first argument, without B
+    given: Any  # shapes of its result, without B
+    parameters: int  # trainable, in the module and below it
+
+
+def rows(name: str, *, num_classes: int, **sizes) -> list[Row]:
+    """The modules of network `name` in the order of their first calls, itself first."""
+    found: list[Row] = []
+
+    def run():
+        network = models.create(name, num_classes=num_classes, rngs=nnx.Rngs(0), **sizes)
+        x = jax.tree.map(
+            lambda shape: jnp.zeros((2, *shape)),
+            network.input_shape,
+            is_leaf=lambda shape: isinstance(shape, tuple),
+        )
+        with _recorded(network, found):
+            network(x)
+
+    jax.eval_shape(run)
+    return found
+
+
+@contextlib.contextmanager
+def _recorded(network: nnx.Module, found: list[Row]) -> Iterator[None]:
+    """Within, every first call of a module of `network` becomes a row of `found`."""
+    paths = {id(module): path for path, module in nnx.iter_modules(network)}
+    bases = {base for _, module in nnx.iter_modules(network) for base in type(module).__mro__}
+    originals = {base: base.__call__ for base in bases if "__call__" in vars(base)}
+    shapes = lambda tree: jax.tree.map(lambda a: a.shape[1:], tree)
+    seen = set()
+
+    def watch(original):
+        def call(self, *args, **kwargs):
+            place = len(found)
+            result = original(self, *args, **kwargs)
+            if id(self) in paths and id(self) not in seen:
+                seen.add(id(self))
+                path = ".".join(map(str, paths[id(self)])) or "(network)"
+                count = sum(a.size for a in jax.tree.leaves(nnx.state(self, nnx.Param)))
+                row = Row(path, type(self).__name__, shapes(args[0]), shapes(result), count)
+                found.insert(place, row)
+            return result
+
+        return call
+
+    try:
+        for base, original in originals.items():
+            base.__call__ = watch(original)
+        yield
+    finally:
+        for base, original in originals.items():
+            base.__call__ = original
+
+
+def text(name: str, *, num_classes: int | None = None, **sizes) -> str:
+    """The table of network `name`, as printed."""
+    info = models.info(name)
+    classes = num_classes or info.classes
+    found = rows(name, num_classes=classes, **sizes)
+    head = ("module", "layer", "in", "out", "parameters")
+    table = [head] + [
+        (row.path, row.layer, _shown(row.taken), _shown(row.given), f"{row.parameters:,}")
+        for row in found
+    ]
+    widths = [max(map(len, column)) for column in zip(*table)]
+    lines = []
+    for *left, count in table:
+        cells = [cell.ljust(width) for cell, width in zip(left, widths)]
+        lines.append("  ".join([*cells, count.rjust(widths[-1])]))
+    ours = found[0].parameters
+    end = ["", info.paper, f"{ours:,} trainable parameters for {classes} classes"]
+    if info.parameters is not None:
+        same = "the same" if ours == info.parameters else "this network has other sizes or classes"
+        end.append(f"{info.parameters:,} for {info.classes} classes by its source: {same}")
+    return "\n".join([f"{name}", *lines, *end])
+
+
+def _shown(shapes: Any) -> str:
+    if isinstance(shapes, dict):
+        return ", ".join(f"{key} {_shown(shape)}" for key, shape in shapes.items())
+    return " x ".join(map(str, shapes))
+
+
+def _sizes(given: str) -> dict[str, Any]:
+    """The sizes that `given` names: "maps=32,shape=(140,20,3)"."""
+    try:
+        call = ast.parse(f"f({given})", mode="eval").body
+        return {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"--sizes={given}: write name=value,name=value") from error
+
+
+def main(argv: list[str]) -> int:
+    """Prints the table of the network that `argv` names; 2 for a user's mistake."""
+    try:
+        if len(argv) != 2:
+            raise UserError(f"name one network: {', '.join(models.names())}")
+        print(text(argv[1], num_classes=_CLASSES.value, **_sizes(_SIZES.value)))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)
