@@ -74,12 +74,11 @@ class R3DConvLSTM(nnx.Module):
         width: float = 1.0,
     ):
         self.input_shape = require("R3D-ConvLSTM", shape, (1, 1, 1, 1))
-        time, height, columns, channels = self.input_shape
+        _, height, columns, channels = self.input_shape
         if channels not in (1, 3):
             raise UserError(f"R3D-ConvLSTM takes clips of 1 or 3 channels, not {channels}")
         maps = scaled(cells, width)
         self.backbone = R3D18(width=width, rngs=rngs)
-        self.steps = math.ceil(time / 8)
         options = {"size": (math.ceil(height / 16), math.ceil(columns / 16)), "rngs": rngs}
         self.encoder = nnx.List(
             [ConvLSTM(n, maps, **options) for n in (self.backbone.features, maps)]
@@ -89,17 +88,20 @@ class R3DConvLSTM(nnx.Module):
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, T, H, W, C], mask [B] -> logits [B, K]."""
-        x = self.backbone((x - _KINETICS_MEAN) / _KINETICS_STD, mask)
+        return self.classify(self.backbone((x - _KINETICS_MEAN) / _KINETICS_STD, mask))
+
+    def classify(self, features: jax.Array) -> jax.Array:
+        """Features [B, T, H, W, F] -> logits [B, K]."""
         for cell in self.encoder:
-            x = cell(x)
-        maps = self.head(self.decode(x[:, -1]))
+            features = cell(features)
+        maps = self.head(self.decode(features[:, -1], steps=features.shape[1]))
         return adaptive_avg_pool(maps, 1).reshape(len(maps), -1)
 
-    def decode(self, code: jax.Array) -> jax.Array:
+    def decode(self, code: jax.Array, *, steps: int) -> jax.Array:
         """The code [B, H, W, F] -> the second decoder cell's h [B, steps, H, W, F]."""
         memories = [cell.start(code) for cell in self.decoder]
         said, x = [], code
-        for _ in range(self.steps):
+        for _ in range(steps):
             for number, cell in enumerate(self.decoder):
                 memories[number] = cell.step(memories[number], cell.input(x))
                 x = memories[number].h

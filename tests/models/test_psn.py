@@ -72,7 +72,7 @@ def test_rows_of_figure_7(row):
 @pytest.mark.parametrize("backbone, fusion", TABLE_9)
 def test_rows_of_table_9(backbone, fusion):
     sizes = {**SMALL, "backbone": backbone, "fusion": fusion}
-    inputs = {name: (2, *SMALL["shape"]) for name in ("sparse", "grey")}
+    inputs = dict.fromkeys(("sparse", "grey"), (2, *SMALL["shape"]))
     assert learning.shape_of(lambda: create(**sizes), inputs) == (2, 4)
 
 

@@ -1,7 +1,10 @@
 """PyTorch twins of R3D-ConvLSTM: torchvision's r3d_18 by its tensors' names, and the ConvLSTM."""
 
+import numpy as np
 import torch
 from torch import nn
+
+from tests.twins.fill import fill
 
 
 def convolution(before, maps, kernel, stride=1, padding=0):
@@ -29,9 +32,7 @@ class R3D18(nn.Module):
 
     def __init__(self, base=64, classes=400):
         super().__init__()
-        self.stem = nn.Sequential(
-            *convolution(3, base, (3, 7, 7), (1, 2, 2), (1, 3, 3)), nn.ReLU()
-        )
+        self.stem = nn.Sequential(*convolution(3, base, (3, 7, 7), (1, 2, 2), (1, 3, 3)), nn.ReLU())
         before = base
         for number in range(4):
             maps, stride = base << number, 1 if number == 0 else 2
@@ -101,3 +102,48 @@ class AutoEncoder(nn.Module):
             said.append(x)
         maps = self.head(torch.stack(said, 2))
         return nn.functional.adaptive_avg_pool3d(maps, 1).flatten(1)
+
+
+def filled(network, gain=1.0):
+    """`network` with the numbers of `fill`, in evaluation mode."""
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    values = fill(shapes, gain=gain)
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in values.items()})
+    return network.eval()
+
+
+def answers(network, x):
+    """(output, dx, {name: gradient}) of sum(output * probe) for `network` and the input x."""
+    x = torch.from_numpy(x).requires_grad_()
+    output = network(x)
+    probe = fill({"probe": tuple(output.shape)})["probe"]
+    (output * torch.from_numpy(probe)).sum().backward()
+    grads = {n: p.grad.numpy() for n, p in network.named_parameters() if p.grad is not None}
+    return output.detach().numpy(), x.grad.numpy(), grads
+
+
+def golden(network, shape, gain=1.0):
+    """All that a test without PyTorch needs: names and shapes, the answers for one filled input.
+
+    Of each parameter's gradient only its product with a filled tensor is kept.
+    """
+    x = fill({"input": shape})["input"]
+    output, dx, grads = answers(filled(network, gain), x)
+    probes = fill({name: grad.shape for name, grad in grads.items()}, seed=1)
+    state = network.state_dict()
+    rank = max(value.ndim for value in state.values())
+    return {
+        "names": np.array(list(state)),
+        "shapes": np.array([[*v.shape, *[-1] * (rank - v.ndim)] for v in state.values()], np.int32),
+        "output": output,
+        "input_gradient": dx,
+        "gradients": np.array([np.vdot(probes[n], g) for n, g in grads.items()], np.float32),
+    }
+
+
+# What tests/golden holds; a cell passes little on at the gain of a ReLU.
+CELLS_GAIN = 4.0
+GOLDEN = {
+    "r3d_18": lambda: golden(R3D18(), (1, 3, 4, 24, 20)),
+    "conv_lstm": lambda: golden(AutoEncoder(8, 4, (3, 2), 3), (2, 8, 3, 3, 2), CELLS_GAIN),
+}

@@ -1,0 +1,190 @@
+"""Weights that others have trained: torchvision's r3d_18, VGG16 and AlexNet in our backbones.
+
+    weights = from_torch_state("r3d_18", {name: array})   # torchvision's names and layouts
+    save(directory, weights)
+    load(directory, network)                              # into network.backbone
+
+`weights` is a flat dict: the dotted path of a tensor in the backbone ("blocks.0.first.conv.kernel")
+to its float32 values. `python -m tools.convert_weights` does the first two for a file.
+"""
+
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from mer_jax.models.backbones import VGG16, AlexNet
+from mer_jax.models.r3d_convlstm import R3D18
+from mer_jax.problems import UserError, unknown
+
+Weights = dict[str, np.ndarray]
+Pairs = Iterator[tuple[str, str]]  # (torchvision's name, our path)
+
+
+class _Source(NamedTuple):
+    """One of torchvision's networks and the backbone that holds its tensors."""
+
+    pairs: Callable[[], Pairs]
+    build: Callable[[], nnx.Module]
+    whole: bool  # False: the backbone differs in places; take the tensors whose shapes agree
+
+
+def _conv_norm(conv: str, norm: str, path: str) -> Pairs:
+    yield f"{conv}.weight", f"{path}.conv.kernel"
+    theirs = ("weight", "bias", "running_mean", "running_var")
+    for name, ours in zip(theirs, ("scale", "bias", "mean", "var")):
+        yield f"{norm}.{name}", f"{path}.norm.{ours}"
+
+
+def _r3d_18() -> Pairs:
+    yield from _conv_norm("stem.0", "stem.1", "stem")
+    for number in range(8):
+        theirs, ours = f"layer{number // 2 + 1}.{number % 2}", f"blocks.{number}"
+        yield from _conv_norm(f"{theirs}.conv1.0", f"{theirs}.conv1.1", f"{ours}.first")
+        yield from _conv_norm(f"{theirs}.conv2.0", f"{theirs}.conv2.1", f"{ours}.second")
+        if number in (2, 4, 6):
+            down = f"{theirs}.downsample"
+            yield from _conv_norm(f"{down}.0", f"{down}.1", f"{ours}.shortcut")
+
+
+def _features(network) -> Pairs:
+    """torchvision counts convolutions, ReLUs and pools as members of `features`."""
+    index = 0
+    for number, layer in enumerate(network.layers):
+        yield f"features.{index}.weight", f"convs.{number}.kernel"
+        yield f"features.{index}.bias", f"convs.{number}.bias"
+        index += 3 if layer.pooled else 2
+
+
+_SOURCES = {
+    "r3d_18": _Source(_r3d_18, lambda: R3D18(rngs=nnx.Rngs(0)), whole=True),
+    "vgg16": _Source(
+        lambda: _features(VGG16), lambda: VGG16((112, 112, 3), rngs=nnx.Rngs(0)), whole=True
+    ),
+    "alexnet": _Source(
+        lambda: _features(AlexNet), lambda: AlexNet((112, 112, 3), rngs=nnx.Rngs(0)), whole=False
+    ),
+}
+
+
+def names() -> tuple[str, ...]:
+    """The networks of torchvision that `from_torch_state` knows."""
+    return tuple(sorted(_SOURCES))
+
+
+def pairs(name: str) -> list[tuple[str, str]]:
+    """(torchvision's name, our path) of every tensor of network `name`, in torchvision's order."""
+    if name not in _SOURCES:
+        raise unknown("pre-trained network", name, _SOURCES)
+    return list(_SOURCES[name].pairs())
+
+
+def from_torch_state(name: str, state: Mapping[str, np.ndarray]) -> Weights:
+    """torchvision's tensors of network `name` as weights of our backbone.
+
+    Kernels [O, C, (T,) H, W] become [(T,) H, W, C, O]; classifiers are left behind. PSN's AlexNet
+    differs from torchvision's in its first three layers: only those that agree are taken.
+
+    Raises `UserError` with the tensor that is missing, has another shape, or is not finite.
+    """
+    wanted = pairs(name)
+    source = _SOURCES[name]
+    here = _tensors(nnx.eval_shape(source.build))
+    weights = {}
+    for theirs, ours in wanted:
+        if theirs not in state:
+            raise UserError(f"there is no tensor {theirs!r}; is it torchvision's {name}?")
+        value, need = np.asarray(state[theirs]), _in_torch(here[ours].shape)
+        if value.shape == need:
+            if not np.isfinite(value).all():
+                raise UserError(f"tensor {theirs!r} has values that are not finite")
+            if value.ndim > 1:
+                value = np.moveaxis(value, (0, 1), (-1, -2))
+            weights[ours] = value.astype(np.float32)
+        elif source.whole:
+            raise UserError(
+                f"tensor {theirs!r} is {_by(value.shape)}; {name} has {_by(need)} there"
+            )
+    if not source.whole:  # a bias is nothing without its kernel
+        layers = {ours.rpartition(".")[0] for ours in weights if ours.endswith(".kernel")}
+        weights = {o: value for o, value in weights.items() if o.rpartition(".")[0] in layers}
+    if not weights:
+        raise UserError(f"no tensor has the shape that our {name} needs; is it torchvision's?")
+    return weights
+
+
+def save(directory: str | pathlib.Path, weights: Weights) -> None:
+    """Writes `weights` with Orbax into `directory`, which must not exist yet."""
+    import orbax.checkpoint as ocp
+
+    directory = pathlib.Path(directory).absolute()
+    if directory.exists():
+        raise UserError(f"{directory} exists; give another directory, or delete that one")
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(directory, weights)
+
+
+def read(directory: str | pathlib.Path) -> Weights:
+    """What `save` wrote, as host arrays. Raises `UserError` if it is not there."""
+    import orbax.checkpoint as ocp
+
+    directory = pathlib.Path(directory).absolute()
+    if not (directory / "_METADATA").is_file():
+        raise UserError(
+            f"{directory} holds no weights; python -m tools.convert_weights makes such a directory"
+        )
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        tree = checkpointer.metadata(directory).item_metadata.tree
+        as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in tree}
+        return checkpointer.restore(directory, restore_args=as_numpy)
+
+
+def place(weights: Weights, network: nnx.Module) -> None:
+    """Puts `weights` into `network.backbone`; tensors that they do not name stay as they are.
+
+    A backbone for grey frames takes the sum of the first kernel over its three inputs, which is
+    what three equal channels would have given. Raises `UserError` with the tensor that differs.
+    """
+    backbone = getattr(network, "backbone", None)
+    if backbone is None:
+        raise UserError(f"{type(network).__name__} has no backbone for pre-trained weights")
+    tensors = _tensors(backbone)
+    for name, value in weights.items():
+        if name not in tensors:
+            raise UserError(f"{type(backbone).__name__} has no tensor {name!r}: other weights")
+        shape = tensors[name].shape
+        if len(shape) > 1 and shape[-2] == 1 and value.shape[-2] == 3:
+            value = value.sum(-2, keepdims=True)
+        if value.shape != shape:
+            raise UserError(
+                f"{name!r} is {_by(value.shape)} in the weights and {_by(shape)} in this "
+                f"{type(backbone).__name__}; pre-trained weights need width 1"
+            )
+        tensors[name][...] = jnp.asarray(value)
+
+
+def load(directory: str | pathlib.Path, network: nnx.Module) -> None:
+    """`place(read(directory), network)`."""
+    place(read(directory), network)
+
+
+def _tensors(module: nnx.Module) -> dict[str, nnx.Variable]:
+    """Parameters and statistics of a module by their dotted paths: the module's own variables."""
+    wanted = (nnx.Param, nnx.BatchStat)
+    return {
+        ".".join(map(str, path)): value
+        for path, value in nnx.iter_graph(module)
+        if isinstance(value, wanted)
+    }
+
+
+def _in_torch(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a kernel [..., C, O] as PyTorch lays it out: [O, C, ...]."""
+    return (shape[-1], shape[-2], *shape[:-2]) if len(shape) > 1 else shape
+
+
+def _by(shape) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,83 @@
+"""Converts torchvision's pre-trained weights for the backbones of mer_jax.
+
+    python -m tools.convert_weights --from=r3d_18.pth --to=DIR
+    python -m tools.convert_weights --network=vgg16 --from=vgg16.pth --to=DIR
+
+Reads torchvision's own file (.pth; PyTorch must be installed for that) or the same tensors under
+the same names as .npz, checks every tensor's name and shape, and writes a directory that
+`mer_jax.models.pretrained.load` puts into a network's backbone. r3d_18 (Kinetics-400) is the
+backbone of R3D-ConvLSTM; vgg16 and alexnet (ImageNet) are those of PSN.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+from absl import app, flags
+
+from mer_jax.models import pretrained
+from mer_jax.problems import UserError
+
+_FROM = flags.DEFINE_string("from", None, "torchvision's file: .pth, or .npz", required=True)
+_TO = flags.DEFINE_string("to", None, "directory to write; must not exist", required=True)
+_NETWORK = flags.DEFINE_enum("network", "r3d_18", pretrained.names(), "what the file holds")
+
+
+def read_tensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """The named tensors of a .pth (weights only, nothing in it is run) or .npz file.
+
+    Raises `UserError` if there is no such file, it cannot be read, or it holds something else.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    read = _read_npz if path.suffix == ".npz" else _read_torch
+    try:
+        return read(path)
+    except UserError:
+        raise
+    except Exception as error:  # a broken file can break pickle, zip and PyTorch in any way
+        raise UserError(
+            f"{path} cannot be read as a table of named tensors ({type(error).__name__})"
+        ) from None
+
+
+def _read_npz(path):
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def _read_torch(path):
+    try:
+        import torch
+    except ImportError:
+        raise UserError(
+            "reading a .pth file needs PyTorch: pip install 'mer_jax[torch]', or give an .npz"
+        ) from None
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return {name: tensor.numpy() for name, tensor in state.items()}
+
+
+def convert(source: str | pathlib.Path, target: str | pathlib.Path, network: str) -> int:
+    """Writes the weights of torchvision's `network` in file `source` to `target`; how many."""
+    state = read_tensors(source)
+    try:
+        weights = pretrained.from_torch_state(network, state)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    pretrained.save(target, weights)
+    return len(weights)
+
+
+def main(argv):
+    del argv
+    try:
+        count = convert(flags.FLAGS["from"].value, _TO.value, _NETWORK.value)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    print(f"{count} tensors of {_NETWORK.value} written to {_TO.value}")
+
+
+if __name__ == "__main__":
+    app.run(main)
