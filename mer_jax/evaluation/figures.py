@@ -11,6 +11,7 @@ import functools
 import html
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,9 @@ def _saved(figure: "Figure", **options) -> bytes:
     import matplotlib
 
     out = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # Letters that the font lacks are boxes in a PNG; in an SVG the browser has them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(out, **options)
     return out.getvalue()
 
@@ -167,8 +170,9 @@ def learning_curves(
             values = np.ma.masked_invalid(history[name])
             middle = np.ma.average(values, axis=0, weights=weight).filled(np.nan)
             if len(values) > 1:
-                low, high = np.nanquantile(values.filled(np.nan), [0.25, 0.75], axis=0)
-                axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
+                known = ~values.mask.all(0) if np.ma.is_masked(values) else slice(None)
+                low, high = np.nanquantile(values.filled(np.nan)[:, known], [0.25, 0.75], axis=0)
+                axes.fill_between(epochs[known], low, high, color=colour, alpha=0.18, linewidth=0)
             axes.plot(epochs, middle, color=colour, linewidth=1.8, label=words,
                       marker="o" if len(epochs) == 1 else None)  # fmt: skip
         axes.grid(axis="y")
@@ -182,7 +186,8 @@ def learning_curves(
         right.axhline(
             chance, color=FAINT, linestyle=(0, (4, 3)), linewidth=1, label="majority class"
         )
-    right.legend(loc="lower right")
+    if right.get_legend_handles_labels()[0]:
+        right.legend(loc="lower right")
     return figure
 
 
@@ -337,7 +342,7 @@ def clip_panel(
 
 @_styled
 def map_panel(picture: np.ndarray) -> "Figure":
-    """A stored flow map [H, W, 3]: its channels u, v and strain side by side, each over its range."""
+    """A stored flow map [H, W, 3]: its channels u, v and strain, each over its own range."""
     figure = _figure(6.15, 2.34)
     figure.patch.set_alpha(0)
     for axes, title, channel, look in zip(

@@ -170,10 +170,11 @@ def last_epochs(curve: np.ndarray, *, weights: np.ndarray, last: int = 10) -> di
     """`spread` of a curve [F, E] over its last epochs, folds pooled.
 
     weights: [F] test clips of each fold; with them a mean of accuracies over folds is the accuracy
-    of the pooled clips. STCNN, Table VIII has `last` = 10.
+    of the pooled clips. A fold without a value (NaN) is left out of its epoch's mean. STCNN, Table
+    VIII has `last` = 10.
     """
-    curve = np.asarray(curve, np.float64)[:, -last:]
-    return spread(np.average(curve, axis=0, weights=weights))
+    curve = np.ma.masked_invalid(np.asarray(curve, np.float64)[:, -last:])
+    return spread(np.ma.average(curve, axis=0, weights=weights).filled(np.nan))
 
 
 def _counts(chosen: np.ndarray, count: int) -> np.ndarray:

@@ -32,7 +32,7 @@ p { margin: .4rem 0; max-width: 46rem }
 .mark { border-left: .35rem solid; border-radius: .3rem; padding: .6rem .9rem; margin: 1rem 0 }
 .mark b { letter-spacing: .04em } .mark ul { margin: .3rem 0 0; padding-left: 1.2rem }
 .strict { color: var(--good); background: var(--good-card) }
-.published { color: var(--bad); background: var(--bad-card) }
+.alarm { color: var(--bad); background: var(--bad-card) }
 .answer { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem;
   margin: 1rem 0 }
 .answer > div { background: var(--card); border-radius: .6rem; padding: .9rem 1.1rem }
@@ -72,7 +72,7 @@ summary { cursor: pointer; font-weight: 600; margin: .6rem 0 } a { color: var(--
 @media print { body { font-size: 9.5pt; padding: 0; max-width: none }
   h2 { break-after: avoid; margin-top: 1.5rem } tr, .mark, .answer > div { break-inside: avoid }
   .answer { grid-template-columns: repeat(3, 1fr) } .pair { grid-template-columns: 1fr 1fr }
-  .wide { overflow: visible } table { font-size: .8rem } th, td { padding-right: .6rem }
+  .wide { overflow: visible } table { font-size: 8pt } th, td { padding: .15rem .6rem .15rem 0 }
   details::details-content { content-visibility: visible; height: auto }
   figure img { max-width: 28rem }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
@@ -85,12 +85,14 @@ class Raw(str):
 
 def text(value: Any) -> Raw:
     """Anything as HTML text: escaped, control characters shown as a box."""
-    if isinstance(value, Raw):
-        return value
-    clean = (
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in str(value)
+    return value if isinstance(value, Raw) else Raw(html.escape(shown(str(value))))
+
+
+def shown(words: str) -> str:
+    """`words` with a box in the place of each character that cannot be shown."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in words
     )
-    return Raw(html.escape("".join(clean)))
 
 
 def number(value: float | None, *, digits: int = 4) -> str:
@@ -159,10 +161,20 @@ def scale(score: dict[str, float | None], *, chance: float | None = None) -> Raw
 
 def mark(verdict: dict[str, Any]) -> Raw:
     """Strict or AS PUBLISHED, in words and colour, with the reasons."""
-    kind, title = ("strict", "STRICT") if verdict["strict"] else ("published", "AS PUBLISHED")
-    leaks = "".join(f"<li>{text(leak)}</li>" for leak in verdict["leaks"])
-    below = f"<ul>{leaks}</ul>" if leaks else ""
-    return Raw(f'<div class="mark {kind}"><b>{title}</b><br>{text(verdict["words"])}{below}</div>')
+    if verdict["strict"]:
+        return _banner("strict", "STRICT", verdict["words"], ())
+    return alarm("AS PUBLISHED", verdict["words"], verdict["leaks"])
+
+
+def alarm(title: str, words: str, reasons: Iterable[str]) -> Raw:
+    """What a reader must not overlook."""
+    return _banner("alarm", title, words, reasons)
+
+
+def _banner(kind: str, title: str, words: str, reasons: Iterable[str]) -> Raw:
+    listed = "".join(f"<li>{text(reason)}</li>" for reason in reasons)
+    below = f"<ul>{listed}</ul>" if listed else ""
+    return Raw(f'<div class="mark {kind}"><b>{title}</b><br>{text(words)}{below}</div>')
 
 
 def page(title: str, body: Iterable[str]) -> str:

@@ -2,12 +2,13 @@
 
 `build(workdir)` reads these files, `write` takes the same as values:
 
-    config.json             the config as nested objects; the title is made of `model.name` (or
-                            `method.name`) and `data.name`
+    config.json             the config as nested objects; `title` heads the page, or else what
+                            `model.name` (or `method.name`) and `data.name` make
     metrics.json            `summary.summary(...)`, and beside it
                             "provenance": {"command": str, "versions": {name: version},
                             "device": str, "seed": int, "wall_seconds": float, ...}: anything of
-                            text, numbers and objects of these; all of it is shown
+                            text, numbers and objects of these; all of it is shown; and,
+                            where training diverged, "sick_folds": [name, ...]
     predictions.csv         `predictions.write_csv`
     metrics.jsonl           optional: `history` describes it
     pictures/pictures.json  optional: [{"file": "example.png", "caption": str, "alt": str,
@@ -108,7 +109,7 @@ def _title(config: Mapping[str, Any]) -> str:
         return next((str(room["name"]) for room in found if room and "name" in room), "")
 
     names = [name for name in (named("model", "method"), named("data")) if name]
-    return " on ".join(names) or "Report"
+    return config.get("title") or " on ".join(names) or "Report"
 
 
 def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -119,6 +120,9 @@ def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
     )
     yield f'<p class="faint">{text(protocol["name"])}: {counts}, pooled</p></header>'
     yield mark(summary["verdict"])
+    if sick := summary.get("sick_folds"):
+        words = f"Training diverged in {len(sick)} fold(s); their last sound weights were tested."
+        yield alarm("DIVERGED", words, sick)
     yield '<div class="answer">'
     for name in COMPARED:
         score, chance = overall[name], summary["majority"][name]

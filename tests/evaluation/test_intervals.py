@@ -173,3 +173,6 @@ def test_spread_over_seeds_and_last_epochs():
     found = intervals.last_epochs(curve, weights=weights)
     assert found["mean"] == pytest.approx(np.mean(pooled), abs=1e-12)
     assert found["std"] == pytest.approx(np.std(pooled, ddof=1), abs=1e-12)
+    curve[0, -1] = np.nan
+    pooled[-1] = (2 * curve[1, -1] + 5 * curve[2, -1]) / 7
+    assert intervals.last_epochs(curve, weights=weights)["mean"] == pytest.approx(np.mean(pooled))

@@ -1,0 +1,86 @@
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from mer_jax.evaluation import compare, files, intervals, summary, write_csv, write_log
+from mer_jax.problems import UserError
+from tests.evaluation.examples import predictions
+from tests.evaluation.test_report import check
+
+FIRST = predictions()
+
+
+def better(amount):
+    chances = FIRST.probabilities + amount * np.eye(3, dtype=np.float32)[FIRST.label]
+    return dataclasses.replace(FIRST, probabilities=chances.astype(np.float32))
+
+
+RUNS = [
+    compare.Run("base|line", FIRST, "loso", True),
+    compare.Run("50%_\\better\n<b>", better(0.3), "lovo", False),
+    compare.Run("[best]", better(0.9)),
+]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return compare.compare(RUNS, draws=60)
+
+
+def test_rows_hold_scores_and_adjusted_tests(rows):
+    assert rows[0].gain is None
+    raw = [intervals.paired(FIRST, run.predictions, draws=60) for run in RUNS[1:]]
+    assert [row.gain.difference for row in rows[1:]] == [test.difference for test in raw]
+    assert [row.p_mcnemar for row in rows[1:]] == intervals.holm([t.p_mcnemar for t in raw])
+    assert [row.p_swap for row in rows[1:]] == intervals.holm([t.p_swap["uf1"] for t in raw])
+
+
+def test_markdown_is_a_table_of_one_width(rows):
+    text = compare.markdown(compare.cells(rows, RUNS))
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + 3 + 1
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {len(compare.HEADER) + 1}
+    assert f"{rows[1].gain.difference['uf1']:+.4f}" in text
+    assert "AS PUBLISHED" in text and "loso strict" in text and "<b>" not in text
+
+
+def test_latex_is_escaped_and_has_one_line_end_a_row(rows):
+    text = compare.latex(compare.cells(rows, RUNS))
+    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert len(body) == 4 and all(line.endswith(r" \\") for line in body)
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(compare.HEADER) - 1}
+    assert r"50\%\_\textbackslash{}better $<$b$>$" in text
+    assert body[2].startswith("{}[best]") and r"$\pm$" in body[3]
+
+
+def test_html_is_a_page_of_the_same_kind(rows):
+    found = check(compare.html(rows, compare.cells(rows, RUNS)))
+    for row in rows:
+        assert f"{row.scores['uf1']['value']:.4f}" in found.text
+
+
+def test_mean_over_seeds():
+    found = compare.over_runs(RUNS)
+    values = [summary(run.predictions, protocol="", draws=5)["overall"] for run in RUNS]
+    uf1 = [value["uf1"]["value"] for value in values]
+    assert found["uf1"]["mean"] == pytest.approx(np.mean(uf1), abs=1e-12)
+    assert found["uf1"]["std"] == pytest.approx(np.std(uf1, ddof=1), abs=1e-12)
+
+
+def test_runs_on_other_clips_are_refused_by_name():
+    fewer = compare.Run("fewer", FIRST.take(np.arange(50)))
+    with pytest.raises(UserError, match=r"base\|line and fewer .* 10 only in the first"):
+        compare.compare([RUNS[0], fewer], draws=5)
+
+
+def test_runs_are_opened_with_what_is_known_of_them(tmp_path):
+    folder = tmp_path / "run"
+    write_csv(folder / "predictions.csv", FIRST)
+    files.write_json(folder / "metrics.json", summary(FIRST, protocol="loso", draws=5))
+    log = write_log(folder / "log.txt", FIRST)
+    for path in (folder, folder / "predictions.csv"):
+        run = compare.open_run(path)
+        assert (run.name, run.protocol, run.strict) == ("run", "loso", True)
+    assert compare.open_run(log)[2:] == ("", None) and compare.open_run(log).name == "log.txt"
