@@ -256,7 +256,7 @@ def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequenc
                          color=colour, alpha=0.85, label=label(name, longest=16))  # fmt: skip
         wide = counts[:, index] > 0.05 * counts.sum(1).max()
         words = [f"{n:g}" if fits else "" for n, fits in zip(counts[:, index], wide)]
-        ink = "#10151b" if colour in (colours.ORANGE, colours.SKY) else "white"
+        ink = "white" if colour in (BLUE, colours.GREEN, VERMILION) else "#10151b"
         axes.bar_label(bars, words, label_type="center", color=ink, fontweight="bold")
         start += counts[:, index]
     axes.set_yticks(range(len(databases)), [label(str(name)) for name in databases])

@@ -31,6 +31,7 @@ from mer_jax.evaluation import figures, files, history
 from mer_jax.evaluation.intervals import COMPARED
 from mer_jax.evaluation.page import (
     Raw,
+    alarm,
     figure,
     image,
     interval,
