@@ -86,12 +86,18 @@ def svg(figure: "Figure", *, name: str, alt: str) -> str:
     text = _saved(figure, format="svg", transparent=True).decode()
     view, body = re.search(r'<svg.*?(viewBox="[^"]*").*?>(.*)', text, re.DOTALL).groups()
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", body)
-    for value, variable in _VARIABLES.items():
-        body = body.replace(value, f"var(--{variable}, {value})")
+    # Inside tags only: a class may be called `id="` or "#1f2933".
+    body = re.sub(r"<[^>]*>", lambda tag: _themed(tag[0], name), body)
     width = 72 * figure.get_figwidth()
     words = f'role="img" aria-label="{html.escape(alt)}"'
     return f'<svg {words} {view} style="max-width:{width:.0f}pt">{body.strip()}'
+
+
+def _themed(tag: str, name: str) -> str:
+    tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", tag)
+    for value, variable in _VARIABLES.items():
+        tag = tag.replace(value, f"var(--{variable}, {value})")
+    return tag
 
 
 def _saved(figure: "Figure", **options) -> bytes:

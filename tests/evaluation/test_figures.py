@@ -74,6 +74,13 @@ def test_svg_holds_the_numbers_as_text():
         assert word in words
 
 
+def test_names_that_look_like_svg_stay_as_they_are():
+    names = ['id="', figures.INK, "url(#"]
+    text = figures.svg(figures.confusion_matrix(np.eye(3), names), name="m", alt="")
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", text)
+    assert set(names) <= set(words)
+
+
 def test_same_figure_same_svg():
     counts = np.eye(3)
     texts = {
