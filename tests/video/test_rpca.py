@@ -1,0 +1,91 @@
+import jax
+import numpy as np
+import pytest
+
+from mer_jax.video.rpca import retain, rpca
+
+
+def _clip(seed=0, pixels=900, frames=20):
+    """A face-like clip: one strong picture, changing light, a spot that moves, noise and 8 bits."""
+    rng = np.random.default_rng(seed)
+    still = rng.uniform(0.2, 0.8, pixels)
+    light = 1 + 0.02 * np.sin(np.arange(frames) / 3)
+    clip = still[:, None] * light + rng.normal(size=(pixels, frames)) / 255
+    for frame in range(frames):
+        clip[20 * frame : 20 * frame + 60, frame] += 0.1
+    return (np.round(255 * clip) / 255).astype(np.float32)
+
+
+def _reference(matrix, lam, tol=1e-6):
+    """The inexact ALM with full SVDs, in float64."""
+    matrix = matrix.astype(float)
+    spectral = np.linalg.norm(matrix, 2)
+    dual = matrix / max(spectral, np.abs(matrix).max() / lam)
+    mu = 1.25 / spectral
+    low_rank = np.zeros_like(matrix)
+    for iteration in range(1000):
+        x = matrix - low_rank + dual / mu
+        sparse = np.sign(x) * np.maximum(np.abs(x) - lam / mu, 0)
+        u, s, vt = np.linalg.svd(matrix - sparse + dual / mu, full_matrices=False)
+        low_rank = u * np.maximum(s - 1 / mu, 0) @ vt
+        rest = matrix - low_rank - sparse
+        dual += mu * rest
+        mu = min(1.5 * mu, 1.25e7 / spectral)
+        if np.linalg.norm(rest) < tol * np.linalg.norm(matrix):
+            return low_rank, sparse, iteration
+    raise AssertionError("the reference did not converge")
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_equals_the_float64_reference_with_full_svds(factor):
+    matrix = _clip()
+    lam = factor / np.sqrt(len(matrix))
+    low_rank, sparse = rpca(matrix, lam=lam)
+    _, expected, _ = _reference(matrix, lam)
+    assert np.linalg.norm(sparse - expected) < 1e-3 * np.linalg.norm(expected)
+    assert np.linalg.norm(matrix - low_rank - sparse) < 1e-6 * np.linalg.norm(matrix)
+
+
+def test_recovers_a_planted_split():
+    rng = np.random.default_rng(1)
+    low = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 60))
+    spikes = np.where(rng.random((400, 60)) < 0.05, rng.normal(size=(400, 60)) * 5, 0)
+    low_rank, sparse = rpca((low + spikes).astype(np.float32))
+    assert np.linalg.norm(low_rank - low) < 1e-3 * np.linalg.norm(low)
+    assert np.linalg.norm(sparse - spikes) < 1e-3 * np.linalg.norm(spikes)
+
+
+def test_transposed_and_batched():
+    clips = np.stack([_clip(0, 300, 12), _clip(1, 300, 12), 0 * _clip(1, 300, 12)])
+    low_ranks, sparses = jax.jit(jax.vmap(rpca))(clips)
+    for clip, low_rank, sparse in zip(clips, low_ranks, sparses, strict=True):
+        alone = rpca(clip)
+        np.testing.assert_allclose(low_rank, alone[0], atol=1e-4)
+        np.testing.assert_allclose(sparse, alone[1], atol=1e-4)
+    wide = rpca(clips[0].T)
+    np.testing.assert_allclose(wide[1].T, rpca(clips[0])[1], atol=1e-5)
+
+
+def test_degenerate_clips():
+    low_rank, sparse = rpca(np.zeros((200, 10), np.float32))
+    np.testing.assert_array_equal(low_rank, 0)
+    np.testing.assert_array_equal(sparse, 0)
+    still = np.repeat(_clip()[:, :1], 10, axis=1)  # rank one: all rows but one are rounding
+    low_rank, sparse = rpca(still)
+    np.testing.assert_allclose(low_rank + sparse, still, atol=1e-5)
+    np.testing.assert_allclose(sparse, 0, atol=1e-5)
+
+
+def test_retain_keeps_the_share_it_names():
+    sparse = np.random.default_rng(2).normal(size=(50, 40)).astype(np.float32)
+    kept = np.asarray(retain(sparse))
+    assert (kept != 0).sum() == 600
+    np.testing.assert_array_equal(kept[kept != 0], sparse[kept != 0])
+    assert np.abs(kept[kept != 0]).min() > np.abs(sparse[kept == 0]).max()
+
+
+def test_ten_bands_share_the_entries():
+    sparse = np.random.default_rng(3).normal(size=(50, 40)).astype(np.float32)
+    bands = [retain(sparse, low=i / 10, high=(i + 1) / 10) for i in range(10)]
+    np.testing.assert_allclose(sum(np.asarray(band) for band in bands), sparse, atol=1e-7)
+    assert [int((np.asarray(band) != 0).sum()) for band in bands] == [200] * 10
