@@ -1,6 +1,6 @@
 """Checks a database before anything is trained on it.
 
-    python -m tools.check_data --database=casme2 --root=~/data/CASME2 [--json]
+    python -m tools.check_data --database=casme2 --root=~/data/CASME2 [--decode] [--json]
 
 Prints its clips by emotion and subject beside the published figures, then every problem with its
 file or row, then what was settled. Exit code: 0 usable, 1 not, 2 a mistake in the command.
@@ -14,7 +14,7 @@ from absl import app, flags
 
 from mer_jax import datasets
 from mer_jax.datasets.records import Inspection
-from mer_jax.problems import UserError
+from mer_jax.problems import Problem, UserError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("database", None, "The database: " + ", ".join(datasets.names()))
@@ -22,7 +22,20 @@ flags.DEFINE_string("root", None, "Its folder.")
 flags.DEFINE_multi_string("option", [], "NAME=VALUE of the database's options, e.g. images=raw.")
 flags.DEFINE_multi_string("leave_out", [], "The key of a clip to go without.")
 flags.DEFINE_bool("settle", False, "Go on where the sheet and the frames disagree.")
+flags.DEFINE_bool("decode", False, "Read every frame too, which takes as long as it takes.")
 flags.DEFINE_bool("json", False, "Print one JSON object.")
+
+
+def decode(found: Inspection) -> Inspection:
+    """The same with the clips that cannot be read among the problems."""
+    sound, problems = [], list(found.problems)
+    for clip in found.clips:
+        try:
+            _ = clip.frames
+            sound.append(clip)
+        except UserError as error:
+            problems.append(Problem(clip.key, str(error)))
+    return found._replace(clips=sound, problems=problems)
 
 
 def summary(found: Inspection) -> dict:
@@ -81,7 +94,7 @@ def main(argv) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    facts = summary(found)
+    facts = summary(decode(found) if FLAGS.decode else found)
     text = json.dumps(facts, indent=1) if FLAGS.json else page(FLAGS.database, FLAGS.root, facts)
     print(text)
     return 0 if facts["usable"] else 1

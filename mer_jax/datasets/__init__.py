@@ -16,21 +16,18 @@ from mer_jax.datasets.records import Inspection
 from mer_jax.options import check, defaults
 from mer_jax.problems import DataError, UserError, unknown
 
-# Databases that lie in a folder: name -> module with `inspect(root, **options)`.
-_FOLDERS = {
-    name: name
-    for name in (
-        *("casme", "casme2", "casme3", "casme_squared", "ck_plus", "flow_maps", "fourdme"),
-        *("mmew", "mug", "oulu_casia", "samm", "smic"),
-    )
-}
-# Databases that are made: name -> module with `clips(**options)`.
-_MADE = {"synthetic": "synthetic"}
+# Databases that lie in a folder: modules with `inspect(root, **options)`.
+_FOLDERS = (
+    *("casme", "casme2", "casme3", "casme_squared", "ck_plus", "flow_maps", "fourdme", "mmew"),
+    *("mug", "oulu_casia", "samm", "smic"),
+)
+# Databases that are made: modules with `clips(**options)`.
+_MADE = ("synthetic",)
 
 
 def names() -> list[str]:
     """The names `load` takes."""
-    return sorted(_FOLDERS | _MADE)
+    return sorted(_FOLDERS + _MADE)
 
 
 def options(name: str) -> dict[str, Any]:
@@ -50,7 +47,7 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
     """
     if name in _MADE:
         check(f"option of {name}", given, options(name))
-        return _module(_MADE[name]).clips(**given)
+        return _module(name).clips(**given)
     found = inspect(name, root, **given)
     if found.problems:
         raise DataError(name, found.problems)
@@ -73,10 +70,10 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
 
 def _reader(name: str) -> Callable:
     if name in _MADE:
-        return _module(_MADE[name]).scenes  # `clips` takes what `scenes` takes
+        return _module(name).scenes  # `clips` takes what `scenes` takes
     if name not in _FOLDERS:
         raise unknown("database", name, names())
-    return _module(_FOLDERS[name]).inspect
+    return _module(name).inspect
 
 
 def _module(name: str):

@@ -15,7 +15,7 @@ from mer_jax.datasets import database, records
 from mer_jax.datasets.annotations import Column, numbered
 from mer_jax.datasets.folders import Tree
 
-_CLIP = r"(^|/)(?P<subject>sub\d+)/(?P<name>EP\d+(_\d+)*f?)$"
+_CLIP = r"(^|/)(?P<subject>sub\d+)/(?P<name>EP\d[\w-]*)$"
 _FRAME = r".*-(\d+)"
 
 SPEC = records.Database(
@@ -34,7 +34,6 @@ SPEC = records.Database(
         "name": records.NAME,
         "onset": Column(("OnsetF", "OnsetFrame"), int),
         "apex": Column(("ApexF1", "ApexF", "ApexFrame"), int),
-        "apex2": Column(("ApexF2",), int, needed=False),
         "offset": Column(("OffsetF", "OffsetFrame"), int),
         "action_units": Column(("AU", "AUs", "Action Units"), needed=False),
         "emotion": Column(("Emotion", "Estimated Emotion")),

@@ -16,7 +16,7 @@ from mer_jax.datasets.annotations import Column, numbered
 from mer_jax.datasets.folders import Tree
 from mer_jax.datasets.records import Quirk
 
-_CLIP = r"(^|/)(?P<subject>sub\d+)/(?P<name>EP\d+(_\d+)*f?)$"
+_CLIP = r"(^|/)(?P<subject>sub\d+)/(?P<name>EP\d[\w-]*)$"
 _NO_ROW = (Quirk("no row", "it was published without a label and is left out"),)
 _RELEASES = "the releases of the sheet disagree and the frames decide"
 

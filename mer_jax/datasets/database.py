@@ -79,8 +79,9 @@ def inspect(
     if rows and spec.sheets and not tree.video:
         for home in sorted(by_key.keys() - used):
             if (spec.name, *home) not in without:
-                what = "has frames but no row in the label sheet"
-                log.problem(str(by_key[home].path), what, key=home, event="no row")
+                what, why = "has frames but no row in the label sheet", log.excuse(home, "no row")
+                report = log.note if why else log.problem
+                report(str(by_key[home].path), f"{what}; {why}" if why else what)
     return Inspection(clips, log.problems, log.notes, spec.published, spec.subjects)
 
 
@@ -122,7 +123,13 @@ def _folder_rows(spec, found, log) -> list[Row]:
 
 def _report_homeless(spec, homeless, there, log):
     for subject, rows in homeless.items():
-        missing = [row for row in rows if not _excused(spec, row, log)]
+        missing = []
+        for row in rows:
+            why = log.excuse((subject, row.name), "no folder")
+            if why:
+                log.note(f"{spec.name}/{subject}/{row.name}", why)
+            else:
+                missing.append(row)
         if len(missing) > 1 and subject not in there:
             what = f"none of its {len(missing)} clips has a folder, from {missing[0].name} on"
             log.problem(f"{spec.name}/{subject}", what)
@@ -130,11 +137,3 @@ def _report_homeless(spec, homeless, there, log):
         for row in missing:
             what = f"{row.where} names it but it has no folder of frames"
             log.problem(f"{spec.name}/{subject}/{row.name}", what)
-
-
-def _excused(spec, row, log) -> bool:
-    for quirk in log.quirks(row):
-        if quirk.field == "no folder":
-            log.note(f"{spec.name}/{row.subject}/{row.name}", quirk.why)
-            return True
-    return False

@@ -12,7 +12,6 @@ about 0 with another channel as strain). A program that reads with OpenCV sees s
 
 import difflib
 import pathlib
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -47,8 +46,7 @@ def inspect(root: str | pathlib.Path, *, index: str = "index.csv") -> Inspection
         return Inspection(
             [], [Problem(str(path), "is no file; the index of the maps belongs there")], []
         )
-    with warnings.catch_warnings():
-        records, problems = annotations.read(path, _COLUMNS, keys=("database", "subject", "clip"))
+    records, problems = annotations.read(path, _COLUMNS, keys=("database", "subject", "clip"))
     clips, keys, shapes = [], {}, {}
     for record in records:
         cells = record.values

@@ -116,9 +116,12 @@ def damage(path: pathlib.Path) -> str:
 
 def visible(folder: pathlib.Path) -> list[os.DirEntry]:
     """A folder's entries by name, without clutter."""
-    with os.scandir(folder) as entries:
-        kept = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _CLUTTER]
-    return sorted(kept, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"{folder}: the folder cannot be listed ({error.strerror})") from None
+    return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _CLUTTER]
 
 
 def below(root: pathlib.Path, depth: int = _DEEPEST) -> Iterator[tuple[pathlib.Path, list]]:
@@ -162,6 +165,8 @@ def scan(top: pathlib.Path, tree: Tree) -> tuple[list[Folder], list[Problem]]:
         elif images:
             what = f"{len(images)} image(s) in a folder that is not named as a clip; passed over"
             notes.append(Problem(str(path), what))
+        elif not entries:
+            notes.append(Problem(str(path), "is an empty folder"))
     return folders, notes
 
 

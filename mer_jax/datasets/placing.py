@@ -32,9 +32,6 @@ def mend(spec: Database, row: Row, folder: Folder | None, log: Log) -> None:
     if said not in ("", row.emotion, spec.alike.get(row.emotion)):
         log.problem(row.where, f"{key} is {row.emotion!r} but its folder says {said!r}")
         row.broken = True
-    if row.objective not in ("", "I", "II", "III", "IV", "V", "VI", "VII"):
-        log.note(key, f"has no objective class {row.objective!r}; its action units decide")
-        row.objective = ""
     strange = unread(row.action_units)
     if strange:
         pieces = ", ".join(map(repr, strange))
@@ -119,9 +116,11 @@ def _ordered(row, where, settle, log):
         log.note(where, "has no apex frame; the clip's apex is None")
     elif apex < onset or (offset is not None and apex > offset):
         what = f"the apex frame {apex} is outside the clip's {onset} to {offset}"
-        excused = log.problem if not settle else lambda w, t, **_: log.note(w, t) or True
-        if not excused(where, what, key=(row.subject, row.name), event="outside"):
+        why = log.excuse((row.subject, row.name), "outside")
+        if not why and not settle:
+            log.problem(where, what)
             return None
+        log.note(where, f"{what}; {why or 'it is None'}")
         apex = None
     elif apex in (onset, offset):
         end = "onset" if apex == onset else "offset"

@@ -94,7 +94,7 @@ class Database:
 
 
 class Log:
-    """Problems and notes as they come up; a quirk turns a problem into a note."""
+    """Problems and notes as they come up, and what the quirks say to them."""
 
     def __init__(self, spec: Database):
         self.problems: list[Problem] = []
@@ -106,14 +106,13 @@ class Log:
         known = self._quirks.get((row.subject, row.name), ())
         return known + (self._quirks.get((row.subject, row.video), ()) if row.video else ())
 
-    def problem(self, where: str, what: str, *, key=None, event: str = "") -> bool:
-        """Reports; returns True where a quirk of `key` settles `event`."""
-        for quirk in self._quirks.get(key, ()):
-            if quirk.field == event:
-                self.note(where, f"{what}; {quirk.why}")
-                return True
+    def excuse(self, key: tuple[str, str], event: str) -> str:
+        """Why `event` is no problem of this (subject, clip), or ''."""
+        known = self._quirks.get(key, ())
+        return next((quirk.why for quirk in known if quirk.field == event), "")
+
+    def problem(self, where: str, what: str) -> None:
         self.problems.append(Problem(where, what))
-        return False
 
     def note(self, where: str, what: str) -> None:
         self.notes.append(Problem(where, what))

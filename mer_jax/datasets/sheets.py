@@ -48,6 +48,9 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
         path, spec.columns, sheets=spec.sheet, positions=spec.positions
     )
     log.problems += problems
+    for field, column in spec.columns.items():
+        if records and field not in records[0].values:
+            log.note(path.name, f"has no column {column.names[0]!r}")
     classes = _classes(spec, root, log)
     found: dict[tuple[str, str], Row] = {}
     for record in records:
@@ -65,7 +68,9 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
             apex=cells.get("apex"),
             offset=cells.get("offset"),
             action_units=cells.get("action_units") or "",
-            objective=_objective(cells.get("objective") or classes.get((subject, name), "")),
+            objective=_objective(
+                cells.get("objective") or classes.get((subject, name), ""), record.where, log
+            ),
             broken=record.broken,
         )
         row = spec.adapt(row, cells)
@@ -79,9 +84,13 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
     return list(found.values())
 
 
-def _objective(cell: str) -> str:
-    """A class as its Roman numeral, whichever way the sheet counts."""
-    return _NUMERALS[int(cell) - 1] if cell in tuple("1234567") else cell.upper()
+def _objective(cell: str, where: str, log: Log) -> str:
+    """A class as its Roman numeral, whichever way the sheet counts; '' where it is none."""
+    numeral = _NUMERALS[int(cell) - 1] if cell in tuple("1234567") else cell.upper()
+    if numeral not in ("", *_NUMERALS):
+        log.note(where, f"{cell!r} is no objective class; the action units decide")
+        return ""
+    return numeral
 
 
 def _classes(spec, root, log):

@@ -51,7 +51,7 @@ def sound(tmp_path_factory):
     roots = {}
     for name, release in DATABASES.items():
         root = tmp_path_factory.mktemp(name)
-        replica.write(name, root, subjects=2, release=release, quirks=False, size=(10, 8))
+        replica.write(name, root, subjects=1, release=release, quirks=False, size=(10, 8))
         roots[name] = root, *outcome(name, root)
     return roots
 
@@ -131,7 +131,7 @@ def damage_sheet(draw, root):
 
 @pytest.mark.parametrize("name", DATABASES)
 @settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -32,9 +32,10 @@ def test_clutter_is_passed_over_and_the_rest_is_named(tmp_path):
     for name in ("Thumbs.db", ".DS_Store", "._img1.png", "readme.txt"):
         (clip / name).write_bytes(b"x")
     fill(tmp_path / "loose", ["a1.png"])
+    (tmp_path / "s2").mkdir()
     found, notes = folders.scan(tmp_path, TREE)
     assert not found[0].problems and found[0].numbers == (1, 2)
-    assert sorted(note.where.rsplit("/", 1)[1] for note in notes) == ["loose", "readme.txt"]
+    assert sorted(note.where.rsplit("/", 1)[1] for note in notes) == ["loose", "readme.txt", "s2"]
 
 
 def test_names_that_do_not_say_the_order(tmp_path):

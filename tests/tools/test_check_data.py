@@ -19,7 +19,7 @@ def root(tmp_path):
 
 def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
-    for name in ("database", "root", "option", "leave_out", "settle", "json"):
+    for name in ("database", "root", "option", "leave_out", "settle", "decode", "json"):
         flags.FLAGS[name].unparse()
     code = check_data.main(flags.FLAGS(["check_data", *arguments]))
     out = capsys.readouterr()
@@ -41,6 +41,16 @@ def test_an_unusable_one(capsys, root):
     assert run(capsys, "--database=casme2", f"--root={root}", "--settle")[0] == 0
     key = "--leave_out=casme2/sub01/EP01_01f"
     assert run(capsys, "--database=casme2", f"--root={root}", key)[0] == 0
+
+
+def test_decode_finds_what_the_first_look_does_not(capsys, root):
+    file = root / "Cropped/sub01/EP01_01f/reg_img95.jpg"
+    data = file.read_bytes()
+    file.write_bytes(data[:4] + b"\0" * (len(data) - 6) + data[-2:])
+    arguments = ("--database=casme2", f"--root={root}")
+    assert run(capsys, *arguments)[0] == 0
+    code, out, _ = run(capsys, *arguments, "--decode")
+    assert code == 1 and "reg_img95.jpg: cannot be read as an image" in out
 
 
 def test_json(capsys, root):
