@@ -236,7 +236,7 @@ def _add(clip: Array, motion: Array, saturate: bool) -> Array:
     out = clip + motion
     if not saturate:
         return out
-    # The barrier keeps the compiler from computing the motion once for every channel of the maximum.
+    # Without the barrier the motion would be computed anew for every channel of the maximum.
     out = jnp.maximum(lax.optimization_barrier(out), 0)
     largest = functools.reduce(jnp.maximum, jnp.split(out, out.shape[-1], -1))
     return out / jnp.maximum(largest, 1)

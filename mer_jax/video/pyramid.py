@@ -10,6 +10,7 @@ Burt & Adelson, "The Laplacian pyramid as a compact image code", IEEE Trans. Com
 import math
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -47,6 +48,7 @@ def reconstruct(bands: tuple[Array, ...]) -> Array:
     return image
 
 
+@jax.jit  # called outside of jit, its many small slices would be compiled one by one
 def down(image: Array) -> Array:
     """Smooths and keeps every other row and column: [..., H, W, C] -> [..., H', W', C].
 
@@ -64,6 +66,7 @@ def down(image: Array) -> Array:
     return image
 
 
+@jax.jit
 def up(image: Array, *, like: Array) -> Array:
     """Puts zeros between the pixels of a level and smooths: to the height and width of `like`.
 
@@ -74,8 +77,8 @@ def up(image: Array, *, like: Array) -> Array:
         size, half = like.shape[axis], image.shape[axis]
         # Beyond the last pixel the mirror shows this level's last sample where the size is even
         # (that pixel is one of the zeros), else the one before.
-        ends = (_pixels(image, axis, [at]) for at in (1, half - 1 - size % 2))
-        image = jnp.concatenate([next(ends), image, next(ends)], axis)
+        first, last = (_pixels(image, axis, [at]) for at in (1, half - 1 - size % 2))
+        image = jnp.concatenate([first, image, last], axis)
         zeros_between = [(0, 0, 0)] * image.ndim
         zeros_between[axis] = (0, size + 4 - (2 * half + 3), 1)
         image = lax.pad(image, jnp.zeros((), image.dtype), zeros_between)
