@@ -33,7 +33,6 @@ _WORKDIR = flags.DEFINE_string(
 
 def parse(argv: list[str]) -> list[str]:
     """Flags from the command line; what is wrong with them is one sentence."""
-    flags.FLAGS.set_default("verbosity", logging.WARNING)  # what Orbax does is not our news
     try:
         rest = app.parse_flags_with_usage(argv)
         if rest[1:]:
@@ -51,6 +50,8 @@ def parse(argv: list[str]) -> list[str]:
 def main(_: list[str]) -> None:
     from mer_jax import config, experiment
 
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # what Orbax does is not our news
     try:
         chosen = config.rename(
             _CONFIG.value, config.read(config_flags.get_config_filename(flags.FLAGS["config"]))

@@ -1,0 +1,31 @@
+r"""STRCN-G, geometry: Xia et al. 2019, Table II (LOSO) and III (LOVO).
+
+Robust flow from onset to apex of the magnified clip at 300 x 245, 50 variants of each clip.
+Expected: see Table II. Time: many hours on 2 CPU cores, minutes on a GPU.
+  python -m experiments.launch --config=experiments/configs/strcn_g.py \
+      --config.data.root="CASME II" --workdir=runs/strcn_g
+Without a licence: --config.data.name=synthetic. LOVO: --config.protocol.name=lovo.
+"""
+
+from mer_jax import config
+
+
+def get_config():
+    return config.make(
+        title="STRCN-G",
+        data={"name": "casme2", "classes": "strcn4"},
+        method="strcn_g",
+        model="strcn_g",
+        train={
+            "epochs": 30,
+            "batch_size": 20,
+            "learning_rate": 1e-3,
+            "optimizer": "sgd",
+            "momentum": 0.9,
+            "weight_decay": 5e-4,
+            "schedule": "decay",
+            "schedule_rate": 0.8,
+            "loss": "balanced",
+            "stop_change": 1e-3,
+        },
+    )

@@ -1,0 +1,96 @@
+"""Every shipped configuration, shrunk until it runs in seconds, from clips to report."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from mer_jax import config as configs
+from mer_jax import datasets, evaluation, experiment
+from mer_jax.datasets import replica
+
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "configs"
+SHIPPED = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+
+# What makes a job small, by the room it is in; a key that a config lacks is left alone.
+SMALL = {
+    "data": {"subjects": 3, "clips_per_subject": 4, "frames": (8, 12), "size": (32, 32)},
+    "method": {"alphas": (5, 8), "percents": (100, 60), "copies": 2, "preset": "horn_schunck"},
+    "model": {"maps": 4, "recurrent_layers": 1, "steps": 1},
+    "protocol": {"folds": 2},
+    "train": {"epochs": 2, "batch_size": 8, "patience": 0},
+}
+
+
+def shrunk(name: str):
+    original = configs.read(FOLDER / f"{name}.py")
+    config = configs.read(FOLDER / f"{name}.py")
+    config.data.name = "synthetic"
+    config = configs.rename(config, original)
+    if config.method.name == "strcn_g":
+        config.method.size = (36, 36)
+    for section, values in SMALL.items():
+        for key, value in values.items():
+            if key in config[section] and isinstance(config[section][key], type(value)):
+                config[section][key] = value
+    return config
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_config_runs_from_clips_to_report(name, tmp_path):
+    config = shrunk(name)
+    summary = experiment.run(config, tmp_path, command="make it", devices=jax.devices()[:2])
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files >= {
+        "config.json",
+        "folds.json",
+        "metrics.json",
+        "metrics.jsonl",
+        "predictions.csv",
+        "megc_log.txt",
+        "pictures",
+        "checkpoints",
+        "report.html",
+    }
+    predictions = evaluation.read(tmp_path / "predictions.csv")
+    clips = experiment.prepare_clips(config)[0]
+    assert predictions.keys == [clip.key for clip in clips]
+    np.testing.assert_allclose(predictions.probabilities.sum(1), 1, atol=1e-5)
+    again = evaluation.scores(predictions.confusion())
+    assert summary["overall"]["uf1"]["value"] == pytest.approx(float(again["uf1"]))
+    page = (tmp_path / "report.html").read_text()
+    assert "make it" in page and config.data.name in page
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert summary["verdict"]["strict"] == (config.protocol.get("by", "subject") == "subject")
+
+
+def test_flow_maps_from_a_folder_go_the_same_way(tmp_path):
+    root = tmp_path / "maps"
+    replica.write("flow_maps", root, subjects=3)
+    config = configs.read(FOLDER / "ststnet_megc2019.py")
+    config.data.root = str(root)
+    config.train.update(epochs=1, batch_size=16)
+    summary = experiment.run(config, tmp_path / "run", devices=jax.devices()[:1], quiet=True)
+    assert summary["protocol"]["clips"] == len(datasets.load("flow_maps", root))
+
+
+def test_the_same_command_twice_gives_the_same_numbers_and_trains_once(tmp_path):
+    config = shrunk("default")
+    first = experiment.run(config, tmp_path, devices=jax.devices()[:1], quiet=True)
+    said = (tmp_path / "predictions.csv").read_text()
+    second = experiment.run(config, tmp_path, devices=jax.devices()[:1], quiet=True)
+    assert (tmp_path / "predictions.csv").read_text() == said
+    assert second["overall"] == first["overall"]
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_as_published_is_marked_and_reports_both_numbers(tmp_path):
+    config = shrunk("default")
+    config.train.choice = "test"
+    summary = experiment.run(config, tmp_path, devices=jax.devices()[:1], quiet=True)
+    assert not summary["verdict"]["strict"]
+    assert "inflation" in summary
+    assert "chosen on its own test clips" in (tmp_path / "report.html").read_text()

@@ -1,0 +1,130 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax import methods
+from mer_jax.clips import Clip, hold, stack
+from mer_jax.datasets import synthetic
+from mer_jax.problems import UserError
+from mer_jax.video import apex_index, magnify, optical_flow
+from mer_jax.video.resample import matrix
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return synthetic.scenes(subjects=2, clips_per_subject=3, frames=(9, 14), size=(32, 32))
+
+
+@pytest.fixture(scope="module")
+def clips(scenes):
+    return [scene.clip for scene in scenes]
+
+
+def test_strcn_a_is_the_formula_written_out(clips):
+    size, keep = (32, 32), 102
+    examples = methods.create("strcn_a", clips, size=size, length=7, share=0.1, alpha=8.0)
+    assert examples.input_shape == (keep, 7, 3)
+    weights = np.array([1, 1, 0, 0, 1, 0], np.float32)
+    pixels = np.asarray(examples.learn(examples.inputs, jnp.asarray(weights)))
+    heat = np.zeros(size)
+    moved = []
+    for clip, weight in zip(clips, weights):
+        frames = jnp.asarray(clip.frames, jnp.float32) / 255
+        moved.append(np.asarray(magnify(frames, alpha=8.0, saturate=False), np.float64))
+        heat += weight * np.abs(moved[-1] - moved[-1][0]).sum((0, 3))
+    best = set(np.argsort(-heat.ravel(), kind="stable")[:keep])
+    assert len(best ^ set(pixels)) <= 2  # rounding may exchange the last pixel
+    row = jax.tree.map(lambda a: a[4], examples.inputs)
+    want = np.einsum(
+        "st,tpc->psc",
+        matrix(len(moved[4]), 7).astype(np.float64),
+        moved[4].reshape(len(moved[4]), -1, 3)[:, pixels],
+    )
+    np.testing.assert_allclose(examples.view(row, pixels), want, atol=2e-5)
+
+
+def test_a_test_clip_cannot_move_the_mask(clips):
+    other = list(clips)
+    wild = np.random.default_rng(0).integers(0, 255, clips[5].frames.shape, np.uint8)
+    other[5] = Clip("synthetic", "x", "wild", hold(wild), "anger")
+    weights = jnp.asarray([1.0, 1, 1, 1, 1, 0])
+    masks = []
+    for these in (clips, other):
+        examples = methods.create("strcn_a", these, size=(32, 32), share=0.1)
+        masks.append(np.asarray(examples.learn(examples.inputs, weights)))
+    np.testing.assert_array_equal(*masks)
+
+
+@pytest.mark.parametrize("name", ["strcn_a", "mer_rcnn"])
+def test_augmentation_draws_alpha_and_frames_and_plain_settings_draw_nothing(name, clips):
+    small = {"keep": 100} if name == "mer_rcnn" else {"share": 0.1}
+    plain = {"percents": (100,)} | (
+        {"kernels": ("bicubic",)} if name == "mer_rcnn" else {"alphas": (8.0,)}
+    )
+    row = lambda e: jax.tree.map(lambda a: a[0], e.inputs)
+    free = methods.create(name, clips, size=(32, 32), length=6, **small)
+    bound = methods.create(name, clips, size=(32, 32), length=6, **small, **plain)
+    learned = free.learn(free.inputs, jnp.ones(len(clips)))
+    a, b = (free.augment(jax.random.key(k), row(free), learned) for k in (0, 1))
+    assert a.shape == free.input_shape and float(jnp.abs(a - b).max()) > 1e-4
+    same = bound.augment(jax.random.key(0), row(bound), learned)
+    np.testing.assert_allclose(same, bound.view(row(bound), learned), atol=1e-6)
+
+
+def test_padding_of_shorter_clips_changes_nothing(clips):
+    together = methods.create("mer_rcnn", clips, size=(32, 32), keep=100, length=6)
+    shortest = min(range(len(clips)), key=lambda i: len(clips[i].frames))
+    alone = methods.create("mer_rcnn", [clips[shortest]], size=(32, 32), keep=100, length=6)
+    row = lambda e, i: jax.tree.map(lambda a: a[i], e.inputs)
+    np.testing.assert_allclose(
+        together.view(row(together, shortest), ()), alone.view(row(alone, 0), ()), atol=2e-6
+    )
+
+
+def test_strcn_g_flows_from_the_first_frame_to_the_apex_of_the_magnified_clip(clips):
+    options = {"size": (32, 32), "preset": "horn_schunck"}
+    examples = methods.create("strcn_g", clips[:2], alphas=(5, 8), percents=(100, 60), **options)
+    assert examples.inputs.shape == (2, 1 + 4, 32, 32, 2)
+    frames = jnp.asarray(clips[0].frames, jnp.float32) / 255
+    moved = magnify(frames, alpha=8.0)
+    want = optical_flow(moved[0], moved[apex_index(moved)], preset="horn_schunck")
+    seen = examples.view(examples.inputs[0], ())
+    np.testing.assert_allclose(seen, want, atol=5e-3)
+    drawn = examples.augment(jax.random.key(0), examples.inputs[0], ())
+    assert any(bool((drawn == variant).all()) for variant in examples.inputs[0, 1:])
+
+
+def test_flow_maps_follow_the_true_motion(scenes, clips):
+    examples = methods.create("flow_maps", clips, size=(16, 16), preset="tv_l1")
+    assert examples.inputs.shape == (6, 16, 16, 3)
+    for scene, got in zip(scenes, np.asarray(examples.inputs)):
+        truth = np.asarray(scene.flow(scene.apex, scene.onset))
+        truth = truth.reshape(16, 2, 16, 2, 2).mean((1, 3))
+        if np.abs(truth).max() > 0.5:
+            assert np.corrcoef(truth.ravel(), got[..., :2].ravel())[0, 1] > 0.5
+
+
+def test_stored_maps_are_taken_as_they_are():
+    picture = np.random.default_rng(0).integers(0, 255, (1, 28, 28, 3), np.uint8)
+    stored = [Clip("db", "s", f"c{i}", hold(picture), "positive", content="flow") for i in "ab"]
+    examples = methods.create("flow_maps", stored)
+    np.testing.assert_allclose(examples.inputs[0], picture[0], atol=1e-4)
+    swapped = methods.create("flow_maps", stored, channels=("strain", "u"))
+    np.testing.assert_allclose(swapped.inputs[1], picture[0][..., [2, 0]], atol=1e-4)
+    with pytest.raises(UserError, match=r"set method\.size"):
+        methods.create("flow_maps", stored, size=(14, 14))
+    with pytest.raises(UserError, match="needs videos"):
+        methods.create("strcn_a", stored)
+
+
+def test_mistakes_are_one_sentence(clips):
+    with pytest.raises(UserError, match="did you mean 'strcn_a'"):
+        methods.create("strcna", clips)
+    with pytest.raises(UserError, match="did you mean 'share'"):
+        methods.create("strcn_a", clips, shares=0.1)
+    with pytest.raises(UserError, match=r"method\.channels has 'w'"):
+        methods.create("flow_maps", clips, channels=("w",))
+    uneven = [clips[0], Clip("d", "s", "c", hold(np.zeros((9, 20, 20, 3), np.uint8)), "x")]
+    with pytest.raises(UserError, match=r"crop the clips to one size"):
+        stack(uneven)

@@ -1,0 +1,68 @@
+import pytest
+
+from mer_jax import config as configs
+from mer_jax import datasets, methods, models, protocols
+from mer_jax.problems import UserError
+
+
+def make(**changes):
+    given = {"data": "synthetic", "method": "flow_maps", "model": "ststnet"} | changes
+    return configs.make(**given)
+
+
+def test_every_option_is_in_sight_with_its_default():
+    config = make(model={"name": "ststnet", "dropout": 0.25}, train={"epochs": 7})
+    assert config.model.dropout == 0.25 and config.train.epochs == 7
+    assert set(config.method) == {"name", *methods.options("flow_maps")}
+    assert configs.options_of(config, "data") == datasets.options("synthetic")
+    for key in ("name", "root", "classes", "permute_labels"):
+        assert key in config.data
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "ststnett"}, "did you mean 'ststnet'"),
+        ({"model": {"name": "ststnet", "dropot": 0.5}}, "did you mean 'dropout'"),
+        ({"method": {"name": "strcn_a", "shre": 0.5}}, "did you mean 'share'"),
+        ({"data": "casme_2"}, "did you mean 'casme2'"),
+        ({"protocol": {"name": "k_fold", "fold": 3}}, "did you mean 'folds'"),
+        ({"train": {"epoch": 3}}, "did you mean 'epochs'"),
+    ],
+)
+def test_a_wrong_name_offers_the_nearest(changes, message):
+    with pytest.raises(UserError, match=message):
+        make(**changes)
+
+
+def test_a_section_that_is_renamed_gets_the_options_of_its_new_name():
+    original, config = make(), make()
+    config.model.name = "mer_rcnn"
+    config.data.permute_labels = True
+    renamed = configs.rename(config, original)
+    assert configs.options_of(renamed, "model") == models.options("mer_rcnn")
+    assert renamed.data.permute_labels
+    config.model.dropout = 0.1  # changed by hand, and mer_rcnn has no dropout
+    with pytest.raises(UserError, match="option of model mer_rcnn 'dropout'"):
+        configs.rename(config, original)
+
+
+def test_an_option_of_another_name_is_refused_where_it_is_used():
+    config = make()
+    config.protocol.name = "k_fold"
+    config.model.name = "mer_rcnn"
+    with pytest.raises(UserError, match="option of model mer_rcnn"):
+        configs.check(config)
+
+
+def test_all_rooms_list_options_for_all_their_names():
+    for room in (methods, models, protocols, datasets):
+        for name in room.names():
+            assert isinstance(room.options(name), dict)
+
+
+def test_plain_is_json(tmp_path):
+    import json
+
+    text = json.dumps(configs.plain(make()))
+    assert json.loads(text)["data"]["emotions"] == list(make().data.emotions)
