@@ -183,6 +183,7 @@ def learning_curves(
                       marker="o" if len(epochs) == 1 else None)  # fmt: skip
         axes.grid(axis="y")
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
     left.set_title("Training loss")
@@ -193,7 +194,7 @@ def learning_curves(
             chance, color=FAINT, linestyle=(0, (4, 3)), linewidth=1, label="majority class"
         )
     if right.get_legend_handles_labels()[0]:
-        right.legend(loc="lower right")
+        right.legend(loc="best")
     return figure
 
 

@@ -240,11 +240,13 @@ def _people(predictions: Predictions) -> list[tuple[str, str, int, int]]:
 
 
 def _examples(pictures: Sequence[Picture]) -> Iterator[str]:
-    if pictures:
-        yield "<h2>Example clips</h2>"
+    if not pictures:
+        return
+    yield '<h2>Example clips</h2><div class="pair">'
     for index, picture in enumerate(pictures):
         content = image(picture.png, alt=picture.alt)
         yield figure(content, picture.caption, anchor=f"picture-{index}")
+    yield "</div>"
 
 
 def _tables(summary: Mapping[str, Any], predictions: Predictions) -> Iterator[str]:

@@ -35,6 +35,7 @@ def drawn():
             difference=picture, mask=picture > 0.5, flow=RNG.normal(size=(12, 10, 2)),
             strain=picture,
         ),
+        "map": figures.map_panel(RNG.uniform(size=(6, 6, 3))),
         "one tile": figures.clip_panel(flow=np.zeros((4, 4, 2))),
     }  # fmt: skip
 
