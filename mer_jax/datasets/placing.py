@@ -84,6 +84,9 @@ def place(
                 sound = False
                 log.problem(where, f"{what}; settle=True takes frame {numbers[index]} instead")
         indices[instant] = index
+    if sound and onset is not None and indices["offset"] == indices["onset"]:
+        sound = False  # the nearest frames of both are one
+        log.problem(where, f"frames {onset} to {offset} are not in {folder.path} ({ends})")
     if not sound:
         return None
     return Clip(

@@ -92,6 +92,13 @@ def test_settle_takes_the_nearest_and_says_so(root):
     assert "frame 101 stands for it" in str(found.notes)
 
 
+def test_settle_does_not_invent_a_movement(root):
+    for column, value in ((4, 300), (5, None), (6, 310)):
+        edit(root, 2, column, value)
+    (problem,) = problems(root, settle=True)
+    assert "frames 300 to 310 are not in" in problem
+
+
 def test_leave_out_is_by_key(root):
     frame(root, 97).write_bytes(b"")
     shutil.copytree(root / "Cropped/sub01/EP01_02", root / "Cropped/sub01/EP07_01")
