@@ -33,9 +33,9 @@ _NETWORKS = {
     "strcn_a": Info("strcn", "STRCNA", "Xia et al., STRCN, Table I (appearance)", classes=4),
     "strcn_g": Info("strcn", "STRCNG", "Xia et al., STRCN, Table I (geometry)", classes=4),
     "mer_rcnn": Info("mer_rcnn", "MERRCNN", "Xia et al., MER-RCNN, Table 1", classes=4),
-    "psn": Info("psn", "PSN", "Li et al., PSN, Table 1", classes=4),
+    "psn": Info("psn", "PSN", "Li et al., PSN, Table 1", 29_077_832, classes=4),
     "r3d_convlstm": Info(
-        "r3d_convlstm", "R3DConvLSTM", "Islam et al., Sect. 2.2 (about 37.6 million parameters)"
+        "r3d_convlstm", "R3DConvLSTM", "Islam et al., R3D-ConvLSTM (about 37.6 M)", 37_552_975
     ),
     "ststnet": Info("ststnet", "STSTNet", "Liong et al. 2019, STSTNet, authors' code", 1_683),
     "stcnn": Info("stcnn", "STCNN", "Reddy et al., MicroExpSTCNN, Table I", 44_241_667),

@@ -13,6 +13,7 @@ from mer_jax.problems import UserError
 from tests.models import learning
 
 SMALL = {"shape": (4, 32, 32, 1), "width": 0.1}
+INPUTS = dict.fromkeys(("sparse", "grey"), (2, *SMALL["shape"]))  # of two clips
 
 FIGURE_7 = {
     "PSN": {},
@@ -55,6 +56,11 @@ def test_the_paper_s_counts():
     assert network.mix.kernel.size + network.mix.bias.size == 1_028
     assert 80 * 1_028 == 82_240  # what the paper prints, for 80 frames
     assert network.classifier.in_features == 16 * 64
+    convs = 49 * 96 + 25 * 96 * 256 + 9 * (256 * 384 + 384 * 256 + 256 * 256)
+    convs += 96 + 256 + 384 + 256 + 256
+    unit = (12_544 + 1) * 512 + 512 * 512 + 2 * 513 * 512
+    dense = (4096 + 1) * 4096 + (512 + 1) * 4096 + (1024 + 1) * 4
+    assert learning.parameters(create) == convs + unit + dense + 1_028
 
 
 def test_without_the_pointwise_convolution_a_dense_layer_of_64():
@@ -64,16 +70,14 @@ def test_without_the_pointwise_convolution_a_dense_layer_of_64():
 
 @pytest.mark.parametrize("row", FIGURE_7)
 def test_rows_of_figure_7(row):
-    x, _ = clips(2)
-    logits = learning.run(create(**SMALL, **FIGURE_7[row]), x, jnp.ones(2))
-    assert logits.shape == (2, 4) and np.isfinite(logits).all()
+    build = lambda: create(**SMALL, **FIGURE_7[row])
+    assert learning.shape_of(build, INPUTS) == (2, 4)
 
 
 @pytest.mark.parametrize("backbone, fusion", TABLE_9)
 def test_rows_of_table_9(backbone, fusion):
-    sizes = {**SMALL, "backbone": backbone, "fusion": fusion}
-    inputs = dict.fromkeys(("sparse", "grey"), (2, *SMALL["shape"]))
-    assert learning.shape_of(lambda: create(**sizes), inputs) == (2, 4)
+    build = lambda: create(**SMALL, backbone=backbone, fusion=fusion)
+    assert learning.shape_of(build, INPUTS) == (2, 4)
 
 
 def test_each_sub_network_sees_its_own_input():
@@ -91,6 +95,16 @@ def test_each_sub_network_sees_its_own_input():
             other = {**x, name: x[name][:, ::-1]}
             change = learning.run(network, x) - learning.run(network, other)
             assert (np.abs(change).max() > 0) == (name in sees), (streams, name)
+
+
+def test_masked_clips_count_for_nothing():
+    """ResNet10 normalises over the frames of all clips: a clip's mask is that of its frames."""
+    network = create(**SMALL, backbone="resnet10", dropout=0.0)
+    x, _ = clips(3)
+    mask = jnp.array([1.0, 0, 1])
+    bright = {**x, "sparse": x["sparse"] * np.float32([1, 50, 1])[:, None, None, None, None]}
+    logits, other = (learning.run(network, x, mask) for x in (x, bright))
+    np.testing.assert_array_equal(logits[::2], other[::2])
 
 
 def test_swapped_gives_the_spatial_network_the_grey_frames():
