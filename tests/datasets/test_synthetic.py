@@ -12,7 +12,15 @@ from mer_jax.datasets import labels, synthetic
 from mer_jax.problems import UserError
 
 # The default seed's first clip: length and instants, and mean reds of 8 x 8 px blocks.
-FIRST = ((0, 0, 0, 0), [[0] * 4] * 4)
+FIRST = (
+    (37, 3, 22, 36),
+    [
+        [119.2, 137.5, 146.4, 132.0],
+        [111.7, 134.5, 141.5, 123.5],
+        [103.4, 108.1, 112.3, 116.7],
+        [98.3, 91.9, 92.5, 99.5],
+    ],
+)
 OFF = {"noise": 0.0, "flicker": 0.0, "drift": 0.0, "blinks": 0.0}
 
 
@@ -55,23 +63,23 @@ def test_clips_are_ragged_and_well_formed():
 
 def test_vmap_is_the_loop():
     one, two = synthetic.scenes(subjects=2, clips_per_subject=1)
-    size = {"size": (32, 40), "frames": 3}
+    size = {"size": (64, 64), "frames": 40}
     both = jax.tree.map(lambda a, b: jnp.stack([a, b]), *((s.face, s.take) for s in (one, two)))
     mapped = jax.vmap(lambda face, take: synthetic.render(face, take, **size))(*both)
     for row, scene in zip(mapped, (one, two)):
         alone = np.asarray(synthetic.render(scene.face, scene.take, **size)).astype(int)
-        assert alone.shape == (3, 3, 32, 40)
+        assert alone.shape == (40, 3, 64, 64)
         assert np.abs(np.asarray(row).astype(int) - alone).max() <= 1
 
 
 def test_the_apex_warped_back_by_the_true_flow_is_the_first_frame():
-    options = OFF | {"drift": 1.0, "amplitude": (1.5, 2.0)}
-    for scene in synthetic.scenes(subjects=3, clips_per_subject=2, seed=1, **options):
+    options = OFF | {"drift": 1.0, "amplitude": (1.0, 2.0), "size": (160, 160)}
+    for scene in synthetic.scenes(subjects=2, clips_per_subject=2, frames=(16, 16), **options):
         first, apex = grey(scene.frames[0]), grey(scene.frames[scene.apex])
         flow = scene.flow(scene.apex)
         rows, columns = np.indices(scene.size)
         places = [rows + flow[..., 1], columns + flow[..., 0]]
-        inner = (slice(5, -5), slice(5, -5))
+        inner = (slice(12, -12), slice(12, -12))
         left = np.abs(ndimage.map_coordinates(apex, places, order=3) - first)[inner]
         wrong = [rows - flow[..., 1], columns - flow[..., 0]]
         away = np.abs(ndimage.map_coordinates(apex, wrong, order=3) - first)[inner]
@@ -126,7 +134,7 @@ def test_grey_is_the_colour_picture_weighted():
     colour = synthetic.scenes(**options)[0].frames
     plain = synthetic.scenes(grey=True, **options)[0].frames
     assert plain.shape == (*colour.shape[:3], 1)
-    assert np.abs(grey(colour) - plain[..., 0]).max() < 1.6  # both round; white is clipped
+    assert np.abs(grey(colour) - plain[..., 0]).max() <= 0.501
 
 
 def test_a_larger_frame_shows_the_same_face_and_moves_it_farther():
@@ -151,16 +159,19 @@ def test_landmarks_lie_on_the_features():
         assert (marks > 0).all() and (marks < 63).all()
         cheek = at(*(marks[[31, 36, 48]].mean(0)))
         for eye in (marks[36:42], marks[42:48]):
-            assert at(*eye.mean(0)) < 0.7 * cheek  # the pupil
+            assert at(*eye.mean(0)) < 0.85 * cheek  # the pupil
         mouth = np.mean([at(*m) for m in marks[61:64]])
-        assert mouth < np.mean([at(*m) for m in marks[[50, 52, 56, 58]] + 0])
-        for brow in (marks[17:22], marks[22:27]):
-            on, above, below = (np.mean([at(x, y + d) for x, y in brow]) for d in (0, -3, 3))
-            assert abs(on - 0.5 * (above + below)) > 3  # hair, darker or not, is no skin
-        for x, y in marks[2:15]:  # the jaw: the picture changes across it
-            out = np.array([x, y]) - marks[30]
-            out = 2 * out / np.linalg.norm(out)
-            assert abs(at(x - out[0], y - out[1]) - at(x + out[0], y + out[1])) > 1.5
+        assert mouth < np.mean([at(*m) for m in marks[[50, 52, 56, 58]]])
+        for brow in (marks[17:22], marks[22:27]):  # hair, darker or not, is no skin
+            x, y = brow.round().astype(int).T
+            on, above, below = (scene.frames[0, y + d, x].mean(0) for d in (0, -3, 3))
+            assert np.abs(on - 0.5 * (above + below)).max() > 4
+        out = marks[2:15] - marks[30]  # the jaw: the picture changes across it
+        out *= 2 / np.linalg.norm(out, axis=1, keepdims=True)
+        (xi, yi), (xo, yo) = ((marks[2:15] + d).round().astype(int).T for d in (-out, out))
+        apart = np.abs(scene.frames[0, yi, xi].astype(int) - scene.frames[0, yo, xo]).max(-1)
+        assert (apart[[0, 1, 2, 3, 9, 10, 11, 12]] > 8).all()
+        assert (apart[4:9] > 3).sum() >= 4  # chin and neck may be alike at one place
 
 
 def test_landmarks_are_in_the_order_of_ibug():
@@ -171,7 +182,7 @@ def test_landmarks_are_in_the_order_of_ibug():
     for left, right in pairs:
         np.testing.assert_allclose(marks[left] + marks[right], [63, 2 * marks[left, 1]], atol=1e-3)
         assert marks[left, 0] <= marks[right, 0]
-    assert (np.diff(marks[:17, 0]) > 0).all() and (np.diff(marks[17:27, 0]) > 0).all()
+    assert (np.diff(marks[1:16, 0]) > 0).all() and (np.diff(marks[17:27, 0]) > 0).all()
     assert (np.diff(marks[27:31, 1]) > 0).all()
     assert (np.diff(marks[48:55, 0]) > 0).all() and (np.diff(marks[54:60, 0]) < 0).all()
     assert marks[37, 1] < marks[41, 1] and marks[51, 1] < marks[62, 1] < marks[57, 1]

@@ -10,6 +10,7 @@ from mer_jax.problems import UserError
 
 ALL = tuple(synthetic.EMOTIONS)
 FACES = [jax.jit(face.sample)(jax.random.key(seed)) for seed in range(3)]
+_landmarks = jax.jit(face.landmarks)
 _displacement = jax.jit(expressions.displacement)
 _source = jax.jit(motion.source)
 
@@ -24,7 +25,7 @@ def strong():
 
 def move(person, units, marks):
     """What a combination of units does to some landmarks, [n, 2]."""
-    where = np.asarray(face.landmarks(person))[np.atleast_1d(marks)].T
+    where = np.asarray(_landmarks(person))[np.atleast_1d(marks)].T
     return np.asarray(_displacement(person, expressions.strengths(units), where)).T
 
 

@@ -1,4 +1,4 @@
-"""Synthetic micro-expressions: rendered faces whose motion is known, so that nothing needs a licence.
+"""Synthetic micro-expressions: rendered faces whose motion is known; they need no licence.
 
 `scenes` draws subjects and scripts, `clips` is the same as a list of `Clip`. What is drawn for a
 clip depends on the seed, its subject's number and its own number only, so a longer list begins with
@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.datasets.synthetic import action_units, face, motion, paint
-from mer_jax.datasets.synthetic.action_units import EMOTIONS
+from mer_jax.datasets.synthetic import face, motion, paint
+from mer_jax.datasets.synthetic.expressions import EMOTIONS
 from mer_jax.datasets.synthetic.face import Face
 from mer_jax.datasets.synthetic.motion import REFERENCE, Take, scale
 from mer_jax.problems import UserError, unknown
@@ -31,7 +31,8 @@ __all__ = ["EMOTIONS", "REFERENCE", "Scene", "clips", "flow", "render", "scenes"
 
 DATABASE = "synthetic"
 DEFAULT_EMOTIONS = ("happiness", "surprise", "disgust", "repression")
-_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
+LARGEST = 2.5  # px: the largest amplitude at which no unit folds the skin
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def _grid(size: tuple[int, int]) -> np.ndarray:
@@ -41,11 +42,9 @@ def _grid(size: tuple[int, int]) -> np.ndarray:
     return np.stack([columns - (width - 1) / 2, rows - (height - 1) / 2]) / np.float32(scale(size))
 
 
-@functools.partial(jax.jit, static_argnames=("size", "frames", "grey"))
-def render(
-    person: Face, take: Take, *, size: tuple[int, int], frames: int, grey: bool = False
-) -> jax.Array:
-    """The first `frames` frames of one clip: [frames, C, H, W] uint8, C = 3 RGB or 1 grey.
+@functools.partial(jax.jit, static_argnames=("size", "frames"))
+def render(person: Face, take: Take, *, size: tuple[int, int], frames: int) -> jax.Array:
+    """The first `frames` frames of one clip: [frames, 3, H, W] uint8 RGB.
 
     Pure; `vmap` over (person, take) adds N. `take.length` does not matter here: a clip is the first
     `length` frames. Channels stand before the rows because that is how they are computed; a
@@ -57,12 +56,10 @@ def render(
     def shoot(t):
         where = motion.source(person, take, t, grid)
         rgb = paint.paint(person, *where, px=px, closed=motion.closed(take, t))
-        rgb = rgb * motion.brightness(take, t)
-        return sum(w * plane for w, plane in zip(_GREY, rgb))[None] if grey else rgb
+        return rgb * motion.brightness(take, t)
 
     # A constant: from a counter, the compiler would derive the pose anew for every pixel.
-    instants = jnp.asarray(np.arange(frames, dtype=np.float32))
-    film = jax.lax.map(shoot, instants)
+    film = jax.lax.map(shoot, jnp.asarray(np.arange(frames, dtype=np.float32)))
     film = film + take.noise * jax.random.normal(take.key, film.shape)
     return jnp.round(jnp.clip(film, 0.0, 1.0) * 255).astype(jnp.uint8)
 
@@ -117,9 +114,12 @@ class Scene:
 
     @functools.cached_property
     def frames(self) -> np.ndarray:
-        """[length, H, W, C] uint8, rendered when first asked for and kept."""
-        film = render(self.face, self.take, size=self.size, frames=self.longest, grey=self.grey)
-        return np.ascontiguousarray(np.moveaxis(np.asarray(film)[: self.length], 1, -1))
+        """[length, H, W, C] uint8, C = 3 RGB or 1 grey; rendered at first, then kept."""
+        film = np.asarray(render(self.face, self.take, size=self.size, frames=self.longest))
+        film = np.moveaxis(film[: self.length], 1, -1)
+        if self.grey:
+            film = np.round(film @ _GREY)[..., None]
+        return np.ascontiguousarray(film, np.uint8)
 
     @property
     def landmarks(self) -> np.ndarray:
@@ -181,40 +181,47 @@ def scenes(
 ) -> list[Scene]:
     """`subjects` times `clips_per_subject` scenes, subject by subject; nothing is rendered yet.
 
-    emotions: names of EMOTIONS; each subject shows them all in turn, in an order of its own.
-    size: (height, width) px. frames: shortest and longest clip. fps: Hz; it sets how fast blinks,
-    drift and flicker are. amplitude: the longest displacement of the face's own motion at the apex
-    is uniform between the two, in px of a 64 x 64 frame. Frames of another size show the same
-    faces nearer or farther, so their displacements, in px, grow with min(height, width * 2.5 / 1.9).
-    drift: the head's slow shift, in the same px, stays below this each way, and what turning and
-    growing adds at the face's rim below half of it each. blinks: share of the clips with one.
-    flicker: relative amplitude of the light's. noise: the sensor's standard deviation, of a range
-    [0, 1]. appearance_leak in [0, 1]: how much light and complexion, still within a clip, tell a
-    subject's emotions apart; other subjects have other cues, so it helps nobody on a new face.
-    0 turns each of these off.
+    Args:
+      emotions: names of EMOTIONS; each subject shows all of them in turn, in an order of its own.
+      size: (height, width) px.
+      frames: shortest and longest clip.
+      fps: Hz; it says how fast blinks, drift and flicker are in frames.
+      grey: one channel (the colours' BT.601 luma) in place of three.
+      amplitude: the longest displacement of the face's own motion at the apex is uniform between
+        these two, in px of a 64 x 64 frame. Another size shows the same faces nearer or farther,
+        as a camera would, so their displacements in px grow with min(height / 2.5, width / 1.9).
+      drift: bound of the head's slow shift along each axis, in the same px; turning and growing
+        add up to half of it each at the rim of the face.
+      blinks: share of the clips with a blink.
+      flicker: relative amplitude of the light's brightness.
+      noise: the sensor's standard deviation in each colour, of a range [0, 1].
+      appearance_leak: in [0, 1], how far light and complexion, still within a clip, tell a
+        subject's emotions apart. Each subject has cues of its own: they help on no new face.
+    0 turns any of the last six off.
 
-    Raises `UserError` for an unknown emotion or a size, count, range or share that makes no sense.
+    Raises:
+      UserError: for an unknown emotion, or a size, count, range or share that makes no sense.
     """
     emotions = tuple(emotions)
     for name in emotions:
         if name not in EMOTIONS:
             raise unknown("emotion", name, EMOTIONS)
-    ranges = {
+    given = locals()
+    sound = {
         "subjects": subjects >= 1,
         "clips_per_subject": clips_per_subject >= 1,
         "emotions": len(emotions) >= 1,
         "size": min(size) >= 16,
         "frames": 8 <= frames[0] <= frames[1],
         "fps": fps > 0,
-        "amplitude": 0 <= amplitude[0] <= amplitude[1] <= 2.5,
-        "drift": drift >= 0,
+        "amplitude": 0 <= amplitude[0] <= amplitude[1] <= LARGEST,
+        "drift": 0 <= drift <= 8,
         "blinks": 0 <= blinks <= 1,
         "flicker": 0 <= flicker < 1,
-        "noise": noise >= 0,
+        "noise": 0 <= noise <= 1,
         "appearance_leak": 0 <= appearance_leak <= 1,
     }
-    given = locals()
-    for name, fits in ranges.items():
+    for name, fits in sound.items():
         if not fits:
             raise UserError(f"synthetic faces: {name}={given[name]!r} is out of range")
 
@@ -242,7 +249,7 @@ def scenes(
             out.append(
                 Scene(
                     subject=f"s{s + 1:02d}",
-                    name=f"s{s + 1:02d}_{i + 1:02d}_{emotion}",
+                    name=f"s{s + 1:02d}_{i + 1:02d}",
                     emotion=emotion,
                     action_units=EMOTIONS[emotion][int(take.shown)],
                     face=dressed,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 # The part of the plane that a frame shows at least, in face units (height, width).
 VIEW = (2.5, 1.9)
-WAVES = 24  # plane waves in the skin's texture
+WAVES = 32  # plane waves in the skin's texture
 MOLES = 3
 
 # measure: (middle, half range); subjects are uniform in between
@@ -53,7 +53,7 @@ MEASURES = {
     "hair_length": (0.4, 0.9),  # y to which the hair reaches behind the face
     "hair_volume": (0.1, 0.05),
     "stubble": (-0.02, 0.14),  # negative: none
-    "grain": (0.045, 0.015),  # amplitude of the skin's texture
+    "grain": (0.042, 0.014),  # amplitude of the skin's texture
     "shine": (0.14, 0.07),
     "light_x": (0.0, 0.75),
     "light_y": (-0.45, 0.3),
@@ -90,7 +90,8 @@ _ROW = {name: row for row, name in enumerate(MEASURES)}
 
 def _between(palette, at: jax.Array) -> jax.Array:
     """The colour at `at` in [0, 1] along a palette. [3]."""
-    near = jnp.maximum(1 - jnp.abs(at * (len(palette) - 1) - jnp.arange(len(palette))), 0.0)
+    stops = jnp.arange(len(palette), dtype=jnp.float32)
+    near = jnp.maximum(1 - jnp.abs(at * stops[-1] - stops), 0.0)
     return jnp.sum(near[:, None] * jnp.asarray(palette), 0)
 
 
@@ -103,8 +104,11 @@ def sample(key: jax.Array) -> Face:
     skin, hair, iris, grey = tone
     tint = 2 * tint.reshape(5, 3) - 1
     # Wavelengths from 0.03 to 0.5 units, long waves strong: skin is blotchy first, then grainy.
+    # Both they and the directions (by the golden angle) are spread evenly, so that no grain shows.
     length, angle, phase, weight = wave.reshape(4, WAVES)
-    number = 2 * jnp.pi / (0.03 * (0.5 / 0.03) ** length)
+    order = jnp.arange(WAVES, dtype=jnp.float32)
+    number = 2 * jnp.pi / (0.03 * (0.5 / 0.03) ** ((order + length) / WAVES))
+    angle = 0.381966 * order + 0.05 * angle
     weight = (0.5 + weight) * number**-0.3
     weight /= jnp.sqrt(jnp.sum(weight**2) / 2)
     angle, phase = 2 * jnp.pi * angle, 2 * jnp.pi * phase

@@ -11,13 +11,14 @@ that the picture at t is exactly the neutral face moved by `target`; the flow be
 displacements, and so their peak, are the same set of numbers either way.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.datasets.synthetic import action_units
+from mer_jax.datasets.synthetic import expressions
 from mer_jax.datasets.synthetic.face import VIEW, Face
 
 REFERENCE = (64, 64)  # the frame size at which amplitudes and drifts are given in px
@@ -30,15 +31,15 @@ def scale(size: tuple[int, int]) -> float:
     return min(size[0] / VIEW[0], size[1] / VIEW[1])
 
 
-_COMBINATIONS = max(map(len, action_units.EMOTIONS.values()))
+_COMBINATIONS = max(map(len, expressions.EMOTIONS.values()))
 # [emotions, combinations, units, 2], the shorter lists repeated to one length
 _SHOWN = np.stack(
     [
-        np.stack([action_units.strengths(shown[i % len(shown)]) for i in range(_COMBINATIONS)])
-        for shown in action_units.EMOTIONS.values()
+        np.stack([expressions.strengths(shown[i % len(shown)]) for i in range(_COMBINATIONS)])
+        for shown in expressions.EMOTIONS.values()
     ]
 )
-_COUNT = np.array([len(shown) for shown in action_units.EMOTIONS.values()], np.int32)
+_COUNT = np.array([len(shown) for shown in expressions.EMOTIONS.values()])
 
 
 class Take(NamedTuple):
@@ -88,7 +89,7 @@ def sample(
     span = (offset - onset).astype(jnp.float32)
     apex = onset + jnp.round(span * (0.35 + 0.25 * middle)).astype(jnp.int32)
 
-    shown = jnp.floor(which * jnp.asarray(_COUNT)[emotion]).astype(jnp.int32)
+    shown = jnp.floor(which * jnp.asarray(_COUNT, jnp.float32)[emotion]).astype(jnp.int32)
     strength = jnp.asarray(_SHOWN)[emotion, shown]
     strength = strength * (0.7 + 0.6 * each[:, None]) * (0.75 + 0.5 * sides)
     peak = amplitude[0] + (amplitude[1] - amplitude[0]) * peak
@@ -119,7 +120,7 @@ def _peak(face: Face, strength: jax.Array) -> jax.Array:
     """The longest displacement anywhere on the face."""
     where = jnp.meshgrid(jnp.linspace(-0.9, 0.9, 91), jnp.linspace(-0.8, 1.2, 101))
     where = jnp.stack(where)
-    return jnp.sqrt(jnp.max(jnp.sum(action_units.displacement(face, strength, where) ** 2, 0)))
+    return jnp.sqrt(jnp.max(jnp.sum(expressions.displacement(face, strength, where) ** 2, 0)))
 
 
 def _ease(u: jax.Array) -> jax.Array:
@@ -161,9 +162,9 @@ def _pose(take: Take, t: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.stack([jnp.stack([c, -s]), jnp.stack([s, c])]), jnp.stack(shift)
 
 
-def _settle(face: Face, take: Take, t: jax.Array, where: jax.Array) -> jax.Array:
-    """From skin as it stands at `t`, head undrifted, to where it rests; [2, ...] face units."""
-    return where - profile(take, t) * action_units.displacement(face, take.strength, where)
+def _settle(face: Face, take: Take, shown: jax.Array, where: jax.Array) -> jax.Array:
+    """From skin as it stands, head undrifted, to where it rests; [2, ...] face units."""
+    return where - shown * expressions.displacement(face, take.strength, where)
 
 
 def source(face: Face, take: Take, t: jax.Array, where: jax.Array) -> jax.Array:
@@ -171,21 +172,23 @@ def source(face: Face, take: Take, t: jax.Array, where: jax.Array) -> jax.Array:
     matrix, shift = _pose(take, t)
     away = where - shift.reshape(2, *[1] * (where.ndim - 1))
     inverse = matrix.T / (matrix[0, 0] ** 2 + matrix[1, 0] ** 2)
-    return _settle(face, take, t, _turn(inverse, away))
+    return _settle(face, take, profile(take, t), _turn(inverse, away))
 
 
 def target(face: Face, take: Take, t: jax.Array, neutral: jax.Array) -> jax.Array:
     """Where points of the neutral face stand in frame `t`; the inverse of `source`."""
 
-    def step(_, where):
-        settle = lambda where: _settle(face, take, t, where)  # noqa: E731
+    def step(i, where):
+        # The movement grows over the first eight steps: each starts near its own solution.
+        shown = profile(take, t) * jnp.minimum((i + 1) / 8, 1.0)
+        settle = functools.partial(_settle, face, take, shown)
         one, zero = jnp.ones_like(where[0]), jnp.zeros_like(where[0])
         rest, (a, c) = jax.jvp(settle, (where,), (jnp.stack([one, zero]),))
         _, (b, d) = jax.jvp(settle, (where,), (jnp.stack([zero, one]),))
         ex, ey = rest - neutral
         return where - jnp.stack([d * ex - b * ey, a * ey - c * ex]) / (a * d - b * c)
 
-    where = jax.lax.fori_loop(0, 8, step, neutral)
+    where = jax.lax.fori_loop(0, 13, step, neutral)
     matrix, shift = _pose(take, t)
     return _turn(matrix, where) + shift.reshape(2, *[1] * (where.ndim - 1))
 

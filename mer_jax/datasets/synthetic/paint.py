@@ -131,9 +131,9 @@ def _light(face, x, y, ax, radius):
         (-0.62, 0.4, 0.22, 0.07),
     )
     pairs = (
-        (face.eye_x - 0.02, face.eye_y - 0.02, 0.15, 0.1, -0.075),
+        (face.eye_x - 0.02, face.eye_y - 0.02, 0.13, 0.1, -0.075),
         (face.eye_x, face.eye_y, 0.1, 0.07, 0.05),
-        (0.3, face.brow_y + 0.01, 0.2, 0.07, 0.055),
+        (0.33, face.brow_y + 0.01, 0.13, 0.07, 0.055),
         (face.nose_width - 0.045, nose - 0.03, 0.05, 0.055, 0.055),
         (0.42, 0.12, 0.16, 0.14, face.cheeks),
         (face.mouth_width + 0.07, face.mouth_y, 0.05, 0.09, -0.02),
@@ -253,7 +253,9 @@ def _brows(face, brush, skin, y, ax, grain, shade):
     mask = brush.inside(jnp.abs(y - middle) - thick, 0.03)
     mask = mask * brush.inside(-s, 0.2) * brush.inside(s - 1, 0.15)
     hairs = 0.85 + 0.08 * _wave(110 * ax + 60 * y) + 2 * grain
-    return _over(skin, face.hair.reshape(3, *[1] * y.ndim) * shade, mask * jnp.clip(hairs, 0.0, 0.95))
+    return _over(
+        skin, face.hair.reshape(3, *[1] * y.ndim) * shade, mask * jnp.clip(hairs, 0.0, 0.95)
+    )
 
 
 def _hair(face, brush, rgb, x, y, ax, grain, radius):

@@ -6,12 +6,11 @@ Directions and sites follow the descriptions in Ekman and Friesen, "Facial Actio
 1978; the combinations are those that the label sheets of CASME II and SAMM use.
 """
 
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mer_jax.datasets.action_units import action_units as parse
 from mer_jax.datasets.synthetic import face as shape
 from mer_jax.datasets.synthetic.face import Face
 
@@ -57,8 +56,8 @@ def strengths(action_units: str) -> np.ndarray:
     """
     rows = list(UNITS)
     out = np.zeros((len(rows), 2), np.float32)
-    for side, number in re.findall(r"([LR]?)(\d+)", action_units):
-        out[rows.index(int(number))] += {"": (1, 1), "L": (0, 1), "R": (1, 0)}[side]
+    for unit in parse(action_units):
+        out[rows.index(unit.number)] += {"": (1, 1), "L": (0, 1), "R": (1, 0)}[unit.side]
     return out
 
 
@@ -82,9 +81,9 @@ def sites(face: Face) -> dict[str, tuple[jax.Array, jax.Array]]:
 
 
 def displacement(face: Face, strength: jax.Array, where: jax.Array) -> jax.Array:
-    """The field of the units at their `strength` [len(UNITS), 2], at `where` [2, ...] face units.
+    """The units' field at `where` [2, ...], for their `strength` [len(UNITS), 2]; [2, ...].
 
-    Returns [2, ...]. A bump of strength 1 moves its middle by its direction in UNITS, in face units.
+    All in face units: a bump of strength 1 moves its middle by its direction in UNITS.
     """
     site = sites(face)
     rows = [(i, *bump) for i, bumps in enumerate(UNITS.values()) for bump in bumps]
