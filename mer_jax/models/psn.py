@@ -82,7 +82,7 @@ class PSN(nnx.Module):
             if name not in known:
                 raise unknown(kind, name, known)
         time, *frame = shape = require("PSN", shape, (1, 32, 32, 1))
-        self.input_shape = {"sparse": shape, "grey": shape}
+        self.shape = shape
         self.fusion = fusion
         self.sees_spatial, self.sees_temporal = _STREAMS[streams]
         maps = scaled(256, width)
@@ -105,6 +105,11 @@ class PSN(nnx.Module):
         self.mix = nnx.Linear(pixels * maps, pixels * _OUT, **dense)
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         self.classifier = nnx.Linear(time * _GRID**2 * _OUT, num_classes, rngs=rngs)
+
+    @property
+    def input_shape(self) -> dict[str, tuple[int, ...]]:
+        """Not an attribute, since a dict among those would make the graph unhashable."""
+        return {"sparse": self.shape, "grey": self.shape}
 
     def __call__(self, x: dict[str, jax.Array], *, mask: jax.Array | None = None) -> jax.Array:
         """x {"sparse", "grey"}: [B, T, H, W, C], mask [B] -> logits [B, K]."""

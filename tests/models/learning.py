@@ -1,5 +1,7 @@
 """One training step of any network: does it learn eight clips, does it lower for accelerators."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +11,12 @@ from flax import nnx
 
 def run(network, x, mask=None):
     """The logits, compiled, in the mode that `network` is in; its statistics stay as they are."""
-    graph, state = nnx.split(network)
-    return jax.jit(lambda state, x: nnx.merge(graph, state)(x, mask=mask))(state, x)
+    return _run(*nnx.split(network), x, mask)
+
+
+@partial(jax.jit, static_argnums=0)
+def _run(graph, state, x, mask):
+    return nnx.merge(graph, state)(x, mask=mask)
 
 
 def trainer(network, rule):

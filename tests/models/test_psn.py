@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -116,22 +117,31 @@ def test_swapped_gives_the_spatial_network_the_grey_frames():
     np.testing.assert_array_equal(learning.run(straight, x), learning.run(swapped, turned))
 
 
-def test_fusions_are_what_they_are_called():
+FUSED = {
+    "sum": lambda spatial, temporal: spatial + temporal,
+    "prod": lambda spatial, temporal: spatial * temporal,
+    "concat": lambda spatial, temporal: jnp.concatenate([spatial, temporal], -1),
+}
+
+
+@pytest.mark.parametrize("fusion", FUSED)
+def test_fusions_are_what_they_are_called(fusion):
     x, _ = clips(1)
-    features = {}
-    for fusion in ("sum", "prod", "concat"):
-        network = create(**SMALL, fusion=fusion)
-        network.eval()
-        spatial, temporal = network._spatial(x["sparse"], None), network._temporal(x["grey"])
-        fused = {
-            "sum": lambda s, t: s + t,
-            "prod": lambda s, t: s * t,
-            "concat": lambda s, t: jnp.concatenate([s, t], -1),
-        }[fusion](spatial, temporal)
-        want = network.classifier(nnx.relu(network.mix(fused)).reshape(1, -1))
-        np.testing.assert_allclose(learning.run(network, x), want, atol=1e-6)
-        features[fusion] = fused.shape
-    assert features == {"sum": (1, 4, 16, 26), "prod": (1, 4, 16, 26), "concat": (1, 4, 16, 52)}
+    network = create(**SMALL, fusion=fusion)
+    network.eval()
+    graph, state = nnx.split(network)
+
+    @jax.jit
+    def run(state):
+        network = nnx.merge(graph, state)
+        parts = network._spatial(x["sparse"], None), network._temporal(x["grey"])
+        fused = FUSED[fusion](*parts)
+        by_hand = network.classifier(nnx.relu(network.mix(fused)).reshape(1, -1))
+        return fused, by_hand, network(x)
+
+    fused, by_hand, logits = run(state)
+    assert fused.shape == (1, 4, 16, 52 if fusion == "concat" else 26)
+    np.testing.assert_allclose(logits, by_hand, atol=1e-6)
 
 
 def test_perception_reaches_the_unit_in_grey_levels():
