@@ -1,0 +1,199 @@
+"""The networks' sizes as printed, learning, lowering, and what a wrong size is told."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from mer_jax import models
+from mer_jax.problems import UserError
+from tests.models import learning
+from tools import summary
+
+COUNTED = [name for name in models.names() if models.info(name).parameters is not None]
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_parameters_are_those_of_the_source(name):
+    info = models.info(name)
+    build = lambda: models.create(name, num_classes=info.classes, rngs=nnx.Rngs(0))
+    assert learning.parameters(build) == info.parameters
+
+
+RECURRENT = {
+    "mer_rcnn": [(1966, 30), (1962, 26), (490, 26), (122, 26), (30, 6), (7, 3)],
+    "strcn_a": [(921, 30), (917, 26), (229, 26), (57, 26), (14, 6), (7, 3)],
+    "strcn_g": [(300, 245), (296, 241), (74, 60), (18, 15), (4, 3), (2, 1)],
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_maps_of_the_recurrent_networks(name):
+    """Table I of STRCN and Table 1 of MER-RCNN."""
+    rows = {row.path: row for row in summary.rows(name, num_classes=4)}
+    conv, layers = rows["conv"], [rows[f"layers.{n}"] for n in range(4)]
+    maps = [conv.taken[:2], conv.given[:2], *(layer.taken[:2] for layer in layers)]
+    assert maps == RECURRENT[name]
+    assert [row.given for row in layers] == [row.taken for row in layers]
+    assert rows["classifier"].taken == (64,) and rows["classifier"].given == (4,)
+    # Equation 6: w_f and w_r, and scale and shift of each of four normalisations
+    assert layers[0].parameters == 64 * 64 + 9 * 64 * 64 + 4 * 2 * 64
+
+
+@pytest.mark.parametrize("layers, units", [(1, 10 + 4), (3, 3 * (10 + 4)), (0, 4 * (9 + 1))])
+def test_fewer_recurrent_layers(layers, units):
+    """Fig. 8: layers are taken away from the end; 0 replaces all by 3 x 3 convolutions."""
+    rows = summary.rows("strcn_a", num_classes=3, maps=2, recurrent_layers=layers)
+    found = [row for row in rows if row.layer == "RecurrentConv"]
+    # with 2 maps: w_f is 1 unit of 2 x 2, w_r 9, each of four normalisations 1
+    assert sum(row.parameters for row in found) == units * 2 * 2
+
+
+def test_shared_statistics_have_one_normalisation():
+    rows = summary.rows("strcn_g", num_classes=3, maps=2, statistics="shared")
+    paths = [row.path for row in rows if row.layer == "BatchNorm"]
+    assert paths == ["norm", *(f"layers.{n}.norms.0" for n in range(4))]
+
+
+def stream(name, path, **sizes):
+    build = lambda: models.create(name, num_classes=3, rngs=nnx.Rngs(0), **sizes)
+    network = nnx.eval_shape(build)
+    return network.streams[0] if path else network.stream
+
+
+def test_features_of_the_3d_networks():
+    """Tables I to III of Reddy et al.; the joined 172,800 is printed as 86,400 there."""
+    whole = stream("stcnn", False)
+    assert whole.out_shape == (27, 20, 20, 32) and whole.features == 345_600
+    assert stream("stcnn", False, shape=(18, 64, 64, 1)).out_shape == (1, 20, 20, 32)
+    region = stream("fusenet_late", True)
+    assert region.out_shape == (27, 10, 10, 32) and region.features == 86_400
+    late = {row.path: row for row in summary.rows("fusenet_late", num_classes=3)}
+    assert late["dense.1"].taken == (86_400,) and late["classifier"].taken == (256,)
+    assert [late[f"dense.0.layers.{n}"].given for n in (0, 1)] == [(1024,), (128,)]
+    middle = {row.path: row for row in summary.rows("fusenet_intermediate", num_classes=3)}
+    assert middle["dense.0"].taken == (172_800,) and middle["classifier"].taken == (128,)
+
+
+@pytest.mark.parametrize("space", [3, 5, 7])
+@pytest.mark.parametrize("time", [3, 7, 15, 19])
+def test_kernels_of_table_nine(space, time):
+    network = stream("stcnn", False, kernel=(time, space, space))
+    side = (64 - space + 1) // 3
+    assert network.out_shape == ((96 - time + 1) // 3, side, side, 32)
+
+
+def test_maps_of_the_rivals():
+    """The sizes that research on their code found."""
+    rows = {name: {r.path: r for r in summary.rows(name, num_classes=3)} for name in models.names()}
+    assert rows["ststnet"]["dropout"].taken == (10, 10, 16)
+    assert rows["ststnet"]["classifier"].taken == (400,)
+    assert rows["off_apexnet"]["dense.0"].taken == (2 * 784,)
+    assert rows["dual_inception"]["dense"].taken == (6272,)
+    assert rows["capsule"]["wide"].taken == (28, 28, 256)
+    assert rows["capsule"]["primary"].taken == (20, 20, 256)
+    assert rows["capsule"]["primary"].given == (6, 6, 256)
+    for kind in "aw":
+        assert rows[f"rcn_{kind}"]["classifier"].taken == (800,)
+
+
+SMALL = {
+    "strcn_a": {"shape": (40, 12, 3), "maps": 8, "recurrent_layers": 2},
+    "strcn_g": {"shape": (36, 30, 2), "maps": 8, "recurrent_layers": 1},
+    "mer_rcnn": {"shape": (30, 9, 3), "maps": 8, "recurrent_layers": 0},
+    "ststnet": {"shape": (16, 16, 3)},
+    "stcnn": {"shape": (9, 12, 12, 1), "kernel": (3, 3, 3), "filters": 8, "hidden": 16},
+    "fusenet_intermediate": {
+        "shape": (7, 8, 8, 1),
+        "kernel": (3, 3, 3),
+        "filters": 8,
+        "widths": (32, 16),
+    },
+    "fusenet_late": {"shape": (7, 8, 8, 1), "kernel": (3, 3, 3), "filters": 8, "widths": (32, 16)},
+    "rcn_a": {"shape": (22, 22, 3), "maps": 16, "pool": 3},
+    "rcn_s": {"shape": (22, 22, 3), "maps": 16, "pool": 3},
+    "rcn_w": {"shape": (22, 22, 3), "maps": 16, "pool": 3},
+    "off_apexnet": {"shape": (12, 12, 2), "hidden": 32},
+    "dual_inception": {"shape": (12, 12, 2), "maps": (3, 6), "hidden": 32},
+    "capsule": {"shape": (129, 129, 3), "width": 1 / 16},
+    "image_cnn": {"shape": (32, 32, 3), "width": 1 / 16},
+}
+LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1], np.int32)
+
+
+def small(name):
+    network = models.create(name, num_classes=3, rngs=nnx.Rngs(0), **SMALL[name])
+    rng = np.random.default_rng(0)
+    is_shape = lambda shape: isinstance(shape, tuple)
+    draw = lambda shape: rng.normal(size=(8, *shape)).astype(np.float32)
+    return network, jax.tree.map(draw, network.input_shape, is_leaf=is_shape)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_learns_eight_clips_and_lowers_for_accelerators(name):
+    network, x = small(name)
+    rate = 3e-3 if name in ("capsule", "image_cnn") else 1e-2
+    assert learning.lowers_for_accelerators(network, x, LABELS)
+    assert learning.errors_after_training(network, x, LABELS, steps=150, learning_rate=rate) == 0
+
+
+def test_masked_samples_change_nothing():
+    """Real samples get the same logits, gradients and statistics with and without padding."""
+    network, x = small("strcn_a")
+    graph, params, rest = nnx.split(network, nnx.Param, ...)
+    params, rest = nnx.as_pure(params), nnx.as_pure(rest)
+
+    def run(params, x, mask):
+        def objective(params):
+            model = nnx.merge(graph, params, rest)
+            logits = model(x, mask=mask)
+            return (logits[:5] ** 2).sum(), (
+                logits[:5],
+                nnx.as_pure(nnx.state(model, nnx.BatchStat)),
+            )
+
+        return jax.grad(objective, has_aux=True)(params)
+
+    x[5:] = 7
+    padded = jax.jit(run)(params, x, jnp.asarray([1, 1, 1, 1, 1, 0, 0, 0], jnp.float32))
+    alone = jax.jit(run)(params, x[:5], jnp.ones(5))
+    compare = lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+    jax.tree.map(compare, padded, alone)
+
+
+def test_dropout_and_statistics_are_off_in_evaluation():
+    network, x = small("ststnet")
+    network.eval()
+    before = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network, nnx.BatchStat)))
+    np.testing.assert_array_equal(network(x), network(x))
+    after = nnx.to_pure_dict(nnx.state(network, nnx.BatchStat))
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+
+
+@pytest.mark.parametrize(
+    "name, sizes, told",
+    [
+        ("strcn", {}, "strcn_"),
+        ("strcn_a", {"map": 3}, "maps"),
+        ("strcn_g", {"shape": (100, 100, 2)}, "132 x 132"),
+        ("strcn_g", {"shape": (300, 245)}, "300 x 245"),
+        ("strcn_a", {"recurrent_layers": 5}, "0 to 4"),
+        ("stcnn", {"shape": (16, 64, 64, 1)}, "17 x 5 x 5"),
+        ("capsule", {"shape": (64, 64, 3)}, "129 x 129"),
+    ],
+)
+def test_a_wrong_size_is_one_sentence(name, sizes, told):
+    with pytest.raises(UserError, match=told) as error:
+        models.create(name, num_classes=3, rngs=nnx.Rngs(0), **sizes)
+    assert "\n" not in str(error.value)
+
+
+def test_every_network_has_a_small_case_or_its_own_file():
+    assert set(SMALL) | {"psn", "r3d_convlstm"} == set(models.names())
+
+
+def test_summary_prints_the_source_beside_the_count():
+    printed = summary.text("stcnn")
+    assert "345600" in printed and "44,241,667" in printed and "the same" in printed
+    assert "other sizes" in summary.text("stcnn", hidden=64)

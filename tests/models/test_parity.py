@@ -1,0 +1,42 @@
+"""Every network against its PyTorch twin: what it says and all its gradients, double precision.
+
+In double precision a ReLU or a maximum falls the same way on both sides, so that what is left is
+a difference of formula, if there is one.
+"""
+
+import jax
+import numpy as np
+import pytest
+
+from tests.make_goldens import FILE
+from tests.twins.cases import CASES, answers_of_ours, answers_of_twin, summary
+
+
+def close(ours, theirs, tolerance=1e-6):
+    scale = np.abs(theirs).max()
+    return np.abs(np.asarray(ours) - theirs).max() <= tolerance * scale + 1e-9
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_network_says_what_pytorch_says(case):
+    """Against stored answers, so that this runs without PyTorch."""
+    stored = np.load(FILE)
+    with jax.enable_x64(True):
+        ours = summary(answers_of_ours(case))
+    wanted = {name.split("/", 1)[1]: stored[name] for name in stored if name.split("/")[0] == case}
+    assert set(ours) == set(wanted)
+    for name, value in wanted.items():
+        assert close(ours[name], value, 1e-5), name
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("case", CASES)
+def test_network_equals_its_twin(case):
+    pytest.importorskip("torch")
+    with jax.enable_x64(True):
+        ours = answers_of_ours(case)
+        theirs = answers_of_twin(case)
+    assert set(ours) == set(theirs)
+    for name, value in theirs.items():
+        for mine, its in zip(jax.tree.leaves(ours[name]), jax.tree.leaves(value), strict=True):
+            assert mine.shape == its.shape and close(mine, its), name

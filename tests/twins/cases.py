@@ -1,0 +1,206 @@
+"""Small networks, ours and PyTorch's, that hold the same numbers and should say the same.
+
+python -m tests.make_goldens     stores what the twins say in tests/golden/networks.npz
+"""
+
+import jax
+import numpy as np
+from flax import nnx
+
+from mer_jax import models
+from tests.twins.fill import fill
+
+KERNEL = {"filters": 4, "kernel": (5, 3, 3)}
+TALL = ((4, 1), (4, 1), (4, 4), (2, 2))
+POOLS = {
+    "strcn_a": TALL,
+    "strcn_g": ((4, 4), (4, 4), (4, 4), (2, 2)),
+    "mer_rcnn": ((4, 1), (4, 1), (4, 4), (4, 2)),
+}
+
+# case: network, its sizes, and its twin's class and arguments after the number of classes (3)
+CASES = {
+    "strcn_a": (
+        "strcn_a",
+        {"shape": (135, 13, 3), "maps": 4, "steps": 1},
+        ("Recurrent", TALL, 3, 3, 4, 4, "separate", 1),
+    ),
+    "strcn_a, plain": (
+        "strcn_a",
+        {"shape": (135, 13, 3), "maps": 4, "recurrent_layers": 0},
+        ("Recurrent", TALL, 3, 3, 4, 0),
+    ),
+    "strcn_a, two shared": (
+        "strcn_a",
+        {"shape": (40, 9, 3), "maps": 4, "recurrent_layers": 2, "statistics": "shared"},
+        ("Recurrent", TALL, 3, 3, 4, 2, "shared"),
+    ),
+    "strcn_g": (
+        "strcn_g",
+        {"shape": (37, 41, 2), "maps": 4, "recurrent_layers": 2},
+        ("Recurrent", POOLS["strcn_g"], 3, 2, 4, 2),
+    ),
+    "mer_rcnn": (
+        "mer_rcnn",
+        {"shape": (70, 9, 3), "maps": 4, "recurrent_layers": 1},
+        ("Recurrent", POOLS["mer_rcnn"], 3, 3, 4, 1),
+    ),
+    "ststnet": ("ststnet", {"shape": (13, 13, 3), "dropout": 0.0}, ("STSTNet", 3, 13)),
+    "stcnn": (
+        "stcnn",
+        {"shape": (11, 9, 8, 1), "hidden": 6, "dropout": 0.0, **KERNEL},
+        ("STCNN", 3, 2 * 2 * 2 * 4, 4, (5, 3, 3), 6),
+    ),
+    "fusenet_intermediate": (
+        "fusenet_intermediate",
+        {"shape": (8, 8, 8, 1), "widths": (6, 5), "dropout": 0.0, **KERNEL},
+        ("FuseNet", False, 3, 1 * 2 * 2 * 4, 4, (5, 3, 3), (6, 5)),
+    ),
+    "fusenet_late": (
+        "fusenet_late",
+        {"shape": (8, 8, 8, 1), "widths": (6, 5), "dropout": 0.0, **KERNEL},
+        ("FuseNet", True, 3, 1 * 2 * 2 * 4, 4, (5, 3, 3), (6, 5)),
+    ),
+    **{
+        f"rcn_{kind}": (
+            f"rcn_{kind}",
+            {"shape": (22, 22, 3), "maps": 8, "pool": 3, "dropout": 0.0},
+            ("RCN", kind, 3, 8, 3),
+        )
+        for kind in "asw"
+    },
+    "off_apexnet": (
+        "off_apexnet",
+        {"shape": (9, 9, 2), "maps": (2, 3), "hidden": 7},
+        ("OFFApexNet", 3, 9, (2, 3), 7),
+    ),
+    "dual_inception": (
+        "dual_inception",
+        {"shape": (9, 9, 2), "maps": (2, 3), "hidden": 7},
+        ("DualInception", 3, 9, (2, 3), 7),
+    ),
+    "capsule": (
+        "capsule",
+        {"shape": (129, 129, 3), "width": 1 / 32},
+        ("Capsule", 3, (2, 4, 8), 8, 1),
+    ),
+    "image_cnn": (
+        "image_cnn",
+        {"shape": (32, 32, 3), "width": 1 / 32, "dropout": 0.0},
+        ("ImageCNN", 3, (2, 4, 8, 16, 16), 128),
+    ),
+}
+
+ENDS = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+
+
+def create(case: str) -> nnx.Module:
+    """Our network of `case`, in training mode."""
+    name, sizes, _ = CASES[case]
+    network = models.create(name, num_classes=3, rngs=nnx.Rngs(0), **sizes)
+    network.train()
+    return network
+
+
+def numbers(abstract: nnx.Module, kind: type) -> dict:
+    """The numbers of `fill` for all tensors of `kind`, in double precision, as a tree of ours."""
+    tree = nnx.to_pure_dict(nnx.state(abstract, kind))
+
+    def one(path, shape):
+        name = theirs(path)
+        shape = in_torch(np.empty(shape.shape), name).shape
+        return in_jax(fill({name: shape})[name].astype(np.float64), name)
+
+    return jax.tree_util.tree_map_with_path(one, tree)
+
+
+def theirs(path) -> str:
+    """PyTorch's name of the tensor at `path` of a tree of ours."""
+    *above, last = (str(step.key) for step in path)
+    return ".".join([*above, ENDS.get(last, last)])
+
+
+def in_torch(array: np.ndarray, name: str) -> np.ndarray:
+    """A tensor of ours as PyTorch lays it out: [O, C, ...] for kernels, [O, I] for products."""
+    if array.ndim < 2 or name.endswith("votes"):
+        return array
+    return np.moveaxis(array, (-1, -2), (0, 1))
+
+
+def in_jax(array: np.ndarray, name: str) -> np.ndarray:
+    """The inverse of `in_torch`."""
+    if array.ndim < 2 or name.endswith("votes"):
+        return array
+    return np.moveaxis(array, (0, 1), (-1, -2))
+
+
+def example(shape, batch: int = 3):
+    """An input for a network of that `input_shape`, double: an array, or a dict of them."""
+    if not isinstance(shape, dict):
+        return fill({"input": (batch, *shape)})["input"].astype(np.float64)
+    filled = fill({key: (batch, *one) for key, one in shape.items()})
+    return {key: value.astype(np.float64) for key, value in filled.items()}
+
+
+def answers_of_ours(case: str) -> dict[str, np.ndarray]:
+    """What our network says and how it changes: see `summary`. Needs 64-bit mode."""
+    abstract = nnx.eval_shape(lambda: create(case))
+    params, statistics = (numbers(abstract, kind) for kind in (nnx.Param, nnx.BatchStat))
+
+    @jax.jit
+    def run(params, statistics, x):
+        def objective(params, x):
+            network = create(case)
+            nnx.update(network, params)
+            nnx.update(network, statistics)
+            logits = network(x)
+            after = nnx.to_pure_dict(nnx.state(network, nnx.BatchStat))
+            return (logits * probe(logits.shape)).sum(), (logits, after)
+
+        return jax.grad(objective, argnums=(0, 1), has_aux=True)(params, x)
+
+    x = example(abstract.input_shape)
+    (grads, dx), (logits, after) = run(params, statistics, x)
+    leaves = lambda tree: [
+        (theirs(path), in_torch(np.asarray(a), theirs(path)))
+        for path, a in jax.tree_util.tree_leaves_with_path(tree)
+    ]
+    return {"output": np.asarray(logits), "input": dx, **dict(leaves(grads)), **dict(leaves(after))}
+
+
+def probe(shape) -> np.ndarray:
+    """The weights of the outputs in the sum that is differentiated."""
+    return fill({"probe": tuple(shape)})["probe"].astype(np.float64)
+
+
+def summary(answers) -> dict[str, np.ndarray]:
+    """Answers small enough to store: the output, and one product for each other tensor."""
+    small = {"output": np.asarray(answers["output"])}
+    for name, value in answers.items():
+        for key, array in value.items() if isinstance(value, dict) else [("", value)]:
+            if name != "output":
+                full = f"{name}.{key}" if key else name
+                probes = fill({full: np.shape(array)}, seed=1)
+                small[full] = np.vdot(probes[full].astype(np.float64), array)
+    return small
+
+
+def answers_of_twin(case: str) -> dict[str, np.ndarray]:
+    """What the twin says of the same input with the same numbers. Needs PyTorch."""
+    import torch
+
+    from tests.twins import networks
+
+    kind, *arguments = CASES[case][2]
+    twin = getattr(networks, kind)(*arguments).double().train()
+    shapes = {name: tuple(value.shape) for name, value in twin.state_dict().items()}
+    state = {name: torch.from_numpy(value) for name, value in fill(shapes).items()}
+    twin.load_state_dict(state)
+    shape = nnx.eval_shape(lambda: create(case)).input_shape
+    x = jax.tree.map(lambda a: torch.from_numpy(a).requires_grad_(), example(shape))
+    logits = twin(x)
+    (logits * torch.from_numpy(probe(logits.shape))).sum().backward()
+    grads = {name: p.grad.numpy() for name, p in twin.named_parameters()}
+    after = {n: b.numpy() for n, b in twin.named_buffers() if "num_batches" not in n}
+    dx = jax.tree.map(lambda a: a.grad.numpy(), x)
+    return {"output": logits.detach().numpy(), "input": dx, **grads, **after}

@@ -1,0 +1,330 @@
+"""PyTorch twins of the networks, with our names for their tensors and our layout for their input.
+
+Dropout is left out: the tests compare at rate 0. A twin takes [B, ..., C] and flattens maps with
+channels last, so that a tensor of ours differs from its twin's by the order of its axes only.
+"""
+
+import itertools
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def first(x):
+    """Channels second, as PyTorch's layers want them."""
+    return x.movedim(-1, 1)
+
+
+def flat(x):
+    """[B, C, ...] -> [B, ... C]."""
+    return x.movedim(1, -1).flatten(1)
+
+
+class RCL(nn.Module):
+    def __init__(self, before, maps, steps, kernel, shared):
+        super().__init__()
+        self.feedforward = nn.Conv2d(before, maps, kernel, padding=kernel // 2, bias=False)
+        if steps:
+            self.recurrent = nn.Conv2d(maps, maps, 3, padding=1, bias=False)
+        count = 1 if shared else steps + 1
+        self.norms = nn.ModuleList([nn.BatchNorm2d(maps) for _ in range(count)])
+        self.steps = steps
+
+    def forward(self, u):
+        v = None
+        for n in range(self.steps + 1):
+            z = self.feedforward(u)
+            if v is not None:
+                z = z + self.recurrent(v)
+            v = F.relu(self.norms[0 if len(self.norms) == 1 else n](z))
+        return v
+
+
+class Recurrent(nn.Module):
+    """STRCN and MER-RCNN by the pools of their tables."""
+
+    def __init__(
+        self, pools, classes, channels, maps, recurrent_layers=4, statistics="separate", steps=3
+    ):
+        super().__init__()
+        depth = recurrent_layers or 4
+        steps, kernel = (steps, 1) if recurrent_layers else (0, 3)
+        self.pools = pools[:depth]
+        self.conv = nn.Conv2d(channels, maps, 5, bias=False)
+        self.norm = nn.BatchNorm2d(maps)
+        shared = statistics == "shared"
+        layers = [RCL(maps, maps, steps, kernel, shared) for _ in self.pools]
+        self.layers = nn.ModuleList(layers)
+        self.classifier = nn.Linear(maps, classes)
+
+    def forward(self, x):
+        x = F.relu(self.norm(self.conv(first(x))))
+        for pool, layer in zip(self.pools, self.layers):
+            x = layer(F.max_pool2d(x, pool))
+        return self.classifier(x.mean((2, 3)))
+
+
+class STSTNet(nn.Module):
+    """The three streams as they are published, from the tensors of our joined one."""
+
+    def __init__(self, classes, side=28):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 16, 3, padding=2)
+        self.norm = nn.BatchNorm2d(16)
+        self.classifier = nn.Linear(16 * ((side + 4) // 3 // 2) ** 2, classes)
+
+    def forward(self, x):
+        maps = []
+        x, norm, cut = first(x), self.norm, (0, 3, 8, 16)
+        for a, b in itertools.pairwise(cut):
+            y = F.conv2d(x, self.conv.weight[a:b], self.conv.bias[a:b], padding=2)
+            y = F.batch_norm(
+                F.relu(y),
+                norm.running_mean[a:b],
+                norm.running_var[a:b],
+                norm.weight[a:b],
+                norm.bias[a:b],
+                self.training,
+            )
+            maps.append(F.max_pool2d(y, 3, 3, 1))
+        return self.classifier(flat(F.avg_pool2d(torch.cat(maps, 1), 2)))
+
+
+class Stream(nn.Module):
+    def __init__(self, filters, kernel):
+        super().__init__()
+        self.conv = nn.Conv3d(1, filters, kernel)
+
+    def forward(self, x):
+        return flat(F.max_pool3d(F.relu(self.conv(first(x))), 3))
+
+
+class STCNN(nn.Module):
+    def __init__(self, classes, features, filters, kernel, hidden):
+        super().__init__()
+        self.stream = Stream(filters, kernel)
+        self.hidden = nn.Linear(features, hidden)
+        self.classifier = nn.Linear(hidden, classes)
+
+    def forward(self, x):
+        return self.classifier(F.relu(self.hidden(self.stream(x))))
+
+
+class Dense(nn.Module):
+    def __init__(self, *widths):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in itertools.pairwise(widths)])
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = F.relu(layer(x))
+        return x
+
+
+class FuseNet(nn.Module):
+    def __init__(self, late, classes, features, filters, kernel, widths):
+        super().__init__()
+        self.streams = nn.ModuleList([Stream(filters, kernel) for _ in range(2)])
+        ins = [features, features] if late else [2 * features]
+        self.dense = nn.ModuleList([Dense(n, *widths) for n in ins])
+        self.classifier = nn.Linear(len(ins) * widths[-1], classes)
+
+    def forward(self, x):
+        eyes, mouth = (stream(x[key]) for key, stream in zip(("eyes", "mouth"), self.streams))
+        if len(self.dense) == 2:
+            both = torch.cat([self.dense[0](eyes), self.dense[1](mouth)], 1)
+        else:
+            both = self.dense[0](torch.cat([eyes, mouth], 1))
+        return self.classifier(both)
+
+
+class Unit(nn.Module):
+    def __init__(self, before, maps, kernel, relu_first=False, **options):
+        super().__init__()
+        self.conv = nn.Conv2d(before, maps, kernel, **options)
+        self.norm = nn.BatchNorm2d(maps)
+        self.relu_first = relu_first
+
+    def forward(self, x):
+        y = self.conv(x)
+        return self.norm(F.relu(y)) if self.relu_first else F.relu(self.norm(y))
+
+
+class RCN(nn.Module):
+    """RCN-A, -S and -W in one, by `kind`."""
+
+    def __init__(self, kind, classes, maps, pool):
+        super().__init__()
+        self.kind, self.pool = kind, pool
+        self.stem = nn.Module()
+        if kind == "w":
+            parts = zip((1, 2, 3), (maps // 2, maps // 4, maps // 4))
+            self.stem.units = nn.ModuleList(
+                [Unit(3, n, 3, True, stride=3, padding=d, dilation=d) for d, n in parts]
+            )
+        else:
+            self.stem.unit = Unit(3, maps, 5)
+        self.block = nn.Module()
+        self.block.feedforward = Unit(maps, maps, 1)
+        self.block.recurrent = Unit(maps, maps, 3, padding=1)
+        self.classifier = nn.Linear(pool * pool * maps, classes)
+
+    def attention(self, x):
+        x = F.adaptive_avg_pool2d(x, self.pool)
+        size = (self.pool, self.pool, x.shape[1])
+        maps = []
+        for row in self.classifier.weight:
+            cam = (row.reshape(size).movedim(-1, 0) * x).mean(1, keepdim=True)
+            cam = cam - cam.amin((2, 3), keepdim=True)
+            maps.append(cam / cam.amax((2, 3), keepdim=True))
+        return torch.cat(maps, 1).mean(1, keepdim=True)
+
+    def forward(self, x):
+        x = first(x)
+        if self.kind == "w":
+            x = torch.cat([unit(x) for unit in self.stem.units], 1)
+        else:
+            x = F.max_pool2d(self.stem.unit(x), 2)
+        step, y = self.block.recurrent, self.block.feedforward(x)
+        if self.kind == "s":
+            z = step(x + y)
+            e = step(x + y + z)
+            y = step(x + y + z + e)
+        else:
+            y = step(x + step(x + y))
+        y = F.adaptive_avg_pool2d(F.max_pool2d(y, 2), self.pool)
+        if self.kind == "a":
+            y = y * self.attention(x)
+        return self.classifier(flat(y))
+
+
+class OFFApexNet(nn.Module):
+    def __init__(self, classes, side, maps, hidden):
+        super().__init__()
+        a, b = maps
+        self.first = nn.ModuleList([nn.Conv2d(1, a, 5, padding=2) for _ in range(2)])
+        self.second = nn.ModuleList([nn.Conv2d(a, b, 5, padding=2) for _ in range(2)])
+        joined = 2 * b * (side // 4) ** 2
+        self.dense = nn.ModuleList([nn.Linear(joined, hidden), nn.Linear(hidden, hidden)])
+        self.classifier = nn.Linear(hidden, classes)
+
+    def forward(self, x):
+        streams = []
+        for k, (one, two) in enumerate(zip(self.first, self.second)):
+            y = F.max_pool2d(F.relu(one(x[:, None, :, :, k])), 2)
+            streams.append(flat(F.max_pool2d(F.relu(two(y)), 2)))
+        y = torch.cat(streams, 1)
+        for layer in self.dense:
+            y = F.relu(layer(y))
+        return self.classifier(y)
+
+
+class Inception(nn.Module):
+    def __init__(self, before, maps):
+        super().__init__()
+        self.points = nn.ModuleList([nn.Conv2d(before, maps, 1) for _ in range(4)])
+        self.wide = nn.ModuleList([nn.Conv2d(maps, maps, k, padding=k // 2) for k in (3, 5)])
+
+    def forward(self, x):
+        a, b, c, d = self.points
+        three, five = self.wide
+        branches = [a(x), three(F.relu(b(x))), five(F.relu(c(x))), d(F.max_pool2d(x, 3, 1, 1))]
+        return F.relu(torch.cat(branches, 1))
+
+
+class DualInception(nn.Module):
+    def __init__(self, classes, side, maps, hidden):
+        super().__init__()
+        a, b = maps
+        self.first = nn.ModuleList([Inception(1, a) for _ in range(2)])
+        self.second = nn.ModuleList([Inception(4 * a, b) for _ in range(2)])
+        self.dense = nn.Linear(8 * b * (side // 4) ** 2, hidden)
+        self.classifier = nn.Linear(hidden, classes)
+
+    def forward(self, x):
+        streams = []
+        for k, (one, two) in enumerate(zip(self.first, self.second)):
+            y = F.max_pool2d(one(x[:, None, :, :, k]), 2)
+            streams.append(flat(F.max_pool2d(two(y), 2)))
+        return self.classifier(F.relu(self.dense(torch.cat(streams, 1))))
+
+
+class ConvNorm(nn.Module):
+    def __init__(self, before, maps, kernel, stride=1, padding=0):
+        super().__init__()
+        self.conv = nn.Conv2d(before, maps, kernel, stride, padding, bias=False)
+        self.norm = nn.BatchNorm2d(maps)
+
+    def forward(self, x):
+        return self.norm(self.conv(x))
+
+
+class Block(nn.Module):
+    def __init__(self, before, maps, stride):
+        super().__init__()
+        self.first = ConvNorm(before, maps, 3, stride, 1)
+        self.second = ConvNorm(maps, maps, 3, 1, 1)
+        if stride != 1 or before != maps:
+            self.shortcut = ConvNorm(before, maps, 1, stride)
+
+    def forward(self, x):
+        same = self.shortcut(x) if hasattr(self, "shortcut") else x
+        return F.relu(self.second(F.relu(self.first(x))) + same)
+
+
+def squash(v):
+    norm = v.norm(dim=-1, keepdim=True)
+    return norm**2 / (1 + norm**2) * v / norm
+
+
+class Capsule(nn.Module):
+    def __init__(self, classes, maps, capsules, count, routings=3):
+        super().__init__()
+        a, b, c = maps
+        self.stem = ConvNorm(3, a, 7, 2, 3)
+        sizes = ((a, a, 1), (a, a, 1), (a, b, 2), (b, b, 1), (b, c, 2), (c, c, 1))
+        self.blocks = nn.ModuleList([Block(*size) for size in sizes])
+        self.wide = nn.Conv2d(c, c, 9)
+        self.primary = nn.Conv2d(c, capsules, 9, 2)
+        self.votes = nn.Parameter(torch.zeros(classes, count, 16, 8))
+        self.routings = routings
+
+    def forward(self, x):
+        x = F.relu(self.stem(first(x)))
+        for block in self.blocks:
+            x = block(x)
+        x = self.primary(F.relu(self.wide(x)))
+        capsules = squash(flat(x).reshape(len(x), -1, 8))
+        votes = (self.votes @ capsules[:, None, :, :, None]).squeeze(-1)
+        coupling = torch.zeros(votes.shape[:3], dtype=x.dtype)
+        for number in range(self.routings):
+            last = number == self.routings - 1
+            seen = votes if last else votes.detach()
+            v = squash((coupling.softmax(1)[..., None] * seen).sum(2))
+            if not last:
+                coupling = coupling + (v[:, :, None] * seen).sum(-1)
+        return v.norm(dim=-1)
+
+
+class ImageCNN(nn.Module):
+    def __init__(self, classes, maps, hidden):
+        super().__init__()
+        self.counts = (2, 2, 3, 3, 3)
+        sizes = [3] + [m for m, n in zip(maps, self.counts) for _ in range(n)]
+        convs = [nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(sizes)]
+        self.backbone = nn.Module()
+        self.backbone.convs = nn.ModuleList(convs)
+        self.dense = nn.ModuleList([nn.Linear(maps[-1], hidden), nn.Linear(hidden, hidden)])
+        self.classifier = nn.Linear(hidden, classes)
+
+    def forward(self, x):
+        x, convs = first(x), iter(self.backbone.convs)
+        for count in self.counts:
+            for _ in range(count):
+                x = F.relu(next(convs)(x))
+            x = F.max_pool2d(x, 2)
+        x = flat(x)
+        for layer in self.dense:
+            x = F.relu(layer(x))
+        return self.classifier(x)
