@@ -274,7 +274,7 @@ def clips(count=8):
 
 def test_learns_eight_clips():
     x, labels = clips()
-    wrong = learning.errors_after_training(create(**SMALL), x, labels, steps=60, learning_rate=3e-3)
+    wrong = learning.errors_after_training(create(**SMALL), x, labels, steps=40, learning_rate=3e-3)
     assert wrong == 0
 
 
