@@ -19,6 +19,7 @@ from mer_jax.video.difference import (
 from mer_jax.video.flow import optical_flow
 from mer_jax.video.magnify import bands, combine, gains, magnify, stream_init, stream_step
 from mer_jax.video.resample import jitter_matrices, resample
+from mer_jax.video.rpca import retain, rpca
 from mer_jax.video.strain import optical_strain, strain_tensor
 
 __all__ = [
@@ -33,7 +34,9 @@ __all__ = [
     "optical_flow",
     "optical_strain",
     "resample",
+    "retain",
     "rgb_to_yiq",
+    "rpca",
     "strain_tensor",
     "stream_init",
     "stream_step",

@@ -1,0 +1,111 @@
+"""Differences of frames and the choices by them, against loops over pixels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax.problems import UserError
+from mer_jax.video.difference import (
+    apex_index,
+    core_region,
+    difference_heatmap,
+    temporal_difference,
+    top_mask,
+)
+
+RNG = np.random.default_rng(0)
+CLIP = RNG.random((9, 6, 8, 3), np.float32)
+
+
+@pytest.mark.parametrize("length", [None, 1, 5, 9])
+def test_heatmap(length):
+    expected = np.zeros((6, 8))
+    for t in range(9 if length is None else length):
+        for y, x, c in np.ndindex(6, 8, 3):
+            expected[y, x] += abs(float(CLIP[t, y, x, c]) - float(CLIP[0, y, x, c]))
+    np.testing.assert_allclose(difference_heatmap(CLIP, length=length), expected, atol=1e-5)
+
+
+def test_heatmaps_of_folds_are_one_product():
+    """The sum over a fold's training clips, as one product of fold weights and per-clip maps."""
+    clips = RNG.random((4, 5, 6, 8, 1), np.float32)
+    train = np.array([[1, 1, 0, 0], [0, 1, 1, 1]], np.float32)
+    maps = jax.vmap(difference_heatmap)(clips).reshape(4, -1)
+    expected = [difference_heatmap(clips[fold > 0].sum(0) * 0) for fold in train]  # shape only
+    for row, fold, zero in zip(train @ np.asarray(maps), train, expected):
+        total = zero + sum(difference_heatmap(clip) for clip in clips[fold > 0])
+        np.testing.assert_allclose(row.reshape(6, 8), total, atol=1e-5)
+
+
+def test_top_mask_is_a_stable_sort():
+    heatmap = RNG.integers(0, 5, (7, 9)).astype(np.float32)  # many ties
+    order = np.argsort(-heatmap.reshape(-1), kind="stable")
+    for keep in (1, 10, 62, 63):
+        mask = jax.jit(top_mask, static_argnames="keep")(heatmap, keep=keep)
+        np.testing.assert_array_equal(mask, np.sort(order[:keep]))
+    assert mask.dtype == jnp.int32
+
+
+@pytest.mark.parametrize("keep", [0, 64, -3])
+def test_masks_of_no_size_are_refused(keep):
+    with pytest.raises(UserError, match="63 pixels"):
+        top_mask(np.zeros((7, 9), np.float32), keep=keep)
+    with pytest.raises(UserError, match="63 pixels"):
+        core_region(7, 9, keep=keep)
+
+
+def test_core_region_of_mer_rcnn():
+    region = core_region(64, 48, keep=1966)
+    assert region.shape == (1966,) and region.dtype == np.int32
+    assert (np.diff(region) > 0).all()
+    inside = np.zeros(64 * 48, bool)
+    inside[region] = True
+    inside = inside.reshape(64, 48)
+    # 80 % of each side, up to the ring that 1966 cuts.
+    assert inside[7:57, 5:43].all()
+    assert not inside[:6].any() and not inside[:, :4].any()
+    assert not inside[58:].any() and not inside[:, 44:].any()
+
+
+def test_core_region_by_loop():
+    height, width, keep = 7, 10, 31
+    distance = [
+        (max(abs(y - 3) / 7, abs(x - 4.5) / 10), y * width + x)
+        for y in range(height)
+        for x in range(width)
+    ]
+    expected = sorted(index for _, index in sorted(distance)[:keep])
+    np.testing.assert_array_equal(core_region(height, width, keep=keep), expected)
+
+
+def test_core_region_of_a_rectangle():
+    inside = np.zeros((10, 20), bool)
+    inside[1:9, 2:18] = True  # 80 % of both sides
+    np.testing.assert_array_equal(core_region(10, 20, keep=128), np.flatnonzero(inside))
+
+
+@pytest.mark.parametrize("length", [None, 4, 9])
+def test_apex(length):
+    spread = [np.std(frame - CLIP[0]) for frame in CLIP[:length]]
+    apex = apex_index(CLIP, length=length)
+    assert apex == np.argmax(spread)
+    assert apex.dtype == jnp.int32
+
+
+def test_apex_is_where_the_movement_peaks():
+    clip = np.full((11, 16, 16, 1), 0.5, np.float32)
+    clip[:, 4:8, 4:8] += 0.1 * np.sin(np.linspace(0, np.pi, 11))[:, None, None, None]
+    assert apex_index(clip) == 5
+    # A change of light of the whole frame is no movement.
+    clip[9] += 0.3
+    assert apex_index(clip) == 5
+
+
+def test_nothing_moves():
+    assert apex_index(np.full((5, 6, 7, 1), 0.3, np.float32)) == 0
+
+
+def test_temporal_difference():
+    expected = np.diff(CLIP, axis=0, prepend=CLIP[:1])
+    np.testing.assert_array_equal(temporal_difference(jnp.asarray(CLIP)), expected)

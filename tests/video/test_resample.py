@@ -1,0 +1,199 @@
+"""Resampling in time against the SVD construction of TIM and MATLAB's rule written out by hand."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from mer_jax.problems import UserError
+from mer_jax.video.resample import (
+    IMRESIZE_KERNELS,
+    KERNELS,
+    apply,
+    jitter_matrices,
+    matrix,
+    resample,
+    select,
+)
+
+LENGTHS = [(10, 15), (23, 10), (60, 30), (30, 30), (7, 30), (100, 30), (1, 4), (6, 1), (2, 9)]
+
+
+def tim_by_svd(frames, length_out):
+    """Zhou et al. 2011: the path graph's eigenvectors, a linear map to them, and back."""
+    n = len(frames)
+    data = frames.reshape(n, -1).T.astype(np.float64)
+    mean = data.mean(1, keepdims=True)
+    u, s, vt = np.linalg.svd(data - mean, full_matrices=False)
+    u, s, vt = u[:, : n - 1], s[: n - 1], vt[: n - 1]
+    q = np.diag(s) @ vt
+    path = np.diag(np.ones(n - 1), 1)
+    path = path + path.T
+    _, vectors = np.linalg.eigh(np.diag(path.sum(1)) - path)
+    w = np.linalg.solve(q @ q.T, q @ vectors[:, 1:])
+    k = np.arange(1, n)
+
+    def curve(t):
+        return np.sin(np.pi * k * t + np.pi * (n - k) / (2 * n))
+
+    m = (q[:, 0] @ w) / curve(1 / n)
+    at = np.linspace(0, 1, length_out) * (1 - 1 / n) + 1 / n
+    out = [mean[:, 0] + u @ np.linalg.solve(w.T, m * curve(t)) for t in at]
+    return np.reshape(out, (length_out, *frames.shape[1:]))
+
+
+@pytest.mark.parametrize("length_in, length_out", [(10, 15), (23, 10), (40, 20), (5, 5)])
+def test_tim_is_the_svd_construction(length_in, length_out):
+    frames = np.random.default_rng(0).random((length_in, 9, 8, 1))
+    ours = matrix(length_in, length_out).astype(np.float64) @ frames.reshape(length_in, -1)
+    expected = tim_by_svd(frames, length_out).reshape(length_out, -1)
+    np.testing.assert_allclose(ours, expected, atol=1e-6)
+
+
+def test_tim_keeps_the_ends_and_returns_its_frames():
+    np.testing.assert_allclose(matrix(12, 12), np.eye(12), atol=1e-6)
+    np.testing.assert_allclose(matrix(12, 30)[[0, -1]], np.eye(12)[[0, -1]], atol=1e-6)
+
+
+def kernel_at(name, x):
+    a = abs(x)
+    if name in ("box", "nearest"):
+        return 1.0 if -0.5 <= x < 0.5 else 0.0
+    if name in ("triangle", "bilinear"):
+        return max(1 - a, 0.0)
+    if name in ("cubic", "bicubic"):
+        if a <= 1:
+            return 1.5 * a**3 - 2.5 * a**2 + 1
+        return -0.5 * a**3 + 2.5 * a**2 - 4 * a + 2 if a <= 2 else 0.0
+    lobes = int(name[-1])
+    if a >= lobes:
+        return 0.0
+    if a == 0:
+        return 1.0
+    return math.sin(math.pi * x) * math.sin(math.pi * x / lobes) / (math.pi**2 * x**2 / lobes)
+
+
+def matlab_row(name, n, m, i, antialias):
+    """Row i (from 0) of imresize from n to m samples, tap by tap, counting from 1 as there."""
+    scale = m / n
+    shrink = scale < 1 and antialias and name != "nearest"
+    width = {"box": 1, "nearest": 1, "lanczos3": 6}.get(name, 4)
+    if name in ("triangle", "bilinear"):
+        width = 2
+    width = width / scale if shrink else width
+    u = (i + 1) / scale + 0.5 * (1 - 1 / scale)
+    left = math.floor(u - width / 2)
+    row, total = [0.0] * n, 0.0
+    back_and_forth = [*range(n), *reversed(range(n))]
+    for tap in range(left, left + math.ceil(width) + 2):
+        x = round(u - tap, 12)  # ties of a box as exact arithmetic has them
+        weight = kernel_at(name, round(scale * x, 12)) * scale if shrink else kernel_at(name, x)
+        row[back_and_forth[(tap - 1) % (2 * n)]] += weight
+        total += weight
+    return [weight / total for weight in row]
+
+
+@pytest.mark.parametrize("kernel", IMRESIZE_KERNELS)
+@pytest.mark.parametrize("antialias", [True, False])
+def test_imresize(kernel, antialias):
+    for n, m in LENGTHS:
+        expected = [matlab_row(kernel, n, m, i, antialias) for i in range(m)]
+        ours = matrix(n, m, kernel=kernel, antialias=antialias)
+        np.testing.assert_allclose(ours, expected, atol=1e-6, err_msg=f"{n} to {m}")
+
+
+@pytest.mark.parametrize(
+    "kernel, lengths, row, expected",
+    [
+        # Twice as long: frame 1 lies 1/4 after frame 0, frame 0 lies 1/4 before it.
+        ("triangle", (3, 6), 1, [0.75, 0.25, 0]),
+        ("triangle", (3, 6), 0, [1, 0, 0]),  # 3/4 of frame 0 and 1/4 of its mirror image
+        ("cubic", (4, 8), 3, [-0.0703125, 0.8671875, 0.2265625, -0.0234375]),
+        ("box", (3, 6), 3, [0, 1, 0]),
+        # Half as long: a triangle of width 4 between frames 0 and 1.
+        ("triangle", (8, 4), 1, [0, 0.125, 0.375, 0.375, 0.125, 0, 0, 0]),
+        ("triangle", (8, 4), 0, [0.5, 0.375, 0.125, 0, 0, 0, 0, 0]),
+        ("box", (8, 4), 1, [0, 0, 0.5, 0.5, 0, 0, 0, 0]),
+        ("nearest", (8, 4), 1, [0, 0, 0, 1, 0, 0, 0, 0]),  # half way: the later frame
+    ],
+)
+def test_rows_by_hand(kernel, lengths, row, expected):
+    np.testing.assert_allclose(matrix(*lengths, kernel=kernel)[row], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_rows_sum_to_one(kernel):
+    for n, m in LENGTHS:
+        weights = matrix(n, m, kernel=kernel)
+        assert weights.shape == (m, n) and weights.dtype == np.float32
+        np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
+
+
+def test_which_of_the_eight_coincide():
+    for n, m, classes in [(40, 30, 6), (20, 30, 5)]:
+        rows = {matrix(n, m, kernel=kernel).tobytes() for kernel in IMRESIZE_KERNELS}
+        assert len(rows) == classes
+
+
+def test_resample_is_apply_of_matrix_for_clips_of_any_rank():
+    clip = np.random.default_rng(1).random((9, 4, 5, 3), np.float32)
+    out = jax.jit(lambda clip: resample(clip, 6, kernel="lanczos3"))(clip)
+    weights = matrix(9, 6, kernel="lanczos3")
+    expected = [sum(w * frame for w, frame in zip(row, clip)) for row in weights]
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+    np.testing.assert_allclose(apply(weights, clip[:, 0, 0, 0]), out[:, 0, 0, 0], atol=1e-6)
+
+
+def test_select():
+    np.testing.assert_array_equal(select(5, percent=100), range(5))
+    np.testing.assert_array_equal(select(10, percent=60), [0, 2, 4, 5, 7, 9])
+    np.testing.assert_array_equal(select(9, percent=20), [0, 8])
+    np.testing.assert_array_equal(select(3, percent=1), [0])
+    for length in (1, 2, 7, 33, 100):
+        for percent in (100, 90, 80, 70, 60, 50, 3):
+            for rng in (None, np.random.default_rng(2)):
+                frames = select(length, percent=percent, rng=rng)
+                assert len(frames) == max(1, math.floor(length * percent / 100 + 0.5))
+                assert (np.diff(frames) > 0).all() and frames[0] >= 0 and frames[-1] < length
+
+
+def test_random_selection_is_that_of_its_generator():
+    one, same, other = (
+        select(50, percent=50, rng=np.random.default_rng(seed)) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_jitter_is_selection_then_resampling():
+    percents, kernels = (100, 70, 50), ("cubic", "tim")
+    clip = np.random.default_rng(3).random((20, 3, 4, 1), np.float32)
+    padded = np.concatenate([clip, np.repeat(clip[-1:], 6, axis=0)])
+    padded[20:] = 9.0  # whatever stands there
+    jitter = jitter_matrices(20, 12, percents=percents, kernels=kernels, pad_to=26)
+    assert jitter.shape == (6, 12, 26) and not jitter[:, :, 20:].any()
+    row = 0
+    for percent in percents:
+        for kernel in kernels:
+            expected = resample(clip[select(20, percent=percent)], 12, kernel=kernel)
+            np.testing.assert_allclose(apply(jitter[row], padded), expected, atol=1e-5)
+            row += 1
+
+
+def test_jitter_of_the_papers():
+    assert jitter_matrices(40, 30).shape == (48, 30, 40)
+    drawn = jitter_matrices(40, 30, percents=(60,), rng=np.random.default_rng(0))
+    used = np.abs(drawn).sum(1) > 0  # [8, 40]
+    assert (used.sum(1) <= 24).all() and used.any(0).sum() == 24
+
+
+def test_mistakes():
+    with pytest.raises(UserError, match="did you mean 'lanczos3'"):
+        matrix(4, 5, kernel="lanczos")
+    with pytest.raises(UserError, match="1 is the least"):
+        matrix(4, 0)
+    with pytest.raises(UserError, match="pad_to must be 20"):
+        jitter_matrices(20, 5, pad_to=19)
+    with pytest.raises(UserError, match="percent = 0"):
+        select(4, percent=0)
