@@ -13,16 +13,16 @@ train.seed, fold_map (shard_map or pmap) and folds_per_device. The same command 
 stopped. WORKDIR/report.html is the result; config.json in WORKDIR shows every key.
 """
 
+import pathlib
 import sys
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from mer_jax.problems import UserError
+from mer_jax.problems import UserError, unknown
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
-    default="experiments/configs/default.py",
     help_string="The configuration: a file of experiments/configs, one for each job.",
     lock_config=True,
 )
@@ -34,14 +34,20 @@ _WORKDIR = flags.DEFINE_string(
 def parse(argv: list[str]) -> list[str]:
     """Flags from the command line; what is wrong with them is one sentence."""
     try:
-        rest = app.parse_flags_with_usage(argv)
+        rest = flags.FLAGS(argv)
         if rest[1:]:
             raise UserError(f"{rest[1]!r} is no flag; flags begin with -- and join values with =")
+        file = config_flags.get_config_filename(flags.FLAGS["config"])
+        if not file:
+            raise UserError("say which job: --config=experiments/configs/NAME.py")
+        if not pathlib.Path(file).is_file():
+            raise unknown("--config file", file, map(str, pathlib.Path(file).parent.glob("*.py")))
         if not _WORKDIR.value:
             raise UserError("say where the results go: --workdir=DIR")
         _CONFIG.value.lock()
-    except (AttributeError, KeyError, OSError, UserError) as error:
-        sentence = " ".join(str(error).replace("\\n", " ").split())
+    except (flags.Error, AttributeError, KeyError, UserError) as error:
+        # ml_collections quotes its own sentence twice.
+        sentence = str(error).replace("\\n", " ").replace("\\'", "'").strip("'\"")
         print(f"error: {sentence}", file=sys.stderr)
         raise SystemExit(2) from None
     return rest

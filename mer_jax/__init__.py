@@ -10,9 +10,10 @@ import importlib
 
 __version__ = "0.1.0"
 
-_ROOMS = frozenset(
-    "clips datasets descriptors evaluation experiment faces methods models nn predict problems "
-    "protocols training video".split()
+_ROOMS = (
+    *("clips", "config", "datasets", "descriptors", "evaluation", "experiment", "faces"),
+    *("methods", "models", "nn", "options", "predict", "problems", "protocols", "training"),
+    "video",
 )
 
 

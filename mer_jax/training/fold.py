@@ -134,9 +134,8 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
         def objective(params):
             model = nnx.merge(task.train_graph, params, rest)
             logits = model(x, mask=mask)
-            extra = model.regulariser() if hasattr(model, "regulariser") else 0.0
             rest_after = nnx.as_pure(nnx.state(model, nnx.Not(nnx.Param)))
-            return task.loss(logits, labels, mask, counts) + extra, (rest_after, logits)
+            return task.loss(logits, labels, mask, counts), (rest_after, logits)
 
         (loss, (rest, logits)), grads = jax.value_and_grad(objective, has_aux=True)(params)
         updates, opt = task.optimiser.update(grads, opt, params)
@@ -204,7 +203,10 @@ def _held_logits(task: Task, data: Data, fold: Fold, state: State) -> jax.Array:
 
     def batch(index):
         model = nnx.merge(task.eval_graph, state.params, state.rest)
-        return model(jax.vmap(one)(index))
+        samples = jax.vmap(one)(index)
+        if task.examples.votes == 1:
+            return model(samples)
+        return _majority(jax.lax.map(model, jax.tree.map(lambda a: a.swapaxes(0, 1), samples)))
 
     held = fold.held.shape[0]
     width = min(task.width, held)
@@ -212,6 +214,15 @@ def _held_logits(task: Task, data: Data, fold: Fold, state: State) -> jax.Array:
     if len(rows) == 1:
         return batch(rows[0])
     return jax.lax.map(batch, rows).reshape(rows.size, -1)[:held]
+
+
+def _majority(logits: jax.Array) -> jax.Array:
+    """[V, M, K] -> [M, K]: the log of each class's share of the votes.
+
+    A thousandth of the mean probability is added: it parts classes with equally many votes.
+    """
+    votes = jax.nn.one_hot(jnp.argmax(logits, -1), logits.shape[-1], dtype=logits.dtype)
+    return jnp.log(jnp.mean(votes + 1e-3 * jax.nn.softmax(logits), 0) / 1.001)
 
 
 def _decide(task, before, after, loss, validation_loss, test_accuracy) -> State:

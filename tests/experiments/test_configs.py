@@ -69,7 +69,7 @@ def test_a_shipped_config_runs_from_clips_to_report(name, tmp_path):
 
 def test_flow_maps_from_a_folder_go_the_same_way(tmp_path):
     root = tmp_path / "maps"
-    replica.write("flow_maps", root, subjects=3)
+    replica.write("flow_maps", root, subjects=3, size=(28, 28))
     config = configs.read(FOLDER / "ststnet_megc2019.py")
     config.data.root = str(root)
     config.train.update(epochs=1, batch_size=16)
