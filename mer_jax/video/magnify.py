@@ -70,7 +70,7 @@ def bands(
 
     A magnified clip is linear in its gains: `combine(clip, bands(clip), gains(H, W, alpha=a))` is
     `magnify(clip, alpha=a)` for any a. Worth its memory (L clips) where one clip is magnified many
-    times over; `vmap` of `magnify` over alpha filters only once as well.
+    times over: what is left for every further a is one weighted sum.
     """
     levels = _levels(clip, r1=r1, r2=r2, fps=fps, chroma=chroma)
     one_live = np.eye(live(*clip.shape[1:3]), dtype=np.float32)

@@ -1,0 +1,152 @@
+"""What every function of the room promises, driven over all of them from one table.
+
+A row is a name and a call of the clip and its length, [T, H, W, C] -> array. vmap is a loop over
+clips, jit changes nothing, frames past the length change nothing, gradients are finite, and neither
+a grey nor a black clip makes a NaN.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax.video import colour, difference, pyramid
+from mer_jax.video.flow import optical_flow
+from mer_jax.video.magnify import bands, magnify, stream_init, stream_step
+from mer_jax.video.resample import apply, jitter_matrices, resample
+from mer_jax.video.rpca import retain, rpca
+from mer_jax.video.strain import optical_strain, strain_tensor
+
+T, H, W = 6, 20, 24
+JITTER = jitter_matrices(T, 4, percents=(100, 60), kernels=("cubic", "box"), pad_to=T + 3)
+
+
+def live(clip):
+    def step(state, frame):
+        return stream_step(state, frame, alpha=8.0)
+
+    return jax.lax.scan(step, stream_init(clip[0]), clip[1:])[1]
+
+
+def columns(clip):
+    """The green channel as a matrix, one column a frame, for the functions of matrices."""
+    return clip[..., 1].reshape(len(clip), -1).T
+
+
+def last(clip, length):
+    return clip[length - 1]
+
+
+FUNCTIONS = {
+    "magnify": lambda clip, length: magnify(clip, alpha=8.0),
+    "bands": lambda clip, length: jnp.moveaxis(bands(clip), 1, 0),
+    "stream": lambda clip, length: live(clip),
+    "pyramid": lambda clip, length: pyramid.build(clip)[1],
+    "rgb_to_yiq": lambda clip, length: colour.rgb_to_yiq(clip),
+    "yiq_to_rgb": lambda clip, length: colour.yiq_to_rgb(clip),
+    "to_grey": lambda clip, length: colour.to_grey(clip),
+    "difference_heatmap": lambda c, n: difference.difference_heatmap(c, length=n),
+    "top_mask": lambda c, n: difference.top_mask(
+        difference.difference_heatmap(c, length=n), keep=99
+    ),
+    "apex_index": lambda c, n: difference.apex_index(c, length=n),
+    "temporal_difference": lambda clip, length: difference.temporal_difference(clip),
+    "resample": lambda clip, length: resample(clip, 9, kernel="lanczos2"),
+    "jitter": lambda clip, length: apply(JITTER[3][:, : len(clip)], clip),
+    "optical_flow": lambda c, n: optical_flow(
+        c[0], last(c, n), preset="horn_schunck", warps=1, median=3
+    ),
+    "rpca": lambda c, n: rpca(columns(c), max_iterations=15)[1],
+    "retain": lambda c, n: retain(columns(c)),
+    "strain_tensor": lambda c, n: strain_tensor(last(c, n)[..., :2]),
+    "optical_strain": lambda c, n: optical_strain(last(c, n)[..., :2]),
+}
+# Those that give a frame for a frame: of a padded clip the first T are the clip's.
+BY_FRAME = {
+    "magnify", "bands", "stream", "pyramid", "rgb_to_yiq", "yiq_to_rgb", "to_grey",
+    "temporal_difference",
+}  # fmt: skip
+# Those that know no length: a ragged clip takes the matrix of its own length, as "jitter" does.
+ONE_LENGTH = {"resample", "rpca", "retain"}
+NOT_DIFFERENTIABLE = {"top_mask", "apex_index", "rpca"}  # indices; a loop of unknown length
+# The flow interpolates, the retained part jumps at its quantiles: finite, but no oracle by steps.
+NOT_SMOOTH = {"optical_flow", "retain"}
+
+
+class Function(NamedTuple):
+    """A row, and what is compiled of it once for all tests."""
+
+    name: str
+    call: Callable
+    compiled: Callable
+    gradient: Callable | None  # of <weights, output> in the clip
+
+
+@pytest.fixture(scope="module", params=FUNCTIONS)
+def function(request):
+    name, call = request.param, FUNCTIONS[request.param]
+    gradient = jax.jit(jax.grad(lambda clip, weights: jnp.vdot(weights, call(clip, T))))
+    return Function(name, call, jax.jit(call), None if name in NOT_DIFFERENTIABLE else gradient)
+
+
+def clips(count, seed=0):
+    """Textures that brighten by 1 to 10 % from frame to frame: no difference is near zero."""
+    rng = np.random.default_rng(seed)
+    still = 0.1 + 0.7 * rng.random((count, 1, H, W, 3))
+    moved = 0.1 * (0.5 + 0.5 * rng.random((count, T, H, W, 3)))
+    return jnp.asarray(still + moved * np.linspace(0, 1, T)[:, None, None, None], jnp.float32)
+
+
+def test_jit_is_eager(function):
+    (clip,) = clips(1)
+    np.testing.assert_allclose(function.compiled(clip, T), function.call(clip, T), atol=2e-5)
+
+
+def test_vmap_is_a_loop(function):
+    batch = clips(2)
+    length = jnp.array([T, T - 2], jnp.int32)
+    together = jax.jit(jax.vmap(function.call))(batch, length)
+    apart = [function.compiled(clip, n) for clip, n in zip(batch, length)]
+    np.testing.assert_allclose(together, jnp.stack(apart), atol=2e-5)
+
+
+def test_padding_changes_nothing(function):
+    if function.name in ONE_LENGTH:
+        pytest.skip("knows no length")
+    (clip,) = clips(1)
+    padded = jnp.concatenate([clip, jnp.repeat(clip[-1:], 3, axis=0)])
+    plain, long = function.compiled(clip, T), function.compiled(padded, T)
+    if function.name in BY_FRAME:
+        long = long[: len(plain)]
+    np.testing.assert_allclose(long, plain, atol=2e-5)
+
+
+def test_flat_clips_give_finite_values_and_gradients(function):
+    for level in (0.0, 0.5, 1.0):
+        clip = jnp.full((T, H, W, 3), level, jnp.float32)
+        value = function.compiled(clip, T)
+        assert jnp.isfinite(value).all(), level
+        if function.gradient:
+            assert jnp.isfinite(function.gradient(clip, jnp.ones_like(value))).all(), level
+
+
+def test_gradients_are_finite_and_right(function):
+    """The derivative along one direction, against a central difference."""
+    if not function.gradient:
+        pytest.skip("gives indices, or says that it has no derivative")
+    (clip,) = clips(1, seed=1)
+    value = function.compiled(clip, T)
+    weights = jnp.asarray(np.random.default_rng(2).random(value.shape), jnp.float32)
+    gradient = function.gradient(clip, weights)
+    assert jnp.isfinite(gradient).all()
+    if function.name in NOT_SMOOTH:
+        return
+    direction = np.random.default_rng(3).standard_normal(clip.shape).astype(np.float32)
+    plus, minus = (function.compiled(clip + h * direction, T) for h in (1e-3, -1e-3))
+    slope = float(jnp.vdot(weights, plus - minus)) / 2e-3
+    # One scalar of many terms that cancel: measured against their size.
+    size = float(jnp.linalg.norm(gradient) * np.linalg.norm(direction)) / np.sqrt(clip.size)
+    assert slope == pytest.approx(float(jnp.vdot(gradient, direction)), abs=0.1 * size)
