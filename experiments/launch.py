@@ -13,6 +13,7 @@ train.seed, fold_map (shard_map or pmap) and folds_per_device. The same command 
 stopped. WORKDIR/report.html is the result; config.json in WORKDIR shows every key.
 """
 
+import ast
 import pathlib
 import sys
 
@@ -46,8 +47,10 @@ def parse(argv: list[str]) -> list[str]:
             raise UserError("say where the results go: --workdir=DIR")
         _CONFIG.value.lock()
     except (flags.Error, AttributeError, KeyError, UserError) as error:
-        # ml_collections quotes its own sentence twice.
-        sentence = str(error).replace("\\n", " ").replace("\\'", "'").strip("'\"")
+        sentence = str(error)
+        if isinstance(error, (AttributeError, KeyError)):
+            # ml_collections: the repr of a sentence on an unknown key.
+            sentence = f"unknown configuration key {ast.literal_eval(sentence)}".replace("\n", ". ")
         print(f"error: {sentence}", file=sys.stderr)
         raise SystemExit(2) from None
     return rest
