@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from mer_jax.problems import UserError, unknown
+from mer_jax.video.colour import to_grey
 from mer_jax.video.flow_solver import (
     Linearised,
     Robust,
@@ -51,7 +52,7 @@ PRESETS: dict[str, Settings] = {
         texture=0.0,
         blend=0.0,
         warps=5,
-        median=5,
+        median=1,
         attachment=0.15,
         tightness=0.3,
         step=0.25,
@@ -60,16 +61,14 @@ PRESETS: dict[str, Settings] = {
 }
 
 _COARSEST = 16  # px of the shorter side that the coarsest level keeps
-_LUMA = (0.299, 0.587, 0.114)
 
 
 def _grey(image: jax.Array) -> jax.Array:
+    """[H, W], [H, W, 1] or [H, W, 3] to [H, W]."""
     if image.ndim == 2:
         return image
-    if image.ndim == 3 and image.shape[-1] == 1:
-        return image[..., 0]
-    if image.ndim == 3 and image.shape[-1] == 3:
-        return sum(weight * image[..., i] for i, weight in enumerate(_LUMA))
+    if image.ndim == 3:
+        return to_grey(image)[..., 0]
     raise UserError(
         f"an image for optical flow is [H, W], [H, W, 1] or [H, W, 3], not {image.shape}"
     )
@@ -81,25 +80,28 @@ def _rescaled(images: jax.Array, low: float, high: float) -> jax.Array:
     return low + (high - low) * (images - least) / jnp.maximum(most - least, 1e-6)
 
 
-def _structure(image: jax.Array) -> jax.Array:
-    """The cartoon part of an image in [-1, 1]: 100 dual steps for the model of Rudin, Osher & Fatemi."""
+def _structure(images: jax.Array) -> jax.Array:
+    """The cartoon part of images in [-1, 1], [..., H, W].
+
+    The model of Rudin, Osher & Fatemi by 100 dual steps (Wedel et al. 2009, section 3).
+    """
     theta = 1 / 8
     step = 1 / (4 * theta)
 
     def iterate(_, p):
-        p = p + step * gradient(image + theta * divergence(p))
-        return p * lax.rsqrt(jnp.maximum(1.0, (p * p).sum(axis=0)))
+        p = p + step * gradient(images + theta * divergence(p))
+        return p * lax.rsqrt(jnp.maximum(1.0, (p * p).sum(axis=-3, keepdims=True)))
 
-    p = lax.fori_loop(0, 100, iterate, jnp.zeros((2, *image.shape), image.dtype))
-    return image + theta * divergence(p)
+    p = lax.fori_loop(0, 100, iterate, 0 * gradient(images))
+    return images + theta * divergence(p)
 
 
 def _prepared(pair: jax.Array, texture: float) -> jax.Array:
-    """Grey levels of 0..255; with `texture`, without that share of their structure (stretched again)."""
+    """Grey levels of 0..255; with `texture`, less that share of their structure and stretched."""
     if not texture:
         return 255 * pair
     pair = _rescaled(pair, -1.0, 1.0)
-    return _rescaled(pair - texture * jax.vmap(_structure)(pair), 0.0, 255.0)
+    return _rescaled(pair - texture * _structure(pair), 0.0, 255.0)
 
 
 def _resize(planes: jax.Array, shape: tuple[int, int]) -> jax.Array:
@@ -153,8 +155,7 @@ def _level(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Setting
         slopes = settings.blend * first_slopes + (1 - settings.blend) * slopes
         it, ix, iy = jnp.where(inside, jnp.stack([warped[..., 0] - first, *slopes]), 0)
         flow, memory = settings.refine(Linearised(it, ix, iy), flow, memory, stage)
-        flow = jnp.stack([median_filter(x, size=settings.median) for x in flow])
-        return flow, memory
+        return jax.vmap(functools.partial(median_filter, size=settings.median))(flow), memory
 
     memory = jnp.zeros((2, 2, *first.shape), first.dtype)
     return lax.fori_loop(0, settings.warps, refine, (flow, memory))[0]

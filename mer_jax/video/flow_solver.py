@@ -15,7 +15,7 @@ from jax import lax
 
 
 class Linearised(NamedTuple):
-    """The brightness of a pair near a flow w0: I2(x + w) - I1(x) = it + ix (u - u0) + iy (v - v0)."""
+    """A pair near a flow w0: I2(x + w) - I1(x) is about it + ix (u - u0) + iy (v - v0)."""
 
     it: jax.Array  # [H, W], grey levels of 0..255; 0 where w0 leaves the image
     ix: jax.Array  # [H, W], grey levels per px
@@ -36,25 +36,32 @@ class Settings:
     late_spacing: float = 1.25  # between the two levels of the later ones
 
 
+def _pad(x: jax.Array, *, axis: int, before: int = 0, after: int = 0) -> jax.Array:
+    """Zeros along one axis."""
+    widths = [(0, 0)] * x.ndim
+    widths[axis] = (before, after)
+    return jnp.pad(x, widths)
+
+
 def _face_differences(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """To the right, [H, W - 1], and down, [H - 1, W]: where both pixels exist."""
-    return x[:, 1:] - x[:, :-1], x[1:] - x[:-1]
+    """Between neighbours, right [..., H, W - 1] and down [..., H - 1, W]."""
+    return jnp.diff(x, axis=-1), jnp.diff(x, axis=-2)
 
 
 def gradient(x: jax.Array) -> jax.Array:
-    """Forward differences along W and H, 0 at the last column and row: [H, W] to [2, H, W]."""
+    """Forward differences, 0 at the last column and row: [..., H, W] to [..., 2 (W, H), H, W]."""
     right, down = _face_differences(x)
-    return jnp.stack([jnp.pad(right, ((0, 0), (0, 1))), jnp.pad(down, ((0, 1), (0, 0)))])
+    return jnp.stack([_pad(right, axis=-1, after=1), _pad(down, axis=-2, after=1)], axis=-3)
 
 
 def divergence(p: jax.Array) -> jax.Array:
-    """The negative adjoint of `gradient`: [2, H, W] to [H, W]."""
-    across, down = p[0, :, :-1], p[1, :-1]
+    """The negative adjoint of `gradient`: [..., 2, H, W] to [..., H, W]."""
+    across, down = p[..., 0, :, :-1], p[..., 1, :-1, :]
     return (
-        jnp.pad(across, ((0, 0), (0, 1)))
-        - jnp.pad(across, ((0, 0), (1, 0)))
-        + jnp.pad(down, ((0, 1), (0, 0)))
-        - jnp.pad(down, ((1, 0), (0, 0)))
+        _pad(across, axis=-1, after=1)
+        - _pad(across, axis=-1, before=1)
+        + _pad(down, axis=-2, after=1)
+        - _pad(down, axis=-2, before=1)
     )
 
 
@@ -73,7 +80,7 @@ class _Colour(NamedTuple):
 def _split(planes: jax.Array) -> tuple[jax.Array, jax.Array]:
     """[..., H, W] to its two colours, each [..., H * ceil(W / 2)]; a last odd column gets a 0."""
     height, width = planes.shape[-2:]
-    planes = jnp.pad(planes, [(0, 0)] * (planes.ndim - 1) + [(0, width % 2)])
+    planes = _pad(planes, axis=-1, after=width % 2)
     planes = planes.reshape(*planes.shape[:-1], -1, 2)
     even = (jnp.arange(height) % 2 == 0)[:, None]
     first, second = planes[..., 0], planes[..., 1]
@@ -95,7 +102,7 @@ def _join(red: jax.Array, black: jax.Array, height: int, width: int) -> jax.Arra
 
 def solve(
     data: jax.Array,
-    faces: tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]],
+    faces: tuple[jax.Array, jax.Array],
     linear: Linearised,
     flow: jax.Array,
     *,
@@ -110,7 +117,8 @@ def solve(
 
     Args:
         data: [H, W], at least 0.
-        faces: for u, then v: weights over 0 between neighbours along W, [H, W - 1], and H, [H - 1, W].
+        faces: weights over 0 between neighbours, for u and v: along W, [2, H, W - 1], and along H,
+            [2, H - 1, W].
         linear: the data term around `flow`.
         flow: [2, H, W], (u0, v0) px.
         sweeps: over both colours.
@@ -122,17 +130,12 @@ def solve(
     it, ix, iy = linear
     height, width = it.shape
     even_column = np.arange(width) % 2 == 0
-    weights = []
-    for across, down in faces:
-        left = jnp.pad(across, ((0, 0), (1, 0)))
-        right = jnp.pad(across, ((0, 0), (0, 1)))
-        above = jnp.pad(down, ((1, 0), (0, 0)))
-        below = jnp.pad(down, ((0, 1), (0, 0)))
-        # Even and odd columns share a place in the flat order, the even one on the left.
-        same = jnp.where(even_column, right, left)
-        beside = jnp.where(even_column, left, right)
-        weights.append(jnp.stack([same, beside, above, below]))
-    weights = jnp.stack(weights)
+    across, down = faces
+    left, right = _pad(across, axis=-1, before=1), _pad(across, axis=-1, after=1)
+    above, below = _pad(down, axis=-2, before=1), _pad(down, axis=-2, after=1)
+    # An even and the next odd column share a place in the flat order.
+    same, beside = jnp.where(even_column, right, left), jnp.where(even_column, left, right)
+    weights = jnp.stack([same, beside, above, below], axis=1)
     sum_u, sum_v = weights.sum(axis=1)
     known = data * (ix * flow[0] + iy * flow[1] - it)
     # Written out, the determinant is a sum of positive terms: nothing cancels.
@@ -188,8 +191,9 @@ class Robust(Settings):
     """rho_D(I2(x + w) - I1(x)) + smoothness (rho_S(u_x) + rho_S(u_y) + rho_S(v_x) + rho_S(v_y)).
 
     Sun, Roth & Black 2010, eq. 1; each warp solves one linear system, with the penalties replaced
-    by the quadratics that touch them at the current flow. In a stage of weight a the energy is a
-    times the quadratic one (data scale sigma_data / sigma_smooth, smoothness scale 1) plus 1 - a times this.
+    by the quadratics that touch them at the current flow. In a stage of weight a the energy is 1 - a
+    times this one plus a times a quadratic one, of data scale sigma_data / sigma_smooth and
+    smoothness scale 1.
     """
 
     penalty: str  # of PENALTIES
@@ -212,11 +216,8 @@ class Robust(Settings):
 
         data = mixed(linear.it, self.sigma_data, self.sigma_data / self.sigma_smooth)
         faces = tuple(
-            tuple(
-                self.smoothness * mixed(face, self.sigma_smooth, 1.0)
-                for face in _face_differences(component)
-            )
-            for component in flow
+            self.smoothness * mixed(difference, self.sigma_smooth, 1.0)
+            for difference in _face_differences(flow)
         )
         new = solve(data, faces, linear, flow, sweeps=self.sweeps, omega=self.omega)
         return flow + jnp.clip(new - flow, -self.limit, self.limit), memory
@@ -226,8 +227,8 @@ class Robust(Settings):
 class TotalVariation(Settings):
     """attachment |I2(x + w) - I1(x)| + |grad u| + |grad v|, by duality.
 
-    Zach, Pock & Bischof 2007 in the form of Sanchez, Meinhardt-Llopis & Facciolo 2013 (IPOL, algorithm 1), with a
-    fixed number of iterations a warp in place of their stopping rule.
+    Zach, Pock & Bischof 2007 in the form of Sanchez, Meinhardt-Llopis & Facciolo 2013 (IPOL,
+    algorithm 1), with a fixed number of iterations a warp in place of their stopping rule.
     """
 
     attachment: float  # lambda
@@ -250,8 +251,8 @@ class TotalVariation(Settings):
             # The minimiser of the data term: a full step to zero residual where that is short.
             share = jnp.clip(residual / jnp.maximum(squared, 1e-9), -bound, bound)
             fitted = smooth - share * slope
-            smooth = fitted + self.tightness * jax.vmap(divergence)(dual)
-            slopes = jax.vmap(gradient)(smooth)
+            smooth = fitted + self.tightness * divergence(dual)
+            slopes = gradient(smooth)
             ratio = self.step / self.tightness
             size = jnp.sqrt((slopes * slopes).sum(axis=1, keepdims=True) + 1e-30)
             return smooth, (dual + ratio * slopes) / (1 + ratio * size)

@@ -1,7 +1,7 @@
 """Robust principal components: what stays in a clip and what moves.
 
-Lin, Chen & Ma 2010 (arXiv:1009.5055), algorithm 5, the inexact augmented Lagrange multiplier method. PSN
-gives the sparse part to its spatial sub-network.
+The inexact augmented Lagrange multiplier method of Lin, Chen & Ma 2010 (arXiv:1009.5055), algorithm
+5. PSN gives the sparse part to its spatial sub-network.
 """
 
 import math
@@ -53,8 +53,8 @@ def rpca(
 
     Args:
         matrix: [P, T] float32, one column a frame (any shape works; the short side costs).
-        lam: the price of the sparse part; 1 / sqrt(max(P, T)) by default. On 8-bit video that leaves
-            hardly an exact zero in E; 1.5 times as much leaves a third non-zero.
+        lam: the price of the sparse part; 1 / sqrt(max(P, T)) by default. On 8-bit video that
+            leaves hardly an exact zero in E; 1.5 times as much leaves about a third non-zero.
         tol: stops when |D - A - E|_F < tol |D|_F. float32 does not reach 1e-7.
         max_iterations: stops then at the latest; about 30 are needed.
 

@@ -1,3 +1,6 @@
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,7 +28,7 @@ def _system(data, faces, it, ix, iy, flow):
     """The normal equations of the increment, solved by a direct sparse solver in float64."""
     height, width = it.shape
     operators = []
-    for across, down in faces:
+    for across, down in zip(*faces, strict=True):
         right, below = _difference_matrices(height, width)
         operators.append(
             right.T @ scipy.sparse.diags(across.ravel()) @ right
@@ -60,8 +63,8 @@ def test_solve_equals_a_direct_sparse_solve(shape):
     it, ix, iy = _linearised(rng, shape)
     data = rng.uniform(0.01, 1, shape).astype(np.float32)
     faces = [
-        tuple(rng.uniform(1, 60, n).astype(np.float32) for n in [(height, width - 1), (height - 1, width)])
-        for _ in range(2)
+        rng.uniform(1, 60, (2, *size)).astype(np.float32)
+        for size in [(height, width - 1), (height - 1, width)]
     ]
     flow = rng.normal(size=(2, *shape)).astype(np.float32)
     got = solve(data, faces, Linearised(it, ix, iy), jnp.asarray(flow), sweeps=150, omega=1.7)
@@ -83,9 +86,7 @@ def test_classic_l_solves_the_lorentzian_system_of_the_stage(stage):
         return stage * 2 / wide**2 + (1 - stage) * lorentzian
 
     wide = flow.astype(float)
-    faces = [
-        tuple(0.06 * weight(np.diff(x, axis=axis), 0.03, 1) for axis in (1, 0)) for x in wide
-    ]
+    faces = [0.06 * weight(np.diff(wide, axis=axis), 0.03, 1) for axis in (2, 1)]
     system = _system(
         weight(it.astype(float), 1.5, 50), faces, *(x.astype(float) for x in (it, ix, iy)), wide
     )
@@ -99,7 +100,6 @@ def test_tv_l1_equals_a_loop_over_the_published_cases():
     it, ix, iy = _linearised(rng, shape)
     flow = rng.normal(size=(2, *shape)).astype(np.float32)
     memory = (0.3 * rng.normal(size=(2, 2, *shape))).astype(np.float32)
-    # No flow of the pixels past the edge into the divergence.
     tau, weight, theta = 0.25, 0.15, 0.3
     u, p = flow.astype(float), memory.astype(float)
     for _ in range(3):
@@ -129,12 +129,26 @@ def test_tv_l1_equals_a_loop_over_the_published_cases():
                 size = 1 + tau / theta * np.hypot(right, below)
                 p[k, 0, y, x] = (p[k, 0, y, x] + tau / theta * right) / size
                 p[k, 1, y, x] = (p[k, 1, y, x] + tau / theta * below) / size
-    settings = PRESETS["tv_l1"].__class__(**{**PRESETS["tv_l1"].__dict__, "iterations": 3})
+    settings = dataclasses.replace(PRESETS["tv_l1"], iterations=3)
     got, dual = settings.refine(
         Linearised(it, ix, iy), jnp.asarray(flow), jnp.asarray(memory), jnp.float32(0)
     )
     np.testing.assert_allclose(got, u, atol=1e-4)
     np.testing.assert_allclose(dual, p, atol=1e-4)
+
+
+@pytest.mark.parametrize("preset", ["classic_l", "classic_c", "tv_l1"])
+def test_gradients_are_finite_where_nothing_moves(preset):
+    settings = PRESETS[preset]
+    still = jnp.zeros((2, 6, 7), jnp.float32)
+    memory = jnp.zeros((2, 2, 6, 7), jnp.float32)
+
+    def moved(images):
+        return settings.refine(Linearised(*images), still, memory, jnp.float32(0))[0].sum()
+
+    for level in (0.0, 1.0):
+        slopes = jax.jit(jax.grad(moved))(jnp.full((3, 6, 7), level, jnp.float32))
+        assert np.isfinite(slopes).all()
 
 
 def test_divergence_is_minus_the_adjoint_of_the_gradient():
