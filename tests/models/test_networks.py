@@ -101,16 +101,16 @@ def test_maps_of_the_rivals():
 SMALL = {
     "strcn_a": {"shape": (40, 12, 3), "maps": 8, "recurrent_layers": 2},
     "strcn_g": {"shape": (36, 30, 2), "maps": 8, "recurrent_layers": 1},
-    "mer_rcnn": {"shape": (30, 9, 3), "maps": 8, "recurrent_layers": 0},
+    "mer_rcnn": {"shape": (260, 12, 3), "maps": 8, "recurrent_layers": 0},
     "ststnet": {"shape": (16, 16, 3)},
     "stcnn": {"shape": (9, 12, 12, 1), "kernel": (3, 3, 3), "filters": 8, "hidden": 16},
     "fusenet_intermediate": {
         "shape": (7, 8, 8, 1),
         "kernel": (3, 3, 3),
         "filters": 8,
-        "widths": (32, 16),
+        "widths": (64, 32),
     },
-    "fusenet_late": {"shape": (7, 8, 8, 1), "kernel": (3, 3, 3), "filters": 8, "widths": (32, 16)},
+    "fusenet_late": {"shape": (7, 8, 8, 1), "kernel": (3, 3, 3), "filters": 8, "widths": (64, 32)},
     "rcn_a": {"shape": (22, 22, 3), "maps": 16, "pool": 3},
     "rcn_s": {"shape": (22, 22, 3), "maps": 16, "pool": 3},
     "rcn_w": {"shape": (22, 22, 3), "maps": 16, "pool": 3},
@@ -123,19 +123,23 @@ LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1], np.int32)
 
 
 def small(name):
-    network = models.create(name, num_classes=3, rngs=nnx.Rngs(0), **SMALL[name])
+    key = jax.random.key(0, impl="unsafe_rbg")  # compiles in a third of the usual one's time
+    network = models.create(name, num_classes=3, rngs=nnx.Rngs(key), **SMALL[name])
     rng = np.random.default_rng(0)
     is_shape = lambda shape: isinstance(shape, tuple)
     draw = lambda shape: rng.normal(size=(8, *shape)).astype(np.float32)
     return network, jax.tree.map(draw, network.input_shape, is_leaf=is_shape)
 
 
-@pytest.mark.parametrize("name", SMALL)
+SLOW = [pytest.param(n, marks=pytest.mark.slow) if n == "capsule" else n for n in SMALL]
+
+
+@pytest.mark.parametrize("name", SLOW)
 def test_learns_eight_clips_and_lowers_for_accelerators(name):
     network, x = small(name)
     rate = 3e-3 if name in ("capsule", "image_cnn") else 1e-2
     assert learning.lowers_for_accelerators(network, x, LABELS)
-    assert learning.errors_after_training(network, x, LABELS, steps=150, learning_rate=rate) == 0
+    assert learning.errors_after_training(network, x, LABELS, steps=100, learning_rate=rate) == 0
 
 
 def test_masked_samples_change_nothing():

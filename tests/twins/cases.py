@@ -165,7 +165,7 @@ def answers_of_ours(case: str) -> dict[str, np.ndarray]:
         (theirs(path), in_torch(np.asarray(a), theirs(path)))
         for path, a in jax.tree_util.tree_leaves_with_path(tree)
     ]
-    return {"output": np.asarray(logits), "input": dx, **dict(leaves(grads)), **dict(leaves(after))}
+    return {"output": logits, "input": dx, **dict(leaves(grads)), **dict(leaves(after))}
 
 
 def probe(shape) -> np.ndarray:
@@ -173,16 +173,16 @@ def probe(shape) -> np.ndarray:
     return fill({"probe": tuple(shape)})["probe"].astype(np.float64)
 
 
-def summary(answers) -> dict[str, np.ndarray]:
-    """Answers small enough to store: the output, and one product for each other tensor."""
-    small = {"output": np.asarray(answers["output"])}
-    for name, value in answers.items():
-        for key, array in value.items() if isinstance(value, dict) else [("", value)]:
-            if name != "output":
-                full = f"{name}.{key}" if key else name
-                probes = fill({full: np.shape(array)}, seed=1)
-                small[full] = np.vdot(probes[full].astype(np.float64), array)
-    return small
+def summary(answers) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Answers small enough to store: the output; names; a product for each other tensor."""
+    others = {name: value for name, value in answers.items() if name != "output"}
+    arrays = {}
+    for path, array in jax.tree_util.tree_leaves_with_path(others):
+        arrays[".".join(str(step.key) for step in path)] = np.asarray(array, np.float64)
+    names = sorted(arrays)
+    probes = fill({name: arrays[name].shape for name in names}, seed=1)
+    products = [np.vdot(probes[name].astype(np.float64), arrays[name]) for name in names]
+    return np.asarray(answers["output"]), names, np.array(products)
 
 
 def answers_of_twin(case: str) -> dict[str, np.ndarray]:
