@@ -191,8 +191,8 @@ class Robust(Settings):
     """rho_D(I2(x + w) - I1(x)) + smoothness (rho_S(u_x) + rho_S(u_y) + rho_S(v_x) + rho_S(v_y)).
 
     Sun, Roth & Black 2010, eq. 1; each warp solves one linear system, with the penalties replaced
-    by the quadratics that touch them at the current flow. In a stage of weight a the energy is 1 - a
-    times this one plus a times a quadratic one, of data scale sigma_data / sigma_smooth and
+    by the quadratics that touch them at the current flow. In a stage of weight a the energy is
+    1 - a times this one plus a times a quadratic one, of data scale sigma_data / sigma_smooth and
     smoothness scale 1.
     """
 

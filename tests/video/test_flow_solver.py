@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,8 @@ def test_solve_equals_a_direct_sparse_solve(shape):
         for size in [(height, width - 1), (height - 1, width)]
     ]
     flow = rng.normal(size=(2, *shape)).astype(np.float32)
-    got = solve(data, faces, Linearised(it, ix, iy), jnp.asarray(flow), sweeps=150, omega=1.7)
+    solved = jax.jit(functools.partial(solve, sweeps=150, omega=1.7))
+    got = solved(data, faces, Linearised(it, ix, iy), flow)
     wide = [np.asarray(x, float) for x in (it, ix, iy)]
     expected = flow + _system(data.astype(float), faces, *wide, flow.astype(float))
     np.testing.assert_allclose(got, expected, atol=2e-5)
@@ -90,7 +92,7 @@ def test_classic_l_solves_the_lorentzian_system_of_the_stage(stage):
     system = _system(
         weight(it.astype(float), 1.5, 50), faces, *(x.astype(float) for x in (it, ix, iy)), wide
     )
-    got, _ = settings.refine(Linearised(it, ix, iy), jnp.asarray(flow), None, jnp.float32(stage))
+    got, _ = jax.jit(settings.refine)(Linearised(it, ix, iy), flow, None, jnp.float32(stage))
     np.testing.assert_allclose(got - flow, np.clip(system, -1, 1), atol=2e-4)
 
 
@@ -130,9 +132,8 @@ def test_tv_l1_equals_a_loop_over_the_published_cases():
                 p[k, 0, y, x] = (p[k, 0, y, x] + tau / theta * right) / size
                 p[k, 1, y, x] = (p[k, 1, y, x] + tau / theta * below) / size
     settings = dataclasses.replace(PRESETS["tv_l1"], iterations=3)
-    got, dual = settings.refine(
-        Linearised(it, ix, iy), jnp.asarray(flow), jnp.asarray(memory), jnp.float32(0)
-    )
+    refine = jax.jit(settings.refine)
+    got, dual = refine(Linearised(it, ix, iy), flow, memory, jnp.float32(0))
     np.testing.assert_allclose(got, u, atol=1e-4)
     np.testing.assert_allclose(dual, p, atol=1e-4)
 

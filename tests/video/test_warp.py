@@ -61,7 +61,9 @@ def test_no_motion_returns_the_image_and_a_whole_step_its_neighbours(kernel):
     still, inside = warp(prefilter(image, kernel=kernel), 0 * flow, kernel=kernel)
     np.testing.assert_allclose(still, image, atol=1e-5)
     assert inside.all()
-    right, inside = warp(prefilter(image, kernel=kernel), 0 * flow + [1, 0], kernel=kernel)
+    right, inside = warp(
+        prefilter(image, kernel=kernel), 0 * flow + np.array([1, 0], np.float32), kernel=kernel
+    )
     np.testing.assert_allclose(right[:, :-1], image[:, 1:], atol=1e-5)
     assert inside[:, :-1].all() and not inside[:, -1].any()
 
