@@ -1,0 +1,84 @@
+"""Where a network starts: at the weights of an earlier run, or at converted ones in its backbone.
+
+    start = initial.read("runs/macro", build)     # {dotted path: values}
+    fit(..., start=start)
+
+A run gives all tensors whose path and shape agree, so that a classifier of other classes starts
+fresh; it must have one fold (a hold-out over macro-expressions, say), for a network pre-trained in
+one of many folds has seen the others' test clips.
+"""
+
+import json
+import pathlib
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from flax import nnx
+
+from mer_jax.models import pretrained
+from mer_jax.problems import UserError
+
+Weights = dict[str, np.ndarray]
+Tree = object
+
+
+def read(directory: str | pathlib.Path, build: Callable[[nnx.Rngs], nnx.Module]) -> Weights:
+    """What `directory` gives to the network that `build` makes, on the host.
+
+    directory: the working directory of a finished run, or what `tools.convert_weights` wrote.
+    Raises `UserError` where it is neither, the run had several folds, or nothing agrees.
+    """
+    directory = pathlib.Path(directory).expanduser()
+    if (directory / "folds.json").is_file():
+        given = _of_run(directory)
+        _, params, rest = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
+        here = named(nnx.as_pure(params)) | named(nnx.as_pure(rest))
+        start = {n: v for n, v in given.items() if n in here and v.shape == here[n].shape}
+        if not start:
+            raise UserError(f"train.initial: no tensor of {directory} has a place in this network")
+        return start
+    network = build(nnx.Rngs(0))
+    given = pretrained.read(directory)
+    pretrained.place(given, network)
+    _, params, rest = nnx.split(network, nnx.Param, ...)
+    here = named(nnx.as_pure(params)) | named(nnx.as_pure(rest))
+    return {f"backbone.{name}": np.asarray(here[f"backbone.{name}"]) for name in given}
+
+
+def put(tree: Tree, start: Weights) -> Tree:
+    """`tree` with the values of `start` in the places they name."""
+    swap = lambda path, leaf: start.get(_dotted(path), leaf)
+    return jax.tree_util.tree_map_with_path(swap, tree)
+
+
+def named(tree: Tree) -> dict[str, jax.Array]:
+    """The leaves of a tree by their dotted paths."""
+    return {_dotted(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _dotted(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _of_run(directory: pathlib.Path) -> Weights:
+    """The network that spoke for a run's only fold."""
+    import orbax.checkpoint as ocp
+
+    folds = json.loads((directory / "folds.json").read_text())["folds"]
+    if len(folds) != 1:
+        raise UserError(
+            f"train.initial: {directory} has {len(folds)} folds, whose networks have seen each "
+            "other's test clips; train one with --config.protocol.name=hold_out"
+        )
+    if not (directory / "metrics.json").is_file():
+        raise UserError(f"train.initial: the run in {directory} has not finished; start it again")
+    steps = directory.absolute() / "checkpoints" / "steps"
+    last = max((int(p.name) for p in steps.iterdir() if p.name.isdigit()))
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        place = steps / str(last) / "state"
+        tree = checkpointer.metadata(place).item_metadata.tree
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+        state = checkpointer.restore(place, restore_args=as_numpy)
+    chosen = state["best"] or (state["params"], state["rest"])
+    return {name: leaf[0] for tree in chosen for name, leaf in named(tree).items()}
