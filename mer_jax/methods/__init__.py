@@ -15,8 +15,14 @@ from mer_jax.problems import UserError, unknown
 __all__ = ["Examples", "create", "names", "options"]
 
 _METHODS = {  # name: the module that holds a function of that name
+    "apex": "apex",
     "flow_maps": "flow_maps",
+    "frames": "apex",
+    "fusenet": "stcnn",
     "mer_rcnn": "mer_rcnn",
+    "psn": "psn",
+    "r3d": "r3d",
+    "stcnn": "stcnn",
     "strcn_a": "strcn",
     "strcn_g": "strcn",
 }

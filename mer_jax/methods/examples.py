@@ -36,7 +36,8 @@ class Examples:
     inputs: Tree  # [N, ...] on the device, once, for all folds
     learn: Callable[[Tree, jax.Array], Tree] = _learn_nothing  # (inputs, weights [N]) -> statistics
     augment: Callable[[jax.Array, Tree, Tree], Tree] = _no_augmentation  # one training sample
-    view: Callable[[Tree, Tree], Tree] = _as_it_is  # one test sample
+    view: Callable[[Tree, Tree], Tree] = _as_it_is  # one test sample, or `votes` of them
+    votes: int = 1  # how many samples a test clip is seen as ([votes, ...]); most of them decide
     copies: int = 1  # how many (augmented) copies of a clip an epoch visits
     input_shape: Any = None  # shape (or pytree of shapes) of one sample, for the network's sizes
     pictures: Callable[[int], dict] | None = None  # clip -> host arrays that the report shows

@@ -1,0 +1,56 @@
+"""Single frames: the apex for CapsuleNet, all frames in turn for an image CNN.
+
+apex    [H, W, 3], one frame a clip (Van Quang, Chun, Tokuyama 2019)
+frames  [H, W, 3], a training sample is a random frame; a test clip's frames vote (STRCN, Table II)
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.clips import Clip
+from mer_jax.methods import film
+from mer_jax.methods.examples import Examples
+from mer_jax.problems import UserError
+from mer_jax.video import apex_index
+
+
+def apex(
+    clips: Sequence[Clip], *, size: Sequence[int] = (224, 224), apex: str = "given"
+) -> Examples:
+    """The apex frame: the marked one where there is one ("given"), or found by STRCN's Eq. 5."""
+    if apex not in ("given", "found"):
+        raise UserError(f"method.apex is {apex!r}; it is 'given' or 'found'")
+    out = []
+    for clip, frames in zip(clips, film.films(clips, size, grey=False), strict=True):
+        given = clip.apex is not None and apex == "given"
+        out.append(frames[clip.apex if given else int(apex_index(jnp.asarray(frames)))])
+    return Examples(inputs=jnp.asarray(np.stack(out)), input_shape=out[0].shape)
+
+
+def frames(
+    clips: Sequence[Clip], *, size: Sequence[int] = (224, 224), looks: int = 16, copies: int = 4
+) -> Examples:
+    """`looks` frames of each clip, evenly spaced from the first to the last.
+
+    An epoch visits each clip `copies` times, each time one of its frames; a test clip's class is
+    the one most of its frames get.
+    """
+    if looks < 2:
+        raise UserError(f"method.looks is {looks}; a vote takes 2 or more")
+    spread = lambda n: np.round(np.linspace(0, n - 1, looks)).astype(int)
+    seen = np.stack([each[spread(len(each))] for each in film.films(clips, size, grey=False)])
+
+    def augment(key, example, statistics):
+        del statistics
+        return example[jax.random.randint(key, (), 0, looks)]
+
+    return Examples(
+        inputs=jnp.asarray(seen),
+        augment=augment,
+        votes=looks,
+        copies=copies,
+        input_shape=seen.shape[2:],
+    )

@@ -1,0 +1,52 @@
+"""R3D-ConvLSTM: the frames from onset to apex (Islam, Gao, Ji, Lv, Mohammed, Sang; section 2.1)."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.clips import Clip
+from mer_jax.methods import film
+from mer_jax.methods.examples import Examples
+
+
+def r3d(
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (64, 64),
+    length: int = 12,
+    flip: str = "vertical",
+    rotation: float = 8.0,
+    copies: int = 3,
+) -> Examples:
+    """[length, H, W, 3]: from onset to apex, the last frame repeated to fill `length`.
+
+    Where there are more frames, `length` of them at equal intervals, both ends among them (section
+    3.2). A clip whose apex nobody marked (SMIC, the macro-expressions) goes on to its offset. A
+    training sample is the clip, the clip flipped (top and bottom exchanged, as "vertical flipping"
+    says) or the clip rotated counter-clockwise by `rotation` degrees, with equal chances; the paper
+    adds the two to the training data, which `copies` = 3 visits in an epoch amount to.
+    """
+    films = film.films(clips, size, grey=False)
+    frames = np.stack([each[chosen(clip, len(each), length)] for clip, each in zip(clips, films)])
+    turns = jnp.stack([jnp.eye(2), film.mirror(flip), film.rotation(rotation)])
+
+    def augment(key, example, statistics):
+        del statistics
+        return film.turned(example, turns[jax.random.randint(key, (), 0, len(turns))])
+
+    return Examples(
+        inputs=jnp.asarray(frames), augment=augment, copies=copies, input_shape=frames.shape[1:]
+    )
+
+
+def chosen(clip: Clip, frames: int, length: int) -> np.ndarray:
+    """[length] int: the frames of `clip`, which has `frames`, that `r3d` shows."""
+    offset = frames - 1 if clip.offset is None else clip.offset
+    last = min(offset if clip.apex is None else clip.apex, frames - 1)
+    first = min(clip.onset, last)
+    count = last - first + 1
+    if count <= length:
+        return first + np.minimum(np.arange(length), count - 1)
+    return first + np.round(np.linspace(0, count - 1, length)).astype(int)

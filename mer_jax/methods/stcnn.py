@@ -1,0 +1,118 @@
+"""MicroExpSTCNN and MicroExpFuseNet: raw grey clips (Reddy, Karri, Dubey, Mukherjee 2019).
+
+stcnn    the whole face: [T, 64, 64, 1]
+fusenet  both eyes and the mouth, cut out by 68 landmarks: two of [T, 32, 32, 1]
+
+T is 96 on CAS(ME)^2 and 18 on SMIC; the paper leaves out shorter clips, as data.name =
+stcnn_casme_squared and stcnn_smic do. How intensities are scaled is not printed. Decided, after the
+authors' code: minus the mean of the training set, then over its largest value.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.clips import Clip
+from mer_jax.methods import film
+from mer_jax.methods.examples import Examples, Tree
+from mer_jax.problems import DataError, Problem, unknown
+
+SCALINGS = ("set", "none")
+# iBUG's points, from 0: both eyes, and the mouth with its inner lips.
+_POINTS = {"eyes": slice(36, 48), "mouth": slice(48, 68)}
+
+
+def stcnn(
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (64, 64),
+    length: int = 96,
+    time: str = "first",
+    scaling: str = "set",
+) -> Examples:
+    """[length, H, W, 1]: the grey face.
+
+    time: "first" takes the first `length` frames and raises `DataError` with the clips that have
+    fewer; "resample" brings all frames of every clip to `length`. scaling: "set" as above, from a
+    fold's training clips (`train.mask_all`: from all clips, as published), "none" leaves [0, 1].
+    """
+    films = film.films(clips, size, grey=True)
+    return _scaled(film.same_length("stcnn", clips, films, length, time), scaling)
+
+
+def fusenet(
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (32, 32),
+    length: int = 96,
+    time: str = "first",
+    scaling: str = "set",
+    margin: float = 0.2,
+) -> Examples:
+    """{"eyes", "mouth"}: [length, H, W, 1] each, scaled each by its own mean and largest value.
+
+    A region is the box of its landmarks in the first frame, wider on each side by `margin` of the
+    box's width (decided: 0.2, which shows the brows above the eyes). Other options as in `stcnn`.
+    Raises `DataError` with the clips that have no landmarks, or whose landmarks lie outside.
+    """
+    bare = [clip for clip in clips if clip.landmarks is None]
+    if bare:
+        why = "has no 68 landmarks, by which eyes and mouth are cut out"
+        raise DataError("method fusenet", [Problem(clip.key, why) for clip in bare])
+
+    def region(points):
+        cut = lambda clip, size: _box(clip, size, points, margin)
+        films = film.films(clips, size, grey=True, region=cut)
+        return film.same_length("fusenet", clips, films, length, time)
+
+    return _scaled({name: region(points) for name, points in _POINTS.items()}, scaling)
+
+
+def _box(clip: Clip, size: tuple[int, int], points: slice, margin: float) -> tuple[slice, slice]:
+    """(rows, columns) of the landmarks' box with its margin, as far as it lies in the frame."""
+    height, width = size
+    low, high = clip.landmarks[points].min(0), clip.landmarks[points].max(0)
+    margin = margin * (high[0] - low[0])
+    first = np.clip(np.floor(low - margin), 0, None).astype(int)
+    last = np.clip(np.ceil(high + margin) + 1, None, (width, height)).astype(int)
+    if (last - first < 2).any():
+        problem = Problem(clip.key, f"its landmarks lie outside of its {height} x {width} frames")
+        raise DataError("method fusenet", [problem])
+    return slice(first[1], last[1]), slice(first[0], last[0])
+
+
+def _scaled(films: Tree, scaling: str) -> Examples:
+    """Examples of the arrays [N, T, H, W, 1] in `films`, scaled array by array."""
+    if scaling not in SCALINGS:
+        raise unknown("method.scaling", scaling, SCALINGS)
+    shape = jax.tree.leaves(films)[0].shape[1:]
+    films = jax.tree.map(jnp.asarray, films)
+    if scaling == "none":
+        return Examples(inputs=films, input_shape=shape)
+    each = tuple(range(1, len(shape) + 1))
+    inputs = {
+        "films": films,
+        "mean": jax.tree.map(lambda a: a.mean(each), films),  # [N]
+        "top": jax.tree.map(lambda a: a.max(each), films),  # [N]
+    }
+
+    def learn(inputs, weights):
+        share = weights / jnp.sum(weights)
+        mean = jax.tree.map(lambda m: jnp.sum(share * m), inputs["mean"])
+        top = jax.tree.map(lambda t: jnp.max(jnp.where(weights > 0, t, 0.0)), inputs["top"])
+        span = jax.tree.map(lambda t, m: jnp.maximum(t - m, 1e-6), top, mean)
+        return {"mean": mean, "span": span}
+
+    def view(example, statistics):
+        scale = lambda film, mean, span: (film - mean) / span
+        return jax.tree.map(scale, example["films"], statistics["mean"], statistics["span"])
+
+    return Examples(
+        inputs=inputs,
+        learn=learn,
+        augment=lambda key, example, statistics: view(example, statistics),
+        view=view,
+        input_shape=shape,
+    )
