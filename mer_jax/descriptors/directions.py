@@ -1,0 +1,25 @@
+"""Length and direction of flow vectors, with finite gradients where nothing moves."""
+
+import jax.numpy as jnp
+from jax import Array
+
+# Bins by which rounding may move a direction that lies on an edge.
+_SLACK = 1e-5
+
+
+def polar(flow: Array) -> tuple[Array, Array]:
+    """[..., 2] (u, v) px -> lengths [...] px and angles [...] in [-pi, pi] from +u towards +v.
+
+    A vector of length 0 has the angle 0; the derivatives there are 0.
+    """
+    u, v = flow[..., 0], flow[..., 1]
+    squared = u * u + v * v
+    still = squared == 0
+    length = jnp.where(still, 0, jnp.sqrt(jnp.where(still, 1, squared)))
+    return length, jnp.arctan2(jnp.where(still, 0, v), jnp.where(still, 1, u))
+
+
+def bin_of(angle: Array, *, bins: int, start: float) -> Array:
+    """[...] int32 in 0..bins - 1: which of `bins` equal sectors; the first begins at `start`."""
+    place = (angle - start) / (2 * jnp.pi / bins)
+    return jnp.floor(place + _SLACK).astype(jnp.int32) % bins

@@ -1,0 +1,78 @@
+"""What every descriptor promises, driven over all of them.
+
+vmap is a loop, jit changes nothing, frames past the length change nothing, flat clips give numbers,
+and so do gradients.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax.datasets import synthetic
+from mer_jax.descriptors import bi_woof, lbp_sip, lbp_top, mdmo
+
+T, H, W = 7, 24, 20
+
+
+def flow_like(clip):
+    """Something of a flow's shape and size for each frame, 0 where the clip is flat in time."""
+    return 10 * (clip - clip[:1])[..., :2]
+
+
+@pytest.fixture(scope="module")
+def landmarks():
+    scene = synthetic.scenes(subjects=1, clips_per_subject=1, size=(H, W), frames=(8, 8))[0]
+    return jnp.asarray(scene.landmarks)
+
+
+NAMES = ("lbp_top", "lbp_sip", "bi_woof", "mdmo")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def function(request, landmarks):
+    """The call of a clip [T, H, W, C] and its length, and the call compiled once for all tests."""
+    small = dict(radii=(1, 1, 2), blocks=(2, 3))
+    call = {
+        "lbp_top": lambda clip, n: lbp_top(clip, length=n, **small),
+        "lbp_sip": lambda clip, n: lbp_sip(clip, length=n, **small),
+        "bi_woof": lambda clip, n: bi_woof(flow_like(clip)[n - 1]),
+        "mdmo": lambda clip, n: mdmo(flow_like(clip), landmarks, length=n),
+    }[request.param]
+    return call, jax.jit(call)
+
+
+def clips(count):
+    rng = np.random.default_rng(0)
+    return jnp.asarray(rng.integers(0, 256, (count, T, H, W, 3)) / 255, jnp.float32)
+
+
+def test_jit_is_eager(function):
+    call, compiled = function
+    (clip,) = clips(1)
+    np.testing.assert_allclose(compiled(clip, T), call(clip, T), atol=1e-5)
+
+
+def test_vmap_is_a_loop(function):
+    call, compiled = function
+    batch, length = clips(2), jnp.array([T, T - 1], jnp.int32)
+    together = jax.jit(jax.vmap(call))(batch, length)
+    apart = [compiled(clip, n) for clip, n in zip(batch, length)]
+    np.testing.assert_allclose(together, jnp.stack(apart), atol=1e-5)
+
+
+def test_padding_changes_nothing(function):
+    call, compiled = function
+    (clip,) = clips(1)
+    padded = jnp.concatenate([clip, jnp.repeat(clip[-1:], 3, axis=0)])
+    np.testing.assert_allclose(jax.jit(call)(padded, T), compiled(clip, T), atol=1e-5)
+
+
+def test_flat_clips_give_numbers_and_gradients_are_finite(function):
+    call, compiled = function
+    gradient = jax.jit(jax.grad(lambda clip: jnp.sum(call(clip, T) ** 2)))
+    for clip in (*clips(1), *(jnp.full((T, H, W, 3), level) for level in (0.0, 0.5))):
+        found = compiled(clip, T)
+        assert found.dtype == jnp.float32 and found.ndim == 1
+        assert jnp.isfinite(found).all()
+        assert jnp.isfinite(gradient(clip)).all()
