@@ -2,8 +2,9 @@
 
     clips = load("casme2", "~/data/CASME II")
     clips = load("synthetic")
+    clips = load("psn", "~/data")       # a composite: ~/data/casme, ~/data/casme2, ...
 
-`labels.label` turns clips into classes; `composites.compose` builds the sets that papers share.
+`labels.label` turns clips into classes; `composites` are the sets that papers share.
 """
 
 import importlib
@@ -31,15 +32,16 @@ def names() -> list[str]:
 
 
 def options(name: str) -> dict[str, Any]:
-    """The options of database `name` and their defaults."""
-    return defaults(_reader(name))
+    """The options of database `name` and their defaults; a composite has none."""
+    return {} if name in _composites().names() else defaults(_reader(name))
 
 
 def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Clip]:
     """The clips of a database, in the order of its sheet; frames are read when asked for.
 
     Options are those of the database's module (images=, labels=, nearest=, leave_out=, ...).
-    What was settled on the way is logged; `inspect` returns it.
+    What was settled on the way is logged; `inspect` returns it. Of a composite, `root` holds one
+    folder for each database, named like it; the clips that it leaves out are logged.
 
     Raises:
       UserError: for a database or an option that does not exist, or a root that is not given.
@@ -48,6 +50,9 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
     if name in _MADE:
         check(f"option of {name}", given, options(name))
         return _module(name).clips(**given)
+    if name in _composites().names():
+        check(f"option of {name}", given, {})
+        return _compose(name, root)
     found = inspect(name, root, **given)
     if found.problems:
         raise DataError(name, found.problems)
@@ -66,6 +71,25 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
         raise UserError(f"{name} is read from a folder; say where it lies with root=")
     check(f"option of {name}", given, options(name))
     return _reader(name)(root, **given)
+
+
+def _compose(name: str, root: str | pathlib.Path | None) -> list[Clip]:
+    if root is None:
+        raise UserError(f"{name} is read from a folder of databases; say where it lies with root=")
+    parts = dict.fromkeys(database for database, _ in _composites().get(name).parts)
+    found = _composites().load(name, {part: pathlib.Path(root) / part for part in parts})
+    if found.left_out:
+        from absl import logging
+
+        key, why = found.left_out[0]
+        logging.warning(
+            "%s leaves out %d clip(s), e.g. %s: %s", name, len(found.left_out), key, why
+        )
+    return list(found.clips)
+
+
+def _composites():
+    return importlib.import_module(f"{__name__}.composites")
 
 
 def _reader(name: str) -> Callable:

@@ -56,14 +56,13 @@ def balanced(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.
 def margin(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
     """CapsuleNet's margin loss on capsule lengths v (0.9 / 0.1, lambda 0.5).
 
-    T max(0, 0.9 - v)^2 + 0.5 (1 - T) max(0, v - 0.1)^2, summed over classes. The network returns
-    the log of its capsules' lengths as logits.
+    T max(0, 0.9 - v)^2 + 0.5 (1 - T) max(0, v - 0.1)^2, summed over classes. The network
+    returns its capsules' lengths v in the place of logits.
     """
     del counts
-    length = jnp.exp(logits)
     one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
-    present = jnp.square(jax.nn.relu(0.9 - length))
-    absent = jnp.square(jax.nn.relu(length - 0.1))
+    present = jnp.square(jax.nn.relu(0.9 - logits))
+    absent = jnp.square(jax.nn.relu(logits - 0.1))
     return _mean(jnp.sum(one_hot * present + 0.5 * (1 - one_hot) * absent, axis=-1), mask)
 
 

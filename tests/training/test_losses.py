@@ -39,7 +39,7 @@ def by_hand(name):
                 y = float(LABELS[i] == c)
                 total += -beta * np.log(p[i, c] ** y * (1 - p[i, c]) ** (1 - y))
         return total / len(real)
-    v = np.exp(LOGITS.astype(np.float64))
+    v = LOGITS.astype(np.float64)
     total = 0.0
     for i in real:
         for c in range(4):
@@ -63,7 +63,6 @@ def test_padding_has_no_say_and_gradients_are_finite_where_p_is_one(name):
     sure = np.full((7, 4), -40.0, np.float32)
     sure[np.arange(7), LABELS] = 40.0
     sure = -sure if name == "balanced" else sure  # certain and wrong: log(1 - p) at p = 1
-    sure = np.minimum(sure, 0.0) if name == "margin" else sure
     gradient = jax.grad(lambda z: run(name, z))(jnp.asarray(sure))
     assert np.isfinite(gradient).all()
 

@@ -1,0 +1,37 @@
+r"""PSN: Li et al., Tables 5, 6, 9 and Figs. 7, 10, on 650 clips of four databases in four classes.
+
+Published: recognition rate 64.92 %, F1 0.5211 (Table 5), stratified ten folds by sample: a person
+stands on both sides and the report is marked; --config.protocol.name=loso is the strict number.
+Time: days on 2 CPU cores, an hour or two on a GPU. DIR holds casme/, casme2/, casme_squared/ and
+samm/.
+  python -m experiments.launch --config=experiments/configs/psn.py \
+      --config.data.root=DIR --workdir=runs/psn
+Without a licence: --config.data.name=synthetic --config.data.classes=megc2019.
+
+Fig. 7     PSN_spatial    --config.model.streams=spatial
+           PSN_temporal   --config.model.streams=temporal
+           PSN_swap       --config.model.streams=swapped
+           PSN_tp1        --config.model.perception=one
+           AlexNet + RNN  --config.model.perception=none
+           PSN_no_conv    --config.model.pointwise=False
+Table 9    --config.model.backbone=alexnet|vgg16|resnet10 --config.model.fusion=sum|prod|concat
+           (recognition rate of AlexNet 64.92, 62.77, 65.08; VGG16 61.08, 61.23, 61.23; ResNet10
+           62.15, 63.38, 61.54)
+Fig. 10    band i of ten: --config.method.low=i/10 --config.method.high=(i+1)/10, as decimals
+
+The paper prints no optimiser, rate or length of training (decided: Adam, 1e-4, 30 epochs, where its
+Fig. 9 is flat); a batch of 5 clips is what its 80 rows of 16 frames amount to.
+"""
+
+from mer_jax import config
+
+
+def get_config():
+    return config.make(
+        title="PSN",
+        data={"name": "psn", "classes": "psn4"},
+        method="psn",
+        model="psn",
+        protocol={"name": "k_fold", "folds": 10, "by": "sample"},
+        train={"epochs": 30, "batch_size": 5, "learning_rate": 1e-4},
+    )

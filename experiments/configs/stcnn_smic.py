@@ -1,0 +1,27 @@
+r"""MicroExpSTCNN on SMIC-HS: Reddy et al. 2019, Tables V and VIII.
+
+Published: 68.75 % (best epoch on 32 clips of one 80/20 split by sample), 62.50 +- 2.55 % over
+epochs 91 to 100. See stcnn_casme_squared.py for what is marked and what is strict.
+Time: ten minutes on 2 CPU cores. DIR holds smic/, the database.
+  python -m experiments.launch --config=experiments/configs/stcnn_smic.py \
+      --config.data.root=DIR --workdir=runs/stcnn_smic
+"""
+
+from mer_jax import config
+
+
+def get_config():
+    return config.make(
+        title="MicroExpSTCNN, SMIC-HS",
+        data={"name": "stcnn_smic", "classes": "stcnn_smic"},
+        method={"name": "stcnn", "length": 18},
+        model="stcnn",
+        protocol={"name": "hold_out", "fraction": 0.2, "by": "sample"},
+        train={
+            "epochs": 100,
+            "batch_size": 8,
+            "learning_rate": 1e-2,
+            "optimizer": "sgd",
+            "momentum": 0.0,
+        },
+    )
