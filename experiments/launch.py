@@ -15,6 +15,7 @@ stopped. WORKDIR/report.html is the result; config.json in WORKDIR shows every k
 
 import ast
 import pathlib
+import signal
 import sys
 
 from absl import app, flags, logging
@@ -57,7 +58,7 @@ def parse(argv: list[str]) -> list[str]:
 
 
 def main(_: list[str]) -> None:
-    from mer_jax import config, experiment
+    from mer_jax import config, experiment, training
 
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # what Orbax does is not our news
@@ -65,7 +66,12 @@ def main(_: list[str]) -> None:
         chosen = config.rename(
             _CONFIG.value, config.read(config_flags.get_config_filename(flags.FLAGS["config"]))
         )
-        summary = experiment.run(chosen, _WORKDIR.value)
+        asked = []
+        signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+        summary = experiment.run(chosen, _WORKDIR.value, stop=lambda: bool(asked))
+    except training.Interrupted as error:
+        print(f"{error}; the same command goes on from there", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGTERM) from None
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -3,8 +3,8 @@
     summary = run(config, "runs/first")
 
 The working directory gets config.json, folds.json, metrics.jsonl while it trains, and at the end
-metrics.json, predictions.csv, megc_log.txt, pictures/ and report.html; checkpoints/ lets the same
-command go on where it was stopped.
+metrics.json, predictions.csv, megc_log.txt, audit.npz, pictures/ and report.html; checkpoints/ lets
+the same command go on where it was stopped.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -29,7 +29,7 @@ from mer_jax.datasets.labels import label
 from mer_jax.evaluation import Predictions, clip_pictures, files, history, report
 from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
-from mer_jax.training import Result, Settings, checkpoints, fit
+from mer_jax.training import Result, Settings, checkpoints, fit, guard, initial
 
 _VERSIONS = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python")
 # What may differ between two runs of one job without changing a number.
@@ -42,12 +42,16 @@ def run(
     *,
     command: str = "",
     devices: Sequence[jax.Device] | None = None,
+    stop: Callable[[], bool] | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Trains and scores one job and writes its report; returns what metrics.json holds.
 
-    command: what the report shows as the way to make it again. Raises `UserError` (or `DataError`)
-    for whatever is wrong with the configuration or the data, before anything is trained.
+    command: what the report shows as the way to make it again. stop: asked now and then; where it
+    says True the job is saved and `training.Interrupted` raised.
+
+    Raises `UserError` (or `DataError`) for whatever is wrong with the configuration or the data,
+    before anything is trained.
     """
     began = time.monotonic()
     settings = configs.check(config)
@@ -65,7 +69,12 @@ def run(
     plain = configs.plain(config)
     identity = {key: value for key, value in plain.items() if key not in _FREE}
     identity["data"].pop("root")  # a folder may move; its content may not
-    identity |= {"folds": folds.fingerprint, "clips": fingerprint(examples.inputs, labels)}
+    contents = fingerprints(examples.inputs)
+    identity |= {"folds": folds.fingerprint, "clips": digest("".join(contents), labels)}
+    start = initial.read(settings.initial, build) if settings.initial else {}
+    if start:
+        identity["start"] = digest(*start, *start.values())
+        say(f"{len(start)} tensors start as they are in {settings.initial}")
     checkpoints.claim(workdir / "checkpoints", identity)
     files.write_json(workdir / "config.json", plain)
     files.write_json(workdir / "folds.json", folds.to_json())
@@ -77,6 +86,7 @@ def run(
             settings,
             num_classes=len(classes),
             build=build,
+            start=start,
             fold_map=config.fold_map,
             fold_inner=config.fold_inner,
             folds_per_device=config.folds_per_device,
@@ -85,16 +95,21 @@ def run(
             identity=identity,
             checkpoint_seconds=config.checkpoint_seconds,
             observe=observe,
+            stop=stop,
             quiet=quiet,
         )
     predictions = tell(result, clips, labels, classes)
     evaluation.write_csv(workdir / "predictions.csv", predictions)
     evaluation.write_log(workdir / "megc_log.txt", predictions)
+    reasons, strict = guard.check(settings, folds, result, contents), None
+    guard.save(workdir / "audit.npz", labels, examples.copies, result)
+    if settings.choice == "test" and len(reasons) == 1:
+        strict = tell(result, clips, labels, classes, last=True)  # the same job without its leak
     summary = evaluation.summary(
         predictions,
         protocol=config.protocol.name,
-        leaks=leaks(settings, folds),
-        strict=tell(result, clips, labels, classes, last=True) if settings.as_published else None,
+        leaks=reasons,
+        strict=strict,
         history=history.read(workdir / "metrics.jsonl"),
         seed=settings.seed,
     )
@@ -171,24 +186,22 @@ def tell(
     )
 
 
-def leaks(settings: Settings, folds: Folds) -> list[str]:
-    """A sentence for each way in which test clips had a part in their own scores."""
-    found = []
-    if settings.choice == "test":
-        found.append("Each fold's epoch was chosen on its own test clips.")
-    if settings.mask_all:
-        found.append("Statistics (mask, mean) were taken over all clips, test clips included.")
-    if not folds.subject_disjoint:
-        found.append("Clips of one person stand both in training and in test.")
-    return found
+def digest(*parts: str | np.ndarray) -> str:
+    """Twelve hex digits that change when a part does."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(part.encode() if isinstance(part, str) else np.asarray(part).tobytes())
+    return whole.hexdigest()[:12]
 
 
-def fingerprint(inputs: Any, labels: np.ndarray) -> str:
-    """Twelve hex digits that change when an example or a label does."""
-    digest = hashlib.sha256(np.ascontiguousarray(labels).tobytes())
-    for leaf in jax.tree.leaves(inputs):
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()[:12]
+def fingerprints(inputs: Any) -> list[str]:
+    """[N] hexadecimal digests, one for each example."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(inputs)]
+    digests = [hashlib.sha256() for _ in leaves[0]]
+    for leaf in leaves:
+        for digest, row in zip(digests, leaf):
+            digest.update(row.tobytes())
+    return [digest.hexdigest() for digest in digests]
 
 
 def provenance(

@@ -27,9 +27,14 @@ from mer_jax.training import layout as layouts
 from mer_jax.training import losses, optimisers, streams
 from mer_jax.training import result as results
 from mer_jax.training.fold import Data, Fold, Task
+from mer_jax.training.initial import Weights
 from mer_jax.training.progress import Progress
 from mer_jax.training.result import Result
 from mer_jax.training.settings import Settings
+
+
+class Interrupted(Exception):
+    """The job was asked to stop, and has saved where it is."""
 
 
 def fit(
@@ -40,6 +45,7 @@ def fit(
     *,
     num_classes: int,
     build: Callable[[nnx.Rngs], nnx.Module],
+    start: Weights | None = None,
     fold_map: str = "shard_map",
     fold_inner: str = "auto",
     folds_per_device: int = 0,
@@ -48,42 +54,45 @@ def fit(
     identity: dict | None = None,
     checkpoint_seconds: float = 20.0,
     observe: Callable[[dict], None] | None = None,
+    stop: Callable[[], bool] | None = None,
     quiet: bool = False,
 ) -> Result:
     """Trains every fold and returns what each says about the clips it never trained on.
 
-    labels: [N] int. `build` makes one network from its random streams. folds_per_device: how many
-    folds a device holds at a time, 0 for as many as its memory allows. directory: where checkpoints
-    go, none if None; a job found there is resumed if its `identity` is the same. observe is called
-    with the record of each epoch as plain numbers.
+    labels: [N] int. `build` makes one network from its random streams. start: tensors by dotted
+    path that replace fresh ones in every fold (`initial.read`). folds_per_device: how many folds a
+    device holds at a time, 0 for as many as its memory allows. directory: where checkpoints go,
+    none if None; a job found there is resumed if its `identity` is the same. observe is called with
+    the record of each epoch as plain numbers. stop is asked after each block of epochs; where it
+    says True the job is saved and `Interrupted` raised.
 
     Raises `UserError` where a fold has nothing to train on or to test, and where the directory
     holds another job.
     """
     layout = layouts.create(fold_map=fold_map, inner=fold_inner, devices=devices)
     task = make_task(examples, len(labels), settings, num_classes=num_classes, build=build)
-    data = layouts.replicate(layout, Data(examples.inputs, jnp.asarray(labels, jnp.int32)))
+    labels = jnp.asarray(labels, jnp.int32)
+    data = layouts.replicate(layout, Data(examples.inputs, labels, start or {}))
     rows = fold_rows(folds, settings.seed)
     chunk = chunk_size(len(folds), layout, folds_per_device, task, data, rows)
-    chunks = [range(a, min(a + chunk, len(folds))) for a in range(0, len(folds), chunk)]
-    parts = [rows_of(rows, members, chunk) for members in chunks]
     block = _block(settings.epochs)
     programs = compile_programs(task, layout, block)
     result = results.empty(folds, rows, settings.epochs, num_classes)
     began = time.monotonic()
 
     with contextlib.ExitStack() as stack:
-        first, done, state, keeper = 0, 0, None, None
+        members, done, state, keeper = range(min(chunk, len(folds))), 0, None, None
         if directory is not None:
-            from mer_jax.training.checkpoints import Checkpoints
+            from mer_jax.training.checkpoints import Checkpoints, Place
 
             keeper = stack.enter_context(
                 Checkpoints(directory, identity or {}, seconds=checkpoint_seconds)
             )
-            like = programs.init(data, layouts.spread(layout, parts[0]))
+            like = jax.eval_shape(programs.init, data, rows_of(rows, members, chunk))
             restored = keeper.restore(like, results.kept(result))
-            if restored:
-                state, record, (first, done) = restored
+            if restored and len(restored[2].members) <= chunk:
+                state, record, (members, done) = restored
+                state = layouts.spread(layout, rows_of(state, range(len(members)), chunk))
                 for name, value in record.items():
                     getattr(result, name)[:] = value
         bar = stack.enter_context(
@@ -91,12 +100,12 @@ def fit(
                 folds=len(folds),
                 epochs=settings.epochs,
                 clips=int(folds.train.sum(1).mean()) * examples.copies,
-                behind=chunks[first].start * settings.epochs + len(chunks[first]) * done,
+                behind=members.start * settings.epochs + len(members) * done,
                 quiet=quiet,
             )
         )
-        for number in range(first, len(chunks)):
-            members, part = chunks[number], layouts.spread(layout, parts[number])
+        while members:
+            part = layouts.spread(layout, rows_of(rows, members, chunk))
             if state is None:
                 state, done = programs.init(data, part), 0
             while done < settings.epochs:
@@ -107,13 +116,15 @@ def fit(
                 for line in results.lines(result, members, done - block, done):
                     if observe:
                         observe(line)
-                if keeper and done < settings.epochs and keeper.due:
-                    keeper.save(number * settings.epochs + done, state, result, (number, done))
-            probabilities, chosen = jax.device_get(programs.predict(data, part, state))
-            result.probabilities[members] = probabilities[: len(members)]
-            result.chosen_epoch[members] = chosen[: len(members)]
+                stopping = stop is not None and done < settings.epochs and stop()
+                if keeper and done < settings.epochs and (keeper.due or stopping):
+                    keeper.save(state, result, Place(members, done), epochs=settings.epochs)
+                if stopping:
+                    raise Interrupted(f"stopped after epoch {done} of folds up to {members.stop}")
+            results.conclude(result, jax.device_get(programs.finish(data, part, state)), members)
             if keeper:
-                keeper.save(number * settings.epochs + done, state, result, (number, done))
+                keeper.save(state, result, Place(members, done), epochs=settings.epochs)
+            members = range(members.stop, min(members.stop + chunk, len(folds)))
             state = None
     return result._replace(seconds=time.monotonic() - began)
 
@@ -206,7 +217,7 @@ class Programs(NamedTuple):
 
     init: Callable  # (data, fold) -> state
     epochs: Callable  # (data, fold, state) -> (state, records [F, block, ...])
-    predict: Callable  # (data, fold, state) -> probabilities [F, M, K]
+    finish: Callable  # (data, fold, state) -> outcomes [F, ...]
 
 
 def compile_programs(task: Task, layout: layouts.Layout, block: int) -> Programs:
@@ -217,7 +228,7 @@ def compile_programs(task: Task, layout: layouts.Layout, block: int) -> Programs
     return Programs(
         init=layouts.over_folds(lambda d, f: fold_room.init(task, d, f), layout),
         epochs=layouts.over_folds(epochs, layout, donate=(2,)),
-        predict=layouts.over_folds(lambda d, f, s: fold_room.predict(task, d, f, s), layout),
+        finish=layouts.over_folds(lambda d, f, s: fold_room.finish(task, d, f, s), layout),
     )
 
 

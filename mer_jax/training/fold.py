@@ -15,7 +15,7 @@ import optax
 from flax import nnx
 
 from mer_jax.methods.examples import Examples
-from mer_jax.training import streams
+from mer_jax.training import initial, streams
 from mer_jax.training.losses import Loss
 
 Tree = Any
@@ -48,6 +48,7 @@ class Data(NamedTuple):
 
     inputs: Tree  # [N, ...]
     labels: jax.Array  # [N] int32
+    start: initial.Weights  # what every fold's network starts from, by dotted path
 
 
 class Fold(NamedTuple):
@@ -76,6 +77,8 @@ class State:
     best_score: jax.Array  # [] float32, higher is better
     best_epoch: jax.Array  # [] int32
     waited: jax.Array  # [] int32, epochs since the last better score
+    visits: jax.Array  # [N] int32: how often a batch held each clip, for the guard
+    learned: jax.Array  # [N] bool: which clips the statistics saw, for the guard
 
 
 class Record(NamedTuple):
@@ -93,14 +96,14 @@ def init(task: Task, data: Data, fold: Fold) -> State:
     """A fresh state: parameters from the fold's key, statistics from its training clips."""
     model = task.build(streams.named(fold.key, "init"))
     _, params, rest = nnx.split(model, nnx.Param, ...)
-    params, rest = nnx.as_pure(params), nnx.as_pure(rest)
-    weights = jnp.ones_like(fold.train) if task.mask_all else fold.train
+    params, rest = (initial.put(nnx.as_pure(tree), data.start) for tree in (params, rest))
+    learned = jnp.ones_like(fold.train) if task.mask_all else fold.train
     zero = jnp.zeros((), jnp.int32)
     return State(
         params=params,
         rest=rest,
         opt=task.optimiser.init(params),
-        statistics=task.examples.learn(data.inputs, weights.astype(jnp.float32)),
+        statistics=task.examples.learn(data.inputs, learned.astype(jnp.float32)),
         epoch=zero,
         status=zero,
         loss=jnp.full((), jnp.inf),
@@ -109,6 +112,8 @@ def init(task: Task, data: Data, fold: Fold) -> State:
         best_score=jnp.full((), -jnp.inf),
         best_epoch=zero,
         waited=zero,
+        visits=jnp.zeros(fold.train.shape, jnp.int32),
+        learned=learned,
     )
 
 
@@ -150,7 +155,13 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     samples = jnp.sum(mask)
     loss = jnp.sum(losses) / samples
 
-    after = state.replace(params=params, rest=rest, opt=opt, epoch=state.epoch + 1)
+    after = state.replace(
+        params=params,
+        rest=rest,
+        opt=opt,
+        epoch=state.epoch + 1,
+        visits=state.visits.at[index].add(1),
+    )
     logits = _held_logits(task, data, fold, after)
     labels = data.labels[fold.held]
     nll = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -175,16 +186,24 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     return state, record
 
 
-def predict(task: Task, data: Data, fold: Fold, state: State) -> tuple[jax.Array, jax.Array]:
-    """Probabilities [M, K] of the held clips by the network of the chosen epoch, and that epoch.
+class Outcome(NamedTuple):
+    """What a fold ends with."""
 
-    Epochs count from 1; "last" is the last one that the fold ran.
-    """
-    chosen = state.epoch
+    probabilities: jax.Array  # [M, K] of the held clips, by the network of the chosen epoch
+    chosen_epoch: jax.Array  # [] int32, counted from 1; "last" is the last that the fold ran
+    epochs_run: jax.Array  # [] int32
+    visits: jax.Array  # [N] int32
+    learned: jax.Array  # [N] bool
+
+
+def finish(task: Task, data: Data, fold: Fold, state: State) -> Outcome:
+    """What the fold has to say, and what the guard wants to know."""
+    speaker, chosen = state, state.epoch
     if task.choice != "last":
         params, rest = state.best
-        state, chosen = state.replace(params=params, rest=rest), state.best_epoch
-    return jax.nn.softmax(_held_logits(task, data, fold, state)), chosen
+        speaker, chosen = state.replace(params=params, rest=rest), state.best_epoch
+    probabilities = jax.nn.softmax(_held_logits(task, data, fold, speaker))
+    return Outcome(probabilities, chosen, state.epoch, state.visits, state.learned)
 
 
 def _batches(task: Task, data: Data, fold: Fold, key: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -74,7 +74,7 @@ def _of_run(directory: pathlib.Path) -> Weights:
     if not (directory / "metrics.json").is_file():
         raise UserError(f"train.initial: the run in {directory} has not finished; start it again")
     steps = directory.absolute() / "checkpoints" / "steps"
-    last = max((int(p.name) for p in steps.iterdir() if p.name.isdigit()))
+    last = max(int(p.name) for p in steps.iterdir() if p.name.isdigit())
     with ocp.PyTreeCheckpointer() as checkpointer:
         place = steps / str(last) / "state"
         tree = checkpointer.metadata(place).item_metadata.tree

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mer_jax.protocols import Folds
-from mer_jax.training.fold import SICK, Fold, Record
+from mer_jax.training.fold import SICK, Fold, Outcome, Record
 
 
 class Result(NamedTuple):
@@ -23,6 +23,9 @@ class Result(NamedTuple):
     validation_loss: np.ndarray  # [F, E] float32, NaN without validation clips
     status: np.ndarray  # [F, E] int8
     chosen_epoch: np.ndarray  # [F] int32, 1-based
+    epochs_run: np.ndarray  # [F] int32
+    visits: np.ndarray  # [F, N] int32: how often a batch held each clip
+    learned: np.ndarray  # [F, N] bool: which clips the statistics saw
     seconds: float  # of training, this process
 
     @property
@@ -46,7 +49,10 @@ def empty(folds: Folds, rows: Fold, epochs: int, num_classes: int) -> Result:
         test_accuracy=nan(),
         validation_loss=nan(),
         status=np.zeros((many, epochs), np.int8),
-        chosen_epoch=np.full(many, epochs, np.int32),
+        chosen_epoch=np.zeros(many, np.int32),
+        epochs_run=np.zeros(many, np.int32),
+        visits=np.zeros(folds.train.shape, np.int32),
+        learned=np.zeros(folds.train.shape, bool),
         seconds=0.0,
     )
 
@@ -60,11 +66,20 @@ _KEPT = (
     "validation_loss",
     "status",
     "chosen_epoch",
+    "epochs_run",
+    "visits",
+    "learned",
 )
 
 
 def kept(result: Result) -> dict[str, np.ndarray]:
     return {name: getattr(result, name) for name in _KEPT}
+
+
+def conclude(result: Result, outcome: Outcome, members: range) -> None:
+    """Writes what the folds `members` end with into the result."""
+    for name, value in outcome._asdict().items():
+        getattr(result, name)[members] = value[: len(members)]
 
 
 def note(result: Result, record: Record, members: range, done: int) -> None:

@@ -13,6 +13,7 @@ class Settings:
     batch_size: int = 32
     learning_rate: float = 1e-3
     seed: int = 0
+    initial: str = ""  # a run's working directory, or converted weights: where networks start
     optimizer: str = "adam"  # "sgd", "adam"
     momentum: float = 0.9
     weight_decay: float = 0.0

@@ -1,0 +1,127 @@
+"""The guard: what a job did with its test clips, recorded by the job and replayed from its files.
+
+Nothing of a test clip can reach training by construction; the guard does not believe it. Every fold
+counts, on the device, which clips its batches held and which its statistics saw. `check` compares
+that with the folds after each job, `replay` draws the same streams again from the seed and compares
+with what the job recorded.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.problems import UserError
+from mer_jax.protocols import Folds
+from mer_jax.training import streams
+from mer_jax.training.result import Result
+from mer_jax.training.settings import Settings
+
+
+class LeakError(UserError):
+    """A test clip had a part in training that no switch asked for."""
+
+
+def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[str]) -> list[str]:
+    """A sentence for each declared way in which test clips had a part in their own scores.
+
+    contents: [N] fingerprints of the examples, by which a copy of a clip is known under another
+    name. Raises `LeakError` where a test or validation clip was trained on, or reached a statistic
+    without `train.mask_all`.
+    """
+    _refuse(folds, result.visits > 0, "in a training batch")
+    if not settings.mask_all:
+        _refuse(folds, result.learned, "in a statistic")
+    found = []
+    if settings.choice == "test":
+        found.append("Each fold's epoch was chosen on its own test clips.")
+    if settings.mask_all:
+        found.append("Statistics (mask, mean) were taken over all clips, test clips included.")
+    if not folds.subject_disjoint:
+        found.append("Clips of one person stand both in training and in test.")
+    found += copies(folds, contents)
+    return found
+
+
+def copies(folds: Folds, contents: Sequence[str]) -> list[str]:
+    """A sentence where a fold trains on a copy of a clip that it tests (or validates on)."""
+    code = np.unique(np.asarray(contents), return_inverse=True)[1]
+    for name, train, held in zip(folds.names, folds.train, folds.test | folds.validation):
+        shared = np.intersect1d(code[train], code[held])
+        if shared.size:
+            one, other = (
+                folds.clips[np.flatnonzero(row & (code == shared[0]))[0]] for row in (train, held)
+            )
+            return [f"Fold {name} trains on {one}, which is a copy of its test clip {other}."]
+    return []
+
+
+def save(path: str | pathlib.Path, labels: np.ndarray, copies: int, result: Result) -> None:
+    """Writes what `replay` needs beside config.json and folds.json."""
+    path = pathlib.Path(path)
+    part = path.with_name(f".part-{path.name}")
+    with open(part, "wb") as file:
+        np.savez_compressed(
+            file,
+            visits=result.visits,
+            learned=result.learned,
+            labels=labels,
+            copies=copies,
+            epochs=result.epochs_run,
+        )
+    part.replace(path)
+
+
+def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[str]:
+    """Draws every batch of a finished job again; a sentence for whatever does not agree.
+
+    path: the file that `save` wrote. Checks that the recorded visits are those of the streams, that
+    no clip of a fold's test or validation row is among them, and that the statistics saw training
+    clips only (all clips under `train.mask_all`).
+    """
+    with np.load(path, allow_pickle=False) as record:
+        visits, learned, labels = record["visits"], record["learned"], record["labels"]
+        repeat, epochs = int(record["copies"]), record["epochs"]
+    steps, width = streams.steps_and_width(len(labels), settings.batch_size, repeat)
+    size = {"steps": steps, "width": width}
+
+    @jax.jit
+    def visited(key, train, last):
+        def one(epoch, seen):
+            draw = streams.named(jax.random.fold_in(key, epoch), "batches")
+            if settings.sampler == "balanced":
+                index, _ = streams.balanced(
+                    draw, train, jnp.asarray(labels), num_classes=int(labels.max()) + 1, **size
+                )
+            else:
+                index, _ = streams.shuffled(draw, train, copies=repeat, **size)
+            return seen.at[index].add(1)
+
+        return jax.lax.fori_loop(0, last, one, jnp.zeros(len(labels), jnp.int32))
+
+    found = []
+    for f, name in enumerate(folds.names):
+        key = streams.fold_key(settings.seed, name)
+        again = np.asarray(visited(key, jnp.asarray(folds.train[f]), jnp.asarray(epochs[f])))
+        if (again != visits[f]).any():
+            found.append(f"Fold {name}: the recorded batches are not those of its seed.")
+    for seen, where in ((visits > 0, "in a training batch"), (learned, "in a statistic")):
+        if where == "in a statistic" and settings.mask_all:
+            continue
+        try:
+            _refuse(folds, seen, where)
+        except LeakError as error:
+            found.append(str(error))
+    return found
+
+
+def _refuse(folds: Folds, seen: np.ndarray, where: str) -> None:
+    wrong = np.argwhere(seen & ~folds.train)
+    if len(wrong):
+        fold, clip = wrong[0]
+        raise LeakError(
+            f"Fold {folds.names[fold]}: clip {folds.clips[clip]} does not belong to its training "
+            f"clips and was {where} ({len(wrong)} such in all)."
+        )

@@ -1,0 +1,113 @@
+"""A support vector machine for each fold, on the examples that the networks get.
+
+    result = svm.fit(examples, labels, folds, Settings(), num_classes=3, kernel="linear")
+
+The classic rival of a network: the same examples, folds, predictions and report.
+"""
+
+import dataclasses
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.methods.examples import Examples
+from mer_jax.options import defaults
+from mer_jax.problems import UserError
+from mer_jax.protocols import Folds
+from mer_jax.training import result as results
+from mer_jax.training.engine import fold_rows
+from mer_jax.training.result import Result
+from mer_jax.training.settings import Settings
+
+NAME = "svm"  # as `model.name`
+
+
+def fit(
+    examples: Examples,
+    labels: np.ndarray,
+    folds: Folds,
+    settings: Settings,
+    *,
+    num_classes: int,
+    kernel: str = "linear",
+    C: float = 1.0,
+    degree: int = 3,
+) -> Result:
+    """What scikit-learn's SVC says about each fold's held-out clips, as a `Result` of one epoch.
+
+    Each number of an example is brought to mean 0 and deviation 1 over the fold's training clips;
+    one that does not vary there stays 0. The probabilities are the softmax of the decision values
+    of one class against the rest: they rank the classes, and nothing calibrates them.
+
+    kernel: "linear", "poly" (of `degree`), "rbf" or "sigmoid"; gamma is 1 / (numbers x variance).
+    Of `settings` only the seed may differ from its default, since nothing else has a meaning here.
+    Raises `UserError` for other settings, an option that SVC refuses, or without scikit-learn.
+    """
+    strange = [
+        field.name
+        for field in dataclasses.fields(settings)
+        if field.name != "seed" and getattr(settings, field.name) != field.default
+    ]
+    if strange:
+        raise UserError(f"model {NAME} has no train.{strange[0]}; leave it at its default")
+    svc = _svc()
+    began = time.monotonic()
+    rows = fold_rows(folds, settings.seed)
+    result = results.empty(folds, rows, 1, num_classes)
+    features = _features(examples)
+    for fold, train in enumerate(folds.train):
+        x = features(train)
+        mean, deviation = x[train].mean(0), x[train].std(0)
+        x = (x - mean) / np.where(deviation > 0, deviation, np.inf)
+        try:
+            machine = svc(kernel=kernel, C=C, degree=degree).fit(x[train], labels[train])
+        except ValueError as error:
+            raise UserError(f"model {NAME}: {' '.join(str(error).split())}") from None
+        held = result.held[fold]
+        probabilities = np.zeros((len(held), num_classes))
+        probabilities[:, machine.classes_] = _certainty(machine.decision_function(x[held]))
+        right = probabilities.argmax(1) == labels[held]
+        result.probabilities[fold] = probabilities
+        result.predicted[fold, 0] = probabilities.argmax(1)
+        result.train_accuracy[fold] = machine.score(x[train], labels[train])
+        result.test_accuracy[fold] = right[result.test[fold]].mean()
+    return result._replace(seconds=time.monotonic() - began)
+
+
+def options() -> dict[str, Any]:
+    """The options of the machine and their defaults."""
+    return defaults(fit)
+
+
+def _features(examples: Examples):
+    """A function of a fold's training clips [N] bool: each clip's test view as [N, D] float64."""
+
+    @jax.jit
+    def flat(weights):
+        statistics = examples.learn(examples.inputs, weights)
+        seen = jax.vmap(lambda example: examples.view(example, statistics))(examples.inputs)
+        leaves = [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(seen)]
+        return jnp.concatenate(leaves, axis=1)
+
+    return lambda train: np.asarray(flat(jnp.asarray(train, jnp.float32)), np.float64)
+
+
+def _certainty(decision: np.ndarray) -> np.ndarray:
+    """Softmax of decision values [M, K]; of two classes [M], 0 stands for the first."""
+    if decision.ndim == 1:
+        decision = np.stack([np.zeros_like(decision), decision], axis=1)
+    raised = np.exp(decision - decision.max(1, keepdims=True))
+    return raised / raised.sum(1, keepdims=True)
+
+
+def _svc():
+    try:
+        from sklearn.svm import SVC
+    except ImportError:
+        raise UserError(
+            f"model {NAME} needs scikit-learn; install it with pip install 'mer_jax[baseline]'"
+        ) from None
+    return SVC

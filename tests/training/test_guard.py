@@ -1,0 +1,95 @@
+"""Leaks planted one by one: each must be caught."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from mer_jax import protocols
+from mer_jax.clips import Clip, hold
+from mer_jax.training import Settings, fit, guard, streams
+from tests.training import small
+
+SETTINGS = Settings(epochs=2, batch_size=8)
+NAMES = [str(i) for i in range(30)]
+
+
+def run(problem=None, settings=SETTINGS):
+    examples, labels, folds = problem or small.problem()
+    folds = folds.take([0, 1])
+    result = fit(
+        examples,
+        labels,
+        folds,
+        settings,
+        num_classes=3,
+        build=small.build,
+        devices=jax.devices()[:1],
+        quiet=True,
+    )
+    return folds, labels, result
+
+
+@pytest.fixture(scope="module")
+def honest():
+    return run()
+
+
+def test_an_honest_job_passes_and_its_replay_agrees(honest, tmp_path):
+    folds, labels, result = honest
+    assert guard.check(SETTINGS, folds, result, NAMES) == []
+    np.testing.assert_array_equal(result.visits > 0, folds.train)
+    guard.save(tmp_path / "audit.npz", labels, 1, result)
+    assert guard.replay(tmp_path / "audit.npz", SETTINGS, folds) == []
+    other = dataclasses.replace(SETTINGS, seed=1)
+    assert "not those of its seed" in guard.replay(tmp_path / "audit.npz", other, folds)[0]
+
+
+def test_a_test_clip_in_a_batch_is_caught(monkeypatch, tmp_path):
+    honest_stream = streams.shuffled
+
+    def leaky(key, train, **size):
+        index, mask = honest_stream(key, train, **size)
+        return index.at[0, 0].set(2), mask  # clip 2 belongs to the first person
+
+    monkeypatch.setattr(streams, "shuffled", leaky)
+    folds, labels, result = run()
+    with pytest.raises(guard.LeakError, match=r"toy/s0: clip toy/s0/c2 .* in a training batch"):
+        guard.check(SETTINGS, folds, result, NAMES)
+    monkeypatch.undo()
+    guard.save(tmp_path / "audit.npz", labels, 1, result)
+    found = " ".join(guard.replay(tmp_path / "audit.npz", SETTINGS, folds))
+    assert "not those of its seed" in found and "in a training batch" in found
+
+
+def test_a_mask_from_all_clips_is_declared_or_caught():
+    settings = dataclasses.replace(SETTINGS, mask_all=True)
+    folds, _, result = run(settings=settings)
+    assert "test clips included" in guard.check(settings, folds, result, NAMES)[0]
+    with pytest.raises(guard.LeakError, match="in a statistic"):
+        guard.check(SETTINGS, folds, result, NAMES)  # the switch was not set
+
+
+def test_an_epoch_chosen_on_test_clips_is_declared(honest):
+    folds, _, result = honest
+    settings = dataclasses.replace(SETTINGS, choice="test")
+    assert "chosen on its own test clips" in guard.check(settings, folds, result, NAMES)[0]
+
+
+def test_a_person_on_both_sides_is_declared(honest):
+    _, _, result = honest
+    clips = [Clip("toy", f"s{i // 5}", f"c{i}", hold(np.zeros(1)), "x") for i in range(30)]
+    folds = protocols.lovo(clips, np.zeros(30, int), fraction=0.5)
+    result = result._replace(visits=folds.train.astype(np.int32), learned=folds.train)
+    assert "one person stand both" in guard.check(SETTINGS, folds, result, NAMES)[0]
+
+
+def test_an_augmented_copy_across_the_split_is_declared(honest):
+    folds, _, result = honest
+    names = list(NAMES)
+    names[11] = names[1]  # a clip of the third person is a copy of one of the first
+    found = guard.check(SETTINGS, folds, result, names)
+    assert found == [
+        "Fold toy/s0 trains on toy/s2/c11, which is a copy of its test clip toy/s0/c1."
+    ]
