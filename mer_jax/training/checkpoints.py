@@ -19,7 +19,6 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
-from etils import epath
 
 from mer_jax.problems import UserError
 from mer_jax.training import result as results
@@ -47,7 +46,7 @@ class Checkpoints:
         self._lock = _lock(directory)
         self._seconds, self._saved = seconds, time.monotonic()
         self._manager = ocp.CheckpointManager(
-            epath.Path(directory / "steps"),
+            directory / "steps",
             options=ocp.CheckpointManagerOptions(max_to_keep=2, create=True),
         )
 
