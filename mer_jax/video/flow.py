@@ -128,32 +128,32 @@ def _pyramid(pair: jax.Array, levels: int, spacing: float) -> list[jax.Array]:
     return out
 
 
-def _slopes(image: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Derivatives along W and H by the five points [1, -8, 0, 8, -1] / 12, mirrored at the edge."""
-    height, width = image.shape
-    p = jnp.pad(image, 2, mode="symmetric")
+def _slopes(images: jax.Array) -> jax.Array:
+    """[..., H, W] to [..., H, W, 2]: along W and along H, by [1, -8, 0, 8, -1] / 12, mirrored."""
+    height, width = images.shape[-2:]
+    p = jnp.pad(images, [(0, 0)] * (images.ndim - 2) + [(2, 2)] * 2, mode="symmetric")
 
     def five(a, b, c, d):
         return (8 * (c - b) - (d - a)) / 12
 
-    x = five(*(p[2:-2, i : i + width] for i in (0, 1, 3, 4)))
-    y = five(*(p[i : i + height, 2:-2] for i in (0, 1, 3, 4)))
-    return x, y
+    across = five(*(p[..., 2:-2, i : i + width] for i in (0, 1, 3, 4)))
+    down = five(*(p[..., i : i + height, 2:-2] for i in (0, 1, 3, 4)))
+    return jnp.stack([across, down], axis=-1)
 
 
 def _level(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Settings) -> jax.Array:
     """All the warps of one level: a better flow, [2, H, W]."""
     first, second = pair
-    first_slopes = jnp.stack(_slopes(first))
+    first_slopes, second_slopes = _slopes(pair)
     kernel = settings.kernel
-    moving = prefilter(jnp.stack([second, *_slopes(second)], axis=-1), kernel=kernel)
+    moving = prefilter(jnp.concatenate([second[..., None], second_slopes], -1), kernel=kernel)
 
     def refine(_, state):
         flow, memory = state
         warped, inside = warp(moving, jnp.moveaxis(flow, 0, -1), kernel=kernel)
-        slopes = jnp.moveaxis(warped[..., 1:], -1, 0)
-        slopes = settings.blend * first_slopes + (1 - settings.blend) * slopes
-        it, ix, iy = jnp.where(inside, jnp.stack([warped[..., 0] - first, *slopes]), 0)
+        slopes = settings.blend * first_slopes + (1 - settings.blend) * warped[..., 1:]
+        terms = (warped[..., 0] - first, slopes[..., 0], slopes[..., 1])
+        it, ix, iy = (jnp.where(inside, term, 0) for term in terms)
         flow, memory = settings.refine(Linearised(it, ix, iy), flow, memory, stage)
         return jax.vmap(functools.partial(median_filter, size=settings.median))(flow), memory
 
@@ -177,7 +177,7 @@ def _coarse_to_fine(
 def _estimate(first: jax.Array, second: jax.Array, settings: Settings) -> jax.Array:
     pair = _prepared(jnp.stack([first, second]), settings.texture)
     shortest = min(first.shape)
-    levels = 1 + max(0, math.floor(math.log(shortest / _COARSEST, settings.spacing)))
+    levels = 1 + max(0, math.floor(math.log(shortest / _COARSEST, settings.spacing) + 1e-9))
     stages = jnp.array(settings.stages, jnp.float32)
     flow = jnp.zeros((2, *first.shape), jnp.float32)
     flow = _coarse_to_fine(_pyramid(pair, levels, settings.spacing), flow, stages[0], settings)
@@ -197,7 +197,7 @@ def optical_flow(
     """The displacement of every pixel of `first` in `second`: second(x + flow) is first(x).
 
     Args:
-        first: [H, W], [H, W, 1] or [H, W, 3] (RGB, taken as luma) in [0, 1]; H and W at least 2.
+        first: [H, W], [H, W, 1] or [H, W, 3] (RGB, taken as luma) in [0, 1]; H and W at least 3.
         second: the same shape.
         preset: "classic_l" (Lorentzian; the robust flow of STRCN-G), "classic_c" (Charbonnier),
             "horn_schunck" or "tv_l1".
@@ -207,7 +207,8 @@ def optical_flow(
         [H, W, 2] float32, (u, v) px along W and H. Zero for a pair without contrast.
 
     Raises:
-        UserError: the images differ in shape or are no images; the preset or an option is unknown.
+        UserError: the images differ in shape, are no images or too small; the preset, an option or
+            the name it gives is unknown.
     """
     if preset not in PRESETS:
         raise unknown("flow preset", preset, PRESETS)
@@ -221,4 +222,6 @@ def optical_flow(
         raise UserError(
             f"optical flow needs two images of one size, not {first.shape} and {second.shape}"
         )
+    if min(first.shape) < 3:
+        raise UserError(f"optical flow needs at least 3 x 3 pixels, not {first.shape}")
     return _estimate(first, second, dataclasses.replace(settings, **options))

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from mer_jax.problems import unknown
+
 
 class Linearised(NamedTuple):
     """A pair near a flow w0: I2(x + w) - I1(x) is about it + ix (u - u0) + iy (v - v0)."""
@@ -203,6 +205,10 @@ class Robust(Settings):
     limit: float = 1.0  # the most a warp moves u or v, px
     sweeps: int = 30
     omega: float = 1.7
+
+    def __post_init__(self):
+        if self.penalty not in PENALTIES:
+            raise unknown("flow penalty", self.penalty, PENALTIES)
 
     def refine(
         self, linear: Linearised, flow: jax.Array, memory: jax.Array, stage: jax.Array

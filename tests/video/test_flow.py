@@ -148,6 +148,10 @@ def test_mistakes_are_named():
         optical_flow(image, image, preset="classicl")
     with pytest.raises(UserError, match="did you mean 'warps'"):
         optical_flow(image, image, warp=3)
+    with pytest.raises(UserError, match="did you mean 'lorentzian'"):
+        optical_flow(image, image, penalty="lorenz")
+    with pytest.raises(UserError, match="at least 3"):
+        optical_flow(image[:2], image[:2])
     with pytest.raises(UserError, match="one size"):
         optical_flow(image, image[:-1])
     with pytest.raises(UserError, match=r"\[H, W\]"):
