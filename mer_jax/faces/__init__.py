@@ -1,0 +1,53 @@
+"""Faces: landmarks, crops and alignment, of one clip.
+
+    from mer_jax import faces
+    crop = faces.eye_crop(frames, faces.eye_centres(landmarks), size=(128, 105), order="bilinear")
+    aligned, covered = faces.align(frames, landmarks, faces.template((250, 190)))
+
+Landmarks are [68, 2] px (x, y) in the iBUG order; boxes [4] px (x, y, width, height); left and
+right are the image's. They come with a clip, from a model file (`landmarker`), or a face and its
+eyes are detected (`detect_face`, `detect_eyes`). `cut` does all of it to a `Clip`.
+"""
+
+from mer_jax.faces.alignment import align, template
+from mer_jax.faces.cutting import CROPS, Cut, cut
+from mer_jax.faces.detection import detect_eyes, detect_face, nominal_eyes
+from mer_jax.faces.landmarker import landmarker
+from mer_jax.faces.lwm import LocalWeightedMean, lwm_apply, lwm_fit
+from mer_jax.faces.points import both_eyes_box, eye_boxes, eye_centres, face_box, mouth_box
+from mer_jax.faces.rectangles import (
+    Rectangle,
+    box_rectangle,
+    eye_crop,
+    eye_rectangle,
+    grid,
+    locate,
+)
+from mer_jax.faces.sampling import sample
+
+__all__ = [
+    "CROPS",
+    "Cut",
+    "LocalWeightedMean",
+    "Rectangle",
+    "align",
+    "both_eyes_box",
+    "box_rectangle",
+    "cut",
+    "detect_eyes",
+    "detect_face",
+    "eye_boxes",
+    "eye_centres",
+    "eye_crop",
+    "eye_rectangle",
+    "face_box",
+    "grid",
+    "landmarker",
+    "locate",
+    "lwm_apply",
+    "lwm_fit",
+    "mouth_box",
+    "nominal_eyes",
+    "sample",
+    "template",
+]

@@ -1,0 +1,77 @@
+"""The 68 facial landmarks in the iBUG order, and what is read off them.
+
+Left and right are the image's. Landmarks are [68, 2] px (x, y) with pixel centres at whole numbers;
+boxes are [4] px (x, y, width, height). NumPy or JAX arrays in, the same out; any leading axes.
+(Sagonas et al., "300 Faces in-the-Wild Challenge", 2013.)
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+REGIONS = {
+    "jaw": slice(0, 17),
+    "left_brow": slice(17, 22),
+    "right_brow": slice(22, 27),
+    "nose": slice(27, 36),
+    "left_eye": slice(36, 42),
+    "right_eye": slice(42, 48),
+    "mouth": slice(48, 68),
+}
+
+
+def eye_centres(landmarks: jax.Array) -> jax.Array:
+    """[..., 68, 2] -> [..., 2, 2]: the mean of each eye's six points, the left one first.
+
+    Of five landmarks (eyes, nose, corners of the mouth: YuNet) the first two.
+    """
+    if landmarks.shape[-2] == 5:
+        return landmarks[..., :2, :]
+    eyes = [landmarks[..., REGIONS[name], :].mean(-2) for name in ("left_eye", "right_eye")]
+    return namespace(landmarks).stack(eyes, -2)
+
+
+def eye_boxes(landmarks: jax.Array, *, margin: float = 0.2) -> jax.Array:
+    """[..., 68, 2] -> [..., 2, 4]: a box around each eye, the left one first.
+
+    `margin` is added on each side, as a share of the width of the eye's points.
+    """
+    boxes = [
+        box(landmarks[..., REGIONS[eye], :], margin=margin) for eye in ("left_eye", "right_eye")
+    ]
+    return namespace(landmarks).stack(boxes, -2)
+
+
+def both_eyes_box(landmarks: jax.Array, *, margin: float = 0.2) -> jax.Array:
+    """[..., 68, 2] -> [..., 4]: one box around both eyes, as MicroExpFuseNet sees them."""
+    return box(landmarks[..., 36:48, :], margin=margin)
+
+
+def mouth_box(landmarks: jax.Array, *, margin: float = 0.2) -> jax.Array:
+    """[..., 68, 2] -> [..., 4]: a box around the mouth; `margin` as in `eye_boxes`."""
+    return box(landmarks[..., REGIONS["mouth"], :], margin=margin)
+
+
+def face_box(landmarks: jax.Array) -> jax.Array:
+    """[..., 68, 2] -> [..., 4]: the square that `detect_face` would find around them.
+
+    The shares are means over the synthetic faces: the landmarks fill 0.88 of its width and begin
+    0.05 from its left and 0.25 from its top (standard deviations 0.04, 0.025, 0.025).
+    """
+    low, high = landmarks.min(-2), landmarks.max(-2)
+    side = (high[..., :1] - low[..., :1]) / 0.88
+    corner = namespace(landmarks).concatenate([0.05 * side, 0.25 * side], -1)
+    return namespace(landmarks).concatenate([low - corner, side, side], -1)
+
+
+def box(points: jax.Array, *, margin: float = 0.0) -> jax.Array:
+    """[..., P, 2] -> [..., 4]: the pixels that hold all points, and `margin` times the width."""
+    low, high = points.min(-2), points.max(-2)
+    around = margin * (high[..., :1] - low[..., :1])
+    extent = high - low + 1 + 2 * around
+    return namespace(points).concatenate([low - around, extent], -1)
+
+
+def namespace(array):
+    """The library that `array` belongs to: what comes in as NumPy stays exact and on the host."""
+    return jnp if isinstance(array, jax.Array) else np

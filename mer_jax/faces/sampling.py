@@ -1,0 +1,46 @@
+"""Frames looked up at given places: the one way in which this room moves pixels."""
+
+import jax
+import jax.numpy as jnp
+
+from mer_jax.problems import unknown
+
+ORDERS = ("nearest", "bilinear")
+
+
+def sample(frames: jax.Array, grid: jax.Array, *, order: str = "bilinear") -> jax.Array:
+    """The frames at the places of a grid, the same in every frame; clean under jit and vmap.
+
+    Args:
+      frames: [T, H, W, C]. "bilinear" returns float32 in their range (uint8: 0 to 255) and is
+        differentiable in both arguments; "nearest" keeps their dtype.
+      grid: [h, w, 2] px (x, y), pixel centres at whole numbers. What is outside of the frame
+        repeats its edge.
+      order: "nearest" (halves are rounded up) or "bilinear".
+
+    Returns:
+      [T, h, w, C].
+
+    Raises:
+      UserError: the order is unknown.
+    """
+    if order not in ORDERS:
+        raise unknown("order of interpolation", order, ORDERS)
+    length, height, width, channels = frames.shape
+    flat = frames.reshape(length, height * width, channels)
+    x = jnp.clip(grid[..., 0], 0, width - 1)
+    y = jnp.clip(grid[..., 1], 0, height - 1)
+
+    def at(row, column):
+        return jnp.take(flat, row.astype(jnp.int32) * width + column.astype(jnp.int32), axis=1)
+
+    if order == "nearest":
+        return at(jnp.floor(y + 0.5), jnp.floor(x + 0.5))
+    flat = flat.astype(jnp.float32)
+    left = jnp.clip(jnp.floor(x), 0, max(width - 2, 0))
+    top = jnp.clip(jnp.floor(y), 0, max(height - 2, 0))
+    right, bottom = jnp.minimum(left + 1, width - 1), jnp.minimum(top + 1, height - 1)
+    across, down = (x - left)[..., None], (y - top)[..., None]
+    upper = at(top, left) * (1 - across) + at(top, right) * across
+    lower = at(bottom, left) * (1 - across) + at(bottom, right) * across
+    return upper * (1 - down) + lower * down

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import skimage.data
+
+from mer_jax import faces
+from mer_jax.datasets import synthetic
+
+
+def test_the_astronaut():
+    photograph = skimage.data.astronaut()
+    x, y, width, height = box = faces.detect_face(photograph)
+    assert 165 < x < 185 and 55 < y < 75 and 85 < width < 110 and width == height
+    eyes = faces.detect_eyes(photograph, box)
+    expected = np.array([[202, 101], [247, 103]])  # read off the picture
+    np.testing.assert_allclose(eyes, expected, atol=4)
+    np.testing.assert_allclose(faces.nominal_eyes(box), expected, atol=6)
+    as_float = faces.detect_face(photograph.astype(np.float32) / 255)
+    np.testing.assert_array_equal(as_float, box)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_rendered_faces(grey):
+    for scene in synthetic.scenes(
+        subjects=6, clips_per_subject=1, size=(128, 128), frames=(8, 8), grey=grey
+    ):
+        frame, truth = scene.frames[0], faces.eye_centres(scene.landmarks)
+        distance = truth[1, 0] - truth[0, 0]
+        box = faces.detect_face(frame)
+        eyes, nominal = faces.detect_eyes(frame, box), faces.nominal_eyes(box)
+        assert np.abs(eyes - truth).max() < 0.1 * distance
+        assert np.abs(nominal - truth).max() < 0.25 * distance
+
+
+def test_a_face_that_fills_its_frame_is_found():
+    scene = synthetic.scenes(subjects=1, clips_per_subject=1, size=(160, 160), frames=(8, 8))[0]
+    low, high = scene.landmarks.min(0).astype(int), scene.landmarks.max(0).astype(int)
+    tight = scene.frames[0, low[1] - 8 : high[1], low[0] : high[0]]
+    box = faces.detect_face(tight)
+    truth = faces.eye_centres(scene.landmarks) - (low - [0, 8])
+    assert np.abs(faces.nominal_eyes(box) - truth).max() < 10
+
+
+def test_nothing_is_found_where_nothing_is():
+    noise = np.random.default_rng(0).integers(0, 256, (90, 80, 3), np.uint8)
+    for frame in (np.zeros((90, 80, 3), np.uint8), np.full((90, 80, 1), 128, np.uint8), noise):
+        assert faces.detect_face(frame) is None
+    sky = np.zeros((90, 80, 3), np.uint8)
+    assert faces.detect_eyes(sky, np.array([10, 10, 60, 60], np.float32)) is None
+    assert faces.detect_eyes(sky, np.array([-90, -90, 60, 60], np.float32)) is None
