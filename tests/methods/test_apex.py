@@ -1,0 +1,85 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from mer_jax import methods, protocols, training
+from mer_jax.clips import Clip, hold
+from mer_jax.problems import UserError
+from mer_jax.training.fold import _majority
+
+RNG = np.random.default_rng(0)
+
+
+def clip(frames=9, **options):
+    video = np.full((frames, 8, 8, 3), 100, np.uint8)
+    video[5, 2:5, 2:5] = RNG.integers(0, 256, (3, 3, 3))  # what moves most
+    return Clip("db", "s", "c", hold(video), "anger", **options)
+
+
+def test_the_apex_is_the_marked_frame_or_the_one_that_moves_most():
+    marked = clip(apex=3)
+    marked.frames[3, 0, 0] = 7
+    for made, how, frame in ((marked, "given", 3), (marked, "found", 5), (clip(), "given", 5)):
+        examples = methods.create("apex", [made], size=(8, 8), apex=how)
+        np.testing.assert_allclose(examples.inputs[0], made.frames[frame] / 255, atol=1e-6)
+    with pytest.raises(UserError, match=r"method\.apex"):
+        methods.create("apex", [marked], apex="guessed")
+
+
+def test_a_training_sample_is_one_frame_and_a_test_clip_is_several():
+    made = clip()
+    examples = methods.create("frames", [made], size=(8, 8), looks=5)
+    want = made.frames[[0, 2, 4, 6, 8]] / np.float32(255)
+    np.testing.assert_allclose(examples.view(examples.inputs[0], ()), want, atol=1e-6)
+    assert examples.votes == 5 and examples.input_shape == (8, 8, 3)
+    sample = examples.augment(jax.random.key(0), examples.inputs[0], ())
+    assert any(bool(jnp.allclose(sample, frame)) for frame in want)
+    with pytest.raises(UserError, match="2 or more"):
+        methods.create("frames", [made], looks=1)
+
+
+def test_most_frames_decide_and_the_mean_parts_a_tie():
+    # one frame is very sure of class 2, three say 0: 0 wins; the second clip is a tie of 1 and 2
+    logits = np.zeros((4, 2, 3), np.float32)
+    logits[:3, 0, 0] = 0.1
+    logits[3, 0, 2] = 20.0
+    logits[:2, 1, 1], logits[2:, 1, 2] = 1.0, 5.0
+    got = np.asarray(_majority(jnp.asarray(logits)))
+    assert got.argmax(-1).tolist() == [0, 2]
+    np.testing.assert_allclose(np.exp(got).sum(-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(got)[0], [0.75, 0.0, 0.25], atol=2e-3)
+
+
+class Brightness(nnx.Module):
+    """Class 1 for a frame brighter than 0.5; its one weight is trained like any other."""
+
+    def __init__(self):
+        self.weight = nnx.Param(jnp.full((), 10.0))
+
+    def __call__(self, x, *, mask=None):
+        score = self.weight[...] * (x.mean((1, 2, 3)) - 0.5)
+        return jnp.stack([-score, score], -1)
+
+
+def test_a_fold_counts_the_votes_of_its_test_clips():
+    """Four of six frames tell the class; the two that do not are surer, and lose."""
+    clips, labels = [], np.arange(6) % 2
+    for number, label in enumerate(labels):
+        video = np.full((6, 4, 4, 3), (100, 155)[label], np.uint8)
+        video[:2] = (255, 0)[label]
+        clips.append(Clip("db", f"s{number // 2}", f"c{number}", hold(video), "anger"))
+    result = training.fit(
+        methods.create("frames", clips, size=(4, 4), looks=6),
+        labels,
+        protocols.create("loso", clips, labels),
+        training.Settings(epochs=1, batch_size=4, learning_rate=1e-6),
+        num_classes=2,
+        build=lambda rngs: Brightness(),
+        devices=jax.devices()[:1],
+        quiet=True,
+    )
+    said = result.probabilities[result.test]
+    assert said.argmax(-1).tolist() == labels[result.held[result.test]].tolist()
+    np.testing.assert_allclose(said.max(-1), 4 / 6, atol=2e-3)

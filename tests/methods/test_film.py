@@ -1,0 +1,36 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from mer_jax.methods import film
+from mer_jax.problems import UserError
+
+FILM = np.random.default_rng(0).random((3, 9, 12, 2), np.float32)
+
+
+def test_no_turn_and_flips_are_exact():
+    for turn, want in (
+        (np.eye(2, dtype=np.float32), FILM),
+        (film.mirror("none"), FILM),
+        (film.mirror("vertical"), FILM[:, ::-1]),
+        (film.mirror("horizontal"), FILM[:, :, ::-1]),
+    ):
+        np.testing.assert_array_equal(film.turned(jnp.asarray(FILM), jnp.asarray(turn)), want)
+    with pytest.raises(UserError, match="did you mean 'vertical'"):
+        film.mirror("verticl")
+
+
+def test_a_quarter_turn_is_numpys_rot90():
+    square = FILM[:, :, :9]
+    got = film.turned(jnp.asarray(square), film.rotation(90.0))
+    np.testing.assert_allclose(got, np.rot90(square, axes=(1, 2)), atol=1e-5)
+
+
+def test_a_small_rotation_is_scipys_on_a_smooth_film():
+    rows, columns = np.mgrid[:24, :24]
+    smooth = np.sin(rows / 5) * np.cos(columns / 7)
+    got = film.turned(jnp.asarray(smooth, jnp.float32)[None, ..., None], film.rotation(8.0))
+    want = ndimage.rotate(smooth, 8.0, reshape=False, order=3, mode="nearest")
+    inner = np.s_[4:-4, 4:-4]
+    np.testing.assert_allclose(got[0, ..., 0][inner], want[inner], atol=2e-3)
