@@ -1,0 +1,165 @@
+"""Video operations against what people use now. One clip or pair at a time, compiled beforehand."""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.datasets import synthetic
+from mer_jax.video import magnify, optical_flow, rpca
+from mer_jax.video.resample import apply, matrix
+from tools.bench.race import race, table
+
+
+def tables(rounds: int) -> Iterator[str]:
+    """A table for each operation; a peer that is not installed is left out and named."""
+    scene = synthetic.scenes(
+        subjects=1,
+        clips_per_subject=1,
+        size=(128, 128),
+        frames=(60, 60),
+        grey=True,
+        amplitude=(1, 1),
+    )[0]
+    clip = np.asarray(scene.clip.frames, np.float32) / 255
+    for make in (_magnify, _rpca, _flow, _tim):
+        yield make(clip, scene, rounds)
+
+
+def _magnify(clip, scene, rounds) -> str:
+    ours = jax.jit(lambda c: magnify(c, alpha=8.0, saturate=False))
+    device = jnp.asarray(clip)
+    cases = {"mer_jax": lambda: ours(device)}
+    errors = {}
+    try:
+        from pyrtools.pyramids import LaplacianPyramid
+    except ImportError:
+        errors["mer_jax"] = "pyrtools is not installed"
+    else:
+        want = _streaming(clip, LaplacianPyramid)
+        difference = np.abs(np.asarray(ours(device)) - want).max()
+        errors["mer_jax"] = f"largest difference {difference:.1e}"
+        cases["NumPy + pyrtools, frame by frame"] = lambda: _streaming(clip, LaplacianPyramid)
+    rows = race(cases, rounds=min(rounds, 3), errors=errors)
+    return table("Magnification, 60 x 128 x 128 grey", rows)
+
+
+def _streaming(clip: np.ndarray, pyramid) -> np.ndarray:
+    """Wu et al.'s recursion with pyrtools' pyramids (exaggeration 1, alpha 8)."""
+    alpha, r1, r2, wavelength = 8.0, 0.4, 0.05, 16.0
+    delta = wavelength / 8 / (1 + alpha)
+    out, fast, slow = [clip[0]], None, None
+    for frame in clip:
+        built = pyramid(frame[..., 0], edge_type="reflect1")
+        levels = dict(built.pyr_coeffs)
+        if fast is None:
+            fast, slow = dict(levels), dict(levels)
+            continue
+        fast = {k: (1 - r1) * fast[k] + r1 * v for k, v in levels.items()}
+        slow = {k: (1 - r2) * slow[k] + r2 * v for k, v in levels.items()}
+        count = len(levels)
+        for level, band in levels:
+            size = np.hypot(*frame.shape[:2]) / 3 / 2 ** (count - 1 - level)
+            gain = min(alpha, size / delta / 8 - 1)
+            gain = 0.0 if level in (0, count - 1) else max(gain, 0.0)
+            built.pyr_coeffs[(level, band)] = gain * (fast[level, band] - slow[level, band])
+        out.append(frame + built.recon_pyr()[..., None])
+    return np.stack(out)
+
+
+def _rpca(clip, scene, rounds) -> str:
+    columns = clip[:30, 8:120, 8:120, 0].reshape(30, -1).T.copy()  # 12544 x 30
+    ours = jax.jit(rpca)
+    device = jnp.asarray(columns)
+    cases = {"mer_jax, inexact ALM": lambda: ours(device)}
+    errors = {}
+    try:
+        from pyrpca import rpca_pcp_ialm
+    except ImportError:
+        errors["mer_jax, inexact ALM"] = "pyrpca is not installed"
+    else:
+        factor = 1 / np.sqrt(max(columns.shape))
+        theirs = lambda: rpca_pcp_ialm(columns, factor)
+        cases["pyrpca, inexact ALM"] = theirs
+        sparse = np.asarray(ours(device)[1])
+        apart = np.linalg.norm(sparse - theirs()[1]) / np.linalg.norm(sparse)
+        errors["pyrpca, inexact ALM"] = f"E differs by {apart:.1%} (another update order)"
+    return table("Robust PCA, 12544 x 30", race(cases, rounds=min(rounds, 3), errors=errors))
+
+
+def _flow(clip, scene, rounds) -> str:
+    first, second = clip[scene.onset], clip[scene.apex]
+    truth = scene.flow(scene.apex, scene.onset)
+
+    def error(flow):
+        return (
+            f"end-point error {np.linalg.norm((flow - truth)[4:-4, 4:-4], axis=-1).mean():.3f} px"
+        )
+
+    pair = jnp.asarray(first), jnp.asarray(second)
+    many = tuple(jnp.stack([frame] * 16) for frame in pair)
+    cases, errors = {}, {}
+    for preset in ("classic_l", "tv_l1", "horn_schunck"):
+        one = jax.jit(lambda a, b, preset=preset: optical_flow(a, b, preset=preset))
+        batch = jax.jit(jax.vmap(lambda a, b, preset=preset: optical_flow(a, b, preset=preset)))
+        cases[f"mer_jax {preset}"] = lambda one=one: one(*pair)
+        cases[f"mer_jax {preset}, 16 pairs"] = lambda batch=batch: batch(*many)
+        errors[f"mer_jax {preset}"] = error(np.asarray(one(*pair)))
+    grey = [np.uint8(frame[..., 0] * 255) for frame in (first, second)]
+    try:
+        from skimage.registration import optical_flow_tvl1
+    except ImportError:
+        pass
+    else:
+        floats = [frame[..., 0] for frame in (first, second)]
+        name = "scikit-image TV-L1"
+        cases[name] = lambda: optical_flow_tvl1(*floats)
+        errors[name] = error(np.moveaxis(optical_flow_tvl1(*floats)[::-1], 0, -1))
+    import cv2
+
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    peers = {
+        "OpenCV DIS medium": lambda: dis.calc(*grey, None),
+        "OpenCV Farneback": lambda: cv2.calcOpticalFlowFarneback(
+            *grey, None, 0.5, 3, 15, 3, 5, 1.2, 0
+        ),
+    }
+    for name, run in peers.items():
+        cases[name], errors[name] = run, error(run())
+    still = f"zero flow: {error(np.zeros_like(truth))}"
+    rows = race(cases, rounds=rounds, errors=errors)
+    return table(f"Optical flow, 128 x 128 ({still})", rows)
+
+
+def _tim(clip, scene, rounds) -> str:
+    weights = jnp.asarray(matrix(60, 10))
+    ours = jax.jit(lambda c: apply(weights, c))
+    device = jnp.asarray(clip)
+    flat = clip.reshape(60, -1).astype(np.float64)
+    cases = {
+        "mer_jax, one product": lambda: ours(device),
+        "NumPy, SVD construction": lambda: _tim_svd(flat, 10),
+    }
+    apart = np.abs(np.asarray(ours(device)).reshape(10, -1) - _tim_svd(flat, 10)).max()
+    errors = {"NumPy, SVD construction": f"largest difference {apart:.1e}"}
+    return table("TIM, 60 frames to 10, 128 x 128", race(cases, rounds=rounds, errors=errors))
+
+
+def _tim_svd(frames: np.ndarray, length: int) -> np.ndarray:
+    """Zhou et al.'s construction: path graph, SVD of the centred frames, linear extension."""
+    n = len(frames)
+    mean = frames.mean(0)
+    left, values, right = np.linalg.svd((frames - mean).T, full_matrices=False)
+    left, values, right = left[:, : n - 1], values[: n - 1], right[: n - 1]
+    q = values[:, None] * right
+    laplacian = 2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
+    laplacian[0, 0] = laplacian[-1, -1] = 1
+    vectors = np.linalg.eigh(laplacian)[1][:, 1:]
+    w = np.linalg.solve(q @ q.T, q @ vectors)
+    k = np.arange(1, n)
+    curve = lambda t: np.sin(np.pi * k * t + np.pi * (n - k) / (2 * n))
+    scale = (q[:, 0] @ w) / curve(1 / n)
+    at = np.linspace(1 / n, 1, length)
+    points = np.stack([scale * curve(t) for t in at], 1)
+    return (left @ np.linalg.solve(w.T, points)).T + mean
