@@ -55,7 +55,9 @@ _VARIABLES = {
 }  # fmt: skip
 
 
-def _styled(draw: Callable[..., "Figure"]) -> Callable[..., "Figure"]:
+def styled(draw: Callable[..., "Figure"]) -> Callable[..., "Figure"]:
+    """`draw` with this room's letters, lines and spines; matplotlib's own settings stay."""
+
     @functools.wraps(draw)
     def wrapped(*args, **options):
         import matplotlib
@@ -66,7 +68,8 @@ def _styled(draw: Callable[..., "Figure"]) -> Callable[..., "Figure"]:
     return wrapped
 
 
-def _figure(width: float, height: float) -> "Figure":
+def blank(width: float, height: float) -> "Figure":
+    """An empty figure of that many inches that lays itself out and belongs to no window."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
@@ -117,7 +120,7 @@ def label(name: str, *, longest: int = 22) -> str:
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 
-@_styled
+@styled
 def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
     """Counts [K, K], rows true: each cell has its share of the row in colour and in per cent."""
     from matplotlib.patches import Rectangle
@@ -126,7 +129,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
     share = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
     number = len(classes)
     size = max(3.6, 1.5 + 0.75 * number)
-    figure = _figure(size, 0.86 * size)
+    figure = blank(size, 0.86 * size)
     axes = figure.subplots()
     for row, column in np.ndindex(number, number):
         part = share[row, column]
@@ -150,7 +153,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
     return figure
 
 
-@_styled
+@styled
 def learning_curves(
     history: Mapping[str, Any],
     *,
@@ -162,7 +165,7 @@ def learning_curves(
     history: as `history.read` gives it. weights: [F] test clips of each fold, with which the line
     of the test accuracy is that of the pooled clips. chance: a dashed line at this accuracy.
     """
-    figure = _figure(5.2, 2.7)
+    figure = blank(5.2, 2.7)
     left, right = figure.subplots(1, 2)
     epochs = np.asarray(history["epochs"])
     for axes, curves in (
@@ -198,7 +201,7 @@ def learning_curves(
     return figure
 
 
-@_styled
+@styled
 def per_subject(
     names: Sequence[str],
     correct: np.ndarray,
@@ -213,7 +216,7 @@ def per_subject(
     groups = np.array([""] * len(names) if groups is None else list(groups), object)
     correct, total = np.asarray(correct, float), np.asarray(total, float)
     share = correct / np.maximum(total, 1)
-    figure = _figure(5.2, 2.9)
+    figure = blank(5.2, 2.9)
     axes = figure.subplots()
     place, ticks = 0, []
     for index, group in enumerate(dict.fromkeys(groups.tolist())):
@@ -250,11 +253,11 @@ def per_subject(
     return figure
 
 
-@_styled
+@styled
 def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequence[str]) -> "Figure":
     """Clips of each class [D, K], a bar a database."""
     counts = np.asarray(counts, float)
-    figure = _figure(5.2, 1.0 + 0.42 * len(databases))
+    figure = blank(5.2, 1.0 + 0.42 * len(databases))
     axes = figure.subplots()
     start = np.zeros(len(databases))
     for index, name in enumerate(classes):
@@ -277,10 +280,10 @@ def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequenc
     return figure
 
 
-@_styled
+@styled
 def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Figure":
     """Scores with their intervals, a line a run. scores: title -> [S, 3] low, value, high."""
-    figure = _figure(7.0, 1.0 + 0.42 * len(names))
+    figure = blank(7.0, 1.0 + 0.42 * len(names))
     panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
     places = np.arange(len(names))
     for axes, (title, values) in zip(panels, scores.items()):
@@ -298,7 +301,7 @@ def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Fi
     return figure
 
 
-@_styled
+@styled
 def clip_panel(
     *,
     onset: np.ndarray | None = None,
@@ -331,7 +334,7 @@ def clip_panel(
     columns = min(3, max(len(tiles), 1))
     rows = -(-len(tiles) // columns)
     height, width = next(iter(tiles.values()))[0].shape[:2] if tiles else (1, 1)
-    figure = _figure(2.05 * columns, rows * (2.0 * height / width + 0.34))
+    figure = blank(2.05 * columns, rows * (2.0 * height / width + 0.34))
     figure.patch.set_alpha(0)
     for axes, (title, (picture, look)) in zip(
         np.ravel(figure.subplots(rows, columns)), tiles.items()
@@ -341,16 +344,16 @@ def clip_panel(
         if title.startswith("difference") and mask is not None:
             axes.contour(np.asarray(mask, float), [0.5], colors=[CYCLE[5]], linewidths=1.2)
         if title.startswith("flow"):
-            _wheel_inset(axes)
+            wheel_inset(axes)
     for axes in figure.axes:
         axes.axis("off")
     return figure
 
 
-@_styled
+@styled
 def map_panel(picture: np.ndarray) -> "Figure":
     """A stored flow map [H, W, 3]: its channels u, v and strain, each over its own range."""
-    figure = _figure(6.15, 2.34)
+    figure = blank(6.15, 2.34)
     figure.patch.set_alpha(0)
     for axes, title, channel, look in zip(
         figure.subplots(1, 3), ("u", "v", "strain"), np.moveaxis(picture, -1, 0),
@@ -362,7 +365,8 @@ def map_panel(picture: np.ndarray) -> "Figure":
     return figure
 
 
-def _wheel_inset(axes) -> None:
+def wheel_inset(axes) -> None:
+    """The wheel that reads the colours of a flow, in the lower right corner of `axes`."""
     span = np.linspace(-1, 1, 61)
     disc = np.stack(np.meshgrid(span, span), -1)
     colour = colours.flow_to_rgb(disc, largest=1.0)
