@@ -19,12 +19,12 @@ from ml_collections import ConfigDict, config_dict
 
 from mer_jax import datasets, methods, models, options, protocols
 from mer_jax.problems import UserError
-from mer_jax.training import Settings
+from mer_jax.training import Settings, svm
 
 SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
     "data": datasets.options,
     "method": methods.options,
-    "model": models.options,
+    "model": lambda name: svm.options() if name == svm.NAME else models.options(name),
     "protocol": protocols.options,
 }
 _DATA = ("name", "root", "classes", "permute_labels")  # of every job, beside the database's own
@@ -120,6 +120,8 @@ def check(config: ConfigDict) -> Settings:
         options_of(config, section)
     values = dict(config.train)
     settings = Settings(**values)
+    if config.model.name == svm.NAME:
+        svm.check(settings)
     if config.checkpoint_seconds < 0:
         raise UserError("checkpoint_seconds is negative; 0 saves after every block of epochs")
     return settings

@@ -29,9 +29,12 @@ from mer_jax.datasets.labels import label
 from mer_jax.evaluation import Predictions, clip_pictures, files, history, report
 from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
-from mer_jax.training import Result, Settings, checkpoints, fit, guard, initial
+from mer_jax.training import Result, Settings, checkpoints, fit, guard, initial, svm
 
-_VERSIONS = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python")
+_VERSIONS = (
+    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python"),
+    "scikit-learn",
+)
 # What may differ between two runs of one job without changing a number.
 _FREE = ("title", "fold_map", "fold_inner", "folds_per_device", "checkpoint_seconds")
 
@@ -62,9 +65,9 @@ def run(
     folds = prepare_folds(config, settings, clips, labels, classes)
     say(f"{len(clips)} clips of {len(set(folds.persons))} persons, {len(folds)} folds")
     examples = methods.create(config.method.name, clips, **configs.options_of(config, "method"))
-    sizes = configs.options_of(config, "model") | {"shape": examples.input_shape}
+    chosen = configs.options_of(config, "model") | {"num_classes": len(classes)}
     build = lambda rngs: models.create(
-        config.model.name, num_classes=len(classes), rngs=rngs, **sizes
+        config.model.name, rngs=rngs, shape=examples.input_shape, **chosen
     )
     plain = configs.plain(config)
     identity = {key: value for key, value in plain.items() if key not in _FREE}
@@ -78,26 +81,30 @@ def run(
     checkpoints.claim(workdir / "checkpoints", identity)
     files.write_json(workdir / "config.json", plain)
     files.write_json(workdir / "folds.json", folds.to_json())
-    with history.journal(workdir / "metrics.jsonl") as observe:
-        result = fit(
-            examples,
-            labels,
-            folds,
-            settings,
-            num_classes=len(classes),
-            build=build,
-            start=start,
-            fold_map=config.fold_map,
-            fold_inner=config.fold_inner,
-            folds_per_device=config.folds_per_device,
-            devices=devices,
-            directory=workdir / "checkpoints",
-            identity=identity,
-            checkpoint_seconds=config.checkpoint_seconds,
-            observe=observe,
-            stop=stop,
-            quiet=quiet,
-        )
+    curves = workdir / "metrics.jsonl"
+    if config.model.name == svm.NAME:
+        result = svm.fit(examples, labels, folds, **chosen)
+    else:
+        with history.journal(curves) as observe:
+            result = fit(
+                examples,
+                labels,
+                folds,
+                settings,
+                num_classes=len(classes),
+                build=build,
+                start=start,
+                fold_map=config.fold_map,
+                fold_inner=config.fold_inner,
+                folds_per_device=config.folds_per_device,
+                devices=devices,
+                directory=workdir / "checkpoints",
+                identity=identity,
+                checkpoint_seconds=config.checkpoint_seconds,
+                observe=observe,
+                stop=stop,
+                quiet=quiet,
+            )
     predictions = tell(result, clips, labels, classes)
     evaluation.write_csv(workdir / "predictions.csv", predictions)
     evaluation.write_log(workdir / "megc_log.txt", predictions)
@@ -110,7 +117,7 @@ def run(
         protocol=config.protocol.name,
         leaks=reasons,
         strict=strict,
-        history=history.read(workdir / "metrics.jsonl"),
+        history=history.read(curves) if curves.exists() else None,
         seed=settings.seed,
     )
     summary["sick_folds"] = result.sick

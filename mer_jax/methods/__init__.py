@@ -16,9 +16,13 @@ __all__ = ["Examples", "create", "names", "options"]
 
 _METHODS = {  # name: the module that holds a function of that name
     "apex": "apex",
+    "bi_woof": "descriptors",
     "flow_maps": "flow_maps",
     "frames": "apex",
     "fusenet": "stcnn",
+    "lbp_sip": "descriptors",
+    "lbp_top": "descriptors",
+    "mdmo": "descriptors",
     "mer_rcnn": "mer_rcnn",
     "psn": "psn",
     "r3d": "r3d",

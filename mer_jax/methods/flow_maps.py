@@ -1,12 +1,12 @@
 """Onset-to-apex flow maps (u, v, optical strain), what STSTNet and its kin look at."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.clips import Clip, stack
+from mer_jax.clips import Clip, ClipBatch, stack
 from mer_jax.methods.examples import Examples
 from mer_jax.problems import UserError
 from mer_jax.video import apex_index, magnify, optical_flow, optical_strain
@@ -36,14 +36,13 @@ def flow_maps(
     unknown = sorted(set(channels) - set(CHANNELS))
     if unknown:
         raise UserError(f"method.channels has {unknown[0]!r}; it may hold {', '.join(CHANNELS)}")
-    if apex not in ("given", "found"):
-        raise UserError(f"method.apex is {apex!r}; it is 'given' or 'found'")
+    flow = onset_to_apex(preset=preset, alpha=alpha, apex=apex)
     pick = np.array([CHANNELS.index(name) for name in channels])
     contents = {clip.content for clip in clips}
     if contents == {"flow"}:
         maps = _stored(clips, tuple(size))
     elif contents == {"video"}:
-        maps = _computed(clips, tuple(size), preset, alpha, apex == "given") / reach
+        maps = _computed(clips, tuple(size), flow) / reach
     else:
         raise UserError("some clips are videos and some are flow maps; give one kind")
     maps = maps[..., pick]
@@ -57,18 +56,29 @@ def _stored(clips: Sequence[Clip], size: tuple[int, int]) -> jax.Array:
     return maps
 
 
-def _computed(clips, size, preset, alpha, given) -> jax.Array:
-    batch = stack(clips)
+def onset_to_apex(*, preset: str, alpha: float, apex: str) -> Callable[[ClipBatch], jax.Array]:
+    """A function of one clip of a batch: its flow from onset to apex, [H, W, 2] px.
 
+    apex "given" takes the marked frame where there is one, "found" (and elsewhere) STRCN's Eq. 5.
+    """
+    if apex not in ("given", "found"):
+        raise UserError(f"method.apex is {apex!r}; it is 'given' or 'found'")
+
+    def flow(clip):
+        seen = magnify(clip.frames, alpha=alpha) if alpha else clip.frames
+        found = apex_index(seen, length=clip.length)
+        there = jnp.where((clip.apex >= 0) & (apex == "given"), clip.apex, found)
+        return optical_flow(seen[clip.onset], seen[there], preset=preset)
+
+    return flow
+
+
+def _computed(
+    clips: Sequence[Clip], size: tuple[int, int], flow: Callable[[ClipBatch], jax.Array]
+) -> jax.Array:
     def one(clip):
-        frames, length, onset, apex = clip
-        seen = magnify(frames, alpha=alpha) if alpha else frames
-        found = apex_index(seen, length=length)
-        there = jnp.where((apex >= 0) & given, apex, found)
-        flow = optical_flow(seen[onset], seen[there], preset=preset)
-        strain = optical_strain(flow)
-        maps = jnp.concatenate([flow, strain[..., None]], axis=-1)
+        moved = flow(clip)
+        maps = jnp.concatenate([moved, optical_strain(moved)[..., None]], axis=-1)
         return jax.image.resize(maps, (*size, 3), "linear", antialias=True)
 
-    arrays = (batch.frames, batch.length, batch.onset, batch.apex)
-    return jax.jit(lambda a: jax.lax.map(one, a, batch_size=16))(arrays)
+    return jax.jit(lambda batch: jax.lax.map(one, batch, batch_size=16))(stack(clips))

@@ -1,8 +1,6 @@
-"""A support vector machine for each fold, on the examples that the networks get.
+"""The classic rival: a support vector machine for each fold, on the examples that networks get.
 
-    result = svm.fit(examples, labels, folds, Settings(), num_classes=3, kernel="linear")
-
-The classic rival of a network: the same examples, folds, predictions and report.
+result = svm.fit(examples, labels, folds, num_classes=3, kernel="linear", C=1.0)
 """
 
 import dataclasses
@@ -29,52 +27,56 @@ def fit(
     examples: Examples,
     labels: np.ndarray,
     folds: Folds,
-    settings: Settings,
     *,
     num_classes: int,
     kernel: str = "linear",
     C: float = 1.0,
     degree: int = 3,
 ) -> Result:
-    """What scikit-learn's SVC says about each fold's held-out clips, as a `Result` of one epoch.
+    """What scikit-learn's SVC says about each fold's held-out clips, as the networks' `Result`.
 
     Each number of an example is brought to mean 0 and deviation 1 over the fold's training clips;
     one that does not vary there stays 0. The probabilities are the softmax of the decision values
     of one class against the rest: they rank the classes, and nothing calibrates them.
 
     kernel: "linear", "poly" (of `degree`), "rbf" or "sigmoid"; gamma is 1 / (numbers x variance).
-    Of `settings` only the seed may differ from its default, since nothing else has a meaning here.
-    Raises `UserError` for other settings, an option that SVC refuses, or without scikit-learn.
+    Raises `UserError` for an option that SVC refuses, for examples of several votes a clip, and
+    without scikit-learn.
     """
-    strange = [
-        field.name
-        for field in dataclasses.fields(settings)
-        if field.name != "seed" and getattr(settings, field.name) != field.default
-    ]
-    if strange:
-        raise UserError(f"model {NAME} has no train.{strange[0]}; leave it at its default")
+    if examples.votes != 1:
+        raise UserError(f"model {NAME} takes one example a clip; choose another method.name")
     svc = _svc()
     began = time.monotonic()
-    rows = fold_rows(folds, settings.seed)
-    result = results.empty(folds, rows, 1, num_classes)
+    result = results.empty(folds, fold_rows(folds, seed=0), 1, num_classes)
     features = _features(examples)
     for fold, train in enumerate(folds.train):
         x = features(train)
         mean, deviation = x[train].mean(0), x[train].std(0)
         x = (x - mean) / np.where(deviation > 0, deviation, np.inf)
         try:
-            machine = svc(kernel=kernel, C=C, degree=degree).fit(x[train], labels[train])
+            machine = svc(kernel=kernel, C=C, degree=degree, break_ties=True)
+            machine.fit(x[train], labels[train])
         except ValueError as error:
             raise UserError(f"model {NAME}: {' '.join(str(error).split())}") from None
         held = result.held[fold]
         probabilities = np.zeros((len(held), num_classes))
         probabilities[:, machine.classes_] = _certainty(machine.decision_function(x[held]))
         right = probabilities.argmax(1) == labels[held]
+        result.learned[fold] = train
         result.probabilities[fold] = probabilities
         result.predicted[fold, 0] = probabilities.argmax(1)
         result.train_accuracy[fold] = machine.score(x[train], labels[train])
         result.test_accuracy[fold] = right[result.test[fold]].mean()
     return result._replace(seconds=time.monotonic() - began)
+
+
+def check(settings: Settings) -> None:
+    """Raises `UserError` for a setting that means nothing here (all but the seed), and without
+    scikit-learn."""
+    for field in dataclasses.fields(settings):
+        if field.name != "seed" and getattr(settings, field.name) != field.default:
+            raise UserError(f"model {NAME} has no train.{field.name}; leave it at its default")
+    _svc()
 
 
 def options() -> dict[str, Any]:

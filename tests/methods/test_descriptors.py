@@ -19,7 +19,7 @@ PRESET = "horn_schunck"
 
 @pytest.fixture(scope="module")
 def clips():
-    scenes = synthetic.scenes(subjects=1, clips_per_subject=3, frames=(9, 14), size=(32, 32))
+    scenes = synthetic.scenes(subjects=1, clips_per_subject=2, frames=(9, 12), size=(32, 32))
     return [scene.clip for scene in scenes]
 
 
@@ -39,45 +39,47 @@ def test_binary_patterns_of_ragged_clips(name, clips):
 
 def test_resampled_and_magnified(clips):
     options = dict(radii=(1, 1, 2), blocks=(2, 2))
+    describe = jax.jit(lambda clip: descriptors.lbp_sip(clip, **options))
     examples = methods.create("lbp_sip", clips, size=(32, 32), frames=6, alpha=8.0, **options)
     for row, clip in zip(examples.inputs, clips):
         moved = np.asarray(magnify(video(clip), alpha=8.0), np.float64)
         six = np.tensordot(matrix(len(moved), 6).astype(np.float64), moved, axes=1)
-        expected = descriptors.lbp_sip(jnp.asarray(six, jnp.float32), **options)
+        expected = describe(jnp.asarray(six, jnp.float32))
         # Rounding to grey levels may turn a few of 4 x 2 x 225 codes.
         assert np.abs(row - expected).mean() < 2e-3
 
 
 @pytest.mark.parametrize("apex", ["given", "found"])
 def test_bi_woof_is_of_the_flow_from_onset_to_apex(apex, clips):
-    options = dict(size=(32, 32), preset=PRESET, apex=apex)
-    examples = methods.create("bi_woof", clips, **options)
+    describe = jax.jit(descriptors.bi_woof)
+    examples = methods.create("bi_woof", clips, size=(32, 32), preset=PRESET, apex=apex)
     for row, clip in zip(examples.inputs, clips):
         frames = video(clip)
         last = clip.apex if apex == "given" else int(apex_index(frames))
         flow = optical_flow(frames[clip.onset], frames[last], preset=PRESET)
-        np.testing.assert_allclose(row, descriptors.bi_woof(flow), atol=2e-3)
+        np.testing.assert_allclose(row, describe(flow), atol=2e-3)
 
 
 def test_mdmo_takes_its_landmarks_along_when_frames_are_resized(clips):
-    examples = methods.create("mdmo", clips[:2], size=(24, 40), preset=PRESET)
-    for row, clip in zip(examples.inputs, clips):
+    examples = methods.create("mdmo", clips[:1], size=(24, 40), preset=PRESET)
+    for row, clip in zip(examples.inputs, clips[:1]):
         frames = jnp.asarray(resize(np.asarray(video(clip)), (24, 40)))
         flows = jnp.stack([optical_flow(frames[0], frame, preset=PRESET) for frame in frames])
         # Pixel centres: the frame's edges at -1/2 stay where they are.
         places = (clip.landmarks + 0.5) * np.array([40 / 32, 24 / 32]) - 0.5
-        expected = descriptors.mdmo(flows, jnp.asarray(places, jnp.float32))
+        expected = jax.jit(descriptors.mdmo)(flows, jnp.asarray(places, jnp.float32))
         np.testing.assert_allclose(row[:36], expected[:36], atol=0.02)
         turn = np.angle(np.exp(1j * np.asarray(row[36:] - expected[36:])))
         assert np.median(np.abs(turn)) < 0.01
 
 
 def test_clips_without_landmarks_are_all_named(clips):
-    bare = [dataclasses.replace(clip, landmarks=None) for clip in clips[:2]]
+    named = dataclasses.replace(clips[0], name="whole")
+    bare = [dataclasses.replace(clip, landmarks=None) for clip in clips]
     with pytest.raises(UserError) as found:
-        methods.create("mdmo", [*bare, clips[2]])
+        methods.create("mdmo", [bare[0], named, bare[1]])
     assert clips[0].key in str(found.value) and clips[1].key in str(found.value)
-    assert clips[2].key not in str(found.value)
+    assert named.key not in str(found.value)
 
 
 def test_a_pre_computed_map_is_no_video(clips):

@@ -1,0 +1,136 @@
+"""The papers' handcrafted rivals as examples: one vector a clip, for `model.name=svm`.
+
+lbp_top, lbp_sip  binary patterns of the whole clip
+bi_woof           the flow from onset to apex
+mdmo              the flow from the first frame to every frame, in 36 regions between landmarks
+
+What they share
+    size    (H, W) px that the frames are brought to; papers use the resolution of the face crop
+    frames  length that a clip is resampled to by TIM, 0 for as long as it is (SMIC's baseline: 10)
+    alpha   magnifies the motion first, where above 0
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax import descriptors
+from mer_jax.clips import Clip, ClipBatch, stack
+from mer_jax.methods import selection
+from mer_jax.methods.examples import Examples
+from mer_jax.methods.flow_maps import onset_to_apex
+from mer_jax.problems import DataError, Problem
+from mer_jax.video import magnify, optical_flow
+
+
+def lbp_top(
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (64, 64),
+    frames: int = 0,
+    alpha: float = 0.0,
+    radii: Sequence[int] = (1, 1, 4),
+    points: int = 8,
+    blocks: Sequence[int] = (5, 5),
+    mapping: str = "uniform",
+    interpolate: bool = False,
+) -> Examples:
+    """Local binary patterns on three planes; the options are those of `descriptors.lbp_top`."""
+    options = dict(points=points, mapping=mapping, interpolate=interpolate)
+
+    def describe(video, length):
+        return descriptors.lbp_top(
+            video, radii=tuple(radii), blocks=tuple(blocks), length=length, **options
+        )
+
+    return _examples(_videos(describe, frames, alpha), stack(clips, size=tuple(size)))
+
+
+def lbp_sip(
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (64, 64),
+    frames: int = 0,
+    alpha: float = 0.0,
+    radii: Sequence[int] = (1, 1, 4),
+    blocks: Sequence[int] = (5, 5),
+) -> Examples:
+    """Local binary patterns of six intersection points, as `descriptors.lbp_sip` has them."""
+
+    def describe(video, length):
+        return descriptors.lbp_sip(video, radii=tuple(radii), blocks=tuple(blocks), length=length)
+
+    return _examples(_videos(describe, frames, alpha), stack(clips, size=tuple(size)))
+
+
+def bi_woof(
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (64, 64),
+    alpha: float = 0.0,
+    preset: str = "tv_l1",
+    apex: str = "given",
+    blocks: Sequence[int] = (5, 5),
+    bins: int = 8,
+) -> Examples:
+    """Directions weighted by magnitude and strain; `apex` as in method flow_maps."""
+    flow = onset_to_apex(preset=preset, alpha=alpha, apex=apex)
+    describe = lambda clip: descriptors.bi_woof(flow(clip), blocks=tuple(blocks), bins=bins)
+    return _examples(describe, stack(clips, size=tuple(size)))
+
+
+def mdmo(
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (64, 64),
+    frames: int = 0,
+    alpha: float = 0.0,
+    preset: str = "tv_l1",
+    brow: float = 1 / 3,
+    align: bool = True,
+) -> Examples:
+    """Main directional mean flow. Raises `DataError` with every clip that has no landmarks."""
+    lacking = [clip.key for clip in clips if np.shape(clip.landmarks) != (68, 2)]
+    if lacking:
+        what = "has no 68 landmarks of its first frame"
+        raise DataError("method mdmo", [Problem(key, what) for key in lacking])
+    places = [_resized(clip.landmarks, clip.frames.shape[1:3], size) for clip in clips]
+
+    def describe(video, length, places):
+        flows = jax.lax.map(lambda frame: optical_flow(video[0], frame, preset=preset), video)
+        return descriptors.mdmo(flows, places, brow=brow, align=align, length=length)
+
+    batch = stack(clips, size=tuple(size))
+    return _examples(_videos(describe, frames, alpha), batch, jnp.asarray(np.stack(places)))
+
+
+def _resized(points: np.ndarray, shape: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    """[68, 2] px (x, y) of frames of `shape` in frames of `size`."""
+    scale = np.array([size[1] / shape[1], size[0] / shape[0]])
+    return ((points + 0.5) * scale - 0.5).astype(np.float32)
+
+
+def _videos(describe: Callable, frames: int, alpha: float) -> Callable:
+    """`describe` of a video and its length, made a function of a clip of a batch."""
+
+    def whole(clip, *more):
+        video, length = clip.frames, clip.length
+        if alpha:
+            video = magnify(video, alpha=alpha)
+        if frames:
+            table = selection.tables(len(video), frames, ["tim"])[0]
+            rows = selection.whole(jnp.asarray(table), length)
+            video = jnp.einsum("st,t...->s...", rows, video, precision="highest")
+            length = frames
+        return describe(video, length, *more)
+
+    return whole
+
+
+def _examples(describe: Callable, batch: ClipBatch, *more: jax.Array) -> Examples:
+    """One vector a clip of `batch`."""
+    vectors = jax.jit(lambda *rows: jax.lax.map(lambda row: describe(*row), rows, batch_size=8))
+    found = vectors(batch, *more)
+    return Examples(inputs=found, input_shape=found.shape[1:])

@@ -1,0 +1,118 @@
+"""The folds' machines against scikit-learn's own pipeline, fold by fold."""
+
+import builtins
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from mer_jax import protocols
+from mer_jax.clips import Clip
+from mer_jax.methods import Examples
+from mer_jax.problems import UserError
+from mer_jax.training import Settings, guard, svm
+
+N, D = 24, 5
+
+
+def job(classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(N) % classes
+    inputs = rng.standard_normal((N, D)) + 0.8 * np.eye(D)[labels]
+    inputs[:, 3] *= 1e4
+    inputs[:, 4] = 7  # never varies
+    clips = [Clip("db", f"s{i // 6}", f"c{i}", None, "happiness") for i in range(N)]
+    examples = Examples(inputs=jnp.asarray(inputs, jnp.float32))
+    return examples, labels, protocols.create("loso", clips, labels)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"kernel": "poly", "degree": 2}, {"kernel": "rbf", "C": 28.0}], ids=str
+)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_each_fold_is_scikit_learns_pipeline(classes, options):
+    examples, labels, folds = job(classes)
+    result = svm.fit(examples, labels, folds, num_classes=classes, **options)
+    x = np.asarray(examples.inputs, np.float64)
+    machine = SVC(**{"kernel": "linear", "break_ties": True} | options)
+    for fold, (train, test) in enumerate(zip(folds.train, folds.test)):
+        oracle = make_pipeline(StandardScaler(), machine).fit(x[train], labels[train])
+        held = result.held[fold][result.test[fold]]
+        assert list(held) == list(np.flatnonzero(test))
+        said = result.probabilities[fold][result.test[fold]]
+        np.testing.assert_array_equal(said.argmax(1), oracle.predict(x[held]))
+        np.testing.assert_allclose(said.sum(1), 1, rtol=1e-6)
+        values = oracle.decision_function(x[held])
+        margins = values if classes > 2 else np.stack([0 * values, values], axis=1)
+        differences = np.log(said) - np.log(said[:, :1])
+        np.testing.assert_allclose(differences, margins - margins[:, :1], atol=1e-4)
+        right = (oracle.predict(x[held]) == labels[held]).mean()
+        assert result.test_accuracy[fold, 0] == pytest.approx(right)
+        assert result.train_accuracy[fold, 0] == pytest.approx(
+            oracle.score(x[train], labels[train])
+        )
+    contents = [str(i) for i in range(N)]
+    assert guard.check(Settings(), folds, result, contents) == []
+    assert result.sick == []
+
+
+def test_a_test_clip_moves_nothing_but_its_own_row():
+    examples, labels, folds = job()
+    first = svm.fit(examples, labels, folds, num_classes=3)
+    wild = examples.inputs.at[0].set(1e5)
+    second = svm.fit(Examples(inputs=wild), labels, folds, num_classes=3)
+    fold = int(np.flatnonzero(folds.test[:, 0])[0])
+    others = first.held[fold] != 0
+    np.testing.assert_array_equal(
+        first.probabilities[fold][others], second.probabilities[fold][others]
+    )
+
+
+def test_statistics_are_learned_from_a_folds_training_clips():
+    examples, labels, folds = job()
+    learned = []
+
+    def learn(inputs, weights):
+        learned.append(weights)
+        return jnp.einsum("n,nd->d", weights, inputs["x"]) / weights.sum()
+
+    tree = Examples(
+        inputs={"x": examples.inputs, "y": examples.inputs[:, :2, None]},
+        learn=learn,
+        view=lambda example, mean: {"x": example["x"] - mean, "y": example["y"]},
+    )
+    centred = svm.fit(tree, labels, folds, num_classes=3)
+    doubled = jnp.concatenate([examples.inputs, examples.inputs[:, :2]], axis=1)
+    plain = svm.fit(Examples(inputs=doubled), labels, folds, num_classes=3)
+    assert len(learned) == 1  # compiled once for all folds
+    # Standardising takes a shift out again.
+    np.testing.assert_allclose(centred.probabilities, plain.probabilities, atol=1e-3)
+
+
+def test_settings_that_mean_nothing_are_refused():
+    svm.check(Settings(seed=3))
+    with pytest.raises(UserError, match=r"no train\.epochs"):
+        svm.check(Settings(epochs=3))
+
+
+def test_mistakes_are_one_sentence(monkeypatch):
+    examples, labels, folds = job()
+    with pytest.raises(UserError, match="kernel"):
+        svm.fit(examples, labels, folds, num_classes=3, kernel="cubic")
+    voting = Examples(inputs=examples.inputs, votes=2)
+    with pytest.raises(UserError, match="one example a clip"):
+        svm.fit(voting, labels, folds, num_classes=3)
+
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name.startswith("sklearn"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UserError, match=r"pip install 'mer_jax\[baseline\]'"):
+        svm.check(Settings())
