@@ -5,8 +5,8 @@
   python -m tools.bench all --out=FILE.md  everything, kept as a table
 
 Peers come with the extra `bench` (pip install -e '.[bench]'); one that is missing is left out.
-Times are medians of interleaved rounds. On a machine with a GPU the same command measures the GPU: JAX
-uses it by itself, the peers of `video` stay on the CPU.
+Times are medians of interleaved rounds. On a machine with a GPU the same command measures the GPU:
+JAX uses it by itself, the peers of `video` stay on the CPU.
 """
 
 import importlib
