@@ -2,6 +2,7 @@
 
     clips = load("casme2", "~/data/CASME II")
     clips = load("synthetic")
+    clips = load("prepared", "~/data/prepared")     # what tools.prepare wrote
     clips = load("psn", "~/data")       # a composite: ~/data/casme, ~/data/casme2, ...
 
 `labels.label` turns clips into classes; `composites` are the sets that papers share.
@@ -20,7 +21,7 @@ from mer_jax.problems import DataError, UserError, unknown
 # Databases that lie in a folder: modules with `inspect(root, **options)`.
 _FOLDERS = (
     *("casme", "casme2", "casme3", "casme_squared", "ck_plus", "flow_maps", "fourdme", "mmew"),
-    *("mug", "oulu_casia", "samm", "smic"),
+    *("mug", "oulu_casia", "prepared", "samm", "smic"),
 )
 # Databases that are made: modules with `clips(**options)`.
 _MADE = ("synthetic",)
@@ -29,6 +30,11 @@ _MADE = ("synthetic",)
 def names() -> list[str]:
     """The names `load` takes."""
     return sorted(_FOLDERS + _MADE)
+
+
+def in_folder(name: str) -> bool:
+    """Whether a database lies in a folder, rather than being made."""
+    return name in _FOLDERS
 
 
 def options(name: str) -> dict[str, Any]:

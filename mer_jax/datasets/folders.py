@@ -8,7 +8,7 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from typing import NamedTuple
 
 import numpy as np
@@ -65,8 +65,8 @@ class Frames:
 
 
 def length(clip: Clip) -> int:
-    """How many frames a clip has; reads no image where its frames are files."""
-    return len(clip.read) if isinstance(clip.read, Frames) else len(clip.frames)
+    """How many frames a clip has; reads none where its `read` knows."""
+    return len(clip.read) if isinstance(clip.read, Sized) else len(clip.frames)
 
 
 def read_image(path: pathlib.Path, *, grey: bool = False) -> np.ndarray:

@@ -12,7 +12,7 @@ eyes are detected (`detect_face`, `detect_eyes`). `cut` does all of it to a `Cli
 from mer_jax.faces.alignment import align, template
 from mer_jax.faces.cutting import CROPS, Cut, cut
 from mer_jax.faces.detection import detect_eyes, detect_face, nominal_eyes
-from mer_jax.faces.landmarker import landmarker
+from mer_jax.faces.landmarker import Landmarker, landmarker
 from mer_jax.faces.lwm import LocalWeightedMean, lwm_apply, lwm_fit
 from mer_jax.faces.points import both_eyes_box, eye_boxes, eye_centres, face_box, mouth_box
 from mer_jax.faces.rectangles import (
@@ -28,6 +28,7 @@ from mer_jax.faces.sampling import sample
 __all__ = [
     "CROPS",
     "Cut",
+    "Landmarker",
     "LocalWeightedMean",
     "Rectangle",
     "align",

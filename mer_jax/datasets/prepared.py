@@ -1,0 +1,206 @@
+"""A database that `tools.prepare` has decoded, aligned, cropped and packed, as it lies on the disk.
+
+    OUT/prepared.json                                 what is in it, and from what it was made
+    OUT/micro_expressions/casme2_FINGERPRINT/1.0.0/*  the records, by `datasets.tfds`
+
+    clips = load("prepared", OUT)
+
+prepared.json is written last, so that what is there is whole. It carries a fingerprint of the
+source (what its reader says of every clip; name, size and time of every file), of the parameters
+and of VERSION. What is torn or stale is a problem, never read; the same command makes it anew.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mer_jax.clips import Clip, duplicates
+from mer_jax.datasets.records import Inspection
+from mer_jax.problems import Problem, UserError
+
+VERSION = "1.0.0"  # of the records and of how frames are cut out: a change makes all stale
+MANIFEST = "prepared.json"
+_AGAIN = "run tools.prepare again"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """The `read` of a clip in the records: [T, H, W, C] uint8."""
+
+    directory: pathlib.Path
+    index: int
+    key: str
+    frames: int  # how many
+
+    def __len__(self) -> int:
+        return self.frames
+
+    def __call__(self) -> np.ndarray:
+        try:
+            found = _source(self.directory)[self.index]
+        except Exception as error:  # the C++ reader raises whatever it likes
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"{self.key}: its record in {self.directory} cannot be read ({reason}); {_AGAIN}"
+            ) from error
+        if record_key(found) != self.key:
+            raise UserError(f"{self.key}: {self.directory} is torn; {_AGAIN}")
+        return found["frames"]
+
+
+def inspect(root: str | pathlib.Path, *, trust: bool = False) -> Inspection:
+    """The clips of one prepared database, or of all that lie in the folders of `root`.
+
+    Where the source is still on this machine it is looked at again, as its own reader does, and
+    must not have changed. trust: reads without that look.
+    """
+    root = pathlib.Path(root).expanduser()
+    found = [
+        path for path in (root / MANIFEST, *sorted(root.glob(f"*/{MANIFEST}"))) if path.is_file()
+    ]
+    if not found:
+        what = f"holds no prepared database (no {MANIFEST}); tools.prepare --out makes one"
+        return Inspection([], [Problem(str(root), what)], [])
+    clips, problems, notes = [], [], []
+    for path in found:
+        try:
+            manifest = read(path.parent)
+            if not trust:
+                check_source(manifest)
+        except UserError as error:
+            problems.append(Problem(str(path.parent), str(error)))
+            continue
+        clips += [_clip(path.parent / manifest["directory"], row) for row in manifest["clips"]]
+        notes += [Problem(*note) for note in manifest["notes"]]
+    problems += [Problem(key, f"is there twice below {root}") for key in duplicates(clips)]
+    return Inspection(clips, problems, notes)
+
+
+def read(out: pathlib.Path) -> dict[str, Any]:
+    """The manifest in `out`. Raises `UserError` where it or a file of records is not whole."""
+    try:
+        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        version, files = manifest["version"], manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{MANIFEST} cannot be read ({type(error).__name__}); {_AGAIN}") from None
+    if version != VERSION:
+        raise UserError(f"it was prepared by version {version}, this is {VERSION}; {_AGAIN}")
+    for name, size in files.items():
+        path = out / manifest["directory"] / name
+        there = path.stat().st_size if path.is_file() else None
+        if there != size:
+            raise UserError(f"{name} has {there or 'no'} bytes where {size} were written; {_AGAIN}")
+    return manifest
+
+
+def check_source(manifest: Mapping[str, Any]) -> None:
+    """Raises `UserError` where the source is on this machine and has changed."""
+    from mer_jax import datasets
+
+    root = manifest["root"]
+    if root is not None and not pathlib.Path(root).is_dir():
+        return
+    try:
+        clips = datasets.load(manifest["database"], root, **manifest["options"])
+        same = fingerprint(digests(clips, manifest["parameters"])) == manifest["fingerprint"]
+    except UserError:
+        same = False
+    if not same:
+        raise UserError(
+            f"its source {root or manifest['database']} has changed since; {_AGAIN}, "
+            "or read it as it is with trust=True"
+        )
+
+
+def write(
+    out: pathlib.Path,
+    directory: pathlib.Path,
+    source: Mapping[str, Any],
+    clips: Sequence[Clip],
+    notes: Sequence[Problem],
+) -> None:
+    """Reads every record in `directory` once, finds each clip's, and writes the manifest.
+
+    source: database, root, options, parameters and fingerprint, as JSON has them.
+    """
+    _source.cache_clear()  # there may have been others
+    records = _source(directory)
+    at = {}
+    for i in range(len(records)):
+        found = records[i]
+        at[record_key(found)] = {"record": i, "length": len(found["frames"])}
+    rows = []
+    for clip in clips:
+        row = {f.name: getattr(clip, f.name) for f in dataclasses.fields(Clip) if f.name != "read"}
+        marks = None if clip.landmarks is None else np.asarray(clip.landmarks).tolist()
+        rows.append(row | {"landmarks": marks} | at[clip.key])
+    content = {
+        **source,
+        "version": VERSION,
+        "directory": directory.relative_to(out).as_posix(),
+        "files": {p.name: p.stat().st_size for p in sorted(directory.iterdir()) if p.is_file()},
+        "notes": [list(note) for note in notes],
+        "clips": rows,
+    }
+    part = out / f".{MANIFEST}.{os.getpid()}"
+    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    part.replace(out / MANIFEST)
+
+
+def digests(clips: Sequence[Clip], parameters: Mapping[str, Any]) -> list[str]:
+    """What each clip's record follows from, as 20 hexadecimal digits.
+
+    All that the reader says of it, the name, size and time of each of its files, the parameters and
+    VERSION; not where the database lies.
+    """
+    return [_digest([VERSION, parameters, _facts(clip), _files(clip.read)])[:20] for clip in clips]
+
+
+def fingerprint(all_digests: Sequence[str]) -> str:
+    """That of the whole, whatever the order of its clips."""
+    return _digest(sorted(all_digests))[:20]
+
+
+def record_key(found: Mapping[str, Any]) -> str:
+    """The `Clip.key` of a record."""
+    return "/".join(found[name].decode() for name in ("database", "subject", "name"))
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _facts(clip: Clip) -> list:
+    marks = None if clip.landmarks is None else np.asarray(clip.landmarks).round(3).tolist()
+    fields = [f.name for f in dataclasses.fields(Clip) if f.name not in ("read", "landmarks")]
+    return [*(getattr(clip, name) for name in fields), marks]
+
+
+def _files(read) -> list:
+    """Frames lie in `files` or one `path`; what is rendered follows from the reader's options."""
+    paths = getattr(read, "files", None) or ([read.path] if hasattr(read, "path") else [])
+    stats = [(path.name, path.stat()) for path in paths]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+
+
+def _clip(directory: pathlib.Path, row: Mapping[str, Any]) -> Clip:
+    row = dict(row)
+    key = f"{row['database']}/{row['subject']}/{row['name']}"
+    read = Record(directory, row.pop("record"), key, row.pop("length"))
+    marks = row.pop("landmarks")
+    landmarks = None if marks is None else np.asarray(marks, np.float32)
+    return Clip(**row, read=read, landmarks=landmarks)
+
+
+@functools.lru_cache(maxsize=16)
+def _source(directory: pathlib.Path):
+    import tensorflow_datasets as tfds
+
+    return tfds.builder_from_directory(directory).as_data_source("train")

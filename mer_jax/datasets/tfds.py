@@ -1,0 +1,117 @@
+"""TensorFlow Datasets over the readers, without TensorFlow: any database as array_record files.
+
+    builder = MicroExpressions(config="casme2", data_dir="prepared")
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir="~/data/CASME II")
+    )
+    source = builder.as_data_source("train")            # source[0]["frames"]
+
+One example is one clip. `tools.prepare` gives a `Config` of its own, with clips that are cut out
+already; `datasets.load("prepared", folder)` reads what it wrote as `Clip`s.
+"""
+
+import contextlib
+import dataclasses
+import io
+import pathlib
+import shutil
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from mer_jax import datasets
+from mer_jax.clips import Clip
+from mer_jax.datasets.prepared import VERSION
+
+_ANY = (None, None, None, None)
+_FEATURES = {
+    "frames": tfds.features.Tensor(
+        shape=_ANY, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
+    ),
+    "database": tfds.features.Text(),
+    "subject": tfds.features.Text(),
+    "name": tfds.features.Text(),
+    "emotion": tfds.features.Text(),
+    "fps": tfds.features.Scalar(np.float32),
+    "onset": tfds.features.Scalar(np.int32),
+    "apex": tfds.features.Scalar(np.int32),  # -1: nobody marked it
+    "offset": tfds.features.Scalar(np.int32),  # -1: the last frame
+    "action_units": tfds.features.Text(),
+    "objective": tfds.features.Text(),
+    "content": tfds.features.Text(),
+    "landmarks": tfds.features.Tensor(shape=(None, 2), dtype=np.float32),  # 68, or none
+}
+
+
+@dataclasses.dataclass
+class Config(tfds.core.BuilderConfig):
+    """A database by its name.
+
+    options: those of its reader. clips: stand in for what the reader finds in manual_dir.
+    """
+
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    clips: Iterable[Clip] | None = dataclasses.field(default=None, repr=False)
+
+
+class MicroExpressions(tfds.core.GeneratorBasedBuilder):
+    """Clips of facial expressions, frame by frame, with what their database says of them."""
+
+    VERSION = tfds.core.Version(VERSION)
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "manual_dir is the folder of the database, as its reader takes it."
+    )
+    BUILDER_CONFIGS = [Config(name=name) for name in datasets.names() if name != "prepared"]  # noqa: RUF012
+
+    def __init__(self, **options):
+        """Those of `tfds.core.GeneratorBasedBuilder`; the format is array_record."""
+        super().__init__(**options, file_format="array_record")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(_FEATURES),
+        )
+
+    def _split_generators(self, dl_manager):
+        config = self.builder_config
+        clips = config.clips
+        if clips is None:
+            root = dl_manager.manual_dir if datasets.in_folder(config.name) else None
+            clips = datasets.load(config.name, root, **config.options)
+        return {"train": self._generate_examples(clips)}
+
+    def _generate_examples(self, clips: Iterable[Clip]):
+        for clip in clips:
+            yield clip.key, example(clip)
+
+
+def example(clip: Clip) -> dict[str, Any]:
+    """A clip as the features of its record; frames in [0, 1] are stored in 256 steps."""
+    frames = clip.frames
+    if frames.dtype != np.uint8:
+        frames = np.round(np.clip(frames, 0, 1) * 255).astype(np.uint8)
+    marks = np.zeros((0, 2), np.float32) if clip.landmarks is None else clip.landmarks
+    given = {name: getattr(clip, name) for name in _FEATURES if name != "frames"}
+    given |= {name: -1 for name in ("apex", "offset") if given[name] is None}
+    return given | {"frames": frames, "landmarks": np.asarray(marks, np.float32)}
+
+
+def build(out: pathlib.Path, config: Config) -> pathlib.Path:
+    """Writes the records of a config that has its clips below `out` and returns their folder.
+
+    TFDS writes to a temporary folder and renames it: there are all records or none. At most 1 GB is
+    held in memory; what is more waits on the disk for its turn in TFDS' own order.
+    """
+    tfds.disable_progress_bar()
+    builder = MicroExpressions(config=config, data_dir=out)
+    with contextlib.redirect_stdout(io.StringIO()):  # it speaks of a download
+        builder.download_and_prepare(
+            download_dir=out / ".downloads",
+            download_config=tfds.download.DownloadConfig(compute_stats="skip"),
+        )
+    shutil.rmtree(out / ".downloads", ignore_errors=True)
+    return pathlib.Path(builder.data_dir)
