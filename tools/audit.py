@@ -1,0 +1,74 @@
+"""Replays a finished job's folds and random streams and says whether a test clip had a part.
+
+  python -m tools.audit WORKDIR [WORKDIR ...]
+
+Reads config.json, folds.json, audit.npz, predictions.csv and metrics.json of each; draws every
+batch of every fold again from the seed. Exit code 0: what the job said of itself holds. 1: it does
+not. 2: a file is missing or broken.
+"""
+
+import json
+import pathlib
+import sys
+
+from absl import app
+
+from mer_jax.problems import UserError
+
+
+def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
+    """(what is wrong, the leaks that the job declares)."""
+    from mer_jax import evaluation
+    from mer_jax.protocols import Folds
+    from mer_jax.training import Settings, guard
+
+    try:
+        config = json.loads((workdir / "config.json").read_text())
+        folds = Folds.from_json(json.loads((workdir / "folds.json").read_text()))
+        verdict = json.loads((workdir / "metrics.json").read_text())["verdict"]
+        found = guard.replay(workdir / "audit.npz", Settings(**config["train"]), folds)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{workdir}: no finished job to audit ({error})") from None
+    predictions = evaluation.read(workdir / "predictions.csv")
+    tests = {
+        (name, folds.clips[clip])
+        for name, row in zip(folds.names, folds.test)
+        for clip in row.nonzero()[0]
+    }
+    said = set(zip(predictions.fold, predictions.keys))
+    if said != tests:
+        found.append(
+            f"predictions.csv: {len(said ^ tests)} rows differ from the folds' test clips."
+        )
+    if not folds.subject_disjoint and verdict["strict"]:
+        found.append("metrics.json says strict, but a person stands in training and in test.")
+    published = config["train"]["choice"] == "test" or config["train"]["mask_all"]
+    if published and verdict["strict"]:
+        found.append("metrics.json says strict, but config.json lets test clips choose.")
+    return found, verdict["leaks"]
+
+
+def main(argv: list[str]) -> None:
+    if not argv[1:]:
+        print("error: say which job: python -m tools.audit WORKDIR", file=sys.stderr)
+        raise SystemExit(2)
+    clean = True
+    for name in argv[1:]:
+        try:
+            found, declared = audit(pathlib.Path(name))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+        clean &= not found
+        for sentence in found:
+            print(f"{name}: WRONG: {sentence}")
+        for sentence in declared:
+            print(f"{name}: declared: {sentence}")
+        if not found:
+            state = "as declared" if declared else "strict"
+            print(f"{name}: holds: every batch was drawn again, and it is {state}.")
+    raise SystemExit(0 if clean else 1)
+
+
+if __name__ == "__main__":
+    app.run(main)
