@@ -17,7 +17,7 @@ from flax import nnx
 from jax import lax
 
 from mer_jax.nn.convolution import conv
-from mer_jax.nn.formulation import Formulation, choose
+from mer_jax.nn.formulation import Formulation, choose, product, start_of_sum
 from mer_jax.nn.pooling import max_with_place, spread_tiles
 
 
@@ -142,7 +142,8 @@ def _pool_by_phases(window, x, kernel):
     def pooled_frame(start):
         best = place = None
         for i, j, number in _places(window):
-            y = band @ _patches(window, kernel.shape, phases, start, i, j)
+            patches = _patches(window, kernel.shape, phases, start, i, j)
+            y = product(band, patches).astype(x.dtype)
             for t, value in enumerate(y.reshape(pt, kernel.shape[-1], -1)):
                 here = jnp.asarray(t * ph * pw + number, dtype)
                 if best is None:
@@ -169,10 +170,11 @@ def _kernel_gradient_by_phases(window, x, kernel, place, g):
         for i, j, number in _places(window):
             numbers = [jnp.asarray(t * ph * pw + number, place.dtype) for t in range(pt)]
             dy = jnp.concatenate([jnp.where(place == here, g, 0) for here in numbers])
-            total += _patches(window, kernel.shape, phases, start, i, j) @ dy.T
+            total += product(_patches(window, kernel.shape, phases, start, i, j), dy.T)
         return total, None
 
     band, fold = jax.vjp(partial(_band, pt), kernel)
     starts = np.arange(g.shape[1]) * pt
-    total, _ = lax.scan(pooled_frame, jnp.zeros_like(band), (starts, by_frame(place), by_frame(g)))
-    return fold(total)[0]
+    start = start_of_sum(band.shape, x, g)
+    total, _ = lax.scan(pooled_frame, start, (starts, by_frame(place), by_frame(g)))
+    return fold(total.astype(band.dtype))[0]

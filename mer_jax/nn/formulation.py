@@ -1,8 +1,10 @@
-"""Which of two formulations of an operation a program gets."""
+"""Which of two formulations of an operation a program gets, and how products are summed."""
 
 from collections.abc import Callable
 from typing import Literal
 
+import jax
+import jax.numpy as jnp
 from jax import lax
 
 Formulation = Literal["plain", "dots"]
@@ -18,3 +20,24 @@ def choose(forced: bool, on_cpu: Callable, elsewhere: Callable, *arrays):
     if forced:
         return on_cpu(*arrays)
     return lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
+
+
+def wide(dtype: jnp.dtype) -> jnp.dtype:
+    """The dtype in which sums of `dtype` are kept: float32 for 16-bit numbers, else itself."""
+    return jnp.dtype(jnp.float32) if dtype.itemsize < 4 else dtype
+
+
+def product(a: jax.Array, b: jax.Array, precision: lax.PrecisionLike = None) -> jax.Array:
+    """The matrix product a b, summed and returned in the `wide` dtype."""
+    return jnp.matmul(a, b, precision=precision, preferred_element_type=wide(a.dtype))
+
+
+def start_of_sum(shape: tuple[int, ...], *arrays: jax.Array) -> jax.Array:
+    """Zeros to which a loop may add products of `arrays`, also within `jax.shard_map`.
+
+    There the type of a loop's carry says over which axes of the mesh it varies: those of `arrays`,
+    from which the zeros are therefore selected.
+    """
+    dtype = wide(arrays[0].dtype)
+    zero = sum(jnp.where(False, a.ravel()[0].astype(dtype), jnp.zeros((), dtype)) for a in arrays)
+    return jnp.broadcast_to(zero, shape)

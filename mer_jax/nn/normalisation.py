@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from mer_jax.nn.formulation import wide
+
 
 class BatchNorm(nnx.Module):
     """(x - mean) / sqrt(var + eps) scale + bias over all axes but the last (Ioffe & Szegedy 2015).
@@ -42,12 +44,12 @@ class BatchNorm(nnx.Module):
 
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         """x [B, ..., C], mask [B] or None (every sample counts) -> [B, ..., C]."""
-        wide = jnp.float32 if x.dtype.itemsize < 4 else x.dtype
-        z, scale, bias = (a.astype(wide) for a in (x, self.scale[...], self.bias[...]))
+        dtype = wide(x.dtype)
+        z, scale, bias = (a.astype(dtype) for a in (x, self.scale[...], self.bias[...]))
         if self.use_running_average:
-            mean, var = self.mean[...].astype(wide), self.var[...].astype(wide)
+            mean, var = self.mean[...].astype(dtype), self.var[...].astype(dtype)
             return ((z - mean) * (lax.rsqrt(var + self.epsilon) * scale) + bias).astype(x.dtype)
-        weights = jnp.ones(x.shape[0], wide) if mask is None else mask.astype(wide)
+        weights = jnp.ones(x.shape[0], dtype) if mask is None else mask.astype(dtype)
         y, mean, var, count = _normalise(self.epsilon, z, scale, bias, weights)
         step = jnp.where(count > 0, self.momentum, 0.0)
         unbiased = var * (count / jnp.maximum(count - 1, 1))

@@ -1,5 +1,7 @@
 """Every formulation of a convolution against the plain one and against SciPy."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,6 +64,21 @@ def test_float32_keeps_its_precision(case):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-5), ours, plain)
 
 
+@pytest.mark.parametrize("case", ["3x3", "few channels", "3-D"])
+def test_bfloat16_sums_in_float32(case):
+    x, w, options = arrays(case, np.float32)
+    x, w = (np.tile(x, (64, *[1] * (x.ndim - 1))), w)  # enough blocks for a bfloat16 sum to drift
+    half = (jnp.asarray(x, jnp.bfloat16), jnp.asarray(w, jnp.bfloat16))
+    _, (_, ours) = value_and_gradients(*half, options, "dots")
+    assert ours.dtype == jnp.bfloat16
+    exact = [np.asarray(a.astype(jnp.float32)) for a in half]
+    y, pull = jax.vjp(lambda w: conv(exact[0], w, formulation="plain", **options), exact[1])
+    g = jnp.cos(jnp.arange(y.size).astype(jnp.bfloat16)).reshape(y.shape).astype(jnp.float32)
+    (want,) = pull(g)
+    error = jnp.abs(ours.astype(jnp.float32) - want).max() / jnp.abs(want).max()
+    assert error < 0.01
+
+
 def test_plain_is_cross_correlation():
     x, w, _ = arrays("3-D")
     y = conv(jnp.asarray(x, jnp.float32), jnp.asarray(w, jnp.float32), formulation="plain")
@@ -81,6 +98,20 @@ def test_under_vmap_map_and_scan():
         jax.jit(lambda ws, xs: lax.scan(lambda c, a: (c, gradient(*a)), 0, (ws, xs))[1])(ws, xs),
     ):
         np.testing.assert_allclose(ours, want, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("case", ["3x3", "few channels", "3-D"])
+def test_under_shard_map(case):
+    """One fold a device: no collective, the same gradient."""
+    x, w, options = arrays(case, np.float32)
+    xs, ws = np.stack([x, 2 * x]), np.stack([w, -w])
+    gradient = jax.vmap(jax.grad(lambda w, x: (conv(x, w, **options) ** 2).sum()))
+    mesh = jax.make_mesh((2,), ("fold",), axis_types=(jax.sharding.AxisType.Auto,))
+    sharded = jax.shard_map(gradient, mesh=mesh, in_specs=jax.P("fold"), out_specs=jax.P("fold"))
+    compiled = jax.jit(sharded).lower(ws, xs).compile()
+    assert not re.search("all-gather|all-reduce|all-to-all|collective", compiled.as_text())
+    ours = jax.jit(sharded)(ws, xs)
+    np.testing.assert_allclose(ours, jax.jit(gradient)(ws, xs), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("case", ["3x3", "3-D"])
