@@ -15,13 +15,10 @@ from absl import app, flags
 from mer_jax import datasets
 from mer_jax.datasets.records import Inspection
 from mer_jax.problems import Problem, UserError
+from tools import database_flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("database", None, "The database: " + ", ".join(datasets.names()))
-flags.DEFINE_string("root", None, "Its folder.")
-flags.DEFINE_multi_string("option", [], "NAME=VALUE of the database's options, e.g. images=raw.")
-flags.DEFINE_multi_string("leave_out", [], "The key of a clip to go without.")
-flags.DEFINE_bool("settle", False, "Go on where the sheet and the frames disagree.")
+flags.adopt_module_key_flags(database_flags)
 flags.DEFINE_bool("decode", False, "Read every frame too, which takes as long as it takes.")
 flags.DEFINE_bool("json", False, "Print one JSON object.")
 
@@ -74,23 +71,11 @@ def page(database: str, root: str, facts: dict) -> str:
     return "\n".join(lines)
 
 
-def options() -> dict:
-    """The options that the flags give; `UserError` where one is no NAME=VALUE."""
-    found = {}
-    for option in FLAGS.option:
-        name, equals, value = option.partition("=")
-        if not equals:
-            raise UserError(f"--option={option} is not of the form NAME=VALUE")
-        found[name] = value
-    found |= {"settle": True} if FLAGS.settle else {}
-    return found | ({"leave_out": FLAGS.leave_out} if FLAGS.leave_out else {})
-
-
 def main(argv) -> int:
     try:
         if len(argv) > 1 or not FLAGS.database or not FLAGS.root:
             raise UserError("give --database=NAME and --root=FOLDER, and nothing else")
-        found = datasets.inspect(FLAGS.database, FLAGS.root, **options())
+        found = datasets.inspect(FLAGS.database, FLAGS.root, **database_flags.options())
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

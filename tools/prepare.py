@@ -37,10 +37,10 @@ from mer_jax import datasets, faces
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.problems import DataError, Problem, UserError
+from tools import database_flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("database", None, "The database: " + ", ".join(datasets.names()))
-flags.DEFINE_string("root", None, "Its folder.")
+flags.adopt_module_key_flags(database_flags)
 flags.DEFINE_string("out", None, "The folder that gets the records; one for each database.")
 flags.DEFINE_enum("crop", "eyes", faces.CROPS, "What is cut out: by the eyes, the face's box, all.")
 flags.DEFINE_list("size", None, "H,W of a frame; by default that of the crop, clip by clip.")
@@ -48,9 +48,6 @@ flags.DEFINE_bool("grey", False, "One channel in place of three.")
 flags.DEFINE_bool("align", False, "Local weighted mean of 68 landmarks to a template, then crop.")
 flags.DEFINE_string("landmarks", None, "A landmark model: .dat, .yaml, .onnx or .task.")
 flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Processes.", lower_bound=1)
-flags.DEFINE_multi_string("option", [], "NAME=VALUE of the database's options, e.g. images=raw.")
-flags.DEFINE_multi_string("leave_out", [], "The key of a clip to go without.")
-flags.DEFINE_bool("settle", False, "Go on where the sheet and the frames disagree.")
 
 _WORK = ".work"  # cut-out clips until they are packed; named by their digests
 
@@ -116,7 +113,7 @@ def prepare(
     shutil.rmtree(out / tfds.MicroExpressions.name, ignore_errors=True)
     done = [_finished(task) for task in tasks]
     name = f"{database}_{fingerprint}"
-    config = tfds.Config(name=name, options=options, clips=[clip for clip, _ in done])
+    config = tfds.Config(name=name, database=database, clips=[clip for clip, _ in done])
     directory = tfds.build(out, config)
     source = {
         "database": database,
@@ -129,18 +126,6 @@ def prepare(
     prepared.write(out, directory, source, [clip for clip, _ in done], notes)
     shutil.rmtree(work)
     return datasets.load("prepared", out, trust=True)
-
-
-def options() -> dict[str, Any]:
-    """The reader's options that the flags give."""
-    found = {}
-    for option in FLAGS.option:
-        name, equals, value = option.partition("=")
-        if not equals:
-            raise UserError(f"--option={option} is not of the form NAME=VALUE")
-        found[name] = value
-    found |= {"settle": True} if FLAGS.settle else {}
-    return found | ({"leave_out": FLAGS.leave_out} if FLAGS.leave_out else {})
 
 
 def size() -> tuple[int, int] | None:
@@ -291,7 +276,7 @@ def main(argv) -> int:
             how=how,
             model=FLAGS.landmarks,
             jobs=FLAGS.jobs,
-            options=options(),
+            options=database_flags.options(),
         )
     except DataError as error:
         print(error, file=sys.stderr)
@@ -300,7 +285,12 @@ def main(argv) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"{error.filename or FLAGS.out}: {error.strerror}", file=sys.stderr)
+        return 2
     print(f"{len(clips)} clips of {len({clip.person for clip in clips})} persons in {FLAGS.out}")
+    for where, what in prepared.read(pathlib.Path(FLAGS.out).expanduser())["notes"]:
+        print(f"  {where}: {what}")
     return 0
 
 

@@ -47,11 +47,13 @@ _FEATURES = {
 
 @dataclasses.dataclass
 class Config(tfds.core.BuilderConfig):
-    """A database by its name.
+    """A database, read with options.
 
-    options: those of its reader. clips: stand in for what the reader finds in manual_dir.
+    database: its name, where `name` is another. options: those of its reader. clips: stand in for
+    what the reader finds in manual_dir.
     """
 
+    database: str = ""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     clips: Iterable[Clip] | None = dataclasses.field(default=None, repr=False)
 
@@ -80,8 +82,9 @@ class MicroExpressions(tfds.core.GeneratorBasedBuilder):
         config = self.builder_config
         clips = config.clips
         if clips is None:
-            root = dl_manager.manual_dir if datasets.in_folder(config.name) else None
-            clips = datasets.load(config.name, root, **config.options)
+            database = config.database or config.name
+            root = dl_manager.manual_dir if datasets.in_folder(database) else None
+            clips = datasets.load(database, root, **config.options)
         return {"train": self._generate_examples(clips)}
 
     def _generate_examples(self, clips: Iterable[Clip]):

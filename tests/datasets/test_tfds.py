@@ -1,0 +1,59 @@
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from mer_jax import datasets
+from mer_jax.clips import Clip, hold
+from mer_jax.datasets import replica
+from mer_jax.datasets.tfds import Config, MicroExpressions, example
+
+
+@pytest.mark.parametrize("database, options", [("casme2", {}), ("samm", {"settle": True})])
+def test_every_clip_of_a_reader_is_an_example(tmp_path, database, options):
+    replica.write(database, tmp_path / "raw", subjects=2)
+    config = database
+    if options:
+        config = Config(name=f"{database}_settled", database=database, options=options)
+    builder = MicroExpressions(config=config, data_dir=tmp_path / "out")
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=tmp_path / "raw", compute_stats="skip"
+        )
+    )
+    source = builder.as_data_source("train")
+    clips = datasets.load(database, tmp_path / "raw", **options)
+    examples = [source[i] for i in range(len(source))]
+    found = {(one["subject"].decode(), one["name"].decode()): one for one in examples}
+    assert len(source) == len(clips) == len(found)
+    for clip in clips:
+        one = found[clip.subject, clip.name]
+        np.testing.assert_array_equal(one["frames"], clip.frames)
+        assert one["database"].decode() == database and one["fps"] == clip.fps
+        assert one["emotion"].decode() == clip.emotion
+        assert (one["onset"], one["offset"]) == (clip.onset, clip.offset)
+        assert one["apex"] == (-1 if clip.apex is None else clip.apex)
+        assert one["action_units"].decode() == clip.action_units
+        assert one["landmarks"].shape == (0, 2)
+
+
+def test_frames_in_the_unit_range_are_stored_in_256_steps():
+    frames = np.linspace(-0.1, 1.1, 24, dtype=np.float32).reshape(2, 3, 4, 1)
+    marks = np.arange(136, dtype=np.float32).reshape(68, 2)
+    clip = Clip(
+        database="a", subject="b", name="c", read=hold(frames), emotion="d", landmarks=marks
+    )
+    made = example(clip)
+    assert made["frames"].dtype == np.uint8
+    np.testing.assert_allclose(made["frames"] / 255, frames.clip(0, 1), atol=0.5 / 255 + 1e-6)
+    np.testing.assert_array_equal(made["landmarks"], marks)
+    assert made["apex"] == made["offset"] == -1
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is not None, reason="TensorFlow is installed"
+)
+def test_no_tensorflow_is_needed():
+    assert "tensorflow" not in sys.modules
