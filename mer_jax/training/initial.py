@@ -76,9 +76,11 @@ def _of_run(directory: pathlib.Path) -> Weights:
     steps = directory.absolute() / "checkpoints" / "steps"
     last = max(int(p.name) for p in steps.iterdir() if p.name.isdigit())
     with ocp.PyTreeCheckpointer() as checkpointer:
-        place = steps / str(last) / "state"
+        place = steps / str(last) / "tree"
         tree = checkpointer.metadata(place).item_metadata.tree
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-        state = checkpointer.restore(place, restore_args=as_numpy)
+        state = checkpointer.restore(place, restore_args=as_numpy)["state"]
     chosen = state["best"] or (state["params"], state["rest"])
-    return {name: leaf[0] for tree in chosen for name, leaf in named(tree).items()}
+    leaves = {name: leaf[0] for tree in chosen for name, leaf in named(tree).items()}
+    # Dropout's counters stand beside the batch statistics, and are nobody's knowledge.
+    return {name: leaf for name, leaf in leaves.items() if leaf.dtype == np.float32}

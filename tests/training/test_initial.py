@@ -1,0 +1,106 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from mer_jax.models import pretrained
+from mer_jax.problems import UserError
+from mer_jax.training import Settings, fit, initial
+from tests.training import small
+
+ONE = {"devices": jax.devices()[:1], "quiet": True}
+
+
+class Grown(small.Tiny):
+    """The tiny network with a classifier of other classes."""
+
+    def __init__(self, rngs):
+        super().__init__(num_classes=4, rngs=rngs)
+
+
+def pretrain(place, **settings):
+    """A run's directory as far as `initial` reads it."""
+    examples, labels, folds = small.problem()
+    folds = folds.take([0])
+    settings = Settings(epochs=3, batch_size=10, learning_rate=1e-2, **settings)
+    result = fit(
+        examples,
+        labels,
+        folds,
+        settings,
+        num_classes=3,
+        build=small.build,
+        directory=place / "checkpoints",
+        **ONE,
+    )
+    (place / "folds.json").write_text(json.dumps(folds.to_json()))
+    (place / "metrics.json").write_text("{}")
+    return examples, labels, folds, result
+
+
+@pytest.fixture(scope="module", params=["last", "test"])
+def run(request, tmp_path_factory):
+    """The last epoch's network is handed on, or that of the epoch which was chosen before it."""
+    place = tmp_path_factory.mktemp("run")
+    found = pretrain(place, choice=request.param)
+    assert (found[-1].chosen_epoch[0] < 3) == (request.param == "test")
+    return place, *found
+
+
+def test_a_run_goes_on_where_another_one_ended(run):
+    """With next to no learning rate, the second run says what the first one said at its end."""
+    place, examples, labels, folds, before = run
+    start = initial.read(place, small.build)
+    assert {"conv.kernel", "norm.mean", "norm.scale", "head.bias"} <= set(start)
+    assert not any("count" in name or "key" in name for name in start)
+    settings = Settings(epochs=1, batch_size=10, learning_rate=1e-12, optimizer="sgd")
+    after, fresh = (
+        fit(examples, labels, folds, settings, num_classes=3, build=small.build, start=s, **ONE)
+        for s in (start, None)
+    )
+    change = lambda now: np.abs(now.probabilities - before.probabilities).max()
+    assert change(after) < 0.05 < change(fresh)  # only the batch statistics moved a little
+
+
+def test_what_has_another_shape_starts_fresh(run):
+    start = initial.read(run[0], Grown)
+    assert "conv.kernel" in start and not any(name.startswith("head") for name in start)
+    tree = {
+        "conv": {"kernel": jnp.zeros(start["conv.kernel"].shape)},
+        "head": {"bias": jnp.ones(4)},
+    }
+    tree = initial.put(tree, start)
+    np.testing.assert_array_equal(tree["conv"]["kernel"], start["conv.kernel"])
+    np.testing.assert_array_equal(tree["head"]["bias"], 1)
+
+
+def test_converted_weights_go_into_the_backbone(tmp_path):
+    class Backed(nnx.Module):
+        def __init__(self, rngs):
+            self.backbone = nnx.Conv(1, 2, (3, 3), rngs=rngs)
+            self.head = nnx.Linear(2, 3, rngs=rngs)
+
+    kernel = np.arange(54, dtype=np.float32).reshape(3, 3, 3, 2)
+    pretrained.save(tmp_path / "w", {"kernel": kernel})
+    start = initial.read(tmp_path / "w", Backed)
+    assert set(start) == {"backbone.kernel"}
+    np.testing.assert_allclose(start["backbone.kernel"][:, :, 0], kernel.sum(2))
+
+
+def test_mistakes_are_one_sentence(tmp_path, run):
+    with pytest.raises(UserError, match="holds no weights"):
+        initial.read(tmp_path, small.build)
+    place = tmp_path / "several"
+    place.mkdir()
+    folds = small.problem()[2]
+    (place / "folds.json").write_text(json.dumps(folds.to_json()))
+    with pytest.raises(UserError, match=r"has 6 folds.*hold_out"):
+        initial.read(place, small.build)
+    (place / "folds.json").write_text(json.dumps(folds.take([0]).to_json()))
+    with pytest.raises(UserError, match="has not finished"):
+        initial.read(place, small.build)
+    with pytest.raises(UserError, match=r"no tensor of .* has a place"):
+        initial.read(run[0], lambda rngs: nnx.Linear(7, 3, rngs=rngs))
