@@ -1,5 +1,6 @@
 """Pictures of clips for the report: what moves, before and after magnification."""
 
+import collections
 import json
 import pathlib
 from collections.abc import Sequence
@@ -27,12 +28,25 @@ _ALPHA = 8.0
 def pictures(
     clips: Sequence[Clip], predictions: Predictions, *, right: int = 1, wrong: int = 5
 ) -> list[Picture]:
-    """Pictures of the first `right` clips that were recognised in each class and `wrong` others."""
+    """Pictures of `right` clips that were recognised in each class and `wrong` others.
+
+    Each time the next clip of somebody who is not shown yet is taken, as far as there are such.
+    """
     found = {clip.key: clip for clip in clips}
+    persons, shown = predictions.persons, collections.Counter()
+
+    def take(candidates: np.ndarray, most: int) -> list[int]:
+        taken: list[int] = []
+        for _ in range(min(most, len(candidates))):
+            row = min(set(candidates) - set(taken), key=lambda r: (shown[persons[r]], r))
+            shown[persons[row]] += 1
+            taken.append(row)
+        return taken
+
     rows = []
     for k in range(len(predictions.classes)):
-        rows += list(np.flatnonzero(predictions.correct & (predictions.label == k))[:right])
-    rows += list(np.flatnonzero(~predictions.correct)[:wrong])
+        rows += take(np.flatnonzero(predictions.correct & (predictions.label == k)), right)
+    rows += take(np.flatnonzero(~predictions.correct), wrong)
     chosen = [found[predictions.keys[row]] for row in rows]
     panels = panels_of(chosen)
     out = []
