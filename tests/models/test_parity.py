@@ -20,12 +20,13 @@ def close(ours, theirs, tolerance=1e-6):
 @pytest.mark.parametrize("case", CASES)
 def test_network_says_what_pytorch_says(case):
     """Against stored answers, so that this runs without PyTorch."""
-    stored = np.load(FILE)
+    with np.load(FILE) as file:
+        stored = {what: file[f"{case}/{what}"] for what in ("output", "names", "products")}
     with jax.enable_x64(True):
         output, names, products = summary(answers_of_ours(case))
-    assert close(output, stored[f"{case}/output"])
-    assert names == stored[f"{case}/names"].tolist()
-    np.testing.assert_allclose(products, stored[f"{case}/products"], rtol=1e-6, atol=1e-8)
+    assert close(output, stored["output"])
+    assert names == stored["names"].tolist()
+    np.testing.assert_allclose(products, stored["products"], rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parity
