@@ -57,7 +57,8 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
         check(f"option of {name}", given, options(name))
         return _module(name).clips(**given)
     if name in _composites().names():
-        check(f"option of {name}", given, {})
+        if given:
+            raise UserError(f"{name} is a composite and has no option {next(iter(given))!r}")
         return _compose(name, root)
     found = inspect(name, root, **given)
     if found.problems:

@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
+from mer_jax import datasets
 from mer_jax.clips import Clip
 from mer_jax.datasets import casme2, composites, replica, samm, sheets
 from mer_jax.datasets.folders import Frames
@@ -189,3 +190,16 @@ def test_load_reads_the_parts(tmp_path):
         composites.load("megc2019", {"casme2": roots["casme2"]})
     with pytest.raises(UserError, match="unknown composite 'megc'"):
         composites.get("megc")
+
+
+def test_a_composite_is_loaded_by_name_from_one_folder(tmp_path):
+    for name in ("casme2", "smic", "samm"):
+        replica.write(name, tmp_path / name, subjects=2)
+    roots = {name: str(tmp_path / name) for name in ("casme2", "smic", "samm")}
+    wanted = [clip.key for clip in composites.load("megc2019", roots).clips]
+    assert [clip.key for clip in datasets.load("megc2019", tmp_path)] == wanted
+    assert datasets.options("megc2019") == {}
+    with pytest.raises(UserError, match="folder of databases"):
+        datasets.load("megc2019")
+    with pytest.raises(UserError, match="has no option 'stride'"):
+        datasets.load("megc2019", tmp_path, stride=2)
