@@ -17,7 +17,7 @@ def get_config():
     return config.make(
         title="R3D-ConvLSTM, macro-expressions",
         data={"name": "r3d_macro", "classes": "r3d"},
-        method="r3d",
+        method={"name": "r3d", "smooth": True, "copies": 4},
         model="r3d_convlstm",
         protocol={"name": "hold_out", "fraction": 0.2},
         train={

@@ -18,6 +18,7 @@ def r3d(
     length: int = 12,
     flip: str = "vertical",
     rotation: float = 8.0,
+    smooth: bool = False,
     copies: int = 3,
 ) -> Examples:
     """[length, H, W, 3]: from onset to apex, the last frame repeated to fill `length`.
@@ -26,7 +27,9 @@ def r3d(
     3.2). A clip whose apex nobody marked (SMIC, the macro-expressions) goes on to its offset. A
     training sample is the clip, the clip flipped (top and bottom exchanged, as "vertical flipping"
     says) or the clip rotated counter-clockwise by `rotation` degrees, with equal chances; the paper
-    adds the two to the training data, which `copies` = 3 visits in an epoch amount to.
+    adds the two to the training data, which `copies` = 3 visits in an epoch amount to. With
+    `smooth` and copies=4 there is the clip smoothed, too, as for the macro-expressions (decided: by
+    the mean of 3 x 3 pixels).
     """
     films = film.films(clips, size, grey=False)
     frames = np.stack([each[chosen(clip, len(each), length)] for clip, each in zip(clips, films)])
@@ -34,11 +37,21 @@ def r3d(
 
     def augment(key, example, statistics):
         del statistics
-        return film.turned(example, turns[jax.random.randint(key, (), 0, len(turns))])
+        number = jax.random.randint(key, (), 0, len(turns) + smooth)
+        turned = film.turned(example, turns[number % len(turns)])
+        return jnp.where(number < len(turns), turned, smoothed(example)) if smooth else turned
 
     return Examples(
         inputs=jnp.asarray(frames), augment=augment, copies=copies, input_shape=frames.shape[1:]
     )
+
+
+def smoothed(frames: jax.Array) -> jax.Array:
+    """[T, H, W, C]: each pixel the mean of the 3 x 3 around it, the edge repeated."""
+    padded = jnp.pad(frames, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    height, width = frames.shape[1:3]
+    shifts = [(i, j) for i in range(3) for j in range(3)]
+    return sum(padded[:, i : i + height, j : j + width] for i, j in shifts) / 9
 
 
 def chosen(clip: Clip, frames: int, length: int) -> np.ndarray:

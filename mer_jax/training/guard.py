@@ -15,7 +15,7 @@ import numpy as np
 
 from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
-from mer_jax.training import streams
+from mer_jax.training import initial, streams
 from mer_jax.training.result import Result
 from mer_jax.training.settings import Settings
 
@@ -41,6 +41,8 @@ def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[s
         found.append("Statistics (mask, mean) were taken over all clips, test clips included.")
     if not folds.subject_disjoint:
         found.append("Clips of one person stand both in training and in test.")
+    if settings.initial:
+        found += initial.acquainted(settings.initial, folds)
     found += copies(folds, contents)
     return found
 

@@ -18,6 +18,7 @@ from flax import nnx
 
 from mer_jax.models import pretrained
 from mer_jax.problems import UserError
+from mer_jax.protocols import Folds
 
 Weights = dict[str, np.ndarray]
 Tree = object
@@ -44,6 +45,21 @@ def read(directory: str | pathlib.Path, build: Callable[[nnx.Rngs], nnx.Module])
     _, params, rest = nnx.split(network, nnx.Param, ...)
     here = named(nnx.as_pure(params)) | named(nnx.as_pure(rest))
     return {f"backbone.{name}": np.asarray(here[f"backbone.{name}"]) for name in given}
+
+
+def acquainted(directory: str | pathlib.Path, folds: Folds) -> list[str]:
+    """A sentence where the run in `directory` had trained on a person whom `folds` test."""
+    path = pathlib.Path(directory).expanduser() / "folds.json"
+    if not path.is_file():
+        return []
+    before = Folds.from_json(json.loads(path.read_text()))
+    persons = lambda folds, rows: {folds.persons[i] for i in np.flatnonzero(rows.any(0))}
+    both = persons(before, before.train | before.validation) & persons(folds, folds.test)
+    if not both:
+        return []
+    return [
+        f"Networks started from {directory}, where {len(both)} of the persons tested here trained."
+    ]
 
 
 def put(tree: Tree, start: Weights) -> Tree:

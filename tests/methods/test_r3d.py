@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from mer_jax import methods
 from mer_jax.clips import Clip, hold
@@ -40,15 +41,19 @@ def test_a_grey_clip_stands_for_all_channels():
     )
 
 
-def test_a_sample_is_the_clip_its_flip_or_its_rotation():
-    examples = methods.create("r3d", [clip(6)], size=(10, 10), length=6)
+@pytest.mark.parametrize("smooth", [False, True])
+def test_a_sample_is_the_clip_its_flip_its_rotation_or_smoothed(smooth):
+    examples = methods.create("r3d", [clip(6)], size=(10, 10), length=6, smooth=smooth)
     sample = examples.inputs[0]
     variants = [sample, sample[:, ::-1], film.turned(sample, film.rotation(8.0))]
+    if smooth:
+        mean = ndimage.uniform_filter(np.asarray(sample), (1, 3, 3, 1), mode="nearest")
+        variants.append(jnp.asarray(mean))
     drawn = []
-    for number in range(12):
+    for number in range(16):
         got = examples.augment(jax.random.key(number), sample, ())
         near = [float(jnp.abs(got - variant).max()) for variant in variants]
         assert min(near) < 1e-5
         drawn.append(int(np.argmin(near)))
-    assert set(drawn) == {0, 1, 2}
+    assert set(drawn) == set(range(len(variants)))
     np.testing.assert_array_equal(examples.view(sample, ()), sample)

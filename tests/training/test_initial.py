@@ -77,6 +77,14 @@ def test_what_has_another_shape_starts_fresh(run):
     np.testing.assert_array_equal(tree["head"]["bias"], 1)
 
 
+def test_a_person_whom_the_run_knows_is_told_of(tmp_path, run):
+    _, _, everyone = small.problem()
+    assert initial.acquainted(run[0], everyone.take([0])) == []  # the one whom it left out
+    (told,) = initial.acquainted(run[0], everyone)
+    assert "5 of the persons tested here" in told
+    assert initial.acquainted(tmp_path, everyone) == []  # converted weights know nobody
+
+
 def test_converted_weights_go_into_the_backbone(tmp_path):
     class Backed(nnx.Module):
         def __init__(self, rngs):
