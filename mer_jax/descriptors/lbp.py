@@ -137,7 +137,8 @@ def _describe(
     length: int | Array | None,
 ) -> Array:
     """The normalised histograms of patterns (offsets, bin of each code), block by block."""
-    levels = _levels(clip)
+    # A loop, so that its result is kept: fused into every use, it would be computed 27 times over.
+    levels = lax.map(_levels, clip)
     centres = tuple(n - 2 * m for n, m in zip(levels.shape, margin))
     if centres[0] < 1 or centres[1] < blocks[0] or centres[2] < blocks[1] or min(blocks) < 1:
         raise UserError(
@@ -164,10 +165,10 @@ def _describe(
     return jnp.concatenate(found, axis=-1).reshape(-1)
 
 
-def _levels(clip: Array) -> Array:
-    """[T, H, W, C] in [0, 1] -> [T, H, W] uint8; luma in whole numbers, so that it is exact."""
-    levels = jnp.clip(jnp.round(255 * clip), 0, 255).astype(jnp.int32)
-    if channels(clip) == 3:
+def _levels(frame: Array) -> Array:
+    """[H, W, C] in [0, 1] -> [H, W] uint8; luma in whole numbers, so that it is exact."""
+    levels = jnp.clip(jnp.round(255 * frame), 0, 255).astype(jnp.int32)
+    if channels(frame) == 3:
         red, green, blue = (levels[..., c] for c in range(3))
         return ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(jnp.uint8)
     return levels[..., 0].astype(jnp.uint8)
