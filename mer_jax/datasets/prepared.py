@@ -126,21 +126,20 @@ def write(
     clips: Sequence[Clip],
     notes: Sequence[Problem],
 ) -> None:
-    """Reads every record in `directory` once, finds each clip's, and writes the manifest.
+    """Reads every record in `directory` once, to see that it is there, and writes the manifest.
 
     source: database, root, options, parameters and fingerprint, as JSON has them.
     """
     _source.cache_clear()  # there may have been others
     records = _source(directory)
-    at = {}
-    for i in range(len(records)):
-        found = records[i]
-        at[record_key(found)] = {"record": i, "length": len(found["frames"])}
     rows = []
-    for clip in clips:
+    for index, clip in enumerate(clips):
+        found = records[index]
+        if record_key(found) != clip.key:
+            raise RuntimeError(f"record {index} is {record_key(found)}, not {clip.key}")
         row = {f.name: getattr(clip, f.name) for f in dataclasses.fields(Clip) if f.name != "read"}
         marks = None if clip.landmarks is None else np.asarray(clip.landmarks).tolist()
-        rows.append(row | {"landmarks": marks} | at[clip.key])
+        rows.append(row | {"landmarks": marks, "record": index, "length": len(found["frames"])})
     content = {
         **source,
         "version": VERSION,

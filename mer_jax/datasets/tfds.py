@@ -25,6 +25,7 @@ from mer_jax import datasets
 from mer_jax.clips import Clip
 from mer_jax.datasets.prepared import VERSION
 
+_SHARD = 256  # clips in a file
 _ANY = (None, None, None, None)
 _FEATURES = {
     "frames": tfds.features.Tensor(
@@ -87,6 +88,22 @@ class MicroExpressions(tfds.core.GeneratorBasedBuilder):
             clips = datasets.load(database, root, **config.options)
         return {"train": self._generate_examples(clips)}
 
+    def _download_and_prepare(self, dl_manager, download_config):
+        """Writes clip by clip, in their order.
+
+        TFDS' own way holds all examples, sorts them by hashed keys, and above 1 GB of them needs
+        TensorFlow.
+        """
+        info = self._info()  # self.info has the final folder, this one the temporary
+        writer = tfds.core.SequentialWriter(
+            info, max_examples_per_shard=_SHARD, file_format="array_record"
+        )
+        for split, examples in self._split_generators(dl_manager).items():
+            writer.initialize_splits([split])
+            writer.add_examples({split: (content for _, content in examples)})
+        writer.close_all()
+        self.info.set_splits(info.splits)
+
     def _generate_examples(self, clips: Iterable[Clip]):
         for clip in clips:
             yield clip.key, example(clip)
@@ -106,8 +123,8 @@ def example(clip: Clip) -> dict[str, Any]:
 def build(out: pathlib.Path, config: Config) -> pathlib.Path:
     """Writes the records of a config that has its clips below `out` and returns their folder.
 
-    TFDS writes to a temporary folder and renames it: there are all records or none. At most 1 GB is
-    held in memory; what is more waits on the disk for its turn in TFDS' own order.
+    TFDS writes to a temporary folder and renames it: there are all records or none. One clip is
+    held in memory at a time.
     """
     tfds.disable_progress_bar()
     builder = MicroExpressions(config=config, data_dir=out)

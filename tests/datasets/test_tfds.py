@@ -8,11 +8,13 @@ import tensorflow_datasets as tfds
 from mer_jax import datasets
 from mer_jax.clips import Clip, hold
 from mer_jax.datasets import replica
+from mer_jax.datasets import tfds as module
 from mer_jax.datasets.tfds import Config, MicroExpressions, example
 
 
 @pytest.mark.parametrize("database, options", [("casme2", {}), ("samm", {"settle": True})])
-def test_every_clip_of_a_reader_is_an_example(tmp_path, database, options):
+def test_every_clip_of_a_reader_is_an_example(tmp_path, monkeypatch, database, options):
+    monkeypatch.setattr(module, "_SHARD", 3)
     replica.write(database, tmp_path / "raw", subjects=2)
     config = database
     if options:
@@ -27,6 +29,9 @@ def test_every_clip_of_a_reader_is_an_example(tmp_path, database, options):
     clips = datasets.load(database, tmp_path / "raw", **options)
     examples = [source[i] for i in range(len(source))]
     found = {(one["subject"].decode(), one["name"].decode()): one for one in examples}
+    files = list((tmp_path / "out").rglob("*.array_record-*"))
+    assert len(files) == -(-len(clips) // 3)
+    assert list(found) == [(clip.subject, clip.name) for clip in clips]
     assert len(source) == len(clips) == len(found)
     for clip in clips:
         one = found[clip.subject, clip.name]
