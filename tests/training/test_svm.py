@@ -23,7 +23,7 @@ def job(classes=3, seed=0):
     labels = np.arange(N) % classes
     inputs = rng.standard_normal((N, D)) + 0.8 * np.eye(D)[labels]
     inputs[:, 3] *= 1e4
-    inputs[:, 4] = 7  # never varies
+    inputs[:, 4] = 0.1  # never varies
     clips = [Clip("db", f"s{i // 6}", f"c{i}", None, "happiness") for i in range(N)]
     examples = Examples(inputs=jnp.asarray(inputs, jnp.float32))
     return examples, labels, protocols.create("loso", clips, labels)
@@ -69,6 +69,14 @@ def test_a_test_clip_moves_nothing_but_its_own_row():
     np.testing.assert_array_equal(
         first.probabilities[fold][others], second.probabilities[fold][others]
     )
+
+
+def test_a_number_that_never_varied_in_training_has_no_say():
+    examples, labels, folds = job()
+    other = Examples(inputs=examples.inputs.at[0, 4].set(0.3))
+    fold = int(np.flatnonzero(folds.test[:, 0])[0])
+    first, second = (svm.fit(e, labels, folds, num_classes=3) for e in (examples, other))
+    np.testing.assert_array_equal(first.probabilities[fold], second.probabilities[fold])
 
 
 def test_statistics_are_learned_from_a_folds_training_clips():
