@@ -32,6 +32,8 @@ def shrunk(name: str):
     if config.method.name == "strcn_g":
         config.method.size = (36, 36)
     for section, values in SMALL.items():
+        if section == "train" and config.model.name == "svm":
+            continue  # it has no epochs
         for key, value in values.items():
             if key in config[section] and isinstance(config[section][key], type(value)):
                 config[section][key] = value
@@ -47,7 +49,6 @@ def test_a_shipped_config_runs_from_clips_to_report(name, tmp_path):
         "config.json",
         "folds.json",
         "metrics.json",
-        "metrics.jsonl",
         "predictions.csv",
         "megc_log.txt",
         "pictures",
@@ -62,8 +63,9 @@ def test_a_shipped_config_runs_from_clips_to_report(name, tmp_path):
     assert summary["overall"]["uf1"]["value"] == pytest.approx(float(again["uf1"]))
     page = (tmp_path / "report.html").read_text()
     assert "make it" in page and config.data.name in page
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    if config.model.name != "svm":
+        lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+        assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
     assert summary["verdict"]["strict"] == (config.protocol.get("by", "subject") == "subject")
 
 
