@@ -1,0 +1,223 @@
+"""A finished run and a video of anybody: probabilities over time.
+
+    predictor = mer_jax.predict.load("runs/first")
+    forecast = predictor.clip(frames, 100.0)          # [T, H, W, C], Hz
+    print(forecast.csv())
+
+The face is found and cut out as the faces of the run's own clips are: eyes at the same place,
+frames of the same size, windows as long as its median clip and resampled to its rate. The run's
+method then makes its examples of the windows, and the networks of all folds answer; what is told is
+the mean of their probabilities and how far they differ.
+
+Every clip of the run's database was seen in training by all folds' networks but one. A forecast
+says nothing about how good they are: never score that database with it. That is in the report.
+
+A window is told to have no movement, and no emotion, where less moves in it than in all but 5 % of
+the run's own clips (`reference.movement` defines how that is measured).
+"""
+
+import itertools
+import math
+import pathlib
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+from tqdm import tqdm
+
+from mer_jax import experiment
+from mer_jax.clips import Clip, hold
+from mer_jax.evaluation import files
+from mer_jax.predict import networks as rooms
+from mer_jax.predict import reference as references
+from mer_jax.predict.forecast import NO_FACE, NO_MOVEMENT, Forecast
+from mer_jax.predict.networks import Networks
+from mer_jax.predict.reference import Reference, movement
+from mer_jax.predict.windows import Finder, Follower, find_eyes
+from mer_jax.problems import UserError
+from mer_jax.video.resample import matrix
+
+__all__ = [
+    "NO_FACE",
+    "NO_MOVEMENT",
+    "Forecast",
+    "Predictor",
+    "Reference",
+    "find_eyes",
+    "load",
+    "movement",
+]
+
+_BATCH = 64  # windows that go through the method at a time, at the most
+_BYTES = 2**28  # of float32 frames in them
+
+
+class Predictor:
+    """The networks of a run, and the measure of its clips."""
+
+    def __init__(self, networks: Networks, reference: Reference):
+        self.networks, self.reference = networks, reference
+
+    def clip(
+        self,
+        frames: Iterable[np.ndarray],
+        fps: float,
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        onset: int | None = None,
+        apex: int | None = None,
+        offset: int | None = None,
+        threshold: float | None = None,
+        finder: Finder | None = find_eyes,
+        total: int = 0,
+        quiet: bool = True,
+    ) -> Forecast:
+        """What the run's networks say about a video.
+
+        Args:
+          frames: [T, H, W, C] or any iterable of [H, W, C], uint8 or float32 in [0, 1]; RGB or
+            grey. They are taken in one at a time.
+          fps: Hz.
+          window, stride: frames; by default what the run's median clip lasts, and a quarter of it.
+          onset, apex, offset: frames of a movement that is known. With an onset there is one
+            window, from it to the offset: by default as far behind the apex as the onset is before
+            it, and without an apex a window's length.
+          threshold: of movement, in grey levels; by default that of the run's clips.
+          finder: what finds the eyes in a frame, once a second. None: the frames are cut already
+            as the run's clips are.
+          total: frames to expect, for the progress bar; 1 says that it is a still picture, which
+            is told to have no movement where a short video is refused. quiet: shows no bar.
+
+        Raises:
+          UserError: too few frames, no face in any of them, or marks in the wrong order.
+        """
+        if not fps > 0:
+            raise UserError("the frame rate is not known; say it in frames a second (fps)")
+        reference, notes = self.reference, []
+        length = window or max(2, round(self._seconds(fps) * fps))
+        if onset is None:
+            # Half a window will do, and so does a single picture, in which nothing can move.
+            least = -(-length // 2) if total != 1 else 1
+            if apex is not None or offset is not None:
+                raise UserError("an apex or an offset needs the onset too")
+        else:
+            if apex is not None and offset is None:
+                offset = 2 * apex - onset
+            offset = onset + length - 1 if offset is None else offset
+            if not 0 <= onset <= (onset if apex is None else apex) <= offset or onset == offset:
+                raise UserError(
+                    f"onset {onset}, apex {apex}, offset {offset}: give them in this order"
+                )
+            length = offset - onset + 1
+            least = (onset + 1 if apex is None else apex) - onset + 1
+            frames = itertools.islice(frames, offset + 1)
+        stride = stride or max(1, length // 4)
+        if min(length, stride) < 1:
+            raise UserError("a window and its stride are at least one frame")
+        follower = Follower(
+            reference,
+            length=length,
+            stride=stride if onset is None else sys.maxsize,
+            every=max(1, round(fps)) if onset is None else sys.maxsize,
+            finder=finder,
+            first=onset or 0,
+            least=least,
+        )
+        with tqdm(frames, "frames", total or None, disable=quiet, leave=False, unit="") as progress:
+            windows = list(follower.windows(progress))
+        if finder and all(each.frames is None for each in windows):
+            raise UserError("no face was found in any of the frames that were looked at")
+
+        start = np.array([each.start for each in windows])
+        shown = [len(each.frames) if each.frames is not None else length for each in windows]
+        measured = [
+            (math.nan, 0) if each.frames is None else movement(each.frames) for each in windows
+        ]
+        moved = np.array([value for value, _ in measured], np.float32)
+        tops = np.array([top if apex is None else apex - onset for _, top in measured])
+        limit = reference.movement if threshold is None else float(threshold)
+        tell = np.flatnonzero(~np.isnan(moved) & (moved >= limit) & (moved > 0))
+        clips = [
+            self._clip(windows[i].frames, int(tops[i]), fps, given=apex is not None) for i in tell
+        ]
+        said = self._answers(clips, quiet=quiet)
+        mean, spread = np.full((2, len(windows), len(self.networks.classes)), np.nan, np.float32)
+        mean[tell], spread[tell] = said.mean(0), said.std(0)
+        if len(self.networks.folds) < self.networks.of and len(self.networks.folds) > 1:
+            notes.append(
+                f"the mean is over {len(self.networks.folds)} of the {self.networks.of} folds: "
+                "those whose networks the run kept"
+            )
+        return Forecast(
+            classes=self.networks.classes,
+            fps=float(fps),
+            count=follower.count,
+            start=start,
+            stop=start + np.array(shown),
+            apex=start + tops,
+            movement=moved,
+            threshold=limit,
+            probabilities=mean,
+            spread=spread,
+            places=tuple(follower.places),
+            notes=tuple(notes),
+        )
+
+    def _seconds(self, fps: float) -> float:
+        """What the run's median clip lasts."""
+        return self.reference.length / (self.reference.fps or fps)
+
+    def _clip(self, frames: np.ndarray, apex: int, fps: float, *, given: bool) -> Clip:
+        """A window as a clip of the run's rate."""
+        rate = self.reference.fps or fps
+        count = max(2, round(len(frames) * rate / fps))
+        if abs(count - len(frames)) > 0.05 * len(frames):
+            weights = matrix(len(frames), count, kernel="bilinear")
+            apex = min(round((apex + 0.5) * count / len(frames) - 0.5), count - 1)
+            frames = np.tensordot(weights, frames.astype(np.float32) / 255, axes=1)
+        marked = given or self.reference.marked
+        apex = max(0, apex) if marked else None
+        return Clip("video", "", "window", hold(frames), emotion="", fps=rate, apex=apex)
+
+    def _answers(self, clips: list[Clip], *, quiet: bool) -> np.ndarray:
+        """[F, N, K]. All batches have one size, so that later ones find their programs compiled."""
+        parts = [np.zeros((len(self.networks.folds), 0, len(self.networks.classes)), np.float32)]
+        if clips:
+            fit = max(1, _BYTES // (4 * clips[0].frames.size))
+            batch = min(_BATCH, fit, 2 ** math.ceil(math.log2(len(clips))))
+            for at in tqdm(range(0, len(clips), batch), "windows", disable=quiet, leave=False):
+                some = clips[at : at + batch]
+                full = some + [some[-1]] * (batch - len(some))
+                parts.append(self.networks.probabilities(full)[:, : len(some)])
+        return np.concatenate(parts, axis=1)
+
+
+def load(
+    workdir: str | pathlib.Path,
+    *,
+    fold: str | int | None = None,
+    root: str | pathlib.Path | None = None,
+) -> Predictor:
+    """The networks of the finished run in `workdir`.
+
+    fold: the name or number of one fold, whose network then answers alone. root: where the run's
+    database lies now, if it moved; it is read once, to measure its clips.
+
+    Raises `UserError` where there is no such run, or its database cannot be read.
+    """
+    workdir = pathlib.Path(workdir).expanduser()
+    networks = rooms.read(workdir, fold)
+    measured = references.read(workdir)
+    if measured is None:
+        config = networks.config
+        config.data.root = str(root) if root is not None else config.data.get("root")
+        try:
+            clips, _, _ = experiment.prepare_clips(config)
+        except UserError as error:
+            raise UserError(
+                f"the run's own clips are needed once, to measure them, and cannot be read: {error}"
+            ) from None
+        measured = references.of_clips(clips)
+        files.write_json(workdir / references.FILE, measured._asdict())
+    return Predictor(networks, measured)

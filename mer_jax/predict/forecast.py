@@ -1,0 +1,70 @@
+"""What is said about a video: one row a window."""
+
+import csv
+import io
+from typing import NamedTuple
+
+import numpy as np
+
+from mer_jax.predict.windows import Place
+
+NO_MOVEMENT, NO_FACE = "no movement", "no face"
+
+
+class Forecast(NamedTuple):
+    """N windows of a video in their order."""
+
+    classes: tuple[str, ...]
+    fps: float  # Hz
+    count: int  # frames of the video
+    start: np.ndarray  # [N] int, first frame
+    stop: np.ndarray  # [N] int, one past the last
+    apex: np.ndarray  # [N] int, the frame that has moved farthest (or that was given)
+    movement: np.ndarray  # [N] float32 grey levels of 255; NaN without a face
+    threshold: float  # of `movement`, below which nothing is said about emotions
+    probabilities: np.ndarray  # [N, K] float32, mean over the folds; NaN where nothing is said
+    spread: np.ndarray  # [N, K] float32, standard deviation over the folds; likewise
+    places: tuple[Place, ...]  # where the face is
+    notes: tuple[str, ...]  # what the reader should know
+
+    @property
+    def said(self) -> list[str]:
+        """[N]: a class, "no movement" or "no face"."""
+        return [
+            NO_FACE
+            if np.isnan(moved)
+            else NO_MOVEMENT
+            if np.isnan(row).any()
+            else self.classes[int(row.argmax())]
+            for moved, row in zip(self.movement, self.probabilities)
+        ]
+
+    def csv(self) -> str:
+        """The table: times in seconds, what is said, movement, probabilities (empty: none)."""
+        out = io.StringIO()
+        table = csv.writer(out, lineterminator="\n")
+        head = ["start_s", "stop_s", "apex_s", "start_frame", "stop_frame", "apex_frame"]
+        names = [f"{kind}_{name}" for kind in ("p", "spread") for name in self.classes]
+        table.writerow([*head, "said", "movement", "threshold", *names])
+        number = lambda value: "" if np.isnan(value) else f"{value:.6g}"
+        for row, said in enumerate(self.said):
+            frames = [int(a[row]) for a in (self.start, self.stop, self.apex)]
+            table.writerow(
+                [f"{frame / self.fps:.4f}" for frame in frames]
+                + [*frames, said, number(self.movement[row]), number(self.threshold)]
+                + [number(v) for v in (*self.probabilities[row], *self.spread[row])]
+            )
+        return out.getvalue()
+
+    def words(self) -> str:
+        """The result in a line or two."""
+        said = self.said
+        counts = {word: said.count(word) for word in dict.fromkeys(said)}
+        text = f"{len(said)} window(s): " + ", ".join(f"{n} x {word}" for word, n in counts.items())
+        sure = np.nanmax(np.where(np.isnan(self.probabilities), -1, self.probabilities), axis=1)
+        if (best := int(sure.argmax())) >= 0 and sure[best] >= 0:
+            text += (
+                f"\nmost certain: {said[best]}, {sure[best]:.0%}, from "
+                f"{self.start[best] / self.fps:.2f} to {self.stop[best] / self.fps:.2f} s"
+            )
+        return text

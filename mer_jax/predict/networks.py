@@ -1,0 +1,162 @@
+"""The networks of a finished run: what its last checkpoint holds, and how they answer."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+
+from mer_jax import config as configs
+from mer_jax import methods, models
+from mer_jax.clips import Clip
+from mer_jax.evaluation import files
+from mer_jax.problems import UserError, unknown
+from mer_jax.training import engine, initial
+from mer_jax.training import fold as fold_room
+
+
+class Networks(NamedTuple):
+    """The folds of a run, each a network and what it learned of its training clips."""
+
+    config: ConfigDict
+    classes: tuple[str, ...]
+    folds: tuple[str, ...]  # names of those that are here
+    of: int  # folds of the run
+    state: dict  # host arrays [F, ...]
+
+    def probabilities(self, clips: Sequence[Clip]) -> np.ndarray:
+        """[F, N, K] float32: what each fold's network says of each clip, by the run's own method.
+
+        As the engine does for a fold's test clips: `view` with the fold's statistics, then the
+        network of the chosen epoch.
+        """
+        config = self.config
+        examples = methods.create(config.method.name, clips, **configs.options_of(config, "method"))
+        sizes = configs.options_of(config, "model") | {"shape": examples.input_shape}
+        count = len(self.classes)
+        build = lambda rngs: models.create(config.model.name, num_classes=count, rngs=rngs, **sizes)
+        settings = configs.check(config)
+        task = engine.make_task(examples, len(clips), settings, num_classes=count, build=build)
+        state = self._state(examples, build, task.choice)
+        every = jnp.arange(len(clips), dtype=jnp.int32)
+        one = jnp.ones(len(clips))
+        row = fold_room.Fold(key=jax.random.key(0), train=one, held=every, test=one, validation=one)
+        data = fold_room.Data(examples.inputs, jnp.zeros(len(clips), jnp.int32), {})
+
+        def answer(inputs, state):
+            finish = lambda s: fold_room.finish(task, data._replace(inputs=inputs), row, s)
+            return jax.lax.map(lambda s: finish(s).probabilities, state)
+
+        return np.asarray(jax.jit(answer)(data.inputs, state))
+
+    def _state(self, examples, build, choice: str) -> fold_room.State:
+        """The folds' states in the tree that the network and the method give them."""
+        _, *parts = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
+        params, rest = map(nnx.as_pure, parts)
+        weights = jax.ShapeDtypeStruct((len(jax.tree.leaves(examples.inputs)[0]),), jnp.float32)
+        learned = jax.eval_shape(examples.learn, examples.inputs, weights)
+        like = {
+            "params": params,
+            "rest": rest,
+            "statistics": learned,
+            "best": () if choice == "last" else (params, rest),
+        }
+        trees = {name: _filled(tree, self.state[name]) for name, tree in like.items()}
+        # The rest is for training alone: nothing that answers looks at it.
+        unused = dict.fromkeys(fold_room.State.__dataclass_fields__, jnp.zeros(len(self.folds)))
+        return fold_room.State(**unused | trees)
+
+
+def read(workdir: pathlib.Path, fold: str | int | None = None) -> Networks:
+    """The networks that `workdir` holds; with `fold` (a name, or a number from 0) one of them.
+
+    Raises `UserError` where there is no finished run, its method has no network, or the fold is
+    not there.
+    """
+    for name in ("config.json", "folds.json"):
+        if not (workdir / name).is_file():
+            raise UserError(
+                f"{workdir} is no working directory of a run ({name} is not there); "
+                "give what --workdir of experiments.launch was"
+            )
+    if not (workdir / "metrics.json").is_file():
+        raise UserError(f"the run in {workdir} has not finished; give its command again")
+    config = ConfigDict(
+        {
+            name: {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
+            if isinstance(section, dict)
+            else section
+            for name, section in files.read_json(workdir / "config.json").items()
+        }
+    )
+    names = [each["name"] for each in files.read_json(workdir / "folds.json")["folds"]]
+    classes = tuple(files.read_json(workdir / "metrics.json")["classes"])
+    state, start = _last(workdir)
+    kept = names[start : start + len(state["status"])]
+    chosen = range(len(kept))
+    if fold is not None:
+        if isinstance(fold, int) or (fold.isdigit() and fold not in names):
+            if not 0 <= int(fold) < len(names):
+                raise UserError(f"there is no fold {fold}; the run's are 0 to {len(names) - 1}")
+            fold = names[int(fold)]
+        if fold not in names:
+            raise unknown("fold", fold, names)
+        if fold not in kept:
+            raise UserError(
+                f"the network of fold {fold} was not kept: checkpoints hold the folds that were "
+                f"trained last ({kept[0]} to {kept[-1]})"
+            )
+        chosen = range(kept.index(fold), kept.index(fold) + 1)
+    rows = slice(chosen.start, chosen.stop)
+    return Networks(
+        config,
+        classes,
+        tuple(kept[rows]),
+        len(names),
+        jax.tree.map(lambda a: a[rows], state),
+    )
+
+
+def _last(workdir: pathlib.Path) -> tuple[dict, int]:
+    """The folds' states of the newest checkpoint, and the number of the first of these folds."""
+    import orbax.checkpoint as ocp
+
+    steps = workdir.absolute() / "checkpoints" / "steps"
+    found = [int(p.name) for p in steps.iterdir() if p.name.isdigit()] if steps.is_dir() else []
+    if not found:
+        raise UserError(f"{workdir} holds no networks (checkpoints/steps is empty)")
+    place = steps / str(max(found))
+    try:
+        start = json.loads((place / "place" / "metadata").read_text())["start"]
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+            state = checkpointer.restore(place / "tree")["state"]
+    except Exception as error:  # whatever a torn file makes of Orbax
+        reason = str(error).strip().split("\n")[0][:120]
+        raise UserError(
+            f"the checkpoint {place} cannot be read ({reason}); give the run's command again"
+        ) from None
+    return state, start
+
+
+def _filled(like, given):
+    """The tree `like` with the arrays [F, ...] that `given` has in the same places."""
+    values = {path: jnp.asarray(leaf) for path, leaf in initial.named(given).items()}
+
+    def place(leaf, value):
+        key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        value = jax.random.wrap_key_data(value) if key else value
+        if value.shape[1:] != leaf.shape:
+            raise UserError(
+                f"the clips give the network {leaf.shape} where the run's has {value.shape[1:]}"
+            )
+        return value
+
+    missing = sorted(set(initial.named(like)) - set(values))
+    if missing:
+        raise UserError(f"the run's checkpoint has no {missing[0]}: it is of another version")
+    return jax.tree.map(place, like, initial.put(like, values))

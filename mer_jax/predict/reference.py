@@ -1,0 +1,121 @@
+"""What a run's own clips look like: the measure that a video of somebody else is brought to.
+
+Size and rate of the frames, where the eyes lie in them, how long a clip is, and how much moves in
+the quietest of them. Read off the run's clips once and kept as WORKDIR/predict.json.
+"""
+
+import collections
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mer_jax import faces
+from mer_jax.clips import Clip, resize
+from mer_jax.evaluation import files
+from mer_jax.faces.detection import to_grey
+from mer_jax.problems import UserError
+
+FILE = "predict.json"
+STILL = 0.05  # share of the run's own clips that move less than what counts as movement
+_CLIPS = 64  # how many are looked at, evenly over the run
+_BLUR = 3  # px: sensor noise is averaged out, skin that moves is not
+
+
+class Reference(NamedTuple):
+    """How the frames of a run are, and how much moves in them."""
+
+    size: tuple[int, int]  # (H, W)
+    channels: int  # 1 grey, 3 RGB
+    eyes: tuple[float, float, float, float] | None  # `constants` of faces.eye_rectangle
+    fps: float  # Hz; 0 where the database has none
+    length: int  # frames of the median clip
+    marked: bool  # whether the run's clips have a marked apex
+    movement: float  # threshold on `movement`, grey levels of 255
+
+
+def of_clips(clips: Sequence[Clip]) -> Reference:
+    """Measures up to 64 of `clips`, evenly spread. Raises `UserError` where they are no videos."""
+    if any(clip.content != "video" for clip in clips):
+        raise UserError(
+            "this run was trained on pre-computed maps, and nothing says how they were made; "
+            "train one on videos (method.name=flow_maps computes the maps itself) to predict"
+        )
+    chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, _CLIPS).astype(int))]
+    shapes, lengths, eyes, movements = [], [], [], []
+    for clip in chosen:
+        frames = clip.frames
+        shapes.append(frames.shape[1:])
+        lengths.append(len(frames))
+        movements.append(movement(frames)[0])
+        found = _eyes(frames[0], clip.landmarks)
+        if found is not None:
+            eyes.append(_constants(found, *frames.shape[1:3]))
+    height, width, channels = collections.Counter(shapes).most_common(1)[0][0]
+    known = len(eyes) > len(chosen) / 2
+    return Reference(
+        size=(height, width),
+        channels=channels,
+        eyes=tuple(np.median(eyes, 0).round(4).tolist()) if known else None,
+        fps=float(np.median([clip.fps for clip in chosen])),
+        length=int(np.median(lengths)),
+        marked=sum(clip.apex is not None for clip in chosen) > len(chosen) / 2,
+        movement=round(float(np.quantile(movements, STILL)), 4),
+    )
+
+
+def movement(frames: np.ndarray) -> tuple[float, int]:
+    """How strongly a clip moves, in grey levels of 255, and the frame that has moved farthest.
+
+    frames: [T, H, W, C] uint8, or float32 in [0, 1]. With d(t) = var(I_t - I_0) over the pixels of
+    the blurred grey frames and n the median of var(I_t - I_(t-1)), which is what noise alone would
+    give: the root of the 0.9 quantile of d less n. Sensor noise, flicker of the light and single
+    frames that jump count for nothing; a face at rest is near 0, and one frame is exactly 0.
+    """
+    import cv2
+
+    if len(frames) < 2:
+        return 0.0, 0
+    grey = np.stack([cv2.blur(to_grey(f).astype(np.float32), (_BLUR, _BLUR)) for f in frames])
+    # Brightness as a whole is no movement.
+    grey -= grey.mean((1, 2), keepdims=True)
+    away = np.square(grey - grey[0]).mean((1, 2))
+    noise = np.median(np.square(np.diff(grey, axis=0)).mean((1, 2)))
+    return float(np.sqrt(max(0.0, np.quantile(away, 0.9) - noise))), int(away.argmax())
+
+
+def read(workdir: pathlib.Path) -> Reference | None:
+    """What is kept in `workdir`, or None."""
+    if not (workdir / FILE).is_file():
+        return None
+    kept = files.read_json(workdir / FILE)
+    if set(kept) != set(Reference._fields):
+        return None  # of another version
+    return Reference(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
+
+
+def fitted(frame: np.ndarray, reference: Reference) -> np.ndarray:
+    """[H, W, C] uint8 of any size -> that of the reference, with its channels."""
+    frame = resize(frame[None], reference.size)[0]
+    if frame.shape[-1] == reference.channels:
+        return frame
+    if reference.channels == 1:
+        return to_grey(frame)[..., None]
+    return np.repeat(frame, 3, axis=-1)
+
+
+def _eyes(frame: np.ndarray, landmarks: np.ndarray | None) -> np.ndarray | None:
+    """[2, 2] px, by the landmarks or by detection."""
+    if landmarks is not None:
+        return np.asarray(faces.eye_centres(landmarks))
+    box = faces.detect_face(frame)
+    return None if box is None else faces.detect_eyes(frame, box)
+
+
+def _constants(eyes: np.ndarray, height: int, width: int) -> tuple[float, float, float, float]:
+    """`constants` with which `faces.eye_rectangle` of `eyes` is the whole frame."""
+    distance = float(np.hypot(*(eyes[1] - eyes[0])))
+    # A rectangle's corner lies one pixel before the first: its middle of the eyes in the middle.
+    along, below = (float(x) + 1 for x in eyes.mean(0))
+    return along / distance - 0.5, below / distance, height / distance, width / distance

@@ -1,0 +1,57 @@
+"""Probabilities over time, as a chart and on the video."""
+
+import numpy as np
+import pytest
+
+from mer_jax.evaluation import timeline
+from mer_jax.problems import UserError
+
+CLASSES = ("negative", "positive")
+NONE = np.array([np.nan, np.nan])
+
+
+def test_the_chart_is_broken_where_nothing_is_said():
+    start = np.arange(4) / 10
+    said = np.array([[0.9, 0.1], [0.6, 0.4], NONE, [0.2, 0.8]])
+    figure = timeline.probabilities_over_time(
+        start, start + 0.3, said, CLASSES, np.array([3.0, 2.0, 0.1, np.nan]), 1.0, spread=0 * said
+    )
+    above, below = figure.axes
+    lines = {line.get_label(): line for line in above.lines}
+    assert set(lines) == set(CLASSES)
+    for k, name in enumerate(CLASSES):
+        np.testing.assert_array_equal(lines[name].get_ydata(), said[:, k])
+        np.testing.assert_allclose(lines[name].get_xdata(), start + 0.15)
+    (shade,) = below.patches
+    assert shade.get_x() < 0.35 < shade.get_x() + shade.get_width()
+    one = timeline.probabilities_over_time(
+        np.zeros(1), np.ones(1), NONE[None], CLASSES, np.zeros(1), 1.0
+    )
+    assert one.axes[0].patches
+
+
+@pytest.mark.parametrize("shape", ((61, 81, 3), (480, 640, 1)))
+def test_the_longer_bar_is_the_likelier_class(shape):
+    frames = np.full((2, *shape), 120, np.uint8)
+    box = np.array([[10, 10], [40, 10], [40, 40], [10, 40]], np.float32)
+    lines = [("negative", np.array([0.9, 0.2])), ("no movement", NONE)]
+    first, second = timeline.annotated(frames, lines, [box, None], CLASSES)
+    assert first.shape == second.shape and not np.any(np.array(first.shape[:2]) % 2)
+    painted = lambda picture, colour: (np.abs(picture.astype(int) - colour).max(-1) < 12).sum()
+    blue, orange = (0, 114, 178), (230, 159, 0)
+    bars = first[:, first.shape[0] * shape[1] // shape[0] :]
+    assert painted(bars, blue) > 3 * painted(bars, orange) > 0
+    assert painted(second, blue) == painted(second, orange) == 0
+    assert painted(first, blue) > painted(bars, blue)  # the box
+
+
+def test_a_film_is_whole_or_not_there(tmp_path):
+    def torn():
+        yield np.zeros((16, 16, 3), np.uint8)
+        raise UserError("torn")
+
+    with pytest.raises(UserError, match="torn"):
+        timeline.film(tmp_path / "a.mp4", torn(), 10.0)
+    with pytest.raises(UserError, match="is written as"):
+        timeline.film(tmp_path / "a.gif", torn(), 10.0)
+    assert not (tmp_path / "a.mp4").exists() and not (tmp_path / ".part-a.mp4").exists()

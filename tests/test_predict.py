@@ -1,0 +1,208 @@
+"""From a finished run and a video to probabilities over time."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from mer_jax import evaluation, predict
+from mer_jax.clips import Clip, hold
+from mer_jax.datasets import load
+from mer_jax.faces import eye_centres
+from mer_jax.predict import reference as references
+from mer_jax.predict.windows import Follower
+from mer_jax.problems import UserError
+from tests.tiny_run import tiny_run
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    return tiny_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def predictor(workdir):
+    return predict.load(workdir)
+
+
+@pytest.fixture(scope="module")
+def own():
+    """The run's own clips."""
+    return load("synthetic", subjects=3, clips_per_subject=4, frames=(8, 12), size=(40, 40))
+
+
+@pytest.mark.parametrize("choice", ("last", "test"))
+def test_a_fold_says_of_its_test_clips_what_the_run_said(tmp_path_factory, own, choice):
+    """With the fold's own network, of the chosen epoch, and its own statistics."""
+    workdir = tiny_run(tmp_path_factory, choice=choice)
+    scored = evaluation.read(workdir / "predictions.csv")
+    for clip in (own[1], own[10]):
+        forecast = predict.load(workdir, fold=clip.person).clip(
+            clip.frames, clip.fps, window=len(clip.frames), threshold=0.0, finder=None
+        )
+        expected = scored.probabilities[scored.keys.index(clip.key)]
+        np.testing.assert_allclose(forecast.probabilities, expected[None], rtol=1e-4, atol=1e-5)
+        assert not forecast.spread.any()
+
+
+def test_the_mean_is_over_all_folds(predictor, own):
+    clip = own[2]
+    forecast = predictor.clip(clip.frames, clip.fps, threshold=0.0, finder=None)
+    assert predictor.networks.folds == ("synthetic/s01", "synthetic/s02", "synthetic/s03")
+    shown = [clip.frames[a:b] for a, b in zip(forecast.start, forecast.stop)]
+    again = [
+        Clip("", "", "", hold(frames), "", apex=int(apex))
+        for frames, apex in zip(shown, forecast.apex - forecast.start)
+    ]
+    each = predictor.networks.probabilities(again)
+    assert each.shape[0] == 3 and each.std(0).max() > 1e-4
+    np.testing.assert_allclose(forecast.probabilities, each.mean(0), atol=1e-5)
+    np.testing.assert_allclose(forecast.spread, each.std(0), atol=1e-5)
+    np.testing.assert_allclose(forecast.probabilities.sum(1), 1, atol=1e-5)
+    assert set(forecast.said) <= set(forecast.classes)
+
+
+def test_where_nothing_moves_no_emotion_is_told(predictor):
+    frame = load("synthetic", subjects=1, clips_per_subject=1, size=(120, 100))[0].frames[0]
+    rng = np.random.default_rng(0)
+    noisy = np.clip(frame + rng.normal(0, 3, (30, *frame.shape)), 0, 255).astype(np.uint8)
+    for frames in (frame[None], np.repeat(frame[None], 30, 0), noisy):
+        forecast = predictor.clip(frames, 100.0, total=len(frames))
+        assert set(forecast.said) == {"no movement"}
+        assert np.isnan(forecast.probabilities).all() and np.isnan(forecast.spread).all()
+        assert (forecast.movement < forecast.threshold).all()
+        assert "no movement" in forecast.words() and "certain" not in forecast.words()
+    with_marks = predictor.clip(noisy, 100.0, onset=3, apex=8)
+    assert with_marks.said == ["no movement"]
+    row = with_marks.csv().splitlines()[1].split(",")
+    assert row[:7] == ["0.0300", "0.1400", "0.0800", "3", "14", "8", "no movement"]
+    assert row[9:] == [""] * 6
+
+
+def test_what_cannot_be_told(predictor, own):
+    frames = own[0].frames
+    for given, said in (
+        ({"frames": frames[:3]}, "3 frames from frame 0 on are too few, and 5 are needed"),
+        ({"frames": frames, "fps": 0.0}, "the frame rate is not known"),
+        ({"frames": frames, "apex": 3}, "needs the onset"),
+        ({"frames": frames, "onset": 5, "apex": 3}, "give them in this order"),
+        ({"frames": frames, "onset": 3, "apex": 80}, "are too few, and 78 are needed"),
+        ({"frames": frames, "onset": 99}, "0 frames from frame 99 on are too few"),
+        ({"frames": np.zeros((12, 60, 60, 3), np.uint8), "finder": predict.find_eyes}, "no face"),
+        ({"frames": frames, "stride": -1}, "at least one frame"),
+        ({"frames": frames[..., :2]}, "is no picture"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=said):
+            predictor.clip(**{"fps": 100.0, "finder": None, **given})
+
+
+@pytest.mark.parametrize("length,stride,every", ((5, 1, 7), (5, 3, 2), (8, 2, 100), (1, 1, 3)))
+def test_windows_against_slices(predictor, length, stride, every):
+    film = np.random.default_rng(1).integers(0, 256, (23, 40, 40, 3), np.uint8)
+    follower = Follower(predictor.reference, length=length, stride=stride, every=every, finder=None)
+    found = list(follower.windows(film))
+    assert [each.start for each in found] == list(range(0, 23 - length + 1, stride))
+    for start, frames in found:
+        np.testing.assert_array_equal(frames, film[start : start + length])
+
+
+def test_a_face_is_placed_as_in_the_runs_own_clips(predictor):
+    (clip,) = load("synthetic", subjects=1, clips_per_subject=1, frames=(8, 8), size=(160, 160))
+    eyes = np.asarray(eye_centres(clip.landmarks))
+    as_here = predictor.reference._replace(eyes=references._constants(eyes, 160, 160))
+    padded = np.pad(clip.frames, ((0, 0), (30, 10), (50, 0), (0, 0)), "edge")
+    there = eyes + np.array([50, 30])
+    follower = Follower(as_here, length=8, stride=1, every=100, finder=lambda frame: there)
+    (window,) = follower.windows(padded)
+    expected = clip.frames.reshape(8, 40, 4, 40, 4, 3).mean((2, 4))
+    assert np.abs(window.frames - expected).mean() < 0.6
+    corners = follower.places[0].corners
+    np.testing.assert_allclose(
+        corners, [[49.5, 29.5], [209.5, 29.5], [209.5, 189.5], [49.5, 189.5]], atol=0.5
+    )
+    # The run's own constants put the eyes of its median clip where they are.
+    along, below, height, width = predictor.reference.eyes
+    middle = np.array([along + 0.5, below]) * 40 / width - 1
+    own = load("synthetic", subjects=3, clips_per_subject=4, size=(40, 40))
+    seen = np.median([np.asarray(eye_centres(c.landmarks)).mean(0) for c in own], 0)
+    assert height == width and np.abs(middle - seen).max() < 0.5
+
+
+def test_windows_without_a_face_are_told_so(predictor, own):
+    film = np.concatenate(
+        [np.repeat(own[0].frames[:1], 20, 0), np.zeros((20, 40, 40, 3), np.uint8)]
+    )
+    eyes = np.asarray(eye_centres(own[0].landmarks))
+    forecast = predictor.clip(
+        film, 20.0, window=10, stride=10, finder=lambda f: eyes if f.any() else None
+    )
+    assert forecast.said == ["no movement", "no movement", "no face", "no face"]
+    assert forecast.places[0].corners.shape == (4, 2) and forecast.places[1].corners is None
+
+
+def test_a_window_of_another_rate_is_brought_to_the_runs(predictor):
+    frames = np.linspace(0, 200, 20, dtype=np.uint8)[:, None, None, None]
+    frames = np.broadcast_to(frames, (20, 40, 40, 3))
+    clip = predictor._clip(frames, 14, 200.0, given=True)
+    assert clip.frames.shape == (10, 40, 40, 3) and clip.fps == 100.0 and clip.apex == 7
+    values = clip.frames[:, 0, 0, 0] * 255
+    assert (np.diff(values) > 0).all() and abs(values[7] - frames[14, 0, 0, 0]) < 12
+    assert predictor._clip(frames, 14, 100.0, given=True).frames is frames
+
+
+def test_movement_is_that_of_the_skin_not_of_the_light_or_the_sensor():
+    rng = np.random.default_rng(2)
+    face = load("synthetic", subjects=1, clips_per_subject=1, size=(64, 64))[0].frames[0] / 255.0
+    still = np.repeat(face[None], 20, 0).astype(np.float32)
+    noise = rng.normal(0, 0.01, still.shape).astype(np.float32)
+    light = (1 + 0.01 * rng.normal(size=(20, 1, 1, 1))).astype(np.float32)
+    moving = np.stack([np.roll(face, round(t / 8), 0) for t in range(20)]).astype(np.float32)
+    jump = still.copy()
+    jump[7] = 0
+    assert references.movement(still[:1]) == (0.0, 0) and references.movement(still)[0] == 0
+    assert references.movement(jump)[0] == 0
+    assert references.movement(still + noise)[0] < 0.6
+    assert references.movement(still * light)[0] < 0.8
+    assert references.movement(moving + noise)[0] > 5
+    assert references.movement(moving)[1] >= 12
+
+
+def test_the_measure_of_a_run_is_kept_with_it(workdir, predictor, own):
+    kept = json.loads((workdir / "predict.json").read_text())
+    measured = references.of_clips(own)
+    assert predictor.reference == measured == references.read(workdir)
+    assert kept["size"] == [40, 40] and kept["fps"] == 100.0 and kept["marked"]
+    assert measured.length == int(np.median([len(clip.frames) for clip in own]))
+    moved = sorted(references.movement(clip.frames)[0] for clip in own)
+    assert moved[0] <= measured.movement <= moved[2]
+    flat = Clip("x", "s", "c", hold(np.zeros((1, 28, 28, 3))), "", content="flow")
+    with pytest.raises(UserError, match="trained on pre-computed maps"):
+        references.of_clips([flat])
+
+
+def test_runs_that_cannot_answer(workdir, tmp_path):
+    def copy(without: str = "") -> pathlib.Path:
+        folder = tmp_path / f"without_{pathlib.Path(without).name}"
+        shutil.copytree(workdir, folder)
+        if without:
+            gone = folder / without
+            shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+        return folder
+
+    for folder, fold, said in (
+        (tmp_path, None, "is no working directory of a run"),
+        (copy("metrics.json"), None, "has not finished"),
+        (copy("checkpoints/steps"), None, "holds no networks"),
+        (workdir, "synthetic/s04", "did you mean 'synthetic/s0"),
+        (workdir, 7, "there is no fold 7; the run's are 0 to 2"),
+    ):
+        with pytest.raises(UserError, match=said):
+            predict.load(folder, fold=fold)
+    broken = copy("report.html")
+    for step in (broken / "checkpoints" / "steps").iterdir():
+        (step / "place" / "metadata").write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        predict.load(broken)
+    assert predict.load(workdir, fold="1").networks.folds == ("synthetic/s02",)

@@ -1,0 +1,159 @@
+"""Asks the networks of a finished run about a video of anybody.
+
+    python -m tools.predict --run=runs/first --video=me.mp4
+    python -m tools.predict --run=runs/first --video=frames/ --fps=200 --onset=12 --apex=30
+    python -m tools.predict --run=runs/first --video=me.mp4 --out=me --video_out=me/annotated.mp4
+
+VIDEO is a video file, a folder with one image a frame (then say --fps), a single picture, or
+synthetic:INDEX, a rendered clip. The face is found and cut out as those of the run's own clips are,
+the video is gone through in windows as long as they are, and the run's method and networks do the
+rest. DIR gets prediction.csv (a row a window: what is said, how much moves, each class's
+probability and how far the folds' networks differ in it) and prediction.png, the same over time.
+
+Where hardly anything moves, no emotion is told but "no movement". The networks have seen the run's
+own database: what they say of its clips is no score.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+from absl import app, flags, logging
+
+from mer_jax.problems import UserError
+
+_RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
+_VIDEO = flags.DEFINE_string("video", None, "A video, a folder of frames, or synthetic:INDEX.")
+_OUT = flags.DEFINE_string("out", None, "The folder to write to; by default VIDEO_prediction here.")
+_VIDEO_OUT = flags.DEFINE_string("video_out", None, "Also write the video with box and bars there.")
+_ONSET = flags.DEFINE_integer("onset", None, "The frame before a known movement, from 0.")
+_APEX = flags.DEFINE_integer("apex", None, "The frame of its strongest point.")
+_OFFSET = flags.DEFINE_integer("offset", None, "Its last frame; by default as far after the apex.")
+_WINDOW = flags.DEFINE_string("window", None, "Length of a window: frames, or seconds as in 0.3s.")
+_STRIDE = flags.DEFINE_string("stride", None, "From window to window, likewise; a quarter of one.")
+_FPS = flags.DEFINE_float("fps", None, "Frames a second, where the file does not say it.")
+_FOLD = flags.DEFINE_string("fold", None, "One fold (name or number) in place of the mean of all.")
+_THRESHOLD = flags.DEFINE_float("threshold", None, "Movement below which no emotion is told.")
+_FACE = flags.DEFINE_bool("face", True, "Find the face; --noface: frames are cut already.")
+_LANDMARKS = flags.DEFINE_string("landmarks", None, "A landmark model to find the eyes with.")
+_ROOT = flags.DEFINE_string("root", None, "Where the run's database lies now, if it moved.")
+
+
+def frames_of(flag, fps: float) -> int | None:
+    """A flag's "32" or "0.3s" in frames."""
+    text = flag.value
+    if text is None:
+        return None
+    try:
+        count = round(float(text[:-1]) * fps) if text.endswith("s") else int(text)
+        if count < 1:
+            raise ValueError
+    except ValueError:
+        raise UserError(
+            f"--{flag.name}={text}: write frames, as in 32, or seconds, as in 0.3s"
+        ) from None
+    return count
+
+
+def finder():
+    """What finds the eyes, as the flags say."""
+    from mer_jax import faces, predict
+
+    if not _FACE.value:
+        return None
+    if _LANDMARKS.value is None:
+        return predict.find_eyes
+    model = faces.landmarker(_LANDMARKS.value)
+
+    def find(frame):
+        points = model(frame)
+        return None if points is None else faces.eye_centres(points)
+
+    return find
+
+
+def predict() -> str:
+    """Writes what the flags ask for; what is printed."""
+    from mer_jax import predict as room
+    from mer_jax.datasets import footage as recordings
+    from mer_jax.evaluation import figures, files, timeline
+
+    for flag in (_RUN, _VIDEO):
+        if not flag.value:
+            raise UserError(f"say which {flag.name}: --{flag.name}=...")
+    footage = recordings.find(_VIDEO.value, fps=_FPS.value)
+    fps = footage.fps or (1.0 if footage.count == 1 else 0.0)  # a picture has no rate
+    if not fps:
+        raise UserError(f"{footage.name} does not say its frame rate; give it: --fps=200")
+    predictor = room.load(_RUN.value, fold=_FOLD.value, root=_ROOT.value)
+    out = _OUT.value or f"{pathlib.Path(footage.name.replace(':', '_')).stem}_prediction"
+    out = pathlib.Path(out).expanduser()
+    try:
+        forecast = predictor.clip(
+            footage.frames(),
+            fps,
+            window=frames_of(_WINDOW, fps),
+            stride=frames_of(_STRIDE, fps),
+            onset=_ONSET.value,
+            apex=_APEX.value,
+            offset=_OFFSET.value,
+            threshold=_THRESHOLD.value,
+            finder=finder(),
+            total=footage.count,
+            quiet=not sys.stderr.isatty(),
+        )
+    except UserError as error:
+        raise UserError(f"{footage.name}: {error}") from None
+    for note in (*footage.notes, *forecast.notes):
+        print(f"note: {note}", file=sys.stderr)
+    files.write(out / "prediction.csv", forecast.csv())
+    chart = timeline.probabilities_over_time(
+        forecast.start / fps, forecast.stop / fps, forecast.probabilities, forecast.classes,
+        forecast.movement, forecast.threshold, spread=forecast.spread,
+    )  # fmt: skip
+    files.write(out / "prediction.png", figures.png(chart))
+    lines = [forecast.words(), str(out / "prediction.csv"), str(out / "prediction.png")]
+    if _VIDEO_OUT.value:
+        pathlib.Path(_VIDEO_OUT.value).parent.mkdir(parents=True, exist_ok=True)
+        pictures = timeline.annotated(
+            footage.frames(), spoken(forecast), boxes(forecast), forecast.classes
+        )
+        lines.append(str(timeline.film(_VIDEO_OUT.value, pictures, fps)))
+    return "\n".join(lines)
+
+
+def spoken(forecast) -> list[tuple[str, np.ndarray]]:
+    """What is said at each frame, and the probabilities: of the window whose middle is nearest."""
+    middle = (forecast.start + forecast.stop - 1) / 2
+    said, out = forecast.said, []
+    for frame in range(forecast.count):
+        window = int(np.abs(middle - frame).argmin())
+        inside = forecast.start[window] <= frame < forecast.stop[window]
+        nothing = np.full(len(forecast.classes), np.nan)
+        out.append((said[window], forecast.probabilities[window]) if inside else ("", nothing))
+    return out
+
+
+def boxes(forecast) -> list[np.ndarray | None]:
+    """The corners of the face at each frame."""
+    starts = [place.start for place in forecast.places]
+    at = np.searchsorted(starts, np.arange(forecast.count), side="right") - 1
+    return [forecast.places[i].corners if i >= 0 else None for i in at]
+
+
+def main(argv: list[str]) -> int:
+    """Predicts; 2 for a user's mistake."""
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.ERROR)  # what Orbax does is not our news
+    try:
+        if len(argv) > 1:
+            raise UserError(f"{argv[1]!r} is no flag; flags begin with -- and join values with =")
+        print(predict())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)
