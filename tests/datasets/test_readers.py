@@ -34,7 +34,7 @@ def said(found, where):
 
 def test_every_database_has_a_replica():
     assert sorted(RELEASES) == replica.databases()
-    assert set(RELEASES) | {"synthetic"} == set(datasets.names())
+    assert set(RELEASES) | {"synthetic", "prepared"} == set(datasets.names())
 
 
 @pytest.mark.parametrize("quirks", [True, False])
