@@ -71,7 +71,8 @@ def run(
     )
     plain = configs.plain(config)
     identity = {key: value for key, value in plain.items() if key not in _FREE}
-    identity["data"].pop("root")  # a folder may move; its content may not
+    # A folder may move; its content may not.
+    identity["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
     contents = fingerprints(examples.inputs)
     identity |= {"folds": folds.fingerprint, "clips": digest("".join(contents), labels)}
     start = initial.read(settings.initial, build) if settings.initial else {}
