@@ -26,7 +26,8 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
         config = json.loads((workdir / "config.json").read_text())
         folds = Folds.from_json(json.loads((workdir / "folds.json").read_text()))
         verdict = json.loads((workdir / "metrics.json").read_text())["verdict"]
-        found = guard.replay(workdir / "audit.npz", Settings(**config["train"]), folds)
+        settings = Settings(**config["train"])
+        found = guard.replay(workdir / "audit.npz", settings, folds)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{workdir}: no finished job to audit ({error})") from None
     predictions = evaluation.read(workdir / "predictions.csv")
@@ -42,8 +43,7 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
         )
     if not folds.subject_disjoint and verdict["strict"]:
         found.append("metrics.json says strict, but a person stands in training and in test.")
-    published = config["train"]["choice"] == "test" or config["train"]["mask_all"]
-    if published and verdict["strict"]:
+    if settings.as_published and verdict["strict"]:
         found.append("metrics.json says strict, but config.json lets test clips choose.")
     return found, verdict["leaks"]
 

@@ -40,4 +40,3 @@ class Examples:
     votes: int = 1  # how many samples a test clip is seen as ([votes, ...]); most of them decide
     copies: int = 1  # how many (augmented) copies of a clip an epoch visits
     input_shape: Any = None  # shape (or pytree of shapes) of one sample, for the network's sizes
-    pictures: Callable[[int], dict] | None = None  # clip -> host arrays that the report shows
