@@ -4,9 +4,13 @@
 
 The working directory gets config.json, folds.json, metrics.jsonl while it trains, and at the end
 metrics.json, predictions.csv, megc_log.txt, audit.npz, pictures/ and report.html; checkpoints/ lets
-the same command go on where it was stopped.
+the same command go on where it was stopped. A job of several seeds or learning rates is trained as
+one; the working directory is then the run of the first, variants/NAME/ those of the others, and
+metrics.json tells the mean and the spread.
 """
 
+import contextlib
+import dataclasses
 import hashlib
 import pathlib
 import platform
@@ -35,6 +39,7 @@ _VERSIONS = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python"),
     "scikit-learn",
 )
+CURVES, VARIANTS = "metrics.jsonl", "variants"
 # What may differ between two runs of one job without changing a number.
 _FREE = ("title", "fold_map", "fold_inner", "folds_per_device", "checkpoint_seconds")
 
@@ -62,8 +67,12 @@ def run(
     workdir = pathlib.Path(workdir).expanduser()
 
     clips, labels, classes = prepare_clips(config)
-    folds = prepare_folds(config, settings, clips, labels, classes)
-    say(f"{len(clips)} clips of {len(set(folds.persons))} persons, {len(folds)} folds")
+    variants = settings.variants
+    folds = [prepare_folds(config, each, clips, labels, classes) for each in variants.values()]
+    say(
+        f"{len(clips)} clips of {len(set(folds[0].persons))} persons, {len(folds[0])} folds"
+        + (f", {len(variants)} variants beside each other" if len(variants) > 1 else "")
+    )
     examples = methods.create(config.method.name, clips, **configs.options_of(config, "method"))
     chosen = configs.options_of(config, "model") | {"num_classes": len(classes)}
     build = lambda rngs: models.create(
@@ -71,23 +80,26 @@ def run(
     )
     plain = configs.plain(config)
     identity = {key: value for key, value in plain.items() if key not in _FREE}
-    # A folder may move; its content may not.
+    # A folder may move; its content may not. The other variants' folds follow from the first's.
     identity["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
     contents = fingerprints(examples.inputs)
-    identity |= {"folds": folds.fingerprint, "clips": digest("".join(contents), labels)}
+    identity |= {"folds": folds[0].fingerprint, "clips": digest("".join(contents), labels)}
     start = initial.read(settings.initial, build) if settings.initial else {}
     if start:
         identity["start"] = digest(*start, *start.values())
         say(f"{len(start)} tensors start as they are in {settings.initial}")
     checkpoints.claim(workdir / "checkpoints", identity)
-    files.write_json(workdir / "config.json", plain)
-    files.write_json(workdir / "folds.json", folds.to_json())
-    curves = workdir / "metrics.jsonl"
+    places = [workdir, *(workdir / VARIANTS / name for name in list(variants)[1:])]
+    for place, variant, part in zip(places, variants.values(), folds):
+        own = plain if place == workdir else plain | {"train": dataclasses.asdict(variant)}
+        files.write_json(place / "config.json", own)
+        files.write_json(place / "folds.json", part.to_json())
     if config.model.name == svm.NAME:
-        result = svm.fit(examples, labels, folds, **chosen)
+        results = [svm.fit(examples, labels, folds[0], **chosen)]
     else:
-        with history.journal(curves) as observe:
-            result = fit(
+        with contextlib.ExitStack() as stack:
+            journals = [stack.enter_context(history.journal(p / CURVES)) for p in places]
+            results = fit(
                 examples,
                 labels,
                 folds,
@@ -102,30 +114,37 @@ def run(
                 directory=workdir / "checkpoints",
                 identity=identity,
                 checkpoint_seconds=config.checkpoint_seconds,
-                observe=observe,
+                observe=lambda part, line: journals[part](line),
                 stop=stop,
                 quiet=quiet,
             )
-    predictions = tell(result, clips, labels, classes)
-    evaluation.write_csv(workdir / "predictions.csv", predictions)
-    evaluation.write_log(workdir / "megc_log.txt", predictions)
-    reasons, strict = guard.check(settings, folds, result, contents), None
-    guard.save(workdir / "audit.npz", labels, examples.copies, result)
-    if settings.choice == "test" and len(reasons) == 1:
-        strict = tell(result, clips, labels, classes, last=True)  # the same job without its leak
-    summary = evaluation.summary(
-        predictions,
-        protocol=config.protocol.name,
-        leaks=reasons,
-        strict=strict,
-        history=history.read(curves) if curves.exists() else None,
-        seed=settings.seed,
-    )
-    summary["sick_folds"] = result.sick
-    summary["provenance"] = provenance(command, settings, began, identity, result)
-    files.write_json(workdir / "metrics.json", summary)
-    clip_pictures.write(workdir, clip_pictures.pictures(clips, predictions))
-    report.build(workdir)
+    summaries = {}
+    for place, name, part, result in zip(places, variants, folds, results):
+        predictions = tell(result, clips, labels, classes)
+        evaluation.write_csv(place / "predictions.csv", predictions)
+        evaluation.write_log(place / "megc_log.txt", predictions)
+        reasons, strict = guard.check(variants[name], part, result, contents), None
+        guard.save(place / "audit.npz", labels, examples.copies, result)
+        if settings.choice == "test" and len(reasons) == 1:
+            strict = tell(result, clips, labels, classes, last=True)  # the job without its leak
+        summaries[name] = evaluation.summary(
+            predictions,
+            protocol=config.protocol.name,
+            leaks=reasons,
+            strict=strict,
+            history=history.read(place / CURVES) if (place / CURVES).exists() else None,
+            seed=variants[name].seed,
+        )
+        summaries[name]["sick_folds"] = result.sick
+        made = provenance(command, variants[name], began, identity, result)
+        summaries[name]["provenance"] = made
+        clip_pictures.write(place, clip_pictures.pictures(clips, predictions))
+    summary = summaries[next(iter(variants))]
+    if len(variants) > 1:
+        summary["variants"] = evaluation.over_variants(summaries)
+    for place, each in reversed(list(zip(places, summaries.values()))):
+        files.write_json(place / "metrics.json", each)
+        report.build(place)
     return summary
 
 

@@ -27,7 +27,12 @@ def tiny_run(factory: pytest.TempPathFactory, *, choice: str = "last") -> pathli
 
 
 def make(folder: pathlib.Path, choice: str) -> None:
-    job = config.make(
+    experiment.run(job(choice=choice), folder, devices=jax.devices()[:1], quiet=True)
+    predict.load(folder)  # measures its clips, once
+
+
+def job(**train):
+    return config.make(
         data={
             "name": "synthetic",
             "subjects": 3,
@@ -37,7 +42,5 @@ def make(folder: pathlib.Path, choice: str) -> None:
         },
         method={"name": "stcnn", "size": (16, 16), "length": 8, "time": "resample"},
         model={"name": "stcnn", "filters": 4, "kernel": (3, 3, 3), "hidden": 8},
-        train={"epochs": 2, "batch_size": 8, "choice": choice},
+        train={"epochs": 2, "batch_size": 8} | train,
     )
-    experiment.run(job, folder, devices=jax.devices()[:1], quiet=True)
-    predict.load(folder)  # measures its clips, once

@@ -53,9 +53,11 @@ def main(argv: list[str]) -> None:
         print("error: say which job: python -m tools.audit WORKDIR", file=sys.stderr)
         raise SystemExit(2)
     clean = True
-    for name in argv[1:]:
+    named = map(pathlib.Path, argv[1:])
+    # A job of several seeds or learning rates has their runs beside its own.
+    for name in (p for root in named for p in (root, *sorted(root.glob("variants/*/")))):
         try:
-            found, declared = audit(pathlib.Path(name))
+            found, declared = audit(name)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None

@@ -10,11 +10,12 @@ from mer_jax.evaluation import report
 from mer_jax.evaluation.confusion import confusion
 from mer_jax.evaluation.predictions import Predictions, read, write_csv, write_log
 from mer_jax.evaluation.scores import scores
-from mer_jax.evaluation.summary import summary
+from mer_jax.evaluation.summary import over_variants, summary
 
 __all__ = [
     "Predictions",
     "confusion",
+    "over_variants",
     "read",
     "report",
     "scores",

@@ -140,11 +140,29 @@ def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
     if len(summary["databases"]) > 1:
         rows = [("all", overall), *summary["databases"].items()]
         yield _score_table("database", rows, COMPARED, sizes=False)
+    if "variants" in summary:
+        yield _variants(summary["variants"])
     bootstrap = summary["intervals"]
     yield (
         f'<p class="faint">Intervals: {bootstrap["level"]:.0%} {text(bootstrap["method"])}, '
         f"{bootstrap['draws']} draws. UF1 and UAR are scores of the confusion matrix summed over "
         "all folds, as MEGC 2019 defines them.</p>"
+    )
+
+
+def _variants(variants: Mapping[str, Any]) -> Raw:
+    """Every seed and learning rate of the job, and their mean; the page's answer is the first."""
+    overall = variants["overall"]
+    rows = [
+        (name, *(number(overall[score]["values"][index]) for score in COMPARED))
+        for index, name in enumerate(variants["names"])
+    ]
+    spread = (
+        f"{number(overall[score]['mean'])} ± {number(overall[score]['std'])}" for score in COMPARED
+    )
+    return table(
+        ["trained beside each other", *(TITLES[score] for score in COMPARED)],
+        [*rows, ("mean ± deviation", *spread)],
     )
 
 

@@ -82,6 +82,28 @@ def summary(
     return out
 
 
+def over_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What several summaries of the same clips (seeds, learning rates) say together.
+
+    Returns the names; of every overall score the values in their order, their mean and sample
+    deviation, over all clips and for each database.
+    """
+
+    def together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        values = {name: [part[name]["value"] for part in parts] for name in OVERALL}
+        return {name: {"values": v} | intervals.spread(v) for name, v in values.items()}
+
+    every = list(summaries.values())
+    return {
+        "names": list(summaries),
+        "overall": together([each["overall"] for each in every]),
+        "databases": {
+            name: together([each["databases"][name] for each in every])
+            for name in every[0]["databases"]
+        },
+    }
+
+
 def rated(
     predictions: Predictions, *, draws: int = intervals.DRAWS, seed: int = 0
 ) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from mer_jax import config as configs
 from mer_jax import methods, models
 from mer_jax.clips import Clip
 from mer_jax.evaluation import files
+from mer_jax.methods import Examples
 from mer_jax.problems import UserError, unknown
 from mer_jax.training import engine, initial
 from mer_jax.training import fold as fold_room
@@ -28,6 +29,7 @@ class Networks(NamedTuple):
     folds: tuple[str, ...]  # names of those that are here
     of: int  # folds of the run
     state: dict  # host arrays [F, ...]
+    programs: dict  # (clips, shape of their frames) -> compiled (inputs) -> probabilities
 
     def probabilities(self, clips: Sequence[Clip]) -> np.ndarray:
         """[F, N, K] float32: what each fold's network says of each clip, by the run's own method.
@@ -35,24 +37,60 @@ class Networks(NamedTuple):
         As the engine does for a fold's test clips: `view` with the fold's statistics, then the
         network of the chosen epoch.
         """
-        config = self.config
-        examples = methods.create(config.method.name, clips, **configs.options_of(config, "method"))
-        sizes = configs.options_of(config, "model") | {"shape": examples.input_shape}
-        count = len(self.classes)
-        build = lambda rngs: models.create(config.model.name, num_classes=count, rngs=rngs, **sizes)
-        settings = configs.check(config)
-        task = engine.make_task(examples, len(clips), settings, num_classes=count, build=build)
-        state = self._state(examples, build, task.choice)
-        every = jnp.arange(len(clips), dtype=jnp.int32)
-        one = jnp.ones(len(clips))
-        row = fold_room.Fold(key=jax.random.key(0), train=one, held=every, test=one, validation=one)
-        data = fold_room.Data(examples.inputs, jnp.zeros(len(clips), jnp.int32), {})
+        examples = self._examples(clips)
+        kind = (len(clips), clips[0].frames.shape)
+        if kind not in self.programs:
+            self.programs[kind] = self._program(examples, len(clips))
+        return np.asarray(self.programs[kind](examples.inputs))
 
+    def _program(self, examples: Examples, count: int) -> Callable[[Any], jax.Array]:
+        task, state = self._task(examples, count)
+        every = jnp.arange(count, dtype=jnp.int32)
+        one = jnp.ones(count)
+        unused = {"key": jax.random.key(0), "rate": jnp.ones(())}
+        row = fold_room.Fold(**unused, train=one, held=every, test=one, validation=one)
+
+        @jax.jit
         def answer(inputs, state):
-            finish = lambda s: fold_room.finish(task, data._replace(inputs=inputs), row, s)
+            data = fold_room.Data(inputs, jnp.zeros(count, jnp.int32), {})
+            finish = lambda s: fold_room.finish(task, data, row, s)
             return jax.lax.map(lambda s: finish(s).probabilities, state)
 
-        return np.asarray(jax.jit(answer)(data.inputs, state))
+        return lambda inputs: answer(inputs, state)
+
+    def speaker(self, clips: Sequence[Clip], fold: int = 0) -> tuple[nnx.Module, Any]:
+        """(network, x): row `fold`'s network of the chosen epoch, and `clips` as it is given them.
+
+        x: [N, ...]; of a method that lets `votes` looks at a clip decide, [N votes, ...].
+        """
+        examples = self._examples(clips)
+        task, state = self._task(examples, len(clips))
+        one = jax.tree.map(lambda a: a[fold], state)
+        network = nnx.merge(task.eval_graph, *(one.best or (one.params, one.rest)))
+        see = jax.vmap(task.examples.view, (0, None))
+        x = jax.jit(lambda inputs, statistics: see(inputs, statistics))(
+            examples.inputs, one.statistics
+        )
+        if task.examples.votes > 1:
+            x = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), x)
+        return network, x
+
+    def _examples(self, clips: Sequence[Clip]) -> Examples:
+        """`clips` as examples of the run's own method, without what only augmentation draws."""
+        options = configs.options_of(self.config, "method")
+        options |= {name: () for name in ("alphas", "percents") if name in options}
+        return methods.create(self.config.method.name, clips, **options)
+
+    def _task(self, examples: Examples, count: int) -> tuple[fold_room.Task, fold_room.State]:
+        """What the folds share, and their states."""
+        config, classes = self.config, len(self.classes)
+        sizes = configs.options_of(config, "model") | {"shape": examples.input_shape}
+        build = lambda rngs: models.create(
+            config.model.name, num_classes=classes, rngs=rngs, **sizes
+        )
+        settings = configs.check(config)
+        task = engine.make_task(examples, count, settings, num_classes=classes, build=build)
+        return task, self._state(examples, build, task.choice)
 
     def _state(self, examples, build, choice: str) -> fold_room.State:
         """The folds' states in the tree that the network and the method give them."""
@@ -67,7 +105,7 @@ class Networks(NamedTuple):
             "best": () if choice == "last" else (params, rest),
         }
         trees = {name: _filled(tree, self.state[name]) for name, tree in like.items()}
-        # The rest is for training alone: nothing that answers looks at it.
+        # The others are for training alone: nothing that answers looks at them.
         unused = dict.fromkeys(fold_room.State.__dataclass_fields__, jnp.zeros(len(self.folds)))
         return fold_room.State(**unused | trees)
 
@@ -95,8 +133,10 @@ def read(workdir: pathlib.Path, fold: str | int | None = None) -> Networks:
         }
     )
     names = [each["name"] for each in files.read_json(workdir / "folds.json")["folds"]]
+    names *= len(configs.check(config).variants)  # a job's rows: its folds, variant by variant
     classes = tuple(files.read_json(workdir / "metrics.json")["classes"])
-    state, start = _last(workdir)
+    tree, start = last(workdir)
+    state = tree["state"]
     kept = names[start : start + len(state["status"])]
     chosen = range(len(kept))
     if fold is not None:
@@ -119,11 +159,15 @@ def read(workdir: pathlib.Path, fold: str | int | None = None) -> Networks:
         tuple(kept[rows]),
         len(names),
         jax.tree.map(lambda a: a[rows], state),
+        programs={},
     )
 
 
-def _last(workdir: pathlib.Path) -> tuple[dict, int]:
-    """The folds' states of the newest checkpoint, and the number of the first of these folds."""
+def last(workdir: pathlib.Path) -> tuple[dict, int]:
+    """The newest checkpoint, and the number of the first fold whose network it holds.
+
+    Its "state" are the networks, its "record" is what all folds did in every epoch.
+    """
     import orbax.checkpoint as ocp
 
     steps = workdir.absolute() / "checkpoints" / "steps"
@@ -134,13 +178,13 @@ def _last(workdir: pathlib.Path) -> tuple[dict, int]:
     try:
         start = json.loads((place / "place" / "metadata").read_text())["start"]
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-            state = checkpointer.restore(place / "tree")["state"]
+            tree = checkpointer.restore(place / "tree")
     except Exception as error:  # whatever a torn file makes of Orbax
         reason = str(error).strip().split("\n")[0][:120]
         raise UserError(
             f"the checkpoint {place} cannot be read ({reason}); give the run's command again"
         ) from None
-    return state, start
+    return tree, start
 
 
 def _filled(like, given):

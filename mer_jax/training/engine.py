@@ -1,10 +1,10 @@
 """The fold engine: every fold of a job trained as one program.
 
-    result = fit(examples, labels, folds, settings, build=lambda rngs: models.create(...))
+    result, = fit(examples, labels, [folds], settings, build=lambda rngs: models.create(...))
 
-All clips lie on the devices once. The folds go through in chunks of what the devices hold, each
-chunk the same compiled program; an epoch runs without Python per step, and what it reports comes
-back once a block of epochs.
+A row of the job is one fold under one seed and one learning rate. All clips lie on the devices
+once. The rows go through in chunks of what the devices hold, each chunk the same compiled program;
+an epoch runs without Python per step, and what it reports comes back once a block of epochs.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ class Interrupted(Exception):
 def fit(
     examples: Examples,
     labels: np.ndarray,
-    folds: Folds,
+    folds: Sequence[Folds],
     settings: Settings,
     *,
     num_classes: int,
@@ -53,18 +53,20 @@ def fit(
     directory: str | pathlib.Path | None = None,
     identity: dict | None = None,
     checkpoint_seconds: float = 20.0,
-    observe: Callable[[dict], None] | None = None,
+    observe: Callable[[int, dict], None] | None = None,
     stop: Callable[[], bool] | None = None,
     quiet: bool = False,
-) -> Result:
+) -> list[Result]:
     """Trains every fold and returns what each says about the clips it never trained on.
 
-    labels: [N] int. `build` makes one network from its random streams. start: tensors by dotted
-    path that replace fresh ones in every fold (`initial.read`). folds_per_device: how many folds a
-    device holds at a time, 0 for as many as its memory allows. directory: where checkpoints go,
-    none if None; a job found there is resumed if its `identity` is the same. observe is called with
-    the record of each epoch as plain numbers. stop is asked after each block of epochs; where it
-    says True the job is saved and `Interrupted` raised.
+    labels: [N] int. folds: one `Folds` for each of `settings.variants`, and so are the results;
+    they have the same names and differ at most in who validates. `build` makes one network from its
+    random streams. start: tensors by dotted path that replace fresh ones in every row
+    (`initial.read`). folds_per_device: how many rows a device holds at a time, 0 for as many as its
+    memory allows. directory: where checkpoints go, none if None; a job found there is resumed if
+    its `identity` is the same. observe is called with the number of a variant and the record of an
+    epoch as plain numbers. stop is asked after each block of epochs; where it says True the job is
+    saved and `Interrupted` raised.
 
     Raises `UserError` where a fold has nothing to train on or to test, and where the directory
     holds another job.
@@ -73,15 +75,16 @@ def fit(
     task = make_task(examples, len(labels), settings, num_classes=num_classes, build=build)
     labels = jnp.asarray(labels, jnp.int32)
     data = layouts.replicate(layout, Data(examples.inputs, labels, start or {}))
-    rows = fold_rows(folds, settings.seed)
-    chunk = chunk_size(len(folds), layout, folds_per_device, task, data, rows)
+    rows = fold_rows(folds, settings)
+    count = len(rows.held)
+    chunk = chunk_size(count, layout, folds_per_device, task, data, rows)
     block = _block(settings.epochs)
     programs = compile_programs(task, layout, block)
-    result = results.empty(folds, rows, settings.epochs, num_classes)
+    result = results.empty(folds[0].names * len(folds), rows, settings.epochs, num_classes)
     began = time.monotonic()
 
     with contextlib.ExitStack() as stack:
-        members, done, state, keeper = range(min(chunk, len(folds))), 0, None, None
+        members, done, state, keeper = range(min(chunk, count)), 0, None, None
         if directory is not None:
             from mer_jax.training.checkpoints import Checkpoints, Place
 
@@ -97,9 +100,9 @@ def fit(
                     getattr(result, name)[:] = value
         bar = stack.enter_context(
             Progress(
-                folds=len(folds),
+                folds=count,
                 epochs=settings.epochs,
-                clips=int(folds.train.sum(1).mean()) * examples.copies,
+                clips=int(folds[0].train.sum(1).mean()) * examples.copies,
                 behind=members.start * settings.epochs + len(members) * done,
                 quiet=quiet,
             )
@@ -113,9 +116,8 @@ def fit(
                 results.note(result, jax.device_get(record), members, done)
                 done += block
                 bar.update(members, block, done, result.train_loss[members, done - 1])
-                for line in results.lines(result, members, done - block, done):
-                    if observe:
-                        observe(line)
+                if observe:
+                    results.tell(observe, result, members, range(done - block, done), len(folds))
                 stopping = stop is not None and done < settings.epochs and stop()
                 if keeper and done < settings.epochs and (keeper.due or stopping):
                     keeper.save(state, result, Place(members, done), epochs=settings.epochs)
@@ -124,9 +126,9 @@ def fit(
             results.conclude(result, jax.device_get(programs.finish(data, part, state)), members)
             if keeper:
                 keeper.save(state, result, Place(members, done), epochs=settings.epochs)
-            members = range(members.stop, min(members.stop + chunk, len(folds)))
+            members = range(members.stop, min(members.stop + chunk, count))
             state = None
-    return result._replace(seconds=time.monotonic() - began)
+    return results.parts(result._replace(seconds=time.monotonic() - began), len(folds))
 
 
 def make_task(
@@ -146,7 +148,6 @@ def make_task(
     eval_graph = nnx.split(model)[0]
     rates = optimisers.schedule(
         settings.schedule,
-        settings.learning_rate,
         epochs=settings.epochs,
         steps=steps,
         rate=settings.schedule_rate,
@@ -176,24 +177,34 @@ def make_task(
     )
 
 
-def fold_rows(folds: Folds, seed: int) -> Fold:
-    """`Folds` as arrays [F, ...] for the device."""
-    for name, train, test in zip(folds.names, folds.train, folds.test):
+def fold_rows(folds: Sequence[Folds], settings: Settings) -> Fold:
+    """Arrays [F, ...] for the device: all folds of the first variant, then those of the next."""
+    variants = settings.variants.values()
+    for name, train, test in zip(folds[0].names, folds[0].train, folds[0].test):
         for what, row in (("training", train), ("test", test)):
             if not row.any():
                 raise UserError(
                     f"fold {name} has no {what} clips; look at protocol and data.labels"
                 )
-    held = [
-        np.r_[np.flatnonzero(t), np.flatnonzero(v)] for t, v in zip(folds.test, folds.validation)
+    keys = [
+        streams.fold_key(variant.seed, name)
+        for variant, part in zip(variants, folds, strict=True)
+        for name in part.names
     ]
+    rates = np.repeat([variant.learning_rate for variant in variants], len(folds[0]))
+    train, test, validation = (
+        np.concatenate([getattr(part, name) for part in folds])
+        for name in ("train", "test", "validation")
+    )
+    held = [np.r_[np.flatnonzero(t), np.flatnonzero(v)] for t, v in zip(test, validation)]
     most = max(map(len, held))
     index = np.stack([np.pad(h, (0, most - len(h))) for h in held]).astype(np.int32)
     real = np.arange(most) < np.array([[len(h)] for h in held])
-    is_test = np.arange(most) < folds.test.sum(1)[:, None]
+    is_test = np.arange(most) < test.sum(1)[:, None]
     return Fold(
-        key=jnp.stack([streams.fold_key(seed, name) for name in folds.names]),
-        train=folds.train,
+        key=jnp.stack(keys),
+        rate=rates.astype(np.float32),
+        train=train,
         held=index,
         test=is_test.astype(np.float32),
         validation=(real & ~is_test).astype(np.float32),
@@ -201,7 +212,7 @@ def fold_rows(folds: Folds, seed: int) -> Fold:
 
 
 def chunk_size(folds: int, layout, folds_per_device: int, task, data, rows) -> int:
-    """Folds that go through at a time: a multiple of the devices."""
+    """Rows that go through at a time: a multiple of the devices."""
     count = len(layout.devices)
     all_of_them = -(-folds // count)
     if folds_per_device < 0:

@@ -55,6 +55,7 @@ class Fold(NamedTuple):
     """One fold's row: who trains, who validates, who is tested."""
 
     key: jax.Array  # typed PRNG key, from the seed and the fold's name
+    rate: jax.Array  # [] float32, learning rate
     train: jax.Array  # [N] bool
     held: jax.Array  # [M] int32: the clips that are watched, test first; padded with 0
     test: jax.Array  # [M] float32: 1 where `held` is a test clip
@@ -106,10 +107,10 @@ def init(task: Task, data: Data, fold: Fold) -> State:
         statistics=task.examples.learn(data.inputs, learned.astype(jnp.float32)),
         epoch=zero,
         status=zero,
-        loss=jnp.full((), jnp.inf),
+        loss=jnp.full((), jnp.inf, jnp.float32),
         scale=jnp.ones(()),
         best=() if task.choice == "last" else (params, rest),
-        best_score=jnp.full((), -jnp.inf),
+        best_score=jnp.full((), -jnp.inf, jnp.float32),
         best_epoch=zero,
         waited=zero,
         visits=jnp.zeros(fold.train.shape, jnp.int32),
@@ -144,7 +145,7 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
 
         (loss, (rest, logits)), grads = jax.value_and_grad(objective, has_aux=True)(params)
         updates, opt = task.optimiser.update(grads, opt, params)
-        updates = jax.tree.map(lambda u: u * state.scale.astype(u.dtype), updates)
+        updates = jax.tree.map(lambda u: u * (fold.rate * state.scale).astype(u.dtype), updates)
         params = optax.apply_updates(params, updates)
         hits = jnp.sum(jnp.where(jnp.argmax(logits, -1) == labels, mask, 0.0))
         return (params, rest, opt), (loss * jnp.sum(mask), hits)

@@ -9,30 +9,30 @@ _OPTIMISERS = ("sgd", "adam")
 _SCHEDULES = ("constant", "decay", "step", "cosine")
 
 
-def schedule(
-    name: str, learning_rate: float, *, epochs: int, steps: int, rate: float, every: int
-) -> optax.Schedule:
-    """The learning rate at each step.
+def schedule(name: str, *, epochs: int, steps: int, rate: float, every: int) -> optax.Schedule:
+    """What each step multiplies the learning rate by; the rate itself is a fold's own.
 
-    constant  learning_rate
-    decay     learning_rate * rate^epoch (STRCN 0.8, MER-RCNN 0.5)
-    step      learning_rate * rate^(epoch // every) (RCN: 0.5 each 10 epochs)
-    cosine    learning_rate falling to 0 along half a cosine over all epochs
+    constant  1
+    decay     rate^epoch (STRCN 0.8, MER-RCNN 0.5)
+    step      rate^(epoch // every) (RCN: 0.5 each 10 epochs)
+    cosine    falls from 1 to 0 along half a cosine over all epochs
     """
     if name not in _SCHEDULES:
         raise unknown("train.schedule", name, _SCHEDULES)
     if name == "constant":
-        return optax.constant_schedule(learning_rate)
+        return optax.constant_schedule(1.0)
     if name == "cosine":
-        return optax.cosine_decay_schedule(learning_rate, epochs * steps)
+        return optax.cosine_decay_schedule(1.0, epochs * steps)
     span = steps if name == "decay" else steps * every
-    return optax.exponential_decay(learning_rate, span, rate, staircase=True)
+    return optax.exponential_decay(1.0, span, rate, staircase=True)
 
 
 def create(
     name: str, rates: optax.Schedule, *, momentum: float = 0.9, weight_decay: float = 0.0
 ) -> optax.GradientTransformation:
     """SGD with momentum, or Adam; weight decay is L2 and added to the gradient.
+
+    rates: the learning rate at each step, or its `schedule` for who multiplies the updates later.
 
     (PyTorch, MatConvNet and Keras' regularisers all mean this by "weight decay"; the decoupled
     decay of AdamW is not what the five papers used.)

@@ -1,10 +1,10 @@
 """`Result`: what the folds of a job have to say, filled in block by block."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from mer_jax.protocols import Folds
 from mer_jax.training.fold import SICK, Fold, Outcome, Record
 
 
@@ -34,11 +34,11 @@ class Result(NamedTuple):
         return [n for n, s in zip(self.names, self.status[:, -1]) if s == SICK]
 
 
-def empty(folds: Folds, rows: Fold, epochs: int, num_classes: int) -> Result:
-    many, most = len(folds), rows.held.shape[1]
+def empty(names: tuple[str, ...], rows: Fold, epochs: int, num_classes: int) -> Result:
+    many, most = rows.held.shape
     nan = lambda: np.full((many, epochs), np.nan, np.float32)
     return Result(
-        names=folds.names,
+        names=names,
         held=rows.held,
         test=rows.test > 0,
         validation=rows.validation > 0,
@@ -51,8 +51,8 @@ def empty(folds: Folds, rows: Fold, epochs: int, num_classes: int) -> Result:
         status=np.zeros((many, epochs), np.int8),
         chosen_epoch=np.zeros(many, np.int32),
         epochs_run=np.zeros(many, np.int32),
-        visits=np.zeros(folds.train.shape, np.int32),
-        learned=np.zeros(folds.train.shape, bool),
+        visits=np.zeros(rows.train.shape, np.int32),
+        learned=np.zeros(rows.train.shape, bool),
         seconds=0.0,
     )
 
@@ -89,16 +89,26 @@ def note(result: Result, record: Record, members: range, done: int) -> None:
         target[members, done : done + value.shape[1]] = value[: len(members)]
 
 
-def lines(result: Result, members: range, start: int, stop: int) -> list[dict]:
-    """One plain record an epoch, for metrics.jsonl."""
-    names = [result.names[f] for f in members]
-    return [
-        {
-            "epoch": epoch + 1,
-            "folds": names,
-            "train_loss": result.train_loss[members, epoch].tolist(),
-            "train_accuracy": result.train_accuracy[members, epoch].tolist(),
-            "test_accuracy": result.test_accuracy[members, epoch].tolist(),
-        }
-        for epoch in range(start, stop)
-    ]
+def tell(
+    observe: Callable[[int, dict], None], result: Result, members: range, epochs: range, count: int
+) -> None:
+    """Calls `observe` with each epoch of the rows `members`, for each of `count` parts apart."""
+    size = len(result.names) // count
+    for part in range(members.start // size, -(-members.stop // size)):
+        rows = slice(max(members.start, part * size), min(members.stop, (part + 1) * size))
+        for epoch in epochs:
+            line = {"epoch": epoch + 1, "folds": list(result.names[rows])}
+            for name in ("train_loss", "train_accuracy", "test_accuracy"):
+                line[name] = getattr(result, name)[rows, epoch].tolist()
+            observe(part, line)
+
+
+def parts(result: Result, count: int) -> list[Result]:
+    """A result whose rows are `count` times the same folds, as so many results."""
+    size = len(result.names) // count
+    cut = lambda part: {
+        name: value[part * size : (part + 1) * size]
+        for name, value in result._asdict().items()
+        if name != "seconds"
+    }
+    return [result._replace(**cut(part)) for part in range(count)]

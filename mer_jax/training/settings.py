@@ -12,7 +12,9 @@ class Settings:
     epochs: int = 50
     batch_size: int = 32
     learning_rate: float = 1e-3
+    learning_rates: tuple[float, ...] = ()  # these beside each other, in the place of the one
     seed: int = 0
+    seeds: int = 1  # this many, from `seed` on, beside each other as one job
     initial: str = ""  # a run's working directory, or converted weights: where networks start
     optimizer: str = "adam"  # "sgd", "adam"
     momentum: float = 0.9
@@ -30,11 +32,12 @@ class Settings:
     mask_all: bool = False  # as published: statistics over all clips, test clips included
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "seeds"):
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} is {getattr(self, name)}; it must be 1 or more")
-        if not self.learning_rate > 0:
-            raise UserError(f"train.learning_rate is {self.learning_rate}; it must be positive")
+        for rate in (self.learning_rate, *self.learning_rates):
+            if not rate > 0:
+                raise UserError(f"train.learning_rate is {rate}; it must be positive")
         for name, known in (
             ("sampler", ("shuffle", "balanced")),
             ("choice", ("last", "validation", "test")),
@@ -45,6 +48,23 @@ class Settings:
             raise UserError("train.choice is 'validation'; set train.validation, say to 0.2")
         if (self.patience or self.plateau) and self.choice == "last":
             raise UserError("train.patience and train.plateau need train.choice='validation'")
+
+    @property
+    def variants(self) -> dict[str, "Settings"]:
+        """The settings that are trained beside each other, each of one rate and one seed.
+
+        They are told apart by what differs: "seed1", "rate0.01", "rate0.01-seed1"; "" where there
+        is one only.
+        """
+        found = {}
+        for rate in self.learning_rates or (self.learning_rate,):
+            for seed in range(self.seed, self.seed + self.seeds):
+                parts = [f"rate{rate:g}"] * (len(self.learning_rates) > 1)
+                parts += [f"seed{seed}"] * (self.seeds > 1)
+                found["-".join(parts)] = dataclasses.replace(
+                    self, learning_rate=rate, learning_rates=(), seed=seed, seeds=1
+                )
+        return found
 
     @property
     def as_published(self) -> bool:

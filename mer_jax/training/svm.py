@@ -47,7 +47,7 @@ def fit(
         raise UserError(f"model {NAME} takes one example a clip; choose another method.name")
     svc = _svc()
     began = time.monotonic()
-    result = results.empty(folds, fold_rows(folds, seed=0), 1, num_classes)
+    result = results.empty(folds.names, fold_rows([folds], Settings()), 1, num_classes)
     features = _features(examples)
     for fold, train in enumerate(folds.train):
         x = features(train)

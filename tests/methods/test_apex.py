@@ -70,10 +70,10 @@ def test_a_fold_counts_the_votes_of_its_test_clips():
         video = np.full((6, 4, 4, 3), (100, 155)[label], np.uint8)
         video[:2] = (255, 0)[label]
         clips.append(Clip("db", f"s{number // 2}", f"c{number}", hold(video), "anger"))
-    result = training.fit(
+    (result,) = training.fit(
         methods.create("frames", clips, size=(4, 4), looks=6),
         labels,
-        protocols.create("loso", clips, labels),
+        [protocols.create("loso", clips, labels)],
         training.Settings(epochs=1, batch_size=4, learning_rate=1e-6),
         num_classes=2,
         build=lambda rngs: Brightness(),

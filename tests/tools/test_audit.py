@@ -22,7 +22,7 @@ def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("job")
     examples, labels, folds = small.problem()
     options = {"num_classes": 3, "build": small.build, "quiet": True}
-    result = fit(examples, labels, folds, SETTINGS, devices=jax.devices()[:1], **options)
+    (result,) = fit(examples, labels, [folds], SETTINGS, devices=jax.devices()[:1], **options)
     clips = [
         Clip("toy", f"s{i // 5}", f"c{i}", hold(np.zeros((1, 2, 2, 1))), "x") for i in range(30)
     ]

@@ -21,10 +21,10 @@ SETTINGS = Settings(epochs=4, batch_size=8, learning_rate=1e-2)
 
 def run(folds=None, settings=SETTINGS, devices=1, problem=None, **options):
     examples, labels, all_folds = problem or small.problem()
-    return fit(
+    (result,) = fit(
         examples,
         labels,
-        all_folds if folds is None else folds,
+        [all_folds if folds is None else folds],
         settings,
         num_classes=3,
         build=small.build,
@@ -32,6 +32,7 @@ def run(folds=None, settings=SETTINGS, devices=1, problem=None, **options):
         quiet=True,
         **options,
     )
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_the_sharded_epoch_has_no_collective():
     layout = layouts.create(inner="vmap", devices=jax.devices()[:4])
     task = engine.make_task(examples, len(labels), SETTINGS, num_classes=3, build=small.build)
     data = layouts.replicate(layout, Data(examples.inputs, jnp.asarray(labels, jnp.int32), {}))
-    rows = engine.rows_of(engine.fold_rows(folds, 0), range(6), 8)
+    rows = engine.rows_of(engine.fold_rows([folds], SETTINGS), range(6), 8)
     part = layouts.spread(layout, rows)
     programs = engine.compile_programs(task, layout, 1)
     state = jax.eval_shape(programs.init, data, part)
@@ -95,7 +96,7 @@ def test_a_job_that_stops_goes_on_where_it_was(reference, tmp_path):
     class Stop(Exception):
         pass
 
-    def stop_at_three(line):
+    def stop_at_three(_, line):
         if line["epoch"] == 3:
             raise Stop
 
@@ -103,10 +104,10 @@ def test_a_job_that_stops_goes_on_where_it_was(reference, tmp_path):
     with pytest.raises(Stop):
         run(observe=stop_at_three, **options)
     lines = []
-    again = run(observe=lines.append, **options)
+    again = run(observe=lambda _, line: lines.append(line), **options)
     assert [line["epoch"] for line in lines] == [3, 4]
     assert_same(again, reference)
-    finished = run(observe=lines.append, **options)
+    finished = run(observe=lambda _, line: lines.append(line), **options)
     assert len(lines) == 2  # nothing was left to train
     assert_same(finished, reference)
 
@@ -115,7 +116,7 @@ def test_resuming_between_chunks(reference, tmp_path):
     class Stop(Exception):
         pass
 
-    def stop_in_second_chunk(line):
+    def stop_in_second_chunk(_, line):
         if line["folds"][0].endswith("s2") and line["epoch"] == 2:
             raise Stop
 
@@ -217,7 +218,7 @@ def test_a_damaged_checkpoint_is_found_out_and_the_one_before_is_used(reference,
     content[len(content) // 2] ^= 0x10
     largest.write_bytes(content)
     lines = []
-    assert_same(run(observe=lines.append, **options), reference)
+    assert_same(run(observe=lambda _, line: lines.append(line), **options), reference)
     assert [line["epoch"] for line in lines] == [3, 4]
 
 
@@ -229,3 +230,43 @@ def test_two_jobs_cannot_share_a_directory(tmp_path):
         Checkpoints(tmp_path, {}, seconds=1.0)
     with Checkpoints(tmp_path, {}, seconds=1.0):
         pass
+
+
+def test_seeds_and_rates_are_rows_of_one_job(reference):
+    """Each is what it would be alone, bit for bit, also where a chunk holds parts of two."""
+    examples, labels, folds = small.problem()
+    settings = dataclasses.replace(SETTINGS, learning_rates=(1e-2, 1e-3), seeds=2)
+    assert list(settings.variants) == [
+        *("rate0.01-seed0", "rate0.01-seed1", "rate0.001-seed0", "rate0.001-seed1")
+    ]
+    told = []
+    together = fit(
+        examples,
+        labels,
+        [folds] * 4,
+        settings,
+        num_classes=3,
+        build=small.build,
+        devices=jax.devices()[:4],
+        folds_per_device=2,
+        observe=lambda part, line: told.append((part, line["epoch"], *line["folds"])),
+        quiet=True,
+    )
+    assert_same(together[0], reference)
+    alone = run(settings=dataclasses.replace(SETTINGS, learning_rate=1e-3, seed=1))
+    assert_same(together[3], alone)
+    assert not np.allclose(together[1].train_loss, together[0].train_loss)
+    seen = {(part, epoch, name) for part, epoch, *names in told for name in names}
+    assert len(seen) == 4 * 4 * 6 == sum(len(row) - 2 for row in told)
+
+
+def test_a_job_of_68_folds_compiles_three_programs():
+    """init, epochs and finish: chunks, the padded last one and blocks of epochs share them."""
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, fun_name="", **__: (
+            compiled.append(fun_name) if event.endswith("/backend_compile_duration") else None
+        )
+    )
+    run(problem=small.problem(persons=68, each=3), devices=2, folds_per_device=5)
+    assert compiled.count("jit(sharded)") == 3

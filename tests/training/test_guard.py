@@ -18,10 +18,10 @@ NAMES = [str(i) for i in range(30)]
 def run(problem=None, settings=SETTINGS):
     examples, labels, folds = problem or small.problem()
     folds = folds.take([0, 1])
-    result = fit(
+    (result,) = fit(
         examples,
         labels,
-        folds,
+        [folds],
         settings,
         num_classes=3,
         build=small.build,

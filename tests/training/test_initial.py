@@ -26,10 +26,10 @@ def pretrain(place, **settings):
     examples, labels, folds = small.problem()
     folds = folds.take([0])
     settings = Settings(epochs=3, batch_size=10, learning_rate=1e-2, **settings)
-    result = fit(
+    (result,) = fit(
         examples,
         labels,
-        folds,
+        [folds],
         settings,
         num_classes=3,
         build=small.build,
@@ -58,10 +58,10 @@ def test_a_run_goes_on_where_another_one_ended(run):
     assert not any("count" in name or "key" in name for name in start)
     settings = Settings(epochs=1, batch_size=10, learning_rate=1e-12, optimizer="sgd")
     after, fresh = (
-        fit(examples, labels, folds, settings, num_classes=3, build=small.build, start=s, **ONE)
+        fit(examples, labels, [folds], settings, num_classes=3, build=small.build, start=s, **ONE)
         for s in (start, None)
     )
-    change = lambda now: np.abs(now.probabilities - before.probabilities).max()
+    change = lambda now: np.abs(now[0].probabilities - before.probabilities).max()
     assert change(after) < 0.05 < change(fresh)  # only the batch statistics moved a little
 
 

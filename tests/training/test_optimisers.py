@@ -8,8 +8,8 @@ from mer_jax.training import optimisers
 
 def rates(name, **options):
     options = {"epochs": 10, "steps": 4, "rate": 0.5, "every": 3} | options
-    schedule = optimisers.schedule(name, 0.1, **options)
-    return np.array([schedule(step) for step in range(40)]).reshape(10, 4)
+    schedule = optimisers.schedule(name, **options)
+    return 0.1 * np.array([schedule(step) for step in range(40)]).reshape(10, 4)
 
 
 def test_schedules_change_between_epochs_as_their_papers_say():

@@ -32,7 +32,7 @@ def tables(rounds: int) -> Iterator[str]:
         layout = layouts.create(inner=inner, devices=jax.devices()[:1])
         task = engine.make_task(examples, _CLIPS, settings, num_classes=3, build=build)
         data = layouts.replicate(layout, Data(examples.inputs, jnp.asarray(labels, jnp.int32), {}))
-        part = layouts.spread(layout, engine.fold_rows(folds, 0))
+        part = layouts.spread(layout, engine.fold_rows([folds], settings))
         programs = engine.compile_programs(task, layout, _EPOCHS)
         state = [programs.init(data, part)]
 

@@ -1,0 +1,33 @@
+"""A job as a whole; what its parts do is tested in their rooms, the commands in experiments/."""
+
+import filecmp
+import json
+
+import jax
+import numpy as np
+
+from mer_jax import evaluation, experiment, predict
+from tests.tiny_run import job, tiny_run
+from tools.audit import audit
+
+
+def test_a_job_of_two_seeds_is_two_runs_and_their_mean(tmp_path, tmp_path_factory):
+    summary = experiment.run(job(seeds=2), tmp_path, devices=jax.devices()[:2], quiet=True)
+    alone = tiny_run(tmp_path_factory)
+    for name in ("predictions.csv", "megc_log.txt", "folds.json", "metrics.jsonl"):
+        assert filecmp.cmp(tmp_path / name, alone / name, shallow=False), name
+    second = tmp_path / "variants" / "seed1"
+    assert json.loads((second / "config.json").read_text())["train"]["seed"] == 1
+    assert (second / "report.html").is_file()
+    assert audit(tmp_path) == audit(second) == ([], [])
+
+    scores = [
+        evaluation.scores(evaluation.read(place).confusion())["uf1"] for place in (tmp_path, second)
+    ]
+    together = summary["variants"]["overall"]["uf1"]
+    np.testing.assert_allclose(together["values"], scores)
+    np.testing.assert_allclose(together["mean"], np.mean(scores))
+    np.testing.assert_allclose(together["std"], np.std(scores, ddof=1))
+    assert summary["variants"]["names"] == ["seed0", "seed1"]
+    assert "mean ± deviation" in (tmp_path / "report.html").read_text()
+    assert len(predict.load(tmp_path).networks.folds) == 6  # all rows answer
