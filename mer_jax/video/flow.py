@@ -148,17 +148,22 @@ def _level(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Setting
     kernel = settings.kernel
     moving = prefilter(jnp.concatenate([second[..., None], second_slopes], -1), kernel=kernel)
 
+    def sampled(flow):
+        return warp(moving, jnp.moveaxis(flow, 0, -1), kernel=kernel)
+
     def refine(_, state):
-        flow, memory = state
-        warped, inside = warp(moving, jnp.moveaxis(flow, 0, -1), kernel=kernel)
+        flow, memory, (warped, inside) = state
         slopes = settings.blend * first_slopes + (1 - settings.blend) * warped[..., 1:]
         terms = (warped[..., 0] - first, slopes[..., 0], slopes[..., 1])
         it, ix, iy = (jnp.where(inside, term, 0) for term in terms)
         flow, memory = settings.refine(Linearised(it, ix, iy), flow, memory, stage)
-        return jax.vmap(functools.partial(median_filter, size=settings.median))(flow), memory
+        flow = jax.vmap(functools.partial(median_filter, size=settings.median))(flow)
+        return flow, memory, sampled(flow)
 
     memory = jnp.zeros((2, 2, *first.shape), first.dtype)
-    return lax.fori_loop(0, settings.warps, refine, (flow, memory))[0]
+    # The samples are part of the loop's state so that they are computed once: fused into the
+    # equations they would be computed at every use, and a warp takes twice as long.
+    return lax.fori_loop(0, settings.warps, refine, (flow, memory, sampled(flow)))[0]
 
 
 def _coarse_to_fine(

@@ -154,22 +154,20 @@ def solve(
         )
     )
     row = (width + 1) // 2
-    even_row = np.arange(height * row) // row % 2 == 0
+    margin, length = row + 1, height * row
+    even_row = np.arange(length) // row % 2 == 0
+
+    def shifted(x: jax.Array, by: int) -> jax.Array:
+        return lax.slice_in_dim(x, margin + by, margin + by + length, axis=-1)
 
     def relaxed(own: jax.Array, other: jax.Array, colour: _Colour, beside_left: np.ndarray):
-        length = own.shape[-1]
-        margin = row + 1
-        other = jnp.pad(other, ((0, 0), (margin, margin)))
-
-        def shifted(by):
-            return other[:, margin + by : margin + by + length]
-
-        beside = jnp.where(beside_left, shifted(-1), shifted(1))
-        neighbours = (shifted(0), beside, shifted(-row), shifted(row))
+        beside = jnp.where(beside_left, shifted(other, -1), shifted(other, 1))
+        neighbours = (shifted(other, 0), beside, shifted(other, -row), shifted(other, row))
         total = colour.right + sum(colour.weights[:, i] * x for i, x in enumerate(neighbours))
         uu, uv, vv = colour.inverse
         step = jnp.stack([uu * total[0] + uv * total[1], uv * total[0] + vv * total[1]])
-        return (1 - omega) * own + step
+        new = (1 - omega) * shifted(own, 0) + step
+        return lax.dynamic_update_slice_in_dim(own, new, margin, axis=-1)
 
     def sweep(_, state):
         r, b = state
@@ -177,7 +175,11 @@ def solve(
         b = relaxed(b, r, black, ~even_row)
         return r, b
 
-    return _join(*lax.fori_loop(0, sweeps, sweep, _split(flow)), height, width)
+    # The margins of zeros stay where they are and the pixels are written in place: half the time
+    # of padding the other colour in every sweep.
+    state = tuple(_pad(part, axis=-1, before=margin, after=margin) for part in _split(flow))
+    red_flow, black_flow = (shifted(part, 0) for part in lax.fori_loop(0, sweeps, sweep, state))
+    return _join(red_flow, black_flow, height, width)
 
 
 PENALTIES = {
