@@ -33,7 +33,7 @@ import numpy as np
 from absl import app, flags, logging
 from tqdm import tqdm
 
-from mer_jax import datasets, faces
+from mer_jax import datasets, faces, locks
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.problems import DataError, Problem, UserError
@@ -84,7 +84,7 @@ def prepare(
     Raises:
       DataError: with every clip that cannot be read or whose face is not found. The others are
         kept, so that nothing is done twice.
-      UserError: a mistake in the arguments.
+      UserError: a mistake in the arguments, or another process is at `out`.
     """
     out = pathlib.Path(out).expanduser().resolve()
     root = None if root is None else pathlib.Path(root).expanduser().resolve()
@@ -100,10 +100,26 @@ def prepare(
         jobs = 1
     digests = prepared.digests(clips, parameters)
     fingerprint = prepared.fingerprint(digests)
-    if _is_current(out, database, fingerprint):
-        return datasets.load("prepared", out, trust=True)
+    out.mkdir(parents=True, exist_ok=True)
+    busy = f"{out} is being prepared by another process; wait for it, or give another --out"
+    with locks.take(out / ".lock", busy):
+        if not _is_current(out, database, fingerprint):
+            source = {
+                "database": database,
+                "root": None if root is None else str(root),
+                "options": options,
+                "parameters": parameters,
+                "fingerprint": fingerprint,
+            }
+            _make(out, source, clips, digests, how=how, model=model, jobs=jobs, quiet=quiet)
+    return datasets.load("prepared", out, trust=True)
+
+
+def _make(out, source, clips, digests, *, how, model, jobs, quiet) -> None:
+    """Cuts out what is not there yet, packs it, and writes the manifest last."""
+    database = source["database"]
     work = out / _WORK
-    work.mkdir(parents=True, exist_ok=True)
+    work.mkdir(exist_ok=True)
     tasks = [Task(clip, how, model, work / f"{d}.npz") for clip, d in zip(clips, digests)]
     _work_off(database, tasks, jobs, quiet)
 
@@ -112,20 +128,12 @@ def prepare(
     (out / prepared.MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(out / tfds.MicroExpressions.name, ignore_errors=True)
     done = [_finished(task) for task in tasks]
-    name = f"{database}_{fingerprint}"
+    name = f"{database}_{source['fingerprint']}"
     config = tfds.Config(name=name, database=database, clips=[clip for clip, _ in done])
     directory = tfds.build(out, config)
-    source = {
-        "database": database,
-        "root": None if root is None else str(root),
-        "options": options,
-        "parameters": parameters,
-        "fingerprint": fingerprint,
-    }
     notes = [Problem(clip.key, note) for clip, note in done if note]
     prepared.write(out, directory, source, [clip for clip, _ in done], notes)
     shutil.rmtree(work)
-    return datasets.load("prepared", out, trust=True)
 
 
 def size() -> tuple[int, int] | None:

@@ -14,14 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mer_jax import faces
 from mer_jax.clips import Clip
 from mer_jax.methods import film
 from mer_jax.methods.examples import Examples, Tree
 from mer_jax.problems import DataError, Problem, unknown
 
 SCALINGS = ("set", "none")
-# iBUG's points, from 0: both eyes, and the mouth with its inner lips.
-_POINTS = {"eyes": slice(36, 48), "mouth": slice(48, 68)}
+_REGIONS = {"eyes": faces.both_eyes_box, "mouth": faces.mouth_box}
 
 
 def stcnn(
@@ -62,21 +62,19 @@ def fusenet(
         why = "has no 68 landmarks, by which eyes and mouth are cut out"
         raise DataError("method fusenet", [Problem(clip.key, why) for clip in bare])
 
-    def region(points):
-        cut = lambda clip, size: _box(clip, size, points, margin)
+    def region(box):
+        cut = lambda clip, size: _pixels(clip, box(clip.landmarks, margin=margin), size)
         films = film.films(clips, size, grey=True, region=cut)
         return film.same_length("fusenet", clips, films, length, time)
 
-    return _scaled({name: region(points) for name, points in _POINTS.items()}, scaling)
+    return _scaled({name: region(box) for name, box in _REGIONS.items()}, scaling)
 
 
-def _box(clip: Clip, size: tuple[int, int], points: slice, margin: float) -> tuple[slice, slice]:
-    """(rows, columns) of the landmarks' box with its margin, as far as it lies in the frame."""
+def _pixels(clip: Clip, box: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice]:
+    """(rows, columns) of a box (x, y, width, height), as far as it lies in the frame."""
     height, width = size
-    low, high = clip.landmarks[points].min(0), clip.landmarks[points].max(0)
-    margin = margin * (high[0] - low[0])
-    first = np.clip(np.floor(low - margin), 0, None).astype(int)
-    last = np.clip(np.ceil(high + margin) + 1, None, (width, height)).astype(int)
+    first = np.clip(np.floor(box[:2]), 0, None).astype(int)
+    last = np.clip(np.ceil(box[:2] + box[2:]), None, (width, height)).astype(int)
     if (last - first < 2).any():
         problem = Problem(clip.key, f"its landmarks lie outside of its {height} x {width} frames")
         raise DataError("method fusenet", [problem])

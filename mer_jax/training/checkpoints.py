@@ -8,7 +8,6 @@ Beside the checkpoints stands the job's identity (configuration, data, folds); a
 identity differs is refused with the difference, never continued.
 """
 
-import fcntl
 import hashlib
 import json
 import pathlib
@@ -20,6 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
+from mer_jax import locks
 from mer_jax.problems import UserError
 from mer_jax.training import result as results
 
@@ -43,7 +43,11 @@ class Checkpoints:
         """
         directory = pathlib.Path(directory).absolute()
         claim(directory, identity)
-        self._lock = _lock(directory)
+        self._lock = locks.take(
+            directory / "lock",
+            f"{directory.parent} is in use by another job that is still running; "
+            "wait for it, or give another --workdir",
+        )
         self._seconds, self._saved = seconds, time.monotonic()
         self._manager = ocp.CheckpointManager(
             directory / "steps",
@@ -142,20 +146,6 @@ def _changes(there: dict, now: dict, prefix: str = ""):
             yield from _changes(old, new, f"{prefix}{key}.")
         elif old != new:
             yield f"{prefix}{key}: {old!r} there, {new!r} now"
-
-
-def _lock(directory: pathlib.Path):
-    """An open file that one process can hold; the system lets go of it when the process dies."""
-    file = open(directory / "lock", "w")  # noqa: SIM115 - held for as long as the job runs
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise UserError(
-            f"{directory.parent} is in use by another job that is still running; "
-            "wait for it, or give another --workdir"
-        ) from None
-    return file
 
 
 def _is_key(leaf) -> bool:

@@ -47,7 +47,7 @@ def rpca(
     *,
     lam: float | None = None,
     tol: float = 1e-6,
-    max_iterations: int = 100,
+    max_iter: int = 100,
 ) -> tuple[jax.Array, jax.Array]:
     """Splits a matrix D into low-rank + sparse: min |A|_* + lam |E|_1 with D = A + E.
 
@@ -56,13 +56,13 @@ def rpca(
         lam: the price of the sparse part; 1 / sqrt(max(P, T)) by default. On 8-bit video that
             leaves hardly an exact zero in E; 1.5 times as much leaves about a third non-zero.
         tol: stops when |D - A - E|_F < tol |D|_F. float32 does not reach 1e-7.
-        max_iterations: stops then at the latest; about 30 are needed.
+        max_iter: stops then at the latest; about 30 are needed.
 
     Returns:
         (A, E), each as `matrix`. Zeros for a matrix of zeros. Not differentiable in reverse.
     """
     if matrix.shape[0] > matrix.shape[1]:
-        low_rank, sparse = rpca(matrix.T, lam=lam, tol=tol, max_iterations=max_iterations)
+        low_rank, sparse = rpca(matrix.T, lam=lam, tol=tol, max_iter=max_iter)
         return low_rank.T, sparse.T
     if lam is None:
         lam = 1 / math.sqrt(matrix.shape[1])
@@ -77,7 +77,7 @@ def rpca(
 
     def unfinished(state):
         iteration, *_, residual = state
-        return (iteration < max_iterations) & (residual >= tol)
+        return (iteration < max_iter) & (residual >= tol)
 
     def improve(state):
         iteration, low_rank, _, dual, mu, _ = state

@@ -70,7 +70,8 @@ def test_what_is_read_back_is_what_was_cut_out(root, tmp_path):
     same(returned, read)
     assert [clip.key for clip in read] == [clip.key for clip in raw]
     assert [folders.length(clip) for clip in read] == [len(clip.frames) for clip in raw]
-    assert sorted(path.name for path in out.iterdir()) == ["micro_expressions", prepared.MANIFEST]
+    left = sorted(path.name for path in out.iterdir())
+    assert left == [".lock", "micro_expressions", prepared.MANIFEST]
 
 
 def test_an_experiment_runs_on_it(root, tmp_path):
@@ -135,6 +136,37 @@ def test_the_same_command_again_does_nothing(root, tmp_path, cuts):
     del cuts[:]
     run(root, tmp_path / "out")
     assert not cuts and (tmp_path / "out" / prepared.MANIFEST).stat() == manifest
+
+
+def test_one_process_at_a_time(root, tmp_path, cuts, capsys):
+    """The second is refused while the first is at its third clip; the first is not disturbed."""
+    out = tmp_path / "out"
+    script = f"""
+import sys
+from mer_jax import faces
+from tools import prepare
+cut, seen = faces.cut, []
+def waits(*arguments):
+    seen.append(1)
+    if len(seen) == 3:
+        print("third", flush=True)
+        sys.stdin.readline()
+    return cut(*arguments)
+faces.cut = waits
+how = faces.Cut("none", (20, 16), grey=True)
+prepare.prepare("casme2", {str(root)!r}, {str(out)!r}, how=how, quiet=True)
+"""
+    command_ = [sys.executable, "-c", script]
+    with subprocess.Popen(command_, stdin=-1, stdout=-1, stderr=-1, text=True) as first:
+        assert first.stdout.readline() == "third\n"
+        given = ("--database=casme2", f"--root={root}", f"--out={out}", "--jobs=1")
+        code, _, err = command(capsys, *given)
+        assert code == 2 and "is being prepared by another process" in err
+        assert err.count("\n") == 1 and not cuts
+        _, err = first.communicate("go on\n")
+        assert first.returncode == 0, err
+    same(run(root, out), datasets.load("prepared", out))
+    assert not cuts
 
 
 def test_other_parameters_make_it_anew(root, tmp_path, cuts):

@@ -59,7 +59,7 @@ FUNCTIONS = {
     "optical_flow": lambda c, n: optical_flow(
         c[0], last(c, n), preset="horn_schunck", warps=1, median=3
     ),
-    "rpca": lambda c, n: rpca(columns(c), max_iterations=15)[1],
+    "rpca": lambda c, n: rpca(columns(c), max_iter=15)[1],
     "retain": lambda c, n: retain(columns(c)),
     "strain_tensor": lambda c, n: strain_tensor(last(c, n)[..., :2]),
     "optical_strain": lambda c, n: optical_strain(last(c, n)[..., :2]),
