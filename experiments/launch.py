@@ -2,6 +2,10 @@ r"""Runs one job: clips in, every fold trained as one sharded job, scores and a 
 
   python -m experiments.launch --config=experiments/configs/default.py --workdir=runs/first
 
+Or a sweep, a table of a paper as many jobs, each in a folder of WORKDIR, and table.html of them:
+
+  python -m experiments.launch --config=experiments/configs/sweeps/NAME.py --workdir=runs/table
+
 Any value of the configuration can be changed on the command line:
 
   --config.train.epochs=100 --config.train.seed=1 --config.model.name=rcn_a
@@ -9,8 +13,9 @@ Any value of the configuration can be changed on the command line:
 The keys that every configuration has: data.name, data.root (the folder of the database),
 data.classes (the label scheme), data.permute_labels (the control that must score at chance),
 method.name, model.name, protocol.name, train.epochs, train.batch_size, train.learning_rate,
-train.seed, fold_map (shard_map or pmap) and folds_per_device. The same command goes on where it was
-stopped. WORKDIR/report.html is the result; config.json in WORKDIR shows every key.
+train.seed, train.seeds (so many seeds as one job), fold_map (shard_map or pmap) and
+folds_per_device. The same command goes on where it was stopped. WORKDIR/report.html is the result;
+config.json in WORKDIR shows every key.
 """
 
 import ast
@@ -30,6 +35,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "The folder that gets config.json, predictions.csv, report.html, ..."
+)
+_ROWS = flags.DEFINE_string(
+    "rows", "", "Of a sweep, only the rows whose name this regular expression occurs in."
 )
 
 
@@ -58,16 +66,21 @@ def parse(argv: list[str]) -> list[str]:
 
 
 def main(_: list[str]) -> None:
+    from experiments import sweep
     from mer_jax import config, experiment, training
 
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # what Orbax does is not our news
     try:
-        chosen = config.rename(
-            _CONFIG.value, config.read(config_flags.get_config_filename(flags.FLAGS["config"]))
-        )
         asked = []
         signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+        file = config_flags.get_config_filename(flags.FLAGS["config"])
+        if rows := sweep.rows(file, only=_ROWS.value):
+            given = config_flags.get_override_values(flags.FLAGS["config"])
+            print(sweep.run(rows, _WORKDIR.value, given=given, stop=lambda: bool(asked)))
+            print(f"{_WORKDIR.value}/table.html")
+            return
+        chosen = config.rename(_CONFIG.value, config.read(file))
         summary = experiment.run(chosen, _WORKDIR.value, stop=lambda: bool(asked))
     except training.Interrupted as error:
         print(f"{error}; the same command goes on from there", file=sys.stderr)

@@ -3,15 +3,19 @@
 runs = [open_run(path) for path in paths]
 rows = compare(runs)
 markdown(cells(rows)), latex(cells(rows)), html(rows, cells(rows))
+
+A run may carry what a paper printed for it; the table then has those figures beside ours.
 """
 
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mer_jax.evaluation import figures, files, intervals, page
+import numpy as np
+
+from mer_jax.evaluation import figures, files, intervals, page, report
 from mer_jax.evaluation.intervals import COMPARED
 from mer_jax.evaluation.page import interval, number
 from mer_jax.evaluation.predictions import Predictions, read
@@ -19,7 +23,12 @@ from mer_jax.evaluation.scores import scores
 from mer_jax.evaluation.summary import rated
 from mer_jax.problems import UserError
 
-HEADER = ("run", "protocol", "clips", "UF1", "UAR", "accuracy", "UF1 gain", "p", "p (McNemar)")
+TESTS = ("UF1 gain", "p", "p (McNemar)")
+SPREADS = {
+    "last_epochs": "accuracy, last ten epochs",
+    "over_folds": "accuracy, mean of folds",
+}
+TITLES = report.TITLES | SPREADS
 MARKS = {None: "", True: "strict", False: "AS PUBLISHED"}
 NOTES = (
     "Intervals: 95 % percentile bootstrap over subjects. Gain: UF1 minus that of the first run, "
@@ -36,6 +45,8 @@ class Run(NamedTuple):
     predictions: Predictions
     protocol: str = ""
     strict: bool | None = None  # None: nobody said
+    spreads: Mapping[str, Any] = {}  # "last_epochs", "over_folds": mean and std, as in metrics.json
+    published: Mapping[str, Any] = {}  # score: what a paper prints for it
 
 
 class Row(NamedTuple):
@@ -44,7 +55,8 @@ class Row(NamedTuple):
     name: str
     protocol: str
     strict: bool | None
-    scores: dict[str, Any]  # `summary.rated`
+    scores: dict[str, Any]  # `summary.rated`, and the run's spreads
+    published: Mapping[str, Any]
     gain: intervals.Paired | None  # None for the first run
     p_swap: float | None  # adjusted
     p_mcnemar: float | None  # adjusted
@@ -64,6 +76,7 @@ def open_run(path: str | os.PathLike) -> Run:
         predictions,
         said.get("protocol", {}).get("name", ""),
         said.get("verdict", {}).get("strict"),
+        {kind: said[kind] for kind in SPREADS if kind in said},
     )
 
 
@@ -89,11 +102,27 @@ def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0)
             run.name,
             run.protocol,
             run.strict,
-            rated(run.predictions, draws=draws, seed=seed),
+            rated(run.predictions, draws=draws, seed=seed) | dict(run.spreads),
+            run.published,
             *test,
         )
         for run, test in zip(runs, tests)
     ]
+
+
+def side_by_side(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0) -> list[Row]:
+    """`compare` of runs on several sets of clips: each with the first run on the same clips."""
+    groups: dict[Any, list[int]] = {}
+    for index, run in enumerate(runs):
+        told = run.predictions
+        labels = np.array(told.classes, object)[told.label]
+        same = (frozenset(told.classes), *sorted(zip(told.keys, labels)))
+        groups.setdefault(same, []).append(index)
+    rows = {}
+    for members in groups.values():
+        found = compare([runs[index] for index in members], draws=draws, seed=seed)
+        rows |= dict(zip(members, found))
+    return [rows[index] for index in range(len(runs))]
 
 
 def over_runs(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
@@ -103,11 +132,21 @@ def over_runs(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
 
 
 def cells(rows: Sequence[Row], runs: Sequence[Run] = ()) -> list[list[str]]:
-    """The table as text under `HEADER`. runs: adds their mean and deviation as a last line."""
-    out = []
+    """The table as text, its head first. runs: adds their mean and deviation as a last line.
+
+    A score that some row has a published figure for is followed by a column of these.
+    """
+    printed = {name for row in rows for name in row.published}
+    columns = [*COMPARED, *(name for name in TITLES if name in printed.difference(COMPARED))]
+    head = ["run", "protocol", "clips"]
+    for name in columns:
+        head += [TITLES[name], "published"] if name in printed else [TITLES[name]]
+    out = [[*head, *TESTS]]
     for row in rows:
         line = [row.name, f"{row.protocol} {MARKS[row.strict]}".strip(), str(row.scores["clips"])]
-        line += [f"{number(row.scores[n]['value'])} {interval(row.scores[n])}" for n in COMPARED]
+        for name in columns:
+            line.append(_score(row.scores.get(name)))
+            line += [_figure(row.published.get(name))] if name in printed else []
         if row.gain is None:
             out.append([*line, "", "", ""])
             continue
@@ -116,23 +155,26 @@ def cells(rows: Sequence[Row], runs: Sequence[Run] = ()) -> list[list[str]]:
         out.append([*line, gain, _p(row.p_swap), _p(row.p_mcnemar)])
     if runs:
         spread = over_runs(runs)
-        means = [f"{number(spread[n]['mean'])} ± {number(spread[n]['std'])}" for n in COMPARED]
-        out.append([f"mean ± deviation of {len(runs)}", "", "", *means, "", "", ""])
+        line = [f"mean ± deviation of {len(runs)}", "", ""]
+        for name in columns:
+            line += [_score(spread.get(name))] + [""] * (name in printed)
+        out.append([*line, "", "", ""])
     return out
 
 
 def markdown(lines: Sequence[Sequence[str]]) -> str:
     """`cells` as a Markdown table with its notes."""
-    table = [HEADER, ("---", "---", *["---:"] * (len(HEADER) - 2)), *lines]
+    head, *rest = lines
+    table = [head, ("---", "---", *["---:"] * (len(head) - 2)), *rest]
     body = "\n".join("| " + " | ".join(map(_markdown, line)) + " |" for line in table)
     return body + "\n\n" + "\n\n".join(NOTES) + "\n"
 
 
 def latex(lines: Sequence[Sequence[str]]) -> str:
     """`cells` as a LaTeX tabular; needs the package booktabs."""
-    head, *body = (" & ".join(map(_latex, line)) + r" \\" for line in (HEADER, *lines))
+    head, *body = (" & ".join(map(_latex, line)) + r" \\" for line in lines)
     notes = "\n".join(f"% {note}" for note in NOTES)
-    columns = "ll" + "r" * (len(HEADER) - 2)
+    columns = "ll" + "r" * (len(lines[0]) - 2)
     return "\n".join(
         [notes, rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body,
          r"\bottomrule", r"\end{tabular}", ""]
@@ -149,13 +191,31 @@ def html(rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> str:
     alt = "; ".join(f"{row.name}: UF1 {number(row.scores['uf1']['value'])}" for row in rows)
     chart = figures.svg(figures.score_intervals(names, values), name="scores", alt=alt)
     title = f"{len(rows)} runs compared"
+    head, *rest = lines
     body = [
         f"<h1>{page.text(title)}</h1>",
         page.figure(chart, "Scores of all clips, with their intervals."),
-        page.table(HEADER, ([*line[:3], *map(_small, line[3:])] for line in lines)),
+        page.table(head, ([*line[:3], *map(_small, line[3:])] for line in rest)),
         *(f'<p class="faint">{page.text(note)}</p>' for note in NOTES),
     ]
     return page.page(title, body)
+
+
+def _score(score: Mapping[str, Any] | None) -> str:
+    """A score with its interval, or a mean with its deviation."""
+    if score is None:
+        return ""
+    if "mean" in score:
+        return f"{number(score['mean'])} ± {number(score['std'])}"
+    return f"{number(score['value'])} {interval(score)}".strip()
+
+
+def _figure(published: float | tuple[float, float] | None) -> str:
+    """What a paper prints: a number, or (mean, deviation)."""
+    if published is None:
+        return ""
+    parts = published if isinstance(published, tuple) else (published,)
+    return " ± ".join(f"{part:.4f}" for part in parts)
 
 
 def _p(value: float) -> str:

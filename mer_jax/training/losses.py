@@ -41,16 +41,17 @@ def balanced(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.
     """
     del counts
     num_classes = logits.shape[-1]
-    one_hot = jax.nn.one_hot(labels, num_classes, dtype=logits.dtype)
-    log_p = jax.nn.log_softmax(logits)
-    # log(1 - p_c) is the log of the other classes' sum: exact where p_c is close to 1.
-    others = jnp.where(jnp.eye(num_classes, dtype=bool), -jnp.inf, logits[:, None, :])
-    log_not = jax.nn.logsumexp(others, axis=-1) - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
-    log_pt = jnp.sum(one_hot * log_p + (1 - one_hot) * log_not, axis=-1)
-    in_batch = jnp.sum(one_hot * mask[:, None], axis=0)
-    real = jnp.sum(mask)
-    beta = real / (num_classes * jnp.maximum(in_batch, 1.0))[labels]
-    return _mean(-beta * log_pt, mask)
+    in_batch = jnp.sum(jax.nn.one_hot(labels, num_classes) * mask[:, None], axis=0)
+    beta = jnp.sum(mask) / (num_classes * jnp.maximum(in_batch, 1.0))[labels]
+    return _mean(-beta * _log_every_class(logits, labels), mask)
+
+
+def unbalanced(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
+) -> jax.Array:
+    """`balanced` with every beta = 1 (STRCN, Table IV: without BL)."""
+    del counts
+    return _mean(-_log_every_class(logits, labels), mask)
 
 
 def margin(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
@@ -70,6 +71,7 @@ LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "weighted": weighted,
     "balanced": balanced,
+    "unbalanced": unbalanced,
     "margin": margin,
 }
 
@@ -84,6 +86,15 @@ def create(name: str) -> Loss:
 def _log_likelihood(logits: jax.Array, labels: jax.Array) -> jax.Array:
     log_p = jax.nn.log_softmax(logits)
     return jnp.take_along_axis(log_p, labels[:, None], axis=-1)[:, 0]
+
+
+def _log_every_class(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """[B]: log p of the true class and log(1 - p) of each other one, summed."""
+    one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    # log(1 - p_c) is the log of the other classes' sum: exact where p_c is close to 1.
+    others = jnp.where(jnp.eye(logits.shape[-1], dtype=bool), -jnp.inf, logits[:, None, :])
+    log_not = jax.nn.logsumexp(others, axis=-1) - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+    return jnp.sum(one_hot * jax.nn.log_softmax(logits) + (1 - one_hot) * log_not, axis=-1)
 
 
 def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:

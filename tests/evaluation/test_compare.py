@@ -38,19 +38,21 @@ def test_rows_hold_scores_and_adjusted_tests(rows):
 
 
 def test_markdown_is_a_table_of_one_width(rows):
-    text = compare.markdown(compare.cells(rows, RUNS))
+    lines = compare.cells(rows, RUNS)
+    text = compare.markdown(lines)
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len(table) == 2 + 3 + 1
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {len(compare.HEADER) + 1}
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {len(lines[0]) + 1}
     assert f"{rows[1].gain.difference['uf1']:+.4f}" in text
     assert "AS PUBLISHED" in text and "loso strict" in text and "<b>" not in text
 
 
 def test_latex_is_escaped_and_has_one_line_end_a_row(rows):
-    text = compare.latex(compare.cells(rows, RUNS))
+    lines = compare.cells(rows, RUNS)
+    text = compare.latex(lines)
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     assert len(body) == 4 and all(line.endswith(r" \\") for line in body)
-    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(compare.HEADER) - 1}
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(lines[0]) - 1}
     assert r"50\%\_\textbackslash{}better $<$b$>$" in text
     assert body[2].startswith("{}[best]") and r"$\pm$" in body[3]
 
@@ -59,6 +61,31 @@ def test_html_is_a_page_of_the_same_kind(rows):
     found = check(compare.html(rows, compare.cells(rows, RUNS)))
     for row in rows:
         assert f"{row.scores['uf1']['value']:.4f}" in found.text
+
+
+def test_printed_figures_stand_beside_ours():
+    spread = {"last_epochs": {"mean": 0.6, "std": 0.02, "count": 10}}
+    printed = {"accuracy": 0.878, "last_epochs": (0.822, 0.0502)}
+    runs = [RUNS[0]._replace(spreads=spread, published=printed), RUNS[1]]
+    head, first, second = compare.cells(compare.compare(runs, draws=5))
+    assert head.count("published") == 2
+    place = head.index("accuracy") + 1
+    assert (head[place], first[place], second[place]) == ("published", "0.8780", "")
+    place = head.index("accuracy, last ten epochs")
+    assert first[place : place + 2] == ["0.6000 ± 0.0200", "0.8220 ± 0.0502"]
+    assert second[place : place + 2] == ["", ""]
+
+
+def test_runs_on_several_sets_of_clips_are_each_compared_with_the_first_on_the_same():
+    half = np.arange(30)
+    fewer = [run._replace(predictions=run.predictions.take(half)) for run in RUNS[:2]]
+    runs = [RUNS[0], fewer[0], RUNS[1], fewer[1]]
+    rows = compare.side_by_side(runs, draws=60)
+    assert [row.name for row in rows] == [run.name for run in runs]
+    assert [row.gain is None for row in rows] == [True, True, False, False]
+    alone = compare.compare([RUNS[0], RUNS[1]], draws=60)
+    assert rows[2].gain.difference == alone[1].gain.difference
+    assert rows[3].scores["clips"] == 30
 
 
 def test_mean_over_seeds():
@@ -83,4 +110,4 @@ def test_runs_are_opened_with_what_is_known_of_them(tmp_path):
     for path in (folder, folder / "predictions.csv"):
         run = compare.open_run(path)
         assert (run.name, run.protocol, run.strict) == ("run", "loso", True)
-    assert compare.open_run(log)[2:] == ("", None) and compare.open_run(log).name == "log.txt"
+    assert compare.open_run(log)[2:4] == ("", None) and compare.open_run(log).name == "log.txt"
