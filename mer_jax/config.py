@@ -54,6 +54,7 @@ def make(
     config.fold_map = "shard_map"  # or "pmap"
     config.fold_inner = "auto"  # "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
     config.folds_per_device = 0  # 0: as many as the memory holds
+    config.remat = False  # compute activations again for the gradient instead of keeping them
     config.checkpoint_seconds = 20.0
     return config
 

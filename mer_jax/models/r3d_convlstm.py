@@ -88,7 +88,11 @@ class R3DConvLSTM(nnx.Module):
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, T, H, W, C], mask [B] -> logits [B, K]."""
-        return self.classify(self.backbone((x - _KINETICS_MEAN) / _KINETICS_STD, mask))
+        return self.classify(
+            self.backbone(
+                (x - _KINETICS_MEAN.astype(x.dtype)) / _KINETICS_STD.astype(x.dtype), mask
+            )
+        )
 
     def classify(self, features: jax.Array) -> jax.Array:
         """Features [B, T, H, W, F] -> logits [B, K]."""

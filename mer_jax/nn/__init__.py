@@ -1,12 +1,13 @@
 """Layers that several networks share; where convolution and pooling choose their formulation."""
 
 from mer_jax.nn.conv_pool import conv_relu_pool
-from mer_jax.nn.convolution import Conv, conv, pytorch_init
+from mer_jax.nn.convolution import KEPT, Conv, conv, pytorch_init
 from mer_jax.nn.normalisation import BatchNorm
 from mer_jax.nn.pooling import adaptive_avg_pool, avg_pool, max_pool
 from mer_jax.nn.recurrent_convolution import RecurrentConv
 
 __all__ = [
+    "KEPT",
     "BatchNorm",
     "Conv",
     "RecurrentConv",

@@ -17,9 +17,16 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 from mer_jax.nn.formulation import Formulation, choose, product, start_of_sum
 from mer_jax.nn.windows import Padding, per_axis, resolve, shifted
+
+# For `jax.checkpoint`: what convolutions and products make is kept, all else is computed again.
+KEPT = jax.checkpoint_policies.save_from_both_policies(
+    jax.checkpoint_policies.dots_saveable,
+    jax.checkpoint_policies.save_only_these_names("convolution"),
+)
 
 
 class _Window(NamedTuple):
@@ -61,8 +68,10 @@ def conv(
     pads = resolve(padding, x.shape[1:-1], extent, strides)
     window = _Window(strides, pads, dilation, precision)
     if formulation == "plain":
-        return _plain(window, x, kernel)
-    return _conv(formulation == "dots", window, x, kernel)
+        y = _plain(window, x, kernel)
+    else:
+        y = _conv(formulation == "dots", window, x, kernel)
+    return checkpoint_name(y, "convolution")
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))

@@ -49,6 +49,7 @@ def fit(
     fold_map: str = "shard_map",
     fold_inner: str = "auto",
     folds_per_device: int = 0,
+    remat: bool = False,
     devices: Sequence[jax.Device] | None = None,
     directory: str | pathlib.Path | None = None,
     identity: dict | None = None,
@@ -63,16 +64,19 @@ def fit(
     they have the same names and differ at most in who validates. `build` makes one network from its
     random streams. start: tensors by dotted path that replace fresh ones in every row
     (`initial.read`). folds_per_device: how many rows a device holds at a time, 0 for as many as its
-    memory allows. directory: where checkpoints go, none if None; a job found there is resumed if
-    its `identity` is the same. observe is called with the number of a variant and the record of an
-    epoch as plain numbers. stop is asked after each block of epochs; where it says True the job is
-    saved and `Interrupted` raised.
+    memory allows. remat: compute what lies between convolutions and products again for the
+    gradient instead of keeping it. directory: where checkpoints go, none if None; a job found there
+    is resumed if its `identity` is the same. observe is called with the number of a variant and the
+    record of an epoch as plain numbers. stop is asked after each block of epochs; where it says
+    True the job is saved and `Interrupted` raised.
 
     Raises `UserError` where a fold has nothing to train on or to test, and where the directory
     holds another job.
     """
     layout = layouts.create(fold_map=fold_map, inner=fold_inner, devices=devices)
-    task = make_task(examples, len(labels), settings, num_classes=num_classes, build=build)
+    task = make_task(
+        examples, len(labels), settings, num_classes=num_classes, build=build, remat=remat
+    )
     labels = jnp.asarray(labels, jnp.int32)
     data = layouts.replicate(layout, Data(examples.inputs, labels, start or {}))
     rows = fold_rows(folds, settings)
@@ -138,6 +142,7 @@ def make_task(
     *,
     num_classes: int,
     build: Callable[[nnx.Rngs], nnx.Module],
+    remat: bool = False,
 ) -> Task:
     """Everything static about a job over N = `clips` clips."""
     steps, width = streams.steps_and_width(clips, settings.batch_size, examples.copies)
@@ -173,7 +178,8 @@ def make_task(
         patience=settings.patience,
         stop_change=settings.stop_change,
         plateau=settings.plateau,
-        mask_all=settings.mask_all,
+        precision=settings.precision,
+        remat=remat,
     )
 
 
@@ -192,6 +198,7 @@ def fold_rows(folds: Sequence[Folds], settings: Settings) -> Fold:
         for name in part.names
     ]
     rates = np.repeat([variant.learning_rate for variant in variants], len(folds[0]))
+    mask_all = np.repeat([variant.mask_all for variant in variants], len(folds[0]))
     train, test, validation = (
         np.concatenate([getattr(part, name) for part in folds])
         for name in ("train", "test", "validation")
@@ -205,6 +212,7 @@ def fold_rows(folds: Sequence[Folds], settings: Settings) -> Fold:
         key=jnp.stack(keys),
         rate=rates.astype(np.float32),
         train=train,
+        learned=train | mask_all[:, None],
         held=index,
         test=is_test.astype(np.float32),
         validation=(real & ~is_test).astype(np.float32),

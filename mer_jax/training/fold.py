@@ -6,6 +6,7 @@ in `Fold` or `State`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import chex
@@ -15,8 +16,10 @@ import optax
 from flax import nnx
 
 from mer_jax.methods.examples import Examples
+from mer_jax.nn import KEPT
 from mer_jax.training import initial, streams
 from mer_jax.training.losses import Loss
+from mer_jax.training.settings import PRECISIONS
 
 Tree = Any
 
@@ -40,7 +43,8 @@ class Task(NamedTuple):
     patience: int  # epochs without a better validation loss until a fold stops; 0: never
     stop_change: float  # a fold stops when its loss changes by less; 0: never
     plateau: int  # epochs without a better loss until the learning rate falls to a tenth; 0: never
-    mask_all: bool  # as published: statistics see every clip, not the training clips
+    precision: str  # a key of `settings.PRECISIONS`
+    remat: bool  # compute what lies between convolutions again for the gradient, do not keep it
 
 
 class Data(NamedTuple):
@@ -57,6 +61,7 @@ class Fold(NamedTuple):
     key: jax.Array  # typed PRNG key, from the seed and the fold's name
     rate: jax.Array  # [] float32, learning rate
     train: jax.Array  # [N] bool
+    learned: jax.Array  # [N] bool: whom the statistics see; `train`, or all clips as published
     held: jax.Array  # [M] int32: the clips that are watched, test first; padded with 0
     test: jax.Array  # [M] float32: 1 where `held` is a test clip
     validation: jax.Array  # [M] float32: 1 where `held` is a validation clip
@@ -98,13 +103,12 @@ def init(task: Task, data: Data, fold: Fold) -> State:
     model = task.build(streams.named(fold.key, "init"))
     _, params, rest = nnx.split(model, nnx.Param, ...)
     params, rest = (initial.put(nnx.as_pure(tree), data.start) for tree in (params, rest))
-    learned = jnp.ones_like(fold.train) if task.mask_all else fold.train
     zero = jnp.zeros((), jnp.int32)
     return State(
         params=params,
         rest=rest,
         opt=task.optimiser.init(params),
-        statistics=task.examples.learn(data.inputs, learned.astype(jnp.float32)),
+        statistics=task.examples.learn(data.inputs, fold.learned.astype(jnp.float32)),
         epoch=zero,
         status=zero,
         loss=jnp.full((), jnp.inf, jnp.float32),
@@ -114,7 +118,7 @@ def init(task: Task, data: Data, fold: Fold) -> State:
         best_epoch=zero,
         waited=zero,
         visits=jnp.zeros(fold.train.shape, jnp.int32),
-        learned=learned,
+        learned=fold.learned,
     )
 
 
@@ -128,6 +132,7 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     index, mask = _batches(task, data, fold, streams.named(key, "batches"))
     counts = jnp.zeros(task.num_classes).at[data.labels].add(fold.train.astype(jnp.float32))
     augment_key = streams.named(key, "augment")
+    learner = training(task)
 
     def step(carry, batch):
         params, rest, opt = carry
@@ -138,9 +143,7 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
         labels = data.labels[index]
 
         def objective(params):
-            model = nnx.merge(task.train_graph, params, rest)
-            logits = model(x, mask=mask)
-            rest_after = nnx.as_pure(nnx.state(model, nnx.Not(nnx.Param)))
+            logits, rest_after = learner(params, rest, x, mask)
             return task.loss(logits, labels, mask, counts), (rest_after, logits)
 
         (loss, (rest, logits)), grads = jax.value_and_grad(objective, has_aux=True)(params)
@@ -207,6 +210,28 @@ def finish(task: Task, data: Data, fold: Fold, state: State) -> Outcome:
     return Outcome(probabilities, chosen, state.epoch, state.visits, state.learned)
 
 
+def training(task: Task) -> Callable[..., tuple[jax.Array, Tree]]:
+    """(params, rest, x, mask) -> what `answer` says in training mode, ready for the gradient."""
+    learner = partial(answer, task, task.train_graph)
+    return jax.checkpoint(learner, policy=KEPT) if task.remat else learner
+
+
+def answer(
+    task: Task, graph: Any, params: Tree, rest: Tree, x: Tree, mask: jax.Array | None = None
+) -> tuple[jax.Array, Tree]:
+    """(logits [B, K] float32, the rest as the network leaves it), in the task's precision."""
+    dtype, products = PRECISIONS[task.precision]
+
+    def narrow(tree):
+        real = lambda a: jnp.issubdtype(a.dtype, jnp.floating)
+        return jax.tree.map(lambda a: a.astype(dtype) if real(a) else a, tree)
+
+    with jax.default_matmul_precision(products):
+        model = nnx.merge(graph, narrow(params), rest)
+        logits = model(narrow(x), mask=mask)
+    return logits.astype(jnp.float32), nnx.as_pure(nnx.state(model, nnx.Not(nnx.Param)))
+
+
 def _batches(task: Task, data: Data, fold: Fold, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     size = dict(steps=task.steps, width=task.width)
     if task.sampler == "balanced":
@@ -222,7 +247,7 @@ def _held_logits(task: Task, data: Data, fold: Fold, state: State) -> jax.Array:
         return task.examples.view(sample, state.statistics)
 
     def batch(index):
-        model = nnx.merge(task.eval_graph, state.params, state.rest)
+        model = lambda x: answer(task, task.eval_graph, state.params, state.rest, x)[0]
         samples = jax.vmap(one)(index)
         if task.examples.votes == 1:
             return model(samples)

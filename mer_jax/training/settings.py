@@ -1,8 +1,19 @@
 """`Settings`: how folds are trained, checked where they enter."""
 
 import dataclasses
+import itertools
+
+import jax.numpy as jnp
 
 from mer_jax.problems import UserError, unknown
+
+# What a network's products are computed in, and how exact a float32 product has to be. Weights,
+# their updates, the statistics of batches and the loss are float32 throughout.
+PRECISIONS = {
+    "float32": (jnp.float32, "float32"),  # accelerators would take less unless told
+    "tf32": (jnp.float32, "tensorfloat32"),
+    "bfloat16": (jnp.bfloat16, "default"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +40,9 @@ class Settings:
     patience: int = 0  # epochs
     plateau: int = 0  # epochs
     stop_change: float = 0.0
-    mask_all: bool = False  # as published: statistics over all clips, test clips included
+    precision: str = "float32"  # of the networks: "float32", "tf32", "bfloat16"
+    # As published: statistics over all clips, test clips included. Trained beside its strict twin.
+    mask_all: bool = False
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "seeds"):
@@ -40,6 +53,7 @@ class Settings:
                 raise UserError(f"train.learning_rate is {rate}; it must be positive")
         for name, known in (
             ("sampler", ("shuffle", "balanced")),
+            ("precision", tuple(PRECISIONS)),
             ("choice", ("last", "validation", "test")),
         ):
             if getattr(self, name) not in known:
@@ -54,16 +68,25 @@ class Settings:
         """The settings that are trained beside each other, each of one rate and one seed.
 
         They are told apart by what differs: "seed1", "rate0.01", "rate0.01-seed1"; "" where there
-        is one only.
+        is one only. With mask_all each has a twin without it, "strict" or "seed1-strict", behind
+        all others.
         """
         found = {}
-        for rate in self.learning_rates or (self.learning_rate,):
-            for seed in range(self.seed, self.seed + self.seeds):
-                parts = [f"rate{rate:g}"] * (len(self.learning_rates) > 1)
-                parts += [f"seed{seed}"] * (self.seeds > 1)
-                found["-".join(parts)] = dataclasses.replace(
-                    self, learning_rate=rate, learning_rates=(), seed=seed, seeds=1
-                )
+        rates = self.learning_rates or (self.learning_rate,)
+        seeds = range(self.seed, self.seed + self.seeds)
+        masks = (True, False) if self.mask_all else (False,)
+        for mask_all, rate, seed in itertools.product(masks, rates, seeds):
+            parts = [f"rate{rate:g}"] * (len(rates) > 1)
+            parts += [f"seed{seed}"] * (len(seeds) > 1)
+            parts += ["strict"] * (self.mask_all and not mask_all)
+            found["-".join(parts)] = dataclasses.replace(
+                self,
+                learning_rate=rate,
+                learning_rates=(),
+                seed=seed,
+                seeds=1,
+                mask_all=mask_all,
+            )
         return found
 
     @property

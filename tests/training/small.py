@@ -7,6 +7,7 @@ from flax import nnx
 
 from mer_jax.clips import Clip, hold
 from mer_jax.methods.examples import Examples
+from mer_jax.nn import BatchNorm
 from mer_jax.protocols import loso
 
 
@@ -15,14 +16,12 @@ class Tiny(nnx.Module):
 
     def __init__(self, *, num_classes: int, rngs: nnx.Rngs):
         self.conv = nnx.Conv(1, 4, (3, 3), rngs=rngs)
-        self.norm = nnx.BatchNorm(4, use_fast_variance=False, rngs=rngs)
+        self.norm = BatchNorm(4, rngs=rngs)
         self.drop = nnx.Dropout(0.3, rngs=rngs)
         self.head = nnx.Linear(4, num_classes, rngs=rngs)
 
     def __call__(self, x, *, mask=None):
-        if mask is not None:
-            mask = mask[:, None, None, None] > 0
-        x = nnx.relu(self.norm(self.conv(x), mask=mask))
+        x = nnx.relu(self.norm(self.conv(x), mask))
         return self.head(self.drop(x.max((1, 2))))
 
 

@@ -1,0 +1,95 @@
+"""Networks in narrow numbers, and activations that are computed again instead of being kept."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from mer_jax import models
+from mer_jax.problems import UserError
+from mer_jax.training import Settings, fit
+from mer_jax.training import fold as fold_room
+from mer_jax.training.engine import make_task
+from tests.training import small
+from tests.twins.cases import CASES
+
+SETTINGS = Settings(epochs=3, batch_size=8, learning_rate=1e-2)
+
+
+def run(precision="float32", **options):
+    examples, labels, folds = small.problem()
+    (result,) = fit(
+        examples,
+        labels,
+        [folds.take([0, 1])],
+        dataclasses.replace(SETTINGS, precision=precision),
+        num_classes=3,
+        build=small.build,
+        devices=jax.devices()[:1],
+        quiet=True,
+        **options,
+    )
+    return result
+
+
+def task_of(build, precision="float32", remat=False):
+    examples, labels, _ = small.problem()
+    settings = dataclasses.replace(SETTINGS, precision=precision)
+    return make_task(examples, len(labels), settings, num_classes=3, build=build, remat=remat)
+
+
+def test_bfloat16_follows_float32_and_tf32_is_float32_on_a_cpu():
+    exact, narrow = run(), run("bfloat16")
+    np.testing.assert_allclose(narrow.train_loss, exact.train_loss, atol=0.05)
+    assert np.abs(narrow.train_loss - exact.train_loss).max() > 1e-5  # it was narrow indeed
+    np.testing.assert_array_equal(run("tf32").probabilities, exact.probabilities)
+    with pytest.raises(UserError, match="did you mean 'bfloat16'"):
+        dataclasses.replace(SETTINGS, precision="bfloat")
+
+
+CASE = {name: sizes for name, sizes, _ in CASES.values()}
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_network_runs_in_bfloat16_and_keeps_float32_weights(name):
+    """Traced, not run: no operation mixes the widths, and what comes back is wide."""
+    sizes = CASE.get(name, {})
+    build = lambda key: models.create(name, num_classes=3, rngs=nnx.Rngs(key), **sizes)
+    network = nnx.eval_shape(lambda: build(jax.random.key(0)))
+    network.train()
+    graph, *trees = nnx.split(network, nnx.Param, ...)
+    params, rest = map(nnx.as_pure, trees)
+    is_shape = lambda shape: isinstance(shape, tuple)
+    draw = lambda shape: jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    x = jax.tree.map(draw, network.input_shape, is_leaf=is_shape)
+    answer = partial(fold_room.answer, task_of(small.build, "bfloat16"), graph)
+    traced = jax.make_jaxpr(lambda *arrays: answer(*arrays, jnp.ones(2)))(params, rest, x)
+    assert "bf16" in str(traced)
+    logits, after = jax.eval_shape(answer, params, rest, x)
+    assert logits.dtype == jnp.float32 and logits.shape == (2, 3)
+    dtypes = lambda tree: jax.tree.map(lambda a: a.dtype, tree)
+    assert dtypes(after) == dtypes(rest)
+
+
+def test_remat_changes_no_number_and_keeps_less():
+    np.testing.assert_allclose(run(remat=True).train_loss, run().train_loss, rtol=1e-5)
+
+    build = lambda key: models.create(
+        "strcn_a", num_classes=3, rngs=nnx.Rngs(key), shape=(132, 12, 3), maps=8
+    )
+    _, *trees = nnx.split(build(jax.random.key(0)), nnx.Param, ...)
+    params, rest = map(nnx.as_pure, trees)
+    x = jnp.ones((16, 132, 12, 3))
+
+    def kept(remat):
+        task = task_of(lambda rngs: build(rngs()), remat=remat)
+        learner = fold_room.training(task)
+        objective = lambda p: learner(p, rest, x, jnp.ones(16))[0]
+        _, pull = jax.eval_shape(lambda p: jax.vjp(objective, p), params)
+        return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(pull))
+
+    assert kept(True) < 0.5 * kept(False)
