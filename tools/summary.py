@@ -8,9 +8,7 @@ where the paper or its authors' code gives one, theirs.
 """
 
 import ast
-import contextlib
 import sys
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +17,7 @@ from absl import app, flags
 from flax import nnx
 
 from mer_jax import models
+from mer_jax.models import calls
 from mer_jax.problems import UserError
 
 _CLASSES = flags.DEFINE_integer("classes", None, "Classes; the paper's own number by default.")
@@ -26,7 +25,7 @@ _SIZES = flags.DEFINE_string("sizes", "", "The network's sizes as name=value, se
 
 
 class Row(NamedTuple):
-    """One call of one module."""
+    """One module; where it is called again, its last call."""
 
     path: str
     layer: str
@@ -38,6 +37,7 @@ class Row(NamedTuple):
 def rows(name: str, *, num_classes: int, **sizes) -> list[Row]:
     """The modules of network `name` in the order of their first calls, itself first."""
     found: list[Row] = []
+    shapes = lambda tree: jax.tree.map(lambda a: a.shape[1:], tree)
 
     def run():
         network = models.create(name, num_classes=num_classes, rngs=nnx.Rngs(0), **sizes)
@@ -46,43 +46,21 @@ def rows(name: str, *, num_classes: int, **sizes) -> list[Row]:
             network.input_shape,
             is_leaf=lambda shape: isinstance(shape, tuple),
         )
-        with _recorded(network, found):
+        with calls.recorded(network) as made:
             network(x)
+        found.extend(
+            Row(
+                call.path or "(network)",
+                type(call.module).__name__,
+                shapes(call.taken),
+                shapes(call.given),
+                sum(a.size for a in jax.tree.leaves(nnx.state(call.module, nnx.Param))),
+            )
+            for call in made.values()
+        )
 
     jax.eval_shape(run)
     return found
-
-
-@contextlib.contextmanager
-def _recorded(network: nnx.Module, found: list[Row]) -> Iterator[None]:
-    """Within, every first call of a module of `network` becomes a row of `found`."""
-    paths = {id(module): path for path, module in nnx.iter_modules(network)}
-    bases = {base for _, module in nnx.iter_modules(network) for base in type(module).__mro__}
-    originals = {base: base.__call__ for base in bases if "__call__" in vars(base)}
-    shapes = lambda tree: jax.tree.map(lambda a: a.shape[1:], tree)
-    seen = set()
-
-    def watch(original):
-        def call(self, *args, **kwargs):
-            place = len(found)
-            result = original(self, *args, **kwargs)
-            if id(self) in paths and id(self) not in seen:
-                seen.add(id(self))
-                path = ".".join(map(str, paths[id(self)])) or "(network)"
-                count = sum(a.size for a in jax.tree.leaves(nnx.state(self, nnx.Param)))
-                row = Row(path, type(self).__name__, shapes(args[0]), shapes(result), count)
-                found.insert(place, row)
-            return result
-
-        return call
-
-    try:
-        for base, original in originals.items():
-            base.__call__ = watch(original)
-        yield
-    finally:
-        for base, original in originals.items():
-            base.__call__ = original
 
 
 def text(name: str, *, num_classes: int | None = None, **sizes) -> str:

@@ -13,6 +13,13 @@ GLOROT = nnx.initializers.glorot_uniform()  # Keras' default, which the authors'
 POOL = (3, 3, 3)
 
 
+class ConvReLUPool(Conv):
+    """3-D convolution, ReLU and max pool of 3 as one operation: [B, T, H, W, C] -> [B, ..., F]."""
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return conv_relu_pool(x, self.kernel[...], self.bias[...], POOL)
+
+
 class PooledConv(nnx.Module):
     """3-D convolution, ReLU, max pool of 3, dropout, flattened: [B, T, H, W, C] -> [B, features].
 
@@ -30,15 +37,15 @@ class PooledConv(nnx.Module):
         rngs: nnx.Rngs,
     ):
         *sizes, channels = shape
-        self.conv = Conv(channels, filters, tuple(kernel), kernel_init=GLOROT, rngs=rngs)
+        init = {"kernel_init": GLOROT, "rngs": rngs}
+        self.conv = ConvReLUPool(channels, filters, tuple(kernel), **init)
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         pooled = [(n - k + 1) // p for n, k, p in zip(sizes, kernel, POOL)]
         self.out_shape = (*pooled, filters)
         self.features = math.prod(self.out_shape)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = conv_relu_pool(x, self.conv.kernel[...], self.conv.bias[...], POOL)
-        return self.dropout(x).reshape(len(x), -1)
+        return self.dropout(self.conv(x)).reshape(len(x), -1)
 
 
 def smallest(kernel: Sequence[int]) -> list[int]:

@@ -1,0 +1,49 @@
+"""What the modules of a network take and give while it runs."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from flax import nnx
+
+
+class Call(NamedTuple):
+    """The last call of one module."""
+
+    path: str  # dotted; "" is the network
+    module: nnx.Module
+    taken: Any  # its first argument
+    given: Any  # its result
+
+
+@contextlib.contextmanager
+def recorded(network: nnx.Module) -> Iterator[dict[int, Call]]:
+    """Within, calls of modules of `network` are kept, in the order in which they first began.
+
+    Of a module that is called again the last call is kept. Works under tracing: what is kept is
+    then traced too, and must not outlive the trace.
+    """
+    paths = {id(module): path for path, module in nnx.iter_modules(network)}
+    bases = {base for _, module in nnx.iter_modules(network) for base in type(module).__mro__}
+    originals = {base: base.__call__ for base in bases if "__call__" in vars(base)}
+    found: dict[int, Call] = {}
+
+    def watch(original):
+        def call(self, *args, **kwargs):
+            if id(self) not in paths:
+                return original(self, *args, **kwargs)
+            path = ".".join(map(str, paths[id(self)]))
+            found.setdefault(id(self), Call(path, self, args[0], None))  # holds the place
+            result = original(self, *args, **kwargs)
+            found[id(self)] = Call(path, self, args[0], result)
+            return result
+
+        return call
+
+    try:
+        for base, original in originals.items():
+            base.__call__ = watch(original)
+        yield found
+    finally:
+        for base, original in originals.items():
+            base.__call__ = original

@@ -1,0 +1,120 @@
+"""Draws what a finished run's network looked at in a clip that it never trained on.
+
+    python -m tools.analyse --run=runs/first --out=pictures
+    python -m tools.analyse --run=runs/first --out=pictures --clip=s03/c02
+
+CLIP is a clip of the run's own database (its key or the end of it); the network is that of the fold
+which tested it. DIR gets
+
+    saliency.png      the input, and how much each part of it weighs in the score of a class
+    feature_maps.png  maps of the first and of the fifth convolutional layer (or the last)
+    perception.png    tp over time, of a network with a Temporal Perception Unit (PSN)
+    epochs.png        accuracy and UF1 of all tested clips over the epochs, and their spread over
+                      the last ten
+    analysis.json     the numbers: clip, label, probabilities, tp, mean and deviation
+"""
+
+import pathlib
+import sys
+
+import jax
+import numpy as np
+from absl import app, flags, logging
+
+from mer_jax.problems import UserError, unknown
+
+_RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
+_OUT = flags.DEFINE_string("out", None, "The folder to write to.")
+_CLIP = flags.DEFINE_string("clip", None, "A clip of the run; by default the first that is tested.")
+_CLASS = flags.DEFINE_string("class", None, "Whose score; by default the class the network names.")
+_ROOT = flags.DEFINE_string("root", None, "Where the run's database lies now, if it moved.")
+
+
+def analyse() -> str:
+    """Writes what the flags ask for; what is printed."""
+    from mer_jax import analysis
+    from mer_jax.analysis import of_run, pictures
+    from mer_jax.evaluation import figures, files, intervals
+
+    for flag in (_RUN, _OUT):
+        if not flag.value:
+            raise UserError(f"say --{flag.name}=...")
+    seen = of_run.seen(_RUN.value, _CLIP.value, root=_ROOT.value)
+    logits = np.asarray(analysis.logits(seen.network, seen.inputs)).mean(0)
+    label = int(logits.argmax())
+    if _CLASS.value is not None:
+        if _CLASS.value not in seen.classes:
+            raise unknown("class", _CLASS.value, seen.classes)
+        label = seen.classes.index(_CLASS.value)
+    named = lambda tree: {k: np.asarray(v) for k, v in _named(tree).items()}
+    heat = named(analysis.saliency(seen.network, seen.inputs, label=label))
+    layers = analysis.feature_maps(seen.network, seen.inputs)
+    curves = {name: of_run.epochs(_RUN.value)[name] for name in ("accuracy", "uf1")}
+
+    # A method's looks at one clip are shown as frames are.
+    one = lambda a, axes: a[0] if a.ndim > axes or len(a) == 1 else a
+    drawn = {
+        "saliency": pictures.saliency(
+            {name: one(array, 4) for name, array in named(seen.inputs).items()},
+            {name: one(array, 3) for name, array in heat.items()},
+        ),
+        "feature_maps": pictures.feature_maps(_first_and_fifth(layers)),
+        "epochs": pictures.epochs({"accuracy": curves["accuracy"], "UF1": curves["uf1"]}),
+    }
+    numbers = {
+        "clip": seen.clip.key,
+        "fold": seen.fold,
+        "label": seen.label,
+        "saliency_of": seen.classes[label],
+        "probabilities": dict(zip(seen.classes, np.asarray(jax.nn.softmax(logits)))),
+        "last_epochs": {name: intervals.spread(values[-10:]) for name, values in curves.items()},
+    }
+    try:
+        tp = np.asarray(analysis.perception(seen.network, seen.inputs)[0])
+        drawn["perception"], numbers["tp"] = pictures.perception(tp), tp
+    except UserError:
+        pass  # no such unit in this network
+    out = pathlib.Path(_OUT.value).expanduser()
+    lines = [str(files.write_json(out / "analysis.json", numbers))]
+    for name, figure in drawn.items():
+        lines.append(str(files.write(out / f"{name}.png", figures.png(figure))))
+    head = f"{seen.clip.key} ({seen.label}), by the network of fold {seen.fold}"
+    return "\n".join([f"{head}: saliency of {seen.classes[label]}", *lines])
+
+
+def _named(tree) -> dict:
+    return tree if isinstance(tree, dict) else {"input": tree}
+
+
+def _first_and_fifth(layers) -> dict[str, np.ndarray]:
+    names = list(layers)
+    chosen = dict.fromkeys((0, min(4, len(names) - 1)))
+    return {
+        f"layer {at + 1} of {len(names)}: {names[at]}\n"
+        f"{layers[names[at]].shape[-1]} maps of {_size(layers[names[at]])}": np.asarray(
+            layers[names[at]]
+        )
+        for at in chosen
+    }
+
+
+def _size(maps) -> str:
+    return " x ".join(map(str, maps.shape[-3:-1]))
+
+
+def main(argv: list[str]) -> int:
+    """Analyses; 2 for a user's mistake."""
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.ERROR)  # what Orbax does is not our news
+    try:
+        if len(argv) > 1:
+            raise UserError(f"{argv[1]!r} is no flag; flags begin with -- and join values with =")
+        print(analyse())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)
