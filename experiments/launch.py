@@ -68,9 +68,11 @@ def parse(argv: list[str]) -> list[str]:
 def main(_: list[str]) -> None:
     from experiments import sweep
     from mer_jax import config, experiment, training
+    from mer_jax.training import layout
 
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # what Orbax does is not our news
+    layout.use_all_cores()
     try:
         asked = []
         signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))

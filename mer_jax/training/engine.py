@@ -73,14 +73,17 @@ def fit(
     Raises `UserError` where a fold has nothing to train on or to test, and where the directory
     holds another job.
     """
+    rows = fold_rows(folds, settings)
+    count = len(rows.held)
+    devices = list(devices or jax.devices())[
+        :count
+    ]  # a device without a fold would only repeat one
     layout = layouts.create(fold_map=fold_map, inner=fold_inner, devices=devices)
     task = make_task(
         examples, len(labels), settings, num_classes=num_classes, build=build, remat=remat
     )
     labels = jnp.asarray(labels, jnp.int32)
     data = layouts.replicate(layout, Data(examples.inputs, labels, start or {}))
-    rows = fold_rows(folds, settings)
-    count = len(rows.held)
     chunk = chunk_size(count, layout, folds_per_device, task, data, rows)
     block = _block(settings.epochs)
     programs = compile_programs(task, layout, block)

@@ -5,11 +5,13 @@
               the folds' convolutions into one and gathers everything everywhere)
     pmap      jax.pmap(local), for who wants it; the same numbers
 
+On a CPU each core is a device of its own (`use_all_cores`, which programs call at their start).
 Inside a device the folds are vmapped on GPU and TPU and mapped one after the other on CPU, where
 one fold's arrays fit the cache and a grouped convolution does not pay.
 """
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ Tree = Any
 
 _FOLD_MAPS = ("shard_map", "pmap")
 _INNER = ("auto", "vmap", "map")
+_MOST_CORES = 16
 
 
 class Layout(NamedTuple):
@@ -36,6 +39,19 @@ class Layout(NamedTuple):
     def mesh(self) -> jax.sharding.Mesh:
         auto = (jax.sharding.AxisType.Auto,)
         return jax.make_mesh((len(self.devices),), ("fold",), axis_types=auto, devices=self.devices)
+
+
+def use_all_cores() -> None:
+    """Gives each core its own folds on a machine without accelerators; before JAX's first use.
+
+    One device works on one fold at a time, and a fold's arrays are too small for all cores to share
+    the work on them. Each device holds the clips, hence no more than `_MOST_CORES`. The environment
+    variable JAX_NUM_CPU_DEVICES says otherwise.
+    """
+    if jax.config.jax_num_cpu_devices < 1:
+        mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))(0)
+        cores = min(len(mine), _MOST_CORES)
+        jax.config.update("jax_num_cpu_devices", cores)
 
 
 def create(

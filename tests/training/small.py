@@ -15,7 +15,8 @@ class Tiny(nnx.Module):
     """Convolution, batch statistics, dropout, dense: everything that carries state."""
 
     def __init__(self, *, num_classes: int, rngs: nnx.Rngs):
-        self.conv = nnx.Conv(1, 4, (3, 3), rngs=rngs)
+        # No bias: its gradient is rounding alone, which Adam would take for a direction.
+        self.conv = nnx.Conv(1, 4, (3, 3), use_bias=False, rngs=rngs)
         self.norm = BatchNorm(4, rngs=rngs)
         self.drop = nnx.Dropout(0.3, rngs=rngs)
         self.head = nnx.Linear(4, num_classes, rngs=rngs)
