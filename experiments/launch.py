@@ -65,17 +65,24 @@ def parse(argv: list[str]) -> list[str]:
     return rest
 
 
+def _ask(number: int, asked: list[int]) -> None:
+    """Notes that the job is to save and stop; the same signal again ends it at once."""
+    asked.append(number)
+    signal.signal(number, signal.SIG_DFL)
+
+
 def main(_: list[str]) -> None:
     from experiments import sweep
     from mer_jax import config, experiment, training
     from mer_jax.training import layout
 
+    asked = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: _ask(number, asked))
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # what Orbax does is not our news
     layout.use_all_cores()
     try:
-        asked = []
-        signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
         file = config_flags.get_config_filename(flags.FLAGS["config"])
         if rows := sweep.rows(file, only=_ROWS.value):
             given = config_flags.get_override_values(flags.FLAGS["config"])
@@ -86,7 +93,7 @@ def main(_: list[str]) -> None:
         summary = experiment.run(chosen, _WORKDIR.value, stop=lambda: bool(asked))
     except training.Interrupted as error:
         print(f"{error}; the same command goes on from there", file=sys.stderr)
-        raise SystemExit(128 + signal.SIGTERM) from None
+        raise SystemExit(128 + asked[0]) from None
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -6,8 +6,10 @@ with it is raised at once as `DataError`. Programs catch `UserError`, print it a
 never show a traceback for it.
 """
 
+import contextlib
 import difflib
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 
@@ -33,6 +35,18 @@ class DataError(UserError):
         self.problems = tuple(problems)
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(f"{database}: {len(self.problems)} problem(s):\n{lines}")
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """What the system refuses while `path` is written (no room, no right to) as a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); make room or choose another "
+            "place, and give the same command again"
+        ) from error
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

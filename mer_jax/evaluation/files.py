@@ -9,20 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from mer_jax.problems import UserError
+from mer_jax.problems import UserError, writing
 
 
 def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
-    """Writes `content` (text as UTF-8, line ends untouched) and makes the folder where needed."""
+    """Writes `content` (text as UTF-8, line ends untouched) and makes the folder where needed.
+
+    Raises `UserError` where the system does not let it; what was there before stays.
+    """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
     return path
 
 

@@ -9,6 +9,7 @@ Further keys are taken as further curves where they are lists as long as `folds`
 """
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mer_jax.evaluation import files
-from mer_jax.problems import DataError, Problem
+from mer_jax.problems import DataError, Problem, writing
 
 
 def read(path: str | os.PathLike) -> dict[str, Any]:
@@ -64,14 +65,22 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
 def journal(path: str | os.PathLike) -> Iterator[Callable[[dict], None]]:
     """A function that adds a line to `path`, for a job to call while it trains.
 
-    A line that a killed job left unfinished is cut off first.
+    At the first line, and not before, the file is made, or a line that a killed job left unfinished
+    is cut off. Raises `UserError` where the system does not let it write.
     """
-    with open(path, "a+b") as file:
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def opened():
+            file = stack.enter_context(open(path, "a+b", buffering=0))
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+            return file
 
         def add(row: dict) -> None:
-            file.write(json.dumps(row).encode() + b"\n")
-            file.flush()
+            line = json.dumps(row).encode() + b"\n"
+            with writing(path):
+                while line:  # on a disk that fills up, part of it is written before the error
+                    line = line[opened().write(line) :]
 
         yield add

@@ -2,15 +2,18 @@
 
 A checkpoint is host arrays: the state of the folds that are being trained and the record of
 everything so far. It knows nothing of devices, padding or layout, so a job may go on elsewhere. It
-carries its own digest; a damaged one is found out and the one before is used.
+carries its own digest; a damaged one is found out, put aside and the one before is used.
 
 Beside the checkpoints stands the job's identity (configuration, data, folds); a directory whose
 identity differs is refused with the difference, never continued.
 """
 
+import contextlib
 import hashlib
 import json
 import pathlib
+import re
+import shutil
 import time
 from typing import Any, NamedTuple
 
@@ -20,10 +23,12 @@ import orbax.checkpoint as ocp
 from absl import logging
 
 from mer_jax import locks
-from mer_jax.problems import UserError
+from mer_jax.problems import UserError, writing
 from mer_jax.training import result as results
 
 Tree = Any
+
+STEPS = "steps"
 
 
 class Place(NamedTuple):
@@ -41,25 +46,34 @@ class Checkpoints:
 
         Raises `UserError` where the directory holds another job or another process is at it.
         """
-        directory = pathlib.Path(directory).absolute()
+        self._directory = directory = pathlib.Path(directory).absolute()
         claim(directory, identity)
-        self._lock = locks.take(
-            directory / "lock",
-            f"{directory.parent} is in use by another job that is still running; "
-            "wait for it, or give another --workdir",
-        )
+        with writing(directory):
+            self._lock = locks.take(
+                directory / "lock",
+                f"{directory.parent} is in use by another job that is still running; "
+                "wait for it, or give another --workdir",
+            )
+            (directory / STEPS).mkdir(exist_ok=True)
+            for part in (directory / STEPS).glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(part)  # what a killed job was writing
         self._seconds, self._saved = seconds, time.monotonic()
         self._manager = ocp.CheckpointManager(
-            directory / "steps",
-            options=ocp.CheckpointManagerOptions(max_to_keep=2, create=True),
+            directory / STEPS, options=ocp.CheckpointManagerOptions(max_to_keep=2)
         )
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *exc) -> None:
-        self._manager.close()
-        self._lock.close()
+    def __exit__(self, kind, *exc) -> None:
+        try:
+            with self._writing():
+                self._manager.close()
+        except UserError:
+            if kind is None:  # otherwise the error that is under way tells the same
+                raise
+        finally:
+            self._lock.close()
 
     @property
     def due(self) -> bool:
@@ -67,20 +81,24 @@ class Checkpoints:
 
     def save(self, state: Tree, result: results.Result, place: Place, *, epochs: int) -> None:
         """Writes in the background. state: [F, ...], its first rows the folds of `place`; epochs:
-        how many a fold has in all."""
+        how many a fold has in all.
+
+        Raises `UserError` where this one or the one before it cannot be written.
+        """
         count = len(place.members)
         tree = {
             "state": jax.tree.map(lambda a: np.array(_raw(a)[:count]), state),
             "record": jax.tree.map(np.copy, results.kept(result)),
         }
         where = {"start": place.members.start, "count": count, "epochs": place.epochs}
-        self._manager.save(
-            place.members.start * epochs + place.epochs,
-            args=ocp.args.Composite(
-                tree=ocp.args.StandardSave(tree),
-                place=ocp.args.JsonSave(where | {"digest": _digest(tree)}),
-            ),
-        )
+        with self._writing():
+            self._manager.save(
+                place.members.start * epochs + place.epochs,
+                args=ocp.args.Composite(
+                    tree=ocp.args.StandardSave(tree),
+                    place=ocp.args.JsonSave(where | {"digest": _digest(tree, where)}),
+                ),
+            )
         self._saved = time.monotonic()
 
     def restore(self, state: Tree, record: Tree) -> tuple[Tree, Tree, Place] | None:
@@ -88,14 +106,36 @@ class Checkpoints:
 
         state: the shapes and dtypes of a state [F, ...] of any F; record: like what was saved.
         """
-        for step in sorted(self._manager.all_steps(), reverse=True):
+        for step in steps(self._directory):
             try:
                 return self._read(step, state, record)
             except Exception as error:  # whatever a torn file makes of Orbax
-                reason = str(error).strip().split("\n")[0]
-                logging.warning("checkpoint %d is damaged and is left out (%s)", step, reason)
-                self._manager.delete(step)
+                logging.warning(
+                    "checkpoint %d is damaged and is put aside; the one before is used (%s)",
+                    step,
+                    _reason(error),
+                )
+                self._put_aside(step)
         return None
+
+    def _put_aside(self, step: int) -> None:
+        damaged = self._directory / "damaged" / str(step)
+        with writing(damaged):
+            shutil.rmtree(damaged, ignore_errors=True)
+            damaged.parent.mkdir(exist_ok=True)
+            (self._directory / STEPS / str(step)).rename(damaged)
+        self._manager.reload()
+
+    @contextlib.contextmanager
+    def _writing(self):
+        """Orbax tells of a full disk by half a dozen kinds of exception."""
+        try:
+            yield
+        except Exception as error:
+            raise UserError(
+                f"{self._directory}: a checkpoint cannot be written ({_reason(error)}); the one "
+                "before is whole. Make room, and the same command goes on from there"
+            ) from error
 
     def _read(self, step: int, state: Tree, record: Tree) -> tuple[Tree, Tree, Place]:
         place = self._manager.restore(
@@ -110,8 +150,7 @@ class Checkpoints:
             step, args=ocp.args.Composite(tree=ocp.args.StandardRestore(like))
         ).tree
         tree = jax.tree.map(np.asarray, tree)
-        if _digest(tree) != place["digest"]:
-            raise ValueError("its content is not what was written")
+        _compare(tree, place)
         wrapped = jax.tree.map(
             lambda a, like: jax.random.wrap_key_data(a) if _is_key(like) else a,
             tree["state"],
@@ -121,17 +160,58 @@ class Checkpoints:
         return wrapped, tree["record"], Place(members, place["epochs"])
 
 
+def steps(directory: str | pathlib.Path) -> list[int]:
+    """The numbers of the checkpoints in `directory`, the newest first."""
+    names = [path.name for path in (pathlib.Path(directory) / STEPS).glob("*")]
+    return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+
+
+def last(directory: str | pathlib.Path) -> tuple[dict, Place]:
+    """What the newest checkpoint in `directory` holds: its tree {"state", "record"} as nested
+    dictionaries of host arrays, typed keys as their data, and where it stands.
+
+    For who wants a finished job's networks. Raises `UserError` where there is none, or a damaged
+    one.
+    """
+    directory = pathlib.Path(directory).absolute()
+    found = steps(directory)
+    if not found:
+        raise UserError(f"{directory} holds no checkpoint")
+    path = directory / STEPS / str(found[0])
+    try:
+        place = json.loads((path / "place" / "metadata").read_text())
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            like = checkpointer.metadata(path / "tree").item_metadata.tree
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+            tree = checkpointer.restore(path / "tree", restore_args=as_numpy)
+        _compare(tree, place)
+    except Exception as error:  # whatever a torn file makes of Orbax
+        raise UserError(
+            f"the checkpoint {path} is damaged ({_reason(error)}); give the run's command again"
+        ) from None
+    members = range(place["start"], place["start"] + place["count"])
+    return tree, Place(members, place["epochs"])
+
+
 def claim(directory: str | pathlib.Path, identity: dict) -> None:
     """Makes `directory` this job's, or raises `UserError` with what differs from the job there."""
     path = pathlib.Path(directory) / "identity.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     identity = json.loads(json.dumps(identity))
     if not path.exists():
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(identity, indent=1))
-        temporary.rename(path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(identity, indent=1))
+            temporary.rename(path)
         return
-    changes = list(_changes(json.loads(path.read_text()), identity))
+    try:
+        there = json.loads(path.read_bytes())
+        changes = list(_changes(there, identity))
+    except (ValueError, TypeError, AttributeError):
+        raise UserError(
+            f"{path} is damaged, so nobody knows whose checkpoints these are; "
+            f"give another --workdir, or delete {path.parent}"
+        ) from None
     if changes:
         raise UserError(
             f"{path.parent.parent} holds another job ({'; '.join(changes)}); "
@@ -165,9 +245,31 @@ def _empty(shape: tuple[int, ...], dtype) -> np.ndarray:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def _digest(tree: Tree) -> str:
-    whole = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        whole.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
+def _compare(tree: Tree, place: dict) -> None:
+    """Raises `ValueError` where a checkpoint is not what was written."""
+    where = {name: value for name, value in place.items() if name != "digest"}
+    if _digest(tree, where) != place["digest"]:
+        raise ValueError("its content is not what was written")
+
+
+def _digest(tree: Tree, where: dict) -> str:
+    """Of every leaf by its dotted path, whichever kinds of container hold it, and of the place."""
+    whole = hashlib.sha256(json.dumps(where, sort_keys=True).encode())
+    leaves = {
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+    for path, leaf in sorted(leaves.items()):
+        whole.update(f"{path} {leaf.dtype} {leaf.shape}".encode())
         whole.update(np.ascontiguousarray(leaf).tobytes())
     return whole.hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """An exception in a few words, of which Orbax and its libraries make a page."""
+    cause = error.strerror if isinstance(error, OSError) else ""
+    found = re.search(
+        r"No space left on device|Permission denied|Read-only file system", str(error)
+    )
+    words = cause or (found[0] if found else " ".join(str(error).split())[:120])
+    return words or type(error).__name__

@@ -79,7 +79,7 @@ def _dotted(path) -> str:
 
 def _of_run(directory: pathlib.Path) -> Weights:
     """The network that spoke for a run's only fold."""
-    import orbax.checkpoint as ocp
+    from mer_jax.training import checkpoints
 
     folds = json.loads((directory / "folds.json").read_text())["folds"]
     if len(folds) != 1:
@@ -89,13 +89,7 @@ def _of_run(directory: pathlib.Path) -> Weights:
         )
     if not (directory / "metrics.json").is_file():
         raise UserError(f"train.initial: the run in {directory} has not finished; start it again")
-    steps = directory.absolute() / "checkpoints" / "steps"
-    last = max(int(p.name) for p in steps.iterdir() if p.name.isdigit())
-    with ocp.PyTreeCheckpointer() as checkpointer:
-        place = steps / str(last) / "tree"
-        tree = checkpointer.metadata(place).item_metadata.tree
-        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-        state = checkpointer.restore(place, restore_args=as_numpy)["state"]
+    state = checkpoints.last(directory / "checkpoints")[0]["state"]
     chosen = state["best"] or (state["params"], state["rest"])
     leaves = {name: leaf[0] for tree in chosen for name, leaf in named(tree).items()}
     # Dropout's counters stand beside the batch statistics, and are nobody's knowledge.

@@ -183,6 +183,6 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = write_csv(tmp_path / "predictions.csv", predictions(clips=3))
     before = path.read_bytes()
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(UserError, match=r"predictions\.csv: cannot be written \(full\)"):
         write_csv(path, predictions(clips=5))
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

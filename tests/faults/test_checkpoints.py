@@ -1,0 +1,165 @@
+"""A damaged checkpoint is found out whichever of its files is hit, and the one before is used."""
+
+import json
+import pathlib
+import random
+import shutil
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from mer_jax.problems import UserError
+from mer_jax.training import checkpoints, result
+from mer_jax.training.checkpoints import Checkpoints, Place
+
+FOLDS, EPOCHS = 3, 5
+RECORD = types.SimpleNamespace(**{n: np.zeros((FOLDS, 4), np.float32) for n in result._KEPT})
+
+
+def state_after(epoch: int) -> dict:
+    noise = np.random.default_rng(epoch).normal(size=(FOLDS, 40, 50)).astype(np.float32)
+    return {"weights": noise, "key": jax.random.split(jax.random.key(epoch), FOLDS)}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> pathlib.Path:
+    """Checkpoints after epochs 3 and 4."""
+    folder = tmp_path_factory.mktemp("sound")
+    with Checkpoints(folder, {"job": 1}, seconds=0) as keeper:
+        for epoch in (2, 3, 4):
+            keeper.save(state_after(epoch), RECORD, Place(range(FOLDS), epoch), epochs=EPOCHS)
+    assert checkpoints.steps(folder) == [4, 3]
+    return folder
+
+
+def restored(folder: pathlib.Path) -> int | None:
+    """The epoch whose state is restored, which must be that epoch's to the bit; None: nothing."""
+    with Checkpoints(folder, {"job": 1}, seconds=0) as keeper:
+        found = keeper.restore(state_after(0), result.kept(RECORD))
+    if found is None:
+        return None
+    state, _, place = found
+    want = state_after(place.epochs)
+    assert place.members == range(FOLDS)
+    np.testing.assert_array_equal(state["weights"], want["weights"])
+    np.testing.assert_array_equal(*map(jax.random.key_data, (state["key"], want["key"])))
+    return place.epochs
+
+
+def damages(draw: random.Random, content: bytes) -> list[bytes | None]:
+    """What may become of a file: gone, empty, cut, one bit of it flipped."""
+    out = [None, b"", content[: len(content) // 2]]
+    for _ in range(2):
+        flipped = bytearray(content)
+        flipped[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        out.append(bytes(flipped))
+    return out
+
+
+def files_of(step: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path.relative_to(step) for path in step.rglob("*") if path.is_file())
+
+
+@pytest.mark.slow
+def test_whichever_file_is_hit(sound, tmp_path, caplog):
+    draw, tried, before = random.Random(0), 0, 0
+    newest = sound / checkpoints.STEPS / "4"
+    for number, file in enumerate(files_of(newest)):
+        for which, content in enumerate(damages(draw, (newest / file).read_bytes())):
+            folder = tmp_path / f"{number}_{which}"
+            shutil.copytree(sound, folder)
+            target = folder / checkpoints.STEPS / "4" / file
+            target.unlink() if content is None else target.write_bytes(content)
+            caplog.clear()
+            epoch = restored(folder)
+            # Some files say nothing that matters; then the checkpoint is still what it was.
+            assert epoch in (4, 3), f"{file}, damage {which}: restored {epoch}"
+            if epoch == 3:
+                assert "checkpoint 4 is damaged" in caplog.text, f"{file}, damage {which}"
+                assert (folder / "damaged" / "4").is_dir()
+                before += 1
+            tried += 1
+            shutil.rmtree(folder)
+    print(f"{tried} damages, {before} times the checkpoint before")
+    assert tried > 50 and before > tried / 4
+
+
+def flip_place(folder: pathlib.Path, step: str) -> None:
+    """One digit of where a checkpoint stands, with the JSON still in order."""
+    path = folder / checkpoints.STEPS / step / "place" / "metadata"
+    place = json.loads(path.read_text())
+    path.write_text(json.dumps(place | {"epochs": place["epochs"] ^ 1}))
+
+
+def test_where_it_stands_is_under_the_digest_too(sound, tmp_path, caplog):
+    folder = shutil.copytree(sound, tmp_path / "job")
+    flip_place(folder, "4")
+    assert restored(folder) == 3
+    assert "checkpoint 4 is damaged" in caplog.text and "not what was written" in caplog.text
+
+
+def test_with_both_damaged_the_job_begins_anew(sound, tmp_path, caplog):
+    folder = shutil.copytree(sound, tmp_path / "job")
+    for step in ("3", "4"):
+        flip_place(folder, step)
+    assert restored(folder) is None
+    assert "checkpoint 3 is damaged" in caplog.text
+    with Checkpoints(folder, {"job": 1}, seconds=0) as keeper:  # and the place is free again
+        keeper.save(state_after(4), RECORD, Place(range(FOLDS), 4), epochs=EPOCHS)
+    assert restored(folder) == 4
+
+
+def test_what_a_killed_job_was_writing_is_cleared_away(sound, tmp_path):
+    folder = shutil.copytree(sound, tmp_path / "job")
+    torn = folder / checkpoints.STEPS / "5.orbax-checkpoint-tmp"
+    shutil.copytree(folder / checkpoints.STEPS / "4", torn)
+    (torn / "place" / "metadata").unlink()
+    assert restored(folder) == 4 and not torn.exists()
+
+
+def test_a_finished_job_s_networks_are_not_read_from_a_damaged_checkpoint(sound, tmp_path):
+    tree, place = checkpoints.last(sound)
+    np.testing.assert_array_equal(tree["state"]["weights"], state_after(4)["weights"])
+    assert place == Place(range(FOLDS), 4)
+    folder = shutil.copytree(sound, tmp_path / "job")
+    flip_place(folder, "4")
+    with pytest.raises(UserError, match=r"steps.4 is damaged \(its content is not what was"):
+        checkpoints.last(folder)
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        checkpoints.last(tmp_path / "nowhere")
+
+
+def test_a_damaged_identity_is_not_continued(sound, tmp_path):
+    for content in (b"", b'{"job": 1', b"\xff\xfe", b"[1]"):
+        folder = shutil.copytree(sound, tmp_path / "job", dirs_exist_ok=True)
+        (folder / "identity.json").write_bytes(content)
+        with pytest.raises(UserError, match=r"identity\.json is damaged"):
+            Checkpoints(folder, {"job": 1}, seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"train": {"seed": 1}}, "train.seed: 0 there, 1 now"),
+        ({"clips": "b" * 12}, "clips: 'aaaaaaaaaaaa' there, 'bbbbbbbbbbbb' now"),
+        ({"folds": "other"}, "folds: 'some' there, 'other' now"),
+        ({"start": "abc"}, "start: None there, 'abc' now"),
+    ],
+    ids=["config", "data", "folds", "initial weights"],
+)
+def test_another_job_is_refused_with_what_differs(tmp_path, now, said):
+    there = {"train": {"seed": 0}, "clips": "a" * 12, "folds": "some"}
+    checkpoints.claim(tmp_path, there)
+    checkpoints.claim(tmp_path, there)
+    with pytest.raises(UserError) as refused:
+        checkpoints.claim(tmp_path, there | now)
+    assert f"another job ({said})" in str(refused.value)
+    checkpoints.claim(tmp_path, there)  # the refusal left it as it was
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"identity\.json: cannot be written \(Not a directory\)"):
+        Checkpoints(tmp_path / "file" / "checkpoints", {}, seconds=0)

@@ -1,0 +1,84 @@
+"""The job killed, asked to stop, and out of room, as it happens to a process of its own."""
+
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+
+from tests.faults import drive, jobs
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> dict[str, object]:
+    workdir = tmp_path_factory.mktemp("jobs") / "undisturbed"
+    jobs.finish(workdir)
+    return jobs.outcome(workdir)
+
+
+def test_kill_dash_nine_and_the_same_command_again(tmp_path):
+    """Three of the kills that `python -m tests.faults.drive` deals out by the dozen."""
+    done = drive.drive(tmp_path, kills=3, seed=1)
+    assert len(done.kills) == 3 and not done.differing
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+def test_asked_to_stop_it_saves_and_says_so(tmp_path, undisturbed, number):
+    process = jobs.start(*jobs.SMALL, f"--workdir={tmp_path}")
+    code, err = jobs.stop_after(process, tmp_path, 10, number)
+    assert code == 128 + number and "Traceback" not in err
+    done = jobs.epochs_done(tmp_path)
+    assert f"stopped after epoch {done} of folds up to 3; the same command goes on" in err
+    assert (tmp_path / "checkpoints/steps" / str(done)).is_dir()
+    assert not (tmp_path / "predictions.csv").exists()
+    jobs.finish(tmp_path)
+    assert not jobs.differences(tmp_path, undisturbed)
+    # Not one epoch was trained twice.
+    assert jobs.epochs_done(tmp_path) == 40
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mounts a disk of so many kilobytes; called again, it is made larger."""
+    place, mounted = tmp_path / "disk", []
+    place.mkdir()
+
+    def mount(kilobytes: int) -> pathlib.Path:
+        how = "remount," if mounted else ""
+        command = ["mount", "-t", "tmpfs", "-o", f"{how}size={kilobytes}k", "tmpfs", str(place)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True)
+        except FileNotFoundError:
+            pytest.skip("there is no mount command")
+        if done.returncode:
+            pytest.skip(f"a small disk cannot be mounted: {done.stderr.strip()}")
+        mounted.append(kilobytes)
+        return place
+
+    yield mount
+    if mounted:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("kilobytes", "what"),
+    [(8, ""), (140, "a checkpoint"), (260, "a checkpoint"), (500, "")],
+    ids=["at once", "second checkpoint", "later checkpoint", "results"],
+)
+def test_a_full_disk_is_a_sentence_and_nothing_is_lost(small_disk, undisturbed, kilobytes, what):
+    if os.geteuid():
+        pytest.skip("only root can mount a small disk")
+    workdir = small_disk(kilobytes) / "run"
+    code, _, err = jobs.run(*jobs.SMALL, f"--workdir={workdir}")
+    assert code == 2 and "Traceback" not in err, err
+    assert f"{what} cannot be written (No space left on device)".strip() in err
+    assert "same command" in err
+    saved = [path for path in workdir.glob("checkpoints/steps/*") if path.name.isdecimal()]
+    assert saved or kilobytes < 100
+    small_disk(4096)
+    again = jobs.finish(workdir)
+    assert "damaged" not in again  # the checkpoint before was whole
+    assert not jobs.differences(workdir, undisturbed)
