@@ -172,7 +172,8 @@ def _inflation(summary: Mapping[str, Any]) -> Raw:
         name: {"value": gap["difference"][name]} | dict(zip(("low", "high"), gap["interval"][name]))
         for name in COMPARED
     }
-    rows = {"as published": summary["overall"], "the same job, strict": gap["strict"]}
+    other = "the same job, its switches off" if gap["left"] else "the same job, strict"
+    rows = {"as published": summary["overall"], other: gap["strict"]}
     return _score_table("", [*rows.items(), ("inflation", more)], COMPARED, sizes=False)
 
 

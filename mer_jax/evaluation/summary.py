@@ -17,6 +17,7 @@ def summary(
     protocol: str,
     leaks: Sequence[str] = (),
     strict: Predictions | None = None,
+    left: Sequence[str] = (),
     history: Mapping[str, Any] | None = None,
     draws: int = intervals.DRAWS,
     seed: int = 0,
@@ -25,8 +26,11 @@ def summary(
 
     protocol: its name, as in `protocols`. leaks: one sentence for each way in which test clips had
     a part ("The epoch was chosen on the test subject."); none means strict. strict: what the same
-    job predicts without the leaks; the difference is given as `inflation`. history: the curves
-    that `history.read` describes; adds mean and deviation over the last ten epochs.
+    job predicts without the leaks, all but those `left`; the difference is given as `inflation`.
+    history: the curves that `history.read` describes; adds mean and deviation over the last ten
+    epochs.
+
+    `over_folds` is the mean and deviation of the folds' accuracies, as some tables print them.
 
     Returns plain numbers in dicts, ready for `files.write_json`.
     """
@@ -58,6 +62,7 @@ def summary(
         },
         "confusion": pooled.tolist(),
         "majority": majority(pooled),
+        "over_folds": intervals.spread(scores(folds)["accuracy"]),
         "habits": habits(folds),
         "intervals": {
             "method": "percentile bootstrap over subjects",
@@ -69,7 +74,10 @@ def summary(
     if strict is not None:
         honest = rated(strict, draws=draws, seed=seed)
         gap = intervals.paired(strict, predictions, draws=draws, seed=seed)
+        gone = " ".join(leak for leak in leaks if leak not in left)
         out["inflation"] = {
+            "words": f"UF1 {gap.difference['uf1']:+.4f} against the same job without this: {gone}",
+            "left": list(left),
             "strict": honest,
             "difference": gap.difference,
             "interval": {name: list(pair) for name, pair in gap.interval.items()},

@@ -19,6 +19,13 @@ from mer_jax.training import initial, streams
 from mer_jax.training.result import Result
 from mer_jax.training.settings import Settings
 
+# What the two switches of the settings do; each has its strict number beside it.
+EPOCH = "Each fold's epoch was chosen on its own test clips."
+STOPPED = (
+    "Each fold's epoch was chosen, its rate lowered and its training stopped on its own test clips."
+)
+MASK = "Statistics (mask, mean) were taken over all clips, test clips included."
+
 
 class LeakError(UserError):
     """A test clip had a part in training that no switch asked for."""
@@ -29,16 +36,23 @@ def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[s
 
     contents: [N] fingerprints of the examples, by which a copy of a clip is known under another
     name. Raises `LeakError` where a test or validation clip was trained on, or reached a statistic
-    without `train.mask_all`.
+    without `train.mask_all`, or where an epoch speaks that `train.choice` does not choose.
     """
     _refuse(folds, result.visits > 0, "in a training batch")
     if not settings.mask_all:
         _refuse(folds, result.learned, "in a statistic")
+    _refuse_choice(
+        settings.choice,
+        result.names,
+        result.chosen_epoch,
+        result.epochs_run,
+        result.validation_loss,
+    )
     found = []
     if settings.choice == "test":
-        found.append("Each fold's epoch was chosen on its own test clips.")
+        found.append(STOPPED if settings.patience or settings.plateau else EPOCH)
     if settings.mask_all:
-        found.append("Statistics (mask, mean) were taken over all clips, test clips included.")
+        found.append(MASK)
     if not folds.subject_disjoint:
         found.append("Clips of one person stand both in training and in test.")
     if settings.initial:
@@ -72,6 +86,8 @@ def save(path: str | pathlib.Path, labels: np.ndarray, copies: int, result: Resu
             labels=labels,
             copies=copies,
             epochs=result.epochs_run,
+            chosen=result.chosen_epoch,
+            validation_loss=result.validation_loss,
         )
     part.replace(path)
 
@@ -80,12 +96,13 @@ def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[s
     """Draws every batch of a finished job again; a sentence for whatever does not agree.
 
     path: the file that `save` wrote. Checks that the recorded visits are those of the streams, that
-    no clip of a fold's test or validation row is among them, and that the statistics saw training
-    clips only (all clips under `train.mask_all`).
+    no clip of a fold's test or validation row is among them, that the statistics saw training clips
+    only (all clips under `train.mask_all`), and that the epoch that speaks is the one to be chosen.
     """
     with np.load(path, allow_pickle=False) as record:
         visits, learned, labels = record["visits"], record["learned"], record["labels"]
         repeat, epochs = int(record["copies"]), record["epochs"]
+        chosen, validation_loss = record["chosen"], record["validation_loss"]
     steps, width = streams.steps_and_width(len(labels), settings.batch_size, repeat)
     size = {"steps": steps, "width": width}
 
@@ -109,14 +126,41 @@ def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[s
         again = np.asarray(visited(key, jnp.asarray(folds.train[f]), jnp.asarray(epochs[f])))
         if (again != visits[f]).any():
             found.append(f"Fold {name}: the recorded batches are not those of its seed.")
-    for seen, where in ((visits > 0, "in a training batch"), (learned, "in a statistic")):
-        if where == "in a statistic" and settings.mask_all:
-            continue
+    refusals = [lambda: _refuse(folds, visits > 0, "in a training batch")]
+    if not settings.mask_all:
+        refusals.append(lambda: _refuse(folds, learned, "in a statistic"))
+    refusals.append(
+        lambda: _refuse_choice(settings.choice, folds.names, chosen, epochs, validation_loss)
+    )
+    for refuse in refusals:
         try:
-            _refuse(folds, seen, where)
+            refuse()
         except LeakError as error:
             found.append(str(error))
     return found
+
+
+def _refuse_choice(
+    choice: str,
+    names: Sequence[str],
+    chosen: np.ndarray,
+    epochs: np.ndarray,
+    validation_loss: np.ndarray,
+) -> None:
+    """Raises `LeakError` where a fold does not speak by its last epoch, or its best validated."""
+    if choice == "test":
+        return
+    for name, epoch, last, losses in zip(names, chosen, epochs, validation_loss):
+        if choice == "last":
+            due = last
+        else:
+            seen = losses[:last]
+            due = np.argmin(np.where(np.isnan(seen), np.inf, seen)) + 1 if last else 0
+        if epoch != due:
+            raise LeakError(
+                f"Fold {name}: epoch {epoch} speaks, where train.choice={choice!r} means "
+                f"epoch {due}."
+            )
 
 
 def _refuse(folds: Folds, seen: np.ndarray, where: str) -> None:

@@ -18,10 +18,10 @@ NAMES = [str(i) for i in range(30)]
 def run(problem=None, settings=SETTINGS):
     examples, labels, folds = problem or small.problem()
     folds = folds.take([0, 1])
-    (result,) = fit(
+    result, *_ = fit(
         examples,
         labels,
-        [folds],
+        [folds] * len(settings.variants),
         settings,
         num_classes=3,
         build=small.build,
@@ -75,6 +75,32 @@ def test_an_epoch_chosen_on_test_clips_is_declared(honest):
     folds, _, result = honest
     settings = dataclasses.replace(SETTINGS, choice="test")
     assert "chosen on its own test clips" in guard.check(settings, folds, result, NAMES)[0]
+
+
+def test_an_epoch_chosen_on_test_clips_in_secret_is_caught(honest, tmp_path):
+    folds, labels, result = honest
+    # The engine takes the best test epoch where the settings say the last one.
+    best = result.test_accuracy.argmax(1).astype(np.int32) + 1
+    best[1] = 1
+    leaky = result._replace(chosen_epoch=best)
+    with pytest.raises(guard.LeakError, match=r"epoch 1 speaks, .*'last' means epoch 2"):
+        guard.check(SETTINGS, folds, leaky, NAMES)
+    guard.save(tmp_path / "audit.npz", labels, 1, leaky)
+    assert "epoch 1 speaks" in " ".join(guard.replay(tmp_path / "audit.npz", SETTINGS, folds))
+
+    settings = dataclasses.replace(SETTINGS, choice="validation", validation=0.2)
+    losses = np.array([[0.4, 0.3], [0.2, 0.5]], np.float32)
+    sound = result._replace(validation_loss=losses, chosen_epoch=np.array([2, 1]))
+    assert guard.check(settings, folds, sound, NAMES) == []
+    leaky = sound._replace(chosen_epoch=np.array([1, 1]))
+    with pytest.raises(guard.LeakError, match=r"epoch 1 speaks, .*'validation' means epoch 2"):
+        guard.check(settings, folds, leaky, NAMES)
+
+
+def test_training_that_stops_by_its_test_clips_says_so(honest):
+    folds, _, result = honest
+    settings = dataclasses.replace(SETTINGS, choice="test", patience=3)
+    assert guard.check(settings, folds, result, NAMES) == [guard.STOPPED]
 
 
 def test_a_person_on_both_sides_is_declared(honest):
