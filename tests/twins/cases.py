@@ -89,6 +89,23 @@ CASES = {
         {"shape": (32, 32, 3), "width": 1 / 32, "dropout": 0.0},
         ("ImageCNN", 3, (2, 4, 8, 16, 16), 128),
     ),
+    "psn": (
+        "psn",
+        {"shape": (3, 32, 32, 1), "width": 1 / 32, "dropout": 0.0},
+        ("PSN", 3, "alexnet", (3, 8, 12, 8, 8), 8, 16, 3, 32, False, True),
+    ),
+    "psn, resnet10, concat, no conv": (
+        "psn",
+        {
+            "shape": (3, 32, 32, 1),
+            "width": 1 / 32,
+            "dropout": 0.0,
+            "backbone": "resnet10",
+            "fusion": "concat",
+            "pointwise": False,
+        },
+        ("PSN", 3, "resnet10", (2, 4, 8, 16), 8, 16, 3, 32, True, False),
+    ),
 }
 
 ENDS = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}

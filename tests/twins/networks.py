@@ -328,3 +328,81 @@ class ImageCNN(nn.Module):
         for layer in self.dense:
             x = F.relu(layer(x))
         return self.classifier(x)
+
+
+class AlexNet(nn.Module):
+    def __init__(self, maps):
+        super().__init__()
+        kernels = ((7, 2, 1), (5, 2, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))
+        sizes = itertools.pairwise((1, *maps))
+        self.convs = nn.ModuleList([nn.Conv2d(a, b, *k) for (a, b), k in zip(sizes, kernels)])
+
+    def forward(self, x):
+        for number, conv in enumerate(self.convs):
+            x = F.relu(conv(x))
+            if number in (0, 1, 4):
+                x = F.max_pool2d(x, 3, 2, 1)
+        return x
+
+
+class ResNet10(nn.Module):
+    def __init__(self, maps):
+        super().__init__()
+        self.stem = ConvNorm(1, maps[0], 7, 2, 3)
+        before = (maps[0], *maps)
+        self.blocks = nn.ModuleList(
+            [Block(a, b, 1 if n == 0 else 2) for n, (a, b) in enumerate(zip(before, maps))]
+        )
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.stem(x)), 3, 2, 1)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class TPU(nn.Module):
+    """Equations 4 and 7 to 9 of PSN, frame by frame; frames in [0, 1] perceived in grey levels."""
+
+    def __init__(self, before, hidden):
+        super().__init__()
+        self.input = nn.Linear(before, hidden)
+        self.hidden = nn.Linear(hidden, hidden, bias=False)
+        self.modulated = nn.Linear(hidden, hidden)
+        self.output = nn.Linear(hidden, hidden)
+
+    def forward(self, x):
+        h, last, said = x.new_zeros(len(x), self.hidden.in_features), None, []
+        for frame in x.unbind(1):
+            tp = 0 * frame[:, :1]
+            if last is not None:
+                tp = 255 * (frame - last).std(1, unbiased=False, keepdim=True)
+            wanted = torch.tanh(self.input(frame) + self.hidden(h))
+            h, last = torch.tanh(self.modulated(tp * wanted)), frame
+            said.append(torch.tanh(self.output(h)))
+        return torch.stack(said, 1)
+
+
+class PSN(nn.Module):
+    def __init__(self, classes, backbone, maps, wide, hidden, time, side, concat, pointwise):
+        super().__init__()
+        self.backbone = {"alexnet": AlexNet, "resnet10": ResNet10}[backbone](maps)
+        self.spatial_dense = nn.Linear(maps[-1], 16 * wide)  # one pixel is left of 32 x 32
+        self.tpu = TPU(side**2, hidden)
+        self.temporal_dense = nn.Linear(hidden, 16 * wide)
+        pixels, joined = 1 if pointwise else 16, 2 * wide if concat else wide
+        self.mix = nn.Linear(pixels * joined, pixels * 4)
+        self.classifier = nn.Linear(64 * time, classes)
+        self.concat, self.pixels = concat, pixels
+
+    def forward(self, x):
+        sparse, grey = x["sparse"], x["grey"]
+        batch, time = grey.shape[:2]
+        maps = flat(self.backbone(first(sparse.flatten(0, 1))))
+        spatial = F.relu(self.spatial_dense(maps)).reshape(batch, time, 16, -1)
+        temporal = F.relu(self.temporal_dense(self.tpu(grey.flatten(2))))
+        temporal = temporal.reshape(batch, time, 16, -1)
+        fused = torch.cat([spatial, temporal], -1) if self.concat else spatial + temporal
+        if self.pixels > 1:
+            fused = fused.flatten(2)
+        return self.classifier(F.relu(self.mix(fused)).flatten(1))
