@@ -4,6 +4,7 @@ import json
 import pathlib
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from mer_jax.clips import Clip, hold
 from mer_jax.datasets import load
 from mer_jax.faces import eye_centres
 from mer_jax.predict import reference as references
-from mer_jax.predict.windows import Follower
+from mer_jax.predict.windows import Follower, ahead
 from mer_jax.problems import UserError
 from tests.tiny_run import tiny_run
 
@@ -114,7 +115,7 @@ def test_a_face_is_placed_as_in_the_runs_own_clips(predictor):
     as_here = predictor.reference._replace(eyes=references._constants(eyes, 160, 160))
     padded = np.pad(clip.frames, ((0, 0), (30, 10), (50, 0), (0, 0)), "edge")
     there = eyes + np.array([50, 30])
-    follower = Follower(as_here, length=8, stride=1, every=100, finder=lambda frame: there)
+    follower = Follower(as_here, length=8, stride=1, every=100, finder=lambda frame: there[None])
     (window,) = follower.windows(padded)
     expected = clip.frames.reshape(8, 40, 4, 40, 4, 3).mean((2, 4))
     assert np.abs(window.frames - expected).mean() < 0.6
@@ -136,7 +137,7 @@ def test_windows_without_a_face_are_told_so(predictor, own):
     )
     eyes = np.asarray(eye_centres(own[0].landmarks))
     forecast = predictor.clip(
-        film, 20.0, window=10, stride=10, finder=lambda f: eyes if f.any() else None
+        film, 20.0, window=10, stride=10, finder=lambda f: eyes[None][: int(f.any())]
     )
     assert forecast.said == ["no movement", "no movement", "no face", "no face"]
     assert forecast.places[0].corners.shape == (4, 2) and forecast.places[1].corners is None
@@ -152,21 +153,109 @@ def test_a_window_of_another_rate_is_brought_to_the_runs(predictor):
     assert predictor._clip(frames, 14, 100.0, given=True).frames is frames
 
 
-def test_movement_is_that_of_the_skin_not_of_the_light_or_the_sensor():
+def test_movement_is_that_of_the_skin_not_of_the_light_the_sensor_or_the_head():
     rng = np.random.default_rng(2)
     face = load("synthetic", subjects=1, clips_per_subject=1, size=(64, 64))[0].frames[0] / 255.0
-    still = np.repeat(face[None], 20, 0).astype(np.float32)
+    face = face.astype(np.float32)
+    still = np.repeat(face[None], 20, 0)
     noise = rng.normal(0, 0.01, still.shape).astype(np.float32)
-    light = (1 + 0.01 * rng.normal(size=(20, 1, 1, 1))).astype(np.float32)
-    moving = np.stack([np.roll(face, round(t / 8), 0) for t in range(20)]).astype(np.float32)
+    light = (1 + 0.05 * rng.normal(size=(20, 1, 1, 1))).astype(np.float32)
+    y, x = np.mgrid[:64, :64].astype(np.float32)
+    mouth = np.exp(-(((y - 46) / 6) ** 2) - ((x - 36) / 8) ** 2)
+    moving, turning = [], []
+    for t in range(20):
+        ahead = 1.5 * np.sin(np.pi * t / 24)
+        moving.append(cv2.remap(face, x, np.float32(y + ahead * mouth), cv2.INTER_CUBIC))
+        turned = cv2.getRotationMatrix2D((32, 32), ahead, 1 + 0.01 * ahead)
+        turned[:, 2] += (ahead, -ahead)
+        turning.append(
+            cv2.warpAffine(face, turned, (64, 64), None, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
+        )
+    moving, turning = np.stack(moving), np.stack(turning)
     jump = still.copy()
     jump[7] = 0
     assert references.movement(still[:1]) == (0.0, 0) and references.movement(still)[0] == 0
     assert references.movement(jump)[0] == 0
-    assert references.movement(still + noise)[0] < 0.6
-    assert references.movement(still * light)[0] < 0.8
-    assert references.movement(moving + noise)[0] > 5
-    assert references.movement(moving)[1] >= 12
+    assert references.movement(still + noise)[0] < 0.03
+    assert references.movement(np.clip(still * light, 0, 1) + noise)[0] < 0.03
+    skin, apex = references.movement(moving + noise)
+    assert skin > 0.15 and 9 <= apex <= 15
+    assert references.movement(turning + noise)[0] < 0.4 * skin
+    assert references.movement(0.5 * (moving + noise))[0] == pytest.approx(skin, rel=0.1)
+
+
+def test_what_is_left_of_a_drift_and_a_change_of_light_is_next_to_nothing():
+    y, x = np.mgrid[:50, :60].astype(np.float64)
+    picture = lambda x, y: 90 + 40 * np.sin(x / 5) * np.cos(y / 6) + 20 * np.sin((x + y) / 9)
+    film = [picture(x, y)]
+    for t in range(1, 6):
+        turn = 0.004 * t
+        there = x + turn * (y - 25) + 0.25 * t, y - turn * (x - 30) - 0.2 * t
+        film.append((1 + 0.02 * t) * picture(*there) + t)
+    left = references.steadied(np.float32(film))
+    assert left.shape == (6, 38, 48) and not left[0].any()
+    before = np.square(film[5] - film[0]).mean()
+    assert np.square(left[5]).mean() < 1e-3 * before
+
+
+def test_the_astronaut_pictured_by_an_unsteady_hand_shows_no_emotion(predictor):
+    data = pytest.importorskip("skimage.data")
+    photograph = data.astronaut()
+    still = predictor.clip(photograph[None], 1.0, total=1)
+    assert still.said == ["no movement"] and np.isnan(still.probabilities).all()
+    rng, film = np.random.default_rng(0), []
+    for t in range(12):
+        shift = 4 * np.sin(t / 5)
+        moved = cv2.warpAffine(
+            photograph, np.float32([[1, 0.004, shift], [-0.004, 1, 0.6 * shift]]), (512, 512),
+            None, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+        film.append(np.clip(moved + rng.normal(0, 3, moved.shape), 0, 255).astype(np.uint8))
+    assert set(predictor.clip(film, 100.0).said) == {"no movement"}
+
+
+def test_of_two_faces_the_first_largest_is_followed_and_it_is_said(predictor):
+    first, second = (
+        clip.frames[0]
+        for clip in load("synthetic", subjects=2, clips_per_subject=1, size=(120, 100))[:2]
+    )
+    small = np.pad(cv2.resize(second, None, fx=0.8, fy=0.8), ((12, 12), (10, 10), (0, 0)), "edge")
+    both = np.concatenate([small, first], 1)
+    eyes = predict.find_eyes(both)
+    assert eyes.shape == (2, 2, 2) and eyes[0, 0, 0] > 100 > eyes[1, 1, 0]
+    assert predict.find_eyes(np.zeros((80, 80, 3), np.uint8)).shape == (0, 2, 2)
+    # The smaller one comes first from the second look on: it is not taken all the same.
+    answers = iter([eyes, eyes[::-1], eyes[:0], eyes])
+    film = np.repeat(both[None], 32, 0)
+    forecast = predictor.clip(film, 8.0, window=4, stride=4, finder=lambda frame: next(answers))
+    assert {int(place.corners[:, 0].mean() > 100) for place in forecast.places if place.faces} == {
+        1
+    }
+    assert [place.faces for place in forecast.places] == [2, 2, 0, 2]
+    assert "2 faces in frame 0 (more than one in 3 of the 4 frames" in forecast.notes[0]
+    assert forecast.notes[1] == "no face in 1 of the 4 frames that were looked at"
+
+
+def test_frames_are_read_ahead_in_order_and_errors_come_through():
+    read = []
+
+    def source(stop):
+        for number in range(stop):
+            read.append(number)
+            yield number
+        raise UserError("torn")
+
+    frames = ahead(source(9), depth=3)
+    assert next(frames) == 0
+    assert [next(frames) for _ in range(8)] == list(range(1, 9))
+    with pytest.raises(UserError, match="torn"):
+        next(frames)
+    assert list(ahead(iter("abc"))) == ["a", "b", "c"] and not list(ahead([]))
+    read.clear()
+    frames = ahead(source(100), depth=4)
+    next(frames)
+    frames.close()
+    assert len(read) <= 6
 
 
 def test_the_measure_of_a_run_is_kept_with_it(workdir, predictor, own):

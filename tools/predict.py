@@ -67,7 +67,7 @@ def finder():
 
     def find(frame):
         points = model(frame)
-        return None if points is None else faces.eye_centres(points)
+        return [] if points is None else faces.eye_centres(points)[None]
 
     return find
 

@@ -127,7 +127,7 @@ def _video(path: pathlib.Path, fps: float | None) -> Footage:
         try:
             while (got := film.read())[0]:
                 times.append(film.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-                yield np.ascontiguousarray(got[1][..., ::-1])
+                yield cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB)
         finally:
             film.release()
         if not times:

@@ -28,7 +28,7 @@ def probabilities_over_time(
     """Two charts over the seconds of a video, a point at the middle of each window.
 
     start, stop: [N] s. probabilities: [N, K], NaN where nothing is said: there the line is broken.
-    movement: [N] grey levels, NaN without a face; what is below `threshold` is shaded. spread:
+    movement: [N] px, NaN without a face; what is below `threshold` is shaded. spread:
     [N, K], a band of that much to either side.
     """
     middle = (np.asarray(start) + np.asarray(stop)) / 2
@@ -61,7 +61,7 @@ def probabilities_over_time(
         axes.tick_params(length=0)
     above.set(ylim=(0, 1.02), title="Probability")
     above.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    below.set(xlabel="seconds, middle of the window", ylabel="grey levels")
+    below.set(xlabel="seconds, middle of the window", ylabel="px")
     below.set_ylim(0, 1.15 * max(threshold, float(np.nanmax(movement, initial=0)), 1e-6))
     below.set_title("Movement; shaded: too little, no emotion is told")
     above.legend(loc="upper right", ncols=min(len(classes), 4), bbox_to_anchor=(1, 1.2))

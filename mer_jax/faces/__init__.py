@@ -11,7 +11,7 @@ eyes are detected (`detect_face`, `detect_eyes`). `cut` does all of it to a `Cli
 
 from mer_jax.faces.alignment import align, template
 from mer_jax.faces.cutting import CROPS, Cut, cut
-from mer_jax.faces.detection import detect_eyes, detect_face, nominal_eyes
+from mer_jax.faces.detection import detect_eyes, detect_face, detect_faces, nominal_eyes
 from mer_jax.faces.landmarker import Landmarker, landmarker
 from mer_jax.faces.lwm import LocalWeightedMean, lwm_apply, lwm_fit
 from mer_jax.faces.points import both_eyes_box, eye_boxes, eye_centres, face_box, mouth_box
@@ -37,6 +37,7 @@ __all__ = [
     "cut",
     "detect_eyes",
     "detect_face",
+    "detect_faces",
     "eye_boxes",
     "eye_centres",
     "eye_crop",

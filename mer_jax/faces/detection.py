@@ -15,8 +15,8 @@ _BORDER = 1 / 4  # what a tight crop is widened by on each side
 _ROI = 160  # px: width at which eyes are looked for
 
 
-def detect_face(frame: np.ndarray) -> np.ndarray | None:
-    """The largest upright frontal face, a square box [4] float32, or None.
+def detect_faces(frame: np.ndarray) -> np.ndarray:
+    """The upright frontal faces, square boxes [n, 4] float32, the largest first.
 
     Viola & Jones' cascade (OpenCV's frontalface_alt2). Where it finds none, it looks once more
     with the frame's edge repeated around it: a face that fills its frame, as in the databases'
@@ -33,9 +33,15 @@ def detect_face(frame: np.ndarray) -> np.ndarray | None:
             image, 1.1, 4, minSize=(smallest, smallest)
         )
         if len(found):
-            x, y, width, height = max(found, key=lambda box: box[2] * box[3])
-            return np.array([x - around, y - around, width, height], np.float32)
-    return None
+            boxes = np.float32(found) - np.float32([around, around, 0, 0])
+            return boxes[np.argsort(-boxes[:, 2], kind="stable")]
+    return np.zeros((0, 4), np.float32)
+
+
+def detect_face(frame: np.ndarray) -> np.ndarray | None:
+    """The largest of `detect_faces`, [4] float32, or None."""
+    found = detect_faces(frame)
+    return found[0] if len(found) else None
 
 
 def detect_eyes(frame: np.ndarray, box: np.ndarray) -> np.ndarray | None:

@@ -1,5 +1,6 @@
 """Onset-to-apex flow maps (u, v, optical strain), what STSTNet and its kin look at."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -42,7 +43,7 @@ def flow_maps(
     if contents == {"flow"}:
         maps = _stored(clips, tuple(size))
     elif contents == {"video"}:
-        maps = _computed(clips, tuple(size), flow) / reach
+        maps = _computed(stack(clips), size=tuple(size), flow=flow) / reach
     else:
         raise UserError("some clips are videos and some are flow maps; give one kind")
     maps = maps[..., pick]
@@ -56,6 +57,7 @@ def _stored(clips: Sequence[Clip], size: tuple[int, int]) -> jax.Array:
     return maps
 
 
+@functools.cache  # one function for one choice: what is jitted with it is compiled once
 def onset_to_apex(*, preset: str, alpha: float, apex: str) -> Callable[[ClipBatch], jax.Array]:
     """A function of one clip of a batch: its flow from onset to apex, [H, W, 2] px.
 
@@ -73,12 +75,13 @@ def onset_to_apex(*, preset: str, alpha: float, apex: str) -> Callable[[ClipBatc
     return flow
 
 
+@functools.partial(jax.jit, static_argnames=("size", "flow"))
 def _computed(
-    clips: Sequence[Clip], size: tuple[int, int], flow: Callable[[ClipBatch], jax.Array]
+    batch: ClipBatch, *, size: tuple[int, int], flow: Callable[[ClipBatch], jax.Array]
 ) -> jax.Array:
     def one(clip):
         moved = flow(clip)
         maps = jnp.concatenate([moved, optical_strain(moved)[..., None]], axis=-1)
         return jax.image.resize(maps, (*size, 3), "linear", antialias=True)
 
-    return jax.jit(lambda batch: jax.lax.map(one, batch, batch_size=16))(stack(clips))
+    return jax.lax.map(one, batch, batch_size=16)

@@ -7,6 +7,7 @@ Both start from motion magnified by min(alpha, lambda / (8 delta) - 1) and are e
 alpha and the share of the frames that is kept (section III-D: 10 x 5 = 50 copies).
 """
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -125,6 +126,29 @@ def strcn_g(
             chosen = max(2, round(count * percent / 100))
             keeps[np.sort(rng.choice(count, min(chosen, count), replace=False))] = True
 
+    factors = jnp.asarray([a for a, _ in variants], jnp.float32)
+    how = dict(wavelength=float(wavelength), preset=preset)
+
+    def augment(key, example, statistics):
+        del statistics
+        return example[jax.random.randint(key, (), 1, len(variants))]
+
+    return Examples(
+        inputs=_flows(batch.frames, jnp.asarray(kept), factors, **how),  # [N, V, H, W, 2]
+        augment=augment,
+        view=lambda example, statistics: example[0],
+        copies=copies,
+        input_shape=(*size, 2),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("wavelength", "preset"))
+def _flows(
+    frames: jax.Array, kept: jax.Array, factors: jax.Array, *, wavelength: float, preset: str
+) -> jax.Array:
+    """[N, T, H, W, C], [N, V, T] and [V] -> [N, V, H, W, 2] px."""
+    longest = frames.shape[1]
+
     def one(frames, keeps, factor):
         moved = magnify(frames, alpha=factor, wavelength=wavelength)
         # A frame that is left out repeats the one kept before it: it can be no later apex.
@@ -135,23 +159,9 @@ def strcn_g(
         onset, apex = seen[0], seen[apex_index(seen)]
         return optical_flow(onset, apex, preset=preset)
 
-    factors = jnp.asarray([a for a, _ in variants], jnp.float32)
-
-    def prepare(clip):
+    def every(clip):
         frames, keeps = clip
         variant = lambda v: one(frames, *v)
-        return jax.lax.map(variant, (keeps, factors), batch_size=min(8, len(variants)))
+        return jax.lax.map(variant, (keeps, factors), batch_size=min(8, len(factors)))
 
-    flows = jax.jit(lambda *a: jax.lax.map(prepare, a))(batch.frames, jnp.asarray(kept))
-
-    def augment(key, example, statistics):
-        del statistics
-        return example[jax.random.randint(key, (), 1, len(variants))]
-
-    return Examples(
-        inputs=flows,  # [N, V, H, W, 2]
-        augment=augment,
-        view=lambda example, statistics: example[0],
-        copies=copies,
-        input_shape=(*size, 2),
-    )
+    return jax.lax.map(every, (frames, kept))

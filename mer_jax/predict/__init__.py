@@ -12,15 +12,15 @@ the mean of their probabilities and how far they differ.
 Every clip of the run's database was seen in training by all folds' networks but one. A forecast
 says nothing about how good they are: never score that database with it. That is in the report.
 
-A window is told to have no movement, and no emotion, where less moves in it than in all but 5 % of
-the run's own clips (`reference.movement` defines how that is measured).
+A window is told to have no movement, and no emotion, where less moves in it than in all but 10 %
+of the run's own clips (`reference.movement` defines how that is measured).
 """
 
 import itertools
 import math
 import pathlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -33,7 +33,7 @@ from mer_jax.predict import reference as references
 from mer_jax.predict.forecast import NO_FACE, NO_MOVEMENT, Forecast
 from mer_jax.predict.networks import Networks
 from mer_jax.predict.reference import Reference, movement
-from mer_jax.predict.windows import Finder, Follower, find_eyes
+from mer_jax.predict.windows import Finder, Follower, Place, ahead, find_eyes
 from mer_jax.problems import UserError
 from mer_jax.video.resample import matrix
 
@@ -48,7 +48,7 @@ __all__ = [
     "movement",
 ]
 
-_BATCH = 64  # windows that go through the method at a time, at the most
+_BATCH = 16  # windows that go through the method at a time, at the most
 _BYTES = 2**28  # of float32 frames in them
 
 
@@ -83,9 +83,9 @@ class Predictor:
           onset, apex, offset: frames of a movement that is known. With an onset there is one
             window, from it to the offset: by default as far behind the apex as the onset is before
             it, and without an apex a window's length.
-          threshold: of movement, in grey levels; by default that of the run's clips.
-          finder: what finds the eyes in a frame, once a second. None: the frames are cut already
-            as the run's clips are.
+          threshold: of movement, in px (`reference.movement`); by default that of the run's clips.
+          finder: what finds each face's eyes in a frame, once a second. None: the frames are cut
+            already as the run's clips are.
           total: frames to expect, for the progress bar; 1 says that it is a still picture, which
             is told to have no movement where a short video is refused. quiet: shows no bar.
 
@@ -124,10 +124,12 @@ class Predictor:
             first=onset or 0,
             least=least,
         )
-        with tqdm(frames, "frames", total or None, disable=quiet, leave=False, unit="") as progress:
+        bar = dict(total=total or None, disable=quiet, leave=False, unit="")
+        with tqdm(ahead(frames), "frames", **bar) as progress:
             windows = list(follower.windows(progress))
         if finder and all(each.frames is None for each in windows):
             raise UserError("no face was found in any of the frames that were looked at")
+        notes += _crowd(follower.places)
 
         start = np.array([each.start for each in windows])
         shown = [len(each.frames) if each.frames is not None else length for each in windows]
@@ -191,6 +193,23 @@ class Predictor:
                 full = some + [some[-1]] * (batch - len(some))
                 parts.append(self.networks.probabilities(full)[:, : len(some)])
         return np.concatenate(parts, axis=1)
+
+
+def _crowd(places: Sequence[Place]) -> list[str]:
+    """Where there is more than one face, or none, in words."""
+    most, looks = max(places, key=lambda place: place.faces), len(places)
+    several, none = (
+        sum(test(p.faces) for p in places) for test in (lambda n: n > 1, lambda n: not n)
+    )
+    notes = []
+    if several:
+        notes.append(
+            f"{most.faces} faces in frame {most.start} (more than one in {several} of the {looks} "
+            "frames that were looked at): the one that was largest at first is followed"
+        )
+    if none:
+        notes.append(f"no face in {none} of the {looks} frames that were looked at")
+    return notes
 
 
 def load(

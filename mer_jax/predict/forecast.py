@@ -20,7 +20,7 @@ class Forecast(NamedTuple):
     start: np.ndarray  # [N] int, first frame
     stop: np.ndarray  # [N] int, one past the last
     apex: np.ndarray  # [N] int, the frame that has moved farthest (or that was given)
-    movement: np.ndarray  # [N] float32 grey levels of 255; NaN without a face
+    movement: np.ndarray  # [N] float32 px, `reference.movement`; NaN without a face
     threshold: float  # of `movement`, below which nothing is said about emotions
     probabilities: np.ndarray  # [N, K] float32, mean over the folds; NaN where nothing is said
     spread: np.ndarray  # [N, K] float32, standard deviation over the folds; likewise

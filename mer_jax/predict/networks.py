@@ -46,9 +46,8 @@ class Networks(NamedTuple):
     def _program(self, examples: Examples, count: int) -> Callable[[Any], jax.Array]:
         task, state = self._task(examples, count)
         every = jnp.arange(count, dtype=jnp.int32)
-        one = jnp.ones(count)
-        unused = {"key": jax.random.key(0), "rate": jnp.ones(())}
-        row = fold_room.Fold(**unused, train=one, held=every, test=one, validation=one)
+        # The rest of a fold is for training alone: nothing that answers looks at it.
+        row = fold_room.Fold(**dict.fromkeys(fold_room.Fold._fields) | {"held": every})
 
         @jax.jit
         def answer(inputs, state):
@@ -105,7 +104,7 @@ class Networks(NamedTuple):
             "best": () if choice == "last" else (params, rest),
         }
         trees = {name: _filled(tree, self.state[name]) for name, tree in like.items()}
-        # The others are for training alone: nothing that answers looks at them.
+        # Likewise.
         unused = dict.fromkeys(fold_room.State.__dataclass_fields__, jnp.zeros(len(self.folds)))
         return fold_room.State(**unused | trees)
 

@@ -18,9 +18,11 @@ from mer_jax.faces.detection import to_grey
 from mer_jax.problems import UserError
 
 FILE = "predict.json"
-STILL = 0.05  # share of the run's own clips that move less than what counts as movement
+STILL = 0.1  # share of the run's own clips that move less than what counts as movement
 _CLIPS = 64  # how many are looked at, evenly over the run
-_BLUR = 3  # px: sensor noise is averaged out, skin that moves is not
+_LARGEST = 64  # px of the longer side, on which movement is measured
+_BLUR = 5  # px of these: sensor noise is averaged out, skin that moves is not
+_RIM = 6  # px of these that a drift may bring in from outside
 
 
 class Reference(NamedTuple):
@@ -32,7 +34,7 @@ class Reference(NamedTuple):
     fps: float  # Hz; 0 where the database has none
     length: int  # frames of the median clip
     marked: bool  # whether the run's clips have a marked apex
-    movement: float  # threshold on `movement`, grey levels of 255
+    movement: float  # threshold on `movement`, px
 
 
 def of_clips(clips: Sequence[Clip]) -> Reference:
@@ -66,23 +68,67 @@ def of_clips(clips: Sequence[Clip]) -> Reference:
 
 
 def movement(frames: np.ndarray) -> tuple[float, int]:
-    """How strongly a clip moves, in grey levels of 255, and the frame that has moved farthest.
+    """How far a face's skin moves in a clip, in px, and the frame in which it has moved farthest.
 
-    frames: [T, H, W, C] uint8, or float32 in [0, 1]. With d(t) = var(I_t - I_0) over the pixels of
-    the blurred grey frames and n the median of var(I_t - I_(t-1)), which is what noise alone would
-    give: the root of the 0.9 quantile of d less n. Sensor noise, flicker of the light and single
-    frames that jump count for nothing; a face at rest is near 0, and one frame is exactly 0.
+    frames: [T, H, W, C] uint8, or float32 in [0, 1]; px are those of a frame whose longer side has
+    64. Of the blurred grey frames, as `steadied` leaves them, d(t) is the mean square of I_t - I_0
+    and n the median of that of I_t - I_(t-1), which is what noise alone would give: the root of the
+    0.9 quantile of d less n, over the root mean square of the first frame's slope. Sensor noise,
+    light, contrast, the head's drift and single frames that jump count for nothing; a face at rest
+    is near 0, and one frame is exactly 0.
     """
     import cv2
 
-    if len(frames) < 2:
+    shrink = min(1.0, _LARGEST / max(frames.shape[1:3]))
+    small = resize(frames, tuple(max(1, round(side * shrink)) for side in frames.shape[1:3]))
+    if len(frames) < 2 or min(small.shape[1:3]) < 2:
         return 0.0, 0
-    grey = np.stack([cv2.blur(to_grey(f).astype(np.float32), (_BLUR, _BLUR)) for f in frames])
-    # Brightness as a whole is no movement.
-    grey -= grey.mean((1, 2), keepdims=True)
-    away = np.square(grey - grey[0]).mean((1, 2))
-    noise = np.median(np.square(np.diff(grey, axis=0)).mean((1, 2)))
-    return float(np.sqrt(max(0.0, np.quantile(away, 0.9) - noise))), int(away.argmax())
+    grey = np.stack([cv2.blur(to_grey(f).astype(np.float32), (_BLUR, _BLUR)) for f in small])
+    left = steadied(grey)
+    away = np.square(left).mean((1, 2))
+    noise = np.median(np.square(np.diff(left, axis=0)).mean((1, 2)))
+    slope = np.square(np.gradient(grey[0])).sum(0).mean()
+    moved = max(0.0, np.quantile(away, 0.9) - noise) / max(slope, 1e-6)
+    return float(np.sqrt(moved)), int(away.argmax())
+
+
+def steadied(grey: np.ndarray) -> np.ndarray:
+    """What of I_t - I_0 no motion of the whole picture and no light explains, [T, h, w] float32.
+
+    grey: [T, H, W] float32, both sides at least 2. Each frame is laid over the first by an affine
+    map (Lucas and Kanade 1981: one Gauss-Newton step from the map of the frame before); then, of
+    what is left, the part linear in the map's six numbers, a gain and an offset is taken away. The
+    rim is left out, where there is enough else.
+    """
+    import cv2
+
+    first = grey[0]
+    height, width = first.shape
+    inner = slice(_RIM, -_RIM) if min(height, width) > 4 * _RIM else slice(None)
+    down, across = np.gradient(first)
+    y, x = np.indices(first.shape, np.float32)
+    y, x = (y - (height - 1) / 2) / height, (x - (width - 1) / 2) / width
+    parts = (across, x * across, y * across, down, x * down, y * down, first, np.ones_like(first))
+    slopes = np.stack([part[inner, inner].ravel() for part in parts], 1).astype(np.float64)
+    square = slopes.T @ slopes
+    solve = np.linalg.solve(square + 1e-9 * (1 + np.trace(square)) * np.eye(8), slopes.T)
+    # From px to the (x, y, 1) above.
+    centred = np.array([[1 / width, 0, 0.5 / width - 0.5], [0, 1 / height, 0.5 / height - 0.5],
+                        [0, 0, 1]])  # fmt: skip
+    place, out = np.eye(3), []
+    for frame in grey:
+        for last in (False, True):
+            over = cv2.warpAffine(
+                frame, place[:2], (width, height), None,
+                cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE,
+            )  # fmt: skip
+            apart = (over - first)[inner, inner]
+            p = solve @ apart.ravel()
+            if not last:
+                shift = np.array([[p[1], p[2], p[0]], [p[4], p[5], p[3]], [0, 0, 0]]) @ centred
+                place = place @ (np.eye(3) - shift)
+        out.append(apart - (slopes @ p).reshape(apart.shape).astype(np.float32))
+    return np.stack(out)
 
 
 def read(workdir: pathlib.Path) -> Reference | None:

@@ -1,5 +1,7 @@
 """A video, frame by frame, to windows that show the face as the run's own clips do."""
 
+import collections
+import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -25,29 +27,42 @@ class Place(NamedTuple):
 
     start: int
     corners: np.ndarray | None  # [4, 2] px (x, y) of what is cut out; None: no face
+    faces: int = 1  # how many there are
 
 
-Finder = Callable[[np.ndarray], np.ndarray | None]  # frame -> [2, 2] px eyes (x, y), left first
+Finder = Callable[[np.ndarray], np.ndarray]  # frame -> [n, 2, 2] px: each face's eyes (x, y)
 
 
-def find_eyes(frame: np.ndarray) -> np.ndarray | None:
-    """The eyes of the largest face in a frame, [2, 2] px, or None where there is no face.
+def find_eyes(frame: np.ndarray) -> np.ndarray:
+    """The eyes of the faces in a frame, [n, 2, 2] px (x, y), the largest face first.
 
-    Where the eyes themselves are not found they are taken from the face's box.
+    Faces less than half as wide as the largest are taken for background. Where a face's eyes are
+    not found they are taken from its box.
     """
-    box = faces.detect_face(frame)
-    if box is None:
-        return None
-    eyes = faces.detect_eyes(frame, box)
-    return faces.nominal_eyes(box) if eyes is None else eyes
+    boxes = faces.detect_faces(frame)
+    near = [box for box in boxes if box[2] >= boxes[0, 2] / 2]
+    found = [faces.detect_eyes(frame, box) for box in near]
+    eyes = [faces.nominal_eyes(box) if e is None else e for box, e in zip(near, found)]
+    return np.array(eyes, np.float32).reshape(-1, 2, 2)
+
+
+def ahead(frames: Iterable[np.ndarray], *, depth: int = 16) -> Iterator[np.ndarray]:
+    """The same frames, read by another thread up to `depth` before they are asked for."""
+    source, end = iter(frames), object()
+    with concurrent.futures.ThreadPoolExecutor(1) as reader:
+        waiting = collections.deque(reader.submit(next, source, end) for _ in range(depth))
+        while (frame := waiting.popleft().result()) is not end:
+            waiting.append(reader.submit(next, source, end))
+            yield frame
 
 
 class Follower:
     """Cuts windows out of frames as they come.
 
-    The face is looked for at every `every`-th frame, and what starts after that is cut out by it,
-    all frames of a window alike: a cut that followed the face within a window would add motion of
-    its own. `finder` None takes frames whole.
+    The face is looked for at every `every`-th frame, of several the largest and later the one that
+    is nearest to it. What starts after that is cut out by it, all frames of a window alike: a cut
+    that followed the face within a window would add motion of its own. `finder` None takes frames
+    whole.
     """
 
     def __init__(
@@ -70,6 +85,7 @@ class Follower:
         self._length, self._stride, self._every, self._first = length, stride, every, first
         self._least = least
         self.places: list[Place] = []
+        self._before: np.ndarray | None = None  # [2, 2] px, the eyes found last
         self.count = 0  # frames seen
 
     def windows(self, frames: Iterable[np.ndarray]) -> Iterator[Window]:
@@ -77,15 +93,15 @@ class Follower:
 
         Raises `UserError` where there are too few frames, or one is no picture.
         """
-        open_parts: list[tuple[int, np.ndarray | None, list]] = []  # start, grid, frames
+        open_parts: list[tuple[int, tuple | None, list]] = []  # start, grid, frames
         for number, frame in enumerate(frames):
             self.count = number + 1
             if number < self._first:
                 continue
             frame = _uint8(frame)
             if (number - self._first) % self._every == 0:
-                grid, corners = self._look(frame)
-                self.places.append(Place(number, corners))
+                grid, corners, count = self._look(frame)
+                self.places.append(Place(number, corners, count))
                 open_parts.append((number, grid, []))
             for _, grid, kept in open_parts:
                 kept.append(self._cut(frame, grid))
@@ -112,33 +128,38 @@ class Follower:
                 at = number - start
                 yield Window(number, None if film is None else film[at : at + self._length])
 
-    def _look(self, frame: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """(places of the cut's samples [h, w, 2], corners [4, 2]); None where there is no face."""
+    def _look(self, frame: np.ndarray) -> tuple[tuple | None, np.ndarray | None, int]:
+        """(where the cut's samples lie, corners [4, 2], faces); None where there is no face."""
         height, width = frame.shape[:2]
         if self._finder is None:
             edge = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-            return None, edge - 0.5
-        eyes = self._finder(frame)
-        if eyes is None:
-            return None, None
+            return None, edge - 0.5, 1
+        found = self._finder(frame)
+        if not len(found):
+            return None, None, 0
         if self._reference.eyes is None:
             raise UserError(
                 "the run's own clips show no eyes that could be found, so a face cannot be placed "
                 "as theirs are; give frames that are cut like them, and say that they are"
             )
-        cut = faces.eye_rectangle(eyes, constants=self._reference.eyes)
+        if self._before is None:
+            self._before = found[0]
+        else:
+            self._before = min(found, key=lambda eyes: np.linalg.norm(eyes - self._before))
+        cut = faces.eye_rectangle(self._before, constants=self._reference.eyes)
         rows, columns = self._reference.size
         times = int(np.clip(np.ceil(float(cut.height) / rows), 1, _FINEST))
-        grid = np.asarray(faces.grid(cut, size=(rows * times, columns * times)))
+        places = np.asarray(faces.grid(cut, size=(rows * times, columns * times)))
         corner, across, down = (np.asarray(a) for a in (cut.corner, cut.across, cut.down))
         across, down = across * float(cut.width), down * float(cut.height)
-        return grid, corner + 0.5 + np.stack([0 * across, across, across + down, down])
+        corners = corner + 0.5 + np.stack([0 * across, across, across + down, down])
+        # As OpenCV would lay them down anew for each frame.
+        return cv2.convertMaps(places, None, cv2.CV_16SC2), corners, len(found)
 
-    def _cut(self, frame: np.ndarray, grid: np.ndarray | None) -> np.ndarray | None:
+    def _cut(self, frame: np.ndarray, grid: tuple | None) -> np.ndarray | None:
         if grid is not None:
-            frame = cv2.remap(
-                frame, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            ).reshape(*grid.shape[:2], -1)
+            frame = cv2.remap(frame, *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            frame = frame.reshape(*grid[0].shape[:2], -1)
         elif self._finder:
             return None
         return fitted(frame, self._reference)
