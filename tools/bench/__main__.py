@@ -1,15 +1,24 @@
-"""Our speed beside that of what people use now, in one run, as ratios.
+"""Our speed beside that of what people use now, in one run, as ratios; and what machines allow.
 
-  python -m tools.bench video              magnification, robust PCA, optical flow, TIM
-  python -m tools.bench folds              training of folds against a PyTorch loop
-  python -m tools.bench all --out=FILE.md  everything, kept as a table
+  python -m tools.bench video        magnification, robust PCA, optical flow, TIM, LBP-TOP
+  python -m tools.bench loso         68 folds of STSTNet against a PyTorch loop over the folds
+  python -m tools.bench networks     a training step of every network against PyTorch
+  python -m tools.bench scaling      1 to 68 folds, 1 device to all there are
+  python -m tools.bench startup      import, first step cold, first step from a warm cache
+  python -m tools.bench roofline     operations and bytes of each network, and the ceilings here
+  python -m tools.bench predict      a ten-second video through a finished run
+  python -m tools.bench all --out=FILE.md --json=FILE.json
 
-Peers come with the extra `bench` (pip install -e '.[bench]'); one that is missing is left out.
-Times are medians of interleaved rounds. On a machine with a GPU the same command measures the GPU:
-JAX uses it by itself, the peers of `video` stay on the CPU.
+--quick takes small sizes and few rounds: to see that it works, not to quote. Peers come with the
+extras `bench` and `torch`; one that is missing is left out and named. Times are medians of
+interleaved rounds, ratios those of the same round, with the smallest and the largest.
+
+On a machine with a GPU the same command measures the GPU, with whatever versions are there: JAX
+uses it by itself and so does the PyTorch loop; the peers of `video` stay on the CPU.
 """
 
 import importlib
+import json
 import os
 import pathlib
 import platform
@@ -18,8 +27,10 @@ import sys
 from absl import app, flags, logging
 
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Interleaved rounds; the median counts.", lower_bound=1)
+_QUICK = flags.DEFINE_bool("quick", False, "Small sizes, few rounds.")
 _OUT = flags.DEFINE_string("out", None, "A Markdown file that gets the tables too.")
-_SUITES = ("video", "folds")
+_JSON = flags.DEFINE_string("json", None, "A JSON file that gets the numbers, unrounded.")
+_SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict")
 
 
 def main(argv: list[str]) -> None:
@@ -30,19 +41,40 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     import jax
 
+    from mer_jax.training import layout
+
+    layout.use_all_cores()  # as experiments.launch does
     device = jax.devices()[0]
-    head = (
-        f"jax {jax.__version__}, Python {platform.python_version()}, {os.cpu_count()} CPU cores, "
-        f"{device.device_kind} ({device.platform}); load {os.getloadavg()[0]:.1f} at the start\n"
-    )
+    machine = {
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "cpu_cores": os.cpu_count(),
+        "device": f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
+        "load": round(os.getloadavg()[0], 1),
+    }
+    head = ", ".join(f"{name} {value}" for name, value in machine.items()) + "\n"
     print(head)
-    parts = [head]
+    tables, rounds = [], min(_ROUNDS.value, 2) if _QUICK.value else _ROUNDS.value
     for suite in _SUITES if "all" in chosen else chosen:
-        for table in importlib.import_module(f"tools.bench.{suite}").tables(_ROUNDS.value):
+        room = importlib.import_module(f"tools.bench.{suite}")
+        for table in room.tables(rounds, _QUICK.value):
             print(table, flush=True)
-            parts.append(table)
+            tables.append((suite, table))
     if _OUT.value:
-        pathlib.Path(_OUT.value).write_text("\n".join(parts))
+        pathlib.Path(_OUT.value).write_text("\n".join([head, *(str(t) for _, t in tables)]))
+    if _JSON.value:
+        found = [{"suite": suite, **table._asdict()} for suite, table in tables]
+        pathlib.Path(_JSON.value).write_text(json.dumps({"machine": machine, "tables": found}))
+
+
+def _version(package: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 if __name__ == "__main__":

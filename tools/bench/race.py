@@ -2,18 +2,34 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 
 
+class Table(NamedTuple):
+    """What a suite found: printed as Markdown, kept as JSON."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]  # numbers are rounded for the eye only
+
+    def __str__(self) -> str:
+        lines = [f"### {self.title}", "", "| " + " | ".join(self.columns) + " |"]
+        lines.append("|---" * len(self.columns) + "|")
+        lines += ["| " + " | ".join(map(_shown, row)) + " |" for row in self.rows]
+        return "\n".join(lines) + "\n"
+
+
 class Row(NamedTuple):
-    """One line of a table."""
+    """One line of a race."""
 
     name: str
     milliseconds: float  # median over the rounds
     ratio: float  # median over the rounds of this time over ours in the same round
+    low: float  # smallest and largest of these ratios
+    high: float
     error: str = ""  # what the result is worth, where that can be said
 
 
@@ -21,35 +37,44 @@ def race(
     cases: Mapping[str, Callable[[], object]],
     *,
     rounds: int = 7,
-    per: int = 1,
+    per: int | Mapping[str, int] = 1,
     errors: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """Runs the cases in turn, `rounds` times after a warm-up; the first case is ours.
 
-    per: how many units of work one call does; times are per unit.
+    per: how many units of work a call does, of all cases or of each; times are per unit.
     """
     for run in cases.values():
         jax.block_until_ready(run())
     times: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, run in cases.items():
+            units = per if isinstance(per, int) else per[name]
             began = time.perf_counter()
             jax.block_until_ready(run())
-            times[name].append((time.perf_counter() - began) * 1e3 / per)
+            times[name].append((time.perf_counter() - began) * 1e3 / units)
     ours = next(iter(times.values()))
+    ratios = {n: [t / o for t, o in zip(spent, ours)] for n, spent in times.items()}
     return [
         Row(
             name,
             statistics.median(spent),
-            statistics.median(theirs / mine for theirs, mine in zip(spent, ours)),
+            statistics.median(ratios[name]),
+            min(ratios[name]),
+            max(ratios[name]),
             (errors or {}).get(name, ""),
         )
         for name, spent in times.items()
     ]
 
 
-def table(title: str, rows: list[Row]) -> str:
-    """A Markdown table."""
-    lines = [f"### {title}", "", "| | ms | time / ours | |", "|---|---|---|---|"]
-    lines += [f"| {r.name} | {r.milliseconds:.2f} | {r.ratio:.2f} | {r.error} |" for r in rows]
-    return "\n".join(lines) + "\n"
+def table(title: str, rows: Sequence[Row]) -> Table:
+    """A race as a table."""
+    columns = ("", "ms", "time / ours", "from", "to", "")
+    return Table(title, columns, [tuple(row) for row in rows])
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}"

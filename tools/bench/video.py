@@ -9,10 +9,10 @@ import numpy as np
 from mer_jax.datasets import synthetic
 from mer_jax.video import magnify, optical_flow, rpca
 from mer_jax.video.resample import apply, matrix
-from tools.bench.race import race, table
+from tools.bench.race import Table, race, table
 
 
-def tables(rounds: int) -> Iterator[str]:
+def tables(rounds: int, quick: bool) -> Iterator[Table]:
     """A table for each operation; a peer that is not installed is left out and named."""
     scene = synthetic.scenes(
         subjects=1,

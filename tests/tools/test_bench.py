@@ -1,0 +1,73 @@
+"""The bench's own arithmetic; what it measures is measured by running it."""
+
+import itertools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax import models
+from mer_jax.nn import conv
+from tools.bench import race, roofline, workloads
+
+
+def test_operations_are_counted_from_shapes():
+    a, b = jnp.ones((3, 4)), jnp.ones((4, 5))
+    x, k = jnp.ones((2, 9, 8, 3)), jnp.ones((3, 2, 3, 7))
+
+    def step(a, b, x, k):
+        def body(c, _):
+            return c + (a @ b).sum(), None
+
+        looped = jax.lax.scan(body, 0.0, None, length=6)[0]
+        return looped + jax.jit(lambda x: conv(x, k, formulation="plain"))(x).sum()
+
+    counted = roofline.operations(jax.make_jaxpr(step)(a, b, x, k))
+    assert counted == 6 * 2 * 3 * 4 * 5 + 2 * (2 * 7 * 7) * 7 * (3 * 2 * 3)
+
+
+def test_both_formulations_of_a_convolution_count_alike():
+    x, k = jnp.ones((2, 9, 8, 6)), jnp.ones((3, 3, 6, 7))
+    count = lambda **how: roofline.operations(
+        jax.make_jaxpr(jax.grad(lambda k: conv(x, k, **how).sum()))(k)
+    )
+    assert count() == count(formulation="plain") > 0
+
+
+def test_a_race_is_told_by_medians_of_ratios(monkeypatch):
+    clock = itertools.accumulate([0, 1, 0, 2, 0, 1, 0, 4, 0, 2, 0, 2])
+    monkeypatch.setattr(race.time, "perf_counter", lambda: float(next(clock)))
+    ours, theirs = race.race(
+        {"ours": lambda: 0, "theirs": lambda: 0}, rounds=3, per={"ours": 1, "theirs": 2}
+    )
+    assert (ours.milliseconds, ours.ratio) == (1000, 1)
+    assert (theirs.milliseconds, theirs.ratio, theirs.low, theirs.high) == (1000, 1, 0.5, 2)
+    table = race.table("Title", [ours, theirs])
+    assert str(table).splitlines()[-1] == "| theirs | 1,000 | 1.00 | 0.50 | 2.00 |  |"
+    assert json.loads(json.dumps(table._asdict()))["rows"][1][:2] == ["theirs", 1000.0]
+
+
+def test_every_network_has_a_workload_and_one_of_them_runs():
+    assert {work.network for work in workloads.WORKLOADS} == set(models.names())
+    small = workloads.Workload("ststnet", 4, {"shape": (8, 8, 3), "dropout": 0.0})
+    mine = workloads.ours(small, folds=2)
+    record = mine.run()
+    assert record.train_loss.shape == (2, 1) and np.isfinite(record.train_loss).all()
+    assert not np.allclose(record.train_loss[0], record.train_loss[1])  # two seeds
+    step, arguments = mine.step
+    assert roofline.operations(jax.make_jaxpr(step)(*arguments)) > 0
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("work", [w for w in workloads.WORKLOADS if w.quick], ids=str)
+def test_the_peer_has_as_many_weights(work):
+    pytest.importorskip("torch")
+    from flax import nnx
+
+    twin = workloads.twin(work)
+    theirs = sum(p.numel() for p in twin.parameters())
+    network = nnx.eval_shape(lambda: workloads.build(work)(nnx.Rngs(0)))
+    ours = sum(a.size for a in jax.tree.leaves(nnx.state(network, nnx.Param)))
+    assert theirs == ours

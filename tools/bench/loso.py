@@ -1,0 +1,125 @@
+"""Training of all folds against a PyTorch loop: STSTNet on maps like MEGC2019's 442."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax import models, protocols
+from mer_jax.clips import Clip, hold
+from mer_jax.methods.examples import Examples
+from mer_jax.training import Settings, engine, streams
+from mer_jax.training import layout as layouts
+from mer_jax.training.fold import Data
+from tools.bench.race import Table, race, table
+
+EPOCHS = 2  # in one call
+_CLIPS, _PERSONS, _LOOP = 442, 68, 4
+_SETTINGS = Settings(epochs=EPOCHS, batch_size=256, learning_rate=5e-5)
+
+
+def tables(rounds: int, quick: bool) -> Iterator[Table]:
+    """A fold-epoch of STSTNet, Adam, batches of 256 (221 here: see streams)."""
+    many = 8 if quick else _PERSONS
+    cases = {
+        f"mer_jax, {many} folds as one job": ours(many),
+        "mer_jax, one fold a job, compiled before": ours(1, devices=jax.devices()[:1]),
+    }
+    per = dict(zip(cases, (many * EPOCHS, EPOCHS)))
+    if jax.default_backend() != "cpu":
+        cases["mer_jax, folds mapped"] = ours(many, inner="map")
+        per["mer_jax, folds mapped"] = many * EPOCHS
+    errors = {}
+    try:
+        import torch
+    except ImportError:
+        errors[next(iter(cases))] = "torch is not installed: pip install -e '.[torch]'"
+    else:
+        cases["PyTorch, fold after fold"] = _torch_loop(torch)
+        per["PyTorch, fold after fold"] = _LOOP * EPOCHS
+    steps, width = streams.steps_and_width(_CLIPS, _SETTINGS.batch_size)
+    floor = 2 * 2 * 27 * 16 * 900 * _CLIPS / 1e9  # forwards, and the kernel's gradient
+    title = (
+        f"STSTNet, one epoch of one fold ({steps} steps of {width}; {floor:.1f} GFLOP of "
+        f"convolution, {_CLIPS * 900 * 16 * 4 / 1e6:.0f} MB of activations)"
+    )
+    yield table(title, race(cases, rounds=rounds, per=per, errors=errors))
+
+
+def ours(
+    folds: int, *, inner: str = "auto", devices: Sequence[jax.Device] | None = None
+) -> Callable[[], object]:
+    """`EPOCHS` epochs of `folds` folds as one job."""
+    maps, labels, every = _problem()
+    examples = Examples(inputs=jnp.asarray(maps), input_shape=(28, 28, 3))
+    build = lambda rngs: models.create("ststnet", num_classes=3, rngs=rngs)
+    layout = layouts.create(inner=inner, devices=devices)
+    task = engine.make_task(examples, _CLIPS, _SETTINGS, num_classes=3, build=build)
+    data = layouts.replicate(layout, Data(examples.inputs, jnp.asarray(labels, jnp.int32), {}))
+    rows = engine.fold_rows([every.take(range(folds))], _SETTINGS)
+    padded = -(-folds // len(layout.devices)) * len(layout.devices)
+    part = layouts.spread(layout, engine.rows_of(rows, range(folds), padded))
+    programs = engine.compile_programs(task, layout, EPOCHS)
+    state = [programs.init(data, part)]
+
+    def run():
+        state[0], record = programs.epochs(data, part, state[0])
+        return record
+
+    return run
+
+
+def _problem():
+    rng = np.random.default_rng(0)
+    maps = rng.uniform(0, 255, (_CLIPS, 28, 28, 3)).astype(np.float32)
+    labels = rng.integers(0, 3, _CLIPS)
+    clips = [Clip("maps", f"s{i % _PERSONS}", f"c{i}", hold(maps[:1]), "x") for i in range(_CLIPS)]
+    return maps, labels, protocols.loso(clips, labels)
+
+
+def _torch_loop(torch) -> Callable[[], object]:
+    """What people run: a network and an optimiser a fold, one fold after the other."""
+    nn, (maps, labels, folds), settings = torch.nn, _problem(), _SETTINGS
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    class Net(nn.Module):
+        """The published network: three streams of 3, 5 and 8 maps."""
+
+        def __init__(self):
+            super().__init__()
+            self.streams = nn.ModuleList(
+                nn.Sequential(
+                    nn.Conv2d(3, maps_, 3, padding=2),
+                    nn.ReLU(),
+                    nn.BatchNorm2d(maps_),
+                    nn.MaxPool2d(3, 3, 1),
+                    nn.Dropout(0.5),
+                )
+                for maps_ in (3, 5, 8)
+            )
+            self.head = nn.Linear(400, 3)
+
+        def forward(self, x):
+            joined = torch.cat([stream(x) for stream in self.streams], 1)
+            return self.head(nn.functional.avg_pool2d(joined, 2).flatten(1))
+
+    x = torch.from_numpy(maps).permute(0, 3, 1, 2).contiguous().to(device)
+    y = torch.from_numpy(labels).to(device)
+
+    def run():
+        for row in folds.train[:_LOOP]:
+            index = torch.from_numpy(np.flatnonzero(row)).to(device)
+            net = Net().to(device)
+            rule = torch.optim.Adam(net.parameters(), lr=settings.learning_rate)
+            for _ in range(settings.epochs):
+                for batch in index[torch.randperm(len(index), device=device)].split(
+                    settings.batch_size
+                ):
+                    rule.zero_grad()
+                    nn.functional.cross_entropy(net(x[batch]), y[batch]).backward()
+                    rule.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return run

@@ -1,0 +1,104 @@
+"""What a training step has to do, what this machine can do, and the share of it that is reached.
+
+Operations are counted from the program's shapes: two for each product of a convolution or a matrix
+product, loops times their length. Bytes are the compiler's own account of what the compiled step
+moves, without its caches: an upper bound, so that a share of the copy rate over 1 means caches.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxprs_in_params
+from jax.interpreters import partial_eval
+
+from tools.bench.race import Table, race
+from tools.bench.workloads import WORKLOADS, ours
+
+
+def tables(rounds: int, quick: bool) -> Iterator[Table]:
+    size = 1024 if quick else 2048
+    products = {
+        dtype.__name__: _rate(lambda a: a @ a, jnp.ones((size, size), dtype), 2 * size**3)
+        for dtype in (jnp.float32, jnp.bfloat16)
+    }
+    numbers = jnp.ones(2**24 if quick else 2**26)
+    copy = _rate(lambda a: a + 1, numbers, 8 * numbers.size)
+    yield Table(
+        "Ceilings measured here",
+        ("what", "rate"),
+        [
+            *(
+                (f"{name} products, {size} x {size}, GFLOP/s", rate)
+                for name, rate in products.items()
+            ),
+            ("copying, GB/s", copy),
+        ],
+    )
+    rows = []
+    for work in WORKLOADS:
+        if quick and not work.quick:
+            continue
+        mine = ours(work, folds=1)
+        step, arguments = mine.step
+        flop = operations(jax.make_jaxpr(step)(*arguments)) / 1e9
+        cost = jax.jit(step).lower(*arguments).compile().cost_analysis() or {}
+        moved = cost.get("bytes accessed", math.nan) / 1e9
+        (row,) = race({"ours": mine.run}, rounds=rounds)
+        seconds = row.milliseconds / 1e3
+        rows.append(
+            (
+                str(work),
+                flop,
+                moved,
+                row.milliseconds,
+                flop / seconds,
+                flop / seconds / products["float32"],
+                flop / products["float32"] * 1e3,
+            )
+        )
+        print(f"  {rows[-1]}", flush=True)
+    columns = ("step of", "GFLOP", "GB", "ms", "GFLOP/s", "share of products", "floor, ms")
+    yield Table("One training step against the ceilings, float32", columns, rows)
+
+
+def operations(program: ClosedJaxpr) -> int:
+    """Floating-point operations of the products and convolutions whose results are used."""
+    jaxpr, _ = partial_eval.dce_jaxpr(program.jaxpr, [True] * len(program.jaxpr.outvars))
+    return _operations(jaxpr)
+
+
+def _operations(jaxpr) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        if name == "dot_general":
+            contracted = equation.params["dimension_numbers"][0][0]
+            taken = equation.invars[0].aval.shape
+            depth = math.prod(taken[axis] for axis in contracted)
+            total += 2 * depth * equation.outvars[0].aval.size
+        elif name == "conv_general_dilated":
+            kernel = equation.invars[1].aval.shape
+            maps = equation.params["dimension_numbers"].rhs_spec[0]
+            total += 2 * equation.outvars[0].aval.size * math.prod(kernel) // kernel[maps]
+        elif name == "cond":  # both do the same work, one of them on this machine
+            total += _operations(equation.params["branches"][-1].jaxpr)
+        else:
+            times = equation.params["length"] if name == "scan" else 1
+            for inner in jaxprs_in_params(equation.params):
+                total += times * _operations(inner)
+    return total
+
+
+def _rate(function, array, work: float, *, times: int = 5) -> float:
+    """Work a nanosecond, the best of some calls."""
+    run = jax.jit(function)
+    run(array).block_until_ready()
+    best = math.inf
+    for _ in range(times):
+        began = time.perf_counter()
+        run(array).block_until_ready()
+        best = min(best, time.perf_counter() - began)
+    return work / best / 1e9

@@ -1,0 +1,177 @@
+"""A training step of every network: ours as the fold engine runs it, and its PyTorch twin.
+
+Sizes are those of the papers (the networks' defaults) but where a step would take minutes on two
+cores; the tables say them. Random inputs, Adam, dropout 0 on both sides (the twins have none).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from mer_jax import models, protocols
+from mer_jax.clips import Clip, hold
+from mer_jax.methods.examples import Examples
+from mer_jax.training import Settings, engine
+from mer_jax.training import fold as fold_room
+from mer_jax.training import layout as layouts
+from mer_jax.training.fold import Data
+
+CLASSES = 3
+
+
+class Workload(NamedTuple):
+    """One network at one size."""
+
+    network: str
+    batch: int
+    sizes: dict[str, Any]
+    twin: tuple = ()  # class of tests.twins.networks and its arguments
+    quick: bool = True  # small enough for --quick
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{k} {_short(v)}" for k, v in self.sizes.items() if k != "dropout")
+        return f"{self.network}, B = {self.batch}{f' ({told})' if told else ''}"
+
+
+_TALL, _SQUARE = ((4, 1), (4, 1), (4, 4), (2, 2)), ((4, 4), (4, 4), (4, 4), (2, 2))
+_STCNN = {"dropout": 0.0}
+_RCN = {"dropout": 0.0}
+WORKLOADS = (
+    Workload("ststnet", 221, {"dropout": 0.0}, ("STSTNet", CLASSES)),
+    Workload("rcn_a", 32, _RCN, ("RCN", "a", CLASSES, 32, 5)),
+    Workload("rcn_s", 32, _RCN, ("RCN", "s", CLASSES, 32, 5)),
+    Workload("rcn_w", 32, _RCN, ("RCN", "w", CLASSES, 32, 5)),
+    Workload("off_apexnet", 221, {}, ("OFFApexNet", CLASSES, 28, (6, 16), 1024)),
+    Workload("dual_inception", 64, {}, ("DualInception", CLASSES, 28, (6, 16), 1024)),
+    Workload(
+        "stcnn",
+        8,
+        _STCNN | {"shape": (18, 64, 64, 1)},
+        ("STCNN", CLASSES, 20 * 20 * 32, 32, (15, 3, 3), 128),
+    ),
+    Workload("stcnn", 8, _STCNN, ("STCNN", CLASSES, 345_600, 32, (15, 3, 3), 128), False),
+    Workload(
+        "fusenet_intermediate",
+        8,
+        _STCNN,
+        ("FuseNet", False, CLASSES, 86_400, 32, (15, 3, 3), (1024, 128)),
+        False,
+    ),
+    Workload(
+        "fusenet_late",
+        8,
+        _STCNN,
+        ("FuseNet", True, CLASSES, 86_400, 32, (15, 3, 3), (1024, 128)),
+        False,
+    ),
+    Workload("strcn_a", 8, {}, ("Recurrent", _TALL, CLASSES, 3, 64), False),
+    Workload("strcn_g", 8, {}, ("Recurrent", _SQUARE, CLASSES, 2, 64), False),
+    Workload(
+        "mer_rcnn", 8, {}, ("Recurrent", ((4, 1), (4, 1), (4, 4), (4, 2)), CLASSES, 3, 64), False
+    ),
+    Workload("psn", 2, {"dropout": 0.0}, (), False),
+    Workload("r3d_convlstm", 2, {}, ("R3DConvLSTM", 512, 100, (4, 4), CLASSES), False),
+    Workload("capsule", 4, {}, ("Capsule", CLASSES, (64, 128, 256), 256, 1152), False),
+    Workload("image_cnn", 2, {"dropout": 0.0}, (), False),
+)
+
+
+class Ours(NamedTuple):
+    """A workload in the fold engine."""
+
+    run: Callable[[], Any]  # one epoch of one step for each fold
+    program: Any  # what is compiled, to look at: (data, fold, state)
+    arguments: tuple
+    step: Callable  # (params, rest, x, labels) -> gradients: a step by itself, to be counted
+
+
+def ours(work: Workload, *, folds: int, precision: str = "float32") -> Ours:
+    """`folds` folds that train a step each, one after the other as a core has them (CPU) or side
+    by side (accelerators); a step is an epoch of one batch and the look at one test clip."""
+    network = nnx.eval_shape(lambda: build(work)(nnx.Rngs(0)))
+    count = work.batch  # one clip is tested: its row of the batch is padding, and computed
+    rng = np.random.default_rng(0)
+    shape = network.input_shape
+    draw = lambda size: jnp.asarray(rng.random((count, *size), np.float32))
+    inputs = jax.tree.map(draw, shape, is_leaf=lambda size: isinstance(size, tuple))
+    labels = jnp.asarray(np.arange(count) % CLASSES, jnp.int32)
+    clips = [
+        Clip("bench", f"s{i}", f"c{i}", hold(np.zeros((1, 1, 1, 1))), "x") for i in range(count)
+    ]
+    rows = protocols.loso(clips, np.asarray(labels)).take([0])
+    settings = Settings(epochs=1, batch_size=count, precision=precision, seeds=folds)
+    examples = Examples(inputs=inputs, input_shape=shape)
+    task = engine.make_task(examples, count, settings, num_classes=CLASSES, build=build(work))
+    layout = layouts.create(devices=jax.devices()[:1])
+    data = layouts.replicate(layout, Data(inputs, labels, {}))
+    part = layouts.spread(layout, engine.fold_rows([rows] * folds, settings))
+    programs = engine.compile_programs(task, layout, 1)
+    state = [programs.init(data, part)]
+
+    def run():
+        state[0], record = programs.epochs(data, part, state[0])
+        return record
+
+    def step(params, rest, x, labels):
+        def loss(params):
+            logits, _ = fold_room.answer(task, task.train_graph, params, rest, x, jnp.ones(count))
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        return jax.grad(loss)(params)
+
+    one = jax.tree.map(lambda a: a[0], (state[0].params, state[0].rest))
+    return Ours(run, programs.epochs, (data, part, state[0]), (step, (*one, inputs, labels)))
+
+
+def peer(work: Workload) -> Callable[[], Any] | None:
+    """The twin's step on the device that PyTorch has, or None without PyTorch or a twin."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    if not work.twin:
+        return None
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = twin(work).to(device).train()
+    shape = nnx.eval_shape(lambda: build(work)(nnx.Rngs(0))).input_shape
+    draw = lambda size: torch.rand(work.batch, *size, device=device)
+    x = jax.tree.map(draw, shape, is_leaf=lambda size: isinstance(size, tuple))
+    if work.network == "r3d_convlstm":  # this twin has PyTorch's layout
+        x = x.permute(0, 4, 1, 2, 3).contiguous()
+    labels = torch.arange(work.batch, device=device) % CLASSES
+    rule = torch.optim.Adam(network.parameters())
+
+    def run():
+        rule.zero_grad()
+        torch.nn.functional.cross_entropy(network(x), labels).backward()
+        rule.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
+def twin(work: Workload):
+    """The network in PyTorch."""
+    import torch
+
+    from tests.twins import networks, r3d_18
+
+    kind, *arguments = work.twin
+    if kind == "R3DConvLSTM":
+        return torch.nn.Sequential(r3d_18.R3D18(), r3d_18.AutoEncoder(*arguments))
+    return getattr(networks, kind)(*arguments)
+
+
+def build(work: Workload) -> Callable[[nnx.Rngs], nnx.Module]:
+    """What makes the network from its random streams."""
+    return lambda rngs: models.create(work.network, num_classes=CLASSES, rngs=rngs, **work.sizes)
+
+
+def _short(value) -> str:
+    return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)
