@@ -61,7 +61,7 @@ def test_every_network_has_a_workload_and_one_of_them_runs():
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("work", [w for w in workloads.WORKLOADS if w.quick], ids=str)
+@pytest.mark.parametrize("work", workloads.WORKLOADS, ids=str)
 def test_the_peer_has_as_many_weights(work):
     pytest.importorskip("torch")
     from flax import nnx

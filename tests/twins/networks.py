@@ -384,10 +384,13 @@ class TPU(nn.Module):
 
 
 class PSN(nn.Module):
-    def __init__(self, classes, backbone, maps, wide, hidden, time, side, concat, pointwise):
+    def __init__(
+        self, classes, backbone, maps, wide, hidden, time, side, concat, pointwise, left=1
+    ):
+        """left: pixels that the backbone leaves; one of 32 x 32."""
         super().__init__()
         self.backbone = {"alexnet": AlexNet, "resnet10": ResNet10}[backbone](maps)
-        self.spatial_dense = nn.Linear(maps[-1], 16 * wide)  # one pixel is left of 32 x 32
+        self.spatial_dense = nn.Linear(left * maps[-1], 16 * wide)
         self.tpu = TPU(side**2, hidden)
         self.temporal_dense = nn.Linear(hidden, 16 * wide)
         pixels, joined = 1 if pointwise else 16, 2 * wide if concat else wide

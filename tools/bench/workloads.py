@@ -74,10 +74,22 @@ WORKLOADS = (
     Workload(
         "mer_rcnn", 8, {}, ("Recurrent", ((4, 1), (4, 1), (4, 4), (4, 2)), CLASSES, 3, 64), False
     ),
-    Workload("psn", 2, {"dropout": 0.0}, (), False),
+    Workload(
+        "psn",
+        2,
+        {"dropout": 0.0},
+        ("PSN", CLASSES, "alexnet", (96, 256, 384, 256, 256), 256, 512, 16, 112, False, True, 16),
+        False,
+    ),
     Workload("r3d_convlstm", 2, {}, ("R3DConvLSTM", 512, 100, (4, 4), CLASSES), False),
     Workload("capsule", 4, {}, ("Capsule", CLASSES, (64, 128, 256), 256, 1152), False),
-    Workload("image_cnn", 2, {"dropout": 0.0}, (), False),
+    Workload(
+        "image_cnn",
+        8,
+        {"dropout": 0.0, "shape": (32, 32, 3)},
+        ("ImageCNN", CLASSES, (64, 128, 256, 512, 512), 4096),
+        False,
+    ),
 )
 
 
@@ -164,7 +176,9 @@ def twin(work: Workload):
 
     kind, *arguments = work.twin
     if kind == "R3DConvLSTM":
-        return torch.nn.Sequential(r3d_18.R3D18(), r3d_18.AutoEncoder(*arguments))
+        backbone = r3d_18.R3D18()
+        backbone.fc = torch.nn.Identity()  # there for its name only
+        return torch.nn.Sequential(backbone, r3d_18.AutoEncoder(*arguments))
     return getattr(networks, kind)(*arguments)
 
 
