@@ -13,12 +13,13 @@ from mer_jax.video.difference import (
     apex_index,
     core_region,
     difference_heatmap,
+    steadied,
     temporal_difference,
     top_mask,
 )
 from mer_jax.video.flow import optical_flow
 from mer_jax.video.magnify import bands, combine, gains, magnify, stream_init, stream_step
-from mer_jax.video.resample import jitter_matrices, resample
+from mer_jax.video.resample import jitter_matrices, resample, select
 from mer_jax.video.rpca import retain, rpca
 from mer_jax.video.strain import optical_strain, strain_tensor
 
@@ -37,6 +38,8 @@ __all__ = [
     "retain",
     "rgb_to_yiq",
     "rpca",
+    "select",
+    "steadied",
     "strain_tensor",
     "stream_init",
     "stream_step",

@@ -9,11 +9,14 @@ micro-expressions" (STRCN), Eq. 4 and Section III-C; the core region is that of 
 III-A.
 """
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
 from mer_jax.problems import UserError
+from mer_jax.video.colour import to_grey
 
 
 def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Array:
@@ -60,9 +63,55 @@ def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
     return jnp.argmax(spread * _real(clip, length)[:, 0, 0, 0]).astype(jnp.int32)
 
 
+def steadied(
+    clip: Array, *, length: int | Array | None = None, weights: Array | None = None
+) -> Array:
+    """[T, H, W, C] -> [T, H, W, 1]: what the head and the light do not explain of I(t) - I(0).
+
+    Of every frame's difference, smoothed over 3 x 3 px, the nearest combination of eight pictures
+    is taken away: the mean frame moved by a small affine motion (its slopes along W and H, plain
+    and times x and y), its contrast, and its brightness. To first order that is a head that shifts,
+    turns and comes nearer by up to a pixel, and a light that flickers; grey levels (luma) only.
+    `apex_index(steadied(clip))` finds the apex where `apex_index(clip)` finds the head's. (Ours;
+    the linear model of motion is that of Lucas & Kanade 1981.)
+
+    weights: [H, W], at least 0, of each pixel in the fit and in the result; 0 leaves out the eyes,
+    whose blinks are no expression. A flat clip gives 0.
+    """
+    frames = _smoothed(to_grey(clip)[..., 0])
+    real = _real(clip, length)[..., 0]
+    count, height, width = frames.shape
+    mean = jnp.sum(frames * real, axis=0) / jnp.sum(real)
+    down, across = jnp.gradient(mean)
+    y = jnp.linspace(-1, 1, height, dtype=clip.dtype)[:, None]
+    x = jnp.linspace(-1, 1, width, dtype=clip.dtype)
+    slopes = [slope * by for slope in (across, down) for by in (jnp.ones_like(x), x, y)]
+    pictures = jnp.stack([*slopes, mean - jnp.mean(mean), jnp.ones_like(mean)])
+    share = jnp.ones_like(mean) if weights is None else weights
+    pictures = (pictures * share).reshape(len(pictures), -1)
+    moved = ((frames - frames[0]) * share).reshape(count, -1)
+    product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)
+    normal = product("ip,jp->ij", pictures, pictures)
+    # A picture that is 0 everywhere, as the slopes of a flat clip are, gets the coefficient 0.
+    normal = normal + jnp.diag(1e-6 * jnp.diag(normal) + 1e-9)
+    found = jnp.linalg.solve(normal, product("ip,tp->it", pictures, moved))
+    rest = moved - product("ip,it->tp", pictures, found)
+    return rest.reshape(count, height, width, 1) * real[..., None]
+
+
 def temporal_difference(clip: Array) -> Array:
     """[T, ...] -> [T, ...]: I(t) - I(t - 1), and 0 for the first frame; padding frames give 0."""
     return clip - jnp.concatenate([clip[:1], clip[:-1]])
+
+
+def _smoothed(frames: Array) -> Array:
+    """[T, H, W], by (1 2 1) / 4 along H and W, the edge repeated."""
+    for axis in (1, 2):
+        size = frames.shape[axis]
+        padded = jnp.pad(frames, [(int(axis == a),) * 2 for a in range(3)], mode="edge")
+        before, here, after = (lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(3))
+        frames = (before + 2 * here + after) / 4
+    return frames
 
 
 def _real(clip: Array, length: int | Array | None) -> Array:

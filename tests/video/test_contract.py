@@ -13,15 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mer_jax import video
 from mer_jax.video import colour, difference, pyramid
 from mer_jax.video.flow import optical_flow
-from mer_jax.video.magnify import bands, magnify, stream_init, stream_step
+from mer_jax.video.magnify import bands, combine, magnify, stream_init, stream_step
+from mer_jax.video.median import median_filter
 from mer_jax.video.resample import apply, jitter_matrices, resample
 from mer_jax.video.rpca import retain, rpca
 from mer_jax.video.strain import optical_strain, strain_tensor
+from mer_jax.video.warp import prefilter, warp
 
 T, H, W = 6, 20, 24
 JITTER = jitter_matrices(T, 4, percents=(100, 60), kernels=("cubic", "box"), pad_to=T + 3)
+
+GAINS = jnp.array([2.0, 0.5])
 
 
 def live(clip):
@@ -44,7 +49,11 @@ FUNCTIONS = {
     "magnify": lambda clip, length: magnify(clip, alpha=8.0),
     "bands": lambda clip, length: jnp.moveaxis(bands(clip), 1, 0),
     "stream": lambda clip, length: live(clip),
+    "combine": lambda c, n: combine(
+        c, jnp.stack([c - c[:1], c]), jnp.array([2.0, 0.5]), saturate=False
+    ),
     "pyramid": lambda clip, length: pyramid.build(clip)[1],
+    "reconstruct": lambda clip, length: pyramid.reconstruct(pyramid.build(2 * clip)),
     "rgb_to_yiq": lambda clip, length: colour.rgb_to_yiq(clip),
     "yiq_to_rgb": lambda clip, length: colour.yiq_to_rgb(clip),
     "to_grey": lambda clip, length: colour.to_grey(clip),
@@ -53,12 +62,15 @@ FUNCTIONS = {
         difference.difference_heatmap(c, length=n), keep=99
     ),
     "apex_index": lambda c, n: difference.apex_index(c, length=n),
+    "steadied": lambda c, n: difference.steadied(c, length=n),
     "temporal_difference": lambda clip, length: difference.temporal_difference(clip),
     "resample": lambda clip, length: resample(clip, 9, kernel="lanczos2"),
     "jitter": lambda clip, length: apply(JITTER[3][:, : len(clip)], clip),
     "optical_flow": lambda c, n: optical_flow(
         c[0], last(c, n), preset="horn_schunck", warps=1, median=3
     ),
+    "warp": lambda c, n: warp(prefilter(c[0]), last(c, n)[..., :2])[0],
+    "median_filter": lambda c, n: median_filter(last(c, n)[..., 0], size=3),
     "rpca": lambda c, n: rpca(columns(c), max_iter=15)[1],
     "retain": lambda c, n: retain(columns(c)),
     "strain_tensor": lambda c, n: strain_tensor(last(c, n)[..., :2]),
@@ -66,14 +78,18 @@ FUNCTIONS = {
 }
 # Those that give a frame for a frame: of a padded clip the first T are the clip's.
 BY_FRAME = {
-    "magnify", "bands", "stream", "pyramid", "rgb_to_yiq", "yiq_to_rgb", "to_grey",
-    "temporal_difference",
+    "magnify", "bands", "combine", "stream", "pyramid", "reconstruct", "rgb_to_yiq", "yiq_to_rgb",
+    "to_grey", "steadied", "temporal_difference",
 }  # fmt: skip
 # Those that know no length: a ragged clip takes the matrix of its own length, as "jitter" does.
 ONE_LENGTH = {"resample", "rpca", "retain"}
 NOT_DIFFERENTIABLE = {"top_mask", "apex_index", "rpca"}  # indices; a loop of unknown length
-# The flow interpolates, the retained part jumps at its quantiles: finite, but no oracle by steps.
-NOT_SMOOTH = {"optical_flow", "retain"}
+# The flow interpolates, the retained part jumps at its quantiles, a median changes pixels: finite,
+# but no oracle by steps.
+NOT_SMOOTH = {"optical_flow", "retain", "median_filter"}
+# Driven by other names, and those that take no clip: they make constants on the host.
+ELSEWHERE = {"stream_init", "stream_step", "jitter_matrices"}
+CONSTANTS = {"core_region", "gains", "select"}
 
 
 class Function(NamedTuple):
@@ -98,6 +114,10 @@ def clips(count, seed=0):
     still = 0.1 + 0.7 * rng.random((count, 1, H, W, 3))
     moved = 0.1 * (0.5 + 0.5 * rng.random((count, T, H, W, 3)))
     return jnp.asarray(still + moved * np.linspace(0, 1, T)[:, None, None, None], jnp.float32)
+
+
+def test_no_public_function_is_left_out():
+    assert set(video.__all__) <= set(FUNCTIONS) | ELSEWHERE | CONSTANTS
 
 
 def test_jit_is_eager(function):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.datasets import synthetic
+from mer_jax.descriptors import lbp_top
 from mer_jax.video import magnify, optical_flow, rpca
 from mer_jax.video.resample import apply, matrix
 from tools.bench.race import Table, race, table
@@ -23,7 +24,7 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
         amplitude=(1, 1),
     )[0]
     clip = np.asarray(scene.clip.frames, np.float32) / 255
-    for make in (_magnify, _rpca, _flow, _tim):
+    for make in (_magnify, _rpca, _flow, _tim, _lbp_top):
         yield make(clip, scene, rounds)
 
 
@@ -163,3 +164,49 @@ def _tim_svd(frames: np.ndarray, length: int) -> np.ndarray:
     at = np.linspace(1 / n, 1, length)
     points = np.stack([scale * curve(t) for t in at], 1)
     return (left @ np.linalg.solve(w.T, points)).T + mean
+
+
+def _lbp_top(clip, scene, rounds) -> str:
+    ours = jax.jit(lbp_top)
+    device = jnp.asarray(clip)
+    levels = np.round(255 * clip[..., 0]).astype(np.uint8)
+    cases = {"mer_jax": lambda: ours(device), "NumPy, vectorised": lambda: _lbp_numpy(levels)}
+    apart = np.abs(np.asarray(ours(device)) - _lbp_numpy(levels)).max()
+    errors = {"NumPy, vectorised": f"largest difference {apart:.1e}"}
+    rows = race(cases, rounds=rounds, errors=errors)
+    return table("LBP-TOP, 60 x 128 x 128 grey, 5 x 5 blocks", rows)
+
+
+def _lbp_numpy(levels: np.ndarray) -> np.ndarray:
+    """Zhao & Pietikainen's descriptor, radii (1, 1, 4), 8 points, uniform codes; [T, H, W] uint8.
+
+    Whole slices are compared, and one `bincount` a plane fills the histograms of all blocks.
+    """
+    changes = [bin(code ^ ((code >> 1) | (code & 1) << 7)).count("1") for code in range(256)]
+    uniform = [code for code in range(256) if changes[code] <= 2]
+    bins = np.full(256, len(uniform))
+    bins[uniform] = np.arange(len(uniform))
+    frames, height, width = (n - 2 * m for n, m in zip(levels.shape, (4, 1, 1)))
+    starts = lambda n: np.arange(6) * n // 5
+    place = lambda n: np.searchsorted(starts(n), np.arange(n), side="right") - 1
+    block = place(height)[:, None] * 5 + place(width)
+    whole = lambda x: int(np.floor(x + 0.5))
+
+    def at(t, y, x):
+        return levels[4 + t : 4 + t + frames, 1 + y : 1 + y + height, 1 + x : 1 + x + width]
+
+    found = []
+    for plane in ("xy", "xt", "yt"):
+        code = np.zeros((frames, height, width), np.uint8)
+        for p in range(8):
+            cos, sin = np.cos(np.pi * p / 4), np.sin(np.pi * p / 4)
+            offset = {
+                "xy": (0, whole(-sin), whole(cos)),
+                "xt": (whole(4 * sin), 0, whole(cos)),
+                "yt": (whole(4 * cos), whole(-sin), 0),
+            }[plane]
+            code |= (at(*offset) >= at(0, 0, 0)).astype(np.uint8) << np.uint8(p)
+        index = block * 59 + bins[code]
+        counts = np.bincount(index.ravel(), minlength=25 * 59).reshape(25, 59)
+        found.append(counts / counts.sum(1, keepdims=True))
+    return np.concatenate(found, axis=1).ravel()
