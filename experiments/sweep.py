@@ -129,13 +129,13 @@ def run(
             configs.check(job)
         except UserError as error:
             raise UserError(f"row {name!r}: {error}") from None
-    found, failed = [], []
+    found, failed, memo = [], [], {}
     for number, (name, job) in enumerate(jobs.items(), 1):
         place = workdir / folder(name)
         try:
             if not _finished(place, job):
                 print(f"{number} of {len(jobs)}: {name}", file=sys.stderr, flush=True)
-                experiment.run(job, place, devices=devices, stop=stop)
+                experiment.run(job, place, devices=devices, stop=stop, memo=memo)
             found += _runs(name, rows[name], place)
         except UserError as error:
             failed.append(f"  {name}: {error}")

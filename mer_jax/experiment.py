@@ -12,6 +12,7 @@ metrics.json tells the mean and the spread.
 import contextlib
 import dataclasses
 import hashlib
+import json
 import pathlib
 import platform
 import shlex
@@ -30,10 +31,12 @@ from mer_jax import config as configs
 from mer_jax import datasets, evaluation, methods, models, protocols
 from mer_jax.clips import Clip
 from mer_jax.datasets.labels import label
-from mer_jax.evaluation import Predictions, clip_pictures, files, history, report
+from mer_jax.evaluation import Predictions, clip_pictures, files, history, report, several
+from mer_jax.evaluation.several import Several
+from mer_jax.methods import Examples
 from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
-from mer_jax.training import Result, Settings, checkpoints, fit, guard, initial, svm
+from mer_jax.training import Result, Settings, checkpoints, fit, guard, initial, svm, targets
 
 _VERSIONS = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python"),
@@ -51,12 +54,14 @@ def run(
     command: str = "",
     devices: Sequence[jax.Device] | None = None,
     stop: Callable[[], bool] | None = None,
+    memo: dict[str, Examples] | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Trains and scores one job and writes its report; returns what metrics.json holds.
 
     command: what the report shows as the way to make it again. stop: asked now and then; where it
-    says True the job is saved and `training.Interrupted` raised.
+    says True the job is saved and `training.Interrupted` raised. memo: keeps the examples, for the
+    next job that is given it and has the same data and method.
 
     Raises `UserError` (or `DataError`) for whatever is wrong with the configuration or the data,
     before anything is trained.
@@ -73,7 +78,7 @@ def run(
         f"{len(clips)} clips of {len(set(folds[0].persons))} persons, {len(folds[0])} folds"
         + (f", {len(variants)} variants beside each other" if len(variants) > 1 else "")
     )
-    examples = methods.create(config.method.name, clips, **configs.options_of(config, "method"))
+    examples = prepare_examples(config, clips, {} if memo is None else memo)
     chosen = configs.options_of(config, "model") | {"num_classes": len(classes)}
     build = lambda rngs: models.create(
         config.model.name, rngs=rngs, shape=examples.input_shape, **chosen
@@ -122,11 +127,10 @@ def run(
     summaries = {}
     for place, name, part, result in zip(places, variants, folds, results):
         predictions = tell(result, clips, labels, classes)
-        evaluation.write_csv(place / "predictions.csv", predictions)
-        evaluation.write_log(place / "megc_log.txt", predictions)
+        seen = write(place, predictions)
         reasons, strict = guard.check(variants[name], part, result, contents), None
         guard.save(place / "audit.npz", labels, examples.copies, result)
-        if variants[name].as_published and guard.STOPPED not in reasons:
+        if variants[name].as_published and guard.STOPPED not in reasons and labels.ndim == 1:
             # The same row of the job with strict statistics, and what its last epoch says.
             twin = list(variants.values()).index(
                 dataclasses.replace(variants[name], mask_all=False)
@@ -144,7 +148,8 @@ def run(
         summaries[name]["sick_folds"] = result.sick
         made = provenance(command, variants[name], began, identity, result)
         summaries[name]["provenance"] = made
-        clip_pictures.write(place, clip_pictures.pictures(clips, predictions))
+        right = 0 if seen is not predictions else 1  # sets of labels are too many classes
+        clip_pictures.write(place, clip_pictures.pictures(clips, seen, right=right))
     summary = summaries[next(iter(variants))]
     alike = {n: summaries[n] for n, v in variants.items() if v.mask_all == settings.mask_all}
     if len(alike) > 1:
@@ -158,16 +163,29 @@ def run(
 def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str, ...]]:
     """(clips, labels [N] int32, classes): what the `data` section names.
 
+    Where a clip has several labels: [N, K] of 0 and 1.
+
     permute_labels deals the labels out anew over all clips: the control that must score at chance.
     """
     data = config.data
     clips = datasets.load(data.name, data.root, **configs.options_of(config, "data"))
     clips, labels, classes, _ = label(data.classes, clips)
-    if labels.ndim != 1:
-        raise UserError(f"data.classes={data.classes}: a fold is trained on one class a clip")
     if data.permute_labels:
         labels = np.random.default_rng(config.train.seed).permutation(labels)
     return list(clips), labels, classes
+
+
+def prepare_examples(
+    config: ConfigDict, clips: Sequence[Clip], memo: dict[str, Examples]
+) -> Examples:
+    """What the `method` section makes of `clips`; `memo` holds the last that were made."""
+    plain = configs.plain(config)
+    key = json.dumps([plain["data"], plain["method"]], sort_keys=True)
+    if key not in memo:
+        memo.clear()  # before the next ones take their memory
+        options = configs.options_of(config, "method")
+        memo[key] = methods.create(config.method.name, clips, **options)
+    return memo[key]
 
 
 def prepare_folds(
@@ -198,7 +216,7 @@ def tell(
     classes: tuple[str, ...],
     *,
     last: bool = False,
-) -> Predictions:
+) -> Predictions | Several:
     """The tested clips in their order. last: what the last epoch's network says, as certainties."""
     fold, column = np.nonzero(result.test)
     clip = result.held[fold, column]
@@ -206,18 +224,35 @@ def tell(
     fold, column, clip = fold[order], column[order], clip[order]
     probabilities = result.probabilities[fold, column]
     if last:
-        said = result.predicted[fold, -1, column]
-        probabilities = np.eye(len(classes), dtype=np.float32)[said]
+        said = result.predicted[fold, result.epochs_run[fold] - 1, column]
+        probabilities = targets.of(labels).rows(said, len(classes))
     who = [clips[index] for index in clip]
-    return Predictions(
-        classes=tuple(classes),
-        database=np.array([c.database for c in who]),
-        subject=np.array([c.subject for c in who]),
-        clip=np.array([c.name for c in who]),
-        fold=np.array(result.names)[fold],
-        label=labels[clip].astype(np.int32),
-        probabilities=probabilities,
-    )
+    rows = {
+        "database": np.array([c.database for c in who]),
+        "subject": np.array([c.subject for c in who]),
+        "clip": np.array([c.name for c in who]),
+        "fold": np.array(result.names)[fold],
+    }
+    label = labels[clip].astype(np.int32)
+    if labels.ndim == 2:
+        return several.join(rows, classes, label, probabilities)
+    return Predictions(tuple(classes), **rows, label=label, probabilities=probabilities)
+
+
+def write(workdir: pathlib.Path, predictions: Predictions | Several) -> Predictions:
+    """predictions.csv, megc_log.txt and, of several labels a clip, units/NAME.csv of each class.
+
+    Returns what predictions.csv says: of several labels a clip, its set of them as one class.
+    """
+    if chances := isinstance(predictions, Predictions):
+        sets = predictions
+    else:
+        sets = predictions.sets()
+        for name, unit in zip(predictions.classes, predictions.units):
+            evaluation.write_csv(workdir / "units" / f"{name}.csv", unit)
+    evaluation.write_csv(workdir / "predictions.csv", sets, chances=chances)
+    evaluation.write_log(workdir / "megc_log.txt", sets)
+    return sets
 
 
 def digest(*parts: str | np.ndarray) -> str:

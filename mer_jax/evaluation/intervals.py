@@ -11,7 +11,7 @@ Parametric and Bootstrap Tests of Hypotheses, chapter 3 (swapping what is exchan
 
 import collections
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,17 +37,23 @@ class Paired(NamedTuple):
 
 
 def resampled(confusions: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """Pooled matrices [draws, K, K] of S subjects drawn with replacement from [S, K, K]."""
+    """Pooled matrices [draws, ...] of S subjects drawn with replacement from [S, ...]."""
     count = len(confusions)
     chosen = np.random.default_rng(seed).integers(count, size=(draws, count))
     return np.tensordot(_counts(chosen, count), np.asarray(confusions, np.float64), 1)
 
 
 def bootstrap(
-    confusions: np.ndarray, *, draws: int = DRAWS, level: float = LEVEL, seed: int = 0
+    confusions: np.ndarray,
+    *,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+    seed: int = 0,
+    scores: Callable[[np.ndarray], dict[str, np.ndarray]] = scores,
 ) -> dict[str, tuple[float, float]]:
     """Percentile interval of every overall score of subjects' matrices [S, K, K].
 
+    scores: what reads the matrices; `several.scores` reads [S, K, 2, 2].
     A draw is scored as `scores` defines it: where a rare class is not drawn, UF1 counts 0 for it.
     One subject or none gives (NaN, NaN): there is nothing to resample.
     """

@@ -116,21 +116,23 @@ class Predictions:
         return grouped(self.label, self.predicted, groups, num_classes=len(self.classes))
 
 
-def write_csv(path: str | os.PathLike, predictions: Predictions) -> pathlib.Path:
-    """Writes predictions.csv. Probabilities read back bit for bit.
+def write_csv(
+    path: str | os.PathLike, predictions: Predictions, *, chances: bool = True
+) -> pathlib.Path:
+    """Writes predictions.csv. Probabilities read back bit for bit; without `chances` there is none.
 
     A name that a spreadsheet would take for a formula gets an apostrophe in front; `read` takes
     it off.
     """
     text = io.StringIO()
     writer = csv.writer(text)
-    names = [f"p_{name}" for name in predictions.classes]
+    names = [f"p_{name}" for name in predictions.classes] if chances else []
     writer.writerow([*REQUIRED[:3], "fold", *REQUIRED[3:], *names])
     classes = np.array(predictions.classes, object)
     columns = [predictions.database, predictions.subject, predictions.clip, predictions.fold]
     columns += [classes[predictions.label], classes[predictions.predicted]]
-    for *words, chances in zip(*columns, predictions.probabilities.tolist()):
-        writer.writerow([*map(_guard, words), *(f"{chance:.9g}" for chance in chances)])
+    for *words, row in zip(*columns, predictions.probabilities[:, : len(names)].tolist()):
+        writer.writerow([*map(_guard, words), *(f"{chance:.9g}" for chance in row)])
     return files.write(path, text.getvalue())
 
 

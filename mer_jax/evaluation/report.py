@@ -54,6 +54,17 @@ TITLES = {
 }  # fmt: skip
 
 
+_ONE = (
+    "UF1 and UAR are scores of the confusion matrix summed over all folds, as MEGC 2019 defines "
+    "them."
+)
+_SEVERAL = (
+    "A clip has several labels: each class is judged by itself over all folds. UF1 is the mean of "
+    "their F1, UAR of their recall, accuracy the share of all answers that are right. A clip is "
+    "wrong, below, where one of its labels is."
+)
+
+
 class Picture(NamedTuple):
     """A picture that the job made."""
 
@@ -142,11 +153,15 @@ def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
         yield _score_table("database", rows, COMPARED, sizes=False)
     if "variants" in summary:
         yield _variants(summary["variants"])
+    if "over_repeats" in summary:
+        spread = summary["over_repeats"]
+        cells = (f"{number(spread[n]['mean'])} ± {number(spread[n]['std'])}" for n in COMPARED)
+        row = (f"mean ± deviation of {spread['uf1']['count']} repeats", *cells)
+        yield table(["", *(TITLES[name] for name in COMPARED)], [row])
     bootstrap = summary["intervals"]
     yield (
         f'<p class="faint">Intervals: {bootstrap["level"]:.0%} {text(bootstrap["method"])}, '
-        f"{bootstrap['draws']} draws. UF1 and UAR are scores of the confusion matrix summed over "
-        "all folds, as MEGC 2019 defines them.</p>"
+        f"{bootstrap['draws']} draws. {_SEVERAL if summary.get('several') else _ONE}</p>"
     )
 
 
@@ -197,10 +212,11 @@ def _charts(
         f"{name} {number(found['recall'], digits=2)}"
         for name, found in summary["per_class"].items()
     )
-    chart = figures.confusion_matrix(predictions.confusion(), classes)
-    alt = f"Confusion matrix of {len(predictions)} clips. Share that is right: {recalls}."
-    words = "Confusion matrix: share of the true class, and clips."
-    yield figure(figures.svg(chart, name="confusion", alt=alt), words)
+    if not summary.get("several"):
+        chart = figures.confusion_matrix(predictions.confusion(), classes)
+        alt = f"Confusion matrix of {len(predictions)} clips. Share that is right: {recalls}."
+        words = "Confusion matrix: share of the true class, and clips."
+        yield figure(figures.svg(chart, name="confusion", alt=alt), words)
 
     if history is not None:
         yield _curves(summary, predictions, history)
@@ -215,6 +231,9 @@ def _charts(
     words = "Share of each subject's clips that is right; dashed: of all clips of the database."
     yield figure(figures.svg(chart, name="subjects", alt=alt), words)
 
+    if summary.get("several"):
+        yield "</div>"
+        return
     balance = np.stack([part.confusion().sum(1) for part in parts.values()])
     chart = figures.class_balance(balance, list(parts), classes)
     counts = "; ".join(

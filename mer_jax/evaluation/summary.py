@@ -1,18 +1,37 @@
 """What goes into metrics.json: every number of a job, and whether it is strict or as published."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from mer_jax.evaluation import intervals
+import numpy as np
+
+from mer_jax.evaluation import intervals, several
 from mer_jax.evaluation.predictions import Predictions
 from mer_jax.evaluation.scores import OVERALL, PER_CLASS, habits, majority, scores
+from mer_jax.protocols import repeat_of
 
 STRICT = "Nothing that was trained, measured or chosen saw a test clip."
 PUBLISHED = "Not strict: test clips had a part in this score."
 
 
+class _Judge(NamedTuple):
+    """What reads the matrices of a job."""
+
+    scores: Callable
+    majority: Callable
+    habits: Callable
+
+
+_ONE = _Judge(scores, majority, habits)
+_SEVERAL = _Judge(several.scores, several.majority, several.habits)
+
+
+def _judge(predictions: Predictions | several.Several) -> _Judge:
+    return _SEVERAL if isinstance(predictions, several.Several) else _ONE
+
+
 def summary(
-    predictions: Predictions,
+    predictions: Predictions | several.Several,
     *,
     protocol: str,
     leaks: Sequence[str] = (),
@@ -30,14 +49,18 @@ def summary(
     history: the curves that `history.read` describes; adds mean and deviation over the last ten
     epochs.
 
-    `over_folds` is the mean and deviation of the folds' accuracies, as some tables print them.
+    Of `several.Several` the per-class scores are those of each class by itself, and `confusion` is
+    [K, 2, 2]. `over_folds` is the mean and deviation of the folds' accuracies, as some tables print
+    them; with `protocol.repeats` there is `over_repeats`, the mean and deviation of the repeats'
+    scores, where `overall` counts a clip once for each.
 
     Returns plain numbers in dicts, ready for `files.write_json`.
     """
     _, subjects = predictions.by_subject()
     _, folds = predictions.by_fold()
     pooled = predictions.confusion()
-    found = scores(pooled)
+    judge = _judge(predictions)
+    found = judge.scores(pooled)
     databases = predictions.by_database()
     out = {
         "verdict": {
@@ -52,6 +75,7 @@ def summary(
             "clips": len(predictions),
         },
         "classes": list(predictions.classes),
+        "several": isinstance(predictions, several.Several),
         "overall": rated(predictions, draws=draws, seed=seed),
         "databases": {
             name: rated(part, draws=draws, seed=seed) for name, part in databases.items()
@@ -61,9 +85,9 @@ def summary(
             for index, name in enumerate(predictions.classes)
         },
         "confusion": pooled.tolist(),
-        "majority": majority(pooled),
-        "over_folds": intervals.spread(scores(folds)["accuracy"]),
-        "habits": habits(folds),
+        "majority": judge.majority(pooled),
+        "over_folds": intervals.spread(judge.scores(folds)["accuracy"]),
+        "habits": judge.habits(folds),
         "intervals": {
             "method": "percentile bootstrap over subjects",
             "level": intervals.LEVEL,
@@ -71,6 +95,12 @@ def summary(
             "seed": seed,
         },
     }
+    repeats = np.array([repeat_of(fold) for fold in predictions.fold.tolist()])
+    if len(names := sorted(set(repeats.tolist()))) > 1:
+        each = [judge.scores(predictions.take(repeats == name).confusion()) for name in names]
+        out["over_repeats"] = {
+            name: intervals.spread([found[name] for found in each]) for name in intervals.COMPARED
+        }
     if strict is not None:
         honest = rated(strict, draws=draws, seed=seed)
         gap = intervals.paired(strict, predictions, draws=draws, seed=seed)
@@ -113,12 +143,13 @@ def over_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def rated(
-    predictions: Predictions, *, draws: int = intervals.DRAWS, seed: int = 0
+    predictions: Predictions | several.Several, *, draws: int = intervals.DRAWS, seed: int = 0
 ) -> dict[str, Any]:
     """Overall scores, each as value, low and high, with the numbers of clips and subjects."""
     names, subjects = predictions.by_subject()
-    found = scores(predictions.confusion())
-    sure = intervals.bootstrap(subjects, draws=draws, seed=seed)
+    score = _judge(predictions).scores
+    found = score(predictions.confusion())
+    sure = intervals.bootstrap(subjects, draws=draws, seed=seed, scores=score)
     counts = {"clips": len(predictions), "subjects": len(names)}
     return counts | {
         name: {"value": float(found[name]), "low": sure[name][0], "high": sure[name][1]}

@@ -131,6 +131,8 @@ def read(workdir: pathlib.Path, fold: str | int | None = None) -> Networks:
             for name, section in files.read_json(workdir / "config.json").items()
         }
     )
+    if config.train.loss == "sigmoid":
+        raise UserError(f"the run in {workdir} has several labels a clip; prediction is of one")
     names = [each["name"] for each in files.read_json(workdir / "folds.json")["folds"]]
     names *= len(configs.check(config).variants)  # a job's rows: its folds, variant by variant
     classes = tuple(files.read_json(workdir / "metrics.json")["classes"])

@@ -22,6 +22,7 @@ from mer_jax.protocols.schemes import (
     leave_one_database_out,
     loso,
     lovo,
+    repeat_of,
 )
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "lovo",
     "names",
     "options",
+    "repeat_of",
     "validate",
 ]
 

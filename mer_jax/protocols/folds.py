@@ -80,9 +80,12 @@ class Folds:
     def check_classes(self, labels: np.ndarray, classes: Sequence[str]) -> list[str]:
         """A sentence for each fold whose training clips lack a class that the job scores."""
         lacking = []
+        here = (
+            labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(len(classes))
+        )
         for name, train in zip(self.names, self.train):
             for k, label in enumerate(classes):
-                if not np.any(labels[train] == k):
+                if not here[train, k].any():
                     lacking.append(f"fold {name}: no training clip of class {label!r}")
         return lacking
 

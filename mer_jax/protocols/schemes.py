@@ -1,6 +1,8 @@
 """The protocols themselves: clips and labels in, `Folds` out; a seed fixes what is drawn."""
 
-from collections.abc import Sequence
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,13 +28,20 @@ def leave_one_database_out(clips: Sequence[Clip], labels: np.ndarray) -> Folds:
 
 
 def lovo(
-    clips: Sequence[Clip], labels: np.ndarray, *, fraction: float = 0.05, seed: int = 0
+    clips: Sequence[Clip],
+    labels: np.ndarray,
+    *,
+    fraction: float = 0.05,
+    repeats: int = 1,
+    seed: int = 0,
 ) -> Folds:
     """Leave videos out, `fraction` of them at a time (STRCN, section IV-B: 5 %).
 
-    A person stands on both sides: the score says how well a network knows known faces.
+    A person stands on both sides: the score says how well a network knows known faces. repeats:
+    see `repeat`.
     """
-    del labels
+    if repeats != 1:
+        return repeat(lambda seed: lovo(clips, labels, fraction=fraction, seed=seed), repeats, seed)
     if not 0 < fraction < 1:
         raise UserError(f"protocol.fraction is {fraction}; it must lie between 0 and 1")
     count = min(len(clips), round(1 / fraction))
@@ -49,13 +58,18 @@ def k_fold(
     folds: int = 5,
     by: str = "subject",
     stratified: bool = True,
+    repeats: int = 1,
     seed: int = 0,
 ) -> Folds:
     """K folds, by "subject" (a person's clips stay together) or by "sample".
 
     Stratified: units are dealt out so that every fold comes close to the class ratio of the whole;
-    a unit (a person, or one clip) goes to the fold whose class counts it unbalances least.
+    a unit (a person, or one clip) goes to the fold whose class counts it unbalances least. repeats:
+    see `repeat`.
     """
+    if repeats != 1:
+        options = {"folds": folds, "by": by, "stratified": stratified}
+        return repeat(lambda seed: k_fold(clips, labels, **options, seed=seed), repeats, seed)
     if by not in ("subject", "sample"):
         raise UserError(f"protocol.by is {by!r}; it is 'subject' or 'sample'")
     units = np.array([clip.person if by == "subject" else clip.key for clip in clips])
@@ -76,9 +90,16 @@ def hold_out(
     *,
     fraction: float = 0.2,
     by: str = "subject",
+    repeats: int = 1,
     seed: int = 0,
 ) -> Folds:
-    """One stratified split that tests `fraction` of the clips (MicroExpSTCNN: 20 % by sample)."""
+    """One stratified split that tests `fraction` of the clips (MicroExpSTCNN: 20 % by sample).
+
+    repeats: see `repeat`.
+    """
+    if repeats != 1:
+        options = {"fraction": fraction, "by": by}
+        return repeat(lambda seed: hold_out(clips, labels, **options, seed=seed), repeats, seed)
     if not 0 < fraction < 1:
         raise UserError(f"protocol.fraction is {fraction}; it must lie between 0 and 1")
     parts = k_fold(
@@ -88,6 +109,30 @@ def hold_out(
     nearest = int(np.argmin(np.abs(sizes - fraction)))
     one = parts.take([nearest])
     return Folds(("hold_out",), one.clips, one.persons, one.train, one.test, one.validation)
+
+
+def repeat(deal: Callable[[int], Folds], repeats: int, seed: int) -> Folds:
+    """The same protocol dealt `repeats` times, by `seed` and those after it, as one job.
+
+    Folds are named "repeat2.part03" (see `repeat_of`); each clip is tested once a repeat.
+    """
+    if repeats < 1:
+        raise UserError(f"protocol.repeats is {repeats}; it must be 1 or more")
+    dealt = [deal(seed + number) for number in range(repeats)]
+    rows = {
+        part: np.concatenate([getattr(folds, part) for folds in dealt])
+        for part in ("train", "test", "validation")
+    }
+    names = [
+        f"repeat{number}.{name}" for number, folds in enumerate(dealt, 1) for name in folds.names
+    ]
+    return dataclasses.replace(dealt[0], names=tuple(names), **rows)
+
+
+def repeat_of(fold: str) -> str:
+    """The repeat that a fold of `repeat` belongs to ("repeat2"); "" for every other fold."""
+    found = re.match(r"(repeat\d+)\.", fold)
+    return found[1] if found else ""
 
 
 def _leave_out(clips: Sequence[Clip], groups: Sequence[str], what: str) -> Folds:
@@ -106,8 +151,10 @@ def _leave_out(clips: Sequence[Clip], groups: Sequence[str], what: str) -> Folds
 
 
 def _counts(unit: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    counts = np.zeros((unit.max() + 1, labels.max() + 1))
-    np.add.at(counts, (unit, labels), 1)
+    """[U, K]: how often each class stands with each unit; labels [N] or, several a clip, [N, K]."""
+    rows = labels if labels.ndim == 2 else np.eye(labels.max() + 1, dtype=int)[labels]
+    counts = np.zeros((unit.max() + 1, rows.shape[1]))
+    np.add.at(counts, unit, rows)
     return counts
 
 

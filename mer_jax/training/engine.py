@@ -24,7 +24,7 @@ from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
 from mer_jax.training import fold as fold_room
 from mer_jax.training import layout as layouts
-from mer_jax.training import losses, optimisers, streams
+from mer_jax.training import losses, optimisers, streams, targets
 from mer_jax.training import result as results
 from mer_jax.training.fold import Data, Fold, Task
 from mer_jax.training.initial import Weights
@@ -60,8 +60,9 @@ def fit(
 ) -> list[Result]:
     """Trains every fold and returns what each says about the clips it never trained on.
 
-    labels: [N] int. folds: one `Folds` for each of `settings.variants`, and so are the results;
-    they have the same names and differ at most in who validates. `build` makes one network from its
+    labels: [N] int, or [N, K] of 0 and 1 (see `targets`). folds: one `Folds` for each of
+    `settings.variants`, and so are the results; they have the same names and differ at most in who
+    validates. `build` makes one network from its
     random streams. start: tensors by dotted path that replace fresh ones in every row
     (`initial.read`). folds_per_device: how many rows a device holds at a time, 0 for as many as its
     memory allows. remat: compute what lies between convolutions and products again for the
@@ -79,6 +80,7 @@ def fit(
         :count
     ]  # a device without a fold would only repeat one
     layout = layouts.create(fold_map=fold_map, inner=fold_inner, devices=devices)
+    targets.check(labels, settings, votes=examples.votes)
     task = make_task(
         examples, len(labels), settings, num_classes=num_classes, build=build, remat=remat
     )

@@ -17,7 +17,7 @@ from flax import nnx
 
 from mer_jax.methods.examples import Examples
 from mer_jax.nn import KEPT
-from mer_jax.training import initial, streams
+from mer_jax.training import initial, streams, targets
 from mer_jax.training.losses import Loss
 from mer_jax.training.settings import PRECISIONS
 
@@ -51,7 +51,7 @@ class Data(NamedTuple):
     """On every device once, shared by all folds."""
 
     inputs: Tree  # [N, ...]
-    labels: jax.Array  # [N] int32
+    labels: jax.Array  # [N] int32, or [N, K] of 0 and 1: see `targets`
     start: initial.Weights  # what every fold's network starts from, by dotted path
 
 
@@ -94,7 +94,7 @@ class Record(NamedTuple):
     train_accuracy: jax.Array  # [] float32, likewise
     test_accuracy: jax.Array  # [] float32, watched; it decides nothing unless choice is "test"
     validation_loss: jax.Array  # [] float32, NaN without validation clips
-    predicted: jax.Array  # [M] int8, the class of each held clip after this epoch
+    predicted: jax.Array  # [M] int32, what is said of each held clip after this epoch
     status: jax.Array  # [] int32
 
 
@@ -130,7 +130,8 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     """
     key = jax.random.fold_in(fold.key, state.epoch)
     index, mask = _batches(task, data, fold, streams.named(key, "batches"))
-    counts = jnp.zeros(task.num_classes).at[data.labels].add(fold.train.astype(jnp.float32))
+    kind = targets.of(data.labels)
+    counts = kind.counts(data.labels, fold.train, task.num_classes)
     augment_key = streams.named(key, "augment")
     learner = training(task)
 
@@ -150,7 +151,7 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
         updates, opt = task.optimiser.update(grads, opt, params)
         updates = jax.tree.map(lambda u: u * (fold.rate * state.scale).astype(u.dtype), updates)
         params = optax.apply_updates(params, updates)
-        hits = jnp.sum(jnp.where(jnp.argmax(logits, -1) == labels, mask, 0.0))
+        hits = jnp.sum(kind.right(logits, labels) * mask)
         return (params, rest, opt), (loss * jnp.sum(mask), hits)
 
     numbers = jnp.arange(task.steps, dtype=jnp.int32)
@@ -168,8 +169,8 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     )
     logits = _held_logits(task, data, fold, after)
     labels = data.labels[fold.held]
-    nll = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    right = jnp.where(jnp.argmax(logits, -1) == labels, fold.test, 0.0)
+    nll = kind.nll(logits, labels)
+    right = kind.right(logits, labels) * fold.test
     validation_loss = jnp.sum(nll * fold.validation) / jnp.sum(fold.validation)
     test_accuracy = jnp.sum(right) / jnp.sum(fold.test)
     after = _decide(task, state, after, loss, validation_loss, test_accuracy)
@@ -184,7 +185,7 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
         train_accuracy=jnp.sum(hits) / samples,
         test_accuracy=test_accuracy,
         validation_loss=validation_loss,
-        predicted=jnp.argmax(logits, -1).astype(jnp.int8),
+        predicted=kind.said(logits),
         status=state.status,
     )
     return state, record
@@ -206,7 +207,7 @@ def finish(task: Task, data: Data, fold: Fold, state: State) -> Outcome:
     if task.choice != "last":
         params, rest = state.best
         speaker, chosen = state.replace(params=params, rest=rest), state.best_epoch
-    probabilities = jax.nn.softmax(_held_logits(task, data, fold, speaker))
+    probabilities = targets.of(data.labels).chances(_held_logits(task, data, fold, speaker))
     return Outcome(probabilities, chosen, state.epoch, state.visits, state.learned)
 
 

@@ -1,13 +1,15 @@
 """The losses of the papers: (logits [B, K], labels [B], mask [B], counts [K]) -> scalar.
 
 `mask` is 1 for a real sample and 0 for padding; `counts` are the fold's training clips of each
-class. Each loss is a mean over the real samples of the batch.
+class. Each loss is a mean over the real samples of the batch. "sigmoid" alone takes several labels
+a clip, [B, K].
 """
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from mer_jax.problems import unknown
 
@@ -67,12 +69,23 @@ def margin(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Ar
     return _mean(jnp.sum(one_hot * present + 0.5 * (1 - one_hot) * absent, axis=-1), mask)
 
 
+def sigmoid(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
+    """Binary cross-entropy of each class by itself, their mean; labels [B, K] of 0 and 1.
+
+    For clips with several labels (CD6ME's twelve action units; Varanka, Li, Peng & Zhao 2022).
+    """
+    del counts
+    each = optax.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype))
+    return _mean(jnp.mean(each, axis=-1), mask)
+
+
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "weighted": weighted,
     "balanced": balanced,
     "unbalanced": unbalanced,
     "margin": margin,
+    "sigmoid": sigmoid,
 }
 
 

@@ -16,7 +16,7 @@ class Result(NamedTuple):
     test: np.ndarray  # [F, M] bool
     validation: np.ndarray  # [F, M] bool
     probabilities: np.ndarray  # [F, M, K] float32, by the network of the chosen epoch
-    predicted: np.ndarray  # [F, E, M] int8, after each epoch
+    predicted: np.ndarray  # [F, E, M] int32, what `targets` calls said, after each epoch
     train_loss: np.ndarray  # [F, E] float32, NaN after a fold has stopped
     train_accuracy: np.ndarray  # [F, E] float32
     test_accuracy: np.ndarray  # [F, E] float32, watched
@@ -43,7 +43,7 @@ def empty(names: tuple[str, ...], rows: Fold, epochs: int, num_classes: int) -> 
         test=rows.test > 0,
         validation=rows.validation > 0,
         probabilities=np.zeros((many, most, num_classes), np.float32),
-        predicted=np.full((many, epochs, most), -1, np.int8),
+        predicted=np.full((many, epochs, most), -1, np.int32),
         train_loss=nan(),
         train_accuracy=nan(),
         test_accuracy=nan(),

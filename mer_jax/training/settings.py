@@ -33,7 +33,7 @@ class Settings:
     schedule: str = "constant"  # "constant", "decay", "step", "cosine"
     schedule_rate: float = 1.0  # factor of "decay" (an epoch) and "step" (each schedule_every)
     schedule_every: int = 1
-    loss: str = "cross_entropy"  # "cross_entropy", "weighted", "balanced", "margin"
+    loss: str = "cross_entropy"  # one of `losses`; "sigmoid" for several labels a clip
     sampler: str = "shuffle"  # "shuffle", "balanced"
     validation: float = 0.0  # share of a fold's training persons held out for choices
     choice: str = "last"  # "last", "validation"; "test" is what some papers did, and is marked

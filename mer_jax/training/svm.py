@@ -43,6 +43,8 @@ def fit(
     Raises `UserError` for an option that SVC refuses, for examples of several votes a clip, and
     without scikit-learn.
     """
+    if labels.ndim != 1:
+        raise UserError(f"model {NAME} takes one label a clip; data.classes gives several")
     if examples.votes != 1:
         raise UserError(f"model {NAME} takes one example a clip; choose another method.name")
     svc = _svc()

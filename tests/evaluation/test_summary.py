@@ -64,3 +64,22 @@ def test_metrics_json_is_plain_json(tmp_path):
     path = files.write_json(tmp_path / "metrics.json", found)
     text = path.read_text()
     assert "NaN" not in text and json.loads(text)["overall"]["uf1"]["low"] is None
+
+
+def test_repeats_are_scored_one_by_one():
+    first, second = predictions(seed=0), predictions(seed=1)
+    both = dataclasses.replace(
+        first,
+        **{
+            name: np.concatenate([getattr(first, name), getattr(second, name)])
+            for name in ("database", "subject", "clip", "label", "probabilities")
+        },
+        fold=np.array(["repeat1.part01"] * len(first) + ["repeat2.part01"] * len(second)),
+    )
+    found = summary(both, protocol="k_fold", draws=5)["over_repeats"]
+    values = [summary(part, protocol="k_fold", draws=5)["overall"] for part in (first, second)]
+    for name in ("uf1", "uar", "accuracy"):
+        each = [value[name]["value"] for value in values]
+        assert found[name]["mean"] == pytest.approx(np.mean(each), abs=1e-12)
+        assert found[name]["std"] == pytest.approx(np.std(each, ddof=1), abs=1e-12)
+    assert "over_repeats" not in summary(first, protocol="k_fold", draws=5)

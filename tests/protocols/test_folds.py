@@ -63,6 +63,20 @@ def test_stratified_folds_keep_the_class_ratio(by):
     assert folds.subject_disjoint == (by == "subject")
 
 
+@pytest.mark.parametrize("name", ["k_fold", "lovo", "hold_out"])
+def test_repeats_are_the_protocol_dealt_anew_as_one_job(name, clips, labels):
+    folds = protocols.create(name, clips, labels, repeats=3, seed=4)
+    for number in range(3):
+        once = protocols.create(name, clips, labels, seed=4 + number)
+        members = [protocols.repeat_of(fold) == f"repeat{number + 1}" for fold in folds.names]
+        part = folds.take(np.flatnonzero(members))
+        assert part.names == tuple(f"repeat{number + 1}.{fold}" for fold in once.names)
+        assert (part.train == once.train).all() and (part.test == once.test).all()
+    assert protocols.repeat_of("casme2/sub01") == ""
+    with pytest.raises(UserError, match="repeats is 0"):
+        protocols.create(name, clips, labels, repeats=0)
+
+
 def test_leave_one_database_out(clips, labels):
     folds = protocols.create("leave_one_database_out", clips, labels)
     assert folds.names == ("a", "b")

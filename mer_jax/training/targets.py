@@ -1,0 +1,81 @@
+"""What a clip's label is, and what a network's logits [B, K] say in its terms.
+
+    one       one class of K: labels [N] int32; the largest logit speaks
+    several   each class there or not: labels [N, K] int32 of 0 and 1; a logit above 0 says "there"
+
+Which of them a job has follows from the rank of its labels. `said` is one number a clip: the class,
+or the sum of 2^k over the classes that are there (K up to 31); `rows` is its inverse.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from mer_jax.problems import UserError
+from mer_jax.training.settings import Settings
+
+
+class Targets(NamedTuple):
+    """The functions that differ; B stands for any number of clips."""
+
+    counts: Callable[[jax.Array, jax.Array, int], jax.Array]  # labels, train [N], K -> [K]
+    nll: Callable[[jax.Array, jax.Array], jax.Array]  # logits, labels -> [B] nats
+    right: Callable[[jax.Array, jax.Array], jax.Array]  # likewise: share of what is said right
+    said: Callable[[jax.Array], jax.Array]  # logits -> [B] int32
+    chances: Callable[[jax.Array], jax.Array]  # logits -> [B, K] in [0, 1]
+    rows: Callable[[np.ndarray, int], np.ndarray]  # said [B] on the host, K -> [B, K] float32
+
+
+def _bits(count: int) -> np.ndarray:
+    return np.left_shift(np.int32(1), np.arange(count, dtype=np.int32))
+
+
+_ONE = Targets(
+    counts=lambda labels, train, count: jnp.zeros(count).at[labels].add(train.astype(jnp.float32)),
+    nll=optax.softmax_cross_entropy_with_integer_labels,
+    right=lambda logits, labels: (jnp.argmax(logits, -1) == labels).astype(jnp.float32),
+    said=lambda logits: jnp.argmax(logits, -1).astype(jnp.int32),
+    chances=jax.nn.softmax,
+    rows=lambda said, count: np.eye(count, dtype=np.float32)[said],
+)
+_SEVERAL = Targets(
+    counts=lambda labels, train, count: jnp.sum(
+        jnp.where(train[:, None], labels, 0), 0, dtype=jnp.float32
+    ),
+    nll=lambda logits, labels: optax.sigmoid_binary_cross_entropy(
+        logits, labels.astype(logits.dtype)
+    ).mean(-1),
+    right=lambda logits, labels: ((logits > 0) == (labels > 0)).astype(jnp.float32).mean(-1),
+    said=lambda logits: jnp.sum(
+        jnp.where(logits > 0, _bits(logits.shape[-1]), 0), -1, dtype=jnp.int32
+    ),
+    chances=jax.nn.sigmoid,
+    rows=lambda said, count: ((said[:, None] & _bits(count)) > 0).astype(np.float32),
+)
+
+
+def check(labels: np.ndarray, settings: Settings, *, votes: int = 1) -> None:
+    """Raises `UserError` for settings that do not go with these labels."""
+    if labels.ndim == 1:
+        if settings.loss == "sigmoid":
+            raise UserError("train.loss='sigmoid' is for several labels a clip, and a clip has one")
+        return
+    if settings.loss != "sigmoid":
+        raise UserError(
+            f"train.loss is {settings.loss!r}, and a clip has several labels; set it to 'sigmoid'"
+        )
+    if settings.sampler != "shuffle":
+        raise UserError("train.sampler balances one label a clip, and here it has several")
+    if votes > 1:
+        raise UserError("a method whose frames vote takes one label a clip; here it has several")
+    if labels.shape[1] > 31:
+        raise UserError(f"there are {labels.shape[1]} labels; several labels a clip go up to 31")
+
+
+def of(labels: jax.Array | np.ndarray) -> Targets:
+    """The kind of these labels, by their rank."""
+    return _ONE if labels.ndim == 1 else _SEVERAL
