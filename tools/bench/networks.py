@@ -1,45 +1,47 @@
-"""One training step of every network: by itself, per fold in a job, and PyTorch's."""
+"""One training step of every network: by itself, as a fold of a job, and PyTorch's."""
 
 from collections.abc import Iterator
+
+import jax
 
 from tools.bench.race import Table, race
 from tools.bench.workloads import WORKLOADS, ours, peer
 
-_FOLDS = 4
-
 
 def tables(rounds: int, quick: bool) -> Iterator[Table]:
-    """A row a network, as soon as it is measured a table of its own; then all as one."""
+    """A line a network as soon as it is measured, then all as one table."""
+    devices = jax.devices()
+    many = 4 if devices[0].platform == "cpu" else 16  # folds a device
+    per = {"job": many * len(devices), "narrow": many * len(devices), "alone": 1, "torch": 1}
     rows = []
     for work in WORKLOADS:
         if quick and not work.quick:
             continue
-        cases = {"job": ours(work, folds=_FOLDS).run, "alone": ours(work, folds=1).run}
-        theirs = peer(work)
-        if theirs:
-            cases["torch"] = theirs
-        found = {
-            r.name: r
-            for r in race(cases, rounds=rounds, per={"job": _FOLDS, "alone": 1, "torch": 1})
+        cases = {
+            "job": ours(work, folds=per["job"], devices=devices).run,
+            "alone": ours(work, folds=1, devices=devices[:1]).run,
+            "narrow": ours(work, folds=per["job"], devices=devices, precision="bfloat16").run,
         }
-        torch = found.get("torch")
-        rows.append(
-            (
-                str(work),
-                found["alone"].milliseconds,
-                found["job"].milliseconds,
-                torch.milliseconds if torch else "no peer",
-                1 / torch.ratio if torch else "",
-                f"{1 / torch.high:.2f} to {1 / torch.low:.2f}" if torch else "",
-            )
-        )
-        print(f"  {rows[-1]}", flush=True)
+        if theirs := peer(work):
+            cases["torch"] = theirs
+        found = {row.name: row for row in race(cases, rounds=rounds, per=per)}
+        job, alone, narrow = (found[name].milliseconds for name in ("job", "alone", "narrow"))
+        if theirs:
+            torch = found["torch"]
+            spread = f"{1 / torch.high:.2f} to {1 / torch.low:.2f}"
+            compared = (torch.milliseconds, 1 / torch.ratio, spread)
+        else:
+            compared = ("no peer", "", "")
+        rows.append((str(work), alone, job, narrow, *compared))
+        print("  " + ", ".join(map(str, rows[-1])), flush=True)
     columns = (
         "step of",
         "alone, ms",
-        f"per fold of {_FOLDS}, ms",
+        "a fold in a job, ms",
+        "the same in bfloat16, ms",
         "PyTorch, ms",
-        "ours / PyTorch",
+        "job / PyTorch",
         "spread",
     )
-    yield Table("One training step, float32, one device", columns, rows)
+    title = f"One training step; a job has {many} folds on each of {len(devices)} devices"
+    yield Table(title, columns, rows)

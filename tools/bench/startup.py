@@ -18,7 +18,7 @@ import jax
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 from tools.bench.workloads import WORKLOADS, ours
-jax.block_until_ready(ours(WORKLOADS[0], folds=4).run())
+jax.block_until_ready(ours(WORKLOADS[0], folds=4, devices=jax.devices()).run())
 print(json.dumps([imported, time.perf_counter() - began]))
 """
 

@@ -4,7 +4,7 @@ Sizes are those of the papers (the networks' defaults) but where a step would ta
 cores; the tables say them. Random inputs, Adam, dropout 0 on both sides (the twins have none).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -102,9 +102,13 @@ class Ours(NamedTuple):
     step: Callable  # (params, rest, x, labels) -> gradients: a step by itself, to be counted
 
 
-def ours(work: Workload, *, folds: int, precision: str = "float32") -> Ours:
-    """`folds` folds that train a step each, one after the other as a core has them (CPU) or side
-    by side (accelerators); a step is an epoch of one batch and the look at one test clip."""
+def ours(
+    work: Workload, *, folds: int, devices: Sequence[jax.Device], precision: str = "float32"
+) -> Ours:
+    """`folds` folds that train a step each: an epoch of one batch and the look at one test clip.
+
+    folds: a multiple of the devices.
+    """
     network = nnx.eval_shape(lambda: build(work)(nnx.Rngs(0)))
     count = work.batch  # one clip is tested: its row of the batch is padding, and computed
     rng = np.random.default_rng(0)
@@ -119,7 +123,7 @@ def ours(work: Workload, *, folds: int, precision: str = "float32") -> Ours:
     settings = Settings(epochs=1, batch_size=count, precision=precision, seeds=folds)
     examples = Examples(inputs=inputs, input_shape=shape)
     task = engine.make_task(examples, count, settings, num_classes=CLASSES, build=build(work))
-    layout = layouts.create(devices=jax.devices()[:1])
+    layout = layouts.create(devices=devices)
     data = layouts.replicate(layout, Data(inputs, labels, {}))
     part = layouts.spread(layout, engine.fold_rows([rows] * folds, settings))
     programs = engine.compile_programs(task, layout, 1)
