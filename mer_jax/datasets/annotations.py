@@ -109,8 +109,6 @@ def workbook(path: pathlib.Path) -> tuple[dict[str, list[list]], Problem | None]
         return _xlsx(path), None
     except UnicodeDecodeError as error:
         what = f"is not UTF-8 text (byte {error.start}); save it again as UTF-8"
-    except ImportError:
-        what = "is an old .xls workbook; save it as .xlsx (or install xlrd)"
     except Exception as error:  # openpyxl and xlrd raise a dozen kinds for a damaged file
         what = f"cannot be read as a label sheet ({type(error).__name__}); download it again"
     return {}, Problem(path.name, what)
@@ -134,10 +132,16 @@ def _xlsx(path: pathlib.Path) -> dict[str, list[list]]:
 
 
 def _xls(path: pathlib.Path) -> dict[str, list[list]]:
-    import pandas
+    import xlrd
 
-    frames = pandas.read_excel(path, sheet_name=None, header=None, dtype=object, engine="xlrd")
-    return {str(name): frame.to_numpy(object).tolist() for name, frame in frames.items()}
+    def value(cell):
+        if cell.ctype == xlrd.XL_CELL_ERROR:
+            return xlrd.error_text_from_code[cell.value]  # the code alone would pass as a number
+        return bool(cell.value) if cell.ctype == xlrd.XL_CELL_BOOLEAN else cell.value
+
+    log = io.StringIO()  # xlrd prints what it finds odd; it is read all the same
+    book = xlrd.open_workbook(file_contents=path.read_bytes(), logfile=log)
+    return {s.name: [[value(cell) for cell in row] for row in s.get_rows()] for s in book.sheets()}
 
 
 def _header(rows, columns):

@@ -68,15 +68,23 @@ def inspect(
         folder = by_key.get(home)
         placing.mend(spec, row, folder, log)
         if folder is None:
-            homeless[row.subject].append(row)
+            if row.subject and row.name:  # a blank cell is among the problems already
+                homeless[row.subject].append(row)
             continue
         log.problems += [problem for problem in folder.problems if problem not in log.problems]
         if not row.broken and not folder.problems:
             clip = placing.place(spec, tree, row, folder, settle or spec.settle, log)
             clips += [clip] if clip else []
-    if top:
+    if homeless and by_key and not used & by_key.keys():
+        what = (
+            f"not one of its {len(rows)} clips has a folder below {top}, and not one of the "
+            f"{len(by_key)} folders there has a row in it: one of the two is of another release "
+            "or database"
+        )
+        log.problem(str(path), what)
+    elif top:
         _report_homeless(spec, homeless, {subject for subject, _ in by_key}, log)
-    if rows and spec.sheets and not tree.video:
+    if used & by_key.keys() and spec.sheets and not tree.video:
         for home in sorted(by_key.keys() - used):
             if (spec.name, *home) not in without:
                 what, why = "has frames but no row in the label sheet", log.excuse(home, "no row")

@@ -1,4 +1,4 @@
-"""A user's own recording: a video file, a folder of frames, a picture, or a rendered clip.
+"""A user's own recording: a video file, a folder of frames, a picture, a camera, a rendered clip.
 
 footage = find("me.mp4")
 for frame in footage.frames(): ...      # [H, W, 3] uint8 RGB, one at a time
@@ -9,6 +9,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -18,7 +19,9 @@ from mer_jax.datasets import folders
 from mer_jax.problems import UserError
 
 _STILL = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
-RENDERED = "synthetic:"
+RENDERED, CAMERA = "synthetic:", "camera:"
+_MOST = 2**31  # bytes of frames that a camera fills
+_UNSTEADY = "the frame rate varies; all times are told as if it were {:.4g} Hz throughout"
 _UNEVEN = 0.25  # of a frame's duration: timestamps that stray by more are no constant rate
 
 
@@ -42,9 +45,10 @@ class Footage:
         return Clip("footage", "", self.name, read, emotion="", fps=self.fps)
 
 
-def find(source: str | os.PathLike, *, fps: float | None = None) -> Footage:
-    """What `source` names: a video file, a folder with one image a frame, a picture (one frame), or
-    "synthetic:INDEX", a clip of `datasets.load("synthetic")`.
+def find(source: str | os.PathLike, *, fps: float | None = None, seconds: float = 10.0) -> Footage:
+    """What `source` names: a video file, a folder with one image a frame, a picture (one frame),
+    "camera:INDEX", which is filmed now for `seconds`, or "synthetic:INDEX", a clip of
+    `datasets.load("synthetic")`.
 
     fps: Hz, where the file does not say it or is wrong. Raises `UserError` where there is nothing
     that can be read; `frames` raises it for what turns out to be broken on the way.
@@ -54,12 +58,15 @@ def find(source: str | os.PathLike, *, fps: float | None = None) -> Footage:
     source = str(source)
     if source.startswith(RENDERED):
         return _rendered(source, fps)
+    if source.startswith(CAMERA):
+        return _filmed(source, fps, seconds)
     path = pathlib.Path(source).expanduser()
     if path.is_dir():
         return _folder(path, fps)
     if not path.is_file():
         raise UserError(
-            f"{path}: there is no such file or folder (a rendered clip is {RENDERED}INDEX)"
+            f"{path}: there is no such file or folder (a camera is {CAMERA}INDEX, a rendered clip "
+            f"{RENDERED}INDEX)"
         )
     if path.suffix.lower() in _STILL:
         frame = folders.read_image(path)
@@ -76,6 +83,43 @@ def _rendered(source: str, fps: float | None) -> Footage:
     clip = clips[int(index)]
     clip = dataclasses.replace(clip, fps=fps or clip.fps)
     return Footage(source, lambda: iter(clip.frames), clip.fps, len(clip.frames), [], clip)
+
+
+def _filmed(source: str, fps: float | None, seconds: float) -> Footage:
+    import cv2
+
+    index = source.removeprefix(CAMERA)
+    if not index.isdigit():
+        raise UserError(f"{source}: INDEX is the camera's number, 0 for the first")
+    camera = cv2.VideoCapture(int(index))
+    if not camera.isOpened():
+        raise UserError(
+            f"{source} cannot be opened: is it plugged in, used by another program, or forbidden?"
+        )
+    frames, times, notes, held = [], [], [], 0
+    try:
+        while (got := camera.read())[0]:
+            times.append(time.monotonic())
+            frames.append(cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB))
+            held += frames[-1].nbytes
+            if times[-1] - times[0] >= seconds:
+                break
+            if held > _MOST:
+                notes.append(
+                    f"filmed {times[-1] - times[0]:.1f} s only: the memory set aside is full"
+                )
+                break
+        else:
+            if not frames:
+                raise UserError(f"{source} gives no picture; is it used by another program?")
+            notes.append(f"the camera stopped after {times[-1] - times[0]:.1f} s")
+    finally:
+        camera.release()
+    # By the clock: what cameras say of their rate is often wrong.
+    rate = fps or (len(times) - 1) / max(times[-1] - times[0], 1e-9)
+    if uneven(times):
+        notes.append(_UNSTEADY.format(rate))
+    return Footage(source, lambda: iter(frames), float(rate), len(frames), notes)
 
 
 def _folder(path: pathlib.Path, fps: float | None) -> Footage:
@@ -135,9 +179,7 @@ def _video(path: pathlib.Path, fps: float | None) -> Footage:
         if len(times) < 0.9 * count:
             notes.append(f"only {len(times)} of the {count} frames the file announces can be read")
         if uneven(times):
-            notes.append(
-                f"the frame rate varies; all times are told as if it were {rate:g} Hz throughout"
-            )
+            notes.append(_UNSTEADY.format(rate))
 
     return Footage(path.name, frames, float(rate), count, notes)
 

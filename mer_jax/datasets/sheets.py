@@ -33,7 +33,10 @@ def choose(spec: Database, root: pathlib.Path, labels: str, log: Log) -> pathlib
         return None
     found = locate(spec.sheets, root)
     if not found:
-        what = f"holds no label sheet {spec.sheets[0]!r}, nor another release of it"
+        what = (
+            f"holds no label sheet {spec.sheets[0]!r}, nor another release of it; "
+            "labels=FILE names one that lies elsewhere"
+        )
         log.problem(str(root), what)
         return None
     if len(found) > 1:

@@ -4,6 +4,7 @@ import math
 
 import openpyxl
 import pytest
+import xlwt
 
 from mer_jax.datasets import annotations
 from mer_jax.datasets.annotations import Column, numbered, text
@@ -28,7 +29,18 @@ def save(path, *sheets):
     return path
 
 
-@pytest.mark.parametrize("suffix", ["xlsx", "csv"])
+def save_old(path, *sheets):
+    """The format before Excel 2007."""
+    book = xlwt.Workbook()
+    for name, rows in sheets:
+        sheet = book.add_sheet(name)
+        for r, row in enumerate(rows):
+            for c, cell in enumerate(row):
+                sheet.write(r, c, cell)
+    book.save(str(path))
+
+
+@pytest.mark.parametrize("suffix", ["xlsx", "xls", "csv"])
 def test_header_position_and_order_do_not_matter(tmp_path, suffix):
     rows = [
         ["A database of the year", None, None],
@@ -41,8 +53,9 @@ def test_header_position_and_order_do_not_matter(tmp_path, suffix):
     ]
     rows[2][4] = "FileName"
     path = tmp_path / f"labels.{suffix}"
-    if suffix == "xlsx":
-        save(path, ("readme", [["text"]]), ("data", rows))
+    if suffix != "csv":
+        write = save if suffix == "xlsx" else save_old
+        write(path, ("readme", [["text"]]), ("data", rows))
     else:
         lines = [";".join("" if c is None else str(c) for c in row) for row in rows]
         path.write_text("\n".join(lines), encoding="utf-8-sig")
@@ -105,6 +118,8 @@ def test_no_header_at_all(tmp_path):
         ("a.csv", b"\x00\x01", "cannot be read as a label sheet"),
         ("a.xlsx", b"PK\x03\x04 cut", "cannot be read as a label sheet"),
         ("a.xlsx", b"", "cannot be read as a label sheet"),
+        ("a.xls", b"\xd0\xcf\x11\xe0 cut", "cannot be read as a label sheet"),
+        ("a.xls", b"Subject;Filename", "cannot be read as a label sheet"),
         ("a.csv", b"Subject,Filename,Onset,Emotion\n", "not one row of labels"),
     ],
 )
@@ -114,15 +129,23 @@ def test_files_that_are_no_sheets(tmp_path, name, content, said):
     assert not records and len(problems) == 1 and said in problems[0].what
 
 
-def test_an_old_workbook_without_its_reader(tmp_path, monkeypatch):
-    (tmp_path / "a.xls").write_bytes(b"\xd0\xcf\x11\xe0")
-
-    def absent(path):
-        raise ImportError("xlrd")
-
-    monkeypatch.setattr(annotations, "_xls", absent)
-    _, problems = annotations.read(tmp_path / "a.xls", COLUMNS)
-    assert "save it as .xlsx" in problems[0].what
+def test_cells_of_an_old_workbook(tmp_path):
+    """Errors and truth values are no numbers there either."""
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("s")
+    for column, head in enumerate(["Subject", "Filename", "Onset", "Emotion"]):
+        sheet.write(0, column, head)
+    for row, onset in enumerate([7, 7.5, True], 1):
+        for column, cell in enumerate([1, f"a{row}", onset, "happiness"]):
+            sheet.write(row, column, cell)
+    sheet.row(4).set_cell_error(2, "#REF!")
+    for column, cell in ((0, 1), (1, "a4"), (3, "happiness")):
+        sheet.write(4, column, cell)
+    book.save(str(tmp_path / "a.xls"))
+    records, problems = annotations.read(tmp_path / "a.xls", COLUMNS)
+    assert [record.values["onset"] for record in records] == [7, None, None, None]
+    assert [problem.where for problem in problems] == [f"a.xls, row {row}" for row in (3, 4, 5)]
+    assert "'#REF!'" in problems[2].what
 
 
 def test_cells_as_text():

@@ -54,6 +54,27 @@ def test_all_in_one_error(root):
     assert len(caught.value.problems) == 6
 
 
+def test_a_sheet_of_another_database_is_one_problem(root, tmp_path):
+    replica.write("casme3", tmp_path / "other", subjects=2, quirks=False)
+    (other,) = (tmp_path / "other").glob("*.xlsx")
+    shutil.copy(other, root / SHEET)
+    told = problems(root, labels=SHEET)
+    assert any("one of the two is of another release or database" in line for line in told)
+    assert not any("has no folder of frames" in line or "no row in" in line for line in told)
+
+
+def test_a_blank_subject_is_told_once(root):
+    edit(root, 3, 1, None)
+    told = problems(root)
+    assert any(line.endswith("row 3: the 'Subject' cell is blank") for line in told)
+    assert not any("casme2//" in line for line in told)
+
+
+def test_an_elsewhere_sheet_is_asked_for(root):
+    (root / SHEET).unlink()
+    assert any("labels=FILE names one that lies elsewhere" in line for line in problems(root))
+
+
 @pytest.mark.parametrize(
     ("row", "column", "value", "said"),
     [

@@ -1,7 +1,9 @@
 """Each database's reader against its replica, and every fault of the published data."""
 
 import numpy as np
+import openpyxl
 import pytest
+import xlwt
 
 from mer_jax import datasets
 from mer_jax.datasets import replica
@@ -87,6 +89,24 @@ def test_casme2_says_which_release_it_reads(tmp_path):
     assert "none of its 4 clips has a folder" in said(found, "casme2/sub02")[0]
     found = datasets.inspect("casme2", tmp_path / "a", labels="elsewhere.xlsx")
     assert "labels= should name" in str(found.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [("casme", "CASME-coded-20190721.xls"), ("casme2", "CASME2_label_Ver_2.xls")],
+)
+def test_sheets_that_were_published_as_xls(tmp_path, name, published):
+    written = replica.write(name, tmp_path, subjects=1)
+    (modern,) = tmp_path.glob("*.xlsx")
+    rows = openpyxl.load_workbook(modern).worksheets[0].iter_rows(values_only=True)
+    old = xlwt.Workbook()
+    sheet = old.add_sheet("Sheet1")
+    for r, row in enumerate(rows):
+        for c, cell in enumerate(row):
+            sheet.write(r, c, cell)
+    old.save(str(tmp_path / published))
+    modern.unlink()
+    assert facts(datasets.load(name, tmp_path)) == facts(written)
 
 
 def test_casme_has_two_apex_columns_and_a_duration(tmp_path):
