@@ -3,12 +3,14 @@
     python -m tools.summary NAME [--classes=K] [--sizes="maps=32,recurrent_layers=2"]
 
 Shapes are those of one example, without the batch. Nothing is computed and no weight is made, so
-that a network of any size is printed at once. The last lines hold the count of the parameters and,
-where the paper or its authors' code gives one, theirs.
+that a network of any size is printed at once. The last column is what the paper prints of a module
+(what comes out of it, or how many parameters it has); the last lines hold the count of all
+parameters, what a count by hand or the authors' code gives, and what the paper says.
 """
 
 import ast
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -65,31 +67,47 @@ def rows(name: str, *, num_classes: int, **sizes) -> list[Row]:
 
 def text(name: str, *, num_classes: int | None = None, **sizes) -> str:
     """The table of network `name`, as printed."""
+    classes = num_classes or models.info(name).classes
+    return table(name, rows(name, num_classes=classes, **sizes), num_classes=classes)
+
+
+def table(name: str, found: Sequence[Row], *, num_classes: int) -> str:
+    """Rows of network `name` beside what its paper says."""
     info = models.info(name)
-    classes = num_classes or info.classes
-    found = rows(name, num_classes=classes, **sizes)
-    head = ("module", "layer", "in", "out", "parameters")
-    table = [head] + [
-        (row.path, row.layer, _shown(row.taken), _shown(row.given), f"{row.parameters:,}")
+    head = ("module", "layer", "in", "out", "parameters", "paper" if info.printed else "")
+    cells = [head] + [
+        (
+            row.path,
+            row.layer,
+            _shown(row.taken),
+            _shown(row.given),
+            f"{row.parameters:,}",
+            _shown(info.printed.get(row.path, ())),
+        )
         for row in found
     ]
-    widths = [max(map(len, column)) for column in zip(*table)]
+    widths = [max(map(len, column)) for column in zip(*cells)]
     lines = []
-    for *left, count in table:
-        cells = [cell.ljust(width) for cell, width in zip(left, widths)]
-        lines.append("  ".join([*cells, count.rjust(widths[-1])]))
+    for *left, count, printed in cells:
+        padded = [cell.ljust(width) for cell, width in zip(left, widths)]
+        lines.append("  ".join([*padded, count.rjust(widths[-2]), printed]).rstrip())
     ours = found[0].parameters
-    end = ["", info.paper, f"{ours:,} trainable parameters for {classes} classes"]
-    if info.parameters is not None:
-        same = "the same" if ours == info.parameters else "this network has other sizes or classes"
-        end.append(f"{info.parameters:,} for {info.classes} classes by its source: {same}")
+    end = ["", info.paper, f"{ours:,} trainable parameters for {num_classes} classes"]
+    same = "the same" if ours == info.parameters else "this network has other sizes or classes"
+    counted = f"{info.parameters:,} for {info.classes} classes by hand or its authors' code"
+    end.append(f"{counted}: {same}")
+    if info.stated:
+        end.append(f"the paper says {info.stated}")
     return "\n".join([f"{name}", *lines, *end])
 
 
-def _shown(shapes: Any) -> str:
-    if isinstance(shapes, dict):
-        return ", ".join(f"{key} {_shown(shape)}" for key, shape in shapes.items())
-    return " x ".join(map(str, shapes))
+def _shown(figure: Any) -> str:
+    """A shape, several of them (by name or in order), or a count."""
+    if isinstance(figure, dict):
+        return ", ".join(f"{key} {_shown(shape)}" for key, shape in figure.items())
+    if isinstance(figure, tuple) and figure and isinstance(figure[0], tuple):
+        return ", ".join(map(_shown, figure))
+    return " x ".join(map(str, figure)) if isinstance(figure, tuple) else f"{figure:,}"
 
 
 def _sizes(given: str) -> dict[str, Any]:

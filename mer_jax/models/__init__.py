@@ -7,12 +7,15 @@ logits [B, K]. `mask` [B] is 0 for padding samples, which batch statistics leave
 """
 
 import importlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flax import nnx
 
 from mer_jax.options import check, defaults
 from mer_jax.problems import unknown
+
+Figure = tuple[int, ...] | int  # (first axes of) what a module gives, or its parameters
 
 
 class Info(NamedTuple):
@@ -21,34 +24,75 @@ class Info(NamedTuple):
     module: str  # file of this room
     network: str  # class in that file
     paper: str
-    parameters: int | None = None  # trainable, by the paper's layers or the authors' code
+    parameters: int  # trainable, counted by hand or by the authors' code
     classes: int = 3  # for which `parameters` holds
+    stated: str = ""  # what the paper says of its number of parameters
+    printed: Mapping[str, Figure] = {}  # what it prints of a module, by the module's dotted path
 
     def load(self) -> type[nnx.Module]:
         """The class; its module is imported now."""
         return getattr(importlib.import_module(f"{__name__}.{self.module}"), self.network)
 
 
+def _recurrent(*sizes: tuple[int, int]) -> dict[str, Figure]:
+    """The maps that Table I of STRCN and Table 1 of MER-RCNN print, from the first layer on."""
+    return dict(zip(("conv", *(f"layers.{n}" for n in range(4))), sizes))
+
+
+_STREAMS = {
+    path: figure
+    for n in range(2)
+    for path, figure in ((f"streams.{n}.conv", (27, 10, 10, 32)), (f"streams.{n}", (86_400,)))
+}
+
 _NETWORKS = {
-    "strcn_a": Info("strcn", "STRCNA", "Xia et al., STRCN, Table I (appearance)", classes=4),
-    "strcn_g": Info("strcn", "STRCNG", "Xia et al., STRCN, Table I (geometry)", classes=4),
-    "mer_rcnn": Info("mer_rcnn", "MERRCNN", "Xia et al., MER-RCNN, Table 1", classes=4),
-    "psn": Info("psn", "PSN", "Li et al., PSN, Table 1", 29_077_832, classes=4),
+    "strcn_a": Info(
+        "strcn", "STRCNA", "Xia et al., STRCN, Table I (appearance)", 171_076, classes=4,
+        printed=_recurrent((917, 26), (229, 26), (57, 26), (14, 6), (7, 3)),
+    ),
+    "strcn_g": Info(
+        "strcn", "STRCNG", "Xia et al., STRCN, Table I (geometry)", 169_476, classes=4,
+        printed=_recurrent((296, 241), (74, 60), (18, 15), (4, 3), (2, 1)),
+    ),
+    "mer_rcnn": Info(
+        "mer_rcnn", "MERRCNN", "Xia et al., MER-RCNN, Table 1", 171_076, classes=4,
+        printed=_recurrent((1962, 26), (490, 26), (122, 26), (30, 6), (7, 3)),
+    ),
+    "psn": Info(
+        "psn", "PSN", "Li et al., PSN, Table 1", 29_077_832, classes=4,
+        printed={"backbone": (4, 4, 256), "spatial_dense": (4096,), "mix": 1_028},
+    ),
     "r3d_convlstm": Info(
-        "r3d_convlstm", "R3DConvLSTM", "Islam et al., R3D-ConvLSTM (about 37.6 M)", 37_552_975
+        "r3d_convlstm", "R3DConvLSTM", "Islam et al., R3D-ConvLSTM", 37_552_975,
+        stated="about 37.6 million",
     ),
-    "ststnet": Info("ststnet", "STSTNet", "Liong et al. 2019, STSTNet, authors' code", 1_683),
-    "stcnn": Info("stcnn", "STCNN", "Reddy et al., MicroExpSTCNN, Table I", 44_241_667),
+    "ststnet": Info(
+        "ststnet", "STSTNet", "Liong et al. 2019, STSTNet, authors' code", 1_683,
+        stated="0.00167 million",
+    ),
+    "stcnn": Info(
+        "stcnn", "STCNN", "Reddy et al., MicroExpSTCNN, Table I", 44_241_667,
+        printed={"stream.conv": (27, 20, 20, 32), "stream": (345_600,), "hidden": (128,)},
+    ),
     "fusenet_intermediate": Info(
-        "fusenet", "FuseNetIntermediate", "Reddy et al., MicroExpFuseNet Intermediate, Table II"
+        "fusenet", "FuseNetIntermediate", "Reddy et al., MicroExpFuseNet Intermediate, Table II",
+        177_088_515, printed=_STREAMS | {"dense.0.layers.0": (1024,), "dense.0.layers.1": (128,)},
     ),
-    "fusenet_late": Info("fusenet", "FuseNetLate", "Reddy et al., MicroExpFuseNet Late, Table III"),
+    "fusenet_late": Info(
+        "fusenet", "FuseNetLate", "Reddy et al., MicroExpFuseNet Late, Table III", 177_221_123,
+        printed=_STREAMS
+        | {f"dense.{n}.layers.{k}": (w,) for n in range(2) for k, w in enumerate((1024, 128))},
+    ),
     "rcn_a": Info("rcn", "RCNA", "Xia et al. 2020, RCN-A, authors' code", 15_331),
     "rcn_s": Info("rcn", "RCNS", "Xia et al. 2020, RCN-S, authors' code", 15_331),
     "rcn_w": Info("rcn", "RCNW", "Xia et al. 2020, RCN-W, authors' code", 13_795),
-    "off_apexnet": Info("off_apexnet", "OFFApexNet", "Gan et al. 2019, OFF-ApexNet", 2_664_475),
+    "off_apexnet": Info(
+        "off_apexnet", "OFFApexNet", "Gan et al. 2019, OFF-ApexNet", 2_664_475,
+        stated="2.77 million",
+    ),
     "dual_inception": Info(
-        "dual_inception", "DualInception", "Zhou et al. 2019, Dual-Inception", 6_449_867
+        "dual_inception", "DualInception", "Zhou et al. 2019, Dual-Inception", 6_449_867,
+        stated="6.45 million",
     ),
     "capsule": Info(
         "capsule", "CapsuleNet", "Van Quang et al. 2019, CapsuleNet, authors' code", 13_842_496
@@ -56,7 +100,7 @@ _NETWORKS = {
     "image_cnn": Info(
         "vgg", "ImageCNN", "Xia et al., STRCN, Table II (image-based CNN)", 134_276_932, classes=4
     ),
-}
+}  # fmt: skip
 
 
 def names() -> tuple[str, ...]:

@@ -8,6 +8,48 @@ import numpy as np
 import optax
 from flax import nnx
 
+from mer_jax import models
+
+# The smallest sizes at which each network still is what it is.
+SMALL = {
+    "strcn_a": {"shape": (40, 12, 3), "maps": 8, "recurrent_layers": 2},
+    "strcn_g": {"shape": (36, 30, 2), "maps": 8, "recurrent_layers": 1},
+    "mer_rcnn": {"shape": (260, 12, 3), "maps": 8, "recurrent_layers": 0},
+    "ststnet": {"shape": (16, 16, 3)},
+    "stcnn": {"shape": (9, 12, 12, 1), "kernel": (3, 3, 3), "filters": 8, "hidden": 16},
+    "fusenet_intermediate": {
+        "shape": (7, 8, 8, 1),
+        "kernel": (3, 3, 3),
+        "filters": 8,
+        "widths": (64, 32),
+    },
+    "fusenet_late": {"shape": (7, 8, 8, 1), "kernel": (3, 3, 3), "filters": 8, "widths": (64, 32)},
+    "rcn_a": {"shape": (22, 22, 3), "maps": 16, "pool": 3},
+    "rcn_s": {"shape": (22, 22, 3), "maps": 16, "pool": 3},
+    "rcn_w": {"shape": (22, 22, 3), "maps": 16, "pool": 3},
+    "off_apexnet": {"shape": (12, 12, 2), "hidden": 32},
+    "dual_inception": {"shape": (12, 12, 2), "maps": (3, 6), "hidden": 32},
+    "capsule": {"shape": (129, 129, 3), "width": 1 / 16},
+    "image_cnn": {"shape": (32, 32, 3), "width": 1 / 16},
+    "psn": {"shape": (3, 32, 32, 1), "width": 1 / 16},
+    "r3d_convlstm": {"shape": (4, 32, 32, 3), "width": 1 / 16},
+}
+
+
+def examples(name, count: int = 8, seed: int = 0):
+    """Noise of the shape that network `name` takes at its small sizes."""
+    build = lambda: models.create(name, num_classes=3, rngs=nnx.Rngs(0), **SMALL[name])
+    rng = np.random.default_rng(seed)
+    draw = lambda shape: rng.normal(size=(count, *shape)).astype(np.float32)
+    shapes = nnx.eval_shape(build).input_shape
+    return jax.tree.map(draw, shapes, is_leaf=lambda shape: isinstance(shape, tuple))
+
+
+def small(name):
+    """Network `name` at its small sizes, and eight examples."""
+    key = jax.random.key(0, impl="unsafe_rbg")  # compiles in a third of the usual one's time
+    return models.create(name, num_classes=3, rngs=nnx.Rngs(key), **SMALL[name]), examples(name)
+
 
 def run(network, x, mask=None):
     """The logits, compiled, in the mode that `network` is in; its statistics stay as they are."""
@@ -20,7 +62,7 @@ def _run(graph, state, x, mask):
 
 
 def trainer(network, rule):
-    """(step, state) with step(state, x, labels, mask) -> (state, loss), pure."""
+    """(step, params, rest) with step((params, rest, memory), x, labels, mask) -> (state, loss)."""
     network.train()
     graph, params, rest = nnx.split(network, nnx.Param, ...)
     params, rest = nnx.as_pure(params), nnx.as_pure(rest)
@@ -38,13 +80,14 @@ def trainer(network, rule):
             updates, memory = rule.update(grads, memory, params)
         return (optax.apply_updates(params, updates), rest, memory), loss
 
-    return step, (params, rest, rule.init(params))
+    return step, params, rest
 
 
 def errors_after_training(network, x, labels, *, steps, learning_rate=1e-3) -> int:
     """How many of the clips it trained on the network still gets wrong, in evaluation mode."""
-    step, state = trainer(network, optax.adam(learning_rate))
-    step = jax.jit(step)
+    rule = optax.adam(learning_rate)
+    step, params, rest = trainer(network, rule)
+    step, state = jax.jit(step), (params, rest, rule.init(params))
     for _ in range(steps):
         state, _ = step(state, x, labels, jnp.ones(len(labels)))
     network.eval()
@@ -53,9 +96,14 @@ def errors_after_training(network, x, labels, *, steps, learning_rate=1e-3) -> i
     return int(np.sum(np.argmax(logits, -1) != labels))
 
 
-def lowers_for_accelerators(network, x, labels) -> bool:
-    """Whether a training step can be exported for CUDA and TPU from this machine."""
-    step, state = trainer(network, optax.adam(1e-3))
+def lowers_for_accelerators(build, x, labels) -> bool:
+    """Whether a training step of what `build()` makes can be exported for CUDA and TPU from here.
+
+    Traced and lowered only: no weight is made and nothing is compiled.
+    """
+    rule = optax.adam(1e-3)
+    step, params, rest = trainer(nnx.eval_shape(build), rule)
+    state = (params, rest, jax.eval_shape(rule.init, params))
     mask = jnp.ones(len(labels))
     exported = jax.export.export(jax.jit(step), platforms=["cuda", "tpu"])(state, x, labels, mask)
     return exported.platforms == ("cuda", "tpu")

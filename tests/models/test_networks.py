@@ -11,14 +11,22 @@ from mer_jax.problems import UserError
 from tests.models import learning
 from tools import summary
 
-COUNTED = [name for name in models.names() if models.info(name).parameters is not None]
 
-
-@pytest.mark.parametrize("name", COUNTED)
-def test_parameters_are_those_of_the_source(name):
+@pytest.mark.parametrize("name", models.names())
+def test_a_network_is_what_its_source_says(name):
+    """All parameters, and what the paper prints of single modules; the summary shows both."""
     info = models.info(name)
-    build = lambda: models.create(name, num_classes=info.classes, rngs=nnx.Rngs(0))
-    assert learning.parameters(build) == info.parameters
+    found = summary.rows(name, num_classes=info.classes)
+    assert found[0].parameters == info.parameters
+    rows = {row.path: row for row in found}
+    for path, figure in info.printed.items():
+        shape = isinstance(figure, tuple)
+        ours = rows[path].given[: len(figure)] if shape else rows[path].parameters
+        assert ours == figure, path
+    lines = summary.table(name, found, num_classes=info.classes).splitlines()
+    assert lines[0] == name and lines[2].startswith("(network)") and info.paper in lines
+    assert any(line.startswith(f"{info.parameters:,} for") and "same" in line for line in lines)
+    assert info.stated in lines[-1]
 
 
 RECURRENT = {
@@ -86,7 +94,8 @@ def test_kernels_of_table_nine(space, time):
 
 def test_maps_of_the_rivals():
     """The sizes that research on their code found."""
-    rows = {name: {r.path: r for r in summary.rows(name, num_classes=3)} for name in models.names()}
+    names = ("ststnet", "off_apexnet", "dual_inception", "capsule", "rcn_a", "rcn_w")
+    rows = {name: {r.path: r for r in summary.rows(name, num_classes=3)} for name in names}
     assert rows["ststnet"]["dropout"].taken == (10, 10, 16)
     assert rows["ststnet"]["classifier"].taken == (400,)
     assert rows["off_apexnet"]["dense.0"].taken == (2 * 784,)
@@ -98,53 +107,9 @@ def test_maps_of_the_rivals():
         assert rows[f"rcn_{kind}"]["classifier"].taken == (800,)
 
 
-SMALL = {
-    "strcn_a": {"shape": (40, 12, 3), "maps": 8, "recurrent_layers": 2},
-    "strcn_g": {"shape": (36, 30, 2), "maps": 8, "recurrent_layers": 1},
-    "mer_rcnn": {"shape": (260, 12, 3), "maps": 8, "recurrent_layers": 0},
-    "ststnet": {"shape": (16, 16, 3)},
-    "stcnn": {"shape": (9, 12, 12, 1), "kernel": (3, 3, 3), "filters": 8, "hidden": 16},
-    "fusenet_intermediate": {
-        "shape": (7, 8, 8, 1),
-        "kernel": (3, 3, 3),
-        "filters": 8,
-        "widths": (64, 32),
-    },
-    "fusenet_late": {"shape": (7, 8, 8, 1), "kernel": (3, 3, 3), "filters": 8, "widths": (64, 32)},
-    "rcn_a": {"shape": (22, 22, 3), "maps": 16, "pool": 3},
-    "rcn_s": {"shape": (22, 22, 3), "maps": 16, "pool": 3},
-    "rcn_w": {"shape": (22, 22, 3), "maps": 16, "pool": 3},
-    "off_apexnet": {"shape": (12, 12, 2), "hidden": 32},
-    "dual_inception": {"shape": (12, 12, 2), "maps": (3, 6), "hidden": 32},
-    "capsule": {"shape": (129, 129, 3), "width": 1 / 16},
-    "image_cnn": {"shape": (32, 32, 3), "width": 1 / 16},
-}
-LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1], np.int32)
-
-
-def small(name):
-    key = jax.random.key(0, impl="unsafe_rbg")  # compiles in a third of the usual one's time
-    network = models.create(name, num_classes=3, rngs=nnx.Rngs(key), **SMALL[name])
-    rng = np.random.default_rng(0)
-    is_shape = lambda shape: isinstance(shape, tuple)
-    draw = lambda shape: rng.normal(size=(8, *shape)).astype(np.float32)
-    return network, jax.tree.map(draw, network.input_shape, is_leaf=is_shape)
-
-
-SLOW = [pytest.param(n, marks=pytest.mark.slow) if n == "capsule" else n for n in SMALL]
-
-
-@pytest.mark.parametrize("name", SLOW)
-def test_learns_eight_clips_and_lowers_for_accelerators(name):
-    network, x = small(name)
-    rate = 3e-3 if name in ("capsule", "image_cnn") else 1e-2
-    assert learning.lowers_for_accelerators(network, x, LABELS)
-    assert learning.errors_after_training(network, x, LABELS, steps=100, learning_rate=rate) == 0
-
-
 def test_masked_samples_change_nothing():
     """Real samples get the same logits, gradients and statistics with and without padding."""
-    network, x = small("strcn_a")
+    network, x = learning.small("strcn_a")
     graph, params, rest = nnx.split(network, nnx.Param, ...)
     params, rest = nnx.as_pure(params), nnx.as_pure(rest)
 
@@ -167,7 +132,7 @@ def test_masked_samples_change_nothing():
 
 
 def test_dropout_and_statistics_are_off_in_evaluation():
-    network, x = small("ststnet")
+    network, x = learning.small("ststnet")
     network.eval()
     before = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network, nnx.BatchStat)))
     np.testing.assert_array_equal(network(x), network(x))
@@ -191,10 +156,6 @@ def test_a_wrong_size_is_one_sentence(name, sizes, told):
     with pytest.raises(UserError, match=told) as error:
         models.create(name, num_classes=3, rngs=nnx.Rngs(0), **sizes)
     assert "\n" not in str(error.value)
-
-
-def test_every_network_has_a_small_case_or_its_own_file():
-    assert set(SMALL) | {"psn", "r3d_convlstm"} == set(models.names())
 
 
 def test_summary_prints_the_source_beside_the_count():

@@ -260,24 +260,3 @@ def test_masked_clips_count_for_nothing():
     mask = jnp.array([1.0, 1, 1, 0])
     one, other = (learning.run(network, np.concatenate([x[:3], k * x[3:]]), mask) for k in (1, 5))
     np.testing.assert_array_equal(one[:3], other[:3])
-
-
-def clips(count=8):
-    """Textures in which one of three bands brightens from frame to frame."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(count) % 3
-    x = np.repeat(0.8 * rng.random((count, 1, *SMALL["shape"][1:]), np.float32), 12, axis=1)
-    for clip, label in zip(x, labels):
-        clip[:, 11 * label : 11 * label + 10] += np.linspace(0, 0.2, 12)[:, None, None, None]
-    return x, labels
-
-
-def test_learns_eight_clips():
-    x, labels = clips()
-    wrong = learning.errors_after_training(create(**SMALL), x, labels, steps=40, learning_rate=3e-3)
-    assert wrong == 0
-
-
-def test_training_step_lowers_for_accelerators():
-    x, labels = clips(2)
-    assert learning.lowers_for_accelerators(create(**SMALL), x, labels)

@@ -1,0 +1,57 @@
+"""Every network: learns eight clips under the fold engine, and lowers for accelerators."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from mer_jax import models
+from mer_jax.methods import Examples
+from mer_jax.protocols import Folds
+from mer_jax.training import Settings, fit
+from tests.models import learning
+
+LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1], np.int32)
+RATES = {"capsule": 3e-3, "image_cnn": 3e-3, "psn": 2e-3, "r3d_convlstm": 3e-3}  # else 1e-2
+SLOW = [pytest.param(n, marks=pytest.mark.slow) if n == "capsule" else n for n in models.names()]
+
+
+def build(name, rngs):
+    return models.create(name, num_classes=3, rngs=rngs, **learning.SMALL[name])
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_two_folds_on_two_devices_learn_eight_clips(name):
+    """Each fold is tested on copies of the eight clips it trained on: none may be wrong."""
+    eight = learning.examples(name)
+    twice = jax.tree.map(lambda a: jnp.asarray(np.concatenate([a, a])), eight)
+    train = np.arange(16) // 8 == np.arange(2)[:, None]
+    folds = Folds(
+        names=("first", "second"),
+        clips=tuple(f"toy/s{i // 8}/c{i % 8}" for i in range(16)),
+        persons=tuple(f"toy/s{i // 8}" for i in range(16)),
+        train=train,
+        test=~train,
+        validation=np.zeros_like(train),
+    )
+    settings = Settings(epochs=100, batch_size=16, learning_rate=RATES.get(name, 1e-2))
+    (result,) = fit(
+        Examples(inputs=twice),
+        np.tile(LABELS, 2),
+        [folds],
+        settings,
+        num_classes=3,
+        build=lambda rngs: build(name, rngs),
+        devices=jax.devices()[:2],
+        quiet=True,
+    )
+    assert result.train_loss.shape == (2, 100) and not result.sick
+    assert (result.probabilities.argmax(-1) == LABELS).all()
+    assert result.train_loss[0, 0] != result.train_loss[1, 0]  # each from weights of its own
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_a_training_step_lowers_for_accelerators(name):
+    x = learning.examples(name)
+    assert learning.lowers_for_accelerators(lambda: build(name, nnx.Rngs(0)), x, LABELS)
