@@ -85,7 +85,9 @@ def fit(
         examples, len(labels), settings, num_classes=num_classes, build=build, remat=remat
     )
     labels = jnp.asarray(labels, jnp.int32)
-    data = layouts.replicate(layout, Data(examples.inputs, labels, start or {}))
+    data = layouts.replicate(
+        layout, Data(_stored(examples.inputs, settings.storage), labels, start or {})
+    )
     chunk = chunk_size(count, layout, folds_per_device, task, data, rows)
     block = _block(settings.epochs)
     programs = compile_programs(task, layout, block)
@@ -138,6 +140,25 @@ def fit(
             members = range(members.stop, min(members.stop + chunk, count))
             state = None
     return results.parts(result._replace(seconds=time.monotonic() - began), len(folds))
+
+
+def _stored(inputs: fold_room.Tree, dtype: str) -> fold_room.Tree:
+    """Real numbers in `dtype`; what that cannot hold is refused."""
+    if dtype == "float32":
+        return inputs
+
+    def one(a):
+        if a.dtype != jnp.float32:
+            return a
+        narrow = a.astype(dtype)
+        if not bool(jnp.isfinite(narrow).all()):
+            raise UserError(
+                f"train.storage={dtype} cannot hold these clips: one has a value of "
+                f"{float(jnp.abs(a).max()):.6g}; leave it at float32"
+            )
+        return narrow
+
+    return jax.tree.map(one, inputs)
 
 
 def make_task(

@@ -50,7 +50,7 @@ class Task(NamedTuple):
 class Data(NamedTuple):
     """On every device once, shared by all folds."""
 
-    inputs: Tree  # [N, ...]
+    inputs: Tree  # [N, ...], float32 or stored as float16
     labels: jax.Array  # [N] int32, or [N, K] of 0 and 1: see `targets`
     start: initial.Weights  # what every fold's network starts from, by dotted path
 
@@ -108,7 +108,7 @@ def init(task: Task, data: Data, fold: Fold) -> State:
         params=params,
         rest=rest,
         opt=task.optimiser.init(params),
-        statistics=task.examples.learn(data.inputs, fold.learned.astype(jnp.float32)),
+        statistics=task.examples.learn(wide(data.inputs), fold.learned.astype(jnp.float32)),
         epoch=zero,
         status=zero,
         loss=jnp.full((), jnp.inf, jnp.float32),
@@ -139,7 +139,7 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
         params, rest, opt = carry
         index, mask, number = batch
         keys = jax.random.split(jax.random.fold_in(augment_key, number), task.width)
-        samples = jax.tree.map(lambda a: a[index], data.inputs)
+        samples = wide(jax.tree.map(lambda a: a[index], data.inputs))
         x = jax.vmap(task.examples.augment, (0, 0, None))(keys, samples, state.statistics)
         labels = data.labels[index]
 
@@ -211,6 +211,11 @@ def finish(task: Task, data: Data, fold: Fold, state: State) -> Outcome:
     return Outcome(probabilities, chosen, state.epoch, state.visits, state.learned)
 
 
+def wide(inputs: Tree) -> Tree:
+    """What was stored in 16 bits, in 32."""
+    return jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == jnp.float16 else a, inputs)
+
+
 def training(task: Task) -> Callable[..., tuple[jax.Array, Tree]]:
     """(params, rest, x, mask) -> what `answer` says in training mode, ready for the gradient."""
     learner = partial(answer, task, task.train_graph)
@@ -244,7 +249,7 @@ def _held_logits(task: Task, data: Data, fold: Fold, state: State) -> jax.Array:
     """Logits [M, K], a batch at a time so that memory stays that of a training batch."""
 
     def one(index):
-        sample = jax.tree.map(lambda a: a[index], data.inputs)
+        sample = wide(jax.tree.map(lambda a: a[index], data.inputs))
         return task.examples.view(sample, state.statistics)
 
     def batch(index):

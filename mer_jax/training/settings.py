@@ -42,6 +42,7 @@ class Settings:
     stop_change: float = 0.0
     precision: str = "float32"  # of the networks: "float32", "tf32", "bfloat16"
     # As published: statistics over all clips, test clips included. Trained beside its strict twin.
+    storage: str = "float32"  # of the clips on the device: "float32", "float16"
     mask_all: bool = False
 
     def __post_init__(self):
@@ -54,6 +55,7 @@ class Settings:
         for name, known in (
             ("sampler", ("shuffle", "balanced")),
             ("precision", tuple(PRECISIONS)),
+            ("storage", ("float32", "float16")),
             ("choice", ("last", "validation", "test")),
         ):
             if getattr(self, name) not in known:

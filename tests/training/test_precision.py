@@ -93,3 +93,23 @@ def test_remat_changes_no_number_and_keeps_less():
         return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(pull))
 
     assert kept(True) < 0.5 * kept(False)
+
+
+def test_clips_stored_in_half_the_bytes_are_trained_on_as_they_were_rounded():
+    examples, labels, folds = small.problem()
+    rounded = examples.inputs.astype(jnp.float16).astype(jnp.float32)
+    run = lambda examples, storage: fit(
+        examples,
+        labels,
+        [folds.take([0, 1])],
+        dataclasses.replace(SETTINGS, storage=storage),
+        num_classes=3,
+        build=small.build,
+        devices=jax.devices()[:1],
+        quiet=True,
+    )[0]
+    narrow = run(examples, "float16")
+    want = run(dataclasses.replace(examples, inputs=rounded), "float32")
+    np.testing.assert_allclose(narrow.probabilities, want.probabilities, atol=1e-6)
+    with pytest.raises(UserError, match="value of 70000; leave it at float32"):
+        run(dataclasses.replace(examples, inputs=rounded.at[0, 0, 0].set(7e4)), "float16")
