@@ -8,19 +8,9 @@ samm/.
       --config.data.root=DIR --workdir=runs/psn
 Without a licence: --config.data.name=synthetic --config.data.classes=megc2019.
 
-Fig. 7     PSN_spatial    --config.model.streams=spatial
-           PSN_temporal   --config.model.streams=temporal
-           PSN_swap       --config.model.streams=swapped
-           PSN_tp1        --config.model.perception=one
-           AlexNet + RNN  --config.model.perception=none
-           PSN_no_conv    --config.model.pointwise=False
-Table 9    --config.model.backbone=alexnet|vgg16|resnet10 --config.model.fusion=sum|prod|concat
-           (recognition rate of AlexNet 64.92, 62.77, 65.08; VGG16 61.08, 61.23, 61.23; ResNet10
-           62.15, 63.38, 61.54)
-Fig. 10    band i of ten: --config.method.low=i/10 --config.method.high=(i+1)/10, as decimals
-
 The paper prints no optimiser, rate or length of training (decided: Adam, 1e-4, 30 epochs, where its
 Fig. 9 is flat); a batch of 5 clips is what its 80 rows of 16 frames amount to.
+Whole tables and figures: sweeps/psn_tables5_6.py, psn_table9.py, psn_fig7.py, psn_fig10.py.
 """
 
 from mer_jax import config

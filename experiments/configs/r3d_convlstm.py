@@ -9,6 +9,7 @@ Time: days on 2 CPU cores, hours on a GPU. DIR holds smic/, casme/, casme2/, cas
   python -m experiments.launch --config=experiments/configs/r3d_convlstm.py \
       --config.data.root=DIR --config.train.initial=runs/r3d_macro --workdir=runs/r3d
 Without train.initial it starts from scratch. Table 3's other row: --config.protocol.name=k_fold.
+Whole tables: sweeps/r3d_table3.py.
 """
 
 from mer_jax import config

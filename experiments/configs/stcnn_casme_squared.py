@@ -8,6 +8,7 @@ Time: an hour on 2 CPU cores, minutes on a GPU. DIR holds casme_squared/, the da
   python -m experiments.launch --config=experiments/configs/stcnn_casme_squared.py \
       --config.data.root=DIR --workdir=runs/stcnn
 A kernel of Table IX: --config.model.kernel="(3,3,3)" (frames first; the paper's 3 x 3 x 3).
+Whole tables: sweeps/stcnn_tables5_8.py, sweeps/stcnn_table9.py.
 """
 
 from mer_jax import config
