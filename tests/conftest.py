@@ -1,13 +1,15 @@
 """The test session: strict dtypes, eight fake CPU devices, compiled functions kept on disk."""
 
+import os
 import pathlib
 
-import jax
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# In the environment, so that the processes which tests start find them too.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".jax_cache")
+
+import jax  # noqa: E402
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-jax.config.update("jax_compilation_cache_dir", str(ROOT / ".jax_cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
