@@ -67,7 +67,7 @@ def page(database: str, root: str, facts: dict) -> str:
         lines += [f"  {finding['where']}: {finding['what']}" for finding in findings]
     lines += ["", "usable" if facts["usable"] else "not usable until the problems are solved"]
     if not facts["usable"]:
-        lines.append("A clip that cannot be mended is left out by --leave_out=KEY.")
+        lines.append(database_flags.CURES)
     return "\n".join(lines)
 
 

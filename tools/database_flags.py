@@ -14,6 +14,11 @@ flags.DEFINE_multi_string("option", [], "NAME=VALUE of the database's options, e
 flags.DEFINE_multi_string("leave_out", [], "The key of a clip to go without.")
 flags.DEFINE_bool("settle", False, "Go on where the sheet and the frames disagree.")
 
+CURES = (
+    "A clip that cannot be mended is left out by --leave_out=KEY; "
+    "--settle goes on where the sheet and the frames disagree."
+)
+
 
 def options() -> dict[str, Any]:
     """The options that the flags give; `UserError` where one is no NAME=VALUE."""

@@ -288,7 +288,7 @@ def main(argv) -> int:
         )
     except DataError as error:
         print(error, file=sys.stderr)
-        print("A clip that cannot be mended is left out by --leave_out=KEY.", file=sys.stderr)
+        print(database_flags.CURES, file=sys.stderr)
         return 1
     except UserError as error:
         print(error, file=sys.stderr)

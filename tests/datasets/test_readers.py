@@ -6,7 +6,7 @@ import pytest
 import xlwt
 
 from mer_jax import datasets
-from mer_jax.datasets import replica
+from mer_jax.datasets import folders, replica
 from mer_jax.problems import DataError, UserError
 
 RELEASES = {
@@ -50,6 +50,16 @@ def test_round_trip(tmp_path, name, release, quirks):
         got, want = by_key[clip.key].frames, clip.frames
         assert got.dtype == np.uint8 and got.shape == want.shape
         assert np.abs(got.astype(int) - want).mean() < 10  # JPEG
+
+
+def test_loading_decodes_no_image(tmp_path, monkeypatch):
+    written = replica.write("casme2", tmp_path, subjects=2)
+    opened = []
+    monkeypatch.setattr(folders, "read_image", lambda path, **_: opened.append(path))
+    clips = datasets.load("casme2", tmp_path)
+    assert not opened and [folders.length(clip) for clip in clips] == [
+        len(clip.frames) for clip in written
+    ]
 
 
 def test_casme2_faults(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -289,6 +290,25 @@ def test_a_folder_of_prepared_databases_is_all_of_them(root, tmp_path):
 
 def test_several_processes_write_the_same(root, tmp_path):
     same(run(root, tmp_path / "two", jobs=2), run(root, tmp_path / "one"))
+
+
+def test_few_clips_are_held_at_a_time(root, tmp_path, monkeypatch):
+    """However many there are: a database is larger than the memory."""
+    frames, alive = [], []
+
+    def watched(read):
+        def wrapper(*arguments):
+            frames.append(weakref.ref(made := read(*arguments)))
+            alive.append(sum(one() is not None for one in frames))
+            return made
+
+        return wrapper
+
+    monkeypatch.setattr(folders.Frames, "__call__", watched(folders.Frames.__call__))
+    monkeypatch.setattr(prepare, "_frames", watched(prepare._frames))
+    clips = run(root, tmp_path / "out")
+    assert len(alive) >= 2 * len(clips) > 10
+    assert max(alive) <= 2
 
 
 def test_mistakes_are_one_sentence(root, tmp_path, capsys):
