@@ -5,6 +5,7 @@ import pathlib
 import shutil
 
 import cv2
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from mer_jax.faces import eye_centres
 from mer_jax.predict import reference as references
 from mer_jax.predict.windows import Follower, ahead
 from mer_jax.problems import UserError
+from mer_jax.video import magnify
 from tests.tiny_run import tiny_run
 
 
@@ -256,6 +258,37 @@ def test_frames_are_read_ahead_in_order_and_errors_come_through():
     next(frames)
     frames.close()
     assert len(read) <= 6
+
+
+def test_the_face_is_magnified_as_a_whole_clip_would_be():
+    (clip,) = load("synthetic", subjects=1, clips_per_subject=1, frames=(8, 8), size=(80, 80))
+    padded = np.pad(clip.frames, ((0, 0), (20, 10), (30, 0), (0, 0)), "edge")
+    box = np.float32([[30, 20], [110, 20], [110, 100], [30, 100]]) - 0.5
+    other = box + np.float32([-5, 0])
+    corners = [box] * 5 + [None] + [other] * 2
+    shown = list(predict.magnified(padded, corners, alpha=6.0))
+    assert shown[5] is None and {each.shape for each in shown if each is not None} == {
+        (160, 160, 3)
+    }
+    enlarged = np.stack([cv2.resize(frame, (160, 160)) for frame in clip.frames[:5]])
+    expected = np.asarray(magnify(jnp.asarray(enlarged, jnp.float32) / 255, alpha=6.0))
+    apart = np.abs(np.stack(shown[:5]) - 255 * expected)
+    assert apart.mean() < 0.5 and apart[:, 8:-8, 8:-8].max() < 4  # beyond the rim lies the video
+    assert np.abs(255 * expected - enlarged).max() > 5  # something was magnified
+    still = padded[6, 20:100, 25:105]
+    assert np.abs(shown[6][::2, ::2].astype(int) - still).mean() < 3  # begins anew: as it is
+
+
+def test_where_the_networks_look(predictor, own):
+    clip = own[2]
+    forecast = predictor.clip(clip.frames, 100.0, threshold=0.0, finder=None, looks=True, stride=1)
+    assert len(forecast.looks) == len(forecast.said) > 1
+    for heat in forecast.looks:
+        assert heat.shape == (16, 16) and heat.dtype == np.float32
+        assert 0 <= heat.min() < heat.max() <= 1
+    silent = predictor.clip(clip.frames, 100.0, threshold=1e9, finder=None, looks=True)
+    assert set(silent.looks) == {None}
+    assert predictor.clip(clip.frames, 100.0, threshold=0.0, finder=None).looks[0] is None
 
 
 def test_the_measure_of_a_run_is_kept_with_it(workdir, predictor, own):

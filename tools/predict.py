@@ -4,11 +4,14 @@
     python -m tools.predict --run=runs/first --video=frames/ --fps=200 --onset=12 --apex=30
     python -m tools.predict --run=runs/first --video=me.mp4 --out=me --video_out=me/annotated.mp4
 
-VIDEO is a video file, a folder with one image a frame (then say --fps), a single picture, or
-synthetic:INDEX, a rendered clip. The face is found and cut out as those of the run's own clips are,
-the video is gone through in windows as long as they are, and the run's method and networks do the
-rest. DIR gets prediction.csv (a row a window: what is said, how much moves, each class's
-probability and how far the folds' networks differ in it) and prediction.png, the same over time.
+VIDEO is a video file, a folder with one image a frame (then say --fps), a single picture,
+camera:INDEX, which is filmed for --seconds first, or synthetic:INDEX, a rendered clip. The face is
+found and cut out as those of the run's own clips are, the video is gone through in windows as long
+as they are, and the run's method and networks do the rest. DIR gets prediction.csv (a row a window:
+what is said, how much moves, each class's probability and how far the folds' networks differ in it)
+and prediction.png, the same over time.
+The video that --video_out writes has the face's box, in it in red what weighed in the answer (the
+slope of the class's score, `analysis.saliency`), the bars, and the face with its motion magnified.
 
 Where hardly anything moves, no emotion is told but "no movement". The networks have seen the run's
 own database: what they say of its clips is no score.
@@ -23,7 +26,7 @@ from absl import app, flags, logging
 from mer_jax.problems import UserError
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
-_VIDEO = flags.DEFINE_string("video", None, "A video, a folder of frames, or synthetic:INDEX.")
+_VIDEO = flags.DEFINE_string("video", None, "A video, a folder of frames, camera:0 or synthetic:0.")
 _OUT = flags.DEFINE_string("out", None, "The folder to write to; by default VIDEO_prediction here.")
 _VIDEO_OUT = flags.DEFINE_string("video_out", None, "Also write the video with box and bars there.")
 _ONSET = flags.DEFINE_integer("onset", None, "The frame before a known movement, from 0.")
@@ -36,6 +39,8 @@ _FOLD = flags.DEFINE_string("fold", None, "One fold (name or number) in place of
 _THRESHOLD = flags.DEFINE_float("threshold", None, "Movement below which no emotion is told.")
 _FACE = flags.DEFINE_bool("face", True, "Find the face; --noface: frames are cut already.")
 _LANDMARKS = flags.DEFINE_string("landmarks", None, "A landmark model to find the eyes with.")
+_ALPHA = flags.DEFINE_float("alpha", 8.0, "How strongly the inset of --video_out is magnified.")
+_SECONDS = flags.DEFINE_float("seconds", 10.0, "How long a camera is filmed.", lower_bound=0.5)
 _ROOT = flags.DEFINE_string("root", None, "Where the run's database lies now, if it moved.")
 
 
@@ -81,7 +86,7 @@ def predict() -> str:
     for flag in (_RUN, _VIDEO):
         if not flag.value:
             raise UserError(f"say which {flag.name}: --{flag.name}=...")
-    footage = recordings.find(_VIDEO.value, fps=_FPS.value)
+    footage = recordings.find(_VIDEO.value, fps=_FPS.value, seconds=_SECONDS.value)
     fps = footage.fps or (1.0 if footage.count == 1 else 0.0)  # a picture has no rate
     if not fps:
         raise UserError(f"{footage.name} does not say its frame rate; give it: --fps=200")
@@ -99,6 +104,7 @@ def predict() -> str:
             offset=_OFFSET.value,
             threshold=_THRESHOLD.value,
             finder=finder(),
+            looks=bool(_VIDEO_OUT.value),
             total=footage.count,
             quiet=not sys.stderr.isatty(),
         )
@@ -115,23 +121,30 @@ def predict() -> str:
     lines = [forecast.words(), str(out / "prediction.csv"), str(out / "prediction.png")]
     if _VIDEO_OUT.value:
         pathlib.Path(_VIDEO_OUT.value).parent.mkdir(parents=True, exist_ok=True)
+        corners, window = boxes(forecast), nearest(forecast)
         pictures = timeline.annotated(
-            footage.frames(), spoken(forecast), boxes(forecast), forecast.classes
-        )
+            footage.frames(), spoken(forecast), corners, forecast.classes,
+            looks=[None if i is None else forecast.looks[i] for i in window],
+            insets=room.magnified(footage.frames(), corners, alpha=_ALPHA.value),
+        )  # fmt: skip
         lines.append(str(timeline.film(_VIDEO_OUT.value, pictures, fps)))
     return "\n".join(lines)
 
 
-def spoken(forecast) -> list[tuple[str, np.ndarray]]:
-    """What is said at each frame, and the probabilities: of the window whose middle is nearest."""
+def nearest(forecast) -> list[int | None]:
+    """For each frame the window whose middle is nearest, or None where none holds it."""
     middle = (forecast.start + forecast.stop - 1) / 2
-    said, out = forecast.said, []
-    for frame in range(forecast.count):
-        window = int(np.abs(middle - frame).argmin())
-        inside = forecast.start[window] <= frame < forecast.stop[window]
-        nothing = np.full(len(forecast.classes), np.nan)
-        out.append((said[window], forecast.probabilities[window]) if inside else ("", nothing))
-    return out
+    found = [int(np.abs(middle - frame).argmin()) for frame in range(forecast.count)]
+    inside = lambda i, frame: forecast.start[i] <= frame < forecast.stop[i]
+    return [i if inside(i, frame) else None for frame, i in enumerate(found)]
+
+
+def spoken(forecast) -> list[tuple[str, np.ndarray]]:
+    """What is said at each frame, and the probabilities."""
+    nothing, said = ("", np.full(len(forecast.classes), np.nan)), forecast.said
+    return [
+        nothing if i is None else (said[i], forecast.probabilities[i]) for i in nearest(forecast)
+    ]
 
 
 def boxes(forecast) -> list[np.ndarray | None]:

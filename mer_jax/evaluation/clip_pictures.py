@@ -75,26 +75,25 @@ def panels_of(clips: Sequence[Clip]) -> list[bytes]:
     size = (round(height * shrink), round(width * shrink))
     batch = stack(clips, size=size)
 
-    def look(clip):
-        frames, length, onset, apex = clip
-        moved = magnify(frames, alpha=_ALPHA)
-        apex = jnp.where(apex >= 0, apex, apex_index(moved, length=length))
-        flow = optical_flow(frames[onset], frames[apex], preset="tv_l1")
-        return {
-            "onset": frames[onset],
-            "apex": frames[apex],
-            "magnified": moved[apex],
-            "difference": difference_heatmap(moved, length=length),
-            "flow": flow,
-            "strain": optical_strain(flow),
-        }
-
     arrays = (batch.frames, batch.length, batch.onset, batch.apex)
-    looks = jax.device_get(jax.jit(lambda a: jax.lax.map(look, a))(arrays))
-    return [
-        figures.png(figures.clip_panel(**jax.tree.map(lambda a, i=i: a[i], looks)), dpi=110)
-        for i in range(len(clips))
-    ]
+    looks = [jax.device_get(_look(*(a[i] for a in arrays))) for i in range(len(clips))]
+    return [figures.png(figures.clip_panel(**look), dpi=110) for look in looks]
+
+
+@jax.jit
+def _look(frames, length, onset, apex):
+    """What `figures.clip_panel` shows of one clip. Jitted here: compiled once for all reports."""
+    moved = magnify(frames, alpha=_ALPHA)
+    apex = jnp.where(apex >= 0, apex, apex_index(moved, length=length))
+    flow = optical_flow(frames[onset], frames[apex], preset="tv_l1")
+    return {
+        "onset": frames[onset],
+        "apex": frames[apex],
+        "magnified": moved[apex],
+        "difference": difference_heatmap(moved, length=length),
+        "flow": flow,
+        "strain": optical_strain(flow),
+    }
 
 
 def write(workdir: str | pathlib.Path, pictures: Sequence[Picture]) -> None:

@@ -1,5 +1,6 @@
 """A video's probabilities over time: as a chart, and on the video itself."""
 
+import itertools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -73,17 +74,23 @@ def annotated(
     lines: Sequence[tuple[str, np.ndarray]],
     corners: Sequence[np.ndarray | None],
     classes: Sequence[str],
+    *,
+    looks: Sequence[np.ndarray | None] = (),
+    insets: Iterable[np.ndarray | None] = (),
 ) -> Iterator[np.ndarray]:
     """Each frame [H, W, C] uint8 with the box of the face, and bars to the right of it.
 
     Returns [H', W', 3] uint8 RGB of even sides; a frame under 240 rows is enlarged.
     lines: for each frame what is said and its probabilities [K] (NaN: no bars). corners: for each
-    frame [4, 2] px (x, y), or None.
+    frame [4, 2] px (x, y), or None. looks: for each frame [h, w] in [0, 1], laid over the box in
+    red, or None. insets: for each frame a picture [h, w, C] uint8 that is shown below the bars.
     """
     import cv2
 
     colours = [tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in CYCLE]
+    extras = itertools.zip_longest(looks, insets)
     for frame, (said, values), box in zip(frames, lines, corners):
+        heat, inset = next(extras, (None, None))
         scale = max(1, round(240 / len(frame)))  # or no letter could be read
         picture = np.repeat(np.repeat(frame, scale, 0), scale, 1)
         picture = np.broadcast_to(picture, (*picture.shape[:2], 3)).copy()
@@ -92,8 +99,12 @@ def annotated(
         panel = np.full((picture.shape[0], round(300 * letters), 3), 255, np.uint8)
         thick = max(1, round(2 * letters))
         if box is not None:
-            points = np.round(scale * (np.asarray(box) + 0.5)).astype(np.int32)
-            cv2.polylines(picture, [points], True, colours[0], thick, cv2.LINE_AA)
+            points = scale * (np.asarray(box, np.float32) + 0.5)
+            if heat is not None:
+                _redden(picture, heat, points - 0.5)
+            cv2.polylines(
+                picture, [np.round(points).astype(np.int32)], True, colours[0], thick, cv2.LINE_AA
+            )
 
         def write(text, left, row, size, colour, weight=1, panel=panel, letters=letters):
             cv2.putText(
@@ -103,7 +114,8 @@ def annotated(
             )  # fmt: skip
 
         write(figures.label(said, longest=16), 16, 44, 0.85, (31, 41, 51), 2)
-        apart = min(64, 380 / max(len(classes), 1))
+        room = 380 if inset is None else 200
+        apart = min(64, room / max(len(classes), 1))
         for index, (name, value) in enumerate(zip(classes, values)):
             row = 96 + apart * index
             write(figures.label(name, longest=14), 16, row, 0.6, (102, 113, 127))
@@ -115,8 +127,28 @@ def annotated(
                 end = left + round(float(value) * (right - left))
                 cv2.rectangle(panel, (left, top), (end, bottom), colours[index % len(colours)], -1)
                 write(f"{value:4.0%}", 236, row, 0.6, (31, 41, 51))
+        if inset is not None:
+            write("magnified", 16, 296, 0.6, (102, 113, 127))
+            shrink = min(268 * letters / inset.shape[1], 164 * letters / inset.shape[0])
+            small = cv2.resize(inset, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+            small = small.reshape(*small.shape[:2], -1)
+            top, left = round(306 * letters), round(16 * letters)
+            panel[top : top + len(small), left : left + small.shape[1]] = small
         out = np.concatenate([picture, panel], axis=1)
         yield out[:tall, : out.shape[1] - out.shape[1] % 2]
+
+
+def _redden(picture: np.ndarray, heat: np.ndarray, corners: np.ndarray) -> None:
+    """Lays `heat` [h, w] in [0, 1] over the rectangle of `corners`, the picture's own px."""
+    import cv2
+
+    height, width = heat.shape
+    # Edges to edges; OpenCV counts from the middles of the pixels.
+    edges = np.float32([[0, 0], [width, 0], [width, height]]) - 0.5
+    onto = cv2.getAffineTransform(edges, np.float32(corners[:3]))
+    share = 0.65 * cv2.warpAffine(np.float32(heat), onto, picture.shape[1::-1])[..., None]
+    red = np.float32([213, 94, 0])  # the palette's vermilion
+    picture[:] = np.round((1 - share) * picture + share * red)
 
 
 def film(path: str | pathlib.Path, frames: Iterable[np.ndarray], fps: float) -> pathlib.Path:

@@ -20,7 +20,7 @@ import itertools
 import math
 import pathlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -31,6 +31,7 @@ from mer_jax.evaluation import files
 from mer_jax.predict import networks as rooms
 from mer_jax.predict import reference as references
 from mer_jax.predict.forecast import NO_FACE, NO_MOVEMENT, Forecast
+from mer_jax.predict.magnified import magnified
 from mer_jax.predict.networks import Networks
 from mer_jax.predict.reference import Reference, movement
 from mer_jax.predict.windows import Finder, Follower, Place, ahead, find_eyes
@@ -45,6 +46,7 @@ __all__ = [
     "Reference",
     "find_eyes",
     "load",
+    "magnified",
     "movement",
 ]
 
@@ -70,6 +72,7 @@ class Predictor:
         offset: int | None = None,
         threshold: float | None = None,
         finder: Finder | None = find_eyes,
+        looks: bool = False,
         total: int = 0,
         quiet: bool = True,
     ) -> Forecast:
@@ -86,6 +89,7 @@ class Predictor:
           threshold: of movement, in px (`reference.movement`); by default that of the run's clips.
           finder: what finds each face's eyes in a frame, once a second. None: the frames are cut
             already as the run's clips are.
+          looks: also say where in the cut-out face the networks look (`Networks.saliency`).
           total: frames to expect, for the progress bar; 1 says that it is a still picture, which
             is told to have no movement where a short video is refused. quiet: shows no bar.
 
@@ -143,9 +147,24 @@ class Predictor:
         clips = [
             self._clip(windows[i].frames, int(tops[i]), fps, given=apex is not None) for i in tell
         ]
-        said = self._answers(clips, quiet=quiet)
+        ask = lambda some, _: self.networks.probabilities(some).swapaxes(0, 1)
+        empty = np.zeros((0, len(self.networks.folds), len(self.networks.classes)), np.float32)
+        said = np.concatenate([empty, *self._batches(clips, ask, quiet=quiet)]).swapaxes(0, 1)
         mean, spread = np.full((2, len(windows), len(self.networks.classes)), np.nan, np.float32)
         mean[tell], spread[tell] = said.mean(0), said.std(0)
+        seen: list[np.ndarray | None] = [None] * len(windows)
+        if looks and len(tell):
+            label = mean[tell].argmax(1).astype(np.int32)
+            ask = lambda some, rows: self.networks.saliency(some, label[rows])
+            heat = self._batches(clips, ask, quiet=quiet)
+            if heat[0] is None:
+                notes.append(
+                    f"where its networks look is not shown: {self.networks.config.method.name} "
+                    "does not give them the face in rows and columns"
+                )
+            else:
+                for i, picture in zip(tell, np.concatenate(heat)):
+                    seen[i] = picture
         if len(self.networks.folds) < self.networks.of and len(self.networks.folds) > 1:
             notes.append(
                 f"the mean is over {len(self.networks.folds)} of the {self.networks.of} folds: "
@@ -164,6 +183,7 @@ class Predictor:
             spread=spread,
             places=tuple(follower.places),
             notes=tuple(notes),
+            looks=tuple(seen),
         )
 
     def _seconds(self, fps: float) -> float:
@@ -182,17 +202,21 @@ class Predictor:
         apex = max(0, apex) if marked else None
         return Clip("video", "", "window", hold(frames), emotion="", fps=rate, apex=apex)
 
-    def _answers(self, clips: list[Clip], *, quiet: bool) -> np.ndarray:
-        """[F, N, K]. All batches have one size, so that later ones find their programs compiled."""
-        parts = [np.zeros((len(self.networks.folds), 0, len(self.networks.classes)), np.float32)]
-        if clips:
-            fit = max(1, _BYTES // (4 * clips[0].frames.size))
-            batch = min(_BATCH, fit, 2 ** math.ceil(math.log2(len(clips))))
-            for at in tqdm(range(0, len(clips), batch), "windows", disable=quiet, leave=False):
-                some = clips[at : at + batch]
-                full = some + [some[-1]] * (batch - len(some))
-                parts.append(self.networks.probabilities(full)[:, : len(some)])
-        return np.concatenate(parts, axis=1)
+    def _batches(self, clips: list[Clip], ask: Callable, *, quiet: bool) -> list:
+        """ask(clips, their numbers), a batch at a time and without what fills up the last one.
+
+        All batches have one size, so that later ones find their programs compiled.
+        """
+        if not clips:
+            return []
+        fit = max(1, _BYTES // (4 * clips[0].frames.size))
+        batch = min(_BATCH, fit, 2 ** math.ceil(math.log2(len(clips))))
+        rows = np.arange(batch * math.ceil(len(clips) / batch)).clip(max=len(clips) - 1)
+        parts = []
+        for some in tqdm(rows.reshape(-1, batch), "windows", disable=quiet, leave=False):
+            answer = ask([clips[row] for row in some], some)
+            parts.append(answer if answer is None else answer[: len(np.unique(some))])
+        return parts
 
 
 def _crowd(places: Sequence[Place]) -> list[str]:

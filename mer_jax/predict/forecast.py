@@ -26,6 +26,7 @@ class Forecast(NamedTuple):
     spread: np.ndarray  # [N, K] float32, standard deviation over the folds; likewise
     places: tuple[Place, ...]  # where the face is
     notes: tuple[str, ...]  # what the reader should know
+    looks: tuple[np.ndarray | None, ...] = ()  # [N] of [h, w] in [0, 1]: where the networks looked
 
     @property
     def said(self) -> list[str]:

@@ -20,6 +20,8 @@ from mer_jax.problems import UserError, unknown
 from mer_jax.training import engine, initial
 from mer_jax.training import fold as fold_room
 
+_LOOKS = 5  # folds' networks that are asked where they look
+
 
 class Networks(NamedTuple):
     """The folds of a run, each a network and what it learned of its training clips."""
@@ -63,7 +65,29 @@ class Networks(NamedTuple):
         x: [N, ...]; of a method that lets `votes` looks at a clip decide, [N votes, ...].
         """
         examples = self._examples(clips)
+        return self._speaker(examples, *self._task(examples, len(clips)), fold)
+
+    def saliency(self, clips: Sequence[Clip], label: np.ndarray) -> np.ndarray | None:
+        """[N, H, W] float32 in [0, 1]: what weighs in the score of each clip's class `label` [N].
+
+        `analysis.saliency`, the mean of up to five folds' networks, of a clip's frames the largest.
+        None where the method does not give its network frames as they are, in rows and columns.
+        """
+        from mer_jax import analysis
+
+        examples = self._examples(clips)
         task, state = self._task(examples, len(clips))
+        size, votes, found = self.config.method.get("size"), examples.votes, []
+        for fold in np.unique(np.linspace(0, len(self.folds) - 1, _LOOKS).astype(int)):
+            network, x = self._speaker(examples, task, state, fold)
+            if not isinstance(x, jax.Array) or size is None or x.shape[-3:-1] != tuple(size):
+                return None
+            heat = np.asarray(analysis.saliency(network, x, label=np.repeat(label, votes)))
+            heat = heat.reshape(len(clips), -1, *heat.shape[-2:]).max(1)
+            found.append(heat / np.maximum(heat.max((1, 2), keepdims=True), 1e-12))
+        return np.mean(found, 0)
+
+    def _speaker(self, examples: Examples, task, state, fold: int) -> tuple[nnx.Module, Any]:
         one = jax.tree.map(lambda a: a[fold], state)
         network = nnx.merge(task.eval_graph, *(one.best or (one.params, one.rest)))
         see = jax.vmap(task.examples.view, (0, None))

@@ -45,6 +45,26 @@ def test_the_longer_bar_is_the_likelier_class(shape):
     assert painted(first, blue) > painted(bars, blue)  # the box
 
 
+def test_where_the_networks_look_is_red_and_the_inset_is_below_the_bars():
+    frame = np.full((480, 640, 3), 120, np.uint8)
+    box = np.array([[99.5, 49.5], [399.5, 49.5], [399.5, 349.5], [99.5, 349.5]], np.float32)
+    heat = np.zeros((30, 30), np.float32)
+    heat[20:25, 5:10] = 1
+    inset = np.full((80, 160, 1), 33, np.uint8)
+    lines = [("negative", np.array([0.9, 0.1]))] * 3
+    plain, shown, last = timeline.annotated(
+        [frame] * 3, lines, [box] * 3, CLASSES, looks=[None, heat], insets=[None, inset]
+    )
+    np.testing.assert_array_equal(plain, last)
+    changed = np.argwhere(np.abs(shown[:, :640].astype(int) - plain[:, :640]).max(-1) > 40)
+    assert changed.min(0) == pytest.approx([250, 150], abs=5)  # 10 px of the video one of the heat
+    assert changed.max(0) == pytest.approx([299, 199], abs=5)
+    red = shown[275, 175]
+    assert red[0] > 150 and red[2] < 60
+    there = np.argwhere((shown[:, 640:] == 33).all(-1))
+    assert len(there) > 0.9 * 268 * 134 and there.min(0)[0] > 300 and there.max(0)[0] < 480
+
+
 def test_a_film_is_whole_or_not_there(tmp_path):
     def torn():
         yield np.zeros((16, 16, 3), np.uint8)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from absl import flags
 
-from mer_jax.datasets import synthetic
+from mer_jax.datasets import footage, synthetic
 from tests.tiny_run import tiny_run
 from tools import predict
 
 _FLAGS = ("run", "video", "out", "video_out", "onset", "apex", "offset", "window", "stride")
-_FLAGS += ("fps", "fold", "threshold", "face", "landmarks", "root")
+_FLAGS += ("fps", "fold", "threshold", "face", "landmarks", "root", "alpha", "seconds")
 
 
 def run(capsys, *arguments):
@@ -69,6 +69,55 @@ def test_a_picture_shows_no_movement(capsys, workdir, tmp_path, scene):
     assert (code, err) == (0, "") and "1 x no movement" in out
 
 
+class Camera:
+    """cv2.VideoCapture of a camera that films `frames`; each takes as many seconds as `clock`."""
+
+    def __init__(self, frames, clock, opened=True):
+        self.frames, self.clock, self.opened, self.now = iter(frames), iter(clock), opened, 0.0
+        self.released = False
+
+    def __call__(self, index):
+        assert index == 1
+        return self
+
+    def isOpened(self):
+        return self.opened
+
+    def read(self):
+        frame = next(self.frames, None)
+        self.now += next(self.clock, 0.0)
+        return frame is not None, frame
+
+    def release(self):
+        self.released = True
+
+
+def test_a_camera(capsys, workdir, tmp_path, scene, monkeypatch):
+    film = [*scene.frames[..., ::-1], *scene.frames[::-1, ..., ::-1]]
+
+    def filmed(camera, *more):
+        monkeypatch.setattr(cv2, "VideoCapture", camera)
+        monkeypatch.setattr(footage.time, "monotonic", lambda: camera.now)
+        out = [f"--run={workdir}", "--video=camera:1", f"--out={tmp_path}/o", *more]
+        return run(capsys, *out)
+
+    camera = Camera(film, [0.02] * 99)
+    code, out, err = filmed(camera, "--seconds=0.6")
+    assert code == 0 and not err and camera.released
+    with open(tmp_path / "o" / "prediction.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert int(rows[-1]["stop_frame"]) <= 31  # 0.6 s at 50 Hz
+    assert float(rows[-1]["stop_s"]) == pytest.approx(int(rows[-1]["stop_frame"]) / 50, abs=1e-3)
+    code, out, err = filmed(Camera(film, [0.02] * 10 + [0.3] + [0.02] * 99), "--seconds=9")
+    assert code == 0 and "the frame rate varies" in err and "the camera stopped after" in err
+    for camera, said in (
+        (Camera([], []), "camera:1 gives no picture"),
+        (Camera([], [], opened=False), "camera:1 cannot be opened"),
+    ):
+        code, _, err = filmed(camera)
+        assert code == 2 and said in err and err.count("\n") == 1
+
+
 def test_mistakes_in_the_command(capsys, workdir, tmp_path, scene):
     for number, frame in enumerate(scene.frames[:4]):
         cv2.imwrite(str(tmp_path / f"{number}.png"), frame)
@@ -81,6 +130,7 @@ def test_mistakes_in_the_command(capsys, workdir, tmp_path, scene):
         ((), "say which run"),
         ((job,), "say which video"),
         ((job, "--video=nothing.mp4"), "there is no such file"),
+        ((job, "--video=camera:first"), "INDEX is the camera's number"),
         ((job, folder), "does not say its frame rate; give it: --fps=200"),
         ((f"--run={tmp_path}", folder, "--fps=9"), "is no working directory of a run"),
         ((job, folder, "--fps=100"), "4 frames from frame 0 on are too few"),

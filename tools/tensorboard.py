@@ -1,0 +1,73 @@
+"""Writes a run's learning curves as events for TensorBoard; TensorFlow is not needed.
+
+    python -m tools.tensorboard WORKDIR...              writes WORKDIR/tensorboard
+    python -m tools.tensorboard WORKDIR... --folds      and a curve for each fold
+    tensorboard --logdir=WORKDIR/tensorboard
+
+The curves are those of WORKDIR/metrics.jsonl, which grows while a job trains: the same command
+again brings the events up to date. Each curve is the mean over the folds. Needs tensorboardX:
+pip install -e '.[tensorboard]'.
+"""
+
+import pathlib
+import shutil
+import sys
+
+import numpy as np
+from absl import app, flags
+
+from mer_jax.problems import UserError
+
+_FOLDS = flags.DEFINE_bool("folds", False, "Also write the curves of each fold by itself.")
+
+
+def convert(workdir: pathlib.Path, *, folds: bool = False) -> pathlib.Path:
+    """Writes the events of the run in `workdir`, in the place of earlier ones; where they are.
+
+    Raises `UserError` where tensorboardX or the curves are not there.
+    """
+    from mer_jax.evaluation import history
+
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise UserError(
+            "TensorBoard's events need tensorboardX: pip install -e '.[tensorboard]'"
+        ) from None
+    if not (workdir / "metrics.jsonl").is_file():
+        raise UserError(
+            f"{workdir} has no metrics.jsonl; name the --workdir of a run with a network"
+        )
+    found = history.read(workdir / "metrics.jsonl")
+    names, epochs = found.pop("folds"), found.pop("epochs")
+    out, part = workdir / "tensorboard", workdir / ".part-tensorboard"
+    shutil.rmtree(part, ignore_errors=True)
+    rows = {"mean": slice(None)} | (
+        {n: slice(i, i + 1) for i, n in enumerate(names)} if folds else {}
+    )
+    for name, chosen in rows.items():
+        with SummaryWriter(str(part / name.replace("/", "_")), write_to_disk=True) as writer:
+            for curve, values in found.items():
+                for epoch, column in zip(epochs.tolist(), values[chosen].T):
+                    if not np.isnan(column).all():
+                        writer.add_scalar(curve, np.nanmean(column), epoch)
+    shutil.rmtree(out, ignore_errors=True)
+    part.replace(out)
+    return out
+
+
+def main(argv: list[str]) -> int:
+    """Converts the runs that `argv` names; 2 for a user's mistake."""
+    try:
+        if len(argv) < 2:
+            raise UserError("name the working directory of a run")
+        for workdir in argv[1:]:
+            print(convert(pathlib.Path(workdir).expanduser(), folds=_FOLDS.value))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)
