@@ -19,7 +19,6 @@ config.json in WORKDIR shows every key.
 """
 
 import ast
-import os
 import pathlib
 import signal
 import sys
@@ -72,21 +71,9 @@ def _ask(number: int, asked: list[int]) -> None:
     signal.signal(number, signal.SIG_DFL)
 
 
-def keep_programs() -> None:
-    """Compiled programs are kept for the next start, in the user's cache folder.
-
-    JAX_COMPILATION_CACHE_DIR says where else; empty, nothing is kept.
-    """
-    import jax
-
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-        jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(caches) / "mer_jax"))
-
-
 def main(_: list[str]) -> None:
     from experiments import sweep
-    from mer_jax import config, experiment, training
+    from mer_jax import config, experiment, programs, training
     from mer_jax.training import layout
 
     asked = []
@@ -95,7 +82,7 @@ def main(_: list[str]) -> None:
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # what Orbax does is not our news
     layout.use_all_cores()
-    keep_programs()
+    programs.keep()
     try:
         file = config_flags.get_config_filename(flags.FLAGS["config"])
         if rows := sweep.rows(file, only=_ROWS.value):

@@ -23,6 +23,7 @@ import sys
 import numpy as np
 from absl import app, flags, logging
 
+from mer_jax import programs
 from mer_jax.problems import UserError
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
@@ -158,6 +159,7 @@ def main(argv: list[str]) -> int:
     """Predicts; 2 for a user's mistake."""
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.ERROR)  # what Orbax does is not our news
+    programs.keep()
     try:
         if len(argv) > 1:
             raise UserError(f"{argv[1]!r} is no flag; flags begin with -- and join values with =")

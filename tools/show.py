@@ -20,6 +20,7 @@ import sys
 import numpy as np
 from absl import app, flags, logging
 
+from mer_jax import programs
 from mer_jax.clips import Clip, hold, resize, to_float
 from mer_jax.problems import UserError
 
@@ -117,6 +118,7 @@ def main(argv: list[str]) -> int:
     """Shows the clip that `argv` names; 2 for a user's mistake."""
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # which backends are not there is not our news
+    programs.keep()
     try:
         if len(argv) != 2:
             raise UserError("name one clip: a video, a folder of frames, or synthetic:INDEX")

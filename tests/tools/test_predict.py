@@ -102,13 +102,13 @@ def test_a_camera(capsys, workdir, tmp_path, scene, monkeypatch):
         return run(capsys, *out)
 
     camera = Camera(film, [0.02] * 99)
-    code, out, err = filmed(camera, "--seconds=0.6")
+    code, _, err = filmed(camera, "--seconds=0.6")
     assert code == 0 and not err and camera.released
     with open(tmp_path / "o" / "prediction.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert int(rows[-1]["stop_frame"]) <= 31  # 0.6 s at 50 Hz
     assert float(rows[-1]["stop_s"]) == pytest.approx(int(rows[-1]["stop_frame"]) / 50, abs=1e-3)
-    code, out, err = filmed(Camera(film, [0.02] * 10 + [0.3] + [0.02] * 99), "--seconds=9")
+    code, _, err = filmed(Camera(film, [0.02] * 10 + [0.3] + [0.02] * 99), "--seconds=9")
     assert code == 0 and "the frame rate varies" in err and "the camera stopped after" in err
     for camera, said in (
         (Camera([], []), "camera:1 gives no picture"),
