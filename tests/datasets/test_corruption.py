@@ -21,9 +21,14 @@ DATABASES = {
     "casme_squared": "cropped",
     "samm": "2018",
     "mmew": "",
+    "casme3": "clips",
+    "fourdme": "",
     "flow_maps": "",
 }
-UNREAD = {"Inducement Code", "Duration", "Micro", "Notes", "Onset", "Total", "ApexF2", "remarks"}
+UNREAD = {
+    *("Inducement Code", "Duration", "Micro", "Notes", "Total", "ApexF2", "remarks"),
+    *("fold", "AU4", "AU12"),
+}
 
 
 def outcome(name, root):
@@ -104,7 +109,7 @@ def damage_sheet(draw, root):
         path.write_bytes(body.encode("utf-16") if how == "utf-16" else encoded)
         return
     book = openpyxl.load_workbook(path)
-    sheet = book.worksheets[0]
+    sheet = max(book.worksheets, key=lambda sheet: sheet.max_row)
     head = [sheet.cell(1, c + 1).value for c in range(sheet.max_column)]
     headless = not isinstance(head[0], str)
     last = 8 if headless else sheet.max_column
