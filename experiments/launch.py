@@ -22,6 +22,7 @@ import ast
 import pathlib
 import signal
 import sys
+import tempfile
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -39,6 +40,9 @@ _WORKDIR = flags.DEFINE_string(
 _ROWS = flags.DEFINE_string(
     "rows", "", "Of a sweep, only the rows whose name this regular expression occurs in."
 )
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "One of several processes of a job: Slurm, Kubernetes, Cloud TPU, ..."
+)
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -55,14 +59,20 @@ def parse(argv: list[str]) -> list[str]:
         if not _WORKDIR.value:
             raise UserError("say where the results go: --workdir=DIR")
         _CONFIG.value.lock()
-    except (flags.Error, AttributeError, KeyError, UserError) as error:
-        sentence = str(error)
-        if isinstance(error, (AttributeError, KeyError)):
-            # ml_collections: the repr of a sentence on an unknown key.
-            sentence = f"unknown configuration key {ast.literal_eval(sentence)}".replace("\n", ". ")
-        print(f"error: {sentence}", file=sys.stderr)
+    except Exception as error:  # a configuration is a program, and its mistakes are the user's
+        print(f"error: {_sentence(error)}", file=sys.stderr)
         raise SystemExit(2) from None
     return rest
+
+
+def _sentence(error: Exception) -> str:
+    """What is wrong with the flags, or with the file that --config names."""
+    if isinstance(error, (flags.Error, UserError)):
+        return str(error)
+    if isinstance(error, (AttributeError, KeyError)) and "ConfigDict" in str(error):
+        # ml_collections: the repr of a sentence on an unknown key.
+        return f"unknown configuration key {ast.literal_eval(str(error))}".replace("\n", ". ")
+    return f"the configuration cannot be read: {type(error).__name__}: {error}"
 
 
 def _ask(number: int, asked: list[int]) -> None:
@@ -72,9 +82,8 @@ def _ask(number: int, asked: list[int]) -> None:
 
 
 def main(_: list[str]) -> None:
-    from experiments import sweep
-    from mer_jax import config, experiment, programs, training
-    from mer_jax.training import layout
+    from mer_jax import programs
+    from mer_jax.training import layout, processes
 
     asked = []
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -84,25 +93,38 @@ def main(_: list[str]) -> None:
     layout.use_all_cores()
     programs.keep()
     try:
-        file = config_flags.get_config_filename(flags.FLAGS["config"])
-        if rows := sweep.rows(file, only=_ROWS.value):
-            given = config_flags.get_override_values(flags.FLAGS["config"])
-            print(sweep.run(rows, _WORKDIR.value, given=given, stop=lambda: bool(asked)))
-            print(f"{_WORKDIR.value}/table.html")
-            return
-        chosen = config.rename(_CONFIG.value, config.read(file))
-        summary = experiment.run(chosen, _WORKDIR.value, stop=lambda: bool(asked))
-    except training.Interrupted as error:
-        print(f"{error}; the same command goes on from there", file=sys.stderr)
-        raise SystemExit(128 + asked[0]) from None
+        with processes.joined(_DISTRIBUTED.value), tempfile.TemporaryDirectory() as scratch:
+            _run(_WORKDIR.value if processes.first() else scratch, asked)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _run(workdir: str, asked: list[int]) -> None:
+    """The job in `workdir`, and what is said of it; of several processes the first one speaks."""
+    from experiments import sweep
+    from mer_jax import config, experiment, training
+    from mer_jax.training import processes
+
+    quiet, stop = not processes.first(), lambda: bool(asked)
+    say = (lambda text: None) if quiet else print
+    try:
+        file = config_flags.get_config_filename(flags.FLAGS["config"])
+        if rows := sweep.rows(file, only=_ROWS.value):
+            given = config_flags.get_override_values(flags.FLAGS["config"])
+            say(sweep.run(rows, workdir, given=given, stop=stop))
+            say(f"{workdir}/table.html")
+            return
+        chosen = config.rename(_CONFIG.value, config.read(file))
+        summary = experiment.run(chosen, workdir, stop=stop, quiet=quiet)
+    except training.Interrupted as error:
+        print(f"{error}; the same command goes on from there", file=sys.stderr)
+        raise SystemExit(128 + (asked or [signal.SIGTERM])[0]) from None
     overall = summary["overall"]
-    print(
+    say(
         f"UF1 {overall['uf1']['value']:.4f}  UAR {overall['uar']['value']:.4f}  "
         f"accuracy {overall['accuracy']['value']:.4f}  {summary['verdict']['words']}\n"
-        f"{_WORKDIR.value}/report.html"
+        f"{workdir}/report.html"
     )
     if summary["sick_folds"]:
         print(

@@ -19,6 +19,9 @@ from mer_jax.problems import Problem, UserError
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 _CLUTTER = {"thumbs.db", "desktop.ini"}  # what file managers leave behind
+_ANIMATED = "holds more than one picture; a frame is one picture"
+_TOO_LARGE = "is too large for a picture of a face (over 100 million pixels)"
+_MOST_PIXELS = 10**8
 _DEEPEST = 8  # levels below the root, so that a looping link ends
 
 
@@ -70,9 +73,12 @@ def length(clip: Clip) -> int:
 
 
 def read_image(path: pathlib.Path, *, grey: bool = False) -> np.ndarray:
-    """[H, W, 3] uint8 RGB, or [H, W, 1]. Raises `UserError` with the file's name."""
+    """[H, W, 3] uint8 RGB, or [H, W, 1]; 16 bits become 8, CMYK becomes RGB, transparency is left
+    out. Raises `UserError` with the file's name where it is damaged, or more than one picture."""
     import cv2
 
+    if wrong := damage(path):
+        raise UserError(f"{path}: cannot be read as an image (it {wrong}); replace the file")
     try:
         data = np.fromfile(path, np.uint8)  # imread itself stumbles over other alphabets
         flag = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
@@ -87,11 +93,12 @@ def read_image(path: pathlib.Path, *, grey: bool = False) -> np.ndarray:
 def damage(path: pathlib.Path) -> str:
     """What is wrong with an image file by its first and last bytes, '' where nothing is.
 
-    Catches files that are empty, cut short or no image at all without decoding them.
+    Catches files that are empty, cut short, animated, too large or no image at all, without
+    decoding them.
     """
     try:
         with open(path, "rb") as file:
-            head = file.read(64)
+            head = file.read(4096)
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1024))
             tail = file.read()
@@ -102,16 +109,37 @@ def damage(path: pathlib.Path) -> str:
     if head.startswith(b"\xff\xd8\xff"):
         return "" if b"\xff\xd9" in tail else "is cut short (no end of the JPEG data)"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        if b"acTL" in head.partition(b"IDAT")[0]:
+            return _ANIMATED
+        if int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big") > _MOST_PIXELS:
+            return _TOO_LARGE
         return "" if b"IEND" in tail else "is cut short (no end of the PNG data)"
     if head.startswith(b"BM") and size >= 54:
         start, width, height = (int.from_bytes(head[i : i + 4], "little") for i in (10, 18, 22))
         bits, packed = head[28] + 256 * head[29], int.from_bytes(head[30:34], "little")
         height = min(height, 2**32 - height)  # negative: stored from the top
+        if width * height > _MOST_PIXELS:
+            return _TOO_LARGE
         whole = start + (width * bits + 31) // 32 * 4 * height
         return "is cut short" if not packed and size < whole else ""
     if head[:4] in (b"II*\0", b"MM\0*"):
-        return ""
+        return _tiff(path, "little" if head[:1] == b"I" else "big")
     return "is not a JPEG, PNG, BMP or TIFF image"
+
+
+def _tiff(path: pathlib.Path, order: str) -> str:
+    """A TIFF's first directory: entries of 12 bytes, then the place of the next picture's."""
+    with open(path, "rb") as file:
+        number = lambda count: int.from_bytes(file.read(count), order)
+        file.seek(4)
+        start = number(4)
+        file.seek(start)
+        entries = number(2)
+        file.seek(start + 2 + 12 * entries)
+        following = file.read(4)
+    if not entries or len(following) < 4:
+        return "is cut short"
+    return _ANIMATED if any(following) else ""
 
 
 def visible(folder: pathlib.Path) -> list[os.DirEntry]:

@@ -74,11 +74,17 @@ def inspect(root: str | pathlib.Path, *, trust: bool = False) -> Inspection:
             manifest = read(path.parent)
             if not trust:
                 check_source(manifest)
+            rows = [_clip(path.parent / manifest["directory"], row) for row in manifest["clips"]]
+            said = [Problem(*note) for note in manifest["notes"]]
         except UserError as error:
             problems.append(Problem(str(path.parent), str(error)))
             continue
-        clips += [_clip(path.parent / manifest["directory"], row) for row in manifest["clips"]]
-        notes += [Problem(*note) for note in manifest["notes"]]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"{MANIFEST} is damaged ({type(error).__name__}); {_AGAIN}"
+            problems.append(Problem(str(path.parent), what))
+            continue
+        clips += rows
+        notes += said
     problems += [Problem(key, f"is there twice below {root}") for key in duplicates(clips)]
     return Inspection(clips, problems, notes)
 
@@ -92,6 +98,8 @@ def read(out: pathlib.Path) -> dict[str, Any]:
         raise UserError(f"{MANIFEST} cannot be read ({type(error).__name__}); {_AGAIN}") from None
     if version != VERSION:
         raise UserError(f"it was prepared by version {version}, this is {VERSION}; {_AGAIN}")
+    if not (out / manifest["directory"]).resolve().is_relative_to(out.resolve()):
+        raise UserError(f"its records do not lie below {out}; {_AGAIN}")
     for name, size in files.items():
         path = out / manifest["directory"] / name
         there = path.stat().st_size if path.is_file() else None

@@ -70,6 +70,8 @@ def open_run(path: str | os.PathLike) -> Run:
     predictions, said = read(path), {}
     if (folder / "metrics.json").exists() and (path.is_dir() or path.name == "predictions.csv"):
         said = files.read_json(folder / "metrics.json")
+        if not isinstance(said, dict):
+            raise UserError(f"{folder / 'metrics.json'} is not what a job wrote")
         if said.get("several"):
             raise UserError(f"{path} has several labels a clip; compare one of its units/NAME.csv")
     name = path.resolve().name if not said or path.is_dir() else folder.resolve().name

@@ -52,6 +52,8 @@ def read_json(path: str | os.PathLike) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: line {error.lineno} is not JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:  # a number, or a depth, beyond all measure
+        raise UserError(f"{path}: is JSON that nobody wrote ({error})") from error
 
 
 def plain(content: Any) -> Any:

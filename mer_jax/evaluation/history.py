@@ -37,7 +37,10 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
         try:
             row = json.loads(line)
             count, _ = len(row["folds"]), int(row["epoch"])
-        except (ValueError, TypeError, KeyError):
+            lists = [v for name, v in row.items() if isinstance(v, list) and name != "folds"]
+            if any(np.array(values, np.float64).ndim != 1 for values in lists):
+                raise ValueError
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             if (where, line) != rest:
                 problems.append(Problem(where, "is not a JSON object with `epoch` and `folds`"))
             continue

@@ -168,7 +168,10 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
         path = path / "predictions.csv"
     text = files.read_text(path)
     if "," in text.partition("\n")[0]:
-        return _read_csv(path, text)
+        try:
+            return _read_csv(path, text)
+        except csv.Error as error:
+            raise UserError(f"{path}: is not a table of comma-separated values ({error})") from None
     return _read_log(path, text, classes)
 
 
@@ -181,6 +184,9 @@ def _read_csv(path: pathlib.Path, text: str) -> Predictions:
             f"{path}: line 1 has no column {', '.join(missing)}; the columns of a predictions file "
             f"are {', '.join(REQUIRED)}, and p_<class> for each class"
         )
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{path}: line 1 has two columns {twice!r}; remove or rename one")
     columns = [index for index, name in enumerate(header) if name.startswith("p_")]
     problems, rows, chances = [], [], []
     for cells in table:
@@ -214,14 +220,14 @@ def _read_log(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
         words, where = line.split(), f"line {number}"
         if len(words) == 2:
             heading = [unquote(word) for word in words]
-        elif len(words) == 3 and words[1].isdecimal() and words[2].isdecimal():
+        elif len(words) == 3 and all(map(_CLASS.fullmatch, words[1:])):
             if heading is None:
                 problems.append(Problem(where, "a clip before the first line `database subject`"))
                 continue
             row = dict(zip(("database", "subject"), heading), fold="/".join(heading))
             rows.append((where, row | dict(zip(REQUIRED[2:], (unquote(words[0]), *words[1:])))))
         elif words:
-            what = "is neither `database subject` nor `clip true predicted` with whole numbers"
+            what = "is neither `database subject` nor `clip true predicted` with numbers below 1000"
             problems.append(Problem(where, what))
     highest = max((int(row[name]) for _, row in rows for name in REQUIRED[3:]), default=0)
     if classes is None:
@@ -271,6 +277,7 @@ def _assemble(
     return Predictions(tuple(classes), *words, label, probabilities)
 
 
+_CLASS = re.compile(r"\d{1,3}")
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 

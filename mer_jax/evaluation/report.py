@@ -45,7 +45,7 @@ from mer_jax.evaluation.page import (
 )
 from mer_jax.evaluation.predictions import Predictions, read
 from mer_jax.evaluation.scores import OVERALL, PER_CLASS
-from mer_jax.problems import DataError, Problem
+from mer_jax.problems import DataError, Problem, UserError
 
 TITLES = {
     "uf1": "UF1", "uar": "UAR", "accuracy": "accuracy", "micro_f1": "micro F1",
@@ -80,15 +80,24 @@ def build(workdir: str | os.PathLike) -> pathlib.Path:
     workdir = pathlib.Path(workdir)
     summary = files.read_json(workdir / "metrics.json")
     curves = workdir / "metrics.jsonl"
-    return write(
-        workdir / "report.html",
+    parts = dict(
         config=files.read_json(workdir / "config.json"),
-        summary=summary,
         predictions=read(workdir),
         history=history.read(curves) if curves.exists() else None,
         pictures=_pictures(workdir / "pictures"),
-        provenance=summary.get("provenance", {}),
     )
+    try:
+        return write(
+            workdir / "report.html",
+            summary=summary,
+            provenance=summary.get("provenance", {}),
+            **parts,
+        )
+    except (AttributeError, KeyError, TypeError, IndexError) as error:
+        raise UserError(
+            f"{workdir}: metrics.json or config.json is not what a job wrote "
+            f"({type(error).__name__}: {error}); give the job's command again"
+        ) from error
 
 
 def write(

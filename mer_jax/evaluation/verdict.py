@@ -79,7 +79,11 @@ def expected(path: str | os.PathLike) -> dict[str, str]:
     missing = [name for name in needed if name not in (rows.fieldnames or ())]
     if missing:
         raise UserError(f"{path}: line 1 has no column {', '.join(missing)}")
-    return {"/".join(row[name] or "" for name in needed[:3]): row["label"] or "" for row in rows}
+    try:
+        keys = lambda row: "/".join(row[name] or "" for name in needed[:3])
+        return {keys(row): row["label"] or "" for row in rows}
+    except csv.Error as error:
+        raise UserError(f"{path}: is not a table of comma-separated values ({error})") from None
 
 
 def shown(judged: Mapping[str, Any], *, listed: int = 10) -> str:

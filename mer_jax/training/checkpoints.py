@@ -58,8 +58,15 @@ class Checkpoints:
             for part in (directory / STEPS).glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(part)  # what a killed job was writing
         self._seconds, self._saved = seconds, time.monotonic()
+        # Of several processes one writes, and Orbax is not to wait for the others.
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=jax.process_index(), active_processes={jax.process_index()}
+        )
         self._manager = ocp.CheckpointManager(
-            directory / STEPS, options=ocp.CheckpointManagerOptions(max_to_keep=2)
+            directory / STEPS,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=2, create=False, multiprocessing_options=alone
+            ),
         )
 
     def __enter__(self) -> "Checkpoints":
@@ -79,9 +86,8 @@ class Checkpoints:
     def due(self) -> bool:
         return time.monotonic() - self._saved >= self._seconds
 
-    def save(self, state: Tree, result: results.Result, place: Place, *, epochs: int) -> None:
-        """Writes in the background. state: [F, ...], its first rows the folds of `place`; epochs:
-        how many a fold has in all.
+    def save(self, state: Tree, result: results.Result, place: Place) -> None:
+        """Writes in the background. state: [F, ...], its first rows the folds of `place`.
 
         Raises `UserError` where this one or the one before it cannot be written.
         """
@@ -93,7 +99,7 @@ class Checkpoints:
         where = {"start": place.members.start, "count": count, "epochs": place.epochs}
         with self._writing():
             self._manager.save(
-                place.members.start * epochs + place.epochs,
+                (self._manager.latest_step() or 0) + 1,
                 args=ocp.args.Composite(
                     tree=ocp.args.StandardSave(tree),
                     place=ocp.args.JsonSave(where | {"digest": _digest(tree, where)}),

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from flax import nnx
 
 from mer_jax.methods.examples import Examples
@@ -24,7 +25,7 @@ from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
 from mer_jax.training import fold as fold_room
 from mer_jax.training import layout as layouts
-from mer_jax.training import losses, optimisers, streams, targets
+from mer_jax.training import losses, optimisers, processes, streams, targets
 from mer_jax.training import result as results
 from mer_jax.training.fold import Data, Fold, Task
 from mer_jax.training.initial import Weights
@@ -76,9 +77,9 @@ def fit(
     """
     rows = fold_rows(folds, settings)
     count = len(rows.held)
-    devices = list(devices or jax.devices())[
-        :count
-    ]  # a device without a fold would only repeat one
+    devices = list(devices or jax.devices())
+    if jax.process_count() == 1:
+        devices = devices[:count]  # a device without a fold would only repeat one
     layout = layouts.create(fold_map=fold_map, inner=fold_inner, devices=devices)
     targets.check(labels, settings, votes=examples.votes)
     task = make_task(
@@ -99,16 +100,30 @@ def fit(
         if directory is not None:
             from mer_jax.training.checkpoints import Checkpoints, Place
 
-            keeper = stack.enter_context(
-                Checkpoints(directory, identity or {}, seconds=checkpoint_seconds)
-            )
             like = jax.eval_shape(programs.init, data, rows_of(rows, members, chunk))
-            restored = keeper.restore(like, results.kept(result))
-            if restored and len(restored[2].members) <= chunk:
+            restored = None
+            if processes.first():
+                keeper = stack.enter_context(
+                    Checkpoints(directory, identity or {}, seconds=checkpoint_seconds)
+                )
+                restored = keeper.restore(like, results.kept(result))
+            restored = _in_every_process(restored, like, results.kept(result))
+            if restored:
                 state, record, (members, done) = restored
-                state = layouts.spread(layout, rows_of(state, range(len(members)), chunk))
                 for name, value in record.items():
                     getattr(result, name)[:] = value
+                if len(members) <= chunk:
+                    state = layouts.spread(layout, rows_of(state, range(len(members)), chunk))
+                else:  # fewer are trained at a time now: what is not finished begins anew
+                    begin = members.stop if done == settings.epochs else members.start
+                    members, state, done = range(begin, min(begin + chunk, count)), None, 0
+
+        def save():
+            if directory is not None:
+                there = processes.whole(state)
+                if keeper:
+                    keeper.save(there, result, Place(members, done))
+
         bar = stack.enter_context(
             Progress(
                 folds=count,
@@ -119,24 +134,36 @@ def fit(
             )
         )
         while members:
-            part = layouts.spread(layout, rows_of(rows, members, chunk))
-            if state is None:
-                state, done = programs.init(data, part), 0
-            while done < settings.epochs:
-                state, record = programs.epochs(data, part, state)
-                results.note(result, jax.device_get(record), members, done)
-                done += block
-                bar.update(members, block, done, result.train_loss[members, done - 1])
-                if observe:
-                    results.tell(observe, result, members, range(done - block, done), len(folds))
-                stopping = stop is not None and done < settings.epochs and stop()
-                if keeper and done < settings.epochs and (keeper.due or stopping):
-                    keeper.save(state, result, Place(members, done), epochs=settings.epochs)
-                if stopping:
-                    raise Interrupted(f"stopped after epoch {done} of folds up to {members.stop}")
-            results.conclude(result, jax.device_get(programs.finish(data, part, state)), members)
-            if keeper:
-                keeper.save(state, result, Place(members, done), epochs=settings.epochs)
+            try:
+                part = layouts.spread(layout, rows_of(rows, members, chunk))
+                if state is None:
+                    state, done = programs.init(data, part), 0
+                while done < settings.epochs:
+                    state, record = programs.epochs(data, part, state)
+                    results.note(result, processes.whole(record), members, done)
+                    done += block
+                    bar.update(members, block, done, result.train_loss[members, done - 1])
+                    if observe:
+                        epochs = range(done - block, done)
+                        results.tell(observe, result, members, epochs, len(folds))
+                    if done == settings.epochs:
+                        break
+                    wishes = [keeper is not None and keeper.due, stop is not None and stop()]
+                    due, stopping = processes.everyone(wishes).any(0)
+                    if due or stopping:
+                        save()
+                    if stopping:
+                        raise Interrupted(
+                            f"stopped after epoch {done} of folds up to {members.stop}"
+                        )
+                outcome = processes.whole(programs.finish(data, part, state))
+            except jax.errors.JaxRuntimeError as error:
+                chunk = _smaller(chunk, len(layout.devices), error)
+                bar.repeat(len(members) * done)
+                members, state = range(members.start, min(members.start + chunk, count)), None
+                continue
+            results.conclude(result, outcome, members)
+            save()
             members = range(members.stop, min(members.stop + chunk, count))
             state = None
     return results.parts(result._replace(seconds=time.monotonic() - began), len(folds))
@@ -254,7 +281,44 @@ def chunk_size(folds: int, layout, folds_per_device: int, task, data, rows) -> i
             f"folds_per_device is {folds_per_device}; give 1 or more, or 0 for automatic"
         )
     each = folds_per_device or _folds_that_fit(all_of_them, layout, task, data, rows)
-    return count * min(each, all_of_them)
+    return count * min(int(processes.everyone(each).min()), all_of_them)
+
+
+def _smaller(chunk: int, devices: int, error: jax.errors.JaxRuntimeError) -> int:
+    """Rows to go on with where a device had no memory for `chunk`; any other error is raised."""
+    if "RESOURCE_EXHAUSTED" not in str(error):
+        raise error
+    each = chunk // devices
+    if each == 1:
+        raise UserError(
+            "a device has no memory for one fold; compute activations again with --config.remat="
+            "True, or lower train.batch_size"
+        ) from error
+    fewer = -(-each // 2)
+    logging.warning(
+        "a device has no memory for %d folds at a time; going on with %d (folds_per_device=%d "
+        "begins so)",
+        each,
+        fewer,
+        fewer,
+    )
+    return fewer * devices
+
+
+def _in_every_process(restored, state: fold_room.State, record: dict):
+    """What process 0 has `restored`. state: of any number of rows; record: like what was saved."""
+    if jax.process_count() == 1:
+        return restored
+    from mer_jax.training.checkpoints import Place
+
+    where = restored[2] if restored else Place(range(0), 0)
+    start, stop, done = processes.shared([where.members.start, where.members.stop, where.epochs])
+    if start == stop:
+        return None
+    rows = int(stop - start)
+    blank = jax.tree.map(lambda a: jnp.zeros((rows, *a.shape[1:]), a.dtype), state)
+    state, record = processes.shared(restored[:2] if restored else (blank, record))
+    return state, record, Place(range(int(start), int(stop)), int(done))
 
 
 class Programs(NamedTuple):

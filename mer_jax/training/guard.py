@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.problems import UserError
+from mer_jax.problems import UserError, writing
 from mer_jax.protocols import Folds
 from mer_jax.training import initial, streams
 from mer_jax.training.result import Result
@@ -78,18 +78,19 @@ def save(path: str | pathlib.Path, labels: np.ndarray, copies: int, result: Resu
     """Writes what `replay` needs beside config.json and folds.json."""
     path = pathlib.Path(path)
     part = path.with_name(f".part-{path.name}")
-    with open(part, "wb") as file:
-        np.savez_compressed(
-            file,
-            visits=result.visits,
-            learned=result.learned,
-            labels=labels,
-            copies=copies,
-            epochs=result.epochs_run,
-            chosen=result.chosen_epoch,
-            validation_loss=result.validation_loss,
-        )
-    part.replace(path)
+    with writing(path):
+        with open(part, "wb") as file:
+            np.savez_compressed(
+                file,
+                visits=result.visits,
+                learned=result.learned,
+                labels=labels,
+                copies=copies,
+                epochs=result.epochs_run,
+                chosen=result.chosen_epoch,
+                validation_loss=result.validation_loss,
+            )
+        part.replace(path)
 
 
 def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[str]:

@@ -16,10 +16,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mer_jax.problems import unknown
+from mer_jax.problems import UserError, unknown
 
 Tree = Any
 
@@ -65,6 +66,8 @@ def create(
         raise unknown("fold_map", fold_map, _FOLD_MAPS)
     if inner not in _INNER:
         raise unknown("fold_inner", inner, _INNER)
+    if fold_map == "pmap" and jax.process_count() > 1:
+        raise UserError("fold_map=pmap runs in one process; several need shard_map")
     devices = tuple(devices or jax.devices())
     if inner == "auto":
         inner = "map" if devices[0].platform == "cpu" else "vmap"
@@ -73,12 +76,25 @@ def create(
 
 def replicate(layout: Layout, tree: Tree) -> Tree:
     """`tree` on every device, once."""
-    return jax.device_put(tree, NamedSharding(layout.mesh, P()))
+    return _put(tree, NamedSharding(layout.mesh, P()))
 
 
 def spread(layout: Layout, tree: Tree) -> Tree:
     """`tree` with its leading axis F divided over the devices (F is a multiple of them)."""
-    return jax.device_put(tree, NamedSharding(layout.mesh, P("fold")))
+    return _put(tree, NamedSharding(layout.mesh, P("fold")))
+
+
+def _put(tree: Tree, sharding: NamedSharding) -> Tree:
+    """Every process has the whole of `tree`, and puts what belongs on its own devices there."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def one(leaf):
+        if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(one(jax.random.key_data(leaf)))
+        return jax.make_array_from_callback(leaf.shape, sharding, np.asarray(leaf).__getitem__)
+
+    return jax.tree.map(one, tree)
 
 
 def over_folds(

@@ -35,6 +35,12 @@ class Progress:
         if self._bar:
             self._bar.close()
 
+    def repeat(self, count: int) -> None:
+        """So many fold-epochs are to be trained again."""
+        self._left += count
+        if self._bar:
+            self._bar.total += count
+
     def update(self, members: range, epochs: int, epoch: int, losses: np.ndarray) -> None:
         """The folds `members` trained `epochs` more; at `epoch` they lose `losses`."""
         self._done += len(members) * epochs

@@ -14,7 +14,7 @@ from mer_jax.problems import UserError
 from mer_jax.training import checkpoints, result
 from mer_jax.training.checkpoints import Checkpoints, Place
 
-FOLDS, EPOCHS = 3, 5
+FOLDS = 3
 RECORD = types.SimpleNamespace(**{n: np.zeros((FOLDS, 4), np.float32) for n in result._KEPT})
 
 
@@ -25,12 +25,12 @@ def state_after(epoch: int) -> dict:
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory) -> pathlib.Path:
-    """Checkpoints after epochs 3 and 4."""
+    """The checkpoints 2 and 3, after epochs 3 and 4."""
     folder = tmp_path_factory.mktemp("sound")
     with Checkpoints(folder, {"job": 1}, seconds=0) as keeper:
         for epoch in (2, 3, 4):
-            keeper.save(state_after(epoch), RECORD, Place(range(FOLDS), epoch), epochs=EPOCHS)
-    assert checkpoints.steps(folder) == [4, 3]
+            keeper.save(state_after(epoch), RECORD, Place(range(FOLDS), epoch))
+    assert checkpoints.steps(folder) == [3, 2]
     return folder
 
 
@@ -65,20 +65,20 @@ def files_of(step: pathlib.Path) -> list[pathlib.Path]:
 @pytest.mark.slow
 def test_whichever_file_is_hit(sound, tmp_path, caplog):
     draw, tried, before = random.Random(0), 0, 0
-    newest = sound / checkpoints.STEPS / "4"
+    newest = sound / checkpoints.STEPS / "3"
     for number, file in enumerate(files_of(newest)):
         for which, content in enumerate(damages(draw, (newest / file).read_bytes())):
             folder = tmp_path / f"{number}_{which}"
             shutil.copytree(sound, folder)
-            target = folder / checkpoints.STEPS / "4" / file
+            target = folder / checkpoints.STEPS / "3" / file
             target.unlink() if content is None else target.write_bytes(content)
             caplog.clear()
             epoch = restored(folder)
             # Some files say nothing that matters; then the checkpoint is still what it was.
             assert epoch in (4, 3), f"{file}, damage {which}: restored {epoch}"
             if epoch == 3:
-                assert "checkpoint 4 is damaged" in caplog.text, f"{file}, damage {which}"
-                assert (folder / "damaged" / "4").is_dir()
+                assert "checkpoint 3 is damaged" in caplog.text, f"{file}, damage {which}"
+                assert (folder / "damaged" / "3").is_dir()
                 before += 1
             tried += 1
             shutil.rmtree(folder)
@@ -95,26 +95,26 @@ def flip_place(folder: pathlib.Path, step: str) -> None:
 
 def test_where_it_stands_is_under_the_digest_too(sound, tmp_path, caplog):
     folder = shutil.copytree(sound, tmp_path / "job")
-    flip_place(folder, "4")
+    flip_place(folder, "3")
     assert restored(folder) == 3
-    assert "checkpoint 4 is damaged" in caplog.text and "not what was written" in caplog.text
+    assert "checkpoint 3 is damaged" in caplog.text and "not what was written" in caplog.text
 
 
 def test_with_both_damaged_the_job_begins_anew(sound, tmp_path, caplog):
     folder = shutil.copytree(sound, tmp_path / "job")
-    for step in ("3", "4"):
+    for step in ("2", "3"):
         flip_place(folder, step)
     assert restored(folder) is None
-    assert "checkpoint 3 is damaged" in caplog.text
+    assert "checkpoint 2 is damaged" in caplog.text
     with Checkpoints(folder, {"job": 1}, seconds=0) as keeper:  # and the place is free again
-        keeper.save(state_after(4), RECORD, Place(range(FOLDS), 4), epochs=EPOCHS)
+        keeper.save(state_after(4), RECORD, Place(range(FOLDS), 4))
     assert restored(folder) == 4
 
 
 def test_what_a_killed_job_was_writing_is_cleared_away(sound, tmp_path):
     folder = shutil.copytree(sound, tmp_path / "job")
-    torn = folder / checkpoints.STEPS / "5.orbax-checkpoint-tmp"
-    shutil.copytree(folder / checkpoints.STEPS / "4", torn)
+    torn = folder / checkpoints.STEPS / "4.orbax-checkpoint-tmp"
+    shutil.copytree(folder / checkpoints.STEPS / "3", torn)
     (torn / "place" / "metadata").unlink()
     assert restored(folder) == 4 and not torn.exists()
 
@@ -124,8 +124,8 @@ def test_a_finished_job_s_networks_are_not_read_from_a_damaged_checkpoint(sound,
     np.testing.assert_array_equal(tree["state"]["weights"], state_after(4)["weights"])
     assert place == Place(range(FOLDS), 4)
     folder = shutil.copytree(sound, tmp_path / "job")
-    flip_place(folder, "4")
-    with pytest.raises(UserError, match=r"steps.4 is damaged \(its content is not what was"):
+    flip_place(folder, "3")
+    with pytest.raises(UserError, match=r"steps.3 is damaged \(its content is not what was"):
         checkpoints.last(folder)
     with pytest.raises(UserError, match="holds no checkpoint"):
         checkpoints.last(tmp_path / "nowhere")

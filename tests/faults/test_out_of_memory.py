@@ -1,0 +1,122 @@
+"""A device without memory for so many folds gets fewer, and the job goes on, and says so."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax.problems import UserError
+from mer_jax.training import Interrupted, Settings, engine, fit
+from tests.training import small
+
+SETTINGS = Settings(epochs=4, batch_size=8, learning_rate=1e-2)
+
+
+def run(**options):
+    examples, labels, folds = small.problem()
+    (result,) = fit(
+        examples,
+        labels,
+        [folds],
+        SETTINGS,
+        num_classes=3,
+        build=small.build,
+        devices=jax.devices()[:1],
+        quiet=True,
+        **options,
+    )
+    return result
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return run(folds_per_device=3)
+
+
+@pytest.fixture
+def memory_for(monkeypatch):
+    """Lets a device have memory for `count` folds; for more it is really asked for too much.
+
+    after: how many calls of the epoch program go well before that.
+    """
+
+    def limit(count: int, after: int = 0):
+        compile_programs, calls = engine.compile_programs, []
+
+        def compiled(*given):
+            programs = compile_programs(*given)
+
+            def epochs(data, part, state):
+                calls.append(part)
+                if len(part.key) > count and len(calls) > after:
+                    jax.jit(lambda: jnp.zeros(2**46))().block_until_ready()
+                return programs.epochs(data, part, state)
+
+            return programs._replace(epochs=epochs)
+
+        monkeypatch.setattr(engine, "compile_programs", compiled)
+
+    return limit
+
+
+def assert_same(found, wanted):
+    for name in ("probabilities", "predicted", "train_loss", "visits"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), err_msg=name)
+
+
+def test_the_allocation_is_really_too_large():
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
+        jax.jit(lambda: jnp.zeros(2**46))().block_until_ready()
+
+
+@pytest.mark.parametrize("after", [0, 2], ids=["at once", "after two epochs"])
+def test_fewer_folds_at_a_time_and_the_same_numbers(reference, memory_for, caplog, tmp_path, after):
+    memory_for(3, after)
+    lines = []
+    found = run(
+        directory=tmp_path,
+        checkpoint_seconds=0.0,
+        observe=lambda _, line: lines.append((len(line["folds"]), line["epoch"])),
+    )
+    assert "no memory for 6 folds at a time; going on with 3" in caplog.text
+    assert_same(found, reference)
+    in_order = [(3, epoch) for epoch in (1, 2, 3, 4)]
+    assert lines == [(6, 1), (6, 2)][:after] + in_order + in_order
+    # What was saved on the way is the job's: nothing is left to train.
+    lines.clear()
+    assert_same(run(directory=tmp_path, observe=lambda *line: lines.append(line)), reference)
+    assert not lines
+
+
+def test_what_is_finished_stays_so_when_fewer_fit_than_before(reference, tmp_path):
+    asked = iter([False] * 3 + [False, True] + [False] * 9)
+    with pytest.raises(Interrupted, match="after epoch 2 of folds up to 6"):
+        run(directory=tmp_path, folds_per_device=3, stop=lambda: next(asked))
+    lines = []
+    again = run(
+        directory=tmp_path, folds_per_device=1, observe=lambda _, line: lines.append(line["folds"])
+    )
+    assert_same(again, reference)
+    # The first three folds were done; the others, of which one fits now, begin anew.
+    assert [name for (name,) in lines[::4]] == ["toy/s3", "toy/s4", "toy/s5"]
+    assert len(lines) == 12
+
+
+def test_without_memory_for_one_fold_there_is_a_sentence(memory_for):
+    memory_for(0)
+    with pytest.raises(UserError, match="no memory for one fold"):
+        run(folds_per_device=2)
+
+
+def test_other_errors_of_the_device_are_no_question_of_memory(monkeypatch):
+    compile_programs = engine.compile_programs
+
+    def compiled(*given):
+        def epochs(*_):
+            raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+        return compile_programs(*given)._replace(epochs=epochs)
+
+    monkeypatch.setattr(engine, "compile_programs", compiled)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
+        run()

@@ -1,0 +1,49 @@
+r"""A job of seconds in a process of its own, alone or as one of several.
+
+    python -m tests.faults.tiny_job FOLDER EPOCHS [--distributed]
+
+Trains tests/training/small with checkpoints in FOLDER/checkpoints, makes an empty FOLDER/EPOCH
+after each epoch and, in the first process, FOLDER/result.npz at the end.
+"""
+
+import pathlib
+import signal
+import sys
+
+import jax
+import numpy as np
+
+from mer_jax.training import Interrupted, Settings, fit, processes
+from tests.training import small
+
+
+def main(folder: pathlib.Path, epochs: int) -> None:
+    asked = []
+    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
+    examples, labels, folds = small.problem(persons=4)
+    try:
+        (result,) = fit(
+            examples,
+            labels,
+            [folds],
+            Settings(epochs=epochs, batch_size=8, learning_rate=1e-2),
+            num_classes=3,
+            build=small.build,
+            directory=folder / "checkpoints",
+            checkpoint_seconds=0.0,
+            observe=lambda part, line: (folder / str(line["epoch"])).touch(),
+            stop=lambda: bool(asked),
+            quiet=True,
+        )
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(128 + signal.SIGTERM) from None
+    if processes.first():
+        kept = ("probabilities", "predicted", "train_loss", "test_accuracy", "visits")
+        np.savez(folder / "result.npz", **{name: getattr(result, name) for name in kept})
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_platforms", "cpu")
+    with processes.joined("--distributed" in sys.argv):
+        main(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
