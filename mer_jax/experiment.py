@@ -14,35 +14,26 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import platform
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-import mer_jax
 from mer_jax import config as configs
-from mer_jax import datasets, evaluation, methods, models, protocols
+from mer_jax import datasets, methods, models, outcome, protocols
 from mer_jax.clips import Clip
 from mer_jax.datasets.labels import label
-from mer_jax.evaluation import Predictions, clip_pictures, files, history, report, several
-from mer_jax.evaluation.several import Several
+from mer_jax.evaluation import files, history
 from mer_jax.methods import Examples
 from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
-from mer_jax.training import Result, Settings, checkpoints, fit, guard, initial, svm, targets
+from mer_jax.training import Settings, checkpoints, fit, initial, svm
 
-_VERSIONS = (
-    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python"),
-    "scikit-learn",
-)
-CURVES, VARIANTS = "metrics.jsonl", "variants"
+VARIANTS = "variants"
 # What may differ between two runs of one job without changing a number.
 _FREE = ("title", "fold_map", "fold_inner", "folds_per_device", "checkpoint_seconds")
 
@@ -103,7 +94,7 @@ def run(
         results = [svm.fit(examples, labels, folds[0], **chosen)]
     else:
         with contextlib.ExitStack() as stack:
-            journals = [stack.enter_context(history.journal(p / CURVES)) for p in places]
+            journals = [stack.enter_context(history.journal(p / outcome.CURVES)) for p in places]
             results = fit(
                 examples,
                 labels,
@@ -125,39 +116,26 @@ def run(
                 quiet=quiet,
             )
     summaries = {}
-    for place, name, part, result in zip(places, variants, folds, results):
-        predictions = tell(result, clips, labels, classes)
-        seen = write(place, predictions)
-        reasons, strict = guard.check(variants[name], part, result, contents), None
-        guard.save(place / "audit.npz", labels, examples.copies, result)
-        if variants[name].as_published and guard.STOPPED not in reasons and labels.ndim == 1:
-            # The same row of the job with strict statistics, and what its last epoch says.
-            twin = list(variants.values()).index(
-                dataclasses.replace(variants[name], mask_all=False)
-            )
-            strict = tell(results[twin], clips, labels, classes, last=settings.choice == "test")
-        summaries[name] = evaluation.summary(
-            predictions,
+    for place, part, result, (name, variant) in zip(places, folds, results, variants.items()):
+        strict = dataclasses.replace(variant, mask_all=False)
+        summaries[name] = outcome.conclude(
+            place,
+            result,
+            part,
+            variant,
+            clips=clips,
+            labels=labels,
+            classes=classes,
+            contents=contents,
+            copies=examples.copies,
+            twin=results[list(variants.values()).index(strict)],
             protocol=config.protocol.name,
-            leaks=reasons,
-            strict=strict,
-            left=[reason for reason in reasons if reason not in (guard.EPOCH, guard.MASK)],
-            history=history.read(place / CURVES) if (place / CURVES).exists() else None,
-            seed=variants[name].seed,
         )
-        summaries[name]["sick_folds"] = result.sick
-        made = provenance(command, variants[name], began, identity, result)
-        summaries[name]["provenance"] = made
-        right = 0 if seen is not predictions else 1  # sets of labels are too many classes
-        clip_pictures.write(place, clip_pictures.pictures(clips, seen, right=right))
-    summary = summaries[next(iter(variants))]
-    alike = {n: summaries[n] for n, v in variants.items() if v.mask_all == settings.mask_all}
-    if len(alike) > 1:
-        summary["variants"] = evaluation.over_variants(alike)
-    for place, each in reversed(list(zip(places, summaries.values()))):
-        files.write_json(place / "metrics.json", each)
-        report.build(place)
-    return summary
+        made = outcome.provenance(
+            command, variant.seed, result, wall_seconds=time.monotonic() - began
+        )
+        summaries[name]["provenance"] = made | {key: identity[key] for key in ("folds", "clips")}
+    return outcome.publish(places, summaries, settings)
 
 
 def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str, ...]]:
@@ -209,52 +187,6 @@ def prepare_folds(
     return folds
 
 
-def tell(
-    result: Result,
-    clips: Sequence[Clip],
-    labels: np.ndarray,
-    classes: tuple[str, ...],
-    *,
-    last: bool = False,
-) -> Predictions | Several:
-    """The tested clips in their order. last: what the last epoch's network says, as certainties."""
-    fold, column = np.nonzero(result.test)
-    clip = result.held[fold, column]
-    order = np.argsort(clip, kind="stable")
-    fold, column, clip = fold[order], column[order], clip[order]
-    probabilities = result.probabilities[fold, column]
-    if last:
-        said = result.predicted[fold, result.epochs_run[fold] - 1, column]
-        probabilities = targets.of(labels).rows(said, len(classes))
-    who = [clips[index] for index in clip]
-    rows = {
-        "database": np.array([c.database for c in who]),
-        "subject": np.array([c.subject for c in who]),
-        "clip": np.array([c.name for c in who]),
-        "fold": np.array(result.names)[fold],
-    }
-    label = labels[clip].astype(np.int32)
-    if labels.ndim == 2:
-        return several.join(rows, classes, label, probabilities)
-    return Predictions(tuple(classes), **rows, label=label, probabilities=probabilities)
-
-
-def write(workdir: pathlib.Path, predictions: Predictions | Several) -> Predictions:
-    """predictions.csv, megc_log.txt and, of several labels a clip, units/NAME.csv of each class.
-
-    Returns what predictions.csv says: of several labels a clip, its set of them as one class.
-    """
-    if chances := isinstance(predictions, Predictions):
-        sets = predictions
-    else:
-        sets = predictions.sets()
-        for name, unit in zip(predictions.classes, predictions.units):
-            evaluation.write_csv(workdir / "units" / f"{name}.csv", unit)
-    evaluation.write_csv(workdir / "predictions.csv", sets, chances=chances)
-    evaluation.write_log(workdir / "megc_log.txt", sets)
-    return sets
-
-
 def digest(*parts: str | np.ndarray) -> str:
     """Twelve hex digits that change when a part does."""
     whole = hashlib.sha256()
@@ -271,26 +203,3 @@ def fingerprints(inputs: Any) -> list[str]:
         for digest, row in zip(digests, leaf):
             digest.update(row.tobytes())
     return [digest.hexdigest() for digest in digests]
-
-
-def provenance(
-    command: str, settings: Settings, began: float, identity: dict, result: Result
-) -> dict[str, Any]:
-    """How a job was made: command, versions, device, seed, times."""
-    versions = {"mer_jax": mer_jax.__version__, "python": platform.python_version()}
-    for package in _VERSIONS:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue  # OpenCV may be installed under another name
-    device = jax.devices()[0]
-    return {
-        "command": command or " ".join(map(shlex.quote, sys.argv)),
-        "seed": settings.seed,
-        "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
-        "wall_seconds": round(time.monotonic() - began, 1),
-        "training_seconds": round(result.seconds, 1),
-        "folds": identity["folds"],
-        "clips": identity["clips"],
-        "versions": versions,
-    }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from mer_jax import evaluation, experiment
+from mer_jax import evaluation, outcome
 from mer_jax.evaluation import intervals, several, summary
 from mer_jax.evaluation.verdict import verdict
 
@@ -84,7 +84,7 @@ def test_a_summary_has_each_unit_and_the_mean_over_databases():
 
 
 def test_the_files_are_read_by_every_tool(tmp_path):
-    sets = experiment.write(tmp_path, RECORD)
+    sets = outcome.write(tmp_path, RECORD)
     again = evaluation.read(tmp_path / "predictions.csv")
     assert again.keys == sets.keys and (again.correct == (TRUE == SAID).all(1)).all()
     first = "+".join(name for name, here in zip(UNITS, TRUE[0]) if here) or "none"

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from mer_jax import evaluation, experiment
+from mer_jax import evaluation, outcome
 from mer_jax.clips import Clip, hold
 from mer_jax.problems import UserError
 from mer_jax.training import Settings, fit, guard
@@ -27,9 +27,7 @@ def finished(tmp_path_factory):
         Clip("toy", f"s{i // 5}", f"c{i}", hold(np.zeros((1, 2, 2, 1))), "x") for i in range(30)
     ]
     classes = ("a", "b", "c")
-    evaluation.write_csv(
-        workdir / "predictions.csv", experiment.tell(result, clips, labels, classes)
-    )
+    evaluation.write_csv(workdir / "predictions.csv", outcome.tell(result, clips, labels, classes))
     guard.save(workdir / "audit.npz", labels, 1, result)
     for name, content in (
         ("config", {"train": dataclasses.asdict(SETTINGS)}),
