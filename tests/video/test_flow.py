@@ -11,6 +11,7 @@ import skimage.data
 import skimage.registration
 import skimage.restoration
 
+from mer_jax.datasets import synthetic
 from mer_jax.problems import UserError
 from mer_jax.video import flow as module
 from mer_jax.video.flow import PRESETS, optical_flow
@@ -68,10 +69,24 @@ def _skimage(first, second):
 def test_classic_l_on_a_face_of_64_px():
     first, second, flow = _face(64, 0.5, 1)
     got = _error(optical_flow(first, second), flow)
-    # A direct sparse solver in float64 behind the same equations gives 0.0362 on this very pair.
-    assert got < 0.037
+    # The Python port of the authors' code, which solves every system directly in float64, gives
+    # 0.0362 on this very pair; on pairs of other noise 0.0366 to 0.0470, as this does to 0.0002.
+    assert got < 0.0364
     assert got < _error(_skimage(first, second), flow)
     assert got < 0.6 * _error(0 * flow, flow)
+
+
+def test_classic_l_against_the_true_field_of_rendered_faces():
+    """A head that drifts, eyes that blink; of the default noise a third, under a steady light."""
+    scenes = synthetic.scenes(subjects=4, clips_per_subject=2, grey=True, noise=0.003, flicker=0)
+    found, still = [], []
+    for scene in scenes:
+        first, second = np.float32(scene.frames[[scene.onset, scene.apex]]) / 255
+        flow = scene.flow(scene.apex, scene.onset)
+        found.append(_error(optical_flow(first, second), flow))
+        still.append(_error(0 * flow, flow))
+    assert np.mean(found) < 0.55 * np.mean(still)
+    assert (np.array(found) < still).all()
 
 
 @pytest.mark.slow
