@@ -27,6 +27,7 @@ TESTS = ("UF1 gain", "p", "p (McNemar)")
 SPREADS = {
     "last_epochs": "accuracy, last ten epochs",
     "over_folds": "accuracy, mean of folds",
+    "over_seeds": "UF1, mean of seeds",
 }
 TITLES = report.TITLES | SPREADS
 MARKS = {None: "", True: "strict", False: "AS PUBLISHED"}
@@ -45,7 +46,7 @@ class Run(NamedTuple):
     predictions: Predictions
     protocol: str = ""
     strict: bool | None = None  # None: nobody said
-    spreads: Mapping[str, Any] = {}  # "last_epochs", "over_folds": mean and std, as in metrics.json
+    spreads: Mapping[str, Any] = {}  # names of `SPREADS`: mean and std
     published: Mapping[str, Any] = {}  # score: what a paper prints for it
 
 
@@ -75,12 +76,15 @@ def open_run(path: str | os.PathLike) -> Run:
         if said.get("several"):
             raise UserError(f"{path} has several labels a clip; compare one of its units/NAME.csv")
     name = path.resolve().name if not said or path.is_dir() else folder.resolve().name
+    spreads = {kind: said[kind] for kind in SPREADS if kind in said}
+    if "variants" in said:
+        spreads["over_seeds"] = said["variants"]["overall"]["uf1"]
     return Run(
         name,
         predictions,
         said.get("protocol", {}).get("name", ""),
         said.get("verdict", {}).get("strict"),
-        {kind: said[kind] for kind in SPREADS if kind in said},
+        spreads,
     )
 
 
@@ -138,10 +142,12 @@ def over_runs(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
 def cells(rows: Sequence[Row], runs: Sequence[Run] = ()) -> list[list[str]]:
     """The table as text, its head first. runs: adds their mean and deviation as a last line.
 
-    A score that some row has a published figure for is followed by a column of these.
+    A score that some row has a published figure for is followed by a column of these; where a run
+    trained several seeds beside each other (or rates), their mean is told.
     """
     printed = {name for row in rows for name in row.published}
-    columns = [*COMPARED, *(name for name in TITLES if name in printed.difference(COMPARED))]
+    told = printed | {"over_seeds" for row in rows if "over_seeds" in row.scores}
+    columns = [*COMPARED, *(name for name in TITLES if name in told.difference(COMPARED))]
     head = ["run", "protocol", "clips"]
     for name in columns:
         head += [TITLES[name], "published"] if name in printed else [TITLES[name]]

@@ -64,7 +64,10 @@ def test_html_is_a_page_of_the_same_kind(rows):
 
 
 def test_printed_figures_stand_beside_ours():
-    spread = {"last_epochs": {"mean": 0.6, "std": 0.02, "count": 10}}
+    spread = {
+        "last_epochs": {"mean": 0.6, "std": 0.02, "count": 10},
+        "over_seeds": {"mean": 0.5, "std": 0.01, "count": 3},
+    }
     printed = {"accuracy": 0.878, "last_epochs": (0.822, 0.0502)}
     runs = [RUNS[0]._replace(spreads=spread, published=printed), RUNS[1]]
     head, first, second = compare.cells(compare.compare(runs, draws=5))
@@ -74,6 +77,7 @@ def test_printed_figures_stand_beside_ours():
     place = head.index("accuracy, last ten epochs")
     assert first[place : place + 2] == ["0.6000 ± 0.0200", "0.8220 ± 0.0502"]
     assert second[place : place + 2] == ["", ""]
+    assert first[head.index("UF1, mean of seeds")] == "0.5000 ± 0.0100"
 
 
 def test_runs_on_several_sets_of_clips_are_each_compared_with_the_first_on_the_same():
