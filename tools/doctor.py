@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from absl import app, flags, logging
 
+from mer_jax import programs
 from mer_jax.problems import UserError
 
 _FOLDER = flags.DEFINE_list("folder", None, "Further folders that runs are to be written to.")
@@ -158,11 +159,12 @@ def folders() -> Iterator[Finding]:
         places[f"folder {number}"] = pathlib.Path(folder).expanduser()
     for name, folder in places.items():
         yield writable(name, folder)
+    programs.keep()  # as the commands do
     cache = jax.config.jax_compilation_cache_dir
     if cache:
         yield writable("compiled kept", pathlib.Path(cache).expanduser(), space=0.2)
     else:
-        cure = "export JAX_COMPILATION_CACHE_DIR=~/.cache/jax saves the compiling the next time"
+        cure = "unset JAX_COMPILATION_CACHE_DIR: keeping them saves the compiling the next time"
         yield Finding(HINT, "compiled kept", "nowhere", cure)
 
 

@@ -84,8 +84,8 @@ class Networks(NamedTuple):
                 return None
             heat = np.asarray(analysis.saliency(network, x, label=np.repeat(label, votes)))
             heat = heat.reshape(len(clips), -1, *heat.shape[-2:]).max(1)
-            found.append(heat / np.maximum(heat.max((1, 2), keepdims=True), 1e-12))
-        return np.mean(found, 0)
+            found.append(_to_one(heat))
+        return _to_one(np.mean(found, 0))
 
     def _speaker(self, examples: Examples, task, state, fold: int) -> tuple[nnx.Module, Any]:
         one = jax.tree.map(lambda a: a[fold], state)
@@ -131,6 +131,11 @@ class Networks(NamedTuple):
         # Likewise.
         unused = dict.fromkeys(fold_room.State.__dataclass_fields__, jnp.zeros(len(self.folds)))
         return fold_room.State(**unused | trees)
+
+
+def _to_one(heat: np.ndarray) -> np.ndarray:
+    """[N, H, W], each over its largest."""
+    return heat / np.maximum(heat.max((1, 2), keepdims=True), 1e-12)
 
 
 def read(workdir: pathlib.Path, fold: str | int | None = None) -> Networks:
