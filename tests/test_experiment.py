@@ -30,7 +30,8 @@ def test_a_job_of_two_seeds_is_two_runs_and_their_mean(tmp_path, tmp_path_factor
     np.testing.assert_allclose(together["mean"], np.mean(scores))
     np.testing.assert_allclose(together["std"], np.std(scores, ddof=1))
     assert summary["variants"]["names"] == ["seed0", "seed1"]
-    assert "mean ± deviation" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert f"this is seed0; mean of 2: <b>{together['mean']:.4f}</b>" in page
     assert len(predict.load(tmp_path).networks.folds) == 6  # all rows answer
 
 

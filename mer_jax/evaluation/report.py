@@ -152,7 +152,8 @@ def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
             f'<div>{TITLES[name]}<div class="big">{number(score["value"])}</div>'
             f"<small>{f'95 % interval {sure}' if sure else 'no interval'}</small>"
             f"{scale(score, chance=chance)}"
-            f'<small class="faint">majority class {number(chance, digits=3)}</small></div>'
+            f'<small class="faint">majority class {number(chance, digits=3)}</small>'
+            f"{_of_all(summary, name)}</div>"
         )
     yield "</div>"
     if "inflation" in summary:
@@ -171,6 +172,17 @@ def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f'<p class="faint">Intervals: {bootstrap["level"]:.0%} {text(bootstrap["method"])}, '
         f"{bootstrap['draws']} draws. {_SEVERAL if summary.get('several') else _ONE}</p>"
+    )
+
+
+def _of_all(summary: Mapping[str, Any], score: str) -> str:
+    """Whose score the large number is, where the job has several, and what all of them say."""
+    if "variants" not in summary:
+        return ""
+    names, found = summary["variants"]["names"], summary["variants"]["overall"][score]
+    return (
+        f"<br><small>this is {text(names[0])}; mean of {len(names)}: "
+        f"<b>{number(found['mean'])}</b> ± {number(found['std'])}</small>"
     )
 
 
