@@ -117,14 +117,19 @@ def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
 
 def check(config: ConfigDict) -> Settings:
     """The training settings, after a look at everything that can be wrong without the data."""
+    for section in (*SECTIONS, "train"):
+        if not isinstance(config.get(section), ConfigDict):
+            raise UserError(f"the configuration has no section {section!r}; config.make gives all")
     for section in SECTIONS:
         options_of(config, section)
     values = dict(config.train)
     settings = Settings(**values)
     if config.model.name == svm.NAME:
         svm.check(settings)
-    if config.checkpoint_seconds < 0:
-        raise UserError("checkpoint_seconds is negative; 0 saves after every block of epochs")
+    if not config.checkpoint_seconds >= 0:
+        raise UserError(
+            f"checkpoint_seconds is {config.checkpoint_seconds}; 0 saves after each block of epochs"
+        )
     return settings
 
 

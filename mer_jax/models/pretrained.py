@@ -8,6 +8,8 @@
 to its float32 values. `python -m tools.convert_weights` does the first two for a file.
 """
 
+import hashlib
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
@@ -18,10 +20,13 @@ from flax import nnx
 
 from mer_jax.models.backbones import VGG16, AlexNet
 from mer_jax.models.r3d_convlstm import R3D18
-from mer_jax.problems import UserError, unknown
+from mer_jax.problems import UserError, unknown, writing
 
 Weights = dict[str, np.ndarray]
 Pairs = Iterator[tuple[str, str]]  # (torchvision's name, our path)
+
+
+_DIGEST = "digest"
 
 
 class _Source(NamedTuple):
@@ -99,6 +104,8 @@ def from_torch_state(name: str, state: Mapping[str, np.ndarray]) -> Weights:
             raise UserError(f"there is no tensor {theirs!r}; is it torchvision's {name}?")
         value, need = np.asarray(state[theirs]), _in_torch(here[ours].shape)
         if value.shape == need:
+            if value.dtype.kind not in "fiu":
+                raise UserError(f"tensor {theirs!r} holds {value.dtype}, not numbers")
             if not np.isfinite(value).all():
                 raise UserError(f"tensor {theirs!r} has values that are not finite")
             if value.ndim > 1:
@@ -117,18 +124,22 @@ def from_torch_state(name: str, state: Mapping[str, np.ndarray]) -> Weights:
 
 
 def save(directory: str | pathlib.Path, weights: Weights) -> None:
-    """Writes `weights` with Orbax into `directory`, which must not exist yet."""
+    """Writes `weights` with Orbax into `directory`, which must not exist yet: all or nothing."""
     import orbax.checkpoint as ocp
 
     directory = pathlib.Path(directory).absolute()
     if directory.exists():
         raise UserError(f"{directory} exists; give another directory, or delete that one")
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(directory, weights)
+    part = directory.with_name(f".{directory.name}.{os.getpid()}.part")
+    with writing(directory):
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(part, weights, force=True)
+        (part / _DIGEST).write_text(_digest(weights))
+        part.rename(directory)
 
 
 def read(directory: str | pathlib.Path) -> Weights:
-    """What `save` wrote, as host arrays. Raises `UserError` if it is not there."""
+    """What `save` wrote, as host arrays. Raises `UserError` if it is not there, or is damaged."""
     import orbax.checkpoint as ocp
 
     directory = pathlib.Path(directory).absolute()
@@ -136,10 +147,18 @@ def read(directory: str | pathlib.Path) -> Weights:
         raise UserError(
             f"{directory} holds no weights; python -m tools.convert_weights makes such a directory"
         )
-    with ocp.PyTreeCheckpointer() as checkpointer:
-        tree = checkpointer.metadata(directory).item_metadata.tree
-        as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in tree}
-        return checkpointer.restore(directory, restore_args=as_numpy)
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            tree = checkpointer.metadata(directory).item_metadata.tree
+            as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in tree}
+            weights = checkpointer.restore(directory, restore_args=as_numpy)
+        seal = directory / _DIGEST
+        if seal.exists() and seal.read_text() != _digest(weights):
+            raise ValueError("its content is not what was written")
+    except Exception as error:  # whatever a damaged file makes of Orbax
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{directory} is damaged ({reason}); convert the weights again") from None
+    return weights
 
 
 def place(weights: Weights, network: nnx.Module) -> None:
@@ -169,6 +188,13 @@ def place(weights: Weights, network: nnx.Module) -> None:
 def load(directory: str | pathlib.Path, network: nnx.Module) -> None:
     """`place(read(directory), network)`."""
     place(read(directory), network)
+
+
+def _digest(weights: Weights) -> str:
+    whole = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        whole.update(f"{name} {value.dtype} {value.shape}".encode() + value.tobytes())
+    return whole.hexdigest()
 
 
 def _tensors(module: nnx.Module) -> dict[str, nnx.Variable]:

@@ -122,3 +122,17 @@ def _join() -> None:
     except RuntimeError as error:
         words = " ".join(str(error).split())[:160]
         raise UserError(f"the processes of this job did not find each other ({words})") from None
+    _meet()
+
+
+def _meet() -> None:
+    """Connects every device with every other while the processes stand at the same place.
+
+    On CPU a connection that is first used later fails if one process comes half a minute after the
+    other, which may be reading a checkpoint.
+    """
+    mesh = jax.make_mesh((jax.device_count(),), ("all",))
+    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("all"))
+    numbers = np.arange(jax.device_count())
+    whole(jax.make_array_from_callback(numbers.shape, spread, numbers.__getitem__))
+    everyone(jax.process_index())

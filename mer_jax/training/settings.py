@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 
 import jax.numpy as jnp
 
@@ -50,8 +51,15 @@ class Settings:
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} is {getattr(self, name)}; it must be 1 or more")
         for rate in (self.learning_rate, *self.learning_rates):
-            if not rate > 0:
+            if not 0 < rate < math.inf:
                 raise UserError(f"train.learning_rate is {rate}; it must be positive")
+        for name, end in (("validation", 1), ("momentum", 1), ("weight_decay", math.inf)):
+            if not 0 <= getattr(self, name) < end:
+                raise UserError(
+                    f"train.{name} is {getattr(self, name)}; it must be 0 or more, below {end}"
+                )
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"train.seed is {self.seed}; it must be 0 or more, below 2**32")
         for name, known in (
             ("sampler", ("shuffle", "balanced")),
             ("precision", tuple(PRECISIONS)),
