@@ -31,6 +31,7 @@ def shape_of(method):
         return (method["keep"], method["length"], 3)
     return {
         "strcn_g": (height, width, 2),
+        "apex": (height, width, 3),
         "frames": (height, width, 3),
         "flow_maps": (height, width, len(method.get("channels", ()))),
         "stcnn": (method.get("length"), height, width, 1),
@@ -119,6 +120,7 @@ def table(tmp_path_factory):
     return rows, workdir
 
 
+@pytest.mark.slow
 def test_a_table_has_what_the_paper_prints_beside_ours(table):
     _, workdir = table
     lines = [line for line in (workdir / "table.md").read_text().splitlines() if line[:1] == "|"]
@@ -133,6 +135,7 @@ def test_a_table_has_what_the_paper_prints_beside_ours(table):
     assert (workdir / "table.html").exists() and (workdir / "table.tex").exists()
 
 
+@pytest.mark.slow
 def test_a_row_that_has_run_is_not_run_again_unless_it_has_changed(table, monkeypatch):
     rows, workdir = table
     rows = {name: rows[name] for name in ("slow rate", "fast rate")}
