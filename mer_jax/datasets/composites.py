@@ -56,8 +56,8 @@ _COMPOSITES = {
         "r3d",
         {"negative": 368, "positive": 139, "surprise": 111},
         subjects=87,
-        # Tables of objective classes agree on 24, 13 and 31 (III to V). The paper cuts every clip at
-        # its apex, and some releases give three SAMM clips none; it does not say that one is out.
+        # The sheet's classes II (13) and III to V (31) are the paper's. It cuts every clip at its
+        # apex, and some releases give three SAMM clips none; it does not say that one is out.
         remark="SAMM has 24 clips of objective class I where the paper counts 23",
     ),
     # R3D-ConvLSTM, Table 1, the macro-expressions it is trained on first.
