@@ -1,5 +1,7 @@
 """Video operations against what people use now. One clip or pair at a time, compiled beforehand."""
 
+import contextlib
+import io
 from collections.abc import Iterator
 
 import jax
@@ -81,7 +83,11 @@ def _rpca(clip, scene, rounds) -> str:
         errors["mer_jax, inexact ALM"] = "pyrpca is not installed"
     else:
         factor = 1 / np.sqrt(max(columns.shape))
-        theirs = lambda: rpca_pcp_ialm(columns, factor)
+
+        def theirs():
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints every iteration
+                return rpca_pcp_ialm(columns, factor)
+
         cases["pyrpca, inexact ALM"] = theirs
         sparse = np.asarray(ours(device)[1])
         apart = np.linalg.norm(sparse - theirs()[1]) / np.linalg.norm(sparse)
