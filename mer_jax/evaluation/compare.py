@@ -204,11 +204,30 @@ def html(rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> str:
     head, *rest = lines
     body = [
         f"<h1>{page.text(title)}</h1>",
+        *(f"<p>{page.text(sentence)}</p>" for sentence in answers(rows)),
         page.figure(chart, "Scores of all clips, with their intervals."),
         page.table(head, ([*line[:3], *map(_small, line[3:])] for line in rest)),
         *(f'<p class="faint">{page.text(note)}</p>' for note in NOTES),
     ]
     return page.page(title, body)
+
+
+def answers(rows: Sequence[Row]) -> list[str]:
+    """What the table says of each run, in a sentence."""
+    out = []
+    for row in rows:
+        says = f"{row.name}: UF1 {number(row.scores['uf1']['value'])}"
+        if row.strict is False:
+            says += f", {MARKS[False]}"
+        if row.gain is not None:
+            gain, (low, high) = row.gain.difference["uf1"], row.gain.interval["uf1"]
+            settled = low > 0 or high < 0
+            word = "better" if gain > 0 else "worse"
+            says += f", {word} than" if settled else ", not to be told from"
+            says += f" the first run on these clips ({gain:+.4f}, 95 % interval {low:+.2f} to "
+            says += f"{high:+.2f}, p {_p(row.p_swap)})"
+        out.append(f"{says}.")
+    return out
 
 
 def _score(score: Mapping[str, Any] | None) -> str:

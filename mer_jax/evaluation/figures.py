@@ -283,7 +283,7 @@ def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequenc
 @styled
 def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Figure":
     """Scores with their intervals, a line a run. scores: title -> [S, 3] low, value, high."""
-    figure = blank(7.0, 1.0 + 0.42 * len(names))
+    figure = blank(5.4, 1.0 + 0.42 * len(names))
     panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
     places = np.arange(len(names))
     for axes, (title, values) in zip(panels, scores.items()):
@@ -295,6 +295,7 @@ def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Fi
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         axes.margins(y=0.5 / max(len(names), 1))
+        axes.xaxis.get_major_locator().set_params(nbins=4)
     panels[0].set_yticks(places, [label(name, longest=28) for name in names])
     panels[0].tick_params(axis="y", labelcolor=INK)
     panels[0].invert_yaxis()

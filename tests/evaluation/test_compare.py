@@ -63,6 +63,16 @@ def test_html_is_a_page_of_the_same_kind(rows):
         assert f"{row.scores['uf1']['value']:.4f}" in found.text
 
 
+def test_the_page_opens_with_what_the_table_says(rows):
+    first, second, third = compare.answers(rows)
+    assert first == f"base|line: UF1 {rows[0].scores['uf1']['value']:.4f}."
+    assert "AS PUBLISHED" in second and "AS PUBLISHED" not in first + third
+    assert ", better than the first run" in third and f"p {rows[2].p_swap:.3f}" in third
+    turned = compare.compare([RUNS[2], RUNS[0], RUNS[2]], draws=60)
+    assert ", worse than the first run" in compare.answers(turned)[1]
+    assert ", not to be told from the first run" in compare.answers(turned)[2]
+
+
 def test_printed_figures_stand_beside_ours():
     spread = {
         "last_epochs": {"mean": 0.6, "std": 0.02, "count": 10},
