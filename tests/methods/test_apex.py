@@ -32,12 +32,29 @@ def test_a_training_sample_is_one_frame_and_a_test_clip_is_several():
     made = clip()
     examples = methods.create("frames", [made], size=(8, 8), looks=5)
     want = made.frames[[0, 2, 4, 6, 8]] / np.float32(255)
-    np.testing.assert_allclose(examples.view(examples.inputs[0], ()), want, atol=1e-6)
+    whole = {"mean": 0.0, "deviation": 1.0}
+    np.testing.assert_allclose(examples.view(examples.inputs[0], whole), want, atol=1e-6)
     assert examples.votes == 5 and examples.input_shape == (8, 8, 3)
-    sample = examples.augment(jax.random.key(0), examples.inputs[0], ())
+    sample = examples.augment(jax.random.key(0), examples.inputs[0], whole)
     assert any(bool(jnp.allclose(sample, frame)) for frame in want)
     with pytest.raises(UserError, match="2 or more"):
         methods.create("frames", [made], looks=1)
+
+
+def test_frames_are_standardised_by_the_training_clips():
+    made = [clip() for _ in range(4)]
+    for each in made:
+        each.frames[:] = RNG.integers(0, 256, each.frames.shape)
+    examples = methods.create("frames", made, size=(8, 8), looks=3)
+    weights = np.array([1, 0, 1, 1], np.float32)
+    chosen = np.stack([each.frames[[0, 4, 8]] / 255 for each in made])[weights > 0]
+    mean = chosen.mean((0, 1))
+    learned = examples.learn(examples.inputs, jnp.asarray(weights))
+    np.testing.assert_allclose(learned["mean"], mean, atol=1e-6)
+    np.testing.assert_allclose(learned["deviation"], (chosen - mean).std(), rtol=1e-5)
+    seen = np.stack([examples.view(examples.inputs[n], learned) for n in (0, 2, 3)])
+    np.testing.assert_allclose(seen.mean((0, 1)), 0, atol=1e-5)
+    assert seen.std() == pytest.approx(1, rel=1e-5)
 
 
 def test_most_frames_decide_and_the_mean_parts_a_tie():
@@ -53,13 +70,13 @@ def test_most_frames_decide_and_the_mean_parts_a_tie():
 
 
 class Brightness(nnx.Module):
-    """Class 1 for a frame brighter than 0.5; its one weight is trained like any other."""
+    """Class 1 for a frame brighter than the mean of training; its one weight is trained too."""
 
     def __init__(self):
         self.weight = nnx.Param(jnp.full((), 10.0))
 
     def __call__(self, x, *, mask=None):
-        score = self.weight[...] * (x.mean((1, 2, 3)) - 0.5)
+        score = self.weight[...] * x.mean((1, 2, 3))
         return jnp.stack([-score, score], -1)
 
 
