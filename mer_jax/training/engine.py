@@ -63,14 +63,13 @@ def fit(
 
     labels: [N] int, or [N, K] of 0 and 1 (see `targets`). folds: one `Folds` for each of
     `settings.variants`, and so are the results; they have the same names and differ at most in who
-    validates. `build` makes one network from its
-    random streams. start: tensors by dotted path that replace fresh ones in every row
-    (`initial.read`). folds_per_device: how many rows a device holds at a time, 0 for as many as its
-    memory allows. remat: compute what lies between convolutions and products again for the
-    gradient instead of keeping it. directory: where checkpoints go, none if None; a job found there
-    is resumed if its `identity` is the same. observe is called with the number of a variant and the
-    record of an epoch as plain numbers. stop is asked after each block of epochs; where it says
-    True the job is saved and `Interrupted` raised.
+    validates. `build` makes one network from its random streams. start: tensors by dotted path that
+    replace fresh ones in every row (`initial.read`). folds_per_device: how many rows a device holds
+    at a time, 0 for as many as its memory allows. remat: compute what lies between convolutions and
+    products again for the gradient instead of keeping it. directory: where checkpoints go, none if
+    None; a job found there is resumed if its `identity` is the same. observe is called with the
+    number of a variant and the record of an epoch as plain numbers. stop is asked after each block
+    of epochs; where it says True the job is saved and `Interrupted` raised.
 
     Raises `UserError` where a fold has nothing to train on or to test, and where the directory
     holds another job.
