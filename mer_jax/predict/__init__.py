@@ -27,7 +27,6 @@ from tqdm import tqdm
 
 from mer_jax import experiment
 from mer_jax.clips import Clip, hold
-from mer_jax.evaluation import files
 from mer_jax.predict import networks as rooms
 from mer_jax.predict import reference as references
 from mer_jax.predict.forecast import NO_FACE, NO_MOVEMENT, Forecast
@@ -261,6 +260,5 @@ def load(
             raise UserError(
                 f"the run's own clips are needed once, to measure them, and cannot be read: {error}"
             ) from None
-        measured = references.of_clips(clips)
-        files.write_json(workdir / references.FILE, measured._asdict())
+        measured = references.keep(workdir, clips)
     return Predictor(networks, measured)

@@ -141,6 +141,13 @@ def read(workdir: pathlib.Path) -> Reference | None:
     return Reference(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
 
 
+def keep(workdir: pathlib.Path, clips: Sequence[Clip]) -> Reference:
+    """Measures `clips` and writes that to `workdir`, where `read` finds it."""
+    measured = of_clips(clips)
+    files.write_json(workdir / FILE, measured._asdict())
+    return measured
+
+
 def fitted(frame: np.ndarray, reference: Reference) -> np.ndarray:
     """[H, W, C] uint8 of any size -> that of the reference, with its channels."""
     frame = resize(frame[None], reference.size)[0]
