@@ -5,7 +5,8 @@ No paper's table: each row is a network with its own method, leave one subject o
 anew. The faces are easy on purpose (large movements, hardly any drift, no blinks) and the networks
 narrow, so that all rows run on a CPU. experiments/results/networks.md holds what they gave.
 Time: not measured as a whole; a row took 9 to 60 s of a free machine, compiled programs at hand.
-  python -m experiments.launch --config=experiments/configs/sweeps/networks.py --workdir=runs/networks
+  python -m experiments.launch --config=experiments/configs/sweeps/networks.py \
+      --workdir=runs/networks
 One network: --rows=psn. One seed: --config.train.seeds=1.
 """
 
