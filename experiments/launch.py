@@ -89,7 +89,12 @@ def main(_: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: _ask(number, asked))
     if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # what Orbax does is not our news
+        logging.set_verbosity(logging.WARNING)
+        # What Orbax does is not our news; what it raises, `checkpoints` tells in a sentence.
+        logging.get_absl_logger().addFilter(lambda record: "orbax" not in record.pathname)
+    told = sys.unraisablehook  # nor is what its writers say after the error they belong to
+    closed = lambda late: "Event loop is closed" in str(late.exc_value)
+    sys.unraisablehook = lambda late: None if closed(late) else told(late)
     layout.use_all_cores()
     programs.keep()
     try:
