@@ -15,13 +15,13 @@ which tested it. DIR gets
 """
 
 import pathlib
-import sys
 
 import jax
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 
 from mer_jax.problems import UserError, unknown
+from tools.command import command, no_arguments
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
 _OUT = flags.DEFINE_string("out", None, "The folder to write to.")
@@ -102,18 +102,11 @@ def _size(maps) -> str:
     return " x ".join(map(str, maps.shape[-3:-1]))
 
 
-def main(argv: list[str]) -> int:
-    """Analyses; 2 for a user's mistake."""
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.ERROR)  # what Orbax does is not our news
-    try:
-        if len(argv) > 1:
-            raise UserError(f"{argv[1]!r} is no flag; flags begin with -- and join values with =")
-        print(analyse())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+@command
+def main(argv: list[str]) -> None:
+    """Analyses the run that the flags name."""
+    no_arguments(argv)
+    print(analyse())
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ not. 2: a file is missing or broken.
 
 import json
 import pathlib
-import sys
 
 from absl import app
 
 from mer_jax.problems import UserError
+from tools.command import command
 
 
 def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
@@ -48,19 +48,16 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     return found, verdict["leaks"]
 
 
-def main(argv: list[str]) -> None:
+@command
+def main(argv: list[str]) -> int:
+    """Audits the jobs that `argv` names; 1 where one does not hold what it says."""
     if not argv[1:]:
-        print("error: say which job: python -m tools.audit WORKDIR", file=sys.stderr)
-        raise SystemExit(2)
+        raise UserError("say which job: python -m tools.audit WORKDIR")
     clean = True
     named = map(pathlib.Path, argv[1:])
     # A job of several seeds or learning rates has their runs beside its own.
     for name in (p for root in named for p in (root, *sorted(root.glob("variants/*/")))):
-        try:
-            found, declared = audit(name)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise SystemExit(2) from None
+        found, declared = audit(name)
         clean &= not found
         for sentence in found:
             print(f"{name}: WRONG: {sentence}")
@@ -69,7 +66,7 @@ def main(argv: list[str]) -> None:
         if not found:
             state = "as declared" if declared else "strict"
             print(f"{name}: holds: every batch was drawn again, and it is {state}.")
-    raise SystemExit(0 if clean else 1)
+    return 0 if clean else 1
 
 
 if __name__ == "__main__":

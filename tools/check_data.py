@@ -8,7 +8,6 @@ file or row, then what was settled. Exit code: 0 usable, 1 not, 2 a mistake in t
 
 import collections
 import json
-import sys
 
 from absl import app, flags
 
@@ -16,6 +15,7 @@ from mer_jax import datasets
 from mer_jax.datasets.records import Inspection
 from mer_jax.problems import Problem, UserError
 from tools import database_flags
+from tools.command import command
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(database_flags)
@@ -71,14 +71,12 @@ def page(database: str, root: str, facts: dict) -> str:
     return "\n".join(lines)
 
 
-def main(argv) -> int:
-    try:
-        if len(argv) > 1 or not FLAGS.database or not FLAGS.root:
-            raise UserError("give --database=NAME and --root=FOLDER, and nothing else")
-        found = datasets.inspect(FLAGS.database, FLAGS.root, **database_flags.options())
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+@command
+def main(argv: list[str]) -> int:
+    """Inspects the database that the flags name; 1 where it is not usable."""
+    if len(argv) > 1 or not FLAGS.database or not FLAGS.root:
+        raise UserError("give --database=NAME and --root=FOLDER, and nothing else")
+    found = datasets.inspect(FLAGS.database, FLAGS.root, **database_flags.options())
     facts = summary(decode(found) if FLAGS.decode else found)
     text = json.dumps(facts, indent=1) if FLAGS.json else page(FLAGS.database, FLAGS.root, facts)
     print(text)

@@ -9,12 +9,12 @@ The ending of an --out file says what it becomes: .md, .tex or .html.
 """
 
 import pathlib
-import sys
 
 from absl import app, flags
 
 from mer_jax.evaluation import compare, files
 from mer_jax.problems import UserError, unknown
+from tools.command import command
 
 _OUT = flags.DEFINE_list("out", [], "Files to write: names that end in .md, .tex or .html.")
 _SEEDS = flags.DEFINE_bool(
@@ -22,29 +22,25 @@ _SEEDS = flags.DEFINE_bool(
 )
 
 
-def main(argv: list[str]) -> int:
-    """Prints and writes the comparison of the runs that `argv` names; 2 for a user's mistake."""
-    try:
-        if len(argv) < 3:
-            raise UserError("name at least two runs")
-        runs = [compare.open_run(path) for path in argv[1:]]
-        rows = compare.compare(runs)
-        lines = compare.cells(rows, runs if _SEEDS.value else ())
-        forms = {
-            ".md": lambda: compare.markdown(lines),
-            ".tex": lambda: compare.latex(lines),
-            ".html": lambda: compare.html(rows, lines),
-        }
-        for path in _OUT.value:
-            if pathlib.Path(path).suffix not in forms:
-                raise unknown("form of --out", pathlib.Path(path).suffix, forms)
-        for path in _OUT.value:
-            files.write(path, forms[pathlib.Path(path).suffix]())
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+@command
+def main(argv: list[str]) -> None:
+    """Prints and writes the comparison of the runs that `argv` names."""
+    if len(argv) < 3:
+        raise UserError("name at least two runs")
+    runs = [compare.open_run(path) for path in argv[1:]]
+    rows = compare.compare(runs)
+    lines = compare.cells(rows, runs if _SEEDS.value else ())
+    forms = {
+        ".md": lambda: compare.markdown(lines),
+        ".tex": lambda: compare.latex(lines),
+        ".html": lambda: compare.html(rows, lines),
+    }
+    for path in _OUT.value:
+        if pathlib.Path(path).suffix not in forms:
+            raise unknown("form of --out", pathlib.Path(path).suffix, forms)
+    for path in _OUT.value:
+        files.write(path, forms[pathlib.Path(path).suffix]())
     print(compare.markdown(lines), end="")
-    return 0
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ backbone of R3D-ConvLSTM; vgg16 and alexnet (ImageNet) are those of PSN.
 """
 
 import pathlib
-import sys
 
 import numpy as np
 from absl import app, flags
 
 from mer_jax.models import pretrained
 from mer_jax.problems import UserError
+from tools.command import command, no_arguments
 
 _FROM = flags.DEFINE_string("from", None, "torchvision's file: .pth, or .npz", required=True)
 _TO = flags.DEFINE_string("to", None, "directory to write; must not exist", required=True)
@@ -69,13 +69,11 @@ def convert(source: str | pathlib.Path, target: str | pathlib.Path, network: str
     return len(weights)
 
 
-def main(argv):
-    del argv
-    try:
-        count = convert(flags.FLAGS["from"].value, _TO.value, _NETWORK.value)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+@command
+def main(argv: list[str]) -> None:
+    """Converts the file that the flags name."""
+    no_arguments(argv)
+    count = convert(flags.FLAGS["from"].value, _TO.value, _NETWORK.value)
     print(f"{count} tensors of {_NETWORK.value} written to {_TO.value}")
 
 

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import NamedTuple
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from mer_jax import programs
-from mer_jax.problems import UserError
+from tools.command import command, no_arguments
 
 _FOLDER = flags.DEFINE_list("folder", None, "Further folders that runs are to be written to.")
 
@@ -255,16 +255,10 @@ def examine(looks=LOOKS) -> Iterator[Finding]:
             yield Finding(WRONG, look.__name__, reason, "solve what is WRONG above it first")
 
 
+@command
 def main(argv: list[str]) -> int:
-    """Prints the findings; 1 if something is wrong, 2 for a user's mistake."""
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)
-    try:
-        if len(argv) > 1:
-            raise UserError(f"{argv[1]!r} is no flag; flags begin with --")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    """Prints the findings; 1 if something is wrong."""
+    no_arguments(argv)
     states = []
     for finding in examine():
         print(finding, flush=True)

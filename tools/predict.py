@@ -21,10 +21,11 @@ import pathlib
 import sys
 
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 
 from mer_jax import programs
 from mer_jax.problems import UserError
+from tools.command import command, no_arguments
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
 _VIDEO = flags.DEFINE_string("video", None, "A video, a folder of frames, camera:0 or synthetic:0.")
@@ -155,19 +156,12 @@ def boxes(forecast) -> list[np.ndarray | None]:
     return [forecast.places[i].corners if i >= 0 else None for i in at]
 
 
-def main(argv: list[str]) -> int:
-    """Predicts; 2 for a user's mistake."""
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.ERROR)  # what Orbax does is not our news
+@command
+def main(argv: list[str]) -> None:
+    """Predicts what the flags name."""
     programs.keep()
-    try:
-        if len(argv) > 1:
-            raise UserError(f"{argv[1]!r} is no flag; flags begin with -- and join values with =")
-        print(predict())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    no_arguments(argv)
+    print(predict())
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 from tqdm import tqdm
 
 from mer_jax import datasets, faces, locks
@@ -38,6 +38,7 @@ from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.problems import DataError, Problem, UserError
 from tools import database_flags
+from tools.command import command
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(database_flags)
@@ -267,16 +268,14 @@ def _hash_of(model: str | None) -> str:
     return hashlib.sha256(pathlib.Path(model).expanduser().read_bytes()).hexdigest()[:20]
 
 
-def main(argv) -> int:
+@command
+def main(argv: list[str]) -> int | None:
+    """Prepares the database that the flags name; 1 where something is wrong with it."""
+    if len(argv) > 1 or not FLAGS.database or not FLAGS.out:
+        raise UserError("give --database=NAME, --root=FOLDER and --out=FOLDER, and nothing else")
+    _on_cpu()
+    how = faces.Cut(FLAGS.crop, size(), FLAGS.grey, FLAGS.align)
     try:
-        if len(argv) > 1 or not FLAGS.database or not FLAGS.out:
-            raise UserError(
-                "give --database=NAME, --root=FOLDER and --out=FOLDER, and nothing else"
-            )
-        if not FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.ERROR)  # what TFDS does is not our news
-        _on_cpu()
-        how = faces.Cut(FLAGS.crop, size(), FLAGS.grey, FLAGS.align)
         clips = prepare(
             FLAGS.database,
             FLAGS.root,
@@ -290,16 +289,11 @@ def main(argv) -> int:
         print(error, file=sys.stderr)
         print(database_flags.CURES, file=sys.stderr)
         return 1
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
     except OSError as error:
-        print(f"{error.filename or FLAGS.out}: {error.strerror}", file=sys.stderr)
-        return 2
+        raise UserError(f"{error.filename or FLAGS.out}: {error.strerror}") from None
     print(f"{len(clips)} clips of {len({clip.person for clip in clips})} persons in {FLAGS.out}")
     for where, what in prepared.read(pathlib.Path(FLAGS.out).expanduser())["notes"]:
         print(f"  {where}: {what}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ predictions.csv, or a working directory. UF1 and UAR are those of all clips pool
 """
 
 import json
-import sys
 
 from absl import app, flags
 
 from mer_jax.evaluation import files, read
 from mer_jax.evaluation.verdict import expected, shown, verdict
 from mer_jax.problems import UserError
+from tools.command import command
 
 _JSON = flags.DEFINE_bool("json", False, "Print JSON instead of text.")
 _EXPECTED = flags.DEFINE_string(
@@ -26,25 +26,19 @@ _EXPECTED = flags.DEFINE_string(
 _CLASSES = flags.DEFINE_list("classes", None, "Names of a log's classes 0, 1, ... in this order.")
 
 
-def main(argv: list[str]) -> int:
-    """Prints the scores of the files that `argv` names; 2 for a user's mistake."""
+@command
+def main(argv: list[str]) -> None:
+    """Prints the scores of the files that `argv` names."""
     paths = argv[1:]
-    try:
-        if not paths:
-            raise UserError("name at least one log, predictions.csv or working directory")
-        wanted = expected(_EXPECTED.value) if _EXPECTED.value else None
-        judged = {
-            path: verdict(read(path, classes=_CLASSES.value), expected=wanted) for path in paths
-        }
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if not paths:
+        raise UserError("name at least one log, predictions.csv or working directory")
+    wanted = expected(_EXPECTED.value) if _EXPECTED.value else None
+    judged = {path: verdict(read(path, classes=_CLASSES.value), expected=wanted) for path in paths}
     if _JSON.value:
         rows = [{"file": path, **result} for path, result in judged.items()]
         print(json.dumps(files.plain(rows), indent=1, ensure_ascii=False, allow_nan=False))
     else:
         print("\n\n".join(f"{path}\n{shown(result)}" for path, result in judged.items()))
-    return 0
 
 
 if __name__ == "__main__":

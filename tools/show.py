@@ -18,11 +18,12 @@ import pathlib
 import sys
 
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 
 from mer_jax import programs
 from mer_jax.clips import Clip, hold, resize, to_float
 from mer_jax.problems import UserError
+from tools.command import command
 
 _OUT = flags.DEFINE_string("out", None, "The file to write, .png or .gif; CLIP's name by default.")
 _ONSET = flags.DEFINE_integer("onset", None, "The frame before the movement, counted from 0.")
@@ -114,19 +115,13 @@ def show(source: str) -> pathlib.Path:
     return files.write(out, picture)
 
 
-def main(argv: list[str]) -> int:
-    """Shows the clip that `argv` names; 2 for a user's mistake."""
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # which backends are not there is not our news
+@command
+def main(argv: list[str]) -> None:
+    """Shows the clip that `argv` names."""
     programs.keep()
-    try:
-        if len(argv) != 2:
-            raise UserError("name one clip: a video, a folder of frames, or synthetic:INDEX")
-        print(show(argv[1]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if len(argv) != 2:
+        raise UserError("name one clip: a video, a folder of frames, or synthetic:INDEX")
+    print(show(argv[1]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ parameters, what a count by hand or the authors' code gives, and what the paper 
 """
 
 import ast
-import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from flax import nnx
 from mer_jax import models
 from mer_jax.models import calls
 from mer_jax.problems import UserError
+from tools.command import command
 
 _CLASSES = flags.DEFINE_integer("classes", None, "Classes; the paper's own number by default.")
 _SIZES = flags.DEFINE_string("sizes", "", "The network's sizes as name=value, separated by commas.")
@@ -119,16 +119,12 @@ def _sizes(given: str) -> dict[str, Any]:
         raise UserError(f"--sizes={given}: write name=value,name=value") from error
 
 
-def main(argv: list[str]) -> int:
-    """Prints the table of the network that `argv` names; 2 for a user's mistake."""
-    try:
-        if len(argv) != 2:
-            raise UserError(f"name one network: {', '.join(models.names())}")
-        print(text(argv[1], num_classes=_CLASSES.value, **_sizes(_SIZES.value)))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+@command
+def main(argv: list[str]) -> None:
+    """Prints the table of the network that `argv` names."""
+    if len(argv) != 2:
+        raise UserError(f"name one network: {', '.join(models.names())}")
+    print(text(argv[1], num_classes=_CLASSES.value, **_sizes(_SIZES.value)))
 
 
 if __name__ == "__main__":

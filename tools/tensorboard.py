@@ -11,12 +11,12 @@ pip install -e '.[tensorboard]'.
 
 import pathlib
 import shutil
-import sys
 
 import numpy as np
 from absl import app, flags
 
 from mer_jax.problems import UserError
+from tools.command import command
 
 _FOLDS = flags.DEFINE_bool("folds", False, "Also write the curves of each fold by itself.")
 
@@ -56,17 +56,13 @@ def convert(workdir: pathlib.Path, *, folds: bool = False) -> pathlib.Path:
     return out
 
 
-def main(argv: list[str]) -> int:
-    """Converts the runs that `argv` names; 2 for a user's mistake."""
-    try:
-        if len(argv) < 2:
-            raise UserError("name the working directory of a run")
-        for workdir in argv[1:]:
-            print(convert(pathlib.Path(workdir).expanduser(), folds=_FOLDS.value))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+@command
+def main(argv: list[str]) -> None:
+    """Converts the runs that `argv` names."""
+    if len(argv) < 2:
+        raise UserError("name the working directory of a run")
+    for workdir in argv[1:]:
+        print(convert(pathlib.Path(workdir).expanduser(), folds=_FOLDS.value))
 
 
 if __name__ == "__main__":
