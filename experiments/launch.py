@@ -19,6 +19,7 @@ config.json in WORKDIR shows every key.
 """
 
 import ast
+import contextlib
 import pathlib
 import signal
 import sys
@@ -69,9 +70,10 @@ def _sentence(error: Exception) -> str:
     """What is wrong with the flags, or with the file that --config names."""
     if isinstance(error, (flags.Error, UserError)):
         return str(error)
-    if isinstance(error, (AttributeError, KeyError)) and "ConfigDict" in str(error):
+    if isinstance(error, (AttributeError, KeyError)):
         # ml_collections: the repr of a sentence on an unknown key.
-        return f"unknown configuration key {ast.literal_eval(str(error))}".replace("\n", ". ")
+        with contextlib.suppress(ValueError, SyntaxError):
+            return f"unknown configuration key {ast.literal_eval(str(error))}".replace("\n", ". ")
     return f"the configuration cannot be read: {type(error).__name__}: {error}"
 
 
