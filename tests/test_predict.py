@@ -316,7 +316,7 @@ def test_runs_that_cannot_answer(workdir, tmp_path):
     for folder, fold, said in (
         (tmp_path, None, "is no working directory of a run"),
         (copy("metrics.json"), None, "has not finished"),
-        (copy("checkpoints/steps"), None, "holds no networks"),
+        (copy("checkpoints/steps"), None, "holds no checkpoint"),
         (workdir, "synthetic/s04", "did you mean 'synthetic/s0"),
         (workdir, 7, "there is no fold 7; the run's are 0 to 2"),
     ):
@@ -325,6 +325,6 @@ def test_runs_that_cannot_answer(workdir, tmp_path):
     broken = copy("report.html")
     for step in (broken / "checkpoints" / "steps").iterdir():
         (step / "place" / "metadata").write_text("{")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is damaged"):
         predict.load(broken)
     assert predict.load(workdir, fold="1").networks.folds == ("synthetic/s02",)

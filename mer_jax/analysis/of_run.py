@@ -13,6 +13,7 @@ from mer_jax.evaluation.scores import scores
 from mer_jax.predict import networks as rooms
 from mer_jax.problems import UserError, unknown
 from mer_jax.protocols import Folds
+from mer_jax.training import checkpoints
 
 
 class Seen(NamedTuple):
@@ -71,7 +72,7 @@ def epochs(workdir: str | pathlib.Path) -> dict[str, np.ndarray]:
     workdir = pathlib.Path(workdir).expanduser()
     count = len(rooms.read(workdir).classes)
     folds = Folds.from_json(files.read_json(workdir / "folds.json"))
-    record = rooms.last(workdir)[0]["record"]
+    record = checkpoints.last(workdir / "checkpoints")[0]["record"]
     with np.load(workdir / "audit.npz", allow_pickle=False) as audit:
         labels = audit["labels"]
     every = np.arange(record["predicted"].shape[1])

@@ -1,6 +1,5 @@
 """The networks of a finished run: what its last checkpoint holds, and how they answer."""
 
-import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from mer_jax.clips import Clip
 from mer_jax.evaluation import files
 from mer_jax.methods import Examples
 from mer_jax.problems import UserError, unknown
-from mer_jax.training import engine, initial
+from mer_jax.training import checkpoints, engine, initial
 from mer_jax.training import fold as fold_room
 
 _LOOKS = 5  # folds' networks that are asked where they look
@@ -165,9 +164,9 @@ def read(workdir: pathlib.Path, fold: str | int | None = None) -> Networks:
     names = [each["name"] for each in files.read_json(workdir / "folds.json")["folds"]]
     names *= len(configs.check(config).variants)  # a job's rows: its folds, variant by variant
     classes = tuple(files.read_json(workdir / "metrics.json")["classes"])
-    tree, start = last(workdir)
+    tree, place = checkpoints.last(workdir / "checkpoints")
     state = tree["state"]
-    kept = names[start : start + len(state["status"])]
+    kept = names[place.members.start : place.members.stop]
     chosen = range(len(kept))
     if fold is not None:
         if isinstance(fold, int) or (fold.isdigit() and fold not in names):
@@ -191,30 +190,6 @@ def read(workdir: pathlib.Path, fold: str | int | None = None) -> Networks:
         jax.tree.map(lambda a: a[rows], state),
         programs={},
     )
-
-
-def last(workdir: pathlib.Path) -> tuple[dict, int]:
-    """The newest checkpoint, and the number of the first fold whose network it holds.
-
-    Its "state" are the networks, its "record" is what all folds did in every epoch.
-    """
-    import orbax.checkpoint as ocp
-
-    steps = workdir.absolute() / "checkpoints" / "steps"
-    found = [int(p.name) for p in steps.iterdir() if p.name.isdigit()] if steps.is_dir() else []
-    if not found:
-        raise UserError(f"{workdir} holds no networks (checkpoints/steps is empty)")
-    place = steps / str(max(found))
-    try:
-        start = json.loads((place / "place" / "metadata").read_text())["start"]
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-            tree = checkpointer.restore(place / "tree")
-    except Exception as error:  # whatever a torn file makes of Orbax
-        reason = str(error).strip().split("\n")[0][:120]
-        raise UserError(
-            f"the checkpoint {place} cannot be read ({reason}); give the run's command again"
-        ) from None
-    return tree, start
 
 
 def _filled(like, given):
