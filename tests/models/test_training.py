@@ -13,7 +13,8 @@ from mer_jax.training import Settings, fit
 from tests.models import learning
 
 LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1], np.int32)
-RATES = {"capsule": 3e-3, "image_cnn": 3e-3, "psn": 2e-3, "r3d_convlstm": 3e-3}  # else 1e-2
+RATES = dict.fromkeys(("capsule", "image_cnn", "r3d_convlstm"), 3e-3)  # else 1e-2
+RATES |= {"psn": 2e-3, "stcnn": 3e-3, "fusenet_intermediate": 3e-3, "fusenet_late": 3e-3}
 HEAVY = ("capsule", "psn", "r3d_convlstm")
 SLOW = [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in models.names()]
 
@@ -38,7 +39,7 @@ def test_two_folds_on_two_devices_learn_eight_clips(name):
         test=~train,
         validation=np.zeros_like(train),
     )
-    epochs = 40 if name == "capsule" else 80
+    epochs = 40 if name == "capsule" else 100
     settings = Settings(epochs=epochs, batch_size=16, learning_rate=RATES.get(name, 1e-2))
     (result,) = fit(
         Examples(inputs=twice),
