@@ -71,7 +71,15 @@ def shrunk(name: str):
     return config
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+# Networks and descriptors that take long to compile.
+HEAVY = (
+    *("baseline_bi_woof", "baseline_mdmo", "capsule_megc2019", "cd6me", "dual_inception_megc2019"),
+    *("image_cnn", "psn", "r3d_convlstm", "r3d_macro"),
+)
+EACH = [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in SHIPPED]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_a_shipped_config_runs_from_clips_to_report(name, tmp_path):
     config = shrunk(name)
     summary = experiment.run(config, tmp_path, command="make it", devices=jax.devices()[:2])

@@ -13,6 +13,7 @@ import sys
 import jax
 import numpy as np
 
+from mer_jax.problems import UserError
 from mer_jax.training import Interrupted, Settings, fit, processes
 from tests.training import small
 
@@ -45,5 +46,9 @@ def main(folder: pathlib.Path, epochs: int) -> None:
 
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
-    with processes.joined("--distributed" in sys.argv):
-        main(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
+    try:
+        with processes.joined("--distributed" in sys.argv):
+            main(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
+    except UserError as error:  # as experiments.launch does
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -86,6 +86,7 @@ def stored(name):
     return golden, shapes
 
 
+@pytest.mark.slow
 def test_backbone_says_what_pytorch_says():
     """Full width, every one of torchvision's tensors, against answers stored from the twin."""
     golden, shapes = stored("r3d_18")
@@ -201,6 +202,7 @@ def cell_gradients(grads):
     return out | {"head.weight": in_torch(head["kernel"]), "head.bias": np.asarray(head["bias"])}
 
 
+@pytest.mark.slow
 def test_auto_encoder_says_what_pytorch_says():
     golden, shapes = stored("conv_lstm")
     network = with_cells_of(fill(shapes, gain=4.0))
@@ -240,6 +242,7 @@ def test_the_paper_s_counts():
     assert learning.shape_of(create, (1, 12, 64, 64, 3)) == (1, 3)
 
 
+@pytest.mark.slow
 def test_grey_clips_stand_for_three_equal_channels():
     grey = create(**{**SMALL, "shape": (12, 32, 32, 1)})
     grey.eval()

@@ -15,7 +15,7 @@ from tests.models import learning
 LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1], np.int32)
 RATES = dict.fromkeys(("capsule", "image_cnn", "r3d_convlstm"), 3e-3)  # else 1e-2
 RATES |= {"psn": 2e-3, "stcnn": 3e-3, "fusenet_intermediate": 3e-3, "fusenet_late": 3e-3}
-HEAVY = ("capsule", "psn", "r3d_convlstm")
+HEAVY = ("capsule", "dual_inception", "image_cnn", "psn", "r3d_convlstm")
 SLOW = [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in models.names()]
 
 

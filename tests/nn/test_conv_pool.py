@@ -68,4 +68,6 @@ def test_bfloat16_runs_at_a_network_s_size():
     (y, dk), (want, want_dk) = both
     np.testing.assert_allclose(y, want, rtol=0.02)
     scale = np.abs(want_dk).max()
-    np.testing.assert_allclose(dk.astype(jnp.float32), want_dk, atol=0.06 * scale)  # a maximum may lie elsewhere
+    np.testing.assert_allclose(
+        dk.astype(jnp.float32), want_dk, atol=0.06 * scale
+    )  # a maximum may lie elsewhere
