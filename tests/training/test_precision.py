@@ -20,13 +20,15 @@ from tests.twins.cases import CASES
 SETTINGS = Settings(epochs=3, batch_size=8, learning_rate=1e-2)
 
 
-def run(precision="float32", **options):
+def run(precision="float32", storage="float32", inputs=None, **options):
     examples, labels, folds = small.problem()
+    if inputs is not None:
+        examples = dataclasses.replace(examples, inputs=inputs)
     (result,) = fit(
         examples,
         labels,
         [folds.take([0, 1])],
-        dataclasses.replace(SETTINGS, precision=precision),
+        dataclasses.replace(SETTINGS, precision=precision, storage=storage),
         num_classes=3,
         build=small.build,
         devices=jax.devices()[:1],
@@ -96,20 +98,8 @@ def test_remat_changes_no_number_and_keeps_less():
 
 
 def test_clips_stored_in_half_the_bytes_are_trained_on_as_they_were_rounded():
-    examples, labels, folds = small.problem()
-    rounded = examples.inputs.astype(jnp.float16).astype(jnp.float32)
-    run = lambda examples, storage: fit(
-        examples,
-        labels,
-        [folds.take([0, 1])],
-        dataclasses.replace(SETTINGS, storage=storage),
-        num_classes=3,
-        build=small.build,
-        devices=jax.devices()[:1],
-        quiet=True,
-    )[0]
-    narrow = run(examples, "float16")
-    want = run(dataclasses.replace(examples, inputs=rounded), "float32")
+    rounded = small.problem()[0].inputs.astype(jnp.float16).astype(jnp.float32)
+    narrow, want = run(storage="float16"), run(inputs=rounded)
     np.testing.assert_allclose(narrow.probabilities, want.probabilities, atol=1e-6)
     with pytest.raises(UserError, match="value of 70000; leave it at float32"):
-        run(dataclasses.replace(examples, inputs=rounded.at[0, 0, 0].set(7e4)), "float16")
+        run(storage="float16", inputs=rounded.at[0, 0, 0].set(7e4))

@@ -39,33 +39,32 @@ class Workload(NamedTuple):
 
 
 _TALL, _SQUARE = ((4, 1), (4, 1), (4, 4), (2, 2)), ((4, 4), (4, 4), (4, 4), (2, 2))
-_STCNN = {"dropout": 0.0}
-_RCN = {"dropout": 0.0}
+_NO_DROPOUT = {"dropout": 0.0}
 WORKLOADS = (
-    Workload("ststnet", 221, {"dropout": 0.0}, ("STSTNet", CLASSES)),
-    Workload("rcn_a", 32, _RCN, ("RCN", "a", CLASSES, 32, 5)),
-    Workload("rcn_s", 32, _RCN, ("RCN", "s", CLASSES, 32, 5)),
-    Workload("rcn_w", 32, _RCN, ("RCN", "w", CLASSES, 32, 5)),
+    Workload("ststnet", 221, _NO_DROPOUT, ("STSTNet", CLASSES)),
+    Workload("rcn_a", 32, _NO_DROPOUT, ("RCN", "a", CLASSES, 32, 5)),
+    Workload("rcn_s", 32, _NO_DROPOUT, ("RCN", "s", CLASSES, 32, 5)),
+    Workload("rcn_w", 32, _NO_DROPOUT, ("RCN", "w", CLASSES, 32, 5)),
     Workload("off_apexnet", 221, {}, ("OFFApexNet", CLASSES, 28, (6, 16), 1024)),
     Workload("dual_inception", 64, {}, ("DualInception", CLASSES, 28, (6, 16), 1024)),
     Workload(
         "stcnn",
         8,
-        _STCNN | {"shape": (18, 64, 64, 1)},
+        _NO_DROPOUT | {"shape": (18, 64, 64, 1)},
         ("STCNN", CLASSES, 20 * 20 * 32, 32, (15, 3, 3), 128),
     ),
-    Workload("stcnn", 8, _STCNN, ("STCNN", CLASSES, 345_600, 32, (15, 3, 3), 128), False),
+    Workload("stcnn", 8, _NO_DROPOUT, ("STCNN", CLASSES, 345_600, 32, (15, 3, 3), 128), False),
     Workload(
         "fusenet_intermediate",
         8,
-        _STCNN,
+        _NO_DROPOUT,
         ("FuseNet", False, CLASSES, 86_400, 32, (15, 3, 3), (1024, 128)),
         False,
     ),
     Workload(
         "fusenet_late",
         8,
-        _STCNN,
+        _NO_DROPOUT,
         ("FuseNet", True, CLASSES, 86_400, 32, (15, 3, 3), (1024, 128)),
         False,
     ),
@@ -77,7 +76,7 @@ WORKLOADS = (
     Workload(
         "psn",
         2,
-        {"dropout": 0.0},
+        _NO_DROPOUT,
         ("PSN", CLASSES, "alexnet", (96, 256, 384, 256, 256), 256, 512, 16, 112, False, True, 16),
         False,
     ),
@@ -86,7 +85,7 @@ WORKLOADS = (
     Workload(
         "image_cnn",
         8,
-        {"dropout": 0.0, "shape": (32, 32, 3)},
+        _NO_DROPOUT | {"shape": (32, 32, 3)},
         ("ImageCNN", CLASSES, (64, 128, 256, 512, 512), 4096),
         False,
     ),
@@ -97,9 +96,7 @@ class Ours(NamedTuple):
     """A workload in the fold engine."""
 
     run: Callable[[], Any]  # one epoch of one step for each fold
-    program: Any  # what is compiled, to look at: (data, fold, state)
-    arguments: tuple
-    step: Callable  # (params, rest, x, labels) -> gradients: a step by itself, to be counted
+    step: tuple  # a step by itself, to be counted: (function, its arguments)
 
 
 def ours(
@@ -141,7 +138,7 @@ def ours(
         return jax.grad(loss)(params)
 
     one = jax.tree.map(lambda a: a[0], (state[0].params, state[0].rest))
-    return Ours(run, programs.epochs, (data, part, state[0]), (step, (*one, inputs, labels)))
+    return Ours(run, (step, (*one, inputs, labels)))
 
 
 def peer(work: Workload) -> Callable[[], Any] | None:
