@@ -9,10 +9,10 @@ import numpy as np
 from mer_jax import models, protocols
 from mer_jax.clips import Clip, hold
 from mer_jax.methods.examples import Examples
-from mer_jax.training import Settings, engine, streams
+from mer_jax.training import Settings, streams
 from mer_jax.training import layout as layouts
-from mer_jax.training.fold import Data
 from tools.bench.race import Table, race, table
+from tools.bench.workloads import job
 
 EPOCHS = 2  # in one call
 _CLIPS, _PERSONS, _LOOP = 442, 68, 4
@@ -55,19 +55,8 @@ def ours(
     examples = Examples(inputs=jnp.asarray(maps), input_shape=(28, 28, 3))
     build = lambda rngs: models.create("ststnet", num_classes=3, rngs=rngs)
     layout = layouts.create(inner=inner, devices=devices)
-    task = engine.make_task(examples, _CLIPS, _SETTINGS, num_classes=3, build=build)
-    data = layouts.replicate(layout, Data(examples.inputs, jnp.asarray(labels, jnp.int32), {}))
-    rows = engine.fold_rows([every.take(range(folds))], _SETTINGS)
-    padded = -(-folds // len(layout.devices)) * len(layout.devices)
-    part = layouts.spread(layout, engine.rows_of(rows, range(folds), padded))
-    programs = engine.compile_programs(task, layout, EPOCHS)
-    state = [programs.init(data, part)]
-
-    def run():
-        state[0], record = programs.epochs(data, part, state[0])
-        return record
-
-    return run
+    labels, chosen = jnp.asarray(labels, jnp.int32), [every.take(range(folds))]
+    return job(examples, labels, chosen, _SETTINGS, build, layout=layout)[0]
 
 
 def _problem():

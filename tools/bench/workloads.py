@@ -16,10 +16,11 @@ from flax import nnx
 from mer_jax import models, protocols
 from mer_jax.clips import Clip, hold
 from mer_jax.methods.examples import Examples
+from mer_jax.protocols import Folds
 from mer_jax.training import Settings, engine
 from mer_jax.training import fold as fold_room
 from mer_jax.training import layout as layouts
-from mer_jax.training.fold import Data
+from mer_jax.training.fold import Data, State, Task
 
 CLASSES = 3
 
@@ -119,16 +120,8 @@ def ours(
     rows = protocols.loso(clips, np.asarray(labels)).take([0])
     settings = Settings(epochs=1, batch_size=count, precision=precision, seeds=folds)
     examples = Examples(inputs=inputs, input_shape=shape)
-    task = engine.make_task(examples, count, settings, num_classes=CLASSES, build=build(work))
     layout = layouts.create(devices=devices)
-    data = layouts.replicate(layout, Data(inputs, labels, {}))
-    part = layouts.spread(layout, engine.fold_rows([rows] * folds, settings))
-    programs = engine.compile_programs(task, layout, 1)
-    state = [programs.init(data, part)]
-
-    def run():
-        state[0], record = programs.epochs(data, part, state[0])
-        return record
+    run, task, state = job(examples, labels, [rows] * folds, settings, build(work), layout=layout)
 
     def step(params, rest, x, labels):
         def loss(params):
@@ -137,8 +130,38 @@ def ours(
 
         return jax.grad(loss)(params)
 
-    one = jax.tree.map(lambda a: a[0], (state[0].params, state[0].rest))
+    one = jax.tree.map(lambda a: a[0], (state.params, state.rest))
     return Ours(run, (step, (*one, inputs, labels)))
+
+
+def job(
+    examples: Examples,
+    labels: jax.Array,
+    folds: Sequence[Folds],
+    settings: Settings,
+    build: Callable[[nnx.Rngs], nnx.Module],
+    *,
+    layout: layouts.Layout,
+) -> tuple[Callable[[], Any], Task, State]:
+    """(what runs all epochs of the settings once more, the task, a state to look at).
+
+    The rows of `folds` are padded to the devices, as `fit` does.
+    """
+    task = engine.make_task(examples, len(labels), settings, num_classes=CLASSES, build=build)
+    data = layouts.replicate(layout, Data(examples.inputs, labels, {}))
+    rows = engine.fold_rows(folds, settings)
+    count, devices = len(rows.held), len(layout.devices)
+    padded = -(-count // devices) * devices
+    part = layouts.spread(layout, engine.rows_of(rows, range(count), padded))
+    programs = engine.compile_programs(task, layout, settings.epochs)
+    first = programs.init(data, part)
+    state = [jax.tree.map(jnp.copy, first)]  # the epochs take their state for good
+
+    def run():
+        state[0], record = programs.epochs(data, part, state[0])
+        return record
+
+    return run, task, first
 
 
 def peer(work: Workload) -> Callable[[], Any] | None:
