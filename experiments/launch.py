@@ -87,7 +87,7 @@ def main(_: list[str]) -> None:
     from mer_jax import programs
     from mer_jax.training import layout, processes
 
-    asked = []
+    asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: _ask(number, asked))
     if not flags.FLAGS["verbosity"].present:

@@ -81,7 +81,7 @@ def to_float(frames: np.ndarray) -> np.ndarray:
     return np.asarray(frames, np.float32)
 
 
-def resize(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resize(frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """[T, H, W, C] -> [T, *size, C], area-averaged when shrinking and bilinear when growing."""
     if frames.shape[1:3] == tuple(size):
         return frames
@@ -94,7 +94,7 @@ def resize(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack(out).reshape(len(frames), height, width, frames.shape[3])
 
 
-def stack(clips: Sequence[Clip], *, size: tuple[int, int] | None = None) -> ClipBatch:
+def stack(clips: Sequence[Clip], *, size: Sequence[int] | None = None) -> ClipBatch:
     """Reads `clips` and lays them on the device as one `ClipBatch`, resized to `size` (H, W).
 
     Raises `UserError` where two clips differ in height, width or channels.

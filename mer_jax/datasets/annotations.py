@@ -13,7 +13,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mer_jax.problems import Problem
 
@@ -30,10 +30,10 @@ class Column(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One row: field -> str, int or None (blank, or a mark such as '/')."""
+    """One row: field -> str; of a column of whole numbers int, or None (blank, or a mark: '/')."""
 
     where: str  # "CASME2-coding-20140508.xlsx, row 14"
-    values: Mapping[str, str | int | None]
+    values: Mapping[str, Any]
     broken: bool  # a cell of it is among the problems
 
 
@@ -173,7 +173,7 @@ def _rows(file, rows, start, fields, columns, keys):
             continue  # free text around the table
         where = f"{file}, row {i}"
         wrong = [Problem(where, f"the {columns[key].names[0]!r} cell is blank") for key in blank]
-        values = {}
+        values: dict[str, Any] = {}
         for field, value in raw.items():
             values[field] = value
             if columns[field].kind is int:

@@ -106,7 +106,7 @@ def _tree(spec, root, images, log):
 
 
 def _by_key(spec, tree, found, log):
-    by_key = {}
+    by_key: dict[tuple[str, str], folders.Folder] = {}
     for folder in found:
         name = folder.groups["name"]
         key = spec.subject(folder.groups["subject"]), name if tree.video else spec.clip(name)

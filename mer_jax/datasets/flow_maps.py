@@ -13,7 +13,7 @@ about 0 with another channel as strain). A program that reads with OpenCV sees s
 import difflib
 import pathlib
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +49,8 @@ def inspect(root: str | pathlib.Path, *, index: str = "index.csv") -> Inspection
             [], [Problem(str(path), "is no file; the index of the maps belongs there")], []
         )
     records, problems = annotations.read(path, _COLUMNS, keys=("database", "subject", "clip"))
-    clips, keys, shapes = [], {}, {}
+    clips, keys = [], dict[str, str]()
+    shapes = dict[Sequence[int], list[str]]()
     for record in records:
         cells = record.values
         if record.broken:

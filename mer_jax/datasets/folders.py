@@ -9,7 +9,7 @@ import os
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sized
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -127,7 +127,7 @@ def damage(path: pathlib.Path) -> str:
     return "is not a JPEG, PNG, BMP or TIFF image"
 
 
-def _tiff(path: pathlib.Path, order: str) -> str:
+def _tiff(path: pathlib.Path, order: Literal["little", "big"]) -> str:
     """A TIFF's first directory: entries of 12 bytes, then the place of the next picture's."""
     with open(path, "rb") as file:
         number = lambda count: int.from_bytes(file.read(count), order)
@@ -199,7 +199,8 @@ def scan(top: pathlib.Path, tree: Tree) -> tuple[list[Folder], list[Problem]]:
 
 
 def _order(path, images, tree, groups):
-    numbered, problems = {}, []
+    numbered: dict[int, pathlib.Path] = {}
+    problems = []
     for image in images:
         match = re.fullmatch(tree.frame, image.stem, re.I)
         wrong = damage(image) if match else "has no frame number in its name; rename or remove it"

@@ -9,7 +9,7 @@ like is in `replica_plans`, which knows the layouts but not the readers.
 import csv
 import pathlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -131,7 +131,7 @@ def save(path: pathlib.Path, frame: np.ndarray) -> None:
     data.tofile(path)
 
 
-def table(path: pathlib.Path, sheets: dict[str, Sequence[Sequence]]) -> None:
+def table(path: pathlib.Path, sheets: Mapping[str, Sequence[Sequence]]) -> None:
     """Writes rows of cells as .xlsx, or the first sheet as .csv."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".csv":

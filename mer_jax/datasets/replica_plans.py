@@ -4,7 +4,7 @@ The facts are those of the databases' own descriptions and of public code that r
 here knows how `datasets` reads them, so that the two check each other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from mer_jax.problems import unknown
@@ -28,7 +28,7 @@ class Made(NamedTuple):
 
 class Plan(NamedTuple):
     clips: list[Made]
-    sheets: dict[str, dict[str, list[list]]]  # path -> sheet -> rows
+    sheets: Mapping[str, Mapping[str, Sequence[Sequence]]]  # path -> sheet -> rows
     texts: dict[str, str] = {}  # noqa: RUF012 (never written to)
     grey: bool = False
 
@@ -121,7 +121,7 @@ def _casme_squared(subjects: int, release: str, quirks: bool) -> Plan:
     release = _choose(release, ("cropped", "bare", "selected", "raw"))
     folders = (15, 16, 19, 20, 21, 22, 23, 24, 25, 26, 27, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38)
     videos = {"anger1": "0401", "disgust1": "0101", "happy1": "0502"}
-    clips, rows, recordings = [], [], {}
+    clips, rows, recordings = [], [], dict[int, tuple[int, ...]]()
     for i, number in enumerate(folders[:subjects], 1):
         for c, video in enumerate((*videos, "disgust1")):
             name, onset = f"{video}_{c + 1}", 12 + 20 * c

@@ -13,7 +13,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -23,7 +23,8 @@ from mer_jax.evaluation.colours import BLUE, CYCLE, FAINT, INK, LINE, MIDDLE, ON
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_STYLE = {
+_Given, _Drawn = ParamSpec("_Given"), TypeVar("_Drawn")
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10.5,
     "axes.titlesize": 11.5,
@@ -55,11 +56,11 @@ _VARIABLES = {
 }  # fmt: skip
 
 
-def styled(draw: Callable[..., "Figure"]) -> Callable[..., "Figure"]:
+def styled(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
     """`draw` with this room's letters, lines and spines; matplotlib's own settings stay."""
 
     @functools.wraps(draw)
-    def wrapped(*args, **options):
+    def wrapped(*args: _Given.args, **options: _Given.kwargs) -> _Drawn:
         import matplotlib
 
         with matplotlib.rc_context(_STYLE):

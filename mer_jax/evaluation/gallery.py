@@ -8,7 +8,8 @@ The pictures of STRCN (Figs. 4 and 5), PSN (Figs. 3, 5 and 8) and STCNN (Fig. 4)
 """
 
 import io
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -145,7 +146,7 @@ def animation(looks: Looks, *, rate: float = 12.5) -> bytes:
     # One palette for all: with its own, each frame would shimmer. Half of it for what is frequent
     # (skin), half for what is far apart (the wheel).
     some = np.concatenate([pictures[i] for i in np.linspace(0, len(pictures) - 1, 5).astype(int)])
-    chosen = []
+    chosen: list[int] = []
     for how in (Image.Quantize.MEDIANCUT, Image.Quantize.MAXCOVERAGE):
         colours_of = Image.fromarray(some).quantize(128, how).getpalette()
         chosen += (colours_of + 384 * [0])[:384]
@@ -163,7 +164,7 @@ def animation(looks: Looks, *, rate: float = 12.5) -> bytes:
 
 
 @figures.styled
-def _draw(looks: Looks, at: int):
+def _draw(looks: Looks, at: int) -> tuple["Figure", Callable[[int], None]]:
     """(figure, move): the page at frame `at`, and what brings it to another frame."""
     from matplotlib.colors import PowerNorm
 
@@ -177,7 +178,8 @@ def _draw(looks: Looks, at: int):
     apex = f"apex {looks.apex}, {'marked' if looks.marked else 'found'}"
     place = {int(frame): i for i, frame in enumerate(looks.shown)}
     still = lambda picture: lambda t: picture
-    tiles = (  # title at t, picture at t, how it is drawn
+    # title at t, picture at t, how it is drawn
+    tiles: Sequence[tuple[Callable, Callable, dict[str, Any]]] = (
         (lambda t: f"onset, frame {looks.onset}", still(frames[looks.onset]), {}),
         (lambda t: apex if t == looks.apex else f"frame {t}", lambda t: frames[t], {}),
         (lambda t: f"magnified, α = {looks.alpha:g}", lambda t: moved[t], {}),

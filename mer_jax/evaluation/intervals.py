@@ -164,7 +164,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return out
 
 
-def spread(values: np.ndarray) -> dict[str, float]:
+def spread(values: np.ndarray | Sequence[float]) -> dict[str, float]:
     """Mean and sample standard deviation (n - 1) of seeds, repeats or epochs; one value has no
     deviation (NaN)."""
     values = np.asarray(values, np.float64)
@@ -195,7 +195,7 @@ def _counts(chosen: np.ndarray, count: int) -> np.ndarray:
 
 def _occurrences(predictions: Predictions) -> list[tuple[str, int]]:
     """Keys made unique: a clip that several folds test is counted through."""
-    seen = collections.Counter()
+    seen = collections.Counter[str]()
     out = []
     for key in predictions.keys:
         out.append((key, seen[key]))

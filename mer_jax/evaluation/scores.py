@@ -57,7 +57,9 @@ def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def ratio(above: np.ndarray, below: np.ndarray, *, empty: float = np.nan) -> np.ndarray:
+def ratio(
+    above: np.ndarray | float, below: np.ndarray | float, *, empty: float = np.nan
+) -> np.ndarray:
     """above / below in float64, `empty` where `below` is 0."""
     above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
     return np.divide(above, below, out=np.full(below.shape, empty), where=below > 0)

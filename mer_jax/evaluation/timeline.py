@@ -144,10 +144,10 @@ def _redden(picture: np.ndarray, heat: np.ndarray, corners: np.ndarray) -> None:
 
     height, width = heat.shape
     # Edges to edges; OpenCV counts from the middles of the pixels.
-    edges = np.float32([[0, 0], [width, 0], [width, height]]) - 0.5
-    onto = cv2.getAffineTransform(edges, np.float32(corners[:3]))
-    share = 0.65 * cv2.warpAffine(np.float32(heat), onto, picture.shape[1::-1])[..., None]
-    red = np.float32([213, 94, 0])  # the palette's vermilion
+    edges = np.array([[0, 0], [width, 0], [width, height]], np.float32) - 0.5
+    onto = cv2.getAffineTransform(edges, corners[:3].astype(np.float32))
+    share = 0.65 * cv2.warpAffine(heat.astype(np.float32), onto, picture.shape[1::-1])[..., None]
+    red = np.array([213, 94, 0], np.float32)  # the palette's vermilion
     picture[:] = np.round((1 - share) * picture + share * red)
 
 
@@ -166,7 +166,7 @@ def film(path: str | pathlib.Path, frames: Iterable[np.ndarray], fps: float) -> 
     try:
         for frame in frames:
             if writer is None:
-                code = cv2.VideoWriter_fourcc(*codes[path.suffix])
+                code = cv2.VideoWriter.fourcc(*codes[path.suffix])
                 writer = cv2.VideoWriter(str(part), code, fps, frame.shape[1::-1])
                 if not writer.isOpened():
                     raise UserError(f"{path}: OpenCV cannot write a {path.suffix} file here")

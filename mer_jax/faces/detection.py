@@ -27,13 +27,13 @@ def detect_faces(frame: np.ndarray) -> np.ndarray:
     grey = to_grey(frame)
     border = round(_BORDER * max(grey.shape))
     for around in (0, border):
-        image = cv2.copyMakeBorder(grey, *[around] * 4, cv2.BORDER_REPLICATE)
+        image = cv2.copyMakeBorder(grey, around, around, around, around, cv2.BORDER_REPLICATE)
         smallest = max(20, round(_SMALLEST * min(grey.shape)))
         found = _cascade("haarcascade_frontalface_alt2.xml").detectMultiScale(
             image, 1.1, 4, minSize=(smallest, smallest)
         )
         if len(found):
-            boxes = np.float32(found) - np.float32([around, around, 0, 0])
+            boxes = found.astype(np.float32) - np.array([around, around, 0, 0], np.float32)
             return boxes[np.argsort(-boxes[:, 2], kind="stable")]
     return np.zeros((0, 4), np.float32)
 
@@ -108,6 +108,8 @@ def _cascade(name: str):
             f"OpenCV {cv2.__version__} has no cascade classifier to find faces with; "
             "pip install 'opencv-python>=4.10,<5'"
         )
+    import cv2.data
+
     cascade = cv2.CascadeClassifier()
     if not cascade.load(cv2.data.haarcascades + name):
         raise UserError(f"OpenCV {cv2.__version__} came without {name}; install opencv-python anew")

@@ -103,7 +103,7 @@ def locate(rectangle: Rectangle, points: jax.Array, *, size: tuple[int, int]) ->
     offset = xp.asarray(points, np.float32) - rectangle.corner
     along = xp.stack([(offset * v).sum(-1) for v in (rectangle.across, rectangle.down)], -1)
     sides = xp.stack([rectangle.width, rectangle.height])
-    return (along - half) / (sides / np.float32(size[::-1])) - half
+    return (along - half) / (sides / np.asarray(size[::-1], np.float32)) - half
 
 
 def eye_crop(

@@ -11,6 +11,7 @@ What they share
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,7 @@ def lbp_top(
     interpolate: bool = False,
 ) -> Examples:
     """Local binary patterns on three planes; the options are those of `descriptors.lbp_top`."""
-    options = dict(points=points, mapping=mapping, interpolate=interpolate)
+    options: dict[str, Any] = dict(points=points, mapping=mapping, interpolate=interpolate)
 
     def describe(video, length):
         return descriptors.lbp_top(

@@ -50,7 +50,7 @@ def flow_maps(
     return Examples(inputs=maps, input_shape=maps.shape[1:])
 
 
-def _stored(clips: Sequence[Clip], size: tuple[int, int]) -> jax.Array:
+def _stored(clips: Sequence[Clip], size: tuple[int, ...]) -> jax.Array:
     maps = stack(clips).frames[:, 0] * 255
     if maps.shape[1:3] != size:
         raise UserError(f"the flow maps are {maps.shape[1:3]}; set method.size to that")

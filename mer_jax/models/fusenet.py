@@ -1,6 +1,7 @@
 """MicroExpFuseNet: eyes and mouth in two 3-D streams (Reddy et al., Tables II and III)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ class _FuseNet(nnx.Module):
         dropout: float = 0.5,
     ):
         self.shape = require("MicroExpFuseNet", shape, smallest(kernel))
-        stream = {"filters": filters, "kernel": kernel, "dropout": dropout, "rngs": rngs}
+        stream: dict[str, Any] = dict(filters=filters, kernel=kernel, dropout=dropout, rngs=rngs)
         self.streams = nnx.List([PooledConv(self.shape, **stream) for _ in REGIONS])
         features = self.streams[0].features
         ins = [features] * len(REGIONS) if self.late else [features * len(REGIONS)]

@@ -1,6 +1,7 @@
 """OFF-ApexNet: one stream for each component of the flow to the apex (Gan et al. 2019)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +32,7 @@ class OFFApexNet(nnx.Module):
     ):
         self.input_shape = require("OFF-ApexNet", shape, (4, 4, 1))
         height, width, streams = self.input_shape
-        wide = {"padding": "SAME", "rngs": rngs}
+        wide: dict[str, Any] = {"padding": "SAME", "rngs": rngs}
         first, second = maps
         self.first = nnx.List([Conv(1, first, (5, 5), **wide) for _ in range(streams)])
         self.second = nnx.List([Conv(first, second, (5, 5), **wide) for _ in range(streams)])

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +86,7 @@ class PSN(nnx.Module):
         self.fusion = fusion
         self.sees_spatial, self.sees_temporal = _STREAMS[streams]
         maps = scaled(256, width)
-        dense = {"kernel_init": nnx.initializers.he_normal(), "rngs": rngs}
+        dense: dict[str, Any] = {"kernel_init": nnx.initializers.he_normal(), "rngs": rngs}
 
         self.backbone = self.spatial_dense = self.tpu = self.temporal_dense = nnx.data(None)
         if self.sees_spatial:

@@ -4,7 +4,7 @@
 Recognition", with the layers of the authors' code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import jax
@@ -96,7 +96,7 @@ class RCN(nnx.Module):
       dropout: its rate.
     """
 
-    stem_type: ClassVar[type[nnx.Module]] = _Stem
+    stem_type: ClassVar[Callable[..., nnx.Module]] = _Stem
     smallest: ClassVar[tuple[int, int, int]] = (8, 8, 1)
     dense: ClassVar[bool] = False
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from flax import nnx
@@ -37,7 +38,7 @@ class PooledConv(nnx.Module):
         rngs: nnx.Rngs,
     ):
         *sizes, channels = shape
-        init = {"kernel_init": GLOROT, "rngs": rngs}
+        init: dict[str, Any] = {"kernel_init": GLOROT, "rngs": rngs}
         self.conv = ConvReLUPool(channels, filters, tuple(kernel), **init)
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         pooled = [(n - k + 1) // p for n, k, p in zip(sizes, kernel, POOL)]
@@ -83,7 +84,7 @@ class STCNN(nnx.Module):
         self.stream = PooledConv(
             self.input_shape, filters=filters, kernel=kernel, dropout=dropout, rngs=rngs
         )
-        dense = {"kernel_init": GLOROT, "rngs": rngs}
+        dense: dict[str, Any] = {"kernel_init": GLOROT, "rngs": rngs}
         self.hidden = nnx.Linear(self.stream.features, hidden, **dense)
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         self.classifier = nnx.Linear(hidden, num_classes, **dense)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 from flax import nnx
@@ -59,7 +59,7 @@ class RecurrentNetwork(nnx.Module):
             rngs=rngs,
         )
         self.norm = BatchNorm(maps, rngs=rngs)
-        layer = {"statistics": statistics, "rngs": rngs}
+        layer: dict[str, Any] = {"statistics": statistics, "rngs": rngs}
         if recurrent_layers == 0:
             layer |= {"steps": 0, "feedforward": (3, 3)}
         else:

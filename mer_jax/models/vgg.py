@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from flax import nnx
@@ -35,7 +36,7 @@ class ImageCNN(nnx.Module):
         self.backbone = VGG16(self.input_shape, width=width, rngs=rngs)
         hidden = scaled(4096, width)
         ins = (math.prod(self.backbone.out_shape), hidden)
-        dense = {"kernel_init": nnx.initializers.he_normal(), "rngs": rngs}
+        dense: dict[str, Any] = {"kernel_init": nnx.initializers.he_normal(), "rngs": rngs}
         self.dense = nnx.List([nnx.Linear(n, hidden, **dense) for n in ins])
         self.dropouts = nnx.List([nnx.Dropout(dropout, rngs=rngs) for _ in ins])
         self.classifier = nnx.Linear(hidden, num_classes, rngs=rngs)

@@ -1,7 +1,7 @@
 """The convolutional LSTM with peepholes (Shi et al. 2015), as R3D-ConvLSTM uses it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +48,7 @@ class ConvLSTM(nnx.Module):
         kernel: int = 3,
         rngs: nnx.Rngs,
     ):
-        window = {"kernel_size": (kernel, kernel), "padding": kernel // 2, "rngs": rngs}
+        window: dict[str, Any] = dict(kernel_size=(kernel, kernel), padding=kernel // 2, rngs=rngs)
         self.input = Conv(in_features, 4 * features, **window)
         self.hidden = Conv(features, 4 * features, use_bias=False, **window)
         self.peepholes = nnx.Param(jnp.zeros((3, *size, features)))

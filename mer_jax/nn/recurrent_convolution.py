@@ -1,7 +1,7 @@
 """The recurrent convolutional layer (Liang & Hu 2015) as STRCN and MER-RCNN use it."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 from flax import nnx
@@ -33,7 +33,7 @@ class RecurrentConv(nnx.Module):
         statistics: Statistics = "separate",
         rngs: nnx.Rngs,
     ):
-        options = {"padding": "SAME", "use_bias": False, "rngs": rngs}
+        options: dict[str, Any] = {"padding": "SAME", "use_bias": False, "rngs": rngs}
         options["kernel_init"] = nnx.initializers.he_normal()
         self.feedforward = Conv(in_features, features, feedforward, **options)
         self.recurrent = Conv(features, features, (3, 3), **options) if steps else None

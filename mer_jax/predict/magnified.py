@@ -33,8 +33,8 @@ def magnified(
             state, before = None, box
             sides = np.linalg.norm(box[[1, 3]] - box[0], axis=1)
             width, height = np.maximum(1, np.round(_SIDE * sides / sides.max())).astype(int)
-            edges = np.float32([[0, 0], [width, 0], [width, height]]) - 0.5
-            onto = cv2.getAffineTransform(np.float32(box[:3]), edges)
+            edges = np.array([[0, 0], [width, 0], [width, height]], np.float32) - 0.5
+            onto = cv2.getAffineTransform(box[:3].astype(np.float32), edges)
         cut = cv2.warpAffine(
             frame, onto, (int(width), int(height)), borderMode=cv2.BORDER_REPLICATE
         )

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def k_fold(
     see `repeat`.
     """
     if repeats != 1:
-        options = {"folds": folds, "by": by, "stratified": stratified}
+        options: dict[str, Any] = {"folds": folds, "by": by, "stratified": stratified}
         return repeat(lambda seed: k_fold(clips, labels, **options, seed=seed), repeats, seed)
     if by not in ("subject", "sample"):
         raise UserError(f"protocol.by is {by!r}; it is 'subject' or 'sample'")
@@ -98,7 +99,7 @@ def hold_out(
     repeats: see `repeat`.
     """
     if repeats != 1:
-        options = {"fraction": fraction, "by": by}
+        options: dict[str, Any] = {"fraction": fraction, "by": by}
         return repeat(lambda seed: hold_out(clips, labels, **options, seed=seed), repeats, seed)
     if not 0 < fraction < 1:
         raise UserError(f"protocol.fraction is {fraction}; it must lie between 0 and 1")
@@ -119,7 +120,7 @@ def repeat(deal: Callable[[int], Folds], repeats: int, seed: int) -> Folds:
     if repeats < 1:
         raise UserError(f"protocol.repeats is {repeats}; it must be 1 or more")
     dealt = [deal(seed + number) for number in range(repeats)]
-    rows = {
+    rows: dict[str, Any] = {
         part: np.concatenate([getattr(folds, part) for folds in dealt])
         for part in ("train", "test", "validation")
     }

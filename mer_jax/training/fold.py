@@ -5,6 +5,7 @@ Everything static (the network's graph, the loss, the optimiser, the numbers of 
 in `Fold` or `State`.
 """
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -160,7 +161,8 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     samples = jnp.sum(mask)
     loss = jnp.sum(losses) / samples
 
-    after = state.replace(
+    after = dataclasses.replace(
+        state,
         params=params,
         rest=rest,
         opt=opt,
@@ -178,7 +180,9 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     # A fold that has stopped, or whose loss is no number, keeps the state it had.
     running = state.status == RUNNING
     finite = jnp.isfinite(loss) & jnp.all(jnp.isfinite(logits))
-    kept = state.replace(status=jnp.where(running, SICK, state.status).astype(jnp.int32))
+    kept = dataclasses.replace(
+        state, status=jnp.where(running, SICK, state.status).astype(jnp.int32)
+    )
     state = jax.tree.map(lambda new, old: _where(running & finite, new, old), after, kept)
     record = Record(
         train_loss=loss,
@@ -206,7 +210,7 @@ def finish(task: Task, data: Data, fold: Fold, state: State) -> Outcome:
     speaker, chosen = state, state.epoch
     if task.choice != "last":
         params, rest = state.best
-        speaker, chosen = state.replace(params=params, rest=rest), state.best_epoch
+        speaker, chosen = dataclasses.replace(state, params=params, rest=rest), state.best_epoch
     probabilities = targets.of(data.labels).chances(_held_logits(task, data, fold, speaker))
     return Outcome(probabilities, chosen, state.epoch, state.visits, state.learned)
 

@@ -8,6 +8,8 @@ Sanchez, E. Meinhardt-Llopis & G. Facciolo, "TV-L1 optical flow estimation", IPO
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +28,7 @@ from mer_jax.video.flow_solver import (
 from mer_jax.video.median import median_filter
 from mer_jax.video.warp import prefilter, warp
 
-_CLASSIC = dict(texture=0.95, blend=0.5, warps=10, median=5)
+_CLASSIC: dict[str, Any] = dict(texture=0.95, blend=0.5, warps=10, median=5)
 
 PRESETS: dict[str, Settings] = {
     "classic_l": Robust(
@@ -104,7 +106,7 @@ def _prepared(pair: jax.Array, texture: float) -> jax.Array:
     return _rescaled(pair - texture * _structure(pair), 0.0, 255.0)
 
 
-def _resize(planes: jax.Array, shape: tuple[int, int]) -> jax.Array:
+def _resize(planes: jax.Array, shape: Sequence[int]) -> jax.Array:
     return jax.image.resize(
         planes, (len(planes), *shape), "linear", antialias=False, precision=lax.Precision.HIGHEST
     )

@@ -62,7 +62,7 @@ def film(path: pathlib.Path, seconds: int) -> pathlib.Path:
     scenes = synthetic.scenes(
         subjects=1, clips_per_subject=seconds, size=half, frames=(FPS, FPS), fps=FPS
     )
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), FPS, SIZE[::-1])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, SIZE[::-1])
     for scene in scenes:
         for frame in scene.frames:
             large = cv2.resize(frame, SIZE[::-1], interpolation=cv2.INTER_CUBIC)

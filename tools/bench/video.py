@@ -30,7 +30,7 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
         yield make(clip, scene, rounds)
 
 
-def _magnify(clip, scene, rounds) -> str:
+def _magnify(clip, scene, rounds) -> Table:
     ours = jax.jit(lambda c: magnify(c, alpha=8.0, saturate=False))
     device = jnp.asarray(clip)
     cases = {"mer_jax": lambda: ours(device)}
@@ -71,7 +71,7 @@ def _streaming(clip: np.ndarray, pyramid) -> np.ndarray:
     return np.stack(out)
 
 
-def _rpca(clip, scene, rounds) -> str:
+def _rpca(clip, scene, rounds) -> Table:
     columns = clip[:30, 8:120, 8:120, 0].reshape(30, -1).T.copy()  # 12544 x 30
     ours = jax.jit(rpca)
     device = jnp.asarray(columns)
@@ -95,7 +95,7 @@ def _rpca(clip, scene, rounds) -> str:
     return table("Robust PCA, 12544 x 30", race(cases, rounds=min(rounds, 3), errors=errors))
 
 
-def _flow(clip, scene, rounds) -> str:
+def _flow(clip, scene, rounds) -> Table:
     first, second = clip[scene.onset], clip[scene.apex]
     truth = scene.flow(scene.apex, scene.onset)
 
@@ -140,7 +140,7 @@ def _flow(clip, scene, rounds) -> str:
     return table(f"Optical flow, one pair of 128 x 128 ({still})", rows)
 
 
-def _tim(clip, scene, rounds) -> str:
+def _tim(clip, scene, rounds) -> Table:
     weights = jnp.asarray(matrix(60, 10))
     ours = jax.jit(lambda c: apply(weights, c))
     device = jnp.asarray(clip)
@@ -173,7 +173,7 @@ def _tim_svd(frames: np.ndarray, length: int) -> np.ndarray:
     return (left @ np.linalg.solve(w.T, points)).T + mean
 
 
-def _lbp_top(clip, scene, rounds) -> str:
+def _lbp_top(clip, scene, rounds) -> Table:
     ours = jax.jit(lbp_top)
     device = jnp.asarray(clip)
     levels = np.round(255 * clip[..., 0]).astype(np.uint8)

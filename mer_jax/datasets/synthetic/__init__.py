@@ -280,7 +280,7 @@ def video(path: str | os.PathLike, scene: Scene) -> pathlib.Path:
     if path.suffix not in codes:
         raise UserError(f"{path}: a video is written as .mp4 or .avi")
     part = path.with_name(f".part-{path.name}")
-    code = cv2.VideoWriter_fourcc(*codes[path.suffix])
+    code = cv2.VideoWriter.fourcc(*codes[path.suffix])
     writer = cv2.VideoWriter(str(part), code, scene.fps, scene.size[::-1])
     if not writer.isOpened():
         raise UserError(f"{path}: OpenCV cannot write a {path.suffix} file here")
