@@ -11,7 +11,8 @@ from mer_jax.nn import Conv, max_pool
 
 
 class Inception(nnx.Module):
-    """1 x 1; 1 x 1 then 3 x 3; 1 x 1 then 5 x 5; pool 3 then 1 x 1: ReLU behind each, joined."""
+    """1 x 1; 1 x 1 then 3 x 3; 1 x 1 then 5 x 5; pool 3 then 1 x 1: joined, the last ReLU of each
+    left to the caller."""
 
     def __init__(self, in_features: int, features: int, *, rngs: nnx.Rngs):
         conv = lambda n, k: Conv(n, features, (k, k), padding="SAME", rngs=rngs)
@@ -21,10 +22,8 @@ class Inception(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """x [B, H, W, C] -> [B, H, W, 4 features]."""
         ins = (x, x, x, max_pool(x, 3, strides=1, padding=1))
-        narrow, third, fifth, pooled = (
-            nnx.relu(point(a)) for point, a in zip(self.points, ins, strict=True)
-        )
-        third, fifth = (nnx.relu(w(a)) for w, a in zip(self.wide, (third, fifth), strict=True))
+        narrow, third, fifth, pooled = (point(a) for point, a in zip(self.points, ins, strict=True))
+        third, fifth = (w(nnx.relu(a)) for w, a in zip(self.wide, (third, fifth), strict=True))
         return jnp.concatenate([narrow, third, fifth, pooled], -1)
 
 
@@ -63,6 +62,6 @@ class DualInception(nnx.Module):
         del mask
         streams = []
         for channel, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
-            y = max_pool(first(x[..., channel : channel + 1]), 2)
-            streams.append(max_pool(second(y), 2).reshape(len(x), -1))
+            y = nnx.relu(max_pool(first(x[..., channel : channel + 1]), 2))
+            streams.append(nnx.relu(max_pool(second(y), 2)).reshape(len(x), -1))
         return self.classifier(nnx.relu(self.dense(jnp.concatenate(streams, -1))))

@@ -45,8 +45,8 @@ class OFFApexNet(nnx.Module):
         del mask
         streams = []
         for channel, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
-            y = max_pool(nnx.relu(first(x[..., channel : channel + 1])), 2)
-            y = max_pool(nnx.relu(second(y)), 2)
+            y = nnx.relu(max_pool(first(x[..., channel : channel + 1]), 2))
+            y = nnx.relu(max_pool(second(y), 2))
             streams.append(y.reshape(len(x), -1))
         y = jnp.concatenate(streams, -1)
         for dense in self.dense:

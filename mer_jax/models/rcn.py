@@ -18,22 +18,24 @@ _FAN_OUT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class _Unit(nnx.Module):
-    """Convolution, normalisation, ReLU; ReLU first where `relu_first`."""
+    """Convolution and normalisation, ReLU between them where `relu`."""
 
-    def __init__(self, in_features, features, kernel, *, relu_first=False, rngs, **options):
+    def __init__(self, in_features, features, kernel, *, relu=False, rngs, **options):
         size = (kernel, kernel)
         self.conv = Conv(in_features, features, size, kernel_init=_FAN_OUT, rngs=rngs, **options)
         self.norm = BatchNorm(features, rngs=rngs)
-        self.relu_first = relu_first
+        self.relu = relu
 
     def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-        if self.relu_first:
-            return self.norm(nnx.relu(self.conv(x)), mask)
-        return nnx.relu(self.norm(self.conv(x), mask))
+        x = self.conv(x)
+        return self.norm(nnx.relu(x) if self.relu else x, mask)
 
 
 class _Recurrent(nnx.Module):
-    """y = f(x), twice y = r(x + y), pool 2; `dense`: thrice, of the sum of all so far."""
+    """y = f(x), twice y = r(x + y), pool 2; `dense`: thrice, of the sum of all so far.
+
+    f and r end in a ReLU; the last one follows the pool, which comes to the same and costs less.
+    """
 
     def __init__(self, maps: int, *, dense: bool, rngs: nnx.Rngs):
         self.feedforward = _Unit(maps, maps, 1, rngs=rngs)
@@ -44,11 +46,11 @@ class _Recurrent(nnx.Module):
         y = self.feedforward(x, mask)
         total = x
         for _ in range(3 if self.dense else 2):
-            carried = total + y
+            carried = total + nnx.relu(y)
             if self.dense:
                 total = carried
             y = self.recurrent(carried, mask)
-        return max_pool(y, 2)
+        return nnx.relu(max_pool(y, 2))
 
 
 class _Stem(nnx.Module):
@@ -58,7 +60,7 @@ class _Stem(nnx.Module):
         self.unit = _Unit(in_features, features, 5, rngs=rngs)
 
     def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-        return max_pool(self.unit(x, mask), 2)
+        return nnx.relu(max_pool(self.unit(x, mask), 2))
 
 
 class _WideStem(nnx.Module):
@@ -75,7 +77,7 @@ class _WideStem(nnx.Module):
                     strides=3,
                     padding=dilation,
                     kernel_dilation=dilation,
-                    relu_first=True,
+                    relu=True,
                     rngs=rngs,
                 )
                 for dilation, part in enumerate(parts, 1)

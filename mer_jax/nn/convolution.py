@@ -19,7 +19,7 @@ from flax import nnx
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-from mer_jax.nn.formulation import Formulation, choose, product, start_of_sum
+from mer_jax.nn.formulation import Formulation, choose, in_blocks, product, start_of_sum
 from mer_jax.nn.windows import Padding, per_axis, resolve, shifted
 
 # For `jax.checkpoint`: what convolutions and products make is kept, all else is computed again.
@@ -150,17 +150,6 @@ def _input_gradient(window, shape, kernel, g):
     )
 
 
-# The products below run over blocks of samples, small enough for a core's cache.
-_BLOCK = 2**19
-
-
-def _in_blocks(*arrays, width):
-    """Arrays [B, ...] as [blocks, b, ...] with b samples of `width` numbers each under _BLOCK."""
-    batch = len(arrays[0])
-    size = max(b for b in range(1, batch + 1) if batch % b == 0 and (b == 1 or b * width <= _BLOCK))
-    return tuple(a.reshape(batch // size, size, *a.shape[1:]) for a in arrays)
-
-
 def _flat(a):
     return a.reshape(-1, a.shape[-1])
 
@@ -174,7 +163,7 @@ def _patches_forward(window, x, kernel):
     shape = jax.eval_shape(partial(_plain, window), x, kernel).shape
     x = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
     matrix = _flat(kernel)
-    (blocks,) = _in_blocks(x, width=math.prod(shape[1:3]) * len(matrix))
+    (blocks,) = in_blocks(x, width=math.prod(shape[1:3]) * len(matrix))
 
     def block(x):
         patches = jnp.concatenate(_taps(window, x, kernel.shape, shape[1:3]), -1)
@@ -193,7 +182,7 @@ def _kernel_gradient_by_patches(window, x, kernel, g):
         patches = jnp.concatenate([_flat(tap).T for tap in taps])  # [taps C, positions]
         return total + product(patches, _flat(g), window.precision), None
 
-    blocks = _in_blocks(x, g, width=math.prod(sizes) * width)
+    blocks = in_blocks(x, g, width=math.prod(sizes) * width)
     start = start_of_sum((width, g.shape[-1]), x, g)
     return lax.scan(block, start, blocks)[0].reshape(kernel.shape).astype(kernel.dtype)
 
@@ -218,7 +207,7 @@ def _kernel_gradient_by_rows(window, x, kernel, g):
         products = [product(_flat(t).T, side, window.precision) for t in taps]
         return total + jnp.stack(products), None
 
-    blocks = _in_blocks(x, g, width=rows * extent * kw * maps)
+    blocks = in_blocks(x, g, width=rows * extent * kw * maps)
     start = start_of_sum((kh, channels, kw * maps), x, g)
     total = lax.scan(block, start, blocks)[0].reshape(kh, channels, kw, maps)
     return total.swapaxes(1, 2).astype(kernel.dtype)

@@ -45,3 +45,14 @@ def start_of_sum(shape: tuple[int, ...], *arrays: jax.Array) -> jax.Array:
     dtype = wide(arrays[0].dtype)
     zero = sum(jnp.where(False, a.ravel()[0].astype(dtype), jnp.zeros((), dtype)) for a in arrays)
     return jnp.broadcast_to(zero, shape)
+
+
+# What a loop over a batch works on at a time: small enough for a core's cache.
+_BLOCK = 2**19
+
+
+def in_blocks(*arrays: jax.Array, width: int) -> tuple[jax.Array, ...]:
+    """Arrays [B, ...] as [blocks, b, ...] with b samples of `width` numbers each under _BLOCK."""
+    batch = len(arrays[0])
+    size = max(b for b in range(1, batch + 1) if batch % b == 0 and (b == 1 or b * width <= _BLOCK))
+    return tuple(a.reshape(batch // size, size, *a.shape[1:]) for a in arrays)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from mer_jax.nn.formulation import choose, in_blocks
 from mer_jax.nn.windows import Padding, per_axis, resolve, shifted
 
 
@@ -24,7 +25,7 @@ def max_pool(
     `strides` defaults to the window. Padding never wins. The gradient goes to the first maximum
     of a window in row-major order, as in `lax.reduce_window`; which one that was is kept as one
     byte for each output, so that the backward pass neither searches again nor keeps `x`. NaN
-    propagates.
+    propagates. A ReLU in front may as well follow: the same values and gradients, of fewer numbers.
     """
     axes = x.ndim - 2
     window = per_axis(window, axes)
@@ -39,7 +40,16 @@ def _max_pool(window, strides, pads, sizes, x):
 
 
 def _forward(window, strides, pads, sizes, x):
-    return max_with_place(window, strides, pads, x)
+    search = partial(max_with_place, window, strides, pads)
+    return choose(False, partial(_stored, search), search, x)
+
+
+def _stored(search, x):
+    """The search in a loop over blocks of samples: a loop's results are stored. Without one, XLA's
+    CPU compiler merges the search, and what made x, into the loops of the backward pass, where it
+    runs again for each place of a window; it removes optimization barriers before it merges."""
+    (blocks,) = in_blocks(x, width=math.prod(x.shape[1:]))
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), lax.map(search, blocks))
 
 
 def max_with_place(window, strides, pads, x):
