@@ -115,7 +115,7 @@ def run(
                 stop=stop,
                 quiet=quiet,
             )
-    summaries = {}
+    summaries, strips = {}, {}
     for place, part, result, (name, variant) in zip(places, folds, results, variants.items()):
         strict = dataclasses.replace(variant, mask_all=False)
         summaries[name] = outcome.conclude(
@@ -130,6 +130,7 @@ def run(
             copies=examples.copies,
             twin=results[list(variants.values()).index(strict)],
             protocol=config.protocol.name,
+            strips=strips,
         )
         made = outcome.provenance(
             command, variant.seed, result, wall_seconds=time.monotonic() - began

@@ -39,11 +39,13 @@ def conclude(
     copies: int,
     twin: Result,
     protocol: str,
+    strips: dict[str, bytes],
 ) -> dict[str, Any]:
     """Writes what one variant's result says, but for metrics.json, whose content is returned.
 
     contents: [N] fingerprints of the examples. copies: of a clip in an epoch. twin: the result of
     the same variant with statistics of training clips alone; it is `result` where that is strict.
+    strips: pictures that another variant left, to which this one adds its own.
     """
     predictions = tell(result, clips, labels, classes)
     seen = write(place, predictions)
@@ -61,8 +63,7 @@ def conclude(
         history=history.read(place / CURVES) if (place / CURVES).exists() else None,
         seed=settings.seed,
     )
-    right = 0 if seen is not predictions else 1  # sets of labels are too many classes
-    clip_pictures.write(place, clip_pictures.pictures(clips, seen, right=right))
+    clip_pictures.write(place, clip_pictures.pictures(clips, seen, memo=strips))
     return summary | {"sick_folds": result.sick}
 
 
@@ -130,6 +131,13 @@ def write(workdir: pathlib.Path, predictions: Predictions | Several) -> Predicti
     return sets
 
 
+def _command() -> str:
+    """What started this process, as one would type it again."""
+    module = getattr(sys.modules["__main__"].__spec__, "name", "")
+    start = ["python", "-m", module] if module else sys.argv[:1]
+    return shlex.join([*start, *sys.argv[1:]])
+
+
 def provenance(command: str, seed: int, result: Result, *, wall_seconds: float) -> dict[str, Any]:
     """How a job was made: command, versions, device, seed, times."""
     versions = {"mer_jax": mer_jax.__version__, "python": platform.python_version()}
@@ -140,7 +148,7 @@ def provenance(command: str, seed: int, result: Result, *, wall_seconds: float) 
             continue  # OpenCV may be installed under another name
     device = jax.devices()[0]
     return {
-        "command": command or shlex.join(sys.argv),
+        "command": command or _command(),
         "seed": seed,
         "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
         "wall_seconds": round(wall_seconds, 1),

@@ -3,16 +3,16 @@
 import collections
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.clips import Clip, stack
-from mer_jax.evaluation import figures, files
+from mer_jax.clips import Clip, resize, to_float
+from mer_jax.evaluation import colours, figures, files
 from mer_jax.evaluation.predictions import Predictions
-from mer_jax.evaluation.report import Picture
+from mer_jax.evaluation.report import Picture, mistakes
 from mer_jax.video import (
     apex_index,
     difference_heatmap,
@@ -21,43 +21,55 @@ from mer_jax.video import (
     optical_strain,
 )
 
+MOST = 200  # strips: a report of more would be slow to open on a phone
+_EXAMPLES = 6
 _LARGEST = 128  # px of the longer side: a report needs no more, and flow costs by the pixel
+_TILE = 96  # px, how high a strip is
 _ALPHA = 8.0
 
 
 def pictures(
-    clips: Sequence[Clip], predictions: Predictions, *, right: int = 1, wrong: int = 5
+    clips: Sequence[Clip], predictions: Predictions, *, memo: dict[str, bytes] | None = None
 ) -> list[Picture]:
-    """Pictures of `right` clips that were recognised in each class and `wrong` others.
+    """A clip of each class that was recognised, and every one that was not.
 
-    Each time the next clip of somebody who is not shown yet is taken, as far as there are such.
+    The first are panels, of at most six classes, each of somebody who is not shown yet as far as
+    there are such. The others are strips in the order of `report.mistakes`, at most MOST. memo:
+    strips by their clip's key, for the next predictions of the same clips.
     """
+    memo = {} if memo is None else memo
     found = {clip.key: clip for clip in clips}
-    persons, shown = predictions.persons, collections.Counter()
+    shown = [found[key] for key in predictions.keys]  # [R]
 
-    def take(candidates: np.ndarray, most: int) -> list[int]:
-        taken: list[int] = []
-        for _ in range(min(most, len(candidates))):
-            row = min(set(candidates) - set(taken), key=lambda r: (shown[persons[r]], r))
-            shown[persons[row]] += 1
-            taken.append(row)
-        return taken
-
-    rows = []
-    for k in range(len(predictions.classes)):
-        rows += take(np.flatnonzero(predictions.correct & (predictions.label == k)), right)
-    rows += take(np.flatnonzero(~predictions.correct), wrong)
-    chosen = [found[predictions.keys[row]] for row in rows]
-    panels = panels_of(chosen)
-    out = []
-    for row, clip, panel in zip(rows, chosen, panels):
-        label, said = (
-            predictions.classes[k] for k in (predictions.label[row], predictions.predicted[row])
-        )
-        verdict = f"recognised as {said}" if label == said else f"{label}, taken for {said}"
+    def picture(row: int, content: bytes, verdict: str, *, wrong: bool) -> Picture:
+        clip = shown[row]
         units = f", action units {clip.action_units}" if clip.action_units else ""
         caption = f"{clip.key}: {clip.emotion}{units}; {verdict}"
-        out.append(Picture(png=panel, caption=caption, alt=f"Panel of {caption}", clip=clip.key))
+        return Picture(content, caption, f"Pictures of {caption}", clip.key if wrong else "")
+
+    classes, chances, out = predictions.classes, predictions.probabilities, []
+    right = _examples(predictions)
+    for row, panel in zip(right, panels_of([shown[row] for row in right])):
+        verdict = f"recognised as {classes[predictions.label[row]]}"
+        out.append(picture(row, panel, verdict, wrong=False))
+    wrong = mistakes(predictions)[:MOST].tolist()
+    new = {shown[row].key: shown[row] for row in wrong if shown[row].key not in memo}
+    memo |= zip(new, strips_of(list(new.values())))
+    for row in wrong:
+        true, said = int(predictions.label[row]), int(predictions.predicted[row])
+        sure = f"p {chances[row, true]:.2f} against {chances[row, said]:.2f}"
+        verdict = f"{classes[true]}, taken for {classes[said]} ({sure})"
+        out.append(picture(row, memo[shown[row].key], verdict, wrong=True))
+    return out
+
+
+def _examples(predictions: Predictions) -> list[int]:
+    persons, taken, out = predictions.persons, collections.Counter(), []
+    for k in range(len(predictions.classes)):
+        rows = np.flatnonzero(predictions.correct & (predictions.label == k)).tolist()
+        if rows and len(out) < _EXAMPLES:
+            out.append(min(rows, key=lambda row: (taken[persons[row]], row)))
+            taken[persons[out[-1]]] += 1
     return out
 
 
@@ -66,23 +78,37 @@ def panels_of(clips: Sequence[Clip]) -> list[bytes]:
 
     A pre-computed map shows its three channels.
     """
-    if not clips:
-        return []
-    if clips[0].content == "flow":
+    if clips and clips[0].content == "flow":
         return [figures.png(figures.map_panel(clip.frames[0])) for clip in clips]
-    height, width = clips[0].frames.shape[1:3]
-    shrink = min(1.0, _LARGEST / max(height, width))
-    size = (round(height * shrink), round(width * shrink))
-    batch = stack(clips, size=size)
+    return [figures.png(figures.clip_panel(**look), dpi=110) for look in _looks(clips)]
 
-    arrays = (batch.frames, batch.length, batch.onset, batch.apex)
-    looks = [jax.device_get(_look(*(a[i] for a in arrays))) for i in range(len(clips))]
-    return [figures.png(figures.clip_panel(**look), dpi=110) for look in looks]
+
+def strips_of(clips: Sequence[Clip]) -> list[bytes]:
+    """One WebP a clip, 96 px high: the same pictures side by side, without words."""
+    if clips and clips[0].content == "flow":
+        return [_strip(np.moveaxis(to_float(clip.frames[0]), -1, 0)) for clip in clips]
+    return [_strip(_tiles(**look)) for look in _looks(clips)]
+
+
+def _looks(clips: Sequence[Clip]) -> Iterator[Mapping[str, np.ndarray]]:
+    """What `figures.clip_panel` shows of each clip; all in the first one's size, few of lengths.
+
+    Else every clip of a database that cuts its clips one by one would be compiled for.
+    """
+    size = None
+    for clip in clips:
+        frames = to_float(clip.frames)
+        if size is None:
+            shrink = min(1.0, _LARGEST / max(frames.shape[1:3]))
+            size = tuple(max(1, round(side * shrink)) for side in frames.shape[1:3])
+        frames, length = resize(frames, size), len(frames)
+        longer = np.minimum(np.arange(2 ** int(np.ceil(np.log2(length)))), length - 1)
+        apex = -1 if clip.apex is None else clip.apex
+        yield jax.device_get(_look(frames[longer], length, clip.onset, apex))
 
 
 @jax.jit
 def _look(frames, length, onset, apex):
-    """What `figures.clip_panel` shows of one clip. Jitted here: compiled once for all reports."""
     moved = magnify(frames, alpha=_ALPHA)
     apex = jnp.where(apex >= 0, apex, apex_index(moved, length=length))
     flow = optical_flow(frames[onset], frames[apex], preset="tv_l1")
@@ -96,14 +122,41 @@ def _look(frames, length, onset, apex):
     }
 
 
+def _tiles(*, onset, apex, magnified, difference, flow, strain) -> list[np.ndarray]:
+    # One wild pixel would bleach the rest: full colour is a little below the largest.
+    top = lambda values: max(float(np.quantile(values, 0.995)), 1e-6)
+    reach = top(np.linalg.norm(flow, axis=-1))
+    faces = [np.clip(frame, 0, 1) for frame in (onset, apex, magnified)]
+    # The root, so that what moves little is seen beside a blink.
+    heat, strain = (np.sqrt(np.clip(map_ / top(map_), 0, 1)) for map_ in (difference, strain))
+    return [*faces, heat, colours.flow_to_rgb(flow, largest=reach), strain]
+
+
+def _strip(tiles: Sequence[np.ndarray]) -> bytes:
+    """tiles: [H, W, 1 or 3] in [0, 1] as they are, [H, W] in the colours of heat."""
+    import cv2
+    from matplotlib import colormaps
+
+    parts = []
+    for tile in tiles:
+        if tile.ndim == 2:
+            tile = colormaps["magma"](tile)[..., :3]
+        tile = np.broadcast_to(tile, (*tile.shape[:2], 3)).astype(np.float32)
+        width = max(1, round(_TILE * tile.shape[1] / tile.shape[0]))
+        parts += [resize(tile[None], (_TILE, width))[0], np.full((_TILE, 2, 3), 0.5, np.float32)]
+    picture = np.round(255 * np.concatenate(parts[:-1], axis=1)).astype(np.uint8)
+    _, data = cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 80])
+    return data.tobytes()
+
+
 def write(workdir: str | pathlib.Path, pictures: Sequence[Picture]) -> None:
-    """Writes pictures/*.png and pictures/pictures.json, from which the report takes them."""
+    """Writes the pictures and pictures/pictures.json, from which the report takes them."""
     folder = pathlib.Path(workdir) / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
     index = []
     for number, picture in enumerate(pictures, 1):
-        name = f"clip{number:02d}.png"
-        files.write(folder / name, picture.png)
+        name = f"clip{number:03d}.{picture.kind}"
+        files.write(folder / name, picture.content)
         index.append(
             {"file": name, "caption": picture.caption, "alt": picture.alt, "clip": picture.clip}
         )

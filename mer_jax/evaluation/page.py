@@ -57,7 +57,6 @@ figure { margin: 1.25rem 0; break-inside: avoid } figcaption { margin-top: .3rem
 figure svg { display: block; width: 100%; height: auto }
 figure svg text { font-family: inherit !important }
 figure img { display: block; max-width: min(100%, 40rem); height: auto }
-figure:target { outline: 2px solid var(--blue); outline-offset: .5rem }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
   gap: 0 2.5rem; align-items: start }
 .people { columns: 15rem auto; column-gap: 2rem; font-size: .88rem; padding: 0; list-style: none }
@@ -133,16 +132,15 @@ def table(
     return Raw(f'<div class="wide"><table{look}>{title}{head}<tbody>{body}</tbody></table></div>')
 
 
-def figure(content: str, caption: Any, *, anchor: str = "") -> Raw:
-    """A picture with the words under it. anchor: what links on the page call it."""
-    name = f' id="{text(anchor)}"' if anchor else ""
-    return Raw(f"<figure{name}>{content}<figcaption>{text(caption)}</figcaption></figure>")
+def figure(content: str, caption: Any) -> Raw:
+    """A picture with the words under it."""
+    return Raw(f"<figure>{content}<figcaption>{text(caption)}</figcaption></figure>")
 
 
-def image(png: bytes, *, alt: str) -> Raw:
-    """A PNG inside the page."""
-    data = base64.b64encode(png).decode()
-    return Raw(f'<img alt="{text(alt)}" src="data:image/png;base64,{data}">')
+def image(content: bytes, *, kind: str, alt: str) -> Raw:
+    """A picture inside the page. kind: "png", "webp"."""
+    data = base64.b64encode(content).decode()
+    return Raw(f'<img alt="{text(alt)}" src="data:image/{kind};base64,{data}">')
 
 
 def scale(score: dict[str, float | None], *, chance: float | None = None) -> Raw:

@@ -13,8 +13,8 @@
     metrics.jsonl           optional: `history` describes it
     pictures/pictures.json  optional: [{"file": "example.png", "caption": str, "alt": str,
                             "clip": "database/subject/clip"}, ...] in the order of the page; the
-                            PNG files lie beside it; with "clip" the list of wrong clips links to
-                            the picture
+                            files, PNG or WebP, lie beside it. One with "clip" is that of a wrong
+                            clip and stands among these, the others are examples
 
 The page opens with the answer, then pictures, then tables, then how it was made.
 """
@@ -65,13 +65,26 @@ _SEVERAL = (
 )
 
 
+_LOOKS = (
+    " From left to right: onset, apex, apex magnified, what differs from the onset over the whole "
+    "clip, flow to the apex (right is red, down yellow, left cyan, up violet), strain. Of stored "
+    "flow maps: u, v, strain."
+)
+
+
 class Picture(NamedTuple):
     """A picture that the job made."""
 
-    png: bytes
+    content: bytes  # PNG or WebP
     caption: str
     alt: str
-    clip: str = ""  # key of the clip it shows
+    clip: str = ""  # key of the clip it shows, if that was wrong
+
+    @property
+    def kind(self) -> str:
+        """ "png", "webp", or "" for what is neither."""
+        webp = self.content[:4] == b"RIFF" and self.content[8:12] == b"WEBP"
+        return "png" if self.content.startswith(b"\x89PNG") else "webp" if webp else ""
 
 
 def build(workdir: str | os.PathLike) -> pathlib.Path:
@@ -116,9 +129,9 @@ def write(
     parts = [
         *_answer(title, summary),
         *_charts(summary, predictions, history),
-        *_examples(pictures),
+        *_examples([picture for picture in pictures if not picture.clip]),
         *_tables(summary, predictions),
-        *_wrong(predictions, pictures),
+        *_wrong(predictions, [picture for picture in pictures if picture.clip]),
         *_making(config, provenance),
     ]
     return files.write(path, page(title, parts))
@@ -301,11 +314,15 @@ def _people(predictions: Predictions) -> list[tuple[str, str, int, int]]:
 def _examples(pictures: Sequence[Picture]) -> Iterator[str]:
     if not pictures:
         return
-    yield '<h2>Example clips</h2><div class="pair">'
-    for index, picture in enumerate(pictures):
-        content = image(picture.png, alt=picture.alt)
-        yield figure(content, picture.caption, anchor=f"picture-{index}")
-    yield "</div>"
+    yield f"<h2>Example clips</h2>{_gallery(pictures)}"
+
+
+def _gallery(pictures: Sequence[Picture]) -> str:
+    shown = (
+        figure(image(picture.content, kind=picture.kind, alt=picture.alt), picture.caption)
+        for picture in pictures
+    )
+    return f'<div class="pair">{"".join(shown)}</div>'
 
 
 def _tables(summary: Mapping[str, Any], predictions: Predictions) -> Iterator[str]:
@@ -344,22 +361,29 @@ def _tables(summary: Mapping[str, Any], predictions: Predictions) -> Iterator[st
     )
 
 
-def _wrong(predictions: Predictions, pictures: Sequence[Picture]) -> Iterator[str]:
-    shown = {picture.clip: index for index, picture in enumerate(pictures) if picture.clip}
-    chances, classes, keys = predictions.probabilities, predictions.classes, predictions.keys
+def mistakes(predictions: Predictions) -> np.ndarray:
+    """The rows of wrong clips, the surest first."""
     wrong = np.flatnonzero(~predictions.correct)
-    wrong = wrong[np.argsort(-chances[wrong].max(-1), kind="stable")]
-    rows = []
-    for row in wrong.tolist():
-        true, said = int(predictions.label[row]), int(predictions.predicted[row])
-        key = text(keys[row])
-        if keys[row] in shown:
-            key = Raw(f'<a href="#picture-{shown[keys[row]]}">{key}</a>')
-        sure = (number(float(chances[row, index]), digits=2) for index in (said, true))
-        rows.append((key, classes[true], classes[said], *sure))
-    yield f"<h2>Wrong clips</h2><details><summary>{len(rows)} of {len(predictions)}</summary>"
-    yield '<p class="faint">The surest mistakes first.</p>'
-    yield table(["clip", "true", "predicted", "p(predicted)", "p(true)"], rows)
+    sure = predictions.probabilities[wrong].max(-1, initial=0)
+    return wrong[np.argsort(-sure, kind="stable")]
+
+
+def _wrong(predictions: Predictions, pictures: Sequence[Picture]) -> Iterator[str]:
+    chances, classes, keys = predictions.probabilities, predictions.classes, predictions.keys
+    wrong, shown, rows = mistakes(predictions).tolist(), {each.clip for each in pictures}, []
+    for row in wrong:
+        if keys[row] not in shown:
+            true, said = int(predictions.label[row]), int(predictions.predicted[row])
+            sure = (number(float(chances[row, index]), digits=2) for index in (said, true))
+            rows.append((keys[row], classes[true], classes[said], *sure))
+    yield f"<h2>Wrong clips</h2><details><summary>{len(wrong)} of {len(predictions)}</summary>"
+    yield f'<p class="faint">The surest mistakes first.{_LOOKS if pictures else ""}</p>'
+    if pictures:
+        yield _gallery(pictures)
+    if rows:
+        others = f"{len(rows)} more, without a picture." if pictures else ""
+        heads = ["clip", "true", "predicted", "p(predicted)", "p(true)"]
+        yield table(heads, rows, caption=others)
     yield "</details>"
 
 
@@ -403,16 +427,17 @@ def _pictures(folder: pathlib.Path) -> list[Picture]:
     for number_, entry in enumerate(files.read_json(index)):
         where = f"entry {number_}"
         try:
-            png = (folder / entry["file"]).read_bytes()
-            pictures.append(Picture(png, entry["caption"], entry["alt"], entry.get("clip", "")))
+            content = (folder / entry["file"]).read_bytes()
+            words = (entry["caption"], entry["alt"], entry.get("clip", ""))
         except (KeyError, TypeError):
             problems.append(Problem(where, "needs file, caption and alt"))
             continue
         except OSError as error:
             problems.append(Problem(where, f"{entry['file']} cannot be read ({error.strerror})"))
             continue
-        if not png.startswith(b"\x89PNG"):
-            problems.append(Problem(where, f"{entry['file']} is not a PNG file"))
+        pictures.append(Picture(content, *words))
+        if not pictures[-1].kind:
+            problems.append(Problem(where, f"{entry['file']} is neither a PNG nor a WebP file"))
     if problems:
         raise DataError(str(index), problems)
     return pictures

@@ -54,7 +54,8 @@ def check(text):
         for name, value in attrs.items():
             assert not name.startswith("on")
             if name in {"src", "href", "xlink:href", "srcset", "action", "data"}:
-                assert value.startswith(("#", "data:image/png;base64,")), value
+                allowed = ("#", "data:image/png;base64,", "data:image/webp;base64,")
+                assert value.startswith(allowed), value
         if tag == "img":
             assert attrs["alt"]
         if tag == "svg":
@@ -90,8 +91,9 @@ def workdir(folder, record, **options):
     panel = figures.png(figures.clip_panel(onset=np.eye(4)), dpi=40)
     (folder / "pictures" / "clip.png").write_bytes(panel)
     wrong = record.keys[int(np.flatnonzero(~record.correct)[0])]
-    entry = {"file": "clip.png", "caption": "One clip", "alt": "A face", "clip": wrong}
-    files.write_json(folder / "pictures" / "pictures.json", [entry])
+    entry = {"file": "clip.png", "caption": "One clip", "alt": "A face"}
+    one_wrong = entry | {"caption": f"{wrong}: pictured", "clip": wrong}
+    files.write_json(folder / "pictures" / "pictures.json", [entry, one_wrong])
     return found
 
 
@@ -113,7 +115,10 @@ def test_report_says_what_the_files_say(tmp_path):
     assert f"{len(wrong)} of 60" in words and all(key in words for key in wrong)
     for said in ("ststnet on maps", "--config=<x>", "jax 0.10.2", "1 h 2 min 3 s", "train.epochs"):
         assert said in words
-    assert [attrs["href"] for tag, attrs in shown.tags if tag == "a"] == ["#picture-0"]
+    for key in wrong:  # beside its picture, or in the table of those that have none
+        assert words.count(key) == 1
+    assert words.index("One clip") < words.index("Wrong clips") < words.index(f"{wrong[0]}: pict")
+    assert sum(tag == "img" for tag, _ in shown.tags) == 2
     assert sum(tag == "svg" for tag, _ in shown.tags) == 4
 
 
