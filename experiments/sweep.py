@@ -21,7 +21,7 @@ import jax
 from ml_collections import ConfigDict
 
 from mer_jax import config as configs
-from mer_jax import datasets, experiment
+from mer_jax import datasets, experiment, reading
 from mer_jax.evaluation import compare, files
 from mer_jax.problems import UserError, unknown
 from mer_jax.training import svm
@@ -129,7 +129,7 @@ def run(
             configs.check(job)
         except UserError as error:
             raise UserError(f"row {name!r}: {error}") from None
-    found, failed, memo = [], [], {}
+    found, failed, memo = [], [], dict[str, Any]()
     for number, (name, job) in enumerate(jobs.items(), 1):
         place = workdir / folder(name)
         try:
@@ -164,7 +164,7 @@ def _finished(workdir: pathlib.Path, job: ConfigDict) -> bool:
     there = workdir / "config.json"
     if not (workdir / "report.html").exists() or not there.exists():
         return False
-    return files.read_json(there) == json.loads(json.dumps(configs.plain(job)))
+    return reading.values(there) == json.loads(json.dumps(configs.plain(job)))
 
 
 def _runs(name: str, row: Row, workdir: pathlib.Path) -> list[compare.Run]:

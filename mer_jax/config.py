@@ -17,7 +17,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from mer_jax import datasets, methods, models, options, protocols
+from mer_jax import datasets, methods, models, options, protocols, reading
 from mer_jax.problems import UserError
 from mer_jax.training import Settings, svm
 
@@ -27,6 +27,8 @@ SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
     "model": lambda name: svm.options() if name == svm.NAME else models.options(name),
     "protocol": protocols.options,
 }
+# Of what `plain` makes of a configuration.
+FORM = {section: {"name": str, str: object} for section in SECTIONS} | {"train": dict, "title": str}
 _DATA = ("name", "root", "classes", "permute_labels")  # of every job, beside the database's own
 
 
@@ -48,15 +50,20 @@ def make(
     for section, choice in given.items():
         choice = {"name": choice} if isinstance(choice, str) else dict(choice)
         config[section] = _section(section, choice)
-    known = {field.name: field.default for field in dataclasses.fields(Settings)}
-    options.check("key of train", train or {}, known)
-    config.train = ConfigDict(known | dict(train or {}))
+    config.train = ConfigDict(dataclasses.asdict(settings(train or {})))
     config.fold_map = "shard_map"  # or "pmap"
     config.fold_inner = "auto"  # "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
     config.folds_per_device = 0  # 0: as many as the memory holds
     config.remat = False  # compute activations again for the gradient instead of keeping them
     config.checkpoint_seconds = 20.0
     return config
+
+
+def settings(train: Mapping[str, Any]) -> Settings:
+    """The `train` section as `Settings`. Raises `UserError` for what is no key or value of it."""
+    known = {field.name: field.default for field in dataclasses.fields(Settings)}
+    options.check("key of train", train, known)
+    return Settings(**_tuples(train))
 
 
 def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
@@ -105,14 +112,19 @@ def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
     if section == "data":
         defaults |= {"root": None, "classes": "megc2019", "permute_labels": False}
     options.check(f"option of {section} {name}", choice, defaults)
-    values = defaults | choice
+    values = _tuples(defaults | choice)
     out = ConfigDict({"name": name})
     for key, value in values.items():
         if value is None:
             out[key] = config_dict.placeholder(str if key == "root" else object)
         else:
-            out[key] = tuple(value) if isinstance(value, list) else value
+            out[key] = value
     return out
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON, and hands, write lists where options are tuples."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
 
 def check(config: ConfigDict) -> Settings:
@@ -122,15 +134,26 @@ def check(config: ConfigDict) -> Settings:
             raise UserError(f"the configuration has no section {section!r}; config.make gives all")
     for section in SECTIONS:
         options_of(config, section)
-    values = dict(config.train)
-    settings = Settings(**values)
+    train = settings(dict(config.train))
     if config.model.name == svm.NAME:
-        svm.check(settings)
+        svm.check(train)
     if not config.checkpoint_seconds >= 0:
         raise UserError(
             f"checkpoint_seconds is {config.checkpoint_seconds}; 0 saves after each block of epochs"
         )
-    return settings
+    return train
+
+
+def load(path: str | pathlib.Path) -> ConfigDict:
+    """The configuration of a run, as config.json in its working directory tells it.
+
+    Raises `UserError` where that is damaged, or has an option that there is none of any more.
+    """
+    record = reading.values(path, FORM)
+    try:
+        return make(**{name: record[name] for name in (*SECTIONS, "train", "title")})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def read(path: str | pathlib.Path) -> ConfigDict:

@@ -1,10 +1,20 @@
 """What a function can be told: its options and their defaults, read off its signature."""
 
 import inspect
-from collections.abc import Callable, Iterable
+import numbers
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from mer_jax.problems import unknown
+from mer_jax.problems import UserError, unknown
+
+# What a default is, and what may stand in its place.
+_KINDS = {
+    bool: bool,
+    int: numbers.Integral,
+    float: numbers.Real,
+    str: str,
+    tuple: (tuple, list),
+}
 
 
 def defaults(function: Callable, *, without: Iterable[str] = ()) -> dict[str, Any]:
@@ -18,9 +28,23 @@ def defaults(function: Callable, *, without: Iterable[str] = ()) -> dict[str, An
     return found
 
 
-def check(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raises `UserError` for the first of `given` that is not `known`, and offers the nearest."""
-    known = list(known)
-    for name in given:
+def check(what: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raises `UserError` for the first of `given` that is not `known`, and offers the nearest, or
+    that is no value of the kind of its default there."""
+    for name, value in given.items():
         if name not in known:
             raise unknown(what, name, known)
+        if not _alike(value, known[name]):
+            raise UserError(f"{what} {name}: {value!r} is not of the kind of {known[name]!r}")
+
+
+def _alike(value: Any, default: Any) -> bool:
+    for kind, taken in _KINDS.items():
+        if isinstance(default, kind):
+            if not isinstance(value, taken) or isinstance(value, bool) != (kind is bool):
+                return False
+            if kind is tuple and default:  # of numbers, or of names
+                number = lambda each: isinstance(each, numbers.Real)
+                return all(number(each) == number(default[0]) for each in value)
+            return True
+    return True  # None: the default says nothing

@@ -7,7 +7,6 @@ batch of every fold again from the seed. Exit code 0: what the job said of itsel
 not. 2: a file is missing or broken.
 """
 
-import json
 import pathlib
 
 from absl import app
@@ -15,21 +14,24 @@ from absl import app
 from mer_jax.problems import UserError
 from tools.command import command
 
+_VERDICT = {"strict": bool, "leaks": [str]}
+
 
 def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     """(what is wrong, the leaks that the job declares)."""
-    from mer_jax import evaluation
+    from mer_jax import config as configs
+    from mer_jax import evaluation, reading
     from mer_jax.protocols import Folds
-    from mer_jax.training import Settings, guard
+    from mer_jax.training import guard
 
-    try:
-        config = json.loads((workdir / "config.json").read_text())
-        folds = Folds.from_json(json.loads((workdir / "folds.json").read_text()))
-        verdict = json.loads((workdir / "metrics.json").read_text())["verdict"]
-        settings = Settings(**config["train"])
-        found = guard.replay(workdir / "audit.npz", settings, folds)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{workdir}: no finished job to audit ({error})") from None
+    for name in ("config.json", "folds.json", "audit.npz", "metrics.json"):
+        if not (workdir / name).is_file():
+            raise UserError(f"{workdir}: no finished job to audit ({name} is not there)")
+    train = reading.values(workdir / "config.json", {"train": {str: object}})["train"]
+    settings = configs.settings(train)
+    folds = Folds.read(workdir / "folds.json")
+    verdict = reading.values(workdir / "metrics.json", {"verdict": _VERDICT})["verdict"]
+    found = guard.replay(workdir / "audit.npz", settings, folds)
     predictions = evaluation.read(workdir / "predictions.csv")
     tests = {
         (name, folds.clips[clip])

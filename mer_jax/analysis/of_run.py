@@ -8,12 +8,11 @@ from flax import nnx
 
 from mer_jax import experiment
 from mer_jax.clips import Clip
-from mer_jax.evaluation import files
 from mer_jax.evaluation.scores import scores
 from mer_jax.predict import networks as rooms
 from mer_jax.problems import UserError, unknown
 from mer_jax.protocols import Folds
-from mer_jax.training import checkpoints
+from mer_jax.training import checkpoints, guard
 
 
 class Seen(NamedTuple):
@@ -37,7 +36,7 @@ def seen(workdir: str | pathlib.Path, clip: str | None = None, *, root: str | No
     """
     workdir = pathlib.Path(workdir).expanduser()
     networks = rooms.read(workdir)
-    folds = Folds.from_json(files.read_json(workdir / "folds.json"))
+    folds = Folds.read(workdir / "folds.json")
     kept = [folds.names.index(name) for name in dict.fromkeys(networks.folds)]
     tested = {folds.clips[i]: f for f in range(len(folds)) for i in np.flatnonzero(folds.test[f])}
     if clip is None:
@@ -71,10 +70,9 @@ def epochs(workdir: str | pathlib.Path) -> dict[str, np.ndarray]:
     """
     workdir = pathlib.Path(workdir).expanduser()
     count = len(rooms.read(workdir).classes)
-    folds = Folds.from_json(files.read_json(workdir / "folds.json"))
+    folds = Folds.read(workdir / "folds.json")
     record = checkpoints.last(workdir / "checkpoints")[0]["record"]
-    with np.load(workdir / "audit.npz", allow_pickle=False) as audit:
-        labels = audit["labels"]
+    labels = guard.read(workdir / "audit.npz", folds)["labels"]
     every = np.arange(record["predicted"].shape[1])
     matrices = np.zeros((len(every), count, count), np.int64)
     for fold, test in enumerate(folds.test):

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from mer_jax import reading
 from mer_jax.clips import Clip, duplicates
 from mer_jax.datasets.records import Inspection
 from mer_jax.problems import Problem, UserError
@@ -28,6 +29,23 @@ from mer_jax.problems import Problem, UserError
 VERSION = "1.0.0"  # of the records and of how frames are cut out: a change makes all stale
 MANIFEST = "prepared.json"
 _AGAIN = "run tools.prepare again"
+_CLIP = {
+    **dict.fromkeys(("database", "subject", "name", "emotion"), str),
+    **dict.fromkeys(("action_units", "objective", "content"), str),
+    **dict.fromkeys(("onset", "record", "length"), int),
+    **dict.fromkeys(("apex", "offset"), (int, None)),
+    "fps": float,
+    "landmarks": ([[float]], None),
+}
+_FORM = {
+    **dict.fromkeys(("database", "directory", "version", "fingerprint"), str),
+    "root": (str, None),
+    "options": {str: object},
+    "parameters": {str: object},
+    "files": {str: int},
+    "notes": [[str]],
+    "clips": [_CLIP],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +68,7 @@ class Record:
             raise UserError(
                 f"{self.key}: its record in {self.directory} cannot be read ({reason}); {_AGAIN}"
             ) from error
-        if record_key(found) != self.key:
+        if record_key(found) != self.key or len(found["frames"]) != self.frames:
             raise UserError(f"{self.key}: {self.directory} is torn; {_AGAIN}")
         return found["frames"]
 
@@ -75,32 +93,30 @@ def inspect(root: str | pathlib.Path, *, trust: bool = False) -> Inspection:
             if not trust:
                 check_source(manifest)
             rows = [_clip(path.parent / manifest["directory"], row) for row in manifest["clips"]]
-            said = [Problem(*note) for note in manifest["notes"]]
         except UserError as error:
             problems.append(Problem(str(path.parent), str(error)))
             continue
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            what = f"{MANIFEST} is damaged ({type(error).__name__}); {_AGAIN}"
-            problems.append(Problem(str(path.parent), what))
-            continue
         clips += rows
-        notes += said
+        notes += [Problem(*note) for note in manifest["notes"]]
     problems += [Problem(key, f"is there twice below {root}") for key in duplicates(clips)]
     return Inspection(clips, problems, notes)
 
 
 def read(out: pathlib.Path) -> dict[str, Any]:
     """The manifest in `out`. Raises `UserError` where it or a file of records is not whole."""
-    try:
-        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-        version, files = manifest["version"], manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{MANIFEST} cannot be read ({type(error).__name__}); {_AGAIN}") from None
-    if version != VERSION:
+    manifest = reading.values(out / MANIFEST, {"version": str}, cure=_AGAIN)
+    if manifest["version"] != VERSION:
+        version = manifest["version"][:20]
         raise UserError(f"it was prepared by version {version}, this is {VERSION}; {_AGAIN}")
+    reading.check(manifest, _FORM, out / MANIFEST, cure=_AGAIN)
+    with reading.sound(out / MANIFEST, _AGAIN):  # a name that no file can have
+        return _whole(out, manifest)
+
+
+def _whole(out: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
     if not (out / manifest["directory"]).resolve().is_relative_to(out.resolve()):
         raise UserError(f"its records do not lie below {out}; {_AGAIN}")
-    for name, size in files.items():
+    for name, size in manifest["files"].items():
         path = out / manifest["directory"] / name
         there = path.stat().st_size if path.is_file() else None
         if there != size:

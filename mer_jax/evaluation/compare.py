@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mer_jax.evaluation import figures, files, intervals, page, report
+from mer_jax import reading
+from mer_jax.evaluation import figures, intervals, page, report
 from mer_jax.evaluation.intervals import COMPARED
 from mer_jax.evaluation.page import interval, number
 from mer_jax.evaluation.predictions import Predictions, read
@@ -37,6 +38,16 @@ NOTES = (
     "p: the two runs swapped subject by subject, on UF1; p (McNemar): exact, on clips that one of "
     "the two has right; both against the first run and adjusted for their number (Holm).",
 )
+
+
+_SPREAD = {"mean": (float, None), "std": (float, None)}
+# Of metrics.json, what is compared.
+_SAID = {
+    **{f"{name}?": _SPREAD for name in SPREADS},
+    "protocol?": {"name": str},
+    "verdict?": {"strict": bool},
+    "variants?": {"overall": {"uf1": _SPREAD}},
+}
 
 
 class Run(NamedTuple):
@@ -70,9 +81,7 @@ def open_run(path: str | os.PathLike) -> Run:
     folder = path if path.is_dir() else path.parent
     predictions, said = read(path), {}
     if (folder / "metrics.json").exists() and (path.is_dir() or path.name == "predictions.csv"):
-        said = files.read_json(folder / "metrics.json")
-        if not isinstance(said, dict):
-            raise UserError(f"{folder / 'metrics.json'} is not what a job wrote")
+        said = reading.values(folder / "metrics.json", _SAID)
         if said.get("several"):
             raise UserError(f"{path} has several labels a clip; compare one of its units/NAME.csv")
     name = path.resolve().name if not said or path.is_dir() else folder.resolve().name
@@ -126,7 +135,7 @@ def side_by_side(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int
         labels = np.array(told.classes, object)[told.label]
         same = (frozenset(told.classes), *sorted(zip(told.keys, labels)))
         groups.setdefault(same, []).append(index)
-    rows = {}
+    rows = dict[int, Row]()
     for members in groups.values():
         found = compare([runs[index] for index in members], draws=draws, seed=seed)
         rows |= dict(zip(members, found))

@@ -1,4 +1,7 @@
-"""Whole files or none: everything this room writes goes to a temporary name and is renamed."""
+"""Whole files or none: everything this room writes goes to a temporary name and is renamed.
+
+`mer_jax.reading` reads it back.
+"""
 
 import contextlib
 import json
@@ -9,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mer_jax.problems import UserError, writing
+from mer_jax.problems import writing
 
 
 def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
@@ -30,30 +33,10 @@ def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
     return path
 
 
-def read_text(path: str | os.PathLike) -> str:
-    """The text of a file, line ends untouched. Raises `UserError` where there is none to read."""
-    try:
-        return pathlib.Path(path).read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from error
-
-
 def write_json(path: str | os.PathLike, content: Any) -> pathlib.Path:
     """Writes `content` as JSON; NumPy numbers and arrays are taken, NaN becomes null."""
     text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
     return write(path, text + "\n")
-
-
-def read_json(path: str | os.PathLike) -> Any:
-    """Reads JSON. Raises `UserError` with the line where it is not JSON."""
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: line {error.lineno} is not JSON ({error.msg})") from error
-    except (ValueError, RecursionError) as error:  # a number, or a depth, beyond all measure
-        raise UserError(f"{path}: is JSON that nobody wrote ({error})") from error
 
 
 def plain(content: Any) -> Any:

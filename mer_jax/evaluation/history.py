@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mer_jax.evaluation import files
+from mer_jax import reading
 from mer_jax.problems import DataError, Problem, writing
 
 
@@ -28,7 +28,7 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
     resumed) replaces the earlier one; a last line that was cut off is left out.
     Raises `DataError` with every other line that cannot be read.
     """
-    lines = files.read_text(path).split("\n")
+    lines = reading.text(path).split("\n")
     *whole, rest = [(f"line {number}", line) for number, line in enumerate(lines, 1)]
     problems, found = [], []
     for where, line in [*whole, rest]:

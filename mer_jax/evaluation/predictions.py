@@ -23,6 +23,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from mer_jax import reading
 from mer_jax.evaluation import files
 from mer_jax.evaluation.confusion import grouped
 from mer_jax.problems import DataError, Problem, UserError
@@ -166,7 +167,7 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
     path = pathlib.Path(path)
     if path.is_dir():
         path = path / "predictions.csv"
-    text = files.read_text(path)
+    text = reading.text(path)
     if "," in text.partition("\n")[0]:
         try:
             return _read_csv(path, text)

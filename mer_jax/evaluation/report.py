@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mer_jax import reading
 from mer_jax.evaluation import figures, files, history
 from mer_jax.evaluation.intervals import COMPARED
 from mer_jax.evaluation.page import (
@@ -45,7 +46,7 @@ from mer_jax.evaluation.page import (
 )
 from mer_jax.evaluation.predictions import Predictions, read
 from mer_jax.evaluation.scores import OVERALL, PER_CLASS
-from mer_jax.problems import DataError, Problem, UserError
+from mer_jax.problems import DataError, Problem
 
 TITLES = {
     "uf1": "UF1", "uar": "UAR", "accuracy": "accuracy", "micro_f1": "micro F1",
@@ -72,6 +73,9 @@ _LOOKS = (
 )
 
 
+_PICTURE = {"file": str, "caption": str, "alt": str, "clip?": str}
+
+
 class Picture(NamedTuple):
     """A picture that the job made."""
 
@@ -91,26 +95,21 @@ def build(workdir: str | os.PathLike) -> pathlib.Path:
     """Writes report.html in `workdir` from the files there. Raises `UserError` for what is wrong
     with one of them."""
     workdir = pathlib.Path(workdir)
-    summary = files.read_json(workdir / "metrics.json")
+    summary = reading.values(workdir / "metrics.json", {"provenance?": {str: object}})
     curves = workdir / "metrics.jsonl"
     parts = dict(
-        config=files.read_json(workdir / "config.json"),
+        config=reading.values(workdir / "config.json", {str: object}),
         predictions=read(workdir),
         history=history.read(curves) if curves.exists() else None,
         pictures=_pictures(workdir / "pictures"),
     )
-    try:
+    with reading.sound(f"{workdir}: metrics.json or config.json"):
         return write(
             workdir / "report.html",
             summary=summary,
             provenance=summary.get("provenance", {}),
             **parts,
         )
-    except (AttributeError, KeyError, TypeError, IndexError) as error:
-        raise UserError(
-            f"{workdir}: metrics.json or config.json is not what a job wrote "
-            f"({type(error).__name__}: {error}); give the job's command again"
-        ) from error
 
 
 def write(
@@ -424,20 +423,23 @@ def _pictures(folder: pathlib.Path) -> list[Picture]:
     if not index.exists():
         return []
     pictures, problems = [], []
-    for number_, entry in enumerate(files.read_json(index)):
+    for number_, entry in enumerate(reading.values(index, [object])):
         where = f"entry {number_}"
+        if wrong := reading.misfit(entry, _PICTURE):
+            problems.append(Problem(where, wrong))
+            continue
+        name = entry["file"]
+        if pathlib.PurePath(name).name != name:
+            problems.append(Problem(where, f"{name} does not lie beside it"))
+            continue
         try:
-            content = (folder / entry["file"]).read_bytes()
-            words = (entry["caption"], entry["alt"], entry.get("clip", ""))
-        except (KeyError, TypeError):
-            problems.append(Problem(where, "needs file, caption and alt"))
+            content = (folder / name).read_bytes()
+        except (OSError, ValueError) as error:
+            problems.append(Problem(where, f"{name} cannot be read ({reading.reason(error)})"))
             continue
-        except OSError as error:
-            problems.append(Problem(where, f"{entry['file']} cannot be read ({error.strerror})"))
-            continue
-        pictures.append(Picture(content, *words))
+        pictures.append(Picture(content, entry["caption"], entry["alt"], entry.get("clip", "")))
         if not pictures[-1].kind:
-            problems.append(Problem(where, f"{entry['file']} is neither a PNG nor a WebP file"))
+            problems.append(Problem(where, f"{name} is neither a PNG nor a WebP file"))
     if problems:
         raise DataError(str(index), problems)
     return pictures

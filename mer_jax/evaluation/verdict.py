@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mer_jax.evaluation import files
+from mer_jax import reading
 from mer_jax.evaluation.intervals import COMPARED
 from mer_jax.evaluation.page import interval, number
 from mer_jax.evaluation.predictions import Predictions, read
@@ -70,11 +70,11 @@ def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict
 def expected(path: str | os.PathLike) -> dict[str, str]:
     """Clip keys and labels of an index.csv (columns database, subject, clip, label), of a
     predictions.csv, a log or a working directory."""
-    head = "" if pathlib.Path(path).is_dir() else files.read_text(path).partition("\n")[0]
+    head = "" if pathlib.Path(path).is_dir() else reading.text(path).partition("\n")[0]
     if "," not in head or "predicted" in head:
         record = read(path)
         return {key: record.classes[label] for key, label in zip(record.keys, record.label)}
-    rows = csv.DictReader(io.StringIO(files.read_text(path), newline=""))
+    rows = csv.DictReader(io.StringIO(reading.text(path), newline=""))
     needed = ("database", "subject", "clip", "label")
     missing = [name for name in needed if name not in (rows.fieldnames or ())]
     if missing:

@@ -122,7 +122,7 @@ def create(name: str, *, num_classes: int, rngs: nnx.Rngs, **sizes) -> nnx.Modul
     example without B (each network's default is its paper's), and what else the class documents.
     Raises `UserError` for an unknown name or size, or a shape that the network cannot take.
     """
-    check(f"size of {name}", sizes, [*options(name), "shape"])
+    check(f"size of {name}", sizes, options(name) | {"shape": None})
     return info(name).load()(num_classes=num_classes, rngs=rngs, **sizes)
 
 

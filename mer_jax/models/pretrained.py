@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from mer_jax import reading
 from mer_jax.models.backbones import VGG16, AlexNet
 from mer_jax.models.r3d_convlstm import R3D18
 from mer_jax.problems import UserError, unknown, writing
@@ -147,7 +148,7 @@ def read(directory: str | pathlib.Path) -> Weights:
         raise UserError(
             f"{directory} holds no weights; python -m tools.convert_weights makes such a directory"
         )
-    try:
+    with reading.sound(directory, "convert the weights again"):
         with ocp.PyTreeCheckpointer() as checkpointer:
             tree = checkpointer.metadata(directory).item_metadata.tree
             as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in tree}
@@ -155,9 +156,6 @@ def read(directory: str | pathlib.Path) -> Weights:
         seal = directory / _DIGEST
         if seal.exists() and seal.read_text() != _digest(weights):
             raise ValueError("its content is not what was written")
-    except Exception as error:  # whatever a damaged file makes of Orbax
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{directory} is damaged ({reason}); convert the weights again") from None
     return weights
 
 

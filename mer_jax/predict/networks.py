@@ -11,11 +11,11 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from mer_jax import config as configs
-from mer_jax import methods, models
+from mer_jax import methods, models, reading
 from mer_jax.clips import Clip
-from mer_jax.evaluation import files
 from mer_jax.methods import Examples
 from mer_jax.problems import UserError, unknown
+from mer_jax.protocols import Folds
 from mer_jax.training import checkpoints, engine, initial
 from mer_jax.training import fold as fold_room
 
@@ -151,22 +151,19 @@ def read(workdir: pathlib.Path, fold: str | int | None = None) -> Networks:
             )
     if not (workdir / "metrics.json").is_file():
         raise UserError(f"the run in {workdir} has not finished; give its command again")
-    config = ConfigDict(
-        {
-            name: {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
-            if isinstance(section, dict)
-            else section
-            for name, section in files.read_json(workdir / "config.json").items()
-        }
-    )
+    config = configs.load(workdir / "config.json")
     if config.train.loss == "sigmoid":
         raise UserError(f"the run in {workdir} has several labels a clip; prediction is of one")
-    names = [each["name"] for each in files.read_json(workdir / "folds.json")["folds"]]
-    names *= len(configs.check(config).variants)  # a job's rows: its folds, variant by variant
-    classes = tuple(files.read_json(workdir / "metrics.json")["classes"])
+    # A job's rows: its folds, variant by variant.
+    names = list(Folds.read(workdir / "folds.json").names) * len(configs.check(config).variants)
+    classes = tuple(reading.values(workdir / "metrics.json", {"classes": [str]})["classes"])
     tree, place = checkpoints.last(workdir / "checkpoints")
     state = tree["state"]
     kept = names[place.members.start : place.members.stop]
+    if not kept or len(kept) < len(place.members):
+        raise UserError(
+            f"{workdir}: its folds.json is not that of its checkpoints; {reading.AGAIN}"
+        )
     chosen = range(len(kept))
     if fold is not None:
         if isinstance(fold, int) or (fold.isdigit() and fold not in names):

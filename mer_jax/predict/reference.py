@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mer_jax import faces
+from mer_jax import faces, reading
 from mer_jax.clips import Clip, resize
 from mer_jax.evaluation import files
 from mer_jax.faces.detection import to_grey
@@ -23,6 +23,18 @@ _CLIPS = 64  # how many are looked at, evenly over the run
 _LARGEST = 64  # px of the longer side, on which movement is measured
 _BLUR = 5  # px of these: sensor noise is averaged out, skin that moves is not
 _RIM = 6  # px of these that a drift may bring in from outside
+
+
+_FORM = {
+    "size": [int],
+    "channels": int,
+    "eyes": ([float], None),
+    "fps": float,
+    "length": int,
+    "marked": bool,
+    "movement": float,
+}
+_MOST = 2**32  # px of all frames of a clip
 
 
 class Reference(NamedTuple):
@@ -135,10 +147,26 @@ def read(workdir: pathlib.Path) -> Reference | None:
     """What is kept in `workdir`, or None."""
     if not (workdir / FILE).is_file():
         return None
-    kept = files.read_json(workdir / FILE)
-    if set(kept) != set(Reference._fields):
+    cure = "delete it, and the run's clips are measured again"
+    kept = reading.values(workdir / FILE, {str: object}, cure=cure)
+    if set(kept) != set(_FORM):
         return None  # of another version
-    return Reference(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
+    reading.check(kept, _FORM, workdir / FILE, cure=cure)
+    found = Reference(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
+    with reading.sound(workdir / FILE, cure):
+        _check(found)
+    return found
+
+
+def _check(kept: Reference) -> None:
+    """Raises `ValueError` for what no clip is like."""
+    height, width = kept.size
+    if min(height, width, kept.length) < 1 or height * width * kept.length > _MOST:
+        raise ValueError(f"{kept.length} frames of {height} x {width}")
+    if kept.channels not in (1, 3) or kept.fps < 0 or kept.movement < 0:
+        raise ValueError("channels, fps or movement is what no clip has")
+    if kept.eyes is not None and not (len(kept.eyes) == 4 and min(kept.eyes[2:]) > 0):
+        raise ValueError("eyes are four numbers, the last two above 0")
 
 
 def keep(workdir: pathlib.Path, clips: Sequence[Clip]) -> Reference:

@@ -2,12 +2,17 @@
 
 import dataclasses
 import hashlib
+import os
 import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from mer_jax import reading
 from mer_jax.problems import UserError
+
+_ROWS = {"name": str, "train": [int], "validation": [int], "test": [int]}
+FORM = {"clips": [str], "persons": [str], "folds": [_ROWS]}  # of `Folds.to_json`
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,15 +108,26 @@ class Folds:
         }
 
     @classmethod
+    def read(cls, path: str | os.PathLike) -> "Folds":
+        """Those of a folds.json. Raises `UserError` where it is damaged or not there."""
+        record = reading.values(path, FORM)
+        with reading.sound(path):
+            return cls.from_json(record)
+
+    @classmethod
     def from_json(cls, record: dict) -> "Folds":
-        """The inverse of `to_json`."""
-        folds = record["folds"]
+        """The inverse of `to_json`. Raises `ValueError` for what no folds are like."""
+        folds, clips = record["folds"], range(len(record["clips"]))
+        if len(record["persons"]) != len(clips) or len(set(record["clips"])) != len(clips):
+            raise ValueError("each clip has one key and one person")
         rows = {
             part: np.zeros((len(folds), len(record["clips"])), bool)
             for part in ("train", "validation", "test")
         }
         for f, fold in enumerate(folds):
             for part, row in rows.items():
+                if not all(index in clips for index in fold[part]):
+                    raise ValueError(f"fold {fold['name']} has a clip that is not there")
                 row[f, fold[part]] = True
         return cls(
             names=tuple(fold["name"] for fold in folds),

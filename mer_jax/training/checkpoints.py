@@ -22,7 +22,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
-from mer_jax import locks
+from mer_jax import locks, reading
 from mer_jax.problems import UserError, writing
 from mer_jax.training import result as results
 
@@ -184,18 +184,14 @@ def last(directory: str | pathlib.Path) -> tuple[dict, Place]:
     if not found:
         raise UserError(f"{directory} holds no checkpoint")
     path = directory / STEPS / str(found[0])
-    try:
+    with reading.sound(f"the checkpoint {path}"):
         place = json.loads((path / "place" / "metadata").read_text())
         with ocp.PyTreeCheckpointer() as checkpointer:
             like = checkpointer.metadata(path / "tree").item_metadata.tree
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
             tree = checkpointer.restore(path / "tree", restore_args=as_numpy)
         _compare(tree, place)
-    except Exception as error:  # whatever a torn file makes of Orbax
-        raise UserError(
-            f"the checkpoint {path} is damaged ({_reason(error)}); give the run's command again"
-        ) from None
-    members = range(place["start"], place["start"] + place["count"])
+        members = range(place["start"], place["start"] + place["count"])
     return tree, Place(members, place["epochs"])
 
 
@@ -210,14 +206,9 @@ def claim(directory: str | pathlib.Path, identity: dict) -> None:
             temporary.write_text(json.dumps(identity, indent=1))
             temporary.rename(path)
         return
-    try:
-        there = json.loads(path.read_bytes())
-        changes = list(_changes(there, identity))
-    except (ValueError, TypeError, AttributeError):
-        raise UserError(
-            f"{path} is damaged, so nobody knows whose checkpoints these are; "
-            f"give another --workdir, or delete {path.parent}"
-        ) from None
+    cure = f"give another --workdir, or delete {path.parent}, as nobody knows whose these are"
+    with reading.sound(path, cure):
+        changes = list(_changes(json.loads(path.read_bytes()), identity))
     if changes:
         raise UserError(
             f"{path.parent.parent} holds another job ({'; '.join(changes)}); "

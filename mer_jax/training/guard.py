@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mer_jax import reading
 from mer_jax.problems import UserError, writing
 from mer_jax.protocols import Folds
 from mer_jax.training import initial, streams
@@ -93,6 +94,29 @@ def save(path: str | pathlib.Path, labels: np.ndarray, copies: int, result: Resu
         part.replace(path)
 
 
+def read(path: str | pathlib.Path, folds: Folds) -> dict[str, np.ndarray]:
+    """What `save` wrote of a job with these folds. Raises `UserError` where it is damaged."""
+    many, clips = folds.train.shape
+    form = {
+        "visits": ("i", (many, clips)),
+        "learned": ("b", (many, clips)),
+        "labels": ("iu", (clips, ...)),
+        "copies": ("i", ()),
+        "epochs": ("i", (many,)),
+        "chosen": ("i", (many,)),
+        "validation_loss": ("f", (many, None)),
+    }
+    record = reading.arrays(path, form)
+    last = record["validation_loss"].shape[1]
+    # Beyond these a replay would take all memory, or for ever.
+    most = {"labels": 999, "copies": 9999, "epochs": last, "chosen": last}
+    for name, limit in most.items():
+        value = record[name]
+        if value.size and not 0 <= value.min() <= value.max() <= limit:
+            raise UserError(f"{path} is damaged ({name} is beyond 0 to {limit}); {reading.AGAIN}")
+    return record
+
+
 def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[str]:
     """Draws every batch of a finished job again; a sentence for whatever does not agree.
 
@@ -100,10 +124,10 @@ def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[s
     no clip of a fold's test or validation row is among them, that the statistics saw training clips
     only (all clips under `train.mask_all`), and that the epoch that speaks is the one to be chosen.
     """
-    with np.load(path, allow_pickle=False) as record:
-        visits, learned, labels = record["visits"], record["learned"], record["labels"]
-        repeat, epochs = int(record["copies"]), record["epochs"]
-        chosen, validation_loss = record["chosen"], record["validation_loss"]
+    record = read(path, folds)
+    visits, learned, labels = record["visits"], record["learned"], record["labels"]
+    repeat, epochs = int(record["copies"]), record["epochs"]
+    chosen, validation_loss = record["chosen"], record["validation_loss"]
     steps, width = streams.steps_and_width(len(labels), settings.batch_size, repeat)
     size = {"steps": steps, "width": width}
 

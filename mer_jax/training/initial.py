@@ -8,7 +8,6 @@ fresh; it must have one fold (a hold-out over macro-expressions, say), for a net
 one of many folds has seen the others' test clips.
 """
 
-import json
 import pathlib
 from collections.abc import Callable
 
@@ -52,7 +51,7 @@ def acquainted(directory: str | pathlib.Path, folds: Folds) -> list[str]:
     path = pathlib.Path(directory).expanduser() / "folds.json"
     if not path.is_file():
         return []
-    before = Folds.from_json(json.loads(path.read_text()))
+    before = Folds.read(path)
     persons = lambda folds, rows: {folds.persons[i] for i in np.flatnonzero(rows.any(0))}
     both = persons(before, before.train | before.validation) & persons(folds, folds.test)
     if not both:
@@ -81,7 +80,7 @@ def _of_run(directory: pathlib.Path) -> Weights:
     """The network that spoke for a run's only fold."""
     from mer_jax.training import checkpoints
 
-    folds = json.loads((directory / "folds.json").read_text())["folds"]
+    folds = Folds.read(directory / "folds.json").names
     if len(folds) != 1:
         raise UserError(
             f"train.initial: {directory} has {len(folds)} folds, whose networks have seen each "

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from mer_jax import datasets, evaluation
+from mer_jax import datasets, evaluation, reading
 from mer_jax.datasets import replica
 from mer_jax.evaluation import files, history
 from mer_jax.evaluation.verdict import expected, verdict
@@ -43,7 +43,7 @@ READERS = {
     "log with classes": lambda path: evaluation.read(path, classes=("a", "b")),
     "expected clips": expected,
     "journal": history.read,
-    "json": files.read_json,
+    "json": reading.values,
 }
 
 

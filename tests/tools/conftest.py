@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 import pytest
-from absl import flags
+from absl import flags, logging
 
 
 class _Stage(NamedTuple):
@@ -51,8 +51,11 @@ def pytest_make_collect_report(collector):
 
 @pytest.fixture(autouse=True)
 def _own_command(request):
+    verbosity = logging.get_verbosity()
     stage = _STAGES[request.node.getparent(pytest.Module).nodeid]
     _clear()
     sys.modules.update(stage.modules)
     for name, flag in stage.flags.items():
         flags.FLAGS[name] = flag
+    yield
+    logging.set_verbosity(verbosity)  # a command says less than others want to hear

@@ -1,0 +1,145 @@
+"""What a command reads back from a folder: of the form in which it was written, or one sentence.
+
+A form looks like what it describes:
+
+    str, int, float, bool, None      one such value; numbers are finite, an int will do as a float
+    object                           whatever there is
+    [form]                           a list of these
+    {"name": form, "more?": form}    an object with these keys, and others; ? may be missing
+    {str: form}                      an object of any keys
+    (form, form)                     either
+"""
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from mer_jax.problems import UserError
+
+Form = Any
+AGAIN = "give the command that made it again"
+_SHOWN = 60  # characters of a value that is out of place
+
+
+@contextlib.contextmanager
+def sound(path: str | os.PathLike, cure: str = AGAIN) -> Iterator[None]:
+    """Whatever a damaged file makes of what reads it as a `UserError` that names `path`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # zip, JSON, NumPy and Orbax raise a dozen kinds
+        raise UserError(f"{path} is damaged ({reason(error)}); {cure}") from None
+
+
+def reason(error: Exception) -> str:
+    """An exception in a few words, of which libraries make a page."""
+    words = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+    return words[:120] if " " in words else f"{type(error).__name__} {words[:100]}".strip()
+
+
+def text(path: str | os.PathLike) -> str:
+    """The text of a file, line ends untouched. Raises `UserError` where there is none to read."""
+    try:
+        return pathlib.Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+
+
+def values(path: str | os.PathLike, form: Form = None, *, cure: str = AGAIN) -> Any:
+    """Reads JSON of the given form, by default of any.
+
+    Raises `UserError` with the line where it is not JSON, or the place that is not of the form.
+    """
+    try:
+        found = json.loads(text(path), parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: line {error.lineno} is not JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:  # a number, or a depth, beyond all measure
+        raise UserError(f"{path}: is JSON that nobody wrote ({error})") from error
+    if form is not None:
+        check(found, form, path, cure=cure)
+    return found
+
+
+def check(found: Any, form: Form, path: str | os.PathLike, *, cure: str = AGAIN) -> None:
+    """Raises `UserError` with the place of what was found in `path` that is not of its form."""
+    if wrong := misfit(found, form):
+        raise UserError(f"{path} is damaged ({wrong}); {cure}")
+
+
+def arrays(
+    path: str | os.PathLike, form: Mapping[str, tuple[str, tuple]], *, cure: str = AGAIN
+) -> dict[str, np.ndarray]:
+    """Reads arrays of an .npz file; nothing in it is run, and what does not fit takes no memory.
+
+    form: of each array the kinds that its dtype may be of, as in `np.dtype.kind`, and its shape;
+    None stands for any length, ... at the end for any further axes. Raises `UserError` with the
+    array that is not of its form.
+    """
+    with sound(path, cure), zipfile.ZipFile(path) as archive:
+        return {name: _array(archive, name, *each) for name, each in form.items()}
+
+
+def _array(archive: zipfile.ZipFile, name: str, kinds: str, shape: tuple) -> np.ndarray:
+    with archive.open(f"{name}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{name} is of version {version}")
+        found, _, dtype = np.lib.format.read_array_header_1_0(file)
+    more = shape[-1:] == (...,)
+    wanted = (*shape[:-1], *found[len(shape) - 1 :]) if more else shape
+    fits = len(found) == len(wanted) and all(b in (a, None) for a, b in zip(found, wanted))
+    if not fits or dtype.kind not in kinds:
+        raise ValueError(f"{name} is {dtype} of shape {found}")
+    with archive.open(f"{name}.npy") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def misfit(found: Any, form: Form, place: str = "") -> str:
+    """What is not of the form, '' where all is."""
+    parts = []
+    match form, found:
+        case tuple(), _:
+            misfits = [misfit(found, each, place) for each in form]
+            return "" if "" in misfits else misfits[-1]
+        case [each], list():
+            parts = [(value, each, f"{place}[{index}]") for index, value in enumerate(found)]
+        case dict(), dict():
+            for name, each in form.items():
+                if name is str:
+                    parts += [(value, each, f"{place}.{key}") for key, value in found.items()]
+                elif name.removesuffix("?") in found:
+                    key = name.removesuffix("?")
+                    parts.append((found[key], each, f"{place}.{key}"))
+                elif not name.endswith("?"):
+                    return f"{place[1:]} has no {name}".strip()
+        case _:
+            if not _is(found, form):
+                kind = {dict: "an object", list: "a list"}.get(type(found))
+                return f"{place.removeprefix('.') or 'all of it'} is {kind or repr(found)[:_SHOWN]}"
+    misfits = (misfit(*part) for part in parts)
+    return next(filter(None, misfits), "")
+
+
+def _is(value: Any, form: Form) -> bool:
+    if form is object:
+        return True
+    if form is None or isinstance(value, bool):
+        return value is form or (form is bool and isinstance(value, bool))
+    if form is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(form, type) and isinstance(value, form)
+
+
+def _no_number(name: str):
+    raise ValueError(f"{name} is no number")
