@@ -5,11 +5,12 @@ img100.jpg comes after img46.jpg.
 """
 
 import dataclasses
+import math
 import os
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sized
-from typing import Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,9 @@ _CLUTTER = {"thumbs.db", "desktop.ini"}  # what file managers leave behind
 _ANIMATED = "holds more than one picture; a frame is one picture"
 _TOO_LARGE = "is too large for a picture of a face (over 100 million pixels)"
 _MOST_PIXELS = 10**8
+# Kinds of JPEG segments: those without a length, and those with the size of the picture.
+_ALONE = bytes((0x00, 0x01, *range(0xD0, 0xD9)))
+_FRAME = bytes(set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC})
 _DEEPEST = 8  # levels below the root, so that a looping link ends
 
 
@@ -102,12 +106,15 @@ def damage(path: pathlib.Path) -> str:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1024))
             tail = file.read()
+            if head.startswith(b"\xff\xd8\xff"):
+                whole = b"\xff\xd9" in tail
+                return _jpeg(file) if whole else "is cut short (no end of the JPEG data)"
+            if head[:4] in (b"II*\0", b"MM\0*"):
+                return _tiff(file, "little" if head[:1] == b"I" else "big")
     except OSError as error:
         return f"cannot be opened ({error.strerror})"
     if not size:
         return "is empty"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "" if b"\xff\xd9" in tail else "is cut short (no end of the JPEG data)"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         if b"acTL" in head.partition(b"IDAT")[0]:
             return _ANIMATED
@@ -122,23 +129,49 @@ def damage(path: pathlib.Path) -> str:
             return _TOO_LARGE
         whole = start + (width * bits + 31) // 32 * 4 * height
         return "is cut short" if not packed and size < whole else ""
-    if head[:4] in (b"II*\0", b"MM\0*"):
-        return _tiff(path, "little" if head[:1] == b"I" else "big")
     return "is not a JPEG, PNG, BMP or TIFF image"
 
 
-def _tiff(path: pathlib.Path, order: Literal["little", "big"]) -> str:
+def _jpeg(file: BinaryIO) -> str:
+    """A JPEG's segments up to the frame header, which has the size (ITU T.81, B.1 and B.2.2).
+
+    A segment is FF, its kind and its length; what stands between two is passed over, as decoders
+    do, and small pictures inside of a segment are not looked at.
+    """
+    number = lambda count: int.from_bytes(file.read(count), "big")
+    file.seek(2)
+    while following := file.read(1):
+        if following != b"\xff":
+            continue
+        while (kind := file.read(1)) == b"\xff":
+            pass  # padding
+        if kind in (b"\xd9", b"\xda"):  # the end, or the data
+            break
+        if kind and kind in _ALONE:
+            continue
+        length = number(2)
+        if kind and kind in _FRAME:
+            file.seek(1, os.SEEK_CUR)  # bits of a sample
+            return _TOO_LARGE if number(2) * number(2) > _MOST_PIXELS else ""
+        file.seek(max(0, length - 2), os.SEEK_CUR)
+    return "is cut short (no size in the JPEG data)"
+
+
+def _tiff(file: BinaryIO, order: Literal["little", "big"]) -> str:
     """A TIFF's first directory: entries of 12 bytes, then the place of the next picture's."""
-    with open(path, "rb") as file:
-        number = lambda count: int.from_bytes(file.read(count), order)
-        file.seek(4)
-        start = number(4)
-        file.seek(start)
-        entries = number(2)
-        file.seek(start + 2 + 12 * entries)
-        following = file.read(4)
+    number = lambda count: int.from_bytes(file.read(count), order)
+    file.seek(4)
+    file.seek(number(4))
+    sides, entries = {}, number(2)
+    for _ in range(entries):
+        name, kind, _, value = number(2), number(2), number(4), file.read(4)
+        if name in (256, 257):  # width and height, of two bytes or of four
+            sides[name] = int.from_bytes(value[:2] if kind == 3 else value, order)
+    following = file.read(4)
     if not entries or len(following) < 4:
         return "is cut short"
+    if math.prod(sides.values()) > _MOST_PIXELS:
+        return _TOO_LARGE
     return _ANIMATED if any(following) else ""
 
 

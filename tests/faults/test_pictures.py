@@ -107,6 +107,49 @@ def test_a_bomb_is_not_set_off(tmp_path):
     assert "too large" in refused(tmp_path / "bomb.bmp")
 
 
+def sized(jpeg: bytes, height: int, width: int) -> bytes:
+    """The same data under another size."""
+    kind = b"\xff\xc2" if b"\xff\xc2" in jpeg else b"\xff\xc0"
+    at = jpeg.index(kind) + 5
+    return jpeg[:at] + struct.pack(">HH", height, width) + jpeg[at + 4 :]
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_a_jpeg_s_size_is_read_before_it_is_decoded(tmp_path, picture, progressive, monkeypatch):
+    jpeg = encoded(".jpg", picture, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg)
+    whole = folders.read_image(path)
+    # A small picture inside of a segment, padding and stray bytes say nothing of the size.
+    inside = sized(jpeg, 60000, 60000)
+    segment = b"\xff\xe1" + struct.pack(">H", len(inside) + 2) + inside
+    path.write_bytes(jpeg[:2] + segment + b"\xff\xff" + jpeg[2:])
+    np.testing.assert_array_equal(folders.read_image(path), whole)
+    monkeypatch.setattr(cv2, "imdecode", None)  # nobody gets that far
+    for height, width in ((60000, 60000), (10001, 10000), (2000, 65000)):
+        bomb = sized(jpeg, height, width)
+        for before in (b"", segment, b"\xff\xff\xff", segment + b"\0\1", segment * 9):
+            path.write_bytes(bomb[:2] + before + bomb[2:])
+            assert "too large" in refused(path)
+    for content in (jpeg[:2] + b"\xff\xd9", jpeg[:2] + b"\xff\xe1\0\0" * 9 + b"\xff\xd9" * 9):
+        path.write_bytes(content)
+        assert "no size" in refused(path)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_tiff_s_size_is_read_before_it_is_decoded(tmp_path, order, monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", None)
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    for kind, value in (
+        (3, struct.pack(f"{order}H2x", 20000)),
+        (4, struct.pack(f"{order}I", 20000)),
+    ):
+        entries = [struct.pack(f"{order}HHI", tag, kind, 1) + value for tag in (256, 257)]
+        body = struct.pack(f"{order}IH", 8, 2) + b"".join(entries) + bytes(4)
+        (tmp_path / "a.tif").write_bytes(head + body)
+        assert "too large" in refused(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif"])
 def test_noise_in_a_picture(tmp_path, picture, suffix):
     """Formats without check sums cannot tell noise from a picture; then it has the size it says."""
