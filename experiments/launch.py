@@ -101,7 +101,7 @@ def main(_: list[str]) -> None:
     programs.keep()
     try:
         with processes.joined(_DISTRIBUTED.value), tempfile.TemporaryDirectory() as scratch:
-            _run(_WORKDIR.value if processes.first() else scratch, asked)
+            _run(str(_WORKDIR.value) if processes.first() else scratch, asked)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -11,7 +11,8 @@ def keep() -> None:
     """
     import jax
 
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.jax_compilation_cache_dir:
+    kept = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # made as it runs
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or kept:
         return
     caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(caches) / "mer_jax"))

@@ -21,7 +21,7 @@ import numpy as np
 from absl import app, flags
 
 from mer_jax.problems import UserError, unknown
-from tools.command import command, no_arguments
+from tools.command import command, no_arguments, said
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
 _OUT = flags.DEFINE_string("out", None, "The folder to write to.")
@@ -36,10 +36,8 @@ def analyse() -> str:
     from mer_jax.analysis import of_run, pictures
     from mer_jax.evaluation import figures, files, intervals
 
-    for flag in (_RUN, _OUT):
-        if not flag.value:
-            raise UserError(f"say --{flag.name}=...")
-    seen = of_run.seen(_RUN.value, _CLIP.value, root=_ROOT.value)
+    run, out = said(_RUN), pathlib.Path(said(_OUT)).expanduser()
+    seen = of_run.seen(run, _CLIP.value, root=_ROOT.value)
     logits = np.asarray(analysis.logits(seen.network, seen.inputs)).mean(0)
     label = int(logits.argmax())
     if _CLASS.value is not None:
@@ -49,7 +47,7 @@ def analyse() -> str:
     named = lambda tree: {k: np.asarray(v) for k, v in _named(tree).items()}
     heat = named(analysis.saliency(seen.network, seen.inputs, label=label))
     layers = analysis.feature_maps(seen.network, seen.inputs)
-    curves = {name: of_run.epochs(_RUN.value)[name] for name in ("accuracy", "uf1")}
+    curves = {name: of_run.epochs(run)[name] for name in ("accuracy", "uf1")}
 
     # A method's looks at one clip are shown as frames are.
     one = lambda a, axes: a[0] if a.ndim > axes or len(a) == 1 else a
@@ -74,7 +72,6 @@ def analyse() -> str:
         drawn["perception"], numbers["tp"] = pictures.perception(tp), tp
     except UserError:
         pass  # no such unit in this network
-    out = pathlib.Path(_OUT.value).expanduser()
     lines = [str(files.write_json(out / "analysis.json", numbers))]
     for name, figure in drawn.items():
         lines.append(str(files.write(out / f"{name}.png", figures.png(figure))))

@@ -28,6 +28,13 @@ def command(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], in
     return run
 
 
+def said(flag: flags.FlagHolder[str | None]) -> str:
+    """What a flag says that the command cannot do without. Raises `UserError` where it is not."""
+    if not flag.value:
+        raise UserError(f"say which {flag.name}: --{flag.name}=...")
+    return flag.value
+
+
 def no_arguments(argv: list[str]) -> None:
     """Raises `UserError` where something stands on the command line that is no flag."""
     if argv[1:]:

@@ -73,7 +73,7 @@ def convert(source: str | pathlib.Path, target: str | pathlib.Path, network: str
 def main(argv: list[str]) -> None:
     """Converts the file that the flags name."""
     no_arguments(argv)
-    count = convert(flags.FLAGS["from"].value, _TO.value, _NETWORK.value)
+    count = convert(_FROM.value, _TO.value, _NETWORK.value)
     print(f"{count} tensors of {_NETWORK.value} written to {_TO.value}")
 
 

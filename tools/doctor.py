@@ -55,13 +55,14 @@ def python() -> Iterator[Finding]:
 def packages() -> Iterator[Finding]:
     """Each package that mer_jax requires: installed, new enough, and importable."""
     try:
-        required = [line for line in metadata.requires("mer_jax") if "extra ==" not in line]
+        lines = metadata.requires("mer_jax") or ()
     except metadata.PackageNotFoundError:
         yield Finding(WRONG, "mer_jax", "is not installed", "pip install -e . in its folder")
         return
-    for line in required:
-        name, least = re.match(r"([\w-]+)(?:\[.*?\])?(?:>=([\d.]+))?", line).groups()
-        yield package(name, least)
+    for line in lines:
+        found = re.match(r"([\w-]+)(?:\[.*?\])?(?:>=([\d.]+))?", line)
+        if found and "extra ==" not in line:
+            yield package(found[1], found[2])
     versions = [metadata.version(name) for name in ("jax", "jaxlib")]
     if versions[0] != versions[1]:
         pair = f"jax {versions[0]} with jaxlib {versions[1]}"
@@ -105,7 +106,8 @@ def package(name: str, least: str | None) -> Finding:
 
 def numbers(version: str) -> tuple[int, ...]:
     """ "0.10.2.dev3" -> (0, 10, 2): enough to compare releases."""
-    return tuple(int(part) for part in re.match(r"[\d.]*\d", version)[0].split("."))
+    found = re.match(r"[\d.]*\d", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
 def devices() -> Iterator[Finding]:
@@ -133,7 +135,8 @@ def devices() -> Iterator[Finding]:
             cure = f"unset JAX_PLATFORMS (it is {chosen!r}); if that is not enough, {cure}"
         yield Finding(WRONG, "GPU", "there is one, but JAX does not use it", cure)
     elif found[0].platform == "cpu":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        mine = hasattr(os, "sched_getaffinity")
+        cores = len(os.sched_getaffinity(0)) if mine else os.cpu_count() or 1
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         text = f"{cores} core(s), load {load:.1f}"
         cure = "other programs are using them: times will be longer" if load > 1.5 * cores else ""
@@ -143,8 +146,9 @@ def devices() -> Iterator[Finding]:
 def memory() -> Iterator[Finding]:
     """Free main memory, where the system tells."""
     facts = pathlib.Path("/proc/meminfo")
-    if facts.is_file():
-        free = int(re.search(r"MemAvailable:\s+(\d+)", facts.read_text())[1]) / 2**20
+    said = facts.is_file() and re.search(r"MemAvailable:\s+(\d+)", facts.read_text())
+    if said:
+        free = int(said[1]) / 2**20
         short = free < _MEMORY
         cure = "end other programs, or choose fewer clips or a smaller method.size" if short else ""
         yield Finding(HINT if short else OK, "memory", f"{free:.1f} GiB free", cure)
@@ -160,7 +164,7 @@ def folders() -> Iterator[Finding]:
     for name, folder in places.items():
         yield writable(name, folder)
     programs.keep()  # as the commands do
-    cache = jax.config.jax_compilation_cache_dir
+    cache = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # made as it runs
     if cache:
         yield writable("compiled kept", pathlib.Path(cache).expanduser(), space=0.2)
     else:

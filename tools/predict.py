@@ -25,7 +25,7 @@ from absl import app, flags
 
 from mer_jax import programs
 from mer_jax.problems import UserError
-from tools.command import command, no_arguments
+from tools.command import command, no_arguments, said
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
 _VIDEO = flags.DEFINE_string("video", None, "A video, a folder of frames, camera:0 or synthetic:0.")
@@ -85,14 +85,12 @@ def predict() -> str:
     from mer_jax.datasets import footage as recordings
     from mer_jax.evaluation import figures, files, timeline
 
-    for flag in (_RUN, _VIDEO):
-        if not flag.value:
-            raise UserError(f"say which {flag.name}: --{flag.name}=...")
-    footage = recordings.find(_VIDEO.value, fps=_FPS.value, seconds=_SECONDS.value)
+    run, video = said(_RUN), said(_VIDEO)
+    footage = recordings.find(video, fps=_FPS.value, seconds=_SECONDS.value)
     fps = footage.fps or (1.0 if footage.count == 1 else 0.0)  # a picture has no rate
     if not fps:
         raise UserError(f"{footage.name} does not say its frame rate; give it: --fps=200")
-    predictor = room.load(_RUN.value, fold=_FOLD.value, root=_ROOT.value)
+    predictor = room.load(run, fold=_FOLD.value, root=_ROOT.value)
     out = _OUT.value or f"{pathlib.Path(footage.name.replace(':', '_')).stem}_prediction"
     out = pathlib.Path(out).expanduser()
     try:

@@ -191,9 +191,11 @@ def _results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
 def _start() -> None:
     """A worker computes on the CPU, and ends when the command does, however that ends."""
     _on_cpu()
+    parent = multiprocessing.parent_process()
+    assert parent  # a worker has one
 
     def watch():
-        multiprocessing.parent_process().join()
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -294,6 +296,7 @@ def main(argv: list[str]) -> int | None:
     print(f"{len(clips)} clips of {len({clip.person for clip in clips})} persons in {FLAGS.out}")
     for where, what in prepared.read(pathlib.Path(FLAGS.out).expanduser())["notes"]:
         print(f"  {where}: {what}")
+    return None
 
 
 if __name__ == "__main__":

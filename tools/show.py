@@ -16,6 +16,7 @@ from the first (it says which).
 import itertools
 import pathlib
 import sys
+from typing import Any
 
 import numpy as np
 from absl import app, flags
@@ -64,7 +65,7 @@ def read(footage, start: int, stop: int | None, *, size: int, face: bool) -> np.
         sides = tuple(max(1, round(side * shrink)) for side in frame.shape[:2])
         return resize(to_float(frame)[None], sides)[0]
 
-    frames = []
+    frames: list[np.ndarray] = []
     for frame in itertools.islice(footage.frames(), start, stop):
         if len(frames) == _MOST:
             raise UserError(
@@ -97,11 +98,11 @@ def show(source: str) -> pathlib.Path:
     footage = room.find(source, fps=_FPS.value)
     start, stop = span(_SPAN.value)
     frames = read(footage, start, stop, size=_SIZE.value, face=_FACE.value)
-    marks = {"onset": 0, "apex": None}
+    marks: dict[str, Any] = {"onset": 0, "apex": None}
     if footage.marked and not start:
-        marks = {"onset": footage.marked.onset, "apex": footage.marked.apex}
-        if marks["apex"] >= len(frames):
-            marks["apex"] = None
+        apex = footage.marked.apex
+        seen = apex is not None and apex < len(frames)
+        marks = {"onset": footage.marked.onset, "apex": apex if seen else None}
     for mark, flag in (("onset", _ONSET), ("apex", _APEX)):
         if flag.value is not None:
             marks[mark] = flag.value - start

@@ -42,7 +42,7 @@ def rows(name: str, *, num_classes: int, **sizes) -> list[Row]:
     shapes = lambda tree: jax.tree.map(lambda a: a.shape[1:], tree)
 
     def run():
-        network = models.create(name, num_classes=num_classes, rngs=nnx.Rngs(0), **sizes)
+        network: Any = models.create(name, num_classes=num_classes, rngs=nnx.Rngs(0), **sizes)
         x = jax.tree.map(
             lambda shape: jnp.zeros((2, *shape)),
             network.input_shape,
@@ -113,7 +113,7 @@ def _shown(figure: Any) -> str:
 def _sizes(given: str) -> dict[str, Any]:
     """The sizes that `given` names: "maps=32,shape=(140,20,3)"."""
     try:
-        call = ast.parse(f"f({given})", mode="eval").body
+        call: Any = ast.parse(f"f({given})", mode="eval").body
         return {word.arg: ast.literal_eval(word.value) for word in call.keywords}
     except (SyntaxError, ValueError) as error:
         raise UserError(f"--sizes={given}: write name=value,name=value") from error

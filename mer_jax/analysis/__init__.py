@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from mer_jax.models import calls
@@ -33,7 +34,9 @@ def logits(network: nnx.Module, inputs: Tree) -> jax.Array:
     return _logits(*nnx.split(network), inputs)
 
 
-def saliency(network: nnx.Module, inputs: Tree, *, label: int | jax.Array | None = None) -> Tree:
+def saliency(
+    network: nnx.Module, inputs: Tree, *, label: int | jax.Array | np.ndarray | None = None
+) -> Tree:
     """How much each number of the input weighs in a class score.
 
     |d score / d input|, of the channels the largest (Simonyan, Vedaldi and Zisserman 2014, section

@@ -10,11 +10,11 @@ agrees best with blue (mean correlation 0.83 with u red and v green, 0.79 with t
 about 0 with another channel as strain). A program that reads with OpenCV sees strain, v, u.
 """
 
+import dataclasses
 import difflib
 import pathlib
 import stat
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 
@@ -28,7 +28,8 @@ _COLUMNS = {name: Column((name,)) for name in ("database", "subject", "clip", "l
 LABELS = ("negative", "positive", "surprise", "others")
 
 
-class _Map(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Map:
     """The `read` of a map: [1, H, W, 3] uint8."""
 
     path: pathlib.Path
@@ -50,7 +51,7 @@ def inspect(root: str | pathlib.Path, *, index: str = "index.csv") -> Inspection
         )
     records, problems = annotations.read(path, _COLUMNS, keys=("database", "subject", "clip"))
     clips, keys = [], dict[str, str]()
-    shapes = dict[Sequence[int], list[str]]()
+    shapes = dict[tuple[int, ...], list[str]]()
     for record in records:
         cells = record.values
         if record.broken:
@@ -60,7 +61,7 @@ def inspect(root: str | pathlib.Path, *, index: str = "index.csv") -> Inspection
         if key in keys:
             wrong.append(f"{key} again (first in {keys[key]}); remove one")
         keys.setdefault(key, record.where)
-        shape = None
+        shape: tuple[int, ...] = ()
         if not wrong:
             try:
                 shape = folders.read_image(root / cells["file"]).shape

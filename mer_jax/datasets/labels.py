@@ -190,7 +190,7 @@ def label(scheme: str, clips: Sequence[Clip]) -> Labelled:
         raise DataError(f"label scheme {scheme!r}", strange)
     assigned = [assign(clip) for clip in clips]
     if scheme == "own":
-        classes = tuple(sorted(set(assigned)))
+        classes = tuple(sorted(set(map(str, assigned))))
     if assign is _four and clips and all(clip.database == "smic" for clip in clips):
         classes = classes[:3]
     kept = [(clip, found) for clip, found in zip(clips, assigned) if found is not None]

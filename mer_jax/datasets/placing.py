@@ -63,9 +63,10 @@ def place(
             return None
         onset, apex, offset = instants
     if tree.video:
+        assert onset is not None  # a clip of a recording begins there
         offset = offset if offset is not None else apex if apex is not None else onset
         inside = [i for i, number in enumerate(numbers) if onset <= number <= offset]
-        numbers, files = ([values[i] for i in inside] for values in (numbers, files))
+        numbers, files = tuple(numbers[i] for i in inside), tuple(files[i] for i in inside)
     if len(files) < 2:
         span = f" from {onset} to {offset}" if tree.video else ""
         what = f"{folder.path} has {len(files)} frame(s){span}; a clip has at least 2"
@@ -93,7 +94,7 @@ def place(
         database=spec.name,
         subject=row.subject,
         name=row.name,
-        read=Frames(key, tuple(files), spec.grey),
+        read=Frames(key, files, spec.grey),
         emotion=row.emotion,
         fps=spec.fps,
         onset=indices["onset"] or 0,

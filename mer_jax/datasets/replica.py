@@ -65,7 +65,7 @@ def write(
             save(root / made.path.format(n=number), frame)
         if made.kept:
             inside = [i for i, n in enumerate(made.numbers) if made.span[0] <= n <= made.span[1]]
-            index = {made.numbers[i]: k for k, i in enumerate(inside)}
+            index: dict[int | None, int] = {made.numbers[i]: k for k, i in enumerate(inside)}
             clips.append(
                 Clip(
                     database=database,

@@ -113,7 +113,7 @@ def _casme(subjects: int, release: str, quirks: bool) -> Plan:
             cells = [sub, name, None, onset, onset + 4, second, onset + 8, *times]
             rows.append([*cells, _cell(units), emotion])
     head = ["Subject", "Filename", None, "OnsetF", "ApexF1", "ApexF2", "OffsetF", None, "Onset"]
-    sheet = [[*head, "Total", "AU", "Emotion"], *rows]
+    sheet: list[list] = [[*head, "Total", "AU", "Emotion"], *rows]
     return Plan(clips, {"CASME-coded-20190721.xlsx": {"Sheet1": sheet}})
 
 
@@ -121,7 +121,7 @@ def _casme_squared(subjects: int, release: str, quirks: bool) -> Plan:
     release = _choose(release, ("cropped", "bare", "selected", "raw"))
     folders = (15, 16, 19, 20, 21, 22, 23, 24, 25, 26, 27, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38)
     videos = {"anger1": "0401", "disgust1": "0101", "happy1": "0502"}
-    clips, rows, recordings = [], [], dict[int, tuple[int, ...]]()
+    clips, rows, recordings = [], [], dict[str, tuple[int, ...]]()
     for i, number in enumerate(folders[:subjects], 1):
         for c, video in enumerate((*videos, "disgust1")):
             name, onset = f"{video}_{c + 1}", 12 + 20 * c
@@ -155,7 +155,7 @@ def _samm(subjects: int, release: str, quirks: bool) -> Plan:
     emotions = ("Anger", "Other", "Happiness", "Surprise", "Contempt", "Disgust", "Fear", "Sadness")
     units = ("4+7", "7B", "L12A", "A12+A7", "(R6 or R12)+R15", "R14A or 17A or 24A", "10A/B")
     units += ("A/L12", "ref(7B)+43", "T23", "R14+17+soft focus")
-    clips, rows = [], []
+    clips, rows = [], list[list]()
 
     def add(sub, name, onset, apex, offset, k, *, digits=5, sheet=None):
         top = apex if sheet is None or sheet[1] == apex else None
@@ -241,9 +241,9 @@ def _smic_extended(subjects: int, quirks: bool) -> Plan:
         add(1, "ne", 2, "negative", row=False)
     head = ["Subject", "Filename", None, "OnsetF", "OffsetF", "Onset2F", "Offset2F", None, "FirstF"]
     head += ["LastF", "TotalMF1", "TotalMF2", "TotalVL", "Emotion"]
-    after = [[], ["MF: frames of the movement"], [None, "VL: frames of the video"]]
-    vis = [head, [11, "s11_ne_01", None, 5, 9, None, None, None, 1, 12, 5, None, 12, "negative"]]
-    sheets = {"VIS": vis, "HS": [head, *rows, *after]}
+    after: list[list] = [[], ["MF: frames of the movement"], [None, "VL: frames of the video"]]
+    vis: list[list] = [head, [11, "s11_ne_01", None, 5, 9, None, None, None, 1, 12, 5, None, 12, "negative"]]
+    sheets: dict[str, list[list]] = {"VIS": vis, "HS": [head, *rows, *after]}
     return Plan(clips, {"SMIC-HS-E_annotation.xlsx": sheets})
 
 
@@ -294,7 +294,7 @@ def _mmew(subjects: int, release: str, quirks: bool) -> Plan:
             clips.append(Made(f"S{sub:02d}", name, emotion, *place))
             rows.append([sub, name, 1, 6, 12, "4+7", emotion, None])
     head = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units"]
-    sheet = [[*head, "Estimated Emotion", "remarks"], *rows]
+    sheet: list[list] = [[*head, "Estimated Emotion", "remarks"], *rows]
     return Plan(clips, {"MMEW_Micro_Exp.xlsx": {"Sheet1": sheet}})
 
 
@@ -313,7 +313,7 @@ def _fourdme(subjects: int, release: str, quirks: bool) -> Plan:
             clips.append(Made(subject, name, emotion, *place))
             rows.append([subject, c + 1, name, 1, 4, 10, said, units, 1, 0, 1])
     head = ["sub_ID", "fold", "fold_name", "Onset", "Apex", "Offset", "Emotion", "AUs"]
-    sheet = [[*head, "AU4", "AU12", "Total"], *rows]
+    sheet: list[list] = [[*head, "AU4", "AU12", "Total"], *rows]
     return Plan(clips, {"4DME_Labelling_Micro_release v1.xlsx": {"Sheet1": sheet}}, grey=True)
 
 

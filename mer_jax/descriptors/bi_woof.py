@@ -1,5 +1,7 @@
 """Bi-WOOF: directions of the flow from onset to apex, weighted twice."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from mer_jax.problems import UserError
 from mer_jax.video.strain import optical_strain
 
 
-def bi_woof(flow: Array, *, blocks: tuple[int, int] = (5, 5), bins: int = 8) -> Array:
+def bi_woof(flow: Array, *, blocks: Sequence[int] = (5, 5), bins: int = 8) -> Array:
     """Block-wise histograms of direction, weighted by magnitude and by optical strain.
 
     In each block the vectors vote with their magnitude for the bin of their direction (bin k from

@@ -9,6 +9,7 @@ bit of a float.
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,15 +21,15 @@ from mer_jax.video.colour import channels
 # Grey levels by which rounding may lower an interpolated value that equals the centre's.
 _SLACK = 1e-4
 
-Offset = tuple[float, float, float]  # (t, y, x): frames, px
+Offset = tuple[float, ...]  # (t, y, x): frames, px
 
 
 def lbp_top(
     clip: Array,
     *,
-    radii: tuple[int, int, int] = (1, 1, 4),
+    radii: Sequence[int] = (1, 1, 4),
     points: int = 8,
-    blocks: tuple[int, int] = (5, 5),
+    blocks: Sequence[int] = (5, 5),
     mapping: str = "uniform",
     interpolate: bool = False,
     length: int | Array | None = None,
@@ -68,7 +69,7 @@ def lbp_top(
         raise unknown("mapping of binary patterns", mapping, MAPPINGS)
     rx, ry, rt = radii
     angles = [2 * math.pi * p / points for p in range(points)]
-    planes = [
+    planes: list[list[Offset]] = [
         [(0, -ry * math.sin(a), rx * math.cos(a)) for a in angles],
         [(rt * math.sin(a), 0, rx * math.cos(a)) for a in angles],
         [(rt * math.cos(a), -ry * math.sin(a), 0) for a in angles],
@@ -83,8 +84,8 @@ def lbp_top(
 def lbp_sip(
     clip: Array,
     *,
-    radii: tuple[int, int, int] = (1, 1, 4),
-    blocks: tuple[int, int] = (5, 5),
+    radii: Sequence[int] = (1, 1, 4),
+    blocks: Sequence[int] = (5, 5),
     length: int | Array | None = None,
 ) -> Array:
     """Histograms of the patterns of the six intersection points around a pixel.
@@ -133,7 +134,7 @@ def _describe(
     clip: Array,
     patterns: Sequence[tuple[Sequence[Offset], np.ndarray]],
     margin: tuple[int, int, int],
-    blocks: tuple[int, int],
+    blocks: Sequence[int],
     length: int | Array | None,
 ) -> Array:
     """The normalised histograms of patterns (offsets, bin of each code), block by block."""
@@ -180,7 +181,7 @@ def _at(levels: Array, margin: tuple[int, int, int], offset: Offset) -> Array:
     for part in offset:
         whole, share = math.floor(part), part - math.floor(part)
         sides.append([(whole, 1 - share), (whole + 1, share)] if share else [(whole, 1.0)])
-    corners = []
+    corners: list[tuple[Any, float]] = []
     for corner in itertools.product(*sides):
         starts = [m + shift for m, (shift, _) in zip(margin, corner)]
         stops = [n - m + shift for n, m, (shift, _) in zip(levels.shape, margin, corner)]

@@ -4,6 +4,8 @@ Liu, Zhang, Yan, Wang, Zhao, Fu, "A main directional mean optical flow feature f
 micro-expression recognition", IEEE Transactions on Affective Computing 7 (2016).
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -15,7 +17,7 @@ DIRECTIONS = 8
 
 # The regions of the image's left half, from 68 landmarks in iBUG's order counted from 0. A vertex
 # is a landmark, the middle of two, or ("up", landmarks): their middle, raised above the brows.
-_LEFT = [
+_LEFT: list[tuple[Any, ...]] = [
     # forehead
     (17, ("up", 17), ("up", 19), 19),
     (19, ("up", 19), ("up", 21), 21),

@@ -23,7 +23,8 @@ from mer_jax.evaluation.colours import BLUE, CYCLE, FAINT, INK, LINE, MIDDLE, ON
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_Given, _Drawn = ParamSpec("_Given"), TypeVar("_Drawn")
+_Given = ParamSpec("_Given")
+_Drawn = TypeVar("_Drawn")
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10.5,
@@ -88,7 +89,7 @@ def svg(figure: "Figure", *, name: str, alt: str) -> str:
     palette's own values behind, and its ids begin with `name`, which must differ on a page.
     """
     text = _saved(figure, format="svg", transparent=True).decode()
-    view, body = re.search(r'<svg.*?(viewBox="[^"]*").*?>(.*)', text, re.DOTALL).groups()
+    ((view, body),) = re.findall(r'<svg.*?(viewBox="[^"]*").*?>(.*)', text, re.DOTALL)
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     # Inside tags only: a class may be called `id="` or "#1f2933".
     body = re.sub(r"<[^>]*>", lambda tag: _themed(tag[0], name), body)
@@ -178,7 +179,7 @@ def learning_curves(
             if name not in history or not np.isfinite(history[name]).any():
                 continue
             values = np.ma.masked_invalid(history[name])
-            middle = np.ma.average(values, axis=0, weights=weight).filled(np.nan)
+            middle = np.ma.filled(np.ma.average(values, axis=0, weights=weight), np.nan)
             if len(values) > 1:
                 known = ~values.mask.all(0) if np.ma.is_masked(values) else slice(None)
                 low, high = np.nanquantile(values.filled(np.nan)[:, known], [0.25, 0.75], axis=0)

@@ -148,7 +148,7 @@ def animation(looks: Looks, *, rate: float = 12.5) -> bytes:
     some = np.concatenate([pictures[i] for i in np.linspace(0, len(pictures) - 1, 5).astype(int)])
     chosen: list[int] = []
     for how in (Image.Quantize.MEDIANCUT, Image.Quantize.MAXCOVERAGE):
-        colours_of = Image.fromarray(some).quantize(128, how).getpalette()
+        colours_of = Image.fromarray(some).quantize(128, how).getpalette() or []
         chosen += (colours_of + 384 * [0])[:384]
     palette = Image.new("P", (1, 1))
     palette.putpalette(chosen)
@@ -203,7 +203,8 @@ def _draw(looks: Looks, at: int) -> tuple["Figure", Callable[[int], None]]:
     )
     tall = 1.9 * height / width
     figure = figures.blank(8.2, 2 * (tall + 0.32) + 1.75)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(2 * (tall + 0.32), 1.75))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(2 * (tall + 0.32), 1.75))
+    upper, lower = parts
     shown = []
     for axes, (title, picture, style) in zip(np.ravel(upper.subplots(2, 4)), tiles):
         shown.append((axes, axes.imshow(picture(at), interpolation="nearest", **style)))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mer_jax.evaluation.confusion import grouped
 from mer_jax.evaluation.predictions import Predictions
@@ -164,7 +165,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return out
 
 
-def spread(values: np.ndarray | Sequence[float]) -> dict[str, float]:
+def spread(values: ArrayLike) -> dict[str, float]:
     """Mean and sample standard deviation (n - 1) of seeds, repeats or epochs; one value has no
     deviation (NaN)."""
     values = np.asarray(values, np.float64)
@@ -180,7 +181,7 @@ def last_epochs(curve: np.ndarray, *, weights: np.ndarray, last: int = 10) -> di
     VIII has `last` = 10.
     """
     curve = np.ma.masked_invalid(np.asarray(curve, np.float64)[:, -last:])
-    return spread(np.ma.average(curve, axis=0, weights=weights).filled(np.nan))
+    return spread(np.ma.filled(np.ma.average(curve, axis=0, weights=weights), np.nan))
 
 
 def _counts(chosen: np.ndarray, count: int) -> np.ndarray:

@@ -103,6 +103,7 @@ def summary(
         }
     if strict is not None:
         honest = rated(strict, draws=draws, seed=seed)
+        assert isinstance(predictions, Predictions)  # as `strict` has one label a clip
         gap = intervals.paired(strict, predictions, draws=draws, seed=seed)
         gone = " ".join(leak for leak in leaks if leak not in left)
         out["inflation"] = {

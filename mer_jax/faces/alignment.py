@@ -5,6 +5,7 @@ transform for each frame would add motion of its own. One for the clip keeps the
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ def template(size: tuple[int, int]) -> np.ndarray:
 def _mean_face() -> np.ndarray:
     """[68, 2] face units."""
     middles = jnp.array([middle for middle, _ in face.MEASURES.values()], jnp.float32)
-    unused = dict.fromkeys(set(face.Face._fields) - {"measures"})
+    unused: dict[str, Any] = dict.fromkeys(set(face.Face._fields) - {"measures"})
     return np.asarray(face.landmarks(face.Face(measures=middles, **unused)))
 
 

@@ -5,9 +5,13 @@ boxes are [4] px (x, y, width, height). NumPy or JAX arrays in, the same out; an
 (Sagonas et al., "300 Faces in-the-Wild Challenge", 2013.)
 """
 
+from typing import Any, TypeVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+Array = TypeVar("Array", jax.Array, np.ndarray)
 
 REGIONS = {
     "jaw": slice(0, 17),
@@ -20,7 +24,7 @@ REGIONS = {
 }
 
 
-def eye_centres(landmarks: jax.Array) -> jax.Array:
+def eye_centres(landmarks: Array) -> Array:
     """[..., 68, 2] -> [..., 2, 2]: the mean of each eye's six points, the left one first.
 
     Of five landmarks (eyes, nose, corners of the mouth: YuNet) the first two.
@@ -31,7 +35,7 @@ def eye_centres(landmarks: jax.Array) -> jax.Array:
     return namespace(landmarks).stack(eyes, -2)
 
 
-def eye_boxes(landmarks: jax.Array, *, margin: float = 0.2) -> jax.Array:
+def eye_boxes(landmarks: Array, *, margin: float = 0.2) -> Array:
     """[..., 68, 2] -> [..., 2, 4]: a box around each eye, the left one first.
 
     `margin` is added on each side, as a share of the width of the eye's points.
@@ -42,17 +46,17 @@ def eye_boxes(landmarks: jax.Array, *, margin: float = 0.2) -> jax.Array:
     return namespace(landmarks).stack(boxes, -2)
 
 
-def both_eyes_box(landmarks: jax.Array, *, margin: float = 0.2) -> jax.Array:
+def both_eyes_box(landmarks: Array, *, margin: float = 0.2) -> Array:
     """[..., 68, 2] -> [..., 4]: one box around both eyes, as MicroExpFuseNet sees them."""
     return box(landmarks[..., 36:48, :], margin=margin)
 
 
-def mouth_box(landmarks: jax.Array, *, margin: float = 0.2) -> jax.Array:
+def mouth_box(landmarks: Array, *, margin: float = 0.2) -> Array:
     """[..., 68, 2] -> [..., 4]: a box around the mouth; `margin` as in `eye_boxes`."""
     return box(landmarks[..., REGIONS["mouth"], :], margin=margin)
 
 
-def face_box(landmarks: jax.Array) -> jax.Array:
+def face_box(landmarks: Array) -> Array:
     """[..., 68, 2] -> [..., 4]: the square that `detect_face` would find around them.
 
     The shares are means over the synthetic faces: the landmarks fill 0.88 of its width and begin
@@ -64,7 +68,7 @@ def face_box(landmarks: jax.Array) -> jax.Array:
     return namespace(landmarks).concatenate([low - corner, side, side], -1)
 
 
-def box(points: jax.Array, *, margin: float = 0.0) -> jax.Array:
+def box(points: Array, *, margin: float = 0.0) -> Array:
     """[..., P, 2] -> [..., 4]: the pixels that hold all points, and `margin` times the width."""
     low, high = points.min(-2), points.max(-2)
     around = margin * (high[..., :1] - low[..., :1])
@@ -72,6 +76,6 @@ def box(points: jax.Array, *, margin: float = 0.0) -> jax.Array:
     return namespace(points).concatenate([low - around, extent], -1)
 
 
-def namespace(array):
+def namespace(array: jax.Array | np.ndarray) -> Any:
     """The library that `array` belongs to: what comes in as NumPy stays exact and on the host."""
     return jnp if isinstance(array, jax.Array) else np

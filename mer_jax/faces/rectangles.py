@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from mer_jax.faces.points import namespace
+from mer_jax.faces.points import Array, namespace
 from mer_jax.faces.sampling import sample
 from mer_jax.problems import UserError
 
@@ -32,7 +32,7 @@ class Rectangle(NamedTuple):
         return namespace(self.across).stack([-self.across[1], self.across[0]])
 
 
-def eye_rectangle(eyes: jax.Array, *, constants: Sequence[float] = OULU) -> Rectangle:
+def eye_rectangle(eyes: jax.Array | np.ndarray, *, constants: Sequence[float] = OULU) -> Rectangle:
     """The face around two eyes, turned as they are.
 
     With d the distance of the eyes, e the unit vector from the left to the right one and n that
@@ -55,7 +55,7 @@ def eye_rectangle(eyes: jax.Array, *, constants: Sequence[float] = OULU) -> Rect
     return Rectangle(corner, across, height * distance, width * distance)
 
 
-def box_rectangle(box: jax.Array) -> Rectangle:
+def box_rectangle(box: jax.Array | np.ndarray) -> Rectangle:
     """An upright rectangle from [4] px (x, y, width, height), x and y its first pixel."""
     xp = namespace(box)
     box = xp.asarray(box, np.float32)
@@ -97,7 +97,7 @@ def grid(rectangle: Rectangle, *, size: tuple[int, int] | None = None) -> jax.Ar
     return rectangle.corner + rows * rectangle.down + columns * rectangle.across
 
 
-def locate(rectangle: Rectangle, points: jax.Array, *, size: tuple[int, int]) -> jax.Array:
+def locate(rectangle: Rectangle, points: Array, *, size: tuple[int, int]) -> Array:
     """Where points of the frame, [..., 2] px (x, y), are in the cut-out of `size`, px from 0."""
     xp, half = namespace(rectangle.corner), np.float32(0.5)
     offset = xp.asarray(points, np.float32) - rectangle.corner

@@ -93,11 +93,11 @@ def mdmo(
     align: bool = True,
 ) -> Examples:
     """Main directional mean flow. Raises `DataError` with every clip that has no landmarks."""
-    lacking = [clip.key for clip in clips if np.shape(clip.landmarks) != (68, 2)]
+    lacking = [clip.key for clip in clips if np.shape(np.asarray(clip.landmarks)) != (68, 2)]
     if lacking:
         what = "has no 68 landmarks of its first frame"
         raise DataError("method mdmo", [Problem(key, what) for key in lacking])
-    places = [_resized(clip.landmarks, clip.frames.shape[1:3], size) for clip in clips]
+    places = [_resized(np.asarray(clip.landmarks), clip.frames.shape[1:3], size) for clip in clips]
 
     def describe(video, length, places):
         flows = jax.lax.map(lambda frame: optical_flow(video[0], frame, preset=preset), video)

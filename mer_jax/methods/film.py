@@ -1,6 +1,7 @@
 """Clips as arrays of one size: what the methods that look at whole frames start from."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,7 @@ def films(
         if region:
             frames = frames[:, *region(clip, frames.shape[1:3])]
         if grey:
-            frames = np.asarray(to_grey(frames))
+            frames = np.asarray(to_grey(cast(jax.Array, frames)))
         frames = resize(frames, tuple(size))
         yield frames if grey or frames.shape[-1] == 3 else np.repeat(frames, 3, axis=-1)
 

@@ -1,6 +1,7 @@
 """R3D-ConvLSTM: the frames from onset to apex (Islam, Gao, Ji, Lv, Mohammed, Sang; section 2.1)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +49,7 @@ def r3d(
 
 def smoothed(frames: jax.Array) -> jax.Array:
     """[T, H, W, C]: each pixel the mean of the 3 x 3 around it, the edge repeated."""
-    padded = jnp.pad(frames, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    padded: Any = jnp.pad(frames, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     height, width = frames.shape[1:3]
     shifts = [(i, j) for i in range(3) for j in range(3)]
     return sum(padded[:, i : i + height, j : j + width] for i, j in shifts) / 9

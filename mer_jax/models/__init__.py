@@ -7,7 +7,7 @@ logits [B, K]. `mask` [B] is 0 for padding samples, which batch statistics leave
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from flax import nnx
@@ -29,7 +29,7 @@ class Info(NamedTuple):
     stated: str = ""  # what the paper says of its number of parameters
     printed: Mapping[str, Figure] = {}  # what it prints of a module, by the module's dotted path
 
-    def load(self) -> type[nnx.Module]:
+    def load(self) -> Callable[..., nnx.Module]:
         """The class; its module is imported now."""
         return getattr(importlib.import_module(f"{__name__}.{self.module}"), self.network)
 

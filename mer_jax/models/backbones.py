@@ -125,4 +125,8 @@ class ResNet10(nnx.Module):
         return x
 
 
-BACKBONES = {"alexnet": AlexNet, "vgg16": VGG16, "resnet10": ResNet10}
+BACKBONES: dict[str, type[AlexNet] | type[VGG16] | type[ResNet10]] = {
+    "alexnet": AlexNet,
+    "vgg16": VGG16,
+    "resnet10": ResNet10,
+}

@@ -24,7 +24,9 @@ def recorded(network: nnx.Module) -> Iterator[dict[int, Call]]:
     then traced too, and must not outlive the trace.
     """
     paths = {id(module): path for path, module in nnx.iter_modules(network)}
-    bases = {base for _, module in nnx.iter_modules(network) for base in type(module).__mro__}
+    bases: set[Any] = {
+        base for _, module in nnx.iter_modules(network) for base in type(module).__mro__
+    }
     originals = {base: base.__call__ for base in bases if "__call__" in vars(base)}
     found: dict[int, Call] = {}
 

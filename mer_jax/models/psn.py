@@ -88,7 +88,8 @@ class PSN(nnx.Module):
         maps = scaled(256, width)
         dense: dict[str, Any] = {"kernel_init": nnx.initializers.he_normal(), "rngs": rngs}
 
-        self.backbone = self.spatial_dense = self.tpu = self.temporal_dense = nnx.data(None)
+        nothing: Any = nnx.data(None)
+        self.backbone = self.spatial_dense = self.tpu = self.temporal_dense = nothing
         if self.sees_spatial:
             self.backbone = BACKBONES[backbone](frame, width=width, rngs=rngs)
             flat = math.prod(self.backbone.out_shape)

@@ -79,11 +79,11 @@ class R3DConvLSTM(nnx.Module):
             raise UserError(f"R3D-ConvLSTM takes clips of 1 or 3 channels, not {channels}")
         maps = scaled(cells, width)
         self.backbone = R3D18(width=width, rngs=rngs)
-        options = {"size": (math.ceil(height / 16), math.ceil(columns / 16)), "rngs": rngs}
+        size = (math.ceil(height / 16), math.ceil(columns / 16))
         self.encoder = nnx.List(
-            [ConvLSTM(n, maps, **options) for n in (self.backbone.features, maps)]
+            [ConvLSTM(n, maps, size=size, rngs=rngs) for n in (self.backbone.features, maps)]
         )
-        self.decoder = nnx.List([ConvLSTM(maps, maps, **options) for _ in range(2)])
+        self.decoder = nnx.List([ConvLSTM(maps, maps, size=size, rngs=rngs) for _ in range(2)])
         self.head = Conv(maps, num_classes, (1, 3, 3), padding=(0, 1, 1), rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:

@@ -17,7 +17,8 @@ POOL = (3, 3, 3)
 class ConvReLUPool(Conv):
     """3-D convolution, ReLU and max pool of 3 as one operation: [B, T, H, W, C] -> [B, ..., F]."""
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]  # nobody shards it
+        assert self.bias is not None
         return conv_relu_pool(x, self.kernel[...], self.bias[...], POOL)
 
 

@@ -9,6 +9,7 @@ are another; their product is compared with the best so far and forgotten.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -140,7 +141,8 @@ def _pool_by_phases(window, x, kernel):
     dtype = jnp.int8 if pt * ph * pw <= 128 else jnp.int16
 
     def pooled_frame(start):
-        best = place = None
+        best: Any = None
+        place: Any = None
         for i, j, number in _places(window):
             patches = _patches(window, kernel.shape, phases, start, i, j)
             y = product(band, patches).astype(x.dtype)

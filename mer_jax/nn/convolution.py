@@ -224,7 +224,8 @@ def _stacked(window, x, kernel):
     taps = shifted(x, (kt,), (stride,), (dilation,), (frames,))
     x = jnp.concatenate(taps, -1).reshape(batch * frames, height, width, kt * channels)
     kernel = kernel.transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * channels, maps)
-    y = _conv(True, _Window(*zip(*space), window.precision), x, kernel)
+    strides, padding, dilations = zip(*space)
+    y = _conv(True, _Window(strides, padding, dilations, window.precision), x, kernel)
     return y.reshape(batch, frames, *y.shape[1:])
 
 

@@ -36,7 +36,7 @@ class RecurrentConv(nnx.Module):
         options: dict[str, Any] = {"padding": "SAME", "use_bias": False, "rngs": rngs}
         options["kernel_init"] = nnx.initializers.he_normal()
         self.feedforward = Conv(in_features, features, feedforward, **options)
-        self.recurrent = Conv(features, features, (3, 3), **options) if steps else None
+        self.recurrent: Any = Conv(features, features, (3, 3), **options) if steps else None
         self.steps = steps
         norms = 1 if statistics == "shared" else steps + 1
         self.norms = nnx.List([BatchNorm(features, rngs=rngs) for _ in range(norms)])

@@ -2,14 +2,16 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import TypeVar
 
 import jax
 from jax import lax
 
+Each = TypeVar("Each")
 Padding = str | int | Sequence[int | tuple[int, int]]
 
 
-def per_axis(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
+def per_axis(value: int | Sequence[Each], axes: int) -> tuple[int | Each, ...]:
     """One number for each axis."""
     return (value,) * axes if isinstance(value, int) else tuple(value)
 
@@ -21,7 +23,7 @@ def resolve(
     if isinstance(padding, str):
         return tuple(lax.padtype_to_pads(sizes, window, strides, padding))
     pads = per_axis(padding, len(sizes))
-    return tuple((p, p) if isinstance(p, int) else tuple(p) for p in pads)
+    return tuple((p, p) if isinstance(p, int) else (p[0], p[1]) for p in pads)
 
 
 def shifted(

@@ -140,11 +140,12 @@ class Predictor:
             (math.nan, 0) if each.frames is None else movement(each.frames) for each in windows
         ]
         moved = np.array([value for value, _ in measured], np.float32)
-        tops = np.array([top if apex is None else apex - onset for _, top in measured])
+        tops = np.array([top if apex is None else apex - (onset or 0) for _, top in measured])
         limit = reference.movement if threshold is None else float(threshold)
         tell = np.flatnonzero(~np.isnan(moved) & (moved >= limit) & (moved > 0))
         clips = [
-            self._clip(windows[i].frames, int(tops[i]), fps, given=apex is not None) for i in tell
+            self._clip(np.asarray(windows[i].frames), int(tops[i]), fps, given=apex is not None)
+            for i in tell
         ]
         ask = lambda some, _: self.networks.probabilities(some).swapaxes(0, 1)
         empty = np.zeros((0, len(self.networks.folds), len(self.networks.classes)), np.float32)

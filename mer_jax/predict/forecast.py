@@ -16,7 +16,7 @@ class Forecast(NamedTuple):
 
     classes: tuple[str, ...]
     fps: float  # Hz
-    count: int  # frames of the video
+    count: int  # type: ignore[assignment]  # frames of the video; hides what tuples count
     start: np.ndarray  # [N] int, first frame
     stop: np.ndarray  # [N] int, one past the last
     apex: np.ndarray  # [N] int, the frame that has moved farthest (or that was given)

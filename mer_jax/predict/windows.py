@@ -3,7 +3,7 @@
 import collections
 import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -30,6 +30,7 @@ class Place(NamedTuple):
     faces: int = 1  # how many there are
 
 
+_Grid = tuple[np.ndarray, np.ndarray]  # where a cut's samples lie, as `cv2.remap` takes it
 Finder = Callable[[np.ndarray], np.ndarray]  # frame -> [n, 2, 2] px: each face's eyes (x, y)
 
 
@@ -48,7 +49,8 @@ def find_eyes(frame: np.ndarray) -> np.ndarray:
 
 def ahead(frames: Iterable[np.ndarray], *, depth: int = 16) -> Iterator[np.ndarray]:
     """The same frames, read by another thread up to `depth` before they are asked for."""
-    source, end = iter(frames), object()
+    source: Iterator[Any] = iter(frames)
+    end: Any = object()
     with concurrent.futures.ThreadPoolExecutor(1) as reader:
         waiting = collections.deque(reader.submit(next, source, end) for _ in range(depth))
         while (frame := waiting.popleft().result()) is not end:
@@ -128,7 +130,7 @@ class Follower:
                 at = number - start
                 yield Window(number, None if film is None else film[at : at + self._length])
 
-    def _look(self, frame: np.ndarray) -> tuple[tuple | None, np.ndarray | None, int]:
+    def _look(self, frame: np.ndarray) -> tuple[_Grid | None, np.ndarray | None, int]:
         """(where the cut's samples lie, corners [4, 2], faces); None where there is no face."""
         height, width = frame.shape[:2]
         if self._finder is None:
@@ -154,11 +156,14 @@ class Follower:
         across, down = across * float(cut.width), down * float(cut.height)
         corners = corner + 0.5 + np.stack([0 * across, across, across + down, down])
         # As OpenCV would lay them down anew for each frame.
-        return cv2.convertMaps(places, None, cv2.CV_16SC2), corners, len(found)
+        grid: Any = cv2.convertMaps(places, None, cv2.CV_16SC2)  # type: ignore[call-overload]
+        return grid, corners, len(found)
 
-    def _cut(self, frame: np.ndarray, grid: tuple | None) -> np.ndarray | None:
+    def _cut(self, frame: np.ndarray, grid: _Grid | None) -> np.ndarray | None:
         if grid is not None:
-            frame = cv2.remap(frame, *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            frame = cv2.remap(
+                frame, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
             frame = frame.reshape(*grid[0].shape[:2], -1)
         elif self._finder:
             return None

@@ -12,7 +12,7 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -148,7 +148,7 @@ def fit(
                     if done == settings.epochs:
                         break
                     wishes = [keeper is not None and keeper.due, stop is not None and stop()]
-                    due, stopping = processes.everyone(wishes).any(0)
+                    due, stopping = np.any(processes.everyone(wishes), axis=0)
                     if due or stopping:
                         save()
                     if stopping:
@@ -260,7 +260,7 @@ def fold_rows(folds: Sequence[Folds], settings: Settings) -> Fold:
     index = np.stack([np.pad(h, (0, most - len(h))) for h in held]).astype(np.int32)
     real = np.arange(most) < np.array([[len(h)] for h in held])
     is_test = np.arange(most) < test.sum(1)[:, None]
-    return Fold(
+    rows: dict[str, Any] = dict(  # on the host still
         key=jnp.stack(keys),
         rate=rates.astype(np.float32),
         train=train,
@@ -269,6 +269,7 @@ def fold_rows(folds: Sequence[Folds], settings: Settings) -> Fold:
         test=is_test.astype(np.float32),
         validation=(real & ~is_test).astype(np.float32),
     )
+    return Fold(**rows)
 
 
 def chunk_size(folds: int, layout, folds_per_device: int, task, data, rows) -> int:
@@ -324,7 +325,7 @@ class Programs(NamedTuple):
     """The three compiled functions of a job; a leading F on every tree but data."""
 
     init: Callable  # (data, fold) -> state
-    epochs: Callable  # (data, fold, state) -> (state, records [F, block, ...])
+    epochs: Any  # (data, fold, state) -> (state, records [F, block, ...])
     finish: Callable  # (data, fold, state) -> outcomes [F, ...]
 
 

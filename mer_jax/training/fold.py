@@ -102,8 +102,8 @@ class Record(NamedTuple):
 def init(task: Task, data: Data, fold: Fold) -> State:
     """A fresh state: parameters from the fold's key, statistics from its training clips."""
     model = task.build(streams.named(fold.key, "init"))
-    _, params, rest = nnx.split(model, nnx.Param, ...)
-    params, rest = (initial.put(nnx.as_pure(tree), data.start) for tree in (params, rest))
+    _, *trees = nnx.split(model, nnx.Param, ...)
+    params, rest = (initial.put(nnx.as_pure(tree), data.start) for tree in trees)
     zero = jnp.zeros((), jnp.int32)
     return State(
         params=params,

@@ -49,8 +49,8 @@ def use_all_cores() -> None:
     the work on them. Each device holds the clips, hence no more than `_MOST_CORES`. The environment
     variable JAX_NUM_CPU_DEVICES says otherwise.
     """
-    if jax.config.jax_num_cpu_devices < 1:
-        mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))(0)
+    if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]  # made as it runs
+        mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
         cores = min(len(mine), _MOST_CORES)
         jax.config.update("jax_num_cpu_devices", cores)
 

@@ -39,9 +39,9 @@ def empty(names: tuple[str, ...], rows: Fold, epochs: int, num_classes: int) -> 
     nan = lambda: np.full((many, epochs), np.nan, np.float32)
     return Result(
         names=names,
-        held=rows.held,
-        test=rows.test > 0,
-        validation=rows.validation > 0,
+        held=np.asarray(rows.held),
+        test=np.asarray(rows.test > 0),
+        validation=np.asarray(rows.validation > 0),
         probabilities=np.zeros((many, most, num_classes), np.float32),
         predicted=np.full((many, epochs, most), -1, np.int32),
         train_loss=nan(),

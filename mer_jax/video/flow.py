@@ -20,7 +20,6 @@ from mer_jax.video.colour import to_grey
 from mer_jax.video.flow_solver import (
     Linearised,
     Robust,
-    Settings,
     TotalVariation,
     divergence,
     gradient,
@@ -30,7 +29,9 @@ from mer_jax.video.warp import prefilter, warp
 
 _CLASSIC: dict[str, Any] = dict(texture=0.95, blend=0.5, warps=10, median=5)
 
-PRESETS: dict[str, Settings] = {
+Energy = Robust | TotalVariation
+
+PRESETS: dict[str, Energy] = {
     "classic_l": Robust(
         **_CLASSIC,
         penalty="lorentzian",
@@ -117,7 +118,7 @@ def _blurred(planes: jax.Array, sigma: float) -> jax.Array:
     taps = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
     height, width = planes.shape[-2:]
     padded = jnp.pad(planes, ((0, 0), (radius, radius), (radius, radius)), mode="symmetric")
-    down = sum(tap * padded[:, i : i + height] for i, tap in enumerate(taps))
+    down: Any = sum(tap * padded[:, i : i + height] for i, tap in enumerate(taps))
     return sum(tap * down[:, :, i : i + width] for i, tap in enumerate(taps)) / sum(taps) ** 2
 
 
@@ -143,7 +144,7 @@ def _slopes(images: jax.Array) -> jax.Array:
     return jnp.stack([across, down], axis=-1)
 
 
-def _level(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Settings) -> jax.Array:
+def _level(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Energy) -> jax.Array:
     """All the warps of one level: a better flow, [2, H, W]."""
     first, second = pair
     first_slopes, second_slopes = _slopes(pair)
@@ -169,7 +170,7 @@ def _level(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Setting
 
 
 def _coarse_to_fine(
-    pyramid: list[jax.Array], flow: jax.Array, stage: jax.Array, settings: Settings
+    pyramid: list[jax.Array], flow: jax.Array, stage: jax.Array, settings: Energy
 ) -> jax.Array:
     for pair in reversed(pyramid):
         height, width = flow.shape[1:]
@@ -181,7 +182,7 @@ def _coarse_to_fine(
 
 
 @functools.partial(jax.jit, static_argnames="settings")
-def _estimate(first: jax.Array, second: jax.Array, settings: Settings) -> jax.Array:
+def _estimate(first: jax.Array, second: jax.Array, settings: Energy) -> jax.Array:
     pair = _prepared(jnp.stack([first, second]), settings.texture)
     shortest = min(first.shape)
     levels = 1 + max(0, math.floor(math.log(shortest / _COARSEST, settings.spacing) + 1e-9))

@@ -164,5 +164,5 @@ def _imresize(length_in, length_out, kernel, half_width, antialias) -> np.ndarra
     cycle = frames % (2 * length_in)
     mirrored = np.where(cycle < length_in, cycle, 2 * length_in - 1 - cycle)
     out = np.zeros((length_out, length_in))
-    np.add.at(out, (slice(None), mirrored), weights)
+    np.add.at(out, (slice(None), mirrored), weights)  # type: ignore[arg-type]  # NumPy takes it
     return out

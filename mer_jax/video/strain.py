@@ -3,6 +3,8 @@
 Shreve et al. 2011; the magnitude and the backward differences of Liong et al. 2014 (OSW).
 """
 
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 
@@ -14,7 +16,7 @@ def _backward(x: jax.Array, axis: int) -> jax.Array:
 
 
 def _central(x: jax.Array, axis: int) -> jax.Array:
-    return jnp.gradient(x, axis=axis)
+    return cast(jax.Array, jnp.gradient(x, axis=axis))  # of several axes it would be a list
 
 
 SCHEMES = {"backward": _backward, "central": _central}

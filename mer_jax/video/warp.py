@@ -1,7 +1,7 @@
 """Backward warping by cubic interpolation: cubic B-splines or Keys' convolution."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -102,4 +102,4 @@ def warp(
         sum(across[j][..., None] * padded[corner + (i * stride + j)] for j in range(4))
         for i in range(4)
     )
-    return sum(weight[..., None] * row for weight, row in zip(down, rows)), inside
+    return cast(jax.Array, sum(weight[..., None] * row for weight, row in zip(down, rows))), inside

@@ -57,8 +57,8 @@ def test_the_last_epoch_scores_what_the_run_scored(workdir):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["--out=o"], "say --run="),
-        (["--run={run}"], "say --out="),
+        (["--out=o"], "say which run"),
+        (["--run={run}"], "say which out"),
         (["--run=nowhere", "--out=o"], "is no working directory of a run"),
         (["--run={run}", "--out=o", "--clip=s09_01"], "unknown clip of this run 's09_01'"),
         (["--run={run}", "--out=o", "--class=suprise"], "did you mean 'surprise'"),

@@ -69,10 +69,11 @@ def _problem():
 
 def _torch_loop(torch) -> Callable[[], object]:
     """What people run: a network and an optimiser a fold, one fold after the other."""
-    nn, (maps, labels, folds), settings = torch.nn, _problem(), _SETTINGS
+    nn = torch.nn
+    (maps, labels, folds), settings = _problem(), _SETTINGS
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
-    class Net(nn.Module):
+    class Net(nn.Module):  # type: ignore[name-defined]  # PyTorch need not be there
         """The published network: three streams of 3, 5 and 8 maps."""
 
         def __init__(self):

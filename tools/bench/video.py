@@ -2,7 +2,9 @@
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,11 +54,11 @@ def _streaming(clip: np.ndarray, pyramid) -> np.ndarray:
     """Wu et al.'s recursion with pyrtools' pyramids (exaggeration 1, alpha 8)."""
     alpha, r1, r2, wavelength = 8.0, 0.4, 0.05, 16.0
     delta = wavelength / 8 / (1 + alpha)
-    out, fast, slow = [clip[0]], None, None
+    out, fast, slow = [clip[0]], dict[Any, Any](), dict[Any, Any]()
     for frame in clip:
         built = pyramid(frame[..., 0], edge_type="reflect1")
         levels = dict(built.pyr_coeffs)
-        if fast is None:
+        if not fast:
             fast, slow = dict(levels), dict(levels)
             continue
         fast = {k: (1 - r1) * fast[k] + r1 * v for k, v in levels.items()}
@@ -106,14 +108,14 @@ def _flow(clip, scene, rounds) -> Table:
 
     pair = jnp.asarray(first), jnp.asarray(second)
     many = tuple(jnp.stack([frame] * 16) for frame in pair)
-    cases, errors = {}, {}
+    cases, errors = dict[str, Callable[[], object]](), dict[str, str]()
     for preset in ("classic_l", "tv_l1", "horn_schunck"):
         one = jax.jit(lambda a, b, preset=preset: optical_flow(a, b, preset=preset))
         batch = jax.jit(jax.vmap(lambda a, b, preset=preset: optical_flow(a, b, preset=preset)))
-        cases[f"mer_jax {preset}"] = lambda one=one: one(*pair)
-        cases[f"mer_jax {preset}, of 16"] = lambda batch=batch: batch(*many)
+        cases[f"mer_jax {preset}"] = partial(one, *pair)
+        cases[f"mer_jax {preset}, of 16"] = partial(batch, *many)
         errors[f"mer_jax {preset}"] = error(np.asarray(one(*pair)))
-    grey = [np.uint8(frame[..., 0] * 255) for frame in (first, second)]
+    grey = [(frame[..., 0] * 255).astype(np.uint8) for frame in (first, second)]
     try:
         from skimage.registration import optical_flow_tvl1
     except ImportError:
@@ -125,12 +127,11 @@ def _flow(clip, scene, rounds) -> Table:
         errors[name] = error(np.moveaxis(optical_flow_tvl1(*floats)[::-1], 0, -1))
     import cv2
 
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    farneback: Any = cv2.calcOpticalFlowFarneback
     peers = {
         "OpenCV DIS medium": lambda: dis.calc(*grey, None),
-        "OpenCV Farneback": lambda: cv2.calcOpticalFlowFarneback(
-            *grey, None, 0.5, 3, 15, 3, 5, 1.2, 0
-        ),
+        "OpenCV Farneback": lambda: farneback(*grey, None, 0.5, 3, 15, 3, 5, 1.2, 0),
     }
     for name, run in peers.items():
         cases[name], errors[name] = run, error(run())

@@ -107,7 +107,7 @@ def ours(
 
     folds: a multiple of the devices.
     """
-    network = nnx.eval_shape(lambda: build(work)(nnx.Rngs(0)))
+    network: Any = nnx.eval_shape(lambda: build(work)(nnx.Rngs(0)))
     count = work.batch  # one clip is tested: its row of the batch is padding, and computed
     rng = np.random.default_rng(0)
     shape = network.input_shape
@@ -174,9 +174,9 @@ def peer(work: Workload) -> Callable[[], Any] | None:
         return None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = twin(work).to(device).train()
-    shape = nnx.eval_shape(lambda: build(work)(nnx.Rngs(0))).input_shape
+    like: Any = nnx.eval_shape(lambda: build(work)(nnx.Rngs(0)))
     draw = lambda size: torch.rand(work.batch, *size, device=device)
-    x = jax.tree.map(draw, shape, is_leaf=lambda size: isinstance(size, tuple))
+    x = jax.tree.map(draw, like.input_shape, is_leaf=lambda size: isinstance(size, tuple))
     if work.network == "r3d_convlstm":  # this twin has PyTorch's layout
         x = x.permute(0, 4, 1, 2, 3).contiguous()
     labels = torch.arange(work.batch, device=device) % CLASSES

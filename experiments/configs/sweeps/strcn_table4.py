@@ -9,11 +9,13 @@ Time: weeks on 2 CPU cores, days on a GPU; --rows="CASME II, LOSO" runs those al
 As published (the mask of STRCN-A over all clips): --config.train.mask_all=True.
 """
 
+from typing import Any
+
 from experiments.sweep import Row, shared
 
 DATABASES = {"SMIC": "smic", "CASME II": "casme2", "SAMM": "samm"}
 NETWORKS = {"STRCN-A": "strcn_a", "STRCN-G": "strcn_g"}
-CHANGES = {
+CHANGES: dict[str, dict[str, Any]] = {
     "": {},
     " without BL": {"train.loss": "unbalanced"},
     " without DA": {"method.alphas": (8.0,), "method.percents": (100,)},

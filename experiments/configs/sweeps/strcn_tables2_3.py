@@ -28,7 +28,7 @@ METHODS = {
     "Bi-WOOF": ("baseline_bi_woof", _SVM | {"method.blocks": (8, 8), "method.preset": "classic_l"}),
 }
 # (accuracy, F1) on SMIC, CASME II, SAMM
-PUBLISHED = {
+PUBLISHED: dict[str, dict[str, tuple]] = {
     "LOSO": {
         "STRCN-A": ((0.531, 0.514), (0.560, 0.542), (0.545, 0.492)),
         "STRCN-G": ((0.723, 0.695), (0.803, 0.747), (0.786, 0.741)),

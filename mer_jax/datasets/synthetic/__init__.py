@@ -254,7 +254,7 @@ def scenes(
                     action_units=EMOTIONS[emotion][int(take.shown)],
                     face=dressed,
                     take=take,
-                    size=tuple(size),
+                    size=(size[0], size[1]),
                     longest=int(frames[1]),
                     grey=grey,
                     fps=float(fps),

@@ -62,7 +62,10 @@ def _over(under: jax.Array, colour: jax.Array, mask: jax.Array) -> jax.Array:
     return under + (colour - under) * mask
 
 
-def _spot(x: jax.Array, y: jax.Array, sx: jax.Array | float, sy: jax.Array | float) -> jax.Array:
+_Number = jax.Array | float
+
+
+def _spot(x: jax.Array, y: _Number, sx: _Number, sy: _Number) -> jax.Array:
     return jnp.exp(-0.5 * ((x / sx) ** 2 + (y / sy) ** 2))
 
 
