@@ -3,10 +3,10 @@
     summary = run(config, "runs/first")
 
 The working directory gets config.json, folds.json, metrics.jsonl while it trains, and at the end
-metrics.json, predictions.csv, megc_log.txt, audit.npz, pictures/ and report.html; checkpoints/ lets
-the same command go on where it was stopped. A job of several seeds or learning rates is trained as
-one; the working directory is then the run of the first, variants/NAME/ those of the others, and
-metrics.json tells the mean and the spread.
+metrics.json, predictions.csv, megc_log.txt, audit.npz, pictures/, report.html and, of videos,
+predict.json; checkpoints/ lets the same command go on where it was stopped. A job of several seeds
+or learning rates is trained as one; the working directory is then the run of the first,
+variants/NAME/ those of the others, and metrics.json tells the mean and the spread.
 """
 
 import contextlib
@@ -29,6 +29,7 @@ from mer_jax.clips import Clip
 from mer_jax.datasets.labels import label
 from mer_jax.evaluation import files, history
 from mer_jax.methods import Examples
+from mer_jax.predict import reference
 from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
 from mer_jax.training import Settings, checkpoints, fit, initial, svm
@@ -136,7 +137,10 @@ def run(
             command, variant.seed, result, wall_seconds=time.monotonic() - began
         )
         summaries[name]["provenance"] = made | {key: identity[key] for key in ("folds", "clips")}
-    return outcome.publish(places, summaries, settings)
+    summary = outcome.publish(places, summaries, settings)
+    if all(clip.content == "video" for clip in clips):
+        reference.keep(workdir, clips)
+    return summary
 
 
 def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str, ...]]:

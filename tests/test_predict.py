@@ -299,9 +299,6 @@ def test_the_measure_of_a_run_is_kept_with_it(workdir, predictor, own):
     assert measured.length == int(np.median([len(clip.frames) for clip in own]))
     moved = sorted(references.movement(clip.frames)[0] for clip in own)
     assert moved[0] <= measured.movement <= moved[2]
-    flat = Clip("x", "s", "c", hold(np.zeros((1, 28, 28, 3))), "", content="flow")
-    with pytest.raises(UserError, match="trained on pre-computed maps"):
-        references.of_clips([flat])
 
 
 def test_runs_that_cannot_answer(workdir, tmp_path):
@@ -317,6 +314,7 @@ def test_runs_that_cannot_answer(workdir, tmp_path):
         (tmp_path, None, "is no working directory of a run"),
         (copy("metrics.json"), None, "has not finished"),
         (copy("checkpoints/steps"), None, "holds no checkpoint"),
+        (copy("predict.json"), None, r"predict\.json is not there.*give its command again"),
         (workdir, "synthetic/s04", "did you mean 'synthetic/s0"),
         (workdir, 7, "there is no fold 7; the run's are 0 to 2"),
     ):

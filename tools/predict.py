@@ -43,7 +43,6 @@ _FACE = flags.DEFINE_bool("face", True, "Find the face; --noface: frames are cut
 _LANDMARKS = flags.DEFINE_string("landmarks", None, "A landmark model to find the eyes with.")
 _ALPHA = flags.DEFINE_float("alpha", 8.0, "How strongly the inset of --video_out is magnified.")
 _SECONDS = flags.DEFINE_float("seconds", 10.0, "How long a camera is filmed.", lower_bound=0.5)
-_ROOT = flags.DEFINE_string("root", None, "Where the run's database lies now, if it moved.")
 
 
 def frames_of(flag, fps: float) -> int | None:
@@ -90,7 +89,7 @@ def predict() -> str:
     fps = footage.fps or (1.0 if footage.count == 1 else 0.0)  # a picture has no rate
     if not fps:
         raise UserError(f"{footage.name} does not say its frame rate; give it: --fps=200")
-    predictor = room.load(run, fold=_FOLD.value, root=_ROOT.value)
+    predictor = room.load(run, fold=_FOLD.value)
     out = _OUT.value or f"{pathlib.Path(footage.name.replace(':', '_')).stem}_prediction"
     out = pathlib.Path(out).expanduser()
     try:

@@ -25,7 +25,6 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from mer_jax import experiment
 from mer_jax.clips import Clip, hold
 from mer_jax.predict import networks as rooms
 from mer_jax.predict import reference as references
@@ -236,30 +235,12 @@ def _crowd(places: Sequence[Place]) -> list[str]:
     return notes
 
 
-def load(
-    workdir: str | pathlib.Path,
-    *,
-    fold: str | int | None = None,
-    root: str | pathlib.Path | None = None,
-) -> Predictor:
-    """The networks of the finished run in `workdir`.
+def load(workdir: str | pathlib.Path, *, fold: str | int | None = None) -> Predictor:
+    """The networks of the finished run in `workdir`; its database is not needed.
 
-    fold: the name or number of one fold, whose network then answers alone. root: where the run's
-    database lies now, if it moved; it is read once, to measure its clips.
+    fold: the name or number of one fold, whose network then answers alone.
 
-    Raises `UserError` where there is no such run, or its database cannot be read.
+    Raises `UserError` where there is no such run, or it cannot answer.
     """
     workdir = pathlib.Path(workdir).expanduser()
-    networks = rooms.read(workdir, fold)
-    measured = references.read(workdir)
-    if measured is None:
-        config = networks.config
-        config.data.root = str(root) if root is not None else config.data.get("root")
-        try:
-            clips, _, _ = experiment.prepare_clips(config)
-        except UserError as error:
-            raise UserError(
-                f"the run's own clips are needed once, to measure them, and cannot be read: {error}"
-            ) from None
-        measured = references.keep(workdir, clips)
-    return Predictor(networks, measured)
+    return Predictor(rooms.read(workdir, fold), references.read(workdir))

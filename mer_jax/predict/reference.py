@@ -1,7 +1,8 @@
 """What a run's own clips look like: the measure that a video of somebody else is brought to.
 
 Size and rate of the frames, where the eyes lie in them, how long a clip is, and how much moves in
-the quietest of them. Read off the run's clips once and kept as WORKDIR/predict.json.
+the quietest of them. At its end a run reads that off its clips and keeps it as
+WORKDIR/predict.json: a prediction needs no database.
 """
 
 import collections
@@ -50,12 +51,7 @@ class Reference(NamedTuple):
 
 
 def of_clips(clips: Sequence[Clip]) -> Reference:
-    """Measures up to 64 of `clips`, evenly spread. Raises `UserError` where they are no videos."""
-    if any(clip.content != "video" for clip in clips):
-        raise UserError(
-            "this run was trained on pre-computed maps, and nothing says how they were made; "
-            "train one on videos (method.name=flow_maps computes the maps itself) to predict"
-        )
+    """Measures up to 64 of `clips`, which are videos, evenly spread."""
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, _CLIPS).astype(int))]
     shapes, lengths, eyes, movements = [], [], [], []
     for clip in chosen:
@@ -143,17 +139,17 @@ def steadied(grey: np.ndarray) -> np.ndarray:
     return np.stack(out)
 
 
-def read(workdir: pathlib.Path) -> Reference | None:
-    """What is kept in `workdir`, or None."""
+def read(workdir: pathlib.Path) -> Reference:
+    """What is kept in `workdir`. Raises `UserError` where nothing is."""
     if not (workdir / FILE).is_file():
-        return None
-    cure = "delete it, and the run's clips are measured again"
-    kept = reading.values(workdir / FILE, {str: object}, cure=cure)
-    if set(kept) != set(_FORM):
-        return None  # of another version
-    reading.check(kept, _FORM, workdir / FILE, cure=cure)
-    found = Reference(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
-    with reading.sound(workdir / FILE, cure):
+        raise UserError(
+            f"{workdir} does not say what its clips look like ({FILE} is not there). Of a run on "
+            "pre-computed maps nobody knows how they were made: train one on videos, of which "
+            "method.name=flow_maps computes the maps itself. Of any other, give its command again"
+        )
+    kept = reading.values(workdir / FILE, _FORM)
+    with reading.sound(workdir / FILE):
+        found = Reference(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
         _check(found)
     return found
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from mer_jax import config as configs
-from mer_jax import datasets, evaluation, experiment
+from mer_jax import datasets, evaluation, experiment, predict
 from mer_jax.datasets import replica
+from mer_jax.problems import UserError
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "configs"
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
@@ -123,6 +124,8 @@ def test_flow_maps_from_a_folder_go_the_same_way(tmp_path):
     config.train.update(epochs=1, batch_size=16)
     summary = experiment.run(config, tmp_path / "run", devices=jax.devices()[:1], quiet=True)
     assert summary["protocol"]["clips"] == len(datasets.load("flow_maps", root))
+    with pytest.raises(UserError, match="pre-computed maps nobody knows how"):
+        predict.load(tmp_path / "run")
 
 
 def test_the_same_command_twice_gives_the_same_numbers_and_trains_once(tmp_path):

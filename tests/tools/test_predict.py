@@ -12,7 +12,7 @@ from tests.tiny_run import tiny_run
 from tools import predict
 
 _FLAGS = ("run", "video", "out", "video_out", "onset", "apex", "offset", "window", "stride")
-_FLAGS += ("fps", "fold", "threshold", "face", "landmarks", "root", "alpha", "seconds")
+_FLAGS += ("fps", "fold", "threshold", "face", "landmarks", "alpha", "seconds")
 
 
 def run(capsys, *arguments):
