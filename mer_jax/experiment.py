@@ -116,7 +116,7 @@ def run(
                 stop=stop,
                 quiet=quiet,
             )
-    summaries, strips = {}, {}
+    summaries, strips = dict[str, dict](), dict[str, bytes]()
     for place, part, result, (name, variant) in zip(places, folds, results, variants.items()):
         strict = dataclasses.replace(variant, mask_all=False)
         summaries[name] = outcome.conclude(

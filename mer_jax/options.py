@@ -8,7 +8,7 @@ from typing import Any
 from mer_jax.problems import UserError, unknown
 
 # What a default is, and what may stand in its place.
-_KINDS = {
+_KINDS: dict[Any, Any] = {
     bool: bool,
     int: numbers.Integral,
     float: numbers.Real,
@@ -19,7 +19,8 @@ _KINDS = {
 
 def defaults(function: Callable, *, without: Iterable[str] = ()) -> dict[str, Any]:
     """Options of `function` (of a class: of its constructor and its bases') with their defaults."""
-    functions = [c.__init__ for c in function.__mro__] if inspect.isclass(function) else [function]
+    classes: tuple[Any, ...] = inspect.getmro(function) if inspect.isclass(function) else ()
+    functions = [one.__init__ for one in classes] or [function]
     found: dict[str, Any] = {}
     for one in functions:
         for name, parameter in inspect.signature(one).parameters.items():

@@ -54,6 +54,7 @@ def conclude(
     if settings.as_published and guard.STOPPED not in reasons and labels.ndim == 1:
         # With strict statistics, what the last epoch says.
         strict = tell(twin, clips, labels, classes, last=settings.choice == "test")
+        assert isinstance(strict, Predictions)  # of one label a clip
     summary = evaluation.summary(
         predictions,
         protocol=protocol,

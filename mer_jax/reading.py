@@ -125,7 +125,8 @@ def misfit(found: Any, form: Form, place: str = "") -> str:
                     return f"{place[1:]} has no {name}".strip()
         case _:
             if not _is(found, form):
-                kind = {dict: "an object", list: "a list"}.get(type(found))
+                kinds: dict[type, str] = {dict: "an object", list: "a list"}
+                kind = kinds.get(type(found))
                 return f"{place.removeprefix('.') or 'all of it'} is {kind or repr(found)[:_SHOWN]}"
     misfits = (misfit(*part) for part in parts)
     return next(filter(None, misfits), "")

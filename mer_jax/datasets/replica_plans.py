@@ -242,8 +242,8 @@ def _smic_extended(subjects: int, quirks: bool) -> Plan:
     head = ["Subject", "Filename", None, "OnsetF", "OffsetF", "Onset2F", "Offset2F", None, "FirstF"]
     head += ["LastF", "TotalMF1", "TotalMF2", "TotalVL", "Emotion"]
     after: list[list] = [[], ["MF: frames of the movement"], [None, "VL: frames of the video"]]
-    vis: list[list] = [head, [11, "s11_ne_01", None, 5, 9, None, None, None, 1, 12, 5, None, 12, "negative"]]
-    sheets: dict[str, list[list]] = {"VIS": vis, "HS": [head, *rows, *after]}
+    vis = [11, "s11_ne_01", None, 5, 9, None, None, None, 1, 12, 5, None, 12, "negative"]
+    sheets: dict[str, list[list]] = {"VIS": [head, vis], "HS": [head, *rows, *after]}
     return Plan(clips, {"SMIC-HS-E_annotation.xlsx": sheets})
 
 

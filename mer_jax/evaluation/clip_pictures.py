@@ -64,7 +64,7 @@ def pictures(
 
 
 def _examples(predictions: Predictions) -> list[int]:
-    persons, taken, out = predictions.persons, collections.Counter(), []
+    persons, taken, out = predictions.persons, collections.Counter[str](), list[int]()
     for k in range(len(predictions.classes)):
         rows = np.flatnonzero(predictions.correct & (predictions.label == k)).tolist()
         if rows and len(out) < _EXAMPLES:
@@ -86,7 +86,7 @@ def panels_of(clips: Sequence[Clip]) -> list[bytes]:
 def strips_of(clips: Sequence[Clip]) -> list[bytes]:
     """One WebP a clip, 96 px high: the same pictures side by side, without words."""
     if clips and clips[0].content == "flow":
-        return [_strip(np.moveaxis(to_float(clip.frames[0]), -1, 0)) for clip in clips]
+        return [_strip(list(np.moveaxis(to_float(clip.frames[0]), -1, 0))) for clip in clips]
     return [_strip(_tiles(**look)) for look in _looks(clips)]
 
 

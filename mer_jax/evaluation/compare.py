@@ -256,7 +256,9 @@ def _figure(published: float | tuple[float, float] | None) -> str:
     return " ± ".join(f"{part:.4f}" for part in parts)
 
 
-def _p(value: float) -> str:
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
     return f"{value:.3f}" if value >= 0.001 else "<0.001"
 
 

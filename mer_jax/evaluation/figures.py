@@ -206,8 +206,8 @@ def learning_curves(
 @styled
 def per_subject(
     names: Sequence[str],
-    correct: np.ndarray,
-    total: np.ndarray,
+    correct: np.ndarray | Sequence[int],
+    total: np.ndarray | Sequence[int],
     *,
     groups: Sequence[str] | None = None,
 ) -> "Figure":

@@ -7,7 +7,7 @@ reader's light or dark setting, narrows to a phone, and prints on white.
 import base64
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _STYLE = """
@@ -104,7 +104,7 @@ def undefined(value: float | None) -> bool:
     return value is None or math.isnan(value)
 
 
-def interval(score: dict[str, float | None]) -> str:
+def interval(score: Mapping[str, float | None]) -> str:
     """'[0.68, 0.78]', or nothing where there is no interval."""
     if undefined(score["low"]):
         return ""
@@ -143,7 +143,7 @@ def image(content: bytes, *, kind: str, alt: str) -> Raw:
     return Raw(f'<img alt="{text(alt)}" src="data:image/{kind};base64,{data}">')
 
 
-def scale(score: dict[str, float | None], *, chance: float | None = None) -> Raw:
+def scale(score: Mapping[str, Any], *, chance: float | None = None) -> Raw:
     """A bar from 0 to 1 with the score, its interval, and a dotted mark at chance."""
     if undefined(score["value"]):
         return Raw("")
@@ -151,7 +151,7 @@ def scale(score: dict[str, float | None], *, chance: float | None = None) -> Raw
     if not undefined(score["low"]):
         width = score["high"] - score["low"]
         parts.append(f'<i style="left:{100 * score["low"]:.2f}%;width:{100 * width:.2f}%"></i>')
-    if not undefined(chance):
+    if chance is not None and not undefined(chance):
         parts.append(f'<u style="left:{100 * chance:.2f}%"></u>')
     parts.append(f'<b style="left:{100 * score["value"]:.2f}%"></b>')
     return Raw(f'<div class="scale" aria-hidden="true">{"".join(parts)}</div>')

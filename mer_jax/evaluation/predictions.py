@@ -274,8 +274,8 @@ def _assemble(
         return np.array([row[name] for _, row in rows], object)
 
     label = np.array([place[row["label"]] for _, row in rows], np.int32)
-    words = (column(name) for name in ("database", "subject", "clip", "fold"))
-    return Predictions(tuple(classes), *words, label, probabilities)
+    words = {name: column(name) for name in ("database", "subject", "clip", "fold")}
+    return Predictions(tuple(classes), **words, label=label, probabilities=probabilities)
 
 
 _CLASS = re.compile(r"\d{1,3}")

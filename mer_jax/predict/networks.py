@@ -48,7 +48,8 @@ class Networks(NamedTuple):
         task, state = self._task(examples, count)
         every = jnp.arange(count, dtype=jnp.int32)
         # The rest of a fold is for training alone: nothing that answers looks at it.
-        row = fold_room.Fold(**dict.fromkeys(fold_room.Fold._fields) | {"held": every})
+        unused: dict[str, Any] = dict.fromkeys(fold_room.Fold._fields)
+        row = fold_room.Fold(**unused | {"held": every})
 
         @jax.jit
         def answer(inputs, state):

@@ -8,7 +8,7 @@ WORKDIR/predict.json: a prediction needs no database.
 import collections
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -148,8 +148,9 @@ def read(workdir: pathlib.Path) -> Reference:
             "method.name=flow_maps computes the maps itself. Of any other, give its command again"
         )
     kept = reading.values(workdir / FILE, _FORM)
+    known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()}
     with reading.sound(workdir / FILE):
-        found = Reference(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
+        found = Reference(**known)
         _check(found)
     return found
 

@@ -155,7 +155,7 @@ class Follower:
         corner, across, down = (np.asarray(a) for a in (cut.corner, cut.across, cut.down))
         across, down = across * float(cut.width), down * float(cut.height)
         corners = corner + 0.5 + np.stack([0 * across, across, across + down, down])
-        # As OpenCV would lay them down anew for each frame.
+        # As OpenCV would lay them down anew for each frame; it takes None for the second map.
         grid: Any = cv2.convertMaps(places, None, cv2.CV_16SC2)  # type: ignore[call-overload]
         return grid, corners, len(found)
 

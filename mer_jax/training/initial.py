@@ -9,7 +9,8 @@ one of many folds has seen the others' test clips.
 """
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,8 +33,7 @@ def read(directory: str | pathlib.Path, build: Callable[[nnx.Rngs], nnx.Module])
     directory = pathlib.Path(directory).expanduser()
     if (directory / "folds.json").is_file():
         given = _of_run(directory)
-        _, params, rest = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
-        here = named(nnx.as_pure(params)) | named(nnx.as_pure(rest))
+        here = _tensors(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
         start = {n: v for n, v in given.items() if n in here and v.shape == here[n].shape}
         if not start:
             raise UserError(f"train.initial: no tensor of {directory} has a place in this network")
@@ -41,8 +41,7 @@ def read(directory: str | pathlib.Path, build: Callable[[nnx.Rngs], nnx.Module])
     network = build(nnx.Rngs(0))
     given = pretrained.read(directory)
     pretrained.place(given, network)
-    _, params, rest = nnx.split(network, nnx.Param, ...)
-    here = named(nnx.as_pure(params)) | named(nnx.as_pure(rest))
+    here = _tensors(network)
     return {f"backbone.{name}": np.asarray(here[f"backbone.{name}"]) for name in given}
 
 
@@ -61,15 +60,21 @@ def acquainted(directory: str | pathlib.Path, folds: Folds) -> list[str]:
     ]
 
 
-def put(tree: Tree, start: Weights) -> Tree:
+def put(tree: Tree, start: Mapping[str, Any]) -> Tree:
     """`tree` with the values of `start` in the places they name."""
     swap = lambda path, leaf: start.get(_dotted(path), leaf)
     return jax.tree_util.tree_map_with_path(swap, tree)
 
 
-def named(tree: Tree) -> dict[str, jax.Array]:
+def named(tree: Tree) -> dict[str, Any]:
     """The leaves of a tree by their dotted paths."""
     return {_dotted(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _tensors(network: nnx.Module) -> dict[str, jax.Array]:
+    """Parameters, batch statistics and counters by their dotted paths."""
+    _, *trees = nnx.split(network, nnx.Param, ...)
+    return {name: leaf for tree in trees for name, leaf in named(nnx.as_pure(tree)).items()}
 
 
 def _dotted(path) -> str:
@@ -90,6 +95,6 @@ def _of_run(directory: pathlib.Path) -> Weights:
         raise UserError(f"train.initial: the run in {directory} has not finished; start it again")
     state = checkpoints.last(directory / "checkpoints")[0]["state"]
     chosen = state["best"] or (state["params"], state["rest"])
-    leaves = {name: leaf[0] for tree in chosen for name, leaf in named(tree).items()}
+    leaves: Weights = {name: leaf[0] for tree in chosen for name, leaf in named(tree).items()}
     # Dropout's counters stand beside the batch statistics, and are nobody's knowledge.
     return {name: leaf for name, leaf in leaves.items() if leaf.dtype == np.float32}

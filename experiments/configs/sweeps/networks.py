@@ -10,6 +10,8 @@ Time: not measured as a whole; a row took 9 to 60 s of a free machine, compiled 
 One network: --rows=psn. One seed: --config.train.seeds=1.
 """
 
+from typing import Any
+
 from experiments.sweep import Row, shared
 
 FACES = {
@@ -31,7 +33,7 @@ TWO_STREAMS = {"model.filters": 8, "model.kernel": (7, 3, 3), "model.widths": (6
 PIXELS = {"method.size": (32, 24), "method.length": 12, "method.copies": 4}
 
 # network: (what its method does, its sizes, epochs, learning rate)
-NETWORKS = {
+NETWORKS: dict[str, tuple[dict, dict, int, float]] = {
     "ststnet": (FLOW, {}, 40, 5e-3),
     "rcn_a": (FLOW, RCN, 25, 5e-3),
     "rcn_s": (FLOW, RCN, 25, 5e-3),
@@ -99,7 +101,7 @@ NETWORKS = {
 
 def _row(name, **more):
     method, sizes, epochs, rate = NETWORKS[name]
-    train = {"train.epochs": epochs, "train.learning_rate": rate}
+    train: dict[str, Any] = {"train.epochs": epochs, "train.learning_rate": rate}
     train |= {"train.batch_size": 18, "train.seeds": 3}
     if name == "capsule":
         train["train.loss"] = "margin"
