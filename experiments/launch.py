@@ -21,14 +21,16 @@ config.json in WORKDIR shows every key.
 import ast
 import contextlib
 import pathlib
+import re
 import signal
 import sys
 import tempfile
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from mer_jax.problems import UserError, unknown
+from tools import command
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -48,8 +50,10 @@ _DISTRIBUTED = flags.DEFINE_bool(
 
 def parse(argv: list[str]) -> list[str]:
     """Flags from the command line; what is wrong with them is one sentence."""
+    flag = flags.FLAGS["config"]
+    flag.parser = _Parser(flag.parser, argv)
     try:
-        rest = flags.FLAGS(argv)
+        rest = command.parse(argv)
         if rest[1:]:
             raise UserError(f"{rest[1]!r} is no flag; flags begin with -- and join values with =")
         file = config_flags.get_config_filename(flags.FLAGS["config"])
@@ -64,6 +68,29 @@ def parse(argv: list[str]) -> list[str]:
         print(f"error: {_sentence(error)}", file=sys.stderr)
         raise SystemExit(2) from None
     return rest
+
+
+class _Parser(flags.ArgumentParser):
+    """Reads the file that --config names.
+
+    Sections that the command line gives another name, as by --config.data.name=synthetic, have that
+    one's options from here on, so that the flags that follow can set them.
+    """
+
+    def __init__(self, reader: flags.ArgumentParser, argv: list[str]):
+        self._reader, self._argv = reader, argv
+
+    def parse(self, path: str) -> ConfigDict:
+        from mer_jax import config as configs
+
+        config, names = self._reader.parse(path), {}
+        for flag, following in zip(self._argv, [*self._argv[1:], ""]):
+            if found := re.fullmatch(r"--?config\.(\w+)\.name(=.*)?", flag):
+                section, name = found.groups()
+                names[section] = following if name is None else name[1:]
+        if not isinstance(config, ConfigDict):  # there is no such file
+            return config
+        return configs.rename(config, {key: name for key, name in names.items() if key in config})
 
 
 def _sentence(error: Exception) -> str:
@@ -110,7 +137,7 @@ def main(_: list[str]) -> None:
 def _run(workdir: str, asked: list[int]) -> None:
     """The job in `workdir`, and what is said of it; of several processes the first one speaks."""
     from experiments import sweep
-    from mer_jax import config, experiment, training
+    from mer_jax import experiment, training
     from mer_jax.training import processes
 
     quiet, stop = not processes.first(), lambda: bool(asked)
@@ -122,8 +149,7 @@ def _run(workdir: str, asked: list[int]) -> None:
             say(sweep.run(rows, workdir, given=given, stop=stop))
             say(f"{workdir}/table.html")
             return
-        chosen = config.rename(_CONFIG.value, config.read(file))
-        summary = experiment.run(chosen, workdir, stop=stop, quiet=quiet)
+        summary = experiment.run(_CONFIG.value, workdir, stop=stop, quiet=quiet)
     except training.Interrupted as error:
         print(f"{error}; the same command goes on from there", file=sys.stderr)
         raise SystemExit(128 + (asked or [signal.SIGTERM])[0]) from None

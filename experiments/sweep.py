@@ -73,13 +73,14 @@ def configured(row: Row, given: Mapping[str, Any]) -> ConfigDict:
     """The configuration of a row. given: dotted keys from the command line, which come last; a row
     that has no such key is left as it is."""
     config = _changed(configs.read(CONFIGS / f"{row.base}.py"), row.changes)
+    config = _changed(config, {key: name for key, name in given.items() if key.endswith(".name")})
     machine = config.model.name == svm.NAME  # which has no training to set
     config = _changed(
         config,
         {
             key: value
             for key, value in given.items()
-            if key.endswith(".name") or (_has(config, key) and not (machine and "train." in key))
+            if _has(config, key) and not (machine and "train." in key)
         },
     )
     if config.data.name in ("prepared", row.changes.get("data.name")) and given.get("data.root"):
@@ -91,10 +92,8 @@ def configured(row: Row, given: Mapping[str, Any]) -> ConfigDict:
 
 def _changed(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
     """A copy with these values; new names come first and bring their options."""
-    renamed = config.copy_and_resolve_references()  # sections too
-    for key in [key for key in changes if key.endswith(".name")]:
-        renamed[key.removesuffix(".name")].name = changes[key]
-    config = configs.rename(renamed, config)
+    names = {key.split(".")[0]: name for key, name in changes.items() if key.endswith(".name")}
+    config = configs.rename(config.copy_and_resolve_references(), names)  # sections too
     for key, value in changes.items():
         if not _has(config, key):
             raise UserError(f"a sweep sets {key}, which its configuration does not have")

@@ -79,19 +79,17 @@ def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
     return values
 
 
-def rename(config: ConfigDict, original: ConfigDict) -> ConfigDict:
-    """`config` where a section that names something else than `original` has that one's options.
+def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
+    """`config` with sections that name something else: those have that one's options, as they are
+    by default. Of `data` root, classes and permute_labels stay.
 
-    What was changed by hand stays, if the new name has such an option; otherwise `UserError`.
+    names: section -> name. Raises `UserError` for one that does not exist.
     """
     config = ConfigDict(config)
-    for section in SECTIONS:
-        now, before = dict(config[section]), dict(original[section])
-        if now["name"] != before["name"]:
-            changed = {k: v for k, v in now.items() if v != before.get(k)}
-            if section == "data":
-                changed |= {key: now[key] for key in _DATA}
-            config[section] = _section(section, changed)
+    for section, name in names.items():
+        if config[section].name != name:
+            kept = {key: config.data[key] for key in _DATA} if section == "data" else {}
+            config[section] = _section(section, kept | {"name": name})
     return config
 
 

@@ -36,15 +36,15 @@ def test_a_wrong_name_offers_the_nearest(changes, message):
 
 
 def test_a_section_that_is_renamed_gets_the_options_of_its_new_name():
-    original, config = make(), make()
-    config.model.name = "mer_rcnn"
-    config.data.permute_labels = True
-    renamed = configs.rename(config, original)
+    original = make(data={"name": "synthetic", "subjects": 4, "permute_labels": True})
+    renamed = configs.rename(original, {"model": "mer_rcnn", "data": "synthetic"})
     assert configs.options_of(renamed, "model") == models.options("mer_rcnn")
-    assert renamed.data.permute_labels
-    config.model.dropout = 0.1  # changed by hand, and mer_rcnn has no dropout
-    with pytest.raises(UserError, match="option of model mer_rcnn 'dropout'"):
-        configs.rename(config, original)
+    assert renamed.data.subjects == 4 and original.model.name == "ststnet"
+    moved = configs.rename(original, {"data": "casme2"})
+    assert configs.options_of(moved, "data") == datasets.options("casme2")
+    assert moved.data.permute_labels and "subjects" not in moved.data
+    with pytest.raises(UserError, match="did you mean 'mer_rcnn'"):
+        configs.rename(original, {"model": "mer_rcn"})
 
 
 def test_an_option_of_another_name_is_refused_where_it_is_used():

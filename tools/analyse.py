@@ -18,10 +18,10 @@ import pathlib
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from mer_jax.problems import UserError, unknown
-from tools.command import command, no_arguments, said
+from tools.command import command, no_arguments, said, start
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
 _OUT = flags.DEFINE_string("out", None, "The folder to write to.")
@@ -107,4 +107,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

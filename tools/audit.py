@@ -9,10 +9,8 @@ not. 2: a file is missing or broken.
 
 import pathlib
 
-from absl import app
-
 from mer_jax.problems import UserError
-from tools.command import command
+from tools.command import command, start
 
 _VERDICT = {"strict": bool, "leaks": [str]}
 
@@ -72,4 +70,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

@@ -9,13 +9,13 @@ file or row, then what was settled. Exit code: 0 usable, 1 not, 2 a mistake in t
 import collections
 import json
 
-from absl import app, flags
+from absl import flags
 
 from mer_jax import datasets
 from mer_jax.datasets.records import Inspection
 from mer_jax.problems import Problem, UserError
 from tools import database_flags
-from tools.command import command
+from tools.command import command, start
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(database_flags)
@@ -84,4 +84,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

@@ -10,11 +10,11 @@ The ending of an --out file says what it becomes: .md, .tex or .html.
 
 import pathlib
 
-from absl import app, flags
+from absl import flags
 
 from mer_jax.evaluation import compare, files
 from mer_jax.problems import UserError, unknown
-from tools.command import command
+from tools.command import command, start
 
 _OUT = flags.DEFINE_list("out", [], "Files to write: names that end in .md, .tex or .html.")
 _SEEDS = flags.DEFINE_bool(
@@ -44,4 +44,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

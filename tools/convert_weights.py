@@ -12,11 +12,11 @@ backbone of R3D-ConvLSTM; vgg16 and alexnet (ImageNet) are those of PSN.
 import pathlib
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from mer_jax.models import pretrained
 from mer_jax.problems import UserError
-from tools.command import command, no_arguments
+from tools.command import command, no_arguments, start
 
 _FROM = flags.DEFINE_string("from", None, "torchvision's file: .pth, or .npz", required=True)
 _TO = flags.DEFINE_string("to", None, "directory to write; must not exist", required=True)
@@ -78,4 +78,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import NamedTuple
 
-from absl import app, flags
+from absl import flags
 
 from mer_jax import programs
-from tools.command import command, no_arguments
+from tools.command import command, no_arguments, start
 
 _FOLDER = flags.DEFINE_list("folder", None, "Further folders that runs are to be written to.")
 
@@ -273,4 +273,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

@@ -21,11 +21,11 @@ import pathlib
 import sys
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from mer_jax import programs
 from mer_jax.problems import UserError
-from tools.command import command, no_arguments, said
+from tools.command import command, no_arguments, said, start
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
 _VIDEO = flags.DEFINE_string("video", None, "A video, a folder of frames, camera:0 or synthetic:0.")
@@ -162,4 +162,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

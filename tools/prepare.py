@@ -30,7 +30,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from tqdm import tqdm
 
 from mer_jax import datasets, faces, locks
@@ -38,7 +38,7 @@ from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.problems import DataError, Problem, UserError
 from tools import database_flags
-from tools.command import command
+from tools.command import command, start
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(database_flags)
@@ -300,4 +300,4 @@ def main(argv: list[str]) -> int | None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

@@ -10,12 +10,12 @@ predictions.csv, or a working directory. UF1 and UAR are those of all clips pool
 
 import json
 
-from absl import app, flags
+from absl import flags
 
 from mer_jax.evaluation import files, read
 from mer_jax.evaluation.verdict import expected, shown, verdict
 from mer_jax.problems import UserError
-from tools.command import command
+from tools.command import command, start
 
 _JSON = flags.DEFINE_bool("json", False, "Print JSON instead of text.")
 _EXPECTED = flags.DEFINE_string(
@@ -42,4 +42,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

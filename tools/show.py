@@ -19,12 +19,12 @@ import sys
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from mer_jax import programs
 from mer_jax.clips import Clip, hold, resize, to_float
 from mer_jax.problems import UserError
-from tools.command import command
+from tools.command import command, start
 
 _OUT = flags.DEFINE_string("out", None, "The file to write, .png or .gif; CLIP's name by default.")
 _ONSET = flags.DEFINE_integer("onset", None, "The frame before the movement, counted from 0.")
@@ -126,4 +126,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
+from absl import flags
 from flax import nnx
 
 from mer_jax import models
 from mer_jax.models import calls
 from mer_jax.problems import UserError
-from tools.command import command
+from tools.command import command, start
 
 _CLASSES = flags.DEFINE_integer("classes", None, "Classes; the paper's own number by default.")
 _SIZES = flags.DEFINE_string("sizes", "", "The network's sizes as name=value, separated by commas.")
@@ -128,4 +128,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

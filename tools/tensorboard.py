@@ -13,10 +13,10 @@ import pathlib
 import shutil
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from mer_jax.problems import UserError
-from tools.command import command
+from tools.command import command, start
 
 _FOLDS = flags.DEFINE_bool("folds", False, "Also write the curves of each fold by itself.")
 
@@ -66,4 +66,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

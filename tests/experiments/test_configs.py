@@ -45,10 +45,8 @@ OWN = {
 
 
 def shrunk(name: str):
-    original = configs.read(FOLDER / f"{name}.py")
     config = configs.read(FOLDER / f"{name}.py")
-    config.data.name = "synthetic"
-    config = configs.rename(config, original)
+    config = configs.rename(config, {"data": "synthetic"})
     if config.method.name == "strcn_g":
         config.method.size = (36, 36)
     for section, values in SMALL.items():

@@ -1,5 +1,9 @@
 """The command line as a user meets it: help and mistakes."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from tests.faults import jobs
@@ -17,6 +21,8 @@ from tests.faults import jobs
             ["--config=experiments/configs/defalt.py"],
             "did you mean 'experiments/configs/default.py'",
         ),
+        (["--config.data.name=prepared", "--config.data.subjects=3"], "subjects"),
+        (["--wokdir=x"], "Did you mean: workdir"),
         (["epochs=3"], "'epochs=3' is no flag"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -36,6 +42,33 @@ def test_without_a_workdir_it_asks_for_one():
 
 
 def test_help_tells_what_a_newcomer_needs():
-    _, out, _ = jobs.run("--helpshort")
+    code, out, err = jobs.run("--help")
+    assert code == 0 and not err
     for word in ("--config=", "--workdir", "data.root", "train.seed", "report.html"):
         assert word in out
+
+
+_CONFIGURED = """
+import sys
+from experiments import launch
+launch.parse(sys.argv)
+print(launch._CONFIG.value.to_json(sort_keys=True))
+"""
+
+
+def test_another_name_comes_with_its_options():
+    """As flags, before and after the name."""
+    done = subprocess.run(
+        [
+            sys.executable, "-c", _CONFIGURED, "--config=experiments/configs/ststnet_megc2019.py",
+            "--config.data.subjects=4", "--config.data.name", "synthetic",
+            "--config.data.frames=(8, 9)", "--config.model.name=capsule",
+            "--config.model.routings=2", "--config.train.epochs=3", "--workdir=x",
+        ],
+        cwd=jobs.ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["data"]["subjects"] == 4 and found["data"]["frames"] == [8, 9]
+    assert found["data"]["blinks"] == 0.25 and found["model"]["routings"] == 2
+    assert found["train"]["epochs"] == 3 and found["method"]["name"] == "flow_maps"

@@ -91,8 +91,10 @@ def test_the_command_line_has_the_last_word_in_every_row_that_can_take_it():
     assert (config.data.name, config.data.root, config.train.epochs) == ("prepared", "DIR/smic", 3)
     config = sweep.configured(Row("baseline_mdmo", {"data.name": "smic"}), given)
     configs.check(config)  # a support vector machine has no epochs
-    config = sweep.configured(Row("strcn_a", {"data.name": "smic"}), {"data.name": "synthetic"})
+    given = {"data.clips_per_subject": 3, "data.name": "synthetic"}
+    config = sweep.configured(Row("strcn_a", {"data.name": "smic"}), given)
     assert config.data.name == "synthetic" and config.data.subjects == 12
+    assert config.data.clips_per_subject == 3
 
 
 SMALL = {
