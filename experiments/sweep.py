@@ -163,7 +163,7 @@ def _finished(workdir: pathlib.Path, job: ConfigDict) -> bool:
     there = workdir / "config.json"
     if not (workdir / "report.html").exists() or not there.exists():
         return False
-    return reading.values(there) == json.loads(json.dumps(configs.plain(job)))
+    return reading.values(there, object) == json.loads(json.dumps(configs.plain(job)))
 
 
 def _runs(name: str, row: Row, workdir: pathlib.Path) -> list[compare.Run]:

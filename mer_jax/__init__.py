@@ -3,25 +3,71 @@
 `import mer_jax` starts no backend and imports no room; a room is imported when it is named:
 
     import mer_jax
-    mer_jax.video.magnify(clip, alpha=8.0)
+    clips = mer_jax.datasets.load("synthetic")
+    mer_jax.video.magnify(frames, alpha=8.0)
+
+The public API are these rooms and, of each, what its `__all__` names, or its functions and classes
+without an underscore. WORKSPACE.md says what is in which.
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mer_jax import (
+        analysis,
+        clips,
+        config,
+        datasets,
+        descriptors,
+        evaluation,
+        experiment,
+        faces,
+        methods,
+        models,
+        nn,
+        options,
+        outcome,
+        predict,
+        problems,
+        programs,
+        protocols,
+        reading,
+        training,
+        video,
+    )
 
 __version__ = "0.1.0"
 
-_ROOMS = (
-    *("clips", "config", "datasets", "descriptors", "evaluation", "experiment", "faces"),
-    *("methods", "models", "nn", "options", "predict", "problems", "protocols", "training"),
+__all__ = [
+    "analysis",
+    "clips",
+    "config",
+    "datasets",
+    "descriptors",
+    "evaluation",
+    "experiment",
+    "faces",
+    "methods",
+    "models",
+    "nn",
+    "options",
+    "outcome",
+    "predict",
+    "problems",
+    "programs",
+    "protocols",
+    "reading",
+    "training",
     "video",
-)
+]
 
 
-def __getattr__(name: str):
-    if name in _ROOMS:
+def __getattr__(name: str) -> Any:
+    if name in __all__:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_ROOMS])
+    return sorted({*globals(), *__all__})

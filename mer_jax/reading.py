@@ -29,7 +29,7 @@ _SHOWN = 60  # characters of a value that is out of place
 
 
 @contextlib.contextmanager
-def sound(path: str | os.PathLike, cure: str = AGAIN) -> Iterator[None]:
+def sound(path: str | os.PathLike, *, cure: str = AGAIN) -> Iterator[None]:
     """Whatever a damaged file makes of what reads it as a `UserError` that names `path`."""
     try:
         yield
@@ -55,8 +55,8 @@ def text(path: str | os.PathLike) -> str:
         raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from error
 
 
-def values(path: str | os.PathLike, form: Form = None, *, cure: str = AGAIN) -> Any:
-    """Reads JSON of the given form, by default of any.
+def values(path: str | os.PathLike, form: Form, *, cure: str = AGAIN) -> Any:
+    """Reads JSON of the given form.
 
     Raises `UserError` with the line where it is not JSON, or the place that is not of the form.
     """
@@ -66,8 +66,7 @@ def values(path: str | os.PathLike, form: Form = None, *, cure: str = AGAIN) -> 
         raise UserError(f"{path}: line {error.lineno} is not JSON ({error.msg})") from error
     except (ValueError, RecursionError) as error:  # a number, or a depth, beyond all measure
         raise UserError(f"{path}: is JSON that nobody wrote ({error})") from error
-    if form is not None:
-        check(found, form, path, cure=cure)
+    check(found, form, path, cure=cure)
     return found
 
 
@@ -86,7 +85,7 @@ def arrays(
     None stands for any length, ... at the end for any further axes. Raises `UserError` with the
     array that is not of its form.
     """
-    with sound(path, cure), zipfile.ZipFile(path) as archive:
+    with sound(path, cure=cure), zipfile.ZipFile(path) as archive:
         return {name: _array(archive, name, *each) for name, each in form.items()}
 
 
@@ -105,12 +104,12 @@ def _array(archive: zipfile.ZipFile, name: str, kinds: str, shape: tuple) -> np.
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def misfit(found: Any, form: Form, place: str = "") -> str:
+def misfit(found: Any, form: Form, *, place: str = "") -> str:
     """What is not of the form, '' where all is."""
     parts = []
     match form, found:
         case tuple(), _:
-            misfits = [misfit(found, each, place) for each in form]
+            misfits = [misfit(found, each, place=place) for each in form]
             return "" if "" in misfits else misfits[-1]
         case [each], list():
             parts = [(value, each, f"{place}[{index}]") for index, value in enumerate(found)]
@@ -128,7 +127,7 @@ def misfit(found: Any, form: Form, place: str = "") -> str:
                 kinds: dict[type, str] = {dict: "an object", list: "a list"}
                 kind = kinds.get(type(found))
                 return f"{place.removeprefix('.') or 'all of it'} is {kind or repr(found)[:_SHOWN]}"
-    misfits = (misfit(*part) for part in parts)
+    misfits = (misfit(value, each, place=at) for value, each, at in parts)
     return next(filter(None, misfits), "")
 
 

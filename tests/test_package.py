@@ -1,9 +1,27 @@
+"""The package as a whole: how it is imported, distributed, and that it keeps its conventions."""
+
+import ast
+import functools
+import inspect
+import pathlib
+import re
+import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 
 import pytest
 
 import mer_jax
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "mer_jax"
+# Parameters with a default that may be given by position, beside optional arrays.
+BY_POSITION = {
+    ("datasets/__init__.py", "load", "root"),  # load(name, root): some databases have no root
+    ("datasets/synthetic/__init__.py", "Scene.flow", "start"),  # flow(end, start): two instants
+}
 
 
 def test_importing_the_package_imports_no_jax_and_starts_no_backend():
@@ -16,7 +34,140 @@ def test_importing_the_package_imports_no_jax_and_starts_no_backend():
 
 
 def test_rooms_are_found_by_name():
-    assert mer_jax.problems.UserError is not None
-    assert "training" in dir(mer_jax)
+    for name in mer_jax.__all__:
+        assert inspect.ismodule(getattr(mer_jax, name)) and name in dir(mer_jax)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         mer_jax.nonsense  # noqa: B018
+
+
+def test_type_checkers_see_the_same_rooms():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    seen = [alias.name for node in imports if node.module == "mer_jax" for alias in node.names]
+    assert seen == mer_jax.__all__ == sorted(mer_jax.__all__)
+
+
+def test_the_version_is_in_the_changelog():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", mer_jax.__version__)
+    assert f"**{mer_jax.__version__}**" in (ROOT / "WORKSPACE.md").read_text()
+
+
+def test_the_map_names_every_room_and_no_other():
+    table = re.findall(r"^\| (`.*?) \|", (ROOT / "WORKSPACE.md").read_text(), re.MULTILINE)
+    paths = []
+    for cell in table:
+        names = re.findall(r"`([^`]+)`", cell)
+        first = pathlib.PurePosixPath(names[0])
+        paths += [first, *(first.parent / name for name in names[1:])]
+    missing = [str(path) for path in paths if not (ROOT / path).exists()]
+    assert not missing
+    rooms = {path.stem for path in paths if path.parts[0] == "mer_jax"}
+    there = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert rooms == there - {"__init__", "__pycache__"}
+    assert set(mer_jax.__all__) <= rooms
+
+
+def public(path):
+    """(name, node) of a module's public functions and classes, and of these classes' methods."""
+    for node in ast.parse(path.read_text()).body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        yield node.name, node
+        for inner in node.body if isinstance(node, ast.ClassDef) else ():
+            named = isinstance(inner, ast.FunctionDef) and not re.match(r"_(?!_call__)", inner.name)
+            if named:
+                yield f"{node.name}.{inner.name}", inner
+
+
+@functools.cache
+def everywhere():
+    """(file, name, node) of all that is public."""
+    return [
+        (path.relative_to(PACKAGE).as_posix(), name, node)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for name, node in public(path)
+    ]
+
+
+def functions():
+    """(file, name, node, its positional arguments without self) of all that is called."""
+    for file, name, node in everywhere():
+        if isinstance(node, ast.FunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args]
+            own = arguments[0].arg in ("self", "cls") if "." in name else False
+            yield file, name, node, arguments[own:]
+
+
+def test_the_walk_finds_what_is_public():
+    found = {(file, name) for file, name, _ in everywhere()}
+    assert {("video/magnify.py", "magnify"), ("clips.py", "Clip.frames")} <= found
+    assert {("models/strcn.py", "STRCNG"), ("nn/tpu.py", "TPU.__call__")} <= found
+    assert len(found) > 400
+
+
+def test_the_key_is_first():
+    late = [
+        (file, name)
+        for file, name, node, arguments in functions()
+        if "key" in [each.arg for each in arguments[1:] + node.args.kwonlyargs]
+    ]
+    assert not late
+
+
+def test_options_are_keyword_only():
+    wrong = set()
+    for file, name, node, arguments in functions():
+        count = len(node.args.defaults)
+        for argument in arguments[len(arguments) - count :]:
+            if "Array" not in ast.unparse(argument.annotation):
+                wrong.add((file, name, argument.arg))
+    assert wrong == BY_POSITION
+
+
+def test_everything_public_has_a_docstring():
+    silent = [
+        (file, name)
+        for file, name, node in everywhere()
+        if not ast.get_docstring(node) and not name.endswith("__call__")
+    ]
+    assert not silent
+
+
+def test_everything_public_is_annotated():
+    bare = []
+    for file, name, node, arguments in functions():
+        given = [*arguments, *node.args.kwonlyargs]
+        if node.returns is None or any(argument.annotation is None for argument in given):
+            bare.append((file, name))
+    assert not bare
+
+
+def files(folder, root):
+    found = (path for path in (root / folder).rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix() for path in found if path.suffix != ".pyc"}
+
+
+def test_what_is_distributed(tmp_path):
+    """The wheel is the package alone, whole and typed; the sdist is the checkout."""
+    source = tmp_path / "checkout"
+    folders = ("mer_jax", "experiments", "tests", "tools", ".ci")
+    for folder in folders:
+        shutil.copytree(ROOT / folder, source / folder)
+    for file in ("pyproject.toml", "README.md", "WORKSPACE.md", "LICENSE", "MANIFEST.in"):
+        shutil.copy(ROOT / file, source)
+    code = (
+        "from setuptools import build_meta as m; m.build_sdist('../out'); m.build_wheel('../out')"
+    )
+    made = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    stem = tmp_path / "out" / f"mer_jax-{mer_jax.__version__}"
+    with zipfile.ZipFile(f"{stem}-py3-none-any.whl") as wheel:
+        held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        about = {pathlib.PurePosixPath(name).name for name in wheel.namelist()} - held
+    assert held == files("mer_jax", ROOT) and "mer_jax/py.typed" in held
+    assert "LICENSE" in about
+    with tarfile.open(f"{stem}.tar.gz") as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {"README.md", "WORKSPACE.md", "LICENSE", "pyproject.toml"} <= names
+    for folder in folders:
+        assert files(folder, ROOT) <= names

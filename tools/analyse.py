@@ -37,7 +37,7 @@ def analyse() -> str:
     from mer_jax.evaluation import figures, files, intervals
 
     run, out = said(_RUN), pathlib.Path(said(_OUT)).expanduser()
-    seen = of_run.seen(run, _CLIP.value, root=_ROOT.value)
+    seen = of_run.seen(run, clip=_CLIP.value, root=_ROOT.value)
     logits = np.asarray(analysis.logits(seen.network, seen.inputs)).mean(0)
     label = int(logits.argmax())
     if _CLASS.value is not None:

@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
         raise UserError("name at least two runs")
     runs = [compare.open_run(path) for path in argv[1:]]
     rows = compare.compare(runs)
-    lines = compare.cells(rows, runs if _SEEDS.value else ())
+    lines = compare.cells(rows, runs=runs if _SEEDS.value else ())
     forms = {
         ".md": lambda: compare.markdown(lines),
         ".tex": lambda: compare.latex(lines),

@@ -212,7 +212,7 @@ def _do(task: Task) -> str:
     from mer_jax.datasets.tfds import example
 
     try:
-        clip, note = faces.cut(task.clip, task.how, _model(task.model))
+        clip, note = faces.cut(task.clip, task.how, landmarker=_model(task.model))
     except UserError as error:
         return str(error)
     content = example(clip)

@@ -26,7 +26,7 @@ class Seen(NamedTuple):
     fold: str
 
 
-def seen(workdir: str | pathlib.Path, clip: str | None = None, *, root: str | None = None) -> Seen:
+def seen(workdir: str | pathlib.Path, *, clip: str | None = None, root: str | None = None) -> Seen:
     """The network of the run in `workdir` that tested `clip`, and the clip as its method shows it.
 
     clip: its key, "database/subject/name", or the end of it; None: the first that a kept network
@@ -59,7 +59,7 @@ def seen(workdir: str | pathlib.Path, clip: str | None = None, *, root: str | No
     clips, labels, classes = experiment.prepare_clips(config)
     place = [each.key for each in clips].index(key)
     name = folds.names[tested[key]]
-    network, inputs = networks.speaker([clips[place]], networks.folds.index(name))
+    network, inputs = networks.speaker([clips[place]], fold=networks.folds.index(name))
     return Seen(network, inputs, clips[place], classes[labels[place]], classes, name)
 
 

@@ -19,6 +19,8 @@ _UNIT = re.compile(
 
 
 class ActionUnit(NamedTuple):
+    """One unit of the Facial Action Coding System, as a database writes it."""
+
     number: int
     side: str = ""  # "L", "R", "T", "B", "A", or two of them: "A/L"
     intensity: str = ""  # "A" to "E", or "A/B"

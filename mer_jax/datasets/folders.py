@@ -185,7 +185,7 @@ def visible(folder: pathlib.Path) -> list[os.DirEntry]:
     return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _CLUTTER]
 
 
-def below(root: pathlib.Path, depth: int = _DEEPEST) -> Iterator[tuple[pathlib.Path, list]]:
+def below(root: pathlib.Path, *, depth: int = _DEEPEST) -> Iterator[tuple[pathlib.Path, list]]:
     """Every folder from `root` down, nearest first, with its visible entries."""
     level = [root]
     for _ in range(depth + 1):

@@ -109,7 +109,7 @@ def read(out: pathlib.Path) -> dict[str, Any]:
         version = manifest["version"][:20]
         raise UserError(f"it was prepared by version {version}, this is {VERSION}; {_AGAIN}")
     reading.check(manifest, _FORM, out / MANIFEST, cure=_AGAIN)
-    with reading.sound(out / MANIFEST, _AGAIN):  # a name that no file can have
+    with reading.sound(out / MANIFEST, cure=_AGAIN):  # a name that no file can have
         return _whole(out, manifest)
 
 

@@ -71,6 +71,8 @@ class Inspection(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Database:
+    """How a database lies on disk and what its sheets say; what differs from one to the next."""
+
     name: str
     title: str
     fps: float  # Hz
@@ -112,7 +114,9 @@ class Log:
         return next((quirk.why for quirk in known if quirk.field == event), "")
 
     def problem(self, where: str, what: str) -> None:
+        """Something that is wrong."""
         self.problems.append(Problem(where, what))
 
     def note(self, where: str, what: str) -> None:
+        """Something that was settled."""
         self.notes.append(Problem(where, what))

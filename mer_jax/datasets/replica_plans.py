@@ -27,6 +27,8 @@ class Made(NamedTuple):
 
 
 class Plan(NamedTuple):
+    """What a replica is made of: folders of frames, label sheets, text files."""
+
     clips: list[Made]
     sheets: Mapping[str, Mapping[str, Sequence[Sequence]]]  # path -> sheet -> rows
     texts: dict[str, str] = {}  # noqa: RUF012 (never written to)

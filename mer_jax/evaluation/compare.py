@@ -148,7 +148,7 @@ def over_runs(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
     return {name: intervals.spread([each[name] for each in found]) for name in COMPARED}
 
 
-def cells(rows: Sequence[Row], runs: Sequence[Run] = ()) -> list[list[str]]:
+def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:
     """The table as text, its head first. runs: adds their mean and deviation as a last line.
 
     A score that some row has a published figure for is followed by a column of these; where a run

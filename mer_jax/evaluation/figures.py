@@ -368,7 +368,7 @@ def map_panel(picture: np.ndarray) -> "Figure":
     return figure
 
 
-def wheel_inset(axes) -> None:
+def wheel_inset(axes: Any) -> None:
     """The wheel that reads the colours of a flow, in the lower right corner of `axes`."""
     span = np.linspace(-1, 1, 61)
     disc = np.stack(np.meshgrid(span, span), -1)

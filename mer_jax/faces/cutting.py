@@ -49,7 +49,7 @@ class Cut:
             raise UserError(f"size={self.size}: a crop has at least one pixel")
 
 
-def cut(clip: Clip, how: Cut, landmarker: Landmarker | None = None) -> tuple[Clip, str]:
+def cut(clip: Clip, how: Cut, *, landmarker: Landmarker | None = None) -> tuple[Clip, str]:
     """Reads a clip and cuts out its face, by the first frame for all frames.
 
     Landmarks are the clip's own or, where it has none, those of `landmarker`. Without either the

@@ -148,7 +148,7 @@ def read(directory: str | pathlib.Path) -> Weights:
         raise UserError(
             f"{directory} holds no weights; python -m tools.convert_weights makes such a directory"
         )
-    with reading.sound(directory, "convert the weights again"):
+    with reading.sound(directory, cure="convert the weights again"):
         with ocp.PyTreeCheckpointer() as checkpointer:
             tree = checkpointer.metadata(directory).item_metadata.tree
             as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in tree}

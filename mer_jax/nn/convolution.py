@@ -167,7 +167,7 @@ def _patches_forward(window, x, kernel):
 
     def block(x):
         patches = jnp.concatenate(_taps(window, x, kernel.shape, shape[1:3]), -1)
-        return product(_flat(patches), matrix, window.precision).astype(x.dtype)
+        return product(_flat(patches), matrix, precision=window.precision).astype(x.dtype)
 
     return lax.map(block, blocks).reshape(shape)
 
@@ -180,7 +180,7 @@ def _kernel_gradient_by_patches(window, x, kernel, g):
         x, g = arrays
         taps = _taps(window, x, kernel.shape, sizes)
         patches = jnp.concatenate([_flat(tap).T for tap in taps])  # [taps C, positions]
-        return total + product(patches, _flat(g), window.precision), None
+        return total + product(patches, _flat(g), precision=window.precision), None
 
     blocks = in_blocks(x, g, width=math.prod(sizes) * width)
     start = start_of_sum((width, g.shape[-1]), x, g)
@@ -204,7 +204,7 @@ def _kernel_gradient_by_rows(window, x, kernel, g):
         side = [g[:, :, reach - j * window.dilation[1] :][:, :, :extent] for j in range(kw)]
         side = _flat(jnp.concatenate(side, -1))
         taps = _taps(window, x, (kh, 1), (rows, extent))
-        products = [product(_flat(t).T, side, window.precision) for t in taps]
+        products = [product(_flat(t).T, side, precision=window.precision) for t in taps]
         return total + jnp.stack(products), None
 
     blocks = in_blocks(x, g, width=rows * extent * kw * maps)

@@ -1,7 +1,7 @@
 """Which of two formulations of an operation a program gets, and how products are summed."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jax import lax
 Formulation = Literal["plain", "dots"]
 
 
-def choose(forced: bool, on_cpu: Callable, elsewhere: Callable, *arrays):
+def choose(forced: bool, on_cpu: Callable, elsewhere: Callable, *arrays: jax.Array) -> Any:
     """`on_cpu(*arrays)` where the program is lowered for a CPU, otherwise `elsewhere(*arrays)`.
 
     Decided at lowering, so that a program exported from here for an accelerator takes its branch.
@@ -27,7 +27,7 @@ def wide(dtype: jnp.dtype) -> jnp.dtype:
     return jnp.dtype(jnp.float32) if dtype.itemsize < 4 else dtype
 
 
-def product(a: jax.Array, b: jax.Array, precision: lax.PrecisionLike = None) -> jax.Array:
+def product(a: jax.Array, b: jax.Array, *, precision: lax.PrecisionLike = None) -> jax.Array:
     """The matrix product a b, summed and returned in the `wide` dtype.
 
     16-bit numbers are widened first: XLA's CPU products of 16 bits into 32 lack some shapes.

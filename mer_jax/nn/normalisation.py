@@ -37,7 +37,7 @@ class BatchNorm(nnx.Module):
         self.epsilon = epsilon
         self.use_running_average = use_running_average
 
-    def set_view(self, use_running_average: bool | None = None):
+    def set_view(self, *, use_running_average: bool | None = None) -> None:
         """What `nnx.view(model, use_running_average=...)` changes."""
         if use_running_average is not None:
             self.use_running_average = use_running_average

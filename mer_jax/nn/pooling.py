@@ -52,7 +52,9 @@ def _stored(search, x):
     return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), lax.map(search, blocks))
 
 
-def max_with_place(window, strides, pads, x):
+def max_with_place(
+    window: Sequence[int], strides: Sequence[int], pads: Sequence[tuple[int, int]], x: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """The maxima and, as int8 (int16 where a window is large), the tap that each came from."""
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
     pooled = [(n - k) // s + 1 for n, k, s in zip(padded.shape[1:], window, strides)]
@@ -82,7 +84,7 @@ def _backward(window, strides, pads, sizes, place, g):
 _max_pool.defvjp(_forward, _backward)
 
 
-def spread_tiles(window, place, g):
+def spread_tiles(window: Sequence[int], place: jax.Array, g: jax.Array) -> jax.Array:
     """Windows that tile: each tap reads its own window's gradient if it was the maximum."""
     axes = tuple(range(2, 2 + 2 * len(window), 2))  # a tap axis behind each pooled axis
     taps = np.arange(math.prod(window)).reshape(window)

@@ -243,4 +243,4 @@ def load(workdir: str | pathlib.Path, *, fold: str | int | None = None) -> Predi
     Raises `UserError` where there is no such run, or it cannot answer.
     """
     workdir = pathlib.Path(workdir).expanduser()
-    return Predictor(rooms.read(workdir, fold), references.read(workdir))
+    return Predictor(rooms.read(workdir, fold=fold), references.read(workdir))

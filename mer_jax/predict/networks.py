@@ -59,7 +59,7 @@ class Networks(NamedTuple):
 
         return lambda inputs: answer(inputs, state)
 
-    def speaker(self, clips: Sequence[Clip], fold: int = 0) -> tuple[nnx.Module, Any]:
+    def speaker(self, clips: Sequence[Clip], *, fold: int = 0) -> tuple[nnx.Module, Any]:
         """(network, x): row `fold`'s network of the chosen epoch, and `clips` as it is given them.
 
         x: [N, ...]; of a method that lets `votes` looks at a clip decide, [N votes, ...].
@@ -138,7 +138,7 @@ def _to_one(heat: np.ndarray) -> np.ndarray:
     return heat / np.maximum(heat.max((1, 2), keepdims=True), 1e-12)
 
 
-def read(workdir: pathlib.Path, fold: str | int | None = None) -> Networks:
+def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> Networks:
     """The networks that `workdir` holds; with `fold` (a name, or a number from 0) one of them.
 
     Raises `UserError` where there is no finished run, its method has no network, or the fold is

@@ -84,6 +84,7 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
+        """Whether the last save is long enough ago."""
         return time.monotonic() - self._saved >= self._seconds
 
     def save(self, state: Tree, result: results.Result, place: Place) -> None:
@@ -207,7 +208,7 @@ def claim(directory: str | pathlib.Path, identity: dict) -> None:
             temporary.rename(path)
         return
     cure = f"give another --workdir, or delete {path.parent}, as nobody knows whose these are"
-    with reading.sound(path, cure):
+    with reading.sound(path, cure=cure):
         changes = list(_changes(json.loads(path.read_bytes()), identity))
     if changes:
         raise UserError(

@@ -272,7 +272,9 @@ def fold_rows(folds: Sequence[Folds], settings: Settings) -> Fold:
     return Fold(**rows)
 
 
-def chunk_size(folds: int, layout, folds_per_device: int, task, data, rows) -> int:
+def chunk_size(
+    folds: int, layout: layouts.Layout, folds_per_device: int, task: Task, data: Data, rows: Fold
+) -> int:
     """Rows that go through at a time: a multiple of the devices."""
     count = len(layout.devices)
     all_of_them = -(-folds // count)
@@ -330,6 +332,8 @@ class Programs(NamedTuple):
 
 
 def compile_programs(task: Task, layout: layouts.Layout, block: int) -> Programs:
+    """The functions of a job, laid over its devices. block: epochs that one call runs."""
+
     def epochs(data, fold, state):
         step = lambda state, _: fold_room.epoch(task, data, fold, state)
         return jax.lax.scan(step, state, None, length=block)

@@ -38,6 +38,7 @@ class Layout(NamedTuple):
 
     @property
     def mesh(self) -> jax.sharding.Mesh:
+        """The devices along one axis, "fold"."""
         auto = (jax.sharding.AxisType.Auto,)
         return jax.make_mesh((len(self.devices),), ("fold",), axis_types=auto, devices=self.devices)
 

@@ -35,6 +35,7 @@ class Result(NamedTuple):
 
 
 def empty(names: tuple[str, ...], rows: Fold, epochs: int, num_classes: int) -> Result:
+    """A result in which no fold has said anything yet."""
     many, most = rows.held.shape
     nan = lambda: np.full((many, epochs), np.nan, np.float32)
     return Result(
@@ -73,6 +74,7 @@ _KEPT = (
 
 
 def kept(result: Result) -> dict[str, np.ndarray]:
+    """What of a result goes into a checkpoint."""
     return {name: getattr(result, name) for name in _KEPT}
 
 

@@ -21,7 +21,7 @@ def named(key: jax.Array, purpose: str) -> jax.Array:
     return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
 
 
-def steps_and_width(clips: int, batch_size: int, copies: int = 1) -> tuple[int, int]:
+def steps_and_width(clips: int, batch_size: int, copies: int) -> tuple[int, int]:
     """Steps an epoch takes and rows a batch has, for N clips visited `copies` times.
 
     Both depend on the whole number of clips, not on a fold's share of it, so that every fold of

@@ -38,7 +38,7 @@ def test_rows_hold_scores_and_adjusted_tests(rows):
 
 
 def test_markdown_is_a_table_of_one_width(rows):
-    lines = compare.cells(rows, RUNS)
+    lines = compare.cells(rows, runs=RUNS)
     text = compare.markdown(lines)
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len(table) == 2 + 3 + 1
@@ -48,7 +48,7 @@ def test_markdown_is_a_table_of_one_width(rows):
 
 
 def test_latex_is_escaped_and_has_one_line_end_a_row(rows):
-    lines = compare.cells(rows, RUNS)
+    lines = compare.cells(rows, runs=RUNS)
     text = compare.latex(lines)
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     assert len(body) == 4 and all(line.endswith(r" \\") for line in body)
@@ -58,7 +58,7 @@ def test_latex_is_escaped_and_has_one_line_end_a_row(rows):
 
 
 def test_html_is_a_page_of_the_same_kind(rows):
-    found = check(compare.html(rows, compare.cells(rows, RUNS)))
+    found = check(compare.html(rows, compare.cells(rows, runs=RUNS)))
     for row in rows:
         assert f"{row.scores['uf1']['value']:.4f}" in found.text
 

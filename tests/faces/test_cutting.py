@@ -76,11 +76,11 @@ def test_a_model_of_the_users_is_asked_once_and_only_without_landmarks():
         return CLIP.landmarks
 
     how = faces.Cut("eyes", (33, 27))
-    out, _ = faces.cut(BARE, how, find)
-    np.testing.assert_array_equal(out.frames, faces.cut(CLIP, how, find)[0].frames)
+    out, _ = faces.cut(BARE, how, landmarker=find)
+    np.testing.assert_array_equal(out.frames, faces.cut(CLIP, how, landmarker=find)[0].frames)
     assert len(asked) == 1
     five = lambda frame: np.concatenate([faces.eye_centres(CLIP.landmarks), np.zeros((3, 2))])
-    eyes_only, _ = faces.cut(BARE, how, lambda frame: five(frame).astype(np.float32))
+    eyes_only, _ = faces.cut(BARE, how, landmarker=lambda frame: five(frame).astype(np.float32))
     np.testing.assert_array_equal(eyes_only.frames, out.frames)
     assert eyes_only.landmarks is None
 
@@ -107,7 +107,7 @@ def test_eyes_that_are_not_found_are_noted(monkeypatch):
 )
 def test_what_cannot_be_cut_out_is_one_sentence(clip, how, find, words):
     with pytest.raises(UserError, match=words):
-        faces.cut(clip, faces.Cut(**how), find)
+        faces.cut(clip, faces.Cut(**how), landmarker=find)
 
 
 def test_an_unknown_crop_is_named():

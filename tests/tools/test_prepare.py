@@ -116,7 +116,7 @@ prepare.prepare("casme2", {str(root)!r}, {str(tmp_path / "out")!r}, how=how, qui
     work[0].write_bytes(work[0].read_bytes()[:-30])  # and one of them is torn
     clips = run(root, tmp_path / "out")
     assert len(cuts) == len(clips) - 2
-    same(clips, [faces.cut(clip, WHOLE, None)[0] for clip in datasets.load("casme2", root)])
+    same(clips, [faces.cut(clip, WHOLE)[0] for clip in datasets.load("casme2", root)])
 
 
 def test_killed_while_packing_it_is_packed_anew(root, tmp_path, cuts, monkeypatch):

@@ -38,7 +38,7 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
     else:
         cases["PyTorch, fold after fold"] = _torch_loop(torch)
         per["PyTorch, fold after fold"] = _LOOP * EPOCHS
-    steps, width = streams.steps_and_width(_CLIPS, _SETTINGS.batch_size)
+    steps, width = streams.steps_and_width(_CLIPS, _SETTINGS.batch_size, 1)
     floor = 2 * 2 * 27 * 16 * 900 * _CLIPS / 1e9  # forwards, and the kernel's gradient
     title = (
         f"STSTNet, one epoch of one fold ({steps} steps of {width}; {floor:.1f} GFLOP of "

@@ -95,6 +95,7 @@ class Scene:
 
     @property
     def length(self) -> int:
+        """T, frames."""
         return int(self.take.length)
 
     @property
@@ -133,6 +134,7 @@ class Scene:
 
     @property
     def clip(self) -> Clip:
+        """The scene as a clip; its frames are rendered when read."""
         return Clip(
             database=DATABASE,
             subject=self.subject,
