@@ -1,4 +1,5 @@
 import importlib.util
+import subprocess
 import sys
 
 import numpy as np
@@ -55,6 +56,28 @@ def test_frames_in_the_unit_range_are_stored_in_256_steps():
     np.testing.assert_allclose(made["frames"] / 255, frames.clip(0, 1), atol=0.5 / 255 + 1e-6)
     np.testing.assert_array_equal(made["landmarks"], marks)
     assert made["apex"] == made["offset"] == -1
+
+
+def test_other_code_reads_it_by_name_or_folder_through_tfds_alone(tmp_path):
+    """`data_source` is what `tfds.load` is without TensorFlow; no builder of ours is at hand."""
+    replica.write("casme2", tmp_path / "raw", subjects=1)
+    clips = datasets.load("casme2", tmp_path / "raw")
+    config = Config(name="mine", database="casme2", clips=clips)
+    folder = module.build(tmp_path / "out", config)
+    code = (
+        "import sys, tensorflow_datasets as tfds\n"
+        f"there = {str(tmp_path / 'out')!r}\n"
+        "by_name = tfds.data_source('micro_expressions/mine', split='train', data_dir=there)\n"
+        f"builder = tfds.builder_from_directory({str(folder)!r})\n"
+        "by_folder = builder.as_data_source('train')\n"
+        "for source in (by_name, by_folder):\n"
+        "    print([(one['name'].decode(), one['frames'].shape) for one in source])\n"
+        "print(builder.info.splits['train'].num_examples, 'mer_jax' in sys.modules)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *lists, counts = told.stdout.splitlines()
+    want = repr([(clip.name, clip.frames.shape) for clip in clips])
+    assert lists == [want, want] and counts == f"{len(clips)} False"
 
 
 @pytest.mark.skipif(

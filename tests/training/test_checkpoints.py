@@ -1,0 +1,46 @@
+"""Other JAX code opens a checkpoint with Orbax alone: the README's lines, and plain NNX layers."""
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import nnx
+
+from mer_jax.training import Settings, fit
+from tests.training import small
+
+
+def test_weights_are_found_by_name_without_mer_jax(tmp_path):
+    examples, labels, folds = small.problem()
+    settings = Settings(epochs=2, batch_size=8, learning_rate=1e-2)
+    (result,) = fit(
+        examples,
+        labels,
+        [folds],
+        settings,
+        num_classes=3,
+        build=small.build,
+        devices=jax.devices()[:1],
+        directory=tmp_path / "checkpoints",
+        quiet=True,
+    )
+
+    steps = tmp_path / "checkpoints" / "steps"
+    newest = max(steps.iterdir(), key=lambda step: int(step.name))
+    with ocp.StandardCheckpointer() as checkpointer:
+        state = checkpointer.restore(newest / "tree")["state"]
+
+    conv = nnx.Conv(1, 4, (3, 3), use_bias=False, rngs=nnx.Rngs(0))
+    head = nnx.Linear(4, 3, rngs=nnx.Rngs(0))
+    for fold in range(len(folds)):
+        one = jax.tree.map(lambda a, fold=fold: np.asarray(a)[fold], state)
+        weights, running = one["params"], one["rest"]["norm"]
+        nnx.update(conv, {"kernel": weights["conv"]["kernel"]})
+        nnx.update(head, {name: weights["head"][name] for name in ("kernel", "bias")})
+        clips = result.held[fold][result.test[fold]]
+        x = conv(np.asarray(examples.inputs)[clips] - one["statistics"])
+        x = (x - running["mean"]) / np.sqrt(running["var"] + np.float32(1e-5))
+        x = nnx.relu(x * weights["norm"]["scale"] + weights["norm"]["bias"])
+        said = nnx.softmax(head(x.max((1, 2))))
+        want = result.probabilities[fold][result.test[fold]]
+        np.testing.assert_allclose(said, want, atol=2e-6)
+    assert not np.allclose(state["params"]["head"]["kernel"][0], head.kernel[...])
