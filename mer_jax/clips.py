@@ -18,6 +18,8 @@ import numpy as np
 
 from mer_jax.problems import UserError
 
+_LONGEST = 2**15 - 1  # px of a side, the most that OpenCV takes
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Clip:
@@ -82,9 +84,14 @@ def to_float(frames: np.ndarray) -> np.ndarray:
 
 
 def resize(frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """[T, H, W, C] -> [T, *size, C], area-averaged when shrinking and bilinear when growing."""
+    """[T, H, W, C] -> [T, *size, C], area-averaged when shrinking and bilinear when growing.
+
+    Raises `UserError` for a size that frames cannot have.
+    """
     if frames.shape[1:3] == tuple(size):
         return frames
+    if len(size) != 2 or not all(side in range(1, _LONGEST + 1) for side in size):
+        raise UserError(f"frames of size {size}: it is two whole numbers, 1 to {_LONGEST} px")
     import cv2
 
     height, width = size

@@ -44,8 +44,8 @@ def _alike(value: Any, default: Any) -> bool:
         if isinstance(default, kind):
             if not isinstance(value, taken) or isinstance(value, bool) != (kind is bool):
                 return False
-            if kind is tuple and default:  # of numbers, or of names
-                number = lambda each: isinstance(each, numbers.Real)
-                return all(number(each) == number(default[0]) for each in value)
+            if kind is tuple and default:
+                one = float(default[0]) if isinstance(default[0], int) else default[0]
+                return all(_alike(each, one) for each in value)
             return True
     return True  # None: the default says nothing

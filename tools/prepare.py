@@ -25,7 +25,6 @@ import pathlib
 import shutil
 import sys
 import threading
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -33,7 +32,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from mer_jax import datasets, faces, locks
+from mer_jax import datasets, faces, locks, reading
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.problems import DataError, Problem, UserError
@@ -51,6 +50,7 @@ flags.DEFINE_string("landmarks", None, "A landmark model: .dat, .yaml, .onnx or 
 flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Processes.", lower_bound=1)
 
 _WORK = ".work"  # cut-out clips until they are packed; named by their digests
+_CUT = {"frames": ("u", (None,) * 4), "landmarks": ("f", (None, 2)), "note": ("U", ())}
 
 
 class Task(NamedTuple):
@@ -230,24 +230,22 @@ def _model(path: str | None) -> faces.Landmarker | None:
 
 def _whole(path: pathlib.Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as file:
-            return file.testzip() is None
-    except (OSError, zipfile.BadZipFile):
+        return bool(reading.arrays(path, _CUT))
+    except UserError:
         return False
 
 
 def _finished(task: Task) -> tuple[Clip, str]:
     """The clip as it was cut out, its frames still on the disk; and the note on it."""
-    with np.load(task.path) as content:
-        marks, note = content["landmarks"], str(content["note"])
-    landmarks = marks if len(marks) else None
+    content = reading.arrays(task.path, {name: _CUT[name] for name in ("landmarks", "note")})
+    landmarks = content["landmarks"] if len(content["landmarks"]) else None
     read = functools.partial(_frames, task.path)
-    return dataclasses.replace(task.clip, read=read, landmarks=landmarks), note
+    clip = dataclasses.replace(task.clip, read=read, landmarks=landmarks)
+    return clip, str(content["note"])
 
 
 def _frames(path: pathlib.Path) -> np.ndarray:
-    with np.load(path) as content:
-        return content["frames"]
+    return reading.arrays(path, {"frames": _CUT["frames"]})["frames"]
 
 
 def _is_current(out: pathlib.Path, database: str, fingerprint: str) -> bool:

@@ -10,6 +10,7 @@ pip install -e '.[tensorboard]'.
 """
 
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -46,7 +47,8 @@ def convert(workdir: pathlib.Path, *, folds: bool = False) -> pathlib.Path:
         {n: slice(i, i + 1) for i, n in enumerate(names)} if folds else {}
     )
     for name, chosen in rows.items():
-        with SummaryWriter(str(part / name.replace("/", "_")), write_to_disk=True) as writer:
+        place = part / re.sub(r"[^\w.-]|^\.", "_", name, flags=re.ASCII)[:100]
+        with SummaryWriter(str(place), write_to_disk=True) as writer:
             for curve, values in found.items():
                 for epoch, column in zip(epochs.tolist(), values[chosen].T):
                     if not np.isnan(column).all():

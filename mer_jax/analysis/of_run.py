@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from flax import nnx
 
-from mer_jax import experiment
+from mer_jax import experiment, reading
 from mer_jax.clips import Clip
 from mer_jax.evaluation.scores import scores
 from mer_jax.predict import networks as rooms
@@ -40,7 +40,9 @@ def seen(workdir: str | pathlib.Path, *, clip: str | None = None, root: str | No
     kept = [folds.names.index(name) for name in dict.fromkeys(networks.folds)]
     tested = {folds.clips[i]: f for f in range(len(folds)) for i in np.flatnonzero(folds.test[f])}
     if clip is None:
-        key = next(key for key, fold in tested.items() if fold == kept[0])
+        key = next((key for key, fold in tested.items() if fold == kept[0]), None)
+        if key is None:
+            raise UserError(f"fold {folds.names[kept[0]]} of {workdir} tests no clip")
     else:
         found = [key for key in tested if f"/{key}".endswith(f"/{clip}")]
         if not found:
@@ -75,8 +77,9 @@ def epochs(workdir: str | pathlib.Path) -> dict[str, np.ndarray]:
     labels = guard.read(workdir / "audit.npz", folds)["labels"]
     every = np.arange(record["predicted"].shape[1])
     matrices = np.zeros((len(every), count, count), np.int64)
-    for fold, test in enumerate(folds.test):
-        spoke = np.minimum(every, record["epochs_run"][fold] - 1)
-        said = record["predicted"][fold, spoke, : test.sum()]  # [E, M]: test clips come first
-        np.add.at(matrices, (every[:, None], labels[test], said), 1)
+    with reading.sound(f"{workdir}: folds.json, metrics.json or audit.npz"):
+        for fold, test in enumerate(folds.test):
+            spoke = np.minimum(every, record["epochs_run"][fold] - 1)
+            said = record["predicted"][fold, spoke, : test.sum()]  # [E, M]: test clips come first
+            np.add.at(matrices, (every[:, None], labels[test], said), 1)
     return scores(matrices)

@@ -20,6 +20,8 @@ import numpy as np
 from mer_jax import reading
 from mer_jax.problems import DataError, Problem, writing
 
+_LINE = {"epoch": int, "folds": [str]}
+
 
 def read(path: str | os.PathLike) -> dict[str, Any]:
     """The curves of a job: "folds" (F names), "epochs" [E] int, and float64 [F, E] for each curve.
@@ -36,32 +38,38 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
             continue
         try:
             row = json.loads(line)
-            count, _ = len(row["folds"]), int(row["epoch"])
-            lists = [v for name, v in row.items() if isinstance(v, list) and name != "folds"]
+            if reading.misfit(row, _LINE) or not 0 <= row["epoch"] < 2**31:
+                raise ValueError
+            count, lists = len(row["folds"]), _lists(row).values()
             if any(np.array(values, np.float64).ndim != 1 for values in lists):
                 raise ValueError
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             if (where, line) != rest:
                 problems.append(Problem(where, "is not a JSON object with `epoch` and `folds`"))
             continue
         found.append(row)
-        for name, values in row.items():
-            if isinstance(values, list) and len(values) != count:
+        for name, values in _lists(row).items():
+            if len(values) != count:
                 problems.append(
                     Problem(where, f"{name} has {len(values)} values for {count} folds")
                 )
     if problems:
         raise DataError(str(path), problems)
-    folds = tuple(dict.fromkeys(str(name) for row in found for name in row["folds"]))
-    epochs = sorted({int(row["epoch"]) for row in found})
-    names = {name for row in found for name, values in row.items() if isinstance(values, list)}
-    curves = {name: np.full((len(folds), len(epochs)), np.nan) for name in names - {"folds"}}
+    folds = tuple(dict.fromkeys(name for row in found for name in row["folds"]))
+    epochs = sorted({row["epoch"] for row in found})
+    names = {name for row in found for name in _lists(row)}
+    curves = {name: np.full((len(folds), len(epochs)), np.nan) for name in names}
     place = {name: index for index, name in enumerate(folds)}
     for row in found:
-        rows, column = [place[str(name)] for name in row["folds"]], epochs.index(int(row["epoch"]))
-        for name in curves.keys() & row.keys():
-            curves[name][rows, column] = np.array(row[name], np.float64)
+        rows, column = [place[name] for name in row["folds"]], epochs.index(row["epoch"])
+        for name, values in _lists(row).items():
+            curves[name][rows, column] = np.array(values, np.float64)
     return {"folds": folds, "epochs": np.array(epochs), **dict(sorted(curves.items()))}
+
+
+def _lists(row: dict[str, Any]) -> dict[str, list]:
+    """The curves of a line: what is a list under a name of its own."""
+    return {k: v for k, v in row.items() if isinstance(v, list) and k not in ("folds", "epochs")}
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ PRECISIONS = {
     "bfloat16": (jnp.bfloat16, "default"),
 }
 
+_MOST_SEEDS = 1000
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -50,9 +52,11 @@ class Settings:
         for name in ("epochs", "batch_size", "seeds"):
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} is {getattr(self, name)}; it must be 1 or more")
+        if self.seeds > _MOST_SEEDS:
+            raise UserError(f"train.seeds is {self.seeds}; a job takes {_MOST_SEEDS} at most")
         for rate in (self.learning_rate, *self.learning_rates):
-            if not 0 < rate < math.inf:
-                raise UserError(f"train.learning_rate is {rate}; it must be positive")
+            if not (isinstance(rate, int | float) and 0 < rate < math.inf):
+                raise UserError(f"train.learning_rate is {rate!r}; it must be a positive number")
         for name, end in (("validation", 1), ("momentum", 1), ("weight_decay", math.inf)):
             if not 0 <= getattr(self, name) < end:
                 raise UserError(

@@ -14,6 +14,7 @@ from mer_jax.evaluation import files, history
 from mer_jax.evaluation.verdict import expected, verdict
 from mer_jax.problems import UserError
 from tests.evaluation.examples import predictions
+from tests.faults.spoiled import corrupted
 
 CRAFTED = (
     *(b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\n\n\n", b",\n", b",", b'"', b'"\n', b"a,b\r\rc"),
@@ -65,24 +66,6 @@ def test_crafted_content_is_a_sentence(tmp_path, name):
         refused += bool(said)
         assert not said or "given" in said, content[:80]
     assert refused > len(CRAFTED) / 4
-
-
-def corrupted(draw: random.Random, content: bytes) -> bytes:
-    """Bits flipped, a piece cut out, doubled, or replaced by noise."""
-    out = bytearray(content)
-    for _ in range(draw.randint(1, 4)):
-        at = draw.randrange(len(out) + 1)
-        length = draw.randint(1, 30)
-        piece = bytes(out[at : at + length])
-        out[at : at + length] = draw.choice(
-            [
-                b"",
-                piece * 2,
-                draw.randbytes(length),
-                bytes(b ^ 1 << draw.randrange(8) for b in piece),
-            ]
-        )
-    return bytes(out)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -1,8 +1,6 @@
 """Weights from outside: read as tables of numbers, never run, never taken damaged."""
 
 import io
-import os
-import pathlib
 import pickle
 import random
 import zipfile
@@ -12,17 +10,8 @@ import pytest
 
 from mer_jax.models import pretrained
 from mer_jax.problems import UserError
+from tests.faults.spoiled import Harm
 from tools.convert_weights import read_tensors
-
-
-class Harm:
-    """A pickle of this runs a command when it is loaded."""
-
-    def __init__(self, path: pathlib.Path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.path}",)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".npz", ".pt", ".bin", ""])
