@@ -15,6 +15,7 @@ import pathlib
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -187,13 +188,24 @@ def last(directory: str | pathlib.Path) -> tuple[dict, Place]:
     path = directory / STEPS / str(found[0])
     with reading.sound(f"the checkpoint {path}"):
         place = json.loads((path / "place" / "metadata").read_text())
-        with ocp.PyTreeCheckpointer() as checkpointer:
+        with _unheard(), ocp.PyTreeCheckpointer() as checkpointer:
             like = checkpointer.metadata(path / "tree").item_metadata.tree
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
             tree = checkpointer.restore(path / "tree", restore_args=as_numpy)
         _compare(tree, place)
         members = range(place["start"], place["start"] + place["count"])
     return tree, Place(members, place["epochs"])
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Without Orbax's warnings: it misses files that the other half of it writes."""
+    logger, ours = logging.get_absl_logger(), lambda record: "orbax" not in record.pathname
+    logger.addFilter(ours)
+    try:
+        yield
+    finally:
+        logger.removeFilter(ours)
 
 
 def claim(directory: str | pathlib.Path, identity: dict) -> None:
