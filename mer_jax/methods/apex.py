@@ -18,22 +18,35 @@ from mer_jax.video import apex_index
 
 
 def apex(
-    clips: Sequence[Clip], *, size: Sequence[int] = (224, 224), apex: str = "given"
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (224, 224),
+    apex: str = "given",
+    less_first: bool = False,
 ) -> Examples:
-    """The apex frame: the marked one where there is one ("given"), or found by STRCN's Eq. 5."""
+    """The apex frame: the marked one where there is one ("given"), or found by STRCN's Eq. 5.
+
+    less_first: take the clip's first frame away, which leaves the movement and not the face.
+    """
     if apex not in ("given", "found"):
         raise UserError(f"method.apex is {apex!r}; it is 'given' or 'found'")
     out = []
     for clip, frames in zip(clips, film.films(clips, size, grey=False), strict=True):
         given = clip.apex is not None and apex == "given"
-        out.append(frames[clip.apex if given else int(apex_index(jnp.asarray(frames)))])
+        frame = frames[clip.apex if given else int(apex_index(jnp.asarray(frames)))]
+        out.append(frame - frames[0] if less_first else frame)
     return Examples(inputs=jnp.asarray(np.stack(out)), input_shape=out[0].shape)
 
 
 def frames(
-    clips: Sequence[Clip], *, size: Sequence[int] = (224, 224), looks: int = 16, copies: int = 4
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (224, 224),
+    looks: int = 16,
+    less_first: bool = False,
+    copies: int = 4,
 ) -> Examples:
-    """`looks` frames of each clip, evenly spaced from the first to the last.
+    """`looks` frames of each clip, evenly spaced from the first to the last; `less_first` as above.
 
     An epoch visits each clip `copies` times, each time one of its frames; a test clip's class is
     the one most of its frames get. The mean frame of a fold's training clips is taken away, as in
@@ -45,6 +58,8 @@ def frames(
         raise UserError(f"method.looks is {looks}; a vote takes 2 or more")
     spread = lambda n: np.round(np.linspace(0, n - 1, looks)).astype(int)
     seen = np.stack([each[spread(len(each))] for each in film.films(clips, size, grey=False)])
+    if less_first:  # spread begins at 0
+        seen = seen - seen[:, :1]
 
     def learn(inputs, weights):
         share = weights / jnp.sum(weights)

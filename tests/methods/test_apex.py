@@ -41,6 +41,16 @@ def test_a_training_sample_is_one_frame_and_a_test_clip_is_several():
         methods.create("frames", [made], looks=1)
 
 
+def test_what_is_left_without_the_first_frame_is_the_movement():
+    made = clip()
+    frames = made.frames / np.float32(255)
+    apex = methods.create("apex", [made], size=(8, 8), less_first=True)
+    np.testing.assert_allclose(apex.inputs[0], frames[5] - frames[0], atol=1e-6)
+    assert np.abs(apex.inputs[0]).max() > 0.1
+    looks = methods.create("frames", [made], size=(8, 8), looks=3, less_first=True)
+    np.testing.assert_allclose(looks.inputs[0], frames[[0, 4, 8]] - frames[0], atol=1e-6)
+
+
 def test_frames_are_standardised_by_the_training_clips():
     made = [clip() for _ in range(4)]
     for each in made:
