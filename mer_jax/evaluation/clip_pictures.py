@@ -86,7 +86,7 @@ def panels_of(clips: Sequence[Clip]) -> list[bytes]:
 def strips_of(clips: Sequence[Clip]) -> list[bytes]:
     """One WebP a clip, 96 px high: the same pictures side by side, without words."""
     if clips and clips[0].content == "flow":
-        return [_strip(list(np.moveaxis(to_float(clip.frames[0]), -1, 0))) for clip in clips]
+        return [_strip(_map_tiles(to_float(clip.frames[0]))) for clip in clips]
     return [_strip(_tiles(**look)) for look in _looks(clips)]
 
 
@@ -128,19 +128,29 @@ def _tiles(*, onset, apex, magnified, difference, flow, strain) -> list[np.ndarr
     reach = top(np.linalg.norm(flow, axis=-1))
     faces = [np.clip(frame, 0, 1) for frame in (onset, apex, magnified)]
     # The root, so that what moves little is seen beside a blink.
-    heat, strain = (np.sqrt(np.clip(map_ / top(map_), 0, 1)) for map_ in (difference, strain))
-    return [*faces, heat, colours.flow_to_rgb(flow, largest=reach), strain]
+    heat = lambda values: _coloured(np.sqrt(np.clip(values / top(values), 0, 1)), "magma")
+    wheel = colours.flow_to_rgb(flow, largest=reach)
+    return [*faces, heat(difference), wheel, heat(strain)]
+
+
+def _map_tiles(picture: np.ndarray) -> list[np.ndarray]:
+    looks = zip(np.moveaxis(picture, -1, 0), ("RdBu_r", "RdBu_r", "magma"))
+    return [_coloured(channel, look) for channel, look in looks]
+
+
+def _coloured(values: np.ndarray, look: str) -> np.ndarray:
+    """[H, W] in [0, 1] -> [H, W, 3]."""
+    from matplotlib import colormaps
+
+    return colormaps[look](values)[..., :3]
 
 
 def _strip(tiles: Sequence[np.ndarray]) -> bytes:
-    """tiles: [H, W, 1 or 3] in [0, 1] as they are, [H, W] in the colours of heat."""
+    """tiles: [H, W, 1 or 3] in [0, 1]."""
     import cv2
-    from matplotlib import colormaps
 
     parts = []
     for tile in tiles:
-        if tile.ndim == 2:
-            tile = colormaps["magma"](tile)[..., :3]
         tile = np.broadcast_to(tile, (*tile.shape[:2], 3)).astype(np.float32)
         width = max(1, round(_TILE * tile.shape[1] / tile.shape[0]))
         parts += [resize(tile[None], (_TILE, width))[0], np.full((_TILE, 2, 3), 0.5, np.float32)]
