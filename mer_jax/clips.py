@@ -116,7 +116,7 @@ def stack(clips: Sequence[Clip], *, size: Sequence[int] | None = None) -> ClipBa
                 f"{arrays[0].shape[1:]}; crop the clips to one size, or all to grey, first"
             )
     length = np.array([len(frames) for frames in arrays], np.int32)
-    out = np.empty((len(arrays), length.max(), *arrays[0].shape[1:]), np.float32)
+    out = np.empty((len(arrays), np.max(length), *arrays[0].shape[1:]), np.float32)
     for row, frames in zip(out, arrays):
         row[: len(frames)] = frames
         row[len(frames) :] = frames[-1]

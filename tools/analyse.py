@@ -39,7 +39,7 @@ def analyse() -> str:
     run, out = said(_RUN), pathlib.Path(said(_OUT)).expanduser()
     seen = of_run.seen(run, clip=_CLIP.value, root=_ROOT.value)
     logits = np.asarray(analysis.logits(seen.network, seen.inputs)).mean(0)
-    label = int(logits.argmax())
+    label = int(np.argmax(logits))
     if _CLASS.value is not None:
         if _CLASS.value not in seen.classes:
             raise unknown("class", _CLASS.value, seen.classes)

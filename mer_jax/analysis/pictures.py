@@ -126,7 +126,7 @@ def _look(clip: np.ndarray) -> tuple[np.ndarray, dict]:
 def _mosaic(maps: np.ndarray) -> np.ma.MaskedArray:
     """[..., H, W, F] -> a square of maps, each in [0, 1], with nothing between them."""
     maps = np.asarray(maps).reshape(-1, *maps.shape[-3:])
-    maps = np.moveaxis(maps[maps.std((1, 2)).mean(-1).argmax()], -1, 0)
+    maps = np.moveaxis(maps[np.argmax(maps.std((1, 2)).mean(-1))], -1, 0)
     maps = maps[np.sort(np.argsort(-maps.std((1, 2)), kind="stable")[:_MAPS])]
     low, high = (f(maps, axis=(1, 2), keepdims=True) for f in (np.min, np.max))
     maps = (maps - low) / np.maximum(high - low, 1e-12)

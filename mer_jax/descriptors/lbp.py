@@ -115,7 +115,7 @@ def _uniform(points: int) -> np.ndarray:
     changes = np.array([int(code).bit_count() for code in codes ^ turned])
     uniform = changes <= 2
     bins = np.where(uniform, np.cumsum(uniform) - 1, uniform.sum())
-    return np.eye(uniform.sum() + 1, dtype=np.float32)[bins]
+    return np.eye(int(uniform.sum()) + 1, dtype=np.float32)[bins]
 
 
 MAPPINGS = {"uniform": _uniform, "none": _every}

@@ -226,14 +226,14 @@ def per_subject(
         mine = mine[np.lexsort((total[mine], share[mine]))[::-1]]
         x = place + np.arange(len(mine))
         colour = CYCLE[index % len(CYCLE)]
-        pooled = correct[mine].sum() / max(total[mine].sum(), 1)
+        pooled = correct[mine].sum() / max(float(total[mine].sum()), 1.0)
         axes.vlines(x, pooled, share[mine], color=colour, alpha=0.45, linewidth=1.2)
         axes.hlines(
             pooled, x[0] - 0.5, x[-1] + 0.5, color=colour, linewidth=1, linestyle=(0, (4, 3))
         )
         sizes = 10 + 90 * total[mine] / total.max()
         axes.scatter(x, share[mine], s=sizes, color=colour, linewidth=0, zorder=3)
-        middle = x.mean()
+        middle = float(x.mean())
         title = f"{label(group, longest=14)}\n{pooled:.0%} of {total[mine].sum():g} clips"
         axes.text(
             middle, 1.1, title.strip(), ha="center", va="bottom", color=colour, linespacing=1.3

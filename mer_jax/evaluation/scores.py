@@ -69,7 +69,7 @@ def majority(confusion: np.ndarray) -> dict[str, float]:
     """Accuracy, UF1 and UAR of always saying the class that occurs most often."""
     support = np.asarray(confusion).sum(-1)
     constant = np.zeros(np.shape(confusion))
-    constant[:, int(support.argmax())] = support
+    constant[:, int(np.argmax(support))] = support
     found = scores(constant)
     return {name: float(found[name]) for name in ("uf1", "uar", "accuracy")}
 

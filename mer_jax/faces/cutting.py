@@ -69,7 +69,7 @@ def cut(clip: Clip, how: Cut, *, landmarker: Landmarker | None = None) -> tuple[
     rectangle, marks, transform, zoom, note = _place(frames[0], clip.landmarks, how, landmarker)
     size = how.size or own_size(rectangle)
     sides = np.array([rectangle.height, rectangle.width])
-    times = max(1, round(zoom * float((sides / size).max())))
+    times = max(1, round(zoom * float(np.max(sides / size))))
     places = transform(grid(rectangle, size=(size[0] * times, size[1] * times)))
     grey = how.grey and frames.shape[-1] == 3
     parts = [frames[i : i + _CHUNK] for i in range(0, len(frames), _CHUNK)]

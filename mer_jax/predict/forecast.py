@@ -63,7 +63,7 @@ class Forecast(NamedTuple):
         counts = {word: said.count(word) for word in dict.fromkeys(said)}
         text = f"{len(said)} window(s): " + ", ".join(f"{n} x {word}" for word, n in counts.items())
         sure = np.nanmax(np.where(np.isnan(self.probabilities), -1, self.probabilities), axis=1)
-        if (best := int(sure.argmax())) >= 0 and sure[best] >= 0:
+        if (best := int(np.argmax(sure))) >= 0 and sure[best] >= 0:
             text += (
                 f"\nmost certain: {said[best]}, {sure[best]:.0%}, from "
                 f"{self.start[best] / self.fps:.2f} to {self.stop[best] / self.fps:.2f} s"

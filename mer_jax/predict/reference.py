@@ -97,7 +97,7 @@ def movement(frames: np.ndarray) -> tuple[float, int]:
     noise = np.median(np.square(np.diff(left, axis=0)).mean((1, 2)))
     slope = np.square(np.gradient(grey[0])).sum(0).mean()
     moved = max(0.0, np.quantile(away, 0.9) - noise) / max(slope, 1e-6)
-    return float(np.sqrt(moved)), int(away.argmax())
+    return float(np.sqrt(moved)), int(np.argmax(away))
 
 
 def steadied(grey: np.ndarray) -> np.ndarray:

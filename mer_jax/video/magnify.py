@@ -25,7 +25,7 @@ the L = depth(H, W) - 2 bands between them.
 
 import functools
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -101,7 +101,8 @@ def gains(
 
 def combine(clip: Array, bands: Array, gains: Array, *, saturate: bool = True) -> Array:
     """clip [T, H, W, C] + the sum over L of gains [L] x bands [L, T, H, W, C]: a magnified clip."""
-    return _add(clip, sum(gain * band for gain, band in zip(gains, bands)), saturate)
+    motion: Any = sum(gain * band for gain, band in zip(gains, bands))
+    return _add(clip, motion, saturate)
 
 
 class Stream(NamedTuple):

@@ -21,8 +21,8 @@ from tools.bench.workloads import WORKLOADS, ours
 def tables(rounds: int, quick: bool) -> Iterator[Table]:
     size = 1024 if quick else 2048
     products = {
-        dtype.__name__: _rate(lambda a: a @ a, jnp.ones((size, size), dtype), 2 * size**3)
-        for dtype in (jnp.float32, jnp.bfloat16)
+        dtype: _rate(lambda a: a @ a, jnp.ones((size, size), dtype), 2 * size**3)
+        for dtype in ("float32", "bfloat16")
     }
     numbers = jnp.ones(2**24 if quick else 2**26)
     copy = _rate(lambda a: a + 1, numbers, 8 * numbers.size)
