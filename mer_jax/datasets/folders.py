@@ -176,12 +176,16 @@ def _tiff(file: BinaryIO, order: Literal["little", "big"]) -> str:
 
 
 def visible(folder: pathlib.Path) -> list[os.DirEntry]:
-    """A folder's entries by name, without clutter."""
+    """A folder's entries by name, without clutter. Raises `UserError` where it cannot be listed,
+    or a name is bytes that are no text."""
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(f"{folder}: the folder cannot be listed ({error.strerror})") from None
+    for entry in entries:
+        if entry.name.encode(errors="ignore").decode() != entry.name:
+            raise UserError(f"{folder}: the name {entry.name!a} is not UTF-8; rename it")
     return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _CLUTTER]
 
 

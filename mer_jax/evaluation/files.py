@@ -25,7 +25,9 @@ def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+            if isinstance(content, str):  # it may name a path whose bytes are no UTF-8
+                content = content.encode(errors="backslashreplace")
+            temporary.write_bytes(content)
             os.replace(temporary, path)
         finally:
             with contextlib.suppress(OSError):

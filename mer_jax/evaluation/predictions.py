@@ -133,7 +133,7 @@ def write_csv(
     columns = [predictions.database, predictions.subject, predictions.clip, predictions.fold]
     columns += [classes[predictions.label], classes[predictions.predicted]]
     for *words, row in zip(*columns, predictions.probabilities[:, : len(names)].tolist()):
-        writer.writerow([*map(_guard, words), *(f"{chance:.9g}" for chance in row)])
+        writer.writerow([*map(guarded, words), *(f"{chance:.9g}" for chance in row)])
     return files.write(path, text.getvalue())
 
 
@@ -282,7 +282,8 @@ _CLASS = re.compile(r"\d{1,3}")
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
-def _guard(cell: str) -> str:
+def guarded(cell: str) -> str:
+    """`cell` as no spreadsheet takes it for a formula."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 

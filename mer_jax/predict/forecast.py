@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mer_jax.evaluation.predictions import guarded
 from mer_jax.predict.windows import Place
 
 NO_MOVEMENT, NO_FACE = "no movement", "no face"
@@ -52,7 +53,7 @@ class Forecast(NamedTuple):
             frames = [int(a[row]) for a in (self.start, self.stop, self.apex)]
             table.writerow(
                 [f"{frame / self.fps:.4f}" for frame in frames]
-                + [*frames, said, number(self.movement[row]), number(self.threshold)]
+                + [*frames, guarded(said), number(self.movement[row]), number(self.threshold)]
                 + [number(v) for v in (*self.probabilities[row], *self.spread[row])]
             )
         return out.getvalue()

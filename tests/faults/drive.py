@@ -2,6 +2,7 @@ r"""Kills the shrunk default job at random moments, again and again, and looks a
 
     python -m tests.faults.drive                    30 kills, then the tests of this folder in full
     python -m tests.faults.drive --kills=100 --seed=7 --tests=False
+    python -m tests.faults.drive --long             68 folds x 800 epochs of a small network
 
 A kill is SIGKILL. Two of three come at a moment drawn evenly over the time that an undisturbed job
 takes, from the first import to the report; every third waits for a checkpoint that is being written
@@ -99,8 +100,11 @@ def main() -> int:
     flags = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     flags.add_argument("--kills", type=int, default=30)
     flags.add_argument("--seed", type=int, default=0)
+    flags.add_argument("--long", action="store_true")
     flags.add_argument("--tests", type=lambda word: word != "False", default=True)
     given = flags.parse_args()
+    if given.long:
+        return _long()
     with tempfile.TemporaryDirectory() as folder:
         done = drive(pathlib.Path(folder), kills=given.kills, seed=given.seed, say=_say)
     print(f"{len(done.kills)} kills, {done.jobs} jobs, differing: {done.differing or 'nothing'}")
@@ -111,6 +115,20 @@ def main() -> int:
     if given.tests:
         return subprocess.call([sys.executable, "-m", "pytest", "-n0", "tests/faults"])
     return 0
+
+
+def _long() -> int:
+    from tests.faults import test_long_runs
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = test_long_runs.long_run(
+            pathlib.Path(folder), folds=68, each=3, epochs=800, at_a_time=18
+        )
+    print("| fifth | resident (MiB) | an epoch of 18 folds, CPU (ms) | wall (ms) |")
+    for number, row in enumerate(found.parts, 1):
+        print(f"| {number} | {row[0]:.0f} | {row[1]:.1f} | {row[2]:.1f} |")
+    print(f"programs compiled in each chunk of folds: {found.compiled}; {found.wrong or 'flat'}")
+    return bool(found.wrong)
 
 
 def _say(text: str) -> None:
