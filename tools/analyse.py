@@ -4,7 +4,7 @@
     python -m tools.analyse --run=runs/first --out=pictures --clip=s03/c02
 
 CLIP is a clip of the run's own database (its key or the end of it); the network is that of the fold
-which tested it. DIR gets
+which tested it. Of a run with several seeds the curves are those of the first. DIR gets
 
     saliency.png      the input, and how much each part of it weighs in the score of a class
     feature_maps.png  maps of the first and of the fifth convolutional layer (or the last)
