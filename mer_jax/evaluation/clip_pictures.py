@@ -57,8 +57,9 @@ def pictures(
     memo |= zip(new, strips_of(list(new.values())))
     for row in wrong:
         true, said = int(predictions.label[row]), int(predictions.predicted[row])
-        sure = f"p {chances[row, true]:.2f} against {chances[row, said]:.2f}"
-        verdict = f"{classes[true]}, taken for {classes[said]} ({sure})"
+        verdict = f"{classes[true]}, taken for {classes[said]}"
+        if chances[row, said] < 1:  # sets of labels have no chances of their own
+            verdict += f" (p {chances[row, true]:.2f} against {chances[row, said]:.2f})"
         out.append(picture(row, memo[shown[row].key], verdict, wrong=True))
     return out
 
