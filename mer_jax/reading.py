@@ -63,9 +63,9 @@ def values(path: str | os.PathLike, form: Form, *, cure: str = AGAIN) -> Any:
     try:
         found = json.loads(text(path), parse_constant=_no_number)
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}: line {error.lineno} is not JSON ({error.msg})") from error
+        raise UserError(f"{path}: line {error.lineno} is not JSON ({error.msg}); {cure}") from error
     except (ValueError, RecursionError) as error:  # a number, or a depth, beyond all measure
-        raise UserError(f"{path}: is JSON that nobody wrote ({error})") from error
+        raise UserError(f"{path}: is JSON that nobody wrote ({error}); {cure}") from error
     check(found, form, path, cure=cure)
     return found
 

@@ -29,9 +29,9 @@ def cuts(monkeypatch):
     """The keys of the clips that are cut out from here on."""
     keys, cut = [], faces.cut
 
-    def counted(clip, how, model):
+    def counted(clip, how, **finders):
         keys.append(clip.key)
-        return cut(clip, how, model)
+        return cut(clip, how, **finders)
 
     monkeypatch.setattr(faces, "cut", counted)
     return keys
@@ -98,11 +98,11 @@ import os, signal
 from mer_jax import faces
 from tools import prepare
 cut, seen = faces.cut, []
-def fatal(*arguments):
+def fatal(*arguments, **finders):
     if len(seen) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     seen.append(1)
-    return cut(*arguments)
+    return cut(*arguments, **finders)
 faces.cut = fatal
 how = faces.Cut("none", (20, 16), grey=True)
 prepare.prepare("casme2", {str(root)!r}, {str(tmp_path / "out")!r}, how=how, quiet=True)
@@ -147,12 +147,12 @@ import sys
 from mer_jax import faces
 from tools import prepare
 cut, seen = faces.cut, []
-def waits(*arguments):
+def waits(*arguments, **finders):
     seen.append(1)
     if len(seen) == 3:
         print("third", flush=True)
         sys.stdin.readline()
-    return cut(*arguments)
+    return cut(*arguments, **finders)
 faces.cut = waits
 how = faces.Cut("none", (20, 16), grey=True)
 prepare.prepare("casme2", {str(root)!r}, {str(out)!r}, how=how, quiet=True)
@@ -256,7 +256,8 @@ def test_eyes_that_are_not_found_are_noted(tmp_path, capsys, monkeypatch):
 def test_a_frame_that_cannot_be_read_is_named(root, tmp_path):
     frame = next((root / "Cropped/sub01").glob("*/reg_img96.jpg"))
     content = frame.read_bytes()
-    frame.write_bytes(content[:3] + b"\0" * (len(content) - 5) + content[-2:])
+    size = content.index(b"\xff\xc0") + 19  # behind it there is nothing
+    frame.write_bytes(content[:size] + b"\0" * (len(content) - size - 2) + content[-2:])
     with pytest.raises(DataError, match=r"reg_img96\.jpg: cannot be read as an image") as error:
         run(root, tmp_path / "out")
     assert len(error.value.problems) == 1
