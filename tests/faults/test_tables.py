@@ -44,7 +44,7 @@ READERS = {
     "log with classes": lambda path: evaluation.read(path, classes=("a", "b")),
     "expected clips": expected,
     "journal": history.read,
-    "json": reading.values,
+    "json": lambda path: reading.values(path, object),
 }
 
 
