@@ -3,6 +3,7 @@
 Operations are counted from the program's shapes: two for each product of a convolution or a matrix
 product, loops times their length. Bytes are the compiler's own account of what the compiled step
 moves, without its caches: an upper bound, so that a share of the copy rate over 1 means caches.
+Memory is its account, too: what a fold keeps from step to step, and what one step needs beside it.
 """
 
 import math
@@ -44,8 +45,10 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
         mine = ours(work, folds=1, devices=jax.devices()[:1])
         step, arguments = mine.step
         flop = operations(jax.make_jaxpr(step)(*arguments)) / 1e9
-        cost = jax.jit(step).lower(*arguments).compile().cost_analysis() or {}
-        moved = cost.get("bytes accessed", math.nan) / 1e9
+        compiled = jax.jit(step).lower(*arguments).compile()
+        moved = (compiled.cost_analysis() or {}).get("bytes accessed", math.nan) / 1e9
+        memory = compiled.memory_analysis()
+        needed = math.nan if memory is None else memory.temp_size_in_bytes / 1e6
         (row,) = race({"ours": mine.run}, rounds=rounds)
         seconds = row.milliseconds / 1e3
         rows.append(
@@ -57,10 +60,22 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
                 flop / seconds,
                 flop / seconds / products["float32"],
                 flop / products["float32"] * 1e3,
+                mine.kept / 1e6,
+                needed,
             )
         )
         print(f"  {rows[-1]}", flush=True)
-    columns = ("step of", "GFLOP", "GB", "ms", "GFLOP/s", "share of products", "floor, ms")
+    columns = (
+        "step of",
+        "GFLOP",
+        "GB",
+        "ms",
+        "GFLOP/s",
+        "share of products",
+        "floor, ms",
+        "a fold keeps, MB",
+        "its step needs, MB",
+    )
     yield Table("One training step against the ceilings, float32", columns, rows)
 
 

@@ -98,6 +98,7 @@ class Ours(NamedTuple):
 
     run: Callable[[], Any]  # one epoch of one step for each fold
     step: tuple  # a step by itself, to be counted: (function, its arguments)
+    kept: int  # bytes of a fold between its steps: weights, moments, counters
 
 
 def ours(
@@ -131,7 +132,8 @@ def ours(
         return jax.grad(loss)(params)
 
     one = jax.tree.map(lambda a: a[0], (state.params, state.rest))
-    return Ours(run, (step, (*one, inputs, labels)))
+    kept = sum(a.nbytes for a in jax.tree.leaves(state)) // folds
+    return Ours(run, (step, (*one, inputs, labels)), kept)
 
 
 def job(
