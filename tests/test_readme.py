@@ -1,0 +1,57 @@
+"""What README names is there."""
+
+import pathlib
+import re
+
+import pytest
+
+from mer_jax import config as configs
+from mer_jax import datasets
+from mer_jax.datasets import composites
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_files_and_modules_exist():
+    named = set(re.findall(r"(?:experiments|tests|tools)/[\w./]*\w", README))
+    assert len(named) > 10
+    assert not [path for path in named if not (ROOT / path).exists()]
+    modules = set(re.findall(r"(?<![\w./])(?:tools|experiments|tests)(?:\.\w+)+", README))
+    assert "tools.doctor" in modules
+    for module in modules:
+        place = ROOT / module.replace(".", "/")
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+
+
+def test_configurations_of_the_table_of_systems_exist():
+    rows = README.split("## Systems")[1].split("\n\n")[1].splitlines()[2:]
+    files = re.findall(r"\w+\.py", "\n".join(rows))
+    shipped = {path.name for path in (ROOT / "experiments" / "configs").glob("*.py")}
+    assert len(rows) > 15 and not set(files) - shipped
+    unnamed = shipped - set(re.findall(r"\w+\.py", README))
+    assert unnamed == {"__init__.py"}
+    assert all(row.count("|") == 7 for row in rows)
+
+
+def test_databases_of_the_table_are_those_that_there_are():
+    table = README.split("| name | what its folder holds |")[1].split("\n\n")[0]
+    named = {
+        name for row in table.splitlines()[2:] for name in re.findall(r"\w+", row.split("|")[1])
+    }
+    assert not named - {*datasets.names(), *composites.names()}
+    assert {*datasets.names()} - named == {"synthetic"}
+
+
+def test_python_is_python():
+    snippets = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(snippets) >= 2
+    for snippet in snippets:
+        compile(snippet, "README.md", "exec")
+
+
+@pytest.mark.parametrize("key", sorted(set(re.findall(r"--config\.([\w.]+)=", README))))
+def test_keys_of_the_configuration_exist(key):
+    default = configs.read(ROOT / "experiments" / "configs" / "strcn_g.py")
+    *section, option = key.split(".")
+    assert option in (default[section[0]] if section else default)
