@@ -103,6 +103,9 @@ def tell(
     if last:
         said = result.predicted[fold, result.epochs_run[fold] - 1, column]
         probabilities = targets.of(labels).rows(said, len(classes))
+    # A fold that was sick from the first epoch on has no number to say: all classes alike.
+    lost = np.isin(np.array(result.names)[fold], result.sick)[:, None] & ~np.isfinite(probabilities)
+    probabilities = np.where(lost, np.float32(1 / len(classes)), probabilities)
     who = [clips[index] for index in clip]
     rows = {
         "database": np.array([c.database for c in who]),
