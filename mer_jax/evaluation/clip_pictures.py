@@ -105,22 +105,26 @@ def _looks(clips: Sequence[Clip]) -> Iterator[Mapping[str, np.ndarray]]:
         frames, length = resize(frames, size), len(frames)
         longer = np.minimum(np.arange(2 ** int(np.ceil(np.log2(length)))), length - 1)
         apex = -1 if clip.apex is None else clip.apex
-        yield jax.device_get(_look(frames[longer], length, clip.onset, apex))
+        look = _moments(frames[longer], length, clip.onset, apex)
+        yield jax.device_get(look | _motion(look["onset"], look["apex"]))
 
 
 @jax.jit
-def _look(frames, length, onset, apex):
+def _moments(frames, length, onset, apex):
     moved = magnify(frames, alpha=_ALPHA)
     apex = jnp.where(apex >= 0, apex, apex_index(moved, length=length))
-    flow = optical_flow(frames[onset], frames[apex], preset="tv_l1")
     return {
         "onset": frames[onset],
         "apex": frames[apex],
         "magnified": moved[apex],
         "difference": difference_heatmap(moved, length=length),
-        "flow": flow,
-        "strain": optical_strain(flow),
     }
+
+
+@jax.jit  # by itself: it takes longest to compile, and does so once for clips of all lengths
+def _motion(onset, apex):
+    flow = optical_flow(onset, apex, preset="tv_l1")
+    return {"flow": flow, "strain": optical_strain(flow)}
 
 
 def _tiles(*, onset, apex, magnified, difference, flow, strain) -> list[np.ndarray]:
