@@ -21,7 +21,7 @@ class Long(NamedTuple):
     """What a long job took. A row of `parts` is a fifth of it."""
 
     parts: list[tuple[float, float, float]]  # MiB resident at its end; ms an epoch, of CPU and wall
-    compiled: list[int]  # programs in each chunk of folds
+    compiled: list[int]  # programs up to the second chunk's first epoch, the third's, ..., the end
 
     @property
     def wrong(self) -> str:
