@@ -167,7 +167,7 @@ class Predictor:
         if len(self.networks.folds) < self.networks.of and len(self.networks.folds) > 1:
             notes.append(
                 f"the mean is over {len(self.networks.folds)} of the {self.networks.of} folds: "
-                "those whose networks the run kept"
+                "those whose networks the run kept and whose training did not diverge"
             )
         return Forecast(
             classes=self.networks.classes,

@@ -165,7 +165,7 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> Networks:
         raise UserError(
             f"{workdir}: its folds.json is not that of its checkpoints; {reading.AGAIN}"
         )
-    chosen = range(len(kept))
+    rows = np.flatnonzero(state["status"] != fold_room.SICK)  # the others may have no numbers
     if fold is not None:
         if isinstance(fold, int) or (fold.isdigit() and fold not in names):
             if not 0 <= int(fold) < len(names):
@@ -178,12 +178,13 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> Networks:
                 f"the network of fold {fold} was not kept: checkpoints hold the folds that were "
                 f"trained last ({kept[0]} to {kept[-1]})"
             )
-        chosen = range(kept.index(fold), kept.index(fold) + 1)
-    rows = slice(chosen.start, chosen.stop)
+        rows = np.intersect1d(rows, kept.index(fold))
+    if not len(rows):
+        raise UserError(f"training of {fold or 'all folds'} in {workdir} diverged; nothing answers")
     return Networks(
         config,
         classes,
-        tuple(kept[rows]),
+        tuple(kept[row] for row in rows),
         len(names),
         jax.tree.map(lambda a: a[rows], state),
         programs={},

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from mer_jax import config, datasets, experiment
+from mer_jax import config, datasets, experiment, predict
 from mer_jax.datasets import replica
 from mer_jax.problems import UserError
 from tests.faults import jobs
@@ -195,6 +195,10 @@ def test_a_sick_fold_stays_alone_and_is_told_of(tmp_path, value):
     assert summary["sick_folds"] == ["synthetic/s01"]
     page = (tmp_path / "sick" / "report.html").read_text()
     assert "DIVERGED" in page and "synthetic/s01" in page
+    networks = predict.load(tmp_path / "sick").networks
+    assert networks.folds == ("synthetic/s02", "synthetic/s03")  # the others answer
+    with pytest.raises(UserError, match=r"training of synthetic/s01 in .*sick diverged"):
+        predict.load(tmp_path / "sick", fold="synthetic/s01")
     rows = {
         name: [
             line for line in found["predictions.csv"].splitlines() if b",synthetic/s01," not in line
