@@ -50,9 +50,10 @@ def drive(folder: pathlib.Path, *, kills: int, seed: int = 0, say=lambda text: N
     spent, differing, number = [], [], 0
     while True:
         workdir = folder / f"job{number}"
+        before = _parts(workdir)  # what the kill before left
         process = jobs.start(*jobs.SMALL, f"--workdir={workdir}")
-        if len(spent) < kills and _killed(process, workdir, draw, takes, len(spent) % 3 == 2):
-            spent.append(Kill(_moment(workdir), jobs.epochs_done(workdir)))
+        if len(spent) < kills and _killed(process, workdir, draw, takes, before, len(spent) % 3):
+            spent.append(Kill(_moment(workdir, before), jobs.epochs_done(workdir)))
             say(f"kill {len(spent)}, job {number}: {spent[-1].moment}, epoch {spent[-1].epochs}")
             continue
         _, err = process.communicate(timeout=600)
@@ -65,11 +66,14 @@ def drive(folder: pathlib.Path, *, kills: int, seed: int = 0, say=lambda text: N
             return Drive(spent, number, differing)
 
 
-def _killed(process, workdir, draw, takes, writing) -> bool:
-    """Whether the job was killed; False: it came to its end before."""
+def _killed(process, workdir, draw, takes, before, turn) -> bool:
+    """Whether the job was killed; False: it came to its end before. turn 2: while it writes."""
+    writing = turn == 2
     deadline = time.monotonic() + draw.uniform(0, takes)
     while process.poll() is None:
-        if writing and _parts(workdir):
+        parts = _parts(workdir)
+        before &= parts  # what has been cleared away may come again
+        if writing and parts - before:
             time.sleep(draw.uniform(0, 0.02))
             break
         if not writing and time.monotonic() > deadline:
@@ -80,14 +84,14 @@ def _killed(process, workdir, draw, takes, writing) -> bool:
     return process.returncode == -signal.SIGKILL
 
 
-def _parts(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """Checkpoints that are being written."""
-    return list(workdir.glob("checkpoints/steps/*.orbax-checkpoint-tmp*"))
+def _parts(workdir: pathlib.Path) -> set[str]:
+    """Checkpoints that are being written, or were when their job was killed."""
+    return {path.name for path in workdir.glob("checkpoints/steps/*.orbax-checkpoint-tmp*")}
 
 
-def _moment(workdir: pathlib.Path) -> str:
-    """Where a killed job was, by what it left."""
-    if _parts(workdir):
+def _moment(workdir: pathlib.Path, before: set[str]) -> str:
+    """Where a killed job was, by what it left and the one before had not."""
+    if _parts(workdir) - before:
         return "while a checkpoint was written"
     if (workdir / "predictions.csv").exists():
         return "while results were written"
