@@ -3,9 +3,10 @@
 Networks call `conv` (or build `Conv`) and know nothing else. On accelerators it is the compiler's
 own convolution. On CPUs that convolution is good forwards, but its weight gradient is many times
 slower than a matrix product, a hundred times inside a loop; its input gradient is four times
-slower in a loop than the same convolution written out; and its 3-D kernels are slow throughout.
-There the weight gradient is a sum of matrix products, the input gradient is written out, and a
-3-D convolution is a 2-D one over the stacked time taps. All are the same sums in another order.
+slower in a loop than the same convolution written out; its 3-D kernels are slow throughout, and so
+are kernels with more places than the image. There the weight gradient is a sum of matrix products,
+the input gradient is written out, a 3-D convolution is a 2-D one over the stacked time taps, and
+what has a small image is a product of patches. All are the same sums in another order.
 """
 
 import math
@@ -78,7 +79,7 @@ def conv(
 def _conv(forced, window, x, kernel):
     if x.ndim == 5:
         on_cpu = _stacked
-    elif _few_channels(kernel.shape) and window.strides[1] == 1:
+    elif _larger(kernel, x) or (_few_channels(kernel.shape) and window.strides[1] == 1):
         on_cpu = _patches_forward
     else:
         return _plain(window, x, kernel)
@@ -120,6 +121,12 @@ def _few_channels(shape):
     return kw * channels <= maps
 
 
+def _larger(kernel, image):
+    """Whether the kernel has more places than the image: XLA then slides the image over the kernel,
+    for which its CPU backend has naive loops only, hundreds of times slower."""
+    return math.prod(kernel.shape[:2]) > math.prod(image.shape[1:3])
+
+
 def _gradients_2d(window, x, kernel, g):
     patches = _few_channels(kernel.shape) or window.strides[1] > 1
     by_products = _kernel_gradient_by_patches if patches else _kernel_gradient_by_rows
@@ -133,6 +140,9 @@ def _input_gradient(window, shape, kernel, g):
     The compiler derives the same convolution, but with the kernel's axes swapped in place rather
     than in memory, for which XLA's CPU loops have no fast path.
     """
+    if _larger(kernel, g):
+        forward = lambda x: _patches_forward(window, x, kernel)
+        return jax.linear_transpose(forward, jax.ShapeDtypeStruct(shape, g.dtype))(g)[0]
     pads = []
     for axis, (before, _) in enumerate(window.padding):
         reach = (kernel.shape[axis] - 1) * window.dilation[axis]

@@ -21,9 +21,12 @@ CASES = {
     "stride along H": ((2, 11, 10), (3, 3), 6, 4, {"strides": (3, 1)}),
     "dilation": ((2, 12, 11), (3, 3), 6, 4, {"dilation": (2, 3), "padding": 3}),
     "rest unused": ((1, 10, 10), (3, 3), 2, 3, {"strides": 4}),
+    "kernel larger than the image": ((2, 2, 3), (5, 5), 3, 4, {"padding": 2}),
+    "kernel larger than what comes out": ((2, 9, 8), (5, 5), 3, 4, {"strides": 2}),
     "same": ((2, 7, 7), (2, 3), 4, 2, {"padding": "SAME"}),
     "3-D": ((2, 6, 7, 5), (3, 3, 3), 3, 4, {"padding": 1}),
     "3-D stride": ((2, 8, 9, 8), (3, 3, 3), 3, 4, {"strides": 2, "padding": 1}),
+    "3-D small": ((1, 4, 2, 2), (3, 3, 3), 3, 4, {"padding": 1}),
     "3-D long": ((1, 9, 6, 6), (5, 3, 3), 1, 8, {"dilation": (2, 1, 1)}),
     "frames alone": ((1, 9, 6, 6), (3, 1, 1), 2, 3, {"padding": [1, 0, 0]}),
 }

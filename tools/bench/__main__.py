@@ -24,7 +24,9 @@ import pathlib
 import platform
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
+
+from tools.command import start
 
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Interleaved rounds; the median counts.", lower_bound=1)
 _QUICK = flags.DEFINE_bool("quick", False, "Small sizes, few rounds.")
@@ -78,4 +80,4 @@ def _version(package: str) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)
