@@ -131,23 +131,22 @@ def _gradients_2d(window, x, kernel, g):
     patches = _few_channels(kernel.shape) or window.strides[1] > 1
     by_products = _kernel_gradient_by_patches if patches else _kernel_gradient_by_rows
     x_padded = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
-    return _input_gradient(window, x.shape, kernel, g), by_products(window, x_padded, kernel, g)
+    return _input_gradient(window, x, kernel, g), by_products(window, x_padded, kernel, g)
 
 
-def _input_gradient(window, shape, kernel, g):
+def _input_gradient(window, x, kernel, g):
     """dL/dx: g, spread out by the strides, convolved with the kernel turned round.
 
     The compiler derives the same convolution, but with the kernel's axes swapped in place rather
     than in memory, for which XLA's CPU loops have no fast path.
     """
     if _larger(kernel, g):
-        forward = lambda x: _patches_forward(window, x, kernel)
-        return jax.linear_transpose(forward, jax.ShapeDtypeStruct(shape, g.dtype))(g)[0]
+        return jax.vjp(lambda x: _patches_forward(window, x, kernel), x)[1](g)[0]
     pads = []
     for axis, (before, _) in enumerate(window.padding):
         reach = (kernel.shape[axis] - 1) * window.dilation[axis]
         spread = (g.shape[axis + 1] - 1) * window.strides[axis] + 1
-        pads.append((reach - before, shape[axis + 1] + before - spread))
+        pads.append((reach - before, x.shape[axis + 1] + before - spread))
     return lax.conv_general_dilated(
         g,
         kernel[::-1, ::-1].swapaxes(2, 3),
