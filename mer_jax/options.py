@@ -2,10 +2,12 @@
 
 import inspect
 import numbers
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mer_jax.problems import UserError, unknown
+from mer_jax.reading import LARGEST
 
 # What a default is, and what may stand in its place.
 _KINDS: dict[Any, Any] = {
@@ -36,13 +38,16 @@ def check(what: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None
         if name not in known:
             raise unknown(what, name, known)
         if not _alike(value, known[name]):
-            raise UserError(f"{what} {name}: {value!r} is not of the kind of {known[name]!r}")
+            shown = reprlib.repr(value)
+            raise UserError(f"{what} {name}: {shown} is not of the kind of {known[name]!r}")
 
 
 def _alike(value: Any, default: Any) -> bool:
     for kind, taken in _KINDS.items():
         if isinstance(default, kind):
             if not isinstance(value, taken) or isinstance(value, bool) != (kind is bool):
+                return False
+            if kind in (int, float) and not abs(value) < LARGEST:
                 return False
             if kind is tuple and default:
                 one = float(default[0]) if isinstance(default[0], int) else default[0]

@@ -2,7 +2,8 @@
 
 A form looks like what it describes:
 
-    str, int, float, bool, None      one such value; numbers are finite, an int will do as a float
+    str, int, float, bool, None      one such value; numbers have at most 64 bits, and an int will
+                                     do as a float
     object                           whatever there is
     [form]                           a list of these
     {"name": form, "more?": form}    an object with these keys, and others; ? may be missing
@@ -12,9 +13,10 @@ A form looks like what it describes:
 
 import contextlib
 import json
-import math
 import os
 import pathlib
+import re
+import reprlib
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,7 +27,8 @@ from mer_jax.problems import UserError
 
 Form = Any
 AGAIN = "give the command that made it again"
-_SHOWN = 60  # characters of a value that is out of place
+_SYSTEM = re.compile("No space left on device|Permission denied|Read-only file system")
+LARGEST = 2**63  # no number that means anything is beyond
 
 
 @contextlib.contextmanager
@@ -41,7 +44,9 @@ def sound(path: str | os.PathLike, *, cure: str = AGAIN) -> Iterator[None]:
 
 def reason(error: Exception) -> str:
     """An exception in a few words, of which libraries make a page."""
+    told = _SYSTEM.search(str(error))
     words = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+    words = told[0] if told else words
     return words[:120] if " " in words else f"{type(error).__name__} {words[:100]}".strip()
 
 
@@ -95,12 +100,12 @@ def _array(archive: zipfile.ZipFile, name: str, kinds: str, shape: tuple) -> np.
         if version != (1, 0):
             raise ValueError(f"{name} is of version {version}")
         found, _, dtype = np.lib.format.read_array_header_1_0(file)
-    more = shape[-1:] == (...,)
-    wanted = (*shape[:-1], *found[len(shape) - 1 :]) if more else shape
-    fits = len(found) == len(wanted) and all(b in (a, None) for a, b in zip(found, wanted))
-    if not fits or dtype.kind not in kinds:
-        raise ValueError(f"{name} is {dtype} of shape {found}")
-    with archive.open(f"{name}.npy") as file:
+        more = shape[-1:] == (...,)
+        wanted = (*shape[:-1], *found[len(shape) - 1 :]) if more else shape
+        fits = len(found) == len(wanted) and all(b in (a, None) for a, b in zip(found, wanted))
+        if not fits or dtype.kind not in kinds:
+            raise ValueError(f"{name} is {dtype} of shape {found}")
+        file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
@@ -126,7 +131,7 @@ def misfit(found: Any, form: Form, *, place: str = "") -> str:
             if not _is(found, form):
                 kinds: dict[type, str] = {dict: "an object", list: "a list"}
                 kind = kinds.get(type(found))
-                return f"{place.removeprefix('.') or 'all of it'} is {kind or repr(found)[:_SHOWN]}"
+                return f"{place.removeprefix('.') or 'all of it'} is {kind or reprlib.repr(found)}"
     misfits = (misfit(value, each, place=at) for value, each, at in parts)
     return next(filter(None, misfits), "")
 
@@ -136,8 +141,10 @@ def _is(value: Any, form: Form) -> bool:
         return True
     if form is None or isinstance(value, bool):
         return value is form or (form is bool and isinstance(value, bool))
+    if isinstance(value, int | float) and not abs(value) < LARGEST:
+        return False
     if form is float:
-        return isinstance(value, int | float) and math.isfinite(value)
+        return isinstance(value, int | float)
     return isinstance(form, type) and isinstance(value, form)
 
 

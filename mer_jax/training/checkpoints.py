@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import pathlib
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -121,7 +120,7 @@ class Checkpoints:
                 logging.warning(
                     "checkpoint %d is damaged and is put aside; the one before is used (%s)",
                     step,
-                    _reason(error),
+                    reading.reason(error),
                 )
                 self._put_aside(step)
         return None
@@ -141,8 +140,8 @@ class Checkpoints:
             yield
         except Exception as error:
             raise UserError(
-                f"{self._directory}: a checkpoint cannot be written ({_reason(error)}); the one "
-                "before is whole. Make room, and the same command goes on from there"
+                f"{self._directory}: a checkpoint cannot be written ({reading.reason(error)}); "
+                "the one before is whole. Make room, and the same command goes on from there"
             ) from error
 
     def _read(self, step: int, state: Tree, record: Tree) -> tuple[Tree, Tree, Place]:
@@ -273,13 +272,3 @@ def _digest(tree: Tree, where: dict) -> str:
         whole.update(f"{path} {leaf.dtype} {leaf.shape}".encode())
         whole.update(np.ascontiguousarray(leaf).tobytes())
     return whole.hexdigest()
-
-
-def _reason(error: Exception) -> str:
-    """An exception in a few words, of which Orbax and its libraries make a page."""
-    cause = error.strerror if isinstance(error, OSError) else ""
-    found = re.search(
-        r"No space left on device|Permission denied|Read-only file system", str(error)
-    )
-    words = cause or (found[0] if found else " ".join(str(error).split())[:120])
-    return words or type(error).__name__

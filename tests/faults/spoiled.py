@@ -8,8 +8,9 @@ from typing import Any
 
 # In the place of a value of JSON.
 JUNK = (
-    *(None, True, -1, 0, 2**31, 10**30, 1.5, -0.5, 1e308, "", "x", "\u202e<b>=1", "../x", "\0"),
-    *([], {}, [[]], [1, "a"], {"a": [None]}, "y" * 5000),
+    *(None, True, -1, 0, 2**31, 10**30, 10**400, 1.5, -0.5, 1e308),
+    *("", "x", "\u202e<b>=1", "../x", "\0", "y" * 5000),
+    *([], {}, [[]], [1, "a"], {"a": [None]}),
 )
 # In the place of a file of JSON, or of anything.
 NO_JSON = (
