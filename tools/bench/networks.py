@@ -5,22 +5,23 @@ from collections.abc import Iterator
 import jax
 
 from tools.bench.race import Table, race
-from tools.bench.workloads import WORKLOADS, ours, peer
+from tools.bench.workloads import STEPS, WORKLOADS, ours, peer
 
 
 def tables(rounds: int, quick: bool) -> Iterator[Table]:
     """A line a network as soon as it is measured, then all as one table."""
     devices = jax.devices()
-    many = 4 if devices[0].platform == "cpu" else 16  # folds a device
-    per = {"job": many * len(devices), "narrow": many * len(devices), "alone": 1, "torch": 1}
+    many = 2 if devices[0].platform == "cpu" else 16  # folds a device
+    folds = many * len(devices)
+    per = {"job": folds * STEPS, "narrow": folds * STEPS, "alone": STEPS, "torch": 1}
     rows = []
     for work in WORKLOADS:
         if quick and not work.quick:
             continue
         cases = {
-            "job": ours(work, folds=per["job"], devices=devices).run,
+            "job": ours(work, folds=folds, devices=devices).run,
             "alone": ours(work, folds=1, devices=devices[:1]).run,
-            "narrow": ours(work, folds=per["job"], devices=devices, precision="bfloat16").run,
+            "narrow": ours(work, folds=folds, devices=devices, precision="bfloat16").run,
         }
         if theirs := peer(work):
             cases["torch"] = theirs

@@ -16,7 +16,7 @@ from jax.extend.core import ClosedJaxpr, jaxprs_in_params
 from jax.interpreters import partial_eval
 
 from tools.bench.race import Table, race
-from tools.bench.workloads import WORKLOADS, ours
+from tools.bench.workloads import STEPS, WORKLOADS, ours
 
 
 def tables(rounds: int, quick: bool) -> Iterator[Table]:
@@ -49,7 +49,7 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
         moved = (compiled.cost_analysis() or {}).get("bytes accessed", math.nan) / 1e9
         memory = compiled.memory_analysis()
         needed = math.nan if memory is None else memory.temp_size_in_bytes / 1e6
-        (row,) = race({"ours": mine.run}, rounds=rounds)
+        (row,) = race({"ours": mine.run}, rounds=rounds, per=STEPS)
         seconds = row.milliseconds / 1e3
         rows.append(
             (

@@ -23,6 +23,7 @@ from mer_jax.training import layout as layouts
 from mer_jax.training.fold import Data, State, Task
 
 CLASSES = 3
+STEPS = 2  # of an epoch
 
 
 class Workload(NamedTuple):
@@ -96,7 +97,7 @@ WORKLOADS = (
 class Ours(NamedTuple):
     """A workload in the fold engine."""
 
-    run: Callable[[], Any]  # one epoch of one step for each fold
+    run: Callable[[], Any]  # one epoch of STEPS steps for each fold
     step: tuple  # a step by itself, to be counted: (function, its arguments)
     kept: int  # bytes of a fold between its steps: weights, moments, counters
 
@@ -104,12 +105,12 @@ class Ours(NamedTuple):
 def ours(
     work: Workload, *, folds: int, devices: Sequence[jax.Device], precision: str = "float32"
 ) -> Ours:
-    """`folds` folds that train a step each: an epoch of one batch and the look at one test clip.
+    """`folds` folds that train STEPS steps each: an epoch, with the look at one test clip.
 
     folds: a multiple of the devices.
     """
     network: Any = nnx.eval_shape(lambda: build(work)(nnx.Rngs(0)))
-    count = work.batch  # one clip is tested: its row of the batch is padding, and computed
+    count = STEPS * work.batch  # one is tested: its row of a batch is padding, and computed
     rng = np.random.default_rng(0)
     shape = network.input_shape
     draw = lambda size: jnp.asarray(rng.random((count, *size), np.float32))
@@ -119,21 +120,23 @@ def ours(
         Clip("bench", f"s{i}", f"c{i}", hold(np.zeros((1, 1, 1, 1))), "x") for i in range(count)
     ]
     rows = protocols.loso(clips, np.asarray(labels)).take([0])
-    settings = Settings(epochs=1, batch_size=count, precision=precision, seeds=folds)
+    settings = Settings(epochs=1, batch_size=work.batch, precision=precision, seeds=folds)
     examples = Examples(inputs=inputs, input_shape=shape)
     layout = layouts.create(devices=devices)
     run, task, state = job(examples, labels, [rows] * folds, settings, build(work), layout=layout)
 
     def step(params, rest, x, labels):
         def loss(params):
-            logits, _ = fold_room.answer(task, task.train_graph, params, rest, x, jnp.ones(count))
+            mask = jnp.ones(work.batch)
+            logits, _ = fold_room.answer(task, task.train_graph, params, rest, x, mask)
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
         return jax.grad(loss)(params)
 
     one = jax.tree.map(lambda a: a[0], (state.params, state.rest))
+    batch = jax.tree.map(lambda a: a[: work.batch], (inputs, labels))
     kept = sum(a.nbytes for a in jax.tree.leaves(state)) // folds
-    return Ours(run, (step, (*one, inputs, labels)), kept)
+    return Ours(run, (step, (*one, *batch)), kept)
 
 
 def job(
