@@ -18,90 +18,17 @@ folds_per_device. The same command goes on where it was stopped. WORKDIR/report.
 config.json in WORKDIR shows every key.
 """
 
-import ast
-import contextlib
-import pathlib
-import re
 import signal
 import sys
 import tempfile
 
 from absl import app, flags, logging
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 
-from mer_jax.problems import UserError, unknown
-from tools import command
+from experiments import command_line
+from mer_jax.problems import UserError
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    help_string="The configuration: a file of experiments/configs, one for each job.",
-    lock_config=True,
-)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "The folder that gets config.json, predictions.csv, report.html, ..."
-)
-_ROWS = flags.DEFINE_string(
-    "rows", "", "Of a sweep, only the rows whose name this regular expression occurs in."
-)
-_DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "One of several processes of a job: Slurm, Kubernetes, Cloud TPU, ..."
-)
-
-
-def parse(argv: list[str]) -> list[str]:
-    """Flags from the command line; what is wrong with them is one sentence."""
-    flag = flags.FLAGS["config"]
-    flag.parser = _Parser(flag.parser, argv)
-    try:
-        rest = command.parse(argv)
-        if rest[1:]:
-            raise UserError(f"{rest[1]!r} is no flag; flags begin with -- and join values with =")
-        file = config_flags.get_config_filename(flags.FLAGS["config"])
-        if not file:
-            raise UserError("say which job: --config=experiments/configs/NAME.py")
-        if not pathlib.Path(file).is_file():
-            raise unknown("--config file", file, map(str, pathlib.Path(file).parent.glob("*.py")))
-        if not _WORKDIR.value:
-            raise UserError("say where the results go: --workdir=DIR")
-        _CONFIG.value.lock()
-    except Exception as error:  # a configuration is a program, and its mistakes are the user's
-        print(f"error: {_sentence(error)}", file=sys.stderr)
-        raise SystemExit(2) from None
-    return rest
-
-
-class _Parser(flags.ArgumentParser):
-    """Reads the file that --config names.
-
-    Sections that the command line gives another name, as by --config.data.name=synthetic, have that
-    one's options from here on, so that the flags that follow can set them.
-    """
-
-    def __init__(self, reader: flags.ArgumentParser, argv: list[str]):
-        self._reader, self._argv = reader, argv
-
-    def parse(self, path: str) -> ConfigDict:
-        from mer_jax import config as configs
-
-        config, names = self._reader.parse(path), {}
-        for flag, following in zip(self._argv, [*self._argv[1:], ""]):
-            if found := re.fullmatch(r"--?config\.(\w+)\.name(=.*)?", flag):
-                section, name = found.groups()
-                names[section] = following if name is None else name[1:]
-        if not isinstance(config, ConfigDict):  # there is no such file
-            return config
-        return configs.rename(config, {key: name for key, name in names.items() if key in config})
-
-
-def _sentence(error: Exception) -> str:
-    """What is wrong with the flags, or with the file that --config names."""
-    if isinstance(error, (flags.Error, UserError)):
-        return str(error)
-    if isinstance(error, (AttributeError, KeyError)):
-        # ml_collections: the repr of a sentence on an unknown key.
-        with contextlib.suppress(ValueError, SyntaxError):
-            return f"unknown configuration key {ast.literal_eval(str(error))}".replace("\n", ". ")
-    return f"the configuration cannot be read: {type(error).__name__}: {error}"
+flags.adopt_module_key_flags(command_line)
 
 
 def _ask(number: int, asked: list[int]) -> None:
@@ -127,8 +54,11 @@ def main(_: list[str]) -> None:
     layout.use_all_cores()
     programs.keep()
     try:
-        with processes.joined(_DISTRIBUTED.value), tempfile.TemporaryDirectory() as scratch:
-            _run(str(_WORKDIR.value) if processes.first() else scratch, asked)
+        with (
+            processes.joined(command_line.DISTRIBUTED.value),
+            tempfile.TemporaryDirectory() as scratch,
+        ):
+            _run(str(command_line.WORKDIR.value) if processes.first() else scratch, asked)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -144,12 +74,12 @@ def _run(workdir: str, asked: list[int]) -> None:
     say = (lambda text: None) if quiet else print
     try:
         file = config_flags.get_config_filename(flags.FLAGS["config"])
-        if rows := sweep.rows(file, only=_ROWS.value):
+        if rows := sweep.rows(file, only=command_line.ROWS.value):
             given = config_flags.get_override_values(flags.FLAGS["config"])
             say(sweep.run(rows, workdir, given=given, stop=stop))
             say(f"{workdir}/table.html")
             return
-        summary = experiment.run(_CONFIG.value, workdir, stop=stop, quiet=quiet)
+        summary = experiment.run(command_line.CONFIG.value, workdir, stop=stop, quiet=quiet)
     except training.Interrupted as error:
         print(f"{error}; the same command goes on from there", file=sys.stderr)
         raise SystemExit(128 + (asked or [signal.SIGTERM])[0]) from None
@@ -167,4 +97,4 @@ def _run(workdir: str, asked: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse)
+    app.run(main, flags_parser=command_line.parse)

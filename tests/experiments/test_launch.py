@@ -50,9 +50,9 @@ def test_help_tells_what_a_newcomer_needs():
 
 _CONFIGURED = """
 import sys
-from experiments import launch
-launch.parse(sys.argv)
-print(launch._CONFIG.value.to_json(sort_keys=True))
+from experiments import command_line
+command_line.parse(sys.argv)
+print(command_line.CONFIG.value.to_json(sort_keys=True))
 """
 
 
