@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 CLUSTERS = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "clusters"
-LAUNCH = (CLUSTERS.parent / "launch.py").read_text()
+LAUNCH = "".join((CLUSTERS.parent / f"{n}.py").read_text() for n in ("launch", "command_line"))
 
 
 @pytest.mark.parametrize("name", ["slurm.sh", "cloud_tpu.sh"])
