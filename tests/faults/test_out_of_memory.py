@@ -6,26 +6,14 @@ import numpy as np
 import pytest
 
 from mer_jax.problems import UserError
-from mer_jax.training import Interrupted, Settings, engine, fit
+from mer_jax.training import Interrupted, Settings, engine
 from tests.training import small
 
 SETTINGS = Settings(epochs=4, batch_size=8, learning_rate=1e-2)
 
 
 def run(**options):
-    examples, labels, folds = small.problem()
-    (result,) = fit(
-        examples,
-        labels,
-        [folds],
-        SETTINGS,
-        num_classes=3,
-        build=small.build,
-        devices=jax.devices()[:1],
-        quiet=True,
-        **options,
-    )
-    return result
+    return small.trained(SETTINGS, **options)
 
 
 @pytest.fixture(scope="module")

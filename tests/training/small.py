@@ -9,6 +9,8 @@ from mer_jax.clips import Clip, hold
 from mer_jax.methods.examples import Examples
 from mer_jax.nn import BatchNorm
 from mer_jax.protocols import loso
+from mer_jax.training import Settings, fit
+from mer_jax.training.result import Result
 
 
 class Tiny(nnx.Module):
@@ -53,3 +55,20 @@ def problem(persons: int = 6, each: int = 5):
         inputs=jnp.asarray(pictures), learn=learn, augment=augment, view=lambda p, mean: p - mean
     )
     return examples, labels, loso(clips, labels)
+
+
+def trained(settings: Settings, *, job=None, folds=None, devices: int = 1, **options) -> Result:
+    """The one run of `settings` over a problem (`job`, or that above), or over `folds` of it."""
+    examples, labels, every = job or problem()
+    (result,) = fit(
+        examples,
+        labels,
+        [every if folds is None else folds],
+        settings,
+        num_classes=3,
+        build=build,
+        devices=jax.devices()[:devices],
+        quiet=True,
+        **options,
+    )
+    return result

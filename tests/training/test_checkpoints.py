@@ -5,24 +5,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 
-from mer_jax.training import Settings, fit
+from mer_jax.training import Settings
 from tests.training import small
 
 
 def test_weights_are_found_by_name_without_mer_jax(tmp_path):
-    examples, labels, folds = small.problem()
+    examples, _, folds = small.problem()
     settings = Settings(epochs=2, batch_size=8, learning_rate=1e-2)
-    (result,) = fit(
-        examples,
-        labels,
-        [folds],
-        settings,
-        num_classes=3,
-        build=small.build,
-        devices=jax.devices()[:1],
-        directory=tmp_path / "checkpoints",
-        quiet=True,
-    )
+    result = small.trained(settings, directory=tmp_path / "checkpoints")
 
     steps = tmp_path / "checkpoints" / "steps"
     newest = max(steps.iterdir(), key=lambda step: int(step.name))

@@ -20,19 +20,7 @@ SETTINGS = Settings(epochs=4, batch_size=8, learning_rate=1e-2)
 
 
 def run(folds=None, settings=SETTINGS, devices=1, problem=None, **options):
-    examples, labels, all_folds = problem or small.problem()
-    (result,) = fit(
-        examples,
-        labels,
-        [all_folds if folds is None else folds],
-        settings,
-        num_classes=3,
-        build=small.build,
-        devices=jax.devices()[:devices],
-        quiet=True,
-        **options,
-    )
-    return result
+    return small.trained(settings, job=problem, folds=folds, devices=devices, **options)
 
 
 @pytest.fixture(scope="module")

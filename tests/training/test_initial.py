@@ -26,16 +26,7 @@ def pretrain(place, **settings):
     examples, labels, folds = small.problem()
     folds = folds.take([0])
     settings = Settings(epochs=3, batch_size=10, learning_rate=1e-2, **settings)
-    (result,) = fit(
-        examples,
-        labels,
-        [folds],
-        settings,
-        num_classes=3,
-        build=small.build,
-        directory=place / "checkpoints",
-        **ONE,
-    )
+    result = small.trained(settings, folds=folds, directory=place / "checkpoints")
     (place / "folds.json").write_text(json.dumps(folds.to_json()))
     (place / "metrics.json").write_text("{}")
     return examples, labels, folds, result

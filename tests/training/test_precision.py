@@ -11,7 +11,7 @@ from flax import nnx
 
 from mer_jax import models
 from mer_jax.problems import UserError
-from mer_jax.training import Settings, fit
+from mer_jax.training import Settings
 from mer_jax.training import fold as fold_room
 from mer_jax.training.engine import make_task
 from tests.training import small
@@ -24,18 +24,9 @@ def run(precision="float32", storage="float32", inputs=None, **options):
     examples, labels, folds = small.problem()
     if inputs is not None:
         examples = dataclasses.replace(examples, inputs=inputs)
-    (result,) = fit(
-        examples,
-        labels,
-        [folds.take([0, 1])],
-        dataclasses.replace(SETTINGS, precision=precision, storage=storage),
-        num_classes=3,
-        build=small.build,
-        devices=jax.devices()[:1],
-        quiet=True,
-        **options,
-    )
-    return result
+    settings = dataclasses.replace(SETTINGS, precision=precision, storage=storage)
+    job = examples, labels, folds.take([0, 1])
+    return small.trained(settings, job=job, **options)
 
 
 def task_of(build, precision="float32", remat=False):

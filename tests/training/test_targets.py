@@ -1,4 +1,3 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -6,7 +5,7 @@ import pytest
 from mer_jax.clips import Clip, hold
 from mer_jax.problems import UserError
 from mer_jax.protocols import create
-from mer_jax.training import Settings, fit, targets
+from mer_jax.training import Settings, targets
 from tests.training import small
 
 RNG = np.random.default_rng(0)
@@ -44,17 +43,7 @@ def test_several_labels_a_clip():
 
 def job(labels, settings, **options):
     examples, _, folds = small.problem()
-    return fit(
-        examples,
-        labels,
-        [folds.take([0, 1])],
-        settings,
-        num_classes=3,
-        build=small.build,
-        devices=jax.devices()[:1],
-        quiet=True,
-        **options,
-    )[0]
+    return small.trained(settings, job=(examples, labels, folds.take([0, 1])), **options)
 
 
 def test_a_fold_learns_several_labels():
