@@ -52,7 +52,7 @@ def create(name: str, clips: Sequence[Clip], **given) -> Examples:
     check(f"option of method {name}", given, options(name))
     for option, value in given.items():
         for number in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(number, numbers.Integral) and number > _MOST:
+            if isinstance(number, numbers.Integral) and int(number) > _MOST:
                 raise UserError(f"method.{option} is {value}; it is {_MOST} at most")
     if name != "flow_maps" and any(clip.content != "video" for clip in clips):
         raise UserError(f"method {name} needs videos; pre-computed maps go with method flow_maps")
