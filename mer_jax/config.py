@@ -63,7 +63,7 @@ def settings(train: Mapping[str, Any]) -> Settings:
     """The `train` section as `Settings`. Raises `UserError` for what is no key or value of it."""
     known = {field.name: field.default for field in dataclasses.fields(Settings)}
     options.check("key of train", train, known)
-    return Settings(**_tuples(train))
+    return Settings(**reading.tuples(train))
 
 
 def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
     if section == "data":
         defaults |= {"root": None, "classes": "megc2019", "permute_labels": False}
     options.check(f"option of {section} {name}", choice, defaults)
-    values = _tuples(defaults | choice)
+    values = reading.tuples(defaults | choice)
     out = ConfigDict({"name": name})
     for key, value in values.items():
         if value is None:
@@ -118,11 +118,6 @@ def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
         else:
             out[key] = value
     return out
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON, and hands, write lists where options are tuples."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
 
 def check(config: ConfigDict) -> Settings:

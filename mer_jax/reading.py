@@ -75,6 +75,11 @@ def values(path: str | os.PathLike, form: Form, *, cure: str = AGAIN) -> Any:
     return found
 
 
+def tuples(found: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON, and hands, write lists where options and records have tuples."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
+
+
 def check(found: Any, form: Form, path: str | os.PathLike, *, cure: str = AGAIN) -> None:
     """Raises `UserError` with the place of what was found in `path` that is not of its form."""
     if wrong := misfit(found, form):

@@ -8,7 +8,7 @@ WORKDIR/predict.json: a prediction needs no database.
 import collections
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -148,9 +148,8 @@ def read(workdir: pathlib.Path) -> Reference:
             "method.name=flow_maps computes the maps itself. Of any other, give its command again"
         )
     kept = reading.values(workdir / FILE, _FORM)
-    known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()}
     with reading.sound(workdir / FILE):
-        found = Reference(**known)
+        found = Reference(**reading.tuples(kept))
         _check(found)
     return found
 
