@@ -144,14 +144,13 @@ def devices() -> Iterator[Finding]:
 
 
 def memory() -> Iterator[Finding]:
-    """Free main memory, where the system tells."""
-    facts = pathlib.Path("/proc/meminfo")
-    said = facts.is_file() and re.search(r"MemAvailable:\s+(\d+)", facts.read_text())
-    if said:
-        free = int(said[1]) / 2**20
-        short = free < _MEMORY
-        cure = "end other programs, or choose fewer clips or a smaller method.size" if short else ""
-        yield Finding(HINT if short else OK, "memory", f"{free:.1f} GiB free", cure)
+    """Free main memory."""
+    import psutil
+
+    free = psutil.virtual_memory().available / 2**30
+    short = free < _MEMORY
+    cure = "end other programs, or choose fewer clips or a smaller method.size" if short else ""
+    yield Finding(HINT if short else OK, "memory", f"{free:.1f} GiB free", cure)
 
 
 def folders() -> Iterator[Finding]:

@@ -31,8 +31,10 @@ def flow_maps(
     the way the field's code reads it. A video gives the flow from onset to apex at its own
     resolution: `apex` "given" takes the marked frame where there is one and finds it otherwise
     (STRCN Eq. 5), "found" always finds it; alpha > 0 magnifies first. Flow and strain are then
-    averaged down to `size` and divided by `reach` (px, and px per px for the strain): a fixed scale
-    keeps sign and size of a movement, which a map stretched to its own extremes loses.
+    averaged down to `size`. Either is divided by `reach` (of the flow in px, of the strain in px
+    per px, of a stored map in grey levels): a fixed scale keeps sign and size of a movement, which
+    a map stretched to its own extremes loses. Networks that normalise nothing themselves
+    (OFF-ApexNet, Dual-Inception) want stored maps with a `reach` of 255.
     """
     unknown = sorted(set(channels) - set(CHANNELS))
     if unknown:
@@ -43,10 +45,10 @@ def flow_maps(
     if contents == {"flow"}:
         maps = _stored(clips, tuple(size))
     elif contents == {"video"}:
-        maps = _computed(stack(clips), size=tuple(size), flow=flow) / reach
+        maps = _computed(stack(clips), size=tuple(size), flow=flow)
     else:
         raise UserError("some clips are videos and some are flow maps; give one kind")
-    maps = maps[..., pick]
+    maps = maps[..., pick] / reach
     return Examples(inputs=maps, input_shape=maps.shape[1:])
 
 

@@ -270,5 +270,5 @@ def _digest(tree: Tree, where: dict) -> str:
     }
     for path, leaf in sorted(leaves.items()):
         whole.update(f"{path} {leaf.dtype} {leaf.shape}".encode())
-        whole.update(np.ascontiguousarray(leaf).tobytes())
+        whole.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
     return whole.hexdigest()

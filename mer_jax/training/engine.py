@@ -345,27 +345,41 @@ def compile_programs(task: Task, layout: layouts.Layout, block: int) -> Programs
     )
 
 
+# How often the main memory of a machine without accelerators holds what a fold keeps while a
+# checkpoint is written: before and after an epoch, the copy to be saved, Orbax's own, and packed.
+_COPIES = 5
+
+
 def _folds_that_fit(most: int, layout, task, data, rows) -> int:
     """As many folds a device as its memory holds, by the compiler's own account."""
-    if layout.inner == "map" or layout.fold_map == "pmap":
-        return most  # one after the other: a further fold costs its parameters only
-    stats = layout.devices[0].memory_stats() or {}
-    limit = stats.get("bytes_limit")
-    if not limit:
+    free = layouts.free_memory(layout)
+    if free is None or layout.fold_map == "pmap":
         return most
-    free = 0.9 * (limit - stats.get("bytes_in_use", 0))
+    programs = compile_programs(task, layout, 1)
+
+    def of(each):
+        every = range(len(rows.held))
+        part = layouts.spread(layout, rows_of(rows, every, each * len(layout.devices)))
+        return part, jax.eval_shape(programs.init, data, part)
+
+    if layout.inner == "map":  # one after the other: a further fold costs what it keeps only
+        kept = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(of(1)[1]))
+        each = int(free / (_COPIES * kept / len(layout.devices)))
+        return _evenly(most, max(1, min(most, each)))
     each = most
     while each > 1:
-        part = layouts.spread(
-            layout, rows_of(rows, range(len(rows.held)), each * len(layout.devices))
-        )
-        programs = compile_programs(task, layout, 1)
-        state = jax.eval_shape(programs.init, data, part)
+        part, state = of(each)
         memory = programs.epochs.lower(data, part, state).compile().memory_analysis()
         if memory is None or memory.temp_size_in_bytes + memory.output_size_in_bytes < free:
             break
         each = -(-each // 2)
     return each
+
+
+def _evenly(most: int, each: int) -> int:
+    """At most `each`, so that as many chunks are equally long and few rows only fill the last."""
+    chunks = -(-most // each)
+    return -(-most // chunks)
 
 
 def _block(epochs: int) -> int:

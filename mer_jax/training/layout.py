@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import psutil
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -73,6 +74,21 @@ def create(
     if inner == "auto":
         inner = "map" if devices[0].platform == "cpu" else "vmap"
     return Layout(devices, fold_map, inner)
+
+
+def free_memory(layout: Layout) -> float | None:
+    """Bytes that a device of `layout` has to spare, a margin left; None where nobody knows.
+
+    CPU devices share what the machine has.
+    """
+    device = layout.devices[0]
+    if device.platform == "cpu":
+        here = [d for d in layout.devices if d.process_index == jax.process_index()]
+        return 0.8 * psutil.virtual_memory().available / max(1, len(here))
+    stats = device.memory_stats() or {}
+    if "bytes_limit" not in stats:
+        return None
+    return 0.9 * (stats["bytes_limit"] - stats.get("bytes_in_use", 0))
 
 
 def replicate(layout: Layout, tree: Tree) -> Tree:

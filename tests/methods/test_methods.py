@@ -110,6 +110,8 @@ def test_stored_maps_are_taken_as_they_are():
     stored = [Clip("db", "s", f"c{i}", hold(picture), "positive", content="flow") for i in "ab"]
     examples = methods.create("flow_maps", stored)
     np.testing.assert_allclose(examples.inputs[0], picture[0], atol=1e-4)
+    unit = methods.create("flow_maps", stored, reach=255.0)
+    np.testing.assert_allclose(unit.inputs, examples.inputs / 255, rtol=1e-6)
     swapped = methods.create("flow_maps", stored, channels=("strain", "u"))
     np.testing.assert_allclose(swapped.inputs[1], picture[0][..., [2, 0]], atol=1e-4)
     with pytest.raises(UserError, match=r"set method\.size"):

@@ -2,10 +2,12 @@
 
 import dataclasses
 import re
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import psutil
 import pytest
 
 from mer_jax import protocols
@@ -246,6 +248,23 @@ def test_seeds_and_rates_are_rows_of_one_job(reference):
     assert not np.allclose(together[1].train_loss, together[0].train_loss)
     seen = {(part, epoch, name) for part, epoch, *names in told for name in names}
     assert len(seen) == 4 * 4 * 6 == sum(len(row) - 2 for row in told)
+
+
+def test_a_cpu_holds_the_folds_that_its_memory_does(reference, monkeypatch):
+    """Checkpoints are host arrays: a job of large networks was killed while it wrote its first."""
+    chunks = []
+
+    def train(available):
+        chunks.clear()
+        memory = types.SimpleNamespace(available=available)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+        return run(devices=2, observe=lambda _, line: chunks.append(len(line["folds"])))
+
+    assert_same(train(1), reference)
+    assert set(chunks) == {2}, "one fold a device"
+    assert_same(train(2**34), reference)
+    assert set(chunks) == {6}
+    assert [engine._evenly(102, most) for most in (200, 55, 30, 1)] == [102, 51, 26, 1]
 
 
 def test_a_job_of_68_folds_compiles_three_programs():
