@@ -42,7 +42,8 @@ class Checkpoints:
     """The checkpoints of one job. A context manager: leaving it waits for what is being written."""
 
     def __init__(self, directory: str | pathlib.Path, identity: dict, *, seconds: float):
-        """seconds: how long a checkpoint is good for before another one is `due`.
+        """seconds: how long a checkpoint is good for before another one is `due`; up to ten times
+        as long where that keeps the time that saving takes under a twentieth.
 
         Raises `UserError` where the directory holds another job or another process is at it.
         """
@@ -57,7 +58,7 @@ class Checkpoints:
             (directory / STEPS).mkdir(exist_ok=True)
             for part in (directory / STEPS).glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(part)  # what a killed job was writing
-        self._seconds, self._saved = seconds, time.monotonic()
+        self._seconds, self._saved, self._took = seconds, time.monotonic(), 0.0
         # Of several processes one writes, and Orbax is not to wait for the others.
         alone = ocp.options.MultiprocessingOptions(
             primary_host=jax.process_index(), active_processes={jax.process_index()}
@@ -85,14 +86,15 @@ class Checkpoints:
     @property
     def due(self) -> bool:
         """Whether the last save is long enough ago."""
-        return time.monotonic() - self._saved >= self._seconds
+        wait = max(self._seconds, min(20 * self._took, 10 * self._seconds))
+        return time.monotonic() - self._saved >= wait
 
     def save(self, state: Tree, result: results.Result, place: Place) -> None:
         """Writes in the background. state: [F, ...], its first rows the folds of `place`.
 
         Raises `UserError` where this one or the one before it cannot be written.
         """
-        count = len(place.members)
+        began, count = time.monotonic(), len(place.members)
         tree = {
             "state": jax.tree.map(lambda a: np.array(_raw(a)[:count]), state),
             "record": jax.tree.map(np.copy, results.kept(result)),
@@ -107,6 +109,7 @@ class Checkpoints:
                 ),
             )
         self._saved = time.monotonic()
+        self._took = self._saved - began
 
     def restore(self, state: Tree, record: Tree) -> tuple[Tree, Tree, Place] | None:
         """The newest checkpoint that is whole: its state's rows, its record and where it stands.

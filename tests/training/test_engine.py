@@ -12,9 +12,9 @@ import pytest
 
 from mer_jax import protocols
 from mer_jax.problems import UserError
-from mer_jax.training import Interrupted, Settings, engine, fit
+from mer_jax.training import Interrupted, Settings, checkpoints, engine, fit
 from mer_jax.training import layout as layouts
-from mer_jax.training.checkpoints import Checkpoints
+from mer_jax.training.checkpoints import Checkpoints, Place
 from mer_jax.training.fold import Data
 from tests.training import small
 
@@ -210,6 +210,25 @@ def test_a_damaged_checkpoint_is_found_out_and_the_one_before_is_used(reference,
     lines = []
     assert_same(run(observe=lambda _, line: lines.append(line), **options), reference)
     assert [line["epoch"] for line in lines] == [3, 4]
+
+
+def test_what_takes_long_to_save_is_saved_less_often(tmp_path, monkeypatch, reference):
+    now = [0.0]
+
+    def slow(*_):
+        now[0] += 3.0
+        return ""
+
+    monkeypatch.setattr(checkpoints, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(checkpoints, "_digest", slow)
+    with Checkpoints(tmp_path, {}, seconds=10.0) as keeper:
+        now[0] = 10.0
+        assert keeper.due
+        keeper.save({"weights": np.zeros((2, 3))}, reference, Place(range(2), 1))
+        now[0] = 72.0
+        assert not keeper.due
+        now[0] = 73.0
+        assert keeper.due
 
 
 def test_two_jobs_cannot_share_a_directory(tmp_path):
