@@ -4,9 +4,10 @@ Networks call `conv` (or build `Conv`) and know nothing else. On accelerators it
 own convolution. On CPUs that convolution is good forwards, but its weight gradient is many times
 slower than a matrix product, a hundred times inside a loop; its input gradient is four times
 slower in a loop than the same convolution written out; its 3-D kernels are slow throughout, and so
-are kernels with more places than the image. There the weight gradient is a sum of matrix products,
-the input gradient is written out, a 3-D convolution is a 2-D one over the stacked time taps, and
-what has a small image is a product of patches. All are the same sums in another order.
+are kernels with more places than the image, and long sums. There the weight gradient is a sum of
+matrix products, the input gradient is written out, a 3-D convolution is a 2-D one over the stacked
+time taps, and what has a small image or a deep kernel is a product of patches. All are the same
+sums in another order.
 """
 
 import math
@@ -79,7 +80,7 @@ def conv(
 def _conv(forced, window, x, kernel):
     if x.ndim == 5:
         on_cpu = _stacked
-    elif _larger(kernel, x) or (_few_channels(kernel.shape) and window.strides[1] == 1):
+    elif _by_patches(window, x, kernel):
         on_cpu = _patches_forward
     else:
         return _plain(window, x, kernel)
@@ -115,9 +116,20 @@ def _gradients_plain(window, x, kernel, g):
     return jax.vjp(partial(_plain, window), x, kernel)[1](g)
 
 
-def _few_channels(shape):
+def _by_patches(window, x, kernel):
+    narrow = _few_channels(kernel) and window.strides[1] == 1
+    return narrow or _larger(kernel, x) or _deep(kernel)
+
+
+def _deep(kernel):
+    """Whether an output sums so many numbers that XLA's CPU convolution falls to a third of the
+    rate of products."""
+    return math.prod(kernel.shape[:-1]) > 2048
+
+
+def _few_channels(kernel):
     """Whether the patches of one kernel row are no wider than the output."""
-    _, kw, channels, maps = shape
+    _, kw, channels, maps = kernel.shape
     return kw * channels <= maps
 
 
@@ -128,7 +140,7 @@ def _larger(kernel, image):
 
 
 def _gradients_2d(window, x, kernel, g):
-    patches = _few_channels(kernel.shape) or window.strides[1] > 1
+    patches = _few_channels(kernel) or window.strides[1] > 1
     by_products = _kernel_gradient_by_patches if patches else _kernel_gradient_by_rows
     x_padded = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
     return _input_gradient(window, x, kernel, g), by_products(window, x_padded, kernel, g)
@@ -140,7 +152,7 @@ def _input_gradient(window, x, kernel, g):
     The compiler derives the same convolution, but with the kernel's axes swapped in place rather
     than in memory, for which XLA's CPU loops have no fast path.
     """
-    if _larger(kernel, g):
+    if _larger(kernel, g) or _deep(kernel.swapaxes(2, 3)):
         return jax.vjp(lambda x: _patches_forward(window, x, kernel), x)[1](g)[0]
     pads = []
     for axis, (before, _) in enumerate(window.padding):

@@ -23,6 +23,8 @@ CASES = {
     "rest unused": ((1, 10, 10), (3, 3), 2, 3, {"strides": 4}),
     "kernel larger than the image": ((2, 2, 3), (5, 5), 3, 4, {"padding": 2}),
     "kernel larger than what comes out": ((2, 9, 8), (5, 5), 3, 4, {"strides": 2}),
+    "deep": ((2, 7, 6), (5, 5), 96, 3, {"padding": 1}),
+    "deep gradient": ((2, 9, 8), (5, 5), 3, 96, {"strides": 2, "padding": 2}),
     "same": ((2, 7, 7), (2, 3), 4, 2, {"padding": "SAME"}),
     "3-D": ((2, 6, 7, 5), (3, 3, 3), 3, 4, {"padding": 1}),
     "3-D stride": ((2, 8, 9, 8), (3, 3, 3), 3, 4, {"strides": 2, "padding": 1}),
