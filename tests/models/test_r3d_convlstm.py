@@ -79,6 +79,10 @@ def in_torch(kernel):
     return np.moveaxis(kernel, (-1, -2), (0, 1)) if kernel.ndim > 1 else kernel
 
 
+def in_jax(kernel):
+    return np.moveaxis(kernel, (0, 1), (-1, -2)) if kernel.ndim > 1 else kernel
+
+
 def stored(name):
     """A golden file and the shapes that it lists."""
     golden = np.load(GOLDEN / f"{name}.npz")
@@ -166,10 +170,12 @@ def test_batch_statistics_move_as_in_pytorch():
 
 # ---- the auto-encoder
 
+# Of Kinetics-400's RGB in [0, 1], as torchvision's transforms of r3d_18 print them.
+KINETICS_MEAN, KINETICS_DEVIATION = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 CELLS = {"shape": (24, 48, 32, 3), "width": 1 / 64, "cells": 256}  # 8 features, 4 maps, 3 x 2
 
 
-def with_cells_of(state):
+def with_cells_of(state, **sizes):
     """A small network whose cells hold the twin's tensors."""
 
     def cell(name):
@@ -181,7 +187,7 @@ def with_cells_of(state):
             "peepholes": state[f"{name}.peepholes"].transpose(0, 2, 3, 1),
         }
 
-    network = create(**CELLS)
+    network = create(**{**CELLS, **sizes})
     new = {part: {i: cell(f"{part}.{i}") for i in range(2)} for part in ("encoder", "decoder")}
     kernel = state["head.weight"].transpose(2, 3, 4, 1, 0)
     new["head"] = {"kernel": kernel, "bias": state["head.bias"]}
@@ -231,6 +237,42 @@ def test_auto_encoder_equals_its_twin():
 
 
 # ---- the whole
+
+
+@pytest.mark.parity
+def test_the_whole_equals_its_twins():
+    """Standardised frames through a narrow backbone into the cells: logits and every gradient."""
+    torch = pytest.importorskip("torch")
+    from tests.twins import r3d_18 as twin
+
+    sizes = CELLS | {"width": 1 / 16, "cells": 64}  # 4 maps in the stem, 32 features, cells of 4
+    parts = twin.filled(twin.R3D18(4)), twin.filled(twin.AutoEncoder(32, 4, (3, 2), 3), 4.0)
+    mean, deviation = (
+        torch.tensor(a)[:, None, None, None] for a in (KINETICS_MEAN, KINETICS_DEVIATION)
+    )
+
+    class Whole(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone, self.cells = parts
+
+        def forward(self, x):
+            return self.cells(self.backbone((x - mean) / deviation))
+
+    x = fill({"input": (2, 3, 24, 48, 32)})["input"]
+    logits, change, gradients = twin.answers(Whole().eval(), x)
+    states = [{n: v.numpy() for n, v in part.state_dict().items()} for part in parts]
+    network = with_cells_of(states[1], **sizes)
+    pairs = pretrained.pairs("r3d_18")
+    pretrained.place({path: in_jax(states[0][name]) for name, path in pairs}, network)
+    network.eval()
+    output, dx, grads = answers(lambda network, x: network(x), network, x)
+    assert close(output, logits) and close(dx, change)
+    ours = backbone_gradients(grads["backbone"])
+    theirs = [g for n, g in gradients.items() if n.startswith("backbone.")]
+    assert all(close(a, b) for a, b in zip(ours, theirs, strict=True))
+    for name, mine in cell_gradients(grads).items():
+        assert close(mine, gradients[f"cells.{name}"]), name
 
 
 def test_the_paper_s_counts():
