@@ -30,6 +30,7 @@ DISTRIBUTED = flags.DEFINE_bool(
 
 def parse(argv: list[str]) -> list[str]:
     """Flags from the command line; what is wrong with them is one sentence."""
+    argv[:] = map(_named, argv)  # in place: ml_collections looks at sys.argv itself
     flag = flags.FLAGS["config"]
     flag.parser = _Parser(flag.parser, argv)
     try:
@@ -48,6 +49,17 @@ def parse(argv: list[str]) -> list[str]:
         print(f"error: {_sentence(error)}", file=sys.stderr)
         raise SystemExit(2) from None
     return rest
+
+
+def _named(flag: str) -> str:
+    """--config.data=synthetic is short for --config.data.name=synthetic."""
+    if found := re.fullmatch(r"(--?config\.(\w+))=(\w+)", flag):
+        from mer_jax import config as configs
+
+        key, section, name = found.groups()
+        if section in configs.SECTIONS:
+            return f"{key}.name={name}"
+    return flag
 
 
 class _Parser(flags.ArgumentParser):

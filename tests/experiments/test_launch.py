@@ -57,12 +57,12 @@ print(command_line.CONFIG.value.to_json(sort_keys=True))
 
 
 def test_another_name_comes_with_its_options():
-    """As flags, before and after the name."""
+    """As flags, before and after the name, which may be the section's own value."""
     done = subprocess.run(
         [
             sys.executable, "-c", _CONFIGURED, "--config=experiments/configs/ststnet_megc2019.py",
             "--config.data.subjects=4", "--config.data.name", "synthetic",
-            "--config.data.frames=(8, 9)", "--config.model.name=capsule",
+            "--config.data.frames=(8, 9)", "--config.model=capsule",
             "--config.model.routings=2", "--config.train.epochs=3", "--workdir=x",
         ],
         cwd=jobs.ROOT, capture_output=True, text=True,
