@@ -99,8 +99,8 @@ NETWORKS: dict[str, tuple[dict, dict, int, float]] = {
     "capsule": (
         {"method.name": "apex", "method.size": (129, 129), "method.less_first": True, **LARGE},
         {"model.width": 1 / 16, "train.batch_size": 6},
-        24,
-        1e-3,
+        40,
+        2e-3,
     ),
     "image_cnn": (
         {
