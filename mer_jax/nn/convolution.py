@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
@@ -117,8 +118,13 @@ def _gradients_plain(window, x, kernel, g):
 
 
 def _by_patches(window, x, kernel):
-    narrow = _few_channels(kernel) and window.strides[1] == 1
-    return narrow or _larger(kernel, x) or _deep(kernel)
+    narrow = _few_channels(kernel) or _few_maps(kernel)
+    return (narrow and window.strides[1] == 1) or _larger(kernel, x) or _deep(kernel)
+
+
+def _few_maps(kernel):
+    """Whether the output's maps do not fill what a processor works on at a time."""
+    return kernel.shape[-1] < 16
 
 
 def _deep(kernel):
@@ -159,9 +165,12 @@ def _input_gradient(window, x, kernel, g):
         reach = (kernel.shape[axis] - 1) * window.dilation[axis]
         spread = (g.shape[axis + 1] - 1) * window.strides[axis] + 1
         pads.append((reach - before, x.shape[axis + 1] + before - spread))
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    if _few_maps(turned) and window.strides == (1, 1) and np.min(pads) >= 0:
+        return _patches_forward(window._replace(padding=pads), g, turned)
     return lax.conv_general_dilated(
         g,
-        kernel[::-1, ::-1].swapaxes(2, 3),
+        turned,
         (1, 1),
         pads,
         lhs_dilation=window.strides,
