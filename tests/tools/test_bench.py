@@ -60,6 +60,13 @@ def test_every_network_has_a_workload_and_one_of_them_runs():
     assert roofline.operations(jax.make_jaxpr(step)(*arguments)) > 0
 
 
+def test_networks_are_chosen_by_name_and_size():
+    names = lambda **how: [work.network for work in workloads.chosen(**how)]
+    assert names(quick=False, only="") == [work.network for work in workloads.WORKLOADS]
+    assert names(quick=False, only="fuse") == ["fusenet_intermediate", "fusenet_late"]
+    assert names(quick=True, only="fuse|rcn_[as]$") == ["rcn_a", "rcn_s"]
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize("work", workloads.WORKLOADS, ids=str)
 def test_the_peer_has_as_many_weights(work):

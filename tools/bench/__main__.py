@@ -9,7 +9,8 @@
   python -m tools.bench predict      a ten-second video through a finished run
   python -m tools.bench all --out=FILE.md --json=FILE.json
 
---quick takes small sizes and few rounds: to see that it works, not to quote. Peers come with the
+--quick takes small sizes and few rounds: to see that it works, not to quote. --only=rcn takes the
+networks of that name. Peers come with the
 extras `bench` and `torch`; one that is missing is left out and named. Times are medians of
 interleaved rounds, ratios those of the same round, with the smallest and the largest.
 
@@ -30,9 +31,13 @@ from tools.command import start
 
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Interleaved rounds; the median counts.", lower_bound=1)
 _QUICK = flags.DEFINE_bool("quick", False, "Small sizes, few rounds.")
+_ONLY = flags.DEFINE_string(
+    "only", "", "Of networks and roofline, the networks this regular expression occurs in."
+)
 _OUT = flags.DEFINE_string("out", None, "A Markdown file that gets the tables too.")
 _JSON = flags.DEFINE_string("json", None, "A JSON file that gets the numbers, unrounded.")
 _SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict")
+_BY_NETWORK = ("networks", "roofline")
 
 
 def main(argv: list[str]) -> None:
@@ -60,7 +65,8 @@ def main(argv: list[str]) -> None:
     tables, rounds = [], min(_ROUNDS.value, 2) if _QUICK.value else _ROUNDS.value
     for suite in _SUITES if "all" in chosen else chosen:
         room = importlib.import_module(f"tools.bench.{suite}")
-        for table in room.tables(rounds, _QUICK.value):
+        options = {"only": _ONLY.value} if suite in _BY_NETWORK else {}
+        for table in room.tables(rounds, _QUICK.value, **options):
             print(table, flush=True)
             tables.append((suite, table))
     if _OUT.value:

@@ -5,35 +5,35 @@ from collections.abc import Iterator
 import jax
 
 from tools.bench.race import Table, race
-from tools.bench.workloads import STEPS, WORKLOADS, ours, peer
+from tools.bench.workloads import STEPS, chosen, ours, peer
 
 
-def tables(rounds: int, quick: bool) -> Iterator[Table]:
-    """A line a network as soon as it is measured, then all as one table."""
+def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
+    """A line a network as soon as it is measured, then all as one table.
+
+    Of a large network there is one fold a device, and neither a step alone nor a narrow one.
+    """
     devices = jax.devices()
     many = 2 if devices[0].platform == "cpu" else 16  # folds a device
-    folds = many * len(devices)
-    per = {"job": folds * STEPS, "narrow": folds * STEPS, "alone": STEPS, "torch": 1}
     rows = []
-    for work in WORKLOADS:
-        if quick and not work.quick:
-            continue
-        cases = {
-            "job": ours(work, folds=folds, devices=devices).run,
-            "alone": ours(work, folds=1, devices=devices[:1]).run,
-            "narrow": ours(work, folds=folds, devices=devices, precision="bfloat16").run,
-        }
+    for work in chosen(quick=quick, only=only):
+        folds = len(devices) * (1 if work.large else many)
+        cases = {"job": ours(work, folds=folds, devices=devices).run}
+        if not work.large:
+            cases["alone"] = ours(work, folds=1, devices=devices[:1]).run
+            cases["narrow"] = ours(work, folds=folds, devices=devices, precision="bfloat16").run
         if theirs := peer(work):
             cases["torch"] = theirs
-        found = {row.name: row for row in race(cases, rounds=rounds, per=per)}
-        job, alone, narrow = (found[name].milliseconds for name in ("job", "alone", "narrow"))
+        units = {"job": folds * STEPS, "narrow": folds * STEPS, "alone": STEPS, "torch": 1}
+        found = {row.name: row for row in race(cases, rounds=rounds, per=units)}
+        times = {name: row.milliseconds for name, row in found.items()}
         if theirs:
             torch = found["torch"]
-            spread = f"{1 / torch.high:.2f} to {1 / torch.low:.2f}"
-            compared = (torch.milliseconds, 1 / torch.ratio, spread)
+            compared = (1 / torch.ratio, f"{1 / torch.high:.2f} to {1 / torch.low:.2f}")
         else:
-            compared = ("no peer", "", "")
-        rows.append((str(work), alone, job, narrow, *compared))
+            compared = ("no peer", "")
+        said = (times.get(name, "") for name in ("alone", "job", "narrow", "torch"))
+        rows.append((str(work), *said, *compared))
         print("  " + ", ".join(map(str, rows[-1])), flush=True)
     columns = (
         "step of",

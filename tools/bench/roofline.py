@@ -16,10 +16,10 @@ from jax.extend.core import ClosedJaxpr, jaxprs_in_params
 from jax.interpreters import partial_eval
 
 from tools.bench.race import Table, race
-from tools.bench.workloads import STEPS, WORKLOADS, ours
+from tools.bench.workloads import STEPS, chosen, ours
 
 
-def tables(rounds: int, quick: bool) -> Iterator[Table]:
+def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
     size = 1024 if quick else 2048
     products = {
         dtype: _rate(lambda a: a @ a, jnp.ones((size, size), dtype), 2 * size**3)
@@ -39,9 +39,7 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
         ],
     )
     rows = []
-    for work in WORKLOADS:
-        if quick and not work.quick:
-            continue
+    for work in chosen(quick=quick, only=only):
         mine = ours(work, folds=1, devices=jax.devices()[:1])
         step, arguments = mine.step
         flop = operations(jax.make_jaxpr(step)(*arguments)) / 1e9

@@ -4,6 +4,7 @@ Sizes are those of the papers (the networks' defaults) but where a step would ta
 cores; the tables say them. Random inputs, Adam, dropout 0 on both sides (the twins have none).
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ class Workload(NamedTuple):
     sizes: dict[str, Any]
     twin: tuple = ()  # class of tests.twins.networks and its arguments
     quick: bool = True  # small enough for --quick
+    large: bool = False  # two jobs of it, or two folds a device, do not fit a small machine
 
     def __str__(self) -> str:
         told = ", ".join(f"{k} {_short(v)}" for k, v in self.sizes.items() if k != "dropout")
@@ -61,14 +63,16 @@ WORKLOADS = (
         8,
         _NO_DROPOUT,
         ("FuseNet", False, CLASSES, 86_400, 32, (15, 3, 3), (1024, 128)),
-        False,
+        quick=False,
+        large=True,
     ),
     Workload(
         "fusenet_late",
         8,
         _NO_DROPOUT,
         ("FuseNet", True, CLASSES, 86_400, 32, (15, 3, 3), (1024, 128)),
-        False,
+        quick=False,
+        large=True,
     ),
     Workload("strcn_a", 8, {}, ("Recurrent", _TALL, CLASSES, 3, 64), False),
     Workload("strcn_g", 8, {}, ("Recurrent", _SQUARE, CLASSES, 2, 64), False),
@@ -92,6 +96,11 @@ WORKLOADS = (
         False,
     ),
 )
+
+
+def chosen(*, quick: bool, only: str) -> list[Workload]:
+    """The small ones if `quick`, of these what the regular expression `only` occurs in."""
+    return [w for w in WORKLOADS if (w.quick or not quick) and re.search(only, w.network)]
 
 
 class Ours(NamedTuple):
