@@ -11,20 +11,20 @@ from tools.bench.workloads import STEPS, chosen, ours, peer
 def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
     """A line a network as soon as it is measured, then all as one table.
 
-    Of a large network there is one fold a device, and neither a step alone nor a narrow one.
+    Of a large network neither a step alone nor a narrow one.
     """
     devices = jax.devices()
-    many = 2 if devices[0].platform == "cpu" else 16  # folds a device
+    many = 1 if devices[0].platform == "cpu" else 16  # folds a device
+    folds = many * len(devices)
+    units = {"job": folds * STEPS, "narrow": folds * STEPS, "alone": STEPS, "torch": 1}
     rows = []
     for work in chosen(quick=quick, only=only):
-        folds = len(devices) * (1 if work.large else many)
         cases = {"job": ours(work, folds=folds, devices=devices).run}
         if not work.large:
             cases["alone"] = ours(work, folds=1, devices=devices[:1]).run
             cases["narrow"] = ours(work, folds=folds, devices=devices, precision="bfloat16").run
         if theirs := peer(work):
             cases["torch"] = theirs
-        units = {"job": folds * STEPS, "narrow": folds * STEPS, "alone": STEPS, "torch": 1}
         found = {row.name: row for row in race(cases, rounds=rounds, per=units)}
         times = {name: row.milliseconds for name, row in found.items()}
         if theirs:
@@ -44,5 +44,5 @@ def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
         "job / PyTorch",
         "spread",
     )
-    title = f"One training step; a job has {many} folds on each of {len(devices)} devices"
+    title = f"One training step; a job has {folds} folds on {len(devices)} device(s)"
     yield Table(title, columns, rows)

@@ -24,7 +24,7 @@ from mer_jax.training import layout as layouts
 from mer_jax.training.fold import Data, State, Task
 
 CLASSES = 3
-STEPS = 2  # of an epoch
+STEPS = 4  # of an epoch; a real one has dozens to each look at the test clips
 
 
 class Workload(NamedTuple):
@@ -35,7 +35,7 @@ class Workload(NamedTuple):
     sizes: dict[str, Any]
     twin: tuple = ()  # class of tests.twins.networks and its arguments
     quick: bool = True  # small enough for --quick
-    large: bool = False  # two jobs of it, or two folds a device, do not fit a small machine
+    large: bool = False  # of a second job of it there is no room on a small machine
 
     def __str__(self) -> str:
         told = ", ".join(f"{k} {_short(v)}" for k, v in self.sizes.items() if k != "dropout")
