@@ -4,10 +4,10 @@ Networks call `conv` (or build `Conv`) and know nothing else. On accelerators it
 own convolution. On CPUs that convolution is good forwards, but its weight gradient is many times
 slower than a matrix product, a hundred times inside a loop; its input gradient is four times
 slower in a loop than the same convolution written out; its 3-D kernels are slow throughout, and so
-are kernels with more places than the image, and long sums. There the weight gradient is a sum of
-matrix products, the input gradient is written out, a 3-D convolution is a 2-D one over the stacked
-time taps, and what has a small image or a deep kernel is a product of patches. All are the same
-sums in another order.
+are kernels with more places than the image, long sums and few maps. There the weight gradient is a
+sum of matrix products, the input gradient is written out, a 3-D convolution is a 2-D one over the
+stacked time taps, and what has a small image, a deep kernel or few maps is a product of patches.
+All are the same sums in another order.
 """
 
 import math

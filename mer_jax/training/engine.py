@@ -351,7 +351,8 @@ _COPIES = 5
 
 
 def _folds_that_fit(most: int, layout, task, data, rows) -> int:
-    """As many folds a device as its memory holds, by the compiler's own account."""
+    """As many folds a device as its memory holds: by what they keep where they run one after the
+    other, else by the compiler's own account."""
     free = layouts.free_memory(layout)
     if free is None or layout.fold_map == "pmap":
         return most
