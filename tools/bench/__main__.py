@@ -10,9 +10,9 @@
   python -m tools.bench all --out=FILE.md --json=FILE.json
 
 --quick takes small sizes and few rounds: to see that it works, not to quote. --only=rcn takes the
-networks of that name. Peers come with the
-extras `bench` and `torch`; one that is missing is left out and named. Times are medians of
-interleaved rounds, ratios those of the same round, with the smallest and the largest.
+networks of that name. Peers come with the extras `bench` and `torch`; one that is missing is left
+out and named. Times are medians of interleaved rounds, ratios those of the same round, with the
+smallest and the largest.
 
 On a machine with a GPU the same command measures the GPU, with whatever versions are there: JAX
 uses it by itself and so does the PyTorch loop; the peers of `video` stay on the CPU.
@@ -23,6 +23,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import sys
 
 from absl import flags, logging
@@ -38,6 +39,15 @@ _OUT = flags.DEFINE_string("out", None, "A Markdown file that gets the tables to
 _JSON = flags.DEFINE_string("json", None, "A JSON file that gets the numbers, unrounded.")
 _SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict")
 _BY_NETWORK = ("networks", "roofline")
+
+
+@flags.validator("only", message="it is no regular expression")
+def _regular(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 def main(argv: list[str]) -> None:
