@@ -39,18 +39,14 @@ def _ask(number: int, asked: list[int]) -> None:
 
 def main(_: list[str]) -> None:
     from mer_jax import programs
-    from mer_jax.training import layout, processes
+    from mer_jax.training import checkpoints, layout, processes
 
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: _ask(number, asked))
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
-        # What Orbax does is not our news; what it raises, `checkpoints` tells in a sentence.
-        logging.get_absl_logger().addFilter(lambda record: "orbax" not in record.pathname)
-    told = sys.unraisablehook  # nor is what its writers say after the error they belong to
-    closed = lambda late: "Event loop is closed" in str(late.exc_value)
-    sys.unraisablehook = lambda late: None if closed(late) else told(late)
+        checkpoints.hush()
     layout.use_all_cores()
     programs.keep()
     try:

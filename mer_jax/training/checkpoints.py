@@ -13,8 +13,9 @@ import hashlib
 import json
 import pathlib
 import shutil
+import sys
 import time
-from collections.abc import Iterator
+from logging import getLogger as logger_of
 from typing import Any, NamedTuple
 
 import jax
@@ -190,7 +191,7 @@ def last(directory: str | pathlib.Path) -> tuple[dict, Place]:
     path = directory / STEPS / str(found[0])
     with reading.sound(f"the checkpoint {path}"):
         place = json.loads((path / "place" / "metadata").read_text())
-        with _unheard(), ocp.PyTreeCheckpointer() as checkpointer:
+        with hush(), ocp.PyTreeCheckpointer() as checkpointer:
             like = checkpointer.metadata(path / "tree").item_metadata.tree
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
             tree = checkpointer.restore(path / "tree", restore_args=as_numpy)
@@ -199,15 +200,24 @@ def last(directory: str | pathlib.Path) -> tuple[dict, Place]:
     return tree, Place(members, place["epochs"])
 
 
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Without Orbax's warnings: it misses files that the other half of it writes."""
-    logger, ours = logging.get_absl_logger(), lambda record: "orbax" not in record.pathname
-    logger.addFilter(ours)
-    try:
-        yield
-    finally:
-        logger.removeFilter(ours)
+def hush() -> contextlib.ExitStack:
+    """Silences Orbax, for good or as `with hush():`.
+
+    What it does is no news, it warns of files that the other half of it writes, and what it raises
+    is told in a sentence here, while its writers go on to speak of that error long after.
+    """
+    undo = contextlib.ExitStack()
+    for logger, news in (
+        (logging.get_absl_logger(), lambda record: "orbax" not in record.pathname),
+        (logger_of("asyncio"), lambda record: "never retrieved" not in record.getMessage()),
+    ):
+        logger.addFilter(news)
+        undo.callback(logger.removeFilter, news)
+    told = sys.unraisablehook
+    undo.callback(setattr, sys, "unraisablehook", told)
+    closed = lambda late: "Event loop is closed" in str(late.exc_value)
+    sys.unraisablehook = lambda late: None if closed(late) else told(late)
+    return undo
 
 
 def claim(directory: str | pathlib.Path, identity: dict) -> None:

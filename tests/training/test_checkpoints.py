@@ -1,11 +1,15 @@
 """Other JAX code opens a checkpoint with Orbax alone: the README's lines, and plain NNX layers."""
 
+import asyncio
+import gc
+import logging
+
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 
-from mer_jax.training import Settings
+from mer_jax.training import Settings, checkpoints
 from tests.training import small
 
 
@@ -34,3 +38,27 @@ def test_weights_are_found_by_name_without_mer_jax(tmp_path):
         want = result.probabilities[fold][result.test[fold]]
         np.testing.assert_allclose(said, want, atol=2e-6)
     assert not np.allclose(state["params"]["head"]["kernel"][0], head.kernel[...])
+
+
+async def _writers():
+    async def write():
+        raise OSError("no space left")
+
+    task = asyncio.ensure_future(write())
+    await asyncio.sleep(0)
+    del task  # nobody asks what became of it: asyncio says so where it is collected
+    gc.collect()
+
+
+def test_orbax_is_hushed_and_heard_again(caplog):
+    with checkpoints.hush():
+        asyncio.run(_writers())
+    assert not caplog.records
+    asyncio.run(_writers())
+    assert "never retrieved" in caplog.text
+
+
+def test_asyncio_is_heard_where_it_speaks_of_something_else(caplog):
+    with checkpoints.hush():
+        logging.getLogger("asyncio").warning("a slow callback")
+    assert "a slow callback" in caplog.text
