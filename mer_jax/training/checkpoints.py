@@ -143,9 +143,10 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
+            before = "the one before is whole" if steps(self._directory) else "it is the first"
             raise UserError(
                 f"{self._directory}: a checkpoint cannot be written ({reading.reason(error)}); "
-                "the one before is whole. Make room, and the same command goes on from there"
+                f"{before}. Make room, and the same command goes on from there"
             ) from error
 
     def _read(self, step: int, state: Tree, record: Tree) -> tuple[Tree, Tree, Place]:
