@@ -18,7 +18,7 @@ from flax import nnx
 
 from mer_jax.methods.examples import Examples
 from mer_jax.nn import KEPT
-from mer_jax.training import initial, streams, targets
+from mer_jax.training import initial, optimisers, streams, targets
 from mer_jax.training.losses import Loss
 from mer_jax.training.settings import PRECISIONS
 
@@ -108,7 +108,7 @@ def init(task: Task, data: Data, fold: Fold) -> State:
     return State(
         params=params,
         rest=rest,
-        opt=task.optimiser.init(params),
+        opt=optimisers.init(task.optimiser, params),
         statistics=task.examples.learn(wide(data.inputs), fold.learned.astype(jnp.float32)),
         epoch=zero,
         status=zero,
@@ -149,9 +149,8 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
             return task.loss(logits, labels, mask, counts), (rest_after, logits)
 
         (loss, (rest, logits)), grads = jax.value_and_grad(objective, has_aux=True)(params)
-        updates, opt = task.optimiser.update(grads, opt, params)
-        updates = jax.tree.map(lambda u: u * (fold.rate * state.scale).astype(u.dtype), updates)
-        params = optax.apply_updates(params, updates)
+        rate = fold.rate * state.scale
+        params, opt = optimisers.descend(task.optimiser, params, grads, opt, rate)
         hits = jnp.sum(kind.right(logits, labels) * mask)
         return (params, rest, opt), (loss * jnp.sum(mask), hits)
 
@@ -183,7 +182,7 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     kept = dataclasses.replace(
         state, status=jnp.where(running, SICK, state.status).astype(jnp.int32)
     )
-    state = jax.tree.map(lambda new, old: _where(running & finite, new, old), after, kept)
+    state = jax.lax.cond(running & finite, lambda: after, lambda: kept)
     record = Record(
         train_loss=loss,
         train_accuracy=jnp.sum(hits) / samples,
@@ -295,7 +294,7 @@ def _decide(task, before, after, loss, validation_loss, test_accuracy) -> State:
     best = before.best
     if task.choice != "last":
         now = (after.params, after.rest)
-        best = jax.tree.map(lambda new, old: _where(better, new, old), now, before.best)
+        best = jax.lax.cond(better, lambda: now, lambda: before.best)
     return after.replace(
         status=jnp.where(stop, STOPPED, RUNNING).astype(jnp.int32),
         loss=loss,
@@ -305,11 +304,3 @@ def _decide(task, before, after, loss, validation_loss, test_accuracy) -> State:
         best_epoch=jnp.where(better, after.epoch, before.best_epoch),
         waited=waited,
     )
-
-
-def _where(condition: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
-    """`jnp.where` that also takes typed PRNG keys."""
-    if jnp.issubdtype(new.dtype, jax.dtypes.prng_key):
-        data = jnp.where(condition, jax.random.key_data(new), jax.random.key_data(old))
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(new))
-    return jnp.where(condition, new, old)

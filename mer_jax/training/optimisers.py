@@ -1,9 +1,18 @@
 """The papers' optimisers and learning-rate schedules, by name, as optax transformations."""
 
-import jax
-import optax
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from mer_jax.nn import formulation
 from mer_jax.problems import UserError, unknown
+
+Tree = Any
 
 _OPTIMISERS = ("sgd", "adam")
 _SCHEDULES = ("constant", "decay", "step", "cosine")
@@ -48,6 +57,83 @@ def create(
     if weight_decay:
         rule = optax.chain(optax.add_decayed_weights(weight_decay), rule)
     return _lenient(rule)
+
+
+def init(rule: optax.GradientTransformation, params: Tree) -> Tree:
+    """What `rule` remembers of each parameter, at its place in the tree."""
+    return jax.tree.map(rule.init, params)
+
+
+def descend(
+    rule: optax.GradientTransformation, params: Tree, grads: Tree, state: Tree, rate: jax.Array
+) -> tuple[Tree, Tree]:
+    """(parameters, state) after a step of `rule` times `rate`, a fold's own learning rate [].
+
+    rule: one that treats every number alike, as those of `create`. state: from `init`.
+    """
+    tree: Any  # its type has no stubs
+    leaves, tree = jax.tree.flatten(params)
+    gradients = tree.flatten_up_to(grads)
+    rate = _after(rate, *gradients)
+
+    def step(param, grad, state, rate):
+        update, state = rule.update(grad, state, param)
+        return optax.apply_updates(param, update * rate.astype(update.dtype)), state
+
+    def one(param, grad, state):
+        if param.size < _LARGE:
+            return step(param, grad, state, rate)
+        on_cpu = partial(_in_pieces, step)
+        return formulation.choose(False, on_cpu, step, param, grad, state, rate)
+
+    done = [one(*each) for each in zip(leaves, gradients, tree.flatten_up_to(state), strict=True)]
+    after, state = (tree.unflatten(part) for part in zip(*done, strict=True))
+    return after, state
+
+
+# Where a parameter is larger than all of a machine's caches, pieces that a core's own one holds
+# together with their gradients and moments win a tenth; smaller ones would lose as much.
+_LARGE, _PIECE = 2**24, 2**16
+
+
+def _in_pieces(
+    step: Callable, param: jax.Array, grad: jax.Array, state: Tree, rate: jax.Array
+) -> tuple[jax.Array, Tree]:
+    """`step`, one piece of a large parameter after the other and each in its place.
+
+    Parameter, gradient and moments go through main memory once. XLA's CPU compiler makes a loop
+    for each of its results instead, and a copy of what another one has yet to read.
+    """
+    shape, count = param.shape, param.size
+    large = lambda a: a.size == count  # all but what counts the steps, alike for all pieces
+    line = jax.tree.map(lambda a: a.ravel() if large(a) else a, (param, state))
+    grad = grad.ravel()
+
+    def paste(at, whole, part):
+        return lax.dynamic_update_slice_in_dim(whole, part, at, 0) if large(whole) else part
+
+    def piece(number, now):
+        at = jnp.minimum(number * _PIECE, count - _PIECE)  # the last one overlaps its neighbour
+        due = at + jnp.arange(_PIECE, dtype=jnp.int32) >= number * _PIECE
+        cut = lambda a: lax.dynamic_slice_in_dim(a, at, _PIECE)
+        old = jax.tree.map(lambda a, begun: cut(a) if large(a) else begun, now, line)
+        new = step(old[0], cut(grad), old[1], rate)
+        new = jax.tree.map(lambda a, b: jnp.where(due, a, b) if a.shape else a, new, old)
+        param = paste(at, now[0], new[0])
+        return param, jax.tree.map(partial(paste, _after(at, param)), now[1], new[1])
+
+    done = lax.fori_loop(0, -(-count // _PIECE), piece, line)
+    return jax.tree.map(lambda a: a.reshape(shape) if large(a) else a, done)
+
+
+def _after(value: jax.Array, *others: jax.Array) -> jax.Array:
+    """`value`, but only once `others` are there; where one begins with no number, no number.
+
+    XLA writes an array's new numbers over the old ones only where all who read the old ones are
+    sure to come first, and else copies it. (An optimization barrier is forgotten before that.)
+    """
+    first = sum((a.ravel()[0].astype(jnp.float32) for a in others), jnp.zeros(()))
+    return jnp.where(jnp.isnan(first), first.astype(value.dtype), value)
 
 
 def _lenient(rule: optax.GradientTransformation) -> optax.GradientTransformation:
