@@ -10,6 +10,7 @@ import pytest
 
 from mer_jax import models
 from mer_jax.nn import conv
+from mer_jax.problems import UserError
 from tools.bench import race, roofline, workloads
 
 
@@ -65,6 +66,8 @@ def test_networks_are_chosen_by_name_and_size():
     assert names(quick=False, only="") == [work.network for work in workloads.WORKLOADS]
     assert names(quick=False, only="fuse") == ["fusenet_intermediate", "fusenet_late"]
     assert names(quick=True, only="fuse|rcn_[as]$") == ["rcn_a", "rcn_s"]
+    with pytest.raises(UserError, match="--only=vgg leaves no network; there are ststnet, rcn_a"):
+        workloads.chosen(quick=True, only="vgg")
 
 
 @pytest.mark.parity

@@ -24,11 +24,11 @@ import os
 import pathlib
 import platform
 import re
-import sys
 
-from absl import flags, logging
+from absl import flags
 
-from tools.command import start
+from mer_jax.problems import UserError
+from tools.command import command, start
 
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Interleaved rounds; the median counts.", lower_bound=1)
 _QUICK = flags.DEFINE_bool("quick", False, "Small sizes, few rounds.")
@@ -50,17 +50,18 @@ def _regular(text: str) -> bool:
     return True
 
 
+@command
 def main(argv: list[str]) -> None:
     chosen = argv[1:] or ["all"]
     if set(chosen) - {*_SUITES, "all"}:
-        print(f"error: say one of {', '.join(_SUITES)} or all", file=sys.stderr)
-        raise SystemExit(2)
-    logging.set_verbosity(logging.WARNING)
+        raise UserError(f"say one of {', '.join(_SUITES)} or all")
     import jax
 
     from mer_jax.training import layout
+    from tools.bench import workloads
 
     layout.use_all_cores()  # as experiments.launch does
+    workloads.chosen(quick=_QUICK.value, only=_ONLY.value)  # a name of none ends it here
     device = jax.devices()[0]
     machine = {
         "jax": jax.__version__,

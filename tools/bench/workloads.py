@@ -17,6 +17,7 @@ from flax import nnx
 from mer_jax import models, protocols
 from mer_jax.clips import Clip, hold
 from mer_jax.methods.examples import Examples
+from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
 from mer_jax.training import Settings, engine
 from mer_jax.training import fold as fold_room
@@ -99,8 +100,15 @@ WORKLOADS = (
 
 
 def chosen(*, quick: bool, only: str) -> list[Workload]:
-    """The small ones if `quick`, of these what the regular expression `only` occurs in."""
-    return [w for w in WORKLOADS if (w.quick or not quick) and re.search(only, w.network)]
+    """The small ones if `quick`, of these what the regular expression `only` occurs in.
+
+    Raises `UserError` where that leaves none.
+    """
+    there = [w for w in WORKLOADS if w.quick or not quick]
+    if found := [w for w in there if re.search(only, w.network)]:
+        return found
+    names = ", ".join(dict.fromkeys(w.network for w in there))
+    raise UserError(f"--only={only} leaves no network; there are {names}")
 
 
 class Ours(NamedTuple):
