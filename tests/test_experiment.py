@@ -51,4 +51,5 @@ def test_as_published_both_numbers_come_from_one_job(tmp_path, tmp_path_factory)
     twin = json.loads((tmp_path / "variants" / "strict" / "metrics.json").read_text())
     assert twin["verdict"]["leaks"] == [guard.EPOCH]  # its epoch is chosen as well
     assert audit(tmp_path) == ([], [guard.EPOCH, guard.MASK])
+    assert len(predict.load(tmp_path).networks.folds) == 3  # not those of the strict twin
     assert audit(tmp_path / "variants" / "strict") == ([], [guard.EPOCH])

@@ -13,9 +13,10 @@ and prediction.png, the same over time.
 The video that --video_out writes has the face's box, in it in red what weighed in the answer (the
 slope of the class's score, `analysis.saliency`), the bars, and the face with its motion magnified.
 
-Of a run with several seeds the networks of all answer together; give its --workdir, not a folder of
-its variants/. Where hardly anything moves, no emotion is told but "no movement". The networks have
-seen the run's own database: what they say of its clips is no score.
+Of a run with several seeds the networks of all answer together, of one with several rates those of
+the first; give its --workdir, not a folder of its variants/. Where hardly anything moves, no
+emotion is told but "no movement". The networks have seen the run's own database: what they say of
+its clips is no score.
 """
 
 import pathlib

@@ -1,5 +1,6 @@
 """The networks of a finished run: what its last checkpoint holds, and how they answer."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -141,6 +142,9 @@ def _to_one(heat: np.ndarray) -> np.ndarray:
 def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> Networks:
     """The networks that `workdir` holds; with `fold` (a name, or a number from 0) one of them.
 
+    Of a run of several variants those of all seeds; of several learning rates, or as published
+    beside its strict twin, only those that are like the first one kept but for the seed.
+
     Raises `UserError` where there is no finished run, its method has no network, or the fold is
     not there.
     """
@@ -156,7 +160,10 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> Networks:
     if config.train.loss == "sigmoid":
         raise UserError(f"the run in {workdir} has several labels a clip; prediction is of one")
     # A job's rows: its folds, variant by variant.
-    names = list(Folds.read(workdir / "folds.json").names) * len(configs.check(config).variants)
+    variants = configs.check(config).variants.values()
+    folds = Folds.read(workdir / "folds.json").names
+    names = list(folds) * len(variants)
+    kinds = [dataclasses.replace(each, seed=0) for each in variants for _ in folds]
     classes = tuple(reading.values(workdir / "metrics.json", {"classes": [str]})["classes"])
     tree, place = checkpoints.last(workdir / "checkpoints")
     state = tree["state"]
@@ -165,7 +172,9 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> Networks:
         raise UserError(
             f"{workdir}: its folds.json is not that of its checkpoints; {reading.AGAIN}"
         )
-    rows = np.flatnonzero(state["status"] != fold_room.SICK)  # the others may have no numbers
+    alike = [kind == kinds[place.members.start] for kind in kinds[place.members.start :]]
+    sound = state["status"] != fold_room.SICK  # the others may have no numbers
+    rows = np.flatnonzero(sound & alike[: len(kept)])
     if fold is not None:
         if isinstance(fold, int) or (fold.isdigit() and fold not in names):
             if not 0 <= int(fold) < len(names):
