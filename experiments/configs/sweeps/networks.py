@@ -69,7 +69,7 @@ NETWORKS: dict[str, tuple[dict, dict, int, float]] = {
             **MORE,
         },
         {"model.width": 1 / 16, "train.batch_size": 6},
-        25,
+        50,
         1e-3,
     ),
     "strcn_a": (
