@@ -26,6 +26,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from experiments import command_line
+from mer_jax import programs
 from mer_jax.problems import UserError
 
 flags.adopt_module_key_flags(command_line)
@@ -38,7 +39,6 @@ def _ask(number: int, asked: list[int]) -> None:
 
 
 def main(_: list[str]) -> None:
-    from mer_jax import programs
     from mer_jax.training import checkpoints, layout, processes
 
     asked: list[int] = []
@@ -93,4 +93,5 @@ def _run(workdir: str, asked: list[int]) -> None:
 
 
 if __name__ == "__main__":
+    programs.in_large_pages()
     app.run(main, flags_parser=command_line.parse)

@@ -1,7 +1,24 @@
-"""Compiled programs, kept from one start of a command to the next."""
+"""What commands do at their start: memory in large pages, and compiled programs that are kept."""
 
+import contextlib
 import os
 import pathlib
+import sys
+
+
+def in_large_pages() -> None:
+    """Starts this process anew, once, so that large arrays lie in pages of 2 MB, on Linux.
+
+    A CPU job's arrays are new memory at every call, which the kernel hands out page by page: in
+    pages of 4 kB that took a seventh of STSTNet's time and a third of FuseNet's. glibc (2.35 and
+    later) asks for large ones if told so before the process begins. GLIBC_TUNABLES in the
+    environment, also an empty one, leaves all as it is.
+    """
+    if sys.platform != "linux" or "GLIBC_TUNABLES" in os.environ:
+        return
+    os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    with contextlib.suppress(OSError):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def keep() -> None:

@@ -1,4 +1,8 @@
-"""Where compiled programs are kept."""
+"""How commands start: in large pages, and with the compiled programs of before."""
+
+import os
+import subprocess
+import sys
 
 import jax
 import pytest
@@ -27,3 +31,28 @@ def test_they_are_kept_in_the_users_cache_unless_told_otherwise(nowhere, monkeyp
     jax.config.update("jax_compilation_cache_dir", "elsewhere")
     programs.keep()
     assert jax.config.jax_compilation_cache_dir == "elsewhere"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="large pages are asked for on Linux only")
+@pytest.mark.parametrize(
+    ("tunables", "said"),
+    [
+        (None, "start\nstart\nglibc.malloc.hugetlb=1 ['--a', 'b c']\n"),
+        ("", "start\n ['--a', 'b c']\n"),
+    ],
+    ids=["unset", "set"],
+)
+def test_a_command_starts_anew_once_unless_the_environment_decides(tunables, said):
+    environment = {name: text for name, text in os.environ.items() if name != "GLIBC_TUNABLES"}
+    if tunables is not None:
+        environment["GLIBC_TUNABLES"] = tunables
+    code = """
+import os, sys
+print("start", flush=True)
+from mer_jax import programs
+programs.in_large_pages()
+print(os.environ["GLIBC_TUNABLES"], sys.argv[1:])
+"""
+    command = [sys.executable, "-c", code, "--a", "b c"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == said

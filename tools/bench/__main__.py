@@ -27,6 +27,7 @@ import re
 
 from absl import flags
 
+from mer_jax import programs
 from mer_jax.problems import UserError
 from tools.command import command, start
 
@@ -97,4 +98,5 @@ def _version(package: str) -> str:
 
 
 if __name__ == "__main__":
+    programs.in_large_pages()  # as experiments.launch; the peers have them, too
     start(main)
