@@ -10,7 +10,7 @@ def in_large_pages() -> None:
     """Starts this process anew, once, so that large arrays lie in pages of 2 MB, on Linux.
 
     A CPU job's arrays are new memory at every call, which the kernel hands out page by page: in
-    pages of 4 kB that took a seventh of STSTNet's time and a third of FuseNet's. glibc (2.35 and
+    pages of 4 kB that took a tenth of STSTNet's time and a third of FuseNet's. glibc (2.35 and
     later) asks for large ones if told so before the process begins. GLIBC_TUNABLES in the
     environment, also an empty one, leaves all as it is.
     """

@@ -14,6 +14,9 @@ networks of that name. Peers come with the extras `bench` and `torch`; one that 
 out and named. Times are medians of interleaved rounds, ratios those of the same round, with the
 smallest and the largest.
 
+All is measured in memory pages of 4 kB, as Python and PyTorch have them; experiments.launch asks for
+large ones, and GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment gives them to all sides.
+
 On a machine with a GPU the same command measures the GPU, with whatever versions are there: JAX
 uses it by itself and so does the PyTorch loop; the peers of `video` stay on the CPU.
 """
@@ -27,7 +30,6 @@ import re
 
 from absl import flags
 
-from mer_jax import programs
 from mer_jax.problems import UserError
 from tools.command import command, start
 
@@ -98,5 +100,4 @@ def _version(package: str) -> str:
 
 
 if __name__ == "__main__":
-    programs.in_large_pages()  # as experiments.launch; the peers have them, too
     start(main)
