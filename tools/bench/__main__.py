@@ -14,8 +14,8 @@ networks of that name. Peers come with the extras `bench` and `torch`; one that 
 out and named. Times are medians of interleaved rounds, ratios those of the same round, with the
 smallest and the largest.
 
-All is measured in memory pages of 4 kB, as Python and PyTorch have them; experiments.launch asks for
-large ones, and GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment gives them to all sides.
+All is measured in memory pages of 4 kB, as Python and PyTorch have them; experiments.launch asks
+for large ones; GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment gives them to all sides.
 
 On a machine with a GPU the same command measures the GPU, with whatever versions are there: JAX
 uses it by itself and so does the PyTorch loop; the peers of `video` stay on the CPU.
