@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 from mer_jax import config as configs
 from mer_jax import datasets, experiment, reading
 from mer_jax.evaluation import compare, files
-from mer_jax.problems import UserError, unknown
+from mer_jax.problems import UserError, matching, unknown
 from mer_jax.training import svm
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
@@ -50,10 +50,7 @@ def rows(path: str | pathlib.Path, *, only: str = "") -> dict[str, Row]:
     left, or where there is nothing to choose from.
     """
     found = runpy.run_path(str(path)).get("ROWS", {})
-    try:
-        left = {name: row for name, row in found.items() if re.search(only, name)}
-    except re.error as error:
-        raise UserError(f"--rows={only} is no regular expression ({error})") from None
+    left = {name: found[name] for name in matching("--rows", only, found)}
     if only and not found:
         raise UserError(f"{path} is a single job: it has no --rows")
     if only and not left:

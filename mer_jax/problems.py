@@ -9,6 +9,7 @@ never show a traceback for it.
 import contextlib
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -55,3 +56,14 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
     return UserError(f"unknown {kind} {name!r}; {hint}")
+
+
+def matching(flag: str, pattern: str, names: Iterable[str]) -> list[str]:
+    """The `names` in which the regular expression `pattern` of a `flag` occurs.
+
+    Raises `UserError` where it is none.
+    """
+    try:
+        return [name for name in names if re.search(pattern, name)]
+    except re.error as error:
+        raise UserError(f"{flag}={pattern} is no regular expression ({error})") from None

@@ -172,9 +172,10 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> Networks:
         raise UserError(
             f"{workdir}: its folds.json is not that of its checkpoints; {reading.AGAIN}"
         )
-    alike = [kind == kinds[place.members.start] for kind in kinds[place.members.start :]]
+    kinds = kinds[place.members.start : place.members.stop]
+    alike = [kind == kinds[0] for kind in kinds]
     sound = state["status"] != fold_room.SICK  # the others may have no numbers
-    rows = np.flatnonzero(sound & alike[: len(kept)])
+    rows = np.flatnonzero(sound & alike)
     if fold is not None:
         if isinstance(fold, int) or (fold.isdigit() and fold not in names):
             if not 0 <= int(fold) < len(names):

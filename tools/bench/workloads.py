@@ -4,7 +4,6 @@ Sizes are those of the papers (the networks' defaults) but where a step would ta
 cores; the tables say them. Random inputs, Adam, dropout 0 on both sides (the twins have none).
 """
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from flax import nnx
 from mer_jax import models, protocols
 from mer_jax.clips import Clip, hold
 from mer_jax.methods.examples import Examples
-from mer_jax.problems import UserError
+from mer_jax.problems import UserError, matching
 from mer_jax.protocols import Folds
 from mer_jax.training import Settings, engine
 from mer_jax.training import fold as fold_room
@@ -102,13 +101,14 @@ WORKLOADS = (
 def chosen(*, quick: bool, only: str) -> list[Workload]:
     """The small ones if `quick`, of these what the regular expression `only` occurs in.
 
-    Raises `UserError` where that leaves none.
+    Raises `UserError` where it is none, or leaves none.
     """
     there = [w for w in WORKLOADS if w.quick or not quick]
-    if found := [w for w in there if re.search(only, w.network)]:
-        return found
-    names = ", ".join(dict.fromkeys(w.network for w in there))
-    raise UserError(f"--only={only} leaves no network; there are {names}")
+    names = list(dict.fromkeys(w.network for w in there))
+    left = matching("--only", only, names)
+    if not left:
+        raise UserError(f"--only={only} leaves no network; there are {', '.join(names)}")
+    return [w for w in there if w.network in left]
 
 
 class Ours(NamedTuple):
