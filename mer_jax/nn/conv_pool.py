@@ -4,7 +4,8 @@ On accelerators it is the three in turn. On CPUs the convolution of a clip with 
 bound by memory, and its maps are 27 times what the pool keeps. There each pooled frame is made in
 one go: the kernel, shifted along time once for each frame of the pool, is one matrix; for each of
 the pool's places in the image the patches of the clip, split into the phases of the pool's stride,
-are another; their product is compared with the best so far and forgotten.
+are another; their product is compared with the best so far and forgotten. One sample at a time, all
+of it stays in a core's cache.
 """
 
 from collections.abc import Sequence
@@ -101,14 +102,14 @@ def _sizes(window, x, kernel):
 
 
 def _phases(window, x, kernel):
-    """x as [I, J, T, C, N]: entry (i, j) of every window's image patch; N = B H' W'."""
+    """x as [B, I, J, T, C, P]: entry (i, j) of every window's image patch; P = H' W' windows."""
     (_, kh, kw), (_, ph, pw) = kernel.shape[:3], window
     _, rows, columns = _sizes(window, x, kernel)
-    x = x.transpose(1, 4, 0, 2, 3)  # T C B H W
+    x = x.transpose(0, 1, 4, 2, 3)  # B T C H W
     phase = lambda i, j: x[..., i::ph, j::pw][..., :rows, :columns]
     stacked = [[phase(i, j) for j in range(kw + pw - 1)] for i in range(kh + ph - 1)]
-    stacked = jnp.stack([jnp.stack(row) for row in stacked])
-    return stacked.reshape(*stacked.shape[:4], -1)
+    stacked = jnp.stack([jnp.stack(row, 1) for row in stacked], 1)
+    return stacked.reshape(*stacked.shape[:5], -1)
 
 
 def _band(pooled, kernel):
@@ -119,12 +120,19 @@ def _band(pooled, kernel):
     return band.reshape(-1, pooled * kernel.shape[-1])
 
 
-def _patches(window, kernel_shape, phases, start, i, j):
-    """The patches of frames from `start` on, at place (i, j) of the pool: [rows of band, N]."""
+def _patches(window, kernel_shape, phases, at, i, j):
+    """A sample's patches of frames from a first one on, `at` (sample, first), at place (i, j) of
+    the pool: [rows of band, P]."""
     kt, kh, kw, channels, _ = kernel_shape
-    first = (i, j, start, 0, 0)
-    sizes = (kh, kw, kt + window[0] - 1, channels, phases.shape[-1])
+    sample, start = at
+    first = (sample, i, j, start, 0, 0)
+    sizes = (1, kh, kw, kt + window[0] - 1, channels, phases.shape[-1])
     return lax.dynamic_slice(phases, first, sizes).reshape(-1, phases.shape[-1])
+
+
+def _pooled_frames(window, samples, frames):
+    """(sample, first frame of the clip) of each pooled frame: two of [B T'] int."""
+    return np.repeat(np.arange(samples), frames), np.tile(np.arange(frames) * window[0], samples)
 
 
 def _places(window):
@@ -137,16 +145,16 @@ def _pool_by_phases(window, x, kernel):
     pt, ph, pw = window
     frames, rows, columns = _sizes(window, x, kernel)
     phases = _phases(window, x, kernel)
-    band = _band(pt, kernel).T
+    band = _band(pt, kernel)
     dtype = jnp.int8 if pt * ph * pw <= 128 else jnp.int16
 
-    def pooled_frame(start):
+    def pooled_frame(at):
         best: Any = None
         place: Any = None
         for i, j, number in _places(window):
-            patches = _patches(window, kernel.shape, phases, start, i, j)
-            y = product(band, patches).astype(x.dtype)
-            for t, value in enumerate(y.reshape(pt, kernel.shape[-1], -1)):
+            patches = _patches(window, kernel.shape, phases, at, i, j)
+            y = product(patches.T, band).astype(x.dtype)
+            for t, value in enumerate(jnp.split(y, pt, -1)):
                 here = jnp.asarray(t * ph * pw + number, dtype)
                 if best is None:
                     best, place = value, jnp.full(value.shape, here)
@@ -156,27 +164,27 @@ def _pool_by_phases(window, x, kernel):
                 place = jnp.where(better, here, place)
         return best, place
 
-    found = lax.map(pooled_frame, np.arange(frames) * pt)
-    shape = (frames, kernel.shape[-1], x.shape[0], rows, columns)
-    return jax.tree.map(lambda a: a.reshape(shape).transpose(2, 0, 3, 4, 1), found)
+    found = lax.map(pooled_frame, _pooled_frames(window, len(x), frames))
+    shape = (len(x), frames, rows, columns, kernel.shape[-1])
+    return jax.tree.map(lambda a: a.reshape(shape), found)
 
 
 def _kernel_gradient_by_phases(window, x, kernel, place, g):
     pt, ph, pw = window
     phases = _phases(window, x, kernel)
-    maps = kernel.shape[-1]
-    by_frame = lambda a: a.transpose(1, 4, 0, 2, 3).reshape(a.shape[1], maps, -1)
+    samples, frames, rows, columns, maps = g.shape
+    by_frame = lambda a: a.reshape(samples * frames, rows * columns, maps)
 
     def pooled_frame(total, frame):
-        start, place, g = frame
+        at, place, g = frame
         for i, j, number in _places(window):
-            numbers = [jnp.asarray(t * ph * pw + number, place.dtype) for t in range(pt)]
-            dy = jnp.concatenate([jnp.where(place == here, g, 0) for here in numbers])
-            total += product(_patches(window, kernel.shape, phases, start, i, j), dy.T)
+            here = jnp.asarray(np.arange(pt) * ph * pw + number, place.dtype)
+            dy = jnp.where(place[:, None] == here[:, None], g[:, None], 0).reshape(len(g), -1)
+            total += product(_patches(window, kernel.shape, phases, at, i, j), dy)
         return total, None
 
     band, fold = jax.vjp(partial(_band, pt), kernel)
-    starts = np.arange(g.shape[1]) * pt
+    every = _pooled_frames(window, samples, frames)
     start = start_of_sum(band.shape, x, g)
-    total, _ = lax.scan(pooled_frame, start, (starts, by_frame(place), by_frame(g)))
+    total, _ = lax.scan(pooled_frame, start, (every, by_frame(place), by_frame(g)))
     return fold(total.astype(band.dtype))[0]
