@@ -10,7 +10,6 @@ of it stays in a core's cache.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,7 @@ from jax import lax
 
 from mer_jax.nn.convolution import conv
 from mer_jax.nn.formulation import Formulation, choose, product, start_of_sum
-from mer_jax.nn.pooling import max_with_place, spread_tiles
+from mer_jax.nn.pooling import largest, max_with_place, spread_tiles
 
 
 def conv_relu_pool(
@@ -146,23 +145,16 @@ def _pool_by_phases(window, x, kernel):
     frames, rows, columns = _sizes(window, x, kernel)
     phases = _phases(window, x, kernel)
     band = _band(pt, kernel)
-    dtype = jnp.int8 if pt * ph * pw <= 128 else jnp.int16
 
-    def pooled_frame(at):
-        best: Any = None
-        place: Any = None
+    def candidates(at):
         for i, j, number in _places(window):
             patches = _patches(window, kernel.shape, phases, at, i, j)
             y = product(patches.T, band).astype(x.dtype)
             for t, value in enumerate(jnp.split(y, pt, -1)):
-                here = jnp.asarray(t * ph * pw + number, dtype)
-                if best is None:
-                    best, place = value, jnp.full(value.shape, here)
-                    continue
-                better = (value > best) | jnp.isnan(value)
-                best = jnp.where(better, value, best)
-                place = jnp.where(better, here, place)
-        return best, place
+                yield t * ph * pw + number, value
+
+    def pooled_frame(at):
+        return largest(candidates(at), pt * ph * pw)
 
     found = lax.map(pooled_frame, _pooled_frames(window, len(x), frames))
     shape = (len(x), frames, rows, columns, kernel.shape[-1])

@@ -1,7 +1,7 @@
 """Pooling: maximum with a stored argmax, and averages as fixed matrices."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import jax
@@ -55,16 +55,27 @@ def _stored(search, x):
 def max_with_place(
     window: Sequence[int], strides: Sequence[int], pads: Sequence[tuple[int, int]], x: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The maxima and, as int8 (int16 where a window is large), the tap that each came from."""
+    """The maxima and the tap of its window that each came from, as `largest` tells it."""
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
     pooled = [(n - k) // s + 1 for n, k, s in zip(padded.shape[1:], window, strides)]
-    best, *others = shifted(padded, window, strides, (1,) * len(window), pooled)
-    dtype = jnp.int8 if math.prod(window) <= 128 else jnp.int16
-    place = jnp.zeros(best.shape, dtype)
-    for tap, value in enumerate(others, 1):
+    taps = shifted(padded, window, strides, (1,) * len(window), pooled)
+    return largest(enumerate(taps), math.prod(window))
+
+
+def largest(candidates: Iterable[tuple[int, jax.Array]], count: int) -> tuple[jax.Array, jax.Array]:
+    """The maxima of numbered arrays of one shape, and the number that each came from.
+
+    Numbers lie under `count` and come as int8, int16 where they do not fit. The first of equals
+    wins, and NaN over all.
+    """
+    dtype = jnp.int8 if count <= 128 else jnp.int16
+    candidates = iter(candidates)  # one after the other: none of them need be kept
+    number, best = next(candidates)
+    place = jnp.full(best.shape, jnp.asarray(number, dtype))
+    for number, value in candidates:
         better = (value > best) | jnp.isnan(value)
         best = jnp.where(better, value, best)
-        place = jnp.where(better, jnp.asarray(tap, dtype), place)
+        place = jnp.where(better, jnp.asarray(number, dtype), place)
     return best, place
 
 
