@@ -5,15 +5,14 @@ own convolution. On CPUs that convolution is good forwards, but its weight gradi
 slower than a matrix product, a hundred times inside a loop; its input gradient is four times
 slower in a loop than the same convolution written out; its 3-D kernels are slow throughout, and so
 are kernels with more places than the image, long sums and few maps. There the weight gradient is a
-sum of matrix products, the input gradient is written out, a 3-D convolution is a 2-D one over the
-stacked time taps, and what has a small image, a deep kernel or few maps is a product of patches.
-All are the same sums in another order.
+sum of matrix products, the input gradient is written out, a 3-D convolution is made of 2-D ones
+(`convolution_3d`), and what has a small image, a deep kernel or few maps is a product of patches.
+All give the same numbers but for rounding.
 """
 
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,23 +21,15 @@ from flax import nnx
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
+from mer_jax.nn import convolution_3d
 from mer_jax.nn.formulation import Formulation, choose, in_blocks, product, start_of_sum
-from mer_jax.nn.windows import Padding, per_axis, resolve, shifted
+from mer_jax.nn.windows import Padding, Window, per_axis, resolve, shifted
 
 # For `jax.checkpoint`: what convolutions and products make is kept, all else is computed again.
 KEPT = jax.checkpoint_policies.save_from_both_policies(
     jax.checkpoint_policies.dots_saveable,
     jax.checkpoint_policies.save_only_these_names("convolution"),
 )
-
-
-class _Window(NamedTuple):
-    """How a kernel slides: one entry for each spatial axis."""
-
-    strides: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]
-    dilation: tuple[int, ...]
-    precision: lax.PrecisionLike
 
 
 def conv(
@@ -69,7 +60,7 @@ def conv(
     strides, dilation = per_axis(strides, axes), per_axis(dilation, axes)
     extent = [(k - 1) * d + 1 for k, d in zip(kernel.shape, dilation)]
     pads = resolve(padding, x.shape[1:-1], extent, strides)
-    window = _Window(strides, pads, dilation, precision)
+    window = Window(strides, pads, dilation, precision)
     if formulation == "plain":
         y = _plain(window, x, kernel)
     else:
@@ -80,7 +71,7 @@ def conv(
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _conv(forced, window, x, kernel):
     if x.ndim == 5:
-        on_cpu = _stacked
+        on_cpu = _forward_3d
     elif _by_patches(window, x, kernel):
         on_cpu = _patches_forward
     else:
@@ -145,6 +136,14 @@ def _larger(kernel, image):
     return math.prod(kernel.shape[:2]) > math.prod(image.shape[1:3])
 
 
+def _forward_3d(window, x, kernel):
+    return convolution_3d.convolve(partial(_conv, True), window, x, kernel)
+
+
+def _gradients_3d(window, x, kernel, g):
+    return jax.vjp(partial(_forward_3d, window), x, kernel)[1](g)
+
+
 def _gradients_2d(window, x, kernel, g):
     patches = _few_channels(kernel) or window.strides[1] > 1
     by_products = _kernel_gradient_by_patches if patches else _kernel_gradient_by_rows
@@ -190,16 +189,16 @@ def _taps(window, x, shape, sizes):
 
 def _patches_forward(window, x, kernel):
     """y = patches of x times the kernel as a matrix."""
-    shape = jax.eval_shape(partial(_plain, window), x, kernel).shape
+    sizes = window.sizes(x.shape[1:-1], kernel.shape)
     x = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
     matrix = _flat(kernel)
-    (blocks,) = in_blocks(x, width=math.prod(shape[1:3]) * len(matrix))
+    (blocks,) = in_blocks(x, width=math.prod(sizes) * len(matrix))
 
     def block(x):
-        patches = jnp.concatenate(_taps(window, x, kernel.shape, shape[1:3]), -1)
+        patches = jnp.concatenate(_taps(window, x, kernel.shape, sizes), -1)
         return product(_flat(patches), matrix, precision=window.precision).astype(x.dtype)
 
-    return lax.map(block, blocks).reshape(shape)
+    return lax.map(block, blocks).reshape(-1, *sizes, kernel.shape[-1])
 
 
 def _kernel_gradient_by_patches(window, x, kernel, g):
@@ -241,26 +240,6 @@ def _kernel_gradient_by_rows(window, x, kernel, g):
     start = start_of_sum((kh, channels, kw * maps), x, g)
     total = lax.scan(block, start, blocks)[0].reshape(kh, channels, kw, maps)
     return total.swapaxes(1, 2).astype(kernel.dtype)
-
-
-def _stacked(window, x, kernel):
-    """A 3-D convolution as a 2-D one: the time taps of each output frame stacked on channels."""
-    time, *space = zip(window.strides, window.padding, window.dilation)
-    stride, pad, dilation = time
-    batch, _, height, width, channels = x.shape
-    kt, kh, kw, _, maps = kernel.shape
-    x = jnp.pad(x, ((0, 0), pad, (0, 0), (0, 0), (0, 0)))
-    frames = (x.shape[1] - (kt - 1) * dilation - 1) // stride + 1
-    taps = shifted(x, (kt,), (stride,), (dilation,), (frames,))
-    x = jnp.concatenate(taps, -1).reshape(batch * frames, height, width, kt * channels)
-    kernel = kernel.transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * channels, maps)
-    strides, padding, dilations = zip(*space)
-    y = _conv(True, _Window(strides, padding, dilations, window.precision), x, kernel)
-    return y.reshape(batch, frames, *y.shape[1:])
-
-
-def _gradients_3d(window, x, kernel, g):
-    return jax.vjp(partial(_stacked, window), x, kernel)[1](g)
 
 
 def _hook(x, kernel, strides, padding, *, rhs_dilation, precision, **_):

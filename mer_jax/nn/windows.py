@@ -2,13 +2,31 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 from jax import lax
 
 Each = TypeVar("Each")
 Padding = str | int | Sequence[int | tuple[int, int]]
+
+
+class Window(NamedTuple):
+    """How a kernel slides: one entry for each spatial axis."""
+
+    strides: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    precision: lax.PrecisionLike
+
+    def sizes(self, image: Sequence[int], kernel: Sequence[int]) -> tuple[int, ...]:
+        """How many places it has along each axis of an image; `kernel` may name further axes."""
+        axes = zip(image, kernel, *self[:3])
+        return tuple((n + sum(p) - (k - 1) * d - 1) // s + 1 for n, k, s, p, d in axes)
+
+    def without_time(self) -> "Window":
+        """How a window over [T, H, W] slides over one frame."""
+        return Window(self.strides[1:], self.padding[1:], self.dilation[1:], self.precision)
 
 
 def per_axis(value: int | Sequence[Each], axes: int) -> tuple[int | Each, ...]:
