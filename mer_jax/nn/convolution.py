@@ -6,8 +6,9 @@ slower than a matrix product, a hundred times inside a loop; its input gradient 
 slower in a loop than the same convolution written out; its 3-D kernels are slow throughout, and so
 are kernels with more places than the image, long sums and few maps. There the weight gradient is a
 sum of matrix products, the input gradient is written out, a 3-D convolution is made of 2-D ones
-(`convolution_3d`), and what has a small image, a deep kernel or few maps is a product of patches.
-All give the same numbers but for rounding.
+(`convolution_3d`), kernels of 3 x 3 with many maps take fewer products (`minimal_filtering`), and
+what has a small image, a deep kernel or few maps is a product of patches. All give the same numbers
+but for rounding.
 """
 
 import math
@@ -21,7 +22,7 @@ from flax import nnx
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-from mer_jax.nn import convolution_3d
+from mer_jax.nn import convolution_3d, minimal_filtering
 from mer_jax.nn.formulation import Formulation, choose, in_blocks, product, start_of_sum
 from mer_jax.nn.windows import Padding, Window, per_axis, resolve, shifted
 
@@ -72,6 +73,8 @@ def conv(
 def _conv(forced, window, x, kernel):
     if x.ndim == 5:
         on_cpu = _forward_3d
+    elif _by_filtering(window, x, kernel):
+        on_cpu = _filtered
     elif _by_patches(window, x, kernel):
         on_cpu = _patches_forward
     else:
@@ -113,6 +116,14 @@ def _by_patches(window, x, kernel):
     return (narrow and window.strides[1] == 1) or _larger(kernel, x) or _deep(kernel)
 
 
+def _by_filtering(window, x, kernel):
+    """Whether products weigh more than moving what `minimal_filtering` makes of their factors:
+    with 64 maps it gains nothing once an image has left the caches, with 128 a third and more."""
+    positions = len(x) * math.prod(window.sizes(x.shape[1:-1], kernel.shape))
+    wide = min(kernel.shape[2:]) >= 128 and positions >= 512
+    return wide and minimal_filtering.serves(window, x, kernel, axes=2)
+
+
 def _few_maps(kernel):
     """Whether the output's maps do not fill what a processor works on at a time."""
     return kernel.shape[-1] < 16
@@ -145,6 +156,8 @@ def _gradients_3d(window, x, kernel, g):
 
 
 def _gradients_2d(window, x, kernel, g):
+    if _by_filtering(window, x, kernel):
+        return jax.vjp(partial(_filtered, window), x, kernel)[1](g)
     patches = _few_channels(kernel) or window.strides[1] > 1
     by_products = _kernel_gradient_by_patches if patches else _kernel_gradient_by_rows
     x_padded = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
@@ -185,6 +198,14 @@ def _flat(a):
 
 def _taps(window, x, shape, sizes):
     return shifted(x, shape[:2], window.strides, window.dilation, sizes)
+
+
+def _filtered(window, x, kernel):
+    def rest(x, kernel):
+        y = product(_flat(x), kernel, precision=window.precision)
+        return y.reshape(*x.shape[:-1], kernel.shape[-1])
+
+    return minimal_filtering.convolve(rest, window, x, kernel, axes=2)
 
 
 def _patches_forward(window, x, kernel):

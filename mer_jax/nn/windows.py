@@ -24,10 +24,6 @@ class Window(NamedTuple):
         axes = zip(image, kernel, *self[:3])
         return tuple((n + sum(p) - (k - 1) * d - 1) // s + 1 for n, k, s, p, d in axes)
 
-    def without_time(self) -> "Window":
-        """How a window over [T, H, W] slides over one frame."""
-        return Window(self.strides[1:], self.padding[1:], self.dilation[1:], self.precision)
-
 
 def per_axis(value: int | Sequence[Each], axes: int) -> tuple[int | Each, ...]:
     """One number for each axis."""
