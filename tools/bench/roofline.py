@@ -1,7 +1,8 @@
 """What a training step has to do, what this machine can do, and the share of it that is reached.
 
 Operations are counted from the program's shapes: two for each product of a convolution or a matrix
-product, loops times their length. Bytes are the compiler's own account of what the compiled step
+product, loops times their length; what a convolution asks for, though a CPU may get there by fewer
+(mer_jax/nn/minimal_filtering.py), which moves its floor. Bytes are the compiler's own account of what the compiled step
 moves, without its caches: an upper bound, so that a share of the copy rate over 1 means caches.
 Memory is its account, too: what a fold keeps from step to step, and what one step needs beside it.
 """
@@ -98,7 +99,7 @@ def _operations(jaxpr) -> int:
             kernel = equation.invars[1].aval.shape
             maps = equation.params["dimension_numbers"].rhs_spec[0]
             total += 2 * equation.outvars[0].aval.size * math.prod(kernel) // kernel[maps]
-        elif name == "cond":  # both do the same work, one of them on this machine
+        elif name == "cond":  # the last branch is the plain one: what is asked for
             total += _operations(equation.params["branches"][-1].jaxpr)
         else:
             times = equation.params["length"] if name == "scan" else 1
