@@ -129,7 +129,7 @@ def test_under_shard_map(case):
     np.testing.assert_allclose(ours, jax.jit(gradient)(ws, xs), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("case", ["3x3", "3-D"])
+@pytest.mark.parametrize("case", ["3x3", "many maps", "3-D"])
 def test_lowering_for_an_accelerator_takes_the_plain_path(case):
     x, w, options = arrays(case, np.float32)
     gradient = jax.jit(jax.grad(lambda w: conv(x, w, **options).sum()))

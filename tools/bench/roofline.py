@@ -2,9 +2,10 @@
 
 Operations are counted from the program's shapes: two for each product of a convolution or a matrix
 product, loops times their length; what a convolution asks for, though a CPU may get there by fewer
-(mer_jax/nn/minimal_filtering.py), which moves its floor. Bytes are the compiler's own account of what the compiled step
-moves, without its caches: an upper bound, so that a share of the copy rate over 1 means caches.
-Memory is its account, too: what a fold keeps from step to step, and what one step needs beside it.
+(mer_jax/nn/minimal_filtering.py), which lowers its floor. Bytes are the compiler's own account of
+what the compiled step moves, without its caches: an upper bound, so that a share of the copy rate
+over 1 means caches. Memory is its account, too: what a fold keeps from step to step, and what one
+step needs beside it.
 """
 
 import math
