@@ -87,8 +87,14 @@ def _conv_forward(forced, window, x, kernel):
 
 
 def _conv_backward(forced, window, residuals, g):
-    on_cpu = _gradients_2d if g.ndim == 4 else _gradients_3d
-    return choose(forced, partial(on_cpu, window), partial(_gradients_plain, window), *residuals, g)
+    if g.ndim == 5:
+        on_cpu = partial(_derived, _forward_3d)
+    elif _by_filtering(window, *residuals):
+        on_cpu = partial(_derived, _filtered)
+    else:
+        on_cpu = _gradients_2d
+    plain = partial(_derived, _plain, window)
+    return choose(forced, partial(on_cpu, window), plain, *residuals, g)
 
 
 _conv.defvjp(_conv_forward, _conv_backward)
@@ -107,8 +113,9 @@ def _plain(window, x, kernel):
     )
 
 
-def _gradients_plain(window, x, kernel, g):
-    return jax.vjp(partial(_plain, window), x, kernel)[1](g)
+def _derived(forward, window, x, kernel, g):
+    """The gradients that JAX derives from a formulation."""
+    return jax.vjp(partial(forward, window), x, kernel)[1](g)
 
 
 def _by_patches(window, x, kernel):
@@ -151,13 +158,7 @@ def _forward_3d(window, x, kernel):
     return convolution_3d.convolve(partial(_conv, True), window, x, kernel)
 
 
-def _gradients_3d(window, x, kernel, g):
-    return jax.vjp(partial(_forward_3d, window), x, kernel)[1](g)
-
-
 def _gradients_2d(window, x, kernel, g):
-    if _by_filtering(window, x, kernel):
-        return jax.vjp(partial(_filtered, window), x, kernel)[1](g)
     patches = _few_channels(kernel) or window.strides[1] > 1
     by_products = _kernel_gradient_by_patches if patches else _kernel_gradient_by_rows
     x_padded = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))

@@ -23,14 +23,14 @@ def convolve(flat: Flat, window: Window, x: jax.Array, kernel: jax.Array) -> jax
     `flat` is the 2-D convolution, differentiable in both arrays.
     """
     sizes = window.sizes(x.shape[1:-1], kernel.shape)
+    if len(x) * math.prod(sizes) <= kernel.shape[-1]:
+        return _product_of_patches(window, x, kernel, sizes)
     over = Window(window.strides[1:], window.padding[1:], window.dilation[1:], window.precision)
 
     def each_frame(x, kernel):
         y = flat(over, x.reshape(-1, *x.shape[2:]), kernel)
         return y.reshape(*x.shape[:2], *y.shape[1:])
 
-    if len(x) * math.prod(sizes) <= kernel.shape[-1]:
-        return _product_of_patches(window, x, kernel, sizes)
     if sizes[0] > 1 and minimal_filtering.serves(window, x, kernel, axes=1):
         return minimal_filtering.convolve(each_frame, window, x, kernel, axes=1)
     return each_frame(*_stacked(window, x, kernel, sizes[0]))
