@@ -22,9 +22,9 @@ from flax import nnx
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-from mer_jax.nn import convolution_3d, minimal_filtering
+from mer_jax.nn import convolution_3d, minimal_filtering, patches
 from mer_jax.nn.formulation import Formulation, choose, in_blocks, product, start_of_sum
-from mer_jax.nn.windows import Padding, Window, per_axis, resolve, shifted
+from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
 # For `jax.checkpoint`: what convolutions and products make is kept, all else is computed again.
 KEPT = jax.checkpoint_policies.save_from_both_policies(
@@ -76,7 +76,7 @@ def _conv(forced, window, x, kernel):
     elif _by_filtering(window, x, kernel):
         on_cpu = _filtered
     elif _by_patches(window, x, kernel):
-        on_cpu = _patches_forward
+        on_cpu = patches.convolve
     else:
         return _plain(window, x, kernel)
     return choose(forced, partial(on_cpu, window), partial(_plain, window), x, kernel)
@@ -159,10 +159,11 @@ def _forward_3d(window, x, kernel):
 
 
 def _gradients_2d(window, x, kernel, g):
-    patches = _few_channels(kernel) or window.strides[1] > 1
-    by_products = _kernel_gradient_by_patches if patches else _kernel_gradient_by_rows
-    x_padded = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
-    return _input_gradient(window, x, kernel, g), by_products(window, x_padded, kernel, g)
+    if _few_channels(kernel) or window.strides[1] > 1:
+        kernel_gradient = patches.kernel_gradient
+    else:
+        kernel_gradient = _kernel_gradient_by_rows
+    return _input_gradient(window, x, kernel, g), kernel_gradient(window, x, kernel, g)
 
 
 def _input_gradient(window, x, kernel, g):
@@ -172,7 +173,7 @@ def _input_gradient(window, x, kernel, g):
     than in memory, for which XLA's CPU loops have no fast path.
     """
     if _larger(kernel, g) or _deep(kernel.swapaxes(2, 3)):
-        return jax.vjp(lambda x: _patches_forward(window, x, kernel), x)[1](g)[0]
+        return jax.vjp(lambda x: patches.convolve(window, x, kernel), x)[1](g)[0]
     pads = []
     for axis, (before, _) in enumerate(window.padding):
         reach = (kernel.shape[axis] - 1) * window.dilation[axis]
@@ -180,7 +181,7 @@ def _input_gradient(window, x, kernel, g):
         pads.append((reach - before, x.shape[axis + 1] + before - spread))
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
     if _few_maps(turned) and window.strides == (1, 1) and np.min(pads) >= 0:
-        return _patches_forward(window._replace(padding=pads), g, turned)
+        return patches.convolve(window._replace(padding=pads), g, turned)
     return lax.conv_general_dilated(
         g,
         turned,
@@ -197,45 +198,9 @@ def _flat(a):
     return a.reshape(-1, a.shape[-1])
 
 
-def _taps(window, x, shape, sizes):
-    return shifted(x, shape[:2], window.strides, window.dilation, sizes)
-
-
 def _filtered(window, x, kernel):
-    def rest(x, kernel):
-        y = product(_flat(x), kernel, precision=window.precision)
-        return y.reshape(*x.shape[:-1], kernel.shape[-1])
-
+    rest = partial(product, precision=window.precision)
     return minimal_filtering.convolve(rest, window, x, kernel, axes=2)
-
-
-def _patches_forward(window, x, kernel):
-    """y = patches of x times the kernel as a matrix."""
-    sizes = window.sizes(x.shape[1:-1], kernel.shape)
-    x = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
-    matrix = _flat(kernel)
-    (blocks,) = in_blocks(x, width=math.prod(sizes) * len(matrix))
-
-    def block(x):
-        patches = jnp.concatenate(_taps(window, x, kernel.shape, sizes), -1)
-        return product(_flat(patches), matrix, precision=window.precision).astype(x.dtype)
-
-    return lax.map(block, blocks).reshape(-1, *sizes, kernel.shape[-1])
-
-
-def _kernel_gradient_by_patches(window, x, kernel, g):
-    """dL/dkernel = patches of x, transposed, times g; for few channels, and any stride."""
-    sizes, width = g.shape[1:3], math.prod(kernel.shape[:3])
-
-    def block(total, arrays):
-        x, g = arrays
-        taps = _taps(window, x, kernel.shape, sizes)
-        patches = jnp.concatenate([_flat(tap).T for tap in taps])  # [taps C, positions]
-        return total + product(patches, _flat(g), precision=window.precision), None
-
-    blocks = in_blocks(x, g, width=math.prod(sizes) * width)
-    start = start_of_sum((width, g.shape[-1]), x, g)
-    return lax.scan(block, start, blocks)[0].reshape(kernel.shape).astype(kernel.dtype)
 
 
 def _kernel_gradient_by_rows(window, x, kernel, g):
@@ -254,11 +219,11 @@ def _kernel_gradient_by_rows(window, x, kernel, g):
         g = jnp.pad(g, ((0, 0), (0, 0), (reach, reach), (0, 0)))
         side = [g[:, :, reach - j * window.dilation[1] :][:, :, :extent] for j in range(kw)]
         side = _flat(jnp.concatenate(side, -1))
-        taps = _taps(window, x, (kh, 1), (rows, extent))
+        taps = window.taps(x, (kh, 1), (rows, extent))
         products = [product(_flat(t).T, side, precision=window.precision) for t in taps]
         return total + jnp.stack(products), None
 
-    blocks = in_blocks(x, g, width=rows * extent * kw * maps)
+    blocks = in_blocks(window.pad(x), g, width=rows * extent * kw * maps)
     start = start_of_sum((kh, channels, kw * maps), x, g)
     total = lax.scan(block, start, blocks)[0].reshape(kh, channels, kw, maps)
     return total.swapaxes(1, 2).astype(kernel.dtype)

@@ -10,9 +10,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from mer_jax.nn import minimal_filtering
-from mer_jax.nn.formulation import product
-from mer_jax.nn.windows import Window, shifted
+from mer_jax.nn import minimal_filtering, patches
+from mer_jax.nn.windows import Window
 
 Flat = Callable[[Window, jax.Array, jax.Array], jax.Array]
 
@@ -24,7 +23,7 @@ def convolve(flat: Flat, window: Window, x: jax.Array, kernel: jax.Array) -> jax
     """
     sizes = window.sizes(x.shape[1:-1], kernel.shape)
     if len(x) * math.prod(sizes) <= kernel.shape[-1]:
-        return _product_of_patches(window, x, kernel, sizes)
+        return patches.convolve(window, x, kernel)  # which moves the weights least
     over = Window(window.strides[1:], window.padding[1:], window.dilation[1:], window.precision)
 
     def each_frame(x, kernel):
@@ -36,21 +35,10 @@ def convolve(flat: Flat, window: Window, x: jax.Array, kernel: jax.Array) -> jax
     return each_frame(*_stacked(window, x, kernel, sizes[0]))
 
 
-def _product_of_patches(window, x, kernel, sizes):
-    """Where the patches are fewer numbers than the weights, which are then moved least: one
-    product with the kernel as it lies in memory."""
-    x = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
-    taps = shifted(x, kernel.shape[:3], window.strides, window.dilation, sizes)
-    patches = jnp.concatenate(taps, -1)
-    matrices = (a.reshape(-1, a.shape[-1]) for a in (patches, kernel))
-    y = product(*matrices, precision=window.precision)
-    return y.astype(x.dtype).reshape(*patches.shape[:-1], kernel.shape[-1])
-
-
 def _stacked(window, x, kernel, frames):
     """The time taps of each output frame stacked on channels, and a kernel for them."""
     kt, kh, kw, channels, maps = kernel.shape
     x = jnp.pad(x, ((0, 0), window.padding[0], (0, 0), (0, 0), (0, 0)))
-    taps = shifted(x, (kt,), window.strides[:1], window.dilation[:1], (frames,))
+    taps = window.taps(x, kernel.shape, (frames,))
     kernel = kernel.transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * channels, maps)
     return jnp.concatenate(taps, -1), kernel

@@ -28,12 +28,15 @@ def wide(dtype: jnp.dtype) -> jnp.dtype:
 
 
 def product(a: jax.Array, b: jax.Array, *, precision: lax.PrecisionLike = None) -> jax.Array:
-    """The matrix product a b, summed and returned in the `wide` dtype.
+    """The rows of a [..., K] times the matrix b [K, O], summed and returned in the `wide` dtype.
 
-    16-bit numbers are widened first: XLA's CPU products of 16 bits into 32 lack some shapes.
+    16-bit numbers are widened first: XLA's CPU products of 16 bits into 32 lack some shapes. The
+    rows make one matrix: with more axes the gradients would be transposed in memory.
     """
     dtype = wide(a.dtype)
-    return jnp.matmul(a.astype(dtype), b.astype(dtype), precision=precision)
+    rows = a.astype(dtype).reshape(-1, a.shape[-1])
+    y = jnp.matmul(rows, b.astype(dtype), precision=precision)
+    return y.reshape(*a.shape[:-1], b.shape[-1])
 
 
 def start_of_sum(shape: tuple[int, ...], *arrays: jax.Array) -> jax.Array:
@@ -51,8 +54,9 @@ def start_of_sum(shape: tuple[int, ...], *arrays: jax.Array) -> jax.Array:
 _BLOCK = 2**19
 
 
-def in_blocks(*arrays: jax.Array, width: int) -> tuple[jax.Array, ...]:
-    """Arrays [B, ...] as [blocks, b, ...] with b samples of `width` numbers each under _BLOCK."""
-    batch = len(arrays[0])
-    size = max(b for b in range(1, batch + 1) if batch % b == 0 and (b == 1 or b * width <= _BLOCK))
+def in_blocks(*arrays: jax.Array, width: int, least: int = 0) -> tuple[jax.Array, ...]:
+    """Arrays [B, ...] as [blocks, b, ...]: b samples of `width` numbers each within _BLOCK, or
+    within `least` numbers where those are more."""
+    batch, most = len(arrays[0]), max(_BLOCK, least)
+    size = max(b for b in range(1, batch + 1) if batch % b == 0 and (b == 1 or b * width <= most))
     return tuple(a.reshape(batch // size, size, *a.shape[1:]) for a in arrays)

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from mer_jax.nn.formulation import choose, in_blocks
-from mer_jax.nn.windows import Padding, per_axis, resolve, shifted
+from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
 
 def max_pool(
@@ -53,12 +53,15 @@ def _stored(search, x):
 
 
 def max_with_place(
-    window: Sequence[int], strides: Sequence[int], pads: Sequence[tuple[int, int]], x: jax.Array
+    window: tuple[int, ...],
+    strides: tuple[int, ...],
+    pads: tuple[tuple[int, int], ...],
+    x: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """The maxima and the tap of its window that each came from, as `largest` tells it."""
+    sliding = Window(strides, pads, (1,) * len(window), None)
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
-    pooled = [(n - k) // s + 1 for n, k, s in zip(padded.shape[1:], window, strides)]
-    taps = shifted(padded, window, strides, (1,) * len(window), pooled)
+    taps = sliding.taps(padded, window, sliding.sizes(x.shape[1:-1], window))
     return largest(enumerate(taps), math.prod(window))
 
 

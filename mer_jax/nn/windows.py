@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 Each = TypeVar("Each")
@@ -24,6 +25,23 @@ class Window(NamedTuple):
         axes = zip(image, kernel, *self[:3])
         return tuple((n + sum(p) - (k - 1) * d - 1) // s + 1 for n, k, s, p, d in axes)
 
+    def pad(self, x: jax.Array) -> jax.Array:
+        """x [B, spatial, C] with the zeros around it that the kernel slides over as well."""
+        return jnp.pad(x, ((0, 0), *self.padding, (0, 0)))
+
+    def taps(self, x: jax.Array, kernel: Sequence[int], sizes: Sequence[int]) -> list[jax.Array]:
+        """What each tap of a kernel sees: a padded x [B, spatial, C] -> one [B, *sizes, C] each.
+
+        Taps come in row-major order. `sizes` may name fewer axes than x has, the first spatial
+        ones, and `kernel` more than `sizes`, which are left alone.
+        """
+        seen = []
+        for tap in itertools.product(*(range(k) for k, _ in zip(kernel, sizes))):
+            along = zip(tap, sizes, self.strides, self.dilation)
+            index = [slice(i * d, i * d + (n - 1) * s + 1, s) for i, n, s, d in along]
+            seen.append(x[(slice(None), *index)])
+        return seen
+
 
 def per_axis(value: int | Sequence[Each], axes: int) -> tuple[int | Each, ...]:
     """One number for each axis."""
@@ -38,22 +56,3 @@ def resolve(
         return tuple(lax.padtype_to_pads(sizes, window, strides, padding))
     pads = per_axis(padding, len(sizes))
     return tuple((p, p) if isinstance(p, int) else (p[0], p[1]) for p in pads)
-
-
-def shifted(
-    x: jax.Array,
-    window: Sequence[int],
-    strides: Sequence[int],
-    dilation: Sequence[int],
-    sizes: Sequence[int],
-) -> list[jax.Array]:
-    """What each tap of a window sees: x [B, spatial, C] -> one [B, *sizes, C] for each tap.
-
-    Taps come in row-major order. `window` may name fewer axes than x has: the first spatial ones.
-    """
-    taps = []
-    for tap in itertools.product(*map(range, window)):
-        first = [i * d for i, d in zip(tap, dilation)]
-        index = [slice(f, f + (n - 1) * s + 1, s) for f, n, s in zip(first, sizes, strides)]
-        taps.append(x[(slice(None), *index)])
-    return taps

@@ -1,0 +1,47 @@
+"""Convolution by patches: what each output sees, side by side, times the kernel as a matrix."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from mer_jax.nn.formulation import in_blocks, product, start_of_sum
+from mer_jax.nn.windows import Window
+
+
+def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """x [B, spatial, C] * kernel [window, C, O] -> [B, spatial', O]; JAX derives its gradients.
+
+    Samples go in blocks whose patches fit a core's cache, or are as many numbers as the weights,
+    which each block reads anew.
+    """
+    sizes = window.sizes(x.shape[1:-1], kernel.shape)
+    matrix = _flat(kernel)
+    width = math.prod(sizes) * len(matrix)
+    (blocks,) = in_blocks(window.pad(x), width=width, least=matrix.size)
+
+    def block(x):
+        patches = jnp.concatenate(window.taps(x, kernel.shape, sizes), -1)
+        return product(patches, matrix, precision=window.precision).astype(x.dtype)
+
+    return lax.map(block, blocks).reshape(-1, *sizes, kernel.shape[-1])
+
+
+def kernel_gradient(window: Window, x: jax.Array, kernel: jax.Array, g: jax.Array) -> jax.Array:
+    """dL/dkernel = patches of x, transposed, times g = dL/dy, some samples at a time."""
+    sizes, rows = g.shape[1:-1], math.prod(kernel.shape[:-1])
+
+    def block(total, arrays):
+        x, g = arrays
+        taps = [_flat(tap).T for tap in window.taps(x, kernel.shape, sizes)]
+        patches = jnp.concatenate(taps)  # transposed already, which spares a copy
+        return total + product(patches, _flat(g), precision=window.precision), None
+
+    blocks = in_blocks(window.pad(x), g, width=math.prod(sizes) * rows)
+    start = start_of_sum((rows, g.shape[-1]), x, g)
+    return lax.scan(block, start, blocks)[0].reshape(kernel.shape).astype(kernel.dtype)
+
+
+def _flat(a):
+    return a.reshape(-1, a.shape[-1])
