@@ -115,7 +115,7 @@ class Ours(NamedTuple):
     """A workload in the fold engine."""
 
     run: Callable[[], Any]  # one epoch of STEPS steps for each fold
-    step: tuple  # a step by itself, to be counted: (function, its arguments)
+    step: tuple  # a step by itself, to be counted: (function, its arguments' shapes and dtypes)
     kept: int  # bytes of a fold between its steps: weights, moments, counters
 
 
@@ -150,9 +150,10 @@ def ours(
 
         return jax.grad(loss)(params)
 
-    one = jax.tree.map(lambda a: a[0], (state.params, state.rest))
-    batch = jax.tree.map(lambda a: a[: work.batch], (inputs, labels))
-    kept = sum(a.nbytes for a in jax.tree.leaves(state)) // folds
+    cut = lambda part, tree: jax.eval_shape(lambda tree: jax.tree.map(part, tree), tree)
+    one = cut(lambda a: a[0], (state.params, state.rest))
+    batch = cut(lambda a: a[: work.batch], (inputs, labels))
+    kept = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state)) // folds
     return Ours(run, (step, (*one, *batch)), kept)
 
 
@@ -165,7 +166,7 @@ def job(
     *,
     layout: layouts.Layout,
 ) -> tuple[Callable[[], Any], Task, State]:
-    """(what runs all epochs of the settings once more, the task, a state to look at).
+    """(what runs all epochs of the settings once more, the task, shapes and dtypes of its state).
 
     The rows of `folds` are padded to the devices, as `fit` does.
     """
@@ -176,14 +177,13 @@ def job(
     padded = -(-count // devices) * devices
     part = layouts.spread(layout, engine.rows_of(rows, range(count), padded))
     programs = engine.compile_programs(task, layout, settings.epochs)
-    first = programs.init(data, part)
-    state = [jax.tree.map(jnp.copy, first)]  # the epochs take their state for good
+    state = [programs.init(data, part)]  # the epochs take it for good and give the next
 
     def run():
         state[0], record = programs.epochs(data, part, state[0])
         return record
 
-    return run, task, first
+    return run, task, jax.eval_shape(lambda state: state, state[0])
 
 
 def peer(work: Workload) -> Callable[[], Any] | None:
