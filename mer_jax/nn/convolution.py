@@ -7,8 +7,8 @@ slower in a loop than the same convolution written out; its 3-D kernels are slow
 are kernels with more places than the image, long sums and few maps. There the weight gradient is a
 sum of matrix products, the input gradient is written out, a 3-D convolution is made of 2-D ones
 (`convolution_3d`), kernels of 3 x 3 with many maps take fewer products (`minimal_filtering`), and
-what has a small image, a deep kernel or few maps is a product of patches. All give the same numbers
-but for rounding.
+what has a small image, a deep kernel or few maps is a product of `patches`. All give the same
+numbers but for rounding.
 """
 
 import math
