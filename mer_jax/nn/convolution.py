@@ -23,7 +23,7 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from mer_jax.nn import convolution_3d, minimal_filtering, patches
-from mer_jax.nn.formulation import Formulation, choose, in_blocks, product, start_of_sum
+from mer_jax.nn.formulation import Formulation, choose, in_blocks, product, rows, start_of_sum
 from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
 # For `jax.checkpoint`: what convolutions and products make is kept, all else is computed again.
@@ -194,10 +194,6 @@ def _input_gradient(window, x, kernel, g):
     )
 
 
-def _flat(a):
-    return a.reshape(-1, a.shape[-1])
-
-
 def _filtered(window, x, kernel):
     rest = partial(product, precision=window.precision)
     return minimal_filtering.convolve(rest, window, x, kernel, axes=2)
@@ -210,7 +206,7 @@ def _kernel_gradient_by_rows(window, x, kernel, g):
     shifted by j d stand side by side, so that x is read once for a row.
     """
     kh, kw, channels, maps = kernel.shape
-    rows, columns = g.shape[1:3]
+    height, columns = g.shape[1:3]
     reach = (kw - 1) * window.dilation[1]
     extent = columns + reach
 
@@ -218,12 +214,12 @@ def _kernel_gradient_by_rows(window, x, kernel, g):
         x, g = arrays
         g = jnp.pad(g, ((0, 0), (0, 0), (reach, reach), (0, 0)))
         side = [g[:, :, reach - j * window.dilation[1] :][:, :, :extent] for j in range(kw)]
-        side = _flat(jnp.concatenate(side, -1))
-        taps = window.taps(x, (kh, 1), (rows, extent))
-        products = [product(_flat(t).T, side, precision=window.precision) for t in taps]
+        side = rows(jnp.concatenate(side, -1))
+        taps = window.taps(x, (kh, 1), (height, extent))
+        products = [product(rows(t).T, side, precision=window.precision) for t in taps]
         return total + jnp.stack(products), None
 
-    blocks = in_blocks(window.pad(x), g, width=rows * extent * kw * maps)
+    blocks = in_blocks(window.pad(x), g, width=height * extent * kw * maps)
     start = start_of_sum((kh, channels, kw * maps), x, g)
     total = lax.scan(block, start, blocks)[0].reshape(kh, channels, kw, maps)
     return total.swapaxes(1, 2).astype(kernel.dtype)

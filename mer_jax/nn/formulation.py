@@ -27,6 +27,11 @@ def wide(dtype: jnp.dtype) -> jnp.dtype:
     return jnp.dtype(jnp.float32) if dtype.itemsize < 4 else dtype
 
 
+def rows(a: jax.Array) -> jax.Array:
+    """The rows of a [..., K] as one matrix."""
+    return a.reshape(-1, a.shape[-1])
+
+
 def product(a: jax.Array, b: jax.Array, *, precision: lax.PrecisionLike = None) -> jax.Array:
     """The rows of a [..., K] times the matrix b [K, O], summed and returned in the `wide` dtype.
 
@@ -34,8 +39,7 @@ def product(a: jax.Array, b: jax.Array, *, precision: lax.PrecisionLike = None) 
     rows make one matrix: with more axes the gradients would be transposed in memory.
     """
     dtype = wide(a.dtype)
-    rows = a.astype(dtype).reshape(-1, a.shape[-1])
-    y = jnp.matmul(rows, b.astype(dtype), precision=precision)
+    y = jnp.matmul(rows(a.astype(dtype)), b.astype(dtype), precision=precision)
     return y.reshape(*a.shape[:-1], b.shape[-1])
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mer_jax.nn.formulation import in_blocks, product, start_of_sum
+from mer_jax.nn.formulation import in_blocks, product, rows, start_of_sum
 from mer_jax.nn.windows import Window
 
 
@@ -17,7 +17,7 @@ def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
     which each block reads anew.
     """
     sizes = window.sizes(x.shape[1:-1], kernel.shape)
-    matrix = _flat(kernel)
+    matrix = rows(kernel)
     width = math.prod(sizes) * len(matrix)
     (blocks,) = in_blocks(window.pad(x), width=width, least=matrix.size)
 
@@ -30,18 +30,14 @@ def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def kernel_gradient(window: Window, x: jax.Array, kernel: jax.Array, g: jax.Array) -> jax.Array:
     """dL/dkernel = patches of x, transposed, times g = dL/dy, some samples at a time."""
-    sizes, rows = g.shape[1:-1], math.prod(kernel.shape[:-1])
+    sizes, width = g.shape[1:-1], math.prod(kernel.shape[:-1])
 
     def block(total, arrays):
         x, g = arrays
-        taps = [_flat(tap).T for tap in window.taps(x, kernel.shape, sizes)]
+        taps = [rows(tap).T for tap in window.taps(x, kernel.shape, sizes)]
         patches = jnp.concatenate(taps)  # transposed already, which spares a copy
-        return total + product(patches, _flat(g), precision=window.precision), None
+        return total + product(patches, rows(g), precision=window.precision), None
 
-    blocks = in_blocks(window.pad(x), g, width=math.prod(sizes) * rows)
-    start = start_of_sum((rows, g.shape[-1]), x, g)
+    blocks = in_blocks(window.pad(x), g, width=math.prod(sizes) * width)
+    start = start_of_sum((width, g.shape[-1]), x, g)
     return lax.scan(block, start, blocks)[0].reshape(kernel.shape).astype(kernel.dtype)
-
-
-def _flat(a):
-    return a.reshape(-1, a.shape[-1])

@@ -60,8 +60,8 @@ def max_with_place(
 ) -> tuple[jax.Array, jax.Array]:
     """The maxima and the tap of its window that each came from, as `largest` tells it."""
     sliding = Window(strides, pads, (1,) * len(window), None)
-    padded = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
-    taps = sliding.taps(padded, window, sliding.sizes(x.shape[1:-1], window))
+    sizes = sliding.sizes(x.shape[1:-1], window)
+    taps = sliding.taps(sliding.pad(x, -jnp.inf), window, sizes)
     return largest(enumerate(taps), math.prod(window))
 
 

@@ -25,9 +25,9 @@ class Window(NamedTuple):
         axes = zip(image, kernel, *self[:3])
         return tuple((n + sum(p) - (k - 1) * d - 1) // s + 1 for n, k, s, p, d in axes)
 
-    def pad(self, x: jax.Array) -> jax.Array:
-        """x [B, spatial, C] with the zeros around it that the kernel slides over as well."""
-        return jnp.pad(x, ((0, 0), *self.padding, (0, 0)))
+    def pad(self, x: jax.Array, value: float = 0) -> jax.Array:
+        """x [B, spatial, C] with the padding around it that the kernel slides over as well."""
+        return jnp.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=value)
 
     def taps(self, x: jax.Array, kernel: Sequence[int], sizes: Sequence[int]) -> list[jax.Array]:
         """What each tap of a kernel sees: a padded x [B, spatial, C] -> one [B, *sizes, C] each.
