@@ -61,7 +61,7 @@ def max_with_place(
     """The maxima and the tap of its window that each came from, as `largest` tells it."""
     sliding = Window(strides, pads, (1,) * len(window), None)
     sizes = sliding.sizes(x.shape[1:-1], window)
-    taps = sliding.taps(sliding.pad(x, -jnp.inf), window, sizes)
+    taps = sliding.taps(sliding.pad(x, value=-jnp.inf), window, sizes)
     return largest(enumerate(taps), math.prod(window))
 
 

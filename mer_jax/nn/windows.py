@@ -25,7 +25,7 @@ class Window(NamedTuple):
         axes = zip(image, kernel, *self[:3])
         return tuple((n + sum(p) - (k - 1) * d - 1) // s + 1 for n, k, s, p, d in axes)
 
-    def pad(self, x: jax.Array, value: float = 0) -> jax.Array:
+    def pad(self, x: jax.Array, *, value: float = 0) -> jax.Array:
         """x [B, spatial, C] with the padding around it that the kernel slides over as well."""
         return jnp.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=value)
 
