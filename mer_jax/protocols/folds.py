@@ -140,9 +140,15 @@ class Folds:
 def validate(folds: Folds, *, fraction: float = 0.2, seed: int = 0) -> Folds:
     """Moves about `fraction` of each fold's training persons, with all their clips, to validation.
 
-    The draw depends on the seed and the fold's own name, so that a fold trained alone validates
-    on the same persons. Raises `UserError` where a fold trains on fewer than two persons.
+    The nearest whole number of persons, but one at least and not all; with a fraction of 0 nobody
+    is moved. The draw depends on the seed and the fold's own name, so that a fold trained alone
+    validates on the same persons. Raises `UserError` where a fold trains on fewer than two persons,
+    and for a fraction below 0 or not below 1.
     """
+    if not 0 <= fraction < 1:
+        raise UserError(f"train.validation is {fraction}; it must be 0 or more, below 1")
+    if not fraction:
+        return folds
     persons = np.asarray(folds.persons)
     train, validation = folds.train.copy(), folds.validation.copy()
     for name, row, held in zip(folds.names, train, validation):

@@ -230,6 +230,7 @@ def make_task(
         patience=settings.patience,
         stop_change=settings.stop_change,
         plateau=settings.plateau,
+        plateau_rule=settings.plateau_rule,
         precision=settings.precision,
         remat=remat,
     )

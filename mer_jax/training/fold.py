@@ -20,7 +20,7 @@ from mer_jax.methods.examples import Examples
 from mer_jax.nn import KEPT
 from mer_jax.training import initial, optimisers, streams, targets
 from mer_jax.training.losses import Loss
-from mer_jax.training.settings import PRECISIONS
+from mer_jax.training.settings import PLATEAU_RULES, PRECISIONS
 
 Tree = Any
 
@@ -41,9 +41,10 @@ class Task(NamedTuple):
     width: int  # B, rows a batch
     sampler: str  # "shuffle" or "balanced"
     choice: str  # which epoch's network speaks: "last", "validation", "test" (as published)
-    patience: int  # epochs without a better validation loss until a fold stops; 0: never
+    patience: int  # epochs in a row without a better score until a fold stops; 0: never
     stop_change: float  # a fold stops when its loss changes by less; 0: never
-    plateau: int  # epochs without a better loss until the learning rate falls to a tenth; 0: never
+    plateau: int  # epochs in a row without until the learning rate falls to a tenth; 0: never
+    plateau_rule: str  # a key of `settings.PLATEAU_RULES`
     precision: str  # a key of `settings.PRECISIONS`
     remat: bool  # compute what lies between convolutions again for the gradient, do not keep it
 
@@ -80,6 +81,8 @@ class State:
     status: jax.Array  # [] int32: RUNNING, STOPPED or SICK
     loss: jax.Array  # [] float32, last epoch's training loss
     scale: jax.Array  # [] float32, plateau factor on the learning rate
+    plateau_best: jax.Array  # [] float32, best score as `Task.plateau_rule` counts
+    plateau_waited: jax.Array  # [] int32, epochs since, or since the rate fell
     best: Tree  # (params, rest) of the chosen epoch, or () for "last"
     best_score: jax.Array  # [] float32, higher is better
     best_epoch: jax.Array  # [] int32
@@ -94,7 +97,7 @@ class Record(NamedTuple):
     train_loss: jax.Array  # [] float32, mean over the epoch's samples, as they were trained on
     train_accuracy: jax.Array  # [] float32, likewise
     test_accuracy: jax.Array  # [] float32, watched; it decides nothing unless choice is "test"
-    validation_loss: jax.Array  # [] float32, NaN without validation clips
+    validation_loss: jax.Array  # [] float32, `Task.loss` of them; NaN without validation clips
     predicted: jax.Array  # [M] int32, what is said of each held clip after this epoch
     status: jax.Array  # [] int32
 
@@ -114,6 +117,8 @@ def init(task: Task, data: Data, fold: Fold) -> State:
         status=zero,
         loss=jnp.full((), jnp.inf, jnp.float32),
         scale=jnp.ones(()),
+        plateau_best=jnp.full((), jnp.finfo(jnp.float32).min),  # a finite one can be scaled
+        plateau_waited=zero,
         best=() if task.choice == "last" else (params, rest),
         best_score=jnp.full((), -jnp.inf, jnp.float32),
         best_epoch=zero,
@@ -170,9 +175,9 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     )
     logits = _held_logits(task, data, fold, after)
     labels = data.labels[fold.held]
-    nll = kind.nll(logits, labels)
     right = kind.right(logits, labels) * fold.test
-    validation_loss = jnp.sum(nll * fold.validation) / jnp.sum(fold.validation)
+    validation_loss = task.loss(logits, labels, fold.validation, counts)
+    validation_loss = jnp.where(jnp.any(fold.validation > 0), validation_loss, jnp.nan)
     test_accuracy = jnp.sum(right) / jnp.sum(fold.test)
     after = _decide(task, state, after, loss, validation_loss, test_accuracy)
 
@@ -287,10 +292,9 @@ def _decide(task, before, after, loss, validation_loss, test_accuracy) -> State:
     waited = jnp.where(better, 0, before.waited + 1).astype(jnp.int32)
     if task.patience:
         stop |= waited >= task.patience
-    scale = before.scale
-    if task.plateau:
-        falls = (waited > 0) & (waited % task.plateau == 0)
-        scale = jnp.where(falls, scale * 0.1, scale)
+    plateau_best, plateau_waited, falls = _plateau(
+        task, before.plateau_best, before.plateau_waited, score
+    )
     best = before.best
     if task.choice != "last":
         now = (after.params, after.rest)
@@ -298,9 +302,20 @@ def _decide(task, before, after, loss, validation_loss, test_accuracy) -> State:
     return after.replace(
         status=jnp.where(stop, STOPPED, RUNNING).astype(jnp.int32),
         loss=loss,
-        scale=scale,
+        scale=jnp.where(falls, before.scale * 0.1, before.scale),
+        plateau_best=plateau_best,
+        plateau_waited=plateau_waited,
         best=best,
         best_score=jnp.where(better, score, before.best_score),
         best_epoch=jnp.where(better, after.epoch, before.best_epoch),
         waited=waited,
     )
+
+
+def _plateau(task, best, waited, score) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(the best score, epochs since it or since the last fall, whether the learning rate falls)."""
+    threshold, more = PLATEAU_RULES[task.plateau_rule]
+    better = score > best + threshold * jnp.abs(best)
+    waited = jnp.where(better, 0, waited + 1).astype(jnp.int32)
+    falls = waited >= task.plateau + more if task.plateau else jnp.zeros((), bool)
+    return jnp.where(better, score, best), jnp.where(falls, 0, waited), falls

@@ -16,6 +16,11 @@ PRECISIONS = {
     "bfloat16": (jnp.bfloat16, "default"),
 }
 
+# What counts as a better epoch, and when the learning rate falls: (by how much of the best value so
+# far, epochs beyond train.plateau that are not). "pytorch" is ReduceLROnPlateau's, whose patience
+# train.plateau is then: it falls after one more epoch.
+PLATEAU_RULES = {"consecutive": (0.0, 0), "pytorch": (1e-4, 1)}
+
 _MOST_SEEDS = 1000
 
 
@@ -40,8 +45,10 @@ class Settings:
     sampler: str = "shuffle"  # "shuffle", "balanced"
     validation: float = 0.0  # share of a fold's training persons held out for choices
     choice: str = "last"  # "last", "validation"; "test" is what some papers did, and is marked
-    patience: int = 0  # epochs
-    plateau: int = 0  # epochs
+    # Of what `choice` goes by: the loss that is trained, over the validation clips, as a rule.
+    patience: int = 0  # a fold stops after so many epochs in a row that are not the best; 0: never
+    plateau: int = 0  # after so many the learning rate falls to a tenth; 0: never
+    plateau_rule: str = "consecutive"  # a key of `PLATEAU_RULES`
     stop_change: float = 0.0
     precision: str = "float32"  # of the networks: "float32", "tf32", "bfloat16"
     # As published: statistics over all clips, test clips included. Trained beside its strict twin.
@@ -67,6 +74,7 @@ class Settings:
         for name, known in (
             ("sampler", ("shuffle", "balanced")),
             ("precision", tuple(PRECISIONS)),
+            ("plateau_rule", tuple(PLATEAU_RULES)),
             ("storage", ("float32", "float16")),
             ("choice", ("last", "validation", "test")),
         ):

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from mer_jax.problems import UserError
 from mer_jax.training.settings import Settings
@@ -23,8 +22,7 @@ class Targets(NamedTuple):
     """The functions that differ; B stands for any number of clips."""
 
     counts: Callable[[jax.Array, jax.Array, int], jax.Array]  # labels, train [N], K -> [K]
-    nll: Callable[[jax.Array, jax.Array], jax.Array]  # logits, labels -> [B] nats
-    right: Callable[[jax.Array, jax.Array], jax.Array]  # likewise: share of what is said right
+    right: Callable[[jax.Array, jax.Array], jax.Array]  # logits, labels -> [B] share said right
     said: Callable[[jax.Array], jax.Array]  # logits -> [B] int32
     chances: Callable[[jax.Array], jax.Array]  # logits -> [B, K] in [0, 1]
     rows: Callable[[np.ndarray, int], np.ndarray]  # said [B] on the host, K -> [B, K] float32
@@ -36,7 +34,6 @@ def _bits(count: int) -> np.ndarray:
 
 _ONE = Targets(
     counts=lambda labels, train, count: jnp.zeros(count).at[labels].add(train.astype(jnp.float32)),
-    nll=optax.softmax_cross_entropy_with_integer_labels,
     right=lambda logits, labels: (jnp.argmax(logits, -1) == labels).astype(jnp.float32),
     said=lambda logits: jnp.argmax(logits, -1).astype(jnp.int32),
     chances=jax.nn.softmax,
@@ -46,9 +43,6 @@ _SEVERAL = Targets(
     counts=lambda labels, train, count: jnp.sum(
         jnp.where(train[:, None], labels, 0), 0, dtype=jnp.float32
     ),
-    nll=lambda logits, labels: optax.sigmoid_binary_cross_entropy(
-        logits, labels.astype(logits.dtype)
-    ).mean(-1),
     right=lambda logits, labels: ((logits > 0) == (labels > 0)).astype(jnp.float32).mean(-1),
     said=lambda logits: jnp.sum(
         jnp.where(logits > 0, _bits(logits.shape[-1]), 0), -1, dtype=jnp.int32
