@@ -1,9 +1,10 @@
 r"""MicroExpFuseNet on CAS(ME)^2: Reddy et al. 2019, Tables V and VIII; eyes and mouth by landmarks.
 
 Published: Intermediate 83.25 % (78.57 +- 5.78 % over epochs 91 to 100), Late 79.31 %
-(73.20 +- 3.87 %), by the best epoch on one 80/20 split by sample; stcnn_casme_squared.py says what
-is marked and what is strict. Late fusion: --config.model.name=fusenet_late. The clips need 68
-landmarks. Time: an hour on 2 CPU cores, minutes on a GPU. DIR holds casme_squared/.
+(73.20 +- 3.87 %), by the best epoch on one split by sample with Table IV's counts;
+stcnn_casme_squared.py says what is marked and what is strict. Late fusion:
+--config.model.name=fusenet_late. The clips need 68 landmarks.
+Time: an hour on 2 CPU cores, minutes on a GPU. DIR holds casme_squared/.
   python -m experiments.launch --config=experiments/configs/fusenet_casme_squared.py \
       --config.data.root=DIR --workdir=runs/fusenet
 """
@@ -17,7 +18,7 @@ def get_config():
         data={"name": "stcnn_casme_squared", "classes": "stcnn_casme_squared"},
         method={"name": "fusenet", "length": 96},
         model="fusenet_intermediate",
-        protocol={"name": "hold_out", "fraction": 0.2, "by": "sample"},
+        protocol={"name": "hold_out", "by": "sample", "test_counts": (21, 12, 8)},
         train={
             "epochs": 100,
             "batch_size": 8,

@@ -1,9 +1,10 @@
 r"""MicroExpFuseNet on SMIC-HS: Reddy et al. 2019, Tables V and VIII; eyes and mouth by landmarks.
 
 Published: Intermediate 54.77 % (51.20 +- 3.56 % over epochs 91 to 100), Late 64.82 %
-(59.95 +- 3.19 %), by the best epoch on one 80/20 split by sample; stcnn_casme_squared.py says what
-is marked and what is strict. Late fusion: --config.model.name=fusenet_late. The clips need 68
-landmarks. Time: ten minutes on 2 CPU cores. DIR holds smic/, the database.
+(59.95 +- 3.19 %), by the best epoch on one split by sample with Table IV's counts;
+stcnn_casme_squared.py says what is marked and what is strict. Late fusion:
+--config.model.name=fusenet_late. The clips need 68 landmarks.
+Time: ten minutes on 2 CPU cores. DIR holds smic/, the database.
   python -m experiments.launch --config=experiments/configs/fusenet_smic.py \
       --config.data.root=DIR --workdir=runs/fusenet_smic
 """
@@ -17,7 +18,7 @@ def get_config():
         data={"name": "stcnn_smic", "classes": "stcnn_smic"},
         method={"name": "fusenet", "length": 18},
         model="fusenet_intermediate",
-        protocol={"name": "hold_out", "fraction": 0.2, "by": "sample"},
+        protocol={"name": "hold_out", "by": "sample", "test_counts": (19, 6, 7)},
         train={
             "epochs": 100,
             "batch_size": 8,

@@ -8,8 +8,13 @@ Time: days on 2 CPU cores, hours on a GPU. DIR holds smic/, casme/, casme2/, cas
       --config.data.root=DIR --workdir=runs/r3d_macro
   python -m experiments.launch --config=experiments/configs/r3d_convlstm.py \
       --config.data.root=DIR --config.train.initial=runs/r3d_macro --workdir=runs/r3d
-Without train.initial it starts from scratch. Table 3's other row: --config.protocol.name=k_fold.
-Whole tables: sweeps/r3d_table3.py.
+Without train.initial it starts from scratch. Table 3's other row is five folds by sample, a person
+on both sides, which is marked: --config.protocol.name=k_fold --config.protocol.by=sample (without
+the second flag they are by subject). Whole tables: sweeps/r3d_table3.py.
+
+The rate falls after the fifth epoch in a row that is not better, as the text has it; after the
+sixth, as PyTorch's scheduler does by patience 5: --config.train.plateau_rule=pytorch. The eighth
+such epoch is the last. Both watch the class-weighted loss that is trained.
 """
 
 from mer_jax import config

@@ -1,7 +1,8 @@
 r"""MicroExpSTCNN on SMIC-HS: Reddy et al. 2019, Tables V and VIII.
 
-Published: 68.75 % (best epoch on 32 clips of one 80/20 split by sample), 62.50 +- 2.55 % over
-epochs 91 to 100. See stcnn_casme_squared.py for what is marked and what is strict.
+Published: 68.75 % (best epoch on 32 clips of one split by sample: Table IV's 19 negative, 6
+positive and 7 surprise), 62.50 +- 2.55 % over epochs 91 to 100. See stcnn_casme_squared.py for the
+split, for what is marked and what is strict.
 Time: ten minutes on 2 CPU cores. DIR holds smic/, the database.
   python -m experiments.launch --config=experiments/configs/stcnn_smic.py \
       --config.data.root=DIR --workdir=runs/stcnn_smic
@@ -16,7 +17,7 @@ def get_config():
         data={"name": "stcnn_smic", "classes": "stcnn_smic"},
         method={"name": "stcnn", "length": 18},
         model="stcnn",
-        protocol={"name": "hold_out", "fraction": 0.2, "by": "sample"},
+        protocol={"name": "hold_out", "by": "sample", "test_counts": (19, 6, 7)},
         train={
             "epochs": 100,
             "batch_size": 8,

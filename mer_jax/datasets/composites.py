@@ -43,8 +43,9 @@ _COMPOSITES = {
         "psn4",
         {"positive": 55, "negative": 280, "surprise": 50, "others": 265},
         # Seven is how many CASME II clips are called sadness, of which Tables 3 and 4 say nothing:
-        # no rule that is printed takes out these, or the three.
-        remark="the paper leaves out seven clips of CASME II and three of CAS(ME)^2 unnamed",
+        # no rule that is printed takes out these, or the three. Nor does one give SAMM's row.
+        remark="the paper leaves out seven clips of CASME II and three of CAS(ME)^2 unnamed; its "
+        "row of SAMM (21, 30, 14, 94) follows from no printed rule: Table 2 gives 17, 30, 13, 99",
     ),
     # R3D-ConvLSTM, Table 1.
     "r3d": Composite(

@@ -121,6 +121,10 @@ def mdmo(
     length and angle. The averages are summed over frames, each frame weighted by its share of all
     lengths, and the lengths divided by the largest of them. A region without a pixel gives 0.
 
+    Decided: a frame's weight is its share of the lengths of all regions and frames; the public port
+    of the authors' code (meb) divides its sum of angles by that of the lengths, which turns with
+    the frame and says nothing of how much moves.
+
     Args:
         flows: [T, H, W, 2] px, (u, v) from the first frame to every frame; frame 0's own may be
             there (it is 0 and weighs nothing).

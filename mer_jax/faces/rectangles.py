@@ -38,8 +38,11 @@ def eye_rectangle(eyes: jax.Array | np.ndarray, *, constants: Sequence[float] = 
     With d the distance of the eyes, e the unit vector from the left to the right one and n that
     which is square to it and points down, the top left corner is left - a d e - b d n, the height
     c d and the width g d, where (a, b, c, g) = `constants`. With the default the eyes lie at
-    (0.4 d, 0.6 d) and (1.4 d, 0.6 d), in the middle of the width. (STRCN, Equation 1, in whose
-    print the turned terms are lost; after Pfister et al., ICCV 2011, and their code.)
+    (0.4 d, 0.6 d) and (1.4 d, 0.6 d), in the middle of the width (STRCN, Equation 1).
+
+    Decided: the corner is that of Pfister et al. (ICCV 2011) and their code, whose turned terms are
+    lost in the print of Equation 1; literally it is left + a (0, y_l - y_r) - b (x_r - x_l, 0), for
+    level eyes 0.63 d from here, and the eyes lie on the crop's upper edge.
 
     Args:
       eyes: [2, 2] px (x, y), centres of the eyes, the one on the image's left first.

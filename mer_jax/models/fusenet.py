@@ -34,6 +34,9 @@ class _FuseNet(nnx.Module):
 
     Per stream: 32 x 32 x 96 -> 30 x 30 x 82 -> 10 x 10 x 27 -> 86,400.
 
+    Decided: ReLU follows each of the dense layers, which the paper wants for "more non-linearity";
+    the authors' code has nothing between them but dropout, so that they are one linear map there.
+
     Args:
       shape: (T, H, W, C) of one region of one example.
       filters, kernel, dropout: as in `STCNN`.

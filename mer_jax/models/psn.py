@@ -37,8 +37,11 @@ class PSN(nnx.Module):
     The spatial sub-network is an image backbone and a dense layer of 4096; the temporal one the
     Temporal Perception Unit over vectorised frames and a dense layer of 4096. Both are laid out as
     4 x 4 x 256, fused, brought to 4 x 4 x 4 by a 1 x 1 convolution (1,028 weights), joined over all
-    frames and classified. ReLU after each dense layer and the fusion, dropout before the
-    classifier. (Decided: where activations stand, their place not being printed.)
+    frames and classified, with dropout before the classifier.
+
+    Decided: ReLU follows each dense layer and the 1 x 1 convolution after the fusion, and all of
+    these and the TPU's layers have biases, since the paper prints no activations and leaves biases
+    out "for simplicity".
 
     Its inputs are {"sparse": E of the robust PCA, "grey": the frames}, each [B, *shape].
 
@@ -52,8 +55,9 @@ class PSN(nnx.Module):
       pointwise: False puts a dense layer of 64 (262,208 weights for 4096) in the place of the
         1 x 1 convolution (PSN_no_conv; 64 x 4097 is what the paper counts for it).
       hidden: units of the TPU. Decided: 512; the paper prints none.
-      unit: see `TPU`. Decided: 255, since adjacent frames in [0, 1] differ by less than 0.01, at
-        which the temporal sub-network says next to nothing and does not learn.
+      unit: see `TPU`. Decided: 255, that is grey levels (the paper prints none), since adjacent
+        frames in [0, 1] differ by less than 0.01, at which the temporal sub-network says next to
+        nothing and does not learn.
       width: multiplies every number of maps and units above, for small machines.
       dropout: its rate.
     """

@@ -54,9 +54,12 @@ class R3DConvLSTM(nnx.Module):
     paper's "structural regulariser" is this adaptive average pool in the place of a dense layer:
     it adds no term to the loss.
 
+    Decided: the second decoder cell's h is what is classified; the paper stacks an h_3 and calls
+    the second encoder cell's h_2, which, counted on, would be the first decoder cell's.
+
     Decided, where the paper is silent: cells of 100 maps (37,552,975 parameters for three classes
-    are its "about 37.6 million"); what is decoded is the second decoder cell's h; and the input is
-    standardised by Kinetics-400's mean and deviation, as the pre-trained backbone expects.
+    are its "about 37.6 million"), and the input is standardised by Kinetics-400's mean and
+    deviation, as the pre-trained backbone expects.
 
     Args:
       shape: (T, H, W, C) of one clip in [0, 1]; C is 3, or 1: grey stands for all three.

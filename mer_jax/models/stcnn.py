@@ -10,7 +10,9 @@ from flax import nnx
 from mer_jax.models.sizes import require
 from mer_jax.nn import Conv, conv_relu_pool
 
-GLOROT = nnx.initializers.glorot_uniform()  # Keras' default, which the authors' code keeps
+# Keras' default. The authors' code keeps it but for the dense layers of its MicroExpSTCNN, which
+# begin with a normal of deviation 0.05.
+GLOROT = nnx.initializers.glorot_uniform()
 POOL = (3, 3, 3)
 
 

@@ -40,6 +40,9 @@ def balanced(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.
     For each class p_t = p where it is the label and 1 - p elsewhere; the loss of sample i is
     -beta_i sum_c log p_t. Decided: beta_i = B / (K n_i) with n_i the samples of i's class among
     the batch's B, so that a balanced batch has beta = 1.
+
+    Decided: Equation 10 prints a sum over samples; here it is their mean over the batch, so that
+    the learning rate means the same for every width of it.
     """
     del counts
     num_classes = logits.shape[-1]
@@ -61,6 +64,9 @@ def margin(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Ar
 
     T max(0, 0.9 - v)^2 + 0.5 (1 - T) max(0, v - 0.1)^2, summed over classes. The network
     returns its capsules' lengths v in the place of logits.
+
+    Decided: the margins are those of Sabour et al. 2017, Equation 4, where the public code of Van
+    Quang et al. has 0.99 and 0.01.
     """
     del counts
     one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mer_jax import config as configs
-from mer_jax import datasets, evaluation, experiment, predict
+from mer_jax import datasets, evaluation, experiment, predict, protocols
 from mer_jax.datasets import replica
 from mer_jax.problems import UserError
 
@@ -63,6 +63,8 @@ def shrunk(name: str):
             config.data.classes = "megc2019"  # the paper's own has no class for these faces
         if config.protocol.name == "hold_out":
             config.data.subjects = 5
+            if config.protocol.test_counts:
+                config.protocol.test_counts = (2, 1, 1)
     if config.train.loss == "sigmoid":
         config.data.clips_per_subject = 16  # every unit in every fold's training clips
     if config.protocol.name == "leave_one_database_out":
@@ -112,6 +114,25 @@ def test_a_shipped_config_runs_from_clips_to_report(name, tmp_path):
         lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
     assert summary["verdict"]["strict"] == (config.protocol.get("by", "subject") == "subject")
+
+
+@pytest.mark.parametrize(
+    ("name", "table_4"),
+    [
+        ("casme_squared", {"happy": 21, "angry": 12, "disgust": 8}),
+        ("smic", {"negative": 19, "positive": 6, "surprise": 7}),
+    ],
+)
+def test_stcnn_tests_the_clips_of_each_class_that_its_paper_does(name, table_4):
+    for network in ("stcnn", "fusenet"):
+        config = configs.read(FOLDER / f"{network}_{name}.py")
+        classes = datasets.labels.label(config.data.classes, []).classes
+        assert dict(zip(classes, config.protocol.test_counts, strict=True)) == table_4
+        clips = datasets.load("synthetic")  # without data, as the README says
+        found = datasets.labels.label("megc2019", clips)
+        options = configs.options_of(config, "protocol")
+        folds = protocols.create("hold_out", found.clips, found.labels, **options)
+        assert np.bincount(found.labels[folds.test[0]]).tolist() == list(table_4.values())
 
 
 def test_flow_maps_from_a_folder_go_the_same_way(tmp_path):
