@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import numbers
-import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -251,7 +250,8 @@ def _nearest(
     table = np.column_stack([size, counts]).astype(object)
     total = table.sum(0)
     weight = _inverse(total)
-    nearest, chosen = math.inf, []
+    nearest: Any = math.inf
+    chosen = np.zeros(0, int)
     for _ in range(orders):
         order = rng.permutation(len(table))
         filled = table[order].cumsum(0)[:-1]
@@ -274,9 +274,11 @@ def _drawn(
     if by != "sample" or labels.ndim != 1:
         raise UserError("protocol.test_counts needs protocol.by='sample' and one label a clip")
     found = np.bincount(labels, minlength=len(test_counts)).tolist()
-    sound = all(isinstance(count, numbers.Integral) and count >= 0 for count in test_counts)
-    fits = len(found) == len(test_counts) and all(map(operator.le, test_counts, found))
-    if not (sound and fits and 0 < sum(test_counts) < len(labels)):
+    fits = len(found) == len(test_counts) and all(
+        isinstance(count, numbers.Integral) and 0 <= count <= there
+        for count, there in zip(test_counts, found)
+    )
+    if not (fits and 0 < sum(test_counts) < len(labels)):
         raise UserError(
             f"protocol.test_counts is {tuple(test_counts)}, and the classes have {tuple(found)} "
             "clips: it is how many of each are tested; () goes by protocol.fraction"

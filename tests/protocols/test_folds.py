@@ -199,7 +199,15 @@ def test_hold_out_by_the_published_counts():
     assert by_class(folds.train, labels).tolist() == [[73, 64, 28]]
     other = protocols.create("hold_out", clips, labels, **options, seed=1)
     assert (other.test != folds.test).any()
-    for counts in ((21, 12, 37), (21, 12), (21, 12, -1), (0, 0, 0), (1.5, 1, 1), (94, 76, 36)):
+    for counts in (
+        (21, 12, 37),
+        (21, 12),
+        (21, 12, -1),
+        (0, 0, 0),
+        (1.5, 1, 1),
+        ("a", 1, 1),
+        (94, 76, 36),
+    ):
         with pytest.raises(UserError, match=r"the classes have \(94, 76, 36"):
             protocols.create("hold_out", clips, labels, by="sample", test_counts=counts)
     with pytest.raises(UserError, match="test_counts needs"):

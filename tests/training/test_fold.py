@@ -65,7 +65,13 @@ def test_validation_watches_the_loss_that_is_trained():
     _, labels, folds = small.problem()
     folds = protocols.validate(folds.take([0, 3]), fraction=0.4, seed=0)
     settings = Settings(
-        epochs=2, batch_size=8, loss="weighted", validation=0.4, choice="validation"
+        epochs=2,
+        batch_size=8,
+        loss="weighted",
+        validation=0.4,
+        choice="validation",
+        plateau=1,
+        plateau_rule="pytorch",
     )
     labels = np.where(np.arange(len(labels)) % 5 == 0, 0, labels)  # unbalanced
     job = (small.problem()[0], labels, folds)
