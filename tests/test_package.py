@@ -171,3 +171,34 @@ def test_what_is_distributed(tmp_path):
     assert {"README.md", "WORKSPACE.md", "LICENSE", "pyproject.toml"} <= names
     for folder in folders:
         assert files(folder, ROOT) <= names
+
+
+WITHOUT_POSIX = """
+import importlib, os, pathlib, signal, sys
+import absl.app, chex, cv2, flax.nnx, jax, matplotlib.figure, ml_collections.config_flags
+import openpyxl, optax, orbax.checkpoint, psutil, tensorflow_datasets
+for name in "fcntl resource pwd grp termios tty pty posix".split():  # what Windows lacks
+    sys.modules[name] = None
+for name in "fork getloadavg getuid killpg mkfifo sched_getaffinity setsid sysconf uname".split():
+    delattr(os, name)
+for name in "SIGALRM SIGCHLD SIGCONT SIGHUP SIGKILL SIGQUIT SIGSTOP SIGUSR1 SIGUSR2".split():
+    delattr(signal, name)
+flags, count = absl.flags.FLAGS, 0
+for room in ("mer_jax", "experiments", "tools"):
+    for path in sorted(pathlib.Path(room).rglob("*.py")):
+        known = set(flags)
+        importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
+        count += 1
+        if room == "tools":  # each a command of its own, with flags of the same names
+            for name in set(flags) - known:
+                delattr(flags, name)
+print(count)
+"""
+
+
+def test_every_module_is_imported_without_posix():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_POSIX], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 200
