@@ -151,6 +151,7 @@ def aligned(first: Predictions, second: Predictions) -> Predictions:
 
 def mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided exact p: are the clips that one run alone has right split as by a fair coin?"""
+    only_first, only_second = int(only_first), int(only_second)  # 8 bits would wrap around
     total, few = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(total, count) for count in range(few + 1))
     return min(1.0, 2 * tail / 2**total)

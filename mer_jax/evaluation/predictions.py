@@ -56,6 +56,8 @@ class Predictions:
                 )
         if len(set(self.classes)) != len(self.classes):
             raise UserError("predictions: two classes have the same name")
+        if not np.issubdtype(self.label.dtype, np.integer):
+            raise UserError(f"predictions: labels are {self.label.dtype}; they must be integers")
         if len(self) and not (self.label.min() >= 0 and self.label.max() < len(self.classes)):
             raise UserError(f"predictions: a label is outside 0..{len(self.classes) - 1}")
         sick = np.flatnonzero(~np.isfinite(self.probabilities).all(-1))
