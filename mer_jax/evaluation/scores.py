@@ -120,6 +120,9 @@ def habits(confusions: np.ndarray) -> dict[str, float]:
     zero = mean_of_folds(confusions, absent_as_zero=True)
     return {
         'macro precision, printed as "UAR"': macro_precision(pooled),
+        "UF1, classes that neither occur nor are predicted left out": float(
+            scores(pooled)["macro_f1"]
+        ),
         "UF1, mean of folds, absent classes dropped": dropped["uf1"],
         "UAR, mean of folds, absent classes dropped": dropped["uar"],
         "UF1, mean of folds, absent classes as 0": zero["uf1"],

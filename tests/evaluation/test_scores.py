@@ -157,7 +157,7 @@ def test_other_habits_as_scikit_learn():
     )
     listed = habits(np.stack([matrix_of(*fold, 3) for fold in FOLDS]))
     assert listed['macro precision, printed as "UAR"'] == pytest.approx(precision, abs=1e-12)
-    assert len(listed) == 7
+    assert len(listed) == 8
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float16])
