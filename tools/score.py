@@ -6,8 +6,8 @@
 
 FILE is a log in the form of MEGC 2019 (lines `database subject`, then `clip true predicted`), what
 STSTNet's or HTNet's training script prints (`Subject:`, `Predicted :`, `Ground Truth :`), a
-predictions.csv (comma, ; or tab), or a working directory. UF1 and UAR are those of all clips pooled.
-The classes, over which UF1 is the mean, are printed with where they come from.
+predictions.csv (comma, ; or tab), or a working directory. UF1 and UAR are those of all clips
+pooled; the classes, over which UF1 is the mean, are printed with where they come from.
 """
 
 import json
@@ -37,7 +37,8 @@ def main(argv: list[str]) -> None:
     if not paths:
         raise UserError("name at least one log, predictions.csv or working directory")
     wanted = expected(_EXPECTED.value) if _EXPECTED.value else None
-    judged = {path: verdict(read(path, classes=_CLASSES.value or None), expected=wanted) for path in paths}
+    records = {path: read(path, classes=_CLASSES.value or None) for path in paths}
+    judged = {path: verdict(record, expected=wanted) for path, record in records.items()}
     if _JSON.value:
         rows = [{"file": path, **result} for path, result in judged.items()]
         print(json.dumps(files.plain(rows), indent=1, ensure_ascii=False, allow_nan=False))

@@ -287,7 +287,8 @@ def _read_log(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
 
 
 def _read_script(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
-    problems, rows, parts, remarks = [], [], list[dict[str, tuple[str, str]]](), []
+    problems, rows, remarks = [], [], list[str]()
+    parts: list[dict[str, tuple[str, str]]] = []  # of each subject kind: (where, content)
     for number, line in enumerate(text.splitlines(), 1):
         if not (match := _PRINTED.fullmatch(line)):
             continue  # the script's scores and losses
@@ -328,7 +329,7 @@ def _read_script(path: pathlib.Path, text: str, classes: Sequence[str] | None) -
 
 def _numbered(
     path: pathlib.Path,
-    rows: list[tuple[str, tuple[str, ...], Sequence[str]]],
+    rows: Sequence[tuple[str, tuple[str, ...], Sequence[str]]],
     classes: Sequence[str] | None,
     problems: list[Problem],
     remarks: Sequence[str] = (),

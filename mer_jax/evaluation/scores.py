@@ -39,9 +39,19 @@ def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
         raise UserError(f"a confusion matrix is [K, K]; this one has shape {matrix.shape}")
     if not (matrix >= 0).all():
         raise UserError("a confusion matrix holds counts; this one has a negative number or NaN")
+    return of_margins(margins(matrix))
+
+
+def margins(confusion: np.ndarray) -> np.ndarray:
+    """What scores read of matrices [..., K, K]: hits, true and predicted counts, [..., 3, K]."""
+    matrix = np.asarray(confusion, np.float64)
     hit = np.diagonal(matrix, axis1=-2, axis2=-1)
-    support = matrix.sum(-1)
-    said = matrix.sum(-2)
+    return np.stack([hit, matrix.sum(-1), matrix.sum(-2)], -2)
+
+
+def of_margins(margins: np.ndarray) -> dict[str, np.ndarray]:
+    """`scores` of `margins` [..., 3, K], which add up as matrices do."""
+    hit, support, said = np.moveaxis(margins, -2, 0)
     total = support.sum(-1)
     rest = total[..., None] - support
     recall = ratio(hit, support)

@@ -12,6 +12,7 @@ probability.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class Several:
 
 
 def join(
-    rows: Mapping[str, np.ndarray],
+    rows: Mapping[str, Any],
     classes: Sequence[str],
     labels: np.ndarray,
     probabilities: np.ndarray,
