@@ -3,7 +3,7 @@ r"""MicroExpFuseNet on CAS(ME)^2: Reddy et al. 2019, Tables V and VIII; eyes and
 Published: Intermediate 83.25 % (78.57 +- 5.78 % over epochs 91 to 100), Late 79.31 %
 (73.20 +- 3.87 %), by the best epoch on one 80/20 split by sample; stcnn_casme_squared.py says what
 is marked and what is strict. Late fusion: --config.model.name=fusenet_late. The clips need 68
-landmarks. Time: an hour on 2 CPU cores, minutes on a GPU. DIR holds casme_squared/.
+landmarks. Time: an hour on 2 CPU cores. DIR holds casme_squared/.
   python -m experiments.launch --config=experiments/configs/fusenet_casme_squared.py \
       --config.data.root=DIR --workdir=runs/fusenet
 """

@@ -4,7 +4,7 @@ Published: 87.80 % (best epoch on the 41 clips of one 80/20 split by sample; 29.
 Table IX's kernels), 82.20 +- 5.02 % over epochs 91 to 100. The split puts a person on both sides
 and is marked; --config.protocol.name=loso is the strict number, which the paper lacks. The best
 epoch and the whole set's scale: --config.train.choice=test --config.train.mask_all=True.
-Time: an hour on 2 CPU cores, minutes on a GPU. DIR holds casme_squared/, the database.
+Time: an hour on 2 CPU cores. DIR holds casme_squared/, the database.
   python -m experiments.launch --config=experiments/configs/stcnn_casme_squared.py \
       --config.data.root=DIR --workdir=runs/stcnn
 A kernel of Table IX: --config.model.kernel="(3,3,3)" (frames first; the paper's 3 x 3 x 3).

@@ -16,7 +16,8 @@
                             files, PNG or WebP, lie beside it. One with "clip" is that of a wrong
                             clip and stands among these, the others are examples
 
-The page opens with the answer, then pictures, then tables, then how it was made.
+The page opens with the answer, then pictures, then tables, then how it was made. Of more than 40
+classes it has the most frequent mistakes as a table, in the place of confusion matrix and balance.
 """
 
 import json
