@@ -464,5 +464,5 @@ def _pictures(folder: pathlib.Path) -> list[Picture]:
         if not pictures[-1].kind:
             problems.append(Problem(where, f"{name} is neither a PNG nor a WebP file"))
     if problems:
-        raise DataError(str(index), problems)
+        raise DataError(str(index), problems, most=10)
     return pictures
