@@ -1,22 +1,21 @@
 """A folder that one process at a time may write to."""
 
-import fcntl
 import pathlib
-from typing import IO
+
+import filelock
 
 from mer_jax.problems import UserError
 
 
-def take(path: pathlib.Path, refusal: str) -> IO[str]:
-    """An open file that one process can hold; the system lets go of it when the process dies.
+def take(path: pathlib.Path, refusal: str) -> filelock.AcquireReturnProxy:
+    """Holds a lock until `.lock.release()`, or the end of a `with` block over what is returned.
 
     path: the lock's file, made where it is not there, and left there. Raises `UserError(refusal)`
-    where another process, or another call in this one, holds it. Closing the file lets go.
+    at once where another process, or another call in this one, holds it. The system releases the
+    lock of a process that dies.
     """
-    file = open(path, "w")  # noqa: SIM115 - held for as long as the caller works
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        # Any thread may release it: jobs save, and end, in others than the one that began.
+        return filelock.FileLock(path, thread_local=False, blocking=False).acquire()
+    except filelock.Timeout:
         raise UserError(refusal) from None
-    return file

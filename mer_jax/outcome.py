@@ -107,7 +107,7 @@ def tell(
     lost = np.isin(np.array(result.names)[fold], result.sick)[:, None] & ~np.isfinite(probabilities)
     probabilities = np.where(lost, np.float32(1 / len(classes)), probabilities)
     who = [clips[index] for index in clip]
-    rows = {
+    rows: dict[str, Any] = {
         "database": np.array([c.database for c in who]),
         "subject": np.array([c.subject for c in who]),
         "clip": np.array([c.name for c in who]),

@@ -29,13 +29,27 @@ class Problem(NamedTuple):
 
 
 class DataError(UserError):
-    """All that is wrong with a database, as one list."""
+    """All that is wrong with a database or a file, as one list.
 
-    def __init__(self, database: str, problems: Sequence[Problem]):
+    most: how many problems of a kind the message shows, all of them by default; a kind is what
+    remains of a problem without its numbers and quotations.
+    """
+
+    def __init__(self, database: str, problems: Sequence[Problem], *, most: int | None = None):
         self.database = database
         self.problems = tuple(problems)
-        lines = "\n".join(f"  {problem}" for problem in self.problems)
-        super().__init__(f"{database}: {len(self.problems)} problem(s):\n{lines}")
+        kinds: dict[str, list[Problem]] = {}
+        for problem in self.problems:
+            kinds.setdefault(re.sub(r"'.*?'|\d+", "", problem.what), []).append(problem)
+        shown = {id(problem) for found in kinds.values() for problem in found[:most]}
+        lines = [f"  {problem}" for problem in self.problems if id(problem) in shown]
+        if most is not None:
+            lines += [
+                f"  and {len(found) - most} more of this kind: {found[most].what}"
+                for found in kinds.values()
+                if len(found) > most
+            ]
+        super().__init__("\n".join([f"{database}: {len(self.problems)} problem(s):", *lines]))
 
 
 @contextlib.contextmanager

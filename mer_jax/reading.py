@@ -63,14 +63,19 @@ def text(path: str | os.PathLike) -> str:
 def values(path: str | os.PathLike, form: Form, *, cure: str = AGAIN) -> Any:
     """Reads JSON of the given form.
 
-    Raises `UserError` with the line where it is not JSON, or the place that is not of the form.
+    Raises `UserError` where there is no such file, with the line where it is not JSON, where it is
+    too deep or has a number that cannot be used, and with the place that is not of the form.
     """
+    content = text(path)
     try:
-        found = json.loads(text(path), parse_constant=_no_number)
+        found = json.loads(content, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: line {error.lineno} is not JSON ({error.msg}); {cure}") from error
-    except (ValueError, RecursionError) as error:  # a number, or a depth, beyond all measure
-        raise UserError(f"{path}: is JSON that nobody wrote ({error}); {cure}") from error
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply; {cure}") from None
+    except ValueError as error:
+        what = str(error).partition(":")[0]  # Python adds how to raise its limit of digits
+        raise UserError(f"{path}: holds a number that cannot be used ({what}); {cure}") from None
     check(found, form, path, cure=cure)
     return found
 

@@ -1,8 +1,14 @@
+import ast
+import dataclasses
+import pathlib
+import re
+
 import pytest
 
 from mer_jax import config as configs
 from mer_jax import datasets, methods, models, protocols
 from mer_jax.problems import UserError
+from mer_jax.training import Settings, svm
 
 
 def make(**changes):
@@ -66,3 +72,23 @@ def test_plain_is_json(tmp_path):
 
     text = json.dumps(configs.plain(make()))
     assert json.loads(text)["data"]["emotions"] == list(make().data.emotions)
+
+
+def test_messages_and_docstrings_name_keys_that_exist():
+    """As `train.epochs` in any text of the package: some name in the section has that option."""
+    known = {"train": {field.name for field in dataclasses.fields(Settings)}}
+    rooms = {"data": datasets, "method": methods, "model": models, "protocol": protocols}
+    for section, room in rooms.items():
+        names = [*room.names(), *([svm.NAME] if section == "model" else [])]
+        options = (configs.SECTIONS[section](name) for name in names)
+        known[section] = {"name", "root", "classes", "permute_labels"}.union(*options)
+    lost, count = [], 0
+    for path in sorted(pathlib.Path(configs.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+                continue
+            for section, key in re.findall(r"(?<![\w.])(\w+)\.([a-z_]+)\b(?!\()", node.value):
+                if section in known:
+                    count += 1
+                    lost += [] if key in known[section] else [(path.name, f"{section}.{key}")]
+    assert not lost and count > 40

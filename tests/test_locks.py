@@ -1,12 +1,33 @@
+import subprocess
+import sys
+
 import pytest
 
 from mer_jax import locks
 from mer_jax.problems import UserError
 
+HOLD = (
+    "import pathlib, sys; from mer_jax import locks;"
+    "held = locks.take(pathlib.Path(sys.argv[1]), 'busy'); print('held', flush=True);"
+    "sys.stdin.read()"
+)
 
-def test_one_holds_it_until_it_is_closed(tmp_path):
+
+def test_one_holds_it_until_it_is_released(tmp_path):
     with locks.take(tmp_path / "lock", "in use"):
         with pytest.raises(UserError, match="in use"):
             locks.take(tmp_path / "lock", "in use")
-        locks.take(tmp_path / "other", "in use").close()
-    locks.take(tmp_path / "lock", "in use").close()
+        locks.take(tmp_path / "other", "in use").lock.release()
+    locks.take(tmp_path / "lock", "in use").lock.release()
+
+
+def test_a_killed_process_lets_go_of_it(tmp_path):
+    path = tmp_path / "lock"
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(UserError, match="in use"):
+            locks.take(path, "in use")
+        other.kill()
+        other.wait()
+        locks.take(path, "in use").lock.release()

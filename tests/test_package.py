@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import importlib.util
 import inspect
 import pathlib
 import re
@@ -171,3 +172,77 @@ def test_what_is_distributed(tmp_path):
     assert {"README.md", "WORKSPACE.md", "LICENSE", "pyproject.toml"} <= names
     for folder in folders:
         assert files(folder, ROOT) <= names
+
+
+WITHOUT_POSIX = """
+import importlib, os, pathlib, signal, sys
+import absl.app, chex, cv2, flax.nnx, jax, matplotlib.figure, ml_collections.config_flags
+import openpyxl, optax, orbax.checkpoint, psutil, tensorflow_datasets
+for name in "fcntl resource pwd grp termios tty pty posix".split():  # what Windows lacks
+    sys.modules[name] = None
+for name in "fork getloadavg getuid killpg mkfifo sched_getaffinity setsid sysconf uname".split():
+    delattr(os, name)
+for name in "SIGALRM SIGCHLD SIGCONT SIGHUP SIGKILL SIGQUIT SIGSTOP SIGUSR1 SIGUSR2".split():
+    delattr(signal, name)
+flags, count = absl.flags.FLAGS, 0
+for room in ("mer_jax", "experiments", "tools"):
+    for path in sorted(pathlib.Path(room).rglob("*.py")):
+        known = set(flags)
+        importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
+        count += 1
+        if room == "tools":  # each a command of its own, with flags of the same names
+            for name in set(flags) - known:
+                delattr(flags, name)
+print(count)
+"""
+
+
+def test_every_module_is_imported_without_posix():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_POSIX], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 200
+
+
+def resolved(path):
+    """What `path` names where each part is an attribute, or a module that has to be imported."""
+    parts = path.split(".")
+    found = importlib.import_module(parts[0])
+    for number, part in enumerate(parts[1:], 2):
+        if not hasattr(found, part) and inspect.ismodule(found):
+            importlib.import_module(".".join(parts[:number]))
+        found = getattr(found, part)
+    return found
+
+
+def test_every_dotted_path_in_the_documents_leads_somewhere():
+    """`mer_jax.x.y` as one writes it behind `import mer_jax`, `from mer_jax.x import y`, and what
+    a docstring names by its room or by a module beside it."""
+    documents = [ROOT / "README.md", ROOT / "WORKSPACE.md"]
+    documents += (path for room in ("mer_jax", "tools", "experiments") for path in files_of(room))
+    count = 0
+    for path in documents:
+        beside = {each.stem for each in path.parent.glob("*.py")} if path.suffix == ".py" else set()
+        for word in re.findall(r"`([^`\n]+)`", path.read_text()):
+            if match := re.fullmatch(r"from (mer_jax[\w.]*) import (\w+)", word):
+                assert hasattr(importlib.import_module(match[1]), match[2]), (path, word)
+            elif match := re.fullmatch(r"mer_jax\.[\w.]+", word):
+                resolved(word)
+            elif match := re.fullmatch(r"(\w+)\.(?!py$)(\w+)", word):
+                package = "mer_jax" if match[1] in mer_jax.__all__ else None
+                if match[1] in beside:
+                    package = ".".join(path.relative_to(ROOT).parent.parts)
+                if not package:
+                    continue
+                module = importlib.import_module(f"{package}.{match[1]}")
+                there = hasattr(module, match[2]) or importlib.util.find_spec(
+                    f"{module.__name__}.{match[2]}"
+                )
+                assert there, (path, word)
+            count += bool(match)
+    assert count > 30
+
+
+def files_of(room):
+    return sorted((ROOT / room).rglob("*.py"))

@@ -4,8 +4,10 @@
     python -m tools.score FILE... --expected=index.csv  and which clips are missing or extra
     python -m tools.score FILE... --json                a list with one object a file
 
-FILE is a log in the form of MEGC 2019 (lines `database subject`, then `clip true predicted`), a
-predictions.csv, or a working directory. UF1 and UAR are those of all clips pooled.
+FILE is a log in the form of MEGC 2019 (lines `database subject`, then `clip true predicted`), what
+STSTNet's or HTNet's training script prints (`Subject:`, `Predicted :`, `Ground Truth :`), a
+predictions.csv (comma, ; or tab), or a working directory. UF1 and UAR are those of all clips
+pooled; the classes, over which UF1 is the mean, are printed with where they come from.
 """
 
 import json
@@ -23,7 +25,9 @@ _EXPECTED = flags.DEFINE_string(
     None,
     "The clips that should be there: an index.csv, predictions.csv, log or workdir.",
 )
-_CLASSES = flags.DEFINE_list("classes", None, "Names of a log's classes 0, 1, ... in this order.")
+_CLASSES = flags.DEFINE_list(
+    "classes", None, "All class names; of a log those of its numbers 0, 1, ... in this order."
+)
 
 
 @command
@@ -33,7 +37,8 @@ def main(argv: list[str]) -> None:
     if not paths:
         raise UserError("name at least one log, predictions.csv or working directory")
     wanted = expected(_EXPECTED.value) if _EXPECTED.value else None
-    judged = {path: verdict(read(path, classes=_CLASSES.value), expected=wanted) for path in paths}
+    records = {path: read(path, classes=_CLASSES.value or None) for path in paths}
+    judged = {path: verdict(record, expected=wanted) for path, record in records.items()}
     if _JSON.value:
         rows = [{"file": path, **result} for path, result in judged.items()]
         print(json.dumps(files.plain(rows), indent=1, ensure_ascii=False, allow_nan=False))

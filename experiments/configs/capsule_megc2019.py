@@ -2,7 +2,7 @@ r"""CapsuleNet on the MEGC2019 composite (Van Quang et al. 2019), from the video
 
 Published: UF1 0.6520, UAR 0.6506, by each subject's best test epoch (--config.train.choice=test,
 which is marked). The authors' trunk starts from ImageNet's ResNet-18; here it
-starts fresh. Time: days on 2 CPU cores, an hour on a GPU. DIR holds casme2/, smic/ and samm/.
+starts fresh. Time: days on 2 CPU cores. DIR holds casme2/, smic/ and samm/.
   python -m experiments.launch --config=experiments/configs/capsule_megc2019.py \
       --config.data.root=DIR --workdir=runs/capsule
 """

@@ -4,7 +4,7 @@ Varanka, Li, Peng & Zhao 2022: mean F1 over units / over databases in % (theirs,
 SSSNet 40.5 / 38.4, OFF-ApexNet 39.5 / 37.0, STSTNet 31.8 / 31.0, RCN-A 28.7 / 28.4. Here UF1 is the
 mean F1 over units of all clips pooled; the mean over databases stands among the other ways of
 counting. How their networks were trained is decided here, as STSTNet's was.
-Time: hours on 2 CPU cores, minutes on a GPU. DIR holds casme/, casme2/, samm/, fourdme/, mmew/,
+Time: hours on 2 CPU cores. DIR holds casme/, casme2/, samm/, fourdme/, mmew/,
 casme3/.
   python -m experiments.launch --config=experiments/configs/cd6me.py \
       --config.data.root=DIR --workdir=runs/cd6me

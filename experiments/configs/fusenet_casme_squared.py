@@ -4,7 +4,7 @@ Published: Intermediate 83.25 % (78.57 +- 5.78 % over epochs 91 to 100), Late 79
 (73.20 +- 3.87 %), by the best epoch on one split by sample with Table IV's counts;
 stcnn_casme_squared.py says what is marked and what is strict. Late fusion:
 --config.model.name=fusenet_late. The clips need 68 landmarks.
-Time: an hour on 2 CPU cores, minutes on a GPU. DIR holds casme_squared/.
+Time: an hour on 2 CPU cores. DIR holds casme_squared/.
   python -m experiments.launch --config=experiments/configs/fusenet_casme_squared.py \
       --config.data.root=DIR --workdir=runs/fusenet
 """

@@ -2,7 +2,7 @@ r"""The image-based CNN that STRCN's Tables II (LOSO) and III (LOVO) compare wit
 
 VGG16 on single frames; a sequence gets the class of most of its frames. Published: accuracy 0.444,
 F1 0.428 (LOSO); 0.564, 0.507 (LOVO). How it was trained is in another paper; decided: SGD, 1e-3.
-Time: days on 2 CPU cores, hours on a GPU.
+Time: days on 2 CPU cores.
   python -m experiments.launch --config=experiments/configs/image_cnn.py \
       --config.data.root="CASME II" --workdir=runs/image_cnn
 LOVO: --config.protocol.name=lovo. ImageNet's VGG16: python -m tools.convert_weights --network=vgg16

@@ -2,7 +2,7 @@ r"""PSN: Li et al., Tables 5, 6, 9 and Figs. 7, 10, on 650 clips of four databas
 
 Published: recognition rate 64.92 %, F1 0.5211 (Table 5), stratified ten folds by sample: a person
 stands on both sides and the report is marked; --config.protocol.name=loso is the strict number.
-Time: days on 2 CPU cores, an hour or two on a GPU. DIR holds casme/, casme2/, casme_squared/ and
+Time: days on 2 CPU cores. DIR holds casme/, casme2/, casme_squared/ and
 samm/.
   python -m experiments.launch --config=experiments/configs/psn.py \
       --config.data.root=DIR --workdir=runs/psn

@@ -3,7 +3,7 @@ r"""R3D-ConvLSTM, stage 2 of 2: micro-expressions of five databases (Islam et al
 Published: LOSO accuracy 97.3 %, UAR 97.1 %, UF1 96.6 %; stratified 5-fold 97.6, 97.6, 97.3 %. Those
 were chosen with the test folds in view (--config.train.choice=test, which is marked); here the
 epoch is chosen on inner validation subjects, and the number will be far lower.
-Time: days on 2 CPU cores, hours on a GPU. DIR holds smic/, casme/, casme2/, casme_squared/, samm/.
+Time: days on 2 CPU cores. DIR holds smic/, casme/, casme2/, casme_squared/, samm/.
   python -m experiments.launch --config=experiments/configs/r3d_macro.py \
       --config.data.root=DIR --workdir=runs/r3d_macro
   python -m experiments.launch --config=experiments/configs/r3d_convlstm.py \

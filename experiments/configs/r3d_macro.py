@@ -3,7 +3,7 @@ r"""R3D-ConvLSTM, stage 1 of 2: macro-expressions (Islam et al., sections 2.4 an
 CK+, MUG and Oulu-CASIA in three classes, 80/20 hold-out by subject; the epoch is chosen on an inner
 validation set (the rate falls after 5 epochs in a row that are not better, the tenth is the last:
 see r3d_convlstm.py). Published: a picture only (Fig. 3).
-Time: hours on 2 CPU cores, minutes on a GPU. DIR holds ck_plus/, mug/ and oulu_casia/.
+Time: hours on 2 CPU cores. DIR holds ck_plus/, mug/ and oulu_casia/.
   python -m experiments.launch --config=experiments/configs/r3d_macro.py \
       --config.data.root=DIR --workdir=runs/r3d_macro
 Kinetics-400 weights in the backbone, as the paper has them, from torchvision's own file:

@@ -6,7 +6,7 @@ stratified: 21 happy, 12 angry and 8 disgust clips are tested (which ones, nobod
 --config.protocol.test_counts="()" tests a stratified fifth. A person stands on both sides, which is
 marked; --config.protocol.name=loso is the strict number, which the paper lacks. The best epoch and
 the whole set's scale: --config.train.choice=test --config.train.mask_all=True.
-Time: an hour on 2 CPU cores, minutes on a GPU. DIR holds casme_squared/, the database.
+Time: an hour on 2 CPU cores. DIR holds casme_squared/, the database.
   python -m experiments.launch --config=experiments/configs/stcnn_casme_squared.py \
       --config.data.root=DIR --workdir=runs/stcnn
 A kernel of Table IX: --config.model.kernel="(3,3,3)" (frames first; the paper's 3 x 3 x 3).

@@ -3,7 +3,7 @@ r"""STRCN-A, appearance: Xia et al. 2019, Table II (LOSO) and III (LOVO).
 Published on CASME II: accuracy 0.560, F1 0.542 (LOSO); 0.841, 0.784 (LOVO), with the mask summed
 over all clips, test clips included (--config.train.mask_all=True, which is marked and trains the
 strict number beside it). Other databases: sweeps/strcn_tables2_3.py.
-Time: some hours on 2 CPU cores, minutes on a GPU.
+Time: some hours on 2 CPU cores.
   python -m experiments.launch --config=experiments/configs/strcn_a.py \
       --config.data.root="CASME II" --workdir=runs/strcn_a
 Without a licence: --config.data.name=synthetic. LOVO: --config.protocol.name=lovo.

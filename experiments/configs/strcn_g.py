@@ -2,7 +2,7 @@ r"""STRCN-G, geometry: Xia et al. 2019, Table II (LOSO) and III (LOVO).
 
 Robust flow from onset to apex of the magnified clip at 300 x 245, 50 variants of each clip.
 Published on CASME II: accuracy 0.803, F1 0.747 (LOSO); 0.833, 0.807 (LOVO). Other databases:
-sweeps/strcn_tables2_3.py. Time: many hours on 2 CPU cores, minutes on a GPU.
+sweeps/strcn_tables2_3.py. Time: many hours on 2 CPU cores.
   python -m experiments.launch --config=experiments/configs/strcn_g.py \
       --config.data.root="CASME II" --workdir=runs/strcn_g
 Without a licence: --config.data.name=synthetic. LOVO: --config.protocol.name=lovo.

@@ -2,7 +2,7 @@ r"""STSTNet on the MEGC2019 composite (Liong et al. 2019, Table III), from pre-c
 
 Published: UF1 0.7353, UAR 0.7605, which is macro precision (its log gives UAR 0.7186); others
 measured UF1 0.7127 without leaks. Ours: experiments/results/megc2019.md. Time: two hours on 2 CPU
-cores, minutes on a GPU.
+cores.
 data.root is a folder with index.csv (database, subject, clip, label, file) and the 442 maps.
   python -m experiments.launch --config=experiments/configs/ststnet_megc2019.py \
       --config.data.root=DIR --workdir=runs/ststnet

@@ -50,14 +50,25 @@ def saliency(
 
     Returns:
       float32 [B, ...] for each input, without its last axis; 0 or more.
+
+    Raises:
+      UserError: for a label that is no class of the network, or not one for each of [B].
     """
     graph, state = nnx.split(network)
     if label is None:
         label = jnp.argmax(_logits(graph, state, inputs), -1)
-    count = len(jax.tree.leaves(inputs)[0])
-    return _saliency(
-        graph, state, inputs, jnp.broadcast_to(jnp.asarray(label, jnp.int32), (count,))
-    )
+    count, classes = jax.eval_shape(functools.partial(_logits, graph), state, inputs).shape
+    label = label if isinstance(label, jax.Array) else np.asarray(label)
+    if label.shape not in ((), (count,)) or not jnp.issubdtype(label.dtype, jnp.integer):
+        raise UserError(
+            f"saliency: label is {label.dtype} of shape {label.shape}; it must be one integer, or "
+            f"one for each of the {count} samples"
+        )
+    if not isinstance(label, jax.core.Tracer):
+        outside = np.asarray(label)[(label < 0) | (label >= classes)]
+        if outside.size:
+            raise UserError(f"saliency: label {outside[0]} is outside 0..{classes - 1}")
+    return _saliency(graph, state, inputs, jnp.broadcast_to(label.astype(np.int32), (count,)))
 
 
 def outputs(

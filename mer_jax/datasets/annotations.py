@@ -99,39 +99,73 @@ def read(
     return [], [Problem(path.name, f"is not a sheet with columns {heads}: {hint}")]
 
 
+# What is taken for a label sheet and is none that can be read here, by how it begins.
+_OTHERS = (
+    (b"%pdf", "is a PDF; give the sheet itself"),
+    (b"<?xml", "is XML; open it in a spreadsheet program and save it as .xlsx"),
+    (b"<", "is a web page, perhaps one that asks to log in; download the sheet again"),
+)
+_ARCHIVES = {
+    "ods": "is an OpenDocument sheet (.ods); save it as .xlsx",
+    "xlsb": "is a binary workbook (.xlsb); save it as .xlsx",
+    "zip": "is a zip archive; unpack it",
+}
+_LOCKED = "EncryptedPackage".encode("utf-16-le")
+
+
 def workbook(path: pathlib.Path) -> tuple[dict[str, list[list]], Problem | None]:
-    """Every sheet of a file as rows of cells, or what keeps it from being read."""
+    """Every sheet of a file as rows of cells, or what keeps it from being read.
+
+    What a file is, its content says: workbooks are handed on under the names of other kinds.
+    """
+    import xlrd
+
     try:
-        if path.suffix.lower() == ".csv":
-            return {path.stem: _csv(path)}, None
-        if path.suffix.lower() == ".xls":
-            return _xls(path), None
-        return _xlsx(path), None
+        content = path.read_bytes()
+        if not content.strip():
+            return {}, Problem(path.name, "is empty; download it again")
+        kind = xlrd.inspect_format(content=content)
+        if kind == "xlsx":
+            return _xlsx(content), None
+        if kind == "xls" and _LOCKED not in content:
+            return _xls(content), None
+        head = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:5].lower()
+        others = (
+            what for start, what in _OTHERS if (head.startswith(start) if start else not head)
+        )
+        what = "is locked by a password; save it without" if kind == "xls" else ""
+        what = what or _ARCHIVES.get(kind) or next(others, "")
+        if not what:
+            return {path.stem: _csv(content)}, None
     except UnicodeDecodeError as error:
         what = f"is not UTF-8 text (byte {error.start}); save it again as UTF-8"
+        if path.suffix.lower() != ".csv":
+            what = (
+                "cannot be read as a label sheet (neither a workbook nor text); download it again"
+            )
     except Exception as error:  # openpyxl and xlrd raise a dozen kinds for a damaged file
         what = f"cannot be read as a label sheet ({type(error).__name__}); download it again"
     return {}, Problem(path.name, what)
 
 
-def _csv(path: pathlib.Path) -> list[list]:
-    content = path.read_bytes().decode("utf-8-sig")
-    if "\0" in content:
+def _csv(content: bytes) -> list[list]:
+    words = content.decode("utf-8-sig")
+    if "\0" in words:
         raise ValueError("binary")
-    delimiter = max(",;\t", key=content.count)
-    return list(csv.reader(io.StringIO(content), delimiter=delimiter, strict=True))
+    delimiter = max(",;\t", key=words.count)
+    return list(csv.reader(io.StringIO(words), delimiter=delimiter, strict=True))
 
 
-def _xlsx(path: pathlib.Path) -> dict[str, list[list]]:
+def _xlsx(content: bytes) -> dict[str, list[list]]:
     import openpyxl
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and validations that openpyxl leaves out
-        book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), data_only=True)
+        book = openpyxl.load_workbook(io.BytesIO(content), data_only=True)
     return {s.title: [list(row) for row in s.iter_rows(values_only=True)] for s in book.worksheets}
 
 
-def _xls(path: pathlib.Path) -> dict[str, list[list]]:
+def _xls(content: bytes) -> dict[str, list[list]]:
     import xlrd
 
     def value(cell):
@@ -140,7 +174,7 @@ def _xls(path: pathlib.Path) -> dict[str, list[list]]:
         return bool(cell.value) if cell.ctype == xlrd.XL_CELL_BOOLEAN else cell.value
 
     log = io.StringIO()  # xlrd prints what it finds odd; it is read all the same
-    book = xlrd.open_workbook(file_contents=path.read_bytes(), logfile=log)
+    book = xlrd.open_workbook(file_contents=content, logfile=log)
     return {s.name: [[value(cell) for cell in row] for row in s.get_rows()] for s in book.sheets()}
 
 

@@ -124,7 +124,10 @@ def label(name: str, *, longest: int = 22) -> str:
 
 @styled
 def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
-    """Counts [K, K], rows true: each cell has its share of the row in colour and in per cent."""
+    """Counts [K, K], rows true: each cell has its share of the row in colour and in per cent.
+
+    Of more than ten classes the cells without a clip, which are most, stay empty.
+    """
     from matplotlib.patches import Rectangle
 
     counts = np.asarray(confusion)
@@ -133,7 +136,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
     size = max(3.6, 1.5 + 0.75 * number)
     figure = blank(size, 0.86 * size)
     axes = figure.subplots()
-    for row, column in np.ndindex(number, number):
+    for row, column in np.argwhere(counts if number > 10 else np.ones_like(counts)).tolist():
         part = share[row, column]
         axes.add_patch(
             Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=BLUE, linewidth=0,
@@ -259,7 +262,8 @@ def per_subject(
 def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequence[str]) -> "Figure":
     """Clips of each class [D, K], a bar a database."""
     counts = np.asarray(counts, float)
-    figure = blank(5.2, 1.0 + 0.42 * len(databases))
+    legend = max(0, len(classes) - 8) // 4  # its lines beyond two
+    figure = blank(5.2, 1.0 + 0.42 * len(databases) + 0.24 * legend)
     axes = figure.subplots()
     start = np.zeros(len(databases))
     for index, name in enumerate(classes):

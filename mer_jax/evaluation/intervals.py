@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike
 
 from mer_jax.evaluation.confusion import grouped
 from mer_jax.evaluation.predictions import Predictions
-from mer_jax.evaluation.scores import OVERALL, scores
+from mer_jax.evaluation.scores import OVERALL, margins, of_margins
+from mer_jax.evaluation.scores import scores as matrix_scores
 from mer_jax.problems import UserError
 
 DRAWS, LEVEL = 2000, 0.95
@@ -50,7 +51,7 @@ def bootstrap(
     draws: int = DRAWS,
     level: float = LEVEL,
     seed: int = 0,
-    scores: Callable[[np.ndarray], dict[str, np.ndarray]] = scores,
+    scores: Callable[[np.ndarray], dict[str, np.ndarray]] = matrix_scores,
 ) -> dict[str, tuple[float, float]]:
     """Percentile interval of every overall score of subjects' matrices [S, K, K].
 
@@ -60,6 +61,8 @@ def bootstrap(
     """
     if len(confusions) < 2:
         return dict.fromkeys(OVERALL, (math.nan, math.nan))
+    if scores is matrix_scores:  # of matrices they need 3 K numbers only
+        confusions, scores = margins(confusions), of_margins
     found = scores(resampled(confusions, draws=draws, seed=seed))
     return {name: percentile(found[name], level=level) for name in OVERALL}
 
@@ -86,12 +89,13 @@ def paired(
     number = len(first.classes)
     _, one = first.by_subject()
     _, two = grouped(second.label, second.predicted, first.persons, num_classes=number)
+    one, two = margins(one), margins(two)
     rng = np.random.default_rng(seed)
     counts = _counts(rng.integers(len(one), size=(draws, len(one))), len(one))
     swap = rng.integers(2, size=(draws, len(one))).astype(np.float64)
 
     def gain(left: np.ndarray, right: np.ndarray) -> dict[str, np.ndarray]:
-        before, after = scores(left), scores(right)
+        before, after = of_margins(left), of_margins(right)
         return {name: after[name] - before[name] for name in COMPARED}
 
     here = gain(one.sum(0), two.sum(0))
@@ -151,6 +155,7 @@ def aligned(first: Predictions, second: Predictions) -> Predictions:
 
 def mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided exact p: are the clips that one run alone has right split as by a fair coin?"""
+    only_first, only_second = int(only_first), int(only_second)  # 8 bits would wrap around
     total, few = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(total, count) for count in range(few + 1))
     return min(1.0, 2 * tail / 2**total)

@@ -1,15 +1,21 @@
-"""`Predictions`: what a job said about every clip it tested, and the two files that hold it.
+"""`Predictions`: what a job said about every clip it tested, and the files that hold it.
 
 predictions.csv (UTF-8, comma, one header row) has the columns
 
     database, subject, clip, fold, label, predicted, p_<class>, ...
 
 label and predicted are class names; there is one probability column a class, in the order of the
-classes. Of somebody else's file only database, subject, clip, label and predicted are required:
-without `fold` every subject is its own fold, without probabilities the predicted class gets 1.
+classes. Of somebody else's file only database, subject, clip, label and predicted are required,
+the delimiter may also be ; or a tab, and blanks around a label and its case do not count: without
+`fold` every subject is its own fold, without probabilities the predicted class gets 1.
 
 megc_log.txt is the log of the MEGC 2019 challenge: a line `database subject`, then one line
 `clip true predicted` for each of that subject's clips, classes as numbers.
+
+What the public training scripts of STSTNet, HTNet and their kin print is read too: for each subject
+a line `Subject: 006`, then `Predicted : [0, 2]` and `Ground Truth : [0, 1]`, whose clips are
+numbered here. Where they print `Best Predicted` alone, that is read, with a remark: it is of the
+epoch that the tested clips themselves chose.
 """
 
 import csv
@@ -43,6 +49,7 @@ class Predictions:
     fold: np.ndarray  # [R] str
     label: np.ndarray  # [R] int32 in [0, K)
     probabilities: np.ndarray  # [R, K] float32, finite
+    remarks: tuple[str, ...] = ()  # how a file was read: where its classes come from
 
     def __post_init__(self):
         shapes = {
@@ -56,6 +63,8 @@ class Predictions:
                 )
         if len(set(self.classes)) != len(self.classes):
             raise UserError("predictions: two classes have the same name")
+        if not np.issubdtype(self.label.dtype, np.integer):
+            raise UserError(f"predictions: labels are {self.label.dtype}; they must be integers")
         if len(self) and not (self.label.min() >= 0 and self.label.max() < len(self.classes)):
             raise UserError(f"predictions: a label is outside 0..{len(self.classes) - 1}")
         sick = np.flatnonzero(~np.isfinite(self.probabilities).all(-1))
@@ -159,8 +168,10 @@ def write_log(path: str | os.PathLike, predictions: Predictions) -> pathlib.Path
 def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Predictions:
     """Reads a predictions.csv, a log, or the predictions.csv of a working directory.
 
-    classes: names of a log's classes 0, 1, ... . By default those of MEGC 2019 where no number is
-    above 2, the numbers themselves otherwise. A csv names its own classes.
+    classes: all class names, of a log those of its numbers 0, 1, ... in this order. By default
+    those of the p_ columns, or those that stand in the columns label and predicted; where these
+    are among the three of MEGC 2019 (a log: where no number is above 2) all three, and else the
+    numbers of a log from 0 to the largest. `Predictions.remarks` says which.
 
     Raises `DataError` with everything that is wrong with the file, line by line.
     """
@@ -168,27 +179,52 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
     if path.is_dir():
         path = path / "predictions.csv"
     text = reading.text(path)
-    if "," in text.partition("\n")[0]:
-        try:
-            return _read_csv(path, text)
-        except csv.Error as error:
-            raise UserError(f"{path}: is not a table of comma-separated values ({error})") from None
+    if classes is not None and len(set(classes)) < len(classes):
+        raise UserError(f"two of the classes {', '.join(classes)} have the same name")
+    try:
+        delimiter, header = heading(text)
+        if len(set(REQUIRED) & set(header)) > 1:
+            return _read_csv(path, text, classes)
+        if _TRUTH.search(text):
+            return _read_script(path, text, classes)
+        if delimiter in text.partition("\n")[0] and delimiter != "\t":
+            return _read_csv(path, text, classes)
+    except csv.Error as error:
+        raise UserError(f"{path}: is not a table of separated values ({error})") from None
     return _read_log(path, text, classes)
 
 
-def _read_csv(path: pathlib.Path, text: str) -> Predictions:
-    table = csv.reader(io.StringIO(text, newline=""))
-    header = next(table)
+def heading(text: str) -> tuple[str, list[str]]:
+    """The delimiter of a table (comma, ; or tab) and its headings, by the first line.
+
+    Headings are stripped and in lower case, but for the class that follows p_.
+    """
+    found = {}
+    for delimiter in ",;\t":
+        try:
+            cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        except csv.Error:
+            cells = []
+        plain = [cell.lstrip() for cell in cells]
+        found[delimiter] = [c if c.startswith("p_") else c.strip().casefold() for c in plain]
+    return max(found.items(), key=lambda each: len(set(REQUIRED) & set(each[1])))
+
+
+def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
+    delimiter, header = heading(text)
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise UserError(
             f"{path}: line 1 has no column {', '.join(missing)}; the columns of a predictions file "
             f"are {', '.join(REQUIRED)}, and p_<class> for each class"
         )
-    twice = next((name for name in header if header.count(name) > 1), None)
+    columns = [index for index, name in enumerate(header) if name.startswith("p_")]
+    ours = [*REQUIRED, "fold", *(header[index] for index in columns)]
+    twice = next((name for name in ours if header.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"{path}: line 1 has two columns {twice!r}; remove or rename one")
-    columns = [index for index, name in enumerate(header) if name.startswith("p_")]
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    next(table)
     problems, rows, chances = [], [], []
     for cells in table:
         where = f"line {table.line_num}"
@@ -201,8 +237,9 @@ def _read_csv(path: pathlib.Path, text: str) -> Predictions:
             continue
         row = {name: _unguard(cell) for name, cell in zip(header, cells)}
         row.setdefault("fold", f"{row['database']}/{row['subject']}")
+        point = "." if delimiter == "," else ","  # of decimals, where commas do not separate
         try:
-            values = [float(cells[index]) for index in columns]
+            values = [float(cells[index].replace(point, ".")) for index in columns]
             if not np.isfinite(values).all():
                 raise ValueError
         except ValueError:
@@ -210,48 +247,130 @@ def _read_csv(path: pathlib.Path, text: str) -> Predictions:
             continue
         rows.append((where, row))
         chances.append(values)
-    said = (row[name] for _, row in rows for name in ("label", "predicted"))
     named = [header[index].removeprefix("p_") for index in columns]
-    return _assemble(path, rows, named or sorted(set(said), key=_natural), chances, problems)
+    said = [row[name].strip() for _, row in rows for name in REQUIRED[3:]]
+    if classes is not None:
+        remark = "as given"
+    elif named:
+        classes, remark = named, "from the p_ columns of its header"
+    elif {name.casefold() for name in said} <= set(MEGC_CLASSES):
+        classes, remark = MEGC_CLASSES, _MEGC
+    else:
+        classes = list({name.casefold(): name for name in reversed(said) if name}.values())
+        classes.sort(key=_natural)
+        remark = "from its columns label and predicted; a class that stands in neither is missing"
+    order = [_spelled(name, classes) for name in named]
+    strange = [name for name in order if name not in classes or order.count(name) > 1]
+    if strange:
+        raise UserError(
+            f"{path}: the column p_{strange[0]} of line 1 is not one, and one only, of the classes "
+            f"given: {', '.join(classes)}"
+        )
+    return _assemble(path, rows, classes, order, chances, problems, [f"classes {remark}"])
 
 
 def _read_log(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
-    problems, rows, heading = [], [], None
+    problems, rows, subject = [], [], None
     for number, line in enumerate(text.splitlines(), 1):
         words, where = line.split(), f"line {number}"
         if len(words) == 2:
-            heading = [unquote(word) for word in words]
+            subject = [unquote(word) for word in words]
         elif len(words) == 3 and all(map(_CLASS.fullmatch, words[1:])):
-            if heading is None:
+            if subject is None:
                 problems.append(Problem(where, "a clip before the first line `database subject`"))
                 continue
-            row = dict(zip(("database", "subject"), heading), fold="/".join(heading))
-            rows.append((where, row | dict(zip(REQUIRED[2:], (unquote(words[0]), *words[1:])))))
+            rows.append((where, (*subject, unquote(words[0])), words[1:]))
         elif words:
             what = "is neither `database subject` nor `clip true predicted` with numbers below 1000"
             problems.append(Problem(where, what))
-    highest = max((int(row[name]) for _, row in rows for name in REQUIRED[3:]), default=0)
-    if classes is None:
-        known = highest < len(MEGC_CLASSES)
-        classes = MEGC_CLASSES if known else [str(number) for number in range(highest + 1)]
-    for _, row in rows:
-        for name in REQUIRED[3:]:
-            index = int(row[name])
-            row[name] = classes[index] if index < len(classes) else str(index)
-    return _assemble(path, rows, classes, [[] for _ in rows], problems)
+    return _numbered(path, rows, classes, problems)
+
+
+def _read_script(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
+    problems, rows, remarks = [], [], list[str]()
+    parts: list[dict[str, tuple[str, str]]] = []  # of each subject kind: (where, content)
+    for number, line in enumerate(text.splitlines(), 1):
+        if not (match := _PRINTED.fullmatch(line)):
+            continue  # the script's scores and losses
+        where, kind = f"line {number}", " ".join(match[1].lower().split())
+        if kind == "subject":
+            parts.append({})
+        elif not parts:
+            problems.append(Problem(where, f"`{match[1]}` before the first line `Subject:`"))
+            continue
+        elif kind in parts[-1]:
+            problems.append(Problem(where, f"a second line `{match[1]}` of this subject"))
+        parts[-1][kind] = where, match[2]
+    for part in parts:
+        where, subject = part["subject"]
+        best = "predicted" not in part and "best predicted" in part
+        if best and not remarks:
+            remarks = ["Best Predicted: of each subject's epoch that its tested clips chose"]
+        lists = []
+        for kind in ("ground truth", "best predicted" if best else "predicted"):
+            at, content = part.get(kind, (where, ""))
+            match = _LIST.fullmatch(content)
+            words = match[1].replace(",", " ").split() if match else [""]
+            if kind not in part:
+                problems.append(Problem(where, f"subject {subject!r} has no line `{kind.title()}`"))
+            elif not all(map(_CLASS.fullmatch, words)):
+                problems.append(Problem(at, f"`{kind.title()}` is no list of numbers below 1000"))
+            else:
+                lists.append(words)
+        if len(lists) < 2:
+            continue
+        if len(lists[0]) != len(lists[1]):
+            what = f"{len(lists[1])} predictions of {len(lists[0])} clips of subject {subject!r}"
+            problems.append(Problem(where, what))
+        pairs = enumerate(zip(*lists), 1)
+        rows += [(where, ("log", subject, str(clip)), pair) for clip, pair in pairs]
+    return _numbered(path, rows, classes, problems, remarks)
+
+
+def _numbered(
+    path: pathlib.Path,
+    rows: Sequence[tuple[str, tuple[str, ...], Sequence[str]]],
+    classes: Sequence[str] | None,
+    problems: list[Problem],
+    remarks: Sequence[str] = (),
+) -> Predictions:
+    """The record of rows (where, (database, subject, clip), (label, predicted)) in numbers."""
+    highest = max((int(word) for *_, pair in rows for word in pair), default=0)
+    remark = "as given"
+    if classes is None and highest < len(MEGC_CLASSES):
+        classes, remark = MEGC_CLASSES, _MEGC
+    elif classes is None:
+        classes = [str(number) for number in range(highest + 1)]
+        remark = f"from its numbers, 0 to the largest, {highest}"
+    found = []
+    for where, names, pair in rows:
+        strange = [word for word in pair if int(word) >= len(classes)]
+        if strange:
+            what = f"class {strange[0]} is beyond the {len(classes)} classes {', '.join(classes)}"
+            problems.append(Problem(where, what))
+            continue
+        words = (*names, "/".join(names[:2]), *(classes[int(word)] for word in pair))
+        found.append((where, dict(zip((*REQUIRED[:3], "fold", *REQUIRED[3:]), words))))
+    remarks = [f"classes {remark}", *remarks]
+    return _assemble(path, found, classes, [], [[] for _ in found], problems, remarks)
 
 
 def _assemble(
     path: pathlib.Path,
     rows: list[tuple[str, dict[str, str]]],
     classes: Sequence[str],
+    order: Sequence[str],
     chances: list[list[float]],
     problems: list[Problem],
+    remarks: Sequence[str],
 ) -> Predictions:
-    """The record, once every row is seen to fit; `chances` rows are empty where a file has none."""
+    """The record, once every row is seen to fit; `chances` rows, of the classes in `order`, are
+    empty where a file has none."""
     place = {name: index for index, name in enumerate(classes)}
+    columns = [place[name] for name in order]
     probabilities = np.zeros((len(rows), len(place)), np.float32)
     for index, ((where, row), values) in enumerate(zip(rows, chances)):
+        row |= {name: _spelled(row[name], classes) for name in REQUIRED[3:]}
         strange = [row[name] for name in REQUIRED[3:] if row[name] not in place]
         if strange:
             known = ", ".join(classes)
@@ -259,7 +378,7 @@ def _assemble(
         elif not values:
             probabilities[index, place[row["predicted"]]] = 1
         else:
-            probabilities[index] = values
+            probabilities[index, columns] = values
             largest = classes[int(probabilities[index].argmax())]
             if largest != row["predicted"]:
                 what = f"predicted is {row['predicted']!r} but the largest probability is that of "
@@ -268,17 +387,41 @@ def _assemble(
     if not rows and not problems:
         problems.append(Problem("line 1", "there is no clip in the file"))
     if problems:
-        raise DataError(str(path), problems)
+        raise DataError(str(path), problems, most=10)
 
     def column(name: str) -> np.ndarray:
         return np.array([row[name] for _, row in rows], object)
 
     label = np.array([place[row["label"]] for _, row in rows], np.int32)
     words = {name: column(name) for name in ("database", "subject", "clip", "fold")}
-    return Predictions(tuple(classes), **words, label=label, probabilities=probabilities)
+    return Predictions(
+        tuple(classes), **words, label=label, probabilities=probabilities, remarks=tuple(remarks)
+    )
 
 
+def _spelled(word: str, classes: Sequence[str]) -> str:
+    """The class that `word` names: itself, or the one that differs in case and outer blanks.
+
+    `word` where there is none, or several.
+    """
+    if word in classes:
+        return word
+    near = [name for name in classes if folded(name) == folded(word)]
+    return near[0] if len(near) == 1 else word
+
+
+def folded(word: str) -> str:
+    """A class name as it is compared: without outer blanks and case."""
+    return word.strip().casefold()
+
+
+_MEGC = "are the three of MEGC 2019, as those in the file are among them"
 _CLASS = re.compile(r"\d{1,3}")
+_TRUTH = re.compile(r"^\s*ground\s+truth\s*:", re.IGNORECASE | re.MULTILINE)
+_PRINTED = re.compile(
+    r"\s*(subject|(?:best\s+)?predicted|ground\s+truth)\s*:\s*(.*?)\s*", re.IGNORECASE
+)
+_LIST = re.compile(r"\[([\d,\s]*)\]")
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 

@@ -16,7 +16,8 @@
                             files, PNG or WebP, lie beside it. One with "clip" is that of a wrong
                             clip and stands among these, the others are examples
 
-The page opens with the answer, then pictures, then tables, then how it was made.
+The page opens with the answer, then pictures, then tables, then how it was made. Of more than 40
+classes it has the most frequent mistakes as a table, in the place of confusion matrix and balance.
 """
 
 import json
@@ -72,6 +73,9 @@ _LOOKS = (
     "flow maps: u, v, strain."
 )
 
+
+_MOST_CLASSES = 40  # that a confusion matrix can show, and a legend
+_MOST_MISTAKES = 20
 
 _PICTURE = {"file": str, "caption": str, "alt": str, "clip?": str}
 
@@ -245,11 +249,14 @@ def _charts(
         f"{name} {number(found['recall'], digits=2)}"
         for name, found in summary["per_class"].items()
     )
-    if not summary.get("several"):
+    drawn = not summary.get("several") and len(classes) <= _MOST_CLASSES
+    if drawn:
         chart = figures.confusion_matrix(predictions.confusion(), classes)
         alt = f"Confusion matrix of {len(predictions)} clips. Share that is right: {recalls}."
         words = "Confusion matrix: share of the true class, and clips."
         yield figure(figures.svg(chart, name="confusion", alt=alt), words)
+    elif not summary.get("several"):
+        yield _confused(predictions.confusion(), classes)
 
     if history is not None:
         yield _curves(summary, predictions, history)
@@ -264,7 +271,7 @@ def _charts(
     words = "Share of each subject's clips that is right; dashed: of all clips of the database."
     yield figure(figures.svg(chart, name="subjects", alt=alt), words)
 
-    if summary.get("several"):
+    if not drawn:
         yield "</div>"
         return
     balance = np.stack([part.confusion().sum(1) for part in parts.values()])
@@ -276,6 +283,22 @@ def _charts(
     alt = f"Tested clips of each class. {counts}."
     yield figure(figures.svg(chart, name="balance", alt=alt), "Tested clips of each class.")
     yield "</div>"
+
+
+def _confused(confusion: np.ndarray, classes: Sequence[str]) -> Raw:
+    """The most frequent mistakes, in the place of a matrix that nobody could read."""
+    wrong = confusion * (1 - np.eye(len(classes), dtype=confusion.dtype))
+    most = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_MISTAKES]
+    pairs = [divmod(at, len(classes)) for at in most.tolist()]
+    rows = [
+        (classes[t], classes[s], wrong[t, s], f"{wrong[t, s] / confusion[t].sum():.0%}")
+        for t, s in pairs if wrong[t, s]
+    ]  # fmt: skip
+    caption = (
+        f"The most frequent of {np.count_nonzero(wrong)} kinds of mistake; all of them are in "
+        "metrics.json, as `confusion`."
+    )
+    return table(["true", "predicted", "clips", "of the true class"], rows, caption=caption)
 
 
 def _curves(
@@ -441,5 +464,5 @@ def _pictures(folder: pathlib.Path) -> list[Picture]:
         if not pictures[-1].kind:
             problems.append(Problem(where, f"{name} is neither a PNG nor a WebP file"))
     if problems:
-        raise DataError(str(index), problems)
+        raise DataError(str(index), problems, most=10)
     return pictures

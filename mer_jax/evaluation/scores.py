@@ -21,6 +21,8 @@ published numbers differ, never to report.
 
 import numpy as np
 
+from mer_jax.problems import UserError
+
 OVERALL = ("uf1", "uar", "accuracy", "micro_f1", "macro_f1", "macro_tnr")
 PER_CLASS = ("precision", "recall", "f1", "tpr", "tnr", "support")
 
@@ -29,12 +31,27 @@ def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """All scores of one confusion matrix, or of many at once.
 
     confusion: [..., K, K] counts or sums of weights, rows true.
-    Returns float64: the names of `OVERALL` [...] and the names of `PER_CLASS` [..., K].
+    Returns float64: the names of `OVERALL` [...] and the names of `PER_CLASS` [..., K]. Raises
+    `UserError` where it is not square or holds what is no count.
     """
     matrix = np.asarray(confusion, np.float64)
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
+        raise UserError(f"a confusion matrix is [K, K]; this one has shape {matrix.shape}")
+    if not (matrix >= 0).all():
+        raise UserError("a confusion matrix holds counts; this one has a negative number or NaN")
+    return of_margins(margins(matrix))
+
+
+def margins(confusion: np.ndarray) -> np.ndarray:
+    """What scores read of matrices [..., K, K]: hits, true and predicted counts, [..., 3, K]."""
+    matrix = np.asarray(confusion, np.float64)
     hit = np.diagonal(matrix, axis1=-2, axis2=-1)
-    support = matrix.sum(-1)
-    said = matrix.sum(-2)
+    return np.stack([hit, matrix.sum(-1), matrix.sum(-2)], -2)
+
+
+def of_margins(margins: np.ndarray) -> dict[str, np.ndarray]:
+    """`scores` of `margins` [..., 3, K], which add up as matrices do."""
+    hit, support, said = np.moveaxis(margins, -2, 0)
     total = support.sum(-1)
     rest = total[..., None] - support
     recall = ratio(hit, support)
@@ -67,7 +84,7 @@ def ratio(
 
 def majority(confusion: np.ndarray) -> dict[str, float]:
     """Accuracy, UF1 and UAR of always saying the class that occurs most often."""
-    support = np.asarray(confusion).sum(-1)
+    support = np.asarray(confusion, np.float64).sum(-1)
     constant = np.zeros(np.shape(confusion))
     constant[:, int(np.argmax(support))] = support
     found = scores(constant)
@@ -108,11 +125,14 @@ def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, 
 
 def habits(confusions: np.ndarray) -> dict[str, float]:
     """What other ways of scoring the same folds [F, K, K] would have said, by their description."""
-    pooled = np.asarray(confusions).sum(0)
+    pooled = np.asarray(confusions, np.float64).sum(0)
     dropped = mean_of_folds(confusions, absent_as_zero=False)
     zero = mean_of_folds(confusions, absent_as_zero=True)
     return {
         'macro precision, printed as "UAR"': macro_precision(pooled),
+        "UF1, classes that neither occur nor are predicted left out": float(
+            scores(pooled)["macro_f1"]
+        ),
         "UF1, mean of folds, absent classes dropped": dropped["uf1"],
         "UAR, mean of folds, absent classes dropped": dropped["uar"],
         "UF1, mean of folds, absent classes as 0": zero["uf1"],

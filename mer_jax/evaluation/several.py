@@ -12,11 +12,13 @@ probability.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from mer_jax.evaluation.predictions import Predictions
 from mer_jax.evaluation.scores import ratio
+from mer_jax.problems import UserError
 
 NONE = "none"
 SIDES = ("not", "there")
@@ -85,13 +87,20 @@ class Several:
 
 
 def join(
-    rows: Mapping[str, np.ndarray],
+    rows: Mapping[str, Any],
     classes: Sequence[str],
     labels: np.ndarray,
     probabilities: np.ndarray,
 ) -> Several:
     """Labels (0 or 1) and probabilities [R, K] of the clips that `rows` names: database, subject,
-    clip and fold, [R] each."""
+    clip and fold, [R] each. Raises `UserError` where they are not of that form."""
+    if not np.shape(labels)[1:] == np.shape(probabilities)[1:] == (len(classes),):
+        raise UserError(
+            f"labels {np.shape(labels)} and probabilities {np.shape(probabilities)} are not [R, K] "
+            f"of {len(classes)} classes"
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise UserError("a label of several is neither 0 nor 1")
     units = [
         Predictions(
             **rows,

@@ -16,7 +16,7 @@ from typing import Any
 from mer_jax import reading
 from mer_jax.evaluation.intervals import COMPARED
 from mer_jax.evaluation.page import interval, number
-from mer_jax.evaluation.predictions import Predictions, read
+from mer_jax.evaluation.predictions import Predictions, folded, heading, read
 from mer_jax.evaluation.scores import habits, majority
 from mer_jax.evaluation.summary import rated
 from mer_jax.problems import UserError
@@ -36,6 +36,7 @@ def verdict(
         "overall": rated(predictions),
         "databases": {name: rated(part) for name, part in parts.items()},
         "classes": list(predictions.classes),
+        "remarks": list(predictions.remarks),
         "confusion": predictions.confusion().tolist(),
         "majority": majority(predictions.confusion()),
         "habits": habits(predictions.by_fold()[1]),
@@ -62,7 +63,7 @@ def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict
         "relabelled": [
             f"{key}: {said[short]}, expected {expected[key]}"
             for short, key in wanted.items()
-            if short in said and said[short] != expected[key]
+            if short in said and folded(said[short]) != folded(expected[key])
         ],
     }
 
@@ -70,20 +71,22 @@ def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict
 def expected(path: str | os.PathLike) -> dict[str, str]:
     """Clip keys and labels of an index.csv (columns database, subject, clip, label), of a
     predictions.csv, a log or a working directory."""
-    head = "" if pathlib.Path(path).is_dir() else reading.text(path).partition("\n")[0]
-    if "," not in head or "predicted" in head:
+    needed = ("database", "subject", "clip", "label")
+    text = "" if pathlib.Path(path).is_dir() else reading.text(path)
+    delimiter, header = heading(text)
+    missing = [name for name in needed if name not in header]
+    if "predicted" in header or len(missing) > 2 or not text:
         record = read(path)
         return {key: record.classes[label] for key, label in zip(record.keys, record.label)}
-    rows = csv.DictReader(io.StringIO(reading.text(path), newline=""))
-    needed = ("database", "subject", "clip", "label")
-    missing = [name for name in needed if name not in (rows.fieldnames or ())]
     if missing:
         raise UserError(f"{path}: line 1 has no column {', '.join(missing)}")
+    table = csv.DictReader(io.StringIO(text, newline=""), header, delimiter=delimiter)
     try:
+        next(table)  # the headings
         keys = lambda row: "/".join(row[name] or "" for name in needed[:3])
-        return {keys(row): row["label"] or "" for row in rows}
+        return {keys(row): (row["label"] or "").strip() for row in table}
     except csv.Error as error:
-        raise UserError(f"{path}: is not a table of comma-separated values ({error})") from None
+        raise UserError(f"{path}: is not a table of separated values ({error})") from None
 
 
 def shown(judged: Mapping[str, Any], *, listed: int = 10) -> str:
@@ -97,6 +100,8 @@ def shown(judged: Mapping[str, Any], *, listed: int = 10) -> str:
     for name, part in rows:
         cells = "".join(f"{_cell(part[score]):>22}" for score in COMPARED)
         lines.append(f"  {name:{width}} {part['clips']:6} {part['subjects']:9}{cells}")
+    lines.append(f"  classes: {', '.join(judged['classes'])}")
+    lines += [f"    {remark}" for remark in judged["remarks"]]
     plain = judged["majority"]
     lines.append(
         f"  always the most frequent class: UF1 {plain['uf1']:.4f}, UAR {plain['uar']:.4f}, "

@@ -82,7 +82,7 @@ class Checkpoints:
             if kind is None:  # otherwise the error that is under way tells the same
                 raise
         finally:
-            self._lock.close()
+            self._lock.lock.release()
 
     @property
     def due(self) -> bool:

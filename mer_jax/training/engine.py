@@ -62,7 +62,7 @@ def fit(
     """Trains every fold and returns what each says about the clips it never trained on.
 
     labels: [N] int, or [N, K] of 0 and 1 (see `targets`). folds: one `Folds` for each of
-    `settings.variants`, and so are the results; they have the same names and differ at most in who
+    `Settings.variants`, and so are the results; they have the same names and differ at most in who
     validates. `build` makes one network from its random streams. start: tensors by dotted path that
     replace fresh ones in every row (`initial.read`). folds_per_device: how many rows a device holds
     at a time, 0 for as many as its memory allows. remat: compute what lies between convolutions and
@@ -243,7 +243,7 @@ def fold_rows(folds: Sequence[Folds], settings: Settings) -> Fold:
         for what, row in (("training", train), ("test", test)):
             if not row.any():
                 raise UserError(
-                    f"fold {name} has no {what} clips; look at protocol and data.labels"
+                    f"fold {name} has no {what} clips; look at protocol and data.classes"
                 )
     keys = [
         streams.fold_key(variant.seed, name)

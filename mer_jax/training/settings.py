@@ -51,8 +51,8 @@ class Settings:
     plateau_rule: str = "consecutive"  # a key of `PLATEAU_RULES`
     stop_change: float = 0.0
     precision: str = "float32"  # of the networks: "float32", "tf32", "bfloat16"
-    # As published: statistics over all clips, test clips included. Trained beside its strict twin.
     storage: str = "float32"  # of the clips on the device: "float32", "float16"
+    # As published: statistics over all clips, test clips included. Trained beside its strict twin.
     mask_all: bool = False
 
     def __post_init__(self):

@@ -5,7 +5,8 @@
     magnified = jax.vmap(lambda clip: magnify(clip, alpha=8.0))(batch.frames)
 
 Here stand the names that say what they do on their own; the parts they are made of stay in their
-modules (`mer_jax.video.pyramid.build`, `mer_jax.video.resample.matrix`, ...).
+modules: `from mer_jax.video.resample import matrix`, `from mer_jax.video.pyramid import build`.
+Where a function has its module's name, `mer_jax.video.resample` is the function.
 """
 
 from mer_jax.video.colour import rgb_to_yiq, to_grey, yiq_to_rgb

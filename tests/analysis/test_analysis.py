@@ -64,6 +64,23 @@ def test_saliency_is_the_slope_of_the_class_score(case):
                 np.testing.assert_allclose(got, max(slopes), rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (3, "label 3 is outside 0..2"),
+        (-1, "label -1 is outside 0..2"),
+        (np.array([0, 200], np.uint8), "label 200 is outside 0..2"),
+        (np.array([0, 1, 2]), r"int64 of shape \(3,\)"),
+        (1.0, r"float64 of shape \(\)"),
+        (True, r"bool of shape \(\)"),
+    ],
+)
+def test_saliency_of_no_class_is_refused(label, words):
+    network = create("ststnet", **CASES["ststnet"])
+    with pytest.raises(UserError, match=words):
+        analysis.saliency(network, draw((10, 10, 3)), label=label)
+
+
 def test_saliency_is_of_the_class_that_is_named(case):
     network, x = case
     named = analysis.logits(network, x).argmax(-1)

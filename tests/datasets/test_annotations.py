@@ -1,6 +1,8 @@
 """Sheets in shapes that no release has yet, and what is said of those that cannot be read."""
 
+import io
 import math
+import zipfile
 
 import openpyxl
 import pytest
@@ -40,6 +42,18 @@ def save_old(path, *sheets):
     book.save(str(path))
 
 
+# A workbook with a password is an OLE file with a stream of this name.
+LOCKED = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500) + "EncryptedPackage".encode("utf-16-le")
+
+
+def archive(*names):
+    with io.BytesIO() as out:
+        with zipfile.ZipFile(out, "w") as file:
+            for name in names:
+                file.writestr(name, "")
+        return out.getvalue()
+
+
 @pytest.mark.parametrize("suffix", ["xlsx", "xls", "csv"])
 def test_header_position_and_order_do_not_matter(tmp_path, suffix):
     rows = [
@@ -66,6 +80,22 @@ def test_header_position_and_order_do_not_matter(tmp_path, suffix):
     assert [record.values["emotion"] for record in records] == ["Happiness", "others"]
     assert records[0].where == f"labels.{suffix}, row 4"
     assert "action_units" not in records[0].values
+
+
+@pytest.mark.parametrize("name", ["a.xls", "a.xlsx", "a.csv", "a.XLSM", "a"])
+@pytest.mark.parametrize("kind", ["xlsx", "xls", "csv"])
+def test_a_sheet_is_what_its_content_says(tmp_path, kind, name):
+    rows = [["Subject", "Filename", "Onset", "Emotion"], [1, "a", 4, "fear"]]
+    path = tmp_path / name
+    if kind == "csv":
+        path.write_text("\n".join(",".join(map(str, row)) for row in rows))
+    else:
+        made = tmp_path / f"made.{kind}"
+        (save if kind == "xlsx" else save_old)(made, ("s", rows))
+        made.rename(path)
+    records, problems = annotations.read(path, COLUMNS)
+    assert not problems and records[0].values["onset"] == 4
+    assert records[0].where == f"{name}, row 2"
 
 
 def test_the_best_heading_wins(tmp_path):
@@ -114,12 +144,21 @@ def test_no_header_at_all(tmp_path):
     [
         ("a.csv", "Subject,Filename\né".encode("utf-16"), "not UTF-8"),
         ("a.csv", "Subject,é".encode("latin-1"), "not UTF-8"),
-        ("a.csv", b"", "is not a sheet with columns"),
+        ("a.csv", b"", "is empty"),
         ("a.csv", b"\x00\x01", "cannot be read as a label sheet"),
         ("a.xlsx", b"PK\x03\x04 cut", "cannot be read as a label sheet"),
-        ("a.xlsx", b"", "cannot be read as a label sheet"),
+        ("a.xlsx", b" \n", "is empty"),
         ("a.xls", b"\xd0\xcf\x11\xe0 cut", "cannot be read as a label sheet"),
-        ("a.xls", b"Subject;Filename", "cannot be read as a label sheet"),
+        ("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" * 99, "cannot be read as a label sheet"),
+        ("a.xlsx", LOCKED, "is locked by a password"),
+        ("a.xls", b"Subject;Filename", "is not a sheet with columns"),
+        ("a.xls", b"\xef\xbb\xbf <!DOCTYPE html><title>Log in</title>", "is a web page"),
+        ("a.xlsx", b"<html><table><tr><td>Subject", "is a web page"),
+        ("a.xls", b'<?xml version="1.0"?><Workbook>', "is XML"),
+        ("a.xlsx", b"%PDF-1.7\n", "is a PDF"),
+        ("a.xlsx", archive("content.xml"), "is an OpenDocument sheet"),
+        ("a.xlsx", archive("xl/workbook.bin"), "is a binary workbook"),
+        ("a.xlsx", archive("labels.xlsx"), "is a zip archive; unpack it"),
         ("a.csv", b"Subject,Filename,Onset,Emotion\n", "not one row of labels"),
     ],
 )

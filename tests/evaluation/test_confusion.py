@@ -1,9 +1,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from sklearn.metrics import confusion_matrix
 
 from mer_jax.evaluation.confusion import confusion, grouped
+from mer_jax.problems import UserError
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(4, size=(5, 30)).astype(np.int32)
@@ -38,12 +40,52 @@ def test_folds_under_jit_and_vmap_merge_to_the_pooled_matrix():
     np.testing.assert_array_equal(found, expected)
 
 
-def test_rows_outside_the_classes_are_not_counted():
-    labels = jnp.array([0, -1, 1, 2, 1])
-    said = jnp.array([0, 0, -1, 1, 7])
+def test_padding_is_not_counted():
+    labels = jnp.array([0, -1, 1, 2])
+    said = jnp.array([0, 0, -1, 1])
     np.testing.assert_array_equal(
         confusion(labels, said, num_classes=3), [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
     )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint32, np.int64])
+def test_any_integer_dtype_over_300_classes(dtype):
+    labels, said = (RNG.integers(120, size=40).astype(dtype) for _ in range(2))
+    expected = confusion_matrix(labels, said, labels=range(300))
+    np.testing.assert_array_equal(confusion(labels, said, num_classes=300), expected)
+    in_jit = jax.jit(lambda a, b: confusion(a, b, num_classes=300))
+    np.testing.assert_array_equal(in_jit(labels.astype(np.uint8), said.astype(np.int8)), expected)
+    np.testing.assert_array_equal(grouped(labels, said, [""] * 40, num_classes=300)[1][0], expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said", "words"),
+    [
+        ([0, 1, 2], [0], r"shapes \(3,\), \(1,\)"),
+        ([0, 1, 2], [0, 1], r"shapes \(3,\), \(2,\)"),
+        ([[0, 1]], [[0, 1]], r"shapes \(1, 2\)"),
+        ([0, 3], [0, 0], r"label 3 is outside 0\.\.2"),
+        ([0, 1], [0, -2], r"label -2 is outside 0\.\.2"),
+        ([0.0, 0.9], [0, 1], "labels are float64"),
+        ([True, False], [0, 1], "labels are bool"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused(labels, said, words):
+    for count in (
+        lambda: confusion(np.array(labels), np.array(said), num_classes=3),
+        lambda: grouped(labels, said, [""] * len(labels), num_classes=3),
+    ):
+        with pytest.raises(UserError, match=words):
+            count()
+
+
+def test_padding_and_weights_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match="label -1 is outside"):
+        grouped([0, -1], [0, 0], ["a", "a"], num_classes=2)
+    with pytest.raises(UserError, match="shapes"):
+        grouped([0, 1], [0, 1], ["a"], num_classes=2)
+    with pytest.raises(UserError, match="shapes"):
+        confusion(np.array([0, 1]), np.array([0, 1]), num_classes=2, weights=np.ones(1))
 
 
 def test_no_row_gives_the_empty_matrix():

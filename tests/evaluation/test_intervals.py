@@ -116,6 +116,11 @@ def test_mcnemar_is_the_exact_binomial_test(first, second):
     assert intervals.mcnemar(first, second) == pytest.approx(expected, abs=1e-12)
 
 
+def test_mcnemar_of_counts_in_8_bits():
+    expected = stats.binomtest(140, 290).pvalue
+    assert intervals.mcnemar(np.uint8(140), np.uint8(150)) == pytest.approx(expected, rel=1e-9)
+
+
 def test_rows_and_classes_in_another_order_are_aligned():
     first = predictions()
     order = np.random.default_rng(0).permutation(len(first))

@@ -1,5 +1,7 @@
+import collections
 import dataclasses
 import json
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -120,6 +122,26 @@ def test_report_says_what_the_files_say(tmp_path):
     assert words.index("One clip") < words.index("Wrong clips") < words.index(f"{wrong[0]}: pict")
     assert sum(tag == "img" for tag, _ in shown.tags) == 2
     assert sum(tag == "svg" for tag, _ in shown.tags) == 4
+
+
+def test_of_many_classes_the_mistakes_stand_in_a_table(tmp_path):
+    """A matrix of 100 x 100 cells took half a minute and ten megabytes."""
+    record = predictions(clips=300, classes=[f"c{k}" for k in range(100)], skill=2)
+    mistakes = collections.Counter(
+        (record.classes[t], record.classes[s])
+        for t, s in zip(record.label, record.predicted)
+        if t != s
+    )
+    workdir(tmp_path, record)
+    text = report.build(tmp_path).read_text()
+    found = check(text)
+    assert "Confusion matrix" not in text and len(text) < 1_000_000
+    assert f"The most frequent of {len(mistakes)} kinds of mistake" in found.text
+    rows = re.findall(r'<th scope="row">(c\d+)</th><td>(c\d+)</td><td>(\d+)</td>', text)
+    assert len(rows) == 20
+    assert all(mistakes[true, said] == int(clips) for true, said, clips in rows)
+    assert [int(row[2]) for row in rows] == sorted(mistakes.values(), reverse=True)[:20]
+    assert all(f">c{k}</th>" in text for k in range(100))  # the table of classes
 
 
 def test_same_files_same_report(tmp_path):

@@ -14,6 +14,7 @@ from mer_jax.evaluation.scores import (
     scores,
     weighted_f1,
 )
+from mer_jax.problems import UserError
 
 
 def matrix_of(labels, said, k):
@@ -156,4 +157,28 @@ def test_other_habits_as_scikit_learn():
     )
     listed = habits(np.stack([matrix_of(*fold, 3) for fold in FOLDS]))
     assert listed['macro precision, printed as "UAR"'] == pytest.approx(precision, abs=1e-12)
-    assert len(listed) == 7
+    assert len(listed) == 8
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float16])
+def test_narrow_counts_do_not_overflow(dtype):
+    matrix = np.full((3, 3), 100, dtype)
+    wide = matrix.astype(int)
+    for score in (scores, majority, lambda m: habits(m[None].repeat(700, 0))):
+        narrow, expected = score(matrix), score(wide)
+        for name in expected:
+            np.testing.assert_allclose(narrow[name], expected[name], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "words"),
+    [
+        (np.ones((2, 3)), r"shape \(2, 3\)"),
+        (np.ones(3), r"shape \(3,\)"),
+        ([[1, -1], [0, 1]], "a negative number"),
+        ([[1, np.nan], [0, 1]], "NaN"),
+    ],
+)
+def test_what_is_no_confusion_matrix_is_refused(matrix, words):
+    with pytest.raises(UserError, match=words):
+        scores(matrix)

@@ -7,6 +7,7 @@ from sklearn import metrics
 from mer_jax import evaluation, outcome
 from mer_jax.evaluation import intervals, several, summary
 from mer_jax.evaluation.verdict import verdict
+from mer_jax.problems import UserError
 
 RNG = np.random.default_rng(3)
 UNITS = ("AU1", "AU2", "AU4", "AU12")
@@ -54,6 +55,20 @@ def test_what_is_0_over_0():
     assert np.isnan(found["recall"][0]) and found["uar"] == 0.5
     empty = several.scores(np.zeros((3, 2, 2)))
     assert all(np.isnan(empty[name]) for name in ("uf1", "uar", "accuracy", "micro_f1"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "chances", "words"),
+    [
+        (TRUE[:, :3], CHANCE, "are not \\[R, K\\] of 4 classes"),
+        (TRUE, CHANCE[:, :3], "are not \\[R, K\\] of 4 classes"),
+        (TRUE[:, :3], CHANCE[:, :3], "are not \\[R, K\\] of 4 classes"),
+        (TRUE * 0.5, CHANCE, "neither 0 nor 1"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(labels, chances, words):
+    with pytest.raises(UserError, match=words):
+        several.join(ROWS, UNITS, labels, chances)
 
 
 def test_matrices_merge_by_addition():

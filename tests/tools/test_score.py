@@ -37,10 +37,12 @@ def test_text_and_class_names(tmp_path):
     done = tool(path, "--classes=a,b")
     assert done.returncode == 0, done.stderr
     assert str(path) in done.stdout and "0.3333" in done.stdout  # F1 2/3 and 0, over two classes
+    assert "  classes: a, b\n    classes as given\n" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [("casme2 sub01\nEP1 0\n?\n", "line 3"), (None, "cannot be read")]
+    ("content", "words"),
+    [("casme2 sub01\nEP1 0\n" + 205 * "?\n", "line 3"), (None, "cannot be read")],
 )
 def test_bad_file_is_one_message_and_exit_2(tmp_path, content, words):
     path = tmp_path / "log.txt"
@@ -48,4 +50,4 @@ def test_bad_file_is_one_message_and_exit_2(tmp_path, content, words):
         path.write_text(content)
     done = tool(path)
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
-    assert done.stdout == ""
+    assert done.stdout == "" and len(done.stderr.splitlines()) < 15

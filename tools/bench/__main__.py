@@ -62,7 +62,7 @@ def main(argv: list[str]) -> None:
         "torch": _version("torch"),
         "cpu_cores": os.cpu_count(),
         "device": f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
-        "load": round(os.getloadavg()[0], 1),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else 0.0,
     }
     head = ", ".join(f"{name} {value}" for name, value in machine.items()) + "\n"
     print(head)

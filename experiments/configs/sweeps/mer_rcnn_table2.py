@@ -3,7 +3,7 @@ r"""MER-RCNN (Xia et al. 2018), Table 2: random 5 folds by sample, a person on b
 Published: accuracy, in each row. Not here, for want of their code or weights: TICS and the CNN
 pre-trained on faces. The descriptors keep their defaults (the paper prints none).
 DIR holds smic/, casme/, casme2/ (prepared ones with --config.data.name=prepared; MDMO needs
-landmarks). Time: days on 2 CPU cores, hours on a GPU.
+landmarks). Time: days on 2 CPU cores.
   python -m experiments.launch --config=experiments/configs/sweeps/mer_rcnn_table2.py \
       --config.data.root=DIR --workdir=runs/mer_rcnn_table2
 Persons kept together: --config.protocol.by=subject.

@@ -4,7 +4,7 @@ Published: a picture; the text says that 20 to 30 % is best. Decided: a band cou
 strongest of |E|, and the whole network sees it (the paper shows apex frames to its classifier).
 Ten stratified folds by sample: a person stands on both sides, which is marked;
 --config.protocol.name=loso is the strict study. DIR holds casme/, casme2/, casme_squared/, samm/.
-Time: weeks on 2 CPU cores, a day on a GPU.
+Time: weeks on 2 CPU cores.
   python -m experiments.launch --config=experiments/configs/sweeps/psn_fig10.py \
       --config.data.root=DIR --workdir=runs/psn_fig10
 """

@@ -3,7 +3,7 @@ r"""PSN (Li et al.), Fig. 7: the ablations.
 Published: a picture; the text gives PSN (Table 5) and PSN_spatial (66 %, F1 0.3586). Ten stratified
 folds by sample: a person stands on both sides, which is marked; --config.protocol.name=loso is the
 strict study. DIR holds casme/, casme2/, casme_squared/, samm/.
-Time: weeks on 2 CPU cores, a day on a GPU.
+Time: weeks on 2 CPU cores.
   python -m experiments.launch --config=experiments/configs/sweeps/psn_fig7.py \
       --config.data.root=DIR --workdir=runs/psn_fig7
 """

@@ -3,7 +3,7 @@ r"""PSN (Li et al.), Table 9: three backbones and three ways of fusion.
 Published: mean and deviation of the folds' recognition rates, and F1, in each row. Ten stratified
 folds by sample: a person stands on both sides, which is marked; --config.protocol.name=loso is the
 strict table. DIR holds casme/, casme2/, casme_squared/, samm/.
-Time: weeks on 2 CPU cores, a day on a GPU.
+Time: weeks on 2 CPU cores.
   python -m experiments.launch --config=experiments/configs/sweeps/psn_table9.py \
       --config.data.root=DIR --workdir=runs/psn_table9
 """

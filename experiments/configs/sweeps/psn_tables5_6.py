@@ -5,7 +5,7 @@ in each row. F1 is UF1: Table 6 prints the same. A person stands on both sides, 
 --config.protocol.name=loso is the strict table. Tables 7 and 8 (confusion matrices) and Fig. 6
 (true positive and true negative rates) are in the reports. Not here, for want of their code: KFC,
 BDCNN, FR, MERANet, FG-AU-Fusion, MERSiamC3D.
-DIR holds casme/, casme2/, casme_squared/, samm/. Time: days on 2 CPU cores, hours on a GPU.
+DIR holds casme/, casme2/, casme_squared/, samm/. Time: days on 2 CPU cores.
   python -m experiments.launch --config=experiments/configs/sweeps/psn_tables5_6.py \
       --config.data.root=DIR --workdir=runs/psn_tables5_6
 """

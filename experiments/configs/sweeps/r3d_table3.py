@@ -3,7 +3,7 @@ r"""R3D-ConvLSTM (Islam et al.), Table 3: LOSO and stratified 5 folds over five 
 Published: accuracy, UAR, UF1 in each row, chosen with the test folds in view
 (--config.train.choice=test, which is marked); strict numbers will be far lower. 5 folds by sample
 put a person on both sides, which is marked. DIR holds smic/, casme/, casme2/, casme_squared/,
-samm/; the first stage is r3d_macro.py. Time: days on 2 CPU cores, hours on a GPU.
+samm/; the first stage is r3d_macro.py. Time: days on 2 CPU cores.
   python -m experiments.launch --config=experiments/configs/sweeps/r3d_table3.py \
       --config.data.root=DIR --config.train.initial=runs/r3d_macro --workdir=runs/r3d_table3
 The rows of Table 3 that are others' networks: capsule_megc2019.py, rcn_megc2019.py.

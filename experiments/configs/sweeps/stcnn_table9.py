@@ -3,7 +3,7 @@ r"""MicroExpSTCNN (Reddy et al. 2019), Table IX: twelve kernels on CAS(ME)^2.
 Published: the best epoch's accuracy on the 41 clips of one split by sample (Table IV's counts), in
 each row; rows are named as the paper has them (height x width x time). A person stands on both
 sides (marked).
-Time: half a day on 2 CPU cores, half an hour on a GPU. DIR holds casme_squared/, the database.
+Time: half a day on 2 CPU cores. DIR holds casme_squared/, the database.
   python -m experiments.launch --config=experiments/configs/sweeps/stcnn_table9.py \
       --config.data.root=DIR --workdir=runs/stcnn_table9
 As published: --config.train.choice=test --config.train.mask_all=True; the strict number, which the

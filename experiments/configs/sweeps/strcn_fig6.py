@@ -2,7 +2,7 @@ r"""STRCN-A (Xia et al. 2019), Fig. 6: p, the share of the pixels that the mask 
 
 Published: a picture only; p = 30 % is Tables II and III (accuracy in those rows). Decided: the
 shares 10 % to 100 % that are swept. DIR holds smic/, casme2/, samm/ (prepared ones with
---config.data.name=prepared). Time: weeks on 2 CPU cores, days on a GPU; --rows="SMIC, LOSO" runs
+--config.data.name=prepared). Time: weeks on 2 CPU cores; --rows="SMIC, LOSO" runs
 those alone.
   python -m experiments.launch --config=experiments/configs/sweeps/strcn_fig6.py \
       --config.data.root=DIR --workdir=runs/strcn_fig6

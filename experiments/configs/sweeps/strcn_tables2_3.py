@@ -6,7 +6,7 @@ STLBP-IP, hierarchical STLBP-IP, FDM. The polynomial kernel's gamma is 1 / (numb
 where the paper has 0.22, which comes to another C. The image CNN starts fresh, not from VGG-Face.
 DIR holds smic/, casme2/, samm/ (as their authors hand them out, or each prepared by tools.prepare:
 --config.data.name=prepared; MDMO needs its landmarks).
-Time: weeks on 2 CPU cores, about two days on a GPU; --rows="SMIC, LOSO" runs those alone.
+Time: weeks on 2 CPU cores; --rows="SMIC, LOSO" runs those alone.
   python -m experiments.launch --config=experiments/configs/sweeps/strcn_tables2_3.py \
       --config.data.root=DIR --workdir=runs/strcn_tables2_3
 As published (the mask of STRCN-A over all clips): --config.train.mask_all=True.
