@@ -47,8 +47,10 @@ def options(name: str) -> dict[str, Any]:
 def create(name: str, clips: Sequence[Clip], **given) -> Examples:
     """The examples of method `name` over `clips`, on the default device.
 
-    Raises `UserError` for an unknown method or option, and for clips the method cannot use.
+    Raises `UserError` for an unknown method or option, and for clips the method cannot use or none.
     """
+    if not len(clips):
+        raise UserError(f"method {name} has no clips to make examples of: the list is empty")
     check(f"option of method {name}", given, options(name))
     for option, value in given.items():
         for number in value if isinstance(value, tuple | list) else (value,):
