@@ -118,7 +118,7 @@ def check_instants(
     None stands for an apex or an offset that is not known. length: frames of the clip, beyond which
     none may lie; None where that is not known either.
     """
-    named = {"onset": onset, "apex": apex, "offset": offset}
+    named: dict[str, Any] = {"onset": onset, "apex": apex, "offset": offset}
     known = {name: at for name, at in named.items() if at is not None or name == "onset"}
     for name, at in known.items():
         if not isinstance(at, numbers.Integral) or int(at) < 0:
@@ -130,7 +130,7 @@ def check_instants(
             raise UserError(f"{name} is {at}; the clip's frames are 0 to {length - 1}")
     if list(known.values()) != sorted(known.values()):
         words = ", ".join(f"{name} {at}" for name, at in known.items())
-        raise UserError(f"{words}: a movement has its instants in this order")
+        raise UserError(f"{words}: a movement has them in the order onset, apex, offset")
 
 
 @chex.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from jax import lax
 
 from mer_jax.clips import to_float
 from mer_jax.problems import unknown
+from mer_jax.video.strain import to_flow
 
 
 class Kernel(NamedTuple):
@@ -90,6 +91,7 @@ def warp(
         leaves it; and [H, W] bool, true where it does not.
     """
     filtered = to_float(filtered, axes="HWC", beyond=math.inf)
+    flow = to_flow(flow)
     height, width, channels = filtered.shape
     x = jnp.arange(width, dtype=flow.dtype) + flow[..., 0]
     y = jnp.arange(height, dtype=flow.dtype)[:, None] + flow[..., 1]
