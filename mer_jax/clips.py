@@ -166,7 +166,13 @@ def to_float(frames: Pixels, *, axes: str = "", beyond: float = 1.0) -> Pixels:
     array = xp.asarray(frames)
     _check_axes(array, axes)
     if array.dtype in (np.uint8, np.uint16):
-        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
+        top, whole = np.float32(np.iinfo(array.dtype).max), array.astype(np.float32)
+        if xp is np:
+            return whole / top
+        # XLA multiplies by a rounded 1 / top; with what that leaves over (exact, as top + 1 is a
+        # power of two) the quotient is NumPy's to the last bit.
+        near = jax.lax.optimization_barrier(whole / top)
+        return near + (near - (near * (top + 1) - whole)) / top
     if array.dtype == bool:
         return array.astype(np.float32)
     if not jnp.issubdtype(array.dtype, jnp.floating):
