@@ -85,8 +85,6 @@ class Clip:
         frames = np.asarray(self.read())
         try:
             _check_axes(frames, "THWC")
-            if frames.shape[-1] not in (1, 3):
-                raise UserError(f"frames of shape {frames.shape}: grey has 1 channel, RGB has 3")
             frames = frames if frames.dtype == np.uint8 else to_float(frames)
         except UserError as error:
             raise UserError(f"{self.key}: {error}") from None
@@ -155,7 +153,8 @@ def to_float(frames: Pixels, *, axes: str = "", beyond: float = 1.0) -> Pixels:
 
     Args:
       frames: a NumPy or a JAX array, and so is what is returned: float32, or JAX's float as it is.
-      axes: a letter for each axis that `frames` has to have, "THWC" for a clip; "" takes any.
+      axes: a letter for each axis that `frames` has to have, "THWC" for a clip; a C at the end is
+        1 or 3 channels, a c any number; "" takes any axes.
       beyond: MAGNIFIED for what takes clips that were magnified without saturation, infinity for
         what takes any numbers.
 
@@ -164,7 +163,8 @@ def to_float(frames: Pixels, *, axes: str = "", beyond: float = 1.0) -> Pixels:
     """
     xp: Any = jnp if isinstance(frames, jax.Array) else np
     array = xp.asarray(frames)
-    _check_axes(array, axes)
+    if axes:
+        _check_axes(array, axes)
     if array.dtype in (np.uint8, np.uint16):
         top, whole = np.float32(np.iinfo(array.dtype).max), array.astype(np.float32)
         if xp is np:
@@ -191,21 +191,24 @@ def to_float(frames: Pixels, *, axes: str = "", beyond: float = 1.0) -> Pixels:
     return array if xp is jnp else array.astype(np.float32, copy=False)
 
 
-def to_uint8(frames: np.ndarray) -> np.ndarray:
+def to_uint8(frames: np.ndarray, *, axes: str) -> np.ndarray:
     """Frames as uint8: the inverse of `to_float`, in 256 steps; beyond [0, 1] it cuts off."""
+    _check_axes(frames, axes)
     if frames.dtype == np.uint8:
         return frames
     return np.round(np.clip(to_float(frames), 0, 1) * 255).astype(np.uint8)
 
 
 def _check_axes(frames: Any, axes: str) -> None:
-    if axes and (frames.ndim != len(axes) or 0 in frames.shape):
-        hint = ""
-        if 0 in frames.shape:
-            hint = ", none of them empty"
-        elif frames.ndim == len(axes) - 1 and axes.endswith("C"):
-            hint = "; a grey one gets its channel by frames[..., None]"
-        raise UserError(f"frames of shape {frames.shape}: they are [{', '.join(axes)}]{hint}")
+    shape, color = frames.shape, axes.endswith("C")
+    if len(shape) == len(axes) and 0 not in shape and (not color or shape[-1] in (1, 3)):
+        return
+    hint = ", C = 1 (grey) or 3 (RGB)" if color else ""
+    if 0 in shape:
+        hint = ", none of them empty"
+    elif len(shape) == len(axes) - 1:
+        hint = "; grey ones get their channel by frames[..., None]"
+    raise UserError(f"frames of shape {shape}: they are [{', '.join(axes.upper())}]{hint}")
 
 
 def resize(frames: np.ndarray, size: Sequence[int]) -> np.ndarray:

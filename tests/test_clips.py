@@ -27,6 +27,7 @@ def test_floats_are_scikit_images(dtype):
     if np.dtype(dtype).kind == "u":
         frames = np.arange(np.iinfo(dtype).max + 1)
     frames = frames.astype(dtype)
+    axes = "THWC"[: frames.ndim]
     expected = skimage.util.img_as_float32(frames)
     found = to_float(frames)
     assert isinstance(found, np.ndarray) and found.dtype == np.float32
@@ -34,7 +35,9 @@ def test_floats_are_scikit_images(dtype):
     for on_device in (to_float(jnp.asarray(frames)), jax.jit(to_float)(frames)):
         assert isinstance(on_device, jax.Array) and on_device.dtype == np.float32
         np.testing.assert_array_equal(on_device, found)
-    np.testing.assert_array_equal(to_uint8(frames), np.round(255 * expected).astype(np.uint8))
+    np.testing.assert_array_equal(
+        to_uint8(frames, axes=axes), np.round(255 * expected).astype(np.uint8)
+    )
 
 
 @pytest.mark.parametrize("dtype", (np.int8, np.int32, np.int64, np.uint32, complex, object))
@@ -120,11 +123,11 @@ def test_sound_instants_stay():
 @pytest.mark.parametrize(
     "frames, words",
     [
-        (LEVELS[..., 0], r"\[T, H, W, C\]; a grey one gets its channel by frames\[\.\.\., None\]"),
-        (LEVELS[0, 0], r"\[T, H, W, C\]$"),
-        (LEVELS[None], r"\[T, H, W, C\]$"),
+        (LEVELS[..., 0], r"\[T, H, W, C\]; grey ones get their channel by frames\[\.\.\., None\]"),
+        (LEVELS[0, 0], r"\[T, H, W, C\], C = "),
+        (LEVELS[None], r"\[T, H, W, C\], C = "),
         (LEVELS[:0], "none of them empty"),
-        (LEVELS[..., :2], "RGB has 3"),
+        (LEVELS[..., :2], r"C = 1 \(grey\) or 3 \(RGB\)"),
         (LEVELS.astype(int), "dtype int64"),
         (LEVELS.astype(np.float32), "divide them by 255"),
     ],

@@ -97,7 +97,7 @@ def test_what_cannot_be_told(predictor, own):
         ({"frames": frames, "onset": 99}, "0 frames from frame 99 on are too few"),
         ({"frames": np.zeros((12, 60, 60, 3), np.uint8), "finder": predict.find_eyes}, "no face"),
         ({"frames": frames, "stride": -1}, "at least one frame"),
-        ({"frames": frames[..., :2]}, "is no picture"),
+        ({"frames": frames[..., :2]}, r"\[H, W, C\], C = 1 .grey. or 3"),
         ({"frames": frames.astype(np.float32)}, "divide them by 255"),
         ({"frames": frames.astype(int)}, "dtype int64"),
     ):  # fmt: skip

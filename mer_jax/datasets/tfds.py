@@ -114,7 +114,10 @@ def example(clip: Clip) -> dict[str, Any]:
     marks = np.zeros((0, 2), np.float32) if clip.landmarks is None else clip.landmarks
     given = {name: getattr(clip, name) for name in _FEATURES if name != "frames"}
     given |= {name: -1 for name in ("apex", "offset") if given[name] is None}
-    return given | {"frames": to_uint8(clip.frames), "landmarks": np.asarray(marks, np.float32)}
+    return given | {
+        "frames": to_uint8(clip.frames, axes="THWC"),
+        "landmarks": np.asarray(marks, np.float32),
+    }
 
 
 def build(out: pathlib.Path, config: Config) -> pathlib.Path:

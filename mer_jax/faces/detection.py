@@ -96,7 +96,7 @@ def to_grey(frame: np.ndarray) -> np.ndarray:
 
 def to_rgb(frame: np.ndarray) -> np.ndarray:
     """[H, W, C] uint8, or float32 in [0, 1] -> [H, W, 3] uint8."""
-    frame = to_uint8(frame)
+    frame = to_uint8(frame, axes="HWC")
     return np.ascontiguousarray(np.broadcast_to(frame, (*frame.shape[:2], 3)))
 
 

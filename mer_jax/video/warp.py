@@ -64,7 +64,7 @@ def prefilter(image: jax.Array, *, kernel: str = "spline") -> jax.Array:
     """
     if kernel not in KERNELS:
         raise unknown("interpolation kernel", kernel, KERNELS)
-    image = to_float(image, axes="HWC", beyond=math.inf)
+    image = to_float(image, axes="HWc", beyond=math.inf)
     inverse = KERNELS[kernel].inverse
     if inverse is None:
         return image
@@ -90,7 +90,7 @@ def warp(
         [H, W, C], image(y + v, x + u), sampled at the nearest point of the image where the flow
         leaves it; and [H, W] bool, true where it does not.
     """
-    filtered = to_float(filtered, axes="HWC", beyond=math.inf)
+    filtered = to_float(filtered, axes="HWc", beyond=math.inf)
     flow = to_flow(flow)
     height, width, channels = filtered.shape
     x = jnp.arange(width, dtype=flow.dtype) + flow[..., 0]
