@@ -90,15 +90,27 @@ def test_what_cannot_be_told(predictor, own):
         ({"frames": frames[:3]}, "3 frames from frame 0 on are too few, and 5 are needed"),
         ({"frames": frames, "fps": 0.0}, "the frame rate is not known"),
         ({"frames": frames, "apex": 3}, "needs the onset"),
-        ({"frames": frames, "onset": 5, "apex": 3}, "give them in this order"),
+        ({"frames": frames, "onset": 5, "apex": 3}, "onset 5, apex 3, offset 1: .* in the order"),
+        ({"frames": frames, "onset": 2.5}, "onset is 2.5; it is the number of a frame"),
+        ({"frames": frames, "onset": 3, "offset": 3}, "nothing moves in one frame"),
         ({"frames": frames, "onset": 3, "apex": 80}, "are too few, and 78 are needed"),
         ({"frames": frames, "onset": 99}, "0 frames from frame 99 on are too few"),
         ({"frames": np.zeros((12, 60, 60, 3), np.uint8), "finder": predict.find_eyes}, "no face"),
         ({"frames": frames, "stride": -1}, "at least one frame"),
-        ({"frames": frames[..., :2]}, "is no picture"),
+        ({"frames": frames[..., :2]}, r"\[H, W, C\], C = 1 .grey. or 3"),
+        ({"frames": frames.astype(np.float32)}, "divide them by 255"),
+        ({"frames": frames.astype(int)}, "dtype int64"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=said):
             predictor.clip(**{"fps": 100.0, "finder": None, **given})
+
+
+def test_the_dtype_of_the_frames_does_not_matter(predictor, own):
+    frames, options = own[0].frames, dict(threshold=0.0, finder=None)
+    plain = predictor.clip(frames, 100.0, **options)
+    for same in (np.float32(frames) / 255, frames / 255, frames.astype(np.uint16) * 257):
+        found = predictor.clip(same, 100.0, **options)
+        np.testing.assert_allclose(found.probabilities, plain.probabilities, atol=1e-6)
 
 
 @pytest.mark.parametrize("length,stride,every", ((5, 1, 7), (5, 3, 2), (8, 2, 100), (1, 1, 3)))

@@ -89,7 +89,11 @@ def inspect(root: str | pathlib.Path, *, index: str = "index.csv") -> Inspection
 
 
 def _row(root: pathlib.Path, cells) -> list[str]:
-    wrong = []
+    wrong = [
+        f'the {name} {cells[name]!r} has a "/", which parts the words of a key; write it without'
+        for name in ("database", "subject")
+        if "/" in cells[name]
+    ]
     if cells["label"].lower() not in LABELS:
         near = difflib.get_close_matches(cells["label"].lower(), LABELS, n=1, cutoff=0.3)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(LABELS)}"

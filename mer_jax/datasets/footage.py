@@ -6,11 +6,13 @@ clip = footage.clip                     # the same as a Clip, all frames in memo
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 import re
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -41,8 +43,12 @@ class Footage:
         """All of it as one clip of nobody."""
         if self.marked:
             return self.marked
-        read = lambda: np.stack(list(self.frames()))
+        read = functools.partial(_stacked, self.frames)
         return Clip("footage", "", self.name, read, emotion="", fps=self.fps)
+
+
+def _stacked(frames: Callable[[], Iterator[np.ndarray]]) -> np.ndarray:
+    return np.stack(list(frames()))
 
 
 def find(source: str | os.PathLike, *, fps: float | None = None, seconds: float = 10.0) -> Footage:
@@ -70,7 +76,7 @@ def find(source: str | os.PathLike, *, fps: float | None = None, seconds: float 
         )
     if path.suffix.lower() in _STILL:
         frame = folders.read_image(path)
-        return Footage(path.name, lambda: iter([frame]), fps or 0.0, 1, [])
+        return Footage(path.name, functools.partial(iter, [frame]), fps or 0.0, 1, [])
     return _video(path, fps)
 
 
@@ -82,7 +88,8 @@ def _rendered(source: str, fps: float | None) -> Footage:
         raise UserError(f"{source}: INDEX is a number from 0 to {len(clips) - 1}")
     clip = clips[int(index)]
     clip = dataclasses.replace(clip, fps=fps or clip.fps)
-    return Footage(source, lambda: iter(clip.frames), clip.fps, len(clip.frames), [], clip)
+    frames = functools.partial(iter, clip.frames)
+    return Footage(source, frames, clip.fps, len(clip.frames), [], clip)
 
 
 def _filmed(source: str, fps: float | None, seconds: float) -> Footage:
@@ -119,7 +126,7 @@ def _filmed(source: str, fps: float | None, seconds: float) -> Footage:
     rate = fps or (len(times) - 1) / max(times[-1] - times[0], 1e-9)
     if uneven(times):
         notes.append(_UNSTEADY.format(rate))
-    return Footage(source, lambda: iter(frames), float(rate), len(frames), notes)
+    return Footage(source, functools.partial(iter, frames), float(rate), len(frames), notes)
 
 
 def _folder(path: pathlib.Path, fps: float | None) -> Footage:
@@ -132,56 +139,61 @@ def _folder(path: pathlib.Path, fps: float | None) -> Footage:
         int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)
     ]
     files.sort(key=order)
+    return Footage(path.name, functools.partial(_pictures, files), fps or 0.0, len(files), [])
 
-    def frames():
-        shape = None
-        for file in files:
-            frame = folders.read_image(file)
-            if shape and frame.shape != shape:
-                raise UserError(
-                    f"{file}: is {frame.shape[0]} x {frame.shape[1]} where {files[0].name} is "
-                    f"{shape[0]} x {shape[1]}; the frames of a clip have one size"
-                )
-            shape = frame.shape
-            yield frame
 
-    return Footage(path.name, frames, fps or 0.0, len(files), [])
+def _pictures(files: list[pathlib.Path]) -> Iterator[np.ndarray]:
+    shape = None
+    for file in files:
+        frame = folders.read_image(file)
+        if shape and frame.shape != shape:
+            raise UserError(
+                f"{file}: is {frame.shape[0]} x {frame.shape[1]} where {files[0].name} is "
+                f"{shape[0]} x {shape[1]}; the frames of a clip have one size"
+            )
+        shape = frame.shape
+        yield frame
 
 
 def _video(path: pathlib.Path, fps: float | None) -> Footage:
     import cv2
 
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # one sentence of ours is enough
-
-    def start():
-        film = cv2.VideoCapture(str(path))
-        if not film.isOpened():
-            raise UserError(f"{path}: cannot be read as a video; convert it to .mp4 or to images")
-        return film
-
-    film = start()
+    film = _opened(path)
     rate = fps or film.get(cv2.CAP_PROP_FPS) or 0.0
     count = max(0, int(film.get(cv2.CAP_PROP_FRAME_COUNT)))
     film.release()
     notes: list[str] = []
-
-    def frames():
-        film, times = start(), []
-        notes.clear()
-        try:
-            while (got := film.read())[0]:
-                times.append(film.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-                yield cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB)
-        finally:
-            film.release()
-        if not times:
-            raise UserError(f"{path}: not one frame of this video can be read")
-        if len(times) < 0.9 * count:
-            notes.append(f"only {len(times)} of the {count} frames the file announces can be read")
-        if uneven(times):
-            notes.append(_UNSTEADY.format(rate))
-
+    frames = functools.partial(_played, path, rate, count, notes)
     return Footage(path.name, frames, float(rate), count, notes)
+
+
+def _opened(path: pathlib.Path) -> Any:
+    import cv2
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # one sentence of ours is enough
+    film = cv2.VideoCapture(str(path))
+    if not film.isOpened():
+        raise UserError(f"{path}: cannot be read as a video; convert it to .mp4 or to images")
+    return film
+
+
+def _played(path: pathlib.Path, rate: float, count: int, notes: list[str]) -> Iterator[np.ndarray]:
+    import cv2
+
+    film, times = _opened(path), []
+    notes.clear()
+    try:
+        while (got := film.read())[0]:
+            times.append(film.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            yield cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB)
+    finally:
+        film.release()
+    if not times:
+        raise UserError(f"{path}: not one frame of this video can be read")
+    if len(times) < 0.9 * count:
+        notes.append(f"only {len(times)} of the {count} frames the file announces can be read")
+    if uneven(times):
+        notes.append(_UNSTEADY.format(rate))
 
 
 def uneven(times: list[float]) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from mer_jax import datasets
-from mer_jax.clips import Clip
+from mer_jax.clips import Clip, to_uint8
 from mer_jax.datasets.prepared import VERSION
 
 _SHARD = 256  # clips in a file
@@ -111,13 +111,13 @@ class MicroExpressions(tfds.core.GeneratorBasedBuilder):
 
 def example(clip: Clip) -> dict[str, Any]:
     """A clip as the features of its record; frames in [0, 1] are stored in 256 steps."""
-    frames = clip.frames
-    if frames.dtype != np.uint8:
-        frames = np.round(np.clip(frames, 0, 1) * 255).astype(np.uint8)
     marks = np.zeros((0, 2), np.float32) if clip.landmarks is None else clip.landmarks
     given = {name: getattr(clip, name) for name in _FEATURES if name != "frames"}
     given |= {name: -1 for name in ("apex", "offset") if given[name] is None}
-    return given | {"frames": frames, "landmarks": np.asarray(marks, np.float32)}
+    return given | {
+        "frames": to_uint8(clip.frames, axes="THWC"),
+        "landmarks": np.asarray(marks, np.float32),
+    }
 
 
 def build(out: pathlib.Path, config: Config) -> pathlib.Path:

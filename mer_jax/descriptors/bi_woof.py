@@ -9,7 +9,7 @@ from jax import Array, lax
 
 from mer_jax.descriptors.directions import bin_of, polar
 from mer_jax.problems import UserError
-from mer_jax.video.strain import optical_strain
+from mer_jax.video.strain import optical_strain, to_flow
 
 
 def bi_woof(flow: Array, *, blocks: Sequence[int] = (5, 5), bins: int = 8) -> Array:
@@ -31,11 +31,12 @@ def bi_woof(flow: Array, *, blocks: Sequence[int] = (5, 5), bins: int = 8) -> Ar
         [rows x columns x bins] float32, C order; 200 for the defaults.
 
     Raises:
-        UserError: there are more blocks than pixels along a side.
+        UserError: there are more blocks than pixels along a side, or the flow has other axes.
 
     Liong, See, Wong, Phan, "Less is more: micro-expression recognition from video using apex
     frame", Signal Processing: Image Communication 62 (2018); blocks from the released code.
     """
+    flow = to_flow(flow)
     height, width = flow.shape[:2]
     rows, columns = _members(height, blocks[0]), _members(width, blocks[1])
     magnitude, angle = polar(flow)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from mer_jax.clips import to_float
 from mer_jax.problems import UserError, unknown
 from mer_jax.video.colour import channels
 
@@ -42,7 +43,8 @@ def lbp_top(
     centres are cut into `blocks`, and each plane's histogram of each block sums to 1.
 
     Args:
-        clip: [T, H, W, C] in [0, 1], C = 1 (grey) or 3 (RGB, taken as luma).
+        clip: [T, H, W, C] in [0, 1], or uint8 and its like (`clips.to_float`); C = 1 (grey) or 3
+            (RGB, taken as luma).
         radii: (Rx, Ry, Rt), px, px and frames.
         points: P, 4 or 8.
         blocks: rows and columns; block i of n covers centres floor(i m / n) to floor((i + 1) m / n)
@@ -138,6 +140,7 @@ def _describe(
     length: int | Array | None,
 ) -> Array:
     """The normalised histograms of patterns (offsets, bin of each code), block by block."""
+    clip = to_float(clip, axes="THWC")
     # A loop, so that its result is kept: fused into every use, it would be computed 27 times over.
     levels = lax.map(_levels, clip)
     centres = tuple(n - 2 * m for n, m in zip(levels.shape, margin))

@@ -12,6 +12,7 @@ from jax import Array, lax
 
 from mer_jax.descriptors.directions import bin_of, polar
 from mer_jax.problems import UserError
+from mer_jax.video.strain import to_flow
 
 DIRECTIONS = 8
 
@@ -138,8 +139,9 @@ def mdmo(
         All 0 where nothing moves. How the two halves are weighted is the classifier's business.
 
     Raises:
-        UserError: the landmarks are not 68 points.
+        UserError: the landmarks are not 68 points, or the flows have other axes.
     """
+    flows = to_flow(flows, axes="THW")
     if landmarks.shape != (68, 2):
         raise UserError(f"MDMO needs 68 landmarks (x, y), [68, 2], not {landmarks.shape}")
     landmarks = jnp.asarray(landmarks, jnp.float32)

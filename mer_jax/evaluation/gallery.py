@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mer_jax.clips import check_instants, to_float
 from mer_jax.evaluation import colours, figures
 from mer_jax.evaluation.colours import BLUE, FAINT, INK, VERMILION
 from mer_jax.nn.tpu import perception
@@ -65,18 +66,17 @@ def look(
     share: float = 0.3,
     every: bool = False,
 ) -> Looks:
-    """All steps for one clip, [T, H, W, C] float32 in [0, 1].
+    """All steps for one clip, [T, H, W, C] in [0, 1], or uint8 and its like.
 
     apex: None finds it (STRCN Eq. 5, on the clip magnified by `alpha`). share: of the pixels, what
     the mask keeps. every: flow from the onset to every frame, not to the apex alone. Raises
-    `UserError` for one frame, or an onset or apex that is not in the clip.
+    `UserError` for one frame, or an onset or apex that is not in the clip or not in this order.
     """
+    frames = to_float(frames, axes="THWC")
     length = len(frames)
     if length < 2:
         raise UserError("one frame is no clip: nothing can move in it; give two or more")
-    for name, frame in (("onset", onset), ("apex", apex)):
-        if frame is not None and not 0 <= frame < length:
-            raise UserError(f"{name} is {frame}; the clip's frames are 0 to {length - 1}")
+    check_instants(onset, apex, None, length=length)
     if not 0 < share <= 1:
         raise UserError(f"share is {share}; it is the part of the pixels to keep, e.g. 0.3")
     height, width = frames.shape[1:3]

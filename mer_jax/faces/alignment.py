@@ -46,7 +46,7 @@ def align(
     """Moves a clip's landmarks to those of `target` by local weighted mean (STRCN, Equation 2).
 
     Args:
-      frames: [T, H, W, C], uint8 or float32.
+      frames: [T, H, W, C], uint8 or float32; what becomes of them is in `sample`.
       landmarks: [68, 2] px (x, y) in the first frame.
       target: [68, 2] px in the aligned frames, e.g. `template(size)`.
       size: (H, W) of the aligned frames; None: that of `frames`.

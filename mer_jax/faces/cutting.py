@@ -136,7 +136,7 @@ def _aligned(target, marks, places):
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _shoot(frames, places, times, grey):
     """Samples, means over times x times samples, and the frames' own type again."""
-    out = sample(frames, places)
+    out = sample(frames.astype(jnp.float32), places)  # in their own range, grey levels too
     length, height, width, channels = out.shape
     out = out.reshape(length, height // times, times, width // times, times, channels)
     out = out.mean((2, 4))

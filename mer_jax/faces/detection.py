@@ -1,12 +1,14 @@
 """Faces and eyes found with what OpenCV's wheel holds: no model file, no network.
 
-Frames are [H, W, C] uint8, or float32 in [0, 1]; boxes are [4] px (x, y, width, height).
+Frames are [H, W, C] uint8, or float32 in [0, 1] (or what `clips.to_float` makes that); boxes are
+[4] px (x, y, width, height).
 """
 
 import functools
 
 import numpy as np
 
+from mer_jax.clips import to_uint8
 from mer_jax.problems import UserError
 
 _NOMINAL = np.array([[0.3, 0.4], [0.7, 0.4]], np.float32)  # eyes in a face's box; see nominal_eyes
@@ -94,8 +96,7 @@ def to_grey(frame: np.ndarray) -> np.ndarray:
 
 def to_rgb(frame: np.ndarray) -> np.ndarray:
     """[H, W, C] uint8, or float32 in [0, 1] -> [H, W, 3] uint8."""
-    if frame.dtype != np.uint8:
-        frame = np.round(np.clip(frame, 0, 1) * 255).astype(np.uint8)
+    frame = to_uint8(frame, axes="HWC")
     return np.ascontiguousarray(np.broadcast_to(frame, (*frame.shape[:2], 3)))
 
 

@@ -120,7 +120,7 @@ def eye_crop(
     """Cuts a face out of a clip by the eyes of its first frame: [T, H, W, C] -> [T, *size, C].
 
     Args:
-      frames: [T, H, W, C], uint8 or float32.
+      frames: [T, H, W, C], uint8 or float32; what becomes of them is in `sample`.
       eyes: [2, 2] px (x, y), the one on the image's left first.
       constants: see `eye_rectangle`.
       size: (H, W). None: round(2.2 d) x round(1.8 d), which needs eyes of known numbers, as does

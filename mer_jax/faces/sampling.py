@@ -1,8 +1,11 @@
 """Frames looked up at given places: the one way in which this room moves pixels."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
+from mer_jax.clips import to_float
 from mer_jax.problems import unknown
 
 ORDERS = ("nearest", "bilinear")
@@ -12,8 +15,9 @@ def sample(frames: jax.Array, grid: jax.Array, *, order: str = "bilinear") -> ja
     """The frames at the places of a grid, the same in every frame; clean under jit and vmap.
 
     Args:
-      frames: [T, H, W, C]. "bilinear" returns float32 in their range (uint8: 0 to 255) and is
-        differentiable in both arguments; "nearest" keeps their dtype.
+      frames: [T, H, W, C], floats of any range, which stays: nothing is but weighed. "bilinear"
+        returns float32, of uint8 and its like in [0, 1] (`clips.to_float`), and is differentiable
+        in both arguments; "nearest" keeps the dtype.
       grid: [h, w, 2] px (x, y), pixel centres at whole numbers. What is outside of the frame
         repeats its edge.
       order: "nearest" (halves are rounded up) or "bilinear".
@@ -26,6 +30,8 @@ def sample(frames: jax.Array, grid: jax.Array, *, order: str = "bilinear") -> ja
     """
     if order not in ORDERS:
         raise unknown("order of interpolation", order, ORDERS)
+    if order == "bilinear":
+        frames = to_float(frames, axes="THWc", beyond=math.inf)
     length, height, width, channels = frames.shape
     flat = frames.reshape(length, height * width, channels)
     x = jnp.clip(grid[..., 0], 0, width - 1)

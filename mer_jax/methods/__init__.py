@@ -47,13 +47,15 @@ def options(name: str) -> dict[str, Any]:
 def create(name: str, clips: Sequence[Clip], **given) -> Examples:
     """The examples of method `name` over `clips`, on the default device.
 
-    Raises `UserError` for an unknown method or option, and for clips the method cannot use.
+    Raises `UserError` for an unknown method or option, and for clips the method cannot use or none.
     """
     check(f"option of method {name}", given, options(name))
     for option, value in given.items():
         for number in value if isinstance(value, tuple | list) else (value,):
             if isinstance(number, numbers.Integral) and int(number) > _MOST:
                 raise UserError(f"method.{option} is {value}; it is {_MOST} at most")
+    if not len(clips):
+        raise UserError(f"method {name} has no clips to make examples of: the list is empty")
     if name != "flow_maps" and any(clip.content != "video" for clip in clips):
         raise UserError(f"method {name} needs videos; pre-computed maps go with method flow_maps")
     return _method(name)(clips, **given)

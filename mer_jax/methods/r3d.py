@@ -58,8 +58,7 @@ def smoothed(frames: jax.Array) -> jax.Array:
 def chosen(clip: Clip, frames: int, length: int) -> np.ndarray:
     """[length] int: the frames of `clip`, which has `frames`, that `r3d` shows."""
     offset = frames - 1 if clip.offset is None else clip.offset
-    last = min(offset if clip.apex is None else clip.apex, frames - 1)
-    first = min(clip.onset, last)
+    last, first = offset if clip.apex is None else clip.apex, clip.onset
     count = last - first + 1
     if count <= length:
         return first + np.minimum(np.arange(length), count - 1)

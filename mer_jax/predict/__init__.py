@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from mer_jax.clips import Clip, hold
+from mer_jax.clips import Clip, check_instants, hold
 from mer_jax.predict import networks as rooms
 from mer_jax.predict import reference as references
 from mer_jax.predict.forecast import NO_FACE, NO_MOVEMENT, Forecast
@@ -107,10 +107,9 @@ class Predictor:
             if apex is not None and offset is None:
                 offset = 2 * apex - onset
             offset = onset + length - 1 if offset is None else offset
-            if not 0 <= onset <= (onset if apex is None else apex) <= offset or onset == offset:
-                raise UserError(
-                    f"onset {onset}, apex {apex}, offset {offset}: give them in this order"
-                )
+            check_instants(onset, apex, offset)
+            if onset == offset:
+                raise UserError(f"onset and offset are both {onset}: nothing moves in one frame")
             length = offset - onset + 1
             least = (onset + 1 if apex is None else apex) - onset + 1
             frames = itertools.islice(frames, offset + 1)

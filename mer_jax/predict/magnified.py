@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.clips import to_float
+from mer_jax.clips import to_float, to_uint8
 from mer_jax.video import stream_init, stream_step
 
 _SIDE = 160  # px of the longer side of what is cut out
@@ -36,7 +36,10 @@ def magnified(
             edges = np.array([[0, 0], [width, 0], [width, height]], np.float32) - 0.5
             onto = cv2.getAffineTransform(box[:3].astype(np.float32), edges)
         cut = cv2.warpAffine(
-            frame, onto, (int(width), int(height)), borderMode=cv2.BORDER_REPLICATE
+            to_uint8(frame, axes="HWC"),
+            onto,
+            (int(width), int(height)),
+            borderMode=cv2.BORDER_REPLICATE,
         )
         cut = jnp.asarray(to_float(cut.reshape(height, width, -1)))
         if state is None:

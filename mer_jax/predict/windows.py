@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from mer_jax import faces
+from mer_jax.clips import to_uint8
 from mer_jax.predict.reference import Reference, fitted
 from mer_jax.problems import UserError
 
@@ -100,7 +101,7 @@ class Follower:
             self.count = number + 1
             if number < self._first:
                 continue
-            frame = _uint8(frame)
+            frame = np.ascontiguousarray(to_uint8(frame, axes="HWC"))
             if (number - self._first) % self._every == 0:
                 grid, corners, count = self._look(frame)
                 self.places.append(Place(number, corners, count))
@@ -168,11 +169,3 @@ class Follower:
         elif self._finder:
             return None
         return fitted(frame, self._reference)
-
-
-def _uint8(frame: np.ndarray) -> np.ndarray:
-    if frame.ndim != 3 or frame.shape[-1] not in (1, 3):
-        raise UserError(f"a frame of shape {frame.shape} is no picture; it is [H, W, 1 or 3]")
-    if frame.dtype == np.uint8:
-        return np.ascontiguousarray(frame)
-    return np.round(np.clip(frame, 0, 1) * 255).astype(np.uint8)

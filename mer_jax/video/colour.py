@@ -1,9 +1,15 @@
-"""Colour spaces of an image, on the last axis: RGB, NTSC's YIQ, grey. Any leading axes."""
+"""Colour spaces of an image, on the last axis: RGB, NTSC's YIQ, grey. Any leading axes.
+
+Integers are converted by the range of their dtype (`clips.to_float`).
+"""
+
+import math
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from mer_jax.clips import MAGNIFIED, to_float
 from mer_jax.problems import UserError
 
 # Rows R, G, B; columns Y, I, Q: the three-digit NTSC matrix of MATLAB's ntsc2rgb.
@@ -13,7 +19,7 @@ YIQ_FROM_RGB = np.linalg.inv(RGB_FROM_YIQ)
 
 def rgb_to_yiq(image: Array) -> Array:
     """[..., 3] RGB in [0, 1] -> [..., 3]: luma Y in [0, 1], I within 0.6 of 0, Q within 0.53."""
-    return mix(image, YIQ_FROM_RGB)
+    return mix(to_float(image, beyond=MAGNIFIED), YIQ_FROM_RGB)
 
 
 def yiq_to_rgb(image: Array) -> Array:
@@ -26,11 +32,21 @@ def to_grey(image: Array) -> Array:
 
     Raises `UserError` for any other number of channels.
     """
+    image = to_float(image, beyond=MAGNIFIED)
     return image if channels(image) == 1 else mix(image, YIQ_FROM_RGB[:1])
 
 
 def mix(image: Array, matrix: np.ndarray) -> Array:
-    """Multiplies every pixel by `matrix` [channels out, channels in]: [..., C] -> [..., C']."""
+    """Multiplies every pixel by `matrix` [channels out, channels in]: [..., C] -> [..., C'].
+
+    Floats may have any range: it is linear. Raises `UserError` for another number of channels.
+    """
+    image = to_float(image, beyond=math.inf)
+    if image.shape[-1:] != matrix.shape[1:]:
+        raise UserError(
+            f"an image of shape {image.shape} should have {matrix.shape[1]} channels on its last "
+            "axis here; a grey one is no RGB"
+        )
     # Sums of channels, where a product with a matrix this small would be 20 times as slow on CPU.
     channel = [image[..., c : c + 1] for c in range(image.shape[-1])]
     mixed = [sum(float(w) * x for w, x in zip(row, channel)) for row in matrix]

@@ -1,8 +1,9 @@
 """Where and when a clip moves: differences of frames, and what is chosen by them.
 
-A clip is [T, H, W, C] float32 in [0, 1]; `length` says how many of its frames are real (a number or
-a traced scalar, default all of them), and frames past it change nothing. Pixels are numbered row
-by row, as in `heatmap.reshape(-1)`.
+A clip is [T, H, W, C] in [0, 1], or uint8 and its like (`clips.to_float`); one that was magnified
+and not saturated may go up to MAGNIFIED beyond. `length` says how many of its frames are real (a
+number or a traced scalar, default all of them), and frames past it change nothing. Pixels are
+numbered row by row, as in `heatmap.reshape(-1)`.
 
 Xia, Hong, Gao, Zhao, "Spatiotemporal recurrent convolutional networks for recognizing spontaneous
 micro-expressions" (STRCN), Eq. 4 and Section III-C; the core region is that of MER-RCNN, Section
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from mer_jax.clips import MAGNIFIED, to_float
 from mer_jax.problems import UserError
 from mer_jax.video.colour import to_grey
 
@@ -24,6 +26,7 @@ def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Arr
 
     A training set's map is the sum of its clips' maps (STRCN, Eq. 4).
     """
+    clip = to_float(clip, axes="THWC", beyond=MAGNIFIED)
     return jnp.sum(jnp.abs(clip - clip[0]) * _real(clip, length), axis=(0, 3))
 
 
@@ -59,6 +62,7 @@ def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
     The first such frame where several tie; 0 where nothing moves (STRCN, Section III-C). STRCN
     takes it on the magnified clip.
     """
+    clip = to_float(clip, axes="THWC", beyond=MAGNIFIED)
     spread = jnp.var(clip - clip[0], axis=(1, 2, 3))  # largest where its root is
     return jnp.argmax(spread * _real(clip, length)[:, 0, 0, 0]).astype(jnp.int32)
 
@@ -78,6 +82,7 @@ def steadied(
     weights: [H, W], at least 0, of each pixel in the fit and in the result; 0 leaves out the eyes,
     whose blinks are no expression. A flat clip gives 0.
     """
+    clip = to_float(clip, axes="THWC", beyond=MAGNIFIED)
     frames = _smoothed(to_grey(clip)[..., 0])
     real = _real(clip, length)[..., 0]
     count, height, width = frames.shape
@@ -101,6 +106,7 @@ def steadied(
 
 def temporal_difference(clip: Array) -> Array:
     """[T, ...] -> [T, ...]: I(t) - I(t - 1), and 0 for the first frame; padding frames give 0."""
+    clip = to_float(clip, beyond=MAGNIFIED)
     return clip - jnp.concatenate([clip[:1], clip[:-1]])
 
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from mer_jax.clips import to_float
 from mer_jax.problems import UserError, unknown
 from mer_jax.video.colour import to_grey
 from mer_jax.video.flow_solver import (
@@ -205,7 +206,8 @@ def optical_flow(
     """The displacement of every pixel of `first` in `second`: second(x + flow) is first(x).
 
     Args:
-        first: [H, W], [H, W, 1] or [H, W, 3] (RGB, taken as luma) in [0, 1]; H and W at least 3.
+        first: [H, W], [H, W, 1] or [H, W, 3] (RGB, taken as luma) in [0, 1], or uint8 and its like
+            (`clips.to_float`); H and W at least 3.
         second: the same shape.
         preset: "classic_l" (Lorentzian; the robust flow of STRCN-G), "classic_c" (Charbonnier),
             "horn_schunck" or "tv_l1".
@@ -215,9 +217,10 @@ def optical_flow(
         [H, W, 2] float32, (u, v) px along W and H. Zero for a pair without contrast.
 
     Raises:
-        UserError: the images differ in shape, are no images or too small; the preset, an option or
-            the name it gives is unknown.
+        UserError: the images differ in shape, are no images, too small or out of range; the preset,
+            an option or the name it gives is unknown.
     """
+    first, second = to_float(first), to_float(second)
     if preset not in PRESETS:
         raise unknown("flow preset", preset, PRESETS)
     settings = PRESETS[preset]

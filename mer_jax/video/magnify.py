@@ -9,7 +9,8 @@ Wu, Rubinstein, Shih, Guttag, Durand, Freeman, "Eulerian video magnification for
 changes in the world", ACM TOG 31 (2012), in the Laplacian + IIR form of the authors' released code.
 
 What all of it shares
-    clip       [T, H, W, C] float32 in [0, 1], C = 1 (grey) or 3 (RGB), H and W at least 10 px
+    clip       [T, H, W, C] in [0, 1] (or uint8 and its like, see `clips.to_float`), C = 1 (grey) or
+               3 (RGB), H and W at least 10 px
     alpha      wanted magnification; a number or a traced scalar (differentiable, vmap it for many)
     wavelength lambda_c, px: spatial wavelengths below it are magnified less
     exaggeration  factor on the bound of a level's gain: 1 in STRCN and MER-RCNN, 2 in Wu's code
@@ -32,6 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from mer_jax.clips import to_float
 from mer_jax.problems import UserError
 from mer_jax.video import colour, pyramid
 
@@ -53,6 +55,7 @@ def magnify(
     Frame 0 comes out as it went in, and so does a clip in which nothing moves. The filter is
     causal: frames that pad a clip at its end change no real frame.
     """
+    clip = to_float(clip, axes="THWC")
     gain = gains(*clip.shape[1:3], alpha=alpha, wavelength=wavelength, exaggeration=exaggeration)
     levels = _levels(clip, r1=r1, r2=r2, fps=fps, chroma=chroma)
     return _add(clip, _collapse(levels, gain, like=clip), saturate)
@@ -72,6 +75,7 @@ def bands(
     `magnify(clip, alpha=a)` for any a. Worth its memory (L clips) where one clip is magnified many
     times over: what is left for every further a is one weighted sum.
     """
+    clip = to_float(clip, axes="THWC")
     levels = _levels(clip, r1=r1, r2=r2, fps=fps, chroma=chroma)
     one_live = np.eye(live(*clip.shape[1:3]), dtype=np.float32)
     return jax.vmap(lambda gain: _collapse(levels, gain, like=clip))(one_live)
@@ -101,6 +105,7 @@ def gains(
 
 def combine(clip: Array, bands: Array, gains: Array, *, saturate: bool = True) -> Array:
     """clip [T, H, W, C] + the sum over L of gains [L] x bands [L, T, H, W, C]: a magnified clip."""
+    clip = to_float(clip, axes="THWC")
     motion: Any = sum(gain * band for gain, band in zip(gains, bands))
     return _add(clip, motion, saturate)
 
@@ -114,7 +119,7 @@ class Stream(NamedTuple):
 
 def stream_init(frame: Array) -> Stream:
     """The state after frame 0, [H, W, C], which is shown as it is."""
-    smaller = pyramid.down(frame)
+    smaller = pyramid.down(to_float(frame, axes="HWC"))
     return Stream(smaller, smaller)
 
 
@@ -135,6 +140,7 @@ def stream_step(
 
     The frames of a clip through `lax.scan` of this are frames 1.. of `magnify(clip, ...)`.
     """
+    frame = to_float(frame, axes="HWC")
     fast, slow = coefficients(r1, r2, fps=fps)
     smaller = pyramid.down(frame)
     state = Stream(

@@ -42,7 +42,8 @@ def median_filter(image: jax.Array, *, size: int = 5) -> jax.Array:
     elementwise, where XLA's own sort of 25 planes takes some 200 times as long on CPU.
 
     Args:
-        image: [H, W], any real dtype; H and W at least size // 2.
+        image: [H, W], any real dtype and range, which stay: a median only compares. H and W at
+            least size // 2.
         size: odd; 1 changes nothing.
 
     Raises:

@@ -1,6 +1,7 @@
 """The Laplacian pyramid, equal to that of pyrtools and matlabPyrTools ('binom5', 'reflect1').
 
-Images are [..., H, W, C], any float dtype; each channel has its own pyramid. Both filters are the
+Images are [..., H, W, C], any float dtype and range, as it is linear (integers are converted by the
+range of their dtype: `clips.to_float`); each channel has its own pyramid. Both filters are the
 binomial (1 4 6 4 1) / 16 scaled by sqrt(2) along each axis, so that an image doubles in gain with
 every level down: band l is 2^l times what a pyramid of unit gain would hold.
 
@@ -13,6 +14,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+
+from mer_jax.clips import to_float
 
 EDGE, NEAR, CENTRE = (math.sqrt(2) * tap / 16 for tap in (1, 4, 6))
 ROWS, COLUMNS = -3, -2  # of an image [..., H, W, C]
@@ -32,6 +35,7 @@ def build(image: Array) -> tuple[Array, ...]:
     `image` is [..., H, W, C]; band l is [..., ceil(H / 2^l), ceil(W / 2^l), C], and there are
     `depth(H, W)` of them.
     """
+    image = to_float(image, beyond=math.inf)
     bands = []
     for _ in range(depth(image.shape[ROWS], image.shape[COLUMNS]) - 1):
         smaller = down(image)
@@ -55,6 +59,7 @@ def down(image: Array) -> Array:
     H' = ceil(H / 2), W' = ceil(W / 2). Beyond its border the image is mirrored about the edge
     pixel. Both sides must be 5 px or more.
     """
+    image = to_float(image, beyond=math.inf)
     for axis in (ROWS, COLUMNS):
         size = image.shape[axis]
         last = (size - 1) // 2 * 2
@@ -72,6 +77,7 @@ def up(image: Array, *, like: Array) -> Array:
 
     `like` is the level above, of which only the shape is used.
     """
+    image = to_float(image, beyond=math.inf)
     # Columns first: the pass over the larger image then runs along whole rows.
     for axis in (COLUMNS, ROWS):
         size, half = like.shape[axis], image.shape[axis]

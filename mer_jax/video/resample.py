@@ -20,12 +20,14 @@ and nearest coincide too. A jittering over all eight draws the doubled ones twic
 Negative lobes (tim, cubic, lanczos) can leave [0, 1] by a little; nothing is clipped.
 """
 
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from mer_jax.clips import to_float
 from mer_jax.problems import UserError, unknown
 
 
@@ -93,7 +95,11 @@ def resample(clip: Array, length: int, *, kernel: str = "tim", antialias: bool =
 
 
 def apply(matrix: Array | np.ndarray, clip: Array) -> Array:
-    """matrix [length out, T] times clip [T, ...]."""
+    """matrix [length out, T] times clip [T, ...], of any range: it is linear.
+
+    Integers are converted by the range of their dtype (`clips.to_float`).
+    """
+    clip = to_float(clip, beyond=math.inf)
     return jnp.einsum("ot,t...->o...", matrix, clip, precision=lax.Precision.HIGHEST)
 
 

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from mer_jax.clips import to_float
+
 
 def _product(subscripts: str, *operands: jax.Array) -> jax.Array:
     return jnp.einsum(subscripts, *operands, precision=lax.Precision.HIGHEST)
@@ -52,7 +54,8 @@ def rpca(
     """Splits a matrix D into low-rank + sparse: min |A|_* + lam |E|_1 with D = A + E.
 
     Args:
-        matrix: [P, T] float32, one column a frame (any shape works; the short side costs).
+        matrix: [P, T] float32, one column a frame (any shape works; the short side costs). Of any
+            range, with which A and E scale; integers are converted by theirs (`clips.to_float`).
         lam: the price of the sparse part; 1 / sqrt(max(P, T)) by default. On 8-bit video that
             leaves hardly an exact zero in E; 1.5 times as much leaves about a third non-zero.
         tol: stops when |D - A - E|_F < tol |D|_F. float32 does not reach 1e-7.
@@ -61,6 +64,7 @@ def rpca(
     Returns:
         (A, E), each as `matrix`. Zeros for a matrix of zeros. Not differentiable in reverse.
     """
+    matrix = to_float(matrix, beyond=math.inf)
     if matrix.shape[0] > matrix.shape[1]:
         low_rank, sparse = rpca(matrix.T, lam=lam, tol=tol, max_iter=max_iter)
         return low_rank.T, sparse.T
@@ -105,9 +109,10 @@ def retain(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) -> jax.Arr
     larger `lam` in `rpca`, needs no `retain`.
 
     Args:
-        sparse: E of `rpca`, any shape; the quantiles are over all of it.
+        sparse: E of `rpca`, any shape and range; the quantiles are over all of it.
         low, high: of [0, 1].
     """
+    sparse = to_float(sparse, beyond=math.inf)
     size = jnp.abs(sparse)
     least, most = jnp.quantile(size, jnp.array([low, high], size.dtype))
     return jnp.where((size >= least) & (size <= most), sparse, 0)

@@ -8,7 +8,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
-from mer_jax.problems import unknown
+from mer_jax.problems import UserError, unknown
 
 
 def _backward(x: jax.Array, axis: int) -> jax.Array:
@@ -20,6 +20,22 @@ def _central(x: jax.Array, axis: int) -> jax.Array:
 
 
 SCHEMES = {"backward": _backward, "central": _central}
+
+
+def to_flow(flow: jax.Array, *, axes: str = "HW") -> jax.Array:
+    """A flow as float32 px, of any length; integers are px as well, whatever their dtype.
+
+    Args:
+        flow: [*axes, 2], (u, v) px along W and H.
+        axes: a letter for each axis before the last.
+
+    Raises:
+        UserError: other axes.
+    """
+    flow = jnp.asarray(flow, jnp.float32)
+    if flow.ndim != len(axes) + 1 or flow.shape[-1] != 2:
+        raise UserError(f"a flow of shape {flow.shape}: it is [{', '.join(axes)}, 2], (u, v) last")
+    return flow
 
 
 def strain_tensor(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
@@ -34,8 +50,9 @@ def strain_tensor(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
         [H, W, 3], px per px: e_xx = u_x, e_yy = v_y and e_xy = (u_y + v_x) / 2.
 
     Raises:
-        UserError: the scheme is unknown.
+        UserError: the scheme is unknown, or the flow has other axes.
     """
+    flow = to_flow(flow)
     if scheme not in SCHEMES:
         raise unknown("difference scheme", scheme, SCHEMES)
     difference = SCHEMES[scheme]

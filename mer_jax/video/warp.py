@@ -1,5 +1,6 @@
 """Backward warping by cubic interpolation: cubic B-splines or Keys' convolution."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
@@ -8,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from mer_jax.clips import to_float
 from mer_jax.problems import unknown
+from mer_jax.video.strain import to_flow
 
 
 class Kernel(NamedTuple):
@@ -54,11 +57,14 @@ KERNELS = {
 def prefilter(image: jax.Array, *, kernel: str = "spline") -> jax.Array:
     """What `warp` samples: the image, [H, W, C], or its spline coefficients.
 
+    Of any range: it is linear. Integers are converted by that of their dtype (`clips.to_float`).
+
     Raises:
         UserError: the kernel is unknown.
     """
     if kernel not in KERNELS:
         raise unknown("interpolation kernel", kernel, KERNELS)
+    image = to_float(image, axes="HWc", beyond=math.inf)
     inverse = KERNELS[kernel].inverse
     if inverse is None:
         return image
@@ -73,7 +79,8 @@ def warp(
     """Samples an image where a flow points to.
 
     Args:
-        filtered: [H, W, C] float32, from `prefilter` with the same kernel; H and W at least 3.
+        filtered: [H, W, C] float32, from `prefilter` with the same kernel; H and W at least 3. Of
+            any range, like there.
         flow: [H, W, 2] px, (u, v) along W and along H.
         kernel: "spline" (cubic B-spline, mirrored at the edge: `scipy.ndimage.map_coordinates` of
             order 3; sharper) or "keys" (cubic convolution with a = -1/2, Keys 1981, the edge
@@ -83,6 +90,8 @@ def warp(
         [H, W, C], image(y + v, x + u), sampled at the nearest point of the image where the flow
         leaves it; and [H, W] bool, true where it does not.
     """
+    filtered = to_float(filtered, axes="HWc", beyond=math.inf)
+    flow = to_flow(flow)
     height, width, channels = filtered.shape
     x = jnp.arange(width, dtype=flow.dtype) + flow[..., 0]
     y = jnp.arange(height, dtype=flow.dtype)[:, None] + flow[..., 1]

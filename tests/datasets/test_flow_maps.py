@@ -60,6 +60,7 @@ def test_channels_are_u_v_strain(root):
         ("sub01,EP01_02", "sub01,EP01_01", "row 3: casme2/sub01/EP01_01 again (first in index.csv"),
         ("negative", "negtive", "unknown label 'negtive'; did you mean 'negative'?"),
         ("sub01", "", "the 'subject' cell is blank"),
+        ("sub01", "sub/01", "the subject 'sub/01' has a \"/\""),
         ("label", "class", "has no column 'label'"),
     ],
 )

@@ -1,9 +1,11 @@
 """The replica writer itself."""
 
+import pickle
+
 import numpy as np
 import pytest
 
-from mer_jax.datasets import replica
+from mer_jax.datasets import load, replica, synthetic
 from mer_jax.problems import UserError
 
 
@@ -41,3 +43,20 @@ def test_size_and_subjects(tmp_path, name):
     clips = replica.write(name, tmp_path, subjects=2, quirks=False, size=(16, 14))
     assert {clip.frames.shape[1:3] for clip in clips} == {(16, 14)}
     assert len({clip.person for clip in clips}) == (6 if name == "flow_maps" else 2)
+
+
+def same_frames(clips):
+    for clip in clips:
+        again = pickle.loads(pickle.dumps(clip))
+        assert again.key == clip.key and again.apex == clip.apex
+        np.testing.assert_array_equal(again.frames, clip.frames)
+
+
+@pytest.mark.parametrize("name", replica.databases())
+def test_clips_pickle(tmp_path, name):
+    same_frames(replica.write(name, tmp_path, subjects=1, size=(16, 14))[:2])
+    same_frames(load(name, tmp_path)[:2])
+
+
+def test_rendered_clips_pickle():
+    same_frames(synthetic.clips(subjects=1, clips_per_subject=1, size=(16, 16), frames=(8, 8)))

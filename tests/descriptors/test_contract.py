@@ -11,6 +11,7 @@ import pytest
 
 from mer_jax.datasets import synthetic
 from mer_jax.descriptors import bi_woof, lbp_sip, lbp_top, mdmo
+from mer_jax.problems import UserError
 
 T, H, W = 7, 24, 20
 
@@ -76,3 +77,23 @@ def test_flat_clips_give_numbers_and_gradients_are_finite(function):
         assert found.dtype == jnp.float32 and found.ndim == 1
         assert jnp.isfinite(found).all()
         assert jnp.isfinite(gradient(clip)).all()
+
+
+@pytest.mark.parametrize("describe", (lbp_top, lbp_sip))
+def test_integers_are_worth_as_much_as_floats(describe):
+    small = dict(radii=(1, 1, 2), blocks=(2, 3))
+    levels = np.random.default_rng(1).integers(0, 256, (T, H, W, 1), np.uint8)
+    expected = describe(levels / np.float32(255), **small)
+    for same in (levels, levels.astype(np.uint16) * 257, levels / 255):
+        np.testing.assert_allclose(describe(same, **small), expected, atol=1e-6)
+    for wrong in (levels.astype(np.float32), levels.astype(int), levels[..., 0], levels[:0]):
+        with pytest.raises(UserError, match=r"^frames (of|from) "):
+            describe(wrong, **small)
+
+
+def test_flows_are_px(landmarks):
+    flows = np.random.default_rng(2).integers(-3, 4, (T, H, W, 2))
+    for call, given in ((bi_woof, flows[1]), (lambda x: mdmo(x, landmarks), flows)):
+        np.testing.assert_array_equal(call(given), call(given.astype(np.float32)))
+        with pytest.raises(UserError, match=r"H, W, 2\]"):
+            call(np.moveaxis(given, -1, 0))

@@ -62,7 +62,7 @@ def test_alignment_puts_the_landmarks_where_the_template_has_them():
     out, _ = faces.cut(CLIP, faces.Cut("none", align=True))
     np.testing.assert_allclose(out.landmarks, faces.template((150, 120)), atol=1e-3)
     aligned, _ = faces.align(CLIP.frames, CLIP.landmarks, faces.template((150, 120)))
-    assert np.abs(out.frames - np.asarray(aligned)).max() < 1.01
+    assert np.abs(out.frames - 255 * np.asarray(aligned)).max() < 1.01
     crop, _ = faces.cut(CLIP, faces.Cut("eyes", (66, 54), align=True))
     expected = np.array([[12, 18], [42, 18]])
     np.testing.assert_allclose(faces.eye_centres(crop.landmarks), expected, atol=1)
@@ -95,7 +95,7 @@ def test_eyes_that_are_not_found_are_noted(monkeypatch):
     "clip, how, find, words",
     [
         (
-            dataclasses.replace(BARE, read=hold(np.zeros((2, 60, 50, 3), np.uint8))),
+            dataclasses.replace(BARE, read=hold(np.zeros((18, 60, 50, 3), np.uint8))),
             {},
             None,
             "no face",

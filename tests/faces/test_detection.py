@@ -4,6 +4,8 @@ import skimage.data
 
 from mer_jax import faces
 from mer_jax.datasets import synthetic
+from mer_jax.faces import detection
+from mer_jax.problems import UserError
 
 
 def test_the_astronaut():
@@ -47,3 +49,20 @@ def test_nothing_is_found_where_nothing_is():
     sky = np.zeros((90, 80, 3), np.uint8)
     assert faces.detect_eyes(sky, np.array([10, 10, 60, 60], np.float32)) is None
     assert faces.detect_eyes(sky, np.array([-90, -90, 60, 60], np.float32)) is None
+
+
+def test_what_is_no_frame_is_refused():
+    frame = np.zeros((30, 30, 3), np.uint8)
+    for wrong, words in (
+        (frame[..., 0], "None"), (frame[..., :2], "C = 1"), (frame[None], "H, W, C"),
+        (np.float32(frame) + 99, "divide them by 255"), (frame.astype(int), "dtype int64"),
+    ):  # fmt: skip
+        for call in (faces.detect_faces, lambda x: faces.detect_eyes(x, np.array([0, 0, 30, 30]))):
+            with pytest.raises(UserError, match=words):
+                call(wrong)
+
+
+def test_the_dtype_of_a_frame_does_not_matter():
+    frame = np.random.default_rng(0).integers(0, 256, (9, 8, 3), np.uint8)
+    for same in (np.float32(frame) / 255, frame / 255, frame.astype(np.uint16) * 257):
+        np.testing.assert_array_equal(detection.to_grey(same), detection.to_grey(frame))

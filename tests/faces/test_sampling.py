@@ -58,6 +58,13 @@ def test_jit_vmap_and_gradients():
         np.testing.assert_allclose((gradient * way).sum(), (ends[0] - ends[1]) / 0.1, rtol=2e-2)
 
 
+def test_integers_become_floats_where_they_are_weighed():
+    frames = (FRAMES * 255).astype(np.uint8)
+    expected = scipy_sample(frames / 255, GRID, 1)
+    np.testing.assert_allclose(faces.sample(frames, GRID), expected, atol=1e-6)
+    np.testing.assert_allclose(faces.sample(np.float32(frames), GRID), 255 * expected, atol=1e-4)
+
+
 def test_an_unknown_order_is_named():
     with pytest.raises(UserError, match="did you mean 'bilinear'"):
         faces.sample(FRAMES, GRID, order="bilnear")

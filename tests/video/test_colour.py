@@ -44,3 +44,9 @@ def test_grey():
 def test_other_channels_are_refused():
     with pytest.raises(UserError, match="2 channels"):
         colour.to_grey(IMAGE[..., :2])
+    for function in (colour.rgb_to_yiq, colour.yiq_to_rgb):
+        for count in (1, 2):
+            with pytest.raises(UserError, match="should have 3 channels"):
+                function(IMAGE[..., :count])
+    with pytest.raises(UserError, match=r"shape \(\) should have 3"):
+        colour.mix(np.float32(1), colour.YIQ_FROM_RGB)

@@ -2,7 +2,8 @@
 
 A row is a name and a call of the clip and its length, [T, H, W, C] -> array. vmap is a loop over
 clips, jit changes nothing, frames past the length change nothing, gradients are finite, and neither
-a grey nor a black clip makes a NaN.
+a grey nor a black clip makes a NaN. Integer frames are worth as much as floats in [0, 1], and what
+cannot be frames is refused.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 
 from mer_jax import video
+from mer_jax.clips import to_float
+from mer_jax.problems import UserError
 from mer_jax.video import colour, difference, pyramid
 from mer_jax.video.flow import optical_flow
 from mer_jax.video.magnify import bands, combine, magnify, stream_init, stream_step
@@ -50,13 +53,16 @@ FUNCTIONS = {
     "bands": lambda clip, length: jnp.moveaxis(bands(clip), 1, 0),
     "stream": lambda clip, length: live(clip),
     "combine": lambda c, n: combine(
-        c, jnp.stack([c - c[:1], c]), jnp.array([2.0, 0.5]), saturate=False
+        c, jnp.stack([to_float(c - c[:1]), to_float(c)]), jnp.array([2.0, 0.5]), saturate=False
     ),
     "pyramid": lambda clip, length: pyramid.build(clip)[1],
-    "reconstruct": lambda clip, length: pyramid.reconstruct(pyramid.build(2 * clip)),
+    "reconstruct": lambda clip, length: pyramid.reconstruct(
+        [2 * band for band in pyramid.build(clip)]
+    ),
     "rgb_to_yiq": lambda clip, length: colour.rgb_to_yiq(clip),
     "yiq_to_rgb": lambda clip, length: colour.yiq_to_rgb(clip),
     "to_grey": lambda clip, length: colour.to_grey(clip),
+    "mix": lambda clip, length: colour.mix(clip, colour.YIQ_FROM_RGB[1:]),
     "difference_heatmap": lambda c, n: difference.difference_heatmap(c, length=n),
     "top_mask": lambda c, n: difference.top_mask(
         difference.difference_heatmap(c, length=n), keep=99
@@ -79,7 +85,7 @@ FUNCTIONS = {
 # Those that give a frame for a frame: of a padded clip the first T are the clip's.
 BY_FRAME = {
     "magnify", "bands", "combine", "stream", "pyramid", "reconstruct", "rgb_to_yiq", "yiq_to_rgb",
-    "to_grey", "steadied", "temporal_difference",
+    "to_grey", "mix", "steadied", "temporal_difference",
 }  # fmt: skip
 # Those that know no length: a ragged clip takes the matrix of its own length, as "jitter" does.
 ONE_LENGTH = {"resample", "rpca", "retain"}
@@ -87,6 +93,13 @@ NOT_DIFFERENTIABLE = {"top_mask", "apex_index", "rpca"}  # indices; a loop of un
 # The flow interpolates, the retained part jumps at its quantiles, a median changes pixels: finite,
 # but no oracle by steps.
 NOT_SMOOTH = {"optical_flow", "retain", "median_filter"}
+# What is refused depends on what they are of. Flows are in px, whatever their dtype, and a median
+# keeps it; the others are linear, or nearly, so that floats of any range are welcome.
+NO_PIXELS = {"warp", "median_filter", "strain_tensor", "optical_strain"}
+ANY_RANGE = NO_PIXELS | {
+    "pyramid", "reconstruct", "yiq_to_rgb", "mix", "resample", "jitter", "rpca", "retain",
+}  # fmt: skip
+ANY_AXES = ANY_RANGE | {"rgb_to_yiq", "to_grey", "temporal_difference", "optical_flow", "stream"}
 # Driven by other names, and those that take no clip: they make constants on the host.
 ELSEWHERE = {"stream_init", "stream_step", "jitter_matrices"}
 CONSTANTS = {"core_region", "gains", "select"}
@@ -170,3 +183,62 @@ def test_gradients_are_finite_and_right(function):
     # One scalar of many terms that cancel: measured against their size.
     size = float(jnp.linalg.norm(gradient) * np.linalg.norm(direction)) / np.sqrt(clip.size)
     assert slope == pytest.approx(float(jnp.vdot(gradient, direction)), abs=0.1 * size)
+
+
+def test_integers_are_worth_as_much_as_floats(function):
+    if function.name in NO_PIXELS:
+        pytest.skip("takes flows, or numbers of any kind")
+    levels = np.round(255 * np.asarray(clips(1)[0])).astype(np.uint8)
+    expected = function.call(jnp.asarray(levels / np.float32(255)), T)
+    np.testing.assert_allclose(function.call(jnp.asarray(levels), T), expected, atol=1e-6)
+
+
+def test_whole_numbers_of_px_are_a_flow():
+    flow = np.random.default_rng(4).integers(-2, 3, (H, W, 2))
+    (image,) = clips(1)[:, 0]
+    for call in (strain_tensor, optical_strain, lambda flow: warp(prefilter(image), flow)[0]):
+        np.testing.assert_array_equal(call(flow), call(flow.astype(np.float32)))
+        with pytest.raises(UserError, match=r"\[H, W, 2\]"):
+            call(np.moveaxis(flow, -1, 0))
+
+
+def test_grey_levels_as_floats_are_refused(function):
+    (clip,) = clips(1)
+    if function.name in ANY_RANGE:
+        assert jnp.isfinite(function.compiled(255 * clip, T)).all()
+        return
+    for made in (
+        255 * clip,
+        255 * np.asarray(clip, np.float64),
+        (255 * clip).at[0, 0, 0].set(np.nan),
+    ):
+        with pytest.raises(UserError, match="divide them by 255"):
+            function.call(made, T)
+    with pytest.raises(UserError, match="dtype int32"):
+        function.call((255 * clip).astype(jnp.int32), T)
+
+
+def test_later_frames_are_looked_at_too():
+    (clip,) = clips(1)
+    state = stream_init(clip[0])
+    for call in (lambda x: optical_flow(clip[0], x), lambda x: stream_step(state, x, alpha=8.0)):
+        with pytest.raises(UserError, match="divide them by 255"):
+            call(255 * clip[1])
+
+
+def test_other_axes_are_refused(function):
+    if function.name in ANY_AXES:
+        pytest.skip("takes other axes")
+    (clip,) = clips(1)
+    for made, words in ((clip[..., 0], "None"), (clip[:0], "empty"), (clip[None], "T, H, W, C")):
+        with pytest.raises(UserError, match=words):
+            function.call(made, T)
+
+
+def test_what_was_magnified_and_not_saturated_may_go_on():
+    (clip,) = clips(1)
+    wild = magnify(clip, alpha=14.0, exaggeration=4.0, saturate=False) + 2
+    assert wild.max() > 2
+    assert difference.apex_index(wild) == difference.apex_index(np.asarray(wild))
+    for call in (difference.difference_heatmap, difference.steadied, colour.rgb_to_yiq):
+        assert jnp.isfinite(call(wild)).all()

@@ -139,7 +139,7 @@ class Scene:
             database=DATABASE,
             subject=self.subject,
             name=self.name,
-            read=lambda: self.frames,
+            read=functools.partial(getattr, self, "frames"),
             emotion=self.emotion,
             fps=self.fps,
             onset=self.onset,
