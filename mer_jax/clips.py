@@ -101,15 +101,30 @@ def resize(frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return np.stack(out).reshape(len(frames), height, width, frames.shape[3])
 
 
+def check_finite(name: str, frames: np.ndarray, *, first: int = 0) -> None:
+    """Raises `UserError` with the first of `frames` [T, ...] that holds NaN or infinity.
+
+    name: of the clip. first: the number of the first frame.
+    """
+    good = np.isfinite(frames).reshape(len(frames), -1).all(1)
+    if not good.all():
+        raise UserError(
+            f"{name}: frame {first + int(np.argmin(good))} holds NaN or infinity; mend that frame, "
+            "or leave the clip out"
+        )
+
+
 def stack(clips: Sequence[Clip], *, size: Sequence[int] | None = None) -> ClipBatch:
     """Reads `clips` and lays them on the device as one `ClipBatch`, resized to `size` (H, W).
 
-    Raises `UserError` where two clips differ in height, width or channels.
+    Raises `UserError` where two clips differ in height, width or channels, and for a frame that
+    holds NaN or infinity.
     """
     arrays = []
     for clip in clips:
         frames = to_float(clip.frames)
         arrays.append(resize(frames, size) if size else frames)
+        check_finite(clip.key, frames)
         if arrays[-1].shape[1:] != arrays[0].shape[1:]:
             raise UserError(
                 f"{clip.key}: frames are {arrays[-1].shape[1:]} where {clips[0].key} has "

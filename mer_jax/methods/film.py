@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.clips import Clip, resize, to_float
+from mer_jax.clips import Clip, check_finite, resize, to_float
 from mer_jax.problems import DataError, Problem, unknown
 from mer_jax.video import to_grey
 from mer_jax.video.resample import matrix
@@ -26,10 +26,12 @@ def films(
     """Each clip's frames in turn: [T, *size, C] float32 in [0, 1], C = 1 if `grey`, else 3.
 
     region: (clip, its height and width) to the rows and columns that are cut out before resizing.
-    A grey clip stands for all three channels where colour is asked for.
+    A grey clip stands for all three channels where colour is asked for. Raises `UserError` for a
+    frame that holds NaN or infinity.
     """
     for clip in clips:
         frames = to_float(clip.frames)
+        check_finite(clip.key, frames)
         if region:
             frames = frames[:, *region(clip, frames.shape[1:3])]
         if grey:

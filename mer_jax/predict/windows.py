@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from mer_jax import faces
+from mer_jax.clips import check_finite
 from mer_jax.predict.reference import Reference, fitted
 from mer_jax.problems import UserError
 
@@ -100,7 +101,7 @@ class Follower:
             self.count = number + 1
             if number < self._first:
                 continue
-            frame = _uint8(frame)
+            frame = _uint8(frame, number)
             if (number - self._first) % self._every == 0:
                 grid, corners, count = self._look(frame)
                 self.places.append(Place(number, corners, count))
@@ -170,9 +171,10 @@ class Follower:
         return fitted(frame, self._reference)
 
 
-def _uint8(frame: np.ndarray) -> np.ndarray:
+def _uint8(frame: np.ndarray, number: int) -> np.ndarray:
     if frame.ndim != 3 or frame.shape[-1] not in (1, 3):
         raise UserError(f"a frame of shape {frame.shape} is no picture; it is [H, W, 1 or 3]")
     if frame.dtype == np.uint8:
         return np.ascontiguousarray(frame)
+    check_finite("the video", frame[None], first=number)
     return np.round(np.clip(frame, 0, 1) * 255).astype(np.uint8)
