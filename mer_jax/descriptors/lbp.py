@@ -23,8 +23,8 @@ from mer_jax.video.colour import channels
 # Grey levels by which rounding may lower an interpolated value that equals the centre's.
 _SLACK = 1e-4
 
-# Gray levels by which rounding may lower a value halfway between two levels. A mean of n pixels that
-# is no half lies 1 / (2 n) or more away from one: more than this for n under 800.
+# Half a gray level, and what rounding may take from a value halfway between two levels. A mean of n
+# pixels that is no half lies 1 / (2 n) or more from one: more than that for n under 800.
 _HALF = 0.5005
 
 Offset = tuple[float, ...]  # (t, y, x): frames, px

@@ -325,7 +325,8 @@ def clip_panel(
     frames = {"onset": onset, "apex": apex, "apex, magnified": magnified}
     # What is less than 1e-4 is rounding; stretched to its own range it would be a picture.
     heat = lambda values: (
-        _squeezed(values), {"cmap": "magma", "vmin": 0, "vmax": max(float(np.max(values)), 1e-4)}
+        _squeezed(values),
+        {"cmap": "magma", "vmin": 0, "vmax": float(np.nanmax(values, initial=1e-4))},
     )
     tiles = {
         title: (np.clip(_squeezed(frame), 0, 1), {"cmap": "gray", "vmin": 0, "vmax": 1})

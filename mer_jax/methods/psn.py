@@ -36,8 +36,9 @@ def psn(
     place of the textbook's (0).
 
     E is small against [0, 1]; it is divided by the root of its mean square over a fold's training
-    clips, or by 1e-5, the precision of RPCA, if that is more. Decided, as is the augmentation the paper does not detail: a training sample is rotated
-    by up to `rotation` degrees either way and flipped or not, all its frames alike.
+    clips, or by 1e-5, the precision of RPCA, if that is more. Decided, as is the augmentation the
+    paper does not detail: a training sample is rotated by up to `rotation` degrees either way and
+    flipped or not, all its frames alike.
     """
     if split not in ("length", "frames"):
         raise UserError(f"method.split is {split!r}; it is 'length' or 'frames'")

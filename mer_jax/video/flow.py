@@ -63,7 +63,7 @@ PRESETS: dict[str, Energy] = {
     ),
 }
 
-_CONTRAST = 1e-3  # of a range of 1; an 8-bit pair that is not flat has four times as much
+_CONTRAST = 1e-3  # of a range of 1; an 8-bit image that is not flat has four times as much
 _COARSEST = 16  # px of the shorter side that the coarsest level keeps
 
 
@@ -201,7 +201,8 @@ def _estimate(first: jax.Array, second: jax.Array, settings: Energy) -> jax.Arra
     # What is left between equal images is rounding; their gradient is not.
     flow = flow - lax.stop_gradient(jnp.where(jnp.all(first == second), flow, 0))
     # Stretched to its own range a flat pair would be all noise.
-    flow = jnp.where(both.max() - both.min() < _CONTRAST, 0, flow)
+    contrast = jnp.max(both.max((1, 2)) - both.min((1, 2)))
+    flow = jnp.where(contrast < _CONTRAST, 0, flow)
     return jnp.moveaxis(flow, 0, -1)
 
 
@@ -219,7 +220,7 @@ def optical_flow(
 
     Returns:
         [H, W, 2] float32, (u, v) px along W and H. Exactly zero for two equal images, and for a
-        pair without contrast: all of it within a quarter of an 8-bit gray level (1e-3).
+        pair without contrast: each image within a quarter of an 8-bit gray level (1e-3).
 
     Raises:
         UserError: the images differ in shape, are no images or too small; the preset, an option or

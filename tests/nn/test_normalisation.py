@@ -27,6 +27,18 @@ def test_masked_samples_do_not_count():
     np.testing.assert_allclose(norm.var[...], 0.9 + 0.1 * unbiased, rtol=1e-5)
 
 
+def test_padding_reaches_no_gradient():
+    norm = BatchNorm(3, rngs=nnx.Rngs(0))
+    mask = np.array([1, 1, 0, 1, 1, 0], np.float32)
+    poisoned = jnp.where(mask[:, None, None, None] > 0, X, jnp.nan)
+    loss = lambda norm, x: jnp.sum(norm(x, mask) ** 3)
+    of_norm, of_x = nnx.grad(loss, argnums=(0, 1))(norm, poisoned)
+    want_norm, want_x = nnx.grad(loss, argnums=(0, 1))(norm, jnp.asarray(X))
+    compare = lambda a, b: np.testing.assert_array_equal(a, b)
+    jax.tree.map(compare, (nnx.to_pure_dict(of_norm), of_x), (nnx.to_pure_dict(want_norm), want_x))
+    assert np.isfinite(of_x).all() and not of_x[mask == 0].any()
+
+
 def test_no_sample_at_all_leaves_the_statistics():
     norm = BatchNorm(3, rngs=nnx.Rngs(0))
     y = norm(X, np.zeros(6, np.float32))
