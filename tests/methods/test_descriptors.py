@@ -95,7 +95,7 @@ def test_what_does_not_move_is_zero(clips):
     grainy[4:] ^= np.random.default_rng(0).integers(0, 2, still[0].shape, np.uint8)
     marked = dataclasses.replace(clips[0], onset=3, apex=3)
     made = [marked, *(dataclasses.replace(clips[0], read=hold(f)) for f in (still, grainy))]
-    found = methods.create("bi_woof", made, size=(32, 32), preset="tv_l1").inputs
+    found = methods.create("bi_woof", made, size=(32, 32), preset=PRESET).inputs
     np.testing.assert_array_equal(found[:2], 0)
     assert np.linalg.norm(found[2]) == pytest.approx(1, abs=1e-5)
     found = methods.create("mdmo", made[1:], size=(32, 32), preset=PRESET).inputs

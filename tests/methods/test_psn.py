@@ -63,7 +63,7 @@ def test_the_papers_frames_are_sampled():
 
 def test_the_band_keeps_the_share_it_names(clips):
     """Of what is not 0: at a high price of E that is a part of it only."""
-    options = OPTIONS | {"split": "frames", "lam": 0.12}
+    options = OPTIONS | {"split": "frames", "lam": 0.09}
     made = lambda low, high: methods.create("psn", clips[:1], low=low, high=high, **options)
     whole = np.asarray(made(0.0, 1.0).inputs["sparse"])
     count = (whole != 0).sum()
