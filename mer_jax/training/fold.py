@@ -172,7 +172,7 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     labels = data.labels[fold.held]
     nll = kind.nll(logits, labels)
     right = kind.right(logits, labels) * fold.test
-    watched = jnp.where(fold.validation > 0, nll, 0)  # a test clip's NaN has no say
+    watched = jnp.where(fold.validation > 0, nll, 0)  # an infinite loss of a test clip has no say
     validation_loss = jnp.sum(watched) / jnp.sum(fold.validation)
     test_accuracy = jnp.sum(right) / jnp.sum(fold.test)
     after = _decide(task, state, after, loss, validation_loss, test_accuracy)
