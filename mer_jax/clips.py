@@ -80,12 +80,15 @@ class Clip:
         """[T, H, W, C] uint8, or float32 in [0, 1], C = 1 or 3; read now.
 
         Raises `UserError` where `read` gives no such array (other dtypes become float32, see
-        `to_float`), and where an instant of a video lies past its last frame.
+        `to_float`), for a frame that holds NaN or infinity, and where an instant of a video lies
+        past its last frame.
         """
         frames = np.asarray(self.read())
         try:
             _check_axes(frames, "THWC")
-            frames = frames if frames.dtype == np.uint8 else to_float(frames)
+            if frames.dtype != np.uint8:
+                check_finite(frames)
+                frames = to_float(frames)
         except UserError as error:
             raise UserError(f"{self.key}: {error}") from None
         if self.content == "video":
@@ -233,10 +236,24 @@ def resize(frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return np.stack(out).reshape(len(frames), height, width, frames.shape[3])
 
 
+def check_finite(frames: np.ndarray, *, first: int = 0) -> None:
+    """Raises `UserError` with the first of `frames` [T, ...] that holds NaN or infinity.
+
+    first: the number of the first frame.
+    """
+    good = np.isfinite(frames).reshape(len(frames), -1).all(1)
+    if not good.all():
+        raise UserError(
+            f"frame {first + int(np.argmin(good))} holds NaN or infinity; mend that frame, "
+            "or leave the clip out"
+        )
+
+
 def stack(clips: Sequence[Clip], *, size: Sequence[int] | None = None) -> ClipBatch:
     """Reads `clips` and lays them on the device as one `ClipBatch`, resized to `size` (H, W).
 
-    Raises `UserError` where two clips differ in height, width or channels, and for no clips at all.
+    Raises `UserError` where two clips differ in height, width or channels, for no clips at all, and
+    as `Clip.frames` does.
     """
     if not len(clips):
         raise UserError("there are no clips to stack: the list is empty")

@@ -86,6 +86,8 @@ def test_where_nothing_moves_no_emotion_is_told(predictor):
 
 def test_what_cannot_be_told(predictor, own):
     frames = own[0].frames
+    spoiled = frames / np.float32(255)
+    spoiled[3, 0, 0] = np.nan
     for given, said in (
         ({"frames": frames[:3]}, "3 frames from frame 0 on are too few, and 5 are needed"),
         ({"frames": frames, "fps": 0.0}, "the frame rate is not known"),
@@ -100,6 +102,7 @@ def test_what_cannot_be_told(predictor, own):
         ({"frames": frames[..., :2]}, r"\[H, W, C\], C = 1 .grey. or 3"),
         ({"frames": frames.astype(np.float32)}, "divide them by 255"),
         ({"frames": frames.astype(int)}, "dtype int64"),
+        ({"frames": spoiled}, "frame 3 holds NaN or infinity"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=said):
             predictor.clip(**{"fps": 100.0, "finder": None, **given})
@@ -190,6 +193,7 @@ def test_movement_is_that_of_the_skin_not_of_the_light_the_sensor_or_the_head():
     jump[7] = 0
     assert references.movement(still[:1]) == (0.0, 0) and references.movement(still)[0] == 0
     assert references.movement(jump)[0] == 0
+    assert references.movement(still + 1e-6 * noise)[0] == 0
     assert references.movement(still + noise)[0] < 0.03
     assert references.movement(np.clip(still * light, 0, 1) + noise)[0] < 0.03
     skin, apex = references.movement(moving + noise)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from mer_jax.descriptors.directions import bin_of, polar
+from mer_jax.descriptors.directions import FLOOR, bin_of, polar
 from mer_jax.problems import UserError
 from mer_jax.video.strain import optical_strain, to_flow
 
@@ -17,8 +17,10 @@ def bi_woof(flow: Array, *, blocks: Sequence[int] = (5, 5), bins: int = 8) -> Ar
 
     In each block the vectors vote with their magnitude for the bin of their direction (bin k from
     -pi + 2 pi k / bins on, pi counted as -pi); the histogram is brought to the sum 1 and multiplied
-    by the sum of the block's optical strain; the whole vector has the Euclidean norm 1. A block
-    in which nothing moves is 0, and so is the vector of a flow without strain.
+    by the sum of the block's optical strain; the whole vector has the Euclidean norm 1. Vectors
+    under 1e-4 px and strains under 1e-4 px per px are rounding and count as 0 (ours): a block in
+    which nothing moves is 0, and so is the vector of a flow without strain, as from an onset that
+    is the apex.
 
     Args:
         flow: [H, W, 2] px, (u, v) along W and H, from onset to apex.
@@ -46,7 +48,8 @@ def bi_woof(flow: Array, *, blocks: Sequence[int] = (5, 5), bins: int = 8) -> Ar
         "ih,...hw,jw->ij...", rows, planes, columns, precision=lax.Precision.HIGHEST
     )
     histogram = _divided(summed(votes), lambda votes: votes.sum(-1, keepdims=True))
-    weighted = histogram * summed(optical_strain(flow))[..., None]
+    strain = optical_strain(flow)
+    weighted = histogram * summed(jnp.where(strain < FLOOR, 0, strain))[..., None]
     return _divided(weighted.reshape(-1), lambda x: jnp.sqrt(jnp.sum(x * x)))
 
 

@@ -2,8 +2,10 @@
 
 A pixel's code has one bit a neighbour, set where the neighbour is at least as bright; a pattern is
 a list of neighbours, and a descriptor is the histograms of a few patterns, block by block. Codes
-are taken on grey levels 0..255, rounded as in an 8-bit video, so that they do not hang on the last
-bit of a float.
+are taken on the gray levels 0..255 of an 8-bit video, for which the patterns were defined: floats
+are rounded to them, halves up. A mean of four pixels lies halfway between two levels in a quarter
+of all cases, and there the last bit of a float would decide; hence halves and what lies less than
+0.0005 of a level below count as one.
 """
 
 import itertools
@@ -21,6 +23,10 @@ from mer_jax.video.colour import channels
 
 # Grey levels by which rounding may lower an interpolated value that equals the centre's.
 _SLACK = 1e-4
+
+# Half a gray level, and what rounding may take from a value halfway between two levels. A mean of n
+# pixels that is no half lies 1 / (2 n) or more from one: more than that for n under 800.
+_HALF = 0.5005
 
 Offset = tuple[float, ...]  # (t, y, x): frames, px
 
@@ -171,7 +177,7 @@ def _describe(
 
 def _levels(frame: Array) -> Array:
     """[H, W, C] in [0, 1] -> [H, W] uint8; luma in whole numbers, so that it is exact."""
-    levels = jnp.clip(jnp.round(255 * frame), 0, 255).astype(jnp.int32)
+    levels = jnp.clip(jnp.floor(255 * frame + _HALF), 0, 255).astype(jnp.int32)
     if channels(frame) == 3:
         red, green, blue = (levels[..., c] for c in range(3))
         return ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(jnp.uint8)

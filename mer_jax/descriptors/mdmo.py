@@ -120,7 +120,9 @@ def mdmo(
     In each frame and region the vectors are sorted into eight directions (sectors of pi / 4 around
     0, pi / 4, ...), and those of the fullest sector (the first, if several are) are averaged in
     length and angle. The averages are summed over frames, each frame weighted by its share of all
-    lengths, and the lengths divided by the largest of them. A region without a pixel gives 0.
+    lengths, and the lengths divided by the largest of them. Vectors under 1e-4 px, once aligned,
+    are rounding: they have no direction and are left out of the averages (ours). A region without
+    a pixel, or without motion, gives 0.
 
     Decided: a frame's weight is its share of the lengths of all regions and frames; the public port
     of the authors' code (meb) divides its sum of angles by that of the lengths, which turns with
@@ -146,14 +148,15 @@ def mdmo(
         raise UserError(f"MDMO needs 68 landmarks (x, y), [68, 2], not {landmarks.shape}")
     landmarks = jnp.asarray(landmarks, jnp.float32)
     frames, height, width = flows.shape[:3]
+    if length is not None:
+        real = jnp.arange(frames) < length
+        flows = jnp.where(real[:, None, None, None], flows, 0)  # so that padding weighs nothing
     masks = inside(regions(landmarks, brow=brow), height, width).astype(jnp.float32)
 
     def look(flow: Array) -> Array:
         return _main_vectors(aligned(flow, landmarks) if align else flow, masks)
 
     vectors = lax.map(look, flows)  # [T, 36, 2]
-    real = jnp.arange(frames) < (frames if length is None else length)
-    vectors = jnp.where(real[:, None, None], vectors, 0)
     share = polar(vectors)[0].sum(1)
     share = share / _positive(share.sum())
     lengths, angles = polar(jnp.sum(share[:, None, None] * vectors, axis=0))
@@ -193,7 +196,8 @@ def _main_vectors(flow: Array, masks: Array) -> Array:
     # From the sector's middle: angles on both sides of pi lie next to each other.
     middle = step * sector.astype(jnp.float32)
     bend = (angles - middle + np.pi) % (2 * np.pi) - np.pi
-    votes = (sector == jnp.arange(DIRECTIONS, dtype=jnp.int32)[:, None, None]).astype(jnp.float32)
+    votes = sector == jnp.arange(DIRECTIONS, dtype=jnp.int32)[:, None, None]
+    votes = (votes & (lengths > 0)).astype(jnp.float32)
     count, length, bend = (
         jnp.einsum("bhw,khw->kb", votes * weight, masks, precision=lax.Precision.HIGHEST)
         for weight in (jnp.ones_like(lengths), lengths, bend)

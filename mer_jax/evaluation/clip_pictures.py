@@ -128,8 +128,9 @@ def _motion(onset, apex):
 
 
 def _tiles(*, onset, apex, magnified, difference, flow, strain) -> list[np.ndarray]:
-    # One wild pixel would bleach the rest: full colour is a little below the largest.
-    top = lambda values: max(float(np.quantile(values, 0.995)), 1e-6)
+    # One wild pixel would bleach the rest: full colour is a little below the largest, and rounding
+    # (under 1e-4 px or of [0, 1]) never gets there.
+    top = lambda values: max(float(np.quantile(values, 0.995)), 1e-4)
     reach = top(np.linalg.norm(flow, axis=-1))
     faces = [np.clip(frame, 0, 1) for frame in (onset, apex, magnified)]
     # The root, so that what moves little is seen beside a blink.

@@ -32,8 +32,8 @@ def flow_to_rgb(flow: np.ndarray, *, largest: float | None = None) -> np.ndarray
     """Flow as colour: the direction is the hue, the length is the saturation; no motion is white.
 
     flow: [..., 2] in px, (u, v) = (right, down). Right is red, down yellow, left cyan, up violet.
-    largest: length in px that is fully saturated, by default the largest in `flow`; longer
-    vectors are darkened. Unknown flow (NaN) is black.
+    largest: length in px that is fully saturated, by default the largest in `flow`, but 1e-4 at
+    least: less is rounding. Longer vectors are darkened. Unknown flow (NaN) is black.
 
     Returns [..., 3] float32 in [0, 1]. Source: Baker et al. (2011), A Database and Evaluation
     Methodology for Optical Flow, IJCV 92, section 4.1 and its public colour code.
@@ -42,7 +42,7 @@ def flow_to_rgb(flow: np.ndarray, *, largest: float | None = None) -> np.ndarray
     length = np.hypot(u, v)
     known = np.isfinite(length)
     if largest is None:
-        largest = float(length[known].max(initial=0))
+        largest = float(length[known].max(initial=1e-4))
     length = np.where(known, length, 0) / max(largest, np.finfo(np.float32).tiny)
     hues = wheel()
     angle = np.arctan2(-np.where(known, v, 0), -np.where(known, u, 0)) / np.pi

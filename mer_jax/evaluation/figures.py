@@ -327,17 +327,22 @@ def clip_panel(
     grey that can be read on white and on black.
     """
     frames = {"onset": onset, "apex": apex, "apex, magnified": magnified}
+    # What is less than 1e-4 is rounding; stretched to its own range it would be a picture.
+    heat = lambda values: (
+        _squeezed(values),
+        {"cmap": "magma", "vmin": 0, "vmax": float(np.nanmax(values, initial=1e-4))},
+    )
     tiles = {
         title: (np.clip(_squeezed(frame), 0, 1), {"cmap": "gray", "vmin": 0, "vmax": 1})
         for title, frame in frames.items() if frame is not None
     }  # fmt: skip
     if difference is not None:
-        tiles["difference to onset"] = (_squeezed(difference), {"cmap": "magma"})
+        tiles["difference to onset"] = heat(difference)
     if flow is not None:
         largest = float(np.nanmax(np.linalg.norm(flow, axis=-1), initial=0))
         tiles[f"flow, up to {largest:.2g} px"] = (colours.flow_to_rgb(flow), {})
     if strain is not None:
-        tiles["strain"] = (_squeezed(strain), {"cmap": "magma"})
+        tiles["strain"] = heat(strain)
     columns = min(3, max(len(tiles), 1))
     rows = -(-len(tiles) // columns)
     height, width = next(iter(tiles.values()))[0].shape[:2] if tiles else (1, 1)

@@ -43,7 +43,7 @@ class Looks(NamedTuple):
     magnified: np.ndarray  # [T, H, W, C] in [0, 1]
     heat: np.ndarray  # [H, W] sum of the magnified clip's differences to frame 0 (STRCN Eq. 4)
     mask: np.ndarray  # [H, W] bool: its largest values
-    sparse: np.ndarray  # [T, H, W] E of D = A + E (PSN Eqs. 1, 2), its strongest 30 %
+    sparse: np.ndarray  # [T, H, W] E of D = A + E (PSN Eqs. 1, 2), strongest 30 % of it
     shown: np.ndarray  # [S] int, frames
     flow: np.ndarray  # [S, H, W, 2] px from onset to these frames
     strain: np.ndarray  # [S, H, W]
@@ -170,8 +170,9 @@ def _draw(looks: Looks, at: int) -> tuple["Figure", Callable[[int], None]]:
 
     height, width = looks.heat.shape
     frames, moved = (_picture(a) for a in (looks.frames, looks.magnified))
-    # One wild pixel would bleach the rest: full colour is reached a little below the largest.
-    top = lambda values: max(float(np.quantile(np.abs(values), 0.995)), 1e-6)
+    # One wild pixel would bleach the rest: full colour is reached a little below the largest, and
+    # rounding (under 1e-4 px or of [0, 1]) never gets there.
+    top = lambda values: max(float(np.quantile(np.abs(values), 0.995)), 1e-4)
     reach, spread = top(np.linalg.norm(looks.flow, axis=-1)), 2 * top(looks.sparse)
     # The root, so that what moves little is seen beside a blink.
     root = lambda values: {"cmap": "magma", "norm": PowerNorm(0.5, vmin=0, vmax=top(values))}

@@ -24,6 +24,7 @@ from mer_jax.methods.examples import Examples
 from mer_jax.methods.flow_maps import onset_to_apex
 from mer_jax.problems import DataError, Problem
 from mer_jax.video import magnify, optical_flow
+from mer_jax.video.resample import apply
 
 
 def lbp_top(
@@ -123,7 +124,7 @@ def _videos(describe: Callable, frames: int, alpha: float) -> Callable:
         if frames:
             table = selection.tables(len(video), frames, ["tim"])[0]
             rows = selection.whole(jnp.asarray(table), length)
-            video = jnp.einsum("st,t...->s...", rows, video, precision="highest")
+            video = apply(rows, video)
             length = frames
         return describe(video, length, *more)
 

@@ -26,7 +26,8 @@ def films(
     """Each clip's frames in turn: [T, *size, C] float32 in [0, 1], C = 1 if `grey`, else 3.
 
     region: (clip, its height and width) to the rows and columns that are cut out before resizing.
-    A grey clip stands for all three channels where colour is asked for.
+    A grey clip stands for all three channels where colour is asked for. Raises `UserError` for a
+    frame that holds NaN or infinity.
     """
     for clip in clips:
         frames = to_float(clip.frames)

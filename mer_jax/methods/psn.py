@@ -30,13 +30,15 @@ def psn(
 
     A clip is brought to `length` frames by TIM, of which number 1, 11, ..., 141 and 150 stay. E of
     D = A + E (Eqs. 1, 2) is taken over all `length` frames (split="length": the paper finds more
-    columns better) or over those that stay (split="frames"). Of E, what lies between the quantiles
-    `low` and `high` of its size is kept: the strongest 30 % by default, Fig. 10's ten bands by
-    other values; lam sets the price of E in the place of the textbook's (0).
+    columns better) or over those that stay (split="frames"). Of what is not 0 in E's frames that
+    stay, that between the quantiles `low` and `high` of its size is kept (`video.retain`): the
+    strongest 30 % by default, Fig. 10's ten bands by other values; lam sets the price of E in the
+    place of the textbook's (0).
 
     E is small against [0, 1]; it is divided by the root of its mean square over a fold's training
-    clips. Decided, as is the augmentation the paper does not detail: a training sample is rotated
-    by up to `rotation` degrees either way and flipped or not, all its frames alike.
+    clips, or by 1e-5, the precision of RPCA, if that is more. Decided, as is the augmentation the
+    paper does not detail: a training sample is rotated by up to `rotation` degrees either way and
+    flipped or not, all its frames alike.
     """
     if split not in ("length", "frames"):
         raise UserError(f"method.split is {split!r}; it is 'length' or 'frames'")
@@ -65,8 +67,8 @@ def psn(
     mirror = film.mirror(flip)
 
     def learn(inputs, weights):
-        mean = jnp.sum(weights * inputs["square"]) / jnp.sum(weights)
-        return jnp.sqrt(jnp.maximum(mean, 1e-12))
+        square = jnp.where(weights > 0, weights * inputs["square"], 0)
+        return jnp.sqrt(jnp.maximum(jnp.sum(square) / jnp.sum(weights), 1e-10))
 
     def view(example, size_of_sparse):
         return {"sparse": example["sparse"] / size_of_sparse, "grey": example["grey"]}

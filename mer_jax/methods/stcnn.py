@@ -98,9 +98,10 @@ def _scaled(films: Tree, scaling: str) -> Examples:
 
     def learn(inputs, weights):
         share = weights / jnp.sum(weights)
-        mean = jax.tree.map(lambda m: jnp.sum(share * m), inputs["mean"])
+        mean = jax.tree.map(lambda m: jnp.sum(jnp.where(weights > 0, share * m, 0)), inputs["mean"])
         top = jax.tree.map(lambda t: jnp.max(jnp.where(weights > 0, t, 0.0)), inputs["top"])
-        span = jax.tree.map(lambda t, m: jnp.maximum(t - m, 1e-6), top, mean)
+        # A flat training set has no span: a quarter of an 8-bit level, less than any other has.
+        span = jax.tree.map(lambda t, m: jnp.maximum(t - m, 1e-3), top, mean)
         return {"mean": mean, "span": span}
 
     def view(example, statistics):

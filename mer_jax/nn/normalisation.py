@@ -15,8 +15,9 @@ class BatchNorm(nnx.Module):
 
     In training the mean and the biased variance are those of the samples whose `mask` is not 0,
     by two passes; the running statistics move by `momentum` towards them, the running variance
-    towards the unbiased one, as in PyTorch. `eval()` uses the running statistics. A batch with no
-    sample at all leaves them as they are.
+    towards the unbiased one, as in PyTorch. The others come out as 0, whatever is in them, NaN
+    included. `eval()` uses the running statistics. A batch with no sample at all leaves them as
+    they are.
     """
 
     def __init__(
@@ -66,15 +67,16 @@ def _normalise(epsilon, x, scale, bias, weights):
 
 def _forward(epsilon, x, scale, bias, weights):
     axes = tuple(range(x.ndim - 1))
-    weights = weights.reshape(-1, *(1,) * (x.ndim - 1))
+    # Chosen, not multiplied: 0 times the NaN of a padding sample would be NaN.
+    real = (weights != 0).reshape(-1, *(1,) * (x.ndim - 1))
     count = weights.sum() * (x.size // (x.shape[0] * x.shape[-1]))
     each = 1 / jnp.maximum(count, 1)
-    mean = (x * weights).sum(axes) * each
-    centred = x - mean
-    var = (centred * centred * weights).sum(axes) * each
+    mean = jnp.where(real, x, 0).sum(axes) * each
+    centred = jnp.where(real, x - mean, 0)
+    var = (centred * centred).sum(axes) * each
     inverse = lax.rsqrt(var + epsilon)
-    y = centred * (inverse * scale) + bias
-    return (y, mean, var, count), (x, mean, inverse, scale, weights, each)
+    y = jnp.where(real, centred * (inverse * scale) + bias, 0)
+    return (y, mean, var, count), (x, mean, inverse, scale, real, each)
 
 
 def _backward(epsilon, residuals, cotangents):
@@ -82,13 +84,13 @@ def _backward(epsilon, residuals, cotangents):
 
     The statistics that are returned beside y only feed the running averages, which no loss sees.
     """
-    g = cotangents[0]
-    x, mean, inverse, scale, weights, each = residuals
+    x, mean, inverse, scale, real, each = residuals
     axes = tuple(range(x.ndim - 1))
-    normal = (x - mean) * inverse
+    g = jnp.where(real, cotangents[0], 0)
+    normal = jnp.where(real, (x - mean) * inverse, 0)
     d_bias = g.sum(axes)
     d_scale = (g * normal).sum(axes)
-    shared = weights * (d_bias * each + normal * (d_scale * each))
+    shared = jnp.where(real, d_bias * each + normal * (d_scale * each), 0)
     dx = (inverse * scale) * (g - shared)
     return dx, d_scale, d_bias, None
 

@@ -23,6 +23,7 @@ STILL = 0.1  # share of the run's own clips that move less than what counts as m
 _CLIPS = 64  # how many are looked at, evenly over the run
 _LARGEST = 64  # px of the longer side, on which movement is measured
 _BLUR = 5  # px of these: sensor noise is averaged out, skin that moves is not
+_FLOOR = 1e-4  # px of these, less of which is no movement
 _RIM = 6  # px of these that a drift may bring in from outside
 
 
@@ -83,7 +84,7 @@ def movement(frames: np.ndarray) -> tuple[float, int]:
     and n the median of that of I_t - I_(t-1), which is what noise alone would give: the root of the
     0.9 quantile of d less n, over the root mean square of the first frame's slope. Sensor noise,
     light, contrast, the head's drift and single frames that jump count for nothing; a face at rest
-    is near 0, and one frame is exactly 0.
+    is near 0. Less than 1e-4 px is rounding and 0, as one frame is.
     """
     import cv2
 
@@ -97,7 +98,7 @@ def movement(frames: np.ndarray) -> tuple[float, int]:
     noise = np.median(np.square(np.diff(left, axis=0)).mean((1, 2)))
     slope = np.square(np.gradient(grey[0])).sum(0).mean()
     moved = max(0.0, np.quantile(away, 0.9) - noise) / max(slope, 1e-6)
-    return float(np.sqrt(moved)), int(np.argmax(away))
+    return float(np.sqrt(moved)) * (moved >= _FLOOR**2), int(np.argmax(away))
 
 
 def steadied(grey: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from mer_jax import faces
-from mer_jax.clips import to_uint8
+from mer_jax.clips import check_finite, to_uint8
 from mer_jax.predict.reference import Reference, fitted
 from mer_jax.problems import UserError
 
@@ -101,6 +101,8 @@ class Follower:
             self.count = number + 1
             if number < self._first:
                 continue
+            if frame.dtype != np.uint8:
+                check_finite(frame[None], first=number)
             frame = np.ascontiguousarray(to_uint8(frame, axes="HWC"))
             if (number - self._first) % self._every == 0:
                 grid, corners, count = self._look(frame)

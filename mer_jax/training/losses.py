@@ -1,10 +1,12 @@
 """The losses of the papers: (logits [B, K], labels [B], mask [B], counts [K]) -> scalar.
 
 `mask` is 1 for a real sample and 0 for padding; `counts` are the fold's training clips of each
-class. Each loss is a mean over the real samples of the batch. "sigmoid" alone takes several labels
-a clip, [B, K].
+class. Each loss is a mean over the real samples of the batch; what the logits of padding are, NaN
+or infinite, changes neither it nor its gradient. "sigmoid" alone takes several labels a clip,
+[B, K].
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -16,6 +18,17 @@ from mer_jax.problems import unknown
 Loss = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
+def _of_real(loss: Loss) -> Loss:
+    """`loss` with 0 for the logits of padding: 0 times NaN, as a mask would have it, is NaN."""
+
+    @functools.wraps(loss)
+    def without_padding(logits, labels, mask, counts):
+        return loss(jnp.where(mask[:, None] > 0, logits, 0), labels, mask, counts)
+
+    return without_padding
+
+
+@_of_real
 def cross_entropy(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -24,6 +37,7 @@ def cross_entropy(
     return _mean(-_log_likelihood(logits, labels), mask)
 
 
+@_of_real
 def weighted(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
     """Cross-entropy with class weights (R3D-ConvLSTM).
 
@@ -34,6 +48,7 @@ def weighted(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.
     return _mean(-_log_likelihood(logits, labels), weight)
 
 
+@_of_real
 def balanced(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
     """STRCN's multi-class balanced loss (Eqs. 9 and 10).
 
@@ -51,6 +66,7 @@ def balanced(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.
     return _mean(-beta * _log_every_class(logits, labels), mask)
 
 
+@_of_real
 def unbalanced(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -59,6 +75,7 @@ def unbalanced(
     return _mean(-_log_every_class(logits, labels), mask)
 
 
+@_of_real
 def margin(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
     """CapsuleNet's margin loss on capsule lengths v (0.9 / 0.1, lambda 0.5).
 
@@ -75,6 +92,7 @@ def margin(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Ar
     return _mean(jnp.sum(one_hot * present + 0.5 * (1 - one_hot) * absent, axis=-1), mask)
 
 
+@_of_real
 def sigmoid(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
     """Binary cross-entropy of each class by itself, their mean; labels [B, K] of 0 and 1.
 

@@ -54,8 +54,9 @@ def fit(
     for fold, train in enumerate(folds.train):
         x = features(train)
         mean, deviation = x[train].mean(0), x[train].std(0)
-        # Float32 numbers in float64: the deviation of a constant is exactly 0.
-        x = (x - mean) / np.where(deviation > 0, deviation, np.inf)
+        # A number that varies in the last bits of a float32 alone is a constant.
+        varies = deviation > 1e-6 * np.abs(x[train]).max(0)
+        x = (x - mean) / np.where(varies, deviation, np.inf)
         try:
             machine = svc(kernel=kernel, C=C, degree=degree, break_ties=True)
             machine.fit(x[train], labels[train])

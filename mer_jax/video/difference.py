@@ -20,14 +20,16 @@ from mer_jax.clips import MAGNIFIED, to_float
 from mer_jax.problems import UserError
 from mer_jax.video.colour import to_grey
 
+_ROUNDING = 1e-3 / 255
+
 
 def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Array:
     """[T, H, W, C] -> [H, W]: E = the sum over frames and channels of |I(t) - I(0)|.
 
     A training set's map is the sum of its clips' maps (STRCN, Eq. 4).
     """
-    clip = to_float(clip, axes="THWC", beyond=MAGNIFIED)
-    return jnp.sum(jnp.abs(clip - clip[0]) * _real(clip, length), axis=(0, 3))
+    clip = _settled(to_float(clip, axes="THWC", beyond=MAGNIFIED), length)
+    return jnp.sum(jnp.abs(clip - clip[0]), axis=(0, 3))
 
 
 def top_mask(heatmap: Array, *, keep: int) -> Array:
@@ -59,12 +61,13 @@ def core_region(height: int, width: int, *, keep: int) -> np.ndarray:
 def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
     """[T, H, W, C] -> int32: the frame t of largest std(I(t) - I(0)) over pixels and channels.
 
-    The first such frame where several tie; 0 where nothing moves (STRCN, Section III-C). STRCN
-    takes it on the magnified clip.
+    The first such frame where several tie; 0 where nothing moves (STRCN, Section III-C), which is
+    a deviation below a thousandth of an 8-bit gray level: rounding. STRCN takes it on the magnified
+    clip.
     """
-    clip = to_float(clip, axes="THWC", beyond=MAGNIFIED)
+    clip = _settled(to_float(clip, axes="THWC", beyond=MAGNIFIED), length)
     spread = jnp.var(clip - clip[0], axis=(1, 2, 3))  # largest where its root is
-    return jnp.argmax(spread * _real(clip, length)[:, 0, 0, 0]).astype(jnp.int32)
+    return jnp.argmax(jnp.where(spread < _ROUNDING**2, 0, spread)).astype(jnp.int32)
 
 
 def steadied(
@@ -83,10 +86,9 @@ def steadied(
     whose blinks are no expression. A flat clip gives 0.
     """
     clip = to_float(clip, axes="THWC", beyond=MAGNIFIED)
-    frames = _smoothed(to_grey(clip)[..., 0])
-    real = _real(clip, length)[..., 0]
+    frames = _smoothed(to_grey(_settled(clip, length))[..., 0])
     count, height, width = frames.shape
-    mean = jnp.sum(frames * real, axis=0) / jnp.sum(real)
+    mean = jnp.mean(frames, axis=0, where=_real(count, length)[:, None, None])
     down, across = jnp.gradient(mean)
     y = jnp.linspace(-1, 1, height, dtype=clip.dtype)[:, None]
     x = jnp.linspace(-1, 1, width, dtype=clip.dtype)
@@ -101,7 +103,7 @@ def steadied(
     normal = normal + jnp.diag(1e-6 * jnp.diag(normal) + 1e-9)
     found = jnp.linalg.solve(normal, product("ip,tp->it", pictures, moved))
     rest = moved - product("ip,it->tp", pictures, found)
-    return rest.reshape(count, height, width, 1) * real[..., None]
+    return rest.reshape(count, height, width, 1)
 
 
 def temporal_difference(clip: Array) -> Array:
@@ -120,10 +122,17 @@ def _smoothed(frames: Array) -> Array:
     return frames
 
 
-def _real(clip: Array, length: int | Array | None) -> Array:
-    """[T, 1, 1, 1]: 1 for frames before `length`, 0 from there on."""
-    frames = jnp.arange(len(clip))[:, None, None, None]
-    return (frames < (len(clip) if length is None else length)).astype(clip.dtype)
+def _real(count: int, length: int | Array | None) -> Array:
+    """[T] bool: whether a frame lies before `length`."""
+    return jnp.arange(count) < (count if length is None else length)
+
+
+def _settled(clip: Array, length: int | Array | None) -> Array:
+    """The clip with its first frame, which has not moved, for all from `length` on.
+
+    A product with 0 would let a NaN of the padding through, and into the gradients.
+    """
+    return jnp.where(_real(len(clip), length)[:, None, None, None], clip, clip[:1])
 
 
 def _check(keep: int, size: int) -> None:

@@ -64,6 +64,7 @@ PRESETS: dict[str, Energy] = {
     ),
 }
 
+_CONTRAST = 1e-3  # of a range of 1; an 8-bit image that is not flat has four times as much
 _COARSEST = 16  # px of the shorter side that the coarsest level keeps
 
 
@@ -184,7 +185,8 @@ def _coarse_to_fine(
 
 @functools.partial(jax.jit, static_argnames="settings")
 def _estimate(first: jax.Array, second: jax.Array, settings: Energy) -> jax.Array:
-    pair = _prepared(jnp.stack([first, second]), settings.texture)
+    both = jnp.stack([first, second])
+    pair = _prepared(both, settings.texture)
     shortest = min(first.shape)
     levels = 1 + max(0, math.floor(math.log(shortest / _COARSEST, settings.spacing) + 1e-9))
     stages = jnp.array(settings.stages, jnp.float32)
@@ -197,6 +199,11 @@ def _estimate(first: jax.Array, second: jax.Array, settings: Energy) -> jax.Arra
             flow,
             stages[1:],
         )
+    # What is left between equal images is rounding; their gradient is not.
+    flow = flow - lax.stop_gradient(jnp.where(jnp.all(first == second), flow, 0))
+    # Stretched to its own range a flat pair would be all noise.
+    contrast = jnp.max(both.max((1, 2)) - both.min((1, 2)))
+    flow = jnp.where(contrast < _CONTRAST, 0, flow)
     return jnp.moveaxis(flow, 0, -1)
 
 
@@ -214,7 +221,8 @@ def optical_flow(
         options: fields of the preset's `Robust` or `TotalVariation` to replace.
 
     Returns:
-        [H, W, 2] float32, (u, v) px along W and H. Zero for a pair without contrast.
+        [H, W, 2] float32, (u, v) px along W and H. Exactly zero for two equal images, and for a
+        pair without contrast: each image within a quarter of an 8-bit gray level (1e-3).
 
     Raises:
         UserError: the images differ in shape, are no images, too small or out of range; the preset,

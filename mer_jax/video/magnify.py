@@ -53,7 +53,8 @@ def magnify(
     """[T, H, W, C] -> [T, H, W, C]: `clip` with its motion magnified; the options are the module's.
 
     Frame 0 comes out as it went in, and so does a clip in which nothing moves. The filter is
-    causal: frames that pad a clip at its end change no real frame.
+    causal: frames that pad a clip at its end change no real frame. A frame with NaN or infinity
+    makes itself and every later one NaN, and no earlier one.
     """
     clip = to_float(clip, axes="THWC")
     gain = gains(*clip.shape[1:3], alpha=alpha, wavelength=wavelength, exaggeration=exaggeration)
@@ -211,7 +212,10 @@ def _levels(clip: Array, *, r1: float, r2: float, fps: float | None, chroma: flo
     # quarter of the work.
     smaller = pyramid.down(clip)
     matrix = temporal_matrix(len(clip), r1=r1, r2=r2, fps=fps).astype(clip.dtype)
-    moving = jnp.einsum("ts,s...->t...", matrix, smaller, precision=_EXACT)
+    # In a product 0 times NaN is NaN, which a bad frame would send back in time.
+    good = jnp.isfinite(smaller).all((1, 2, 3), keepdims=True)
+    moving = jnp.einsum("ts,s...->t...", matrix, jnp.where(good, smaller, 0), precision=_EXACT)
+    moving = jnp.where(jnp.cumsum(~good, axis=0) > 0, jnp.nan, moving)
     return _gaussians(_attenuate(moving, chroma), live(*clip.shape[1:3]))
 
 

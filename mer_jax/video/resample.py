@@ -97,9 +97,12 @@ def resample(clip: Array, length: int, *, kernel: str = "tim", antialias: bool =
 def apply(matrix: Array | np.ndarray, clip: Array) -> Array:
     """matrix [length out, T] times clip [T, ...], of any range: it is linear.
 
-    Integers are converted by the range of their dtype (`clips.to_float`).
+    Integers are converted by the range of their dtype (`clips.to_float`). A frame whose column is 0
+    is not looked at.
     """
     clip = to_float(clip, beyond=math.inf)
+    seen = jnp.any(jnp.asarray(matrix) != 0, axis=0)  # 0 times NaN would be NaN
+    clip = jnp.where(seen.reshape(-1, *(1,) * (clip.ndim - 1)), clip, 0)
     return jnp.einsum("ot,t...->o...", matrix, clip, precision=lax.Precision.HIGHEST)
 
 

@@ -8,9 +8,11 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from mer_jax.clips import to_float
+from mer_jax.problems import UserError
 
 
 def _product(subscripts: str, *operands: jax.Array) -> jax.Array:
@@ -63,8 +65,13 @@ def rpca(
 
     Returns:
         (A, E), each as `matrix`. Zeros for a matrix of zeros. Not differentiable in reverse.
+
+    Raises:
+        UserError: the matrix holds NaN or infinity; under jit and vmap, where nobody can tell, A
+            and E are then NaN throughout.
     """
     matrix = to_float(matrix, beyond=math.inf)
+    _refuse_bad(matrix)
     if matrix.shape[0] > matrix.shape[1]:
         low_rank, sparse = rpca(matrix.T, lam=lam, tol=tol, max_iter=max_iter)
         return low_rank.T, sparse.T
@@ -96,23 +103,52 @@ def rpca(
 
     zero = jnp.zeros_like(matrix)
     start = (0, zero, zero, dual, first, jnp.full((), jnp.inf, matrix.dtype))
-    _, low_rank, sparse, *_ = lax.while_loop(unfinished, improve, start)
-    return low_rank, sparse
+    _, low_rank, sparse, *_, residual = lax.while_loop(unfinished, improve, start)
+    sound = jnp.isfinite(residual)
+    return jnp.where(sound, low_rank, jnp.nan), jnp.where(sound, sparse, jnp.nan)
 
 
 def retain(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) -> jax.Array:
-    """Keeps the entries whose size lies between two quantiles of |sparse|; the others become 0.
+    """Keeps the non-zero entries whose size lies between two quantiles; the others become 0.
 
     PSN is best with "20-30 % of the non-zero information" kept and does not say how (Fig. 10). Read
-    as the strongest 30 %: the default. Its ten ratios are low = 0.9, 0.8, ..., 0.0 at high = 1; as
-    ten bands of one tenth each, low = i / 10 and high = (i + 1) / 10. The other reading, a
-    larger `lam` in `rpca`, needs no `retain`.
+    as the strongest 30 % of the m entries that are not 0: the default. Of these, ranked by size
+    from 0 to m - 1, ceil(low m) to ceil(high m) - 1 stay, and what is as large as one of them. The
+    figure's ten ratios are low = 0.9, 0.8, ..., 0.0 at high = 1; as ten bands of one tenth each,
+    low = i / 10 and high = (i + 1) / 10. The other reading, a larger `lam` in `rpca`, needs no
+    `retain`.
 
     Args:
         sparse: E of `rpca`, any shape and range; the quantiles are over all of it.
         low, high: of [0, 1].
+
+    Raises:
+        UserError: an entry is NaN or infinite; under jit and vmap it stays as it is, and has no
+            rank among the others.
     """
     sparse = to_float(sparse, beyond=math.inf)
-    size = jnp.abs(sparse)
-    least, most = jnp.quantile(size, jnp.array([low, high], size.dtype))
-    return jnp.where((size >= least) & (size <= most), sparse, 0)
+    _refuse_bad(sparse)
+    size = lax.stop_gradient(jnp.abs(sparse))
+    finite = jnp.isfinite(size)
+    ranked = jnp.sort(jnp.where(finite, size, jnp.inf), axis=None)  # zeros, the m, bad ones
+    zeros = jnp.sum(ranked == 0, dtype=jnp.int32)
+    count = jnp.sum(finite, dtype=jnp.int32) - zeros
+
+    def rank(share: float) -> jax.Array:
+        some = jnp.ceil(share * count.astype(jnp.float32)).astype(jnp.int32)
+        return zeros + jnp.minimum(some, count)
+
+    least, most = (jnp.take(ranked, at, mode="clip") for at in (rank(low), rank(high) - 1))
+    return jnp.where((size >= least) & (size <= most) | ~finite, sparse, 0)
+
+
+def _refuse_bad(matrix: jax.Array) -> None:
+    """Raises `UserError` with the first entry that is no number, unless `matrix` is traced."""
+    if isinstance(matrix, jax.core.Tracer):
+        return
+    bad = np.argwhere(~np.isfinite(np.asarray(matrix)))
+    if len(bad):
+        raise UserError(
+            f"RPCA takes finite numbers, and entry {bad[0].tolist()} of {list(matrix.shape)} is "
+            f"{matrix[tuple(bad[0])]}; leave out or mend the frame it comes from"
+        )

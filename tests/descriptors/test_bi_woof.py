@@ -24,6 +24,7 @@ def by_loop(flow, blocks, bins):
     slope = lambda a, axis: np.diff(a, axis=axis, prepend=np.take(a, [0], axis))
     shear = (slope(u, 0) + slope(v, 1)) / 2
     strain = np.sqrt(slope(u, 1) ** 2 + slope(v, 0) ** 2 + 2 * shear**2)
+    strain[strain < 1e-4] = 0
     out = []
     for top, bottom in ranges(flow.shape[0], blocks[0]):
         for left, right in ranges(flow.shape[1], blocks[1]):
@@ -32,7 +33,8 @@ def by_loop(flow, blocks, bins):
                 for x in range(left - 1, right):
                     degrees = math.degrees(math.atan2(v[y, x], u[y, x]))
                     k = sum(degrees >= -180 + 360 / bins * edge for edge in range(1, bins))
-                    histogram[k] += math.hypot(u[y, x], v[y, x])
+                    length = math.hypot(u[y, x], v[y, x])
+                    histogram[k] += length if length >= 1e-4 else 0
                     total += strain[y, x]
             if histogram.sum():
                 histogram /= histogram.sum()
@@ -70,6 +72,20 @@ def test_blocks_that_stand_still_are_zero():
     np.testing.assert_allclose(found.reshape(-1), by_loop(flow, (5, 5), 8), rtol=2e-5, atol=1e-7)
     assert not describe(np.zeros((30, 30, 2), np.float32)).any()
     assert not describe(np.ones((30, 30, 2), np.float32)).any()  # a shift strains nothing
+
+
+def test_rounding_is_no_motion():
+    rng = np.random.default_rng(2)
+    noise = (1e-6 * rng.standard_normal((30, 30, 2))).astype(np.float32)
+    flow = noise.copy()
+    flow[18:] += rng.standard_normal((12, 30, 2)).astype(np.float32)
+    describe = jax.jit(bi_woof)
+    found = np.asarray(describe(flow)).reshape(5, 5, 8)
+    np.testing.assert_allclose(found.reshape(-1), by_loop(flow, (5, 5), 8), rtol=2e-5, atol=1e-7)
+    assert not found[:2].any() and found[4].any()
+    for shift in (0, 1):  # a still face, and one that moves as a whole
+        np.testing.assert_array_equal(describe(noise + np.float32(shift)), 0)
+    assert np.linalg.norm(describe(1e3 * noise)) == pytest.approx(1, abs=1e-5)
 
 
 def test_more_blocks_than_pixels():

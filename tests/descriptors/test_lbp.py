@@ -1,5 +1,6 @@
 """Binary patterns against the definitions written as loops, and against scikit-image by plane."""
 
+import functools
 import itertools
 import math
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from skimage.feature import local_binary_pattern
 
+from mer_jax.clips import resize
 from mer_jax.descriptors import lbp_sip, lbp_top
 from mer_jax.problems import UserError
 
@@ -110,17 +112,29 @@ def test_default_sizes():
     assert size(lbp_sip) == (5 * 5 * 20,)
 
 
+def halved():
+    """A clip shrunk by two, [T, H, W, 1] float32, and the levels it has in 8 bits, halves up."""
+    levels = video((13, 30, 28), seed=5)
+    sums = levels.reshape(13, 15, 2, 14, 2).sum((2, 4))
+    shrunk = resize((levels / 255).astype(np.float32)[..., None], (15, 14))
+    assert 0.2 < (sums % 4 == 2).mean() < 0.3  # a quarter lies between two levels
+    return jnp.asarray(shrunk), (sums + 2) // 4
+
+
 @pytest.mark.parametrize("points", [4, 8])
 @pytest.mark.parametrize("radius", [1, 2])
-def test_planes_of_lbp_top_are_scikit_images(points, radius):
+@pytest.mark.parametrize("shrunk", [False, True], ids=["whole", "shrunk"])
+def test_planes_of_lbp_top_are_scikit_images(points, radius, shrunk):
     levels = video((13, 15, 14), seed=points + radius)
+    clip, levels = halved() if shrunk else (clip_of(levels), levels)
     # Slices in which scikit-image's neighbours (row - R sin a, column + R cos a) are the plane's.
     slices = [levels, levels[::-1].transpose(1, 0, 2), levels.transpose(2, 1, 0)]
 
     def histograms(method, bins):
         found = []
         for plane in slices:
-            codes = [local_binary_pattern(image, points, radius, method) for image in plane]
+            images = plane.astype(np.uint8)
+            codes = [local_binary_pattern(image, points, radius, method) for image in images]
             inner = (slice(radius, -radius),) * 3
             codes = np.stack(codes)[inner].astype(int).ravel()
             found.append(np.bincount(codes, minlength=bins) / codes.size)
@@ -129,7 +143,7 @@ def test_planes_of_lbp_top_are_scikit_images(points, radius):
     def ours(mapping):
         options = dict(radii=(radius,) * 3, points=points, blocks=(1, 1), interpolate=True)
         describe = jax.jit(lambda clip: lbp_top(clip, mapping=mapping, **options))
-        return describe(clip_of(levels)).reshape(3, -1)
+        return describe(clip).reshape(3, -1)
 
     np.testing.assert_allclose(ours("none"), histograms("default", 2**points), atol=1e-6)
     # Uniform codes: the same histogram in another order of bins.
@@ -167,6 +181,20 @@ def test_lbp_sip_is_the_loop(radii):
     found = jax.jit(lambda clip: lbp_sip(clip, radii=radii, blocks=(3, 2)))(clip_of(levels))
     expected = sip_by_loop(levels, radii, (3, 2)).astype(np.float32)
     np.testing.assert_allclose(found, expected, rtol=2e-7, atol=0)
+
+
+@pytest.mark.parametrize("describe", [lbp_top, lbp_sip])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_last_bit_of_a_float_has_no_say(describe, channels):
+    """Every number a quarter of a level from the next, halves among them, each moved by an ulp."""
+    rng = np.random.default_rng(7)
+    clip = (rng.integers(0, 160, (9, 13, 13, channels)) / 4 / 255).astype(np.float32)
+    describe = jax.jit(functools.partial(describe, radii=(1, 1, 2), blocks=(1, 1)))
+    for ulps in (1, 8):
+        away = rng.choice(np.float32([-1, 0, 1]), clip.shape)
+        moved = clip + ulps * away * np.spacing(clip)
+        assert (moved != clip).mean() > 0.5
+        np.testing.assert_array_equal(describe(moved), describe(clip))
 
 
 def test_colour_is_luma_in_whole_levels():

@@ -82,6 +82,8 @@ def by_loop(flows, landmarks, align):
             sectors = [[] for _ in range(8)]
             for y, x in np.argwhere(mask):
                 u, v = flow[y, x]
+                if math.hypot(u, v) < 1e-4:
+                    continue
                 angle = math.atan2(v, u)
                 sector = round(angle / (math.pi / 4))
                 bend = angle - sector * math.pi / 4
@@ -143,3 +145,30 @@ def test_the_heads_own_motion_is_taken_out(scene):
 def test_landmarks_of_another_scheme_are_refused():
     with pytest.raises(UserError, match="68 landmarks"):
         mdmo(jnp.zeros((2, 20, 20, 2)), jnp.zeros((5, 2)))
+
+
+def test_rounding_is_no_motion(scene, flows):
+    points = np.asarray(scene.landmarks)
+    describe = jax.jit(lambda flows: mdmo(flows, points))
+    noise = (1e-6 * np.random.default_rng(1).standard_normal(flows.shape)).astype(np.float32)
+    np.testing.assert_array_equal(describe(noise), 0)
+    np.testing.assert_array_equal(describe(noise + np.float32([3, -2])), 0)  # the head alone
+    assert describe(1e3 * noise)[:36].max() == pytest.approx(1)
+    # Regions that stand still beside one that moves: no length and no direction.
+    some = noise.copy()
+    some[1:, :, : SIZE[1] // 3] += flows[1:, :, : SIZE[1] // 3]
+    loop = by_loop(some, points, align=False)
+    found = np.asarray(jax.jit(lambda f: mdmo(f, points, align=False))(some))
+    np.testing.assert_allclose(found[:36], loop[:36], atol=1e-4)
+    still = loop[:36] == 0
+    assert 5 < still.sum() < 36 and not found[36:][still].any()
+
+
+def test_padding_reaches_no_number_and_no_gradient(scene, flows):
+    points = np.asarray(scene.landmarks)
+    padded = np.concatenate([flows, np.full_like(flows[:2], np.nan)])
+    describe = jax.jit(lambda f, n: mdmo(f, points, length=n))
+    np.testing.assert_allclose(describe(padded, 4), describe(flows, 4), atol=1e-5)
+    gradient = jax.jit(jax.grad(lambda f: jnp.sum(mdmo(f, points, length=4) ** 2)))
+    found = np.asarray(gradient(padded))
+    assert np.isfinite(found).all() and found[:4].any() and not found[4:].any()

@@ -67,6 +67,15 @@ def test_frames_are_standardised_by_the_training_clips():
     assert seen.std() == pytest.approx(1, rel=1e-5)
 
 
+def test_what_is_left_of_clips_that_do_not_move_is_not_stretched():
+    still = np.repeat(RNG.random((1, 8, 8, 3), np.float32), 9, 0)
+    still += np.float32(1e-6) * RNG.standard_normal(still.shape, np.float32)
+    made = Clip("db", "s", "c", hold(still), "anger")
+    examples = methods.create("frames", [made], size=(8, 8), looks=3, less_first=True)
+    seen = examples.view(examples.inputs[0], examples.learn(examples.inputs, jnp.ones(1)))
+    assert np.abs(seen).max() < 0.1
+
+
 def test_most_frames_decide_and_the_mean_parts_a_tie():
     # one frame is very sure of class 2, three say 0: 0 wins; the second clip is a tie of 1 and 2
     logits = np.zeros((4, 2, 3), np.float32)

@@ -86,3 +86,27 @@ def test_a_pre_computed_map_is_no_video(clips):
     stored = dataclasses.replace(clips[0], content="flow", read=hold(np.zeros((1, 28, 28, 3))))
     with pytest.raises(UserError, match="needs videos"):
         methods.create("lbp_top", [stored])
+
+
+def test_what_does_not_move_is_zero(clips):
+    """As the 55 clips of CAS(ME)^3 whose apex is their onset; one gray level of noise is motion."""
+    still = np.repeat(clips[0].frames[:1], 9, 0)
+    grainy = still.copy()
+    grainy[4:] ^= np.random.default_rng(0).integers(0, 2, still[0].shape, np.uint8)
+    marked = dataclasses.replace(clips[0], onset=3, apex=3)
+    made = [marked, *(dataclasses.replace(clips[0], read=hold(f)) for f in (still, grainy))]
+    found = methods.create("bi_woof", made, size=(32, 32), preset=PRESET).inputs
+    np.testing.assert_array_equal(found[:2], 0)
+    assert np.linalg.norm(found[2]) == pytest.approx(1, abs=1e-5)
+    found = methods.create("mdmo", made[1:], size=(32, 32), preset=PRESET).inputs
+    np.testing.assert_array_equal(found[0], 0)
+    assert found[1][:36].max() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["lbp_sip", "stcnn"])
+def test_a_frame_that_is_no_picture_is_named(name, clips):
+    frames = clips[0].frames / np.float32(255)
+    frames[5, 2, 1] = np.inf
+    made = [clips[1], dataclasses.replace(clips[0], read=hold(frames))]
+    with pytest.raises(UserError, match=f"{clips[0].key}: frame 5 holds NaN or infinity"):
+        methods.create(name, made, size=(32, 32), **({"length": 9} if name == "stcnn" else {}))

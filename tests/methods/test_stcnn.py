@@ -94,3 +94,11 @@ def test_clips_without_usable_landmarks_are_named():
         methods.create("fusenet", [clip("a", landmarks=landmarks()), clip("bare")], length=5)
     with pytest.raises(DataError, match=r"db/s/far: its landmarks lie outside of its 18 x 20"):
         methods.create("fusenet", [clip("far", landmarks=landmarks() + 100)], length=5)
+
+
+def test_a_flat_training_set_is_not_stretched():
+    flat = 0.5 + 1e-6 * RNG.standard_normal((6, 18, 20, 1))
+    made = Clip("db", "s", "a", hold(flat.astype(np.float32)), "anger")
+    examples = methods.create("stcnn", [made], size=(18, 20), length=6)
+    seen = examples.view(row(examples, 0), examples.learn(examples.inputs, jnp.ones(1)))
+    assert np.abs(seen).max() < 0.01

@@ -15,15 +15,28 @@ X = np.random.default_rng(0).normal(3, 2, size=(6, 4, 5, 3)).astype(np.float32)
 def test_masked_samples_do_not_count():
     norm = BatchNorm(3, rngs=nnx.Rngs(0))
     mask = np.array([1, 1, 0, 1, 1, 0], np.float32)
-    poisoned = np.where(mask[:, None, None, None] > 0, X, 1e3).astype(np.float32)
+    poisoned = np.where(mask[:, None, None, None] > 0, X, np.nan).astype(np.float32)
     y = norm(poisoned, mask)
     real = X[mask > 0].astype(np.float64)
     mean, var = real.mean((0, 1, 2)), real.var((0, 1, 2))
     want = (real - mean) / np.sqrt(var + 1e-5)
     np.testing.assert_allclose(y[mask > 0], want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(y[mask == 0], 0)
     np.testing.assert_allclose(norm.mean[...], 0.1 * mean, rtol=1e-5)
     unbiased = real.var((0, 1, 2), ddof=1)
     np.testing.assert_allclose(norm.var[...], 0.9 + 0.1 * unbiased, rtol=1e-5)
+
+
+def test_padding_reaches_no_gradient():
+    norm = BatchNorm(3, rngs=nnx.Rngs(0))
+    mask = np.array([1, 1, 0, 1, 1, 0], np.float32)
+    poisoned = jnp.where(mask[:, None, None, None] > 0, X, jnp.nan)
+    loss = lambda norm, x: jnp.sum(norm(x, mask) ** 3)
+    of_norm, of_x = nnx.grad(loss, argnums=(0, 1))(norm, poisoned)
+    want_norm, want_x = nnx.grad(loss, argnums=(0, 1))(norm, jnp.asarray(X))
+    compare = lambda a, b: np.testing.assert_array_equal(a, b)
+    jax.tree.map(compare, (nnx.to_pure_dict(of_norm), of_x), (nnx.to_pure_dict(want_norm), want_x))
+    assert np.isfinite(of_x).all() and not of_x[mask == 0].any()
 
 
 def test_no_sample_at_all_leaves_the_statistics():
@@ -47,7 +60,7 @@ def test_gradient_is_that_of_the_definition(masked):
             count = weights.sum() * 20
             mean = (x * w).sum((0, 1, 2)) / count
             var = ((x - mean) ** 2 * w).sum((0, 1, 2)) / count
-            return (x - mean) / jnp.sqrt(var + 1e-5) * scale + bias
+            return ((x - mean) / jnp.sqrt(var + 1e-5) * scale + bias) * w
 
         ours = jax.vjp(lambda *a: _normalise(1e-5, *a, jnp.asarray(weights))[0], x, scale, bias)
         want = jax.vjp(definition, x, scale, bias)

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import psutil
 import pytest
+from flax import nnx
 
 from mer_jax import protocols
+from mer_jax.methods import Examples
 from mer_jax.problems import UserError
 from mer_jax.training import Interrupted, Settings, checkpoints, engine, fit
 from mer_jax.training import layout as layouts
@@ -158,6 +160,32 @@ def test_validation_chooses_the_epoch_and_patience_stops():
     # R3D: "degraded or unchanged validation loss for 10 consecutive epochs" ends with the tenth.
     stopped = result.epochs_run < settings.epochs
     assert set((result.epochs_run - result.chosen_epoch)[stopped]) == {settings.patience}
+
+
+def test_a_test_clip_has_no_say_in_the_validation_loss():
+    """Not even one whose loss is infinite: 0 times infinity is NaN."""
+    _, labels, folds = small.problem()
+
+    class Linear(nnx.Module):
+        def __init__(self, rngs):
+            self.weight = nnx.Param(jnp.ones(()))
+
+        def __call__(self, x, *, mask=None):
+            return self.weight[...] * x[:, :1] * jnp.array([-1.0, 1.0, 0.0])
+
+    inputs = np.random.default_rng(0).normal(size=(len(labels), 1)).astype(np.float32)
+    inputs[0] = 3e38  # of person 0, whom fold 0 tests
+    (result,) = fit(
+        Examples(inputs=jnp.asarray(inputs)),
+        labels,
+        [protocols.validate(folds, fraction=0.2, seed=0)],
+        Settings(epochs=1, batch_size=8, learning_rate=1e-6, validation=0.2, choice="validation"),
+        num_classes=3,
+        build=Linear,
+        devices=jax.devices()[:1],
+        quiet=True,
+    )
+    assert labels[0] == 0 and np.isfinite(result.validation_loss[0]).all()
 
 
 def test_a_fold_stops_when_its_loss_stands_still():

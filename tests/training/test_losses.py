@@ -66,13 +66,15 @@ def test_equals_the_formula_written_out(name):
 @pytest.mark.parametrize("name", losses.LOSSES)
 def test_padding_has_no_say_and_gradients_are_finite_where_p_is_one(name):
     other = LOGITS.copy()
-    other[5:] = 3.0
-    np.testing.assert_array_equal(run(name), run(name, other))
+    gradient = jax.grad(lambda z: run(name, z))
+    for padding in (3.0, np.nan, np.inf):
+        other[5:] = padding
+        np.testing.assert_array_equal(run(name), run(name, other))
+        np.testing.assert_array_equal(gradient(jnp.asarray(other)), gradient(jnp.asarray(LOGITS)))
     sure = np.full((7, 4), -40.0, np.float32)
     sure[np.arange(7), LABELS] = 40.0
     sure = -sure if "balanced" in name else sure  # certain and wrong: log(1 - p) at p = 1
-    gradient = jax.grad(lambda z: run(name, z))(jnp.asarray(sure))
-    assert np.isfinite(gradient).all()
+    assert np.isfinite(gradient(jnp.asarray(sure))).all()
 
 
 def test_an_unknown_loss_names_the_nearest():

@@ -77,6 +77,10 @@ def test_a_number_that_never_varied_in_training_has_no_say():
     fold = int(np.flatnonzero(folds.test[:, 0])[0])
     first, second = (svm.fit(e, labels, folds, num_classes=3) for e in (examples, other))
     np.testing.assert_array_equal(first.probabilities[fold], second.probabilities[fold])
+    nearly = np.nextafter(np.float32(0.1), np.float32(np.arange(1, N) % 2))  # by an ulp at most
+    third = Examples(inputs=other.inputs.at[1:, 4].set(nearly))
+    third = svm.fit(third, labels, folds, num_classes=3)
+    np.testing.assert_array_equal(first.probabilities[fold], third.probabilities[fold])
 
 
 def test_statistics_are_learned_from_a_folds_training_clips():

@@ -10,9 +10,11 @@ from mer_jax.video.difference import (
     apex_index,
     core_region,
     difference_heatmap,
+    steadied,
     temporal_difference,
     top_mask,
 )
+from mer_jax.video.magnify import magnify
 
 RNG = np.random.default_rng(0)
 CLIP = RNG.random((9, 6, 8, 3), np.float32)
@@ -108,3 +110,23 @@ def test_nothing_moves():
 def test_temporal_difference():
     expected = np.diff(CLIP, axis=0, prepend=CLIP[:1])
     np.testing.assert_array_equal(temporal_difference(jnp.asarray(CLIP)), expected)
+
+
+def test_rounding_is_no_movement():
+    rng = np.random.default_rng(1)
+    still = np.repeat(rng.random((1, 20, 20, 1), np.float32), 9, 0)
+    assert apex_index(magnify(still, alpha=14.0)) == 0
+    assert apex_index(still + np.float32(1e-6) * rng.standard_normal(still.shape, np.float32)) == 0
+    still[6] += rng.integers(0, 2, still.shape[1:]) / np.float32(255)  # noise of one level counts
+    assert apex_index(still) == 6
+
+
+@pytest.mark.parametrize("function", [difference_heatmap, steadied])
+def test_padding_reaches_no_gradient(function):
+    gradient = jax.jit(jax.grad(lambda clip: jnp.sum(function(clip, length=5) ** 2)))
+    repeated, spoiled = (
+        np.asarray(gradient(jnp.asarray(np.concatenate([CLIP[:5], padding]))))
+        for padding in (CLIP[[4, 4]], np.full_like(CLIP[:2], np.nan))
+    )
+    np.testing.assert_array_equal(spoiled, repeated)
+    assert np.isfinite(spoiled).all() and spoiled[:5].any() and not spoiled[5:].any()

@@ -137,7 +137,24 @@ def test_nothing_moves_where_there_is_nothing_to_see(texture, preset):
         np.testing.assert_array_equal(flow(image, image), 0)
         np.testing.assert_array_equal(flow(image, image - np.float32(0.1)), 0)
     still = texture[:28, :28]
-    np.testing.assert_allclose(flow(still, still), 0, atol=1e-5)
+    np.testing.assert_array_equal(flow(still, still), 0)
+    noise = np.random.default_rng(0).standard_normal((2, 28, 28)).astype(np.float32)
+    for level in (0.5, np.float32([[[0.5]], [[0.4]]])):  # rounding of two flat images
+        np.testing.assert_array_equal(flow(*(level + np.float32(1e-6) * noise)), 0)
+    assert np.abs(flow(still, still + np.float32(1e-6) * noise[0])).max() < 1e-3
+    grainy = np.round(noise > 0) / np.float32(255)  # one gray level is contrast
+    assert np.abs(flow(*grainy)).max() > 1e-3
+
+
+def test_the_derivative_between_equal_images_is_that_of_the_flow(texture):
+    still = jnp.asarray(texture[:16, :16])
+    step = 0.01 * jnp.gradient(still, axis=1)  # as if all moved by -0.01 px
+    motion = lambda s: optical_flow(still, s, preset="horn_schunck", warps=1, median=1)[..., 0]
+    both = jax.jit(lambda s: jax.jvp(lambda s: motion(s).mean(), (s,), (step,)))
+    (plus, _), (minus, _) = both(still + step), both(still - step)
+    value, slope = both(still)
+    assert value == 0 and slope < -1e-3
+    assert float(slope) == pytest.approx(float(plus - minus) / 2, rel=0.05)
 
 
 def test_grey_with_and_without_a_channel_and_rgb_agree(texture):

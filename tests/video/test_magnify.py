@@ -146,6 +146,26 @@ def test_the_stream_is_the_closed_form(channels, fps):
     np.testing.assert_allclose(live(clip), magnify(clip, **options)[1:], atol=1e-5)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_bad_frame_reaches_no_earlier_one(bad):
+    clip = moving(8, 11, 12, 1)
+    spoiled = clip.copy()
+    spoiled[6, 3, 4, 0] = bad
+    options = dict(alpha=9.0, saturate=False)
+    compiled = jax.jit(lambda clip: magnify(clip, **options))
+    found, want = np.asarray(compiled(spoiled)), compiled(clip)
+    np.testing.assert_array_equal(found[:6], want[:6])
+    assert np.isnan(found[6:]).all()
+
+    step = lambda state, frame: stream_step(state, frame, **options)
+    _, live = jax.lax.scan(step, stream_init(jnp.asarray(spoiled[0])), jnp.asarray(spoiled[1:]))
+    np.testing.assert_allclose(live[:5], found[1:6], atol=1e-5)
+    assert not np.isfinite(live[5:]).all((1, 2, 3)).any()
+
+    early = jax.jit(jax.grad(lambda clip: jnp.sum(magnify(clip, **options)[:6] ** 2)))
+    np.testing.assert_array_equal(early(spoiled), early(clip))
+
+
 def test_temporal_matrix_is_two_iir_filters():
     signal = np.random.default_rng(0).random(40)
     low = [

@@ -145,6 +145,17 @@ def test_resample_is_apply_of_matrix_for_clips_of_any_rank():
     np.testing.assert_allclose(apply(weights, clip[:, 0, 0, 0]), out[:, 0, 0, 0], atol=1e-6)
 
 
+def test_a_frame_of_weight_0_is_not_looked_at():
+    clip = np.random.default_rng(0).random((7, 3, 2), np.float32)
+    weights = np.zeros((4, 7), np.float32)
+    weights[:, :5] = matrix(5, 4)
+    expected = np.einsum("ot,t...->o...", weights[:, :5].astype(np.float64), clip[:5])
+    clip[5:] = np.nan
+    np.testing.assert_allclose(jax.jit(apply)(weights, clip), expected, atol=1e-6)
+    slope = jax.grad(lambda clip: apply(weights, clip).sum())(clip)
+    np.testing.assert_allclose(slope, np.broadcast_to(weights.sum(0)[:, None, None], clip.shape))
+
+
 def test_select():
     np.testing.assert_array_equal(select(5, percent=100), range(5))
     np.testing.assert_array_equal(select(10, percent=60), [0, 2, 4, 5, 7, 9])

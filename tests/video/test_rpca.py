@@ -2,6 +2,7 @@ import jax
 import numpy as np
 import pytest
 
+from mer_jax.problems import UserError
 from mer_jax.video.rpca import retain, rpca
 
 
@@ -89,3 +90,44 @@ def test_ten_bands_share_the_entries():
     bands = [retain(sparse, low=i / 10, high=(i + 1) / 10) for i in range(10)]
     np.testing.assert_allclose(sum(np.asarray(band) for band in bands), sparse, atol=1e-7)
     assert [int((np.asarray(band) != 0).sum()) for band in bands] == [200] * 10
+
+
+def test_retention_is_of_what_is_not_zero():
+    """Counted by NumPy on E of 1.5 times the price, most of which is 0; no two sizes are equal."""
+    matrix = _clip()
+    sparse = np.asarray(rpca(matrix, lam=1.5 / np.sqrt(len(matrix)))[1])
+    sparse = sparse * np.random.default_rng(0).uniform(1, 1.01, sparse.shape).astype(np.float32)
+    sizes = np.sort(np.abs(sparse[sparse != 0]))
+    assert len(sizes) < 0.5 * sparse.size
+    bands = [(0.7, 1.0), (0.0, 1.0), *((i / 10, (i + 1) / 10) for i in range(10))]
+    compiled = jax.jit(lambda e, low, high: retain(e, low=low, high=high))
+    for low, high in bands:
+        kept = np.asarray(compiled(sparse, low, high))
+        count = (kept != 0).sum()
+        assert abs(count - (high - low) * len(sizes)) <= 1
+        least, most = np.quantile(sizes, (low, high))
+        inside = (np.abs(sparse) >= least) & (np.abs(sparse) <= most) & (sparse != 0)
+        assert abs(count - inside.sum()) <= 1
+        np.testing.assert_array_equal(kept[kept != 0], sparse[kept != 0])
+    total = sum(np.asarray(compiled(sparse, low, high)) for low, high in bands[2:])
+    np.testing.assert_array_equal(total, sparse)  # no entry in two bands, none in no band
+    np.testing.assert_array_equal(retain(0 * sparse), 0)
+
+
+def test_numbers_that_are_none_are_refused_or_passed_on():
+    good, bad = _clip(0, 60, 6), _clip(1, 60, 6)
+    bad[7, 2] = np.nan
+    for function in (rpca, retain):
+        with pytest.raises(UserError, match=r"entry \[7, 2\] of \[60, 6\] is nan"):
+            function(bad)
+    # Traced, only the clip itself is spoiled, and all of it.
+    low_ranks, sparses = jax.jit(jax.vmap(rpca))(np.stack([good, bad]))
+    assert np.isnan(low_ranks[1]).all() and np.isnan(sparses[1]).all()
+    np.testing.assert_allclose(sparses[0], rpca(good)[1], atol=1e-4)
+    noise = np.random.default_rng(4).normal(size=(20, 5)).astype(np.float32)
+    spoiled = noise.copy()
+    spoiled[[0, 3], [1, 2]] = np.nan, np.inf
+    kept = np.asarray(jax.jit(retain)(spoiled))
+    fine = np.isfinite(spoiled)
+    np.testing.assert_array_equal(kept[~fine], spoiled[~fine])
+    np.testing.assert_array_equal(kept[fine], retain(spoiled[fine]))

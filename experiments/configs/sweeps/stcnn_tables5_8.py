@@ -3,7 +3,8 @@ r"""MicroExpSTCNN and MicroExpFuseNet (Reddy et al. 2019), Tables V and VIII.
 Published: the best epoch's accuracy (Table V) and mean and deviation over epochs 91 to 100 (Table
 VIII), in each row, on one split by sample with Table IV's counts: a person on both sides, which is
 marked. Tables VI and VII, the confusion matrices, are in the reports of the two STCNN rows.
-DIR holds casme_squared/ and smic/; FuseNet's clips need 68 landmarks. Time: hours on 2 CPU cores; --rows=SMIC runs those alone.
+DIR holds casme_squared/ and smic/; FuseNet's clips need 68 landmarks. Time: hours on 2 CPU cores;
+--rows=SMIC runs those alone.
   python -m experiments.launch --config=experiments/configs/sweeps/stcnn_tables5_8.py \
       --config.data.root=DIR --workdir=runs/stcnn_tables5_8
 As published: --config.train.choice=test --config.train.mask_all=True; the strict number, which the
