@@ -4,7 +4,6 @@ examples = methods.create("strcn_a", clips, share=0.3)
 """
 
 import importlib
-import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,7 +30,6 @@ _METHODS = {  # name: the module that holds a function of that name
     "strcn_a": "strcn",
     "strcn_g": "strcn",
 }
-_MOST = 10**5  # frames, pixels of a side or of a mask, copies: more is a slip, and fills the memory
 
 
 def names() -> tuple[str, ...]:
@@ -49,11 +47,7 @@ def create(name: str, clips: Sequence[Clip], **given) -> Examples:
 
     Raises `UserError` for an unknown method or option, and for clips the method cannot use.
     """
-    check(f"option of method {name}", given, options(name))
-    for option, value in given.items():
-        for number in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(number, numbers.Integral) and int(number) > _MOST:
-                raise UserError(f"method.{option} is {value}; it is {_MOST} at most")
+    given = check("method", name, given, options(name))
     if name != "flow_maps" and any(clip.content != "video" for clip in clips):
         raise UserError(f"method {name} needs videos; pre-computed maps go with method flow_maps")
     return _method(name)(clips, **given)

@@ -22,10 +22,12 @@ from mer_jax.clips import Clip, ClipBatch, stack
 from mer_jax.methods import selection
 from mer_jax.methods.examples import Examples
 from mer_jax.methods.flow_maps import onset_to_apex
+from mer_jax.options import checked
 from mer_jax.problems import DataError, Problem
 from mer_jax.video import magnify, optical_flow
 
 
+@checked
 def lbp_top(
     clips: Sequence[Clip],
     *,
@@ -49,6 +51,7 @@ def lbp_top(
     return _examples(_videos(describe, frames, alpha), stack(clips, size=tuple(size)))
 
 
+@checked
 def lbp_sip(
     clips: Sequence[Clip],
     *,
@@ -66,6 +69,7 @@ def lbp_sip(
     return _examples(_videos(describe, frames, alpha), stack(clips, size=tuple(size)))
 
 
+@checked
 def bi_woof(
     clips: Sequence[Clip],
     *,
@@ -82,6 +86,7 @@ def bi_woof(
     return _examples(describe, stack(clips, size=tuple(size)))
 
 
+@checked
 def mdmo(
     clips: Sequence[Clip],
     *,

@@ -11,7 +11,7 @@ from mer_jax.problems import unknown
 
 Perception = Literal["computed", "one", "none"]
 
-_PERCEPTIONS = ("computed", "one", "none")
+PERCEPTIONS = ("computed", "one", "none")
 
 
 def perception(x: jax.Array) -> jax.Array:
@@ -56,8 +56,8 @@ class TPU(nnx.Module):
         unit: float = 1.0,
         rngs: nnx.Rngs,
     ):
-        if perception not in _PERCEPTIONS:
-            raise unknown("perception", perception, _PERCEPTIONS)
+        if perception not in PERCEPTIONS:
+            raise unknown("perception", perception, PERCEPTIONS)
         self.perception = perception
         self.unit = unit
         self.input = nnx.Linear(in_features, features, rngs=rngs)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mer_jax.clips import Clip
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 from mer_jax.protocols.folds import Folds
 
@@ -28,6 +29,7 @@ def leave_one_database_out(clips: Sequence[Clip], labels: np.ndarray) -> Folds:
     return _leave_out(clips, [clip.database for clip in clips], "databases")
 
 
+@checked
 def lovo(
     clips: Sequence[Clip],
     labels: np.ndarray,
@@ -43,8 +45,6 @@ def lovo(
     """
     if repeats != 1:
         return repeat(lambda seed: lovo(clips, labels, fraction=fraction, seed=seed), repeats, seed)
-    if not 0 < fraction < 1:
-        raise UserError(f"protocol.fraction is {fraction}; it must lie between 0 and 1")
     count = min(len(clips), round(1 / fraction))
     order = np.random.default_rng(seed).permutation(len(clips))
     part = np.empty(len(clips), int)
@@ -52,6 +52,7 @@ def lovo(
     return _leave_out(clips, [f"videos{p + 1:02d}" for p in part], "videos")
 
 
+@checked
 def k_fold(
     clips: Sequence[Clip],
     labels: np.ndarray,
@@ -71,11 +72,9 @@ def k_fold(
     if repeats != 1:
         options: dict[str, Any] = {"folds": folds, "by": by, "stratified": stratified}
         return repeat(lambda seed: k_fold(clips, labels, **options, seed=seed), repeats, seed)
-    if by not in ("subject", "sample"):
-        raise UserError(f"protocol.by is {by!r}; it is 'subject' or 'sample'")
     units = np.array([clip.person if by == "subject" else clip.key for clip in clips])
     names, unit = np.unique(units, return_inverse=True)
-    if not 2 <= folds <= len(names):
+    if folds > len(names):
         raise UserError(f"protocol.folds is {folds}; there are {len(names)} {by}s to divide")
     rng = np.random.default_rng(seed)
     if not stratified:
@@ -85,6 +84,7 @@ def k_fold(
     return _leave_out(clips, [f"part{part[u] + 1:02d}" for u in unit], "parts")
 
 
+@checked
 def hold_out(
     clips: Sequence[Clip],
     labels: np.ndarray,
@@ -101,8 +101,6 @@ def hold_out(
     if repeats != 1:
         options: dict[str, Any] = {"fraction": fraction, "by": by}
         return repeat(lambda seed: hold_out(clips, labels, **options, seed=seed), repeats, seed)
-    if not 0 < fraction < 1:
-        raise UserError(f"protocol.fraction is {fraction}; it must lie between 0 and 1")
     parts = k_fold(
         clips, labels, folds=max(2, round(1 / fraction)), by=by, stratified=True, seed=seed
     )
@@ -117,8 +115,6 @@ def repeat(deal: Callable[[int], Folds], repeats: int, seed: int) -> Folds:
 
     Folds are named "repeat2.part03" (see `repeat_of`); each clip is tested once a repeat.
     """
-    if repeats < 1:
-        raise UserError(f"protocol.repeats is {repeats}; it must be 1 or more")
     dealt = [deal(seed + number) for number in range(repeats)]
     rows: dict[str, Any] = {
         part: np.concatenate([getattr(folds, part) for folds in dealt])

@@ -15,10 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 from mer_jax.video.colour import to_grey
 
 
+@checked
 def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Array:
     """[T, H, W, C] -> [H, W]: E = the sum over frames and channels of |I(t) - I(0)|.
 
@@ -27,6 +29,7 @@ def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Arr
     return jnp.sum(jnp.abs(clip - clip[0]) * _real(clip, length), axis=(0, 3))
 
 
+@checked
 def top_mask(heatmap: Array, *, keep: int) -> Array:
     """[H, W] -> [keep] int32: the `keep` pixels of largest value, in ascending order of number.
 
@@ -37,6 +40,7 @@ def top_mask(heatmap: Array, *, keep: int) -> Array:
     return jnp.sort(lax.top_k(heatmap.reshape(-1), keep)[1])
 
 
+@checked
 def core_region(height: int, width: int, *, keep: int) -> np.ndarray:
     """[keep] int32: the `keep` pixels nearest the centre, in ascending order of number.
 
@@ -53,6 +57,7 @@ def core_region(height: int, width: int, *, keep: int) -> np.ndarray:
     return np.sort(np.argsort(distance, kind="stable")[:keep]).astype(np.int32)
 
 
+@checked
 def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
     """[T, H, W, C] -> int32: the frame t of largest std(I(t) - I(0)) over pixels and channels.
 
@@ -63,6 +68,7 @@ def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
     return jnp.argmax(spread * _real(clip, length)[:, 0, 0, 0]).astype(jnp.int32)
 
 
+@checked
 def steadied(
     clip: Array, *, length: int | Array | None = None, weights: Array | None = None
 ) -> Array:

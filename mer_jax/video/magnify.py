@@ -32,10 +32,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 from mer_jax.video import colour, pyramid
 
 
+@checked
 def magnify(
     clip: Array,
     *,
@@ -58,6 +60,7 @@ def magnify(
     return _add(clip, _collapse(levels, gain, like=clip), saturate)
 
 
+@checked
 def bands(
     clip: Array,
     *,
@@ -77,6 +80,7 @@ def bands(
     return jax.vmap(lambda gain: _collapse(levels, gain, like=clip))(one_live)
 
 
+@checked
 def gains(
     height: int,
     width: int,
@@ -99,6 +103,7 @@ def gains(
     return jnp.clip(exaggeration * bound, 0, alpha)
 
 
+@checked
 def combine(clip: Array, bands: Array, gains: Array, *, saturate: bool = True) -> Array:
     """clip [T, H, W, C] + the sum over L of gains [L] x bands [L, T, H, W, C]: a magnified clip."""
     motion: Any = sum(gain * band for gain, band in zip(gains, bands))
@@ -118,6 +123,7 @@ def stream_init(frame: Array) -> Stream:
     return Stream(smaller, smaller)
 
 
+@checked
 def stream_step(
     state: Stream,
     frame: Array,
@@ -145,6 +151,7 @@ def stream_step(
     return state, _add(frame, _collapse(levels, gain, like=frame), saturate)
 
 
+@checked
 def coefficients(r1: float, r2: float, *, fps: float | None = None) -> tuple[float, float]:
     """The coefficients (fast, slow) of the two low-passes, from themselves or from Hz.
 
@@ -167,6 +174,7 @@ def coefficients(r1: float, r2: float, *, fps: float | None = None) -> tuple[flo
     return float(fast), float(slow)
 
 
+@checked
 def temporal_matrix(
     length: int, *, r1: float = 0.4, r2: float = 0.05, fps: float | None = None
 ) -> np.ndarray:

@@ -10,6 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from mer_jax.options import checked
+from mer_jax.problems import UserError
+
 
 def _product(subscripts: str, *operands: jax.Array) -> jax.Array:
     return jnp.einsum(subscripts, *operands, precision=lax.Precision.HIGHEST)
@@ -42,6 +45,7 @@ def _shrink_spectrum(x: jax.Array, by: jax.Array) -> jax.Array:
     return _product("ij,jp->ip", _product("ij,jk->ik", v, kept), unit)
 
 
+@checked
 def rpca(
     matrix: jax.Array,
     *,
@@ -96,6 +100,7 @@ def rpca(
     return low_rank, sparse
 
 
+@checked
 def retain(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) -> jax.Array:
     """Keeps the entries whose size lies between two quantiles of |sparse|; the others become 0.
 
@@ -106,8 +111,11 @@ def retain(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) -> jax.Arr
 
     Args:
         sparse: E of `rpca`, any shape; the quantiles are over all of it.
-        low, high: of [0, 1].
+        low, high: of [0, 1], low at most high.
     """
+    numbers = isinstance(low, float | int) and isinstance(high, float | int)
+    if numbers and low > high:
+        raise UserError(f"low is {low} and high is {high}; low must be at most high")
     size = jnp.abs(sparse)
     least, most = jnp.quantile(size, jnp.array([low, high], size.dtype))
     return jnp.where((size >= least) & (size <= most), sparse, 0)

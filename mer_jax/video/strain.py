@@ -8,7 +8,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
-from mer_jax.problems import unknown
+from mer_jax.options import checked
 
 
 def _backward(x: jax.Array, axis: int) -> jax.Array:
@@ -22,6 +22,7 @@ def _central(x: jax.Array, axis: int) -> jax.Array:
 SCHEMES = {"backward": _backward, "central": _central}
 
 
+@checked
 def strain_tensor(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
     """The infinitesimal strain (grad w + grad w^T) / 2 of a flow.
 
@@ -36,14 +37,13 @@ def strain_tensor(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
     Raises:
         UserError: the scheme is unknown.
     """
-    if scheme not in SCHEMES:
-        raise unknown("difference scheme", scheme, SCHEMES)
     difference = SCHEMES[scheme]
     u, v = flow[..., 0], flow[..., 1]
     shear = (difference(u, 0) + difference(v, 1)) / 2
     return jnp.stack([difference(u, 1), difference(v, 0), shear], axis=-1)
 
 
+@checked
 def optical_strain(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
     """The magnitude sqrt(e_xx^2 + e_yy^2 + 2 e_xy^2) of `strain_tensor`.
 

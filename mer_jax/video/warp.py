@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from mer_jax.options import checked
 from mer_jax.problems import unknown
 
 
@@ -51,6 +52,7 @@ KERNELS = {
 }
 
 
+@checked
 def prefilter(image: jax.Array, *, kernel: str = "spline") -> jax.Array:
     """What `warp` samples: the image, [H, W, C], or its spline coefficients.
 
@@ -67,6 +69,7 @@ def prefilter(image: jax.Array, *, kernel: str = "spline") -> jax.Array:
     return jnp.einsum("xj,yjc->yxc", inverse(width), down, precision=lax.Precision.HIGHEST)
 
 
+@checked
 def warp(
     filtered: jax.Array, flow: jax.Array, *, kernel: str = "spline"
 ) -> tuple[jax.Array, jax.Array]:
