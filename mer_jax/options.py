@@ -160,6 +160,7 @@ BOUNDS: dict[str, Bound] = {
     "fps": _POSITIVE,
     "grey": _flag,
     "length": _LENGTH,
+    "seconds": _real("(0, 100000]"),
     "seed": _SEED,
     "copies": _whole("[1, 1000000]"),
     # methods, video, descriptors
@@ -215,6 +216,7 @@ BOUNDS: dict[str, Bound] = {
     "split": _one_of("length", "frames"),
     "bin_of.start": _real("[-7, 7]"),
     "time": _one_of("methods.film.TIMES"),
+    "threshold": _NOT_NEGATIVE,
     "tol": _real("(0, 1]"),
     "wavelength": _POSITIVE,
     "weights": _free("an array [H, W]"),

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mer_jax import options
 from mer_jax.evaluation import colours, figures
 from mer_jax.evaluation.colours import BLUE, FAINT, INK, VERMILION
 from mer_jax.nn.tpu import perception
@@ -77,8 +78,7 @@ def look(
     for name, frame in (("onset", onset), ("apex", apex)):
         if frame is not None and not 0 <= frame < length:
             raise UserError(f"{name} is {frame}; the clip's frames are 0 to {length - 1}")
-    if not 0 < share <= 1:
-        raise UserError(f"share is {share}; it is the part of the pixels to keep, e.g. 0.3")
+    share, alpha = options.value("share", "share", share), options.value("alpha", "alpha", alpha)
     height, width = frames.shape[1:3]
 
     @jax.jit

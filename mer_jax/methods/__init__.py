@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mer_jax import programs
 from mer_jax.clips import Clip
 from mer_jax.methods.examples import Examples
 from mer_jax.options import check, defaults
@@ -42,6 +43,7 @@ def options(name: str) -> dict[str, Any]:
     return defaults(_method(name))
 
 
+@programs.pinned()
 def create(name: str, clips: Sequence[Clip], **given) -> Examples:
     """The examples of method `name` over `clips`, on the default device.
 

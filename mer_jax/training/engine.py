@@ -20,6 +20,7 @@ import numpy as np
 from absl import logging
 from flax import nnx
 
+from mer_jax import programs
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.problems import UserError
@@ -40,6 +41,7 @@ class Interrupted(Exception):
 
 
 @checked
+@programs.pinned()
 def fit(
     examples: Examples,
     labels: np.ndarray,

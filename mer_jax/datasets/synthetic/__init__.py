@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mer_jax import programs
 from mer_jax.clips import Clip
 from mer_jax.datasets.synthetic import face, motion, paint
 from mer_jax.datasets.synthetic.expressions import EMOTIONS
@@ -114,6 +115,7 @@ class Scene:
         return int(self.take.offset)
 
     @functools.cached_property
+    @programs.pinned()
     def frames(self) -> np.ndarray:
         """[length, H, W, C] uint8, C = 3 RGB or 1 grey; rendered at first, then kept."""
         film = np.asarray(render(self.face, self.take, size=self.size, frames=self.longest))
@@ -123,11 +125,13 @@ class Scene:
         return np.ascontiguousarray(film, np.uint8)
 
     @property
+    @programs.pinned()
     def landmarks(self) -> np.ndarray:
         """[68, 2] px (x, y) in frame 0, iBUG order."""
         centre = (np.array(self.size[::-1], np.float32) - 1) / 2
         return np.asarray(_landmarks(self.face)) * np.float32(scale(self.size)) + centre
 
+    @programs.pinned()
     def flow(self, end: int, start: int = 0) -> np.ndarray:
         """The true flow from frame `start` to frame `end`, [H, W, 2] px; see `flow`."""
         return np.asarray(flow(self.face, self.take, start, end, size=self.size))
@@ -165,6 +169,7 @@ def _leak(key: jax.Array, person: Face, strength: jax.Array) -> Face:
 
 
 @checked
+@programs.pinned()
 def scenes(
     *,
     subjects: int = 12,
