@@ -183,6 +183,7 @@ BOUNDS: dict[str, Bound] = {
     "interpolate": _flag,
     "keep": _whole(f"[1, {2**31}]"),
     "kernel": _one_of("video.resample.KERNELS"),
+    "optical_flow.kernel": _one_of("video.warp.KERNELS"),
     "prefilter.kernel": _one_of("video.warp.KERNELS"),
     "warp.kernel": _one_of("video.warp.KERNELS"),
     "kernels": _several(_one_of("video.resample.KERNELS"), _SOME),
@@ -387,7 +388,7 @@ def _sound(what: str, given: Any, row: Bound | None, none: bool) -> Any:
     found = plain(given)
     if row is None or (none and found is None) or row.fits(found):
         return found
-    shown = re.sub(r"\s+", " ", reprlib.repr(found))
-    if row.choices and not row.members[1] and isinstance(found, str):
+    shown = re.sub(r"\s+", " ", reprlib.repr(found))[:100]
+    if row.choices and row.kind is str and not row.members[1] and isinstance(found, str):
         raise unknown(what, found[:60], row.known)
     raise UserError(f"{what} is {shown}; it must be {row.words}")

@@ -66,7 +66,8 @@ def pinned() -> Iterator[None]:
     this library was tested with, whatever the environment says.
 
     JAX_ENABLE_X64, JAX_DEFAULT_PRNG_IMPL, JAX_THREEFRY_PARTITIONABLE and
-    JAX_DEFAULT_MATMUL_PRECISION would else give the same command and seed other scores.
+    JAX_DEFAULT_MATMUL_PRECISION would else give the same command and seed other scores; and
+    JAX_NUMPY_RANK_PROMOTION=raise, which is for a user's own code, would end a sound job.
     """
     import jax
 
@@ -75,5 +76,6 @@ def pinned() -> Iterator[None]:
         jax.default_prng_impl("threefry2x32"),
         jax.threefry_partitionable(True),
         jax.default_matmul_precision(None),
+        jax.numpy_rank_promotion("allow"),
     ):
         yield

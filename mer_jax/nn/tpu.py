@@ -1,5 +1,6 @@
 """The Temporal Perception Unit: a recurrent layer that listens as loudly as the picture moves."""
 
+import math
 from typing import Literal
 
 import jax
@@ -21,7 +22,7 @@ def perception(x: jax.Array) -> jax.Array:
     the first frame has none before it. x [B, T, ...] -> [B, T]. The gradient where two frames are
     equal is taken as 0.
     """
-    change = jnp.diff(x, axis=1).reshape(x.shape[0], x.shape[1] - 1, -1)
+    change = jnp.diff(x, axis=1).reshape(x.shape[0], x.shape[1] - 1, math.prod(x.shape[2:]))
     variance = jnp.var(change, axis=-1)
     moved = variance > 0
     spread = jnp.where(moved, jnp.sqrt(jnp.where(moved, variance, 1)), 0)

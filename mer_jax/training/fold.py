@@ -94,7 +94,7 @@ class Record(NamedTuple):
     train_loss: jax.Array  # [] float32, mean over the epoch's samples, as they were trained on
     train_accuracy: jax.Array  # [] float32, likewise
     test_accuracy: jax.Array  # [] float32, watched; it decides nothing unless choice is "test"
-    validation_loss: jax.Array  # [] float32, NaN without validation clips
+    validation_loss: jax.Array  # [] float32, infinite without validation clips
     predicted: jax.Array  # [M] int32, what is said of each held clip after this epoch
     status: jax.Array  # [] int32
 
@@ -172,7 +172,10 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     labels = data.labels[fold.held]
     nll = kind.nll(logits, labels)
     right = kind.right(logits, labels) * fold.test
-    validation_loss = jnp.sum(nll * fold.validation) / jnp.sum(fold.validation)
+    count = jnp.sum(fold.validation)
+    validation_loss = jnp.sum(nll * fold.validation) / jnp.maximum(count, 1)
+    # Infinite without validation clips: NaN would end every job under JAX_DEBUG_NANS.
+    validation_loss = jnp.where(count > 0, validation_loss, jnp.inf)
     test_accuracy = jnp.sum(right) / jnp.sum(fold.test)
     after = _decide(task, state, after, loss, validation_loss, test_accuracy)
 

@@ -147,7 +147,7 @@ def test_dropout_and_statistics_are_off_in_evaluation():
         ("strcn_a", {"map": 3}, "maps"),
         ("strcn_g", {"shape": (100, 100, 2)}, "132 x 132"),
         ("strcn_g", {"shape": (300, 245)}, "300 x 245"),
-        ("strcn_a", {"recurrent_layers": 5}, "0 to 4"),
+        ("strcn_a", {"recurrent_layers": 5}, "0 or more and at most 4"),
         ("stcnn", {"shape": (16, 64, 64, 1)}, "17 x 5 x 5"),
         ("capsule", {"shape": (64, 64, 3)}, "129 x 129"),
     ],
