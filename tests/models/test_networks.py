@@ -158,6 +158,15 @@ def test_a_wrong_size_is_one_sentence(name, sizes, told):
     assert "\n" not in str(error.value)
 
 
+def test_a_wide_stem_takes_any_number_of_maps_from_four_on():
+    make = lambda maps: models.create(
+        "rcn_w", num_classes=3, rngs=nnx.Rngs(0), shape=(12, 12, 3), maps=maps
+    )
+    for maps in (4, 6, 7):
+        out = nnx.eval_shape(lambda maps=maps: make(maps)(np.zeros((2, 12, 12, 3), np.float32)))
+        assert out.shape == (2, 3)
+
+
 def test_summary_prints_the_source_beside_the_count():
     printed = summary.text("stcnn")
     assert "345600" in printed and "44,241,667" in printed and "the same" in printed
