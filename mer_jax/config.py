@@ -52,7 +52,7 @@ def make(
 ) -> ConfigDict:
     """A configuration. A section is a name, or a mapping with "name" and the options that differ.
 
-    Raises `UserError` for a name or an option that does not exist.
+    Raises `UserError` for a name or an option that does not exist, or a value out of its bounds.
     """
     config = ConfigDict(_JOB | options.check("", "", {"title": title}, _JOB))
     given = {"data": data, "method": method, "model": model, "protocol": protocol}

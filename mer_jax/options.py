@@ -91,7 +91,7 @@ def _inside(value: float, interval: str) -> bool:
 
 
 def _shown(end: float) -> str:
-    return str(int(end)) if end == int(end) else f"{end:g}"
+    return str(int(end)) if end.is_integer() and end < 1e12 else f"{end:g}"
 
 
 _flag, _text = Bound(bool), Bound(str)
@@ -125,7 +125,7 @@ def _free(why: str) -> Bound:
 # Frames, pixels of a side, units: more is a slip, and fills the memory. Larger numbers that mean
 # something (pixels of an image, seeds, epochs) have their own ends.
 _LENGTH = _whole("[1, 100000]")
-_POSITIVE, _NOT_NEGATIVE = _real("(0, 1e6]"), _real("[0, 1e6]")
+_POSITIVE, _NOT_NEGATIVE = _real("(0, 1e6]"), _real("[0, 1e15]")
 _SHARE = _real("[0, 1]")
 _SEED = _whole(f"[0, {2**32 - 1}]")
 _SIDES = _several(_LENGTH, 2)
@@ -389,6 +389,8 @@ def _sound(what: str, given: Any, row: Bound | None, none: bool) -> Any:
     if row is None or (none and found is None) or row.fits(found):
         return found
     shown = re.sub(r"\s+", " ", reprlib.repr(found))[:100]
-    if row.choices and row.kind is str and not row.members[1] and isinstance(found, str):
-        raise unknown(what, found[:60], row.known)
+    if row.choices and row.kind is str:
+        for each in found if isinstance(found, tuple) else (found,):
+            if isinstance(each, str) and each not in row.known:
+                raise unknown(what, each[:60], row.known)
     raise UserError(f"{what} is {shown}; it must be {row.words}")

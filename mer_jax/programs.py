@@ -52,9 +52,10 @@ def on_devices() -> Iterator[None]:
         asked = jax.config.jax_platforms  # type: ignore[attr-defined]  # made as it runs
         try:
             jax.devices()
-        except (RuntimeError, AssertionError):
+        except (RuntimeError, AssertionError) as error:  # the second without the plugin
+            why = f" ({' '.join(str(error).split())[:120]})" if str(error) else ""
             raise UserError(
-                f"JAX finds no device here for JAX_PLATFORMS={asked or ''}; unset it, or set "
+                f"JAX finds no device here for JAX_PLATFORMS={asked or ''}{why}; unset it, or set "
                 "JAX_PLATFORMS=cpu (python -m tools.doctor looks at this machine)"
             ) from None
         raise

@@ -41,7 +41,7 @@ def psn(
     by up to `rotation` degrees either way and flipped or not, all its frames alike.
     """
     if frames > length:
-        raise UserError(f"method.frames is {frames}; method.length has {length}")
+        raise UserError(f"method.frames is {frames}; it must be at most method.length, {length}")
     stay = np.array([*(i * (length // (frames - 1)) for i in range(frames - 1)), length - 1])
     over = stay if split == "frames" else np.arange(length)
     among = np.searchsorted(over, stay)

@@ -222,16 +222,17 @@ def main(_: list[str]) -> None:
     """Fuzzes; prints what was not answered by a sentence."""
     draw = random.Random(flags.FLAGS.seed)
     every = [(target, option) for target in targets() for option in target.known]
-    tried, found = 0, []
+    tried, built, found = 0, 0, []
     while tried < flags.FLAGS.count:
         target, option = draw.choice(every)
         for value in wrong_values(target, option, [strange(draw)]):
             tried += 1
             found.append(refused(target, option, value))
-        if tried % 50 == 0:
-            found.append(network(draw, draw.choice(models.names())))
+            if tried % 50 == 0:
+                built += 1
+                found.append(network(draw, draw.choice(models.names())))
     found = list(filter(None, found))
-    print(f"{tried} values for {len(every)} options; not answered by a sentence: {len(found)}")
+    print(f"{tried} values for {len(every)} options, {built} networks; of these {len(found)} fail")
     print("\n".join(found))
     raise SystemExit(bool(found))
 

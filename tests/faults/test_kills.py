@@ -46,11 +46,14 @@ def test_before_it_trains_a_signal_ends_it_at_once(tmp_path):
     large = ("--config.data.size=(300,240)", "--config.method.preset=classic_l")
     small = jobs.SMALL[:3]  # twelve clips
     process = jobs.start(*small, *large, f"--workdir={tmp_path / 'run'}")
-    assert process.stderr is not None
-    assert "12 clips of 3 persons" in process.stderr.readline()
-    time.sleep(3)  # into that call; less is no fault
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=20)
+    try:
+        assert process.stderr is not None
+        assert "12 clips of 3 persons" in process.stderr.readline()
+        time.sleep(3)  # into that call; less is no fault
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert process.returncode == 143 and "nothing to save" in err and "Traceback" not in err
     assert not out and not (tmp_path / "run" / "predictions.csv").exists()
 

@@ -130,7 +130,7 @@ def test_mistakes_are_one_sentence(clips):
         methods.create("stcnn", [], length=2**31)
     with pytest.raises(UserError, match="did you mean 'share'"):
         methods.create("strcn_a", clips, shares=0.1)
-    with pytest.raises(UserError, match=r"method\.channels is \('w',\)"):
+    with pytest.raises(UserError, match=r"method\.channels 'w'"):
         methods.create("flow_maps", clips, channels=("w",))
     uneven = [clips[0], Clip("d", "s", "c", hold(np.zeros((9, 20, 20, 3), np.uint8)), "x")]
     with pytest.raises(UserError, match=r"crop the clips to one size"):
