@@ -111,8 +111,11 @@ def run(
     given: Mapping[str, Any],
     devices: Sequence[jax.Device] | None = None,
     stop: Callable[[], bool] | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> str:
     """Runs every row and writes the table of those that ran; returns it as Markdown.
+
+    stop: as in `experiment.run`. begin: called before each row that is run.
 
     Raises `UserError` for what is wrong with a row's configuration, before the first is run; and
     with every row that could not run (a database that is not there), after the others have.
@@ -131,6 +134,7 @@ def run(
         try:
             if not _finished(place, job):
                 print(f"{number} of {len(jobs)}: {name}", file=sys.stderr, flush=True)
+                begin()
                 experiment.run(job, place, devices=devices, stop=stop, memo=memo)
             found += _runs(name, rows[name], place)
         except UserError as error:

@@ -29,7 +29,16 @@ SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 # Of what `plain` makes of a configuration.
 FORM = {section: {"name": str, str: object} for section in SECTIONS} | {"train": dict, "title": str}
-_DATA = ("name", "root", "classes", "permute_labels")  # of every job, beside the database's own
+# Of every job, beside the database's own.
+_DATA = {"root": None, "classes": "megc2019", "permute_labels": False}
+_JOB = {
+    "title": "",
+    "fold_map": "shard_map",  # or "pmap"
+    "fold_inner": "auto",  # "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
+    "folds_per_device": 0,  # 0: as many as the memory holds
+    "remat": False,  # compute activations again for the gradient instead of keeping them
+    "checkpoint_seconds": 20.0,  # 0: after each block of epochs
+}
 
 
 def make(
@@ -43,27 +52,21 @@ def make(
 ) -> ConfigDict:
     """A configuration. A section is a name, or a mapping with "name" and the options that differ.
 
-    Raises `UserError` for a name or an option that does not exist.
+    Raises `UserError` for a name or an option that does not exist, or a value out of its bounds.
     """
-    config = ConfigDict({"title": title})
+    config = ConfigDict(_JOB | options.check("", "", {"title": title}, _JOB))
     given = {"data": data, "method": method, "model": model, "protocol": protocol}
     for section, choice in given.items():
         choice = {"name": choice} if isinstance(choice, str) else dict(choice)
         config[section] = _section(section, choice)
     config.train = ConfigDict(dataclasses.asdict(settings(train or {})))
-    config.fold_map = "shard_map"  # or "pmap"
-    config.fold_inner = "auto"  # "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
-    config.folds_per_device = 0  # 0: as many as the memory holds
-    config.remat = False  # compute activations again for the gradient instead of keeping them
-    config.checkpoint_seconds = 20.0
     return config
 
 
 def settings(train: Mapping[str, Any]) -> Settings:
     """The `train` section as `Settings`. Raises `UserError` for what is no key or value of it."""
     known = {field.name: field.default for field in dataclasses.fields(Settings)}
-    options.check("key of train", train, known)
-    return Settings(**reading.tuples(train))
+    return Settings(**options.check("train", "", train, known))
 
 
 def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
@@ -74,9 +77,9 @@ def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
     values = dict(config[section])
     name = values.pop("name")
     if section == "data":
-        values = {key: value for key, value in values.items() if key not in _DATA}
-    options.check(f"option of {section} {name}", values, SECTIONS[section](name))
-    return values
+        common = {key: values.pop(key) for key in _DATA if key in values}
+        options.check(section, name, common, _DATA)
+    return options.check(section, name, values, SECTIONS[section](name))
 
 
 def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
@@ -99,7 +102,9 @@ def plain(config: ConfigDict) -> dict[str, Any]:
     def simple(value):
         if isinstance(value, Mapping):
             return {str(k): simple(v) for k, v in value.items()}
-        return [simple(v) for v in value] if isinstance(value, (tuple, list)) else value
+        if isinstance(value, tuple | list):
+            return [simple(v) for v in value]
+        return options.plain(value)
 
     return simple(config.to_dict())
 
@@ -108,9 +113,8 @@ def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
     name = choice.pop("name")
     defaults = SECTIONS[section](name)
     if section == "data":
-        defaults |= {"root": None, "classes": "megc2019", "permute_labels": False}
-    options.check(f"option of {section} {name}", choice, defaults)
-    values = reading.tuples(defaults | choice)
+        defaults |= _DATA
+    values = defaults | options.check(section, name, choice, defaults)
     out = ConfigDict({"name": name})
     for key, value in values.items():
         if value is None:
@@ -125,15 +129,17 @@ def check(config: ConfigDict) -> Settings:
     for section in (*SECTIONS, "train"):
         if not isinstance(config.get(section), ConfigDict):
             raise UserError(f"the configuration has no section {section!r}; config.make gives all")
+    job = {key: value for key, value in config.items() if key not in (*SECTIONS, "train")}
+    for key in job:
+        found = [section for section in (*SECTIONS, "train") if key in config[section]]
+        if key not in _JOB and found:
+            raise UserError(f"unknown configuration key {key!r}; did you mean {found[0]}.{key}?")
     for section in SECTIONS:
         options_of(config, section)
     train = settings(dict(config.train))
     if config.model.name == svm.NAME:
         svm.check(train)
-    if not config.checkpoint_seconds >= 0:
-        raise UserError(
-            f"checkpoint_seconds is {config.checkpoint_seconds}; 0 saves after each block of epochs"
-        )
+    options.check("", "", job, _JOB)
     return train
 
 

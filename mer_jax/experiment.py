@@ -24,7 +24,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mer_jax import config as configs
-from mer_jax import datasets, methods, models, outcome, protocols
+from mer_jax import datasets, methods, models, outcome, programs, protocols
 from mer_jax.clips import Clip
 from mer_jax.datasets.labels import label
 from mer_jax.evaluation import files, history
@@ -39,6 +39,7 @@ VARIANTS = "variants"
 _FREE = ("title", "fold_map", "fold_inner", "folds_per_device", "checkpoint_seconds")
 
 
+@programs.pinned()
 def run(
     config: ConfigDict,
     workdir: str | pathlib.Path,

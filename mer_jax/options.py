@@ -1,22 +1,319 @@
-"""What a function can be told: its options and their defaults, read off its signature."""
+"""Options of functions: their defaults, read off the signatures, and the bounds of their values.
 
+`BOUNDS` is the one table of what an option's value may be, by the option's name. Where a name means
+two things, the row of the function ("psn.frames") or of its room ("data.frames") comes first.
+Everything that is created by name goes through `check`; public functions that take options are
+`checked`. What lies between several options or depends on arrays, the functions look after.
+"""
+
+import functools
+import importlib
 import inspect
+import math
 import numbers
+import os
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple, TypeVar, cast
+
+import numpy as np
 
 from mer_jax.problems import UserError, unknown
 from mer_jax.reading import LARGEST
 
-# What a default is, and what may stand in its place.
-_KINDS: dict[Any, Any] = {
-    bool: bool,
-    int: numbers.Integral,
-    float: numbers.Real,
-    str: str,
-    tuple: (tuple, list),
+_F = TypeVar("_F", bound=Callable)
+
+
+class Bound(NamedTuple):
+    """What the value of an option may be."""
+
+    kind: type  # bool, int, float or str; object: anything
+    interval: str = ""  # of numbers, as in "[0, 1)"
+    choices: tuple | str = ()  # these alone; a str names what holds them, below mer_jax
+    members: tuple[int, int] = (0, 0)  # members of a tuple, least and most; (0, 0): one value
+
+    @property
+    def known(self) -> tuple:
+        """The choices themselves."""
+        if isinstance(self.choices, tuple):
+            return self.choices
+        module, _, name = self.choices.rpartition(".")
+        found = getattr(importlib.import_module(f"mer_jax.{module}"), name)
+        return tuple(found() if callable(found) else found)
+
+    @property
+    def words(self) -> str:
+        """What follows "it must be"."""
+        least, most = self.members
+        if most:
+            how = str(least) if least == most else f"{least} or more" if least else "any number"
+            each = self._replace(members=(0, 0)).words
+            return f"a tuple of {how}, each {each}"
+        if self.choices:
+            return " or ".join(map(repr, self.known))
+        if self.kind in (bool, str):
+            return "True or False" if self.kind is bool else "text"
+        left, low, high, right = _ends(self.interval)
+        ends = [f"above {low:g}" if left else f"{_shown(low)} or more"] * (low > -math.inf)
+        ends += [f"{'below' if right else 'at most'} {_shown(high)}"] * (high < math.inf)
+        return ", ".join(["a whole number" if self.kind is int else "a number", " and ".join(ends)])
+
+    def fits(self, value: Any) -> bool:
+        """Whether it may be `value`, a plain Python one."""
+        least, most = self.members
+        if most:
+            one = self._replace(members=(0, 0))
+            inside = isinstance(value, tuple) and least <= len(value) <= most
+            return inside and all(map(one.fits, value))
+        if self.kind is object:
+            return True
+        wanted: Any = {int: numbers.Integral, float: numbers.Real}.get(self.kind, self.kind)
+        if not isinstance(value, wanted) or isinstance(value, bool) != (self.kind is bool):
+            return False
+        if self.choices:
+            return value in self.known
+        return self.kind in (bool, str) or _inside(value, self.interval)
+
+
+@functools.cache
+def _ends(interval: str) -> tuple[bool, float, float, bool]:
+    """(open, least, most, open) of "[0, 1)"."""
+    low, high = interval[1:-1].split(",")
+    return interval[0] == "(", float(low), float(high), interval[-1] == ")"
+
+
+def _inside(value: float, interval: str) -> bool:
+    if not abs(value) < LARGEST:  # no number too
+        return False
+    left, low, high, right = _ends(interval)
+    return (low < value if left else low <= value) and (value < high if right else value <= high)
+
+
+def _shown(end: float) -> str:
+    return str(int(end)) if end.is_integer() and end < 1e12 else f"{end:g}"
+
+
+_flag, _text = Bound(bool), Bound(str)
+_SOME, _ANY = (1, 1000), (0, 1000)
+
+
+def _whole(interval: str, **more: Any) -> Bound:
+    return Bound(int, interval, **more)
+
+
+def _real(interval: str, **more: Any) -> Bound:
+    return Bound(float, interval, **more)
+
+
+def _one_of(*choices: Any, kind: type = str) -> Bound:
+    """Of these; a single one with a dot in it names what holds them."""
+    named = len(choices) == 1 and "." in str(choices[0])
+    return Bound(kind, choices=choices[0] if named else choices)
+
+
+def _several(bound: Bound, count: int | tuple[int, int]) -> Bound:
+    return bound._replace(members=(count, count) if isinstance(count, int) else count)
+
+
+def _free(why: str) -> Bound:
+    """No value to be bound: an array, a function, ...; `why` is for who reads the table."""
+    del why
+    return Bound(object)
+
+
+# Frames, pixels of a side, units: more is a slip, and fills the memory. Larger numbers that mean
+# something (pixels of an image, seeds, epochs) have their own ends.
+_LENGTH = _whole("[1, 100000]")
+_POSITIVE, _NOT_NEGATIVE = _real("(0, 1e6]"), _real("[0, 1e15]")
+_SHARE = _real("[0, 1]")
+_SEED = _whole(f"[0, {2**32 - 1}]")
+_SIDES = _several(_LENGTH, 2)
+
+BOUNDS: dict[str, Bound] = {
+    # data
+    "root": _text,
+    "classes": _one_of("datasets.labels.schemes"),
+    "permute_labels": _flag,
+    "camera": _text,  # the reader knows which there are, as of `images`, `kind`, `light` and `part`
+    "images": _text,
+    "kind": _text,
+    "light": _text,
+    "part": _text,
+    "index": _text,
+    "data.labels": _text,
+    "leave_out": _several(_text, (0, 10**5)),
+    "settle": _flag,
+    "trust": _flag,
+    "amplitude": _several(_real("[0, 2.5]"), 2),  # px: above it, a unit folds the skin
+    "appearance_leak": _SHARE,
+    "blinks": _SHARE,
+    "clips_per_subject": _LENGTH,
+    "drift": _real("[0, 8]"),
+    "emotions": _several(_one_of("datasets.synthetic.expressions.EMOTIONS"), _SOME),
+    "flicker": _real("[0, 1)"),
+    "data.frames": _several(_whole("[8, 100000]"), 2),
+    "noise": _SHARE,
+    "data.size": _several(_whole("[16, 100000]"), 2),
+    "subjects": _LENGTH,
+    # several rooms
+    "fps": _POSITIVE,
+    "grey": _flag,
+    "length": _LENGTH,
+    "seconds": _real("(0, 100000]"),
+    "seed": _SEED,
+    "copies": _whole("[1, 1000000]"),
+    # methods, video, descriptors
+    "align": _flag,
+    "alpha": _real("[0, 10000]"),
+    "alphas": _several(_real("[0, 10000]"), _SOME),
+    "antialias": _flag,
+    "apex": _one_of("given", "found"),
+    "bins": _whole("[1, 10000]"),
+    "blocks": _SIDES,
+    "brow": _real("[0, 10]"),
+    "channels": _several(_one_of("methods.flow_maps.CHANNELS"), _SOME),
+    "chroma": _real("[0, 100]"),
+    "exaggeration": _POSITIVE,
+    "flip": _one_of("methods.film.FLIPS"),
+    "frames": _whole("[0, 100000]"),
+    "psn.frames": _whole("[2, 100000]"),
+    "high": _SHARE,
+    "low": _SHARE,
+    "interpolate": _flag,
+    "keep": _whole(f"[1, {2**31}]"),
+    "kernel": _one_of("video.resample.KERNELS"),
+    "optical_flow.kernel": _one_of("video.warp.KERNELS"),
+    "prefilter.kernel": _one_of("video.warp.KERNELS"),
+    "warp.kernel": _one_of("video.warp.KERNELS"),
+    "kernels": _several(_one_of("video.resample.KERNELS"), _SOME),
+    "lam": _POSITIVE,
+    "psn.lam": _NOT_NEGATIVE,  # 0: that of `rpca`
+    "less_first": _flag,
+    "like": _free("an array of the size that is wanted"),
+    "looks": _whole("[2, 10000]"),
+    "mapping": _one_of("descriptors.lbp.MAPPINGS"),
+    "margin": _real("[0, 10]"),
+    "max_iter": _whole("[1, 1000000]"),
+    "pad_to": _LENGTH,
+    "percent": _real("(0, 100]"),
+    "percents": _several(_real("(0, 100]"), _SOME),
+    "points": _one_of(4, 8, kind=int),
+    "preset": _one_of("video.flow.PRESETS"),
+    "r1": _POSITIVE,
+    "r2": _POSITIVE,
+    "radii": _several(_LENGTH, 3),
+    "reach": _POSITIVE,
+    "region": _free("a function of a clip"),
+    "rng": _free("a NumPy generator"),
+    "rotation": _real("[-360, 360]"),
+    "saturate": _flag,
+    "scaling": _one_of("methods.stcnn.SCALINGS"),
+    "scheme": _one_of("video.strain.SCHEMES"),
+    "share": _real("(0, 1]"),
+    "size": _SIDES,
+    "median_filter.size": _whole("[1, 99]"),
+    "smooth": _flag,
+    "split": _one_of("length", "frames"),
+    "bin_of.start": _real("[-7, 7]"),
+    "time": _one_of("methods.film.TIMES"),
+    "threshold": _NOT_NEGATIVE,
+    "tol": _real("(0, 1]"),
+    "wavelength": _POSITIVE,
+    "weights": _free("an array [H, W]"),
+    # the energies of optical flow
+    "attachment": _POSITIVE,
+    "blend": _SHARE,
+    "iterations": _whole("[1, 10000]"),
+    "late_spacing": _real("(1, 100]"),
+    "limit": _POSITIVE,
+    "median": _whole("[1, 99]"),
+    "omega": _real("(0, 2)"),
+    "penalty": _one_of("video.flow_solver.PENALTIES"),
+    "sigma_data": _POSITIVE,
+    "sigma_smooth": _POSITIVE,
+    "smoothness": _POSITIVE,
+    "spacing": _real("(1, 100]"),
+    "stages": _several(_SHARE, _SOME),
+    "step": _POSITIVE,
+    "sweeps": _whole("[1, 10000]"),
+    "texture": _SHARE,
+    "tightness": _POSITIVE,
+    "warps": _whole("[1, 10000]"),
+    # models
+    "C": _POSITIVE,
+    "backbone": _one_of("models.backbones.BACKBONES"),
+    "cells": _LENGTH,
+    "degree": _whole("[0, 100]"),
+    "dropout": _real("[0, 1)"),
+    "filters": _LENGTH,
+    "fusion": _one_of("models.psn.FUSIONS"),
+    "hidden": _LENGTH,
+    "model.kernel": _several(_whole("[1, 1000]"), 3),
+    "svm.kernel": _one_of("linear", "poly", "rbf", "sigmoid"),
+    "maps": _LENGTH,
+    "dual_inception.maps": _SIDES,
+    "off_apexnet.maps": _SIDES,
+    "rcn_w.maps": _whole("[4, 100000]"),  # a quarter of them sees farthest
+    "ststnet.maps": _several(_LENGTH, 3),
+    "perception": _one_of("nn.tpu.PERCEPTIONS"),
+    "pointwise": _flag,
+    "pool": _whole("[1, 1000]"),
+    "recurrent_layers": _whole("[0, 4]"),
+    "routings": _whole("[1, 1000]"),
+    "shape": _several(_LENGTH, _SOME),
+    "statistics": _one_of("separate", "shared"),
+    "model.steps": _whole("[1, 1000]"),
+    "streams": _one_of("models.psn.STREAMS"),
+    "unit": _POSITIVE,
+    "width": _real("(0, 100]"),
+    "widths": _several(_LENGTH, _SOME),
+    # protocols
+    "by": _one_of("subject", "sample"),
+    "folds": _whole("[2, 1000000]"),
+    "fraction": _real("(0, 1)"),
+    "repeats": _whole("[1, 10000]"),
+    "stratified": _flag,
+    "test_counts": _several(_whole("[0, 1000000]"), _ANY),
+    # train
+    "batch_size": _whole("[1, 1000000]"),
+    "choice": _one_of("last", "validation", "test"),
+    "epochs": _whole("[1, 1000000]"),
+    "initial": _text,
+    "learning_rate": _POSITIVE,
+    "learning_rates": _several(_POSITIVE, _ANY),
+    "loss": _one_of("training.losses.LOSSES"),
+    "mask_all": _flag,
+    "momentum": _real("[0, 1)"),
+    "optimizer": _one_of("training.optimisers.OPTIMISERS"),
+    "patience": _whole("[0, 1000000]"),
+    "plateau": _whole("[0, 1000000]"),
+    "plateau_rule": _one_of("training.settings.PLATEAU_RULES"),
+    "precision": _one_of("training.settings.PRECISIONS"),
+    "sampler": _one_of("shuffle", "balanced"),
+    "schedule": _one_of("training.optimisers.SCHEDULES"),
+    "schedule_every": _whole("[1, 1000000]"),
+    "schedule_rate": _real("(0, 1000]"),
+    "schedule.epochs": _whole("[1, 1000000]"),
+    "schedule.every": _whole("[1, 1000000]"),
+    "schedule.rate": _real("(0, 1000]"),
+    "schedule.steps": _whole(f"[1, {2**31}]"),
+    "seeds": _whole("[1, 1000]"),
+    "stop_change": _NOT_NEGATIVE,
+    "storage": _one_of("float32", "float16"),
+    "validation": _real("[0, 1)"),
+    "weight_decay": _NOT_NEGATIVE,
+    # a job
+    "checkpoint_seconds": _NOT_NEGATIVE,
+    "fold_inner": _one_of("training.layout.INNER"),
+    "inner": _one_of("training.layout.INNER"),
+    "fold_map": _one_of("training.layout.FOLD_MAPS"),
+    "folds_per_device": _whole("[0, 1000000]"),
+    "remat": _flag,
+    "title": _text,
 }
+# What a mistake in a function of these rooms is named after: the section of a configuration.
+_ROOMS = {"datasets": "data", "methods": "method", "models": "model", "protocols": "protocol"}
 
 
 def defaults(function: Callable, *, without: Iterable[str] = ()) -> dict[str, Any]:
@@ -31,26 +328,71 @@ def defaults(function: Callable, *, without: Iterable[str] = ()) -> dict[str, An
     return found
 
 
-def check(what: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Raises `UserError` for the first of `given` that is not `known`, and offers the nearest, or
-    that is no value of the kind of its default there."""
-    for name, value in given.items():
+def plain(value: Any) -> Any:
+    """NumPy's scalars, paths and lists as what Python, and JSON, have in their place."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
+
+
+def bound(room: str, of: str, name: str) -> Bound | None:
+    """The row of option `name` of a function `of` in `room`; None where there is none."""
+    rows = (BOUNDS.get(key) for key in (f"{of}.{name}", f"{room}.{name}", name))
+    return next(filter(None, rows), None)
+
+
+def check(room: str, of: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """`given` as plain values.
+
+    room, of: whose options they are, as "method", "strcn_a". known: the options that there are and
+    their defaults; where that is None, None will do. Raises `UserError` for the first that is not
+    `known`, and offers the nearest, or that is out of its bounds.
+    """
+    for name in given:
         if name not in known:
-            raise unknown(what, name, known)
-        if not _alike(value, known[name]):
-            shown = reprlib.repr(value)
-            raise UserError(f"{what} {name}: {shown} is not of the kind of {known[name]!r}")
+            owner = " ".join(filter(None, (room, of)))
+            raise unknown(f"option of {owner}" if owner else "configuration key", name, known)
+    where = f"{room}." if room else f"{of}: " if of else ""
+    return {
+        name: _sound(where + name, value, bound(room, of, name), known[name] is None)
+        for name, value in given.items()
+    }
 
 
-def _alike(value: Any, default: Any) -> bool:
-    for kind, taken in _KINDS.items():
-        if isinstance(default, kind):
-            if not isinstance(value, taken) or isinstance(value, bool) != (kind is bool):
-                return False
-            if kind in (int, float) and not abs(value) < LARGEST:
-                return False
-            if kind is tuple and default:
-                one = float(default[0]) if isinstance(default[0], int) else default[0]
-                return all(_alike(each, one) for each in value)
-            return True
-    return True  # None: the default says nothing
+def value(what: str, name: str, given: Any) -> Any:
+    """`given` as a plain value, if option `name` may be it; `what` names it in the `UserError`."""
+    return _sound(what, given, BOUNDS[name], False)
+
+
+def checked(function: _F) -> _F:
+    """`function`, whose options are looked at as it is called; arrays, traced ones too, are not."""
+    room, of = _ROOMS.get(f"{function.__module__}.".split(".")[1], ""), function.__name__
+    where = f"{room}." if room else f"{of}: "
+    rows: dict[str, tuple[Bound, bool]] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        row = bound(room, of, name)
+        if parameter.kind is parameter.KEYWORD_ONLY and row and row.kind is not object:
+            rows[name] = row, parameter.default is None
+
+    @functools.wraps(function)
+    def run(*args, **options):
+        for name, given in options.items():
+            if name in rows and (isinstance(given, np.generic) or not hasattr(given, "shape")):
+                _sound(where + name, given, *rows[name])
+        return function(*args, **options)
+
+    return cast(_F, run)
+
+
+def _sound(what: str, given: Any, row: Bound | None, none: bool) -> Any:
+    found = plain(given)
+    if row is None or (none and found is None) or row.fits(found):
+        return found
+    shown = re.sub(r"\s+", " ", reprlib.repr(found))[:100]
+    if row.choices and row.kind is str:
+        for each in found if isinstance(found, tuple) else (found,):
+            if isinstance(each, str) and each not in row.known:
+                raise unknown(what, each[:60], row.known)
+    raise UserError(f"{what} is {shown}; it must be {row.words}")

@@ -1,5 +1,6 @@
 """What is told of a finished job: predictions, scores, pictures, the report, how it was made."""
 
+import os
 import pathlib
 import platform
 import shlex
@@ -157,5 +158,6 @@ def provenance(command: str, seed: int, result: Result, *, wall_seconds: float) 
         "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
         "wall_seconds": round(wall_seconds, 1),
         "training_seconds": round(result.seconds, 1),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),  # JAX's own settings are `programs.pinned`
         "versions": versions,
     }

@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+import os
 
 import jax
 import numpy as np
@@ -53,3 +54,19 @@ def test_as_published_both_numbers_come_from_one_job(tmp_path, tmp_path_factory)
     assert audit(tmp_path) == ([], [guard.EPOCH, guard.MASK])
     assert len(predict.load(tmp_path).networks.folds) == 3  # not those of the strict twin
     assert audit(tmp_path / "variants" / "strict") == ([], [guard.EPOCH])
+
+
+def test_settings_of_jax_change_no_number_and_end_no_job(tmp_path, tmp_path_factory):
+    alone = tiny_run(tmp_path_factory)
+    with (
+        jax.enable_x64(True),
+        jax.default_prng_impl("rbg"),
+        jax.threefry_partitionable(False),
+        jax.default_matmul_precision("bfloat16"),
+        jax.numpy_rank_promotion("raise"),
+        jax.debug_nans(True),
+    ):
+        summary = experiment.run(job(), tmp_path, devices=jax.devices()[:1], quiet=True)
+    for name in ("predictions.csv", "metrics.jsonl"):
+        assert filecmp.cmp(tmp_path / name, alone / name, shallow=False), name
+    assert summary["provenance"]["xla_flags"] == os.environ.get("XLA_FLAGS", "")

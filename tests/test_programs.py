@@ -1,6 +1,7 @@
 """How commands start: in large pages, and with the compiled programs of before."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import jax
 import pytest
 
 from mer_jax import programs
+from mer_jax.problems import UserError
 
 
 @pytest.fixture
@@ -50,9 +52,45 @@ def test_a_command_starts_anew_once_unless_the_environment_decides(tunables, sai
 import os, sys
 print("start", flush=True)
 from mer_jax import programs
+from mer_jax.problems import UserError
 programs.in_large_pages()
 print(os.environ["GLIBC_TUNABLES"], sys.argv[1:])
 """
     command = [sys.executable, "-c", code, "--a", "b c"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == said
+
+
+def test_a_device_that_is_not_there_is_a_sentence(monkeypatch):
+    """JAX raises an AssertionError where its plugin is not installed, else a RuntimeError."""
+
+    def lacking():
+        raise AssertionError
+
+    with pytest.raises(ValueError, match="own"), programs.on_devices():
+        raise ValueError("own")  # there are devices: it is something else
+    monkeypatch.setattr(jax, "devices", lacking)
+    with pytest.raises(UserError, match="JAX_PLATFORMS=cpu; unset it"), programs.on_devices():
+        jax.devices()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(pathlib.Path("/dev/nvidia0").exists(), reason="there is a GPU")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["experiments.launch", "--config=experiments/configs/default.py", "--workdir=NOWHERE"],
+        ["tools.show", "synthetic:0"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_commands_say_that_there_is_no_gpu(command, tmp_path):
+    command = [word.replace("NOWHERE", str(tmp_path / "run")) for word in command]
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        env=os.environ | {"JAX_PLATFORMS": "cuda"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and "no device here for JAX_PLATFORMS=cuda" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
+from mer_jax import programs
 from mer_jax.problems import UserError
 
 
@@ -37,7 +38,8 @@ def command(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], in
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.ERROR)
         try:
-            return main(argv) or 0
+            with programs.on_devices():
+                return main(argv) or 0
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2

@@ -24,6 +24,7 @@ from typing import NamedTuple
 from absl import flags
 
 from mer_jax import programs
+from mer_jax.problems import UserError
 from tools.command import command, no_arguments, start
 
 _FOLDER = flags.DEFINE_list("folder", None, "Further folders that runs are to be written to.")
@@ -115,10 +116,10 @@ def devices() -> Iterator[Finding]:
     import jax
 
     try:
-        found = jax.devices()
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
-        yield Finding(WRONG, "devices", reason, "unset JAX_PLATFORMS, or install JAX for it")
+        with programs.on_devices():
+            found = jax.devices()
+    except UserError as error:
+        yield Finding(WRONG, "devices", str(error), "unset JAX_PLATFORMS, or install JAX for it")
         return
     kinds = ", ".join(sorted({device.device_kind for device in found}))
     yield Finding(OK, "devices", f"{len(found)} x {kinds} ({found[0].platform})")

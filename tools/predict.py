@@ -25,7 +25,7 @@ import sys
 import numpy as np
 from absl import flags
 
-from mer_jax import programs
+from mer_jax import options, programs
 from mer_jax.problems import UserError
 from tools.command import command, no_arguments, said, start
 
@@ -56,7 +56,7 @@ def frames_of(flag, fps: float) -> int | None:
         count = round(float(text[:-1]) * fps) if text.endswith("s") else int(text)
         if count < 1:
             raise ValueError
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UserError(
             f"--{flag.name}={text}: write frames, as in 32, or seconds, as in 0.3s"
         ) from None
@@ -87,6 +87,7 @@ def predict() -> str:
     from mer_jax.evaluation import figures, files, timeline
 
     run, video = said(_RUN), said(_VIDEO)
+    alpha = options.value("--alpha", "alpha", _ALPHA.value)
     footage = recordings.find(video, fps=_FPS.value, seconds=_SECONDS.value)
     fps = footage.fps or (1.0 if footage.count == 1 else 0.0)  # a picture has no rate
     if not fps:
@@ -126,7 +127,7 @@ def predict() -> str:
         pictures = timeline.annotated(
             footage.frames(), spoken(forecast), corners, forecast.classes,
             looks=[None if i is None else forecast.looks[i] for i in window],
-            insets=room.magnified(footage.frames(), corners, alpha=_ALPHA.value),
+            insets=room.magnified(footage.frames(), corners, alpha=alpha),
         )  # fmt: skip
         lines.append(str(timeline.film(_VIDEO_OUT.value, pictures, fps)))
     return "\n".join(lines)

@@ -54,8 +54,7 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
       DataError: with every problem of the database, where there is one.
     """
     if name in _MADE:
-        check(f"option of {name}", given, options(name))
-        return _module(name).clips(**given)
+        return _module(name).clips(**check("data", name, given, options(name)))
     if name in _composites().names():
         if given:
             raise UserError(f"{name} is a composite and has no option {next(iter(given))!r}")
@@ -76,8 +75,7 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
         raise unknown("database", name, names())
     if root is None:
         raise UserError(f"{name} is read from a folder; say where it lies with root=")
-    check(f"option of {name}", given, options(name))
-    return _reader(name)(root, **given)
+    return _reader(name)(root, **check("data", name, given, options(name)))
 
 
 def _compose(name: str, root: str | pathlib.Path | None) -> list[Clip]:

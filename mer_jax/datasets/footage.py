@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mer_jax import options
 from mer_jax.clips import Clip
 from mer_jax.datasets import folders
 from mer_jax.problems import UserError
@@ -59,8 +60,9 @@ def find(source: str | os.PathLike, *, fps: float | None = None, seconds: float 
     fps: Hz, where the file does not say it or is wrong. Raises `UserError` where there is nothing
     that can be read; `frames` raises it for what turns out to be broken on the way.
     """
-    if fps is not None and not fps > 0:
-        raise UserError(f"fps is {fps}; it is frames a second, e.g. 200")
+    if fps is not None:
+        fps = options.value("fps", "fps", fps)
+    seconds = options.value("seconds", "seconds", seconds)
     source = str(source)
     if source.startswith(RENDERED):
         return _rendered(source, fps)

@@ -8,10 +8,12 @@ import numpy as np
 from jax import Array, lax
 
 from mer_jax.descriptors.directions import FLOOR, bin_of, polar
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 from mer_jax.video.strain import optical_strain, to_flow
 
 
+@checked
 def bi_woof(flow: Array, *, blocks: Sequence[int] = (5, 5), bins: int = 8) -> Array:
     """Block-wise histograms of direction, weighted by magnitude and by optical strain.
 
@@ -55,7 +57,7 @@ def bi_woof(flow: Array, *, blocks: Sequence[int] = (5, 5), bins: int = 8) -> Ar
 
 def _members(size: int, count: int) -> np.ndarray:
     """[count, size] float32: 1 where block k has row i."""
-    step = size // count if count > 0 else 0
+    step = size // count
     if step < 1:
         raise UserError(f"Bi-WOOF cannot cut {size} px into {count} blocks")
     first = np.arange(count)[:, None] * step - 1

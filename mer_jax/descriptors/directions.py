@@ -7,6 +7,8 @@ rounding, of any direction, and a normalization would make it as long as a real 
 import jax.numpy as jnp
 from jax import Array
 
+from mer_jax.options import checked
+
 FLOOR = 1e-4  # px; likewise of strain, px per px
 # Bins by which rounding may move a direction that lies on an edge.
 _SLACK = 1e-5
@@ -24,6 +26,7 @@ def polar(flow: Array) -> tuple[Array, Array]:
     return length, jnp.arctan2(jnp.where(still, 0, v), jnp.where(still, 1, u))
 
 
+@checked
 def bin_of(angle: Array, *, bins: int, start: float) -> Array:
     """[...] int32 in 0..bins - 1: which of `bins` equal sectors; the first begins at `start`."""
     place = (angle - start) / (2 * jnp.pi / bins)

@@ -18,7 +18,8 @@ import numpy as np
 from jax import Array, lax
 
 from mer_jax.clips import to_float
-from mer_jax.problems import UserError, unknown
+from mer_jax.options import checked
+from mer_jax.problems import UserError
 from mer_jax.video.colour import channels
 
 # Grey levels by which rounding may lower an interpolated value that equals the centre's.
@@ -31,6 +32,7 @@ _HALF = 0.5005
 Offset = tuple[float, ...]  # (t, y, x): frames, px
 
 
+@checked
 def lbp_top(
     clip: Array,
     *,
@@ -71,10 +73,6 @@ def lbp_top(
     Zhao & Pietikainen, "Dynamic texture recognition using local binary patterns with an application
     to facial expressions", PAMI 2007; the sampling of the authors' MATLAB code.
     """
-    if points not in (4, 8):
-        raise UserError(f"LBP-TOP has 4 or 8 points, not {points}")
-    if mapping not in MAPPINGS:
-        raise unknown("mapping of binary patterns", mapping, MAPPINGS)
     rx, ry, rt = radii
     angles = [2 * math.pi * p / points for p in range(points)]
     planes: list[list[Offset]] = [
@@ -89,6 +87,7 @@ def lbp_top(
     return _describe(clip, [(plane, table) for plane in planes], margin, blocks, length)
 
 
+@checked
 def lbp_sip(
     clip: Array,
     *,
@@ -150,7 +149,7 @@ def _describe(
     # A loop, so that its result is kept: fused into every use, it would be computed 27 times over.
     levels = lax.map(_levels, clip)
     centres = tuple(n - 2 * m for n, m in zip(levels.shape, margin))
-    if centres[0] < 1 or centres[1] < blocks[0] or centres[2] < blocks[1] or min(blocks) < 1:
+    if centres[0] < 1 or centres[1] < blocks[0] or centres[2] < blocks[1]:
         raise UserError(
             f"a clip of {levels.shape} frames, rows, columns is too small for binary patterns of "
             f"{blocks[0]} x {blocks[1]} blocks that keep {margin} from its edges"

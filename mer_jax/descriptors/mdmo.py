@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array, lax
 
 from mer_jax.descriptors.directions import bin_of, polar
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 from mer_jax.video.strain import to_flow
 
@@ -75,6 +76,7 @@ def _vertices() -> tuple[np.ndarray, np.ndarray]:
 _WEIGHTS, _RAISED = _vertices()
 
 
+@checked
 def regions(landmarks: Array, *, brow: float = 1 / 3) -> Array:
     """[68, 2] px (x, y) -> [36, 4, 2]: the quadrangles, 18 of the image's left half and then their
     mirror images.
@@ -107,6 +109,7 @@ def inside(polygons: Array, height: int, width: int) -> Array:
     return held
 
 
+@checked
 def mdmo(
     flows: Array,
     landmarks: Array,

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mer_jax import options
 from mer_jax.clips import check_instants, to_float
 from mer_jax.evaluation import colours, figures
 from mer_jax.evaluation.colours import BLUE, FAINT, INK, VERMILION
@@ -77,8 +78,7 @@ def look(
     if length < 2:
         raise UserError("one frame is no clip: nothing can move in it; give two or more")
     check_instants(onset, apex, None, length=length)
-    if not 0 < share <= 1:
-        raise UserError(f"share is {share}; it is the part of the pixels to keep, e.g. 0.3")
+    share, alpha = options.value("share", "share", share), options.value("alpha", "alpha", alpha)
     height, width = frames.shape[1:3]
 
     @jax.jit

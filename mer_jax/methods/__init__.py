@@ -4,10 +4,10 @@ examples = methods.create("strcn_a", clips, share=0.3)
 """
 
 import importlib
-import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mer_jax import programs
 from mer_jax.clips import Clip
 from mer_jax.methods.examples import Examples
 from mer_jax.options import check, defaults
@@ -31,7 +31,6 @@ _METHODS = {  # name: the module that holds a function of that name
     "strcn_a": "strcn",
     "strcn_g": "strcn",
 }
-_MOST = 10**5  # frames, pixels of a side or of a mask, copies: more is a slip, and fills the memory
 
 
 def names() -> tuple[str, ...]:
@@ -44,16 +43,13 @@ def options(name: str) -> dict[str, Any]:
     return defaults(_method(name))
 
 
+@programs.pinned()
 def create(name: str, clips: Sequence[Clip], **given) -> Examples:
     """The examples of method `name` over `clips`, on the default device.
 
     Raises `UserError` for an unknown method or option, and for clips the method cannot use or none.
     """
-    check(f"option of method {name}", given, options(name))
-    for option, value in given.items():
-        for number in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(number, numbers.Integral) and int(number) > _MOST:
-                raise UserError(f"method.{option} is {value}; it is {_MOST} at most")
+    given = check("method", name, given, options(name))
     if not len(clips):
         raise UserError(f"method {name} has no clips to make examples of: the list is empty")
     if name != "flow_maps" and any(clip.content != "video" for clip in clips):

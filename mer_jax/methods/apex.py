@@ -13,10 +13,11 @@ import numpy as np
 from mer_jax.clips import Clip
 from mer_jax.methods import film
 from mer_jax.methods.examples import Examples
-from mer_jax.problems import UserError
+from mer_jax.options import checked
 from mer_jax.video import apex_index
 
 
+@checked
 def apex(
     clips: Sequence[Clip],
     *,
@@ -28,8 +29,6 @@ def apex(
 
     less_first: take the clip's first frame away, which leaves the movement and not the face.
     """
-    if apex not in ("given", "found"):
-        raise UserError(f"method.apex is {apex!r}; it is 'given' or 'found'")
     out = []
     for clip, frames in zip(clips, film.films(clips, size, grey=False), strict=True):
         given = clip.apex is not None and apex == "given"
@@ -38,6 +37,7 @@ def apex(
     return Examples(inputs=jnp.asarray(np.stack(out)), input_shape=out[0].shape)
 
 
+@checked
 def frames(
     clips: Sequence[Clip],
     *,
@@ -55,8 +55,6 @@ def frames(
     its loss stays where it began. A deviation under 1e-4 (a fortieth of an 8-bit level) is rounding
     and is taken for 1e-4.
     """
-    if looks < 2:
-        raise UserError(f"method.looks is {looks}; a vote takes 2 or more")
     spread = lambda n: np.round(np.linspace(0, n - 1, looks)).astype(int)
     seen = np.stack([each[spread(len(each))] for each in film.films(clips, size, grey=False)])
     if less_first:  # spread begins at 0

@@ -22,11 +22,13 @@ from mer_jax.clips import Clip, ClipBatch, stack
 from mer_jax.methods import selection
 from mer_jax.methods.examples import Examples
 from mer_jax.methods.flow_maps import onset_to_apex
+from mer_jax.options import checked
 from mer_jax.problems import DataError, Problem
 from mer_jax.video import magnify, optical_flow
 from mer_jax.video.resample import apply
 
 
+@checked
 def lbp_top(
     clips: Sequence[Clip],
     *,
@@ -50,6 +52,7 @@ def lbp_top(
     return _examples(_videos(describe, frames, alpha), stack(clips, size=tuple(size)))
 
 
+@checked
 def lbp_sip(
     clips: Sequence[Clip],
     *,
@@ -67,6 +70,7 @@ def lbp_sip(
     return _examples(_videos(describe, frames, alpha), stack(clips, size=tuple(size)))
 
 
+@checked
 def bi_woof(
     clips: Sequence[Clip],
     *,
@@ -83,6 +87,7 @@ def bi_woof(
     return _examples(describe, stack(clips, size=tuple(size)))
 
 
+@checked
 def mdmo(
     clips: Sequence[Clip],
     *,

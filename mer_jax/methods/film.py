@@ -8,14 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip, resize, to_float
-from mer_jax.problems import DataError, Problem, unknown
+from mer_jax.options import checked
+from mer_jax.problems import DataError, Problem
 from mer_jax.video import to_grey
 from mer_jax.video.resample import matrix
 from mer_jax.video.warp import warp
 
 TIMES = ("first", "resample")
+FLIPS = {"vertical": (-1, 1), "horizontal": (1, -1), "none": (1, 1)}  # signs of (row, column)
 
 
+@checked
 def films(
     clips: Sequence[Clip],
     size: Sequence[int],
@@ -46,8 +49,6 @@ def same_length(
 
     Raises `DataError` with every clip that is too short for "first".
     """
-    if time not in TIMES:
-        raise unknown("method.time", time, TIMES)
     out, short = [], []
     for clip, film in zip(clips, films, strict=True):
         if time == "resample":
@@ -94,7 +95,4 @@ def rotation(degrees: jax.Array | float) -> jax.Array:
 
 def mirror(how: str) -> np.ndarray:
     """The `turn` of a flip: "vertical" (top and bottom change places), "horizontal" or "none"."""
-    signs = {"vertical": (-1, 1), "horizontal": (1, -1), "none": (1, 1)}
-    if how not in signs:
-        raise unknown("method.flip", how, signs)
-    return np.diag(np.array(signs[how], np.float32))
+    return np.diag(np.array(FLIPS[how], np.float32))

@@ -9,12 +9,14 @@ import numpy as np
 
 from mer_jax.clips import Clip, ClipBatch, stack
 from mer_jax.methods.examples import Examples
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 from mer_jax.video import apex_index, magnify, optical_flow, optical_strain
 
 CHANNELS = ("u", "v", "strain")
 
 
+@checked
 def flow_maps(
     clips: Sequence[Clip],
     *,
@@ -36,9 +38,6 @@ def flow_maps(
     a map stretched to its own extremes loses. Networks that normalise nothing themselves
     (OFF-ApexNet, Dual-Inception) want stored maps with a `reach` of 255.
     """
-    unknown = sorted(set(channels) - set(CHANNELS))
-    if unknown:
-        raise UserError(f"method.channels has {unknown[0]!r}; it may hold {', '.join(CHANNELS)}")
     flow = onset_to_apex(preset=preset, alpha=alpha, apex=apex)
     pick = np.array([CHANNELS.index(name) for name in channels])
     contents = {clip.content for clip in clips}
@@ -65,8 +64,6 @@ def onset_to_apex(*, preset: str, alpha: float, apex: str) -> Callable[[ClipBatc
 
     apex "given" takes the marked frame where there is one, "found" (and elsewhere) STRCN's Eq. 5.
     """
-    if apex not in ("given", "found"):
-        raise UserError(f"method.apex is {apex!r}; it is 'given' or 'found'")
 
     def flow(clip):
         seen = magnify(clip.frames, alpha=alpha) if alpha else clip.frames

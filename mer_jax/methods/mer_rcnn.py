@@ -8,12 +8,14 @@ import jax.numpy as jnp
 from mer_jax.clips import Clip, stack
 from mer_jax.methods import selection
 from mer_jax.methods.examples import Examples
+from mer_jax.options import checked
 from mer_jax.video import core_region, magnify
 from mer_jax.video.resample import IMRESIZE_KERNELS
 
 PERCENTS = (100, 90, 80, 70, 60, 50)
 
 
+@checked
 def mer_rcnn(
     clips: Sequence[Clip],
     *,

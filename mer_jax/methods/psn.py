@@ -9,10 +9,12 @@ import numpy as np
 from mer_jax.clips import Clip
 from mer_jax.methods import film
 from mer_jax.methods.examples import Examples
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 from mer_jax.video.rpca import retain, rpca
 
 
+@checked
 def psn(
     clips: Sequence[Clip],
     *,
@@ -40,10 +42,8 @@ def psn(
     paper does not detail: a training sample is rotated by up to `rotation` degrees either way and
     flipped or not, all its frames alike.
     """
-    if split not in ("length", "frames"):
-        raise UserError(f"method.split is {split!r}; it is 'length' or 'frames'")
-    if not 2 <= frames <= length:
-        raise UserError(f"method.frames is {frames}; it must lie between 2 and method.length")
+    if frames > length:
+        raise UserError(f"method.frames is {frames}; it must be at most method.length, {length}")
     stay = np.array([*(i * (length // (frames - 1)) for i in range(frames - 1)), length - 1])
     over = stay if split == "frames" else np.arange(length)
     among = np.searchsorted(over, stay)

@@ -10,8 +10,10 @@ import numpy as np
 from mer_jax.clips import Clip
 from mer_jax.methods import film
 from mer_jax.methods.examples import Examples
+from mer_jax.options import checked
 
 
+@checked
 def r3d(
     clips: Sequence[Clip],
     *,

@@ -18,12 +18,14 @@ from mer_jax import faces
 from mer_jax.clips import Clip
 from mer_jax.methods import film
 from mer_jax.methods.examples import Examples, Tree
-from mer_jax.problems import DataError, Problem, unknown
+from mer_jax.options import checked
+from mer_jax.problems import DataError, Problem
 
 SCALINGS = ("set", "none")
 _REGIONS = {"eyes": faces.both_eyes_box, "mouth": faces.mouth_box}
 
 
+@checked
 def stcnn(
     clips: Sequence[Clip],
     *,
@@ -42,6 +44,7 @@ def stcnn(
     return _scaled(film.same_length("stcnn", clips, films, length, time), scaling)
 
 
+@checked
 def fusenet(
     clips: Sequence[Clip],
     *,
@@ -83,8 +86,6 @@ def _pixels(clip: Clip, box: np.ndarray, size: tuple[int, int]) -> tuple[slice, 
 
 def _scaled(films: Tree, scaling: str) -> Examples:
     """Examples of the arrays [N, T, H, W, 1] in `films`, scaled array by array."""
-    if scaling not in SCALINGS:
-        raise unknown("method.scaling", scaling, SCALINGS)
     shape = jax.tree.leaves(films)[0].shape[1:]
     films = jax.tree.map(jnp.asarray, films)
     if scaling == "none":

@@ -17,6 +17,7 @@ import numpy as np
 from mer_jax.clips import Clip, stack
 from mer_jax.methods import selection
 from mer_jax.methods.examples import Examples
+from mer_jax.options import checked
 from mer_jax.video import (
     apex_index,
     bands,
@@ -32,6 +33,7 @@ ALPHAS = tuple(range(5, 15))  # ten factors in [5, 14]
 PERCENTS = (100, 90, 80, 70, 60)
 
 
+@checked
 def strcn_a(
     clips: Sequence[Clip],
     *,
@@ -97,6 +99,7 @@ def strcn_a(
     )
 
 
+@checked
 def strcn_g(
     clips: Sequence[Clip],
     *,

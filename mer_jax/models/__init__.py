@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from flax import nnx
 
 from mer_jax.options import check, defaults
-from mer_jax.problems import UserError, unknown
+from mer_jax.problems import unknown
 
 Figure = tuple[int, ...] | int  # (first axes of) what a module gives, or its parameters
 
@@ -102,8 +102,6 @@ _NETWORKS = {
     ),
 }  # fmt: skip
 
-_MAY_BE_NONE = ("recurrent_layers",)
-
 
 def names() -> tuple[str, ...]:
     """The names that `create` knows, in alphabetical order."""
@@ -124,12 +122,7 @@ def create(name: str, *, num_classes: int, rngs: nnx.Rngs, **sizes) -> nnx.Modul
     example without B (each network's default is its paper's), and what else the class documents.
     Raises `UserError` for an unknown name or size, or a shape that the network cannot take.
     """
-    check(f"size of {name}", sizes, options(name) | {"shape": None})
-    for size, value in sizes.items():
-        for each in value if isinstance(value, tuple | list) else (value,):
-            least = int(type(each) is int and size not in _MAY_BE_NONE)
-            if isinstance(each, int | float) and each < least:
-                raise UserError(f"size of {name} {size}: {value!r} is below {least}")
+    sizes = check("model", name, sizes, options(name) | {"shape": ()})
     return info(name).load()(num_classes=num_classes, rngs=rngs, **sizes)
 
 

@@ -11,17 +11,16 @@ from flax import nnx
 from mer_jax.models.backbones import BACKBONES
 from mer_jax.models.sizes import require, scaled
 from mer_jax.nn.tpu import TPU, Perception
-from mer_jax.problems import unknown
 
 Streams = Literal["both", "spatial", "temporal", "swapped"]
 
-_FUSIONS = {
+FUSIONS = {
     "sum": lambda maps: sum(maps[1:], maps[0]),
     "prod": lambda maps: math.prod(maps[1:], start=maps[0]),
     "concat": lambda maps: jnp.concatenate(maps, axis=-1),
 }
 # which input the spatial and which the temporal sub-network sees
-_STREAMS = {
+STREAMS = {
     "both": ("sparse", "grey"),
     "spatial": ("sparse", None),
     "temporal": (None, "grey"),
@@ -78,17 +77,10 @@ class PSN(nnx.Module):
         width: float = 1.0,
         dropout: float = 0.5,
     ):
-        for kind, name, known in (
-            ("backbone", backbone, BACKBONES),
-            ("fusion", fusion, _FUSIONS),
-            ("streams", streams, _STREAMS),
-        ):
-            if name not in known:
-                raise unknown(kind, name, known)
         time, *frame = shape = require("PSN", shape, (1, 32, 32, 1))
         self.shape = shape
         self.fusion = fusion
-        self.sees_spatial, self.sees_temporal = _STREAMS[streams]
+        self.sees_spatial, self.sees_temporal = STREAMS[streams]
         maps = scaled(256, width)
         dense: dict[str, Any] = {"kernel_init": nnx.initializers.he_normal(), "rngs": rngs}
 
@@ -123,7 +115,7 @@ class PSN(nnx.Module):
             fused.append(self._spatial(x[self.sees_spatial], mask))
         if self.sees_temporal:
             fused.append(self._temporal(x[self.sees_temporal]))
-        x = _FUSIONS[self.fusion](fused)  # [B, T, 16, maps]
+        x = FUSIONS[self.fusion](fused)  # [B, T, 16, maps]
         if not self.pointwise:
             x = x.reshape(*x.shape[:2], -1)
         x = nnx.relu(self.mix(x))

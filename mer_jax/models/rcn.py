@@ -67,7 +67,7 @@ class _WideStem(nnx.Module):
     """Three 3 x 3 convolutions of stride 3, dilated by 1, 2 and 3, side by side."""
 
     def __init__(self, in_features: int, features: int, *, rngs: nnx.Rngs):
-        parts = (features // 2, features // 4, features // 4)
+        parts = (features - 2 * (features // 4), features // 4, features // 4)
         self.units = nnx.List(
             [
                 _Unit(

@@ -10,7 +10,6 @@ from flax import nnx
 from mer_jax.models.sizes import require
 from mer_jax.nn import BatchNorm, Conv, RecurrentConv, max_pool
 from mer_jax.nn.recurrent_convolution import Statistics
-from mer_jax.problems import UserError
 
 Window = tuple[int, int]
 
@@ -43,8 +42,6 @@ class RecurrentNetwork(nnx.Module):
         steps: int = 3,
         statistics: Statistics = "separate",
     ):
-        if not 0 <= recurrent_layers <= 4:
-            raise UserError(f"recurrent_layers is {recurrent_layers}; it goes from 0 to 4")
         depth = recurrent_layers or 4
         self.windows = self.pools[:depth]
         smallest = [4 + math.prod(axis) for axis in zip(*self.windows)]

@@ -1,5 +1,6 @@
 """The Temporal Perception Unit: a recurrent layer that listens as loudly as the picture moves."""
 
+import math
 from typing import Literal
 
 import jax
@@ -11,7 +12,7 @@ from mer_jax.problems import unknown
 
 Perception = Literal["computed", "one", "none"]
 
-_PERCEPTIONS = ("computed", "one", "none")
+PERCEPTIONS = ("computed", "one", "none")
 
 
 def perception(x: jax.Array) -> jax.Array:
@@ -21,7 +22,7 @@ def perception(x: jax.Array) -> jax.Array:
     the first frame has none before it. x [B, T, ...] -> [B, T]. The gradient where two frames are
     equal is taken as 0.
     """
-    change = jnp.diff(x, axis=1).reshape(x.shape[0], x.shape[1] - 1, -1)
+    change = jnp.diff(x, axis=1).reshape(x.shape[0], x.shape[1] - 1, math.prod(x.shape[2:]))
     variance = jnp.var(change, axis=-1)
     moved = variance > 0
     spread = jnp.where(moved, jnp.sqrt(jnp.where(moved, variance, 1)), 0)
@@ -56,8 +57,8 @@ class TPU(nnx.Module):
         unit: float = 1.0,
         rngs: nnx.Rngs,
     ):
-        if perception not in _PERCEPTIONS:
-            raise unknown("perception", perception, _PERCEPTIONS)
+        if perception not in PERCEPTIONS:
+            raise unknown("perception", perception, PERCEPTIONS)
         self.perception = perception
         self.unit = unit
         self.input = nnx.Linear(in_features, features, rngs=rngs)

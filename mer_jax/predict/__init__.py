@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from mer_jax import options, programs
 from mer_jax.clips import Clip, check_instants, hold
 from mer_jax.predict import networks as rooms
 from mer_jax.predict import reference as references
@@ -58,6 +59,7 @@ class Predictor:
     def __init__(self, networks: Networks, reference: Reference):
         self.networks, self.reference = networks, reference
 
+    @programs.pinned()
     def clip(
         self,
         frames: Iterable[np.ndarray],
@@ -94,8 +96,11 @@ class Predictor:
         Raises:
           UserError: too few frames, no face in any of them, or marks in the wrong order.
         """
-        if not fps > 0:
+        if not fps:
             raise UserError("the frame rate is not known; say it in frames a second (fps)")
+        fps = options.value("fps", "fps", fps)
+        if threshold is not None:
+            threshold = options.value("threshold", "threshold", threshold)
         reference, notes = self.reference, []
         length = window or max(2, round(self._seconds(fps) * fps))
         if onset is None:

@@ -16,6 +16,7 @@ from mer_jax import methods, models, reading
 from mer_jax.clips import Clip
 from mer_jax.methods import Examples
 from mer_jax.problems import UserError, unknown
+from mer_jax.programs import pinned
 from mer_jax.protocols import Folds
 from mer_jax.training import checkpoints, engine, initial
 from mer_jax.training import fold as fold_room
@@ -33,6 +34,7 @@ class Networks(NamedTuple):
     state: dict  # host arrays [F, ...]
     programs: dict  # (clips, shape of their frames) -> compiled (inputs) -> probabilities
 
+    @pinned()
     def probabilities(self, clips: Sequence[Clip]) -> np.ndarray:
         """[F, N, K] float32: what each fold's network says of each clip, by the run's own method.
 
@@ -60,6 +62,7 @@ class Networks(NamedTuple):
 
         return lambda inputs: answer(inputs, state)
 
+    @pinned()
     def speaker(self, clips: Sequence[Clip], *, fold: int = 0) -> tuple[nnx.Module, Any]:
         """(network, x): row `fold`'s network of the chosen epoch, and `clips` as it is given them.
 
@@ -68,6 +71,7 @@ class Networks(NamedTuple):
         examples = self._examples(clips)
         return self._speaker(examples, *self._task(examples, len(clips)), fold)
 
+    @pinned()
     def saliency(self, clips: Sequence[Clip], label: np.ndarray) -> np.ndarray | None:
         """[N, H, W] float32 in [0, 1]: what weighs in the score of each clip's class `label` [N].
 

@@ -67,7 +67,7 @@ def create(name: str, clips: Sequence[Clip], labels: np.ndarray, **given) -> Fol
     Raises `UserError` for an unknown protocol or option, and where a protocol cannot be laid over
     these clips (a single subject, more folds than clips, ...).
     """
-    check(f"option of protocol {name}", given, options(name))
+    given = check("protocol", name, given, options(name))
     if not len(clips):
         raise UserError(f"protocol {name}: there are no clips; check data.name and data.classes")
     return _SCHEMES[name](clips, np.asarray(labels), **given)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mer_jax import reading
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 
 _ROWS = {"name": str, "train": [int], "validation": [int], "test": [int]}
@@ -137,6 +138,7 @@ class Folds:
         )
 
 
+@checked
 def validate(folds: Folds, *, fraction: float = 0.2, seed: int = 0) -> Folds:
     """Moves about `fraction` of each fold's training persons, with all their clips, to validation.
 

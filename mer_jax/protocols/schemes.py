@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mer_jax.clips import Clip
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 from mer_jax.protocols.folds import Folds
 
@@ -30,6 +31,7 @@ def leave_one_database_out(clips: Sequence[Clip], labels: np.ndarray) -> Folds:
     return _leave_out(clips, [clip.database for clip in clips], "databases")
 
 
+@checked
 def lovo(
     clips: Sequence[Clip],
     labels: np.ndarray,
@@ -49,7 +51,7 @@ def lovo(
     """
     if repeats != 1:
         return repeat(lambda seed: lovo(clips, labels, fraction=fraction, seed=seed), repeats, seed)
-    if not 0 < fraction <= 0.5:
+    if fraction > 0.5:
         raise UserError(
             f"protocol.fraction is {fraction}; where every video is tested once it must be above 0 "
             "and at most 0.5"
@@ -68,6 +70,7 @@ def lovo(
     return _leave_out(clips, [f"videos{p + 1:02d}" for p in part], "videos")
 
 
+@checked
 def k_fold(
     clips: Sequence[Clip],
     labels: np.ndarray,
@@ -93,13 +96,14 @@ def k_fold(
         options: dict[str, Any] = {"folds": folds, "by": by, "stratified": stratified}
         return repeat(lambda seed: k_fold(clips, labels, **options, seed=seed), repeats, seed)
     unit = _units(clips, by)
-    if not 2 <= folds <= unit.max() + 1:
+    if folds > unit.max() + 1:
         raise UserError(f"protocol.folds is {folds}; there are {unit.max() + 1} {by}s to divide")
     counts = _counts(unit, labels if stratified else np.zeros(len(clips), int))
     part = _deal(counts, np.bincount(unit), folds, np.random.default_rng(seed))
     return _leave_out(clips, [f"part{part[u] + 1:02d}" for u in unit], "parts")
 
 
+@checked
 def hold_out(
     clips: Sequence[Clip],
     labels: np.ndarray,
@@ -134,7 +138,7 @@ def hold_out(
         return repeat(lambda seed: hold_out(clips, labels, **options, seed=seed), repeats, seed)
     unit = _units(clips, by)
     rng = np.random.default_rng(seed)
-    asked = round(fraction * len(clips)) if 0 < fraction < 1 else 0
+    asked = round(fraction * len(clips))
     if len(test_counts):
         test = _drawn(labels, test_counts, by, rng)
     elif not unit.any():
@@ -161,8 +165,6 @@ def repeat(deal: Callable[[int], Folds], repeats: int, seed: int) -> Folds:
 
     Folds are named "repeat2.part03" (see `repeat_of`); each clip is tested once a repeat.
     """
-    if repeats < 1:
-        raise UserError(f"protocol.repeats is {repeats}; it must be 1 or more")
     dealt = [deal(seed + number) for number in range(repeats)]
     rows: dict[str, Any] = {
         part: np.concatenate([getattr(folds, part) for folds in dealt])
@@ -201,8 +203,6 @@ def _folds(clips: Sequence[Clip], names: Sequence[str], test: np.ndarray) -> Fol
 
 def _units(clips: Sequence[Clip], by: str) -> np.ndarray:
     """[N]: the number of the person, or of the clip, that each clip goes with."""
-    if by not in ("subject", "sample"):
-        raise UserError(f"protocol.by is {by!r}; it is 'subject' or 'sample'")
     names = [clip.person if by == "subject" else clip.key for clip in clips]
     return np.unique(names, return_inverse=True)[1]
 

@@ -20,7 +20,9 @@ import numpy as np
 from absl import logging
 from flax import nnx
 
+from mer_jax import programs
 from mer_jax.methods.examples import Examples
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
 from mer_jax.training import fold as fold_room
@@ -38,6 +40,8 @@ class Interrupted(Exception):
     """The job was asked to stop, and has saved where it is."""
 
 
+@checked
+@programs.pinned()
 def fit(
     examples: Examples,
     labels: np.ndarray,
@@ -279,10 +283,6 @@ def chunk_size(
     """Rows that go through at a time: a multiple of the devices."""
     count = len(layout.devices)
     all_of_them = -(-folds // count)
-    if folds_per_device < 0:
-        raise UserError(
-            f"folds_per_device is {folds_per_device}; give 1 or more, or 0 for automatic"
-        )
     each = folds_per_device or _folds_that_fit(all_of_them, layout, task, data, rows)
     return count * min(int(processes.everyone(each).min()), all_of_them)
 

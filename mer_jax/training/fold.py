@@ -97,7 +97,7 @@ class Record(NamedTuple):
     train_loss: jax.Array  # [] float32, mean over the epoch's samples, as they were trained on
     train_accuracy: jax.Array  # [] float32, likewise
     test_accuracy: jax.Array  # [] float32, watched; it decides nothing unless choice is "test"
-    validation_loss: jax.Array  # [] float32, `Task.loss` of them; NaN without validation clips
+    validation_loss: jax.Array  # [] float32, `Task.loss` of them; infinite without them
     predicted: jax.Array  # [M] int32, what is said of each held clip after this epoch
     status: jax.Array  # [] int32
 
@@ -176,8 +176,9 @@ def epoch(task: Task, data: Data, fold: Fold, state: State) -> tuple[State, Reco
     logits = _held_logits(task, data, fold, after)
     labels = data.labels[fold.held]
     right = kind.right(logits, labels) * fold.test
+    # Infinite without validation clips: NaN would end every job under JAX_DEBUG_NANS.
     validation_loss = task.loss(logits, labels, fold.validation, counts)
-    validation_loss = jnp.where(jnp.any(fold.validation > 0), validation_loss, jnp.nan)
+    validation_loss = jnp.where(jnp.any(fold.validation > 0), validation_loss, jnp.inf)
     test_accuracy = jnp.sum(right) / jnp.sum(fold.test)
     after = _decide(task, state, after, loss, validation_loss, test_accuracy)
 

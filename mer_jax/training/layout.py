@@ -21,12 +21,13 @@ import psutil
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mer_jax.problems import UserError, unknown
+from mer_jax.options import checked
+from mer_jax.problems import UserError
 
 Tree = Any
 
-_FOLD_MAPS = ("shard_map", "pmap")
-_INNER = ("auto", "vmap", "map")
+FOLD_MAPS = ("shard_map", "pmap")
+INNER = ("auto", "vmap", "map")
 _MOST_CORES = 16
 
 
@@ -57,6 +58,7 @@ def use_all_cores() -> None:
         jax.config.update("jax_num_cpu_devices", cores)
 
 
+@checked
 def create(
     *,
     fold_map: str = "shard_map",
@@ -64,10 +66,6 @@ def create(
     devices: Sequence[jax.Device] | None = None,
 ) -> Layout:
     """A layout over `devices` (default: all there are)."""
-    if fold_map not in _FOLD_MAPS:
-        raise unknown("fold_map", fold_map, _FOLD_MAPS)
-    if inner not in _INNER:
-        raise unknown("fold_inner", inner, _INNER)
     if fold_map == "pmap" and jax.process_count() > 1:
         raise UserError("fold_map=pmap runs in one process; several need shard_map")
     devices = tuple(devices or jax.devices())

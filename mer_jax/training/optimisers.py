@@ -10,14 +10,16 @@ import optax
 from jax import lax
 
 from mer_jax.nn import formulation
-from mer_jax.problems import UserError, unknown
+from mer_jax.options import checked
+from mer_jax.problems import unknown
 
 Tree = Any
 
-_OPTIMISERS = ("sgd", "adam")
-_SCHEDULES = ("constant", "decay", "step", "cosine")
+OPTIMISERS = ("sgd", "adam")
+SCHEDULES = ("constant", "decay", "step", "cosine")
 
 
+@checked
 def schedule(name: str, *, epochs: int, steps: int, rate: float, every: int) -> optax.Schedule:
     """What each step multiplies the learning rate by; the rate itself is a fold's own.
 
@@ -26,8 +28,8 @@ def schedule(name: str, *, epochs: int, steps: int, rate: float, every: int) -> 
     step      rate^(epoch // every) (RCN: 0.5 each 10 epochs)
     cosine    falls from 1 to 0 along half a cosine over all epochs
     """
-    if name not in _SCHEDULES:
-        raise unknown("train.schedule", name, _SCHEDULES)
+    if name not in SCHEDULES:
+        raise unknown("train.schedule", name, SCHEDULES)
     if name == "constant":
         return optax.constant_schedule(1.0)
     if name == "cosine":
@@ -36,6 +38,7 @@ def schedule(name: str, *, epochs: int, steps: int, rate: float, every: int) -> 
     return optax.exponential_decay(1.0, span, rate, staircase=True)
 
 
+@checked
 def create(
     name: str, rates: optax.Schedule, *, momentum: float = 0.9, weight_decay: float = 0.0
 ) -> optax.GradientTransformation:
@@ -46,10 +49,8 @@ def create(
     (PyTorch, MatConvNet and Keras' regularisers all mean this by "weight decay"; the decoupled
     decay of AdamW is not what the five papers used.)
     """
-    if name not in _OPTIMISERS:
-        raise unknown("train.optimizer", name, _OPTIMISERS)
-    if not 0 <= momentum < 1:
-        raise UserError(f"train.momentum is {momentum}; it must lie in [0, 1)")
+    if name not in OPTIMISERS:
+        raise unknown("train.optimizer", name, OPTIMISERS)
     if name == "sgd":
         rule = optax.sgd(rates, momentum=momentum or None)
     else:

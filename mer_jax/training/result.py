@@ -89,6 +89,8 @@ def note(result: Result, record: Record, members: range, done: int) -> None:
     for name, value in record._asdict().items():
         target = getattr(result, name)
         target[members, done : done + value.shape[1]] = value[: len(members)]
+    alone = [row for row in members if not result.validation[row].any()]
+    result.validation_loss[alone, done:] = np.nan
 
 
 def tell(

@@ -2,11 +2,11 @@
 
 import dataclasses
 import itertools
-import math
 
 import jax.numpy as jnp
 
-from mer_jax.problems import UserError, unknown
+from mer_jax import options
+from mer_jax.problems import UserError
 
 # What a network's products are computed in, and how exact a float32 product has to be. Weights,
 # their updates, the statistics of batches and the loss are float32 throughout.
@@ -20,8 +20,6 @@ PRECISIONS = {
 # far, epochs beyond train.plateau that are not). "pytorch" is ReduceLROnPlateau's, whose patience
 # train.plateau is then: it falls after one more epoch.
 PLATEAU_RULES = {"consecutive": (0.0, 0), "pytorch": (1e-4, 1)}
-
-_MOST_SEEDS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,30 +54,13 @@ class Settings:
     mask_all: bool = False
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "seeds"):
-            if getattr(self, name) < 1:
-                raise UserError(f"train.{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.seeds > _MOST_SEEDS:
-            raise UserError(f"train.seeds is {self.seeds}; a job takes {_MOST_SEEDS} at most")
-        for rate in (self.learning_rate, *self.learning_rates):
-            if not (isinstance(rate, int | float) and 0 < rate < math.inf):
-                raise UserError(f"train.learning_rate is {rate!r}; it must be a positive number")
-        for name, end in (("validation", 1), ("momentum", 1), ("weight_decay", math.inf)):
-            if not 0 <= getattr(self, name) < end:
-                raise UserError(
-                    f"train.{name} is {getattr(self, name)}; it must be 0 or more, below {end}"
-                )
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"train.seed is {self.seed}; it must be 0 or more, below 2**32")
-        for name, known in (
-            ("sampler", ("shuffle", "balanced")),
-            ("precision", tuple(PRECISIONS)),
-            ("plateau_rule", tuple(PLATEAU_RULES)),
-            ("storage", ("float32", "float16")),
-            ("choice", ("last", "validation", "test")),
-        ):
-            if getattr(self, name) not in known:
-                raise unknown(f"train.{name}", getattr(self, name), known)
+        known = {field.name: field.default for field in dataclasses.fields(self)}
+        for name, value in options.check("train", "", dataclasses.asdict(self), known).items():
+            object.__setattr__(self, name, value)  # plain, as in JSON
+        if len(set(self.learning_rates)) < len(self.learning_rates):
+            raise UserError(f"train.learning_rates is {self.learning_rates}; two of them are equal")
+        if self.seed + self.seeds > 2**32:
+            raise UserError(f"train.seed is {self.seed}; {self.seeds} seeds end above 2**32 - 1")
         if self.choice == "validation" and not self.validation:
             raise UserError("train.choice is 'validation'; set train.validation, say to 0.2")
         if (self.patience or self.plateau) and self.choice == "last":
@@ -95,10 +76,11 @@ class Settings:
         """
         found = {}
         rates = self.learning_rates or (self.learning_rate,)
+        short = len({f"{rate:g}" for rate in rates}) == len(rates)  # enough to part them
         seeds = range(self.seed, self.seed + self.seeds)
         masks = (True, False) if self.mask_all else (False,)
         for mask_all, rate, seed in itertools.product(masks, rates, seeds):
-            parts = [f"rate{rate:g}"] * (len(rates) > 1)
+            parts = [f"rate{rate:g}" if short else f"rate{rate!r}"] * (len(rates) > 1)
             parts += [f"seed{seed}"] * (len(seeds) > 1)
             parts += ["strict"] * (self.mask_all and not mask_all)
             found["-".join(parts)] = dataclasses.replace(

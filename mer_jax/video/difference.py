@@ -17,12 +17,14 @@ import numpy as np
 from jax import Array, lax
 
 from mer_jax.clips import MAGNIFIED, to_float
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 from mer_jax.video.colour import to_grey
 
 _ROUNDING = 1e-3 / 255
 
 
+@checked
 def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Array:
     """[T, H, W, C] -> [H, W]: E = the sum over frames and channels of |I(t) - I(0)|.
 
@@ -32,6 +34,7 @@ def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Arr
     return jnp.sum(jnp.abs(clip - clip[0]), axis=(0, 3))
 
 
+@checked
 def top_mask(heatmap: Array, *, keep: int) -> Array:
     """[H, W] -> [keep] int32: the `keep` pixels of largest value, in ascending order of number.
 
@@ -42,6 +45,7 @@ def top_mask(heatmap: Array, *, keep: int) -> Array:
     return jnp.sort(lax.top_k(heatmap.reshape(-1), keep)[1])
 
 
+@checked
 def core_region(height: int, width: int, *, keep: int) -> np.ndarray:
     """[keep] int32: the `keep` pixels nearest the centre, in ascending order of number.
 
@@ -58,6 +62,7 @@ def core_region(height: int, width: int, *, keep: int) -> np.ndarray:
     return np.sort(np.argsort(distance, kind="stable")[:keep]).astype(np.int32)
 
 
+@checked
 def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
     """[T, H, W, C] -> int32: the frame t of largest std(I(t) - I(0)) over pixels and channels.
 
@@ -70,6 +75,7 @@ def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
     return jnp.argmax(jnp.where(spread < _ROUNDING**2, 0, spread)).astype(jnp.int32)
 
 
+@checked
 def steadied(
     clip: Array, *, length: int | Array | None = None, weights: Array | None = None
 ) -> Array:

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from mer_jax.clips import to_float
-from mer_jax.problems import UserError, unknown
+from mer_jax.options import check, checked
+from mer_jax.problems import UserError
 from mer_jax.video.colour import to_grey
 from mer_jax.video.flow_solver import (
     Linearised,
@@ -207,6 +208,7 @@ def _estimate(first: jax.Array, second: jax.Array, settings: Energy) -> jax.Arra
     return jnp.moveaxis(flow, 0, -1)
 
 
+@checked
 def optical_flow(
     first: jax.Array, second: jax.Array, *, preset: str = "classic_l", **options
 ) -> jax.Array:
@@ -229,13 +231,8 @@ def optical_flow(
             an option or the name it gives is unknown.
     """
     first, second = to_float(first), to_float(second)
-    if preset not in PRESETS:
-        raise unknown("flow preset", preset, PRESETS)
     settings = PRESETS[preset]
-    known = [field.name for field in dataclasses.fields(settings)]
-    for name in options:
-        if name not in known:
-            raise unknown(f"option of flow preset {preset!r}", name, known)
+    options = check("", "optical_flow", options, dataclasses.asdict(settings))
     first, second = (_grey(jnp.asarray(image, jnp.float32)) for image in (first, second))
     if first.shape != second.shape:
         raise UserError(

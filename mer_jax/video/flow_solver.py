@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mer_jax.problems import unknown
+from mer_jax.options import checked
 
 
 class Linearised(NamedTuple):
@@ -102,6 +102,7 @@ def _join(red: jax.Array, black: jax.Array, height: int, width: int) -> jax.Arra
     return planes.reshape(*planes.shape[:-2], -1)[..., :width]
 
 
+@checked
 def solve(
     data: jax.Array,
     faces: tuple[jax.Array, jax.Array],
@@ -207,10 +208,6 @@ class Robust(Settings):
     limit: float = 1.0  # the most a warp moves u or v, px
     sweeps: int = 30
     omega: float = 1.7
-
-    def __post_init__(self):
-        if self.penalty not in PENALTIES:
-            raise unknown("flow penalty", self.penalty, PENALTIES)
 
     def refine(
         self, linear: Linearised, flow: jax.Array, memory: jax.Array, stage: jax.Array

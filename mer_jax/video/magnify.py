@@ -34,10 +34,12 @@ import numpy as np
 from jax import Array, lax
 
 from mer_jax.clips import to_float
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 from mer_jax.video import colour, pyramid
 
 
+@checked
 def magnify(
     clip: Array,
     *,
@@ -62,6 +64,7 @@ def magnify(
     return _add(clip, _collapse(levels, gain, like=clip), saturate)
 
 
+@checked
 def bands(
     clip: Array,
     *,
@@ -82,6 +85,7 @@ def bands(
     return jax.vmap(lambda gain: _collapse(levels, gain, like=clip))(one_live)
 
 
+@checked
 def gains(
     height: int,
     width: int,
@@ -104,6 +108,7 @@ def gains(
     return jnp.clip(exaggeration * bound, 0, alpha)
 
 
+@checked
 def combine(clip: Array, bands: Array, gains: Array, *, saturate: bool = True) -> Array:
     """clip [T, H, W, C] + the sum over L of gains [L] x bands [L, T, H, W, C]: a magnified clip."""
     clip = to_float(clip, axes="THWC")
@@ -124,6 +129,7 @@ def stream_init(frame: Array) -> Stream:
     return Stream(smaller, smaller)
 
 
+@checked
 def stream_step(
     state: Stream,
     frame: Array,
@@ -152,6 +158,7 @@ def stream_step(
     return state, _add(frame, _collapse(levels, gain, like=frame), saturate)
 
 
+@checked
 def coefficients(r1: float, r2: float, *, fps: float | None = None) -> tuple[float, float]:
     """The coefficients (fast, slow) of the two low-passes, from themselves or from Hz.
 
@@ -174,6 +181,7 @@ def coefficients(r1: float, r2: float, *, fps: float | None = None) -> tuple[flo
     return float(fast), float(slow)
 
 
+@checked
 def temporal_matrix(
     length: int, *, r1: float = 0.4, r2: float = 0.05, fps: float | None = None
 ) -> np.ndarray:

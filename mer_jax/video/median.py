@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 
 
@@ -32,6 +33,7 @@ def _sorted(values: Sequence[jax.Array]) -> list[jax.Array]:
     return values
 
 
+@checked
 def median_filter(image: jax.Array, *, size: int = 5) -> jax.Array:
     """The median of each size x size neighbourhood; the image is mirrored at its edge.
 

@@ -28,7 +28,8 @@ import numpy as np
 from jax import Array, lax
 
 from mer_jax.clips import to_float
-from mer_jax.problems import UserError, unknown
+from mer_jax.options import checked
+from mer_jax.problems import UserError
 
 
 def _box(x: np.ndarray) -> np.ndarray:
@@ -65,6 +66,7 @@ IMRESIZE_KERNELS = tuple(_IMRESIZE)  # MER-RCNN's eight
 KERNELS = ("tim", *IMRESIZE_KERNELS)
 
 
+@checked
 def matrix(
     length_in: int, length_out: int, *, kernel: str = "tim", antialias: bool = True
 ) -> np.ndarray:
@@ -79,8 +81,6 @@ def matrix(
     of a path graph is the DCT-II basis, the same for every clip, so that no decomposition is left.
     Raises `UserError` for an unknown kernel or a length below 1.
     """
-    if kernel not in KERNELS:
-        raise unknown("resampling kernel", kernel, KERNELS)
     if length_in < 1 or length_out < 1:
         raise UserError(f"cannot resample {length_in} frames to {length_out}: 1 is the least")
     if kernel == "tim":
@@ -89,6 +89,7 @@ def matrix(
     return _imresize(length_in, length_out, *_IMRESIZE[kernel], antialias).astype(np.float32)
 
 
+@checked
 def resample(clip: Array, length: int, *, kernel: str = "tim", antialias: bool = True) -> Array:
     """[T, ...] -> [length, ...]: `clip` at another length; see `matrix`."""
     return apply(matrix(len(clip), length, kernel=kernel, antialias=antialias), clip)
@@ -106,14 +107,13 @@ def apply(matrix: Array | np.ndarray, clip: Array) -> Array:
     return jnp.einsum("ot,t...->o...", matrix, clip, precision=lax.Precision.HIGHEST)
 
 
+@checked
 def select(length: int, *, percent: float, rng: np.random.Generator | None = None) -> np.ndarray:
     """[M] int32, ascending: which M = length percent / 100 frames (rounded, at least 1) to keep.
 
     Spread evenly from the first to the last frame; with `rng`, drawn at random without replacement,
     as STRCN and MER-RCNN say. Raises `UserError` unless 0 < percent <= 100.
     """
-    if not 0 < percent <= 100:
-        raise UserError(f"percent = {percent} of the frames; choose more than 0 and at most 100")
     count = max(1, int(length * percent / 100 + 0.5))
     if rng is not None:
         return np.sort(rng.choice(length, count, replace=False)).astype(np.int32)
@@ -122,6 +122,7 @@ def select(length: int, *, percent: float, rng: np.random.Generator | None = Non
     return ((2 * np.arange(count) * (length - 1) + spaces) // (2 * spaces)).astype(np.int32)
 
 
+@checked
 def jitter_matrices(
     length: int,
     length_out: int,

@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from mer_jax.clips import to_float
+from mer_jax.options import checked
 from mer_jax.problems import UserError
 
 
@@ -46,6 +47,7 @@ def _shrink_spectrum(x: jax.Array, by: jax.Array) -> jax.Array:
     return _product("ij,jp->ip", _product("ij,jk->ik", v, kept), unit)
 
 
+@checked
 def rpca(
     matrix: jax.Array,
     *,
@@ -108,6 +110,7 @@ def rpca(
     return jnp.where(sound, low_rank, jnp.nan), jnp.where(sound, sparse, jnp.nan)
 
 
+@checked
 def retain(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) -> jax.Array:
     """Keeps the non-zero entries whose size lies between two quantiles; the others become 0.
 
@@ -120,12 +123,15 @@ def retain(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) -> jax.Arr
 
     Args:
         sparse: E of `rpca`, any shape and range; the quantiles are over all of it.
-        low, high: of [0, 1].
+        low, high: of [0, 1], low at most high.
 
     Raises:
-        UserError: an entry is NaN or infinite; under jit and vmap it stays as it is, and has no
-            rank among the others.
+        UserError: low is above high, or an entry is NaN or infinite; under jit and vmap such an
+            entry stays as it is, and has no rank among the others.
     """
+    numbers = isinstance(low, float | int) and isinstance(high, float | int)
+    if numbers and low > high:
+        raise UserError(f"low is {low} and high is {high}; low must be at most high")
     sparse = to_float(sparse, beyond=math.inf)
     _refuse_bad(sparse)
     size = lax.stop_gradient(jnp.abs(sparse))

@@ -8,7 +8,8 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
-from mer_jax.problems import UserError, unknown
+from mer_jax.options import checked
+from mer_jax.problems import UserError
 
 
 def _backward(x: jax.Array, axis: int) -> jax.Array:
@@ -38,6 +39,7 @@ def to_flow(flow: jax.Array, *, axes: str = "HW") -> jax.Array:
     return flow
 
 
+@checked
 def strain_tensor(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
     """The infinitesimal strain (grad w + grad w^T) / 2 of a flow.
 
@@ -53,14 +55,13 @@ def strain_tensor(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
         UserError: the scheme is unknown, or the flow has other axes.
     """
     flow = to_flow(flow)
-    if scheme not in SCHEMES:
-        raise unknown("difference scheme", scheme, SCHEMES)
     difference = SCHEMES[scheme]
     u, v = flow[..., 0], flow[..., 1]
     shear = (difference(u, 0) + difference(v, 1)) / 2
     return jnp.stack([difference(u, 1), difference(v, 0), shear], axis=-1)
 
 
+@checked
 def optical_strain(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
     """The magnitude sqrt(e_xx^2 + e_yy^2 + 2 e_xy^2) of `strain_tensor`.
 

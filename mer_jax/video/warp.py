@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from mer_jax.clips import to_float
+from mer_jax.options import checked
 from mer_jax.problems import unknown
 from mer_jax.video.strain import to_flow
 
@@ -54,6 +55,7 @@ KERNELS = {
 }
 
 
+@checked
 def prefilter(image: jax.Array, *, kernel: str = "spline") -> jax.Array:
     """What `warp` samples: the image, [H, W, C], or its spline coefficients.
 
@@ -73,6 +75,7 @@ def prefilter(image: jax.Array, *, kernel: str = "spline") -> jax.Array:
     return jnp.einsum("xj,yjc->yxc", inverse(width), down, precision=lax.Precision.HIGHEST)
 
 
+@checked
 def warp(
     filtered: jax.Array, flow: jax.Array, *, kernel: str = "spline"
 ) -> tuple[jax.Array, jax.Array]:

@@ -241,9 +241,9 @@ def test_the_registry_names_what_it_does_not_know(tmp_path):
         datasets.load("cassme2", tmp_path)
     with pytest.raises(UserError, match="say where it lies with root="):
         datasets.load("casme2")
-    with pytest.raises(UserError, match="unknown option of casme2 'imags'; did you mean 'images'"):
+    with pytest.raises(UserError, match="option of data casme2 'imags'; did you mean 'images'"):
         datasets.load("casme2", tmp_path, imags="raw")
     with pytest.raises(UserError, match="unknown kind of CASME II images 'row'"):
         datasets.load("casme2", tmp_path, images="row")
-    with pytest.raises(UserError, match="unknown option of synthetic"):
+    with pytest.raises(UserError, match="unknown option of data synthetic"):
         datasets.load("synthetic", nothing_such=1)

@@ -242,7 +242,7 @@ def test_load_gives_clips():
         ({"amplitude": (2.0, 1.0)}, "amplitude"),
         ({"frames": (40, 24)}, "frames"),
         ({"size": (8, 64)}, "size"),
-        ({"subjects": 0}, "subjects=0"),
+        ({"subjects": 0}, "subjects is 0"),
         ({"appearance_leak": 2.0}, "appearance_leak"),
     ],
 )

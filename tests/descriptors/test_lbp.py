@@ -218,8 +218,8 @@ def test_of_a_padded_clip_only_the_real_frames_count():
     [
         ((8, 20, 20), {}, "too small"),
         ((9, 6, 20), {}, "too small"),
-        ((9, 20, 20), {"blocks": (0, 2)}, "too small"),
-        ((9, 20, 20), {"points": 6}, "4 or 8 points"),
+        ((9, 20, 20), {"blocks": (0, 2)}, "blocks is"),
+        ((9, 20, 20), {"points": 6}, "points is 6; it must be 4 or 8"),
         ((9, 20, 20), {"mapping": "unifrom"}, "did you mean 'uniform'"),
     ],
 )

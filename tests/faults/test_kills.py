@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -38,6 +39,23 @@ def test_asked_to_stop_it_saves_and_says_so(tmp_path, undisturbed, number):
     assert not jobs.differences(tmp_path, undisturbed)
     # Not one epoch was trained twice.
     assert jobs.epochs_done(tmp_path) == 40
+
+
+def test_before_it_trains_a_signal_ends_it_at_once(tmp_path):
+    """While flow of minutes is computed by one compiled call, which no Python code interrupts."""
+    large = ("--config.data.size=(300,240)", "--config.method.preset=classic_l")
+    small = jobs.SMALL[:3]  # twelve clips
+    process = jobs.start(*small, *large, f"--workdir={tmp_path / 'run'}")
+    try:
+        assert process.stderr is not None
+        assert "12 clips of 3 persons" in process.stderr.readline()
+        time.sleep(3)  # into that call; less is no fault
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 143 and "nothing to save" in err and "Traceback" not in err
+    assert not out and not (tmp_path / "run" / "predictions.csv").exists()
 
 
 @pytest.fixture

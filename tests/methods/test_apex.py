@@ -37,7 +37,7 @@ def test_a_training_sample_is_one_frame_and_a_test_clip_is_several():
     assert examples.votes == 5 and examples.input_shape == (8, 8, 3)
     sample = examples.augment(jax.random.key(0), examples.inputs[0], whole)
     assert any(bool(jnp.allclose(sample, frame)) for frame in want)
-    with pytest.raises(UserError, match="2 or more"):
+    with pytest.raises(UserError, match="looks is 1; it must be a whole number, 2 or more"):
         methods.create("frames", [made], looks=1)
 
 

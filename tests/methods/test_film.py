@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from mer_jax import methods
 from mer_jax.methods import film
 from mer_jax.problems import UserError
 
@@ -18,7 +19,7 @@ def test_no_turn_and_flips_are_exact():
     ):
         np.testing.assert_array_equal(film.turned(jnp.asarray(FILM), jnp.asarray(turn)), want)
     with pytest.raises(UserError, match="did you mean 'vertical'"):
-        film.mirror("verticl")
+        methods.create("r3d", [], flip="verticl")
 
 
 def test_a_quarter_turn_is_numpys_rot90():

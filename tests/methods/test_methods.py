@@ -123,11 +123,14 @@ def test_stored_maps_are_taken_as_they_are():
 def test_mistakes_are_one_sentence(clips):
     with pytest.raises(UserError, match="did you mean 'strcn_a'"):
         methods.create("strcna", clips)
-    with pytest.raises(UserError, match=r"method\.length is 2147483648; it is 100000 at most"):
+    with pytest.raises(
+        UserError,
+        match=r"method\.length is 2147483648; .* at most 100000",
+    ):
         methods.create("stcnn", [], length=2**31)
     with pytest.raises(UserError, match="did you mean 'share'"):
         methods.create("strcn_a", clips, shares=0.1)
-    with pytest.raises(UserError, match=r"method\.channels has 'w'"):
+    with pytest.raises(UserError, match=r"method\.channels 'w'"):
         methods.create("flow_maps", clips, channels=("w",))
     uneven = [clips[0], Clip("d", "s", "c", hold(np.zeros((9, 20, 20, 3), np.uint8)), "x")]
     with pytest.raises(UserError, match=r"crop the clips to one size"):

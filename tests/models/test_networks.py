@@ -147,7 +147,7 @@ def test_dropout_and_statistics_are_off_in_evaluation():
         ("strcn_a", {"map": 3}, "maps"),
         ("strcn_g", {"shape": (100, 100, 2)}, "132 x 132"),
         ("strcn_g", {"shape": (300, 245)}, "300 x 245"),
-        ("strcn_a", {"recurrent_layers": 5}, "0 to 4"),
+        ("strcn_a", {"recurrent_layers": 5}, "0 or more and at most 4"),
         ("stcnn", {"shape": (16, 64, 64, 1)}, "17 x 5 x 5"),
         ("capsule", {"shape": (64, 64, 3)}, "129 x 129"),
     ],
@@ -156,6 +156,15 @@ def test_a_wrong_size_is_one_sentence(name, sizes, told):
     with pytest.raises(UserError, match=told) as error:
         models.create(name, num_classes=3, rngs=nnx.Rngs(0), **sizes)
     assert "\n" not in str(error.value)
+
+
+def test_a_wide_stem_takes_any_number_of_maps_from_four_on():
+    make = lambda maps: models.create(
+        "rcn_w", num_classes=3, rngs=nnx.Rngs(0), shape=(12, 12, 3), maps=maps
+    )
+    for maps in (4, 6, 7):
+        out = nnx.eval_shape(lambda maps=maps: make(maps)(np.zeros((2, 12, 12, 3), np.float32)))
+        assert out.shape == (2, 3)
 
 
 def test_summary_prints_the_source_beside_the_count():

@@ -154,7 +154,7 @@ def test_perception_reaches_the_unit_in_grey_levels():
 
 @pytest.mark.parametrize("name", ["backbone", "fusion", "streams", "perception"])
 def test_a_name_that_is_not_known_is_a_sentence(name):
-    with pytest.raises(UserError, match=f"unknown {name} 'wrong'"):
+    with pytest.raises(UserError, match=rf"unknown model\.{name} 'wrong'"):
         create(**SMALL, **{name: "wrong"})
 
 

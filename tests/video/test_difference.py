@@ -50,9 +50,9 @@ def test_top_mask_is_a_stable_sort():
 
 @pytest.mark.parametrize("keep", [0, 64, -3])
 def test_masks_of_no_size_are_refused(keep):
-    with pytest.raises(UserError, match="63 pixels"):
+    with pytest.raises(UserError, match="keep"):
         top_mask(np.zeros((7, 9), np.float32), keep=keep)
-    with pytest.raises(UserError, match="63 pixels"):
+    with pytest.raises(UserError, match="keep"):
         core_region(7, 9, keep=keep)
 
 

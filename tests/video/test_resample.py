@@ -206,5 +206,5 @@ def test_mistakes():
         matrix(4, 0)
     with pytest.raises(UserError, match="pad_to must be 20"):
         jitter_matrices(20, 5, pad_to=19)
-    with pytest.raises(UserError, match="percent = 0"):
+    with pytest.raises(UserError, match="percent is 0; it must be a number, above 0"):
         select(4, percent=0)

@@ -20,18 +20,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mer_jax import programs
 from mer_jax.clips import Clip
 from mer_jax.datasets.synthetic import face, motion, paint
 from mer_jax.datasets.synthetic.expressions import EMOTIONS
 from mer_jax.datasets.synthetic.face import Face
 from mer_jax.datasets.synthetic.motion import REFERENCE, Take, scale
-from mer_jax.problems import UserError, unknown
+from mer_jax.options import checked
+from mer_jax.problems import UserError
 
 __all__ = ["EMOTIONS", "REFERENCE", "Scene", "clips", "flow", "render", "scenes", "video"]
 
 DATABASE = "synthetic"
 DEFAULT_EMOTIONS = ("happiness", "surprise", "disgust", "repression")
-LARGEST = 2.5  # px: the largest amplitude at which no unit folds the skin
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
@@ -114,6 +115,7 @@ class Scene:
         return int(self.take.offset)
 
     @functools.cached_property
+    @programs.pinned()
     def frames(self) -> np.ndarray:
         """[length, H, W, C] uint8, C = 3 RGB or 1 grey; rendered at first, then kept."""
         film = np.asarray(render(self.face, self.take, size=self.size, frames=self.longest))
@@ -123,11 +125,13 @@ class Scene:
         return np.ascontiguousarray(film, np.uint8)
 
     @property
+    @programs.pinned()
     def landmarks(self) -> np.ndarray:
         """[68, 2] px (x, y) in frame 0, iBUG order."""
         centre = (np.array(self.size[::-1], np.float32) - 1) / 2
         return np.asarray(_landmarks(self.face)) * np.float32(scale(self.size)) + centre
 
+    @programs.pinned()
     def flow(self, end: int, start: int = 0) -> np.ndarray:
         """The true flow from frame `start` to frame `end`, [H, W, 2] px; see `flow`."""
         return np.asarray(flow(self.face, self.take, start, end, size=self.size))
@@ -164,6 +168,8 @@ def _leak(key: jax.Array, person: Face, strength: jax.Array) -> Face:
     return person._replace(measures=measures, skin=person.skin + 0.05 * tint)
 
 
+@checked
+@programs.pinned()
 def scenes(
     *,
     subjects: int = 12,
@@ -204,28 +210,9 @@ def scenes(
     Raises:
       UserError: for an unknown emotion, or a size, count, range or share that makes no sense.
     """
-    emotions = tuple(emotions)
-    for name in emotions:
-        if name not in EMOTIONS:
-            raise unknown("emotion", name, EMOTIONS)
-    given = locals()
-    sound = {
-        "subjects": subjects >= 1,
-        "clips_per_subject": clips_per_subject >= 1,
-        "emotions": len(emotions) >= 1,
-        "size": len(size) == 2 and min(size) >= 16,
-        "frames": len(frames) == 2 and 8 <= frames[0] <= frames[1],
-        "fps": fps > 0,
-        "amplitude": len(amplitude) == 2 and 0 <= amplitude[0] <= amplitude[1] <= LARGEST,
-        "drift": 0 <= drift <= 8,
-        "blinks": 0 <= blinks <= 1,
-        "flicker": 0 <= flicker < 1,
-        "noise": 0 <= noise <= 1,
-        "appearance_leak": 0 <= appearance_leak <= 1,
-    }
-    for name, fits in sound.items():
-        if not fits:
-            raise UserError(f"synthetic faces: {name}={given[name]!r} is out of range")
+    for name, ends in (("frames", frames), ("amplitude", amplitude)):
+        if ends[0] > ends[1]:
+            raise UserError(f"data.{name} is {ends}; the first of them is above the second")
 
     number = {name: i for i, name in enumerate(EMOTIONS)}
     script = {

@@ -1,0 +1,197 @@
+"""The table of bounds: every option has a row, and what is out of it is answered by a sentence."""
+
+import inspect
+import json
+import math
+import os
+import pathlib
+import random
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax import config, datasets, methods, models, options, protocols
+from mer_jax.methods.flow_maps import flow_maps
+from mer_jax.problems import UserError
+from mer_jax.training import Settings, optimisers
+from mer_jax.video import gains, magnify, optical_flow, retain, rpca, select
+from tests.faults import fuzz_options
+
+TARGETS = list(fuzz_options.targets())
+BASE = {"data": "synthetic", "method": "flow_maps", "model": "ststnet"}
+DRAW = random.Random(0)
+
+
+def test_the_walk_finds_all_that_has_options():
+    found = {(target.room, target.name) for target in TARGETS}
+    assert {("", "magnify"), ("", "retain"), ("", "lbp_top"), ("", "create")} <= found
+    assert {("protocol", "validate"), ("train", ""), ("data", "synthetic")} <= found
+    for room, module in (("method", methods), ("model", models), ("protocol", protocols)):
+        assert {(room, name) for name in module.names()} <= found
+
+
+def test_every_option_has_a_row():
+    known = [(t.room, t.name, name) for t in TARGETS for name in t.known]
+    for name in datasets.names():
+        known += [("data", name, option) for option in datasets.options(name)]
+    known += [
+        ("", "", name) for name in config.make(**BASE) if name not in (*config.SECTIONS, "train")
+    ]
+    assert len(known) > 350
+    assert not [each for each in known if options.bound(*each) is None]
+
+
+def test_every_row_is_of_an_option():
+    names = {name for target in TARGETS for name in target.known}
+    names |= {option for name in datasets.names() for option in datasets.options(name)}
+    names |= set(config.make(**BASE)) | set(config.make(**BASE).data)
+    names |= {"inner", "seconds", "threshold", "shape"}  # layouts, footage, prediction, networks
+    assert not [key for key in options.BOUNDS if key.split(".")[-1] not in names]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: f"{t.room}-{t.name}")
+def test_a_value_out_of_bounds_is_one_sentence(target):
+    drawn = [fuzz_options.strange(DRAW) for _ in range(int(os.environ.get("FUZZ", 5)))]
+    for option in target.known:
+        wrong = fuzz_options.wrong_values(target, option, fuzz_options.STRANGE + drawn)
+        bound = options.bound(target.room, target.name, option)
+        assert len(wrong) > 10 or bound.kind is object
+        failed = [fuzz_options.refused(target, option, value) for value in wrong]
+        assert not list(filter(None, failed))
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: f"{t.room}-{t.name}")
+def test_defaults_and_values_within_bounds_pass(target):
+    for option, default in target.known.items():
+        bound = options.bound(target.room, target.name, option)
+        given = [] if bound.kind is object else fuzz_options.within(bound)
+        for value in given + [default] * (default is not inspect.Parameter.empty):
+            options.check(target.room, target.name, {option: value}, target.known)
+
+
+# A wrong value of each kind, by hand.
+@pytest.mark.parametrize(
+    ("section", "name", "option", "value"),
+    [
+        ("method", "flow_maps", "size", 28),
+        ("method", "flow_maps", "channels", ()),
+        ("method", "flow_maps", "reach", 0),
+        ("method", "flow_maps", "alpha", -1),
+        ("method", "lbp_top", "radii", (1, 1)),
+        ("method", "lbp_top", "blocks", 5),
+        ("method", "lbp_top", "frames", -1),
+        ("method", "lbp_top", "points", 5),
+        ("method", "bi_woof", "bins", 0),
+        ("method", "mer_rcnn", "wavelength", 0),
+        ("method", "mer_rcnn", "percents", (100, 0)),
+        ("method", "strcn_a", "length", 0),
+        ("method", "strcn_a", "copies", 0),
+        ("method", "strcn_g", "seed", -1),
+        ("method", "psn", "lam", -0.1),
+        ("method", "psn", "low", math.nan),
+        ("model", "ststnet", "dropout", 1),
+        ("model", "ststnet", "maps", (3, 5)),
+        ("model", "strcn_a", "statistics", "zzz"),
+        ("model", "strcn_a", "recurrent_layers", 5),
+        ("model", "rcn_w", "maps", 3),
+        ("model", "svm", "C", 0),
+        ("model", "svm", "kernel", "tim"),
+        ("protocol", "k_fold", "seed", -1),
+        ("protocol", "k_fold", "folds", 1),
+        ("protocol", "hold_out", "fraction", 1),
+        ("protocol", "lovo", "repeats", 0),
+        ("data", "synthetic", "classes", "megc2018"),
+        ("data", "synthetic", "subjects", True),
+        ("train", "", "schedule_every", 0),
+        ("train", "", "schedule_rate", 0),
+        ("train", "", "seed", 2**32),
+        ("train", "", "learning_rate", math.inf),
+        ("train", "", "patience", -1),
+        ("train", "", "stop_change", -1.0),
+    ],
+)
+def test_a_job_with_a_wrong_value_is_not_made(section, name, option, value):
+    chosen = {option: value} if section == "train" else {"name": name, option: value}
+    with pytest.raises(UserError, match=rf"{section}\.{option}") as told:
+        config.make(**BASE | {section: chosen})
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: rpca(np.eye(3, dtype=np.float32), lam=0.0),
+        lambda: retain(np.zeros(3), low=0.9, high=0.1),
+        lambda: gains(64, 64, alpha=np.float32(-1)),
+        lambda: select(10, percent=math.nan),
+        lambda: optical_flow(np.zeros((9, 9)), np.zeros((9, 9)), limit=-1.0),
+        lambda: optical_flow(np.zeros((9, 9)), np.zeros((9, 9)), stages=()),
+        lambda: optimisers.schedule("step", epochs=2, steps=3, rate=0.0, every=1),
+        lambda: optimisers.create("sgd", lambda step: 1.0, momentum=1.0),
+        lambda: flow_maps([], size=28),
+        lambda: protocols.validate(None, fraction=0),
+    ],
+)
+def test_functions_called_directly_look_at_their_options(call):
+    with pytest.raises(UserError):
+        call()
+
+
+def test_a_function_that_is_checked_is_as_it_was():
+    assert list(inspect.signature(magnify).parameters)[:2] == ["clip", "alpha"]
+    assert magnify.__doc__.startswith("[T, H, W, C]")
+    traced = jax.jit(lambda alpha: gains(64, 64, alpha=alpha))(8.0)
+    np.testing.assert_allclose(traced, gains(64, 64, alpha=8), rtol=1e-6)
+    negative = gains(64, 64, alpha=jnp.float32(-1))  # an array is not looked at
+    assert negative.shape == traced.shape
+
+
+def test_numbers_of_numpy_and_paths_become_plain():
+    made = config.make(
+        data={"name": "casme2", "root": pathlib.Path("a") / "b", "leave_out": ["x"]},
+        method={"name": "flow_maps", "size": (np.int64(28), np.int32(20)), "alpha": np.float32(2)},
+        model={"name": "ststnet", "dropout": np.float64(0.25)},
+        train={"epochs": np.int64(3), "learning_rate": np.float32(0.5), "mask_all": np.bool_(True)},
+    )
+    assert made.data.root == os.path.join("a", "b") and made.data.leave_out == ("x",)
+    assert made.method.size == (28, 20) and type(made.method.size[0]) is int
+    assert type(made.method.alpha) is type(made.model.dropout) is float
+    assert made.train.epochs == 3 and type(made.train.epochs) is int and made.train.mask_all is True
+    config.check(made)
+    assert json.loads(json.dumps(config.plain(made)))["method"]["size"] == [28, 20]
+
+
+def test_a_key_of_train_at_the_top_level_is_refused():
+    made = config.make(**BASE)
+    with made.unlocked():
+        made.epochs = 3
+    with pytest.raises(UserError, match=r"'epochs'; did you mean train\.epochs"):
+        config.check(made)
+    made = config.make(**BASE)
+    with made.unlocked():
+        made.fold_mapp = "pmap"
+    with pytest.raises(UserError, match="did you mean 'fold_map'"):
+        config.check(made)
+
+
+def test_rates_that_are_alike_to_six_digits_have_names_of_their_own():
+    assert list(Settings(learning_rates=(1e-3, 1e-4)).variants) == ["rate0.001", "rate0.0001"]
+    alike = Settings(learning_rates=(0.1234567, 0.1234568)).variants
+    assert list(alike) == ["rate0.1234567", "rate0.1234568"]
+    with pytest.raises(UserError, match="two of them are equal"):
+        Settings(learning_rates=(0.1, 0.2, 0.1))
+
+
+def test_seeds_go_up_to_the_largest():
+    assert Settings(seed=2**32 - 1).seed == 2**32 - 1
+    with pytest.raises(UserError, match=r"2 seeds end above"):
+        Settings(seed=2**32 - 1, seeds=2)
+    config.make(**BASE | {"protocol": {"name": "k_fold", "seed": 2**32 - 1}})
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_networks_of_small_sizes_are_built_or_refused(name):
+    count = int(os.environ.get("FUZZ", 2))
+    assert not list(filter(None, (fuzz_options.network(DRAW, name) for _ in range(count))))
