@@ -1,7 +1,8 @@
 r"""PSN (Li et al.), Fig. 10: which tenth of the non-zero sparse part is kept, the strongest first.
 
 Published: a picture; the text says that 20 to 30 % is best. Decided: a band counts from the
-strongest of what is not 0 in E, and the whole network sees it (the paper shows apex frames to its classifier).
+strongest of what is not 0 in E, and the whole network sees it (the paper shows apex frames to its
+classifier).
 Ten stratified folds by sample: a person stands on both sides, which is marked;
 --config.protocol.name=loso is the strict study. DIR holds casme/, casme2/, casme_squared/, samm/.
 Time: weeks on 2 CPU cores, a day on a GPU.
