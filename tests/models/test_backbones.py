@@ -46,4 +46,4 @@ def test_resnet_leaves_masked_samples_out():
     graph, state = nnx.split(network)
     run = jax.jit(lambda state, x, mask=None: nnx.merge(graph, state)(x, mask))
     joined = run(state, np.concatenate([x[:3], 9 * x[3:]]), jnp.array([1.0, 1, 1, 0]))[:3]
-    np.testing.assert_allclose(run(state, x[:3]), joined, atol=1e-5)
+    np.testing.assert_allclose(run(state, x[:3]), joined, atol=5e-5)

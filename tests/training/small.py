@@ -7,7 +7,7 @@ from flax import nnx
 
 from mer_jax.clips import Clip, hold
 from mer_jax.methods.examples import Examples
-from mer_jax.nn import BatchNorm
+from mer_jax.nn import BatchNorm, max_pool
 from mer_jax.protocols import loso
 from mer_jax.training import Settings, fit
 from mer_jax.training.result import Result
@@ -25,7 +25,8 @@ class Tiny(nnx.Module):
 
     def __call__(self, x, *, mask=None):
         x = nnx.relu(self.norm(self.conv(x), mask))
-        return self.head(self.drop(x.max((1, 2))))
+        # Not x.max(): XLA on CPUs computes x anew where that one's gradient compares with it.
+        return self.head(self.drop(max_pool(x, 6).reshape(len(x), -1)))
 
 
 def build(rngs: nnx.Rngs) -> nnx.Module:

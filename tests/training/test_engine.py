@@ -59,8 +59,7 @@ def test_a_fold_alone_is_the_fold_in_the_job(reference):
 
 
 def test_vmapped_folds_agree_to_rounding(reference):
-    # Adam divides by the root of tiny second moments: rounding grows with every step.
-    assert_same(run(fold_inner="vmap", devices=2), reference, tolerance=5e-3)
+    assert_same(run(fold_inner="vmap", devices=2), reference, tolerance=1e-5)
 
 
 def test_it_learns_what_there_is_to_learn():
