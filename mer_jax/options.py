@@ -272,6 +272,7 @@ BOUNDS: dict[str, Bound] = {
     "by": _one_of("subject", "sample"),
     "folds": _whole("[2, 1000000]"),
     "fraction": _real("(0, 1)"),
+    "validate.fraction": _real("[0, 1)"),
     "repeats": _whole("[1, 10000]"),
     "stratified": _flag,
     "test_counts": _several(_whole("[0, 1000000]"), _ANY),

@@ -131,7 +131,7 @@ def test_a_job_with_a_wrong_value_is_not_made(section, name, option, value):
         lambda: optimisers.schedule("step", epochs=2, steps=3, rate=0.0, every=1),
         lambda: optimisers.create("sgd", lambda step: 1.0, momentum=1.0),
         lambda: flow_maps([], size=28),
-        lambda: protocols.validate(None, fraction=0),
+        lambda: protocols.validate(None, fraction=1),
     ],
 )
 def test_functions_called_directly_look_at_their_options(call):

@@ -147,8 +147,6 @@ def validate(folds: Folds, *, fraction: float = 0.2, seed: int = 0) -> Folds:
     validates on the same persons. Raises `UserError` where a fold trains on fewer than two persons,
     and for a fraction below 0 or not below 1.
     """
-    if not 0 <= fraction < 1:
-        raise UserError(f"train.validation is {fraction}; it must be 0 or more, below 1")
     if not fraction:
         return folds
     persons = np.asarray(folds.persons)

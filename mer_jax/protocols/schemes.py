@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-import numbers
+import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -274,10 +274,7 @@ def _drawn(
     if by != "sample" or labels.ndim != 1:
         raise UserError("protocol.test_counts needs protocol.by='sample' and one label a clip")
     found = np.bincount(labels, minlength=len(test_counts)).tolist()
-    fits = len(found) == len(test_counts) and all(
-        isinstance(count, numbers.Integral) and 0 <= count <= there
-        for count, there in zip(test_counts, found)
-    )
+    fits = len(found) == len(test_counts) and all(map(operator.le, test_counts, found))
     if not (fits and 0 < sum(test_counts) < len(labels)):
         raise UserError(
             f"protocol.test_counts is {tuple(test_counts)}, and the classes have {tuple(found)} "

@@ -230,9 +230,9 @@ def optical_flow(
         UserError: the images differ in shape, are no images, too small or out of range; the preset,
             an option or the name it gives is unknown.
     """
-    first, second = to_float(first), to_float(second)
     settings = PRESETS[preset]
     options = check("", "optical_flow", options, dataclasses.asdict(settings))
+    first, second = to_float(first), to_float(second)
     first, second = (_grey(jnp.asarray(image, jnp.float32)) for image in (first, second))
     if first.shape != second.shape:
         raise UserError(

@@ -29,7 +29,7 @@ from mer_jax.training import optimisers, svm
 from mer_jax.video import flow
 
 # Keyword arguments that are no settings of a user: arrays, functions, what a caller passes on.
-NO_OPTION = {"onset_to_apex"}
+NO_OPTION = {"onset_to_apex", "to_flow"}
 
 
 class Target(NamedTuple):
