@@ -1,13 +1,13 @@
 """mer_jax: facial micro-expression recognition in JAX.
 
-`import mer_jax` starts no backend and imports no room; a room is imported when it is named:
+`import mer_jax` starts no backend and imports no other module; a name is imported when it is used:
 
     import mer_jax
-    clips = mer_jax.datasets.load("synthetic")
-    mer_jax.video.magnify(frames, alpha=8.0)
+    clips = mer_jax.load("synthetic")
+    summary = mer_jax.run(mer_jax.read_config("default"), "runs/first")
 
-The public API are these rooms and, of each, what its `__all__` names, or its functions and classes
-without an underscore. WORKSPACE.md says what is in which.
+The public API: the names below, and what the modules listed in WORKSPACE.md name in `__all__` or
+define without a leading underscore.
 """
 
 import importlib
@@ -15,59 +15,129 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mer_jax import (
-        analysis,
         clips,
-        config,
+        configuration,
         datasets,
         descriptors,
-        evaluation,
+        errors,
         experiment,
+        explain,
         faces,
+        inference,
+        leakage,
         methods,
+        metrics,
         models,
         nn,
         options,
-        outcome,
-        predict,
-        problems,
-        programs,
         protocols,
-        reading,
+        reporting,
+        runtime,
+        sweep,
         training,
         video,
     )
+    from mer_jax.clips import Clip
+    from mer_jax.configuration import make as make_config
+    from mer_jax.configuration import read as read_config
+    from mer_jax.datasets import inspect, load
+    from mer_jax.datasets.labels import label
+    from mer_jax.errors import DataError, UserError
+    from mer_jax.experiment import run
+    from mer_jax.inference import load as load_predictor
+    from mer_jax.metrics import read as read_predictions
+    from mer_jax.metrics import scores
+    from mer_jax.video import (
+        apex_index,
+        difference_heatmap,
+        magnify,
+        optical_flow,
+        optical_strain,
+        resample,
+        rpca,
+    )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+_MODULES = (
+    *("clips", "configuration", "datasets", "descriptors", "errors", "experiment", "explain"),
+    *("faces", "inference", "leakage", "methods", "metrics", "models", "nn", "options"),
+    *("protocols", "reporting", "runtime", "sweep", "training", "video"),
+)
+_NAMES = {  # name: where it is defined
+    "Clip": "clips.Clip",
+    "DataError": "errors.DataError",
+    "UserError": "errors.UserError",
+    "apex_index": "video.apex_index",
+    "difference_heatmap": "video.difference_heatmap",
+    "inspect": "datasets.inspect",
+    "label": "datasets.labels.label",
+    "load": "datasets.load",
+    "load_predictor": "inference.load",
+    "magnify": "video.magnify",
+    "make_config": "configuration.make",
+    "optical_flow": "video.optical_flow",
+    "optical_strain": "video.optical_strain",
+    "read_config": "configuration.read",
+    "read_predictions": "metrics.read",
+    "resample": "video.resample",
+    "rpca": "video.rpca",
+    "run": "experiment.run",
+    "scores": "metrics.scores",
+}
 
 __all__ = [
-    "analysis",
+    "Clip",
+    "DataError",
+    "UserError",
+    "apex_index",
     "clips",
-    "config",
+    "configuration",
     "datasets",
     "descriptors",
-    "evaluation",
+    "difference_heatmap",
+    "errors",
     "experiment",
+    "explain",
     "faces",
+    "inference",
+    "inspect",
+    "label",
+    "leakage",
+    "load",
+    "load_predictor",
+    "magnify",
+    "make_config",
     "methods",
+    "metrics",
     "models",
     "nn",
+    "optical_flow",
+    "optical_strain",
     "options",
-    "outcome",
-    "predict",
-    "problems",
-    "programs",
     "protocols",
-    "reading",
+    "read_config",
+    "read_predictions",
+    "reporting",
+    "resample",
+    "rpca",
+    "run",
+    "runtime",
+    "scores",
+    "sweep",
     "training",
     "video",
 ]
 
 
-if not TYPE_CHECKING:  # to whom any name would be one
+if not TYPE_CHECKING:  # a type checker would take any name for one of them
 
     def __getattr__(name: str) -> Any:
-        if name in __all__:
+        if name in _MODULES:
             return importlib.import_module(f"{__name__}.{name}")
+        if name in _NAMES:
+            module, _, attribute = _NAMES[name].rpartition(".")
+            return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 _LONGEST = 2**15 - 1  # px of a side, the most that OpenCV takes
 # How far a clip that was magnified and not saturated may lie outside of [0, 1]: the strongest alpha
@@ -101,12 +101,12 @@ class Clip:
         return f"{self.database}/{self.subject}/{self.name}"
 
     @property
-    def person(self) -> str:
+    def subject_key(self) -> str:
         """'database/subject': subjects of two databases never collide."""
         return f"{self.database}/{self.subject}"
 
 
-def hold(frames: np.ndarray) -> Callable[[], np.ndarray]:
+def in_memory(frames: np.ndarray) -> Callable[[], np.ndarray]:
     """The `read` of a clip whose frames are in memory already."""
     return functools.partial(np.asarray, frames)
 

@@ -23,31 +23,31 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mer_jax import config as configs
-from mer_jax import datasets, methods, models, outcome, programs, protocols
+from mer_jax import configuration, datasets, methods, models, protocols, runtime
 from mer_jax.clips import Clip
 from mer_jax.datasets.labels import label
-from mer_jax.evaluation import files, history
+from mer_jax.errors import UserError
+from mer_jax.inference import profile
+from mer_jax.io import learning_curves, saving
 from mer_jax.methods import Examples
-from mer_jax.predict import reference
-from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
-from mer_jax.training import Settings, checkpoints, fit, initial, svm
+from mer_jax.reporting import outputs
+from mer_jax.training import Settings, checkpoints, fit, initialization, svm
 
 VARIANTS = "variants"
 # What may differ between two runs of one job without changing a number.
-_FREE = ("title", "fold_map", "fold_inner", "folds_per_device", "checkpoint_seconds")
+_FREE = ("title", "across", "within", "folds_per_device", "checkpoint_seconds")
 
 
-@programs.pinned()
+@runtime.pinned()
 def run(
     config: ConfigDict,
     workdir: str | pathlib.Path,
     *,
     command: str = "",
     devices: Sequence[jax.Device] | None = None,
-    stop: Callable[[], bool] | None = None,
-    memo: dict[str, Examples] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    cache: dict[str, Examples] | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Trains and scores one job and writes its report; returns what metrics.json holds.
@@ -60,7 +60,7 @@ def run(
     before anything is trained.
     """
     began = time.monotonic()
-    settings = configs.check(config)
+    settings = configuration.check(config)
     say = (lambda *_: None) if quiet else lambda text: print(text, file=sys.stderr, flush=True)
     workdir = pathlib.Path(workdir).expanduser()
 
@@ -68,35 +68,38 @@ def run(
     variants = settings.variants
     folds = [prepare_folds(config, each, clips, labels, classes) for each in variants.values()]
     say(
-        f"{len(clips)} clips of {len(set(folds[0].persons))} persons, {len(folds[0])} folds"
+        f"{len(clips)} clips of {len(set(folds[0].subjects))} persons, {len(folds[0])} folds"
         + (f", {len(variants)} variants beside each other" if len(variants) > 1 else "")
     )
-    examples = prepare_examples(config, clips, {} if memo is None else memo)
-    chosen = configs.options_of(config, "model") | {"num_classes": len(classes)}
+    examples = prepare_examples(config, clips, {} if cache is None else cache)
+    chosen = configuration.options_of(config, "model") | {"num_classes": len(classes)}
     build = lambda rngs: models.create(
         config.model.name, rngs=rngs, shape=examples.input_shape, **chosen
     )
-    plain = configs.plain(config)
-    identity = {key: value for key, value in plain.items() if key not in _FREE}
+    plain = configuration.plain(config)
+    job_fingerprint = {key: value for key, value in plain.items() if key not in _FREE}
     # A folder may move; its content may not. The other variants' folds follow from the first's.
-    identity["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
+    job_fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
     contents = fingerprints(examples.inputs)
-    identity |= {"folds": folds[0].fingerprint, "clips": digest("".join(contents), labels)}
-    start = initial.read(settings.initial, build) if settings.initial else {}
-    if start:
-        identity["start"] = digest(*start, *start.values())
-        say(f"{len(start)} tensors start as they are in {settings.initial}")
-    checkpoints.claim(workdir / "checkpoints", identity)
-    places = [workdir, *(workdir / VARIANTS / name for name in list(variants)[1:])]
-    for place, variant, part in zip(places, variants.values(), folds):
-        own = plain if place == workdir else plain | {"train": dataclasses.asdict(variant)}
-        files.write_json(place / "config.json", own)
-        files.write_json(place / "folds.json", part.to_json())
+    job_fingerprint |= {"folds": folds[0].fingerprint, "clips": digest("".join(contents), labels)}
+    initial_weights = initialization.read(settings.init_from, build) if settings.init_from else {}
+    if initial_weights:
+        job_fingerprint["initial_weights"] = digest(*initial_weights, *initial_weights.values())
+        say(f"{len(initial_weights)} tensors start as they are in {settings.init_from}")
+    checkpoints.verify_same_job(workdir / "checkpoints", job_fingerprint)
+    folders = [workdir, *(workdir / VARIANTS / name for name in list(variants)[1:])]
+    for folder, variant, part in zip(folders, variants.values(), folds):
+        own = plain if folder == workdir else plain | {"train": dataclasses.asdict(variant)}
+        saving.write_json(folder / "config.json", own)
+        saving.write_json(folder / "folds.json", part.to_json())
     if config.model.name == svm.NAME:
         results = [svm.fit(examples, labels, folds[0], **chosen)]
     else:
         with contextlib.ExitStack() as stack:
-            journals = [stack.enter_context(history.journal(p / outcome.CURVES)) for p in places]
+            journals = [
+                stack.enter_context(learning_curves.jsonl_writer(p / outputs.CURVES))
+                for p in folders
+            ]
             results = fit(
                 examples,
                 labels,
@@ -104,24 +107,24 @@ def run(
                 settings,
                 num_classes=len(classes),
                 build=build,
-                start=start,
-                fold_map=config.fold_map,
-                fold_inner=config.fold_inner,
+                initial_weights=initial_weights,
+                across=config.across,
+                within=config.within,
                 folds_per_device=config.folds_per_device,
                 remat=config.remat,
                 devices=devices,
                 directory=workdir / "checkpoints",
-                identity=identity,
+                job_fingerprint=job_fingerprint,
                 checkpoint_seconds=config.checkpoint_seconds,
-                observe=lambda part, line: journals[part](line),
-                stop=stop,
+                on_epoch_end=lambda part, line: journals[part](line),
+                should_stop=should_stop,
                 quiet=quiet,
             )
-    summaries, strips = dict[str, dict](), dict[str, bytes]()
-    for place, part, result, (name, variant) in zip(places, folds, results, variants.items()):
-        strict = dataclasses.replace(variant, mask_all=False)
-        summaries[name] = outcome.conclude(
-            place,
+    summaries, thumbnail_cache = dict[str, dict](), dict[str, bytes]()
+    for folder, part, result, (name, variant) in zip(folders, folds, results, variants.items()):
+        strict = dataclasses.replace(variant, statistics_on_all_clips=False)
+        summaries[name] = outputs.evaluate_variant(
+            folder,
             result,
             part,
             variant,
@@ -129,18 +132,20 @@ def run(
             labels=labels,
             classes=classes,
             contents=contents,
-            copies=examples.copies,
-            twin=results[list(variants.values()).index(strict)],
+            repeats_per_epoch=examples.repeats_per_epoch,
+            strict_result=results[list(variants.values()).index(strict)],
             protocol=config.protocol.name,
-            strips=strips,
+            thumbnail_cache=thumbnail_cache,
         )
-        made = outcome.provenance(
+        made = outputs.provenance(
             command, variant.seed, result, wall_seconds=time.monotonic() - began
         )
-        summaries[name]["provenance"] = made | {key: identity[key] for key in ("folds", "clips")}
-    summary = outcome.publish(places, summaries, settings)
+        summaries[name]["provenance"] = made | {
+            key: job_fingerprint[key] for key in ("folds", "clips")
+        }
+    summary = outputs.write_reports(folders, summaries, settings)
     if all(clip.content == "video" for clip in clips):
-        reference.keep(workdir, clips)
+        profile.save_profile(workdir, clips)
     return summary
 
 
@@ -152,24 +157,24 @@ def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str
     permute_labels deals the labels out anew over all clips: the control that must score at chance.
     """
     data = config.data
-    clips = datasets.load(data.name, data.root, **configs.options_of(config, "data"))
-    clips, labels, classes, _ = label(data.classes, clips)
+    clips = datasets.load(data.name, data.root, **configuration.options_of(config, "data"))
+    clips, labels, classes, _ = label(data.label_scheme, clips)
     if data.permute_labels:
         labels = np.random.default_rng(config.train.seed).permutation(labels)
     return list(clips), labels, classes
 
 
 def prepare_examples(
-    config: ConfigDict, clips: Sequence[Clip], memo: dict[str, Examples]
+    config: ConfigDict, clips: Sequence[Clip], cache: dict[str, Examples]
 ) -> Examples:
-    """What the `method` section makes of `clips`; `memo` holds the last that were made."""
-    plain = configs.plain(config)
+    """What the `method` section makes of `clips`; `cache` holds the last that were made."""
+    plain = configuration.plain(config)
     key = json.dumps([plain["data"], plain["method"]], sort_keys=True)
-    if key not in memo:
-        memo.clear()  # before the next ones take their memory
-        options = configs.options_of(config, "method")
-        memo[key] = methods.create(config.method.name, clips, **options)
-    return memo[key]
+    if key not in cache:
+        cache.clear()  # before the next ones take their memory
+        options = configuration.options_of(config, "method")
+        cache[key] = methods.create(config.method.name, clips, **options)
+    return cache[key]
 
 
 def prepare_folds(
@@ -180,7 +185,7 @@ def prepare_folds(
     classes: Sequence[str],
 ) -> Folds:
     """The folds of the `protocol` section, with inner validation where training asks for it."""
-    options = configs.options_of(config, "protocol")
+    options = configuration.options_of(config, "protocol")
     folds = protocols.create(config.protocol.name, clips, labels, **options)
     if settings.validation:
         folds = protocols.validate(folds, fraction=settings.validation, seed=settings.seed)
@@ -188,7 +193,7 @@ def prepare_folds(
     if lacking:
         raise UserError(
             f"{lacking[0]}{f' (and {len(lacking) - 1} more)' if lacking[1:] else ''}; "
-            "give more clips, another protocol, or other data.classes"
+            "give more clips, another protocol, or other data.label_scheme"
         )
     return folds
 

@@ -4,7 +4,7 @@ import pathlib
 
 import filelock
 
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 
 def take(path: pathlib.Path, refusal: str) -> filelock.AcquireReturnProxy:

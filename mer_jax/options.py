@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from mer_jax.problems import UserError, unknown
-from mer_jax.reading import LARGEST
+from mer_jax.errors import UserError, unknown_name
+from mer_jax.io.reading import MAX_NUMBER
 
 _F = TypeVar("_F", bound=Callable)
 
@@ -84,7 +84,7 @@ def _ends(interval: str) -> tuple[bool, float, float, bool]:
 
 
 def _inside(value: float, interval: str) -> bool:
-    if not abs(value) < LARGEST:  # no number too
+    if not abs(value) < MAX_NUMBER:  # no number too
         return False
     left, low, high, right = _ends(interval)
     return (low < value if left else low <= value) and (value < high if right else value <= high)
@@ -133,7 +133,7 @@ _SIDES = _several(_LENGTH, 2)
 BOUNDS: dict[str, Bound] = {
     # data
     "root": _text,
-    "classes": _one_of("datasets.labels.schemes"),
+    "label_scheme": _one_of("datasets.labels.schemes"),
     "permute_labels": _flag,
     "camera": _text,  # the reader knows which there are, as of `images`, `kind`, `light` and `part`
     "images": _text,
@@ -142,9 +142,9 @@ BOUNDS: dict[str, Bound] = {
     "part": _text,
     "index": _text,
     "data.labels": _text,
-    "leave_out": _several(_text, (0, 10**5)),
-    "settle": _flag,
-    "trust": _flag,
+    "exclude": _several(_text, (0, 10**5)),
+    "allow_mismatch": _flag,
+    "skip_source_check": _flag,
     "amplitude": _several(_real("[0, 2.5]"), 2),  # px: above it, a unit folds the skin
     "appearance_leak": _SHARE,
     "blinks": _SHARE,
@@ -158,11 +158,11 @@ BOUNDS: dict[str, Bound] = {
     "subjects": _LENGTH,
     # several rooms
     "fps": _POSITIVE,
-    "grey": _flag,
+    "gray": _flag,
     "length": _LENGTH,
     "seconds": _real("(0, 100000]"),
     "seed": _SEED,
-    "copies": _whole("[1, 1000000]"),
+    "repeats_per_epoch": _whole("[1, 1000000]"),
     # methods, video, descriptors
     "align": _flag,
     "alpha": _real("[0, 10000]"),
@@ -175,13 +175,13 @@ BOUNDS: dict[str, Bound] = {
     "channels": _several(_one_of("methods.flow_maps.CHANNELS"), _SOME),
     "chroma": _real("[0, 100]"),
     "exaggeration": _POSITIVE,
-    "flip": _one_of("methods.film.FLIPS"),
+    "flip": _one_of("methods.resampled.FLIPS"),
     "frames": _whole("[0, 100000]"),
     "psn.frames": _whole("[2, 100000]"),
     "high": _SHARE,
     "low": _SHARE,
     "interpolate": _flag,
-    "keep": _whole(f"[1, {2**31}]"),
+    "num_pixels": _whole(f"[1, {2**31}]"),
     "kernel": _one_of("video.resample.KERNELS"),
     "optical_flow.kernel": _one_of("video.warp.KERNELS"),
     "prefilter.kernel": _one_of("video.warp.KERNELS"),
@@ -189,9 +189,9 @@ BOUNDS: dict[str, Bound] = {
     "kernels": _several(_one_of("video.resample.KERNELS"), _SOME),
     "lam": _POSITIVE,
     "psn.lam": _NOT_NEGATIVE,  # 0: that of `rpca`
-    "less_first": _flag,
+    "subtract_onset": _flag,
     "like": _free("an array of the size that is wanted"),
-    "looks": _whole("[2, 10000]"),
+    "num_frames": _whole("[2, 10000]"),
     "mapping": _one_of("descriptors.lbp.MAPPINGS"),
     "margin": _real("[0, 10]"),
     "max_iter": _whole("[1, 1000000]"),
@@ -203,20 +203,20 @@ BOUNDS: dict[str, Bound] = {
     "r1": _POSITIVE,
     "r2": _POSITIVE,
     "radii": _several(_LENGTH, 3),
-    "reach": _POSITIVE,
+    "flow_scale": _POSITIVE,
     "region": _free("a function of a clip"),
     "rng": _free("a NumPy generator"),
     "rotation": _real("[-360, 360]"),
     "saturate": _flag,
     "scaling": _one_of("methods.stcnn.SCALINGS"),
     "scheme": _one_of("video.strain.SCHEMES"),
-    "share": _real("(0, 1]"),
+    "mask_fraction": _real("(0, 1]"),
     "size": _SIDES,
     "median_filter.size": _whole("[1, 99]"),
     "smooth": _flag,
     "split": _one_of("length", "frames"),
     "bin_of.start": _real("[-7, 7]"),
-    "time": _one_of("methods.film.TIMES"),
+    "time": _one_of("methods.resampled.TIMES"),
     "threshold": _NOT_NEGATIVE,
     "tol": _real("(0, 1]"),
     "wavelength": _POSITIVE,
@@ -278,21 +278,21 @@ BOUNDS: dict[str, Bound] = {
     "test_counts": _several(_whole("[0, 1000000]"), _ANY),
     # train
     "batch_size": _whole("[1, 1000000]"),
-    "choice": _one_of("last", "validation", "test"),
+    "model_selection": _one_of("last", "best_val", "best_test"),
     "epochs": _whole("[1, 1000000]"),
-    "initial": _text,
+    "init_from": _text,
     "learning_rate": _POSITIVE,
     "learning_rates": _several(_POSITIVE, _ANY),
     "loss": _one_of("training.losses.LOSSES"),
-    "mask_all": _flag,
+    "statistics_on_all_clips": _flag,
     "momentum": _real("[0, 1)"),
-    "optimizer": _one_of("training.optimisers.OPTIMISERS"),
-    "patience": _whole("[0, 1000000]"),
-    "plateau": _whole("[0, 1000000]"),
-    "plateau_rule": _one_of("training.settings.PLATEAU_RULES"),
+    "optimizer": _one_of("training.optimizers.OPTIMIZERS"),
+    "early_stopping_patience": _whole("[0, 1000000]"),
+    "lr_plateau_patience": _whole("[0, 1000000]"),
+    "lr_plateau_rule": _one_of("training.settings.PLATEAU_RULES"),
     "precision": _one_of("training.settings.PRECISIONS"),
     "sampler": _one_of("shuffle", "balanced"),
-    "schedule": _one_of("training.optimisers.SCHEDULES"),
+    "schedule": _one_of("training.optimizers.SCHEDULES"),
     "schedule_every": _whole("[1, 1000000]"),
     "schedule_rate": _real("(0, 1000]"),
     "schedule.epochs": _whole("[1, 1000000]"),
@@ -300,15 +300,15 @@ BOUNDS: dict[str, Bound] = {
     "schedule.rate": _real("(0, 1000]"),
     "schedule.steps": _whole(f"[1, {2**31}]"),
     "seeds": _whole("[1, 1000]"),
-    "stop_change": _NOT_NEGATIVE,
-    "storage": _one_of("float32", "float16"),
+    "min_loss_change": _NOT_NEGATIVE,
+    "data_dtype": _one_of("float32", "float16"),
     "validation": _real("[0, 1)"),
     "weight_decay": _NOT_NEGATIVE,
     # a job
     "checkpoint_seconds": _NOT_NEGATIVE,
-    "fold_inner": _one_of("training.layout.INNER"),
-    "inner": _one_of("training.layout.INNER"),
-    "fold_map": _one_of("training.layout.FOLD_MAPS"),
+    "within": _one_of("training.parallel.WITHIN"),
+    "inner": _one_of("training.parallel.WITHIN"),
+    "across": _one_of("training.parallel.ACROSS"),
     "folds_per_device": _whole("[0, 1000000]"),
     "remat": _flag,
     "title": _text,
@@ -354,7 +354,7 @@ def check(room: str, of: str, given: Mapping[str, Any], known: Mapping[str, Any]
     for name in given:
         if name not in known:
             owner = " ".join(filter(None, (room, of)))
-            raise unknown(f"option of {owner}" if owner else "configuration key", name, known)
+            raise unknown_name(f"option of {owner}" if owner else "configuration key", name, known)
     where = f"{room}." if room else f"{of}: " if of else ""
     return {
         name: _sound(where + name, value, bound(room, of, name), known[name] is None)
@@ -395,5 +395,5 @@ def _sound(what: str, given: Any, row: Bound | None, none: bool) -> Any:
     if row.choices and row.kind is str:
         for each in found if isinstance(found, tuple) else (found,):
             if isinstance(each, str) and each not in row.known:
-                raise unknown(what, each[:60], row.known)
+                raise unknown_name(what, each[:60], row.known)
     raise UserError(f"{what} is {shown}; it must be {row.words}")

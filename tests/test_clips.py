@@ -10,15 +10,17 @@ import pytest
 import skimage.util
 
 from mer_jax import methods
-from mer_jax.clips import Clip, check_instants, hold, resize, stack, to_float, to_uint8
-from mer_jax.problems import UserError
+from mer_jax.clips import Clip, check_instants, in_memory, resize, stack, to_float, to_uint8
+from mer_jax.errors import UserError
 
 RNG = np.random.default_rng(0)
 LEVELS = RNG.integers(0, 256, (6, 8, 7, 3), np.uint8)
 
 
 def clip(frames=LEVELS, **fields):
-    return Clip(**dict(database="d", subject="s", name="n", read=hold(frames), emotion="") | fields)
+    return Clip(
+        **dict(database="d", subject="s", name="n", read=in_memory(frames), emotion="") | fields
+    )
 
 
 @pytest.mark.parametrize("dtype", (np.uint8, np.uint16, bool, np.float32, np.float64))

@@ -7,10 +7,9 @@ import os
 import jax
 import numpy as np
 
-from mer_jax import evaluation, experiment, predict
-from mer_jax.training import guard
+from mer_jax import experiment, inference, leakage, metrics
+from mer_jax.cli.audit import audit
 from tests.tiny_run import job, tiny_run
-from tools.audit import audit
 
 
 def test_a_job_of_two_seeds_is_two_runs_and_their_mean(tmp_path, tmp_path_factory):
@@ -24,7 +23,7 @@ def test_a_job_of_two_seeds_is_two_runs_and_their_mean(tmp_path, tmp_path_factor
     assert audit(tmp_path) == audit(second) == ([], [])
 
     scores = [
-        evaluation.scores(evaluation.read(place).confusion())["uf1"] for place in (tmp_path, second)
+        metrics.scores(metrics.read(place).confusion())["uf1"] for place in (tmp_path, second)
     ]
     together = summary["variants"]["overall"]["uf1"]
     np.testing.assert_allclose(together["values"], scores)
@@ -33,27 +32,27 @@ def test_a_job_of_two_seeds_is_two_runs_and_their_mean(tmp_path, tmp_path_factor
     assert summary["variants"]["names"] == ["seed0", "seed1"]
     page = (tmp_path / "report.html").read_text()
     assert f"this is seed0; mean of 2: <b>{together['mean']:.4f}</b>" in page
-    assert len(predict.load(tmp_path).networks.folds) == 6  # all rows answer
+    assert len(inference.load(tmp_path).networks.folds) == 6  # all rows answer
 
 
 def test_as_published_both_numbers_come_from_one_job(tmp_path, tmp_path_factory):
-    config = job(mask_all=True, choice="test")
+    config = job(statistics_on_all_clips=True, model_selection="best_test")
     summary = experiment.run(config, tmp_path, devices=jax.devices()[:1], quiet=True)
-    assert summary["verdict"]["leaks"] == [guard.EPOCH, guard.MASK]
+    assert summary["verdict"]["leaks"] == [leakage.EPOCH, leakage.MASK]
     gap = summary["inflation"]
     alone = json.loads((tiny_run(tmp_path_factory) / "metrics.json").read_text())
     for score in ("uf1", "uar", "accuracy"):  # the strict number is that of the strict job
         assert gap["strict"][score]["value"] == alone["overall"][score]["value"]
         found = gap["difference"][score] + gap["strict"][score]["value"]
         np.testing.assert_allclose(found, summary["overall"][score]["value"])
-    assert guard.EPOCH in gap["words"] and guard.MASK in gap["words"] and gap["left"] == []
+    assert leakage.EPOCH in gap["text"] and leakage.MASK in gap["text"] and gap["left"] == []
     page = (tmp_path / "report.html").read_text()
     assert "AS PUBLISHED" in page and "the same job, strict" in page
     twin = json.loads((tmp_path / "variants" / "strict" / "metrics.json").read_text())
-    assert twin["verdict"]["leaks"] == [guard.EPOCH]  # its epoch is chosen as well
-    assert audit(tmp_path) == ([], [guard.EPOCH, guard.MASK])
-    assert len(predict.load(tmp_path).networks.folds) == 3  # not those of the strict twin
-    assert audit(tmp_path / "variants" / "strict") == ([], [guard.EPOCH])
+    assert twin["verdict"]["leaks"] == [leakage.EPOCH]  # its epoch is chosen as well
+    assert audit(tmp_path) == ([], [leakage.EPOCH, leakage.MASK])
+    assert len(inference.load(tmp_path).networks.folds) == 3  # not those of the strict twin
+    assert audit(tmp_path / "variants" / "strict") == ([], [leakage.EPOCH])
 
 
 def test_settings_of_jax_change_no_number_and_end_no_job(tmp_path, tmp_path_factory):

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from mer_jax import locks
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 HOLD = (
     "import pathlib, sys; from mer_jax import locks;"

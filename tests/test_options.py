@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mer_jax import config, datasets, methods, models, options, protocols
+from mer_jax import configuration, datasets, methods, models, options, protocols
+from mer_jax.errors import UserError
 from mer_jax.methods.flow_maps import flow_maps
-from mer_jax.problems import UserError
-from mer_jax.training import Settings, optimisers
-from mer_jax.video import gains, magnify, optical_flow, retain, rpca, select
+from mer_jax.training import Settings, optimizers
+from mer_jax.video import gains, keep_quantiles, magnify, optical_flow, rpca, select
 from tests.faults import fuzz_options
 
 TARGETS = list(fuzz_options.targets())
@@ -26,7 +26,7 @@ DRAW = random.Random(0)
 
 def test_the_walk_finds_all_that_has_options():
     found = {(target.room, target.name) for target in TARGETS}
-    assert {("", "magnify"), ("", "retain"), ("", "lbp_top"), ("", "create")} <= found
+    assert {("", "magnify"), ("", "keep_quantiles"), ("", "lbp_top"), ("", "create")} <= found
     assert {("protocol", "validate"), ("train", ""), ("data", "synthetic")} <= found
     for room, module in (("method", methods), ("model", models), ("protocol", protocols)):
         assert {(room, name) for name in module.names()} <= found
@@ -37,7 +37,9 @@ def test_every_option_has_a_row():
     for name in datasets.names():
         known += [("data", name, option) for option in datasets.options(name)]
     known += [
-        ("", "", name) for name in config.make(**BASE) if name not in (*config.SECTIONS, "train")
+        ("", "", name)
+        for name in configuration.make(**BASE)
+        if name not in (*configuration.SECTIONS, "train")
     ]
     assert len(known) > 350
     assert not [each for each in known if options.bound(*each) is None]
@@ -46,7 +48,7 @@ def test_every_option_has_a_row():
 def test_every_row_is_of_an_option():
     names = {name for target in TARGETS for name in target.known}
     names |= {option for name in datasets.names() for option in datasets.options(name)}
-    names |= set(config.make(**BASE)) | set(config.make(**BASE).data)
+    names |= set(configuration.make(**BASE)) | set(configuration.make(**BASE).data)
     names |= {"inner", "seconds", "threshold", "shape"}  # layouts, footage, prediction, networks
     assert not [key for key in options.BOUNDS if key.split(".")[-1] not in names]
 
@@ -77,7 +79,7 @@ def test_defaults_and_values_within_bounds_pass(target):
     [
         ("method", "flow_maps", "size", 28),
         ("method", "flow_maps", "channels", ()),
-        ("method", "flow_maps", "reach", 0),
+        ("method", "flow_maps", "flow_scale", 0),
         ("method", "flow_maps", "alpha", -1),
         ("method", "lbp_top", "radii", (1, 1)),
         ("method", "lbp_top", "blocks", 5),
@@ -87,7 +89,7 @@ def test_defaults_and_values_within_bounds_pass(target):
         ("method", "mer_rcnn", "wavelength", 0),
         ("method", "mer_rcnn", "percents", (100, 0)),
         ("method", "strcn_a", "length", 0),
-        ("method", "strcn_a", "copies", 0),
+        ("method", "strcn_a", "repeats_per_epoch", 0),
         ("method", "strcn_g", "seed", -1),
         ("method", "psn", "lam", -0.1),
         ("method", "psn", "low", math.nan),
@@ -108,14 +110,14 @@ def test_defaults_and_values_within_bounds_pass(target):
         ("train", "", "schedule_rate", 0),
         ("train", "", "seed", 2**32),
         ("train", "", "learning_rate", math.inf),
-        ("train", "", "patience", -1),
-        ("train", "", "stop_change", -1.0),
+        ("train", "", "early_stopping_patience", -1),
+        ("train", "", "min_loss_change", -1.0),
     ],
 )
 def test_a_job_with_a_wrong_value_is_not_made(section, name, option, value):
     chosen = {option: value} if section == "train" else {"name": name, option: value}
     with pytest.raises(UserError, match=rf"{section}\.{option}") as told:
-        config.make(**BASE | {section: chosen})
+        configuration.make(**BASE | {section: chosen})
     assert "\n" not in str(told.value)
 
 
@@ -123,13 +125,13 @@ def test_a_job_with_a_wrong_value_is_not_made(section, name, option, value):
     "call",
     [
         lambda: rpca(np.eye(3, dtype=np.float32), lam=0.0),
-        lambda: retain(np.zeros(3), low=0.9, high=0.1),
+        lambda: keep_quantiles(np.zeros(3), low=0.9, high=0.1),
         lambda: gains(64, 64, alpha=np.float32(-1)),
         lambda: select(10, percent=math.nan),
         lambda: optical_flow(np.zeros((9, 9)), np.zeros((9, 9)), limit=-1.0),
         lambda: optical_flow(np.zeros((9, 9)), np.zeros((9, 9)), stages=()),
-        lambda: optimisers.schedule("step", epochs=2, steps=3, rate=0.0, every=1),
-        lambda: optimisers.create("sgd", lambda step: 1.0, momentum=1.0),
+        lambda: optimizers.schedule("step", epochs=2, steps=3, rate=0.0, every=1),
+        lambda: optimizers.create("sgd", lambda step: 1.0, momentum=1.0),
         lambda: flow_maps([], size=28),
         lambda: protocols.validate(None, fraction=1),
     ],
@@ -149,31 +151,39 @@ def test_a_function_that_is_checked_is_as_it_was():
 
 
 def test_numbers_of_numpy_and_paths_become_plain():
-    made = config.make(
-        data={"name": "casme2", "root": pathlib.Path("a") / "b", "leave_out": ["x"]},
+    made = configuration.make(
+        data={"name": "casme2", "root": pathlib.Path("a") / "b", "exclude": ["x"]},
         method={"name": "flow_maps", "size": (np.int64(28), np.int32(20)), "alpha": np.float32(2)},
         model={"name": "ststnet", "dropout": np.float64(0.25)},
-        train={"epochs": np.int64(3), "learning_rate": np.float32(0.5), "mask_all": np.bool_(True)},
+        train={
+            "epochs": np.int64(3),
+            "learning_rate": np.float32(0.5),
+            "statistics_on_all_clips": np.bool_(True),
+        },
     )
-    assert made.data.root == os.path.join("a", "b") and made.data.leave_out == ("x",)
+    assert made.data.root == os.path.join("a", "b") and made.data.exclude == ("x",)
     assert made.method.size == (28, 20) and type(made.method.size[0]) is int
     assert type(made.method.alpha) is type(made.model.dropout) is float
-    assert made.train.epochs == 3 and type(made.train.epochs) is int and made.train.mask_all is True
-    config.check(made)
-    assert json.loads(json.dumps(config.plain(made)))["method"]["size"] == [28, 20]
+    assert (
+        made.train.epochs == 3
+        and type(made.train.epochs) is int
+        and made.train.statistics_on_all_clips is True
+    )
+    configuration.check(made)
+    assert json.loads(json.dumps(configuration.plain(made)))["method"]["size"] == [28, 20]
 
 
 def test_a_key_of_train_at_the_top_level_is_refused():
-    made = config.make(**BASE)
+    made = configuration.make(**BASE)
     with made.unlocked():
         made.epochs = 3
     with pytest.raises(UserError, match=r"'epochs'; did you mean train\.epochs"):
-        config.check(made)
-    made = config.make(**BASE)
+        configuration.check(made)
+    made = configuration.make(**BASE)
     with made.unlocked():
         made.fold_mapp = "pmap"
     with pytest.raises(UserError, match="did you mean 'fold_map'"):
-        config.check(made)
+        configuration.check(made)
 
 
 def test_rates_that_are_alike_to_six_digits_have_names_of_their_own():
@@ -188,7 +198,7 @@ def test_seeds_go_up_to_the_largest():
     assert Settings(seed=2**32 - 1).seed == 2**32 - 1
     with pytest.raises(UserError, match=r"2 seeds end above"):
         Settings(seed=2**32 - 1, seeds=2)
-    config.make(**BASE | {"protocol": {"name": "k_fold", "seed": 2**32 - 1}})
+    configuration.make(**BASE | {"protocol": {"name": "k_fold", "seed": 2**32 - 1}})
 
 
 @pytest.mark.parametrize("name", models.names())

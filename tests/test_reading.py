@@ -1,7 +1,7 @@
 import pytest
 
-from mer_jax import reading
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
+from mer_jax.io import reading
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,6 @@ def test_what_is_wrong_with_json_is_named(tmp_path, content, words):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError) as error:
-        reading.values(path, {"a": float})
+        reading.load_json(path, {"a": float})
     said = str(error.value)
     assert said.startswith(str(path)) and words in said

@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from mer_jax import config as configs
-from mer_jax import datasets
+from mer_jax import configuration, datasets
 from mer_jax.datasets import composites
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -18,7 +17,7 @@ def test_files_and_modules_exist():
     assert len(named) > 10
     assert not [path for path in named if not (ROOT / path).exists()]
     modules = set(re.findall(r"(?<![\w./])(?:tools|experiments|tests)(?:\.\w+)+", README))
-    assert "tools.doctor" in modules
+    assert "mer_jax.cli.doctor" in modules
     for module in modules:
         place = ROOT / module.replace(".", "/")
         assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
@@ -27,7 +26,7 @@ def test_files_and_modules_exist():
 def test_configurations_of_the_table_of_systems_exist():
     rows = README.split("## Systems")[1].split("\n\n")[1].splitlines()[2:]
     files = re.findall(r"\w+\.py", "\n".join(rows))
-    shipped = {path.name for path in (ROOT / "experiments" / "configs").glob("*.py")}
+    shipped = {path.name for path in (ROOT / "mer_jax" / "configs").glob("*.py")}
     assert len(rows) > 15 and not set(files) - shipped
     unnamed = shipped - set(re.findall(r"\w+\.py", README))
     assert unnamed == {"__init__.py"}
@@ -52,6 +51,6 @@ def test_python_is_python():
 
 @pytest.mark.parametrize("key", sorted(set(re.findall(r"--config\.([\w.]+)=", README))))
 def test_keys_of_the_configuration_exist(key):
-    default = configs.read(ROOT / "experiments" / "configs" / "strcn_g.py")
+    default = configuration.read(ROOT / "mer_jax" / "configs" / "strcn_g.py")
     *section, option = key.split(".")
     assert option in (default[section[0]] if section else default)

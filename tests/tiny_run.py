@@ -10,28 +10,30 @@ import pathlib
 import jax
 import pytest
 
-from mer_jax import config, experiment, predict
+from mer_jax import configuration, experiment, inference
 
 
-def tiny_run(factory: pytest.TempPathFactory, *, choice: str = "last") -> pathlib.Path:
+def tiny_run(factory: pytest.TempPathFactory, *, model_selection: str = "last") -> pathlib.Path:
     """The working directory, made by whichever worker of the session asks first."""
     root = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent  # what the workers share
-    folder = root / f"tiny_run_{choice}"
+    folder = root / f"tiny_run_{model_selection}"
     with open(root / "tiny_run.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / predict.reference.FILE).is_file():
-            make(folder, choice)
+        if not (folder / inference.reference.FILE).is_file():
+            make(folder, model_selection)
     return folder
 
 
-def make(folder: pathlib.Path, choice: str) -> None:
-    experiment.run(job(choice=choice), folder, devices=jax.devices()[:1], quiet=True)
+def make(folder: pathlib.Path, model_selection: str) -> None:
+    experiment.run(
+        job(model_selection=model_selection), folder, devices=jax.devices()[:1], quiet=True
+    )
 
 
 def job(**train):
-    return config.make(
+    return configuration.make(
         data={
             "name": "synthetic",
             "subjects": 3,

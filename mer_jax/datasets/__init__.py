@@ -2,7 +2,7 @@
 
     clips = load("casme2", "~/data/CASME II")
     clips = load("synthetic")
-    clips = load("prepared", "~/data/prepared")     # what tools.prepare wrote
+    clips = load("prepared", "~/data/prepared")     # what mer_jax.cli.prepare wrote
     clips = load("psn", "~/data")       # a composite: ~/data/casme, ~/data/casme2, ...
 
 `labels.label` turns clips into classes; `composites` are the sets that papers share.
@@ -15,8 +15,8 @@ from typing import Any
 
 from mer_jax.clips import Clip
 from mer_jax.datasets.records import Inspection
+from mer_jax.errors import DataError, UserError, unknown_name
 from mer_jax.options import check, defaults
-from mer_jax.problems import DataError, UserError, unknown
 
 # Databases that lie in a folder: modules with `inspect(root, **options)`.
 _FOLDERS = (
@@ -72,7 +72,7 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
 def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
     """What a folder holds: its sound clips, its problems and what was settled."""
     if name not in _FOLDERS:
-        raise unknown("database", name, names())
+        raise unknown_name("database", name, names())
     if root is None:
         raise UserError(f"{name} is read from a folder; say where it lies with root=")
     return _reader(name)(root, **check("data", name, given, options(name)))
@@ -101,7 +101,7 @@ def _reader(name: str) -> Callable:
     if name in _MADE:
         return _module(name).scenes  # `clips` takes what `scenes` takes
     if name not in _FOLDERS:
-        raise unknown("database", name, names())
+        raise unknown_name("database", name, names())
     return _module(name).inspect
 
 

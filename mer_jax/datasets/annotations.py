@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mer_jax.problems import Problem
+from mer_jax.errors import Problem
 
 _HEADER_ROWS = 60  # how far down a header is looked for
 _UNMARKED = {"", "/", "\\", "-", "--", "?", "n/a", "na", "nan", "none", "null"}

@@ -14,10 +14,10 @@ import functools
 from mer_jax.datasets import database, records
 from mer_jax.datasets.annotations import Column, numbered
 from mer_jax.datasets.folders import Tree
-from mer_jax.datasets.records import Quirk
+from mer_jax.datasets.records import KnownIssue
 
 _CLIP = r"(^|/)(?P<subject>sub\d+)/(?P<name>EP\d[\w-]*)$"
-_NO_ROW = (Quirk("no row", "it was published without a label and is left out"),)
+_NO_ROW = (KnownIssue("no row", "it was published without a label and is left out"),)
 _RELEASES = "the releases of the sheet disagree and the frames decide"
 
 SPEC = records.Database(
@@ -48,16 +48,16 @@ SPEC = records.Database(
     classes=("CASME2-ObjectiveClasses*.xlsx",),
     emotions=("others", "disgust", "happiness", "repression", "surprise", "sadness", "fear"),
     subject=functools.partial(numbered, "sub", 2),
-    quirks={
+    known_issues={
         ("sub09", "EP02_02f"): _NO_ROW,
         ("sub24", "EP02_07"): _NO_ROW,
         ("sub07", "EP06_01"): (
-            Quirk("span", _RELEASES, use=(15, 49)),
-            Quirk("span", _RELEASES, use=(56, 89)),
+            KnownIssue("span", _RELEASES, use=(15, 49)),
+            KnownIssue("span", _RELEASES, use=(56, 89)),
         ),
         ("sub12", "EP09_02"): (
-            Quirk("span", _RELEASES, use=(16, 59)),
-            Quirk("span", _RELEASES, use=(161, 176)),
+            KnownIssue("span", _RELEASES, use=(16, 59)),
+            KnownIssue("span", _RELEASES, use=(161, 176)),
         ),
     },
     published={  # the sheet of 2014

@@ -14,7 +14,7 @@ import functools
 from mer_jax.datasets import database, records
 from mer_jax.datasets.annotations import Column, numbered
 from mer_jax.datasets.folders import Tree
-from mer_jax.datasets.records import Quirk
+from mer_jax.datasets.records import KnownIssue
 
 _OFFSET = "the published offset is 0 or has a digit too many"
 
@@ -54,12 +54,12 @@ SPEC = records.Database(
     subject=functools.partial(numbered, "spNo.", 1),
     clip=str.lower,
     adapt=_adapt,
-    quirks={
-        ("spNo.40", "e_1812"): (Quirk("offset", _OFFSET, use=1845, seen=None),),
-        ("spNo.40", "e_2327"): (Quirk("offset", _OFFSET, use=2403, seen=None),),
-        ("spNo.214", "c"): (Quirk("offset", _OFFSET, use=34, seen=3460),),
+    known_issues={
+        ("spNo.40", "e_1812"): (KnownIssue("offset", _OFFSET, use=1845, seen=None),),
+        ("spNo.40", "e_2327"): (KnownIssue("offset", _OFFSET, use=2403, seen=None),),
+        ("spNo.214", "c"): (KnownIssue("offset", _OFFSET, use=34, seen=3460),),
     },
-    settle=True,
+    allow_mismatch=True,
     published={
         "disgust": 250,
         "surprise": 187,

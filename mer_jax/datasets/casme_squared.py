@@ -20,7 +20,7 @@ from mer_jax.datasets import annotations, database, records, sheets
 from mer_jax.datasets.annotations import Column, numbered
 from mer_jax.datasets.folders import Tree
 from mer_jax.datasets.records import Inspection
-from mer_jax.problems import unknown
+from mer_jax.errors import unknown_name
 
 KINDS = ("micro", "macro", "all")
 _CLIP = r"(^|/)(?P<subject>s?\d+)/(?P<name>[a-z]+\d+_\d+)$"
@@ -58,12 +58,12 @@ def inspect(
     kind: str = "micro",
     images: str = "",
     labels: str = "",
-    settle: bool = False,
-    leave_out: Iterable[str] = (),
+    allow_mismatch: bool = False,
+    exclude: Iterable[str] = (),
 ) -> Inspection:
     """As `database.inspect`; `kind` is "micro", "macro" or "all"."""
     if kind not in KINDS:
-        raise unknown("kind of expression", kind, KINDS)
+        raise unknown_name("kind of expression", kind, KINDS)
     path = pathlib.Path(root).expanduser()
     found = [pathlib.Path(labels)] if labels else sheets.locate(SPEC.sheets, path)
     found = [f if f.is_file() else path / f for f in found[:1]]
@@ -85,8 +85,8 @@ def inspect(
         root,
         images=images,
         labels=labels,
-        settle=settle,
-        leave_out=leave_out,
+        allow_mismatch=allow_mismatch,
+        exclude=exclude,
     )
 
 

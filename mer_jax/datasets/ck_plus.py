@@ -48,7 +48,7 @@ SPEC = records.Database(
             r".*_(\d+)",
         )
     },
-    unsheeted=_row,
+    row_from_folder=_row,
     emotions=EMOTIONS,
     subject=str.upper,
     published=dict(zip(EMOTIONS, (45, 18, 59, 25, 69, 28, 83))),

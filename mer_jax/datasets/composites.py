@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mer_jax import datasets
 from mer_jax.clips import Clip
 from mer_jax.datasets import folders, labels
-from mer_jax.problems import UserError, unknown
+from mer_jax.errors import UserError, unknown_name
 
 
 class Composite(NamedTuple):
@@ -99,7 +99,7 @@ def names() -> list[str]:
 def get(name: str) -> Composite:
     """A composite's rules and published counts."""
     if name not in _COMPOSITES:
-        raise unknown("composite", name, _COMPOSITES)
+        raise unknown_name("composite", name, _COMPOSITES)
     return _COMPOSITES[name]
 
 

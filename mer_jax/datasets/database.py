@@ -8,9 +8,9 @@ import collections
 import pathlib
 from collections.abc import Iterable
 
-from mer_jax.datasets import folders, placing, sheets
+from mer_jax.datasets import clip_building, folders, sheets
 from mer_jax.datasets.records import Database, Inspection, Log, Row
-from mer_jax.problems import Problem, unknown
+from mer_jax.errors import Problem, unknown_name
 
 
 def inspect(
@@ -19,8 +19,8 @@ def inspect(
     *,
     images: str = "",
     labels: str = "",
-    settle: bool = False,
-    leave_out: Iterable[str] = (),
+    allow_mismatch: bool = False,
+    exclude: Iterable[str] = (),
 ) -> Inspection:
     """Reads a database to its end; no image is decoded.
 
@@ -38,7 +38,7 @@ def inspect(
     """
     root = pathlib.Path(root).expanduser()
     if images and images not in spec.trees:
-        raise unknown(f"kind of {spec.title} images", images, spec.trees)
+        raise unknown_name(f"kind of {spec.title} images", images, spec.trees)
     if not root.is_dir():
         problem = Problem(str(root), f"is no folder; {spec.title} should be there")
         return Inspection([], [problem], [], spec.published, spec.subjects)
@@ -54,7 +54,7 @@ def inspect(
         rows = sheets.rows(spec, root, path, log) if path else []
     else:
         rows = _folder_rows(spec, by_key.values(), log)
-    without = {tuple(key.split("/", 2)) for key in leave_out}
+    without = {tuple(key.split("/", 2)) for key in exclude}
     keys = {(spec.name, row.subject, row.name) for row in rows}
     keys |= {(spec.name, *home) for home in by_key}
     for key in sorted(without - keys):
@@ -66,14 +66,16 @@ def inspect(
         if not row.wanted or (spec.name, row.subject, row.name) in without:
             continue
         folder = by_key.get(home)
-        placing.mend(spec, row, folder, log)
+        clip_building.apply_known_issues(spec, row, folder, log)
         if folder is None:
             if row.subject and row.name:  # a blank cell is among the problems already
                 homeless[row.subject].append(row)
             continue
         log.problems += [problem for problem in folder.problems if problem not in log.problems]
         if not row.broken and not folder.problems:
-            clip = placing.place(spec, tree, row, folder, settle or spec.settle, log)
+            clip = clip_building.build_clip(
+                spec, tree, row, folder, allow_mismatch or spec.allow_mismatch, log
+            )
             clips += [clip] if clip else []
     if homeless and by_key and not used & by_key.keys():
         what = (
@@ -87,7 +89,10 @@ def inspect(
     if used & by_key.keys() and spec.sheets and not tree.video:
         for home in sorted(by_key.keys() - used):
             if (spec.name, *home) not in without:
-                what, why = "has frames but no row in the label sheet", log.excuse(home, "no row")
+                what, why = (
+                    "has frames but no row in the label sheet",
+                    log.known_issue(home, "no row"),
+                )
                 report = log.note if why else log.problem
                 report(str(by_key[home].path), f"{what}; {why}" if why else what)
     return Inspection(clips, log.problems, log.notes, spec.published, spec.subjects)
@@ -119,7 +124,7 @@ def _by_key(spec, tree, found, log):
 def _folder_rows(spec, found, log) -> list[Row]:
     rows = []
     for folder in found:
-        row = spec.unsheeted(folder)
+        row = spec.row_from_folder(folder)
         if isinstance(row, Row):
             rows.append(row)
         elif row:
@@ -133,7 +138,7 @@ def _report_homeless(spec, homeless, there, log):
     for subject, rows in homeless.items():
         missing = []
         for row in rows:
-            why = log.excuse((subject, row.name), "no folder")
+            why = log.known_issue((subject, row.name), "no folder")
             if why:
                 log.note(f"{spec.name}/{subject}/{row.name}", why)
             else:

@@ -22,7 +22,7 @@ from mer_jax.clips import Clip
 from mer_jax.datasets import annotations, folders
 from mer_jax.datasets.annotations import Column
 from mer_jax.datasets.records import Inspection
-from mer_jax.problems import Problem, UserError
+from mer_jax.errors import Problem, UserError
 
 _COLUMNS = {name: Column((name,)) for name in ("database", "subject", "clip", "label", "file")}
 LABELS = ("negative", "positive", "surprise", "others")

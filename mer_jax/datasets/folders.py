@@ -16,7 +16,7 @@ import numpy as np
 
 from mer_jax.clips import Clip
 from mer_jax.datasets.annotations import plain
-from mer_jax.problems import Problem, UserError
+from mer_jax.errors import Problem, UserError
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 _CLUTTER = {"thumbs.db", "desktop.ini"}  # what file managers leave behind
@@ -55,13 +55,13 @@ class Frames:
 
     key: str
     files: tuple[pathlib.Path, ...]
-    grey: bool = False
+    gray: bool = False
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __call__(self) -> np.ndarray:
-        frames = [read_image(file, grey=self.grey) for file in self.files]
+        frames = [read_image(file, gray=self.gray) for file in self.files]
         for file, frame in zip(self.files, frames):
             if frame.shape != frames[0].shape:
                 raise UserError(
@@ -76,7 +76,7 @@ def length(clip: Clip) -> int:
     return len(clip.read) if isinstance(clip.read, Sized) else len(clip.frames)
 
 
-def read_image(path: pathlib.Path, *, grey: bool = False) -> np.ndarray:
+def read_image(path: pathlib.Path, *, gray: bool = False) -> np.ndarray:
     """[H, W, 3] uint8 RGB, or [H, W, 1]; 16 bits become 8, CMYK becomes RGB, transparency is left
     out. Raises `UserError` with the file's name where it is damaged, or more than one picture."""
     import cv2
@@ -85,13 +85,13 @@ def read_image(path: pathlib.Path, *, grey: bool = False) -> np.ndarray:
         raise UserError(f"{path}: cannot be read as an image (it {wrong}); replace the file")
     try:
         data = np.fromfile(path, np.uint8)  # imread itself stumbles over other alphabets
-        flag = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
+        flag = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
         image = cv2.imdecode(data, flag) if len(data) else None
     except (OSError, cv2.error):
         image = None
     if image is None:
         raise UserError(f"{path}: cannot be read as an image; replace the file")
-    return image[..., None] if grey else np.ascontiguousarray(image[..., ::-1])
+    return image[..., None] if gray else np.ascontiguousarray(image[..., ::-1])
 
 
 def damage(path: pathlib.Path) -> str:

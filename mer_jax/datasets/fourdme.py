@@ -27,7 +27,7 @@ SPEC = records.Database(
     title="4DME",
     fps=60.0,
     trees={
-        "grey": Tree(
+        "gray": Tree(
             ("gray_micro", "grey_micro"), r"(^|/)gr[ae]y_micro/(?P<subject>[^/]+)/(?P<name>[^/]+)$"
         )
     },
@@ -43,7 +43,7 @@ SPEC = records.Database(
     },
     emotions=("positive", "negative", "surprise", "repression", "others"),
     adapt=_adapt,
-    grey=True,
+    gray=True,
     subjects=41,
 )
 

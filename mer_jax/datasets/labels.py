@@ -13,7 +13,7 @@ import numpy as np
 
 from mer_jax.clips import Clip
 from mer_jax.datasets.action_units import action_units, numbers, unread
-from mer_jax.problems import DataError, Problem, unknown
+from mer_jax.errors import DataError, Problem, unknown_name
 
 __all__ = ["Labelled", "action_units", "label", "objective", "schemes", "unread"]
 
@@ -179,7 +179,7 @@ def label(scheme: str, clips: Sequence[Clip]) -> Labelled:
       DataError: for emotions that no scheme knows, each with its clip.
     """
     if scheme not in _SCHEMES:
-        raise unknown("label scheme", scheme, _SCHEMES)
+        raise unknown_name("label scheme", scheme, _SCHEMES)
     classes, assign, outside, several = _SCHEMES[scheme]
     strange = [
         Problem(clip.key, _advise(clip.emotion))

@@ -45,7 +45,7 @@ SPEC = records.Database(
     subject=functools.partial(numbered, "S", 2),
     clip=str.upper,
     adapt=_adapt,
-    alike={"others": "repression"},
+    folder_label={"others": "repression"},
     published={
         "happiness": 36,
         "anger": 8,

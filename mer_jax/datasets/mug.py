@@ -33,7 +33,7 @@ SPEC = records.Database(
             r"(^|/)(?P<subject>\d{3})/(\d{3}/)?(?P<name>(?P<emotion>[a-z]+)/take\d+)$",
         )
     },
-    unsheeted=_row,
+    row_from_folder=_row,
     emotions=EMOTIONS,
     clip=_clip,
     subjects=86,

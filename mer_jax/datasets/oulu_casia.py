@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from mer_jax.datasets import database, records
 from mer_jax.datasets.folders import Folder, Tree
 from mer_jax.datasets.records import Inspection, Row
-from mer_jax.problems import unknown
+from mer_jax.errors import unknown_name
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 _CAMERAS = ("vl", "ni")
@@ -42,11 +42,11 @@ def spec(camera: str, light: str) -> records.Database:
             "cropped": Tree(("PreProcess Img", "PreProcessImg"), pattern, without=without),
             "original": Tree(("OriginalImg",), pattern, without=without),
         },
-        unsheeted=row,
+        row_from_folder=row,
         emotions=EMOTIONS,
         subject=str.upper,
         clip=clip,
-        grey=camera == "ni",
+        gray=camera == "ni",
         published=dict.fromkeys(EMOTIONS, 80),
         subjects=80,
     )
@@ -58,13 +58,13 @@ def inspect(
     camera: str = "vl",
     light: str = "strong",
     images: str = "",
-    settle: bool = False,
-    leave_out: Iterable[str] = (),
+    allow_mismatch: bool = False,
+    exclude: Iterable[str] = (),
 ) -> Inspection:
     """As `database.inspect`; `camera` is "vl" or "ni", `light` "strong", "weak" or "dark"."""
     for kind, value, known in (("camera", camera, _CAMERAS), ("light", light, _LIGHTS)):
         if value not in known:
-            raise unknown(f"{kind} of Oulu-CASIA", value, known)
+            raise unknown_name(f"{kind} of Oulu-CASIA", value, known)
     return database.inspect(
-        spec(camera, light), root, images=images, settle=settle, leave_out=leave_out
+        spec(camera, light), root, images=images, allow_mismatch=allow_mismatch, exclude=exclude
     )

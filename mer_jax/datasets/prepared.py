@@ -1,4 +1,4 @@
-"""A database that `tools.prepare` has decoded, aligned, cropped and packed, as it lies on the disk.
+"""A database that `mer-jax prepare` has decoded, aligned, cropped and packed, as it lies on the disk.
 
     OUT/prepared.json                                 what is in it, and from what it was made
     OUT/micro_expressions/casme2_FINGERPRINT/1.0.0/*  the records, by `datasets.tfds`
@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from mer_jax import reading
 from mer_jax.clips import Clip, duplicates
 from mer_jax.datasets.records import Inspection
-from mer_jax.problems import Problem, UserError
+from mer_jax.errors import Problem, UserError
+from mer_jax.io import reading
 
 VERSION = "1.0.0"  # of the records and of how frames are cut out: a change makes all stale
 MANIFEST = "prepared.json"
-_AGAIN = "run tools.prepare again"
+_AGAIN = "run mer_jax.cli.prepare again"
 _CLIP = {
     **dict.fromkeys(("database", "subject", "name", "emotion"), str),
     **dict.fromkeys(("action_units", "objective", "content"), str),
@@ -37,7 +37,7 @@ _CLIP = {
     "fps": float,
     "landmarks": ([[float]], None),
 }
-_FORM = {
+_SCHEMA = {
     **dict.fromkeys(("database", "directory", "version", "fingerprint"), str),
     "root": (str, None),
     "options": {str: object},
@@ -73,7 +73,7 @@ class Record:
         return found["frames"]
 
 
-def inspect(root: str | pathlib.Path, *, trust: bool = False) -> Inspection:
+def inspect(root: str | pathlib.Path, *, skip_source_check: bool = False) -> Inspection:
     """The clips of one prepared database, or of all that lie in the folders of `root`.
 
     Where the source is still on this machine it is looked at again, as its own reader does, and
@@ -84,13 +84,13 @@ def inspect(root: str | pathlib.Path, *, trust: bool = False) -> Inspection:
         path for path in (root / MANIFEST, *sorted(root.glob(f"*/{MANIFEST}"))) if path.is_file()
     ]
     if not found:
-        what = f"holds no prepared database (no {MANIFEST}); tools.prepare --out makes one"
+        what = f"holds no prepared database (no {MANIFEST}); mer_jax.cli.prepare --out makes one"
         return Inspection([], [Problem(str(root), what)], [])
     clips, problems, notes = [], [], []
     for path in found:
         try:
             manifest = read(path.parent)
-            if not trust:
+            if not skip_source_check:
                 check_source(manifest)
             rows = [_clip(path.parent / manifest["directory"], row) for row in manifest["clips"]]
         except UserError as error:
@@ -104,12 +104,12 @@ def inspect(root: str | pathlib.Path, *, trust: bool = False) -> Inspection:
 
 def read(out: pathlib.Path) -> dict[str, Any]:
     """The manifest in `out`. Raises `UserError` where it or a file of records is not whole."""
-    manifest = reading.values(out / MANIFEST, {"version": str}, cure=_AGAIN)
+    manifest = reading.load_json(out / MANIFEST, {"version": str}, hint=_AGAIN)
     if manifest["version"] != VERSION:
         version = manifest["version"][:20]
         raise UserError(f"it was prepared by version {version}, this is {VERSION}; {_AGAIN}")
-    reading.check(manifest, _FORM, out / MANIFEST, cure=_AGAIN)
-    with reading.sound(out / MANIFEST, cure=_AGAIN):  # a name that no file can have
+    reading.check(manifest, _SCHEMA, out / MANIFEST, hint=_AGAIN)
+    with reading.report_damage(out / MANIFEST, hint=_AGAIN):  # a name that no file can have
         return _whole(out, manifest)
 
 

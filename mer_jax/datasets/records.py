@@ -2,7 +2,7 @@
 
 A database is a `Database`: how its folders are named, which sheets it was published with, which
 headings they carry, which emotions it knows, and where the published data themselves are at odds
-(`Quirk`, keyed by subject and clip, so that it holds in any release).
+(`KnownIssue`, keyed by subject and clip, so that it holds in any release).
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from mer_jax.clips import Clip
 from mer_jax.datasets.annotations import Column
 from mer_jax.datasets.folders import Folder, Tree
-from mer_jax.problems import Problem
+from mer_jax.errors import Problem
 
 # Headings that most sheets share.
 SUBJECT = Column(("Subject",))
@@ -24,7 +24,7 @@ OBJECTIVE = Column(("Objective Classes", "Objective Class", "Objective"), needed
 ANY = object()
 
 
-class Quirk(NamedTuple):
+class KnownIssue(NamedTuple):
     """A known fault of the published data and how it is settled.
 
     Where `field` is a field of `Row`, the value `seen` (default: any) becomes `use`. "span": the
@@ -86,11 +86,17 @@ class Database:
     subject: Callable[[str], str] = str  # any spelling -> the one that clips carry
     clip: Callable[[str], str] = str
     adapt: Callable[[Row, Mapping], Row] = lambda row, cells: row  # what is peculiar to its rows
-    unsheeted: Callable[[Folder], Row | str | None] | None = None  # a folder's row, or its problem
-    quirks: Mapping[tuple[str, str], tuple[Quirk, ...]] = dataclasses.field(default_factory=dict)
-    alike: Mapping[str, str] = dataclasses.field(default_factory=dict)  # emotion -> folder's word
-    settle: bool = False  # the published frames are known to be incomplete
-    grey: bool = False
+    row_from_folder: Callable[[Folder], Row | str | None] | None = (
+        None  # a folder's row, or its problem
+    )
+    known_issues: Mapping[tuple[str, str], tuple[KnownIssue, ...]] = dataclasses.field(
+        default_factory=dict
+    )
+    folder_label: Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )  # emotion -> folder's word
+    allow_mismatch: bool = False  # the published frames are known to be incomplete
+    gray: bool = False
     published: Mapping[str, int] = dataclasses.field(default_factory=dict)  # clips by emotion
     subjects: int = 0  # as published
 
@@ -101,17 +107,17 @@ class Log:
     def __init__(self, spec: Database):
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
-        self._quirks = spec.quirks
+        self._known_issues = spec.known_issues
 
-    def quirks(self, row: Row) -> tuple[Quirk, ...]:
+    def known_issues(self, row: Row) -> tuple[KnownIssue, ...]:
         """Those of the clip and of its recording."""
-        known = self._quirks.get((row.subject, row.name), ())
-        return known + (self._quirks.get((row.subject, row.video), ()) if row.video else ())
+        known = self._known_issues.get((row.subject, row.name), ())
+        return known + (self._known_issues.get((row.subject, row.video), ()) if row.video else ())
 
-    def excuse(self, key: tuple[str, str], event: str) -> str:
+    def known_issue(self, key: tuple[str, str], event: str) -> str:
         """Why `event` is no problem of this (subject, clip), or ''."""
-        known = self._quirks.get(key, ())
-        return next((quirk.why for quirk in known if quirk.field == event), "")
+        known = self._known_issues.get(key, ())
+        return next((issue.why for issue in known if issue.field == event), "")
 
     def problem(self, where: str, what: str) -> None:
         """Something that is wrong."""

@@ -12,9 +12,9 @@ import functools
 from mer_jax.datasets import database, records
 from mer_jax.datasets.annotations import Column, numbered
 from mer_jax.datasets.folders import Tree
-from mer_jax.datasets.records import Quirk
+from mer_jax.datasets.records import KnownIssue
 
-_OUTSIDE = (Quirk("outside", "some releases give no usable apex: the clip's apex is None"),)
+_OUTSIDE = (KnownIssue("outside", "some releases give no usable apex: the clip's apex is None"),)
 
 SPEC = records.Database(
     name="samm",
@@ -49,13 +49,13 @@ SPEC = records.Database(
         "sadness",
     ),
     subject=functools.partial(numbered, "", 3),
-    quirks={
+    known_issues={
         ("028", "028_4_1"): _OUTSIDE,
         ("032", "032_3_1"): _OUTSIDE,
         ("032", "032_3_2"): _OUTSIDE,
-        ("013", "013_1_9"): (Quirk("offset", "the frames end there", use=5739, seen=5793),),
+        ("013", "013_1_9"): (KnownIssue("offset", "the frames end there", use=5739, seen=5793),),
     },
-    grey=True,
+    gray=True,
     published={
         "anger": 57,
         "other": 26,

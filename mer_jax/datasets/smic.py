@@ -21,15 +21,15 @@ from collections.abc import Iterable
 from mer_jax.datasets import database, folders, records
 from mer_jax.datasets.annotations import Column, numbered
 from mer_jax.datasets.folders import Tree
-from mer_jax.datasets.records import Inspection, Quirk, Row
-from mer_jax.problems import unknown
+from mer_jax.datasets.records import Inspection, KnownIssue, Row
+from mer_jax.errors import unknown_name
 
 _CODES = {"negative": "ne", "positive": "po", "surprise": "sur"}
 _HZ = {"hs": 100.0, "vis": 25.0, "nir": 25.0}
 _PUBLISHED = {"hs": (70, 51, 43), "vis": (23, 28, 20), "nir": (23, 28, 20)}
 _SUBJECTS = {"hs": 16, "vis": 8, "nir": 8}
-_NO_FOLDER = (Quirk("no folder", "the extended release lacks this clip"),)
-_NO_ROW = (Quirk("no row", "the sheet does not annotate it and it is left out"),)
+_NO_FOLDER = (KnownIssue("no folder", "the extended release lacks this clip"),)
+_NO_ROW = (KnownIssue("no row", "the sheet does not annotate it and it is left out"),)
 
 
 def _clip(ending: str, name: str) -> str:
@@ -55,7 +55,7 @@ def _shared(part: str) -> dict:
         emotions=tuple(_CODES),
         subject=subject,
         clip=clip,
-        grey=part == "nir",
+        gray=part == "nir",
         published=dict(zip(_CODES, _PUBLISHED[part])),
         subjects=_SUBJECTS[part],
     )
@@ -72,7 +72,7 @@ def spec(part: str) -> records.Database:
             "cropped": Tree(("SMIC_all_cropped",), pattern, without=without),
             "raw": Tree(("SMIC_all_raw",), pattern, without=without),
         },
-        unsheeted=functools.partial(_row, shared["subject"], shared["clip"]),
+        row_from_folder=functools.partial(_row, shared["subject"], shared["clip"]),
         **shared,
     )
 
@@ -93,8 +93,8 @@ EXTENDED = records.Database(
         "offset": Column(("OffsetF", "Offset"), int),
         "emotion": Column(("Emotion",)),
     },
-    alike=_CODES,
-    quirks={
+    folder_label=_CODES,
+    known_issues={
         ("s03", "s03_ne_03"): _NO_FOLDER,
         ("s03", "s03_ne_20"): _NO_FOLDER,
         ("s04", "s04_ne_05"): _NO_FOLDER,
@@ -103,7 +103,7 @@ EXTENDED = records.Database(
         ("s01", "s01_ne_02"): _NO_ROW,
         ("s02", "s02_sur_05"): _NO_ROW,
         ("s18", "s18_sur_03"): (
-            Quirk(
+            KnownIssue(
                 "emotion",
                 "the sheet contradicts the clip's name and the challenge's list",
                 use="surprise",
@@ -121,16 +121,16 @@ def inspect(
     part: str = "hs",
     images: str = "",
     labels: str = "",
-    settle: bool = False,
-    leave_out: Iterable[str] = (),
+    allow_mismatch: bool = False,
+    exclude: Iterable[str] = (),
 ) -> Inspection:
     """As `database.inspect`; `part` is "hs", "vis" or "nir", `images` also "extended" (HS)."""
     if part not in _HZ:
-        raise unknown("part of SMIC", part, _HZ)
+        raise unknown_name("part of SMIC", part, _HZ)
     chosen = spec(part)
     kinds = (*chosen.trees, *EXTENDED.trees)
     if images and images not in kinds:
-        raise unknown("kind of SMIC images", images, kinds)
+        raise unknown_name("kind of SMIC images", images, kinds)
     path = pathlib.Path(root).expanduser()
     if part == "hs" and images in ("", "extended") and path.is_dir():
         short = any(folders.find(path, tree) for tree in chosen.trees.values())
@@ -138,5 +138,5 @@ def inspect(
         if images or (longer and not short):
             chosen = EXTENDED
     return database.inspect(
-        chosen, root, images=images, labels=labels, settle=settle, leave_out=leave_out
+        chosen, root, images=images, labels=labels, allow_mismatch=allow_mismatch, exclude=exclude
     )

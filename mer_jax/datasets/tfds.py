@@ -6,7 +6,7 @@
     )
     source = builder.as_data_source("train")            # source[0]["frames"]
 
-One example is one clip. `tools.prepare` gives a `Config` of its own, with clips that are cut out
+One example is one clip. `mer-jax prepare` gives a `Config` of its own, with clips that are cut out
 already; `datasets.load("prepared", folder)` reads what it wrote as `Clip`s.
 """
 

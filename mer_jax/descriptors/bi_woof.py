@@ -8,8 +8,8 @@ import numpy as np
 from jax import Array, lax
 
 from mer_jax.descriptors.directions import FLOOR, bin_of, polar
+from mer_jax.errors import UserError
 from mer_jax.options import checked
-from mer_jax.problems import UserError
 from mer_jax.video.strain import optical_strain, to_flow
 
 

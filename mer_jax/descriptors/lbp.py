@@ -18,9 +18,9 @@ import numpy as np
 from jax import Array, lax
 
 from mer_jax.clips import to_float
+from mer_jax.errors import UserError
 from mer_jax.options import checked
-from mer_jax.problems import UserError
-from mer_jax.video.colour import channels
+from mer_jax.video.color import channels
 
 # Grey levels by which rounding may lower an interpolated value that equals the centre's.
 _SLACK = 1e-4
@@ -148,17 +148,17 @@ def _describe(
     clip = to_float(clip, axes="THWC")
     # A loop, so that its result is kept: fused into every use, it would be computed 27 times over.
     levels = lax.map(_levels, clip)
-    centres = tuple(n - 2 * m for n, m in zip(levels.shape, margin))
-    if centres[0] < 1 or centres[1] < blocks[0] or centres[2] < blocks[1]:
+    centers = tuple(n - 2 * m for n, m in zip(levels.shape, margin))
+    if centers[0] < 1 or centers[1] < blocks[0] or centers[2] < blocks[1]:
         raise UserError(
             f"a clip of {levels.shape} frames, rows, columns is too small for binary patterns of "
             f"{blocks[0]} x {blocks[1]} blocks that keep {margin} from its edges"
         )
-    rows, columns = (np.repeat(np.arange(n), _spans(m, n)) for m, n in zip(centres[1:], blocks))
+    rows, columns = (np.repeat(np.arange(n), _spans(m, n)) for m, n in zip(centers[1:], blocks))
     block = rows[:, None] * blocks[1] + columns
     frames = len(levels) if length is None else length
-    real = (jnp.arange(centres[0]) < frames - 2 * margin[0]).astype(jnp.int32)
-    real = jnp.broadcast_to(real[:, None, None], centres)
+    real = (jnp.arange(centers[0]) < frames - 2 * margin[0]).astype(jnp.int32)
+    real = jnp.broadcast_to(real[:, None, None], centers)
     middle = _at(levels, margin, (0, 0, 0))
     found = []
     for offsets, table in patterns:
@@ -199,11 +199,11 @@ def _at(levels: Array, margin: tuple[int, int, int], offset: Offset) -> Array:
     return sum(weight * corner.astype(jnp.float32) for corner, weight in corners)
 
 
-def _reaches(neighbour: Array, middle: Array) -> Array:
+def _reaches(neighbor: Array, middle: Array) -> Array:
     # Flooring an interpolated value, as the authors do, changes nothing: the centre is whole.
-    if neighbour.dtype == middle.dtype:
-        return neighbour >= middle
-    return neighbour + _SLACK >= middle.astype(neighbour.dtype)
+    if neighbor.dtype == middle.dtype:
+        return neighbor >= middle
+    return neighbor + _SLACK >= middle.astype(neighbor.dtype)
 
 
 def _spans(size: int, count: int) -> np.ndarray:

@@ -6,15 +6,15 @@
 
 Landmarks are [68, 2] px (x, y) in the iBUG order; boxes [4] px (x, y, width, height); left and
 right are the image's. They come with a clip, from a model file (`landmarker`), or a face and its
-eyes are detected (`detect_face`, `detect_eyes`). `cut` does all of it to a `Clip`.
+eyes are detected (`detect_face`, `detect_eyes`). `crop_face` does all of it to a `Clip`.
 """
 
 from mer_jax.faces.alignment import align, template
-from mer_jax.faces.cutting import CROPS, Cut, cut
+from mer_jax.faces.cropping import CROPS, CropConfig, crop_face
 from mer_jax.faces.detection import detect_eyes, detect_face, detect_faces, nominal_eyes
 from mer_jax.faces.landmarker import Landmarker, landmarker
 from mer_jax.faces.lwm import LocalWeightedMean, lwm_apply, lwm_fit
-from mer_jax.faces.points import both_eyes_box, eye_boxes, eye_centres, face_box, mouth_box
+from mer_jax.faces.points import both_eyes_box, eye_boxes, eye_centers, face_box, mouth_box
 from mer_jax.faces.rectangles import (
     Rectangle,
     box_rectangle,
@@ -27,19 +27,19 @@ from mer_jax.faces.sampling import sample
 
 __all__ = [
     "CROPS",
-    "Cut",
+    "CropConfig",
     "Landmarker",
     "LocalWeightedMean",
     "Rectangle",
     "align",
     "both_eyes_box",
     "box_rectangle",
-    "cut",
+    "crop_face",
     "detect_eyes",
     "detect_face",
     "detect_faces",
     "eye_boxes",
-    "eye_centres",
+    "eye_centers",
     "eye_crop",
     "eye_rectangle",
     "face_box",

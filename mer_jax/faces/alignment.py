@@ -22,8 +22,8 @@ def template(size: tuple[int, int]) -> np.ndarray:
     The mean face of the synthetic subjects, upright and symmetric, placed in the frame as theirs
     are. It is no average of any photographs.
     """
-    centre = (np.array(size[::-1], np.float32) - 1) / 2
-    return _mean_face() * np.float32(motion.scale(size)) + centre
+    center = (np.array(size[::-1], np.float32) - 1) / 2
+    return _mean_face() * np.float32(motion.scale(size)) + center
 
 
 @functools.cache
@@ -40,7 +40,7 @@ def align(
     target: jax.Array,
     *,
     size: tuple[int, int] | None = None,
-    neighbours: int = 12,
+    neighbors: int = 12,
     order: str = "bilinear",
 ) -> tuple[jax.Array, jax.Array]:
     """Moves a clip's landmarks to those of `target` by local weighted mean (STRCN, Equation 2).
@@ -58,6 +58,6 @@ def align(
     """
     height, width = size or frames.shape[1:3]
     y, x = jnp.mgrid[:height, :width].astype(jnp.float32)
-    fitted = lwm_fit(target, landmarks, neighbours=neighbours)
+    fitted = lwm_fit(target, landmarks, neighbors=neighbors)
     grid, covered = lwm_apply(fitted, jnp.stack([x, y], -1))
     return sample(frames, grid, order=order), covered

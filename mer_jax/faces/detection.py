@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 from mer_jax.clips import to_uint8
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 _NOMINAL = np.array([[0.3, 0.4], [0.7, 0.4]], np.float32)  # eyes in a face's box; see nominal_eyes
 _SMALLEST = 1 / 8  # of the frame's shorter side: these databases film one near face
@@ -26,11 +26,11 @@ def detect_faces(frame: np.ndarray) -> np.ndarray:
     """
     import cv2
 
-    grey = to_grey(frame)
-    border = round(_BORDER * max(grey.shape))
+    gray = to_gray(frame)
+    border = round(_BORDER * max(gray.shape))
     for around in (0, border):
-        image = cv2.copyMakeBorder(grey, around, around, around, around, cv2.BORDER_REPLICATE)
-        smallest = max(20, round(_SMALLEST * min(grey.shape)))
+        image = cv2.copyMakeBorder(gray, around, around, around, around, cv2.BORDER_REPLICATE)
+        smallest = max(20, round(_SMALLEST * min(gray.shape)))
         found = _cascade("haarcascade_frontalface_alt2.xml").detectMultiScale(
             image, 1.1, 4, minSize=(smallest, smallest)
         )
@@ -54,10 +54,10 @@ def detect_eyes(frame: np.ndarray, box: np.ndarray) -> np.ndarray | None:
     """
     import cv2
 
-    grey = to_grey(frame)
+    gray = to_gray(frame)
     x, y, width, height = np.asarray(box, np.float64)
     left, top = max(0, round(x)), max(0, round(y))
-    part = grey[top : max(0, round(y + 0.65 * height)), left : max(0, round(x + width))]
+    part = gray[top : max(0, round(y + 0.65 * height)), left : max(0, round(x + width))]
     if min(part.shape) < 2:
         return None
     zoom = max(1.0, _ROI / part.shape[1])
@@ -69,12 +69,12 @@ def detect_eyes(frame: np.ndarray, box: np.ndarray) -> np.ndarray | None:
     if not len(found):
         return None
     corner, extent = found[:, :2], found[:, 2:]
-    centres = (corner + (extent - 1) / 2 + 0.5) / zoom - 0.5 + (left, top)
+    centers = (corner + (extent - 1) / 2 + 0.5) / zoom - 0.5 + (left, top)
     expected = nominal_eyes(box)
-    distances = np.linalg.norm(centres[None] - expected[:, None], axis=-1)  # [2, found]
+    distances = np.linalg.norm(centers[None] - expected[:, None], axis=-1)  # [2, found]
     if distances.min(1).max() > 0.15 * width:
         return None
-    return centres[distances.argmin(1)].astype(np.float32)
+    return centers[distances.argmin(1)].astype(np.float32)
 
 
 def nominal_eyes(box: np.ndarray) -> np.ndarray:
@@ -87,7 +87,7 @@ def nominal_eyes(box: np.ndarray) -> np.ndarray:
     return box[:2] + _NOMINAL * box[2:] - np.float32(0.5)
 
 
-def to_grey(frame: np.ndarray) -> np.ndarray:
+def to_gray(frame: np.ndarray) -> np.ndarray:
     """[H, W, C] uint8, or float32 in [0, 1] -> [H, W] uint8."""
     import cv2
 

@@ -17,8 +17,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mer_jax.faces.detection import detect_face, to_grey, to_rgb
-from mer_jax.problems import UserError, unknown
+from mer_jax.errors import UserError, unknown_name
+from mer_jax.faces.detection import detect_face, to_gray, to_rgb
 
 Landmarker = Callable[[np.ndarray], np.ndarray | None]
 
@@ -46,7 +46,7 @@ def landmarker(path: str | pathlib.Path) -> Landmarker:
     """
     path = pathlib.Path(path).expanduser()
     if path.suffix.lower() not in _KINDS:
-        raise unknown("ending of a landmark model", path.suffix, _KINDS)
+        raise unknown_name("ending of a landmark model", path.suffix, _KINDS)
     if not path.is_file():
         raise UserError(f"{path}: there is no such landmark model")
     try:
@@ -63,11 +63,11 @@ def _dlib(path: pathlib.Path) -> Landmarker:
     faces, shapes = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(path))
 
     def find(frame):
-        grey = to_grey(frame)
-        found = faces(grey, 1)
+        gray = to_gray(frame)
+        found = faces(gray, 1)
         if not found:
             return None
-        shape = shapes(grey, max(found, key=lambda rectangle: rectangle.area()))
+        shape = shapes(gray, max(found, key=lambda rectangle: rectangle.area()))
         return _sixty_eight([(part.x, part.y) for part in shape.parts()], path)
 
     return find
@@ -85,7 +85,7 @@ def _lbf(path: pathlib.Path) -> Landmarker:
         box = detect_face(frame)
         if box is None:
             return None
-        fits, found = model.fit(to_grey(frame), box[None].astype(np.int32))
+        fits, found = model.fit(to_gray(frame), box[None].astype(np.int32))
         return _sixty_eight(found[0].reshape(-1, 2), path) if fits else None
 
     return find

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 TERMS = 6  # 1, x, y, x y, x^2, y^2
 
@@ -18,13 +18,13 @@ TERMS = 6  # 1, x, y, x y, x^2, y^2
 class LocalWeightedMean(NamedTuple):
     """A fitted map of K control points."""
 
-    centres: jax.Array  # [K, 2] px, the fixed control points
+    centers: jax.Array  # [K, 2] px, the fixed control points
     radii: jax.Array  # [K] px, of the discs: the distance to the farthest neighbour
     polynomials: jax.Array  # [K, 6, 2] of the place relative to the centre, in radii
     affine: jax.Array  # [3, 2] what stands in where no disc reaches
 
 
-def lwm_fit(fixed: jax.Array, moving: jax.Array, *, neighbours: int = 12) -> LocalWeightedMean:
+def lwm_fit(fixed: jax.Array, moving: jax.Array, *, neighbors: int = 12) -> LocalWeightedMean:
     """Fits the map from `fixed` to `moving`; clean under jit and vmap.
 
     For control point i, with the N fixed points nearest to it (itself among them) and R_i the
@@ -47,20 +47,20 @@ def lwm_fit(fixed: jax.Array, moving: jax.Array, *, neighbours: int = 12) -> Loc
             f"local weighted mean: fixed points {fixed.shape} and moving points {moving.shape} "
             "should both be (K, 2)"
         )
-    if not TERMS <= neighbours <= len(fixed):
+    if not TERMS <= neighbors <= len(fixed):
         raise UserError(
-            f"local weighted mean: neighbours={neighbours} is not within {TERMS} and the "
+            f"local weighted mean: neighbours={neighbors} is not within {TERMS} and the "
             f"{len(fixed)} control points"
         )
     squares = jnp.sum((fixed[:, None] - fixed[None]) ** 2, -1)
-    near, order = jax.lax.top_k(-squares, neighbours)
+    near, order = jax.lax.top_k(-squares, neighbors)
     radii = jnp.sqrt(-near[:, -1])
 
-    def polynomial(centre, radius, order):
-        terms = _terms((fixed[order] - centre) / radius)
+    def polynomial(center, radius, order):
+        terms = _terms((fixed[order] - center) / radius)
         # The middle is taken out so that float32 is left with the displacements' digits.
-        solved = _least_squares(terms, moving[order] - centre)
-        return solved.at[0].add(centre)
+        solved = _least_squares(terms, moving[order] - center)
+        return solved.at[0].add(center)
 
     polynomials = jax.vmap(polynomial)(fixed, radii, order)
     middle = fixed.mean(0)
@@ -87,8 +87,8 @@ def lwm_apply(fitted: LocalWeightedMean, points: jax.Array) -> tuple[jax.Array, 
     flat = jnp.asarray(points, jnp.float32).reshape(-1, 2)
 
     def add(total, disc):
-        centre, radius, polynomial = disc
-        place = (flat - centre) / radius
+        center, radius, polynomial = disc
+        place = (flat - center) / radius
         r = jnp.sqrt(jnp.maximum(jnp.sum(place * place, -1), 1e-20))
         weight = jnp.where(r < 1, 1 - 3 * r * r + 2 * r * r * r, 0.0)[:, None]
         value = _multiply(_terms(place), polynomial)
@@ -96,7 +96,7 @@ def lwm_apply(fitted: LocalWeightedMean, points: jax.Array) -> tuple[jax.Array, 
 
     empty = jnp.zeros_like(flat), jnp.zeros_like(flat[:, :1])
     (values, weights), _ = jax.lax.scan(
-        add, empty, (fitted.centres, fitted.radii, fitted.polynomials)
+        add, empty, (fitted.centers, fitted.radii, fitted.polynomials)
     )
     covered = weights > 0
     outside = fitted.affine[0] + _multiply(flat, fitted.affine[1:])

@@ -24,7 +24,7 @@ REGIONS = {
 }
 
 
-def eye_centres(landmarks: Array) -> Array:
+def eye_centers(landmarks: Array) -> Array:
     """[..., 68, 2] -> [..., 2, 2]: the mean of each eye's six points, the left one first.
 
     Of five landmarks (eyes, nose, corners of the mouth: YuNet) the first two.

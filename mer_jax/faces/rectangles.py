@@ -11,9 +11,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from mer_jax.errors import UserError
 from mer_jax.faces.points import Array, namespace
 from mer_jax.faces.sampling import sample
-from mer_jax.problems import UserError
 
 OULU = (0.4, 0.6, 2.2, 1.8)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from mer_jax.clips import to_float
-from mer_jax.problems import unknown
+from mer_jax.errors import unknown_name
 
 ORDERS = ("nearest", "bilinear")
 
@@ -29,7 +29,7 @@ def sample(frames: jax.Array, grid: jax.Array, *, order: str = "bilinear") -> ja
       UserError: the order is unknown.
     """
     if order not in ORDERS:
-        raise unknown("order of interpolation", order, ORDERS)
+        raise unknown_name("order of interpolation", order, ORDERS)
     if order == "bilinear":
         frames = to_float(frames, axes="THWc", beyond=math.inf)
     length, height, width, channels = frames.shape

@@ -7,11 +7,11 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mer_jax import programs
+from mer_jax import runtime
 from mer_jax.clips import Clip
+from mer_jax.errors import UserError, unknown_name
 from mer_jax.methods.examples import Examples
 from mer_jax.options import check, defaults
-from mer_jax.problems import UserError, unknown
 
 __all__ = ["Examples", "create", "names", "options"]
 
@@ -43,7 +43,7 @@ def options(name: str) -> dict[str, Any]:
     return defaults(_method(name))
 
 
-@programs.pinned()
+@runtime.pinned()
 def create(name: str, clips: Sequence[Clip], **given) -> Examples:
     """The examples of method `name` over `clips`, on the default device.
 
@@ -59,5 +59,5 @@ def create(name: str, clips: Sequence[Clip], **given) -> Examples:
 
 def _method(name: str) -> Callable[..., Examples]:
     if name not in _METHODS:
-        raise unknown("method", name, _METHODS)
+        raise unknown_name("method", name, _METHODS)
     return getattr(importlib.import_module(f"{__name__}.{_METHODS[name]}"), name)

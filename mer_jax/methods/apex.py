@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.methods import film
+from mer_jax.methods import resampled
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video import apex_index
@@ -23,17 +23,17 @@ def apex(
     *,
     size: Sequence[int] = (224, 224),
     apex: str = "given",
-    less_first: bool = False,
+    subtract_onset: bool = False,
 ) -> Examples:
     """The apex frame: the marked one where there is one ("given"), or found by STRCN's Eq. 5.
 
     less_first: take the clip's first frame away, which leaves the movement and not the face.
     """
     out = []
-    for clip, frames in zip(clips, film.films(clips, size, grey=False), strict=True):
+    for clip, frames in zip(clips, resampled.resampled_clips(clips, size, gray=False), strict=True):
         given = clip.apex is not None and apex == "given"
         frame = frames[clip.apex if given else int(apex_index(jnp.asarray(frames)))]
-        out.append(frame - frames[0] if less_first else frame)
+        out.append(frame - frames[0] if subtract_onset else frame)
     return Examples(inputs=jnp.asarray(np.stack(out)), input_shape=out[0].shape)
 
 
@@ -42,42 +42,44 @@ def frames(
     clips: Sequence[Clip],
     *,
     size: Sequence[int] = (224, 224),
-    looks: int = 16,
-    less_first: bool = False,
-    copies: int = 4,
+    num_frames: int = 16,
+    subtract_onset: bool = False,
+    repeats_per_epoch: int = 4,
 ) -> Examples:
-    """`looks` frames of each clip, evenly spaced from the first to the last; `less_first` as above.
+    """`num_frames` frames of each clip, evenly spaced from the first to the last; `subtract_onset` as above.
 
-    An epoch visits each clip `copies` times, each time one of its frames; a test clip's class is
+    An epoch visits each clip `repeats_per_epoch` times, each time one of its frames; a test clip's class is
     the one most of its frames get. The mean frame of a fold's training clips is taken away, as in
     VGG's own training, and what is left is divided by its deviation over them: without that all
     frames are nearly the same input to a network of thirteen layers that normalises nothing, and
     its loss stays where it began. A deviation under 1e-4 (a fortieth of an 8-bit level) is rounding
     and is taken for 1e-4.
     """
-    spread = lambda n: np.round(np.linspace(0, n - 1, looks)).astype(int)
-    seen = np.stack([each[spread(len(each))] for each in film.films(clips, size, grey=False)])
-    if less_first:  # spread begins at 0
+    spread = lambda n: np.round(np.linspace(0, n - 1, num_frames)).astype(int)
+    seen = np.stack(
+        [each[spread(len(each))] for each in resampled.resampled_clips(clips, size, gray=False)]
+    )
+    if subtract_onset:  # spread begins at 0
         seen = seen - seen[:, :1]
 
-    def learn(inputs, weights):
+    def fit_statistics(inputs, weights):
         share = weights / jnp.sum(weights)
-        mean = jnp.einsum("n,nvhwc->hwc", share, inputs) / looks
+        mean = jnp.einsum("n,nvhwc->hwc", share, inputs) / num_frames
         variance = jnp.einsum("n,n->", share, jnp.mean(jnp.square(inputs - mean), (1, 2, 3, 4)))
         return {"mean": mean, "deviation": jnp.sqrt(jnp.maximum(variance, 1e-8))}
 
-    def view(example, learned):
-        return (example - learned["mean"]) / learned["deviation"]
+    def eval_transform(example, statistics):
+        return (example - statistics["mean"]) / statistics["deviation"]
 
-    def augment(key, example, learned):
-        return view(example[jax.random.randint(key, (), 0, looks)], learned)
+    def augment(key, example, statistics):
+        return eval_transform(example[jax.random.randint(key, (), 0, num_frames)], statistics)
 
     return Examples(
         inputs=jnp.asarray(seen),
-        learn=learn,
+        fit_statistics=fit_statistics,
         augment=augment,
-        view=view,
-        votes=looks,
-        copies=copies,
+        eval_transform=eval_transform,
+        num_views=num_frames,
+        repeats_per_epoch=repeats_per_epoch,
         input_shape=seen.shape[2:],
     )

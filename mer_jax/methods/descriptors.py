@@ -19,11 +19,11 @@ import numpy as np
 
 from mer_jax import descriptors
 from mer_jax.clips import Clip, ClipBatch, stack
+from mer_jax.errors import DataError, Problem
 from mer_jax.methods import selection
 from mer_jax.methods.examples import Examples
 from mer_jax.methods.flow_maps import onset_to_apex
 from mer_jax.options import checked
-from mer_jax.problems import DataError, Problem
 from mer_jax.video import magnify, optical_flow
 from mer_jax.video.resample import apply
 

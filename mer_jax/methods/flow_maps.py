@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip, ClipBatch, stack
+from mer_jax.errors import UserError
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
-from mer_jax.problems import UserError
 from mer_jax.video import apex_index, magnify, optical_flow, optical_strain
 
 CHANNELS = ("u", "v", "strain")
@@ -25,7 +25,7 @@ def flow_maps(
     preset: str = "tv_l1",
     alpha: float = 0.0,
     apex: str = "given",
-    reach: float = 1.0,
+    flow_scale: float = 1.0,
 ) -> Examples:
     """[H, W, len(channels)]: one map a clip.
 
@@ -33,10 +33,10 @@ def flow_maps(
     the way the field's code reads it. A video gives the flow from onset to apex at its own
     resolution: `apex` "given" takes the marked frame where there is one and finds it otherwise
     (STRCN Eq. 5), "found" always finds it; alpha > 0 magnifies first. Flow and strain are then
-    averaged down to `size`. Either is divided by `reach` (of the flow in px, of the strain in px
+    averaged down to `size`. Either is divided by `flow_scale` (of the flow in px, of the strain in px
     per px, of a stored map in grey levels): a fixed scale keeps sign and size of a movement, which
     a map stretched to its own extremes loses. Networks that normalise nothing themselves
-    (OFF-ApexNet, Dual-Inception) want stored maps with a `reach` of 255.
+    (OFF-ApexNet, Dual-Inception) want stored maps with a `flow_scale` of 255.
     """
     flow = onset_to_apex(preset=preset, alpha=alpha, apex=apex)
     pick = np.array([CHANNELS.index(name) for name in channels])
@@ -47,7 +47,7 @@ def flow_maps(
         maps = _computed(stack(clips), size=tuple(size), flow=flow)
     else:
         raise UserError("some clips are videos and some are flow maps; give one kind")
-    maps = maps[..., pick] / reach
+    maps = maps[..., pick] / flow_scale
     return Examples(inputs=maps, input_shape=maps.shape[1:])
 
 

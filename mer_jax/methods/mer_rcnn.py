@@ -21,12 +21,12 @@ def mer_rcnn(
     *,
     size: Sequence[int] = (64, 48),
     length: int = 30,
-    keep: int = 1966,
+    num_pixels: int = 1966,
     alpha: float = 10.0,
     percents: Sequence[float] = PERCENTS,
     kernels: Sequence[str] = IMRESIZE_KERNELS,
     kernel: str = "bicubic",
-    copies: int = 48,
+    repeats_per_epoch: int = 48,
     wavelength: float = 16.0,
 ) -> Examples:
     """[keep, length, C]: the `keep` pixels nearest the centre, magnified by min(alpha, bound).
@@ -36,7 +36,7 @@ def mer_rcnn(
     """
     batch = stack(clips, size=tuple(size))
     channels = batch.frames.shape[-1]
-    pixels = core_region(*size, keep=keep)
+    pixels = core_region(*size, num_pixels=num_pixels)
 
     def prepare(frames):
         moved = magnify(frames, alpha=alpha, wavelength=wavelength, saturate=False)
@@ -59,14 +59,14 @@ def mer_rcnn(
         percent = jax.random.choice(for_percent, shares)
         return tensor(selection.drawn(for_frames, chosen, example["length"], percent), example)
 
-    def view(example, statistics):
+    def eval_transform(example, statistics):
         del statistics
         return tensor(selection.whole(table[-1], example["length"]), example)
 
     return Examples(
         inputs=inputs,
         augment=augment,
-        view=view,
-        copies=copies,
-        input_shape=(keep, length, channels),
+        eval_transform=eval_transform,
+        repeats_per_epoch=repeats_per_epoch,
+        input_shape=(num_pixels, length, channels),
     )

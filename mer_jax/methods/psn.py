@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.methods import film
+from mer_jax.errors import UserError
+from mer_jax.methods import resampled
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
-from mer_jax.problems import UserError
-from mer_jax.video.rpca import retain, rpca
+from mer_jax.video.rpca import keep_quantiles, rpca
 
 
 @checked
@@ -33,7 +33,7 @@ def psn(
     A clip is brought to `length` frames by TIM, of which number 1, 11, ..., 141 and 150 stay. E of
     D = A + E (Eqs. 1, 2) is taken over all `length` frames (split="length": the paper finds more
     columns better) or over those that stay (split="frames"). Of what is not 0 in E's frames that
-    stay, that between the quantiles `low` and `high` of its size is kept (`video.retain`): the
+    stay, that between the quantiles `low` and `high` of its size is kept (`video.keep_quantiles`): the
     strongest 30 % by default, Fig. 10's ten bands by other values; lam sets the price of E in the
     place of the textbook's (0).
 
@@ -51,34 +51,45 @@ def psn(
     @jax.jit
     def sparse(columns):  # [len(over), H, W, 1] -> [frames, H, W, 1]
         _, error = rpca(columns.reshape(len(over), -1).T, lam=lam or None)
-        return retain(error.T[among], low=low, high=high).reshape(frames, *size, 1)
+        return keep_quantiles(error.T[among], low=low, high=high).reshape(frames, *size, 1)
 
     greys, parts = [], []
-    for each in film.films(clips, size, grey=True):
-        each = film.resampled(each, length)
+    for each in resampled.resampled_clips(clips, size, gray=True):
+        each = resampled.resampled(each, length)
         greys.append(each[stay])
         parts.append(sparse(each[over]))
     parts = jnp.stack(parts)
     inputs = {
         "sparse": parts,
-        "grey": jnp.asarray(np.stack(greys)),
+        "gray": jnp.asarray(np.stack(greys)),
         "square": jnp.mean(jnp.square(parts), (1, 2, 3, 4)),  # [N]
     }
-    mirror = film.mirror(flip)
+    mirror = resampled.mirror(flip)
 
-    def learn(inputs, weights):
+    def fit_statistics(inputs, weights):
         square = jnp.where(weights > 0, weights * inputs["square"], 0)
         return jnp.sqrt(jnp.maximum(jnp.sum(square) / jnp.sum(weights), 1e-10))
 
-    def view(example, size_of_sparse):
-        return {"sparse": example["sparse"] / size_of_sparse, "grey": example["grey"]}
+    def eval_transform(example, size_of_sparse):
+        return {"sparse": example["sparse"] / size_of_sparse, "gray": example["gray"]}
 
     def augment(key, example, size_of_sparse):
         for_angle, for_flip = jax.random.split(key)
-        turn = film.rotation(rotation * jax.random.uniform(for_angle, (), minval=-1, maxval=1))
-        turn = jnp.where(jax.random.bernoulli(for_flip), turn @ mirror, turn)
-        return {k: film.turned(v, turn) for k, v in view(example, size_of_sparse).items()}
+        rotation_matrix = resampled.rotation(
+            rotation * jax.random.uniform(for_angle, (), minval=-1, maxval=1)
+        )
+        rotation_matrix = jnp.where(
+            jax.random.bernoulli(for_flip), rotation_matrix @ mirror, rotation_matrix
+        )
+        return {
+            k: resampled.rotate(v, rotation_matrix)
+            for k, v in eval_transform(example, size_of_sparse).items()
+        }
 
     return Examples(
-        inputs=inputs, learn=learn, augment=augment, view=view, input_shape=(frames, *size, 1)
+        inputs=inputs,
+        fit_statistics=fit_statistics,
+        augment=augment,
+        eval_transform=eval_transform,
+        input_shape=(frames, *size, 1),
     )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.methods import film
+from mer_jax.methods import resampled
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 
@@ -22,7 +22,7 @@ def r3d(
     flip: str = "vertical",
     rotation: float = 8.0,
     smooth: bool = False,
-    copies: int = 3,
+    repeats_per_epoch: int = 3,
 ) -> Examples:
     """[length, H, W, 3]: from onset to apex, the last frame repeated to fill `length`.
 
@@ -30,22 +30,27 @@ def r3d(
     3.2). A clip whose apex nobody marked (SMIC, the macro-expressions) goes on to its offset. A
     training sample is the clip, the clip flipped (top and bottom exchanged, as "vertical flipping"
     says) or the clip rotated counter-clockwise by `rotation` degrees, with equal chances; the paper
-    adds the two to the training data, which `copies` = 3 visits in an epoch amount to. With
+    adds the two to the training data, which `repeats_per_epoch` = 3 visits in an epoch amount to. With
     `smooth` and copies=4 there is the clip smoothed, too, as for the macro-expressions (decided: by
     the mean of 3 x 3 pixels).
     """
-    films = film.films(clips, size, grey=False)
-    frames = np.stack([each[chosen(clip, len(each), length)] for clip, each in zip(clips, films)])
-    turns = jnp.stack([jnp.eye(2), film.mirror(flip), film.rotation(rotation)])
+    resampled_clips = resampled.resampled_clips(clips, size, gray=False)
+    frames = np.stack(
+        [each[chosen(clip, len(each), length)] for clip, each in zip(clips, resampled_clips)]
+    )
+    turns = jnp.stack([jnp.eye(2), resampled.mirror(flip), resampled.rotation(rotation)])
 
     def augment(key, example, statistics):
         del statistics
         number = jax.random.randint(key, (), 0, len(turns) + smooth)
-        turned = film.turned(example, turns[number % len(turns)])
-        return jnp.where(number < len(turns), turned, smoothed(example)) if smooth else turned
+        rotate = resampled.rotate(example, turns[number % len(turns)])
+        return jnp.where(number < len(turns), rotate, smoothed(example)) if smooth else rotate
 
     return Examples(
-        inputs=jnp.asarray(frames), augment=augment, copies=copies, input_shape=frames.shape[1:]
+        inputs=jnp.asarray(frames),
+        augment=augment,
+        repeats_per_epoch=repeats_per_epoch,
+        input_shape=frames.shape[1:],
     )
 
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from mer_jax import faces
 from mer_jax.clips import Clip
-from mer_jax.methods import film
+from mer_jax.errors import DataError, Problem
+from mer_jax.methods import resampled
 from mer_jax.methods.examples import Examples, Tree
 from mer_jax.options import checked
-from mer_jax.problems import DataError, Problem
 
 SCALINGS = ("set", "none")
 _REGIONS = {"eyes": faces.both_eyes_box, "mouth": faces.mouth_box}
@@ -38,10 +38,10 @@ def stcnn(
 
     time: "first" takes the first `length` frames and raises `DataError` with the clips that have
     fewer; "resample" brings all frames of every clip to `length`. scaling: "set" as above, from a
-    fold's training clips (`train.mask_all`: from all clips, as published), "none" leaves [0, 1].
+    fold's training clips (`train.statistics_on_all_clips`: from all clips, as published), "none" leaves [0, 1].
     """
-    films = film.films(clips, size, grey=True)
-    return _scaled(film.same_length("stcnn", clips, films, length, time), scaling)
+    resampled_clips = resampled.resampled_clips(clips, size, gray=True)
+    return _scaled(resampled.same_length("stcnn", clips, resampled_clips, length, time), scaling)
 
 
 @checked
@@ -67,8 +67,8 @@ def fusenet(
 
     def region(box):
         cut = lambda clip, size: _pixels(clip, box(clip.landmarks, margin=margin), size)
-        films = film.films(clips, size, grey=True, region=cut)
-        return film.same_length("fusenet", clips, films, length, time)
+        resampled_clips = resampled.resampled_clips(clips, size, gray=True, region=cut)
+        return resampled.same_length("fusenet", clips, resampled_clips, length, time)
 
     return _scaled({name: region(box) for name, box in _REGIONS.items()}, scaling)
 
@@ -84,20 +84,20 @@ def _pixels(clip: Clip, box: np.ndarray, size: tuple[int, int]) -> tuple[slice, 
     return slice(first[1], last[1]), slice(first[0], last[0])
 
 
-def _scaled(films: Tree, scaling: str) -> Examples:
-    """Examples of the arrays [N, T, H, W, 1] in `films`, scaled array by array."""
-    shape = jax.tree.leaves(films)[0].shape[1:]
-    films = jax.tree.map(jnp.asarray, films)
+def _scaled(resampled_clips: Tree, scaling: str) -> Examples:
+    """Examples of the arrays [N, T, H, W, 1] in `resampled_clips`, scaled array by array."""
+    shape = jax.tree.leaves(resampled_clips)[0].shape[1:]
+    resampled_clips = jax.tree.map(jnp.asarray, resampled_clips)
     if scaling == "none":
-        return Examples(inputs=films, input_shape=shape)
+        return Examples(inputs=resampled_clips, input_shape=shape)
     each = tuple(range(1, len(shape) + 1))
     inputs = {
-        "films": films,
-        "mean": jax.tree.map(lambda a: a.mean(each), films),  # [N]
-        "top": jax.tree.map(lambda a: a.max(each), films),  # [N]
+        "films": resampled_clips,
+        "mean": jax.tree.map(lambda a: a.mean(each), resampled_clips),  # [N]
+        "top": jax.tree.map(lambda a: a.max(each), resampled_clips),  # [N]
     }
 
-    def learn(inputs, weights):
+    def fit_statistics(inputs, weights):
         share = weights / jnp.sum(weights)
         mean = jax.tree.map(lambda m: jnp.sum(jnp.where(weights > 0, share * m, 0)), inputs["mean"])
         top = jax.tree.map(lambda t: jnp.max(jnp.where(weights > 0, t, 0.0)), inputs["top"])
@@ -105,14 +105,14 @@ def _scaled(films: Tree, scaling: str) -> Examples:
         span = jax.tree.map(lambda t, m: jnp.maximum(t - m, 1e-3), top, mean)
         return {"mean": mean, "span": span}
 
-    def view(example, statistics):
-        scale = lambda film, mean, span: (film - mean) / span
+    def eval_transform(example, statistics):
+        scale = lambda video, mean, span: (video - mean) / span
         return jax.tree.map(scale, example["films"], statistics["mean"], statistics["span"])
 
     return Examples(
         inputs=inputs,
-        learn=learn,
-        augment=lambda key, example, statistics: view(example, statistics),
-        view=view,
+        fit_statistics=fit_statistics,
+        augment=lambda key, example, statistics: eval_transform(example, statistics),
+        eval_transform=eval_transform,
         input_shape=shape,
     )

@@ -26,7 +26,7 @@ from mer_jax.video import (
     gains,
     magnify,
     optical_flow,
-    top_mask,
+    top_pixels,
 )
 
 ALPHAS = tuple(range(5, 15))  # ten factors in [5, 14]
@@ -39,24 +39,24 @@ def strcn_a(
     *,
     size: Sequence[int] = (64, 48),
     length: int = 30,
-    share: float = 0.3,
+    mask_fraction: float = 0.3,
     alpha: float = 8.0,
     alphas: Sequence[float] = ALPHAS,
     percents: Sequence[float] = PERCENTS,
     kernel: str = "tim",
-    copies: int = 50,
+    repeats_per_epoch: int = 50,
     wavelength: float = 16.0,
 ) -> Examples:
-    """Appearance: the top `share` of a fold's difference heat map, `length` frames, all channels.
+    """Appearance: the top `mask_fraction` of a fold's difference heat map, `length` frames, all channels.
 
     A test clip is magnified by `alpha` and keeps all frames; a training sample draws both. Set
     alphas=(alpha,), percents=(100,), copies=1 for Table IV's "without DA". The heat map (Eq. 4)
-    sums over the training clips of the fold; `train.mask_all` sums over all, as the paper does.
+    sums over the training clips of the fold; `train.statistics_on_all_clips` sums over all, as the paper does.
     """
     height, width = size
     batch = stack(clips, size=tuple(size))
     channels = batch.frames.shape[-1]
-    keep = int(share * height * width)
+    num_pixels = int(mask_fraction * height * width)
     gain = lambda a: gains(height, width, alpha=a, wavelength=wavelength)
 
     def prepare(clip):
@@ -70,9 +70,9 @@ def strcn_a(
     table = jnp.asarray(selection.tables(batch.frames.shape[1], length, [kernel])[0])
     factors, shares = jnp.asarray(alphas, jnp.float32), jnp.asarray(percents, jnp.float32)
 
-    def learn(inputs, weights):
+    def fit_statistics(inputs, weights):
         heat = jnp.einsum("n,np->p", weights, inputs["heat"], precision="highest")
-        return top_mask(heat.reshape(height, width), keep=keep)
+        return top_pixels(heat.reshape(height, width), num_pixels=num_pixels)
 
     def tensor(example, pixels, factor, time):
         frames = example["frames"][:, pixels]
@@ -86,16 +86,16 @@ def strcn_a(
         )
         return tensor(example, pixels, jax.random.choice(for_alpha, factors), time)
 
-    def view(example, pixels):
+    def eval_transform(example, pixels):
         return tensor(example, pixels, alpha, selection.whole(table, example["length"]))
 
     return Examples(
         inputs=inputs,
-        learn=learn,
+        fit_statistics=fit_statistics,
         augment=augment,
-        view=view,
-        copies=copies,
-        input_shape=(keep, length, channels),
+        eval_transform=eval_transform,
+        repeats_per_epoch=repeats_per_epoch,
+        input_shape=(num_pixels, length, channels),
     )
 
 
@@ -107,7 +107,7 @@ def strcn_g(
     alpha: float = 8.0,
     alphas: Sequence[float] = ALPHAS,
     percents: Sequence[float] = PERCENTS,
-    copies: int = 50,
+    repeats_per_epoch: int = 50,
     wavelength: float = 16.0,
     preset: str = "classic_l",
     seed: int = 0,
@@ -139,8 +139,8 @@ def strcn_g(
     return Examples(
         inputs=_flows(batch.frames, jnp.asarray(kept), factors, **how),  # [N, V, H, W, 2]
         augment=augment,
-        view=lambda example, statistics: example[0],
-        copies=copies,
+        eval_transform=lambda example, statistics: example[0],
+        repeats_per_epoch=repeats_per_epoch,
         input_shape=(*size, 2),
     )
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from flax import nnx
 
+from mer_jax.errors import unknown_name
 from mer_jax.options import check, defaults
-from mer_jax.problems import unknown
 
 Figure = tuple[int, ...] | int  # (first axes of) what a module gives, or its parameters
 
@@ -111,7 +111,7 @@ def names() -> tuple[str, ...]:
 def info(name: str) -> Info:
     """What is known about network `name`. Raises `UserError` for an unknown name."""
     if name not in _NETWORKS:
-        raise unknown("network", name, _NETWORKS)
+        raise unknown_name("network", name, _NETWORKS)
     return _NETWORKS[name]
 
 

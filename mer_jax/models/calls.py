@@ -12,12 +12,12 @@ class Call(NamedTuple):
 
     path: str  # dotted; "" is the network
     module: nnx.Module
-    taken: Any  # its first argument
-    given: Any  # its result
+    inputs: Any  # its first argument
+    outputs: Any  # its result
 
 
 @contextlib.contextmanager
-def recorded(network: nnx.Module) -> Iterator[dict[int, Call]]:
+def record_calls(network: nnx.Module) -> Iterator[dict[int, Call]]:
     """Within, calls of modules of `network` are kept, in the order in which they first began.
 
     Of a module that is called again the last call is kept. Works under tracing: what is kept is

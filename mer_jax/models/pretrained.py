@@ -5,7 +5,7 @@
     load(directory, network)                              # into network.backbone
 
 `weights` is a flat dict: the dotted path of a tensor in the backbone ("blocks.0.first.conv.kernel")
-to its float32 values. `python -m tools.convert_weights` does the first two for a file.
+to its float32 values. `mer-jax convert-weights` does the first two for a file.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from mer_jax import reading
+from mer_jax.errors import UserError, report_write_errors, unknown_name
+from mer_jax.io import reading
 from mer_jax.models.backbones import VGG16, AlexNet
 from mer_jax.models.r3d_convlstm import R3D18
-from mer_jax.problems import UserError, unknown, writing
 
 Weights = dict[str, np.ndarray]
 Pairs = Iterator[tuple[str, str]]  # (torchvision's name, our path)
@@ -84,7 +84,7 @@ def names() -> tuple[str, ...]:
 def pairs(name: str) -> list[tuple[str, str]]:
     """(torchvision's name, our path) of every tensor of network `name`, in torchvision's order."""
     if name not in _SOURCES:
-        raise unknown("pre-trained network", name, _SOURCES)
+        raise unknown_name("pre-trained network", name, _SOURCES)
     return list(_SOURCES[name].pairs())
 
 
@@ -132,7 +132,7 @@ def save(directory: str | pathlib.Path, weights: Weights) -> None:
     if directory.exists():
         raise UserError(f"{directory} exists; give another directory, or delete that one")
     part = directory.with_name(f".{directory.name}.{os.getpid()}.part")
-    with writing(directory):
+    with report_write_errors(directory):
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(part, weights, force=True)
         (part / _DIGEST).write_text(_digest(weights))
@@ -146,9 +146,9 @@ def read(directory: str | pathlib.Path) -> Weights:
     directory = pathlib.Path(directory).absolute()
     if not (directory / "_METADATA").is_file():
         raise UserError(
-            f"{directory} holds no weights; python -m tools.convert_weights makes such a directory"
+            f"{directory} holds no weights; mer-jax convert-weights makes such a directory"
         )
-    with reading.sound(directory, cure="convert the weights again"):
+    with reading.report_damage(directory, hint="convert the weights again"):
         with ocp.PyTreeCheckpointer() as checkpointer:
             tree = checkpointer.metadata(directory).item_metadata.tree
             as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in tree}
@@ -159,7 +159,7 @@ def read(directory: str | pathlib.Path) -> Weights:
     return weights
 
 
-def place(weights: Weights, network: nnx.Module) -> None:
+def load_weights(weights: Weights, network: nnx.Module) -> None:
     """Puts `weights` into `network.backbone`; tensors that they do not name stay as they are.
 
     A backbone for grey frames takes the sum of the first kernel over its three inputs, which is
@@ -185,7 +185,7 @@ def place(weights: Weights, network: nnx.Module) -> None:
 
 def load(directory: str | pathlib.Path, network: nnx.Module) -> None:
     """`place(read(directory), network)`."""
-    place(read(directory), network)
+    load_weights(read(directory), network)
 
 
 def _digest(weights: Weights) -> str:

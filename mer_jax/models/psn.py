@@ -21,10 +21,10 @@ FUSIONS = {
 }
 # which input the spatial and which the temporal sub-network sees
 STREAMS = {
-    "both": ("sparse", "grey"),
+    "both": ("sparse", "gray"),
     "spatial": ("sparse", None),
-    "temporal": (None, "grey"),
-    "swapped": ("grey", "sparse"),
+    "temporal": (None, "gray"),
+    "swapped": ("gray", "sparse"),
 }
 _GRID = 4  # a frame's features are laid out as 4 x 4 pixels,
 _OUT = 4  # and leave as 4 maps: 64 numbers
@@ -106,7 +106,7 @@ class PSN(nnx.Module):
     @property
     def input_shape(self) -> dict[str, tuple[int, ...]]:
         """Not an attribute, since a dict among those would make the graph unhashable."""
-        return {"sparse": self.shape, "grey": self.shape}
+        return {"sparse": self.shape, "gray": self.shape}
 
     def __call__(self, x: dict[str, jax.Array], *, mask: jax.Array | None = None) -> jax.Array:
         """x {"sparse", "grey"}: [B, T, H, W, C], mask [B] -> logits [B, K]."""

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from mer_jax.errors import UserError
 from mer_jax.models.residual import BasicBlock, ConvNorm
 from mer_jax.models.sizes import require, scaled
 from mer_jax.nn import Conv, adaptive_avg_pool
 from mer_jax.nn.conv_lstm import ConvLSTM
-from mer_jax.problems import UserError
 
 # Mean and standard deviation of Kinetics-400's RGB in [0, 1], with which torchvision trained.
 _KINETICS_MEAN = np.array([0.43216, 0.394666, 0.37645], np.float32)

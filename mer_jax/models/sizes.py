@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 
 def require(network: str, shape: Sequence[int], smallest: Sequence[int]) -> tuple[int, ...]:

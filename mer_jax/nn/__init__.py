@@ -2,7 +2,7 @@
 
 from mer_jax.nn.conv_pool import conv_relu_pool
 from mer_jax.nn.convolution import KEPT, Conv, conv, pytorch_init
-from mer_jax.nn.normalisation import BatchNorm
+from mer_jax.nn.normalization import BatchNorm
 from mer_jax.nn.pooling import adaptive_avg_pool, avg_pool, max_pool
 from mer_jax.nn.recurrent_convolution import RecurrentConv
 

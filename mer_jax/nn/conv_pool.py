@@ -18,7 +18,7 @@ from flax import nnx
 from jax import lax
 
 from mer_jax.nn.convolution import conv
-from mer_jax.nn.formulation import Formulation, choose, product, start_of_sum
+from mer_jax.nn.dispatch import Formulation, dispatch, product, zeros_varying_like
 from mer_jax.nn.pooling import largest, max_with_place, spread_tiles
 
 
@@ -57,7 +57,7 @@ def _forward(formulation, window, x, kernel, bias):
         best, place = plain(x, kernel)
     else:
         by_phases = partial(_pool_by_phases, window)
-        best, place = choose(formulation == "dots", by_phases, plain, x, kernel)
+        best, place = dispatch(formulation == "dots", by_phases, plain, x, kernel)
     y = nnx.relu(best + bias)  # both rise with their argument, so they may follow the maximum
     return y, (x, kernel, y > 0, place)
 
@@ -70,7 +70,7 @@ def _backward(formulation, window, residuals, g):
         d_kernel = plain(x, kernel, place, g)
     else:
         by_phases = partial(_kernel_gradient_by_phases, window)
-        d_kernel = choose(formulation == "dots", by_phases, plain, x, kernel, place, g)
+        d_kernel = dispatch(formulation == "dots", by_phases, plain, x, kernel, place, g)
     (dx,) = jax.vjp(lambda x: conv(x, kernel), x)[1](_maps_gradient(window, x, kernel, place, g))
     return dx, d_kernel, g.sum((0, 1, 2, 3))
 
@@ -177,6 +177,6 @@ def _kernel_gradient_by_phases(window, x, kernel, place, g):
 
     band, fold = jax.vjp(partial(_band, pt), kernel)
     every = _pooled_frames(window, samples, frames)
-    start = start_of_sum(band.shape, x, g)
+    start = zeros_varying_like(band.shape, x, g)
     total, _ = lax.scan(pooled_frame, start, (every, by_frame(place), by_frame(g)))
     return fold(total.astype(band.dtype))[0]

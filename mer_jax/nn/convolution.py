@@ -23,7 +23,7 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from mer_jax.nn import convolution_3d, minimal_filtering, patches
-from mer_jax.nn.formulation import Formulation, choose, in_blocks, product, rows, start_of_sum
+from mer_jax.nn.dispatch import Formulation, dispatch, in_blocks, product, rows, zeros_varying_like
 from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
 # For `jax.checkpoint`: what convolutions and products make is kept, all else is computed again.
@@ -79,7 +79,7 @@ def _conv(forced, window, x, kernel):
         on_cpu = patches.convolve
     else:
         return _plain(window, x, kernel)
-    return choose(forced, partial(on_cpu, window), partial(_plain, window), x, kernel)
+    return dispatch(forced, partial(on_cpu, window), partial(_plain, window), x, kernel)
 
 
 def _conv_forward(forced, window, x, kernel):
@@ -94,7 +94,7 @@ def _conv_backward(forced, window, residuals, g):
     else:
         on_cpu = _gradients_2d
     plain = partial(_derived, _plain, window)
-    return choose(forced, partial(on_cpu, window), plain, *residuals, g)
+    return dispatch(forced, partial(on_cpu, window), plain, *residuals, g)
 
 
 _conv.defvjp(_conv_forward, _conv_backward)
@@ -220,7 +220,7 @@ def _kernel_gradient_by_rows(window, x, kernel, g):
         return total + jnp.stack(products), None
 
     blocks = in_blocks(window.pad(x), g, width=height * extent * kw * maps)
-    start = start_of_sum((kh, channels, kw * maps), x, g)
+    start = zeros_varying_like((kh, channels, kw * maps), x, g)
     total = lax.scan(block, start, blocks)[0].reshape(kh, channels, kw, maps)
     return total.swapaxes(1, 2).astype(kernel.dtype)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mer_jax.nn.formulation import in_blocks, product, rows, start_of_sum
+from mer_jax.nn.dispatch import in_blocks, product, rows, zeros_varying_like
 from mer_jax.nn.windows import Window
 
 
@@ -39,5 +39,5 @@ def kernel_gradient(window: Window, x: jax.Array, kernel: jax.Array, g: jax.Arra
         return total + product(patches, rows(g), precision=window.precision), None
 
     blocks = in_blocks(window.pad(x), g, width=math.prod(sizes) * width)
-    start = start_of_sum((width, g.shape[-1]), x, g)
+    start = zeros_varying_like((width, g.shape[-1]), x, g)
     return lax.scan(block, start, blocks)[0].reshape(kernel.shape).astype(kernel.dtype)

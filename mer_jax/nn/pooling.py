@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mer_jax.nn.formulation import choose, in_blocks
+from mer_jax.nn.dispatch import dispatch, in_blocks
 from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
 
@@ -41,7 +41,7 @@ def _max_pool(window, strides, pads, sizes, x):
 
 def _forward(window, strides, pads, sizes, x):
     search = partial(max_with_place, window, strides, pads)
-    return choose(False, partial(_stored, search), search, x)
+    return dispatch(False, partial(_stored, search), search, x)
 
 
 def _stored(search, x):

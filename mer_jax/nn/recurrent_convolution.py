@@ -7,7 +7,7 @@ import jax
 from flax import nnx
 
 from mer_jax.nn.convolution import Conv
-from mer_jax.nn.normalisation import BatchNorm
+from mer_jax.nn.normalization import BatchNorm
 
 Statistics = Literal["separate", "shared"]
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
-from mer_jax.problems import unknown
+from mer_jax.errors import unknown_name
 
 Perception = Literal["computed", "one", "none"]
 
@@ -58,7 +58,7 @@ class TPU(nnx.Module):
         rngs: nnx.Rngs,
     ):
         if perception not in PERCEPTIONS:
-            raise unknown("perception", perception, PERCEPTIONS)
+            raise unknown_name("perception", perception, PERCEPTIONS)
         self.perception = perception
         self.unit = unit
         self.input = nnx.Linear(in_features, features, rngs=rngs)

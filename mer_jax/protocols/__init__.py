@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from mer_jax.clips import Clip
+from mer_jax.errors import UserError, unknown_name
 from mer_jax.options import check, defaults
-from mer_jax.problems import UserError, unknown
 from mer_jax.protocols.folds import Folds, validate
 from mer_jax.protocols.schemes import (
     hold_out,
@@ -57,7 +57,7 @@ def names() -> tuple[str, ...]:
 def options(name: str) -> dict[str, Any]:
     """The options of protocol `name` and their defaults."""
     if name not in _SCHEMES:
-        raise unknown("protocol", name, _SCHEMES)
+        raise unknown_name("protocol", name, _SCHEMES)
     return defaults(_SCHEMES[name])
 
 
@@ -69,5 +69,7 @@ def create(name: str, clips: Sequence[Clip], labels: np.ndarray, **given) -> Fol
     """
     given = check("protocol", name, given, options(name))
     if not len(clips):
-        raise UserError(f"protocol {name}: there are no clips; check data.name and data.classes")
+        raise UserError(
+            f"protocol {name}: there are no clips; check data.name and data.label_scheme"
+        )
     return _SCHEMES[name](clips, np.asarray(labels), **given)

@@ -8,24 +8,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mer_jax import reading
+from mer_jax.errors import UserError
+from mer_jax.io import reading
 from mer_jax.options import checked
-from mer_jax.problems import UserError
 
 _ROWS = {"name": str, "train": [int], "validation": [int], "test": [int]}
-FORM = {"clips": [str], "persons": [str], "folds": [_ROWS]}  # of `Folds.to_json`
+SCHEMA = {"clips": [str], "subjects": [str], "folds": [_ROWS]}  # of `Folds.to_json`
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Folds:
     """F ways of dividing N clips. A clip that a fold leaves out altogether is in no row of it.
 
-    `persons` lets the fold check itself: it names who is on each clip ("database/subject").
+    `subjects` lets the fold check itself: it names who is on each clip ("database/subject").
     """
 
     names: tuple[str, ...]  # [F]
     clips: tuple[str, ...]  # [N] clip keys
-    persons: tuple[str, ...]  # [N]
+    subjects: tuple[str, ...]  # [N]
     train: np.ndarray  # [F, N] bool
     test: np.ndarray  # [F, N] bool
     validation: np.ndarray  # [F, N] bool; all False where nothing is chosen by validation
@@ -46,7 +46,7 @@ class Folds:
 
     def __str__(self) -> str:
         rows = [
-            f"{len(self)} folds over {len(self.clips)} clips of {len(set(self.persons))} persons"
+            f"{len(self)} folds over {len(self.clips)} clips of {len(set(self.subjects))} persons"
         ]
         for name, *parts in zip(self.names, self.train, self.validation, self.test):
             train, validation, test = (int(part.sum()) for part in parts)
@@ -56,9 +56,9 @@ class Folds:
     @property
     def subject_disjoint(self) -> bool:
         """True where no fold tests (or validates on) a person it also trains on."""
-        code = np.unique(self.persons, return_inverse=True)[1]
-        for train, held in zip(self.train, self.test | self.validation):
-            if np.intersect1d(code[train], code[held]).size:
+        code = np.unique(self.subjects, return_inverse=True)[1]
+        for train, held_out in zip(self.train, self.test | self.validation):
+            if np.intersect1d(code[train], code[held_out]).size:
                 return False
         return True
 
@@ -66,7 +66,7 @@ class Folds:
     def fingerprint(self) -> str:
         """Twelve hex digits that change when a name, a clip or a row changes."""
         digest = hashlib.sha256()
-        for part in (self.names, self.clips, self.persons):
+        for part in (self.names, self.clips, self.subjects):
             digest.update("\0".join(part).encode())
         for rows in (self.train, self.test, self.validation):
             digest.update(np.packbits(rows).tobytes())
@@ -100,7 +100,7 @@ class Folds:
         indices = lambda row: np.flatnonzero(row).tolist()
         return {
             "clips": list(self.clips),
-            "persons": list(self.persons),
+            "subjects": list(self.subjects),
             "fingerprint": self.fingerprint,
             "folds": [
                 {"name": n, "train": indices(a), "validation": indices(v), "test": indices(t)}
@@ -111,15 +111,15 @@ class Folds:
     @classmethod
     def read(cls, path: str | os.PathLike) -> "Folds":
         """Those of a folds.json. Raises `UserError` where it is damaged or not there."""
-        record = reading.values(path, FORM)
-        with reading.sound(path):
+        record = reading.load_json(path, SCHEMA)
+        with reading.report_damage(path):
             return cls.from_json(record)
 
     @classmethod
     def from_json(cls, record: dict) -> "Folds":
         """The inverse of `to_json`. Raises `ValueError` for what no folds are like."""
         folds, clips = record["folds"], range(len(record["clips"]))
-        if len(record["persons"]) != len(clips) or len(set(record["clips"])) != len(clips):
+        if len(record["subjects"]) != len(clips) or len(set(record["clips"])) != len(clips):
             raise ValueError("each clip has one key and one person")
         rows = {
             part: np.zeros((len(folds), len(record["clips"])), bool)
@@ -133,7 +133,7 @@ class Folds:
         return cls(
             names=tuple(fold["name"] for fold in folds),
             clips=tuple(record["clips"]),
-            persons=tuple(record["persons"]),
+            subjects=tuple(record["subjects"]),
             **rows,
         )
 
@@ -149,10 +149,10 @@ def validate(folds: Folds, *, fraction: float = 0.2, seed: int = 0) -> Folds:
     """
     if not fraction:
         return folds
-    persons = np.asarray(folds.persons)
+    subjects = np.asarray(folds.subjects)
     train, validation = folds.train.copy(), folds.validation.copy()
-    for name, row, held in zip(folds.names, train, validation):
-        known = np.unique(persons[row])
+    for name, row, held_out in zip(folds.names, train, validation):
+        known = np.unique(subjects[row])
         if len(known) < 2:
             raise UserError(
                 f"fold {name}: {len(known)} training person(s) are too few for a validation set "
@@ -160,9 +160,9 @@ def validate(folds: Folds, *, fraction: float = 0.2, seed: int = 0) -> Folds:
             )
         count = min(len(known) - 1, max(1, round(fraction * len(known))))
         chosen = _generator(seed, name).permutation(known)[:count]
-        moved = row & np.isin(persons, chosen)
+        moved = row & np.isin(subjects, chosen)
         row &= ~moved
-        held |= moved
+        held_out |= moved
     return dataclasses.replace(folds, train=train, validation=validation)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from mer_jax.clips import Clip
+from mer_jax.errors import UserError
 from mer_jax.options import checked
-from mer_jax.problems import UserError
 from mer_jax.protocols.folds import Folds
 
 
@@ -22,7 +22,7 @@ def loso(clips: Sequence[Clip], labels: np.ndarray) -> Folds:
     whole composite trains.
     """
     del labels
-    return _leave_out(clips, [clip.person for clip in clips], "persons")
+    return _leave_out(clips, [clip.subject_key for clip in clips], "subjects")
 
 
 def leave_one_database_out(clips: Sequence[Clip], labels: np.ndarray) -> Folds:
@@ -194,7 +194,7 @@ def _folds(clips: Sequence[Clip], names: Sequence[str], test: np.ndarray) -> Fol
     return Folds(
         names=tuple(names),
         clips=tuple(clip.key for clip in clips),
-        persons=tuple(clip.person for clip in clips),
+        subjects=tuple(clip.subject_key for clip in clips),
         train=~test,
         test=test,
         validation=np.zeros_like(test),
@@ -203,7 +203,7 @@ def _folds(clips: Sequence[Clip], names: Sequence[str], test: np.ndarray) -> Fol
 
 def _units(clips: Sequence[Clip], by: str) -> np.ndarray:
     """[N]: the number of the person, or of the clip, that each clip goes with."""
-    names = [clip.person if by == "subject" else clip.key for clip in clips]
+    names = [clip.subject_key if by == "subject" else clip.key for clip in clips]
     return np.unique(names, return_inverse=True)[1]
 
 

@@ -23,16 +23,17 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
-from mer_jax import locks, reading
-from mer_jax.problems import UserError, writing
-from mer_jax.training import result as results
+from mer_jax import locks
+from mer_jax.errors import UserError, report_write_errors
+from mer_jax.io import reading
+from mer_jax.training import records
 
 Tree = Any
 
 STEPS = "steps"
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """How far a job is: the folds in a checkpoint's state and the epochs they have behind them."""
 
     members: range
@@ -42,15 +43,15 @@ class Place(NamedTuple):
 class Checkpoints:
     """The checkpoints of one job. A context manager: leaving it waits for what is being written."""
 
-    def __init__(self, directory: str | pathlib.Path, identity: dict, *, seconds: float):
+    def __init__(self, directory: str | pathlib.Path, job_fingerprint: dict, *, seconds: float):
         """seconds: how long a checkpoint is good for before another one is `due`; up to ten times
         as long where that keeps the time that saving takes under a twentieth.
 
         Raises `UserError` where the directory holds another job or another process is at it.
         """
         self._directory = directory = pathlib.Path(directory).absolute()
-        claim(directory, identity)
-        with writing(directory):
+        verify_same_job(directory, job_fingerprint)
+        with report_write_errors(directory):
             self._lock = locks.take(
                 directory / "lock",
                 f"{directory.parent} is in use by another job that is still running; "
@@ -85,34 +86,34 @@ class Checkpoints:
             self._lock.lock.release()
 
     @property
-    def due(self) -> bool:
+    def should_save(self) -> bool:
         """Whether the last save is long enough ago."""
         wait = max(self._seconds, min(20 * self._took, 10 * self._seconds))
         return time.monotonic() - self._saved >= wait
 
-    def save(self, state: Tree, result: results.Result, place: Place) -> None:
+    def save(self, state: Tree, result: records.Result, position: Position) -> None:
         """Writes in the background. state: [F, ...], its first rows the folds of `place`.
 
         Raises `UserError` where this one or the one before it cannot be written.
         """
-        began, count = time.monotonic(), len(place.members)
+        began, count = time.monotonic(), len(position.members)
         tree = {
             "state": jax.tree.map(lambda a: np.array(_raw(a)[:count]), state),
-            "record": jax.tree.map(np.copy, results.kept(result)),
+            "record": jax.tree.map(np.copy, records.checkpoint_arrays(result)),
         }
-        where = {"start": place.members.start, "count": count, "epochs": place.epochs}
+        where = {"start": position.members.start, "count": count, "epochs": position.epochs}
         with self._writing():
             self._manager.save(
                 (self._manager.latest_step() or 0) + 1,
                 args=ocp.args.Composite(
                     tree=ocp.args.StandardSave(tree),
-                    place=ocp.args.JsonSave(where | {"digest": _digest(tree, where)}),
+                    position=ocp.args.JsonSave(where | {"digest": _digest(tree, where)}),
                 ),
             )
         self._saved = time.monotonic()
         self._took = self._saved - began
 
-    def restore(self, state: Tree, record: Tree) -> tuple[Tree, Tree, Place] | None:
+    def restore(self, state: Tree, record: Tree) -> tuple[Tree, Tree, Position] | None:
         """The newest checkpoint that is whole: its state's rows, its record and where it stands.
 
         state: the shapes and dtypes of a state [F, ...] of any F; record: like what was saved.
@@ -124,14 +125,14 @@ class Checkpoints:
                 logging.warning(
                     "checkpoint %d is damaged and is put aside; the one before is used (%s)",
                     step,
-                    reading.reason(error),
+                    reading.error_summary(error),
                 )
-                self._put_aside(step)
+                self._quarantine(step)
         return None
 
-    def _put_aside(self, step: int) -> None:
+    def _quarantine(self, step: int) -> None:
         damaged = self._directory / "damaged" / str(step)
-        with writing(damaged):
+        with report_write_errors(damaged):
             shutil.rmtree(damaged, ignore_errors=True)
             damaged.parent.mkdir(exist_ok=True)
             (self._directory / STEPS / str(step)).rename(damaged)
@@ -145,15 +146,15 @@ class Checkpoints:
         except Exception as error:
             before = "the one before is whole" if steps(self._directory) else "it is the first"
             raise UserError(
-                f"{self._directory}: a checkpoint cannot be written ({reading.reason(error)}); "
+                f"{self._directory}: a checkpoint cannot be written ({reading.error_summary(error)}); "
                 f"{before}. Make room, and the same command goes on from there"
             ) from error
 
-    def _read(self, step: int, state: Tree, record: Tree) -> tuple[Tree, Tree, Place]:
-        place = self._manager.restore(
-            step, args=ocp.args.Composite(place=ocp.args.JsonRestore())
-        ).place
-        rows = lambda a: _empty((place["count"], *_raw_shape(a).shape[1:]), _raw_shape(a).dtype)
+    def _read(self, step: int, state: Tree, record: Tree) -> tuple[Tree, Tree, Position]:
+        position = self._manager.restore(
+            step, args=ocp.args.Composite(position=ocp.args.JsonRestore())
+        ).position
+        rows = lambda a: _empty((position["count"], *_raw_shape(a).shape[1:]), _raw_shape(a).dtype)
         like = {
             "state": jax.tree.map(rows, state),
             "record": jax.tree.map(lambda a: _empty(a.shape, a.dtype), record),
@@ -162,14 +163,14 @@ class Checkpoints:
             step, args=ocp.args.Composite(tree=ocp.args.StandardRestore(like))
         ).tree
         tree = jax.tree.map(np.asarray, tree)
-        _compare(tree, place)
+        _compare(tree, position)
         wrapped = jax.tree.map(
             lambda a, like: jax.random.wrap_key_data(a) if _is_key(like) else a,
             tree["state"],
             state,
         )
-        members = range(place["start"], place["start"] + place["count"])
-        return wrapped, tree["record"], Place(members, place["epochs"])
+        members = range(position["start"], position["start"] + position["count"])
+        return wrapped, tree["record"], Position(members, position["epochs"])
 
 
 def steps(directory: str | pathlib.Path) -> list[int]:
@@ -178,7 +179,7 @@ def steps(directory: str | pathlib.Path) -> list[int]:
     return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
 
-def last(directory: str | pathlib.Path) -> tuple[dict, Place]:
+def last(directory: str | pathlib.Path) -> tuple[dict, Position]:
     """What the newest checkpoint in `directory` holds: its tree {"state", "record"} as nested
     dictionaries of host arrays, typed keys as their data, and where it stands.
 
@@ -190,18 +191,18 @@ def last(directory: str | pathlib.Path) -> tuple[dict, Place]:
     if not found:
         raise UserError(f"{directory} holds no checkpoint")
     path = directory / STEPS / str(found[0])
-    with reading.sound(f"the checkpoint {path}"):
-        place = json.loads((path / "place" / "metadata").read_text())
-        with hush(), ocp.PyTreeCheckpointer() as checkpointer:
+    with reading.report_damage(f"the checkpoint {path}"):
+        position = json.loads((path / "position" / "metadata").read_text())
+        with silence_orbax(), ocp.PyTreeCheckpointer() as checkpointer:
             like = checkpointer.metadata(path / "tree").item_metadata.tree
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
             tree = checkpointer.restore(path / "tree", restore_args=as_numpy)
-        _compare(tree, place)
-        members = range(place["start"], place["start"] + place["count"])
-    return tree, Place(members, place["epochs"])
+        _compare(tree, position)
+        members = range(position["start"], position["start"] + position["count"])
+    return tree, Position(members, position["epochs"])
 
 
-def hush() -> contextlib.ExitStack:
+def silence_orbax() -> contextlib.ExitStack:
     """Silences Orbax, for good or as `with hush():`.
 
     What it does is no news, it warns of files that the other half of it writes, and what it raises
@@ -221,20 +222,20 @@ def hush() -> contextlib.ExitStack:
     return undo
 
 
-def claim(directory: str | pathlib.Path, identity: dict) -> None:
+def verify_same_job(directory: str | pathlib.Path, job_fingerprint: dict) -> None:
     """Makes `directory` this job's, or raises `UserError` with what differs from the job there."""
     path = pathlib.Path(directory) / "identity.json"
-    identity = json.loads(json.dumps(identity))
+    job_fingerprint = json.loads(json.dumps(job_fingerprint))
     if not path.exists():
         temporary = path.with_suffix(".tmp")
-        with writing(path):
+        with report_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(identity, indent=1))
+            temporary.write_text(json.dumps(job_fingerprint, indent=1))
             temporary.rename(path)
         return
     cure = f"give another --workdir, or delete {path.parent}, as nobody knows whose these are"
-    with reading.sound(path, cure=cure):
-        changes = list(_changes(json.loads(path.read_bytes()), identity))
+    with reading.report_damage(path, hint=cure):
+        changes = list(_changes(json.loads(path.read_bytes()), job_fingerprint))
     if changes:
         raise UserError(
             f"{path.parent.parent} holds another job ({'; '.join(changes)}); "
@@ -268,10 +269,10 @@ def _empty(shape: tuple[int, ...], dtype) -> np.ndarray:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def _compare(tree: Tree, place: dict) -> None:
+def _compare(tree: Tree, position: dict) -> None:
     """Raises `ValueError` where a checkpoint is not what was written."""
-    where = {name: value for name, value in place.items() if name != "digest"}
-    if _digest(tree, where) != place["digest"]:
+    where = {name: value for name, value in position.items() if name != "digest"}
+    if _digest(tree, where) != position["digest"]:
         raise ValueError("its content is not what was written")
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mer_jax.problems import unknown
+from mer_jax.errors import unknown_name
 
 Loss = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
@@ -38,7 +38,9 @@ def cross_entropy(
 
 
 @_of_real
-def weighted(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
+def weighted_ce(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
+) -> jax.Array:
     """Cross-entropy with class weights (R3D-ConvLSTM).
 
     A class' weight is inverse to its training clips, and the weights of the batch are normalised
@@ -49,7 +51,9 @@ def weighted(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.
 
 
 @_of_real
-def balanced(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
+def class_balanced_bce(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
+) -> jax.Array:
     """STRCN's multi-class balanced loss (Eqs. 9 and 10).
 
     For each class p_t = p where it is the label and 1 - p elsewhere; the loss of sample i is
@@ -67,7 +71,7 @@ def balanced(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.
 
 
 @_of_real
-def unbalanced(
+def one_vs_rest_bce(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
     """`balanced` with every beta = 1 (STRCN, Table IV: without BL)."""
@@ -76,7 +80,9 @@ def unbalanced(
 
 
 @_of_real
-def margin(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
+def capsule_margin(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
+) -> jax.Array:
     """CapsuleNet's margin loss on capsule lengths v (0.9 / 0.1, lambda 0.5).
 
     T max(0, 0.9 - v)^2 + 0.5 (1 - T) max(0, v - 0.1)^2, summed over classes. The network
@@ -93,7 +99,9 @@ def margin(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Ar
 
 
 @_of_real
-def sigmoid(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
+def multilabel_bce(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
+) -> jax.Array:
     """Binary cross-entropy of each class by itself, their mean; labels [B, K] of 0 and 1.
 
     For clips with several labels (CD6ME's twelve action units; Varanka, Li, Peng & Zhao 2022).
@@ -105,18 +113,18 @@ def sigmoid(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.A
 
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
-    "weighted": weighted,
-    "balanced": balanced,
-    "unbalanced": unbalanced,
-    "margin": margin,
-    "sigmoid": sigmoid,
+    "weighted_ce": weighted_ce,
+    "class_balanced_bce": class_balanced_bce,
+    "one_vs_rest_bce": one_vs_rest_bce,
+    "capsule_margin": capsule_margin,
+    "multilabel_bce": multilabel_bce,
 }
 
 
 def create(name: str) -> Loss:
     """The loss of that name; an unknown one raises `UserError` and offers the nearest."""
     if name not in LOSSES:
-        raise unknown("train.loss", name, LOSSES)
+        raise unknown_name("train.loss", name, LOSSES)
     return LOSSES[name]
 
 

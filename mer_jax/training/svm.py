@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mer_jax.errors import UserError
 from mer_jax.methods.examples import Examples
 from mer_jax.options import defaults
-from mer_jax.problems import UserError
 from mer_jax.protocols import Folds
-from mer_jax.training import result as results
-from mer_jax.training.engine import fold_rows
-from mer_jax.training.result import Result
+from mer_jax.training import records
+from mer_jax.training.loop import fold_arrays
+from mer_jax.training.records import Result
 from mer_jax.training.settings import Settings
 
 NAME = "svm"  # as `model.name`
@@ -44,12 +44,12 @@ def fit(
     without scikit-learn.
     """
     if labels.ndim != 1:
-        raise UserError(f"model {NAME} takes one label a clip; data.classes gives several")
-    if examples.votes != 1:
+        raise UserError(f"model {NAME} takes one label a clip; data.label_scheme gives several")
+    if examples.num_views != 1:
         raise UserError(f"model {NAME} takes one example a clip; choose another method.name")
     svc = _svc()
     began = time.monotonic()
-    result = results.empty(folds.names, fold_rows([folds], Settings()), 1, num_classes)
+    result = records.empty(folds.names, fold_arrays([folds], Settings()), 1, num_classes)
     features = _features(examples)
     for fold, train in enumerate(folds.train):
         x = features(train)
@@ -62,11 +62,11 @@ def fit(
             machine.fit(x[train], labels[train])
         except ValueError as error:
             raise UserError(f"model {NAME}: {' '.join(str(error).split())}") from None
-        held = result.held[fold]
-        probabilities = np.zeros((len(held), num_classes))
-        probabilities[:, machine.classes_] = _certainty(machine.decision_function(x[held]))
-        right = probabilities.argmax(1) == labels[held]
-        result.learned[fold] = train
+        eval_index = result.eval_index[fold]
+        probabilities = np.zeros((len(eval_index), num_classes))
+        probabilities[:, machine.classes_] = _certainty(machine.decision_function(x[eval_index]))
+        right = probabilities.argmax(1) == labels[eval_index]
+        result.statistics_mask[fold] = train
         result.probabilities[fold] = probabilities
         result.predicted[fold, 0] = probabilities.argmax(1)
         result.train_accuracy[fold] = machine.score(x[train], labels[train])
@@ -93,8 +93,10 @@ def _features(examples: Examples):
 
     @jax.jit
     def flat(weights):
-        statistics = examples.learn(examples.inputs, weights)
-        seen = jax.vmap(lambda example: examples.view(example, statistics))(examples.inputs)
+        statistics = examples.fit_statistics(examples.inputs, weights)
+        seen = jax.vmap(lambda example: examples.eval_transform(example, statistics))(
+            examples.inputs
+        )
         leaves = [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(seen)]
         return jnp.concatenate(leaves, axis=1)
 

@@ -9,19 +9,19 @@ modules: `from mer_jax.video.resample import matrix`, `from mer_jax.video.pyrami
 Where a function has its module's name, `mer_jax.video.resample` is the function.
 """
 
-from mer_jax.video.colour import rgb_to_yiq, to_grey, yiq_to_rgb
+from mer_jax.video.color import rgb_to_yiq, to_gray, yiq_to_rgb
 from mer_jax.video.difference import (
     apex_index,
     core_region,
     difference_heatmap,
-    steadied,
+    remove_global_motion,
     temporal_difference,
-    top_mask,
+    top_pixels,
 )
 from mer_jax.video.flow import optical_flow
 from mer_jax.video.magnify import bands, combine, gains, magnify, stream_init, stream_step
 from mer_jax.video.resample import jitter_matrices, resample, select
-from mer_jax.video.rpca import retain, rpca
+from mer_jax.video.rpca import keep_quantiles, rpca
 from mer_jax.video.strain import optical_strain, strain_tensor
 
 __all__ = [
@@ -32,20 +32,20 @@ __all__ = [
     "difference_heatmap",
     "gains",
     "jitter_matrices",
+    "keep_quantiles",
     "magnify",
     "optical_flow",
     "optical_strain",
+    "remove_global_motion",
     "resample",
-    "retain",
     "rgb_to_yiq",
     "rpca",
     "select",
-    "steadied",
     "strain_tensor",
     "stream_init",
     "stream_step",
     "temporal_difference",
-    "to_grey",
-    "top_mask",
+    "to_gray",
+    "top_pixels",
     "yiq_to_rgb",
 ]

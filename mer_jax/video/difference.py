@@ -17,9 +17,9 @@ import numpy as np
 from jax import Array, lax
 
 from mer_jax.clips import MAGNIFIED, to_float
+from mer_jax.errors import UserError
 from mer_jax.options import checked
-from mer_jax.problems import UserError
-from mer_jax.video.colour import to_grey
+from mer_jax.video.color import to_gray
 
 _ROUNDING = 1e-3 / 255
 
@@ -35,18 +35,18 @@ def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Arr
 
 
 @checked
-def top_mask(heatmap: Array, *, keep: int) -> Array:
+def top_pixels(heatmap: Array, *, num_pixels: int) -> Array:
     """[H, W] -> [keep] int32: the `keep` pixels of largest value, in ascending order of number.
 
     Of equal values the pixel of smaller number is kept. STRCN keeps 30 %, 921 of 64 x 48. Raises
     `UserError` unless 1 <= keep <= H W.
     """
-    _check(keep, heatmap.size)
-    return jnp.sort(lax.top_k(heatmap.reshape(-1), keep)[1])
+    _check(num_pixels, heatmap.size)
+    return jnp.sort(lax.top_k(heatmap.reshape(-1), num_pixels)[1])
 
 
 @checked
-def core_region(height: int, width: int, *, keep: int) -> np.ndarray:
+def core_region(height: int, width: int, *, num_pixels: int) -> np.ndarray:
     """[keep] int32: the `keep` pixels nearest the centre, in ascending order of number.
 
     Nearest in the Chebyshev distance after either side is scaled to 1, so that the region is a
@@ -54,12 +54,12 @@ def core_region(height: int, width: int, *, keep: int) -> np.ndarray:
     keeps 1966 of 64 x 48: 80 % of height and width, a count that no rectangle has, hence this rule
     (ours). Raises `UserError` unless 1 <= keep <= height width.
     """
-    _check(keep, height * width)
+    _check(num_pixels, height * width)
     # Twice the distance, over the common denominator height x width: whole numbers, exact ties.
     rows = np.abs(2 * np.arange(height) - (height - 1)) * width
     columns = np.abs(2 * np.arange(width) - (width - 1)) * height
     distance = np.maximum.outer(rows, columns).reshape(-1)
-    return np.sort(np.argsort(distance, kind="stable")[:keep]).astype(np.int32)
+    return np.sort(np.argsort(distance, kind="stable")[:num_pixels]).astype(np.int32)
 
 
 @checked
@@ -76,7 +76,7 @@ def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
 
 
 @checked
-def steadied(
+def remove_global_motion(
     clip: Array, *, length: int | Array | None = None, weights: Array | None = None
 ) -> Array:
     """[T, H, W, C] -> [T, H, W, 1]: what the head and the light do not explain of I(t) - I(0).
@@ -92,7 +92,7 @@ def steadied(
     whose blinks are no expression. A flat clip gives 0.
     """
     clip = to_float(clip, axes="THWC", beyond=MAGNIFIED)
-    frames = _smoothed(to_grey(_settled(clip, length))[..., 0])
+    frames = _smoothed(to_gray(_settled(clip, length))[..., 0])
     count, height, width = frames.shape
     mean = jnp.mean(frames, axis=0, where=_real(count, length)[:, None, None])
     down, across = jnp.gradient(mean)
@@ -141,6 +141,6 @@ def _settled(clip: Array, length: int | Array | None) -> Array:
     return jnp.where(_real(len(clip), length)[:, None, None, None], clip, clip[:1])
 
 
-def _check(keep: int, size: int) -> None:
-    if not 1 <= keep <= size:
-        raise UserError(f"keep = {keep} of {size} pixels; choose a number from 1 to {size}")
+def _check(num_pixels: int, size: int) -> None:
+    if not 1 <= num_pixels <= size:
+        raise UserError(f"keep = {num_pixels} of {size} pixels; choose a number from 1 to {size}")

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from mer_jax.clips import to_float
+from mer_jax.errors import UserError
 from mer_jax.options import check, checked
-from mer_jax.problems import UserError
-from mer_jax.video.colour import to_grey
+from mer_jax.video.color import to_gray
 from mer_jax.video.flow_solver import (
-    Linearised,
+    Linearized,
     Robust,
     TotalVariation,
     divergence,
@@ -69,12 +69,12 @@ _CONTRAST = 1e-3  # of a range of 1; an 8-bit image that is not flat has four ti
 _COARSEST = 16  # px of the shorter side that the coarsest level keeps
 
 
-def _grey(image: jax.Array) -> jax.Array:
+def _gray(image: jax.Array) -> jax.Array:
     """[H, W], [H, W, 1] or [H, W, 3] to [H, W]."""
     if image.ndim == 2:
         return image
     if image.ndim == 3:
-        return to_grey(image)[..., 0]
+        return to_gray(image)[..., 0]
     raise UserError(
         f"an image for optical flow is [H, W], [H, W, 1] or [H, W, 3], not {image.shape}"
     )
@@ -162,7 +162,7 @@ def _level(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Energy)
         slopes = settings.blend * first_slopes + (1 - settings.blend) * warped[..., 1:]
         terms = (warped[..., 0] - first, slopes[..., 0], slopes[..., 1])
         it, ix, iy = (jnp.where(inside, term, 0) for term in terms)
-        flow, memory = settings.refine(Linearised(it, ix, iy), flow, memory, stage)
+        flow, memory = settings.refine(Linearized(it, ix, iy), flow, memory, stage)
         flow = jax.vmap(functools.partial(median_filter, size=settings.median))(flow)
         return flow, memory, sampled(flow)
 
@@ -233,7 +233,7 @@ def optical_flow(
     settings = PRESETS[preset]
     options = check("", "optical_flow", options, dataclasses.asdict(settings))
     first, second = to_float(first), to_float(second)
-    first, second = (_grey(jnp.asarray(image, jnp.float32)) for image in (first, second))
+    first, second = (_gray(jnp.asarray(image, jnp.float32)) for image in (first, second))
     if first.shape != second.shape:
         raise UserError(
             f"optical flow needs two images of one size, not {first.shape} and {second.shape}"

@@ -1,6 +1,6 @@
 """What one warp of a variational flow method solves, linearised about the flow so far.
 
-`Linearised` is the data term around the current flow; `Robust.refine` and `TotalVariation.refine`
+`Linearized` is the data term around the current flow; `Robust.refine` and `TotalVariation.refine`
 take it to the next flow. Both run a fixed number of elementwise sweeps, so that a batch of pairs
 does the same work as each pair alone.
 """
@@ -16,7 +16,7 @@ from jax import lax
 from mer_jax.options import checked
 
 
-class Linearised(NamedTuple):
+class Linearized(NamedTuple):
     """A pair near a flow w0: I2(x + w) - I1(x) is about it + ix (u - u0) + iy (v - v0)."""
 
     it: jax.Array  # [H, W], grey levels of 0..255; 0 where w0 leaves the image
@@ -67,7 +67,7 @@ def divergence(p: jax.Array) -> jax.Array:
     )
 
 
-class _Colour(NamedTuple):
+class _Color(NamedTuple):
     """The equations of the pixels of one colour of the checkerboard, row after row, flat: [L].
 
     A pixel's four neighbours have the other colour. In that colour's flat order they stand at the
@@ -93,7 +93,7 @@ def _split(planes: jax.Array) -> tuple[jax.Array, jax.Array]:
     )
 
 
-def _join(red: jax.Array, black: jax.Array, height: int, width: int) -> jax.Array:
+def _initialize(red: jax.Array, black: jax.Array, height: int, width: int) -> jax.Array:
     """The inverse of `_split`."""
     shape = (*red.shape[:-1], height, -1)
     red, black = red.reshape(shape), black.reshape(shape)
@@ -106,7 +106,7 @@ def _join(red: jax.Array, black: jax.Array, height: int, width: int) -> jax.Arra
 def solve(
     data: jax.Array,
     faces: tuple[jax.Array, jax.Array],
-    linear: Linearised,
+    linear: Linearized,
     flow: jax.Array,
     *,
     sweeps: int,
@@ -146,7 +146,7 @@ def solve(
     inverse = jnp.stack([data * iy * iy + sum_v, -data * ix * iy, data * ix * ix + sum_u])
 
     red, black = (
-        _Colour(*parts)
+        _Color(*parts)
         for parts in zip(
             _split(weights),
             _split(jnp.stack([known * ix, known * iy])),
@@ -161,11 +161,11 @@ def solve(
     def shifted(x: jax.Array, by: int) -> jax.Array:
         return lax.slice_in_dim(x, margin + by, margin + by + length, axis=-1)
 
-    def relaxed(own: jax.Array, other: jax.Array, colour: _Colour, beside_left: np.ndarray):
+    def relaxed(own: jax.Array, other: jax.Array, color: _Color, beside_left: np.ndarray):
         beside = jnp.where(beside_left, shifted(other, -1), shifted(other, 1))
-        neighbours = (shifted(other, 0), beside, shifted(other, -row), shifted(other, row))
-        total = colour.right + sum(colour.weights[:, i] * x for i, x in enumerate(neighbours))
-        uu, uv, vv = colour.inverse
+        neighbors = (shifted(other, 0), beside, shifted(other, -row), shifted(other, row))
+        total = color.right + sum(color.weights[:, i] * x for i, x in enumerate(neighbors))
+        uu, uv, vv = color.inverse
         step = jnp.stack([uu * total[0] + uv * total[1], uv * total[0] + vv * total[1]])
         new = (1 - omega) * shifted(own, 0) + step
         return lax.dynamic_update_slice_in_dim(own, new, margin, axis=-1)
@@ -180,7 +180,7 @@ def solve(
     # of padding the other colour in every sweep.
     state = tuple(_pad(part, axis=-1, before=margin, after=margin) for part in _split(flow))
     red_flow, black_flow = (shifted(part, 0) for part in lax.fori_loop(0, sweeps, sweep, state))
-    return _join(red_flow, black_flow, height, width)
+    return _initialize(red_flow, black_flow, height, width)
 
 
 PENALTIES = {
@@ -210,7 +210,7 @@ class Robust(Settings):
     omega: float = 1.7
 
     def refine(
-        self, linear: Linearised, flow: jax.Array, memory: jax.Array, stage: jax.Array
+        self, linear: Linearized, flow: jax.Array, memory: jax.Array, stage: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """The next flow, [2, H, W], and `memory` as it was."""
         penalty = PENALTIES[self.penalty]
@@ -242,7 +242,7 @@ class TotalVariation(Settings):
     iterations: int  # per warp
 
     def refine(
-        self, linear: Linearised, flow: jax.Array, memory: jax.Array, stage: jax.Array
+        self, linear: Linearized, flow: jax.Array, memory: jax.Array, stage: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """The next flow, [2, H, W], and the dual variables, [2 (u, v), 2 (x, y), H, W]."""
         it, slope = linear.it, jnp.stack([linear.ix, linear.iy])

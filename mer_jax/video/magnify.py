@@ -34,9 +34,9 @@ import numpy as np
 from jax import Array, lax
 
 from mer_jax.clips import to_float
+from mer_jax.errors import UserError
 from mer_jax.options import checked
-from mer_jax.problems import UserError
-from mer_jax.video import colour, pyramid
+from mer_jax.video import color, pyramid
 
 
 @checked
@@ -81,7 +81,7 @@ def bands(
     """
     clip = to_float(clip, axes="THWC")
     levels = _levels(clip, r1=r1, r2=r2, fps=fps, chroma=chroma)
-    one_live = np.eye(live(*clip.shape[1:3]), dtype=np.float32)
+    one_live = np.eye(num_magnified_bands(*clip.shape[1:3]), dtype=np.float32)
     return jax.vmap(lambda gain: _collapse(levels, gain, like=clip))(one_live)
 
 
@@ -101,7 +101,7 @@ def gains(
     below 8 delta, which inverts the motion of that level; here such a level is left alone.
     Raises `UserError` for frames under 10 px, which have no live level.
     """
-    count = live(height, width)
+    count = num_magnified_bands(height, width)
     wavelengths = np.hypot(height, width) / 3 / 2.0 ** np.arange(count, 0, -1)
     alpha = jnp.asarray(alpha, jnp.float32)
     bound = (wavelengths / wavelength).astype(np.float32) * (1 + alpha) - 1
@@ -201,7 +201,7 @@ def temporal_matrix(
     return low_pass(fast) - low_pass(slow)
 
 
-def live(height: int, width: int) -> int:
+def num_magnified_bands(height: int, width: int) -> int:
     """L, the number of bands that a gain can reach: all but the finest and the residual."""
     count = pyramid.depth(height, width) - 2
     if count < 1:
@@ -224,7 +224,7 @@ def _levels(clip: Array, *, r1: float, r2: float, fps: float | None, chroma: flo
     good = jnp.isfinite(smaller).all((1, 2, 3), keepdims=True)
     moving = jnp.einsum("ts,s...->t...", matrix, jnp.where(good, smaller, 0), precision=_EXACT)
     moving = jnp.where(jnp.cumsum(~good, axis=0) > 0, jnp.nan, moving)
-    return _gaussians(_attenuate(moving, chroma), live(*clip.shape[1:3]))
+    return _gaussians(_attenuate(moving, chroma), num_magnified_bands(*clip.shape[1:3]))
 
 
 def _gaussians(image: Array, count: int) -> list[Array]:
@@ -248,7 +248,7 @@ def _collapse(levels: list[Array], gains: Array, *, like: Array) -> Array:
 def _attenuate(image: Array, chroma: float) -> Array:
     """Scales I and Q of NTSC by `chroma`; grey images have neither, so that nothing changes."""
     # Y enters red, green and blue alike, hence the colour of pure luma is grey.
-    return chroma * image + (1 - chroma) * colour.to_grey(image)
+    return chroma * image + (1 - chroma) * color.to_gray(image)
 
 
 def _add(clip: Array, motion: Array, saturate: bool) -> Array:

@@ -17,7 +17,7 @@ from jax import Array, lax
 
 from mer_jax.clips import to_float
 
-EDGE, NEAR, CENTRE = (math.sqrt(2) * tap / 16 for tap in (1, 4, 6))
+EDGE, NEAR, CENTER = (math.sqrt(2) * tap / 16 for tap in (1, 4, 6))
 ROWS, COLUMNS = -3, -2  # of an image [..., H, W, C]
 
 
@@ -103,4 +103,4 @@ def _taps(image: Array, axis: int, *, step: int) -> Array:
     far, near, here, near_too, far_too = (
         lax.slice_in_dim(image, k, k + stop, step, axis) for k in range(5)
     )
-    return EDGE * (far + far_too) + NEAR * (near + near_too) + CENTRE * here
+    return EDGE * (far + far_too) + NEAR * (near + near_too) + CENTER * here

@@ -28,8 +28,8 @@ import numpy as np
 from jax import Array, lax
 
 from mer_jax.clips import to_float
+from mer_jax.errors import UserError
 from mer_jax.options import checked
-from mer_jax.problems import UserError
 
 
 def _box(x: np.ndarray) -> np.ndarray:
@@ -166,8 +166,8 @@ def _imresize(length_in, length_out, kernel, half_width, antialias) -> np.ndarra
     frames = np.arange(-margin, length_in + margin)
     # The centre of output frame i is (i + 1/2) length_in / length_out - 1/2 in input frames. Over
     # the common denominator everything is a whole number: a frame exactly on a box's edge stays so.
-    centres = (2 * np.arange(length_out)[:, None] + 1) * length_in - length_out
-    distance = centres - 2 * length_out * frames
+    centers = (2 * np.arange(length_out)[:, None] + 1) * length_in - length_out
+    distance = centers - 2 * length_out * frames
     scale = 2 * (length_in if stretch > 1 else length_out)
     weights = kernel(distance / scale)
     weights /= weights.sum(1, keepdims=True)

@@ -12,8 +12,8 @@ import numpy as np
 from jax import lax
 
 from mer_jax.clips import to_float
+from mer_jax.errors import UserError
 from mer_jax.options import checked
-from mer_jax.problems import UserError
 
 
 def _product(subscripts: str, *operands: jax.Array) -> jax.Array:
@@ -111,7 +111,7 @@ def rpca(
 
 
 @checked
-def retain(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) -> jax.Array:
+def keep_quantiles(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) -> jax.Array:
     """Keeps the non-zero entries whose size lies between two quantiles; the others become 0.
 
     PSN is best with "20-30 % of the non-zero information" kept and does not say how (Fig. 10). Read
@@ -119,7 +119,7 @@ def retain(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) -> jax.Arr
     from 0 to m - 1, ceil(low m) to ceil(high m) - 1 stay, and what is as large as one of them. The
     figure's ten ratios are low = 0.9, 0.8, ..., 0.0 at high = 1; as ten bands of one tenth each,
     low = i / 10 and high = (i + 1) / 10. The other reading, a larger `lam` in `rpca`, needs no
-    `retain`.
+    `keep_quantiles`.
 
     Args:
         sparse: E of `rpca`, any shape and range; the quantiles are over all of it.

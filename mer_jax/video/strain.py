@@ -8,8 +8,8 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
+from mer_jax.errors import UserError
 from mer_jax.options import checked
-from mer_jax.problems import UserError
 
 
 def _backward(x: jax.Array, axis: int) -> jax.Array:

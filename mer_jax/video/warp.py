@@ -10,8 +10,8 @@ import numpy as np
 from jax import lax
 
 from mer_jax.clips import to_float
+from mer_jax.errors import unknown_name
 from mer_jax.options import checked
-from mer_jax.problems import unknown
 from mer_jax.video.strain import to_flow
 
 
@@ -65,7 +65,7 @@ def prefilter(image: jax.Array, *, kernel: str = "spline") -> jax.Array:
         UserError: the kernel is unknown.
     """
     if kernel not in KERNELS:
-        raise unknown("interpolation kernel", kernel, KERNELS)
+        raise unknown_name("interpolation kernel", kernel, KERNELS)
     image = to_float(image, axes="HWc", beyond=math.inf)
     inverse = KERNELS[kernel].inverse
     if inverse is None:

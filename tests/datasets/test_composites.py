@@ -8,10 +8,11 @@ import pytest
 
 from mer_jax import datasets
 from mer_jax.clips import Clip
-from mer_jax.datasets import casme2, composites, replica, samm, sheets
+from mer_jax.datasets import casme2, composites, samm, sheets
 from mer_jax.datasets.folders import Frames
 from mer_jax.datasets.records import Log
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
+from tests.datasets import replica
 
 
 def clips_of(spec, root):
@@ -95,13 +96,15 @@ def test_megc2019_has_442_clips_of_68_subjects(sheeted):
     found = composites.compose("megc2019", [*sheeted["casme2"], *smic(), *sheeted["samm"]])
     rules = composites.get("megc2019")
     assert counts(found) == rules.published and len(found.clips) == 442
-    assert len({clip.person for clip in found.clips}) == rules.subjects
+    assert len({clip.subject_key for clip in found.clips}) == rules.subjects
     parts = collections.Counter(
         (clip.database, found.classes[k]) for clip, k in zip(found.clips, found.labels)
     )
     assert [parts["casme2", c] for c in found.classes] == [88, 32, 25]
     assert [parts["samm", c] for c in found.classes] == [92, 26, 15]
-    people = collections.Counter(person.split("/")[0] for person in {c.person for c in found.clips})
+    people = collections.Counter(
+        person.split("/")[0] for person in {c.subject_key for c in found.clips}
+    )
     assert people == {"casme2": 24, "smic": 16, "samm": 28}
     keys = [key for key, _ in found.left_out]
     assert "casme2/sub04/EP12_01f" in keys and "casme2/sub05/EP09_05f" in keys
@@ -140,7 +143,7 @@ def test_r3d_table_1(sheeted):
     assert sum(published.values()) == 618
     # one clip of SAMM's class I more than the paper counts
     assert counts(found) == {**published, "positive": published["positive"] + 1}
-    assert len({c.person for c in found.clips if c.database == "smic"}) == 16
+    assert len({c.subject_key for c in found.clips if c.database == "smic"}) == 16
 
 
 def test_stcnn_takes_long_clips_only():

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mer_jax import datasets
-from mer_jax.datasets import replica
-from mer_jax.problems import DataError, UserError
+from mer_jax.errors import DataError, UserError
+from tests.datasets import replica
 
 # name -> release
 DATABASES = {
@@ -56,7 +56,7 @@ def sound(tmp_path_factory):
     roots = {}
     for name, release in DATABASES.items():
         root = tmp_path_factory.mktemp(name)
-        replica.write(name, root, subjects=1, release=release, quirks=False, size=(10, 8))
+        replica.write(name, root, subjects=1, release=release, known_issues=False, size=(10, 8))
         roots[name] = root, *outcome(name, root)
     return roots
 

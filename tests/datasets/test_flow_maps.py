@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mer_jax import datasets
-from mer_jax.datasets import folders, labels, replica
-from mer_jax.problems import DataError
+from mer_jax.datasets import folders, labels
+from mer_jax.errors import DataError
+from tests.datasets import replica
 
 MAPS = pathlib.Path(__file__).resolve().parents[3] / "shared/data/megc2019_flow_maps"
 
@@ -115,7 +116,7 @@ def test_the_442_maps():
     clips = datasets.load("flow_maps", MAPS)
     found = labels.label("megc2019", clips)
     assert np.bincount(found.labels).tolist() == [250, 109, 83] and not found.left_out
-    assert len({clip.person for clip in clips}) == 68
+    assert len({clip.subject_key for clip in clips}) == 68
     assert {clip.frames.shape for clip in clips} == {(1, 28, 28, 3)}
     assert folders.length(clips[0]) == 1
 

@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_jax.clips import Clip, hold
-from mer_jax.datasets import folders, replica
+from mer_jax.clips import Clip, in_memory
+from mer_jax.datasets import folders
 from mer_jax.datasets.folders import Frames, Tree
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
+from tests.datasets import replica
 
 TREE = Tree(("Cropped",), r"(^|/)(?P<subject>s\d)/(?P<name>c\d)$")
 
@@ -77,13 +78,15 @@ def test_colour_order_and_grey(tmp_path):
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), np.uint8([[[3, 2, 1]]]))  # OpenCV writes B, G, R
     assert folders.read_image(path).tolist() == [[[1, 2, 3]]]
-    assert folders.read_image(path, grey=True).shape == (1, 1, 1)
+    assert folders.read_image(path, gray=True).shape == (1, 1, 1)
 
 
 def test_length_reads_nothing(tmp_path):
     files = tuple(tmp_path / f"{k}.png" for k in range(4))  # not there
     on_disk = Clip(database="a", subject="b", name="c", read=Frames("k", files), emotion="fear")
-    held = Clip(database="a", subject="b", name="c", read=hold(np.zeros((3, 2, 2, 1))), emotion="")
+    held = Clip(
+        database="a", subject="b", name="c", read=in_memory(np.zeros((3, 2, 2, 1))), emotion=""
+    )
     assert folders.length(on_disk) == 4 and folders.length(held) == 3
 
 

@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from mer_jax.datasets import footage, replica, synthetic
+from mer_jax.datasets import synthetic, video_source
+from tests.datasets import replica
 
 
 @pytest.mark.parametrize("kind", ("folder", "film.avi", "folder/2.png"))
@@ -14,7 +15,7 @@ def test_a_recording_pickles_as_a_clip(tmp_path, kind):
     synthetic.video(tmp_path / "film.avi", scene)
     for number, frame in enumerate(scene.frames):
         replica.save(tmp_path / "folder" / f"{number}.png", frame)
-    clip = footage.find(tmp_path / kind, fps=100.0).clip
+    clip = video_source.find(tmp_path / kind, fps=100.0).clip
     again = pickle.loads(pickle.dumps(clip))
     np.testing.assert_array_equal(again.frames, clip.frames)
     if kind == "folder":

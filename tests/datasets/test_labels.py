@@ -5,13 +5,13 @@ import collections
 import numpy as np
 import pytest
 
-from mer_jax.clips import Clip, hold
+from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets import labels
-from mer_jax.problems import DataError, UserError
+from mer_jax.errors import DataError, UserError
 
 
 def clip(emotion="others", *, database="casme2", subject="sub01", name="EP01", units="", **more):
-    read = hold(np.zeros((2, 4, 4, 1), np.uint8))
+    read = in_memory(np.zeros((2, 4, 4, 1), np.uint8))
     more |= {"emotion": emotion, "action_units": units}
     return Clip(database=database, subject=subject, name=name, read=read, **more)
 

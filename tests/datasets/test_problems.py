@@ -6,15 +6,15 @@ import openpyxl
 import pytest
 
 from mer_jax import datasets
-from mer_jax.datasets import replica
-from mer_jax.problems import DataError
+from mer_jax.errors import DataError
+from tests.datasets import replica
 
 SHEET = "CASME2-coding-20190701.xlsx"
 
 
 @pytest.fixture
 def root(tmp_path):
-    replica.write("casme2", tmp_path / "db", subjects=2, quirks=False)
+    replica.write("casme2", tmp_path / "db", subjects=2, known_issues=False)
     return tmp_path / "db"
 
 
@@ -55,7 +55,7 @@ def test_all_in_one_error(root):
 
 
 def test_a_sheet_of_another_database_is_one_problem(root, tmp_path):
-    replica.write("casme3", tmp_path / "other", subjects=2, quirks=False)
+    replica.write("casme3", tmp_path / "other", subjects=2, known_issues=False)
     (other,) = (tmp_path / "other").glob("*.xlsx")
     shutil.copy(other, root / SHEET)
     told = problems(root, labels=SHEET)
@@ -106,7 +106,7 @@ def test_settle_takes_the_nearest_and_says_so(root):
     frame(root, 102).unlink()
     edit(root, 3, 5, 1)
     assert len(problems(root)) == 2
-    found = datasets.inspect("casme2", root, settle=True)
+    found = datasets.inspect("casme2", root, allow_mismatch=True)
     assert not found.problems
     first, second = found.clips[:2]
     assert first.offset == 6 and len(first.frames) == 7 and second.apex is None
@@ -116,7 +116,7 @@ def test_settle_takes_the_nearest_and_says_so(root):
 def test_settle_does_not_invent_a_movement(root):
     for column, value in ((4, 300), (5, None), (6, 310)):
         edit(root, 2, column, value)
-    (problem,) = problems(root, settle=True)
+    (problem,) = problems(root, allow_mismatch=True)
     assert "frames 300 to 310 are not in" in problem
 
 
@@ -125,9 +125,9 @@ def test_leave_out_is_by_key(root):
     shutil.copytree(root / "Cropped/sub01/EP01_02", root / "Cropped/sub01/EP07_01")
     keys = ["casme2/sub01/EP01_01f", "casme2/sub01/EP07_01"]
     assert len(problems(root)) == 2
-    assert not problems(root, leave_out=keys)
-    assert len(datasets.load("casme2", root, leave_out=keys)) == 7
-    assert "not in the database" in problems(root, leave_out=[*keys, "casme2/sub01/EP1"])[0]
+    assert not problems(root, exclude=keys)
+    assert len(datasets.load("casme2", root, exclude=keys)) == 7
+    assert "not in the database" in problems(root, exclude=[*keys, "casme2/sub01/EP1"])[0]
 
 
 def test_nothing_there(tmp_path):

@@ -6,8 +6,9 @@ import pytest
 import xlwt
 
 from mer_jax import datasets
-from mer_jax.datasets import folders, replica
-from mer_jax.problems import DataError, UserError
+from mer_jax.datasets import folders
+from mer_jax.errors import DataError, UserError
+from tests.datasets import replica
 
 RELEASES = {
     "casme": ("cropped", "sections"),
@@ -39,10 +40,10 @@ def test_every_database_has_a_replica():
     assert set(RELEASES) | {"synthetic", "prepared"} == set(datasets.names())
 
 
-@pytest.mark.parametrize("quirks", [True, False])
+@pytest.mark.parametrize("known_issues", [True, False])
 @pytest.mark.parametrize(("name", "release"), [(n, r) for n in RELEASES for r in RELEASES[n]])
-def test_round_trip(tmp_path, name, release, quirks):
-    written = replica.write(name, tmp_path, subjects=2, release=release, quirks=quirks)
+def test_round_trip(tmp_path, name, release, known_issues):
+    written = replica.write(name, tmp_path, subjects=2, release=release, known_issues=known_issues)
     clips = datasets.load(name, tmp_path)
     assert facts(clips) == facts(written)
     by_key = {clip.key: clip for clip in clips}
@@ -81,7 +82,7 @@ def test_casme2_faults(tmp_path):
 
 
 def test_casme2_reads_objective_classes(tmp_path):
-    replica.write("casme2", tmp_path, subjects=1, quirks=False)
+    replica.write("casme2", tmp_path, subjects=1, known_issues=False)
     rows = [["Subject", "Filename", "Objective Class"], [1, "EP01_01f", "iv"], [1, "EP01_02", 2]]
     replica.table(tmp_path / "CASME2-ObjectiveClasses.xlsx", {"s": rows})
     clips = {clip.name: clip.objective for clip in datasets.load("casme2", tmp_path)}
@@ -89,8 +90,8 @@ def test_casme2_reads_objective_classes(tmp_path):
 
 
 def test_casme2_says_which_release_it_reads(tmp_path):
-    replica.write("casme2", tmp_path / "a", subjects=1, quirks=False)
-    replica.write("casme2", tmp_path / "b", subjects=2, quirks=False, release="2014")
+    replica.write("casme2", tmp_path / "a", subjects=1, known_issues=False)
+    replica.write("casme2", tmp_path / "b", subjects=2, known_issues=False, release="2014")
     (tmp_path / "b" / "CASME2-coding-20140508.xlsx").rename(tmp_path / "a/CASME2-coding-x.xlsx")
     found = datasets.inspect("casme2", tmp_path / "a")
     assert "is read; also there: CASME2-coding-x.xlsx" in str(found.notes[0])
@@ -120,7 +121,7 @@ def test_sheets_that_were_published_as_xls(tmp_path, name, published):
 
 
 def test_casme_has_two_apex_columns_and_a_duration(tmp_path):
-    replica.write("casme", tmp_path, subjects=2, release="sections", quirks=False)
+    replica.write("casme", tmp_path, subjects=2, release="sections", known_issues=False)
     files = sorted(p.name for p in (tmp_path / "Section B/sub02/EP02_1").iterdir())
     assert files[0] == "EP02_1-095.jpg"
     clips = datasets.load("casme", tmp_path)
@@ -160,7 +161,9 @@ def test_samm_free_words_in_the_action_units(tmp_path):
 def test_smic_parts_keep_persons_together(tmp_path):
     replica.write("smic", tmp_path, subjects=2)
     clips = [c for part in ("hs", "vis", "nir") for c in datasets.load("smic", tmp_path, part=part)]
-    assert len({clip.key for clip in clips}) == 18 and len({clip.person for clip in clips}) == 2
+    assert (
+        len({clip.key for clip in clips}) == 18 and len({clip.subject_key for clip in clips}) == 2
+    )
     assert {clip.fps for clip in clips} == {100.0, 25.0}
     assert clips[-1].frames.shape[-1] == 1  # infrared
     assert clips[0].key == "smic/s01/s01_ne_01" and clips[6].name == "s01_ne_01_vis"

@@ -5,8 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
-from mer_jax.datasets import load, replica, synthetic
-from mer_jax.problems import UserError
+from mer_jax.datasets import load, synthetic
+from mer_jax.errors import UserError
+from tests.datasets import replica
 
 
 def test_the_seed_decides_the_faces(tmp_path):
@@ -22,7 +23,7 @@ def test_the_face_moves_and_comes_back():
     assert frames.shape == (9, 48, 40, 3)
     change = np.abs(frames - frames[0]).mean((1, 2, 3))
     assert change.argmax() in (3, 4, 5) and change[-1] < 0.1 * change.max()
-    assert replica.draw(3, 2, (8, 6), grey=True).shape == (2, 8, 6, 1)
+    assert replica.draw(3, 2, (8, 6), gray=True).shape == (2, 8, 6, 1)
 
 
 def test_a_replica_does_not_mix_with_data(tmp_path):
@@ -40,9 +41,9 @@ def test_unknown_names(tmp_path):
 
 @pytest.mark.parametrize("name", replica.databases())
 def test_size_and_subjects(tmp_path, name):
-    clips = replica.write(name, tmp_path, subjects=2, quirks=False, size=(16, 14))
+    clips = replica.write(name, tmp_path, subjects=2, known_issues=False, size=(16, 14))
     assert {clip.frames.shape[1:3] for clip in clips} == {(16, 14)}
-    assert len({clip.person for clip in clips}) == (6 if name == "flow_maps" else 2)
+    assert len({clip.subject_key for clip in clips}) == (6 if name == "flow_maps" else 2)
 
 
 def same_frames(clips):

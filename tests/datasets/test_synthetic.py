@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from mer_jax import datasets
 from mer_jax.datasets import labels, synthetic
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 # The default seed's first clip: length and instants, and mean reds of 8 x 8 px blocks.
 FIRST = (
@@ -24,7 +24,7 @@ FIRST = (
 OFF = {"noise": 0.0, "flicker": 0.0, "drift": 0.0, "blinks": 0.0}
 
 
-def grey(frames):
+def gray(frames):
     return frames.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -36,7 +36,7 @@ def test_the_same_seed_gives_the_same_clips_and_a_longer_list_begins_with_the_sh
         np.testing.assert_array_equal(a.frames, b.frames)
         np.testing.assert_array_equal(a.landmarks, b.landmarks)
     other = synthetic.scenes(subjects=1, clips_per_subject=1, seed=4)[0]
-    assert np.abs(grey(other.frames[0]) - grey(few[0].frames[0])).mean() > 5
+    assert np.abs(gray(other.frames[0]) - gray(few[0].frames[0])).mean() > 5
 
 
 def test_the_first_face_is_the_one_that_every_machine_draws():
@@ -75,7 +75,7 @@ def test_vmap_is_the_loop():
 def test_the_apex_warped_back_by_the_true_flow_is_the_first_frame():
     options = OFF | {"drift": 1.0, "amplitude": (1.0, 2.0), "size": (160, 160)}
     for scene in synthetic.scenes(subjects=2, clips_per_subject=2, frames=(16, 16), **options):
-        first, apex = grey(scene.frames[0]), grey(scene.frames[scene.apex])
+        first, apex = gray(scene.frames[0]), gray(scene.frames[scene.apex])
         flow = scene.flow(scene.apex)
         rows, columns = np.indices(scene.size)
         places = [rows + flow[..., 1], columns + flow[..., 0]]
@@ -122,8 +122,8 @@ def test_a_blink_covers_the_eyes_and_nothing_else():
     eyes = scene.landmarks[36:48]
     assert rows.min() > eyes[:, 1].min() - 4 and rows.max() < eyes[:, 1].max() + 4
     assert columns.min() > eyes[:, 0].min() - 4 and columns.max() < eyes[:, 0].max() + 4
-    centre = eyes[:6].mean(0).round().astype(int)
-    pupil = grey(scene.frames)[:, centre[1], centre[0]]
+    center = eyes[:6].mean(0).round().astype(int)
+    pupil = gray(scene.frames)[:, center[1], center[0]]
     assert pupil.max() - pupil[0] > 30  # skin where the pupil was
     share = synthetic.scenes(subjects=4, clips_per_subject=10, blinks=0.25)
     assert 3 <= sum(bool(scene.take.blink[1]) for scene in share) <= 18
@@ -131,10 +131,10 @@ def test_a_blink_covers_the_eyes_and_nothing_else():
 
 def test_grey_is_the_colour_picture_weighted():
     options = {"subjects": 1, "clips_per_subject": 1} | OFF
-    colour = synthetic.scenes(**options)[0].frames
-    plain = synthetic.scenes(grey=True, **options)[0].frames
-    assert plain.shape == (*colour.shape[:3], 1)
-    assert np.abs(grey(colour) - plain[..., 0]).max() <= 0.501
+    color = synthetic.scenes(**options)[0].frames
+    plain = synthetic.scenes(gray=True, **options)[0].frames
+    assert plain.shape == (*color.shape[:3], 1)
+    assert np.abs(gray(color) - plain[..., 0]).max() <= 0.501
 
 
 def test_a_larger_frame_shows_the_same_face_and_moves_it_farther():
@@ -150,7 +150,7 @@ def test_a_larger_frame_shows_the_same_face_and_moves_it_farther():
 
 def test_landmarks_lie_on_the_features():
     for scene in synthetic.scenes(subjects=8, clips_per_subject=1, **OFF):
-        picture, marks = grey(scene.frames[0]), scene.landmarks
+        picture, marks = gray(scene.frames[0]), scene.landmarks
 
         def at(x, y, picture=picture):
             return ndimage.map_coordinates(picture, [[y], [x]], order=1)[0]

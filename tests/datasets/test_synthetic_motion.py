@@ -6,7 +6,7 @@ import pytest
 
 from mer_jax.datasets import synthetic
 from mer_jax.datasets.synthetic import expressions, face, motion
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 ALL = tuple(synthetic.EMOTIONS)
 FACES = [jax.jit(face.sample)(jax.random.key(seed)) for seed in range(3)]

@@ -7,13 +7,13 @@ import pytest
 import tensorflow_datasets as tfds
 
 from mer_jax import datasets
-from mer_jax.clips import Clip, hold
-from mer_jax.datasets import replica
+from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets import tfds as module
 from mer_jax.datasets.tfds import Config, MicroExpressions, example
+from tests.datasets import replica
 
 
-@pytest.mark.parametrize("database, options", [("casme2", {}), ("samm", {"settle": True})])
+@pytest.mark.parametrize("database, options", [("casme2", {}), ("samm", {"allow_mismatch": True})])
 def test_every_clip_of_a_reader_is_an_example(tmp_path, monkeypatch, database, options):
     monkeypatch.setattr(module, "_SHARD", 3)
     replica.write(database, tmp_path / "raw", subjects=2)
@@ -49,7 +49,7 @@ def test_frames_in_the_unit_range_are_stored_in_256_steps():
     frames = np.linspace(-0.1, 1.1, 24, dtype=np.float32).reshape(2, 3, 4, 1)
     marks = np.arange(136, dtype=np.float32).reshape(68, 2)
     clip = Clip(
-        database="a", subject="b", name="c", read=hold(frames), emotion="d", landmarks=marks
+        database="a", subject="b", name="c", read=in_memory(frames), emotion="d", landmarks=marks
     )
     made = example(clip)
     assert made["frames"].dtype == np.uint8

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mer_jax.descriptors import bi_woof
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 
 def ranges(size, count):

@@ -11,7 +11,7 @@ import pytest
 
 from mer_jax.datasets import synthetic
 from mer_jax.descriptors import bi_woof, lbp_sip, lbp_top, mdmo
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 T, H, W = 7, 24, 20
 

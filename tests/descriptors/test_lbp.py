@@ -12,7 +12,7 @@ from skimage.feature import local_binary_pattern
 
 from mer_jax.clips import resize
 from mer_jax.descriptors import lbp_sip, lbp_top
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 
 def video(shape, seed=0, most=256):
@@ -163,14 +163,14 @@ def sip_by_loop(levels, radii, blocks):
             for t in range(rt, frames - rt):
                 for y in range(top + border, bottom + border):
                     for x in range(left + border, right + border):
-                        centre = levels[t, y, x]
-                        code = 1 * (levels[t, y - ry, x] >= centre)
-                        code += 2 * (levels[t, y, x - rx] >= centre)
-                        code += 4 * (levels[t, y + ry, x] >= centre)
-                        code += 8 * (levels[t, y, x + rx] >= centre)
+                        center = levels[t, y, x]
+                        code = 1 * (levels[t, y - ry, x] >= center)
+                        code += 2 * (levels[t, y, x - rx] >= center)
+                        code += 4 * (levels[t, y + ry, x] >= center)
+                        code += 8 * (levels[t, y, x + rx] >= center)
                         space[code] += 1
                         before, after = levels[t - rt, y, x], levels[t + rt, y, x]
-                        time[1 * (before >= centre) + 2 * (after >= centre)] += 1
+                        time[1 * (before >= center) + 2 * (after >= center)] += 1
             out += [space / space.sum(), time / time.sum()]
     return np.concatenate(out)
 
@@ -201,8 +201,8 @@ def test_colour_is_luma_in_whole_levels():
     rgb = np.random.default_rng(3).integers(0, 256, (9, 12, 12, 3))
     luma = (rgb @ np.array([299, 587, 114]) + 500) // 1000
     describe = jax.jit(lambda clip: lbp_top(clip, radii=(1, 1, 1), blocks=(2, 2)))
-    colour = describe(jnp.asarray(rgb / 255, jnp.float32))
-    np.testing.assert_array_equal(colour, describe(clip_of(luma)))
+    color = describe(jnp.asarray(rgb / 255, jnp.float32))
+    np.testing.assert_array_equal(color, describe(clip_of(luma)))
 
 
 def test_of_a_padded_clip_only_the_real_frames_count():

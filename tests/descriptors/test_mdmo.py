@@ -11,7 +11,7 @@ from skimage.measure import points_in_poly
 from mer_jax.datasets import synthetic
 from mer_jax.descriptors import mdmo
 from mer_jax.descriptors.mdmo import aligned, inside, regions
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 SIZE = (48, 40)
 

@@ -6,9 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import sweep
-from mer_jax import config as configs
-from mer_jax import experiment, models, protocols
+from mer_jax import configuration, experiment, models, protocols, sweep
 from mer_jax.training import fit
 
 ROWS = sweep.rows(sweep.CONFIGS / "sweeps" / "appearance_leak.py")
@@ -17,7 +15,7 @@ ROWS = sweep.rows(sweep.CONFIGS / "sweeps" / "appearance_leak.py")
 def accuracies(network: str, *, epochs: int) -> dict[str, float]:
     """Of both protocols, trained as one job: every other fold of LOSO, and LOVO in four parts."""
     config = sweep.configured(ROWS[f"LOSO: {network}"], {"train.epochs": epochs})
-    settings = configs.check(config)
+    settings = configuration.check(config)
     clips, labels, classes = experiment.prepare_clips(config)
     examples = experiment.prepare_examples(config, clips, {})
     loso = protocols.create("loso", clips, labels).take([0, 2, 4])
@@ -28,7 +26,7 @@ def accuracies(network: str, *, epochs: int) -> dict[str, float]:
         names=(*loso.names, *lovo.names),
         **{row: np.concatenate([getattr(loso, row), getattr(lovo, row)]) for row in rows},
     )
-    sizes = configs.options_of(config, "model")
+    sizes = configuration.options_of(config, "model")
     (result,) = fit(
         examples,
         labels,
@@ -46,8 +44,8 @@ def accuracies(network: str, *, epochs: int) -> dict[str, float]:
         quiet=True,
     )
     right = (result.probabilities.argmax(-1) == labels[result.held]) & result.test
-    share = lambda part: right[part].sum() / result.test[part].sum()
-    return {"LOSO": share(slice(len(loso))), "LOVO": share(slice(len(loso), None))}
+    mask_fraction = lambda part: right[part].sum() / result.test[part].sum()
+    return {"LOSO": mask_fraction(slice(len(loso))), "LOVO": mask_fraction(slice(len(loso), None))}
 
 
 @pytest.mark.slow

@@ -72,8 +72,8 @@ def test_kubernetes_pods_find_each_other():
 @pytest.mark.parametrize("name", ["slurm.sh", "cloud_tpu.sh", "kubernetes.yaml"])
 def test_the_command_is_that_of_the_launch(name):
     text = (CLUSTERS / name).read_text()
-    assert "experiments.launch" in text
+    assert "mer_jax.cli.run" in text
     for flag in ("distributed", "config", "workdir"):
         assert f"--{flag}" in text and f'"{flag}"' in LAUNCH
-    for config in re.findall(r"experiments/configs/\w+\.py", text):
+    for config in re.findall(r"mer_jax/configs/\w+\.py", text):
         assert (CLUSTERS.parents[1] / config).is_file()

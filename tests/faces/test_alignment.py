@@ -10,7 +10,7 @@ SCENES = synthetic.scenes(subjects=4, clips_per_subject=1, size=(80, 64), frames
 
 def test_the_template_is_symmetric_and_a_face():
     template = faces.template((100, 76))
-    left, right = faces.eye_centres(template)
+    left, right = faces.eye_centers(template)
     np.testing.assert_allclose(left[1], right[1], atol=1e-4)
     np.testing.assert_allclose((left[0] + right[0]) / 2, (76 - 1) / 2, atol=1e-4)
     nose, mouth, chin = template[30], template[48:68].mean(0), template[8]

@@ -4,8 +4,8 @@ import skimage.data
 
 from mer_jax import faces
 from mer_jax.datasets import synthetic
+from mer_jax.errors import UserError
 from mer_jax.faces import detection
-from mer_jax.problems import UserError
 
 
 def test_the_astronaut():
@@ -20,12 +20,12 @@ def test_the_astronaut():
     np.testing.assert_array_equal(as_float, box)
 
 
-@pytest.mark.parametrize("grey", [False, True])
-def test_rendered_faces(grey):
+@pytest.mark.parametrize("gray", [False, True])
+def test_rendered_faces(gray):
     for scene in synthetic.scenes(
-        subjects=6, clips_per_subject=1, size=(128, 128), frames=(8, 8), grey=grey
+        subjects=6, clips_per_subject=1, size=(128, 128), frames=(8, 8), gray=gray
     ):
-        frame, truth = scene.frames[0], faces.eye_centres(scene.landmarks)
+        frame, truth = scene.frames[0], faces.eye_centers(scene.landmarks)
         distance = truth[1, 0] - truth[0, 0]
         box = faces.detect_face(frame)
         eyes, nominal = faces.detect_eyes(frame, box), faces.nominal_eyes(box)
@@ -38,7 +38,7 @@ def test_a_face_that_fills_its_frame_is_found():
     low, high = scene.landmarks.min(0).astype(int), scene.landmarks.max(0).astype(int)
     tight = scene.frames[0, low[1] - 8 : high[1], low[0] : high[0]]
     box = faces.detect_face(tight)
-    truth = faces.eye_centres(scene.landmarks) - (low - [0, 8])
+    truth = faces.eye_centers(scene.landmarks) - (low - [0, 8])
     assert np.abs(faces.nominal_eyes(box) - truth).max() < 10
 
 
@@ -65,4 +65,4 @@ def test_what_is_no_frame_is_refused():
 def test_the_dtype_of_a_frame_does_not_matter():
     frame = np.random.default_rng(0).integers(0, 256, (9, 8, 3), np.uint8)
     for same in (np.float32(frame) / 255, frame / 255, frame.astype(np.uint16) * 257):
-        np.testing.assert_array_equal(detection.to_grey(same), detection.to_grey(frame))
+        np.testing.assert_array_equal(detection.to_gray(same), detection.to_gray(frame))

@@ -7,8 +7,8 @@ import pytest
 
 from mer_jax import faces
 from mer_jax.datasets import synthetic
+from mer_jax.errors import UserError
 from mer_jax.faces.landmarker import _MESH
-from mer_jax.problems import UserError
 
 
 def test_a_missing_file_or_an_unknown_ending_is_one_sentence(tmp_path):
@@ -44,8 +44,8 @@ def test_lbf_is_asked_for_the_detected_face(tmp_path, monkeypatch):
         def loadModel(self, path):
             assert path.endswith("lbf.yaml")
 
-        def fit(self, grey, boxes):
-            assert grey.ndim == 2 and boxes.dtype == np.int32
+        def fit(self, gray, boxes):
+            assert gray.ndim == 2 and boxes.dtype == np.int32
             x, y, width, height = boxes[0]
             line = np.linspace((x, y), (x + width, y + height), 68, dtype=np.float32)
             return True, [line[None]]

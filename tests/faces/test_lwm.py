@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mer_jax import faces
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 RNG = np.random.default_rng(2)
 FIXED = faces.template((192, 192))
@@ -13,24 +13,24 @@ MOVING = (FIXED + 4 * np.sin(FIXED[:, ::-1] / 30) + RNG.normal(0, 1, FIXED.shape
 PLACES = RNG.uniform(-20, 212, (300, 2)).astype(np.float32)
 
 
-def literal(fixed, moving, neighbours, places):
+def literal(fixed, moving, neighbors, places):
     """Point by point in float64, from Goshtasby's definition."""
     fixed, moving = fixed.astype(np.float64), moving.astype(np.float64)
     discs = []
-    for centre in fixed:
-        distance = np.hypot(*(fixed - centre).T)
-        near = np.argsort(distance, kind="stable")[:neighbours]
+    for center in fixed:
+        distance = np.hypot(*(fixed - center).T)
+        near = np.argsort(distance, kind="stable")[:neighbors]
         radius = distance[near[-1]]
-        x, y = ((fixed[near] - centre) / radius).T
+        x, y = ((fixed[near] - center) / radius).T
         terms = np.stack([np.ones_like(x), x, y, x * y, x**2, y**2], 1)
-        discs.append((centre, radius, np.linalg.lstsq(terms, moving[near], rcond=None)[0]))
+        discs.append((center, radius, np.linalg.lstsq(terms, moving[near], rcond=None)[0]))
     found = np.full((len(places), 2), np.nan)
     for i, place in enumerate(places.astype(np.float64)):
         above, below = 0.0, 0.0
-        for centre, radius, solved in discs:
-            r = np.hypot(*(place - centre)) / radius
+        for center, radius, solved in discs:
+            r = np.hypot(*(place - center)) / radius
             if r < 1:
-                x, y = (place - centre) / radius
+                x, y = (place - center) / radius
                 weight = 1 - 3 * r**2 + 2 * r**3
                 above = above + weight * np.array([1, x, y, x * y, x**2, y**2]) @ solved
                 below += weight
@@ -39,10 +39,10 @@ def literal(fixed, moving, neighbours, places):
     return found
 
 
-@pytest.mark.parametrize("neighbours", [8, 12, 20])
-def test_is_goshtasbys(neighbours):
-    found, covered = faces.lwm_apply(faces.lwm_fit(FIXED, MOVING, neighbours=neighbours), PLACES)
-    expected = literal(FIXED, MOVING, neighbours, PLACES)
+@pytest.mark.parametrize("neighbors", [8, 12, 20])
+def test_is_goshtasbys(neighbors):
+    found, covered = faces.lwm_apply(faces.lwm_fit(FIXED, MOVING, neighbors=neighbors), PLACES)
+    expected = literal(FIXED, MOVING, neighbors, PLACES)
     np.testing.assert_array_equal(covered, ~np.isnan(expected[:, 0]))
     assert 50 < covered.sum() < 290
     np.testing.assert_allclose(np.asarray(found)[covered], expected[covered], atol=0.02)
@@ -89,13 +89,13 @@ def test_points_in_a_line_or_at_one_place_break_nothing():
 
 
 @pytest.mark.parametrize(
-    "fixed, moving, neighbours, words",
+    "fixed, moving, neighbors, words",
     [
         (FIXED, MOVING[:-1], 12, "should both be"),
         (FIXED, MOVING, 5, "neighbours=5"),
         (FIXED[:10], MOVING[:10], 12, "10 control points"),
     ],
 )
-def test_mistakes_are_one_sentence(fixed, moving, neighbours, words):
+def test_mistakes_are_one_sentence(fixed, moving, neighbors, words):
     with pytest.raises(UserError, match=words):
-        faces.lwm_fit(fixed, moving, neighbours=neighbours)
+        faces.lwm_fit(fixed, moving, neighbors=neighbors)

@@ -12,7 +12,7 @@ SCENE = synthetic.scenes(subjects=1, clips_per_subject=1, size=(120, 92), frames
 def test_centres_and_boxes(array):
     marks = SCENE.landmarks
     both = array(np.stack([marks, marks + 3]))
-    eyes = faces.eye_centres(both)
+    eyes = faces.eye_centers(both)
     assert type(eyes) is type(both) and eyes.shape == (2, 2, 2)
     for i, first in enumerate((36, 42)):
         np.testing.assert_allclose(eyes[0, i], marks[first : first + 6].mean(0), rtol=1e-6)
@@ -34,7 +34,7 @@ def test_centres_and_boxes(array):
 
 def test_five_landmarks_begin_with_the_eyes():
     five = np.array([[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]], np.float32)
-    np.testing.assert_array_equal(faces.eye_centres(five), [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(faces.eye_centers(five), [[1, 2], [3, 4]])
 
 
 def test_the_box_of_the_landmarks_is_the_detectors():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mer_jax import faces
+from mer_jax.errors import UserError
 from mer_jax.faces.rectangles import own_size
-from mer_jax.problems import UserError
 
 RNG = np.random.default_rng(1)
 FRAMES = RNG.integers(0, 256, (2, 60, 70, 3), np.uint8)

@@ -4,7 +4,7 @@ import pytest
 from scipy import ndimage
 
 from mer_jax import faces
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 
 RNG = np.random.default_rng(0)
 FRAMES = RNG.random((3, 9, 7, 2), np.float32)

@@ -68,15 +68,15 @@ def drive(folder: pathlib.Path, *, kills: int, seed: int = 0, say=lambda text: N
 
 def _killed(process, workdir, draw, takes, before, turn) -> bool:
     """Whether the job was killed; False: it came to its end before. turn 2: while it writes."""
-    writing = turn == 2
+    report_write_errors = turn == 2
     deadline = time.monotonic() + draw.uniform(0, takes)
     while process.poll() is None:
         parts = _parts(workdir)
         before &= parts  # what has been cleared away may come again
-        if writing and parts - before:
+        if report_write_errors and parts - before:
             time.sleep(draw.uniform(0, 0.02))
             break
-        if not writing and time.monotonic() > deadline:
+        if not report_write_errors and time.monotonic() > deadline:
             break
         time.sleep(0.0005)
     process.kill()

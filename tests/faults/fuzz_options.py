@@ -22,10 +22,19 @@ import numpy as np
 from absl import app, flags
 from flax import nnx
 
-from mer_jax import config, datasets, descriptors, methods, models, options, protocols, training
+from mer_jax import (
+    configuration,
+    datasets,
+    descriptors,
+    methods,
+    models,
+    options,
+    protocols,
+    training,
+)
 from mer_jax import video as video_room
-from mer_jax.problems import UserError
-from mer_jax.training import optimisers, svm
+from mer_jax.errors import UserError
+from mer_jax.training import optimizers, svm
 from mer_jax.video import flow
 
 # Keyword arguments that are no settings of a user: arrays, functions, what a caller passes on.
@@ -56,7 +65,7 @@ def targets() -> Iterator[Target]:
             yield Target(room, name, module.options(name), _by_name(make, name))
     yield Target("model", svm.NAME, svm.options(), _configured("model", svm.NAME))
     yield Target("data", "synthetic", datasets.options("synthetic"), _loaded)
-    train = config.make(data="synthetic", method="flow_maps", model="ststnet").train
+    train = configuration.make(data="synthetic", method="flow_maps", model="ststnet").train
     yield Target("train", "", dict(train), lambda name, one: training.Settings(**{name: one}))
     for preset in ("classic_l", "tv_l1"):
         yield Target("", "optical_flow", dataclasses.asdict(flow.PRESETS[preset]), _flow(preset))
@@ -67,7 +76,7 @@ def targets() -> Iterator[Target]:
 
 def functions() -> Iterator[Callable]:
     """Every public function with options of video, descriptors, protocols, methods, optimisers."""
-    modules = [optimisers]
+    modules = [optimizers]
     for room in (video_room, descriptors, protocols, methods):
         found = pkgutil.iter_modules(room.__path__)
         modules += [importlib.import_module(f"{room.__name__}.{each.name}") for each in found]
@@ -107,7 +116,9 @@ def _flow(preset):
 
 def _configured(section, name):
     base = {"data": "synthetic", "method": "flow_maps", "model": "ststnet"}
-    return lambda option, value: config.make(**base | {section: {"name": name, option: value}})
+    return lambda option, value: configuration.make(
+        **base | {section: {"name": name, option: value}}
+    )
 
 
 def _called(function):

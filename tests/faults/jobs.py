@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mer_jax.evaluation import history
+from mer_jax.io import learning_curves
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # 3 rendered persons, 3 folds, 40 blocks of one epoch; a checkpoint after each.
 SMALL = (
-    "--config=experiments/configs/default.py",
+    "--config=mer_jax/configs/default.py",
     "--config.data.subjects=3",
     "--config.data.clips_per_subject=4",
     "--config.data.frames=(8, 9)",
@@ -28,14 +28,14 @@ SMALL = (
 
 
 def start(*flags: str, environment: dict[str, str] | None = None) -> subprocess.Popen:
-    """`python -m experiments.launch` with `flags`; compiled programs are kept for the next one."""
+    """`python -m mer_jax.cli.run` with `flags`; compiled programs are kept for the next one."""
     kept = {
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "experiments.launch", *flags],
+        [sys.executable, "-m", "mer_jax", "run", *flags],
         cwd=ROOT,
         env=os.environ | kept | (environment or {}),
         stdout=subprocess.PIPE,
@@ -60,8 +60,8 @@ def finish(workdir: pathlib.Path, *flags: str) -> str:
 
 def epochs_done(workdir: pathlib.Path) -> int:
     """Epochs that the job has told of."""
-    journal = workdir / "metrics.jsonl"
-    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+    jsonl_writer = workdir / "metrics.jsonl"
+    return jsonl_writer.read_bytes().count(b"\n") if jsonl_writer.exists() else 0
 
 
 def stop_after(
@@ -83,7 +83,7 @@ def outcome(workdir: pathlib.Path) -> dict[str, object]:
     found: dict[str, object] = {name: (workdir / name).read_bytes() for name in names[:4]}
     summary = json.loads((workdir / "metrics.json").read_text())
     found["metrics.json"] = {k: v for k, v in summary.items() if k != "provenance"}
-    for name, curve in history.read(workdir / names[4]).items():
+    for name, curve in learning_curves.read(workdir / names[4]).items():
         found[f"curve {name}"] = np.asarray(curve).tobytes() if name != "folds" else curve
     with np.load(workdir / "audit.npz") as audit:
         found |= {f"audit {name}": value.tobytes() for name, value in audit.items()}

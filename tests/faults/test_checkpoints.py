@@ -10,12 +10,14 @@ import jax
 import numpy as np
 import pytest
 
-from mer_jax.problems import UserError
-from mer_jax.training import checkpoints, result
-from mer_jax.training.checkpoints import Checkpoints, Place
+from mer_jax.errors import UserError
+from mer_jax.training import checkpoints, records
+from mer_jax.training.checkpoints import Checkpoints, Position
 
 FOLDS = 3
-RECORD = types.SimpleNamespace(**{n: np.zeros((FOLDS, 4), np.float32) for n in result._KEPT})
+RECORD = types.SimpleNamespace(
+    **{n: np.zeros((FOLDS, 4), np.float32) for n in records._CHECKPOINTED}
+)
 
 
 def state_after(epoch: int) -> dict:
@@ -29,7 +31,7 @@ def sound(tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("sound")
     with Checkpoints(folder, {"job": 1}, seconds=0) as keeper:
         for epoch in (2, 3, 4):
-            keeper.save(state_after(epoch), RECORD, Place(range(FOLDS), epoch))
+            keeper.save(state_after(epoch), RECORD, Position(range(FOLDS), epoch))
     assert checkpoints.steps(folder) == [3, 2]
     return folder
 
@@ -37,15 +39,15 @@ def sound(tmp_path_factory) -> pathlib.Path:
 def restored(folder: pathlib.Path) -> int | None:
     """The epoch whose state is restored, which must be that epoch's to the bit; None: nothing."""
     with Checkpoints(folder, {"job": 1}, seconds=0) as keeper:
-        found = keeper.restore(state_after(0), result.kept(RECORD))
+        found = keeper.restore(state_after(0), records.checkpoint_arrays(RECORD))
     if found is None:
         return None
-    state, _, place = found
-    want = state_after(place.epochs)
-    assert place.members == range(FOLDS)
+    state, _, position = found
+    want = state_after(position.epochs)
+    assert position.members == range(FOLDS)
     np.testing.assert_array_equal(state["weights"], want["weights"])
     np.testing.assert_array_equal(*map(jax.random.key_data, (state["key"], want["key"])))
-    return place.epochs
+    return position.epochs
 
 
 def damages(draw: random.Random, content: bytes) -> list[bytes | None]:
@@ -88,9 +90,9 @@ def test_whichever_file_is_hit(sound, tmp_path, caplog):
 
 def flip_place(folder: pathlib.Path, step: str) -> None:
     """One digit of where a checkpoint stands, with the JSON still in order."""
-    path = folder / checkpoints.STEPS / step / "place" / "metadata"
-    place = json.loads(path.read_text())
-    path.write_text(json.dumps(place | {"epochs": place["epochs"] ^ 1}))
+    path = folder / checkpoints.STEPS / step / "position" / "metadata"
+    position = json.loads(path.read_text())
+    path.write_text(json.dumps(position | {"epochs": position["epochs"] ^ 1}))
 
 
 def test_where_it_stands_is_under_the_digest_too(sound, tmp_path, caplog):
@@ -107,7 +109,7 @@ def test_with_both_damaged_the_job_begins_anew(sound, tmp_path, caplog):
     assert restored(folder) is None
     assert "checkpoint 2 is damaged" in caplog.text
     with Checkpoints(folder, {"job": 1}, seconds=0) as keeper:  # and the place is free again
-        keeper.save(state_after(4), RECORD, Place(range(FOLDS), 4))
+        keeper.save(state_after(4), RECORD, Position(range(FOLDS), 4))
     assert restored(folder) == 4
 
 
@@ -115,14 +117,14 @@ def test_what_a_killed_job_was_writing_is_cleared_away(sound, tmp_path):
     folder = shutil.copytree(sound, tmp_path / "job")
     torn = folder / checkpoints.STEPS / "4.orbax-checkpoint-tmp"
     shutil.copytree(folder / checkpoints.STEPS / "3", torn)
-    (torn / "place" / "metadata").unlink()
+    (torn / "position" / "metadata").unlink()
     assert restored(folder) == 4 and not torn.exists()
 
 
 def test_a_finished_job_s_networks_are_not_read_from_a_damaged_checkpoint(sound, tmp_path):
-    tree, place = checkpoints.last(sound)
+    tree, position = checkpoints.last(sound)
     np.testing.assert_array_equal(tree["state"]["weights"], state_after(4)["weights"])
-    assert place == Place(range(FOLDS), 4)
+    assert position == Position(range(FOLDS), 4)
     folder = shutil.copytree(sound, tmp_path / "job")
     flip_place(folder, "3")
     with pytest.raises(UserError, match=r"steps.3 is damaged \(its content is not what was"):
@@ -151,12 +153,12 @@ def test_a_damaged_identity_is_not_continued(sound, tmp_path):
 )
 def test_another_job_is_refused_with_what_differs(tmp_path, now, said):
     there = {"train": {"seed": 0}, "clips": "a" * 12, "folds": "some"}
-    checkpoints.claim(tmp_path, there)
-    checkpoints.claim(tmp_path, there)
+    checkpoints.verify_same_job(tmp_path, there)
+    checkpoints.verify_same_job(tmp_path, there)
     with pytest.raises(UserError) as refused:
-        checkpoints.claim(tmp_path, there | now)
+        checkpoints.verify_same_job(tmp_path, there | now)
     assert f"another job ({said})" in str(refused.value)
-    checkpoints.claim(tmp_path, there)  # the refusal left it as it was
+    checkpoints.verify_same_job(tmp_path, there)  # the refusal left it as it was
 
 
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):

@@ -2,13 +2,13 @@
 
 import pytest
 
-from mer_jax import config, experiment
-from mer_jax.problems import UserError
+from mer_jax import configuration, experiment
+from mer_jax.errors import UserError
 from tests.faults import jobs
 
 
 def job():
-    return config.make(
+    return configuration.make(
         data={
             "name": "synthetic",
             "subjects": 3,
@@ -38,9 +38,9 @@ def job():
         "train.loss='cross'",
         "train.sampler='none'",
         "train.schedule='cosin'",
-        "train.initial='/nowhere'",
+        "train.init_from='/nowhere'",
         "data.name='casme22'",
-        "data.classes='megc2018'",
+        "data.label_scheme='megc2018'",
         "data.subjects=0",
         "data.subjects=-3",
         "data.clips_per_subject=0",
@@ -52,7 +52,7 @@ def job():
         "train.epochs=1.5",
         "train.seeds=10**30",
         "train.learning_rates=('a',)",
-        "train.mask_all=1",
+        "train.statistics_on_all_clips=1",
         "data.subjects='3'",
         "data.frames=('a', 'b')",
         "model.dropout='none'",
@@ -86,7 +86,7 @@ def test_a_section_that_is_not_there(section):
     with given.unlocked():
         del given[section]
     with pytest.raises(UserError, match=f"no section '{section}'"):
-        config.check(given)
+        configuration.check(given)
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def long_run(folder: pathlib.Path, *, folds: int, each: int, epochs: int, at_a_t
         if line["epoch"] == 1 and count > 1:
             compiled.append(0)
 
-    examples, labels, loso = small.problem(persons=folds, each=each)
+    examples, labels, loso = small.problem(subjects=folds, each=each)
     jax.monitoring.register_event_duration_secs_listener(heard)
     try:
         fit(
@@ -63,7 +63,7 @@ def long_run(folder: pathlib.Path, *, folds: int, each: int, epochs: int, at_a_t
             folds_per_device=at_a_time,
             directory=folder,
             checkpoint_seconds=1.0,
-            observe=look,
+            on_epoch_end=look,
             quiet=True,
         )
     finally:

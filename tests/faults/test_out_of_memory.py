@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mer_jax.problems import UserError
-from mer_jax.training import Interrupted, Settings, engine
+from mer_jax.errors import UserError
+from mer_jax.training import Interrupted, Settings, loop
 from tests.training import small
 
 SETTINGS = Settings(epochs=4, batch_size=8, learning_rate=1e-2)
@@ -29,7 +29,7 @@ def memory_for(monkeypatch):
     """
 
     def limit(count: int, after: int = 0):
-        compile_programs, calls = engine.compile_programs, []
+        compile_programs, calls = loop.compile_programs, []
 
         def compiled(*given):
             programs = compile_programs(*given)
@@ -42,13 +42,13 @@ def memory_for(monkeypatch):
 
             return programs._replace(epochs=epochs)
 
-        monkeypatch.setattr(engine, "compile_programs", compiled)
+        monkeypatch.setattr(loop, "compile_programs", compiled)
 
     return limit
 
 
 def assert_same(found, wanted):
-    for name in ("probabilities", "predicted", "train_loss", "visits"):
+    for name in ("probabilities", "predicted", "train_loss", "sample_counts"):
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), err_msg=name)
 
 
@@ -64,7 +64,7 @@ def test_fewer_folds_at_a_time_and_the_same_numbers(reference, memory_for, caplo
     found = run(
         directory=tmp_path,
         checkpoint_seconds=0.0,
-        observe=lambda _, line: lines.append((len(line["folds"]), line["epoch"])),
+        on_epoch_end=lambda _, line: lines.append((len(line["folds"]), line["epoch"])),
     )
     assert "no memory for 6 folds at a time; going on with 3" in caplog.text
     assert_same(found, reference)
@@ -72,17 +72,19 @@ def test_fewer_folds_at_a_time_and_the_same_numbers(reference, memory_for, caplo
     assert lines == [(6, 1), (6, 2)][:after] + in_order + in_order
     # What was saved on the way is the job's: nothing is left to train.
     lines.clear()
-    assert_same(run(directory=tmp_path, observe=lambda *line: lines.append(line)), reference)
+    assert_same(run(directory=tmp_path, on_epoch_end=lambda *line: lines.append(line)), reference)
     assert not lines
 
 
 def test_what_is_finished_stays_so_when_fewer_fit_than_before(reference, tmp_path):
     asked = iter([False] * 3 + [False, True] + [False] * 9)
     with pytest.raises(Interrupted, match="after epoch 2 of folds up to 6"):
-        run(directory=tmp_path, folds_per_device=3, stop=lambda: next(asked))
+        run(directory=tmp_path, folds_per_device=3, should_stop=lambda: next(asked))
     lines = []
     again = run(
-        directory=tmp_path, folds_per_device=1, observe=lambda _, line: lines.append(line["folds"])
+        directory=tmp_path,
+        folds_per_device=1,
+        on_epoch_end=lambda _, line: lines.append(line["folds"]),
     )
     assert_same(again, reference)
     # The first three folds were done; the others, of which one fits now, begin anew.
@@ -97,7 +99,7 @@ def test_without_memory_for_one_fold_there_is_a_sentence(memory_for):
 
 
 def test_other_errors_of_the_device_are_no_question_of_memory(monkeypatch):
-    compile_programs = engine.compile_programs
+    compile_programs = loop.compile_programs
 
     def compiled(*given):
         def epochs(*_):
@@ -105,6 +107,6 @@ def test_other_errors_of_the_device_are_no_question_of_memory(monkeypatch):
 
         return compile_programs(*given)._replace(epochs=epochs)
 
-    monkeypatch.setattr(engine, "compile_programs", compiled)
+    monkeypatch.setattr(loop, "compile_programs", compiled)
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         run()

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_jax.datasets import folders, footage
-from mer_jax.problems import UserError
+from mer_jax.datasets import folders, video_source
+from mer_jax.errors import UserError
 
 SIZE = (40, 48)
 
@@ -56,8 +56,8 @@ def test_transparency_and_grey(tmp_path, picture):
     path.write_bytes(data.tobytes())
     assert done and folders.read_image(path).shape == (*SIZE, 3)
     path.write_bytes(encoded(".png", picture[..., 1]))
-    grey = folders.read_image(path, grey=True)
-    np.testing.assert_array_equal(grey[..., 0], picture[..., 1])
+    gray = folders.read_image(path, gray=True)
+    np.testing.assert_array_equal(gray[..., 0], picture[..., 1])
     assert folders.read_image(path).shape == (*SIZE, 3)
 
 
@@ -183,7 +183,7 @@ def film(tmp_path_factory, picture) -> bytes:
 def taken(path: pathlib.Path) -> tuple[int, str]:
     """(frames, what was said against it)."""
     try:
-        found = footage.find(path, fps=25)
+        found = video_source.find(path, fps=25)
         count = sum(frame.dtype == np.uint8 and frame.ndim == 3 for frame in found.frames())
     except UserError as error:
         assert path.name in str(error)

@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from mer_jax import config, datasets, experiment, predict
-from mer_jax.datasets import replica
-from mer_jax.problems import UserError
+from mer_jax import configuration, datasets, experiment, inference
+from mer_jax.errors import UserError
+from tests.datasets import replica
 from tests.faults import jobs
 
 # Of clips and of the database; some spreadsheets and browsers would act on them.
@@ -42,7 +42,7 @@ def rewrite(root: pathlib.Path, rows: list[dict[str, str]]) -> None:
 
 
 def job(root: pathlib.Path, **train):
-    return config.make(
+    return configuration.make(
         data={"name": "flow_maps", "root": str(root)},
         method={"name": "flow_maps", "size": (24, 20)},
         model={"name": "ststnet", "maps": (1, 1, 1)},
@@ -121,7 +121,7 @@ def test_names_that_are_no_utf8(tmp_path):
     """A file's name is bytes on Linux; what is not text is told of, whatever the database."""
     for name in ("smic", "mug", "casme2", "samm"):
         root = tmp_path / name
-        replica.write(name, root, subjects=1, quirks=False, size=(10, 8))
+        replica.write(name, root, subjects=1, known_issues=False, size=(10, 8))
         frame = next(
             path for path in sorted(root.rglob("*")) if path.suffix in (".png", ".jpg", ".bmp")
         )
@@ -190,22 +190,22 @@ def test_a_sick_fold_stays_alone_and_is_told_of(tmp_path, value):
         code, out, err = run("sick")
         assert code == 3 and "Traceback" not in err, err
         assert "error: no number in the loss of synthetic/s01" in err and "UF1" in out
-    well, sick = (jobs.outcome(tmp_path / name) for name in ("well", "sick"))
+    well, diverged = (jobs.outcome(tmp_path / name) for name in ("well", "sick"))
     summary = json.loads((tmp_path / "sick" / "metrics.json").read_text())
-    assert summary["sick_folds"] == ["synthetic/s01"]
+    assert summary["diverged_folds"] == ["synthetic/s01"]
     page = (tmp_path / "sick" / "report.html").read_text()
     assert "DIVERGED" in page and "synthetic/s01" in page
-    networks = predict.load(tmp_path / "sick").networks
+    networks = inference.load(tmp_path / "sick").networks
     assert networks.folds == ("synthetic/s02", "synthetic/s03")  # the others answer
     with pytest.raises(UserError, match=r"training of synthetic/s01 in .*sick diverged"):
-        predict.load(tmp_path / "sick", fold="synthetic/s01")
+        inference.load(tmp_path / "sick", fold="synthetic/s01")
     rows = {
         name: [
             line for line in found["predictions.csv"].splitlines() if b",synthetic/s01," not in line
         ]
-        for name, found in (("well", well), ("sick", sick))
+        for name, found in (("well", well), ("sick", diverged))
     }
     assert rows["well"] == rows["sick"] and len(rows["well"]) == 9  # the head and 8 of 12 clips
     for name in ("curve train_loss", "curve test_accuracy"):
-        curves = [np.frombuffer(found[name]).reshape(3, -1)[1:] for found in (well, sick)]
+        curves = [np.frombuffer(found[name]).reshape(3, -1)[1:] for found in (well, diverged)]
         np.testing.assert_array_equal(*curves)

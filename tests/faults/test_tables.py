@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from mer_jax import datasets, evaluation, reading
-from mer_jax.datasets import replica
-from mer_jax.evaluation import files, history
-from mer_jax.evaluation.verdict import expected, verdict
-from mer_jax.problems import UserError
-from tests.evaluation.examples import predictions
+from mer_jax import datasets, metrics
+from mer_jax.errors import UserError
+from mer_jax.io import learning_curves, reading, saving
+from mer_jax.reporting.log_scores import read_expected_clips, score_log
+from tests.datasets import replica
 from tests.faults.spoiled import corrupted
+from tests.metrics.examples import predictions
 
 CRAFTED = (
     *(b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\n\n\n", b",\n", b",", b'"', b'"\n', b"a,b\r\rc"),
@@ -46,11 +46,11 @@ CRAFTED = (
     b"NaN\n",
 )
 READERS = {
-    "log or predictions": lambda path: verdict(evaluation.read(path)),
-    "log with classes": lambda path: evaluation.read(path, classes=("a", "b")),
-    "expected clips": expected,
-    "journal": history.read,
-    "json": lambda path: reading.values(path, object),
+    "log or predictions": lambda path: score_log(metrics.read(path)),
+    "log with classes": lambda path: metrics.read(path, classes=("a", "b")),
+    "expected clips": read_expected_clips,
+    "journal": learning_curves.read,
+    "json": lambda path: reading.load_json(path, object),
 }
 
 
@@ -79,13 +79,13 @@ def test_corrupted_files_are_a_sentence_or_a_result(tmp_path, name):
     draw = random.Random(name)
     record = predictions(clips=6)
     sound = [
-        evaluation.write_csv(tmp_path / "a.csv", record).read_bytes(),
-        evaluation.write_log(tmp_path / "a.txt", record).read_bytes(),
+        metrics.write_csv(tmp_path / "a.csv", record).read_bytes(),
+        metrics.write_log(tmp_path / "a.txt", record).read_bytes(),
         b"".join(
             json.dumps({"epoch": e, "folds": ["a", "b"], "train_loss": [1.5, e]}).encode() + b"\n"
             for e in range(5)
         ),
-        files.write_json(tmp_path / "a.json", {"a": [1, {"b": "c" * 20}], "d": None}).read_bytes(),
+        saving.write_json(tmp_path / "a.json", {"a": [1, {"b": "c" * 20}], "d": None}).read_bytes(),
     ]
     for _ in range(150):
         path = tmp_path / "given"
@@ -98,7 +98,7 @@ def test_corrupted_files_are_a_sentence_or_a_result(tmp_path, name):
 def test_corrupted_sheets_are_problems_or_clips(tmp_path, name):
     """Whole replicas damaged at random are in tests/datasets/test_corruption.py; here the bytes."""
     root = tmp_path / "db"
-    replica.write(name, root, subjects=1, quirks=False, size=(10, 8))
+    replica.write(name, root, subjects=1, known_issues=False, size=(10, 8))
     (sheet,) = (p for p in root.iterdir() if p.suffix in (".csv", ".xlsx"))
     content, draw = sheet.read_bytes(), random.Random(name)
     for _ in range(25):
@@ -177,16 +177,16 @@ def test_names_are_data_and_never_markup_or_formulas(tmp_path):
     record = predictions(clips=len(names))
     record.clip[:] = names
     record.subject[:] = names
-    written = evaluation.write_csv(tmp_path / "predictions.csv", record)
+    written = metrics.write_csv(tmp_path / "predictions.csv", record)
     for line in written.read_text(encoding="utf-8").splitlines()[1:]:
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in line.split(","))
-    assert evaluation.read(written).clip.tolist() == names
-    log = evaluation.write_log(tmp_path / "log.txt", record)
-    assert evaluation.read(log).clip.tolist() == names
-    page = evaluation.report.write(
+    assert metrics.read(written).clip.tolist() == names
+    log = metrics.write_log(tmp_path / "log.txt", record)
+    assert metrics.read(log).clip.tolist() == names
+    page = metrics.report.write(
         tmp_path / "report.html",
         config={"title": names[0]},
-        summary=evaluation.summary(record, protocol="loso", leaks=[]),
+        summary=metrics.summary(record, protocol="loso", leaks=[]),
         predictions=record,
         provenance={"command": names[0]},
     ).read_text(encoding="utf-8")

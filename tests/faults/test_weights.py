@@ -8,10 +8,10 @@ import zipfile
 import numpy as np
 import pytest
 
+from mer_jax.cli.convert_weights import read_tensors
+from mer_jax.errors import UserError
 from mer_jax.models import pretrained
-from mer_jax.problems import UserError
 from tests.faults.spoiled import Harm
-from tools.convert_weights import read_tensors
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".npz", ".pt", ".bin", ""])

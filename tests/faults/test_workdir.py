@@ -11,51 +11,52 @@ import zipfile
 import numpy as np
 import pytest
 
-from mer_jax import datasets, evaluation, experiment, faces, predict
-from mer_jax.analysis import of_run
-from mer_jax.datasets import prepared, replica
-from mer_jax.evaluation import compare, report
-from mer_jax.evaluation.verdict import shown, verdict
-from mer_jax.problems import UserError
+from mer_jax import datasets, experiment, faces, inference, metrics
+from mer_jax.cli import prepare
+from mer_jax.cli.audit import audit
+from mer_jax.cli.tensorboard import convert
+from mer_jax.datasets import prepared
+from mer_jax.errors import UserError
+from mer_jax.explain import tested_clip
 from mer_jax.protocols import Folds
-from mer_jax.training import initial
+from mer_jax.reporting import comparison, report
+from mer_jax.reporting.log_scores import shown, verdict
+from mer_jax.training import initialization
+from tests.datasets import replica
 from tests.faults.spoiled import NO_JSON, Harm, corrupted, misshapen
 from tests.tiny_run import job, tiny_run
-from tools import prepare
-from tools.audit import audit
-from tools.tensorboard import convert
 
 VIDEO = np.random.default_rng(0).integers(0, 256, (16, 40, 40, 3), np.uint8)
 
 
 def compared(workdir: pathlib.Path) -> None:
-    rows = compare.compare([compare.open_run(workdir)] * 2, draws=5)
-    cells = compare.cells(rows)
-    for form in (compare.markdown, compare.latex, lambda cells: compare.html(rows, cells)):
+    rows = comparison.compare([comparison.open_run(workdir)] * 2, draws=5)
+    cells = comparison.cells(rows)
+    for form in (comparison.markdown, comparison.latex, lambda cells: comparison.html(rows, cells)):
         form(cells)
 
 
 def told_apart(workdir: pathlib.Path) -> None:
-    initial.acquainted(workdir, Folds.read(workdir / "folds.json"))
+    initialization.pretraining_overlap(workdir, Folds.read(workdir / "folds.json"))
 
 
 # What the commands do with a working directory, and which of its files they read for that.
 READERS = {
     "audit": (audit, "config.json folds.json metrics.json predictions.csv audit.npz"),
-    "epochs": (of_run.epochs, "config.json folds.json metrics.json audit.npz"),
-    "seen": (of_run.seen, "config.json folds.json metrics.json"),
+    "epochs": (tested_clip.epoch_scores, "config.json folds.json metrics.json audit.npz"),
+    "seen": (tested_clip.load_tested_clip, "config.json folds.json metrics.json"),
     "predict": (
-        lambda at: predict.load(at).clip(VIDEO, 100.0, finder=None, window=8, stride=16),
+        lambda at: inference.load(at).clip(VIDEO, 100.0, eye_detector=None, window=8, stride=16),
         "config.json folds.json metrics.json predict.json",
     ),
     "compare": (compared, "metrics.json predictions.csv"),
-    "score": (lambda at: shown(verdict(evaluation.read(at))), "predictions.csv"),
+    "score": (lambda at: shown(verdict(metrics.read(at))), "predictions.csv"),
     "tensorboard": (lambda at: convert(at, folds=True), "metrics.jsonl"),
     "report": (
         report.build,
         "config.json metrics.json predictions.csv metrics.jsonl pictures/pictures.json",
     ),
-    "initial": (told_apart, "folds.json"),
+    "init_from": (told_apart, "folds.json"),
 }
 PAIRS = [(name, file) for name, (_, files) in READERS.items() for file in files.split()]
 QUICK = [pair for pair in PAIRS if pair[0] != "report"]  # a page takes half a second
@@ -156,28 +157,46 @@ def test_the_arrays_of_an_audit(workdir, spoil, tmp_path):
     assert answer(audit, workdir) == ""
     spoil("audit.npz", archive(**{name: npy(value) for name, value in whole.items()}))
     assert answer(audit, workdir) == ""
-    visits, epochs = whole["visits"], whole["epochs"]
+    sample_counts, epochs = whole["sample_counts"], whole["epochs"]
     bad = {
-        "visits": [
-            npy(np.full(visits.shape, Harm(struck), object)),
-            *(npy(visits[..., :-1]), npy(visits[None]), npy(visits.astype(str))),
-            *(npy(visits * np.nan), npy(visits.astype("M8[s]")), npy(visits.astype("i4, i4"))),
+        "sample_counts": [
+            npy(np.full(sample_counts.shape, Harm(struck), object)),
+            *(
+                npy(sample_counts[..., :-1]),
+                npy(sample_counts[None]),
+                npy(sample_counts.astype(str)),
+            ),
+            *(
+                npy(sample_counts * np.nan),
+                npy(sample_counts.astype("M8[s]")),
+                npy(sample_counts.astype("i4, i4")),
+            ),
             *(claiming("(4294967296, 4294967296)"), claiming("(-1, 12)"), claiming("'a'")),
-            *(claiming(str(visits.shape)), claiming(str(visits.shape), "|O"), b"", b"\x93NUMPY"),
+            *(
+                claiming(str(sample_counts.shape)),
+                claiming(str(sample_counts.shape), "|O"),
+                b"",
+                b"\x93NUMPY",
+            ),
             claiming("(" * 9000),
         ],
         "labels": [npy(whole["labels"] - 9), npy(whole["labels"] + 2**30), claiming("(2**40,)")],
-        "copies": [npy(np.array(0.5)), npy(np.array(10**9)), npy(np.array(-1)), npy(np.ones(2))],
+        "repeats_per_epoch": [
+            npy(np.array(0.5)),
+            npy(np.array(10**9)),
+            npy(np.array(-1)),
+            npy(np.ones(2)),
+        ],
         "epochs": [npy(epochs + 10**9), npy(epochs - 9), npy(epochs[:1])],
         "chosen": [npy(whole["chosen"] - 9), npy(whole["chosen"].astype(bool))],
         "validation_loss": [npy(whole["validation_loss"][:, :0]), npy(np.zeros(3, np.float32))],
-        "learned": [npy(whole["learned"].astype(np.int8))],
+        "statistics_mask": [npy(whole["statistics_mask"].astype(np.int8))],
     }
     for name, contents in bad.items():
         for content in contents:
             spoil("audit.npz", archive(**{k: npy(v) for k, v in whole.items()} | {name: content}))
             assert "audit.npz is damaged" in answer(audit, workdir), (name, content[:90])
-        assert "audit.npz is damaged" in answer(of_run.epochs, workdir)
+        assert "audit.npz is damaged" in answer(tested_clip.epoch_scores, workdir)
     for name in whole:
         left = {k: npy(v) for k, v in whole.items() if k != name}
         spoil("audit.npz", archive(**left))
@@ -186,7 +205,7 @@ def test_the_arrays_of_an_audit(workdir, spoil, tmp_path):
 
 
 def test_a_measure_of_clips_that_no_clip_has(workdir, spoil):
-    kept = predict.reference.read(workdir)._asdict()
+    kept = inference.reference.read(workdir)._asdict()
     for change in (
         {"size": [0, 40]},
         {"size": [40]},
@@ -204,7 +223,7 @@ def test_a_measure_of_clips_that_no_clip_has(workdir, spoil):
         {"movement": None},
     ):
         spoil("predict.json", json.dumps(kept | change).encode())
-        assert "predict.json is damaged" in answer(predict.load, workdir), change
+        assert "predict.json is damaged" in answer(inference.load, workdir), change
 
 
 def test_folds_that_are_none(workdir, spoil):
@@ -220,10 +239,10 @@ def test_folds_that_are_none(workdir, spoil):
         {"folds": others},
         {"clips": whole["clips"][:-1]},
         {"clips": whole["clips"][:1] * len(whole["clips"])},
-        {"persons": [*whole["persons"], "x"]},
+        {"subjects": [*whole["subjects"], "x"]},
     ):
         spoil("folds.json", json.dumps(whole | change).encode())
-        for reader in (audit, of_run.seen, predict.load):
+        for reader in (audit, tested_clip.load_tested_clip, inference.load):
             assert answer(reader, workdir), change
 
 
@@ -258,18 +277,18 @@ def test_the_same_command_in_a_spoiled_folder(workdir, spoil):
     assert answer(rerun, workdir) == ""
 
 
-HOW = faces.Cut("none", (20, 16), grey=True)
+HOW = faces.CropConfig("none", (20, 16), gray=True)
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> pathlib.Path:
     root = tmp_path_factory.mktemp("source") / "db"
-    replica.write("casme2", root, subjects=1, quirks=False, size=(40, 32))
+    replica.write("casme2", root, subjects=1, known_issues=False, size=(40, 32))
     return root
 
 
 def made(source: pathlib.Path, out: pathlib.Path) -> list[tuple[str, bytes]]:
-    """Key and frames of each clip that `tools.prepare` makes of `source`."""
+    """Key and frames of each clip that `mer-jax prepare` makes of `source`."""
     return clips(prepare.prepare("casme2", source, out, how=HOW, quiet=True))
 
 
@@ -293,7 +312,7 @@ def test_a_prepared_database(source, tmp_path, times):
             file.write_bytes(damage)
             prepared._source.cache_clear()
             try:
-                found = clips(datasets.load("prepared", out, trust=True))
+                found = clips(datasets.load("prepared", out, skip_source_check=True))
             except UserError as error:
                 assert str(out) in str(error) or "records" in str(error)
                 told += 1

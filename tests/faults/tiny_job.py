@@ -13,15 +13,15 @@ import sys
 import jax
 import numpy as np
 
-from mer_jax.problems import UserError
-from mer_jax.training import Interrupted, Settings, fit, processes
+from mer_jax.errors import UserError
+from mer_jax.training import Interrupted, Settings, distributed, fit
 from tests.training import small
 
 
 def main(folder: pathlib.Path, epochs: int) -> None:
     asked = []
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
-    examples, labels, folds = small.problem(persons=4)
+    examples, labels, folds = small.problem(subjects=4)
     try:
         (result,) = fit(
             examples,
@@ -32,23 +32,23 @@ def main(folder: pathlib.Path, epochs: int) -> None:
             build=small.build,
             directory=folder / "checkpoints",
             checkpoint_seconds=0.0,
-            observe=lambda part, line: (folder / str(line["epoch"])).touch(),
-            stop=lambda: bool(asked),
+            on_epoch_end=lambda part, line: (folder / str(line["epoch"])).touch(),
+            should_stop=lambda: bool(asked),
             quiet=True,
         )
     except Interrupted as error:
         print(error, file=sys.stderr)
         raise SystemExit(128 + signal.SIGTERM) from None
-    if processes.first():
-        kept = ("probabilities", "predicted", "train_loss", "test_accuracy", "visits")
+    if distributed.is_primary():
+        kept = ("probabilities", "predicted", "train_loss", "test_accuracy", "sample_counts")
         np.savez(folder / "result.npz", **{name: getattr(result, name) for name in kept})
 
 
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
     try:
-        with processes.joined("--distributed" in sys.argv):
+        with distributed.session("--distributed" in sys.argv):
             main(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
-    except UserError as error:  # as experiments.launch does
+    except UserError as error:  # as mer_jax.cli.run does
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

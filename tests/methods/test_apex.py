@@ -5,9 +5,9 @@ import pytest
 from flax import nnx
 
 from mer_jax import methods, protocols, training
-from mer_jax.clips import Clip, hold
-from mer_jax.problems import UserError
-from mer_jax.training.fold import _majority
+from mer_jax.clips import Clip, in_memory
+from mer_jax.errors import UserError
+from mer_jax.training.single_fold import _majority
 
 RNG = np.random.default_rng(0)
 
@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 def clip(frames=9, **options):
     video = np.full((frames, 8, 8, 3), 100, np.uint8)
     video[5, 2:5, 2:5] = RNG.integers(0, 256, (3, 3, 3))  # what moves most
-    return Clip("db", "s", "c", hold(video), "anger", **options)
+    return Clip("db", "s", "c", in_memory(video), "anger", **options)
 
 
 def test_the_apex_is_the_marked_frame_or_the_one_that_moves_most():
@@ -30,39 +30,39 @@ def test_the_apex_is_the_marked_frame_or_the_one_that_moves_most():
 
 def test_a_training_sample_is_one_frame_and_a_test_clip_is_several():
     made = clip()
-    examples = methods.create("frames", [made], size=(8, 8), looks=5)
+    examples = methods.create("frames", [made], size=(8, 8), num_frames=5)
     want = made.frames[[0, 2, 4, 6, 8]] / np.float32(255)
     whole = {"mean": 0.0, "deviation": 1.0}
-    np.testing.assert_allclose(examples.view(examples.inputs[0], whole), want, atol=1e-6)
-    assert examples.votes == 5 and examples.input_shape == (8, 8, 3)
+    np.testing.assert_allclose(examples.eval_transform(examples.inputs[0], whole), want, atol=1e-6)
+    assert examples.num_views == 5 and examples.input_shape == (8, 8, 3)
     sample = examples.augment(jax.random.key(0), examples.inputs[0], whole)
     assert any(bool(jnp.allclose(sample, frame)) for frame in want)
     with pytest.raises(UserError, match="looks is 1; it must be a whole number, 2 or more"):
-        methods.create("frames", [made], looks=1)
+        methods.create("frames", [made], num_frames=1)
 
 
 def test_what_is_left_without_the_first_frame_is_the_movement():
     made = clip()
     frames = made.frames / np.float32(255)
-    apex = methods.create("apex", [made], size=(8, 8), less_first=True)
+    apex = methods.create("apex", [made], size=(8, 8), subtract_onset=True)
     np.testing.assert_allclose(apex.inputs[0], frames[5] - frames[0], atol=1e-6)
     assert np.abs(apex.inputs[0]).max() > 0.1
-    looks = methods.create("frames", [made], size=(8, 8), looks=3, less_first=True)
-    np.testing.assert_allclose(looks.inputs[0], frames[[0, 4, 8]] - frames[0], atol=1e-6)
+    num_frames = methods.create("frames", [made], size=(8, 8), num_frames=3, subtract_onset=True)
+    np.testing.assert_allclose(num_frames.inputs[0], frames[[0, 4, 8]] - frames[0], atol=1e-6)
 
 
 def test_frames_are_standardised_by_the_training_clips():
     made = [clip() for _ in range(4)]
     for each in made:
         each.frames[:] = RNG.integers(0, 256, each.frames.shape)
-    examples = methods.create("frames", made, size=(8, 8), looks=3)
+    examples = methods.create("frames", made, size=(8, 8), num_frames=3)
     weights = np.array([1, 0, 1, 1], np.float32)
     chosen = np.stack([each.frames[[0, 4, 8]] / 255 for each in made])[weights > 0]
     mean = chosen.mean((0, 1))
-    learned = examples.learn(examples.inputs, jnp.asarray(weights))
-    np.testing.assert_allclose(learned["mean"], mean, atol=1e-6)
-    np.testing.assert_allclose(learned["deviation"], (chosen - mean).std(), rtol=1e-5)
-    seen = np.stack([examples.view(examples.inputs[n], learned) for n in (0, 2, 3)])
+    statistics = examples.fit_statistics(examples.inputs, jnp.asarray(weights))
+    np.testing.assert_allclose(statistics["mean"], mean, atol=1e-6)
+    np.testing.assert_allclose(statistics["deviation"], (chosen - mean).std(), rtol=1e-5)
+    seen = np.stack([examples.eval_transform(examples.inputs[n], statistics) for n in (0, 2, 3)])
     np.testing.assert_allclose(seen.mean((0, 1)), 0, atol=1e-5)
     assert seen.std() == pytest.approx(1, rel=1e-5)
 
@@ -70,9 +70,11 @@ def test_frames_are_standardised_by_the_training_clips():
 def test_what_is_left_of_clips_that_do_not_move_is_not_stretched():
     still = np.repeat(RNG.random((1, 8, 8, 3), np.float32), 9, 0)
     still += np.float32(1e-6) * RNG.standard_normal(still.shape, np.float32)
-    made = Clip("db", "s", "c", hold(still), "anger")
-    examples = methods.create("frames", [made], size=(8, 8), looks=3, less_first=True)
-    seen = examples.view(examples.inputs[0], examples.learn(examples.inputs, jnp.ones(1)))
+    made = Clip("db", "s", "c", in_memory(still), "anger")
+    examples = methods.create("frames", [made], size=(8, 8), num_frames=3, subtract_onset=True)
+    seen = examples.eval_transform(
+        examples.inputs[0], examples.fit_statistics(examples.inputs, jnp.ones(1))
+    )
     assert np.abs(seen).max() < 0.1
 
 
@@ -105,9 +107,9 @@ def test_a_fold_counts_the_votes_of_its_test_clips():
     for number, label in enumerate(labels):
         video = np.full((6, 4, 4, 3), (100, 155)[label], np.uint8)
         video[:2] = (255, 0)[label]
-        clips.append(Clip("db", f"s{number // 2}", f"c{number}", hold(video), "anger"))
+        clips.append(Clip("db", f"s{number // 2}", f"c{number}", in_memory(video), "anger"))
     (result,) = training.fit(
-        methods.create("frames", clips, size=(4, 4), looks=6),
+        methods.create("frames", clips, size=(4, 4), num_frames=6),
         labels,
         [protocols.create("loso", clips, labels)],
         training.Settings(epochs=1, batch_size=4, learning_rate=1e-6),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mer_jax import descriptors, methods
-from mer_jax.clips import hold, resize
+from mer_jax.clips import in_memory, resize
 from mer_jax.datasets import synthetic
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 from mer_jax.video import apex_index, magnify, optical_flow
 from mer_jax.video.resample import matrix
 
@@ -69,8 +69,8 @@ def test_mdmo_takes_its_landmarks_along_when_frames_are_resized(clips):
         places = (clip.landmarks + 0.5) * np.array([40 / 32, 24 / 32]) - 0.5
         expected = jax.jit(descriptors.mdmo)(flows, jnp.asarray(places, jnp.float32))
         np.testing.assert_allclose(row[:36], expected[:36], atol=0.02)
-        turn = np.angle(np.exp(1j * np.asarray(row[36:] - expected[36:])))
-        assert np.median(np.abs(turn)) < 0.01
+        rotation_matrix = np.angle(np.exp(1j * np.asarray(row[36:] - expected[36:])))
+        assert np.median(np.abs(rotation_matrix)) < 0.01
 
 
 def test_clips_without_landmarks_are_all_named(clips):
@@ -83,7 +83,7 @@ def test_clips_without_landmarks_are_all_named(clips):
 
 
 def test_a_pre_computed_map_is_no_video(clips):
-    stored = dataclasses.replace(clips[0], content="flow", read=hold(np.zeros((1, 28, 28, 3))))
+    stored = dataclasses.replace(clips[0], content="flow", read=in_memory(np.zeros((1, 28, 28, 3))))
     with pytest.raises(UserError, match="needs videos"):
         methods.create("lbp_top", [stored])
 
@@ -94,7 +94,7 @@ def test_what_does_not_move_is_zero(clips):
     grainy = still.copy()
     grainy[4:] ^= np.random.default_rng(0).integers(0, 2, still[0].shape, np.uint8)
     marked = dataclasses.replace(clips[0], onset=3, apex=3)
-    made = [marked, *(dataclasses.replace(clips[0], read=hold(f)) for f in (still, grainy))]
+    made = [marked, *(dataclasses.replace(clips[0], read=in_memory(f)) for f in (still, grainy))]
     found = methods.create("bi_woof", made, size=(32, 32), preset=PRESET).inputs
     np.testing.assert_array_equal(found[:2], 0)
     assert np.linalg.norm(found[2]) == pytest.approx(1, abs=1e-5)
@@ -107,6 +107,6 @@ def test_what_does_not_move_is_zero(clips):
 def test_a_frame_that_is_no_picture_is_named(name, clips):
     frames = clips[0].frames / np.float32(255)
     frames[5, 2, 1] = np.inf
-    made = [clips[1], dataclasses.replace(clips[0], read=hold(frames))]
+    made = [clips[1], dataclasses.replace(clips[0], read=in_memory(frames))]
     with pytest.raises(UserError, match=f"{clips[0].key}: frame 5 holds NaN or infinity"):
         methods.create(name, made, size=(32, 32), **({"length": 9} if name == "stcnn" else {}))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from mer_jax import methods
-from mer_jax.clips import Clip, hold, stack
+from mer_jax.clips import Clip, in_memory, stack
 from mer_jax.datasets import synthetic
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 from mer_jax.video import apex_index, magnify, optical_flow
 from mer_jax.video.resample import matrix
 
@@ -22,18 +22,18 @@ def clips(scenes):
 
 
 def test_strcn_a_is_the_formula_written_out(clips):
-    size, keep = (32, 32), 102
-    examples = methods.create("strcn_a", clips, size=size, length=7, share=0.1, alpha=8.0)
-    assert examples.input_shape == (keep, 7, 3)
+    size, num_pixels = (32, 32), 102
+    examples = methods.create("strcn_a", clips, size=size, length=7, mask_fraction=0.1, alpha=8.0)
+    assert examples.input_shape == (num_pixels, 7, 3)
     weights = np.array([1, 1, 0, 0, 1, 0], np.float32)
-    pixels = np.asarray(examples.learn(examples.inputs, jnp.asarray(weights)))
+    pixels = np.asarray(examples.fit_statistics(examples.inputs, jnp.asarray(weights)))
     heat = np.zeros(size)
     moved = []
     for clip, weight in zip(clips, weights):
         frames = jnp.asarray(clip.frames, jnp.float32) / 255
         moved.append(np.asarray(magnify(frames, alpha=8.0, saturate=False), np.float64))
         heat += weight * np.abs(moved[-1] - moved[-1][0]).sum((0, 3))
-    best = set(np.argsort(-heat.ravel(), kind="stable")[:keep])
+    best = set(np.argsort(-heat.ravel(), kind="stable")[:num_pixels])
     assert len(best ^ set(pixels)) <= 2  # rounding may exchange the last pixel
     row = jax.tree.map(lambda a: a[4], examples.inputs)
     want = np.einsum(
@@ -41,44 +41,46 @@ def test_strcn_a_is_the_formula_written_out(clips):
         matrix(len(moved[4]), 7).astype(np.float64),
         moved[4].reshape(len(moved[4]), -1, 3)[:, pixels],
     )
-    np.testing.assert_allclose(examples.view(row, pixels), want, atol=2e-5)
+    np.testing.assert_allclose(examples.eval_transform(row, pixels), want, atol=2e-5)
 
 
 def test_a_test_clip_cannot_move_the_mask(clips):
     other = list(clips)
     wild = np.random.default_rng(0).integers(0, 255, clips[5].frames.shape, np.uint8)
-    other[5] = Clip("synthetic", "x", "wild", hold(wild), "anger")
+    other[5] = Clip("synthetic", "x", "wild", in_memory(wild), "anger")
     weights = jnp.asarray([1.0, 1, 1, 1, 1, 0])
     masks = []
     for these in (clips, other):
-        examples = methods.create("strcn_a", these, size=(32, 32), share=0.1)
-        masks.append(np.asarray(examples.learn(examples.inputs, weights)))
+        examples = methods.create("strcn_a", these, size=(32, 32), mask_fraction=0.1)
+        masks.append(np.asarray(examples.fit_statistics(examples.inputs, weights)))
     np.testing.assert_array_equal(*masks)
 
 
 @pytest.mark.parametrize("name", ["strcn_a", "mer_rcnn"])
 def test_augmentation_draws_alpha_and_frames_and_plain_settings_draw_nothing(name, clips):
-    small = {"keep": 100} if name == "mer_rcnn" else {"share": 0.1}
+    small = {"num_pixels": 100} if name == "mer_rcnn" else {"mask_fraction": 0.1}
     plain = {"percents": (100,)} | (
         {"kernels": ("bicubic",)} if name == "mer_rcnn" else {"alphas": (8.0,)}
     )
     row = lambda e: jax.tree.map(lambda a: a[0], e.inputs)
     free = methods.create(name, clips, size=(32, 32), length=6, **small)
     bound = methods.create(name, clips, size=(32, 32), length=6, **small, **plain)
-    learned = free.learn(free.inputs, jnp.ones(len(clips)))
-    a, b = (free.augment(jax.random.key(k), row(free), learned) for k in (0, 1))
+    statistics = free.fit_statistics(free.inputs, jnp.ones(len(clips)))
+    a, b = (free.augment(jax.random.key(k), row(free), statistics) for k in (0, 1))
     assert a.shape == free.input_shape and float(jnp.abs(a - b).max()) > 1e-4
-    same = bound.augment(jax.random.key(0), row(bound), learned)
-    np.testing.assert_allclose(same, bound.view(row(bound), learned), atol=1e-6)
+    same = bound.augment(jax.random.key(0), row(bound), statistics)
+    np.testing.assert_allclose(same, bound.eval_transform(row(bound), statistics), atol=1e-6)
 
 
 def test_padding_of_shorter_clips_changes_nothing(clips):
-    together = methods.create("mer_rcnn", clips, size=(32, 32), keep=100, length=6)
+    together = methods.create("mer_rcnn", clips, size=(32, 32), num_pixels=100, length=6)
     shortest = min(range(len(clips)), key=lambda i: len(clips[i].frames))
-    alone = methods.create("mer_rcnn", [clips[shortest]], size=(32, 32), keep=100, length=6)
+    alone = methods.create("mer_rcnn", [clips[shortest]], size=(32, 32), num_pixels=100, length=6)
     row = lambda e, i: jax.tree.map(lambda a: a[i], e.inputs)
     np.testing.assert_allclose(
-        together.view(row(together, shortest), ()), alone.view(row(alone, 0), ()), atol=2e-6
+        together.eval_transform(row(together, shortest), ()),
+        alone.eval_transform(row(alone, 0), ()),
+        atol=2e-6,
     )
 
 
@@ -89,7 +91,7 @@ def test_strcn_g_flows_from_the_first_frame_to_the_apex_of_the_magnified_clip(cl
     frames = jnp.asarray(clips[0].frames, jnp.float32) / 255
     moved = magnify(frames, alpha=8.0)
     want = optical_flow(moved[0], moved[apex_index(moved)], preset="horn_schunck")
-    seen = examples.view(examples.inputs[0], ())
+    seen = examples.eval_transform(examples.inputs[0], ())
     np.testing.assert_allclose(seen, want, atol=5e-3)
     drawn = examples.augment(jax.random.key(0), examples.inputs[0], ())
     assert any(bool((drawn == variant).all()) for variant in examples.inputs[0, 1:])
@@ -107,10 +109,12 @@ def test_flow_maps_follow_the_true_motion(scenes, clips):
 
 def test_stored_maps_are_taken_as_they_are():
     picture = np.random.default_rng(0).integers(0, 255, (1, 28, 28, 3), np.uint8)
-    stored = [Clip("db", "s", f"c{i}", hold(picture), "positive", content="flow") for i in "ab"]
+    stored = [
+        Clip("db", "s", f"c{i}", in_memory(picture), "positive", content="flow") for i in "ab"
+    ]
     examples = methods.create("flow_maps", stored)
     np.testing.assert_allclose(examples.inputs[0], picture[0], atol=1e-4)
-    unit = methods.create("flow_maps", stored, reach=255.0)
+    unit = methods.create("flow_maps", stored, flow_scale=255.0)
     np.testing.assert_allclose(unit.inputs, examples.inputs / 255, rtol=1e-6)
     swapped = methods.create("flow_maps", stored, channels=("strain", "u"))
     np.testing.assert_allclose(swapped.inputs[1], picture[0][..., [2, 0]], atol=1e-4)
@@ -132,6 +136,6 @@ def test_mistakes_are_one_sentence(clips):
         methods.create("strcn_a", clips, shares=0.1)
     with pytest.raises(UserError, match=r"method\.channels 'w'"):
         methods.create("flow_maps", clips, channels=("w",))
-    uneven = [clips[0], Clip("d", "s", "c", hold(np.zeros((9, 20, 20, 3), np.uint8)), "x")]
+    uneven = [clips[0], Clip("d", "s", "c", in_memory(np.zeros((9, 20, 20, 3), np.uint8)), "x")]
     with pytest.raises(UserError, match=r"crop the clips to one size"):
         stack(uneven)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mer_jax import methods
-from mer_jax.clips import Clip, hold
-from mer_jax.problems import UserError
+from mer_jax.clips import Clip, in_memory
+from mer_jax.errors import UserError
 from mer_jax.video.resample import matrix
 from mer_jax.video.rpca import rpca
 
@@ -20,7 +20,7 @@ def clip(name, frames, channels=1):
     video = (still + RNG.integers(0, 9, (frames, 16, 16, channels))).astype(np.uint8)
     for t in range(frames):
         video[t, 3 : 4 + t % 9, 5:9] += RNG.integers(0, 60, dtype=np.uint8)
-    return Clip("db", "s", name, hold(video), "anger")
+    return Clip("db", "s", name, in_memory(video), "anger")
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +39,12 @@ def row(examples, number):
 
 def test_grey_and_sparse_are_the_formulas_written_out(clips, examples):
     weights = jnp.asarray([1.0, 0, 1, 0])
-    seen = examples.view(row(examples, 1), examples.learn(examples.inputs, weights))
+    seen = examples.eval_transform(
+        row(examples, 1), examples.fit_statistics(examples.inputs, weights)
+    )
     frames = clips[1].frames.astype(np.float32) / 255
     long = np.einsum("st,thwc->shwc", matrix(len(frames), 24), frames)
-    np.testing.assert_allclose(seen["grey"], long[STAY], atol=1e-5)
+    np.testing.assert_allclose(seen["gray"], long[STAY], atol=1e-5)
     _, sparse = rpca(jnp.asarray(long.reshape(24, -1).T))
     sparse = np.asarray(sparse).T[STAY]
     least = np.quantile(np.abs(sparse[sparse != 0]), 0.7)
@@ -56,9 +58,9 @@ def test_grey_and_sparse_are_the_formulas_written_out(clips, examples):
 def test_the_papers_frames_are_sampled():
     long = clip("long", 150, channels=3)
     made = methods.create("psn", [long], size=(16, 16), length=150, frames=16, split="frames")
-    grey = long.frames @ np.float32([0.299, 0.587, 0.114]) / 255
-    want = grey[[*range(0, 150, 10), 149]]
-    np.testing.assert_allclose(made.inputs["grey"][0, ..., 0], want, atol=2e-3)
+    gray = long.frames @ np.float32([0.299, 0.587, 0.114]) / 255
+    want = gray[[*range(0, 150, 10), 149]]
+    np.testing.assert_allclose(made.inputs["gray"][0, ..., 0], want, atol=2e-3)
 
 
 def test_the_band_keeps_the_share_it_names(clips):
@@ -79,24 +81,24 @@ def test_the_band_keeps_the_share_it_names(clips):
 
 def test_a_test_clip_has_no_say_in_the_scale(examples):
     weights = jnp.asarray([1.0, 1, 1, 0])
-    learned = examples.learn(examples.inputs, weights)
+    statistics = examples.fit_statistics(examples.inputs, weights)
     for square in (1e6, jnp.nan):  # NaN: a clip that RPCA cannot take apart
         inputs = examples.inputs | {"square": examples.inputs["square"].at[3].set(square)}
-        np.testing.assert_array_equal(examples.learn(inputs, weights), learned)
+        np.testing.assert_array_equal(examples.fit_statistics(inputs, weights), statistics)
 
 
 def test_augmentation_turns_both_inputs_and_all_frames_alike(clips):
     made = methods.create("psn", clips[:1], rotation=0.0, **OPTIONS)
-    sample, learned = row(made, 0), jnp.ones(())
-    plain = made.view(sample, learned)
+    sample, statistics = row(made, 0), jnp.ones(())
+    plain = made.eval_transform(sample, statistics)
     flipped = 0
     for number in range(8):
-        got = made.augment(jax.random.key(number), sample, learned)
+        got = made.augment(jax.random.key(number), sample, statistics)
         assert jax.tree.map(jnp.shape, got) == jax.tree.map(jnp.shape, plain)
-        turned = bool(jnp.allclose(got["grey"], plain["grey"][:, :, ::-1], atol=1e-6))
-        want = {k: v[:, :, ::-1] if turned else v for k, v in plain.items()}
+        rotate = bool(jnp.allclose(got["gray"], plain["gray"][:, :, ::-1], atol=1e-6))
+        want = {k: v[:, :, ::-1] if rotate else v for k, v in plain.items()}
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), got, want)
-        flipped += turned
+        flipped += rotate
     assert 0 < flipped < 8
 
 

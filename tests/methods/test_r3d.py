@@ -5,15 +5,15 @@ import pytest
 from scipy import ndimage
 
 from mer_jax import methods
-from mer_jax.clips import Clip, hold
-from mer_jax.methods import film
+from mer_jax.clips import Clip, in_memory
+from mer_jax.methods import resampled
 
 RNG = np.random.default_rng(0)
 
 
 def clip(frames=30, channels=3, **instants):
     video = RNG.integers(0, 256, (frames, 10, 10, channels), np.uint8)
-    return Clip("db", "s", "c", hold(video), "anger", **instants)
+    return Clip("db", "s", "c", in_memory(video), "anger", **instants)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def clip(frames=30, channels=3, **instants):
 def test_frames_from_onset_to_apex(instants, frames, want):
     made = clip(frames, **instants)
     examples = methods.create("r3d", [made], size=(10, 10), length=6)
-    assert examples.input_shape == (6, 10, 10, 3) and examples.copies == 3
+    assert examples.input_shape == (6, 10, 10, 3) and examples.repeats_per_epoch == 3
     np.testing.assert_allclose(examples.inputs[0], made.frames[want] / 255, atol=1e-6)
 
 
@@ -45,7 +45,7 @@ def test_a_grey_clip_stands_for_all_channels():
 def test_a_sample_is_the_clip_its_flip_its_rotation_or_smoothed(smooth):
     examples = methods.create("r3d", [clip(6)], size=(10, 10), length=6, smooth=smooth)
     sample = examples.inputs[0]
-    variants = [sample, sample[:, ::-1], film.turned(sample, film.rotation(8.0))]
+    variants = [sample, sample[:, ::-1], resampled.rotate(sample, resampled.rotation(8.0))]
     if smooth:
         mean = ndimage.uniform_filter(np.asarray(sample), (1, 3, 3, 1), mode="nearest")
         variants.append(jnp.asarray(mean))
@@ -56,4 +56,4 @@ def test_a_sample_is_the_clip_its_flip_its_rotation_or_smoothed(smooth):
         assert min(near) < 1e-5
         drawn.append(int(np.argmin(near)))
     assert set(drawn) == set(range(len(variants)))
-    np.testing.assert_array_equal(examples.view(sample, ()), sample)
+    np.testing.assert_array_equal(examples.eval_transform(sample, ()), sample)

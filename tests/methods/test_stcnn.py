@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mer_jax import methods
-from mer_jax.clips import Clip, hold
-from mer_jax.problems import DataError, UserError
+from mer_jax.clips import Clip, in_memory
+from mer_jax.errors import DataError, UserError
 from mer_jax.video.resample import matrix
 
 RNG = np.random.default_rng(0)
@@ -22,8 +22,8 @@ def landmarks():
 
 
 def clip(name, frames=7, channels=1, **options):
-    film = RNG.integers(0, 256, (frames, 18, 20, channels), np.uint8)
-    return Clip("db", "s", name, hold(film), "anger", **options)
+    video = RNG.integers(0, 256, (frames, 18, 20, channels), np.uint8)
+    return Clip("db", "s", name, in_memory(video), "anger", **options)
 
 
 def row(examples, number):
@@ -35,23 +35,27 @@ def test_the_tensor_is_scaled_by_the_training_clips_alone():
     weights = jnp.asarray([1.0, 1.0, 0.0])
     examples = methods.create("stcnn", clips, size=(18, 20), length=6)
     assert examples.input_shape == (6, 18, 20, 1)
-    films = np.stack([c.frames[:6] / np.float32(255) for c in clips])
-    mean, top = films[:2].mean(), films[:2].max()
-    learned = examples.learn(examples.inputs, weights)
+    resampled_clips = np.stack([c.frames[:6] / np.float32(255) for c in clips])
+    mean, top = resampled_clips[:2].mean(), resampled_clips[:2].max()
+    statistics = examples.fit_statistics(examples.inputs, weights)
     for number in (0, 2):
-        want = (films[number] - mean) / (top - mean)
-        np.testing.assert_allclose(examples.view(row(examples, number), learned), want, atol=1e-5)
-    wild = Clip("db", "s", "c", hold(np.full((7, 18, 20, 1), 255, np.uint8)), "anger")
+        want = (resampled_clips[number] - mean) / (top - mean)
+        np.testing.assert_allclose(
+            examples.eval_transform(row(examples, number), statistics), want, atol=1e-5
+        )
+    wild = Clip("db", "s", "c", in_memory(np.full((7, 18, 20, 1), 255, np.uint8)), "anger")
     other = methods.create("stcnn", [*clips[:2], wild], size=(18, 20), length=6)
     same = np.testing.assert_array_equal  # whatever the third clip is
-    jax.tree.map(same, learned, other.learn(other.inputs, weights))
+    jax.tree.map(same, statistics, other.fit_statistics(other.inputs, weights))
 
 
 def test_without_scaling_frames_stay_and_colour_becomes_grey():
-    colour = clip("a", channels=3)
-    examples = methods.create("stcnn", [colour], size=(18, 20), length=6, scaling="none")
-    want = (colour.frames[:6] / np.float32(255)) @ np.float32([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(examples.view(row(examples, 0), ())[..., 0], want, atol=2e-3)
+    color = clip("a", channels=3)
+    examples = methods.create("stcnn", [color], size=(18, 20), length=6, scaling="none")
+    want = (color.frames[:6] / np.float32(255)) @ np.float32([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(
+        examples.eval_transform(row(examples, 0), ())[..., 0], want, atol=2e-3
+    )
 
 
 def test_short_clips_are_all_named_or_resampled():
@@ -83,8 +87,8 @@ def test_eyes_and_mouth_are_cut_out_by_their_landmarks():
     # mouth: 6 px wide, so 1.2 px more: rows 8 to 15, columns 4 to 14, of which 10 x 7 remain
     assert small.inputs["mouth"].shape == (1, 5, 7, 10, 1)
     scaled = methods.create("fusenet", [whole], size=(9, 15), length=5)
-    learned = scaled.learn(scaled.inputs, jnp.ones(1))
-    seen = scaled.view(row(scaled, 0), learned)
+    statistics = scaled.fit_statistics(scaled.inputs, jnp.ones(1))
+    seen = scaled.eval_transform(row(scaled, 0), statistics)
     for region in seen.values():
         assert abs(float(region.mean())) < 1e-5 and float(region.max()) == pytest.approx(1)
 
@@ -98,7 +102,9 @@ def test_clips_without_usable_landmarks_are_named():
 
 def test_a_flat_training_set_is_not_stretched():
     flat = 0.5 + 1e-6 * RNG.standard_normal((6, 18, 20, 1))
-    made = Clip("db", "s", "a", hold(flat.astype(np.float32)), "anger")
+    made = Clip("db", "s", "a", in_memory(flat.astype(np.float32)), "anger")
     examples = methods.create("stcnn", [made], size=(18, 20), length=6)
-    seen = examples.view(row(examples, 0), examples.learn(examples.inputs, jnp.ones(1)))
+    seen = examples.eval_transform(
+        row(examples, 0), examples.fit_statistics(examples.inputs, jnp.ones(1))
+    )
     assert np.abs(seen).max() < 0.01

@@ -7,9 +7,9 @@ import pytest
 from flax import nnx
 
 from mer_jax import models
-from mer_jax.problems import UserError
+from mer_jax.cli import summary
+from mer_jax.errors import UserError
 from tests.models import learning
-from tools import summary
 
 
 @pytest.mark.parametrize("name", models.names())
@@ -21,7 +21,7 @@ def test_a_network_is_what_its_source_says(name):
     rows = {row.path: row for row in found}
     for path, figure in info.printed.items():
         shape = isinstance(figure, tuple)
-        ours = rows[path].given[: len(figure)] if shape else rows[path].parameters
+        ours = rows[path].outputs[: len(figure)] if shape else rows[path].parameters
         assert ours == figure, path
     lines = summary.table(name, found, num_classes=info.classes).splitlines()
     assert lines[0] == name and lines[2].startswith("(network)") and info.paper in lines
@@ -41,10 +41,10 @@ def test_maps_of_the_recurrent_networks(name):
     """Table I of STRCN and Table 1 of MER-RCNN."""
     rows = {row.path: row for row in summary.rows(name, num_classes=4)}
     conv, layers = rows["conv"], [rows[f"layers.{n}"] for n in range(4)]
-    maps = [conv.taken[:2], conv.given[:2], *(layer.taken[:2] for layer in layers)]
+    maps = [conv.inputs[:2], conv.outputs[:2], *(layer.inputs[:2] for layer in layers)]
     assert maps == RECURRENT[name]
-    assert [row.given for row in layers] == [row.taken for row in layers]
-    assert rows["classifier"].taken == (64,) and rows["classifier"].given == (4,)
+    assert [row.outputs for row in layers] == [row.inputs for row in layers]
+    assert rows["classifier"].inputs == (64,) and rows["classifier"].outputs == (4,)
     # Equation 6: w_f and w_r, and scale and shift of each of four normalisations
     assert layers[0].parameters == 64 * 64 + 9 * 64 * 64 + 4 * 2 * 64
 
@@ -78,10 +78,10 @@ def test_features_of_the_3d_networks():
     region = stream("fusenet_late", True)
     assert region.out_shape == (27, 10, 10, 32) and region.features == 86_400
     late = {row.path: row for row in summary.rows("fusenet_late", num_classes=3)}
-    assert late["dense.1"].taken == (86_400,) and late["classifier"].taken == (256,)
-    assert [late[f"dense.0.layers.{n}"].given for n in (0, 1)] == [(1024,), (128,)]
+    assert late["dense.1"].inputs == (86_400,) and late["classifier"].inputs == (256,)
+    assert [late[f"dense.0.layers.{n}"].outputs for n in (0, 1)] == [(1024,), (128,)]
     middle = {row.path: row for row in summary.rows("fusenet_intermediate", num_classes=3)}
-    assert middle["dense.0"].taken == (172_800,) and middle["classifier"].taken == (128,)
+    assert middle["dense.0"].inputs == (172_800,) and middle["classifier"].inputs == (128,)
 
 
 @pytest.mark.parametrize("space", [3, 5, 7])
@@ -96,15 +96,15 @@ def test_maps_of_the_rivals():
     """The sizes that research on their code found."""
     names = ("ststnet", "off_apexnet", "dual_inception", "capsule", "rcn_a", "rcn_w")
     rows = {name: {r.path: r for r in summary.rows(name, num_classes=3)} for name in names}
-    assert rows["ststnet"]["dropout"].taken == (10, 10, 16)
-    assert rows["ststnet"]["classifier"].taken == (400,)
-    assert rows["off_apexnet"]["dense.0"].taken == (2 * 784,)
-    assert rows["dual_inception"]["dense"].taken == (6272,)
-    assert rows["capsule"]["wide"].taken == (28, 28, 256)
-    assert rows["capsule"]["primary"].taken == (20, 20, 256)
-    assert rows["capsule"]["primary"].given == (6, 6, 256)
+    assert rows["ststnet"]["dropout"].inputs == (10, 10, 16)
+    assert rows["ststnet"]["classifier"].inputs == (400,)
+    assert rows["off_apexnet"]["dense.0"].inputs == (2 * 784,)
+    assert rows["dual_inception"]["dense"].inputs == (6272,)
+    assert rows["capsule"]["wide"].inputs == (28, 28, 256)
+    assert rows["capsule"]["primary"].inputs == (20, 20, 256)
+    assert rows["capsule"]["primary"].outputs == (6, 6, 256)
     for kind in "aw":
-        assert rows[f"rcn_{kind}"]["classifier"].taken == (800,)
+        assert rows[f"rcn_{kind}"]["classifier"].inputs == (800,)
 
 
 def test_masked_samples_change_nothing():

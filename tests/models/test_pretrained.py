@@ -6,8 +6,8 @@ import pytest
 from flax import nnx
 
 from mer_jax import models, nn
+from mer_jax.errors import UserError
 from mer_jax.models import pretrained
-from mer_jax.problems import UserError
 from tests.twins.fill import fill
 
 VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool") + (512, 512, 512, "pool") * 2
@@ -50,7 +50,7 @@ def test_vgg16_is_taken_whole(vgg16):
 def test_a_grey_network_sees_what_three_equal_channels_would(vgg16):
     weights = pretrained.from_torch_state("vgg16", vgg16)
     network = psn("vgg16")
-    pretrained.place(weights, network)
+    pretrained.load_weights(weights, network)
     x = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
     rgb = np.repeat(x, 3, axis=-1)
     want = nn.conv(rgb, weights["convs.0.kernel"], padding=1) + weights["convs.0.bias"]
@@ -64,8 +64,8 @@ def test_of_alexnet_the_two_layers_that_agree():
     state = fill(features(ALEXNET))
     weights = pretrained.from_torch_state("alexnet", state)
     assert set(weights) == {f"convs.{i}.{name}" for i in (3, 4) for name in ("kernel", "bias")}
-    taken = weights["convs.4.kernel"]
-    np.testing.assert_array_equal(taken, state["features.10.weight"].transpose(2, 3, 1, 0))
+    inputs = weights["convs.4.kernel"]
+    np.testing.assert_array_equal(inputs, state["features.10.weight"].transpose(2, 3, 1, 0))
 
 
 def test_what_was_saved_is_read_and_placed(tmp_path):
@@ -93,7 +93,7 @@ def test_weights_are_placed_while_a_fold_is_compiled():
         network = models.create(
             "psn", num_classes=4, rngs=nnx.Rngs(key), shape=(1, 32, 32, 1), streams="spatial"
         )
-        pretrained.place(weights, network)
+        pretrained.load_weights(weights, network)
         return network.backbone.convs[3].kernel[...], network.backbone.convs[2].kernel[0, 0, 0, :3]
 
     placed, drawn = jax.jit(jax.vmap(state))(jax.random.split(jax.random.key(0), 2))
@@ -128,11 +128,11 @@ def test_what_does_not_fit_a_network_is_a_sentence(tmp_path):
     with pytest.raises(
         UserError, match=r"384 x 256 in the weights and .* x 38 x 26 in this AlexNet.*width 1"
     ):
-        pretrained.place(weights, psn("alexnet", width=0.1))
+        pretrained.load_weights(weights, psn("alexnet", width=0.1))
     with pytest.raises(UserError, match="ResNet10 has no tensor 'convs"):
-        pretrained.place(weights, psn("resnet10", width=0.1))
+        pretrained.load_weights(weights, psn("resnet10", width=0.1))
     with pytest.raises(UserError, match="PSN has no backbone"):
-        pretrained.place(weights, psn("alexnet", width=0.1, streams="temporal"))
+        pretrained.load_weights(weights, psn("alexnet", width=0.1, streams="temporal"))
     with pytest.raises(UserError, match="holds no weights"):
         pretrained.read(tmp_path)
     with pytest.raises(UserError, match="did you mean 'r3d_18'"):

@@ -9,12 +9,12 @@ import pytest
 from flax import nnx
 
 from mer_jax import models
+from mer_jax.errors import UserError
 from mer_jax.nn import tpu
-from mer_jax.problems import UserError
 from tests.models import learning
 
 SMALL = {"shape": (4, 32, 32, 1), "width": 0.1}
-INPUTS = dict.fromkeys(("sparse", "grey"), (2, *SMALL["shape"]))  # of two clips
+INPUTS = dict.fromkeys(("sparse", "gray"), (2, *SMALL["shape"]))  # of two clips
 
 FIGURE_7 = {
     "PSN": {},
@@ -45,12 +45,12 @@ def clips(count=8, shape=SMALL["shape"], seed=0):
         )
         clip[:, rows, columns] = np.linspace(0, 0.1, time)[:, None, None, None]
     texture = rng.random((count, 1, height, width, 1), np.float32)
-    return {"sparse": change, "grey": 0.8 * texture + change}, labels
+    return {"sparse": change, "gray": 0.8 * texture + change}, labels
 
 
 def test_the_paper_s_counts():
     network = nnx.eval_shape(create)
-    assert network.input_shape == {"sparse": (16, 112, 112, 1), "grey": (16, 112, 112, 1)}
+    assert network.input_shape == {"sparse": (16, 112, 112, 1), "gray": (16, 112, 112, 1)}
     assert network.backbone.out_shape == (4, 4, 256)
     assert network.spatial_dense.out_features == network.temporal_dense.out_features == 4096
     assert network.tpu.input.in_features == 12_544
@@ -85,10 +85,10 @@ def test_each_sub_network_sees_its_own_input():
     """What a change of one input changes, for each way to connect them."""
     x, _ = clips(1)
     for streams, sees in (
-        ("both", {"sparse", "grey"}),
+        ("both", {"sparse", "gray"}),
         ("spatial", {"sparse"}),
-        ("temporal", {"grey"}),
-        ("swapped", {"sparse", "grey"}),
+        ("temporal", {"gray"}),
+        ("swapped", {"sparse", "gray"}),
     ):
         network = create(**SMALL, streams=streams)
         network.eval()
@@ -113,7 +113,7 @@ def test_swapped_gives_the_spatial_network_the_grey_frames():
     straight, swapped = create(**SMALL), create(**SMALL, streams="swapped")
     for network in (straight, swapped):
         network.eval()
-    turned = {"sparse": x["grey"], "grey": x["sparse"]}
+    turned = {"sparse": x["gray"], "gray": x["sparse"]}
     np.testing.assert_array_equal(learning.run(straight, x), learning.run(swapped, turned))
 
 
@@ -134,7 +134,7 @@ def test_fusions_are_what_they_are_called(fusion):
     @jax.jit
     def run(state):
         network = nnx.merge(graph, state)
-        parts = network._spatial(x["sparse"], None), network._temporal(x["grey"])
+        parts = network._spatial(x["sparse"], None), network._temporal(x["gray"])
         fused = FUSED[fusion](*parts)
         by_hand = network.classifier(nnx.relu(network.mix(fused)).reshape(1, -1))
         return fused, by_hand, network(x)
@@ -147,8 +147,8 @@ def test_fusions_are_what_they_are_called(fusion):
 def test_perception_reaches_the_unit_in_grey_levels():
     x, _ = clips(2)
     network = create(**SMALL)
-    _, tp = network.tpu(x["grey"].reshape(2, 4, -1))
-    np.testing.assert_allclose(tp, 255 * tpu.perception(x["grey"]), rtol=1e-6)
+    _, tp = network.tpu(x["gray"].reshape(2, 4, -1))
+    np.testing.assert_allclose(tp, 255 * tpu.perception(x["gray"]), rtol=1e-6)
     assert np.all(tp[:, 1:] > 1)
 
 

@@ -9,9 +9,9 @@ import pytest
 from flax import nnx
 
 from mer_jax import models
+from mer_jax.errors import UserError
 from mer_jax.models import pretrained
 from mer_jax.models.r3d_convlstm import R3D18
-from mer_jax.problems import UserError
 from tests.models import learning
 from tests.twins.fill import fill
 
@@ -31,7 +31,7 @@ def backbone(weights):
             self.backbone = R3D18(rngs=nnx.Rngs(0))
 
     holder = Holder()
-    pretrained.place(weights, holder)
+    pretrained.load_weights(weights, holder)
     holder.eval()
     return holder.backbone
 
@@ -264,7 +264,7 @@ def test_the_whole_equals_its_twins():
     states = [{n: v.numpy() for n, v in part.state_dict().items()} for part in parts]
     network = with_cells_of(states[1], **sizes)
     pairs = pretrained.pairs("r3d_18")
-    pretrained.place({path: in_jax(states[0][name]) for name, path in pairs}, network)
+    pretrained.load_weights({path: in_jax(states[0][name]) for name, path in pairs}, network)
     network.eval()
     output, dx, grads = answers(lambda network, x: network(x), network, x)
     assert close(output, logits) and close(dx, change)
@@ -286,11 +286,11 @@ def test_the_paper_s_counts():
 
 @pytest.mark.slow
 def test_grey_clips_stand_for_three_equal_channels():
-    grey = create(**{**SMALL, "shape": (12, 32, 32, 1)})
-    grey.eval()
+    gray = create(**{**SMALL, "shape": (12, 32, 32, 1)})
+    gray.eval()
     x = np.random.default_rng(0).random((2, 12, 32, 32, 1), np.float32)
     np.testing.assert_array_equal(
-        learning.run(grey, x), learning.run(grey, np.broadcast_to(x, (*x.shape[:-1], 3)))
+        learning.run(gray, x), learning.run(gray, np.broadcast_to(x, (*x.shape[:-1], 3)))
     )
 
 

@@ -34,7 +34,7 @@ def test_two_folds_on_two_devices_learn_eight_clips(name):
     folds = Folds(
         names=("first", "second"),
         clips=tuple(f"toy/s{i // 8}/c{i % 8}" for i in range(16)),
-        persons=tuple(f"toy/s{i // 8}" for i in range(16)),
+        subjects=tuple(f"toy/s{i // 8}" for i in range(16)),
         train=train,
         test=~train,
         validation=np.zeros_like(train),
@@ -51,7 +51,7 @@ def test_two_folds_on_two_devices_learn_eight_clips(name):
         devices=jax.devices()[:2],
         quiet=True,
     )
-    assert result.train_loss.shape == (2, epochs) and not result.sick
+    assert result.train_loss.shape == (2, epochs) and not result.diverged
     assert (result.probabilities.argmax(-1) == LABELS).all()
     assert result.train_loss[0, 0] != result.train_loss[1, 0]  # each from weights of its own
 

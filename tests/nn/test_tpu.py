@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from mer_jax.errors import UserError
 from mer_jax.nn import tpu
-from mer_jax.problems import UserError
 
 
 def loop(unit, x, how):
@@ -55,10 +55,10 @@ def test_equals_the_equations(how):
 
 def test_unit_scales_the_perception_only():
     x = np.random.default_rng(1).random((2, 5, 20), np.float32)
-    grey = tpu.TPU(20, 6, unit=255.0, rngs=nnx.Rngs(0))
+    gray = tpu.TPU(20, 6, unit=255.0, rngs=nnx.Rngs(0))
     plain = tpu.TPU(20, 6, rngs=nnx.Rngs(0))
-    np.testing.assert_allclose(grey(x)[1], 255 * plain(x)[1], rtol=1e-6)
-    assert np.abs(grey(x)[0] - plain(x)[0]).max() > 1e-2
+    np.testing.assert_allclose(gray(x)[1], 255 * plain(x)[1], rtol=1e-6)
+    assert np.abs(gray(x)[0] - plain(x)[0]).max() > 1e-2
 
 
 def test_perception_is_zero_for_the_first_and_for_repeated_frames():

@@ -3,15 +3,15 @@ import pytest
 from sklearn import model_selection
 
 from mer_jax import protocols
-from mer_jax.clips import Clip, hold
-from mer_jax.problems import UserError
+from mer_jax.clips import Clip, in_memory
+from mer_jax.errors import UserError
 
 
-def clips_of(persons=7, each=4, databases=("a", "b")):
+def clips_of(subjects=7, each=4, databases=("a", "b")):
     return [
-        Clip(database, f"s{p}", f"c{i}", hold(np.zeros((1, 2, 2, 1))), "x")
+        Clip(database, f"s{p}", f"c{i}", in_memory(np.zeros((1, 2, 2, 1))), "x")
         for database in databases
-        for p in range(persons)
+        for p in range(subjects)
         for i in range(each)
     ]
 
@@ -39,26 +39,26 @@ def test_every_clip_is_tested_at_most_once_and_never_trained_on_there(name, clip
 
 def test_loso_tests_one_person_of_one_database_at_a_time(clips, labels):
     folds = protocols.create("loso", clips, labels)
-    persons = np.array([clip.person for clip in clips])
-    assert folds.names == tuple(sorted(set(persons)))  # a/s0 is not b/s0
+    subjects = np.array([clip.subject_key for clip in clips])
+    assert folds.names == tuple(sorted(set(subjects)))  # a/s0 is not b/s0
     assert folds.subject_disjoint
     for name, test in zip(folds.names, folds.test):
-        assert set(persons[test]) == {name}
+        assert set(subjects[test]) == {name}
 
 
-def one_each(persons):
-    """A clip for each of `persons`, whose numbers these are."""
+def one_each(subjects):
+    """A clip for each of `subjects`, whose numbers these are."""
     return [
-        Clip("a", f"s{p:03d}", f"c{i:04d}", hold(np.zeros((1, 2, 2, 1))), "x")
-        for i, p in enumerate(persons)
+        Clip("a", f"s{p:03d}", f"c{i:04d}", in_memory(np.zeros((1, 2, 2, 1))), "x")
+        for i, p in enumerate(subjects)
     ]
 
 
-def crowd(seed, persons=24, classes=4):
+def crowd(seed, subjects=24, classes=4):
     """Clips of persons with few and many, each with a leaning of their own, and their labels."""
     rng = np.random.default_rng(seed)
-    person = np.repeat(np.arange(persons), rng.geometric(0.12, persons))
-    leaning = rng.dirichlet(np.ones(classes), persons)
+    person = np.repeat(np.arange(subjects), rng.geometric(0.12, subjects))
+    leaning = rng.dirichlet(np.ones(classes), subjects)
     labels = np.array([rng.choice(classes, p=leaning[p]) for p in person])
     return one_each(person), np.unique(labels, return_inverse=True)[1], person
 
@@ -161,8 +161,8 @@ def test_several_labels_a_clip_are_dealt_and_held_out_evenly():
     counts = folds.test.astype(int) @ labels
     assert np.abs(counts - labels.sum(0) / 4).max() <= 3
     assert np.ptp(folds.test.sum(1)) <= 4
-    held = protocols.create("hold_out", clips, labels, fraction=0.3, by="sample").test
-    assert held.sum() == 27 and np.abs(held[0] @ labels - 0.3 * labels.sum(0)).max() <= 3
+    held_out = protocols.create("hold_out", clips, labels, fraction=0.3, by="sample").test
+    assert held_out.sum() == 27 and np.abs(held_out[0] @ labels - 0.3 * labels.sum(0)).max() <= 3
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.37, 0.4, 0.5, 0.7, 0.9])
@@ -258,15 +258,15 @@ def test_leave_one_database_out(clips, labels):
 
 def test_validation_takes_whole_persons_from_training_by_the_folds_own_name(clips, labels):
     folds = protocols.create("loso", clips, labels)
-    held = protocols.validate(folds, fraction=0.25, seed=3)
-    assert held.subject_disjoint
-    assert (held.train | held.validation == folds.train).all()
-    assert (held.test == folds.test).all()
-    assert set(held.validation.sum(1)) == {3 * 4}
+    held_out = protocols.validate(folds, fraction=0.25, seed=3)
+    assert held_out.subject_disjoint
+    assert (held_out.train | held_out.validation == folds.train).all()
+    assert (held_out.test == folds.test).all()
+    assert set(held_out.validation.sum(1)) == {3 * 4}
     alone = protocols.validate(folds.take([5]), fraction=0.25, seed=3)
-    assert (alone.validation[0] == held.validation[5]).all()
+    assert (alone.validation[0] == held_out.validation[5]).all()
     other = protocols.validate(folds, fraction=0.25, seed=4)
-    assert (other.validation != held.validation).any()
+    assert (other.validation != held_out.validation).any()
     assert not protocols.validate(folds, fraction=0.0).validation.any()
     for fraction in (-0.1, 1.0, float("nan")):
         with pytest.raises(UserError, match=r"fraction is"):

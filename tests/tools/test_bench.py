@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mer_jax import models
+from mer_jax.errors import UserError
 from mer_jax.nn import conv
-from mer_jax.problems import UserError
 from tools.bench import race, roofline, workloads
 
 

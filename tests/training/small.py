@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from mer_jax.clips import Clip, hold
+from mer_jax.clips import Clip, in_memory
 from mer_jax.methods.examples import Examples
 from mer_jax.nn import BatchNorm, max_pool
 from mer_jax.protocols import loso
 from mer_jax.training import Settings, fit
-from mer_jax.training.result import Result
+from mer_jax.training.records import Result
 
 
 class Tiny(nnx.Module):
@@ -33,19 +33,19 @@ def build(rngs: nnx.Rngs) -> nnx.Module:
     return Tiny(num_classes=3, rngs=rngs)
 
 
-def problem(persons: int = 6, each: int = 5):
+def problem(subjects: int = 6, each: int = 5):
     """(examples, labels, folds): class k has a bright blob of size k + 1; samples are shifted."""
     rng = np.random.default_rng(0)
-    labels = np.arange(persons * each) % 3
+    labels = np.arange(subjects * each) % 3
     pictures = rng.normal(0, 0.1, (len(labels), 6, 6, 1)).astype(np.float32)
     for picture, label in zip(pictures, labels):
         picture[1 : 2 + label, 1 : 2 + label] += 1
     clips = [
-        Clip("toy", f"s{i // each}", f"c{i}", hold(np.zeros((1, 2, 2, 1))), "x")
+        Clip("toy", f"s{i // each}", f"c{i}", in_memory(np.zeros((1, 2, 2, 1))), "x")
         for i in range(len(labels))
     ]
 
-    def learn(inputs, weights):
+    def fit_statistics(inputs, weights):
         return jnp.sum(inputs * weights[:, None, None, None], 0) / jnp.sum(weights)
 
     def augment(key, picture, mean):
@@ -53,7 +53,10 @@ def problem(persons: int = 6, each: int = 5):
         return jnp.roll(picture, shift, (0, 1)) - mean
 
     examples = Examples(
-        inputs=jnp.asarray(pictures), learn=learn, augment=augment, view=lambda p, mean: p - mean
+        inputs=jnp.asarray(pictures),
+        fit_statistics=fit_statistics,
+        augment=augment,
+        eval_transform=lambda p, mean: p - mean,
     )
     return examples, labels, loso(clips, labels)
 

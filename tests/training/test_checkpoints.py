@@ -27,10 +27,10 @@ def test_weights_are_found_by_name_without_mer_jax(tmp_path):
     head = nnx.Linear(4, 3, rngs=nnx.Rngs(0))
     for fold in range(len(folds)):
         one = jax.tree.map(lambda a, fold=fold: np.asarray(a)[fold], state)
-        weights, running = one["params"], one["rest"]["norm"]
+        weights, running = one["params"], one["model_state"]["norm"]
         nnx.update(conv, {"kernel": weights["conv"]["kernel"]})
         nnx.update(head, {name: weights["head"][name] for name in ("kernel", "bias")})
-        clips = result.held[fold][result.test[fold]]
+        clips = result.eval_index[fold][result.test[fold]]
         x = conv(np.asarray(examples.inputs)[clips] - one["statistics"])
         x = (x - running["mean"]) / np.sqrt(running["var"] + np.float32(1e-5))
         x = nnx.relu(x * weights["norm"]["scale"] + weights["norm"]["bias"])
@@ -44,14 +44,14 @@ async def _writers():
     async def write():
         raise OSError("no space left")
 
-    task = asyncio.ensure_future(write())
+    static = asyncio.ensure_future(write())
     await asyncio.sleep(0)
-    del task  # nobody asks what became of it: asyncio says so where it is collected
+    del static  # nobody asks what became of it: asyncio says so where it is collected
     gc.collect()
 
 
 def test_orbax_is_hushed_and_heard_again(caplog):
-    with checkpoints.hush():
+    with checkpoints.silence_orbax():
         asyncio.run(_writers())
     assert not caplog.records
     asyncio.run(_writers())
@@ -59,6 +59,6 @@ def test_orbax_is_hushed_and_heard_again(caplog):
 
 
 def test_asyncio_is_heard_where_it_speaks_of_something_else(caplog):
-    with checkpoints.hush():
+    with checkpoints.silence_orbax():
         logging.getLogger("asyncio").warning("a slow callback")
     assert "a slow callback" in caplog.text

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 from mer_jax.training import losses
 
 RNG = np.random.default_rng(0)
@@ -22,7 +22,7 @@ SEVERAL = np.random.default_rng(1).integers(0, 2, (7, 4))
 
 
 def run(name, logits=LOGITS, mask=MASK):
-    labels = SEVERAL if name == "sigmoid" else LABELS
+    labels = SEVERAL if name == "multilabel_bce" else LABELS
     return losses.create(name)(jnp.asarray(logits), jnp.asarray(labels), mask, COUNTS)
 
 
@@ -31,18 +31,18 @@ def by_hand(name):
     real = [i for i in range(7) if MASK[i]]
     if name == "cross_entropy":
         return np.mean([-np.log(p[i, LABELS[i]]) for i in real])
-    if name == "sigmoid":
+    if name == "multilabel_bce":
         q = 1 / (1 + np.exp(-LOGITS.astype(np.float64)))
         each = -np.where(SEVERAL == 1, np.log(q), np.log(1 - q))
         return np.mean([each[i].mean() for i in real])
-    if name == "weighted":
+    if name == "weighted_ce":
         w = [1 / COUNTS[LABELS[i]] for i in real]
         return sum(wi * -np.log(p[i, LABELS[i]]) for wi, i in zip(w, real)) / sum(w)
-    if name in ("balanced", "unbalanced"):
+    if name in ("class_balanced_bce", "one_vs_rest_bce"):
         total = 0.0
         for i in real:
             same = sum(LABELS[j] == LABELS[i] for j in real)
-            beta = len(real) / (4 * same) if name == "balanced" else 1.0
+            beta = len(real) / (4 * same) if name == "class_balanced_bce" else 1.0
             for c in range(4):
                 y = float(LABELS[i] == c)
                 total += -beta * np.log(p[i, c] ** y * (1 - p[i, c]) ** (1 - y))
@@ -73,10 +73,10 @@ def test_padding_has_no_say_and_gradients_are_finite_where_p_is_one(name):
         np.testing.assert_array_equal(gradient(jnp.asarray(other)), gradient(jnp.asarray(LOGITS)))
     sure = np.full((7, 4), -40.0, np.float32)
     sure[np.arange(7), LABELS] = 40.0
-    sure = -sure if "balanced" in name else sure  # certain and wrong: log(1 - p) at p = 1
+    sure = -sure if "class_balanced_bce" in name else sure  # certain and wrong: log(1 - p) at p = 1
     assert np.isfinite(gradient(jnp.asarray(sure))).all()
 
 
 def test_an_unknown_loss_names_the_nearest():
-    with pytest.raises(UserError, match="did you mean 'balanced'"):
+    with pytest.raises(UserError, match="did you mean 'class_balanced_bce'"):
         losses.create("balance")

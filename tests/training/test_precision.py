@@ -10,21 +10,20 @@ import pytest
 from flax import nnx
 
 from mer_jax import models
-from mer_jax.problems import UserError
-from mer_jax.training import Settings
-from mer_jax.training import fold as fold_room
-from mer_jax.training.engine import make_task
+from mer_jax.errors import UserError
+from mer_jax.training import Settings, single_fold
+from mer_jax.training.loop import make_static_config
 from tests.training import small
 from tests.twins.cases import CASES
 
 SETTINGS = Settings(epochs=3, batch_size=8, learning_rate=1e-2)
 
 
-def run(precision="float32", storage="float32", inputs=None, **options):
+def run(precision="float32", data_dtype="float32", inputs=None, **options):
     examples, labels, folds = small.problem()
     if inputs is not None:
         examples = dataclasses.replace(examples, inputs=inputs)
-    settings = dataclasses.replace(SETTINGS, precision=precision, storage=storage)
+    settings = dataclasses.replace(SETTINGS, precision=precision, data_dtype=data_dtype)
     job = examples, labels, folds.take([0, 1])
     return small.trained(settings, job=job, **options)
 
@@ -32,7 +31,9 @@ def run(precision="float32", storage="float32", inputs=None, **options):
 def task_of(build, precision="float32", remat=False):
     examples, labels, _ = small.problem()
     settings = dataclasses.replace(SETTINGS, precision=precision)
-    return make_task(examples, len(labels), settings, num_classes=3, build=build, remat=remat)
+    return make_static_config(
+        examples, len(labels), settings, num_classes=3, build=build, remat=remat
+    )
 
 
 def test_bfloat16_follows_float32_and_tf32_is_float32_on_a_cpu():
@@ -55,17 +56,19 @@ def test_every_network_runs_in_bfloat16_and_keeps_float32_weights(name):
     network = nnx.eval_shape(lambda: build(jax.random.key(0)))
     network.train()
     graph, *trees = nnx.split(network, nnx.Param, ...)
-    params, rest = map(nnx.as_pure, trees)
+    params, model_state = map(nnx.as_pure, trees)
     is_shape = lambda shape: isinstance(shape, tuple)
     draw = lambda shape: jax.ShapeDtypeStruct((2, *shape), jnp.float32)
     x = jax.tree.map(draw, network.input_shape, is_leaf=is_shape)
-    answer = partial(fold_room.answer, task_of(small.build, "bfloat16"), graph)
-    traced = jax.make_jaxpr(lambda *arrays: answer(*arrays, jnp.ones(2)))(params, rest, x)
+    apply_model = partial(single_fold.apply_model, task_of(small.build, "bfloat16"), graph)
+    traced = jax.make_jaxpr(lambda *arrays: apply_model(*arrays, jnp.ones(2)))(
+        params, model_state, x
+    )
     assert "bf16" in str(traced)
-    logits, after = jax.eval_shape(answer, params, rest, x)
+    logits, after = jax.eval_shape(apply_model, params, model_state, x)
     assert logits.dtype == jnp.float32 and logits.shape == (2, 3)
     dtypes = lambda tree: jax.tree.map(lambda a: a.dtype, tree)
-    assert dtypes(after) == dtypes(rest)
+    assert dtypes(after) == dtypes(model_state)
 
 
 def test_remat_changes_no_number_and_keeps_less():
@@ -75,13 +78,13 @@ def test_remat_changes_no_number_and_keeps_less():
         "strcn_a", num_classes=3, rngs=nnx.Rngs(key), shape=(132, 12, 3), maps=8
     )
     _, *trees = nnx.split(build(jax.random.key(0)), nnx.Param, ...)
-    params, rest = map(nnx.as_pure, trees)
+    params, model_state = map(nnx.as_pure, trees)
     x = jnp.ones((16, 132, 12, 3))
 
     def kept(remat):
-        task = task_of(lambda rngs: build(rngs()), remat=remat)
-        learner = fold_room.training(task)
-        objective = lambda p: learner(p, rest, x, jnp.ones(16))[0]
+        static = task_of(lambda rngs: build(rngs()), remat=remat)
+        forward = single_fold.train_forward(static)
+        objective = lambda p: forward(p, model_state, x, jnp.ones(16))[0]
         _, pull = jax.eval_shape(lambda p: jax.vjp(objective, p), params)
         return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(pull))
 
@@ -90,7 +93,7 @@ def test_remat_changes_no_number_and_keeps_less():
 
 def test_clips_stored_in_half_the_bytes_are_trained_on_as_they_were_rounded():
     rounded = small.problem()[0].inputs.astype(jnp.float16).astype(jnp.float32)
-    narrow, want = run(storage="float16"), run(inputs=rounded)
+    narrow, want = run(data_dtype="float16"), run(inputs=rounded)
     np.testing.assert_allclose(narrow.probabilities, want.probabilities, atol=1e-6)
     with pytest.raises(UserError, match="value of 70000; leave it at float32"):
-        run(storage="float16", inputs=rounded.at[0, 0, 0].set(7e4))
+        run(data_dtype="float16", inputs=rounded.at[0, 0, 0].set(7e4))

@@ -9,11 +9,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mer_jax import protocols
+from mer_jax import leakage, protocols
 from mer_jax.clips import Clip
+from mer_jax.errors import UserError
 from mer_jax.methods import Examples
-from mer_jax.problems import UserError
-from mer_jax.training import Settings, guard, svm
+from mer_jax.training import Settings, svm
 
 N, D = 24, 5
 
@@ -40,23 +40,23 @@ def test_each_fold_is_scikit_learns_pipeline(classes, options):
     machine = SVC(**{"kernel": "linear", "break_ties": True} | options)
     for fold, (train, test) in enumerate(zip(folds.train, folds.test)):
         oracle = make_pipeline(StandardScaler(), machine).fit(x[train], labels[train])
-        held = result.held[fold][result.test[fold]]
-        assert list(held) == list(np.flatnonzero(test))
+        eval_index = result.eval_index[fold][result.test[fold]]
+        assert list(eval_index) == list(np.flatnonzero(test))
         said = result.probabilities[fold][result.test[fold]]
-        np.testing.assert_array_equal(said.argmax(1), oracle.predict(x[held]))
+        np.testing.assert_array_equal(said.argmax(1), oracle.predict(x[eval_index]))
         np.testing.assert_allclose(said.sum(1), 1, rtol=1e-6)
-        values = oracle.decision_function(x[held])
+        values = oracle.decision_function(x[eval_index])
         margins = values if classes > 2 else np.stack([0 * values, values], axis=1)
         differences = np.log(said) - np.log(said[:, :1])
         np.testing.assert_allclose(differences, margins - margins[:, :1], atol=1e-4)
-        right = (oracle.predict(x[held]) == labels[held]).mean()
+        right = (oracle.predict(x[eval_index]) == labels[eval_index]).mean()
         assert result.test_accuracy[fold, 0] == pytest.approx(right)
         assert result.train_accuracy[fold, 0] == pytest.approx(
             oracle.score(x[train], labels[train])
         )
     contents = [str(i) for i in range(N)]
-    assert guard.check(Settings(), folds, result, contents) == []
-    assert result.sick == []
+    assert leakage.check(Settings(), folds, result, contents) == []
+    assert result.diverged == []
 
 
 def test_a_test_clip_moves_nothing_but_its_own_row():
@@ -65,7 +65,7 @@ def test_a_test_clip_moves_nothing_but_its_own_row():
     wild = examples.inputs.at[0].set(1e5)
     second = svm.fit(Examples(inputs=wild), labels, folds, num_classes=3)
     fold = int(np.flatnonzero(folds.test[:, 0])[0])
-    others = first.held[fold] != 0
+    others = first.eval_index[fold] != 0
     np.testing.assert_array_equal(
         first.probabilities[fold][others], second.probabilities[fold][others]
     )
@@ -85,23 +85,23 @@ def test_a_number_that_never_varied_in_training_has_no_say():
 
 def test_statistics_are_learned_from_a_folds_training_clips():
     examples, labels, folds = job()
-    learned = []
+    statistics_mask = []
 
-    def learn(inputs, weights):
-        learned.append(weights)
+    def fit_statistics(inputs, weights):
+        statistics_mask.append(weights)
         return jnp.einsum("n,nd->d", weights, inputs["x"]) / weights.sum()
 
     tree = Examples(
         inputs={"x": examples.inputs, "y": examples.inputs[:, :2, None]},
-        learn=learn,
-        view=lambda example, mean: {"x": example["x"] - mean, "y": example["y"]},
+        fit_statistics=fit_statistics,
+        eval_transform=lambda example, mean: {"x": example["x"] - mean, "y": example["y"]},
     )
-    centred = svm.fit(tree, labels, folds, num_classes=3)
+    centered = svm.fit(tree, labels, folds, num_classes=3)
     doubled = jnp.concatenate([examples.inputs, examples.inputs[:, :2]], axis=1)
     plain = svm.fit(Examples(inputs=doubled), labels, folds, num_classes=3)
-    assert len(learned) == 1  # compiled once for all folds
+    assert len(statistics_mask) == 1  # compiled once for all folds
     # Standardising takes a shift out again.
-    np.testing.assert_allclose(centred.probabilities, plain.probabilities, atol=1e-3)
+    np.testing.assert_allclose(centered.probabilities, plain.probabilities, atol=1e-3)
 
 
 def test_settings_that_mean_nothing_are_refused():
@@ -114,16 +114,16 @@ def test_mistakes_are_one_sentence(monkeypatch):
     examples, labels, folds = job()
     with pytest.raises(UserError, match="kernel"):
         svm.fit(examples, labels, folds, num_classes=3, kernel="cubic")
-    voting = Examples(inputs=examples.inputs, votes=2)
+    voting = Examples(inputs=examples.inputs, num_views=2)
     with pytest.raises(UserError, match="one example a clip"):
         svm.fit(voting, labels, folds, num_classes=3)
 
     real = builtins.__import__
 
-    def without(name, *rest):
+    def without(name, *model_state):
         if name.startswith("sklearn"):
             raise ImportError(name)
-        return real(name, *rest)
+        return real(name, *model_state)
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UserError, match=r"pip install 'mer_jax\[baseline\]'"):

@@ -19,5 +19,5 @@ def _one(name, shape, seed, gain):
     noise = rng.standard_normal(shape, np.float32)
     if len(shape) > 1 and name.endswith("weight"):
         return noise * np.float32(gain * np.sqrt(2 / np.prod(shape[1:])))
-    centre = 1 if name.endswith("weight") else 0
-    return np.float32(centre) + np.float32(0.1) * noise
+    center = 1 if name.endswith("weight") else 0
+    return np.float32(center) + np.float32(0.1) * noise

@@ -399,11 +399,11 @@ class PSN(nn.Module):
         self.concat, self.pixels = concat, pixels
 
     def forward(self, x):
-        sparse, grey = x["sparse"], x["grey"]
-        batch, time = grey.shape[:2]
+        sparse, gray = x["sparse"], x["gray"]
+        batch, time = gray.shape[:2]
         maps = flat(self.backbone(first(sparse.flatten(0, 1))))
         spatial = F.relu(self.spatial_dense(maps)).reshape(batch, time, 16, -1)
-        temporal = F.relu(self.temporal_dense(self.tpu(grey.flatten(2))))
+        temporal = F.relu(self.temporal_dense(self.tpu(gray.flatten(2))))
         temporal = temporal.reshape(batch, time, 16, -1)
         fused = torch.cat([spatial, temporal], -1) if self.concat else spatial + temporal
         if self.pixels > 1:

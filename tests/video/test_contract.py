@@ -16,13 +16,13 @@ import pytest
 
 from mer_jax import video
 from mer_jax.clips import to_float
-from mer_jax.problems import UserError
-from mer_jax.video import colour, difference, pyramid
+from mer_jax.errors import UserError
+from mer_jax.video import color, difference, pyramid
 from mer_jax.video.flow import optical_flow
 from mer_jax.video.magnify import bands, combine, magnify, stream_init, stream_step
 from mer_jax.video.median import median_filter
 from mer_jax.video.resample import apply, jitter_matrices, resample
-from mer_jax.video.rpca import retain, rpca
+from mer_jax.video.rpca import keep_quantiles, rpca
 from mer_jax.video.strain import optical_strain, strain_tensor
 from mer_jax.video.warp import prefilter, warp
 
@@ -59,16 +59,16 @@ FUNCTIONS = {
     "reconstruct": lambda clip, length: pyramid.reconstruct(
         [2 * band for band in pyramid.build(clip)]
     ),
-    "rgb_to_yiq": lambda clip, length: colour.rgb_to_yiq(clip),
-    "yiq_to_rgb": lambda clip, length: colour.yiq_to_rgb(clip),
-    "to_grey": lambda clip, length: colour.to_grey(clip),
-    "mix": lambda clip, length: colour.mix(clip, colour.YIQ_FROM_RGB[1:]),
+    "rgb_to_yiq": lambda clip, length: color.rgb_to_yiq(clip),
+    "yiq_to_rgb": lambda clip, length: color.yiq_to_rgb(clip),
+    "to_gray": lambda clip, length: color.to_gray(clip),
+    "mix": lambda clip, length: color.mix(clip, color.YIQ_FROM_RGB[1:]),
     "difference_heatmap": lambda c, n: difference.difference_heatmap(c, length=n),
-    "top_mask": lambda c, n: difference.top_mask(
-        difference.difference_heatmap(c, length=n), keep=99
+    "top_pixels": lambda c, n: difference.top_pixels(
+        difference.difference_heatmap(c, length=n), num_pixels=99
     ),
     "apex_index": lambda c, n: difference.apex_index(c, length=n),
-    "steadied": lambda c, n: difference.steadied(c, length=n),
+    "remove_global_motion": lambda c, n: difference.remove_global_motion(c, length=n),
     "temporal_difference": lambda clip, length: difference.temporal_difference(clip),
     "resample": lambda clip, length: resample(clip, 9, kernel="lanczos2"),
     "jitter": lambda clip, length: apply(JITTER[3][:, : len(clip)], clip),
@@ -78,28 +78,28 @@ FUNCTIONS = {
     "warp": lambda c, n: warp(prefilter(c[0]), last(c, n)[..., :2])[0],
     "median_filter": lambda c, n: median_filter(last(c, n)[..., 0], size=3),
     "rpca": lambda c, n: rpca(columns(c), max_iter=15)[1],
-    "retain": lambda c, n: retain(columns(c)),
+    "keep_quantiles": lambda c, n: keep_quantiles(columns(c)),
     "strain_tensor": lambda c, n: strain_tensor(last(c, n)[..., :2]),
     "optical_strain": lambda c, n: optical_strain(last(c, n)[..., :2]),
 }
 # Those that give a frame for a frame: of a padded clip the first T are the clip's.
 BY_FRAME = {
     "magnify", "bands", "combine", "stream", "pyramid", "reconstruct", "rgb_to_yiq", "yiq_to_rgb",
-    "to_grey", "mix", "steadied", "temporal_difference",
+    "to_gray", "mix", "remove_global_motion", "temporal_difference",
 }  # fmt: skip
 # Those that know no length: a ragged clip takes the matrix of its own length, as "jitter" does.
-ONE_LENGTH = {"resample", "rpca", "retain"}
-NOT_DIFFERENTIABLE = {"top_mask", "apex_index", "rpca"}  # indices; a loop of unknown length
+ONE_LENGTH = {"resample", "rpca", "keep_quantiles"}
+NOT_DIFFERENTIABLE = {"top_pixels", "apex_index", "rpca"}  # indices; a loop of unknown length
 # The flow interpolates, the retained part jumps at its quantiles, a median changes pixels: finite,
 # but no oracle by steps.
-NOT_SMOOTH = {"optical_flow", "retain", "median_filter"}
+NOT_SMOOTH = {"optical_flow", "keep_quantiles", "median_filter"}
 # What is refused depends on what they are of. Flows are in px, whatever their dtype, and a median
 # keeps it; the others are linear, or nearly, so that floats of any range are welcome.
 NO_PIXELS = {"warp", "median_filter", "strain_tensor", "optical_strain"}
 ANY_RANGE = NO_PIXELS | {
-    "pyramid", "reconstruct", "yiq_to_rgb", "mix", "resample", "jitter", "rpca", "retain",
+    "pyramid", "reconstruct", "yiq_to_rgb", "mix", "resample", "jitter", "rpca", "keep_quantiles",
 }  # fmt: skip
-ANY_AXES = ANY_RANGE | {"rgb_to_yiq", "to_grey", "temporal_difference", "optical_flow", "stream"}
+ANY_AXES = ANY_RANGE | {"rgb_to_yiq", "to_gray", "temporal_difference", "optical_flow", "stream"}
 # Driven by other names, and those that take no clip: they make constants on the host.
 ELSEWHERE = {"stream_init", "stream_step", "jitter_matrices"}
 CONSTANTS = {"core_region", "gains", "select"}
@@ -241,5 +241,5 @@ def test_what_was_magnified_and_not_saturated_may_go_on():
     wild = magnify(clip, alpha=14.0, exaggeration=4.0, saturate=False) + 2
     assert wild.max() > 2
     assert difference.apex_index(wild) == difference.apex_index(np.asarray(wild))
-    for call in (difference.difference_heatmap, difference.steadied, colour.rgb_to_yiq):
+    for call in (difference.difference_heatmap, difference.remove_global_motion, color.rgb_to_yiq):
         assert jnp.isfinite(call(wild)).all()

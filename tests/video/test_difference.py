@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 from mer_jax.video.difference import (
     apex_index,
     core_region,
     difference_heatmap,
-    steadied,
+    remove_global_motion,
     temporal_difference,
-    top_mask,
+    top_pixels,
 )
 from mer_jax.video.magnify import magnify
 
@@ -42,22 +42,22 @@ def test_heatmaps_of_folds_are_one_product():
 def test_top_mask_is_a_stable_sort():
     heatmap = RNG.integers(0, 5, (7, 9)).astype(np.float32)  # many ties
     order = np.argsort(-heatmap.reshape(-1), kind="stable")
-    for keep in (1, 10, 62, 63):
-        mask = jax.jit(top_mask, static_argnames="keep")(heatmap, keep=keep)
-        np.testing.assert_array_equal(mask, np.sort(order[:keep]))
+    for num_pixels in (1, 10, 62, 63):
+        mask = jax.jit(top_pixels, static_argnames="num_pixels")(heatmap, num_pixels=num_pixels)
+        np.testing.assert_array_equal(mask, np.sort(order[:num_pixels]))
     assert mask.dtype == jnp.int32
 
 
-@pytest.mark.parametrize("keep", [0, 64, -3])
-def test_masks_of_no_size_are_refused(keep):
-    with pytest.raises(UserError, match="keep"):
-        top_mask(np.zeros((7, 9), np.float32), keep=keep)
-    with pytest.raises(UserError, match="keep"):
-        core_region(7, 9, keep=keep)
+@pytest.mark.parametrize("num_pixels", [0, 64, -3])
+def test_masks_of_no_size_are_refused(num_pixels):
+    with pytest.raises(UserError, match="num_pixels"):
+        top_pixels(np.zeros((7, 9), np.float32), num_pixels=num_pixels)
+    with pytest.raises(UserError, match="num_pixels"):
+        core_region(7, 9, num_pixels=num_pixels)
 
 
 def test_core_region_of_mer_rcnn():
-    region = core_region(64, 48, keep=1966)
+    region = core_region(64, 48, num_pixels=1966)
     assert region.shape == (1966,) and region.dtype == np.int32
     assert (np.diff(region) > 0).all()
     inside = np.zeros(64 * 48, bool)
@@ -70,20 +70,20 @@ def test_core_region_of_mer_rcnn():
 
 
 def test_core_region_by_loop():
-    height, width, keep = 7, 10, 31
+    height, width, num_pixels = 7, 10, 31
     distance = [
         (max(abs(y - 3) / 7, abs(x - 4.5) / 10), y * width + x)
         for y in range(height)
         for x in range(width)
     ]
-    expected = sorted(index for _, index in sorted(distance)[:keep])
-    np.testing.assert_array_equal(core_region(height, width, keep=keep), expected)
+    expected = sorted(index for _, index in sorted(distance)[:num_pixels])
+    np.testing.assert_array_equal(core_region(height, width, num_pixels=num_pixels), expected)
 
 
 def test_core_region_of_a_rectangle():
     inside = np.zeros((10, 20), bool)
     inside[1:9, 2:18] = True  # 80 % of both sides
-    np.testing.assert_array_equal(core_region(10, 20, keep=128), np.flatnonzero(inside))
+    np.testing.assert_array_equal(core_region(10, 20, num_pixels=128), np.flatnonzero(inside))
 
 
 @pytest.mark.parametrize("length", [None, 4, 9])
@@ -121,7 +121,7 @@ def test_rounding_is_no_movement():
     assert apex_index(still) == 6
 
 
-@pytest.mark.parametrize("function", [difference_heatmap, steadied])
+@pytest.mark.parametrize("function", [difference_heatmap, remove_global_motion])
 def test_padding_reaches_no_gradient(function):
     gradient = jax.jit(jax.grad(lambda clip: jnp.sum(function(clip, length=5) ** 2)))
     repeated, spoiled = (

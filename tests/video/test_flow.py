@@ -12,7 +12,7 @@ import skimage.registration
 import skimage.restoration
 
 from mer_jax.datasets import synthetic
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 from mer_jax.video import flow as module
 from mer_jax.video.flow import PRESETS, optical_flow
 
@@ -26,7 +26,7 @@ def _face(size, amplitude, seed):
 
     The motion is two smooth bumps of at most `amplitude` px; the noise's sigma is one grey level.
     """
-    grey = skimage.data.astronaut().astype(float) @ [0.299, 0.587, 0.114]
+    gray = skimage.data.astronaut().astype(float) @ [0.299, 0.587, 0.114]
     y, x = np.mgrid[:size, :size].astype(float)
 
     def bump(cx, cy):
@@ -45,12 +45,12 @@ def _face(size, amplitude, seed):
         from_y, from_x = y - v, x - u
     step = 128 / size
     if step > 1:
-        grey = scipy.ndimage.gaussian_filter(grey, 0.5 * step)
+        gray = scipy.ndimage.gaussian_filter(gray, 0.5 * step)
     rng = np.random.default_rng(seed)
 
     def rendered(rows, columns):
         at = [52 + step * rows, 158 + step * columns]
-        image = scipy.ndimage.map_coordinates(grey, at, order=3) + rng.normal(size=rows.shape)
+        image = scipy.ndimage.map_coordinates(gray, at, order=3) + rng.normal(size=rows.shape)
         return np.clip(np.round(image), 0, 255).astype(np.float32) / np.float32(255)
 
     return rendered(y, x), rendered(from_y, from_x), np.moveaxis(flow, 0, -1)
@@ -78,7 +78,7 @@ def test_classic_l_on_a_face_of_64_px():
 
 def test_classic_l_against_the_true_field_of_rendered_faces():
     """A head that drifts, eyes that blink; of the default noise a third, under a steady light."""
-    scenes = synthetic.scenes(subjects=4, clips_per_subject=2, grey=True, noise=0.003, flicker=0)
+    scenes = synthetic.scenes(subjects=4, clips_per_subject=2, gray=True, noise=0.003, flicker=0)
     found, still = [], []
     for scene in scenes:
         first, second = np.float32(scene.frames[[scene.onset, scene.apex]]) / 255

@@ -9,7 +9,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 from mer_jax.video.flow import PRESETS
-from mer_jax.video.flow_solver import Linearised, divergence, gradient, solve
+from mer_jax.video.flow_solver import Linearized, divergence, gradient, solve
 
 
 def _difference_matrices(height, width):
@@ -69,7 +69,7 @@ def test_solve_equals_a_direct_sparse_solve(shape):
     ]
     flow = rng.normal(size=(2, *shape)).astype(np.float32)
     solved = jax.jit(functools.partial(solve, sweeps=150, omega=1.7))
-    got = solved(data, faces, Linearised(it, ix, iy), flow)
+    got = solved(data, faces, Linearized(it, ix, iy), flow)
     wide = [np.asarray(x, float) for x in (it, ix, iy)]
     expected = flow + _system(data.astype(float), faces, *wide, flow.astype(float))
     np.testing.assert_allclose(got, expected, atol=2e-5)
@@ -92,7 +92,7 @@ def test_classic_l_solves_the_lorentzian_system_of_the_stage(stage):
     system = _system(
         weight(it.astype(float), 1.5, 50), faces, *(x.astype(float) for x in (it, ix, iy)), wide
     )
-    got, _ = jax.jit(settings.refine)(Linearised(it, ix, iy), flow, None, jnp.float32(stage))
+    got, _ = jax.jit(settings.refine)(Linearized(it, ix, iy), flow, None, jnp.float32(stage))
     np.testing.assert_allclose(got - flow, np.clip(system, -1, 1), atol=2e-4)
 
 
@@ -133,7 +133,7 @@ def test_tv_l1_equals_a_loop_over_the_published_cases():
                 p[k, 1, y, x] = (p[k, 1, y, x] + tau / theta * below) / size
     settings = dataclasses.replace(PRESETS["tv_l1"], iterations=3)
     refine = jax.jit(settings.refine)
-    got, dual = refine(Linearised(it, ix, iy), flow, memory, jnp.float32(0))
+    got, dual = refine(Linearized(it, ix, iy), flow, memory, jnp.float32(0))
     np.testing.assert_allclose(got, u, atol=1e-4)
     np.testing.assert_allclose(dual, p, atol=1e-4)
 
@@ -145,7 +145,7 @@ def test_gradients_are_finite_where_nothing_moves(preset):
     memory = jnp.zeros((2, 2, 6, 7), jnp.float32)
 
     def moved(images):
-        return settings.refine(Linearised(*images), still, memory, jnp.float32(0))[0].sum()
+        return settings.refine(Linearized(*images), still, memory, jnp.float32(0))[0].sum()
 
     for level in (0.0, 1.0):
         slopes = jax.jit(jax.grad(moved))(jnp.full((3, 6, 7), level, jnp.float32))

@@ -8,13 +8,13 @@ import skimage.registration
 from mer_jax import faces
 from mer_jax.datasets import synthetic
 from mer_jax.datasets.synthetic import motion
-from mer_jax.video import apex_index, magnify, pyramid, steadied
+from mer_jax.video import apex_index, magnify, pyramid, remove_global_motion
 from mer_jax.video.magnify import temporal_matrix
 
 LONGEST = 40
 
 
-def grey(scene):
+def gray(scene):
     """[LONGEST, H, W, 1], the last frame repeated."""
     frames = np.float32(scene.frames) / 255
     return np.concatenate([frames, np.repeat(frames[-1:], LONGEST - len(frames), 0)])
@@ -32,7 +32,7 @@ def without_eyes(scene):
 def found_in_time(find, scenes):
     """The share of the scenes whose apex is found within 2 frames."""
     find = jax.jit(find)
-    apart = [int(find(grey(s), s.length, without_eyes(s))) - s.apex for s in scenes]
+    apart = [int(find(gray(s), s.length, without_eyes(s))) - s.apex for s in scenes]
     return np.mean(np.abs(apart) <= 2)
 
 
@@ -41,23 +41,23 @@ def plain(clip, length, weights):
 
 
 def steady(clip, length, weights):
-    return apex_index(steadied(clip, length=length, weights=weights), length=length)
+    return apex_index(remove_global_motion(clip, length=length, weights=weights), length=length)
 
 
 def test_the_apex_of_a_still_head_is_found():
-    scenes = synthetic.scenes(subjects=3, clips_per_subject=8, grey=True, drift=0, blinks=0)
+    scenes = synthetic.scenes(subjects=3, clips_per_subject=8, gray=True, drift=0, blinks=0)
     assert found_in_time(plain, scenes) >= 0.9
 
 
 def test_the_apex_of_a_head_that_drifts_and_blinks_is_found():
-    scenes = synthetic.scenes(subjects=3, clips_per_subject=8, grey=True, amplitude=(1, 2))
+    scenes = synthetic.scenes(subjects=3, clips_per_subject=8, gray=True, amplitude=(1, 2))
     assert found_in_time(steady, scenes) >= 0.9
     assert found_in_time(plain, scenes) < 0.8
 
 
 def test_magnified_flow_is_alpha_fold():
     """In the coarsest live band, whose gain is alpha: 1 + alpha times what the filter lets pass."""
-    calm = dict(drift=0, blinks=0, flicker=0, noise=0, grey=True, amplitude=(0.1, 0.15))
+    calm = dict(drift=0, blinks=0, flicker=0, noise=0, gray=True, amplitude=(0.1, 0.15))
     scenes = synthetic.scenes(
         subjects=1, clips_per_subject=2, size=(128, 128), frames=(24, 24), **calm
     )

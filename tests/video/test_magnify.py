@@ -7,7 +7,7 @@ import pyrtools
 import pytest
 import scipy.signal
 
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 from mer_jax.video.magnify import (
     bands,
     coefficients,

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 from mer_jax.video.resample import (
     IMRESIZE_KERNELS,
     KERNELS,

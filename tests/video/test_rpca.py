@@ -2,8 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from mer_jax.problems import UserError
-from mer_jax.video.rpca import retain, rpca
+from mer_jax.errors import UserError
+from mer_jax.video.rpca import keep_quantiles, rpca
 
 
 def _clip(seed=0, pixels=900, frames=20):
@@ -79,7 +79,7 @@ def test_degenerate_clips():
 
 def test_retain_keeps_the_share_it_names():
     sparse = np.random.default_rng(2).normal(size=(50, 40)).astype(np.float32)
-    kept = np.asarray(retain(sparse))
+    kept = np.asarray(keep_quantiles(sparse))
     assert (kept != 0).sum() == 600
     np.testing.assert_array_equal(kept[kept != 0], sparse[kept != 0])
     assert np.abs(kept[kept != 0]).min() > np.abs(sparse[kept == 0]).max()
@@ -87,7 +87,7 @@ def test_retain_keeps_the_share_it_names():
 
 def test_ten_bands_share_the_entries():
     sparse = np.random.default_rng(3).normal(size=(50, 40)).astype(np.float32)
-    bands = [retain(sparse, low=i / 10, high=(i + 1) / 10) for i in range(10)]
+    bands = [keep_quantiles(sparse, low=i / 10, high=(i + 1) / 10) for i in range(10)]
     np.testing.assert_allclose(sum(np.asarray(band) for band in bands), sparse, atol=1e-7)
     assert [int((np.asarray(band) != 0).sum()) for band in bands] == [200] * 10
 
@@ -100,7 +100,7 @@ def test_retention_is_of_what_is_not_zero():
     sizes = np.sort(np.abs(sparse[sparse != 0]))
     assert len(sizes) < 0.5 * sparse.size
     bands = [(0.7, 1.0), (0.0, 1.0), *((i / 10, (i + 1) / 10) for i in range(10))]
-    compiled = jax.jit(lambda e, low, high: retain(e, low=low, high=high))
+    compiled = jax.jit(lambda e, low, high: keep_quantiles(e, low=low, high=high))
     for low, high in bands:
         kept = np.asarray(compiled(sparse, low, high))
         count = (kept != 0).sum()
@@ -111,13 +111,13 @@ def test_retention_is_of_what_is_not_zero():
         np.testing.assert_array_equal(kept[kept != 0], sparse[kept != 0])
     total = sum(np.asarray(compiled(sparse, low, high)) for low, high in bands[2:])
     np.testing.assert_array_equal(total, sparse)  # no entry in two bands, none in no band
-    np.testing.assert_array_equal(retain(0 * sparse), 0)
+    np.testing.assert_array_equal(keep_quantiles(0 * sparse), 0)
 
 
 def test_numbers_that_are_none_are_refused_or_passed_on():
     good, bad = _clip(0, 60, 6), _clip(1, 60, 6)
     bad[7, 2] = np.nan
-    for function in (rpca, retain):
+    for function in (rpca, keep_quantiles):
         with pytest.raises(UserError, match=r"entry \[7, 2\] of \[60, 6\] is nan"):
             function(bad)
     # Traced, only the clip itself is spoiled, and all of it.
@@ -127,7 +127,7 @@ def test_numbers_that_are_none_are_refused_or_passed_on():
     noise = np.random.default_rng(4).normal(size=(20, 5)).astype(np.float32)
     spoiled = noise.copy()
     spoiled[[0, 3], [1, 2]] = np.nan, np.inf
-    kept = np.asarray(jax.jit(retain)(spoiled))
+    kept = np.asarray(jax.jit(keep_quantiles)(spoiled))
     fine = np.isfinite(spoiled)
     np.testing.assert_array_equal(kept[~fine], spoiled[~fine])
-    np.testing.assert_array_equal(kept[fine], retain(spoiled[fine]))
+    np.testing.assert_array_equal(kept[fine], keep_quantiles(spoiled[fine]))

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 from mer_jax.video.strain import optical_strain, strain_tensor
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from mer_jax.problems import UserError
+from mer_jax.errors import UserError
 from mer_jax.video import warp as module
 from mer_jax.video.warp import prefilter, warp
 

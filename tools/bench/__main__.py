@@ -14,23 +14,25 @@ networks of that name. Peers come with the extras `bench` and `torch`; one that 
 out and named. Times are medians of interleaved rounds, ratios those of the same round, with the
 smallest and the largest.
 
-All is measured in memory pages of 4 kB, as Python and PyTorch have them; experiments.launch asks
+All is measured in memory pages of 4 kB, as Python and PyTorch have them; mer_jax.cli.run asks
 for large ones; GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment gives them to all sides.
 
 On a machine with a GPU the same command measures the GPU, with whatever versions are there: JAX
 uses it by itself and so does the PyTorch loop; the peers of `video` stay on the CPU.
 """
 
+import functools
 import importlib
 import json
 import os
 import pathlib
 import platform
+import sys
 
-from absl import flags
+from absl import app, flags
 
-from mer_jax.problems import UserError
-from tools.command import command, start
+from mer_jax.cli.command import command, parse
+from mer_jax.errors import UserError
 
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Interleaved rounds; the median counts.", lower_bound=1)
 _QUICK = flags.DEFINE_bool("quick", False, "Small sizes, few rounds.")
@@ -50,10 +52,10 @@ def main(argv: list[str]) -> None:
         raise UserError(f"say one of {', '.join(_SUITES)} or all")
     import jax
 
-    from mer_jax.training import layout
+    from mer_jax.training import parallel
     from tools.bench import workloads
 
-    layout.use_all_cores()  # as experiments.launch does
+    parallel.use_all_cores()  # as mer_jax.cli.run does
     workloads.chosen(quick=_QUICK.value, only=_ONLY.value)  # a mistake ends it here
     device = jax.devices()[0]
     machine = {
@@ -90,4 +92,4 @@ def _version(package: str) -> str:
 
 
 if __name__ == "__main__":
-    start(main)
+    app.run(main, flags_parser=functools.partial(parse, sys.modules[__name__]))

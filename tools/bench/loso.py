@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax import models, protocols
-from mer_jax.clips import Clip, hold
+from mer_jax.clips import Clip, in_memory
 from mer_jax.methods.examples import Examples
-from mer_jax.training import Settings, streams
-from mer_jax.training import layout as layouts
+from mer_jax.training import Settings, parallel, rng
 from tools.bench.race import Table, race, table
 from tools.bench.workloads import job
 
@@ -28,7 +27,7 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
     }
     per = dict(zip(cases, (many * EPOCHS, EPOCHS)))
     if jax.default_backend() != "cpu":
-        cases["mer_jax, folds mapped"] = ours(many, inner="map")
+        cases["mer_jax, folds mapped"] = ours(many, within="map")
         per["mer_jax, folds mapped"] = many * EPOCHS
     errors = {}
     try:
@@ -38,7 +37,7 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
     else:
         cases["PyTorch, fold after fold"] = _torch_loop(torch)
         per["PyTorch, fold after fold"] = _LOOP * EPOCHS
-    steps, width = streams.steps_and_width(_CLIPS, _SETTINGS.batch_size, 1)
+    steps, width = rng.steps_and_batch_size(_CLIPS, _SETTINGS.batch_size, 1)
     floor = 2 * 2 * 27 * 16 * 900 * _CLIPS / 1e9  # forwards, and the kernel's gradient
     title = (
         f"STSTNet, one epoch of one fold ({steps} steps of {width}; {floor:.1f} GFLOP of "
@@ -48,13 +47,13 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
 
 
 def ours(
-    folds: int, *, inner: str = "auto", devices: Sequence[jax.Device] | None = None
+    folds: int, *, within: str = "auto", devices: Sequence[jax.Device] | None = None
 ) -> Callable[[], object]:
     """`EPOCHS` epochs of `folds` folds as one job."""
     maps, labels, every = _problem()
     examples = Examples(inputs=jnp.asarray(maps), input_shape=(28, 28, 3))
     build = lambda rngs: models.create("ststnet", num_classes=3, rngs=rngs)
-    layout = layouts.create(inner=inner, devices=devices)
+    layout = parallel.create(within=within, devices=devices)
     labels, chosen = jnp.asarray(labels, jnp.int32), [every.take(range(folds))]
     return job(examples, labels, chosen, _SETTINGS, build, layout=layout)[0]
 
@@ -63,7 +62,9 @@ def _problem():
     rng = np.random.default_rng(0)
     maps = rng.uniform(0, 255, (_CLIPS, 28, 28, 3)).astype(np.float32)
     labels = rng.integers(0, 3, _CLIPS)
-    clips = [Clip("maps", f"s{i % _PERSONS}", f"c{i}", hold(maps[:1]), "x") for i in range(_CLIPS)]
+    clips = [
+        Clip("maps", f"s{i % _PERSONS}", f"c{i}", in_memory(maps[:1]), "x") for i in range(_CLIPS)
+    ]
     return maps, labels, protocols.loso(clips, labels)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from mer_jax import config, experiment, predict
-from mer_jax.datasets import footage, synthetic
+from mer_jax import configuration, experiment, inference
+from mer_jax.datasets import synthetic, video_source
 from tools.bench.race import Table
 
 FPS, SIZE = 100, (480, 640)
@@ -27,21 +27,21 @@ def tables(rounds: int, quick: bool = False) -> Iterator[Table]:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         path = film(folder / "film.mp4", seconds)
-        job = config.make(
+        job = configuration.make(
             data={"name": "synthetic", "subjects": 3 if quick else 12, "clips_per_subject": 3},
             method="flow_maps",
             model="ststnet",
             train={"epochs": 1, "batch_size": 16},
         )
         experiment.run(job, folder / "run", command="bench", quiet=True)
-        predictor, rows = predict.load(folder / "run"), []
+        predictor, rows = inference.load(folder / "run"), []
         for case, options in CASES.items():
             times = 1 if case.startswith("first") else min(rounds, 3)
             spent = [clock(predictor, path, options) for _ in range(times)]
             wall, busy = (statistics.median(s[i] for s in spent) for i in (0, 1))
-            forecast = spent[-1][2]
-            told = int(np.isfinite(forecast.probabilities[:, 0]).sum())
-            rows.append((case, wall, seconds / wall, busy, len(forecast.start), told))
+            result = spent[-1][2]
+            told = int(np.isfinite(result.probabilities[:, 0]).sum())
+            rows.append((case, wall, seconds / wall, busy, len(result.start), told))
     columns = ("", "s", "times real time", "CPU s", "windows", "told")
     title = f"Prediction by STSTNet, {seconds} s of {SIZE[1]} x {SIZE[0]} at {FPS} Hz"
     yield Table(f"{title}, {len(predictor.networks.folds)} folds", columns, rows)
@@ -50,9 +50,9 @@ def tables(rounds: int, quick: bool = False) -> Iterator[Table]:
 def clock(predictor, path: pathlib.Path, options: dict):
     """(seconds, seconds of processor, forecast)."""
     began, busy = time.perf_counter(), time.process_time()
-    seen = footage.find(path)
-    forecast = predictor.clip(seen.frames(), seen.fps, total=seen.count, **options)
-    return time.perf_counter() - began, time.process_time() - busy, forecast
+    seen = video_source.find(path)
+    result = predictor.predict_video(seen.frames(), seen.fps, total=seen.count, **options)
+    return time.perf_counter() - began, time.process_time() - busy, result
 
 
 def film(path: pathlib.Path, seconds: int) -> pathlib.Path:

@@ -29,8 +29,8 @@ def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
     }
     numbers = jnp.ones(2**24 if quick else 2**26)
     # In place, again and again: memory that is new to a process comes at a third of the rate.
-    copies = lambda a: jax.lax.fori_loop(0, 8, lambda _, a: a + 1, a)
-    copy = _rate(copies, numbers, 8 * 8 * numbers.size)
+    repeats_per_epoch = lambda a: jax.lax.fori_loop(0, 8, lambda _, a: a + 1, a)
+    copy = _rate(repeats_per_epoch, numbers, 8 * 8 * numbers.size)
     yield Table(
         "Ceilings measured here",
         ("what", "rate"),
@@ -93,8 +93,8 @@ def _operations(jaxpr) -> int:
         name = equation.primitive.name
         if name == "dot_general":
             contracted = equation.params["dimension_numbers"][0][0]
-            taken = equation.invars[0].aval.shape
-            depth = math.prod(taken[axis] for axis in contracted)
+            inputs = equation.invars[0].aval.shape
+            depth = math.prod(inputs[axis] for axis in contracted)
             total += 2 * depth * equation.outvars[0].aval.size
         elif name == "conv_general_dilated":
             kernel = equation.invars[1].aval.shape
@@ -104,8 +104,8 @@ def _operations(jaxpr) -> int:
             total += _operations(equation.params["branches"][-1].jaxpr)
         else:
             times = equation.params["length"] if name == "scan" else 1
-            for inner in jaxprs_in_params(equation.params):
-                total += times * _operations(inner)
+            for within in jaxprs_in_params(equation.params):
+                total += times * _operations(within)
     return total
 
 

@@ -24,7 +24,7 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
         clips_per_subject=1,
         size=(128, 128),
         frames=(60, 60),
-        grey=True,
+        gray=True,
         amplitude=(1, 1),
     )[0]
     clip = np.asarray(scene.clip.frames, np.float32) / 255
@@ -115,7 +115,7 @@ def _flow(clip, scene, rounds) -> Table:
         cases[f"mer_jax {preset}"] = partial(one, *pair)
         cases[f"mer_jax {preset}, of 16"] = partial(batch, *many)
         errors[f"mer_jax {preset}"] = error(np.asarray(one(*pair)))
-    grey = [(frame[..., 0] * 255).astype(np.uint8) for frame in (first, second)]
+    gray = [(frame[..., 0] * 255).astype(np.uint8) for frame in (first, second)]
     try:
         from skimage.registration import optical_flow_tvl1
     except ImportError:
@@ -130,8 +130,8 @@ def _flow(clip, scene, rounds) -> Table:
     dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     farneback: Any = cv2.calcOpticalFlowFarneback
     peers = {
-        "OpenCV DIS medium": lambda: dis.calc(*grey, None),
-        "OpenCV Farneback": lambda: farneback(*grey, None, 0.5, 3, 15, 3, 5, 1.2, 0),
+        "OpenCV DIS medium": lambda: dis.calc(*gray, None),
+        "OpenCV Farneback": lambda: farneback(*gray, None, 0.5, 3, 15, 3, 5, 1.2, 0),
     }
     for name, run in peers.items():
         cases[name], errors[name] = run, error(run())

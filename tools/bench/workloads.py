@@ -14,14 +14,12 @@ import optax
 from flax import nnx
 
 from mer_jax import models, protocols
-from mer_jax.clips import Clip, hold
+from mer_jax.clips import Clip, in_memory
+from mer_jax.errors import UserError, filter_by_regex
 from mer_jax.methods.examples import Examples
-from mer_jax.problems import UserError, matching
 from mer_jax.protocols import Folds
-from mer_jax.training import Settings, engine
-from mer_jax.training import fold as fold_room
-from mer_jax.training import layout as layouts
-from mer_jax.training.fold import Data, State, Task
+from mer_jax.training import Settings, loop, parallel, single_fold
+from mer_jax.training.single_fold import Data, State, StaticConfig
 
 CLASSES = 3
 STEPS = 4  # of an epoch; a real one has dozens to each look at the test clips
@@ -105,7 +103,7 @@ def chosen(*, quick: bool, only: str) -> list[Workload]:
     """
     there = [w for w in WORKLOADS if w.quick or not quick]
     names = list(dict.fromkeys(w.network for w in there))
-    left = matching("--only", only, names)
+    left = filter_by_regex("--only", only, names)
     if not left:
         raise UserError(f"--only={only} leaves no network; there are {', '.join(names)}")
     return [w for w in there if w.network in left]
@@ -134,24 +132,27 @@ def ours(
     inputs = jax.tree.map(draw, shape, is_leaf=lambda size: isinstance(size, tuple))
     labels = jnp.asarray(np.arange(count) % CLASSES, jnp.int32)
     clips = [
-        Clip("bench", f"s{i}", f"c{i}", hold(np.zeros((1, 1, 1, 1))), "x") for i in range(count)
+        Clip("bench", f"s{i}", f"c{i}", in_memory(np.zeros((1, 1, 1, 1))), "x")
+        for i in range(count)
     ]
     rows = protocols.loso(clips, np.asarray(labels)).take([0])
     settings = Settings(epochs=1, batch_size=work.batch, precision=precision, seeds=folds)
     examples = Examples(inputs=inputs, input_shape=shape)
-    layout = layouts.create(devices=devices)
-    run, task, state = job(examples, labels, [rows] * folds, settings, build(work), layout=layout)
+    layout = parallel.create(devices=devices)
+    run, static, state = job(examples, labels, [rows] * folds, settings, build(work), layout=layout)
 
-    def step(params, rest, x, labels):
+    def step(params, model_state, x, labels):
         def loss(params):
             mask = jnp.ones(work.batch)
-            logits, _ = fold_room.answer(task, task.train_graph, params, rest, x, mask)
+            logits, _ = single_fold.apply_model(
+                static, static.train_graph, params, model_state, x, mask
+            )
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
         return jax.grad(loss)(params)
 
     cut = lambda part, tree: jax.eval_shape(lambda tree: jax.tree.map(part, tree), tree)
-    one = cut(lambda a: a[0], (state.params, state.rest))
+    one = cut(lambda a: a[0], (state.params, state.model_state))
     batch = cut(lambda a: a[: work.batch], (inputs, labels))
     kept = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state)) // folds
     return Ours(run, (step, (*one, *batch)), kept)
@@ -164,26 +165,28 @@ def job(
     settings: Settings,
     build: Callable[[nnx.Rngs], nnx.Module],
     *,
-    layout: layouts.Layout,
-) -> tuple[Callable[[], Any], Task, State]:
+    layout: parallel.Layout,
+) -> tuple[Callable[[], Any], StaticConfig, State]:
     """(what runs all epochs of the settings once more, the task, shapes and dtypes of its state).
 
     The rows of `folds` are padded to the devices, as `fit` does.
     """
-    task = engine.make_task(examples, len(labels), settings, num_classes=CLASSES, build=build)
-    data = layouts.replicate(layout, Data(examples.inputs, labels, {}))
-    rows = engine.fold_rows(folds, settings)
-    count, devices = len(rows.held), len(layout.devices)
+    static = loop.make_static_config(
+        examples, len(labels), settings, num_classes=CLASSES, build=build
+    )
+    data = parallel.replicate(layout, Data(examples.inputs, labels, {}))
+    rows = loop.fold_arrays(folds, settings)
+    count, devices = len(rows.eval_index), len(layout.devices)
     padded = -(-count // devices) * devices
-    part = layouts.spread(layout, engine.rows_of(rows, range(count), padded))
-    programs = engine.compile_programs(task, layout, settings.epochs)
+    part = parallel.shard(layout, loop.rows_of(rows, range(count), padded))
+    programs = loop.compile_programs(static, layout, settings.epochs)
     state = [programs.init(data, part)]  # the epochs take it for good and give the next
 
     def run():
         state[0], record = programs.epochs(data, part, state[0])
         return record
 
-    return run, task, jax.eval_shape(lambda state: state, state[0])
+    return run, static, jax.eval_shape(lambda state: state, state[0])
 
 
 def peer(work: Workload) -> Callable[[], Any] | None:

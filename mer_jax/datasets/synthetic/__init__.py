@@ -20,20 +20,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax import programs
+from mer_jax import runtime
 from mer_jax.clips import Clip
 from mer_jax.datasets.synthetic import face, motion, paint
 from mer_jax.datasets.synthetic.expressions import EMOTIONS
 from mer_jax.datasets.synthetic.face import Face
 from mer_jax.datasets.synthetic.motion import REFERENCE, Take, scale
+from mer_jax.errors import UserError
 from mer_jax.options import checked
-from mer_jax.problems import UserError
 
 __all__ = ["EMOTIONS", "REFERENCE", "Scene", "clips", "flow", "render", "scenes", "video"]
 
 DATABASE = "synthetic"
 DEFAULT_EMOTIONS = ("happiness", "surprise", "disgust", "repression")
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def _grid(size: tuple[int, int]) -> np.ndarray:
@@ -91,7 +91,7 @@ class Scene:
     take: Take
     size: tuple[int, int]
     longest: int  # frames that are rendered before the clip is cut to its length
-    grey: bool
+    gray: bool
     fps: float
 
     @property
@@ -115,23 +115,23 @@ class Scene:
         return int(self.take.offset)
 
     @functools.cached_property
-    @programs.pinned()
+    @runtime.pinned()
     def frames(self) -> np.ndarray:
         """[length, H, W, C] uint8, C = 3 RGB or 1 grey; rendered at first, then kept."""
         film = np.asarray(render(self.face, self.take, size=self.size, frames=self.longest))
         film = np.moveaxis(film[: self.length], 1, -1)
-        if self.grey:
-            film = np.round(film @ _GREY)[..., None]
+        if self.gray:
+            film = np.round(film @ _GRAY)[..., None]
         return np.ascontiguousarray(film, np.uint8)
 
     @property
-    @programs.pinned()
+    @runtime.pinned()
     def landmarks(self) -> np.ndarray:
         """[68, 2] px (x, y) in frame 0, iBUG order."""
-        centre = (np.array(self.size[::-1], np.float32) - 1) / 2
-        return np.asarray(_landmarks(self.face)) * np.float32(scale(self.size)) + centre
+        center = (np.array(self.size[::-1], np.float32) - 1) / 2
+        return np.asarray(_landmarks(self.face)) * np.float32(scale(self.size)) + center
 
-    @programs.pinned()
+    @runtime.pinned()
     def flow(self, end: int, start: int = 0) -> np.ndarray:
         """The true flow from frame `start` to frame `end`, [H, W, 2] px; see `flow`."""
         return np.asarray(flow(self.face, self.take, start, end, size=self.size))
@@ -169,7 +169,7 @@ def _leak(key: jax.Array, person: Face, strength: jax.Array) -> Face:
 
 
 @checked
-@programs.pinned()
+@runtime.pinned()
 def scenes(
     *,
     subjects: int = 12,
@@ -178,7 +178,7 @@ def scenes(
     size: tuple[int, int] = REFERENCE,
     frames: tuple[int, int] = (24, 40),
     fps: float = 100.0,
-    grey: bool = False,
+    gray: bool = False,
     seed: int = 0,
     amplitude: tuple[float, float] = (0.3, 2.0),
     drift: float = 0.5,
@@ -245,7 +245,7 @@ def scenes(
                     take=take,
                     size=(size[0], size[1]),
                     longest=int(frames[1]),
-                    grey=grey,
+                    gray=gray,
                     fps=float(fps),
                 )
             )

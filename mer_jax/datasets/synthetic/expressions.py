@@ -88,13 +88,13 @@ def displacement(face: Face, strength: jax.Array, where: jax.Array) -> jax.Array
     site = sites(face)
     rows = [(i, *bump) for i, bumps in enumerate(UNITS.values()) for bump in bumps]
     unit, name, *numbers = zip(*rows)
-    centre = jnp.stack([jnp.stack(site[n]) for n in name])
+    center = jnp.stack([jnp.stack(site[n]) for n in name])
     sigma, push = jnp.split(jnp.array(numbers, jnp.float32).T, 2, axis=-1)
     power = strength[np.array(unit)]
 
     mirror = jnp.array([-1.0, 1.0])
-    left = (centre * mirror, sigma, push * mirror * power[:, :1])
-    right = (centre, sigma, push * power[:, 1:])
+    left = (center * mirror, sigma, push * mirror * power[:, :1])
+    right = (center, sigma, push * power[:, 1:])
 
     # One bump at a time: a loop also keeps the compiler from computing the sum anew for each use.
     def add(total, bump):

@@ -101,7 +101,7 @@ def sample(key: jax.Array) -> Face:
     draws = jax.random.uniform(key, (n + 19 + 4 * WAVES + 3 * MOLES,))
     shape, tone, tint, wave, mole = jnp.split(draws, (n, n + 4, n + 19, n + 19 + 4 * WAVES))
     middle, half = jnp.array(list(MEASURES.values()), jnp.float32).T
-    skin, hair, iris, grey = tone
+    skin, hair, iris, gray = tone
     tint = 2 * tint.reshape(5, 3) - 1
     # Wavelengths from 0.03 to 0.5 units, long waves strong: skin is blotchy first, then grainy.
     # Both they and the directions (by the golden angle) are spread evenly, so that no grain shows.
@@ -118,7 +118,7 @@ def sample(key: jax.Array) -> Face:
         skin=_between(SKIN, skin) + 0.02 * tint[0],
         hair=_between(HAIR, hair**1.5) + 0.02 * tint[1],
         iris=_between(IRIS, iris**1.5),
-        backdrop=0.35 + 0.4 * grey + 0.06 * tint[2],
+        backdrop=0.35 + 0.4 * gray + 0.06 * tint[2],
         clothes=0.4 + 0.3 * tint[3] + 0.05 * tint[4],
         waves=waves,
         moles=mole.reshape(MOLES, 3) * jnp.array([1.1, 1.1, 0.008])

@@ -55,11 +55,11 @@ class _Brush:
         return sigma / wide * jnp.exp(-0.5 * (distance / wide) ** 2)
 
 
-def _over(under: jax.Array, colour: jax.Array, mask: jax.Array) -> jax.Array:
-    """`colour`, [3] or [3, ...], laid over `under` where mask is 1."""
-    if colour.ndim == 1:
-        colour = colour.reshape(3, *[1] * mask.ndim)
-    return under + (colour - under) * mask
+def _over(under: jax.Array, color: jax.Array, mask: jax.Array) -> jax.Array:
+    """`color`, [3] or [3, ...], laid over `under` where mask is 1."""
+    if color.ndim == 1:
+        color = color.reshape(3, *[1] * mask.ndim)
+    return under + (color - under) * mask
 
 
 _Number = jax.Array | float

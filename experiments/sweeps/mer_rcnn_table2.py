@@ -1,0 +1,38 @@
+r"""MER-RCNN (Xia et al. 2018), Table 2: random 5 folds by sample, a person on both sides (marked).
+
+Published: accuracy, in each row. Not here, for want of their code or weights: TICS and the CNN
+pre-trained on faces. The descriptors keep their defaults (the paper prints none).
+DIR holds smic/, casme/, casme2/ (prepared ones with --config.data.name=prepared; MDMO needs
+landmarks). Time: days on 2 CPU cores.
+  mer-jax run experiments/sweeps/mer_rcnn_table2.py \
+      --config.data.root=DIR --workdir=runs/mer_rcnn_table2
+Persons kept together: --config.protocol.by=subject.
+"""
+
+from mer_jax.sweep import Row, shared
+
+DATABASES = {"SMIC": "smic", "CASME": "casme", "CASME2": "casme2"}
+FOLDS = {
+    "data.label_scheme": "mer_rcnn",
+    "protocol.name": "k_fold",
+    "protocol.folds": 5,
+    "protocol.by": "sample",
+    "protocol.stratified": False,
+}
+# file, accuracy on SMIC, CASME, CASME2
+METHODS = {
+    "MER-RCNN": ("mer_rcnn", (0.571, 0.632, 0.658)),
+    "CNNs": ("image_cnn", (0.325, 0.471, 0.491)),
+    "LBP-TOP": ("baseline_lbp_top", (0.537, 0.577, 0.592)),
+    "LBP-SIP": ("baseline_lbp_sip", (0.445, 0.368, 0.466)),
+    "MDMO": ("baseline_mdmo", (0.640, 0.573, 0.584)),
+}
+ROWS = {
+    f"{database}: {method}": Row(base, FOLDS | {"data.name": folder}, {"accuracy": scores[number]})
+    for number, (database, folder) in enumerate(DATABASES.items())
+    for method, (base, scores) in METHODS.items()
+}
+
+
+def get_config():
+    return shared(ROWS)

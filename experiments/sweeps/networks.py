@@ -1,0 +1,140 @@
+r"""Every network on rendered faces, narrow: does each of them learn, and is its control at chance.
+
+No paper's table: each row is a network with its own method, leave one subject out, six subjects and
+54 clips in three classes, the last epoch; "permuted" is the same job with the labels dealt out
+anew. The faces are easy on purpose (large movements, hardly any drift, no blinks) and the networks
+narrow, so that all rows run on a CPU. What looks at faces rather than at movements gets larger
+movements, twelve subjects, or the frames less the clip's first, without which it learns who is who.
+experiments/results/networks.md holds what the rows gave.
+Time: half a minute to ten minutes a row, an hour and a half in all, on 2 CPU cores.
+  mer-jax run experiments/sweeps/networks.py \
+      --workdir=runs/networks
+One network: --only=psn. One seed: --config.train.seeds=1.
+"""
+
+from typing import Any
+
+from mer_jax.sweep import Row, shared
+
+FACES = {
+    "data.subjects": 6,
+    "data.clips_per_subject": 9,
+    "data.size": (48, 48),
+    "data.frames": (16, 20),
+    "data.emotions": ("happiness", "surprise", "disgust"),
+    "data.amplitude": (1.5, 2.5),
+    "data.drift": 0.1,
+    "data.blinks": 0.0,
+    "data.noise": 0.005,
+}
+LARGE = {"data.amplitude": (2.5, 2.5)}
+MORE = LARGE | {"data.subjects": 12, "data.clips_per_subject": 6}
+FLOW = {"method.name": "flow_maps", "method.size": (20, 20)}
+UV = FLOW | {"method.size": (16, 16), "method.channels": ("u", "v")}
+REGIONS = {"method.name": "fusenet", "method.size": (24, 24), "method.length": 16}
+RCN = {"model.maps": 8, "model.pool": 3}
+TWO_STREAMS = {"model.filters": 8, "model.kernel": (7, 3, 3), "model.widths": (64, 32)}
+PIXELS = {"method.size": (32, 24), "method.length": 12, "method.repeats_per_epoch": 4} | MORE
+
+# network: (its faces and its method, its sizes, epochs, learning rate)
+NETWORKS: dict[str, tuple[dict, dict, int, float]] = {
+    "ststnet": (FLOW, {}, 40, 5e-3),
+    "rcn_a": (FLOW, RCN, 25, 5e-3),
+    "rcn_s": (FLOW, RCN, 25, 5e-3),
+    "rcn_w": (FLOW, RCN, 40, 5e-3),
+    "off_apexnet": (UV, {"model.hidden": 128}, 40, 1e-3),
+    "dual_inception": (UV, {"model.maps": (4, 8), "model.hidden": 64}, 30, 1e-3),
+    "stcnn": (
+        {"method.name": "stcnn", "method.size": (32, 32), "method.length": 16},
+        {"model.filters": 8, "model.kernel": (7, 3, 3), "model.hidden": 32},
+        60,
+        1e-3,
+    ),
+    "fusenet_intermediate": (REGIONS, TWO_STREAMS, 60, 1e-3),
+    "fusenet_late": (REGIONS, TWO_STREAMS, 60, 1e-3),
+    "psn": (
+        {"method.name": "psn", "method.size": (32, 32), "method.length": 16, "method.frames": 8},
+        {"model.width": 1 / 16},
+        30,
+        1e-3,
+    ),
+    "r3d_convlstm": (
+        {
+            "method.name": "r3d",
+            "method.size": (32, 32),
+            "method.length": 6,
+            "method.flip": "horizontal",
+            "method.rotation": 0.0,
+            "method.repeats_per_epoch": 2,
+            **MORE,
+        },
+        {"model.width": 1 / 16, "train.batch_size": 6},
+        50,
+        1e-3,
+    ),
+    "strcn_a": (
+        {"method.name": "strcn_a", **PIXELS},
+        {"model.maps": 16, "model.recurrent_layers": 3},
+        12,
+        3e-3,
+    ),
+    "mer_rcnn": (
+        {"method.name": "mer_rcnn", **PIXELS, "method.num_pixels": 720},
+        {"model.maps": 16, "model.recurrent_layers": 3},
+        16,
+        3e-3,
+    ),
+    "strcn_g": (
+        {
+            "method.name": "strcn_g",
+            "method.size": (48, 40),
+            "method.alphas": (8.0,),
+            "method.percents": (100, 80),
+            "method.repeats_per_epoch": 2,
+        },
+        {"model.maps": 8, "model.recurrent_layers": 2},
+        15,
+        3e-3,
+    ),
+    "capsule": (
+        {"method.name": "apex", "method.size": (129, 129), "method.subtract_onset": True, **LARGE},
+        {"model.width": 1 / 16, "train.batch_size": 6},
+        40,
+        2e-3,
+    ),
+    "image_cnn": (
+        {
+            "method.name": "frames",
+            "method.size": (32, 32),
+            "method.num_frames": 6,
+            "method.subtract_onset": True,
+            **LARGE,
+        },
+        {"model.width": 1 / 16, "model.dropout": 0.0},
+        20,
+        1e-3,
+    ),
+}
+
+
+def _row(name, **more):
+    method, sizes, epochs, rate = NETWORKS[name]
+    train: dict[str, Any] = {"train.epochs": epochs, "train.learning_rate": rate}
+    train |= {"train.batch_size": 18, "train.seeds": 3}
+    if name == "capsule":
+        train["train.loss"] = "margin"
+    return Row("default", FACES | method | {"model.name": name} | sizes | train | more)
+
+
+ROWS = {
+    title: row
+    for name in NETWORKS
+    for title, row in (
+        (name, _row(name)),
+        (f"{name}, permuted", _row(name, **{"data.permute_labels": True})),
+    )
+}
+
+
+def get_config():
+    return shared(ROWS)

@@ -1,0 +1,68 @@
+"""Replays a finished job's folds and random streams and says whether a test clip had a part.
+
+  mer-jax audit WORKDIR [WORKDIR ...]
+
+Reads config.json, folds.json, audit.npz, predictions.csv and metrics.json of each; draws every
+batch of every fold again from the seed. Exit code 0: what the job said of itself holds. 1: it does
+not. 2: a file is missing or broken.
+"""
+
+import pathlib
+
+from mer_jax.cli.command import command
+from mer_jax.errors import UserError
+
+_VERDICT = {"strict": bool, "leaks": [str]}
+
+
+def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
+    """(what is wrong, the leaks that the job declares)."""
+    from mer_jax import configuration, leakage, metrics
+    from mer_jax.io import reading
+    from mer_jax.protocols import Folds
+
+    for name in ("config.json", "folds.json", "audit.npz", "metrics.json"):
+        if not (workdir / name).is_file():
+            raise UserError(f"{workdir}: no finished job to audit ({name} is not there)")
+    train = reading.load_json(workdir / "config.json", {"train": {str: object}})["train"]
+    settings = configuration.settings(train)
+    folds = Folds.read(workdir / "folds.json")
+    verdict = reading.load_json(workdir / "metrics.json", {"verdict": _VERDICT})["verdict"]
+    found = leakage.replay(workdir / "audit.npz", settings, folds)
+    predictions = metrics.read(workdir / "predictions.csv")
+    tests = {
+        (name, folds.clips[clip])
+        for name, row in zip(folds.names, folds.test)
+        for clip in row.nonzero()[0]
+    }
+    said = set(zip(predictions.fold, predictions.keys))
+    if said != tests:
+        found.append(
+            f"predictions.csv: {len(said ^ tests)} rows differ from the folds' test clips."
+        )
+    if not folds.subject_disjoint and verdict["strict"]:
+        found.append("metrics.json says strict, but a person stands in training and in test.")
+    if settings.as_published and verdict["strict"]:
+        found.append("metrics.json says strict, but config.json lets test clips choose.")
+    return found, verdict["leaks"]
+
+
+@command
+def main(argv: list[str]) -> int:
+    """Audits the jobs that `argv` names; 1 where one does not hold what it says."""
+    if not argv[1:]:
+        raise UserError("say which job: mer-jax audit WORKDIR")
+    clean = True
+    named = map(pathlib.Path, argv[1:])
+    # A job of several seeds or learning rates has their runs beside its own.
+    for name in (p for root in named for p in (root, *sorted(root.glob("variants/*/")))):
+        found, declared = audit(name)
+        clean &= not found
+        for sentence in found:
+            print(f"{name}: WRONG: {sentence}")
+        for sentence in declared:
+            print(f"{name}: declared: {sentence}")
+        if not found:
+            state = "as declared" if declared else "strict"
+            print(f"{name}: holds: every batch was drawn again, and it is {state}.")
+    return 0 if clean else 1

@@ -1,0 +1,272 @@
+"""Looks at this machine and says what is wrong with it for mer_jax, and how it is cured.
+
+    mer-jax doctor [--folder=runs]
+
+Prints the versions of what mer_jax stands on, the devices and their memory, where compiled programs
+are kept, which folders can be written to, and how fast one small training step is. A line begins
+with "ok", with "hint" (it works, but could be faster or safer) or with "WRONG", followed by the
+cure. Exit code: 0 nothing is wrong, 1 something is, 2 a mistake in the command.
+"""
+
+import importlib
+import os
+import pathlib
+import platform
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from typing import NamedTuple
+
+from absl import flags
+
+from mer_jax import runtime
+from mer_jax.cli.command import command, no_arguments
+from mer_jax.errors import UserError
+
+_FOLDER = flags.DEFINE_list("folder", None, "Further folders that runs are to be written to.")
+
+OK, HINT, WRONG = "ok", "hint", "WRONG"
+_SPACE = 2.0  # GiB that a run of a large network wants for its checkpoints
+_MEMORY = 4.0  # GiB
+
+
+class Finding(NamedTuple):
+    """One line: how it is, what was looked at, what was found, and what to do about it."""
+
+    state: str
+    what: str
+    found: str
+    cure: str = ""
+
+    def __str__(self) -> str:
+        cure = f"\n{'':27}-> {self.cure}" if self.cure else ""
+        return f"{self.state:<6}{self.what:<21}{self.found}{cure}"
+
+
+def python() -> Iterator[Finding]:
+    """Python and the machine."""
+    found = f"{platform.python_version()} in {sys.prefix}"
+    yield Finding(OK, "Python", f"{found}, {platform.system()} {platform.machine()}")
+
+
+def packages() -> Iterator[Finding]:
+    """Each package that mer_jax requires: installed, new enough, and importable."""
+    try:
+        lines = metadata.requires("mer_jax") or ()
+    except metadata.PackageNotFoundError:
+        yield Finding(WRONG, "mer_jax", "is not installed", "pip install -e . in its folder")
+        return
+    for line in lines:
+        found = re.match(r"([\w-]+)(?:\[.*?\])?(?:>=([\d.]+))?", line)
+        if found and "extra ==" not in line:
+            yield package(found[1], found[2])
+    versions = [metadata.version(name) for name in ("jax", "jaxlib")]
+    if versions[0] != versions[1]:
+        pair = f"jax {versions[0]} with jaxlib {versions[1]}"
+        yield Finding(HINT, "jax, jaxlib", pair, f"pip install jaxlib=={versions[0]}")
+
+
+# What a package is imported as, where that is another name.
+_MODULES = {"absl-py": "absl", "opencv-python": "cv2", "orbax-checkpoint": "orbax.checkpoint"}
+_MODULES |= {"tensorflow-datasets": "tensorflow_datasets"}
+# The same module in another wrapping: OpenCV without windows, and with its extra modules.
+_ALIKE = {
+    "opencv-python": (
+        *("opencv-python-headless", "opencv-contrib-python"),
+        "opencv-contrib-python-headless",
+    )
+}
+
+
+def package(name: str, least: str | None) -> Finding:
+    """Whether package `name` is there, in version `least` or later, and can be imported."""
+    for spelt in (name, *_ALIKE.get(name, ())):
+        try:
+            version = metadata.version(spelt)
+            break
+        except metadata.PackageNotFoundError:
+            continue
+    else:
+        return Finding(WRONG, name, "is not installed", f"pip install '{name}>={least or 0}'")
+    if least and numbers(version) < numbers(least):
+        return Finding(WRONG, spelt, f"{version}, too old", f"pip install -U '{name}>={least}'")
+    try:
+        importlib.import_module(_MODULES.get(name, name.replace("-", "_")))
+    except Exception as error:  # a shared library, a half-removed package: whatever there is
+        reason = " ".join(str(error).split())[:120]
+        cure = f"pip install --force-reinstall {spelt}"
+        if "libGL" in reason or "libxcb" in reason or "libgthread" in reason:
+            cure = "pip uninstall -y opencv-python; pip install 'opencv-python-headless<5'"
+        return Finding(WRONG, spelt, f"{version} cannot be imported: {reason}", cure)
+    return Finding(OK, spelt, version)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """ "0.10.2.dev3" -> (0, 10, 2): enough to compare releases."""
+    found = re.match(r"[\d.]*\d", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def devices() -> Iterator[Finding]:
+    """What JAX computes on, and a GPU that it does not see."""
+    import jax
+
+    try:
+        with runtime.on_devices():
+            found = jax.devices()
+    except UserError as error:
+        yield Finding(WRONG, "devices", str(error), "unset JAX_PLATFORMS, or install JAX for it")
+        return
+    kinds = ", ".join(sorted({device.device_kind for device in found}))
+    yield Finding(OK, "devices", f"{len(found)} x {kinds} ({found[0].platform})")
+    stats = found[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        free = (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) / 2**30
+        state = OK if free > _MEMORY else HINT
+        cure = "" if state == OK else "end what else uses the device, or lower folds_per_device"
+        yield Finding(state, "device memory", f"{free:.1f} GiB for JAX", cure)
+    chosen = os.environ.get("JAX_PLATFORMS", "")
+    if found[0].platform == "cpu" and pathlib.Path("/dev/nvidia0").exists():
+        cure = "pip install -U 'jax[cuda13]'"
+        if chosen:
+            cure = f"unset JAX_PLATFORMS (it is {chosen!r}); if that is not enough, {cure}"
+        yield Finding(WRONG, "GPU", "there is one, but JAX does not use it", cure)
+    elif found[0].platform == "cpu":
+        mine = hasattr(os, "sched_getaffinity")
+        cores = len(os.sched_getaffinity(0)) if mine else os.cpu_count() or 1
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+        text = f"{cores} core(s), load {load:.1f}"
+        cure = "other programs are using them: times will be longer" if load > 1.5 * cores else ""
+        yield Finding(HINT if cure else OK, "processor", text, cure)
+
+
+def memory() -> Iterator[Finding]:
+    """Free main memory."""
+    import psutil
+
+    free = psutil.virtual_memory().available / 2**30
+    short = free < _MEMORY
+    cure = "end other programs, or choose fewer clips or a smaller method.size" if short else ""
+    yield Finding(HINT if short else OK, "memory", f"{free:.1f} GiB free", cure)
+
+
+def folders() -> Iterator[Finding]:
+    """Where runs, temporary files and compiled programs go."""
+    import jax
+
+    places = {"here": pathlib.Path.cwd(), "temporary": pathlib.Path(tempfile.gettempdir())}
+    for number, folder in enumerate(_FOLDER.value or (), 1):
+        places[f"folder {number}"] = pathlib.Path(folder).expanduser()
+    for name, folder in places.items():
+        yield writable(name, folder)
+    runtime.enable_compile_cache()  # as the commands do
+    cache = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # made as it runs
+    if cache:
+        yield writable("compiled kept", pathlib.Path(cache).expanduser(), space=0.2)
+    else:
+        cure = "unset JAX_COMPILATION_CACHE_DIR: keeping them saves the compiling the next time"
+        yield Finding(HINT, "compiled kept", "nowhere", cure)
+
+
+def writable(name: str, folder: pathlib.Path, *, space: float = _SPACE) -> Finding:
+    """Whether a file can be written to `folder` (made if need be), with `space` GiB left.
+
+    Nothing stays behind: neither the file nor a folder that was not there.
+    """
+    there = folder
+    while not there.exists():
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"x")
+    except OSError as error:
+        cure = "choose another folder, or change its permissions"
+        return Finding(WRONG, name, f"{folder}: cannot be written to ({error.strerror})", cure)
+    free = shutil.disk_usage(there).free / 2**30
+    cure = "checkpoints of a large network may not fit; free some" if free < space else ""
+    return Finding(HINT if cure else OK, name, f"{folder}, {free:.1f} GiB free", cure)
+
+
+def faces() -> Iterator[Finding]:
+    """OpenCV's cascades, with which faces are found in a user's own video."""
+    from mer_jax.datasets import load
+    from mer_jax.faces import detect_face
+
+    frame = load("synthetic", subjects=1, clips_per_subject=1, size=(160, 128))[0].frames[0]
+    if detect_face(frame) is None:
+        cure = "pip install --force-reinstall 'opencv-python<5'"
+        yield Finding(WRONG, "faces", "OpenCV does not find a rendered face", cure)
+    else:
+        yield Finding(OK, "faces", "found by OpenCV")
+
+
+def speed() -> Iterator[Finding]:
+    """One training step of STSTNet on 32 flow maps: the time to compile it, and to run it."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+    from flax import nnx
+
+    from mer_jax import models
+
+    model = models.create("ststnet", num_classes=3, rngs=nnx.Rngs(0), shape=(28, 28, 3))
+    graph, *parts = nnx.split(model, nnx.Param, ...)
+    params, rest = map(nnx.as_pure, parts)
+    maps = jax.random.uniform(jax.random.key(0), (32, 28, 28, 3))
+    labels = jnp.arange(32, dtype=jnp.int32) % 3
+
+    def loss(params):
+        logits = nnx.merge(graph, params, rest)(maps)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    @jax.jit
+    def step(params):
+        value, slope = jax.value_and_grad(loss)(params)
+        return value, jax.tree.map(lambda p, g: p - 1e-3 * g, params, slope)
+
+    began = time.perf_counter()
+    value, params = jax.block_until_ready(step(params))
+    compiled = time.perf_counter() - began
+    times = []
+    for _ in range(20):
+        began = time.perf_counter()
+        value, params = jax.block_until_ready(step(params))
+        times.append(time.perf_counter() - began)
+    if not jnp.isfinite(value):
+        yield Finding(WRONG, "one step", "its loss is no number", "install jax and jaxlib anew")
+        return
+    one = sorted(times)[len(times) // 2]
+    text = f"{1e3 * one:.1f} ms for 32 maps by STSTNet, {32 / one:,.0f} maps/s"
+    yield Finding(OK, "one step", f"{text}; compiled in {compiled:.1f} s")
+
+
+LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    *(python, packages, devices, memory, folders, faces, speed),
+)
+
+
+def examine(looks=LOOKS) -> Iterator[Finding]:
+    """All findings in turn. A look that fails itself is a finding, and the next one goes on."""
+    for look in looks:
+        try:
+            yield from look()
+        except Exception as error:  # the doctor says what it is: it must not fall ill
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            yield Finding(WRONG, look.__name__, reason, "solve what is WRONG above it first")
+
+
+@command
+def main(argv: list[str]) -> int:
+    """Prints the findings; 1 if something is wrong."""
+    no_arguments(argv)
+    states = []
+    for finding in examine():
+        print(finding, flush=True)
+        states.append(finding.state)
+    wrong = states.count(WRONG)
+    print(f"\n{wrong} thing(s) wrong" if wrong else "\nNothing is wrong.")
+    return 1 if wrong else 0

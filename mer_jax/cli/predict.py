@@ -1,0 +1,163 @@
+"""Asks the networks of a finished run about a video of anybody.
+
+    mer-jax predict --run=runs/first --video=me.mp4
+    mer-jax predict --run=runs/first --video=frames/ --fps=200 --onset=12 --apex=30
+    mer-jax predict --run=runs/first --video=me.mp4 --out=me --video_out=me/annotated.mp4
+
+VIDEO is a video file, a folder with one image a frame (then say --fps), a single picture,
+camera:INDEX, which is filmed for --seconds first, or synthetic:INDEX, a rendered clip. The face is
+found and cut out as those of the run's own clips are, the video is gone through in windows as long
+as they are, and the run's method and networks do the rest. DIR gets prediction.csv (a row a window:
+what is said, how much moves, each class's probability and how far the folds' networks differ in it)
+and prediction.png, the same over time.
+The video that --video_out writes has the face's box, in it in red what weighed in the answer (the
+slope of the class's score, `analysis.saliency`), the bars, and the face with its motion magnified.
+
+Of a run with several seeds the networks of all answer together, of one with several rates those of
+the first; give its --workdir, not a folder of its variants/. Where hardly anything moves, no
+emotion is told but "no movement". The networks have seen the run's own database: what they say of
+its clips is no score.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+from absl import flags
+
+from mer_jax import options, runtime
+from mer_jax.cli.command import command, no_arguments, required
+from mer_jax.errors import UserError
+
+_RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
+_VIDEO = flags.DEFINE_string("video", None, "A video, a folder of frames, camera:0 or synthetic:0.")
+_OUT = flags.DEFINE_string("out", None, "The folder to write to; by default VIDEO_prediction here.")
+_VIDEO_OUT = flags.DEFINE_string("video_out", None, "Also write the video with box and bars there.")
+_ONSET = flags.DEFINE_integer("onset", None, "The frame before a known movement, from 0.")
+_APEX = flags.DEFINE_integer("apex", None, "The frame of its strongest point.")
+_OFFSET = flags.DEFINE_integer("offset", None, "Its last frame; by default as far after the apex.")
+_WINDOW = flags.DEFINE_string("window", None, "Length of a window: frames, or seconds as in 0.3s.")
+_STRIDE = flags.DEFINE_string("stride", None, "From window to window, likewise; a quarter of one.")
+_FPS = flags.DEFINE_float("fps", None, "Frames a second, where the file does not say it.")
+_FOLD = flags.DEFINE_string("fold", None, "One fold (name or number) in place of the mean of all.")
+_THRESHOLD = flags.DEFINE_float("threshold", None, "Movement below which no emotion is told.")
+_FACE = flags.DEFINE_bool("face", True, "Find the face; --noface: frames are cut already.")
+_LANDMARKS = flags.DEFINE_string("landmarks", None, "A landmark model to find the eyes with.")
+_ALPHA = flags.DEFINE_float("alpha", 8.0, "How strongly the inset of --video_out is magnified.")
+_SECONDS = flags.DEFINE_float("seconds", 10.0, "How long a camera is filmed.", lower_bound=0.5)
+
+
+def frames_of(flag, fps: float) -> int | None:
+    """A flag's "32" or "0.3s" in frames."""
+    text = flag.value
+    if text is None:
+        return None
+    try:
+        count = round(float(text[:-1]) * fps) if text.endswith("s") else int(text)
+        if count < 1:
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise UserError(
+            f"--{flag.name}={text}: write frames, as in 32, or seconds, as in 0.3s"
+        ) from None
+    return count
+
+
+def eye_detector():
+    """What finds the eyes, as the flags say."""
+    from mer_jax import faces, inference
+
+    if not _FACE.value:
+        return None
+    if _LANDMARKS.value is None:
+        return inference.find_eyes
+    model = faces.landmarker(_LANDMARKS.value)
+
+    def find(frame):
+        points = model(frame)
+        return [] if points is None else faces.eye_centers(points)[None]
+
+    return find
+
+
+def predict() -> str:
+    """Writes what the flags ask for; what is printed."""
+    from mer_jax import inference
+    from mer_jax.datasets import video_source
+    from mer_jax.io import saving
+    from mer_jax.reporting import figures, overlay
+
+    run, video = required(_RUN), required(_VIDEO)
+    alpha = options.value("--alpha", "alpha", _ALPHA.value)
+    source = video_source.find(video, fps=_FPS.value, seconds=_SECONDS.value)
+    fps = source.fps or (1.0 if source.count == 1 else 0.0)  # a picture has no rate
+    if not fps:
+        raise UserError(f"{source.name} does not say its frame rate; give it: --fps=200")
+    predictor = inference.load(run, fold=_FOLD.value)
+    out = _OUT.value or f"{pathlib.Path(source.name.replace(':', '_')).stem}_prediction"
+    out = pathlib.Path(out).expanduser()
+    try:
+        result = predictor.predict_video(
+            source.frames(),
+            fps,
+            window=frames_of(_WINDOW, fps),
+            stride=frames_of(_STRIDE, fps),
+            onset=_ONSET.value,
+            apex=_APEX.value,
+            offset=_OFFSET.value,
+            threshold=_THRESHOLD.value,
+            eye_detector=eye_detector(),
+            saliency=bool(_VIDEO_OUT.value),
+            total=source.count,
+            quiet=not sys.stderr.isatty(),
+        )
+    except UserError as error:
+        raise UserError(f"{source.name}: {error}") from None
+    for note in (*source.notes, *result.notes):
+        print(f"note: {note}", file=sys.stderr)
+    saving.write(out / "prediction.csv", result.csv())
+    chart = overlay.probabilities_over_time(
+        result.start / fps, result.stop / fps, result.probabilities, result.classes,
+        result.movement, result.threshold, spread=result.spread,
+    )  # fmt: skip
+    saving.write(out / "prediction.png", figures.png(chart))
+    lines = [result.summary(), str(out / "prediction.csv"), str(out / "prediction.png")]
+    if _VIDEO_OUT.value:
+        pathlib.Path(_VIDEO_OUT.value).parent.mkdir(parents=True, exist_ok=True)
+        corners, window = boxes(result), nearest(result)
+        pictures = overlay.overlay_predictions(
+            source.frames(), spoken(result), corners, result.classes,
+            saliency=[None if i is None else result.saliency[i] for i in window],
+            insets=inference.magnified(source.frames(), corners, alpha=alpha),
+        )  # fmt: skip
+        lines.append(str(overlay.write_video(_VIDEO_OUT.value, pictures, fps)))
+    return "\n".join(lines)
+
+
+def nearest(result) -> list[int | None]:
+    """For each frame the window whose middle is nearest, or None where none holds it."""
+    middle = (result.start + result.stop - 1) / 2
+    found = [int(np.abs(middle - frame).argmin()) for frame in range(result.count)]
+    inside = lambda i, frame: result.start[i] <= frame < result.stop[i]
+    return [i if inside(i, frame) else None for frame, i in enumerate(found)]
+
+
+def spoken(result) -> list[tuple[str, np.ndarray]]:
+    """What is said at each frame, and the probabilities."""
+    nothing, said = ("", np.full(len(result.classes), np.nan)), result.labels
+    return [nothing if i is None else (said[i], result.probabilities[i]) for i in nearest(result)]
+
+
+def boxes(result) -> list[np.ndarray | None]:
+    """The corners of the face at each frame."""
+    starts = [place.start for place in result.face_boxes]
+    at = np.searchsorted(starts, np.arange(result.count), side="right") - 1
+    return [result.face_boxes[i].corners if i >= 0 else None for i in at]
+
+
+@command
+def main(argv: list[str]) -> None:
+    """Predicts what the flags name."""
+    runtime.enable_compile_cache()
+    no_arguments(argv)
+    print(predict())

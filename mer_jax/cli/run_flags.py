@@ -1,0 +1,120 @@
+"""The command line of the launch: its flags, the configuration that they name and change."""
+
+import ast
+import contextlib
+import pathlib
+import re
+import sys
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from mer_jax.errors import UserError, unknown_name
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    help_string="The configuration: the name of a system, or a Python file with get_config().",
+    lock_config=True,
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The folder that gets config.json, predictions.csv, report.html, ..."
+)
+ONLY = flags.DEFINE_string(
+    "only", "", "Of a sweep, only the rows whose name this regular expression occurs in."
+)
+DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "One of several processes of a job: Slurm, Kubernetes, Cloud TPU, ..."
+)
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Flags from the command line; what is wrong with them is one sentence."""
+    flag = flags.FLAGS["config"]
+    try:
+        argv[:] = map(_named, _with_config_file(argv))  # in place: ml_collections reads sys.argv
+        flag.parser = _Parser(flag.parser, argv)
+        rest = flags.FLAGS(argv)
+        if rest[1:]:
+            raise UserError(f"{rest[1]!r} is no flag; flags begin with -- and join values with =")
+        file = config_flags.get_config_filename(flag) if flag.present else ""
+        if not file:
+            raise UserError("say which job: mer-jax run NAME|FILE, or --config=NAME|FILE")
+        if not pathlib.Path(file).is_file():
+            raise unknown_name(
+                "--config file", file, map(str, pathlib.Path(file).parent.glob("*.py"))
+            )
+        if not WORKDIR.value:
+            raise UserError("say where the results go: --workdir=DIR")
+        CONFIG.value.lock()
+    except Exception as error:  # a configuration is a program, and its mistakes are the user's
+        print(f"error: {_sentence(error)}", file=sys.stderr)
+        raise SystemExit(2) from None
+    return rest
+
+
+def _with_config_file(argv: list[str]) -> list[str]:
+    """The arguments with the configuration as --config=FILE.
+
+    It may be the first argument, without its flag, and the name of a shipped configuration.
+    """
+    from mer_jax import configuration
+
+    name, *rest = argv
+    if rest and not rest[0].startswith("-") and "=" not in rest[0]:
+        rest[0] = f"--config={rest[0]}"
+    for index, (flag, following) in enumerate(zip(rest, [*rest[1:], ""])):
+        if flag in ("--config", "-config"):
+            rest[index : index + 2] = [f"--config={following}"]
+    return [name] + [
+        f"--config={configuration.find(flag.partition('=')[2])}"
+        if flag.startswith(("--config=", "-config="))
+        else flag
+        for flag in rest
+    ]
+
+
+def _named(flag: str) -> str:
+    """--config.data=synthetic is short for --config.data.name=synthetic."""
+    if found := re.fullmatch(r"(--?config\.(\w+))=(\w+)", flag):
+        from mer_jax import configuration
+
+        key, section, name = found.groups()
+        if section in configuration.SECTIONS:
+            return f"{key}.name={name}"
+    return flag
+
+
+class _Parser(flags.ArgumentParser):
+    """Reads the file that --config names.
+
+    Sections that the command line gives another name, as by --config.data.name=synthetic, have that
+    one's options from here on, so that the flags that follow can set them.
+    """
+
+    def __init__(self, reader: flags.ArgumentParser, argv: list[str]):
+        self._reader, self._argv = reader, argv
+
+    def parse(self, path: str) -> ConfigDict:
+        from mer_jax import configuration
+
+        config, names = self._reader.parse(path), {}
+        for flag, following in zip(self._argv, [*self._argv[1:], ""]):
+            if found := re.fullmatch(r"--?config\.(\w+)\.name(=.*)?", flag):
+                section, name = found.groups()
+                names[section] = following if name is None else name[1:]
+        if not isinstance(config, ConfigDict):  # there is no such file
+            return config
+        return configuration.rename(
+            config, {key: name for key, name in names.items() if key in config}
+        )
+
+
+def _sentence(error: Exception) -> str:
+    """What is wrong with the flags, or with the file that --config names."""
+    if isinstance(error, (flags.Error, UserError)):
+        return str(error)
+    if isinstance(error, (AttributeError, KeyError)):
+        # ml_collections: the repr of a sentence on an unknown key.
+        with contextlib.suppress(ValueError, SyntaxError):
+            return f"unknown configuration key {ast.literal_eval(str(error))}".replace("\n", ". ")
+    return f"the configuration cannot be read: {type(error).__name__}: {error}"

@@ -1,0 +1,47 @@
+"""Scores any challenge log or predictions.csv, whoever made it.
+
+    mer-jax score FILE...                       one block of text a file
+    mer-jax score FILE... --expected=index.csv  and which clips are missing or extra
+    mer-jax score FILE... --json                a list with one object a file
+
+FILE is a log in the form of MEGC 2019 (lines `database subject`, then `clip true predicted`), what
+STSTNet's or HTNet's training script prints (`Subject:`, `Predicted :`, `Ground Truth :`), a
+predictions.csv (comma, ; or tab), or a working directory. UF1 and UAR are those of all clips
+pooled; the classes, over which UF1 is the mean, are printed with where they come from.
+"""
+
+import json
+
+from absl import flags
+
+from mer_jax.cli.command import command
+from mer_jax.errors import UserError
+from mer_jax.io import saving
+from mer_jax.metrics import read
+from mer_jax.reporting.log_scores import format_scores, read_expected_clips, score_log
+
+_JSON = flags.DEFINE_bool("json", False, "Print JSON instead of text.")
+_EXPECTED = flags.DEFINE_string(
+    "expected",
+    None,
+    "The clips that should be there: an index.csv, predictions.csv, log or workdir.",
+)
+_CLASSES = flags.DEFINE_list(
+    "classes", None, "All class names; of a log those of its numbers 0, 1, ... in this order."
+)
+
+
+@command
+def main(argv: list[str]) -> None:
+    """Prints the scores of the files that `argv` names."""
+    paths = argv[1:]
+    if not paths:
+        raise UserError("name at least one log, predictions.csv or working directory")
+    wanted = read_expected_clips(_EXPECTED.value) if _EXPECTED.value else None
+    records = {path: read(path, classes=_CLASSES.value or None) for path in paths}
+    judged = {path: score_log(record, expected=wanted) for path, record in records.items()}
+    if _JSON.value:
+        rows = [{"file": path, **result} for path, result in judged.items()]
+        print(json.dumps(saving.plain(rows), indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        print("\n\n".join(f"{path}\n{format_scores(result)}" for path, result in judged.items()))

@@ -1,0 +1,127 @@
+"""Prints a network's layers, what goes in and comes out of each, and its parameters.
+
+    mer-jax summary NAME [--classes=K] [--sizes="maps=32,recurrent_layers=2"]
+
+Shapes are those of one example, without the batch. Nothing is computed and no weight is made, so
+that a network of any size is printed at once. The last column is what the paper prints of a module
+(what comes out of it, or how many parameters it has); the last lines hold the count of all
+parameters, what a count by hand or the authors' code gives, and what the paper says.
+"""
+
+import ast
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+from flax import nnx
+
+from mer_jax import models
+from mer_jax.cli.command import command
+from mer_jax.errors import UserError
+from mer_jax.models import calls
+
+_CLASSES = flags.DEFINE_integer("classes", None, "Classes; the paper's own number by default.")
+_SIZES = flags.DEFINE_string("sizes", "", "The network's sizes as name=value, separated by commas.")
+
+
+class Row(NamedTuple):
+    """One module; where it is called again, its last call."""
+
+    path: str
+    layer: str
+    inputs: Any  # shapes of its first argument, without B
+    outputs: Any  # shapes of its result, without B
+    parameters: int  # trainable, in the module and below it
+
+
+def rows(name: str, *, num_classes: int, **sizes) -> list[Row]:
+    """The modules of network `name` in the order of their first calls, itself first."""
+    found: list[Row] = []
+    shapes = lambda tree: jax.tree.map(lambda a: a.shape[1:], tree)
+
+    def run():
+        network: Any = models.create(name, num_classes=num_classes, rngs=nnx.Rngs(0), **sizes)
+        x = jax.tree.map(
+            lambda shape: jnp.zeros((2, *shape)),
+            network.input_shape,
+            is_leaf=lambda shape: isinstance(shape, tuple),
+        )
+        with calls.record_calls(network) as made:
+            network(x)
+        found.extend(
+            Row(
+                call.path or "(network)",
+                type(call.module).__name__,
+                shapes(call.inputs),
+                shapes(call.outputs),
+                sum(a.size for a in jax.tree.leaves(nnx.state(call.module, nnx.Param))),
+            )
+            for call in made.values()
+        )
+
+    jax.eval_shape(run)
+    return found
+
+
+def text(name: str, *, num_classes: int | None = None, **sizes) -> str:
+    """The table of network `name`, as printed."""
+    classes = num_classes or models.info(name).classes
+    return table(name, rows(name, num_classes=classes, **sizes), num_classes=classes)
+
+
+def table(name: str, found: Sequence[Row], *, num_classes: int) -> str:
+    """Rows of network `name` beside what its paper says."""
+    info = models.info(name)
+    head = ("module", "layer", "in", "out", "parameters", "paper" if info.printed else "")
+    cells = [head] + [
+        (
+            row.path,
+            row.layer,
+            _shown(row.inputs),
+            _shown(row.outputs),
+            f"{row.parameters:,}",
+            _shown(info.printed.get(row.path, ())),
+        )
+        for row in found
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    lines = []
+    for *left, count, printed in cells:
+        padded = [cell.ljust(width) for cell, width in zip(left, widths)]
+        lines.append("  ".join([*padded, count.rjust(widths[-2]), printed]).rstrip())
+    ours = found[0].parameters
+    end = ["", info.paper, f"{ours:,} trainable parameters for {num_classes} classes"]
+    same = "the same" if ours == info.parameters else "this network has other sizes or classes"
+    counted = f"{info.parameters:,} for {info.classes} classes by hand or its authors' code"
+    end.append(f"{counted}: {same}")
+    if info.stated:
+        end.append(f"the paper says {info.stated}")
+    return "\n".join([f"{name}", *lines, *end])
+
+
+def _shown(figure: Any) -> str:
+    """A shape, several of them (by name or in order), or a count."""
+    if isinstance(figure, dict):
+        return ", ".join(f"{key} {_shown(shape)}" for key, shape in figure.items())
+    if isinstance(figure, tuple) and figure and isinstance(figure[0], tuple):
+        return ", ".join(map(_shown, figure))
+    return " x ".join(map(str, figure)) if isinstance(figure, tuple) else f"{figure:,}"
+
+
+def _sizes(outputs: str) -> dict[str, Any]:
+    """The sizes that `outputs` names: "maps=32,shape=(140,20,3)"."""
+    try:
+        call: Any = ast.parse(f"f({outputs})", mode="eval").body
+        return {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"--sizes={outputs}: write name=value,name=value") from error
+
+
+@command
+def main(argv: list[str]) -> None:
+    """Prints the table of the network that `argv` names."""
+    if len(argv) != 2:
+        raise UserError(f"name one network: {', '.join(models.names())}")
+    print(text(argv[1], num_classes=_CLASSES.value, **_sizes(_SIZES.value)))

@@ -1,0 +1,67 @@
+"""Writes a run's learning curves as events for TensorBoard; TensorFlow is not needed.
+
+    mer-jax tensorboard WORKDIR...              writes WORKDIR/tensorboard
+    mer-jax tensorboard WORKDIR... --folds      and a curve for each fold
+    tensorboard --logdir=WORKDIR/tensorboard
+
+The curves are those of WORKDIR/metrics.jsonl, which grows while a job trains: the same command
+again brings the events up to date. Each curve is the mean over the folds. Needs tensorboardX:
+pip install -e '.[tensorboard]'.
+"""
+
+import pathlib
+import re
+import shutil
+
+import numpy as np
+from absl import flags
+
+from mer_jax.cli.command import command
+from mer_jax.errors import UserError
+
+_FOLDS = flags.DEFINE_bool("folds", False, "Also write the curves of each fold by itself.")
+
+
+def convert(workdir: pathlib.Path, *, folds: bool = False) -> pathlib.Path:
+    """Writes the events of the run in `workdir`, in the place of earlier ones; where they are.
+
+    Raises `UserError` where tensorboardX or the curves are not there.
+    """
+    from mer_jax.io import learning_curves
+
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise UserError(
+            "TensorBoard's events need tensorboardX: pip install -e '.[tensorboard]'"
+        ) from None
+    if not (workdir / "metrics.jsonl").is_file():
+        raise UserError(
+            f"{workdir} has no metrics.jsonl; name the --workdir of a run with a network"
+        )
+    found = learning_curves.read(workdir / "metrics.jsonl")
+    names, epochs = found.pop("folds"), found.pop("epochs")
+    out, part = workdir / "tensorboard", workdir / ".part-tensorboard"
+    shutil.rmtree(part, ignore_errors=True)
+    rows = {"mean": slice(None)} | (
+        {n: slice(i, i + 1) for i, n in enumerate(names)} if folds else {}
+    )
+    for name, chosen in rows.items():
+        place = part / re.sub(r"[^\w.-]|^\.", "_", name, flags=re.ASCII)[:100]
+        with SummaryWriter(str(place), write_to_disk=True) as writer:
+            for curve, values in found.items():
+                for epoch, column in zip(epochs.tolist(), values[chosen].T):
+                    if not np.isnan(column).all():
+                        writer.add_scalar(curve, np.nanmean(column), epoch)
+    shutil.rmtree(out, ignore_errors=True)
+    part.replace(out)
+    return out
+
+
+@command
+def main(argv: list[str]) -> None:
+    """Converts the runs that `argv` names."""
+    if len(argv) < 2:
+        raise UserError("name the working directory of a run")
+    for workdir in argv[1:]:
+        print(convert(pathlib.Path(workdir).expanduser(), folds=_FOLDS.value))

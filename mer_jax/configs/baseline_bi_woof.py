@@ -1,0 +1,19 @@
+r"""Bi-WOOF of the flow from onset to apex (Liong et al. 2018) and a linear SVM.
+
+Needs scikit-learn (pip install -e '.[baseline]'). Expected: experiments/results/baselines.md.
+  mer-jax run baseline_bi_woof \
+      --workdir=runs/baseline_bi_woof
+Your own data: --config.data.name=casme2 --config.data.root="CASME II". Another machine:
+--config.model.kernel=poly --config.model.degree=6, --config.model.kernel=rbf --config.model.C=28.
+"""
+
+from mer_jax import configuration
+
+
+def get_config():
+    return configuration.make(
+        title="Bi-WOOF and SVM",
+        data="synthetic",
+        method="bi_woof",
+        model={"name": "svm", "kernel": "linear", "C": 1.0},
+    )

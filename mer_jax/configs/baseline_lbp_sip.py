@@ -1,0 +1,19 @@
+r"""LBP-SIP (Wang et al. 2014) in 5 x 5 blocks and a linear SVM.
+
+Needs scikit-learn (pip install -e '.[baseline]'). Expected: experiments/results/baselines.md.
+  mer-jax run baseline_lbp_sip \
+      --workdir=runs/baseline_lbp_sip
+Your own data: --config.data.name=casme2 --config.data.root="CASME II". Another machine:
+--config.model.kernel=poly --config.model.degree=6, --config.model.kernel=rbf --config.model.C=28.
+"""
+
+from mer_jax import configuration
+
+
+def get_config():
+    return configuration.make(
+        title="LBP-SIP and SVM",
+        data="synthetic",
+        method="lbp_sip",
+        model={"name": "svm", "kernel": "linear", "C": 1.0},
+    )

@@ -1,0 +1,19 @@
+r"""LBP-TOP (Zhao & Pietikainen 2007) in 5 x 5 blocks and a linear SVM: the field's first baseline.
+
+Needs scikit-learn (pip install -e '.[baseline]'). Expected: experiments/results/baselines.md.
+  mer-jax run baseline_lbp_top \
+      --workdir=runs/baseline_lbp_top
+Your own data: --config.data.name=casme2 --config.data.root="CASME II". Another machine:
+--config.model.kernel=poly --config.model.degree=6, --config.model.kernel=rbf --config.model.C=28.
+"""
+
+from mer_jax import configuration
+
+
+def get_config():
+    return configuration.make(
+        title="LBP-TOP and SVM",
+        data="synthetic",
+        method="lbp_top",
+        model={"name": "svm", "kernel": "linear", "C": 1.0},
+    )

@@ -1,0 +1,19 @@
+r"""MDMO in 36 regions between 68 landmarks (Liu et al. 2016) and a linear SVM.
+
+Needs scikit-learn (pip install -e '.[baseline]'). Expected: experiments/results/baselines.md.
+  mer-jax run baseline_mdmo \
+      --workdir=runs/baseline_mdmo
+Your own data: --config.data.name=casme2 --config.data.root="CASME II". Another machine:
+--config.model.kernel=poly --config.model.degree=6, --config.model.kernel=rbf --config.model.C=28.
+"""
+
+from mer_jax import configuration
+
+
+def get_config():
+    return configuration.make(
+        title="MDMO and SVM",
+        data="synthetic",
+        method="mdmo",
+        model={"name": "svm", "kernel": "linear", "C": 1.0},
+    )

@@ -1,0 +1,28 @@
+r"""CapsuleNet on the MEGC2019 composite (Van Quang et al. 2019), from the videos' apex frames.
+
+Published: UF1 0.6520, UAR 0.6506, by each subject's best test epoch (--config.train.model_selection=test,
+which is marked). The authors' trunk starts from ImageNet's ResNet-18; here it
+starts fresh. Time: days on 2 CPU cores. DIR holds casme2/, smic/ and samm/.
+  mer-jax run capsule_megc2019 \
+      --config.data.root=DIR --workdir=runs/capsule
+"""
+
+from mer_jax import configuration
+
+
+def get_config():
+    return configuration.make(
+        title="CapsuleNet, MEGC2019",
+        data="megc2019",
+        method="apex",
+        model="capsule",
+        protocol="megc2019",
+        train={
+            "epochs": 30,
+            "batch_size": 32,
+            "learning_rate": 1e-4,
+            "schedule": "decay",
+            "schedule_rate": 0.9,
+            "loss": "capsule_margin",
+        },
+    )

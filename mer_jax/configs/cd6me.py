@@ -1,0 +1,26 @@
+r"""CD6ME: twelve action units, six databases, each tested by a network trained on the other five.
+
+Varanka, Li, Peng & Zhao 2022: mean F1 over units / over databases in % (theirs, five seeds):
+SSSNet 40.5 / 38.4, OFF-ApexNet 39.5 / 37.0, STSTNet 31.8 / 31.0, RCN-A 28.7 / 28.4. Here UF1 is the
+mean F1 over units of all clips pooled; the mean over databases stands among the other ways of
+counting. How their networks were trained is decided here, as STSTNet's was.
+Time: hours on 2 CPU cores. DIR holds casme/, casme2/, samm/, fourdme/, mmew/,
+casme3/.
+  mer-jax run cd6me \
+      --config.data.root=DIR --workdir=runs/cd6me
+Others: --config.model.name=ststnet, rcn_a. Five seeds: --config.train.seeds=5. Without a licence:
+synthetic_action_units.py.
+"""
+
+from mer_jax import configuration
+
+
+def get_config():
+    return configuration.make(
+        title="CD6ME, action units",
+        data={"name": "cd6me", "label_scheme": "cd6me"},
+        method={"name": "flow_maps", "channels": ("u", "v")},
+        model="off_apexnet",
+        protocol="leave_one_database_out",
+        train={"epochs": 100, "batch_size": 256, "learning_rate": 5e-4, "loss": "multilabel_bce"},
+    )

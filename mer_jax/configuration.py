@@ -1,0 +1,183 @@
+"""Configurations: one job as nested values, every option in sight.
+
+    config = make(data="synthetic", method="flow_maps", model="ststnet", train={"epochs": 40})
+    config.model.dropout = 0.3
+
+A section names a function of its room (a database, a method, a network, a protocol) and holds that
+function's options with their defaults, read off its signature: there is no second list of them. The
+same keys mean the same everywhere: data.name, data.root, model.name, train.epochs,
+train.batch_size, train.learning_rate, train.seed.
+"""
+
+import dataclasses
+import pathlib
+import runpy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+from mer_jax import datasets, methods, models, options, protocols
+from mer_jax.errors import UserError, unknown_name
+from mer_jax.io import reading
+from mer_jax.training import Settings, svm
+
+_CONFIGS = pathlib.Path(__file__).parent / "configs"
+
+SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "data": datasets.options,
+    "method": methods.options,
+    "model": lambda name: svm.options() if name == svm.NAME else models.options(name),
+    "protocol": protocols.options,
+}
+# Of what `plain` makes of a configuration.
+SCHEMA = {section: {"name": str, str: object} for section in SECTIONS} | {
+    "train": dict,
+    "title": str,
+}
+# Of every job, beside the database's own.
+_DATA = {"root": None, "label_scheme": "megc2019", "permute_labels": False}
+_JOB = {
+    "title": "",
+    "across": "shard_map",  # or "pmap"
+    "within": "auto",  # "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
+    "folds_per_device": 0,  # 0: as many as the memory holds
+    "remat": False,  # compute activations again for the gradient instead of keeping them
+    "checkpoint_seconds": 20.0,  # 0: after each block of epochs
+}
+
+
+def make(
+    *,
+    data: str | Mapping[str, Any],
+    method: str | Mapping[str, Any],
+    model: str | Mapping[str, Any],
+    protocol: str | Mapping[str, Any] = "loso",
+    train: Mapping[str, Any] | None = None,
+    title: str = "",
+) -> ConfigDict:
+    """A configuration. A section is a name, or a mapping with "name" and the options that differ.
+
+    Raises `UserError` for a name or an option that does not exist, or a value out of its bounds.
+    """
+    config = ConfigDict(_JOB | options.check("", "", {"title": title}, _JOB))
+    given = {"data": data, "method": method, "model": model, "protocol": protocol}
+    for section, choice in given.items():
+        choice = {"name": choice} if isinstance(choice, str) else dict(choice)
+        config[section] = _section(section, choice)
+    config.train = ConfigDict(dataclasses.asdict(settings(train or {})))
+    return config
+
+
+def settings(train: Mapping[str, Any]) -> Settings:
+    """The `train` section as `Settings`. Raises `UserError` for what is no key or value of it."""
+    known = {field.name: field.default for field in dataclasses.fields(Settings)}
+    return Settings(**options.check("train", "", train, known))
+
+
+def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
+    """The options of a section as keyword arguments of what it names.
+
+    Raises `UserError` for one that it does not have.
+    """
+    values = dict(config[section])
+    name = values.pop("name")
+    if section == "data":
+        common = {key: values.pop(key) for key in _DATA if key in values}
+        options.check(section, name, common, _DATA)
+    return options.check(section, name, values, SECTIONS[section](name))
+
+
+def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
+    """`config` with sections that name something else: those have that one's options, as they are
+    by default. Of `data` root, classes and permute_labels stay.
+
+    names: section -> name. Raises `UserError` for one that does not exist.
+    """
+    config = ConfigDict(config)
+    for section, name in names.items():
+        if config[section].name != name:
+            kept = {key: config.data[key] for key in _DATA} if section == "data" else {}
+            config[section] = _section(section, kept | {"name": name})
+    return config
+
+
+def plain(config: ConfigDict) -> dict[str, Any]:
+    """Nested dictionaries of JSON's types."""
+
+    def simple(value):
+        if isinstance(value, Mapping):
+            return {str(k): simple(v) for k, v in value.items()}
+        if isinstance(value, tuple | list):
+            return [simple(v) for v in value]
+        return options.plain(value)
+
+    return simple(config.to_dict())
+
+
+def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
+    name = choice.pop("name")
+    defaults = SECTIONS[section](name)
+    if section == "data":
+        defaults |= _DATA
+    values = defaults | options.check(section, name, choice, defaults)
+    out = ConfigDict({"name": name})
+    for key, value in values.items():
+        if value is None:
+            out[key] = config_dict.placeholder(str if key == "root" else object)
+        else:
+            out[key] = value
+    return out
+
+
+def check(config: ConfigDict) -> Settings:
+    """The training settings, after a look at everything that can be wrong without the data."""
+    for section in (*SECTIONS, "train"):
+        if not isinstance(config.get(section), ConfigDict):
+            raise UserError(f"the configuration has no section {section!r}; config.make gives all")
+    job = {key: value for key, value in config.items() if key not in (*SECTIONS, "train")}
+    for key in job:
+        found = [section for section in (*SECTIONS, "train") if key in config[section]]
+        if key not in _JOB and found:
+            raise UserError(f"unknown configuration key {key!r}; did you mean {found[0]}.{key}?")
+    for section in SECTIONS:
+        options_of(config, section)
+    train = settings(dict(config.train))
+    if config.model.name == svm.NAME:
+        svm.check(train)
+    options.check("", "", job, _JOB)
+    return train
+
+
+def load(path: str | pathlib.Path) -> ConfigDict:
+    """The configuration of a run, as config.json in its working directory tells it.
+
+    Raises `UserError` where that is damaged, or has an option that there is none of any more.
+    """
+    record = reading.load_json(path, SCHEMA)
+    try:
+        return make(**{name: record[name] for name in (*SECTIONS, "train", "title")})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def shipped() -> dict[str, pathlib.Path]:
+    """The configurations that come with the package: name -> file."""
+    return {path.stem: path for path in sorted(_CONFIGS.glob("[a-z]*.py"))}
+
+
+def find(name: str | pathlib.Path) -> pathlib.Path:
+    """The file of a configuration: that of the shipped one called `name`, or `name` itself.
+
+    Raises `UserError` where it is neither a Python file's name nor that of a shipped configuration.
+    """
+    if pathlib.Path(name).suffix == ".py":
+        return pathlib.Path(name)
+    if str(name) not in shipped():
+        raise unknown_name("configuration", str(name), shipped())
+    return shipped()[str(name)]
+
+
+def read(name: str | pathlib.Path) -> ConfigDict:
+    """What `get_config()` of a configuration returns: a shipped one by its name, or a file."""
+    return runpy.run_path(str(find(name)))["get_config"]()

@@ -1,0 +1,159 @@
+"""A row and its folder become a clip: frame numbers turn into indices of the frames read."""
+
+import collections
+import difflib
+import itertools
+
+from mer_jax.clips import Clip
+from mer_jax.datasets.action_units import unread
+from mer_jax.datasets.folders import Folder, Frames, Tree
+from mer_jax.datasets.records import ANY, Database, Log, Row
+
+
+def apply_known_issues(spec: Database, row: Row, folder: Folder | None, log: Log) -> None:
+    """Applies the quirks that change the row's values and checks its words."""
+    key = f"{spec.name}/{row.subject}/{row.name}"
+    for issue in log.known_issues(row):
+        if issue.field == "span" and folder and folder.numbers:
+            _correct_span(key, row, folder.numbers, issue, log)
+        elif hasattr(row, issue.field) and issue.seen in (ANY, getattr(row, issue.field)):
+            was = getattr(row, issue.field)
+            log.note(key, f"{issue.field} {was!r} became {issue.use!r}; {issue.why}")
+            setattr(row, issue.field, issue.use)
+    if row.broken:
+        return
+    for word in row.emotion.split("+"):
+        if word not in spec.emotions:
+            near = difflib.get_close_matches(word, spec.emotions, n=1, cutoff=0.3)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(spec.emotions)}"
+            log.problem(row.where, f"{key} has the unknown emotion {word!r}; {hint}")
+            row.broken = True
+    said = folder.groups.get("emotion", "").lower() if folder else ""
+    if said not in ("", row.emotion, spec.folder_label.get(row.emotion)):
+        log.problem(row.where, f"{key} is {row.emotion!r} but its folder says {said!r}")
+        row.broken = True
+    strange = unread(row.action_units)
+    if strange:
+        pieces = ", ".join(map(repr, strange))
+        log.note(key, f"in the action units {row.action_units!r}, {pieces} was passed over")
+
+
+def _correct_span(key, row, numbers, issue, log):
+    def there(onset, offset):
+        return onset in numbers and offset in numbers
+
+    if not there(row.onset, row.offset) and there(*issue.use):
+        log.note(key, f"frames {row.onset} to {row.offset} became {issue.use}; {issue.why}")
+        row.onset, row.offset = issue.use
+        if row.apex is not None and not row.onset <= row.apex <= row.offset:
+            row.apex = None
+
+
+def build_clip(
+    spec: Database, tree: Tree, row: Row, folder: Folder, allow_mismatch: bool, log: Log
+) -> Clip | None:
+    """The clip, or None where its instants do not fit its frames (the problem is in `log`)."""
+    key = f"{spec.name}/{row.subject}/{row.name}"
+    where = f"{key} ({row.where})" if row.where != str(folder.path) else key
+    numbers, files = folder.numbers, folder.files
+    onset, apex, offset = row.onset, row.apex, row.offset
+    if row.marked:
+        instants = _ordered(row, where, allow_mismatch, log)
+        if instants is None:
+            return None
+        onset, apex, offset = instants
+    if tree.video:
+        assert onset is not None  # a clip of a recording begins there
+        offset = offset if offset is not None else apex if apex is not None else onset
+        inside = [i for i, number in enumerate(numbers) if onset <= number <= offset]
+        numbers, files = tuple(numbers[i] for i in inside), tuple(files[i] for i in inside)
+    if len(files) < 2:
+        span = f" from {onset} to {offset}" if tree.video else ""
+        what = f"{folder.path} has {len(files)} frame(s){span}; a clip has at least 2"
+        log.problem(where, what)
+        return None
+    sound = _whole(numbers, folder, allow_mismatch, where, log)
+    ends = f"frames {numbers[0]} to {numbers[-1]}"
+    indices = {}
+    for instant, number in (("onset", onset), ("apex", apex), ("offset", offset)):
+        index = None if number is None else _nearest(numbers, number)
+        if index is not None and numbers[index] != number:
+            what = f"{instant} frame {number} is not in {folder.path} ({ends})"
+            if allow_mismatch:
+                log.note(where, f"{what}; frame {numbers[index]} stands for it")
+            else:
+                sound = False
+                log.problem(where, f"{what}; settle=True takes frame {numbers[index]} instead")
+        indices[instant] = index
+    if sound and onset is not None and indices["offset"] == indices["onset"]:
+        sound = False  # the nearest frames of both are one
+        log.problem(where, f"frames {onset} to {offset} are not in {folder.path} ({ends})")
+    if not sound:
+        return None
+    return Clip(
+        database=spec.name,
+        subject=row.subject,
+        name=row.name,
+        read=Frames(key, files, spec.gray),
+        emotion=row.emotion,
+        fps=spec.fps,
+        onset=indices["onset"] or 0,
+        apex=indices["apex"],
+        offset=indices["offset"],
+        action_units=row.action_units,
+        objective=row.objective,
+    )
+
+
+def _ordered(row, where, allow_mismatch, log):
+    """(onset, apex, offset) in order, or None."""
+    onset, apex, offset = row.onset, row.apex, row.offset
+    if onset is None:
+        log.problem(where, "has no onset frame; fill in the cell")
+        return None
+    if offset is None:
+        log.note(where, "has no offset frame; the clip's last frame stands for it")
+    elif offset <= onset:
+        log.problem(where, f"the offset frame {offset} is not after the onset frame {onset}")
+        return None
+    if apex is None:
+        log.note(where, "has no apex frame; the clip's apex is None")
+    elif apex < onset or (offset is not None and apex > offset):
+        what = f"the apex frame {apex} is outside the clip's {onset} to {offset}"
+        why = log.known_issue((row.subject, row.name), "outside")
+        if not why and not allow_mismatch:
+            log.problem(where, what)
+            return None
+        log.note(where, f"{what}; {why or 'it is None'}")
+        apex = None
+    elif apex in (onset, offset):
+        end = "onset" if apex == onset else "offset"
+        log.note(where, f"the apex frame {apex} is the {end} frame too; kept as published")
+    return onset, apex, offset
+
+
+def _whole(numbers, folder, allow_mismatch, where, log) -> bool:
+    holes = _holes(numbers)
+    if not holes:
+        return True
+    if allow_mismatch:
+        log.note(where, f"{folder.path} lacks frame(s) {holes}; those around them are joined")
+        return True
+    log.problem(where, f"{folder.path} lacks frame(s) {holes}; settle=True joins those around them")
+    return False
+
+
+def _nearest(numbers, number: int) -> int:
+    return min(range(len(numbers)), key=lambda i: abs(numbers[i] - number))
+
+
+def _holes(numbers) -> str:
+    """The frame numbers that are missing between the first and the last, in words."""
+    steps = [b - a for a, b in itertools.pairwise(numbers)]
+    usual = collections.Counter(steps).most_common(1)[0][0]
+    holes = [
+        f"{a + usual}" if b - a == 2 * usual else f"{a + usual} to {b - usual}"
+        for a, b in itertools.pairwise(numbers)
+        if b - a > usual
+    ]
+    return ", ".join(holes[:6]) + (f" and {len(holes) - 6} more" if len(holes) > 6 else "")

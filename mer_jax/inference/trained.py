@@ -1,0 +1,229 @@
+"""The networks of a finished run: what its last checkpoint holds, and how they answer."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+
+from mer_jax import configuration, methods, models
+from mer_jax.clips import Clip
+from mer_jax.errors import UserError, unknown_name
+from mer_jax.io import reading
+from mer_jax.methods import Examples
+from mer_jax.protocols import Folds
+from mer_jax.runtime import pinned
+from mer_jax.training import checkpoints, initialization, loop, single_fold
+
+_LOOKS = 5  # folds' networks that are asked where they look
+
+
+class TrainedNetworks(NamedTuple):
+    """The folds of a run, each a network and what it learned of its training clips."""
+
+    config: ConfigDict
+    classes: tuple[str, ...]
+    folds: tuple[str, ...]  # names of those that are here
+    num_folds: int  # folds of the run
+    state: dict  # host arrays [F, ...]
+    programs: dict  # (clips, shape of their frames) -> compiled (inputs) -> probabilities
+
+    @pinned()
+    def probabilities(self, clips: Sequence[Clip]) -> np.ndarray:
+        """[F, N, K] float32: what each fold's network says of each clip, by the run's own method.
+
+        As the engine does for a fold's test clips: `eval_transform` with the fold's statistics, then the
+        network of the chosen epoch.
+        """
+        examples = self._examples(clips)
+        kind = (len(clips), clips[0].frames.shape)
+        if kind not in self.programs:
+            self.programs[kind] = self._program(examples, len(clips))
+        return np.asarray(self.programs[kind](examples.inputs))
+
+    def _program(self, examples: Examples, count: int) -> Callable[[Any], jax.Array]:
+        static, state = self._static_config(examples, count)
+        every = jnp.arange(count, dtype=jnp.int32)
+        # The rest of a fold is for training alone: nothing that answers looks at it.
+        unused: dict[str, Any] = dict.fromkeys(single_fold.FoldArrays._fields)
+        row = single_fold.FoldArrays(**unused | {"eval_index": every})
+
+        @jax.jit
+        def predict(inputs, state):
+            data = single_fold.Data(inputs, jnp.zeros(count, jnp.int32), {})
+            predict_held_out = lambda s: single_fold.predict_held_out(static, data, row, s)
+            return jax.lax.map(lambda s: predict_held_out(s).probabilities, state)
+
+        return lambda inputs: predict(inputs, state)
+
+    @pinned()
+    def selected_model(self, clips: Sequence[Clip], *, fold: int = 0) -> tuple[nnx.Module, Any]:
+        """(network, x): row `fold`'s network of the chosen epoch, and `clips` as it is given them.
+
+        x: [N, ...]; of a method that lets `num_views` looks at a clip decide, [N votes, ...].
+        """
+        examples = self._examples(clips)
+        return self._selected_model(examples, *self._static_config(examples, len(clips)), fold)
+
+    @pinned()
+    def saliency(self, clips: Sequence[Clip], label: np.ndarray) -> np.ndarray | None:
+        """[N, H, W] float32 in [0, 1]: what weighs in the score of each clip's class `label` [N].
+
+        `analysis.saliency`, the mean of up to five folds' networks, of a clip's frames the largest.
+        None where the method does not give its network frames as they are, in rows and columns.
+        """
+        from mer_jax import explain
+
+        examples = self._examples(clips)
+        static, state = self._static_config(examples, len(clips))
+        size, num_views, found = self.config.method.get("size"), examples.num_views, []
+        for fold in np.unique(np.linspace(0, len(self.folds) - 1, _LOOKS).astype(int)):
+            network, x = self._selected_model(examples, static, state, fold)
+            if not isinstance(x, jax.Array) or size is None or x.shape[-3:-1] != tuple(size):
+                return None
+            heat = np.asarray(explain.saliency(network, x, label=np.repeat(label, num_views)))
+            heat = heat.reshape(len(clips), -1, *heat.shape[-2:]).max(1)
+            found.append(_to_one(heat))
+        return _to_one(np.mean(found, 0))
+
+    def _selected_model(
+        self, examples: Examples, static, state, fold: int
+    ) -> tuple[nnx.Module, Any]:
+        one = jax.tree.map(lambda a: a[fold], state)
+        network = nnx.merge(static.eval_graph, *(one.best or (one.params, one.model_state)))
+        see = jax.vmap(static.examples.eval_transform, (0, None))
+        x = jax.jit(lambda inputs, statistics: see(inputs, statistics))(
+            examples.inputs, one.statistics
+        )
+        if static.examples.num_views > 1:
+            x = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), x)
+        return network, x
+
+    def _examples(self, clips: Sequence[Clip]) -> Examples:
+        """`clips` as examples of the run's own method, without what only augmentation draws."""
+        options = configuration.options_of(self.config, "method")
+        options |= {name: () for name in ("alphas", "percents") if name in options}
+        return methods.create(self.config.method.name, clips, **options)
+
+    def _static_config(
+        self, examples: Examples, count: int
+    ) -> tuple[single_fold.StaticConfig, single_fold.State]:
+        """What the folds share, and their states."""
+        config, classes = self.config, len(self.classes)
+        sizes = configuration.options_of(config, "model") | {"shape": examples.input_shape}
+        build = lambda rngs: models.create(
+            config.model.name, num_classes=classes, rngs=rngs, **sizes
+        )
+        settings = configuration.check(config)
+        static = loop.make_static_config(
+            examples, count, settings, num_classes=classes, build=build
+        )
+        return static, self._state(examples, build, static.model_selection)
+
+    def _state(self, examples, build, model_selection: str) -> single_fold.State:
+        """The folds' states in the tree that the network and the method give them."""
+        _, *parts = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
+        params, model_state = map(nnx.as_pure, parts)
+        weights = jax.ShapeDtypeStruct((len(jax.tree.leaves(examples.inputs)[0]),), jnp.float32)
+        statistics = jax.eval_shape(examples.fit_statistics, examples.inputs, weights)
+        like = {
+            "params": params,
+            "model_state": model_state,
+            "statistics": statistics,
+            "best": () if model_selection == "last" else (params, model_state),
+        }
+        trees = {name: _filled(tree, self.state[name]) for name, tree in like.items()}
+        # Likewise.
+        unused = dict.fromkeys(single_fold.State.__dataclass_fields__, jnp.zeros(len(self.folds)))
+        return single_fold.State(**unused | trees)
+
+
+def _to_one(heat: np.ndarray) -> np.ndarray:
+    """[N, H, W], each over its largest."""
+    return heat / np.maximum(heat.max((1, 2), keepdims=True), 1e-12)
+
+
+def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetworks:
+    """The networks that `workdir` holds; with `fold` (a name, or a number from 0) one of them.
+
+    Of a run of several variants those of all seeds; of several learning rates, or as published
+    beside its strict twin, only those that are like the first one kept but for the seed.
+
+    Raises `UserError` where there is no finished run, its method has no network, or the fold is
+    not there.
+    """
+    for name in ("config.json", "folds.json"):
+        if not (workdir / name).is_file():
+            raise UserError(
+                f"{workdir} is no working directory of a run ({name} is not there); "
+                "give what --workdir of mer_jax.cli.run was"
+            )
+    if not (workdir / "metrics.json").is_file():
+        raise UserError(f"the run in {workdir} has not finished; give its command again")
+    config = configuration.load(workdir / "config.json")
+    if config.train.loss == "multilabel_bce":
+        raise UserError(f"the run in {workdir} has several labels a clip; prediction is of one")
+    # A job's rows: its folds, variant by variant.
+    variants = configuration.check(config).variants.values()
+    folds = Folds.read(workdir / "folds.json").names
+    names = list(folds) * len(variants)
+    kinds = [dataclasses.replace(each, seed=0) for each in variants for _ in folds]
+    classes = tuple(reading.load_json(workdir / "metrics.json", {"classes": [str]})["classes"])
+    tree, position = checkpoints.last(workdir / "checkpoints")
+    state = tree["state"]
+    kept = names[position.members.start : position.members.stop]
+    if not kept or len(kept) < len(position.members):
+        raise UserError(
+            f"{workdir}: its folds.json is not that of its checkpoints; {reading.RERUN_HINT}"
+        )
+    kinds = kinds[position.members.start : position.members.stop]
+    alike = [kind == kinds[0] for kind in kinds]
+    sound = state["status"] != single_fold.DIVERGED  # the others may have no numbers
+    rows = np.flatnonzero(sound & alike)
+    if fold is not None:
+        if isinstance(fold, int) or (fold.isdigit() and fold not in names):
+            if not 0 <= int(fold) < len(names):
+                raise UserError(f"there is no fold {fold}; the run's are 0 to {len(names) - 1}")
+            fold = names[int(fold)]
+        if fold not in names:
+            raise unknown_name("fold", fold, names)
+        if fold not in kept:
+            raise UserError(
+                f"the network of fold {fold} was not kept: checkpoints hold the folds that were "
+                f"trained last ({kept[0]} to {kept[-1]})"
+            )
+        rows = np.intersect1d(rows, kept.index(fold))
+    if not len(rows):
+        raise UserError(f"training of {fold or 'all folds'} in {workdir} diverged; nothing answers")
+    return TrainedNetworks(
+        config,
+        classes,
+        tuple(kept[row] for row in rows),
+        len(names),
+        jax.tree.map(lambda a: a[rows], state),
+        programs={},
+    )
+
+
+def _filled(like, given):
+    """The tree `like` with the arrays [F, ...] that `given` has in the same places."""
+    values = {path: jnp.asarray(leaf) for path, leaf in initialization.named_leaves(given).items()}
+
+    def position(leaf, value):
+        key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        value = jax.random.wrap_key_data(value) if key else value
+        if value.shape[1:] != leaf.shape:
+            raise UserError(
+                f"the clips give the network {leaf.shape} where the run's has {value.shape[1:]}"
+            )
+        return value
+
+    missing = sorted(set(initialization.named_leaves(like)) - set(values))
+    if missing:
+        raise UserError(f"the run's checkpoint has no {missing[0]}: it is of another version")
+    return jax.tree.map(position, like, initialization.replace_leaves(like, values))

@@ -1,0 +1,162 @@
+"""What a command reads back from a folder: of the form in which it was written, or one sentence.
+
+A form looks like what it describes:
+
+    str, int, float, bool, None      one such value; numbers have at most 64 bits, and an int will
+                                     do as a float
+    object                           whatever there is
+    [form]                           a list of these
+    {"name": form, "more?": form}    an object with these keys, and others; ? may be missing
+    {str: form}                      an object of any keys
+    (form, form)                     either
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import reprlib
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from mer_jax.errors import UserError
+
+Schema = Any
+RERUN_HINT = "give the command that made it again"
+_SYSTEM = re.compile("No space left on device|Permission denied|Read-only file system")
+MAX_NUMBER = 2**63  # no number that means anything is beyond
+
+
+@contextlib.contextmanager
+def report_damage(path: str | os.PathLike, *, hint: str = RERUN_HINT) -> Iterator[None]:
+    """Whatever a damaged file makes of what reads it as a `UserError` that names `path`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # zip, JSON, NumPy and Orbax raise a dozen kinds
+        raise UserError(f"{path} is damaged ({error_summary(error)}); {hint}") from None
+
+
+def error_summary(error: Exception) -> str:
+    """An exception in a few words, of which libraries make a page."""
+    told = _SYSTEM.search(str(error))
+    words = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+    words = told[0] if told else words
+    return words[:120] if " " in words else f"{type(error).__name__} {words[:100]}".strip()
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """The text of a file, line ends untouched. Raises `UserError` where there is none to read."""
+    try:
+        return pathlib.Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+
+
+def load_json(path: str | os.PathLike, schema: Schema, *, hint: str = RERUN_HINT) -> Any:
+    """Reads JSON of the given form.
+
+    Raises `UserError` where there is no such file, with the line where it is not JSON, where it is
+    too deep or has a number that cannot be used, and with the place that is not of the form.
+    """
+    content = read_text(path)
+    try:
+        found = json.loads(content, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: line {error.lineno} is not JSON ({error.msg}); {hint}") from error
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply; {hint}") from None
+    except ValueError as error:
+        what = str(error).partition(":")[0]  # Python adds how to raise its limit of digits
+        raise UserError(f"{path}: holds a number that cannot be used ({what}); {hint}") from None
+    check(found, schema, path, hint=hint)
+    return found
+
+
+def lists_to_tuples(found: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON, and hands, write lists where options and records have tuples."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
+
+
+def check(found: Any, schema: Schema, path: str | os.PathLike, *, hint: str = RERUN_HINT) -> None:
+    """Raises `UserError` with the place of what was found in `path` that is not of its form."""
+    if wrong := schema_mismatch(found, schema):
+        raise UserError(f"{path} is damaged ({wrong}); {hint}")
+
+
+def load_arrays(
+    path: str | os.PathLike, schema: Mapping[str, tuple[str, tuple]], *, hint: str = RERUN_HINT
+) -> dict[str, np.ndarray]:
+    """Reads arrays of an .npz file; nothing in it is run, and what does not fit takes no memory.
+
+    form: of each array the kinds that its dtype may be of, as in `np.dtype.kind`, and its shape;
+    None stands for any length, ... at the end for any further axes. Raises `UserError` with the
+    array that is not of its form.
+    """
+    with report_damage(path, hint=hint), zipfile.ZipFile(path) as archive:
+        return {name: _array(archive, name, *each) for name, each in schema.items()}
+
+
+def _array(archive: zipfile.ZipFile, name: str, kinds: str, shape: tuple) -> np.ndarray:
+    with archive.open(f"{name}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{name} is of version {version}")
+        found, _, dtype = np.lib.format.read_array_header_1_0(file)
+        more = shape[-1:] == (...,)
+        wanted = (*shape[:-1], *found[len(shape) - 1 :]) if more else shape
+        fits = len(found) == len(wanted) and all(b in (a, None) for a, b in zip(found, wanted))
+        if not fits or dtype.kind not in kinds:
+            raise ValueError(f"{name} is {dtype} of shape {found}")
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def schema_mismatch(found: Any, schema: Schema, *, place: str = "") -> str:
+    """What is not of the form, '' where all is."""
+    parts = []
+    match schema, found:
+        case tuple(), _:
+            misfits = [schema_mismatch(found, each, place=place) for each in schema]
+            return "" if "" in misfits else misfits[-1]
+        case [each], list():
+            parts = [(value, each, f"{place}[{index}]") for index, value in enumerate(found)]
+        case dict(), dict():
+            for name, each in schema.items():
+                if name is str:
+                    parts += [(value, each, f"{place}.{key}") for key, value in found.items()]
+                elif name.removesuffix("?") in found:
+                    key = name.removesuffix("?")
+                    parts.append((found[key], each, f"{place}.{key}"))
+                elif not name.endswith("?"):
+                    return f"{place[1:]} has no {name}".strip()
+        case _:
+            if not _is(found, schema):
+                kinds: dict[type, str] = {dict: "an object", list: "a list"}
+                kind = kinds.get(type(found))
+                return f"{place.removeprefix('.') or 'all of it'} is {kind or reprlib.repr(found)}"
+    misfits = (schema_mismatch(value, each, place=at) for value, each, at in parts)
+    return next(filter(None, misfits), "")
+
+
+def _is(value: Any, schema: Schema) -> bool:
+    if schema is object:
+        return True
+    if schema is None or isinstance(value, bool):
+        return value is schema or (schema is bool and isinstance(value, bool))
+    if isinstance(value, int | float) and not abs(value) < MAX_NUMBER:
+        return False
+    if schema is float:
+        return isinstance(value, int | float)
+    return isinstance(schema, type) and isinstance(value, schema)
+
+
+def _no_number(name: str):
+    raise ValueError(f"{name} is no number")

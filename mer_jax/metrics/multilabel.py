@@ -1,0 +1,166 @@
+"""Clips with several labels: what a job said about each class of each clip it tested.
+
+A class is judged by its own 2 x 2 matrix (rows: not there, there), so that K classes are one array
+[K, 2, 2] that merges by addition like any confusion matrix. `scores` reads from it what
+`scores.scores` reads from [K, K], under the same names: UF1 is the mean over classes of F1 = 2 TP /
+(2 TP + FP + FN), what CD6ME calls the mean F1 of its action units (Varanka, Li, Peng & Zhao 2022).
+
+predictions.csv of such a job holds each clip's set of labels ("AU4+AU7", "none") as one class that
+is right where the whole set is; units/NAME.csv holds one class each, "there" or "not", with its
+probability.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mer_jax.errors import UserError
+from mer_jax.metrics.predictions import Predictions
+from mer_jax.metrics.scores import ratio
+
+NONE = "none"
+PRESENCE = ("not", "there")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MultiLabelPredictions:
+    """R tested clips, each with K labels. The interface is that of `Predictions`."""
+
+    units: tuple[Predictions, ...]  # [K] of the same R clips, each with the classes of `PRESENCE`
+    classes: tuple[str, ...]  # [K]
+
+    def __len__(self) -> int:
+        return len(self.units[0])
+
+    @property
+    def fold(self) -> np.ndarray:
+        """[R] str."""
+        return self.units[0].fold
+
+    def take(self, rows: np.ndarray) -> "MultiLabelPredictions":
+        """The given clips: an index array or a mask."""
+        return MultiLabelPredictions(tuple(unit.take(rows) for unit in self.units), self.classes)
+
+    def by_database(self) -> dict[str, "MultiLabelPredictions"]:
+        """The clips of each database."""
+        database = self.units[0].database
+        return {name: self.take(database == name) for name in dict.fromkeys(database.tolist())}
+
+    def confusion(self) -> np.ndarray:
+        """[K, 2, 2] int64: all clips pooled."""
+        return np.stack([unit.confusion() for unit in self.units])
+
+    def by_subject(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """'database/subject' [S] and their matrices [S, K, 2, 2]."""
+        return self._grouped([unit.by_subject() for unit in self.units])
+
+    def by_fold(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """The folds that tested a clip [F] and their matrices [F, K, 2, 2]."""
+        return self._grouped([unit.by_fold() for unit in self.units])
+
+    def fold_sizes(self, names: Sequence[str]) -> np.ndarray:
+        """[F] float64: how many clips each named fold tested."""
+        return self.units[0].fold_sizes(names)
+
+    def label_sets(self) -> Predictions:
+        """Each clip's set of labels as one class; right is who has the whole set right."""
+        there = np.stack([unit.label for unit in self.units], 1) > 0
+        said = np.stack([unit.predicted for unit in self.units], 1) > 0
+        names = [self._name(row) for row in (*there, *said)]
+        classes = tuple(dict.fromkeys(names))
+        place = np.array([classes.index(name) for name in names], np.int32)
+        return dataclasses.replace(
+            self.units[0],
+            classes=classes,
+            label=place[: len(self)],
+            probabilities=np.eye(len(classes), dtype=np.float32)[place[len(self) :]],
+        )
+
+    def _name(self, row: np.ndarray) -> str:
+        return "+".join(name for name, here in zip(self.classes, row) if here) or NONE
+
+    @staticmethod
+    def _grouped(found) -> tuple[tuple[str, ...], np.ndarray]:
+        return found[0][0], np.stack([matrices for _, matrices in found], 1)
+
+
+def from_arrays(
+    rows: Mapping[str, Any],
+    classes: Sequence[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+) -> MultiLabelPredictions:
+    """Labels (0 or 1) and probabilities [R, K] of the clips that `rows` names: database, subject,
+    clip and fold, [R] each. Raises `UserError` where they are not of that form."""
+    if not np.shape(labels)[1:] == np.shape(probabilities)[1:] == (len(classes),):
+        raise UserError(
+            f"labels {np.shape(labels)} and probabilities {np.shape(probabilities)} are not [R, K] "
+            f"of {len(classes)} classes"
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise UserError("a label of several is neither 0 nor 1")
+    units = [
+        Predictions(
+            **rows,
+            classes=PRESENCE,
+            label=label.astype(np.int32),
+            probabilities=np.stack([1 - chance, chance], 1).astype(np.float32),
+        )
+        for label, chance in zip(labels.T, probabilities.T)
+    ]
+    return MultiLabelPredictions(tuple(units), tuple(classes))
+
+
+def scores(matrices: np.ndarray) -> dict[str, np.ndarray]:
+    """All scores of [..., K, 2, 2], under the names of `scores.OVERALL` and `scores.PER_CLASS`.
+
+    uf1, uar and macro_tnr are means over classes of F1, TPR and TNR (UAR and TNR of the classes
+    that have such clips); accuracy is the share of the clips' K answers that are right; micro F1
+    is that of the summed counts; macro F1 leaves out classes that neither occur nor are said.
+    """
+    matrices = np.asarray(matrices, np.float64)
+    (tn, fp), (fn, tp) = np.moveaxis(matrices, (-2, -1), (0, 1))
+    support, total = tp + fn, matrices.sum((-3, -2, -1))
+    any_clip = total[..., None] > 0
+    f1 = np.where(any_clip, ratio(2 * tp, 2 * tp + fp + fn, empty=0.0), np.nan)
+    recall, tnr = ratio(tp, support), ratio(tn, tn + fp)
+
+    def mean(values, where):
+        return ratio(np.where(where, values, 0).sum(-1), where.sum(-1))
+
+    return {
+        "uf1": f1.mean(-1),
+        "uar": mean(recall, support > 0),
+        "accuracy": ratio((tp + tn).sum(-1), total),
+        "micro_f1": ratio(2 * tp.sum(-1), (2 * tp + fp + fn).sum(-1)),
+        "macro_f1": mean(f1, tp + fp + fn > 0),
+        "macro_tnr": mean(tnr, tn + fp > 0),
+        "precision": ratio(tp, tp + fp),
+        "recall": recall,
+        "f1": f1,
+        "tpr": recall,
+        "tnr": tnr,
+        "support": support,
+    }
+
+
+def majority(matrices: np.ndarray) -> dict[str, float]:
+    """UF1, UAR and accuracy of saying of each class what is true of most clips."""
+    counts = np.asarray(matrices).sum(-1)  # [K, 2]
+    constant = np.zeros((*counts.shape, 2))
+    side = counts.argmax(-1)
+    rows = np.arange(len(counts))
+    constant[rows, :, side] = counts
+    found = scores(constant)
+    return {name: float(found[name]) for name in ("uf1", "uar", "accuracy")}
+
+
+def alternative_scores(matrices: np.ndarray) -> dict[str, float]:
+    """What other ways of scoring the same folds [F, K, 2, 2] would have said."""
+    folds = scores(matrices)
+    return {
+        "UF1, mean of folds (CD6ME: of databases)": float(folds["uf1"].mean()),
+        "UAR, mean of folds": float(folds["uar"].mean()),
+    }

@@ -1,0 +1,448 @@
+"""`Predictions`: what a job said about every clip it tested, and the files that hold it.
+
+predictions.csv (UTF-8, comma, one header row) has the columns
+
+    database, subject, clip, fold, label, predicted, p_<class>, ...
+
+label and predicted are class names; there is one probability column a class, in the order of the
+classes. Of somebody else's file only database, subject, clip, label and predicted are required,
+the delimiter may also be ; or a tab, and blanks around a label and its case do not count: without
+`fold` every subject is its own fold, without probabilities the predicted class gets 1.
+
+megc_log.txt is the log of the MEGC 2019 challenge: a line `database subject`, then one line
+`clip true predicted` for each of that subject's clips, classes as numbers.
+
+What the public training scripts of STSTNet, HTNet and their kin print is read too: for each subject
+a line `Subject: 006`, then `Predicted : [0, 2]` and `Ground Truth : [0, 1]`, whose clips are
+numbered here. Where they print `Best Predicted` alone, that is read, with a remark: it is of the
+epoch that the tested clips themselves chose.
+"""
+
+import csv
+import dataclasses
+import io
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+import numpy as np
+
+from mer_jax.errors import DataError, Problem, UserError
+from mer_jax.io import reading, saving
+from mer_jax.metrics.confusion import grouped
+
+MEGC_CLASSES = ("negative", "positive", "surprise")  # 0, 1, 2 in the challenge's files
+REQUIRED = ("database", "subject", "clip", "label", "predicted")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictions:
+    """R tested clips. A clip that several folds test has several rows."""
+
+    classes: tuple[str, ...]  # [K]
+    database: np.ndarray  # [R] str
+    subject: np.ndarray  # [R] str
+    clip: np.ndarray  # [R] str
+    fold: np.ndarray  # [R] str
+    label: np.ndarray  # [R] int32 in [0, K)
+    probabilities: np.ndarray  # [R, K] float32, finite
+    remarks: tuple[str, ...] = ()  # how a file was read: where its classes come from
+
+    def __post_init__(self):
+        shapes = {
+            **{name: (len(self),) for name in ("database", "subject", "clip", "fold", "label")},
+            "probabilities": (len(self), len(self.classes)),
+        }
+        for name, shape in shapes.items():
+            if np.shape(getattr(self, name)) != shape:
+                raise UserError(
+                    f"predictions: {name} has shape {np.shape(getattr(self, name))}, not {shape}"
+                )
+        if len(set(self.classes)) != len(self.classes):
+            raise UserError("predictions: two classes have the same name")
+        if not np.issubdtype(self.label.dtype, np.integer):
+            raise UserError(f"predictions: labels are {self.label.dtype}; they must be integers")
+        if len(self) and not (self.label.min() >= 0 and self.label.max() < len(self.classes)):
+            raise UserError(f"predictions: a label is outside 0..{len(self.classes) - 1}")
+        diverged = np.flatnonzero(~np.isfinite(self.probabilities).all(-1))
+        if diverged.size:
+            raise UserError(
+                f"predictions: {self.keys[diverged[0]]} has a probability that is no number"
+            )
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """[R] int32: the class of the largest probability, the first where several are largest."""
+        return self.probabilities.argmax(-1).astype(np.int32)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """[R] bool."""
+        return self.predicted == self.label
+
+    @property
+    def keys(self) -> list[str]:
+        """[R] 'database/subject/clip'."""
+        return ["/".join(row) for row in zip(self.database, self.subject, self.clip)]
+
+    @property
+    def subjects(self) -> list[str]:
+        """[R] 'database/subject'."""
+        return ["/".join(row) for row in zip(self.database, self.subject)]
+
+    def take(self, rows: np.ndarray) -> "Predictions":
+        """The given rows: an index array or a mask."""
+        parts = ("database", "subject", "clip", "fold", "label", "probabilities")
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in parts})
+
+    def by_database(self) -> dict[str, "Predictions"]:
+        """The rows of each database, in the order in which databases first occur."""
+        names = dict.fromkeys(self.database.tolist())
+        return {name: self.take(self.database == name) for name in names}
+
+    def confusion(self) -> np.ndarray:
+        """[K, K] int64: all rows pooled."""
+        return self._grouped([""] * len(self))[1].sum(0)
+
+    def by_subject(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """'database/subject' [S] and their confusion matrices [S, K, K]."""
+        return self._grouped(self.subjects)
+
+    def by_fold(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """The folds that tested a clip [F] and their confusion matrices [F, K, K]."""
+        return self._grouped(self.fold)
+
+    def fold_sizes(self, names: Sequence[str]) -> np.ndarray:
+        """[F] float64: how many rows each named fold tested, 0 for a fold without one."""
+        return np.array([np.count_nonzero(self.fold == name) for name in names], np.float64)
+
+    def _grouped(self, groups):
+        return grouped(self.label, self.predicted, groups, num_classes=len(self.classes))
+
+
+def write_csv(
+    path: str | os.PathLike, predictions: Predictions, *, with_probabilities: bool = True
+) -> pathlib.Path:
+    """Writes predictions.csv. Probabilities read back bit for bit; without `with_probabilities` there is none.
+
+    A name that a spreadsheet would take for a formula gets an apostrophe in front; `read` takes
+    it off.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text)
+    names = [f"p_{name}" for name in predictions.classes] if with_probabilities else []
+    writer.writerow([*REQUIRED[:3], "fold", *REQUIRED[3:], *names])
+    classes = np.array(predictions.classes, object)
+    columns = [predictions.database, predictions.subject, predictions.clip, predictions.fold]
+    columns += [classes[predictions.label], classes[predictions.predicted]]
+    for *words, row in zip(*columns, predictions.probabilities[:, : len(names)].tolist()):
+        writer.writerow([*map(escape_formula, words), *(f"{chance:.9g}" for chance in row)])
+    return saving.write(path, text.getvalue())
+
+
+def write_log(path: str | os.PathLike, predictions: Predictions) -> pathlib.Path:
+    """Writes the challenge's log. The three classes of MEGC 2019 get the challenge's numbers, other
+    classes their place in `classes`. Blanks, commas and % in names are escaped as in an address.
+    """
+    if set(predictions.classes) == set(MEGC_CLASSES):
+        number = [MEGC_CLASSES.index(name) for name in predictions.classes]
+    else:
+        number = list(range(len(predictions.classes)))
+    lines: dict[tuple[str, str], list[str]] = {}
+    columns = (predictions.clip, predictions.label, predictions.predicted)
+    for database, subject, clip, true, said in zip(
+        predictions.database, predictions.subject, *columns
+    ):
+        row = f"{_percent_encode(clip)} {number[true]} {number[said]}\n"
+        lines.setdefault((database, subject), []).append(row)
+    parts = [
+        f"{_percent_encode(d)} {_percent_encode(s)}\n" + "".join(rows)
+        for (d, s), rows in lines.items()
+    ]
+    return saving.write(path, "".join(parts))
+
+
+def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Predictions:
+    """Reads a predictions.csv, a log, or the predictions.csv of a working directory.
+
+    classes: all class names, of a log those of its numbers 0, 1, ... in this order. By default
+    those of the p_ columns, or those that stand in the columns label and predicted; where these
+    are among the three of MEGC 2019 (a log: where no number is above 2) all three, and else the
+    numbers of a log from 0 to the largest. `Predictions.remarks` says which.
+
+    Raises `DataError` with everything that is wrong with the file, line by line.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        path = path / "predictions.csv"
+    text = reading.read_text(path)
+    if classes is not None and len(set(classes)) < len(classes):
+        raise UserError(f"two of the classes {', '.join(classes)} have the same name")
+    try:
+        delimiter, header = heading(text)
+        if len(set(REQUIRED) & set(header)) > 1:
+            return _read_csv(path, text, classes)
+        if _TRUTH.search(text):
+            return _read_script(path, text, classes)
+        if delimiter in text.partition("\n")[0] and delimiter != "\t":
+            return _read_csv(path, text, classes)
+    except csv.Error as error:
+        raise UserError(f"{path}: is not a table of separated values ({error})") from None
+    return _read_log(path, text, classes)
+
+
+def heading(text: str) -> tuple[str, list[str]]:
+    """The delimiter of a table (comma, ; or tab) and its headings, by the first line.
+
+    Headings are stripped and in lower case, but for the class that follows p_.
+    """
+    found = {}
+    for delimiter in ",;\t":
+        try:
+            cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        except csv.Error:
+            cells = []
+        plain = [cell.lstrip() for cell in cells]
+        found[delimiter] = [c if c.startswith("p_") else c.strip().casefold() for c in plain]
+    return max(found.items(), key=lambda each: len(set(REQUIRED) & set(each[1])))
+
+
+def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
+    delimiter, header = heading(text)
+    missing = [name for name in REQUIRED if name not in header]
+    if missing:
+        raise UserError(
+            f"{path}: line 1 has no column {', '.join(missing)}; the columns of a predictions file "
+            f"are {', '.join(REQUIRED)}, and p_<class> for each class"
+        )
+    columns = [index for index, name in enumerate(header) if name.startswith("p_")]
+    ours = [*REQUIRED, "fold", *(header[index] for index in columns)]
+    twice = next((name for name in ours if header.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{path}: line 1 has two columns {twice!r}; remove or rename one")
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    next(table)
+    problems, rows, chances = [], [], []
+    for cells in table:
+        where = f"line {table.line_num}"
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            problems.append(
+                Problem(where, f"{len(cells)} cells where the header has {len(header)}")
+            )
+            continue
+        row = {name: _unescape_formula(cell) for name, cell in zip(header, cells)}
+        row.setdefault("fold", f"{row['database']}/{row['subject']}")
+        point = "." if delimiter == "," else ","  # of decimals, where commas do not separate
+        try:
+            values = [float(cells[index].replace(point, ".")) for index in columns]
+            if not np.isfinite(values).all():
+                raise ValueError
+        except ValueError:
+            problems.append(Problem(where, "a probability is not a finite number"))
+            continue
+        rows.append((where, row))
+        chances.append(values)
+    named = [header[index].removeprefix("p_") for index in columns]
+    said = [row[name].strip() for _, row in rows for name in REQUIRED[3:]]
+    if classes is not None:
+        remark = "as given"
+    elif named:
+        classes, remark = named, "from the p_ columns of its header"
+    elif {name.casefold() for name in said} <= set(MEGC_CLASSES):
+        classes, remark = MEGC_CLASSES, _MEGC
+    else:
+        classes = list({name.casefold(): name for name in reversed(said) if name}.values())
+        classes.sort(key=_natural)
+        remark = "from its columns label and predicted; a class that stands in neither is missing"
+    order = [_spelled(name, classes) for name in named]
+    strange = [name for name in order if name not in classes or order.count(name) > 1]
+    if strange:
+        raise UserError(
+            f"{path}: the column p_{strange[0]} of line 1 is not one, and one only, of the classes "
+            f"given: {', '.join(classes)}"
+        )
+    return _assemble(path, rows, classes, order, chances, problems, [f"classes {remark}"])
+
+
+def _read_log(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
+    problems, rows, subject = [], [], None
+    for number, line in enumerate(text.splitlines(), 1):
+        words, where = line.split(), f"line {number}"
+        if len(words) == 2:
+            subject = [unquote(word) for word in words]
+        elif len(words) == 3 and all(map(_CLASS.fullmatch, words[1:])):
+            if subject is None:
+                problems.append(Problem(where, "a clip before the first line `database subject`"))
+                continue
+            rows.append((where, (*subject, unquote(words[0])), words[1:]))
+        elif words:
+            what = "is neither `database subject` nor `clip true predicted` with numbers below 1000"
+            problems.append(Problem(where, what))
+    return _numbered(path, rows, classes, problems)
+
+
+def _read_script(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
+    problems, rows, remarks = [], [], list[str]()
+    parts: list[dict[str, tuple[str, str]]] = []  # of each subject kind: (where, content)
+    for number, line in enumerate(text.splitlines(), 1):
+        if not (match := _PRINTED.fullmatch(line)):
+            continue  # the script's scores and losses
+        where, kind = f"line {number}", " ".join(match[1].lower().split())
+        if kind == "subject":
+            parts.append({})
+        elif not parts:
+            problems.append(Problem(where, f"`{match[1]}` before the first line `Subject:`"))
+            continue
+        elif kind in parts[-1]:
+            problems.append(Problem(where, f"a second line `{match[1]}` of this subject"))
+        parts[-1][kind] = where, match[2]
+    for part in parts:
+        where, subject = part["subject"]
+        best = "predicted" not in part and "best predicted" in part
+        if best and not remarks:
+            remarks = ["Best Predicted: of each subject's epoch that its tested clips chose"]
+        lists = []
+        for kind in ("ground truth", "best predicted" if best else "predicted"):
+            at, content = part.get(kind, (where, ""))
+            match = _LIST.fullmatch(content)
+            words = match[1].replace(",", " ").split() if match else [""]
+            if kind not in part:
+                problems.append(Problem(where, f"subject {subject!r} has no line `{kind.title()}`"))
+            elif not all(map(_CLASS.fullmatch, words)):
+                problems.append(Problem(at, f"`{kind.title()}` is no list of numbers below 1000"))
+            else:
+                lists.append(words)
+        if len(lists) < 2:
+            continue
+        if len(lists[0]) != len(lists[1]):
+            what = f"{len(lists[1])} predictions of {len(lists[0])} clips of subject {subject!r}"
+            problems.append(Problem(where, what))
+        pairs = enumerate(zip(*lists), 1)
+        rows += [(where, ("log", subject, str(clip)), pair) for clip, pair in pairs]
+    return _numbered(path, rows, classes, problems, remarks)
+
+
+def _numbered(
+    path: pathlib.Path,
+    rows: Sequence[tuple[str, tuple[str, ...], Sequence[str]]],
+    classes: Sequence[str] | None,
+    problems: list[Problem],
+    remarks: Sequence[str] = (),
+) -> Predictions:
+    """The record of rows (where, (database, subject, clip), (label, predicted)) in numbers."""
+    highest = max((int(word) for *_, pair in rows for word in pair), default=0)
+    remark = "as given"
+    if classes is None and highest < len(MEGC_CLASSES):
+        classes, remark = MEGC_CLASSES, _MEGC
+    elif classes is None:
+        classes = [str(number) for number in range(highest + 1)]
+        remark = f"from its numbers, 0 to the largest, {highest}"
+    found = []
+    for where, names, pair in rows:
+        strange = [word for word in pair if int(word) >= len(classes)]
+        if strange:
+            what = f"class {strange[0]} is beyond the {len(classes)} classes {', '.join(classes)}"
+            problems.append(Problem(where, what))
+            continue
+        words = (*names, "/".join(names[:2]), *(classes[int(word)] for word in pair))
+        found.append((where, dict(zip((*REQUIRED[:3], "fold", *REQUIRED[3:]), words))))
+    remarks = [f"classes {remark}", *remarks]
+    return _assemble(path, found, classes, [], [[] for _ in found], problems, remarks)
+
+
+def _assemble(
+    path: pathlib.Path,
+    rows: list[tuple[str, dict[str, str]]],
+    classes: Sequence[str],
+    order: Sequence[str],
+    chances: list[list[float]],
+    problems: list[Problem],
+    remarks: Sequence[str],
+) -> Predictions:
+    """The record, once every row is seen to fit; `chances` rows, of the classes in `order`, are
+    empty where a file has none."""
+    place = {name: index for index, name in enumerate(classes)}
+    columns = [place[name] for name in order]
+    probabilities = np.zeros((len(rows), len(place)), np.float32)
+    for index, ((where, row), values) in enumerate(zip(rows, chances)):
+        row |= {name: _spelled(row[name], classes) for name in REQUIRED[3:]}
+        strange = [row[name] for name in REQUIRED[3:] if row[name] not in place]
+        if strange:
+            known = ", ".join(classes)
+            problems.append(Problem(where, f"class {strange[0]!r} is not one of: {known}"))
+        elif not values:
+            probabilities[index, place[row["predicted"]]] = 1
+        else:
+            probabilities[index, columns] = values
+            largest = classes[int(probabilities[index].argmax())]
+            if largest != row["predicted"]:
+                what = f"predicted is {row['predicted']!r} but the largest probability is that of "
+                cure = f"{largest!r}; take the p_ columns out to score `predicted` alone"
+                problems.append(Problem(where, what + cure))
+    if not rows and not problems:
+        problems.append(Problem("line 1", "there is no clip in the file"))
+    if problems:
+        raise DataError(str(path), problems, most=10)
+
+    def column(name: str) -> np.ndarray:
+        return np.array([row[name] for _, row in rows], object)
+
+    label = np.array([place[row["label"]] for _, row in rows], np.int32)
+    words = {name: column(name) for name in ("database", "subject", "clip", "fold")}
+    return Predictions(
+        tuple(classes), **words, label=label, probabilities=probabilities, remarks=tuple(remarks)
+    )
+
+
+def _spelled(word: str, classes: Sequence[str]) -> str:
+    """The class that `word` names: itself, or the one that differs in case and outer blanks.
+
+    `word` where there is none, or several.
+    """
+    if word in classes:
+        return word
+    near = [name for name in classes if folded(name) == folded(word)]
+    return near[0] if len(near) == 1 else word
+
+
+def folded(word: str) -> str:
+    """A class name as it is compared: without outer blanks and case."""
+    return word.strip().casefold()
+
+
+_MEGC = "are the three of MEGC 2019, as those in the file are among them"
+_CLASS = re.compile(r"\d{1,3}")
+_TRUTH = re.compile(r"^\s*ground\s+truth\s*:", re.IGNORECASE | re.MULTILINE)
+_PRINTED = re.compile(
+    r"\s*(subject|(?:best\s+)?predicted|ground\s+truth)\s*:\s*(.*?)\s*", re.IGNORECASE
+)
+_LIST = re.compile(r"\[([\d,\s]*)\]")
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+
+
+def escape_formula(cell: str) -> str:
+    """`cell` as no spreadsheet takes it for a formula."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def _unescape_formula(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def _percent_encode(name: str) -> str:
+    """`name` without blanks and commas: a log's line splits at the right places, and is no csv."""
+    return re.sub(
+        r"[\s%,\ufeff]", lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), name
+    )
+
+
+def _natural(name: str) -> tuple[int, int, str]:
+    """Numbers in their own order, then words in theirs."""
+    return (0, int(name), "") if name.isdecimal() else (1, 0, name)

@@ -1,0 +1,142 @@
+"""Scores of a confusion matrix, as the field defines them, in float64 on the host.
+
+With TP_c, FP_c, FN_c and n_c = TP_c + FN_c counted over ALL folds together:
+
+    precision_c = TP_c / (TP_c + FP_c)          recall_c = TPR_c = TP_c / n_c
+    F1_c = 2 TP_c / (2 TP_c + FP_c + FN_c)      TNR_c = TN_c / (TN_c + FP_c)
+
+    UF1       mean of F1_c over all K classes                  (MEGC 2019, See et al., section 4)
+    UAR       mean of recall_c over the classes that occur     (MEGC 2019; balanced accuracy)
+    macro F1  mean of F1_c over classes that occur or are predicted
+    micro F1  F1 of TP, FP and FN summed over classes; equal to accuracy for single labels
+
+What is 0/0: F1_c of a class that neither occurs nor is predicted is 0, and UF1 counts it (the
+challenge divides by K); macro F1 leaves it out. Precision of a class never predicted, recall of a
+class that does not occur and TNR of a class that is everything are undefined: NaN. A matrix with
+no clip has no score: everything but `support` is NaN.
+
+`alternative_scores` holds what other ways of reading the same predictions say. They are here to explain why
+published numbers differ, never to report.
+"""
+
+import numpy as np
+
+from mer_jax.errors import UserError
+
+OVERALL = ("uf1", "uar", "accuracy", "micro_f1", "macro_f1", "macro_tnr")
+PER_CLASS = ("precision", "recall", "f1", "tpr", "tnr", "support")
+
+
+def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """All scores of one confusion matrix, or of many at once.
+
+    confusion: [..., K, K] counts or sums of weights, rows true.
+    Returns float64: the names of `OVERALL` [...] and the names of `PER_CLASS` [..., K]. Raises
+    `UserError` where it is not square or holds what is no count.
+    """
+    matrix = np.asarray(confusion, np.float64)
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
+        raise UserError(f"a confusion matrix is [K, K]; this one has shape {matrix.shape}")
+    if not (matrix >= 0).all():
+        raise UserError("a confusion matrix holds counts; this one has a negative number or NaN")
+    return of_margins(margins(matrix))
+
+
+def margins(confusion: np.ndarray) -> np.ndarray:
+    """What scores read of matrices [..., K, K]: hits, true and predicted counts, [..., 3, K]."""
+    matrix = np.asarray(confusion, np.float64)
+    hit = np.diagonal(matrix, axis1=-2, axis2=-1)
+    return np.stack([hit, matrix.sum(-1), matrix.sum(-2)], -2)
+
+
+def of_margins(margins: np.ndarray) -> dict[str, np.ndarray]:
+    """`scores` of `margins` [..., 3, K], which add up as matrices do."""
+    hit, support, said = np.moveaxis(margins, -2, 0)
+    total = support.sum(-1)
+    rest = total[..., None] - support
+    recall = ratio(hit, support)
+    tnr = ratio(rest - (said - hit), rest)
+    f1 = np.where((total > 0)[..., None], ratio(2 * hit, support + said, empty=0.0), np.nan)
+    seen = support + said > 0
+    return {
+        "uf1": f1.mean(-1),
+        "uar": ratio(np.where(support > 0, recall, 0).sum(-1), (support > 0).sum(-1)),
+        "accuracy": ratio(hit.sum(-1), total),
+        "micro_f1": ratio(2 * hit.sum(-1), support.sum(-1) + said.sum(-1)),
+        "macro_f1": ratio(np.where(seen, f1, 0).sum(-1), seen.sum(-1)),
+        "macro_tnr": ratio(np.where(rest > 0, tnr, 0).sum(-1), (rest > 0).sum(-1)),
+        "precision": ratio(hit, said),
+        "recall": recall,
+        "f1": f1,
+        "tpr": recall,
+        "tnr": tnr,
+        "support": support,
+    }
+
+
+def ratio(
+    above: np.ndarray | float, below: np.ndarray | float, *, empty: float = np.nan
+) -> np.ndarray:
+    """above / below in float64, `empty` where `below` is 0."""
+    above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
+    return np.divide(above, below, out=np.full(below.shape, empty), where=below > 0)
+
+
+def majority(confusion: np.ndarray) -> dict[str, float]:
+    """Accuracy, UF1 and UAR of always saying the class that occurs most often."""
+    support = np.asarray(confusion, np.float64).sum(-1)
+    constant = np.zeros(np.shape(confusion))
+    constant[:, int(np.argmax(support))] = support
+    found = scores(constant)
+    return {name: float(found[name]) for name in ("uf1", "uar", "accuracy")}
+
+
+def macro_precision(confusion: np.ndarray) -> float:
+    """Mean precision over the classes that are predicted; some tables print it as "UAR"."""
+    return float(np.nanmean(scores(confusion)["precision"]))
+
+
+def f1_of_means(confusion: np.ndarray) -> float:
+    """The harmonic mean of macro precision and macro recall; some code calls it macro F1."""
+    precision, recall = macro_precision(confusion), float(scores(confusion)["uar"])
+    return float(ratio(2 * precision * recall, precision + recall, empty=0.0))
+
+
+def weighted_f1(confusion: np.ndarray) -> float:
+    """Mean of F1 weighted by support: the frequent class decides."""
+    found = scores(confusion)
+    return float((found["f1"] * found["support"]).sum() / found["support"].sum())
+
+
+def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, float]:
+    """Scores each fold [F, K, K] alone and averages, instead of scoring the sum.
+
+    A class without a clip in a fold is left out of that fold's mean (what scikit-learn does by
+    default: a fold of one class scores 1 as soon as every clip is right), or counts 0 there (such
+    a fold scores 1/K at most, whatever was learned). Folds without a clip are left out.
+    """
+    folds = np.asarray(confusions)
+    found = scores(folds[folds.sum((-2, -1)) > 0])
+    if absent_as_zero:
+        recall = np.nan_to_num(found["recall"])
+        return {"uf1": float(found["uf1"].mean()), "uar": float(recall.mean())}
+    return {"uf1": float(found["macro_f1"].mean()), "uar": float(found["uar"].mean())}
+
+
+def alternative_scores(confusions: np.ndarray) -> dict[str, float]:
+    """What other ways of scoring the same folds [F, K, K] would have said, by their description."""
+    pooled = np.asarray(confusions, np.float64).sum(0)
+    dropped = mean_of_folds(confusions, absent_as_zero=False)
+    zero = mean_of_folds(confusions, absent_as_zero=True)
+    return {
+        'macro precision, printed as "UAR"': macro_precision(pooled),
+        "UF1, classes that neither occur nor are predicted left out": float(
+            scores(pooled)["macro_f1"]
+        ),
+        "UF1, mean of folds, absent classes dropped": dropped["uf1"],
+        "UAR, mean of folds, absent classes dropped": dropped["uar"],
+        "UF1, mean of folds, absent classes as 0": zero["uf1"],
+        "UAR, mean of folds, absent classes as 0": zero["uar"],
+        "F1 of macro precision and macro recall": f1_of_means(pooled),
+        "F1 weighted by support": weighted_f1(pooled),
+    }

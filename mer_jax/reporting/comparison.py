@@ -1,0 +1,285 @@
+"""Several runs in one table: scores with intervals, and whether each differs from the first.
+
+runs = [open_run(path) for path in paths]
+rows = compare(runs)
+markdown(cells(rows)), latex(cells(rows)), html(rows, cells(rows))
+
+A run may carry what a paper printed for it; the table then has those figures beside ours.
+"""
+
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mer_jax.errors import UserError
+from mer_jax.io import reading
+from mer_jax.metrics import intervals
+from mer_jax.metrics.intervals import COMPARED
+from mer_jax.metrics.predictions import Predictions, read
+from mer_jax.metrics.scores import scores
+from mer_jax.metrics.summary import scores_with_intervals
+from mer_jax.reporting import figures, page, report
+from mer_jax.reporting.page import interval, number
+
+TESTS = ("UF1 gain", "p", "p (McNemar)")
+SPREADS = {
+    "last_epochs": "accuracy, last ten epochs",
+    "over_folds": "accuracy, mean of folds",
+    "over_seeds": "UF1, mean of seeds",
+}
+TITLES = report.TITLES | SPREADS
+MARKS = {None: "", True: "strict", False: "AS PUBLISHED"}
+NOTES = (
+    "Intervals: 95 % percentile bootstrap over subjects. Gain: UF1 minus that of the first run, "
+    "with the interval of the difference under the same resampling.",
+    "p: the two runs swapped subject by subject, on UF1; p (McNemar): exact, on clips that one of "
+    "the two has right; both against the first run and adjusted for their number (Holm).",
+)
+
+
+_SPREAD = {"mean": (float, None), "std": (float, None)}
+# Of metrics.json, what is compared.
+_SAID = {
+    **{f"{name}?": _SPREAD for name in SPREADS},
+    "protocol?": {"name": str},
+    "verdict?": {"strict": bool},
+    "variants?": {"overall": {"uf1": _SPREAD}},
+}
+
+
+class Run(NamedTuple):
+    """One run to compare."""
+
+    name: str
+    predictions: Predictions
+    protocol: str = ""
+    strict: bool | None = None  # None: nobody said
+    spreads: Mapping[str, Any] = {}  # names of `SPREADS`: mean and std
+    published: Mapping[str, Any] = {}  # score: what a paper prints for it
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    protocol: str
+    strict: bool | None
+    scores: dict[str, Any]  # `summary.scores_with_intervals`, and the run's spreads
+    published: Mapping[str, Any]
+    gain: intervals.Paired | None  # None for the first run
+    p_permutation: float | None  # adjusted
+    p_mcnemar: float | None  # adjusted
+
+
+def open_run(path: str | os.PathLike) -> Run:
+    """A working directory, a predictions.csv or a log. What metrics.json beside it says about the
+    protocol and strictness is taken over."""
+    path = pathlib.Path(path)
+    folder = path if path.is_dir() else path.parent
+    predictions, said = read(path), {}
+    if (folder / "metrics.json").exists() and (path.is_dir() or path.name == "predictions.csv"):
+        said = reading.load_json(folder / "metrics.json", _SAID)
+        if said.get("several"):
+            raise UserError(f"{path} has several labels a clip; compare one of its units/NAME.csv")
+    name = path.resolve().name if not said or path.is_dir() else folder.resolve().name
+    spreads = {kind: said[kind] for kind in SPREADS if kind in said}
+    if "variants" in said:
+        spreads["over_seeds"] = said["variants"]["overall"]["uf1"]
+    return Run(
+        name,
+        predictions,
+        said.get("protocol", {}).get("name", ""),
+        said.get("verdict", {}).get("strict"),
+        spreads,
+    )
+
+
+def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0) -> list[Row]:
+    """One row a run; the first is what the others are compared with.
+
+    Raises `UserError` where a run did not test the same clips as the first.
+    """
+    first, *others = runs
+    gains = []
+    for run in others:
+        try:
+            gains.append(
+                intervals.paired(first.predictions, run.predictions, draws=draws, seed=seed)
+            )
+        except UserError as error:
+            raise UserError(f"{first.name} and {run.name} cannot be compared: {error}") from error
+    swap = intervals.holm([gain.p_permutation["uf1"] for gain in gains])
+    mcnemar = intervals.holm([gain.p_mcnemar for gain in gains])
+    tests = [(None, None, None), *zip(gains, swap, mcnemar)]
+    return [
+        Row(
+            run.name,
+            run.protocol,
+            run.strict,
+            scores_with_intervals(run.predictions, draws=draws, seed=seed) | dict(run.spreads),
+            run.published,
+            *test,
+        )
+        for run, test in zip(runs, tests)
+    ]
+
+
+def side_by_side(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0) -> list[Row]:
+    """`compare` of runs on several sets of clips: each with the first run on the same clips."""
+    groups: dict[Any, list[int]] = {}
+    for index, run in enumerate(runs):
+        told = run.predictions
+        labels = np.array(told.classes, object)[told.label]
+        same = (frozenset(told.classes), *sorted(zip(told.keys, labels)))
+        groups.setdefault(same, []).append(index)
+    rows = dict[int, Row]()
+    for members in groups.values():
+        found = compare([runs[index] for index in members], draws=draws, seed=seed)
+        rows |= dict(zip(members, found))
+    return [rows[index] for index in range(len(runs))]
+
+
+def over_runs(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation of the scores of runs that differ in their seed alone."""
+    found = [scores(run.predictions.confusion()) for run in runs]
+    return {name: intervals.spread([each[name] for each in found]) for name in COMPARED}
+
+
+def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:
+    """The table as text, its head first. runs: adds their mean and deviation as a last line.
+
+    A score that some row has a published figure for is followed by a column of these; where a run
+    trained several seeds beside each other (or rates), their mean is told.
+    """
+    printed = {name for row in rows for name in row.published}
+    told = printed | {"over_seeds" for row in rows if "over_seeds" in row.scores}
+    columns = [*COMPARED, *(name for name in TITLES if name in told.difference(COMPARED))]
+    head = ["run", "protocol", "clips"]
+    for name in columns:
+        head += [TITLES[name], "published"] if name in printed else [TITLES[name]]
+    out = [[*head, *TESTS]]
+    for row in rows:
+        line = [row.name, f"{row.protocol} {MARKS[row.strict]}".strip(), str(row.scores["clips"])]
+        for name in columns:
+            line.append(_score(row.scores.get(name)))
+            line += [_figure(row.published.get(name))] if name in printed else []
+        if row.gain is None:
+            out.append([*line, "", "", ""])
+            continue
+        low, high = row.gain.interval["uf1"]
+        gain = f"{row.gain.difference['uf1']:+.4f} [{low:+.2f}, {high:+.2f}]"
+        out.append([*line, gain, _p(row.p_permutation), _p(row.p_mcnemar)])
+    if runs:
+        spread = over_runs(runs)
+        line = [f"mean ± deviation of {len(runs)}", "", ""]
+        for name in columns:
+            line += [_score(spread.get(name))] + [""] * (name in printed)
+        out.append([*line, "", "", ""])
+    return out
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """`cells` as a Markdown table with its notes."""
+    head, *rest = lines
+    table = [head, ("---", "---", *["---:"] * (len(head) - 2)), *rest]
+    body = "\n".join("| " + " | ".join(map(_markdown, line)) + " |" for line in table)
+    return body + "\n\n" + "\n\n".join(NOTES) + "\n"
+
+
+def latex(lines: Sequence[Sequence[str]]) -> str:
+    """`cells` as a LaTeX tabular; needs the package booktabs."""
+    head, *body = (" & ".join(map(_latex, line)) + r" \\" for line in lines)
+    notes = "\n".join(f"% {note}" for note in NOTES)
+    columns = "ll" + "r" * (len(lines[0]) - 2)
+    return "\n".join(
+        [notes, rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body,
+         r"\bottomrule", r"\end{tabular}", ""]
+    )  # fmt: skip
+
+
+def html(rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> str:
+    """The rows and their `cells` as a page of the report's kind, with a chart of the intervals."""
+    names = [row.name for row in rows]
+    values = {
+        title: [[row.scores[name][part] for part in ("low", "value", "high")] for row in rows]
+        for name, title in (("uf1", "UF1"), ("uar", "UAR"))
+    }
+    alt = "; ".join(f"{row.name}: UF1 {number(row.scores['uf1']['value'])}" for row in rows)
+    chart = figures.svg(figures.score_intervals(names, values), name="scores", alt=alt)
+    title = f"{len(rows)} runs compared"
+    head, *rest = lines
+    body = [
+        f"<h1>{page.text(title)}</h1>",
+        *(f"<p>{page.text(sentence)}</p>" for sentence in answers(rows)),
+        page.figure(chart, "Scores of all clips, with their intervals."),
+        page.table(head, ([*line[:3], *map(_small, line[3:])] for line in rest)),
+        *(f'<p class="faint">{page.text(note)}</p>' for note in NOTES),
+    ]
+    return page.page(title, body)
+
+
+def answers(rows: Sequence[Row]) -> list[str]:
+    """What the table says of each run, in a sentence."""
+    out = []
+    for row in rows:
+        says = f"{row.name}: UF1 {number(row.scores['uf1']['value'])}"
+        if row.strict is False:
+            says += f", {MARKS[False]}"
+        if row.gain is not None:
+            gain, (low, high) = row.gain.difference["uf1"], row.gain.interval["uf1"]
+            settled = low > 0 or high < 0
+            word = "better" if gain > 0 else "worse"
+            says += f", {word} than" if settled else ", not to be told from"
+            says += f" the first run on these clips ({gain:+.4f}, 95 % interval {low:+.2f} to "
+            says += f"{high:+.2f}, p {_p(row.p_permutation)})"
+        out.append(f"{says}.")
+    return out
+
+
+def _score(score: Mapping[str, Any] | None) -> str:
+    """A score with its interval, or a mean with its deviation."""
+    if score is None:
+        return ""
+    if "mean" in score:
+        return f"{number(score['mean'])} ± {number(score['std'])}"
+    return f"{number(score['value'])} {interval(score)}".strip()
+
+
+def _figure(published: float | tuple[float, float] | None) -> str:
+    """What a paper prints: a number, or (mean, deviation)."""
+    if published is None:
+        return ""
+    parts = published if isinstance(published, tuple) else (published,)
+    return " ± ".join(f"{part:.4f}" for part in parts)
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if value >= 0.001 else "<0.001"
+
+
+def _small(cell: str) -> page.Raw:
+    return page.Raw(re.sub(r"(\[.*\])", r"<small>\1</small>", page.text(cell)))
+
+
+def _markdown(cell: str) -> str:
+    clean = re.sub(r"\s+", " ", cell)
+    return re.sub(r"([\\|`*_<>])", r"\\\1", clean)
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "±": r"$\pm$", "–": "--", "<": "$<$", ">": "$>$", **{c: f"\\{c}" for c in "&%$#_{}"},
+}  # fmt: skip
+
+
+def _latex(cell: str) -> str:
+    clean = "".join(_LATEX.get(c, c) for c in re.sub(r"\s+", " ", cell))
+    return (
+        f"{{}}{clean}" if clean.startswith(("[", "*")) else clean
+    )  # else an argument of the line end

@@ -1,0 +1,393 @@
+"""Charts and pictures of a job. Each function takes arrays and returns a matplotlib `Figure`.
+
+    png(confusion_matrix(counts, classes))            bytes for a file
+    svg(learning_curves(history), name=..., alt=...)  text for a page, light and dark
+
+Charts are drawn for a column of about 14 cm, in letters that can still be read on a phone. No
+global state of matplotlib is touched, and it is imported only when a figure is drawn.
+"""
+
+import functools
+import html
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from mer_jax.reporting import colors
+from mer_jax.reporting.colors import BLUE, CYCLE, FAINT, INK, LINE, MIDDLE, ON_BLUE, VERMILION
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_Given = ParamSpec("_Given")
+_Drawn = TypeVar("_Drawn")
+_STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 10.5,
+    "axes.titlesize": 11.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": FAINT,
+    "ytick.labelcolor": FAINT,
+    "text.color": INK,
+    "text.parse_math": False,  # a class may be called "$x$"
+    "legend.frameon": False,
+    "legend.fontsize": 9.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mer_jax",
+}
+_VARIABLES = {
+    INK: "ink", FAINT: "faint", LINE: "line", ON_BLUE: "on-blue",
+    **dict(zip(CYCLE, ("blue", "orange", "green", "purple", "vermilion", "sky", "olive"))),
+}  # fmt: skip
+
+
+def styled(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
+    """`draw` with this room's letters, lines and spines; matplotlib's own settings stay."""
+
+    @functools.wraps(draw)
+    def wrapped(*args: _Given.args, **options: _Given.kwargs) -> _Drawn:
+        import matplotlib
+
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **options)
+
+    return wrapped
+
+
+def blank(width: float, height: float) -> "Figure":
+    """An empty figure of that many inches that lays itself out and belongs to no window."""
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), layout="constrained")
+
+
+def png(figure: "Figure", *, dpi: int = 180) -> bytes:
+    """The figure as a PNG on white."""
+    return _saved(figure, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+
+
+def svg(figure: "Figure", *, name: str, alt: str) -> str:
+    """The figure as an <svg> element for a page.
+
+    Its letters are text, its colours are the page's variables (--ink, --blue, ...) with the
+    palette's own values behind, and its ids begin with `name`, which must differ on a page.
+    """
+    text = _saved(figure, format="svg", transparent=True).decode()
+    ((view, body),) = re.findall(r'<svg.*?(viewBox="[^"]*").*?>(.*)', text, re.DOTALL)
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    # Inside tags only: a class may be called `id="` or "#1f2933".
+    body = re.sub(r"<[^>]*>", lambda tag: _themed(tag[0], name), body)
+    width = 72 * figure.get_figwidth()
+    words = f'role="img" aria-label="{html.escape(alt)}"'
+    return f'<svg {words} {view} style="max-width:{width:.0f}pt">{body.strip()}'
+
+
+def _themed(tag: str, name: str) -> str:
+    tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", tag)
+    for value, variable in _VARIABLES.items():
+        tag = tag.replace(value, f"var(--{variable}, {value})")
+    return tag
+
+
+def _saved(figure: "Figure", **options) -> bytes:
+    import matplotlib
+
+    out = io.BytesIO()
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # Letters that the font lacks are boxes in a PNG; in an SVG the browser has them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure.savefig(out, **options)
+    return out.getvalue()
+
+
+def label(name: str, *, longest: int = 22) -> str:
+    """A name as a chart can show it: no control characters, not too long."""
+    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+    return clean if len(clean) <= longest else clean[: longest - 1] + "…"
+
+
+@styled
+def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
+    """Counts [K, K], rows true: each cell has its share of the row in colour and in per cent.
+
+    Of more than ten classes the cells without a clip, which are most, stay empty.
+    """
+    from matplotlib.patches import Rectangle
+
+    counts = np.asarray(confusion)
+    share = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
+    number = len(classes)
+    size = max(3.6, 1.5 + 0.75 * number)
+    figure = blank(size, 0.86 * size)
+    axes = figure.subplots()
+    for row, column in np.argwhere(counts if number > 10 else np.ones_like(counts)).tolist():
+        part = share[row, column]
+        axes.add_patch(
+            Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=BLUE, linewidth=0,
+                      alpha=0.06 + 0.94 * part)
+        )  # fmt: skip
+        ink = ON_BLUE if part > 0.68 else INK
+        small = 10 if number <= 5 else 8
+        axes.text(column, row - 0.1, f"{part:.0%}", ha="center", va="center", color=ink,
+                  fontsize=small + 4, fontweight="bold" if row == column else "normal")  # fmt: skip
+        axes.text(column, row + 0.24, f"{counts[row, column]:g}", ha="center", va="center",
+                  color=ink, fontsize=small)  # fmt: skip
+    axes.set(xlim=(-0.5, number - 0.5), ylim=(number - 0.5, -0.5), aspect="equal")
+    names = [label(name, longest=14) for name in classes]
+    axes.set_xticks(range(number), names, rotation=0 if number <= 4 else 40)
+    axes.set_yticks(range(number), [f"{n}\n({s:g})" for n, s in zip(names, counts.sum(-1))])
+    axes.set(xlabel="predicted", ylabel="true (clips)")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def learning_curves(
+    history: Mapping[str, Any],
+    *,
+    weights: np.ndarray | None = None,
+    chance: float | None = None,
+) -> "Figure":
+    """Loss and accuracy over epochs: the mean of the folds, and the band of their middle half.
+
+    history: as `history.read` gives it. weights: [F] test clips of each fold, with which the line
+    of the test accuracy is that of the pooled clips. chance: a dashed line at this accuracy.
+    """
+    figure = blank(5.2, 2.7)
+    left, right = figure.subplots(1, 2)
+    epochs = np.asarray(history["epochs"])
+    for axes, curves in (
+        (left, [("train_loss", "training", BLUE, None)]),
+        (right, [("train_accuracy", "training", BLUE, None),
+                 ("test_accuracy", "test", VERMILION, weights)]),
+    ):  # fmt: skip
+        for name, words, color, weight in curves:
+            if name not in history or not np.isfinite(history[name]).any():
+                continue
+            values = np.ma.masked_invalid(history[name])
+            middle = np.ma.filled(np.ma.average(values, axis=0, weights=weight), np.nan)
+            if len(values) > 1:
+                known = ~values.mask.all(0) if np.ma.is_masked(values) else slice(None)
+                low, high = np.nanquantile(values.filled(np.nan)[:, known], [0.25, 0.75], axis=0)
+                axes.fill_between(epochs[known], low, high, color=color, alpha=0.18, linewidth=0)
+            axes.plot(epochs, middle, color=color, linewidth=1.8, label=words,
+                      marker="o" if len(epochs) == 1 else None)  # fmt: skip
+        axes.grid(axis="y")
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(length=0)
+    left.set_title("Training loss")
+    right.set(title="Accuracy", ylim=(0, 1.02))
+    right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    if chance is not None:
+        right.axhline(
+            chance, color=FAINT, linestyle=(0, (4, 3)), linewidth=1, label="majority class"
+        )
+    if right.get_legend_handles_labels()[0]:
+        right.legend(loc="best")
+    return figure
+
+
+@styled
+def per_subject(
+    names: Sequence[str],
+    correct: np.ndarray | Sequence[int],
+    total: np.ndarray | Sequence[int],
+    *,
+    groups: Sequence[str] | None = None,
+) -> "Figure":
+    """Share of clips right of each subject [S], sorted within its group; larger dots, more clips.
+
+    groups: [S] database of each subject. A dashed line is the share of all clips of the group.
+    """
+    groups = np.array([""] * len(names) if groups is None else list(groups), object)
+    correct, total = np.asarray(correct, float), np.asarray(total, float)
+    share = correct / np.maximum(total, 1)
+    figure = blank(5.2, 2.9)
+    axes = figure.subplots()
+    place, ticks = 0, []
+    for index, group in enumerate(dict.fromkeys(groups.tolist())):
+        mine = np.flatnonzero(groups == group)
+        mine = mine[np.lexsort((total[mine], share[mine]))[::-1]]
+        x = place + np.arange(len(mine))
+        color = CYCLE[index % len(CYCLE)]
+        pooled = correct[mine].sum() / max(float(total[mine].sum()), 1.0)
+        axes.vlines(x, pooled, share[mine], color=color, alpha=0.45, linewidth=1.2)
+        axes.hlines(
+            pooled, x[0] - 0.5, x[-1] + 0.5, color=color, linewidth=1, linestyle=(0, (4, 3))
+        )
+        sizes = 10 + 90 * total[mine] / total.max()
+        axes.scatter(x, share[mine], s=sizes, color=color, linewidth=0, zorder=3)
+        middle = float(x.mean())
+        title = f"{label(group, longest=14)}\n{pooled:.0%} of {total[mine].sum():g} clips"
+        axes.text(
+            middle, 1.1, title.strip(), ha="center", va="bottom", color=color, linespacing=1.3
+        )
+        ticks += [(at, names[row]) for at, row in zip(x, mine)]
+        place += len(mine) + 1.5
+    axes.set(ylim=(-0.06, 1.06), xlim=(-1.2, place - 1.3))
+    axes.grid(axis="y")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    if len(names) <= 24:
+        words = [label(str(name), longest=12) for _, name in ticks]
+        axes.set_xticks([at for at, _ in ticks], words, rotation=90, fontsize=9)
+    else:
+        axes.set_xticks([])
+        axes.set_xlabel(f"{len(names)} subjects, sorted; larger dots: more clips")
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(length=0)
+    return figure
+
+
+@styled
+def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequence[str]) -> "Figure":
+    """Clips of each class [D, K], a bar a database."""
+    counts = np.asarray(counts, float)
+    legend = max(0, len(classes) - 8) // 4  # its lines beyond two
+    figure = blank(5.2, 1.0 + 0.42 * len(databases) + 0.24 * legend)
+    axes = figure.subplots()
+    start = np.zeros(len(databases))
+    for index, name in enumerate(classes):
+        color = CYCLE[index % len(CYCLE)]
+        bars = axes.barh(range(len(databases)), counts[:, index], left=start, height=0.68,
+                         color=color, alpha=0.85, label=label(name, longest=16))  # fmt: skip
+        wide = counts[:, index] > 0.05 * counts.sum(1).max()
+        words = [f"{n:g}" if fits else "" for n, fits in zip(counts[:, index], wide)]
+        ink = "white" if color in (BLUE, colors.GREEN, VERMILION) else "#10151b"
+        axes.bar_label(bars, words, label_type="center", color=ink, fontweight="bold")
+        start += counts[:, index]
+    axes.set_yticks(range(len(databases)), [label(str(name)) for name in databases])
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.invert_yaxis()
+    axes.set_xlabel("clips")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    figure.legend(loc="outside upper left", ncols=min(len(classes), 4), handlelength=1,
+                  handleheight=1)  # fmt: skip
+    return figure
+
+
+@styled
+def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Figure":
+    """Scores with their intervals, a line a run. scores: title -> [S, 3] low, value, high."""
+    figure = blank(5.4, 1.0 + 0.42 * len(names))
+    panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
+    places = np.arange(len(names))
+    for axes, (title, values) in zip(panels, scores.items()):
+        low, value, high = np.array(values, float).T
+        axes.hlines(places, low, high, color=BLUE, alpha=0.35, linewidth=6)
+        axes.plot(value, places, "o", color=BLUE, markersize=6)
+        axes.set_title(title)
+        axes.grid(axis="x")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        axes.margins(y=0.5 / max(len(names), 1))
+        axes.xaxis.get_major_locator().set_params(nbins=4)
+    panels[0].set_yticks(places, [label(name, longest=28) for name in names])
+    panels[0].tick_params(axis="y", labelcolor=INK)
+    panels[0].invert_yaxis()
+    return figure
+
+
+@styled
+def clip_panel(
+    *,
+    onset: np.ndarray | None = None,
+    apex: np.ndarray | None = None,
+    magnified: np.ndarray | None = None,
+    difference: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+    flow: np.ndarray | None = None,
+    strain: np.ndarray | None = None,
+) -> "Figure":
+    """One clip as the method sees it: a tile for each array that is given.
+
+    onset, apex, magnified: [H, W], [H, W, 1] or [H, W, 3] in [0, 1]; difference, strain: [H, W] or
+    [H, W, 1], any range; mask: [H, W] bool, outlined on the difference; flow: [H, W, 2] in px,
+    with the wheel that reads its colours. The background is transparent and the titles are of a
+    grey that can be read on white and on black.
+    """
+    frames = {"onset": onset, "apex": apex, "apex, magnified": magnified}
+    # What is less than 1e-4 is rounding; stretched to its own range it would be a picture.
+    heat = lambda values: (
+        _squeezed(values),
+        {"cmap": "magma", "vmin": 0, "vmax": float(np.nanmax(values, initial=1e-4))},
+    )
+    tiles = {
+        title: (np.clip(_squeezed(frame), 0, 1), {"cmap": "gray", "vmin": 0, "vmax": 1})
+        for title, frame in frames.items() if frame is not None
+    }  # fmt: skip
+    if difference is not None:
+        tiles["difference to onset"] = heat(difference)
+    if flow is not None:
+        largest = float(np.nanmax(np.linalg.norm(flow, axis=-1), initial=0))
+        tiles[f"flow, up to {largest:.2g} px"] = (colors.flow_to_rgb(flow), {})
+    if strain is not None:
+        tiles["strain"] = heat(strain)
+    columns = min(3, max(len(tiles), 1))
+    rows = -(-len(tiles) // columns)
+    height, width = next(iter(tiles.values()))[0].shape[:2] if tiles else (1, 1)
+    figure = blank(2.05 * columns, rows * (2.0 * height / width + 0.34))
+    figure.patch.set_alpha(0)
+    for axes, (title, (picture, look)) in zip(
+        np.ravel(figure.subplots(rows, columns)), tiles.items()
+    ):
+        axes.imshow(picture, interpolation="nearest", **look)
+        axes.set_title(title, fontsize=12, fontweight="normal", color=MIDDLE, pad=4)
+        if title.startswith("difference") and mask is not None:
+            axes.contour(np.asarray(mask, float), [0.5], colors=[CYCLE[5]], linewidths=1.2)
+        if title.startswith("flow"):
+            wheel_inset(axes)
+    for axes in figure.axes:
+        axes.axis("off")
+    return figure
+
+
+@styled
+def map_panel(picture: np.ndarray) -> "Figure":
+    """A stored flow map [H, W, 3]: its channels u, v and strain, each over its own range."""
+    figure = blank(6.15, 2.34)
+    figure.patch.set_alpha(0)
+    for axes, title, channel, look in zip(
+        figure.subplots(1, 3), ("u", "v", "strain"), np.moveaxis(picture, -1, 0),
+        ("RdBu_r", "RdBu_r", "magma"),
+    ):  # fmt: skip
+        axes.imshow(channel, interpolation="nearest", cmap=look)
+        axes.set_title(title, fontsize=12, fontweight="normal", color=MIDDLE, pad=4)
+        axes.axis("off")
+    return figure
+
+
+def wheel_inset(axes: Any) -> None:
+    """The wheel that reads the colours of a flow, in the lower right corner of `axes`."""
+    span = np.linspace(-1, 1, 61)
+    disc = np.stack(np.meshgrid(span, span), -1)
+    color = colors.flow_to_rgb(disc, largest=1.0)
+    inside = np.hypot(*np.moveaxis(disc, -1, 0)) <= 1
+    inset = axes.inset_axes((0.76, 0.02, 0.22, 0.22))
+    inset.imshow(np.dstack([color, inside]))
+    inset.axis("off")
+
+
+def _squeezed(picture: np.ndarray) -> np.ndarray:
+    picture = np.asarray(picture, float)
+    return picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture

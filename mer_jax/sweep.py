@@ -1,0 +1,187 @@
+"""Sweeps: a table or figure of a paper, each of its rows a job.
+
+    ROWS = {
+        "3 x 3 x 3": Row("stcnn_smic", {"model.kernel": (3, 3, 3)}, {"accuracy": 0.8293}),
+    }
+
+A file of experiments/sweeps holds ROWS. The launch runs them one after the other, each in a
+folder of WORKDIR, and writes what they say beside what the paper prints: table.md, table.tex and
+table.html. A row that has run as it stands is not run again.
+"""
+
+import json
+import pathlib
+import re
+import runpy
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from mer_jax import configuration, datasets, experiment
+from mer_jax.errors import UserError, filter_by_regex, unknown_name
+from mer_jax.io import reading, saving
+from mer_jax.reporting import comparison
+from mer_jax.training import svm
+
+
+class Row(NamedTuple):
+    """One row: a file of mer_jax/configs, what differs from it, and what the paper prints.
+
+    changes: dotted keys, applied in order. A new name of a section brings that one's options. A row
+    that names its database reads it from the folder of that name in data.root. published: scores by
+    their names in metrics.json, shares of 1; "casme/uar" is that of a database's clips; a pair is
+    a mean and its deviation. Empty where the paper prints a picture only.
+    """
+
+    base: str
+    changes: Mapping[str, Any] = {}
+    published: Mapping[str, Any] = {}
+
+
+def rows(path: str | pathlib.Path, *, only: str = "") -> dict[str, Row]:
+    """The rows of the file at `path`; none where it is the configuration of a single job.
+
+    only: a regular expression; the rows in whose name it occurs. Raises `UserError` where none is
+    left, or where there is nothing to choose from.
+    """
+    found = runpy.run_path(str(path)).get("ROWS", {})
+    left = {name: found[name] for name in filter_by_regex("--only", only, found)}
+    if only and not found:
+        raise UserError(f"{path} is a single job: it has no --only")
+    if only and not left:
+        raise unknown_name("--only", only, found)
+    return left
+
+
+def shared(rows: Mapping[str, Row]) -> ConfigDict:
+    """What `get_config` of a sweep returns: its first row, whose keys the command line may change.
+
+    What is changed there is changed in every row.
+    """
+    return configured(next(iter(rows.values())), {})
+
+
+def configured(row: Row, given: Mapping[str, Any]) -> ConfigDict:
+    """The configuration of a row. given: dotted keys from the command line, which come last; a row
+    that has no such key is left as it is."""
+    config = _changed(configuration.read(row.base), row.changes)
+    config = _changed(config, {key: name for key, name in given.items() if key.endswith(".name")})
+    machine = config.model.name == svm.NAME  # which has no training to set
+    config = _changed(
+        config,
+        {
+            key: value
+            for key, value in given.items()
+            if _has(config, key) and not (machine and "train." in key)
+        },
+    )
+    if config.data.name in ("prepared", row.changes.get("data.name")) and given.get("data.root"):
+        name = row.changes.get("data.name", "")
+        if datasets.in_folder(name):
+            config.data.root = str(pathlib.Path(given["data.root"]).expanduser() / name)
+    return config
+
+
+def _changed(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
+    """A copy with these values; new names come first and bring their options."""
+    names = {key.split(".")[0]: name for key, name in changes.items() if key.endswith(".name")}
+    config = configuration.rename(config.copy_and_resolve_references(), names)  # sections too
+    for key, value in changes.items():
+        if not _has(config, key):
+            raise UserError(f"a sweep sets {key}, which its configuration does not have")
+        *section, option = key.split(".")
+        (config[section[0]] if section else config)[option] = value
+    return config
+
+
+def _has(config: ConfigDict, key: str) -> bool:
+    *section, option = key.split(".")
+    return option in (config[section[0]] if section else config)
+
+
+def run(
+    rows: Mapping[str, Row],
+    workdir: str | pathlib.Path,
+    *,
+    given: Mapping[str, Any],
+    devices: Sequence[jax.Device] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    begin: Callable[[], None] = lambda: None,
+) -> str:
+    """Runs every row and writes the table of those that ran; returns it as Markdown.
+
+    stop: as in `experiment.run`. begin: called before each row that is run.
+
+    Raises `UserError` for what is wrong with a row's configuration, before the first is run; and
+    with every row that could not run (a database that is not there), after the others have.
+    """
+    workdir = pathlib.Path(workdir).expanduser()
+    jobs = {name: configured(row, given) for name, row in rows.items()}
+    for name, job in jobs.items():
+        job.title = name
+        try:
+            configuration.check(job)
+        except UserError as error:
+            raise UserError(f"row {name!r}: {error}") from None
+    found, failed, cache = [], [], dict[str, Any]()
+    for number, (name, job) in enumerate(jobs.items(), 1):
+        place = workdir / folder(name)
+        try:
+            if not _finished(place, job):
+                print(f"{number} of {len(jobs)}: {name}", file=sys.stderr, flush=True)
+                begin()
+                experiment.run(job, place, devices=devices, should_stop=should_stop, cache=cache)
+            found += _runs(name, rows[name], place)
+        except UserError as error:
+            failed.append(f"  {name}: {error}")
+    text = _write(workdir, found) if found else ""
+    if failed:
+        raise UserError("\n".join([f"{len(failed)} of {len(jobs)} rows could not run:", *failed]))
+    return text
+
+
+def _write(workdir: pathlib.Path, runs: Sequence[comparison.Run]) -> str:
+    rows = comparison.side_by_side(runs)
+    cells = comparison.cells(rows)
+    text = comparison.markdown(cells)
+    saving.write(workdir / "table.md", text)
+    saving.write(workdir / "table.tex", comparison.latex(cells))
+    saving.write(workdir / "table.html", comparison.html(rows, cells))
+    return text
+
+
+def folder(name: str) -> str:
+    """The folder of a row in the working directory."""
+    return re.sub(r"[^a-z0-9.]+", "_", name.lower()).strip("_")
+
+
+def _finished(workdir: pathlib.Path, job: ConfigDict) -> bool:
+    there = workdir / "config.json"
+    if not (workdir / "report.html").exists() or not there.exists():
+        return False
+    return reading.load_json(there, object) == json.loads(json.dumps(configuration.plain(job)))
+
+
+def _runs(name: str, row: Row, workdir: pathlib.Path) -> list[comparison.Run]:
+    """The run of a row, and one for each database of which the paper prints a figure."""
+    parts: dict[str, dict[str, Any]] = {"": {}}
+    for score, figure in row.published.items():
+        database, _, score = score.rpartition("/")
+        parts.setdefault(database, {})[score] = figure
+    whole = comparison.open_run(workdir)
+    found = [whole._replace(name=name, published=parts.pop(""))]
+    clips = whole.predictions.by_database()
+    for database, published in parts.items():
+        if database in clips:
+            found.append(
+                whole._replace(
+                    name=f"{name}: {database}",
+                    predictions=clips[database],
+                    published=published,
+                    spreads={},
+                )
+            )
+    return found

@@ -1,0 +1,151 @@
+"""The papers' optimisers and learning-rate schedules, by name, as optax transformations."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from mer_jax.errors import unknown_name
+from mer_jax.nn import dispatch
+from mer_jax.options import checked
+
+Tree = Any
+
+OPTIMIZERS = ("sgd", "adam")
+SCHEDULES = ("constant", "decay", "step", "cosine")
+
+
+@checked
+def schedule(name: str, *, epochs: int, steps: int, rate: float, every: int) -> optax.Schedule:
+    """What each step multiplies the learning rate by; the rate itself is a fold's own.
+
+    constant  1
+    decay     rate^epoch (STRCN 0.8, MER-RCNN 0.5)
+    step      rate^(epoch // every) (RCN: 0.5 each 10 epochs)
+    cosine    falls from 1 to 0 along half a cosine over all epochs
+    """
+    if name not in SCHEDULES:
+        raise unknown_name("train.schedule", name, SCHEDULES)
+    if name == "constant":
+        return optax.constant_schedule(1.0)
+    if name == "cosine":
+        return optax.cosine_decay_schedule(1.0, epochs * steps)
+    span = steps if name == "decay" else steps * every
+    return optax.exponential_decay(1.0, span, rate, staircase=True)
+
+
+@checked
+def create(
+    name: str, schedule: optax.Schedule, *, momentum: float = 0.9, weight_decay: float = 0.0
+) -> optax.GradientTransformation:
+    """SGD with momentum, or Adam; weight decay is L2 and added to the gradient.
+
+    rates: the learning rate at each step, or its `schedule` for who multiplies the updates later.
+
+    (PyTorch, MatConvNet and Keras' regularisers all mean this by "weight decay"; the decoupled
+    decay of AdamW is not what the five papers used.)
+    """
+    if name not in OPTIMIZERS:
+        raise unknown_name("train.optimizer", name, OPTIMIZERS)
+    if name == "sgd":
+        rule = optax.sgd(schedule, momentum=momentum or None)
+    else:
+        rule = optax.adam(schedule)
+    if weight_decay:
+        rule = optax.chain(optax.add_decayed_weights(weight_decay), rule)
+    return _allow_promotion(rule)
+
+
+def init(rule: optax.GradientTransformation, params: Tree) -> Tree:
+    """What `rule` remembers of each parameter, at its place in the tree."""
+    return jax.tree.map(rule.init, params)
+
+
+def apply_gradients(
+    rule: optax.GradientTransformation, params: Tree, grads: Tree, state: Tree, rate: jax.Array
+) -> tuple[Tree, Tree]:
+    """(parameters, state) after a step of `rule` times `rate`, a fold's own learning rate [].
+
+    rule: one that treats every number alike, as those of `create`. state: from `init`.
+    """
+    tree: Any  # its type has no stubs
+    leaves, tree = jax.tree.flatten(params)
+    gradients = tree.flatten_up_to(grads)
+    rate = _after(rate, *gradients)
+
+    def step(param, grad, state, rate):
+        update, state = rule.update(grad, state, param)
+        return optax.apply_updates(param, update * rate.astype(update.dtype)), state
+
+    def one(param, grad, state):
+        if param.size < _LARGE:
+            return step(param, grad, state, rate)
+        on_cpu = partial(_in_pieces, step)
+        return dispatch.dispatch(False, on_cpu, step, param, grad, state, rate)
+
+    done = [one(*each) for each in zip(leaves, gradients, tree.flatten_up_to(state), strict=True)]
+    after, state = (tree.unflatten(part) for part in zip(*done, strict=True))
+    return after, state
+
+
+# Where a parameter is larger than all of a machine's caches, pieces that a core's own one holds
+# together with their gradients and moments win a tenth; smaller ones would lose as much.
+_LARGE, _PIECE = 2**24, 2**16
+
+
+def _in_pieces(
+    step: Callable, param: jax.Array, grad: jax.Array, state: Tree, rate: jax.Array
+) -> tuple[jax.Array, Tree]:
+    """`step`, one piece of a large parameter after the other and each in its place.
+
+    Parameter, gradient and moments go through main memory once. XLA's CPU compiler makes a loop
+    for each of its results instead, and a copy of what another one has yet to read.
+    """
+    shape, count = param.shape, param.size
+    large = lambda a: a.size == count  # all but what counts the steps, alike for all pieces
+    line = jax.tree.map(lambda a: a.ravel() if large(a) else a, (param, state))
+    grad = grad.ravel()
+
+    def paste(at, whole, part):
+        return lax.dynamic_update_slice_in_dim(whole, part, at, 0) if large(whole) else part
+
+    def piece(number, now):
+        at = jnp.minimum(number * _PIECE, count - _PIECE)  # the last one overlaps its neighbour
+        due = at + jnp.arange(_PIECE, dtype=jnp.int32) >= number * _PIECE
+        cut = lambda a: lax.dynamic_slice_in_dim(a, at, _PIECE)
+        old = jax.tree.map(lambda a, begun: cut(a) if large(a) else begun, now, line)
+        new = step(old[0], cut(grad), old[1], rate)
+        new = jax.tree.map(lambda a, b: jnp.where(due, a, b) if a.shape else a, new, old)
+        param = paste(at, now[0], new[0])
+        return param, jax.tree.map(partial(paste, _after(at, param)), now[1], new[1])
+
+    done = lax.fori_loop(0, -(-count // _PIECE), piece, line)
+    return jax.tree.map(lambda a: a.reshape(shape) if large(a) else a, done)
+
+
+def _after(value: jax.Array, *others: jax.Array) -> jax.Array:
+    """`value`, but only once `others` are there; where one begins with no number, no number.
+
+    XLA writes an array's new numbers over the old ones only where all who read the old ones are
+    sure to come first, and else copies it. (An optimization barrier is forgotten before that.)
+    """
+    first = sum((a.ravel()[0].astype(jnp.float32) for a in others), jnp.zeros(()))
+    return jnp.where(jnp.isnan(first), first.astype(value.dtype), value)
+
+
+def _allow_promotion(rule: optax.GradientTransformation) -> optax.GradientTransformation:
+    """optax mixes Python floats with integer counts, which strict dtype promotion refuses."""
+
+    def init(params):
+        with jax.numpy_dtype_promotion("standard"):
+            return rule.init(params)
+
+    def update(updates, state, params=None):
+        with jax.numpy_dtype_promotion("standard"):
+            return rule.update(updates, state, params)
+
+    return optax.GradientTransformation(init, update)

@@ -1,0 +1,81 @@
+import dataclasses
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from mer_jax import leakage, metrics
+from mer_jax.cli import audit
+from mer_jax.clips import Clip, in_memory
+from mer_jax.errors import UserError
+from mer_jax.reporting import outputs
+from mer_jax.training import Settings, fit
+from tests.training import small
+
+SETTINGS = Settings(epochs=1, batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The files of a finished job that the audit reads."""
+    workdir = tmp_path_factory.mktemp("job")
+    examples, labels, folds = small.problem()
+    options = {"num_classes": 3, "build": small.build, "quiet": True}
+    (result,) = fit(examples, labels, [folds], SETTINGS, devices=jax.devices()[:1], **options)
+    clips = [
+        Clip("toy", f"s{i // 5}", f"c{i}", in_memory(np.zeros((1, 2, 2, 1))), "x")
+        for i in range(30)
+    ]
+    classes = ("a", "b", "c")
+    metrics.write_csv(workdir / "predictions.csv", outputs.tell(result, clips, labels, classes))
+    leakage.save_audit(workdir / "audit.npz", labels, 1, result)
+    for name, content in (
+        ("config", {"train": dataclasses.asdict(SETTINGS)}),
+        ("folds", folds.to_json()),
+        ("metrics", {"verdict": {"strict": True, "leaks": []}}),
+    ):
+        (workdir / f"{name}.json").write_text(json.dumps(content))
+    return workdir
+
+
+def change(workdir: pathlib.Path, name: str, **values):
+    path = workdir / f"{name}.json"
+    content = json.loads(path.read_text()) | values
+    path.write_text(json.dumps(content))
+
+
+def test_an_honest_job_holds(finished, capsys):
+    assert audit.audit(finished) == ([], [])
+    assert audit.main(["audit", str(finished)]) == 0 and "strict" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "sentence"),
+    [
+        ("config", {"train": dataclasses.asdict(SETTINGS) | {"seed": 5}}, "not those of its seed"),
+        ("config", {"train": dataclasses.asdict(SETTINGS) | {"choice": "test"}}, "lets test clips"),
+        ("folds", None, "does not belong to its training clips"),
+    ],
+)
+def test_what_was_changed_afterwards_is_found(name, values, sentence, finished, capsys):
+    before = (finished / f"{name}.json").read_text()
+    try:
+        if values is None:
+            # The first fold now pretends to have tested a clip that it trained on.
+            content = json.loads(before)
+            fold = content["folds"][0]
+            fold["test"].append(fold["train"].pop())
+            (finished / "folds.json").write_text(json.dumps(content))
+        else:
+            change(finished, name, **values)
+        assert audit.main(["audit", str(finished)]) == 1 and sentence in capsys.readouterr().out
+    finally:
+        (finished / f"{name}.json").write_text(before)
+
+
+def test_a_folder_without_a_job_is_one_sentence(tmp_path, capsys):
+    with pytest.raises(UserError, match="no finished job to audit"):
+        audit.audit(tmp_path)
+    assert audit.main(["audit"]) == 2 and "WORKDIR" in capsys.readouterr().err

@@ -1,0 +1,87 @@
+"""The command as a user runs it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from mer_jax.cli import check_data
+from tests.datasets import replica
+
+
+@pytest.fixture
+def root(tmp_path):
+    replica.write("casme2", tmp_path / "db", subjects=2)
+    return tmp_path / "db"
+
+
+def run(capsys, *arguments):
+    flags.FLAGS.unparse_flags()
+    for name in ("database", "root", "option", "exclude", "allow_mismatch", "decode", "json"):
+        flags.FLAGS[name].unparse()
+    code = check_data.main(flags.FLAGS(["check_data", *arguments]))
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_a_usable_database(capsys, root):
+    code, out, _ = run(capsys, "--database=casme2", f"--root={root}")
+    assert code == 0 and out.rstrip().endswith("usable")
+    assert "disgust                      2         63" in out
+    assert "casme2/sub01                 4" in out
+    assert "0 problem(s)" in out and "sub04/EP12_01f" in out
+
+
+def test_an_unusable_one(capsys, root):
+    (root / "Cropped/sub01/EP01_01f/reg_img95.jpg").unlink()
+    code, out, _ = run(capsys, "--database=casme2", f"--root={root}")
+    assert code == 1 and "1 problem(s)" in out and "onset frame 95 is not in" in out
+    assert run(capsys, "--database=casme2", f"--root={root}", "--settle")[0] == 0
+    key = "--leave_out=casme2/sub01/EP01_01f"
+    assert run(capsys, "--database=casme2", f"--root={root}", key)[0] == 0
+
+
+def test_decode_finds_what_the_first_look_does_not(capsys, root):
+    file = root / "Cropped/sub01/EP01_01f/reg_img95.jpg"
+    data = file.read_bytes()
+    table = data.index(b"\xff\xc4") + 4  # Huffman's: both ends and the size are sound
+    file.write_bytes(data[:table] + b"\xff" * 17 + data[table + 17 :])
+    arguments = ("--database=casme2", f"--root={root}")
+    assert run(capsys, *arguments)[0] == 0
+    code, out, _ = run(capsys, *arguments, "--decode")
+    assert code == 1 and "reg_img95.jpg: cannot be read as an image" in out
+
+
+def test_json(capsys, root):
+    code, out, _ = run(capsys, "--database=casme2", f"--root={root}", "--json")
+    facts = json.loads(out)
+    assert code == 0 and facts["usable"] and facts["clips"] == 13
+    assert sum(here for here, _ in facts["emotions"].values()) == 13
+    assert facts["subjects"]["casme2/sub05"] == 2 and facts["published_subjects"] == 26
+    assert facts["notes"][0].keys() == {"where", "what"}
+
+
+def test_mistakes_in_the_command(capsys, root):
+    for arguments, said in (
+        ((), "give --database=NAME and --root=FOLDER"),
+        (("--database=casme9", f"--root={root}"), "unknown database 'casme9'"),
+        (("--database=casme2", f"--root={root}", "--option=images"), "of the form NAME=VALUE"),
+        (("--database=casme2", f"--root={root}", "--option=images=blue"), "unknown kind"),
+    ):
+        code, out, err = run(capsys, *arguments)
+        assert code == 2 and not out and said in err
+
+
+def test_from_the_shell(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "mer_jax",
+        "check-data",
+        "--database=samm",
+        f"--root={tmp_path}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "holds no label sheet" in done.stdout and not done.stderr

@@ -1,0 +1,147 @@
+"""The command as a user runs it."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+from absl import flags
+
+from mer_jax.cli import predict
+from mer_jax.datasets import synthetic, video_source
+from tests.tiny_run import tiny_run
+
+_FLAGS = ("run", "video", "out", "video_out", "onset", "apex", "offset", "window", "stride")
+_FLAGS += ("fps", "fold", "threshold", "face", "landmarks", "alpha", "seconds")
+
+
+def run(capsys, *arguments):
+    flags.FLAGS.unparse_flags()
+    for name in _FLAGS:
+        flags.FLAGS[name].unparse()
+    code = predict.main(flags.FLAGS(["predict", *map(str, arguments)]))
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    return tiny_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    size = dict(subjects=1, clips_per_subject=1, size=(120, 100), frames=(24, 24))
+    return synthetic.scenes(**size, amplitude=(2.4, 2.4), blinks=0.0)[0]
+
+
+def test_a_video(capsys, workdir, tmp_path, scene):
+    video = synthetic.video(tmp_path / "me.mp4", scene)
+    code, out, err = run(
+        capsys, f"--run={workdir}", f"--video={video}", f"--out={tmp_path}/o",
+        f"--video_out={tmp_path}/o/film.mp4", "--window=0.12s", "--stride=6",
+    )  # fmt: skip
+    assert code == 0 and not err
+    assert "3 window(s)" in out and "most certain" in out
+    with open(tmp_path / "o" / "prediction.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["start_frame"] for row in rows] == ["0", "6", "12"]
+    said = [row for row in rows if row["said"] in ("negative", "positive", "surprise")]
+    assert said
+    for row in said:
+        chances = {name: float(row[f"p_{name}"]) for name in ("negative", "positive", "surprise")}
+        assert sum(chances.values()) == pytest.approx(1, abs=1e-4)
+        assert max(chances, key=chances.get) == row["said"]
+    assert cv2.imread(f"{tmp_path}/o/prediction.png") is not None
+    film = cv2.VideoCapture(f"{tmp_path}/o/film.mp4")
+    frames = []
+    while (got := film.read())[0]:
+        frames.append(got[1])
+    assert len(frames) == scene.length
+    assert frames[0].shape[0] == 240 and frames[0].shape[1] > 200  # enlarged, and the panel
+
+
+def test_a_picture_shows_no_movement(capsys, workdir, tmp_path, scene):
+    cv2.imwrite(str(tmp_path / "me.png"), scene.frames[0][..., ::-1])
+    code, out, err = run(
+        capsys, f"--run={workdir}", f"--video={tmp_path}/me.png", f"--out={tmp_path}/o"
+    )
+    assert (code, err) == (0, "") and "1 x no movement" in out
+
+
+class Camera:
+    """cv2.VideoCapture of a camera that films `frames`; each takes as many seconds as `clock`."""
+
+    def __init__(self, frames, clock, opened=True):
+        self.frames, self.clock, self.opened, self.now = iter(frames), iter(clock), opened, 0.0
+        self.released = False
+
+    def __call__(self, index):
+        assert index == 1
+        return self
+
+    def isOpened(self):
+        return self.opened
+
+    def read(self):
+        frame = next(self.frames, None)
+        self.now += next(self.clock, 0.0)
+        return frame is not None, frame
+
+    def release(self):
+        self.released = True
+
+
+def test_a_camera(capsys, workdir, tmp_path, scene, monkeypatch):
+    film = [*scene.frames[..., ::-1], *scene.frames[::-1, ..., ::-1]]
+
+    def filmed(camera, *more):
+        monkeypatch.setattr(cv2, "VideoCapture", camera)
+        monkeypatch.setattr(video_source.time, "monotonic", lambda: camera.now)
+        out = [f"--run={workdir}", "--video=camera:1", f"--out={tmp_path}/o", *more]
+        return run(capsys, *out)
+
+    camera = Camera(film, [0.02] * 99)
+    code, _, err = filmed(camera, "--seconds=0.6")
+    assert code == 0 and not err and camera.released
+    with open(tmp_path / "o" / "prediction.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert int(rows[-1]["stop_frame"]) <= 31  # 0.6 s at 50 Hz
+    assert float(rows[-1]["stop_s"]) == pytest.approx(int(rows[-1]["stop_frame"]) / 50, abs=1e-3)
+    code, _, err = filmed(Camera(film, [0.02] * 10 + [0.3] + [0.02] * 99), "--seconds=9")
+    assert code == 0 and "the frame rate varies" in err and "the camera stopped after" in err
+    for camera, said in (
+        (Camera([], []), "camera:1 gives no picture"),
+        (Camera([], [], opened=False), "camera:1 cannot be opened"),
+    ):
+        code, _, err = filmed(camera)
+        assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_mistakes_in_the_command(capsys, workdir, tmp_path, scene):
+    for number, frame in enumerate(scene.frames[:4]):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), frame)
+    gray = tmp_path / "gray"
+    gray.mkdir()
+    for number in range(20):
+        cv2.imwrite(str(gray / f"{number}.png"), np.full((60, 60, 3), 90, np.uint8))
+    job, folder = f"--run={workdir}", f"--video={tmp_path}"
+    for arguments, said in (
+        ((), "say which run"),
+        ((job,), "say which video"),
+        ((job, "--video=nothing.mp4"), "there is no such file"),
+        ((job, "--video=camera:first"), "INDEX is the camera's number"),
+        ((job, folder), "does not say its frame rate; give it: --fps=200"),
+        ((f"--run={tmp_path}", folder, "--fps=9"), "is no working directory of a run"),
+        ((job, folder, "--fps=inf"), "fps is inf; it must be a number, above 0"),
+        ((job, folder, "--fps=100", "--window=infs"), "write frames, as in 32, or seconds"),
+        ((job, folder, "--fps=100", "--threshold=nan"), "threshold is nan"),
+        ((job, folder, "--fps=100", "--alpha=-1"), "--alpha is -1.0"),
+        ((job, folder, "--fps=100"), "4 frames from frame 0 on are too few"),
+        ((job, f"--video={gray}", "--fps=100"), "no face was found"),
+        ((job, folder, "--fps=100", "--window=1m"), "write frames, as in 32, or seconds"),
+        ((job, folder, "--fps=100", "--landmarks=x.dat"), "there is no such landmark model"),
+        ((job, folder, "now"), "'now' is no flag"),
+    ):
+        code, out, err = run(capsys, *arguments)
+        assert code == 2 and not out and said in err and err.count("\n") == 1

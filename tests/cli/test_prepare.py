@@ -1,0 +1,340 @@
+"""The command as a user runs it, and what becomes of it when it is stopped or its data change."""
+
+import dataclasses
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+import pytest
+from absl import flags
+
+from mer_jax import configuration, datasets, experiment, faces
+from mer_jax.cli import prepare
+from mer_jax.clips import in_memory
+from mer_jax.datasets import folders, prepared
+from mer_jax.errors import DataError, UserError
+from tests.datasets import replica
+
+WHOLE = faces.CropConfig("none", (20, 16), gray=True)
+
+
+@pytest.fixture
+def root(tmp_path):
+    replica.write("casme2", tmp_path / "db", subjects=2, known_issues=False, size=(40, 32))
+    return tmp_path / "db"
+
+
+@pytest.fixture
+def cuts(monkeypatch):
+    """The keys of the clips that are cut out from here on."""
+    keys, cut = [], faces.crop_face
+
+    def counted(clip, how, **finders):
+        keys.append(clip.key)
+        return cut(clip, how, **finders)
+
+    monkeypatch.setattr(faces, "cut", counted)
+    return keys
+
+
+def run(root, out, how=WHOLE, **options):
+    return prepare.prepare("casme2", root, out, how=how, quiet=True, **options)
+
+
+def command(capsys, *arguments):
+    flags.FLAGS.unparse_flags()
+    for name in ("database", "root", "out", "option", "exclude", "allow_mismatch", "crop", "size"):
+        flags.FLAGS[name].unparse()
+    code = prepare.main(flags.FLAGS(["prepare", *arguments]))
+    written = capsys.readouterr()
+    return code, written.out, written.err
+
+
+def same(first, second):
+    assert len(first) == len(second)
+    for one, other in zip(first, second):
+        for field in dataclasses.fields(one):
+            if field.name not in ("read", "landmarks"):
+                assert getattr(one, field.name) == getattr(other, field.name)
+        assert (one.landmarks is None) == (other.landmarks is None)
+        if one.landmarks is not None:
+            np.testing.assert_allclose(one.landmarks, other.landmarks, atol=1e-4)
+        np.testing.assert_array_equal(one.frames, other.frames)
+
+
+def test_what_is_read_back_is_what_was_cut_out(root, tmp_path):
+    raw = datasets.load("casme2", root)
+    out = tmp_path / "out"
+    returned = run(root, out)
+    read = datasets.load("prepared", out)
+    same(read, [faces.crop_face(clip, WHOLE)[0] for clip in raw])
+    same(returned, read)
+    assert [clip.key for clip in read] == [clip.key for clip in raw]
+    assert [folders.length(clip) for clip in read] == [len(clip.frames) for clip in raw]
+    left = sorted(path.name for path in out.iterdir())
+    assert left == [".lock", "micro_expressions", prepared.MANIFEST]
+
+
+def test_an_experiment_runs_on_it(root, tmp_path):
+    run(root, tmp_path / "out")
+    made = configuration.make(
+        data={"name": "prepared", "root": str(tmp_path / "out"), "label_scheme": "megc2019"},
+        method="flow_maps",
+        model="ststnet",
+    )
+    raw = configuration.make(
+        data={"name": "casme2", "root": str(root)}, method="flow_maps", model="ststnet"
+    )
+    clips, labels, classes = experiment.prepare_clips(made)
+    expected, expected_labels, _ = experiment.prepare_clips(raw)
+    assert [clip.key for clip in clips] == [clip.key for clip in expected]
+    np.testing.assert_array_equal(labels, expected_labels)
+    assert clips[0].frames.shape[1:] == (20, 16, 1) and len(classes) == 3
+
+
+def test_after_kill_9_what_is_done_is_kept(root, tmp_path, cuts):
+    script = f"""
+import os, signal
+from mer_jax import faces
+from tools import prepare
+cut, seen = faces.cut, []
+def fatal(*arguments, **finders):
+    if len(seen) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    seen.append(1)
+    return cut(*arguments, **finders)
+faces.cut = fatal
+how = faces.Cut("none", (20, 16), grey=True)
+prepare.prepare("casme2", {str(root)!r}, {str(tmp_path / "out")!r}, how=how, quiet=True)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode == -9, ended.stderr
+    work = list((tmp_path / "out" / ".work").glob("*.npz"))
+    assert len(work) == 3 and not (tmp_path / "out" / prepared.MANIFEST).exists()
+    with pytest.raises(DataError, match="holds no prepared database"):
+        datasets.load("prepared", tmp_path / "out")
+    work[0].write_bytes(work[0].read_bytes()[:-30])  # and one of them is torn
+    clips = run(root, tmp_path / "out")
+    assert len(cuts) == len(clips) - 2
+    same(clips, [faces.crop_face(clip, WHOLE)[0] for clip in datasets.load("casme2", root)])
+
+
+def test_killed_while_packing_it_is_packed_anew(root, tmp_path, cuts, monkeypatch):
+    write = prepared.write
+    monkeypatch.setattr(prepared, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run(root, tmp_path / "out")
+    monkeypatch.setattr(prepared, "write", write)
+    count = len(cuts)
+    clips = run(root, tmp_path / "out")
+    assert len(cuts) == count == len(clips)
+    assert [clip.frames.shape[1] for clip in clips] == [20] * count
+
+
+def test_the_same_command_again_does_nothing(root, tmp_path, cuts):
+    run(root, tmp_path / "out")
+    manifest = (tmp_path / "out" / prepared.MANIFEST).stat()
+    del cuts[:]
+    run(root, tmp_path / "out")
+    assert not cuts and (tmp_path / "out" / prepared.MANIFEST).stat() == manifest
+
+
+def test_one_process_at_a_time(root, tmp_path, cuts, capsys):
+    """The second is refused while the first is at its third clip; the first is not disturbed."""
+    out = tmp_path / "out"
+    script = f"""
+import sys
+from mer_jax import faces
+from tools import prepare
+cut, seen = faces.cut, []
+def waits(*arguments, **finders):
+    seen.append(1)
+    if len(seen) == 3:
+        print("third", flush=True)
+        sys.stdin.readline()
+    return cut(*arguments, **finders)
+faces.cut = waits
+how = faces.Cut("none", (20, 16), grey=True)
+prepare.prepare("casme2", {str(root)!r}, {str(out)!r}, how=how, quiet=True)
+"""
+    command_ = [sys.executable, "-c", script]
+    with subprocess.Popen(command_, stdin=-1, stdout=-1, stderr=-1, text=True) as first:
+        assert first.stdout.readline() == "third\n"
+        given = ("--database=casme2", f"--root={root}", f"--out={out}", "--jobs=1")
+        code, _, err = command(capsys, *given)
+        assert code == 2 and "is being prepared by another process" in err
+        assert err.count("\n") == 1 and not cuts
+        _, err = first.communicate("go on\n")
+        assert first.returncode == 0, err
+    same(run(root, out), datasets.load("prepared", out))
+    assert not cuts
+
+
+def test_other_parameters_make_it_anew(root, tmp_path, cuts):
+    run(root, tmp_path / "out")
+    clips = run(root, tmp_path / "out", dataclasses.replace(WHOLE, size=(10, 8)))
+    assert len(cuts) == 2 * len(clips) and clips[0].frames.shape[1:] == (10, 8, 1)
+    assert len(list((tmp_path / "out" / "micro_expressions").glob("casme2_*"))) == 1
+
+
+def test_a_changed_source_is_never_read(root, tmp_path, monkeypatch):
+    before = run(root, tmp_path / "out")
+    frame = next((root / "Cropped/sub01").glob("*/reg_img95.jpg"))
+    replica.save(frame, np.full((40, 32, 3), 200, np.uint8))
+    with pytest.raises(DataError, match=r"has changed since; run tools\.prepare again"):
+        datasets.load("prepared", tmp_path / "out")
+    assert len(datasets.load("prepared", tmp_path / "out", skip_source_check=True)) == len(before)
+    after = [dataclasses.replace(c, read=in_memory(c.frames)) for c in run(root, tmp_path / "out")]
+    assert len(datasets.load("prepared", tmp_path / "out")) == len(after)
+    first = next(clip for clip in after if clip.name == frame.parent.name)
+    assert abs(int(first.frames[0].mean()) - 200) <= 1
+    # A copy without its source, elsewhere, is read as it is.
+    root.rename(tmp_path / "away")
+    (tmp_path / "out").rename(tmp_path / "moved")
+    same(datasets.load("prepared", tmp_path / "moved"), after)
+    monkeypatch.setattr(prepared, "VERSION", "9.9.9")
+    with pytest.raises(DataError, match=r"by version 1\.0\.0, this is 9\.9\.9"):
+        datasets.load("prepared", tmp_path / "moved")
+
+
+@pytest.mark.parametrize("harm", ["cut", "remove", "manifest", "overwrite"])
+def test_what_is_torn_is_never_read_and_made_anew(root, tmp_path, harm):
+    run(root, tmp_path / "out")
+    record = next((tmp_path / "out").rglob("*.array_record*"))
+    if harm == "cut":
+        record.write_bytes(record.read_bytes()[:-100])
+    elif harm == "remove":
+        record.unlink()
+    elif harm == "manifest":
+        path = tmp_path / "out" / prepared.MANIFEST
+        path.write_text(path.read_text()[:500])
+    if harm == "overwrite":
+        content = bytearray(record.read_bytes())
+        content[200:-200] = bytes(len(content) - 400)
+        record.write_bytes(content)
+        prepared._source.cache_clear()
+        with pytest.raises(UserError, match=r"run tools\.prepare again"):
+            for clip in datasets.load("prepared", tmp_path / "out"):
+                assert clip.frames.any()
+        return
+    with pytest.raises(DataError, match=r"run tools\.prepare again"):
+        datasets.load("prepared", tmp_path / "out")
+    same(
+        run(root, tmp_path / "out"),
+        [faces.crop_face(clip, WHOLE)[0] for clip in datasets.load("casme2", root)],
+    )
+
+
+def test_a_clip_without_a_face_is_named_and_may_be_left_out(tmp_path, capsys, cuts):
+    replica.write("casme2", tmp_path / "db", subjects=2, known_issues=False, size=(72, 60))
+    folder = tmp_path / "db/Cropped/sub02/EP02_02"
+    for frame in folder.iterdir():
+        replica.save(frame, np.zeros((72, 60, 3), np.uint8))
+    given = ("--database=casme2", f"--root={tmp_path / 'db'}", f"--out={tmp_path / 'out'}")
+    given = (*given, "--size=33,27", "--jobs=1")
+    code, _, err = command(capsys, *given)
+    assert code == 1 and "1 problem(s)" in err
+    assert "casme2/sub02/EP02_02: no face was found in its first frame" in err
+    assert not (tmp_path / "out" / prepared.MANIFEST).exists()
+    count = len(cuts)
+    code, out, _ = command(capsys, *given, "--leave_out=casme2/sub02/EP02_02")
+    assert code == 0 and f"{count - 1} clips of 2 persons" in out and len(cuts) == count
+    clips = datasets.load("prepared", tmp_path / "out")
+    assert {clip.frames.shape[1:] for clip in clips} == {(33, 27, 3)}
+    assert not any(clip.name == "EP02_02" and clip.subject == "sub02" for clip in clips)
+
+
+def test_eyes_that_are_not_found_are_noted(tmp_path, capsys, monkeypatch):
+    replica.write("casme2", tmp_path / "db", subjects=1, known_issues=False, size=(72, 60))
+    monkeypatch.setattr(faces.detection, "detect_eyes", lambda frame, box: None)
+    given = ("--database=casme2", f"--root={tmp_path / 'db'}", f"--out={tmp_path / 'out'}")
+    code, out, _ = command(capsys, *given, "--size=33,27", "--jobs=1")
+    assert code == 0 and out.count("eyes not found; taken from the face's box") == 4
+    assert len(datasets.inspect("prepared", tmp_path / "out").notes) == 4
+
+
+def test_a_frame_that_cannot_be_read_is_named(root, tmp_path):
+    frame = next((root / "Cropped/sub01").glob("*/reg_img96.jpg"))
+    content = frame.read_bytes()
+    size = content.index(b"\xff\xc0") + 19  # behind it there is nothing
+    frame.write_bytes(content[:size] + b"\0" * (len(content) - size - 2) + content[-2:])
+    with pytest.raises(DataError, match=r"reg_img96\.jpg: cannot be read as an image") as error:
+        run(root, tmp_path / "out")
+    assert len(error.value.problems) == 1
+
+
+def test_rendered_faces_keep_their_landmarks_through_an_alignment(tmp_path):
+    options = {"subjects": 2, "clips_per_subject": 1, "size": (50, 40), "frames": (8, 8)}
+    how = faces.CropConfig("eyes", (44, 36), align=True)
+    clips = prepare.prepare("synthetic", None, tmp_path, how=how, options=options, quiet=True)
+    before = clips[0].frames
+    for clip in datasets.load("prepared", tmp_path):
+        assert clip.database == "synthetic" and clip.frames.shape[1:] == (44, 36, 3)
+        eyes = faces.eye_centers(clip.landmarks)
+        np.testing.assert_allclose(eyes, [[8, 12], [28, 12]], atol=1.6)  # a px of the frame
+    other = options | {"noise": 0.05}  # no file tells, and neither does a clip's description
+    again = prepare.prepare("synthetic", None, tmp_path, how=how, options=other, quiet=True)
+    apart = again[0].frames.astype(float) - before
+    assert 2 < apart.std() < 20
+
+
+def test_a_folder_of_prepared_databases_is_all_of_them(root, tmp_path):
+    run(root, tmp_path / "all/casme2")
+    replica.write("samm", tmp_path / "samm", subjects=1, known_issues=False, size=(40, 32))
+    prepare.prepare("samm", tmp_path / "samm", tmp_path / "all/samm", how=WHOLE, quiet=True)
+    clips = datasets.load("prepared", tmp_path / "all")
+    assert {clip.database for clip in clips} == {"casme2", "samm"}
+    run(root, tmp_path / "all/twice")
+    with pytest.raises(DataError, match="is there twice"):
+        datasets.load("prepared", tmp_path / "all")
+
+
+def test_several_processes_write_the_same(root, tmp_path):
+    same(run(root, tmp_path / "two", jobs=2), run(root, tmp_path / "one"))
+
+
+def test_few_clips_are_held_at_a_time(root, tmp_path, monkeypatch):
+    """However many there are: a database is larger than the memory."""
+    frames, alive = [], []
+
+    def watched(read):
+        def wrapper(*arguments):
+            frames.append(weakref.ref(made := read(*arguments)))
+            alive.append(sum(one() is not None for one in frames))
+            return made
+
+        return wrapper
+
+    monkeypatch.setattr(folders.Frames, "__call__", watched(folders.Frames.__call__))
+    monkeypatch.setattr(prepare, "_frames", watched(prepare._frames))
+    clips = run(root, tmp_path / "out")
+    assert len(alive) >= 2 * len(clips) > 10
+    assert max(alive) <= 2
+
+
+def test_mistakes_are_one_sentence(root, tmp_path, capsys):
+    run(root, tmp_path / "out")
+    with pytest.raises(UserError, match="lies inside of the database"):
+        run(root, root / "prepared")
+    with pytest.raises(UserError, match="holds casme2"):
+        options = {"subjects": 1, "clips_per_subject": 1}
+        prepare.prepare("synthetic", None, tmp_path / "out", how=WHOLE, options=options)
+    with pytest.raises(UserError, match="not prepared again"):
+        prepare.prepare("prepared", tmp_path / "out", tmp_path / "more", how=WHOLE)
+    with pytest.raises(UserError, match="no such landmark model"):
+        run(root, tmp_path / "more", model=str(tmp_path / "no.dat"))
+    given = ("--database=casme2", f"--root={root}", f"--out={tmp_path / 'x'}")
+    a_file = tmp_path / "file"
+    a_file.write_text("")
+    for wrong, words in (
+        (given[:2], "give --database=NAME"),
+        ((*given, "--size=big"), "--size=big is not H,W"),
+        ((*given, "--size=0,4"), "at least one pixel"),
+        ((*given, "--option=images"), "not of the form NAME=VALUE"),
+        (("--database=casme3d", *given[1:]), "unknown database"),
+        ((*given[:2], f"--out={root / 'x' / 'y'}"), "lies inside of the database"),
+        ((*given[:2], f"--out={a_file / 'out'}"), "Not a directory"),
+    ):
+        code, _, err = command(capsys, *wrong)
+        assert code == 2 and words in err and err.count("\n") == 1

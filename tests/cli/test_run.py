@@ -1,0 +1,74 @@
+"""The command line as a user meets it: help and mistakes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.faults import jobs
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--config.train.epocs=3"], 'Did you mean "epochs"'),
+        (["--config.model.name=ststnt"], "did you mean 'ststnet'"),
+        (["--config.train.epochs=0"], "train.epochs is 0; it must be a whole number, 1 or more"),
+        (["--config.data.name=casme2"], "say where it lies"),
+        (["--config.data.name=casme2", "--config.data.root=/nowhere"], "/nowhere"),
+        (
+            ["--config=mer_jax/configs/defalt.py"],
+            "did you mean 'mer_jax/configs/default.py'",
+        ),
+        (["--config.data.name=prepared", "--config.data.subjects=3"], "subjects"),
+        (["--wokdir=x"], "Did you mean: workdir"),
+        (["epochs=3"], "'epochs=3' is no flag"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(flags, sentence, tmp_path):
+    workdir = tmp_path / "run"
+    config = [] if flags[0].startswith("--config=") else jobs.SMALL[:1]
+    code, out, err = jobs.run(*config, *flags, f"--workdir={workdir}")
+    assert code == 2
+    assert sentence in err and "Traceback" not in err and not out
+    assert not workdir.exists()
+
+
+def test_without_a_workdir_it_asks_for_one():
+    code, _, err = jobs.run("--config=mer_jax/configs/default.py")
+    assert code == 2 and "--workdir=DIR" in err and "Traceback" not in err
+
+
+def test_help_tells_what_a_newcomer_needs():
+    code, out, err = jobs.run("--help")
+    assert code == 0 and not err
+    for word in ("--config=", "--workdir", "data.root", "train.seed", "report.html"):
+        assert word in out
+
+
+_CONFIGURED = """
+import sys
+from experiments import command_line
+command_line.parse(sys.argv)
+print(command_line.CONFIG.value.to_json(sort_keys=True))
+"""
+
+
+def test_another_name_comes_with_its_options():
+    """As flags, before and after the name, which may be the section's own value."""
+    done = subprocess.run(
+        [
+            sys.executable, "-c", _CONFIGURED, "--config=mer_jax/configs/ststnet_megc2019.py",
+            "--config.data.subjects=4", "--config.data.name", "synthetic",
+            "--config.data.frames=(8, 9)", "--config.model=capsule",
+            "--config.model.routings=2", "--config.train.epochs=3", "--workdir=x",
+        ],
+        cwd=jobs.ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["data"]["subjects"] == 4 and found["data"]["frames"] == [8, 9]
+    assert found["data"]["blinks"] == 0.25 and found["model"]["routings"] == 2
+    assert found["train"]["epochs"] == 3 and found["method"]["name"] == "flow_maps"

@@ -1,0 +1,119 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from skimage.transform import downscale_local_mean
+
+from mer_jax import faces
+from mer_jax.clips import in_memory
+from mer_jax.datasets import synthetic
+from mer_jax.errors import UserError
+
+SCENE = synthetic.scenes(subjects=1, clips_per_subject=1, size=(150, 120), frames=(18, 18))[0]
+CLIP = SCENE.clip
+BARE = dataclasses.replace(CLIP, landmarks=None)
+
+
+def test_the_eyes_come_to_lie_at_their_places():
+    out, note = faces.crop_face(CLIP, faces.CropConfig("eyes", (66, 54)))
+    assert note == "" and out.frames.shape == (18, 66, 54, 3) and out.frames.dtype == np.uint8
+    assert dataclasses.replace(out, read=CLIP.read, landmarks=None, **{}) is not out
+    for field in dataclasses.fields(CLIP):
+        if field.name not in ("read", "landmarks"):
+            assert getattr(out, field.name) == getattr(CLIP, field.name)
+    expected = np.array([[0.4 / 1.8 * 54, 0.6 / 2.2 * 66], [1.4 / 1.8 * 54, 0.6 / 2.2 * 66]])
+    np.testing.assert_allclose(faces.eye_centers(out.landmarks), expected, atol=1)
+    # Without landmarks the eyes are detected, to a pixel or two of the crop.
+    blind, _ = faces.crop_face(BARE, faces.CropConfig("eyes", (66, 54)))
+    assert blind.landmarks is None
+    difference = np.abs(blind.frames.astype(float) - out.frames.astype(float)).mean()
+    shuffled = np.abs(out.frames[:, ::-1].astype(float) - out.frames.astype(float)).mean()
+    assert difference < 0.3 * shuffled
+
+
+def test_a_whole_frame_is_the_frame():
+    out, _ = faces.crop_face(BARE, faces.CropConfig("none"))
+    np.testing.assert_array_equal(out.frames, CLIP.frames)
+
+
+def test_a_smaller_frame_is_the_mean_of_its_pixels():
+    out, _ = faces.crop_face(CLIP, faces.CropConfig("none", (50, 40)))
+    expected = np.stack([downscale_local_mean(f, (3, 3, 1)) for f in CLIP.frames])
+    assert np.abs(out.frames - expected).max() <= 0.51
+    points = (CLIP.landmarks + 0.5) / 3 - 0.5
+    np.testing.assert_allclose(out.landmarks, points, atol=1e-4)
+
+
+def test_grey_is_the_luma_and_floats_stay_floats():
+    frames = CLIP.frames.astype(np.float32) / 255
+    out, _ = faces.crop_face(
+        dataclasses.replace(BARE, read=in_memory(frames)), faces.CropConfig("none", gray=True)
+    )
+    assert out.frames.shape == (18, 150, 120, 1) and out.frames.dtype == np.float32
+    np.testing.assert_allclose(out.frames[..., 0], frames @ [0.299, 0.587, 0.114], atol=1e-6)
+
+
+def test_a_box_with_landmarks_is_about_the_box_without():
+    with_marks, _ = faces.crop_face(CLIP, faces.CropConfig("box", (40, 40)))
+    without, _ = faces.crop_face(BARE, faces.CropConfig("box", (40, 40)))
+    apart = np.abs(with_marks.frames.astype(float) - without.frames.astype(float)).mean()
+    assert apart < 20
+
+
+def test_alignment_puts_the_landmarks_where_the_template_has_them():
+    out, _ = faces.crop_face(CLIP, faces.CropConfig("none", align=True))
+    np.testing.assert_allclose(out.landmarks, faces.template((150, 120)), atol=1e-3)
+    aligned, _ = faces.align(CLIP.frames, CLIP.landmarks, faces.template((150, 120)))
+    assert np.abs(out.frames - 255 * np.asarray(aligned)).max() < 1.01
+    crop, _ = faces.crop_face(CLIP, faces.CropConfig("eyes", (66, 54), align=True))
+    expected = np.array([[12, 18], [42, 18]])
+    np.testing.assert_allclose(faces.eye_centers(crop.landmarks), expected, atol=1)
+
+
+def test_a_model_of_the_users_is_asked_once_and_only_without_landmarks():
+    asked = []
+
+    def find(frame):
+        asked.append(frame)
+        return CLIP.landmarks
+
+    how = faces.CropConfig("eyes", (33, 27))
+    out, _ = faces.crop_face(BARE, how, landmarker=find)
+    np.testing.assert_array_equal(out.frames, faces.crop_face(CLIP, how, landmarker=find)[0].frames)
+    assert len(asked) == 1
+    five = lambda frame: np.concatenate([faces.eye_centers(CLIP.landmarks), np.zeros((3, 2))])
+    eyes_only, _ = faces.crop_face(
+        BARE, how, landmarker=lambda frame: five(frame).astype(np.float32)
+    )
+    np.testing.assert_array_equal(eyes_only.frames, out.frames)
+    assert eyes_only.landmarks is None
+
+
+def test_eyes_that_are_not_found_are_noted(monkeypatch):
+    monkeypatch.setattr(faces.detection, "detect_eyes", lambda frame, box: None)
+    _, note = faces.crop_face(BARE, faces.CropConfig("eyes", (33, 27)))
+    assert "eyes not found" in note
+
+
+@pytest.mark.parametrize(
+    "clip, how, find, words",
+    [
+        (
+            dataclasses.replace(BARE, read=in_memory(np.zeros((18, 60, 50, 3), np.uint8))),
+            {},
+            None,
+            "no face",
+        ),
+        (BARE, {}, lambda frame: None, "by the landmark model"),
+        (BARE, {"align": True}, None, "no 68 landmarks"),
+        (dataclasses.replace(BARE, content="flow"), {}, None, "content is flow"),
+    ],
+)
+def test_what_cannot_be_cut_out_is_one_sentence(clip, how, find, words):
+    with pytest.raises(UserError, match=words):
+        faces.crop_face(clip, faces.CropConfig(**how), landmarker=find)
+
+
+def test_an_unknown_crop_is_named():
+    with pytest.raises(UserError, match="did you mean 'eyes'"):
+        faces.CropConfig("eye")

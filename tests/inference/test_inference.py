@@ -1,0 +1,357 @@
+"""From a finished run and a video to probabilities over time."""
+
+import json
+import pathlib
+import shutil
+
+import cv2
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax import inference, metrics
+from mer_jax.clips import Clip, in_memory
+from mer_jax.datasets import load
+from mer_jax.errors import UserError
+from mer_jax.faces import eye_centers
+from mer_jax.inference import profile
+from mer_jax.inference.tracking import FaceTracker, prefetch
+from mer_jax.video import magnify
+from tests.tiny_run import tiny_run
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    return tiny_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def predictor(workdir):
+    return inference.load(workdir)
+
+
+@pytest.fixture(scope="module")
+def own():
+    """The run's own clips."""
+    return load("synthetic", subjects=3, clips_per_subject=4, frames=(8, 12), size=(40, 40))
+
+
+@pytest.mark.parametrize("model_selection", ("last", "best_test"))
+def test_a_fold_says_of_its_test_clips_what_the_run_said(tmp_path_factory, own, model_selection):
+    """With the fold's own network, of the chosen epoch, and its own statistics."""
+    workdir = tiny_run(tmp_path_factory, model_selection=model_selection)
+    scored = metrics.read(workdir / "predictions.csv")
+    for clip in (own[1], own[10]):
+        result = inference.load(workdir, fold=clip.subject_key).clip(
+            clip.frames, clip.fps, window=len(clip.frames), threshold=0.0, eye_detector=None
+        )
+        expected = scored.probabilities[scored.keys.index(clip.key)]
+        np.testing.assert_allclose(result.probabilities, expected[None], rtol=1e-4, atol=1e-5)
+        assert not result.spread.any()
+
+
+def test_the_mean_is_over_all_folds(predictor, own):
+    clip = own[2]
+    result = predictor.predict_video(clip.frames, clip.fps, threshold=0.0, eye_detector=None)
+    assert predictor.networks.folds == ("synthetic/s01", "synthetic/s02", "synthetic/s03")
+    shown = [clip.frames[a:b] for a, b in zip(result.start, result.stop)]
+    again = [
+        Clip("", "", "", in_memory(frames), "", apex=int(apex))
+        for frames, apex in zip(shown, result.apex - result.start)
+    ]
+    each = predictor.networks.probabilities(again)
+    assert each.shape[0] == 3 and each.std(0).max() > 1e-4
+    np.testing.assert_allclose(result.probabilities, each.mean(0), atol=1e-5)
+    np.testing.assert_allclose(result.spread, each.std(0), atol=1e-5)
+    np.testing.assert_allclose(result.probabilities.sum(1), 1, atol=1e-5)
+    assert set(result.labels) <= set(result.classes)
+
+
+def test_where_nothing_moves_no_emotion_is_told(predictor):
+    frame = load("synthetic", subjects=1, clips_per_subject=1, size=(120, 100))[0].frames[0]
+    rng = np.random.default_rng(0)
+    noisy = np.clip(frame + rng.normal(0, 3, (30, *frame.shape)), 0, 255).astype(np.uint8)
+    for frames in (frame[None], np.repeat(frame[None], 30, 0), noisy):
+        result = predictor.predict_video(frames, 100.0, total=len(frames))
+        assert set(result.labels) == {"no movement"}
+        assert np.isnan(result.probabilities).all() and np.isnan(result.spread).all()
+        assert (result.movement < result.threshold).all()
+        assert "no movement" in result.summary() and "certain" not in result.summary()
+    with_marks = predictor.predict_video(noisy, 100.0, onset=3, apex=8)
+    assert with_marks.labels == ["no movement"]
+    row = with_marks.csv().splitlines()[1].split(",")
+    assert row[:7] == ["0.0300", "0.1400", "0.0800", "3", "14", "8", "no movement"]
+    assert row[9:] == [""] * 6
+
+
+def test_what_cannot_be_told(predictor, own):
+    frames = own[0].frames
+    spoiled = frames / np.float32(255)
+    spoiled[3, 0, 0] = np.nan
+    for given, labels in (
+        ({"frames": frames[:3]}, "3 frames from frame 0 on are too few, and 5 are needed"),
+        ({"frames": frames, "fps": 0.0}, "the frame rate is not known"),
+        ({"frames": frames, "apex": 3}, "needs the onset"),
+        ({"frames": frames, "onset": 5, "apex": 3}, "onset 5, apex 3, offset 1: .* in the order"),
+        ({"frames": frames, "onset": 2.5}, "onset is 2.5; it is the number of a frame"),
+        ({"frames": frames, "onset": 3, "offset": 3}, "nothing moves in one frame"),
+        ({"frames": frames, "onset": 3, "apex": 80}, "are too few, and 78 are needed"),
+        ({"frames": frames, "onset": 99}, "0 frames from frame 99 on are too few"),
+        ({"frames": np.zeros((12, 60, 60, 3), np.uint8), "finder": inference.find_eyes}, "no face"),
+        ({"frames": frames, "stride": -1}, "at least one frame"),
+        ({"frames": frames[..., :2]}, r"\[H, W, C\], C = 1 .grey. or 3"),
+        ({"frames": frames.astype(np.float32)}, "divide them by 255"),
+        ({"frames": frames.astype(int)}, "dtype int64"),
+        ({"frames": spoiled}, "frame 3 holds NaN or infinity"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=labels):
+            predictor.predict_video(**{"fps": 100.0, "finder": None, **given})
+
+
+def test_the_dtype_of_the_frames_does_not_matter(predictor, own):
+    frames, options = own[0].frames, dict(threshold=0.0, eye_detector=None)
+    plain = predictor.predict_video(frames, 100.0, **options)
+    for same in (np.float32(frames) / 255, frames / 255, frames.astype(np.uint16) * 257):
+        found = predictor.predict_video(same, 100.0, **options)
+        np.testing.assert_allclose(found.probabilities, plain.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize("length,stride,every", ((5, 1, 7), (5, 3, 2), (8, 2, 100), (1, 1, 3)))
+def test_windows_against_slices(predictor, length, stride, every):
+    film = np.random.default_rng(1).integers(0, 256, (23, 40, 40, 3), np.uint8)
+    tracker = FaceTracker(
+        predictor.profile, length=length, stride=stride, every=every, eye_detector=None
+    )
+    found = list(tracker.windows(film))
+    assert [each.start for each in found] == list(range(0, 23 - length + 1, stride))
+    for start, frames in found:
+        np.testing.assert_array_equal(frames, film[start : start + length])
+
+
+def test_a_face_is_placed_as_in_the_runs_own_clips(predictor):
+    (clip,) = load("synthetic", subjects=1, clips_per_subject=1, frames=(8, 8), size=(160, 160))
+    eyes = np.asarray(eye_centers(clip.landmarks))
+    as_here = predictor.profile._replace(eyes=profile._constants(eyes, 160, 160))
+    padded = np.pad(clip.frames, ((0, 0), (30, 10), (50, 0), (0, 0)), "edge")
+    there = eyes + np.array([50, 30])
+    tracker = FaceTracker(
+        as_here, length=8, stride=1, every=100, eye_detector=lambda frame: there[None]
+    )
+    (window,) = tracker.windows(padded)
+    expected = clip.frames.reshape(8, 40, 4, 40, 4, 3).mean((2, 4))
+    assert np.abs(window.frames - expected).mean() < 0.6
+    corners = tracker.face_boxes[0].corners
+    np.testing.assert_allclose(
+        corners, [[49.5, 29.5], [209.5, 29.5], [209.5, 189.5], [49.5, 189.5]], atol=0.5
+    )
+    # The run's own constants put the eyes of its median clip where they are.
+    along, below, height, width = predictor.profile.eyes
+    middle = np.array([along + 0.5, below]) * 40 / width - 1
+    own = load("synthetic", subjects=3, clips_per_subject=4, size=(40, 40))
+    seen = np.median([np.asarray(eye_centers(c.landmarks)).mean(0) for c in own], 0)
+    assert height == width and np.abs(middle - seen).max() < 0.5
+
+
+def test_windows_without_a_face_are_told_so(predictor, own):
+    film = np.concatenate(
+        [np.repeat(own[0].frames[:1], 20, 0), np.zeros((20, 40, 40, 3), np.uint8)]
+    )
+    eyes = np.asarray(eye_centers(own[0].landmarks))
+    result = predictor.predict_video(
+        film, 20.0, window=10, stride=10, eye_detector=lambda f: eyes[None][: int(f.any())]
+    )
+    assert result.labels == ["no movement", "no movement", "no face", "no face"]
+    assert result.face_boxes[0].corners.shape == (4, 2) and result.face_boxes[1].corners is None
+
+
+def test_a_window_of_another_rate_is_brought_to_the_runs(predictor):
+    frames = np.linspace(0, 200, 20, dtype=np.uint8)[:, None, None, None]
+    frames = np.broadcast_to(frames, (20, 40, 40, 3))
+    clip = predictor._clip(frames, 14, 200.0, given=True)
+    assert clip.frames.shape == (10, 40, 40, 3) and clip.fps == 100.0 and clip.apex == 7
+    values = clip.frames[:, 0, 0, 0] * 255
+    assert (np.diff(values) > 0).all() and abs(values[7] - frames[14, 0, 0, 0]) < 12
+    assert predictor._clip(frames, 14, 100.0, given=True).frames is frames
+
+
+def test_movement_is_that_of_the_skin_not_of_the_light_the_sensor_or_the_head():
+    rng = np.random.default_rng(2)
+    face = load("synthetic", subjects=1, clips_per_subject=1, size=(64, 64))[0].frames[0] / 255.0
+    face = face.astype(np.float32)
+    still = np.repeat(face[None], 20, 0)
+    noise = rng.normal(0, 0.01, still.shape).astype(np.float32)
+    light = (1 + 0.05 * rng.normal(size=(20, 1, 1, 1))).astype(np.float32)
+    y, x = np.mgrid[:64, :64].astype(np.float32)
+    mouth = np.exp(-(((y - 46) / 6) ** 2) - ((x - 36) / 8) ** 2)
+    moving, turning = [], []
+    for t in range(20):
+        prefetch = 1.5 * np.sin(np.pi * t / 24)
+        moving.append(cv2.remap(face, x, np.float32(y + prefetch * mouth), cv2.INTER_CUBIC))
+        turned = cv2.getRotationMatrix2D((32, 32), prefetch, 1 + 0.01 * prefetch)
+        turned[:, 2] += (prefetch, -prefetch)
+        turning.append(
+            cv2.warpAffine(face, turned, (64, 64), None, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
+        )
+    moving, turning = np.stack(moving), np.stack(turning)
+    jump = still.copy()
+    jump[7] = 0
+    assert profile.movement(still[:1]) == (0.0, 0) and profile.movement(still)[0] == 0
+    assert profile.movement(jump)[0] == 0
+    assert profile.movement(still + 1e-6 * noise)[0] == 0
+    assert profile.movement(still + noise)[0] < 0.03
+    assert profile.movement(np.clip(still * light, 0, 1) + noise)[0] < 0.03
+    skin, apex = profile.movement(moving + noise)
+    assert skin > 0.15 and 9 <= apex <= 15
+    assert profile.movement(turning + noise)[0] < 0.4 * skin
+    assert profile.movement(0.5 * (moving + noise))[0] == pytest.approx(skin, rel=0.1)
+
+
+def test_what_is_left_of_a_drift_and_a_change_of_light_is_next_to_nothing():
+    y, x = np.mgrid[:50, :60].astype(np.float64)
+    picture = lambda x, y: 90 + 40 * np.sin(x / 5) * np.cos(y / 6) + 20 * np.sin((x + y) / 9)
+    film = [picture(x, y)]
+    for t in range(1, 6):
+        turn = 0.004 * t
+        there = x + turn * (y - 25) + 0.25 * t, y - turn * (x - 30) - 0.2 * t
+        film.append((1 + 0.02 * t) * picture(*there) + t)
+    left = profile.remove_global_motion(np.float32(film))
+    assert left.shape == (6, 38, 48) and not left[0].any()
+    before = np.square(film[5] - film[0]).mean()
+    assert np.square(left[5]).mean() < 1e-3 * before
+
+
+def test_the_astronaut_pictured_by_an_unsteady_hand_shows_no_emotion(predictor):
+    data = pytest.importorskip("skimage.data")
+    photograph = data.astronaut()
+    still = predictor.predict_video(photograph[None], 1.0, total=1)
+    assert still.labels == ["no movement"] and np.isnan(still.probabilities).all()
+    rng, film = np.random.default_rng(0), []
+    for t in range(12):
+        shift = 4 * np.sin(t / 5)
+        moved = cv2.warpAffine(
+            photograph, np.float32([[1, 0.004, shift], [-0.004, 1, 0.6 * shift]]), (512, 512),
+            None, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+        film.append(np.clip(moved + rng.normal(0, 3, moved.shape), 0, 255).astype(np.uint8))
+    assert set(predictor.predict_video(film, 100.0).labels) == {"no movement"}
+
+
+def test_of_two_faces_the_first_largest_is_followed_and_it_is_said(predictor):
+    first, second = (
+        clip.frames[0]
+        for clip in load("synthetic", subjects=2, clips_per_subject=1, size=(120, 100))[:2]
+    )
+    small = np.pad(cv2.resize(second, None, fx=0.8, fy=0.8), ((12, 12), (10, 10), (0, 0)), "edge")
+    both = np.concatenate([small, first], 1)
+    eyes = inference.find_eyes(both)
+    assert eyes.shape == (2, 2, 2) and eyes[0, 0, 0] > 100 > eyes[1, 1, 0]
+    assert inference.find_eyes(np.zeros((80, 80, 3), np.uint8)).shape == (0, 2, 2)
+    # The smaller one comes first from the second look on: it is not taken all the same.
+    answers = iter([eyes, eyes[::-1], eyes[:0], eyes])
+    film = np.repeat(both[None], 32, 0)
+    result = predictor.predict_video(
+        film, 8.0, window=4, stride=4, eye_detector=lambda frame: next(answers)
+    )
+    assert {
+        int(place.corners[:, 0].mean() > 100) for place in result.face_boxes if place.faces
+    } == {1}
+    assert [place.faces for place in result.face_boxes] == [2, 2, 0, 2]
+    assert "2 faces in frame 0 (more than one in 3 of the 4 frames" in result.notes[0]
+    assert result.notes[1] == "no face in 1 of the 4 frames that were looked at"
+
+
+def test_frames_are_read_ahead_in_order_and_errors_come_through():
+    read = []
+
+    def source(stop):
+        for number in range(stop):
+            read.append(number)
+            yield number
+        raise UserError("torn")
+
+    frames = prefetch(source(9), depth=3)
+    assert next(frames) == 0
+    assert [next(frames) for _ in range(8)] == list(range(1, 9))
+    with pytest.raises(UserError, match="torn"):
+        next(frames)
+    assert list(prefetch(iter("abc"))) == ["a", "b", "c"] and not list(prefetch([]))
+    read.clear()
+    frames = prefetch(source(100), depth=4)
+    next(frames)
+    frames.close()
+    assert len(read) <= 6
+
+
+def test_the_face_is_magnified_as_a_whole_clip_would_be():
+    (clip,) = load("synthetic", subjects=1, clips_per_subject=1, frames=(8, 8), size=(80, 80))
+    padded = np.pad(clip.frames, ((0, 0), (20, 10), (30, 0), (0, 0)), "edge")
+    box = np.float32([[30, 20], [110, 20], [110, 100], [30, 100]]) - 0.5
+    other = box + np.float32([-5, 0])
+    corners = [box] * 5 + [None] + [other] * 2
+    shown = list(inference.magnified(padded, corners, alpha=6.0))
+    assert shown[5] is None and {each.shape for each in shown if each is not None} == {
+        (160, 160, 3)
+    }
+    enlarged = np.stack([cv2.resize(frame, (160, 160)) for frame in clip.frames[:5]])
+    expected = np.asarray(magnify(jnp.asarray(enlarged, jnp.float32) / 255, alpha=6.0))
+    apart = np.abs(np.stack(shown[:5]) - 255 * expected)
+    assert apart.mean() < 0.5 and apart[:, 8:-8, 8:-8].max() < 4  # beyond the rim lies the video
+    assert np.abs(255 * expected - enlarged).max() > 5  # something was magnified
+    still = padded[6, 20:100, 25:105]
+    assert np.abs(shown[6][::2, ::2].astype(int) - still).mean() < 3  # begins anew: as it is
+
+
+def test_where_the_networks_look(predictor, own):
+    clip = own[2]
+    result = predictor.predict_video(
+        clip.frames, 100.0, threshold=0.0, eye_detector=None, saliency=True, stride=1
+    )
+    assert len(result.saliency) == len(result.labels) > 1
+    for heat in result.saliency:
+        assert heat.shape == (16, 16) and heat.dtype == np.float32
+        assert 0 <= heat.min() < heat.max() <= 1
+    silent = predictor.predict_video(
+        clip.frames, 100.0, threshold=1e9, eye_detector=None, saliency=True
+    )
+    assert set(silent.saliency) == {None}
+    assert (
+        predictor.predict_video(clip.frames, 100.0, threshold=0.0, eye_detector=None).saliency[0]
+        is None
+    )
+
+
+def test_the_measure_of_a_run_is_kept_with_it(workdir, predictor, own):
+    kept = json.loads((workdir / "predict.json").read_text())
+    measured = profile.profile_clips(own)
+    assert predictor.profile == measured == profile.read(workdir)
+    assert kept["size"] == [40, 40] and kept["fps"] == 100.0 and kept["marked"]
+    assert measured.length == int(np.median([len(clip.frames) for clip in own]))
+    moved = sorted(profile.movement(clip.frames)[0] for clip in own)
+    assert moved[0] <= measured.movement <= moved[2]
+
+
+def test_runs_that_cannot_answer(workdir, tmp_path):
+    def copy(without: str = "") -> pathlib.Path:
+        folder = tmp_path / f"without_{pathlib.Path(without).name}"
+        shutil.copytree(workdir, folder)
+        if without:
+            gone = folder / without
+            shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+        return folder
+
+    for folder, fold, labels in (
+        (tmp_path, None, "is no working directory of a run"),
+        (copy("metrics.json"), None, "has not finished"),
+        (copy("checkpoints/steps"), None, "holds no checkpoint"),
+        (copy("predict.json"), None, r"predict\.json is not there.*give its command again"),
+        (workdir, "synthetic/s04", "did you mean 'synthetic/s0"),
+        (workdir, 7, "there is no fold 7; the run's are 0 to 2"),
+    ):
+        with pytest.raises(UserError, match=labels):
+            inference.load(folder, fold=fold)
+    broken = copy("report.html")
+    for step in (broken / "checkpoints" / "steps").iterdir():
+        (step / "place" / "metadata").write_text("{")
+    with pytest.raises(UserError, match="is damaged"):
+        inference.load(broken)
+    assert inference.load(workdir, fold="1").networks.folds == ("synthetic/s02",)

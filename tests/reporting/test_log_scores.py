@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from mer_jax.errors import UserError
+from mer_jax.metrics import read, write_csv, write_log
+from mer_jax.reporting.log_scores import format_scores, read_expected_clips, score_log
+from tests.metrics.examples import predictions
+
+
+def index(path, record, *, drop=0, change=None):
+    """An index.csv of the record's clips, without the first few."""
+    rows = ["database,subject,clip,label,file"]
+    for row in range(drop, len(record)):
+        label = change if change and row == drop else record.classes[record.label[row]]
+        rows.append(
+            f"{record.database[row]},{record.subject[row]},{record.clip[row]},{label},x.png"
+        )
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_scores_are_pooled_and_other_habits_stand_beside(tmp_path):
+    record = predictions()
+    judged = score_log(record)
+    pooled = metrics.f1_score(record.label, record.predicted, average="macro")
+    assert judged["overall"]["uf1"]["value"] == pytest.approx(pooled, abs=1e-12)
+    precision = metrics.precision_score(record.label, record.predicted, average="macro")
+    words = format_scores(judged)
+    assert f"{pooled:.4f} [" in words and f"{precision:.4f}  macro precision" in words
+    for name in record.by_database():
+        assert name in words
+
+
+def test_missing_extra_relabelled_and_repeated_clips(tmp_path):
+    record = predictions(clips=20)
+    theirs = record.take(np.r_[np.arange(2, 20), 5])
+    wanted = read_expected_clips(
+        index(tmp_path / "index.csv", record.take(np.arange(19)), change="else")
+    )
+    clips = score_log(theirs, expected=wanted)["clips"]
+    assert clips["missing"] == record.keys[:2]
+    assert clips["extra"] == [record.keys[19]]
+    assert clips["repeated"] == [record.keys[5]]
+    assert clips["expected"] == 19 and clips["relabelled"] == []
+    other = read_expected_clips(index(tmp_path / "index.csv", record, drop=2, change="else"))
+    label = record.classes[record.label[2]]
+    clips = score_log(theirs, expected=other)["clips"]
+    assert clips["relabelled"] == [f"{record.keys[2]}: {label}, expected else"]
+    assert "relabelled: 1" in format_scores(score_log(theirs, expected=other))
+
+
+def test_leading_zeros_and_case_do_not_matter(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text("SAMM 6\n006_1_2 0 0\nsmic s1\ns1_ne_01 0 1\n")
+
+    wanted = {"samm/006/006_1_2": "negative", "smic/s01/s01_ne_01": "negative"}
+    clips = score_log(read(path), expected=wanted)["clips"]
+    assert clips["missing"] == clips["extra"] == clips["relabelled"] == []
+
+
+def test_keys_that_differ_in_zeros_only_are_kept_apart(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text("d 1\na1 0 0\n")
+
+    wanted = {"d/1/a1": "negative", "d/1/a01": "negative"}
+    assert score_log(read(path), expected=wanted)["clips"]["missing"] == ["d/1/a01"]
+
+
+def test_expected_clips_from_any_file(tmp_path):
+    record = predictions()
+    write_csv(tmp_path / "predictions.csv", record)
+    log = write_log(tmp_path / "log.txt", record)
+    table = index(tmp_path / "index.csv", record)
+    wanted = [
+        read_expected_clips(path) for path in (tmp_path, tmp_path / "predictions.csv", log, table)
+    ]
+    assert wanted[0] == wanted[1] == wanted[2] == wanted[3] and len(wanted[0]) == 60
+
+
+def test_index_without_a_column_is_named(tmp_path):
+    (tmp_path / "index.csv").write_text("database,clip\na,b\n")
+    with pytest.raises(UserError, match="no column subject, label"):
+        read_expected_clips(tmp_path / "index.csv")

@@ -1,0 +1,168 @@
+"""Every row of every sweep makes a valid job; a sweep runs, tells what is published, goes on."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+from mer_jax import configuration, models, sweep
+from mer_jax.datasets import labels
+from mer_jax.errors import UserError
+from mer_jax.reporting.comparison import TITLES
+from mer_jax.sweep import Row
+from mer_jax.training import losses, svm
+
+FOLDER = sweep.CONFIGS / "sweeps"
+FILES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+DATABASES = {"casme", "casme2", "casme_squared", "samm"}
+
+
+def shape_of(method):
+    """The shape of one example of a network's method, from its options."""
+    height, width = method["size"]
+    if method["name"] == "strcn_a":
+        return (int(method["mask_fraction"] * height * width), method["length"], 3)
+    if method["name"] == "mer_rcnn":
+        return (method["keep"], method["length"], 3)
+    return {
+        "strcn_g": (height, width, 2),
+        "apex": (height, width, 3),
+        "frames": (height, width, 3),
+        "flow_maps": (height, width, len(method.get("channels", ()))),
+        "stcnn": (method.get("length"), height, width, 1),
+        "fusenet": (method.get("length"), height, width, 1),
+        "psn": (method.get("frames"), height, width, 1),
+        "r3d": (method.get("length"), height, width, 3),
+    }[method["name"]]
+
+
+@functools.cache
+def logits(name, sizes, shape):
+    """The shape of what the network says of two examples; nothing is computed."""
+
+    def say():
+        network = models.create(name, num_classes=4, rngs=nnx.Rngs(0), shape=shape, **dict(sizes))
+        shapes = network.input_shape
+        zeros = lambda one: jnp.zeros((2, *one))
+        if isinstance(shapes, dict):
+            return network({part: zeros(one) for part, one in shapes.items()})
+        return network(zeros(shapes))
+
+    return jax.eval_shape(say).shape
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_row_is_a_valid_job(name):
+    rows = sweep.rows(FOLDER / f"{name}.py")
+    assert len({sweep.folder(title) for title in rows}) == len(rows)
+    seen = set()
+    for title, row in rows.items():
+        config = sweep.configured(row, {"data.root": "DIR"})
+        losses.create(configuration.check(config).loss)
+        plain = configuration.plain(config)
+        for key, value in row.changes.items():  # nothing is lost on the way
+            section, option = key.split(".")
+            value = list(value) if isinstance(value, tuple) else value
+            assert plain[section][option] == value, title
+        assert config.data.label_scheme in labels.schemes()
+        alone = row.changes.get("data.name", "psn") != "psn"
+        assert config.data.root == (f"DIR/{config.data.name}" if alone else "DIR")
+        for score, figure in row.published.items():
+            database, _, score = score.rpartition("/")
+            assert score in TITLES and (not database or database in DATABASES)
+            for part in figure if isinstance(figure, tuple) else (figure,):
+                assert 0 < part < 1, title
+        if config.model.name != svm.NAME:
+            sizes = tuple(configuration.options_of(config, "model").items())
+            assert logits(config.model.name, sizes, shape_of(config.method)) == (2, 4)
+        job_fingerprint = json.dumps(
+            {k: v for k, v in plain.items() if k != "title"}, sort_keys=True
+        )
+        assert job_fingerprint not in seen, f"{title} is another row again"
+        seen.add(job_fingerprint)
+
+
+def test_the_command_line_has_the_last_word_in_every_row_that_can_take_it():
+    given = {"data.root": "DIR", "data.name": "prepared", "train.epochs": 3}
+    config = sweep.configured(Row("strcn_a", {"data.name": "smic", "train.epochs": 9}), given)
+    assert (config.data.name, config.data.root, config.train.epochs) == ("prepared", "DIR/smic", 3)
+    config = sweep.configured(Row("baseline_mdmo", {"data.name": "smic"}), given)
+    configuration.check(config)  # a support vector machine has no epochs
+    given = {"data.clips_per_subject": 3, "data.name": "synthetic"}
+    config = sweep.configured(Row("strcn_a", {"data.name": "smic"}), given)
+    assert config.data.name == "synthetic" and config.data.subjects == 12
+    assert config.data.clips_per_subject == 3
+
+
+SMALL = {
+    "data.subjects": 3,
+    "data.clips_per_subject": 4,
+    "data.frames": (8, 12),
+    "data.size": (32, 32),
+    "method.preset": "horn_schunck",
+    "train.epochs": 2,
+    "train.batch_size": 8,
+}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("sweep")
+    rows = {
+        "slow rate": Row("default", {}, {"accuracy": 0.7, "synthetic/uf1": 0.55}),
+        "fast rate": Row("default", {"train.learning_rate": 0.01}),
+        "other set": Row("default", {"data.name": "casme2"}),
+    }
+    with pytest.raises(UserError, match=r"1 of 3 rows could not run:\s+other set: .*\s+.*/nowhere"):
+        given = SMALL | {"data.root": "/nowhere"}
+        sweep.run(rows, workdir, given=given, devices=jax.devices()[:1])
+    return rows, workdir
+
+
+@pytest.mark.slow
+def test_a_table_has_what_the_paper_prints_beside_ours(table):
+    _, workdir = table
+    lines = [line for line in (workdir / "table.md").read_text().splitlines() if line[:1] == "|"]
+    head, _, first, part, second = ([cell.strip() for cell in line.split("|")] for line in lines)
+    assert first[1] == "slow rate" and part[1] == "slow rate: synthetic"
+    assert second[1] == "fast rate" and head.count("published") == 2
+    score = json.loads((workdir / "slow_rate" / "metrics.json").read_text())["overall"]["accuracy"]
+    place = head.index("accuracy")
+    assert first[place].startswith(f"{score['value']:.4f}")
+    assert first[place + 1] == "0.7000" and second[place + 1] == ""
+    assert part[head.index("UF1") + 1] == "0.5500"
+    assert (workdir / "table.html").exists() and (workdir / "table.tex").exists()
+
+
+@pytest.mark.slow
+def test_a_row_that_has_run_is_not_run_again_unless_it_has_changed(table, monkeypatch):
+    rows, workdir = table
+    rows = {name: rows[name] for name in ("slow rate", "fast rate")}
+    given, ran = SMALL | {"data.root": "/nowhere"}, []
+    monkeypatch.setattr(sweep.experiment, "run", lambda job, place, **_: ran.append(place.name))
+    before = (workdir / "table.md").read_text()
+    assert sweep.run(rows, workdir, given=given) == before and ran == []
+    rows["fast rate"] = Row("default", {"train.learning_rate": 0.02})
+    sweep.run(rows, workdir, given=given)
+    assert ran == ["fast_rate"]
+
+
+def test_mistakes_are_one_sentence():
+    file = FOLDER / "stcnn_table9.py"
+    assert list(sweep.rows(file, only="3 x 3 x 1")) == ["3 x 3 x 15", "3 x 3 x 19"]
+    assert sweep.rows(sweep.CONFIGS / "default.py") == {}
+    with pytest.raises(UserError, match="did you mean '3 x 3 x 3'"):
+        sweep.rows(file, only="3x3x3")
+    with pytest.raises(UserError, match="no regular expression"):
+        sweep.rows(file, only="3 x (")
+    with pytest.raises(UserError, match="it has no --only"):
+        sweep.rows(sweep.CONFIGS / "default.py", only="a")
+    with pytest.raises(UserError, match=r"sets model\.kernl"):
+        sweep.configured(Row("stcnn_smic", {"model.kernl": 3}), {})
+    with pytest.raises(UserError, match=r"row 'one': train\.choice is 'validation'"):
+        sweep.run(
+            {"one": Row("default", {"train.model_selection": "best_val"})}, "nowhere", given={}
+        )

@@ -1,0 +1,120 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from mer_jax.errors import UserError
+from mer_jax.models import pretrained
+from mer_jax.training import Settings, fit, initialization
+from tests.training import small
+
+ONE = {"devices": jax.devices()[:1], "quiet": True}
+
+
+class Grown(small.Tiny):
+    """The tiny network with a classifier of other classes."""
+
+    def __init__(self, rngs):
+        super().__init__(num_classes=4, rngs=rngs)
+
+
+def pretrain(place, **settings):
+    """A run's directory as far as `initial` reads it."""
+    examples, labels, folds = small.problem()
+    folds = folds.take([0])
+    settings = Settings(epochs=3, batch_size=10, learning_rate=1e-2, **settings)
+    result = small.trained(settings, folds=folds, directory=place / "checkpoints")
+    (place / "folds.json").write_text(json.dumps(folds.to_json()))
+    (place / "metrics.json").write_text("{}")
+    return examples, labels, folds, result
+
+
+@pytest.fixture(scope="module", params=["last", "best_test"])
+def run(request, tmp_path_factory):
+    """The last epoch's network is handed on, or that of the epoch which was chosen before it."""
+    place = tmp_path_factory.mktemp("run")
+    found = pretrain(place, model_selection=request.param)
+    assert (found[-1].chosen_epoch[0] < 3) == (request.param == "best_test")
+    return place, *found
+
+
+def test_a_run_goes_on_where_another_one_ended(run):
+    """With next to no learning rate, the second run says what the first one said at its end."""
+    place, examples, labels, folds, before = run
+    initial_weights = initialization.read(place, small.build)
+    assert {"conv.kernel", "norm.mean", "norm.scale", "head.bias"} <= set(initial_weights)
+    assert not any("count" in name or "key" in name for name in initial_weights)
+    settings = Settings(epochs=1, batch_size=10, learning_rate=1e-12, optimizer="sgd")
+    after, fresh = (
+        fit(
+            examples,
+            labels,
+            [folds],
+            settings,
+            num_classes=3,
+            build=small.build,
+            initial_weights=s,
+            **ONE,
+        )
+        for s in (initial_weights, None)
+    )
+    change = lambda now: np.abs(now[0].probabilities - before.probabilities).max()
+    assert change(after) < 0.05 < change(fresh)  # only the batch statistics moved a little
+
+
+def test_what_has_another_shape_starts_fresh(run):
+    initial_weights = initialization.read(run[0], Grown)
+    assert "conv.kernel" in initial_weights and not any(
+        name.startswith("head") for name in initial_weights
+    )
+    tree = {
+        "conv": {"kernel": jnp.zeros(initial_weights["conv.kernel"].shape)},
+        "head": {"bias": jnp.ones(4)},
+    }
+    tree = initialization.replace_leaves(tree, initial_weights)
+    np.testing.assert_array_equal(tree["conv"]["kernel"], initial_weights["conv.kernel"])
+    np.testing.assert_array_equal(tree["head"]["bias"], 1)
+
+
+def test_a_person_whom_the_run_knows_is_told_of(tmp_path, run):
+    _, _, everyone = small.problem()
+    assert (
+        initialization.pretraining_overlap(run[0], everyone.take([0])) == []
+    )  # the one whom it left out
+    (told,) = initialization.pretraining_overlap(run[0], everyone)
+    assert "5 of the persons tested here" in told
+    assert (
+        initialization.pretraining_overlap(tmp_path, everyone) == []
+    )  # converted weights know nobody
+
+
+def test_converted_weights_go_into_the_backbone(tmp_path):
+    class Backed(nnx.Module):
+        def __init__(self, rngs):
+            self.backbone = nnx.Conv(1, 2, (3, 3), rngs=rngs)
+            self.head = nnx.Linear(2, 3, rngs=rngs)
+
+    kernel = np.arange(54, dtype=np.float32).reshape(3, 3, 3, 2)
+    pretrained.save(tmp_path / "w", {"kernel": kernel})
+    initial_weights = initialization.read(tmp_path / "w", Backed)
+    assert set(initial_weights) == {"backbone.kernel"}
+    np.testing.assert_allclose(initial_weights["backbone.kernel"][:, :, 0], kernel.sum(2))
+
+
+def test_mistakes_are_one_sentence(tmp_path, run):
+    with pytest.raises(UserError, match="holds no weights"):
+        initialization.read(tmp_path, small.build)
+    place = tmp_path / "several"
+    place.mkdir()
+    folds = small.problem()[2]
+    (place / "folds.json").write_text(json.dumps(folds.to_json()))
+    with pytest.raises(UserError, match=r"has 6 folds.*hold_out"):
+        initialization.read(place, small.build)
+    (place / "folds.json").write_text(json.dumps(folds.take([0]).to_json()))
+    with pytest.raises(UserError, match="has not finished"):
+        initialization.read(place, small.build)
+    with pytest.raises(UserError, match=r"no tensor of .* has a place"):
+        initialization.read(run[0], lambda rngs: nnx.Linear(7, 3, rngs=rngs))

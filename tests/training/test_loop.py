@@ -1,0 +1,338 @@
+"""The invariant most of the house leans on: a fold does not know its neighbours."""
+
+import dataclasses
+import re
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import psutil
+import pytest
+from flax import nnx
+
+from mer_jax import protocols
+from mer_jax.errors import UserError
+from mer_jax.methods import Examples
+from mer_jax.training import Interrupted, Settings, checkpoints, fit, loop, parallel
+from mer_jax.training.checkpoints import Checkpoints, Position
+from mer_jax.training.single_fold import Data
+from tests.training import small
+
+SETTINGS = Settings(epochs=4, batch_size=8, learning_rate=1e-2)
+
+
+def run(folds=None, settings=SETTINGS, devices=1, problem=None, **options):
+    return small.trained(settings, job=problem, folds=folds, devices=devices, **options)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return run()
+
+
+def assert_same(result, reference, rows=slice(None), tolerance=0.0):
+    for name in ("probabilities", "train_loss", "train_accuracy"):
+        got, want = getattr(result, name), getattr(reference, name)[rows]
+        np.testing.assert_allclose(got, want, rtol=0, atol=tolerance, err_msg=name)
+    if not tolerance:
+        np.testing.assert_array_equal(result.predicted, reference.predicted[rows])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"devices": 4},  # 6 folds on 4 devices: two of padding
+        {"devices": 4, "across": "pmap"},
+        {"devices": 2, "folds_per_device": 1},
+    ],
+    ids=str,
+)
+def test_devices_maps_and_chunks_change_nothing(options, reference):
+    assert_same(run(**options), reference)
+
+
+def test_a_fold_alone_is_the_fold_in_the_job(reference):
+    folds = small.problem()[2]
+    assert_same(run(folds.take([3])), reference, [3])
+
+
+def test_vmapped_folds_agree_to_rounding(reference):
+    assert_same(run(within="vmap", devices=2), reference, tolerance=1e-5)
+
+
+def test_it_learns_what_there_is_to_learn():
+    result = run(settings=Settings(epochs=60, batch_size=8, learning_rate=2e-2))
+    labels = small.problem()[1]
+    right = (result.probabilities.argmax(-1) == labels[result.eval_index])[result.test]
+    assert right.mean() > 0.6  # chance is a third
+    assert result.train_loss[:, -1].mean() < 0.5 * result.train_loss[:, 0].mean()
+
+
+def test_the_sharded_epoch_has_no_collective():
+    examples, labels, folds = small.problem()
+    layout = parallel.create(within="vmap", devices=jax.devices()[:4])
+    static = loop.make_static_config(
+        examples, len(labels), SETTINGS, num_classes=3, build=small.build
+    )
+    data = parallel.replicate(layout, Data(examples.inputs, jnp.asarray(labels, jnp.int32), {}))
+    rows = loop.rows_of(loop.fold_arrays([folds], SETTINGS), range(6), 8)
+    part = parallel.shard(layout, rows)
+    programs = loop.compile_programs(static, layout, 1)
+    state = jax.eval_shape(programs.init, data, part)
+    text = programs.epochs.lower(data, part, state).compile().as_text()
+    assert not re.search(r"all-gather|all-reduce|all-to-all|collective-permute", text)
+
+
+def test_a_job_that_stops_goes_on_where_it_was(reference, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop_at_three(_, line):
+        if line["epoch"] == 3:
+            raise Stop
+
+    options = {"directory": tmp_path, "job_fingerprint": {"job": 1}, "checkpoint_seconds": 0.0}
+    with pytest.raises(Stop):
+        run(on_epoch_end=stop_at_three, **options)
+    lines = []
+    again = run(on_epoch_end=lambda _, line: lines.append(line), **options)
+    assert [line["epoch"] for line in lines] == [3, 4]
+    assert_same(again, reference)
+    finished = run(on_epoch_end=lambda _, line: lines.append(line), **options)
+    assert len(lines) == 2  # nothing was left to train
+    assert_same(finished, reference)
+
+
+def test_resuming_between_chunks(reference, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop_in_second_chunk(_, line):
+        if line["folds"][0].endswith("s2") and line["epoch"] == 2:
+            raise Stop
+
+    options = {"directory": tmp_path, "folds_per_device": 2, "checkpoint_seconds": 0.0}
+    with pytest.raises(Stop):
+        run(on_epoch_end=stop_in_second_chunk, **options)
+    assert_same(run(**options), reference)
+
+
+def test_another_job_in_the_same_place_is_refused_with_the_difference(tmp_path):
+    one_epoch = Settings(epochs=1, batch_size=8)
+    run(settings=one_epoch, directory=tmp_path, job_fingerprint={"seed": 1, "data": "x"})
+    with pytest.raises(UserError, match=r"another job \(seed: 1 there, 2 now\)"):
+        run(settings=one_epoch, directory=tmp_path, job_fingerprint={"seed": 2, "data": "x"})
+
+
+def test_a_sick_fold_stays_alone(reference):
+    examples, labels, folds = small.problem()
+    fit_statistics = examples.fit_statistics
+
+    def poisoned(inputs, weights):
+        # The fold that does not train on clip 7 (person 1) learns NaN.
+        return jnp.where(weights[7] == 0, jnp.nan, fit_statistics(inputs, weights))
+
+    diverged = run(problem=(dataclasses.replace(examples, fit_statistics=poisoned), labels, folds))
+    assert diverged.diverged == ["toy/s1"]
+    healthy = [0, 2, 3, 4, 5]
+    np.testing.assert_array_equal(diverged.probabilities[healthy], reference.probabilities[healthy])
+
+
+def test_validation_chooses_the_epoch_and_patience_stops():
+    folds = small.problem()[2]
+    settings = Settings(
+        epochs=12,
+        batch_size=8,
+        learning_rate=5e-2,
+        validation=0.2,
+        model_selection="best_val",
+        early_stopping_patience=2,
+    )
+    eval_index = protocols.validate(folds, fraction=0.2, seed=0)
+    result = run(eval_index, settings)
+    for f in range(len(folds)):
+        ran = np.flatnonzero(result.status[f] == 0)
+        best = np.nanargmin(
+            np.where(result.status[f] != 2, result.validation_loss[f], np.nan)[: len(ran) + 1]
+        )
+        assert result.chosen_epoch[f] == best + 1
+    # What it predicts is what it predicted at that epoch.
+    for f, epoch in enumerate(result.chosen_epoch):
+        np.testing.assert_array_equal(
+            result.probabilities[f].argmax(-1), result.predicted[f, epoch - 1]
+        )
+    # R3D: "degraded or unchanged validation loss for 10 consecutive epochs" ends with the tenth.
+    stopped = result.epochs_run < settings.epochs
+    assert set((result.epochs_run - result.chosen_epoch)[stopped]) == {
+        settings.early_stopping_patience
+    }
+
+
+def test_a_test_clip_has_no_say_in_the_validation_loss():
+    """Not even one whose loss is infinite: 0 times infinity is NaN."""
+    _, labels, folds = small.problem()
+
+    class Linear(nnx.Module):
+        def __init__(self, rngs):
+            self.weight = nnx.Param(jnp.ones(()))
+
+        def __call__(self, x, *, mask=None):
+            return self.weight[...] * x[:, :1] * jnp.array([-1.0, 1.0, 0.0])
+
+    inputs = np.random.default_rng(0).normal(size=(len(labels), 1)).astype(np.float32)
+    inputs[0] = 3e38  # of person 0, whom fold 0 tests
+    (result,) = fit(
+        Examples(inputs=jnp.asarray(inputs)),
+        labels,
+        [protocols.validate(folds, fraction=0.2, seed=0)],
+        Settings(
+            epochs=1, batch_size=8, learning_rate=1e-6, validation=0.2, model_selection="best_val"
+        ),
+        num_classes=3,
+        build=Linear,
+        devices=jax.devices()[:1],
+        quiet=True,
+    )
+    assert labels[0] == 0 and np.isfinite(result.validation_loss[0]).all()
+
+
+def test_a_fold_stops_when_its_loss_stands_still():
+    result = run(settings=Settings(epochs=4, batch_size=8, learning_rate=1e-9, min_loss_change=0.9))
+    assert (result.status[:, 0] == 0).all() and (result.status[:, -1] == 1).all()
+
+
+def test_settings_that_make_no_sense_are_one_sentence():
+    for options, message in (
+        ({"epochs": 0}, "train.epochs is 0"),
+        ({"learning_rate": -1.0}, "train.learning_rate"),
+        ({"model_selection": "best_val"}, "set train.validation"),
+        ({"model_selection": "lst"}, "did you mean 'last'"),
+        ({"early_stopping_patience": 3}, "need train.model_selection='best_val'"),
+        ({"lr_plateau_rule": "torch"}, "did you mean 'pytorch'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Settings(**options)
+
+
+def test_a_fold_without_clips_is_named():
+    folds = small.problem()[2]
+    empty = protocols.Folds(
+        folds.names, folds.clips, folds.subjects, folds.train, folds.test & False, folds.validation
+    )
+    with pytest.raises(UserError, match="fold toy/s0 has no test clips"):
+        run(empty)
+
+
+def test_a_job_goes_on_elsewhere(reference, tmp_path):
+    """Another number of devices, another chunk: a checkpoint knows nothing of either."""
+    asked = iter([False, True])
+    options = {"directory": tmp_path, "checkpoint_seconds": 1e9}
+    with pytest.raises(Interrupted, match="after epoch 2 of folds up to 6"):
+        run(should_stop=lambda: next(asked), devices=4, **options)
+    assert_same(run(devices=1, **options), reference)
+
+
+def test_a_damaged_checkpoint_is_found_out_and_the_one_before_is_used(reference, tmp_path):
+    options = {"directory": tmp_path, "checkpoint_seconds": 0.0}
+    asked = iter([False, False, True])
+    with pytest.raises(Interrupted):
+        run(should_stop=lambda: next(asked), **options)
+    steps = sorted((tmp_path / "steps").iterdir(), key=lambda path: path.name)
+    assert [path.name for path in steps] == ["2", "3"]
+    largest = max(
+        (path for path in (steps[1] / "tree").rglob("*") if path.is_file()),
+        key=lambda path: path.stat().st_size,
+    )
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    largest.write_bytes(content)
+    lines = []
+    assert_same(run(on_epoch_end=lambda _, line: lines.append(line), **options), reference)
+    assert [line["epoch"] for line in lines] == [3, 4]
+
+
+def test_what_takes_long_to_save_is_saved_less_often(tmp_path, monkeypatch, reference):
+    now = [0.0]
+
+    def slow(*_):
+        now[0] += 3.0
+        return ""
+
+    monkeypatch.setattr(checkpoints, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(checkpoints, "_digest", slow)
+    with Checkpoints(tmp_path, {}, seconds=10.0) as keeper:
+        now[0] = 10.0
+        assert keeper.should_save
+        keeper.save({"weights": np.zeros((2, 3))}, reference, Position(range(2), 1))
+        now[0] = 72.0
+        assert not keeper.should_save
+        now[0] = 73.0
+        assert keeper.should_save
+
+
+def test_two_jobs_cannot_share_a_directory(tmp_path):
+    with (
+        Checkpoints(tmp_path, {}, seconds=1.0),
+        pytest.raises(UserError, match="in use by another job"),
+    ):
+        Checkpoints(tmp_path, {}, seconds=1.0)
+    with Checkpoints(tmp_path, {}, seconds=1.0):
+        pass
+
+
+def test_seeds_and_rates_are_rows_of_one_job(reference):
+    """Each is what it would be alone, bit for bit, also where a chunk holds parts of two."""
+    examples, labels, folds = small.problem()
+    settings = dataclasses.replace(SETTINGS, learning_rates=(1e-2, 1e-3), seeds=2)
+    assert list(settings.variants) == [
+        *("rate0.01-seed0", "rate0.01-seed1", "rate0.001-seed0", "rate0.001-seed1")
+    ]
+    told = []
+    together = fit(
+        examples,
+        labels,
+        [folds] * 4,
+        settings,
+        num_classes=3,
+        build=small.build,
+        devices=jax.devices()[:4],
+        folds_per_device=2,
+        on_epoch_end=lambda part, line: told.append((part, line["epoch"], *line["folds"])),
+        quiet=True,
+    )
+    assert_same(together[0], reference)
+    alone = run(settings=dataclasses.replace(SETTINGS, learning_rate=1e-3, seed=1))
+    assert_same(together[3], alone)
+    assert not np.allclose(together[1].train_loss, together[0].train_loss)
+    seen = {(part, epoch, name) for part, epoch, *names in told for name in names}
+    assert len(seen) == 4 * 4 * 6 == sum(len(row) - 2 for row in told)
+
+
+def test_a_cpu_holds_the_folds_that_its_memory_does(reference, monkeypatch):
+    """Checkpoints are host arrays: a job of large networks was killed while it wrote its first."""
+    chunks = []
+
+    def train(available):
+        chunks.clear()
+        memory = types.SimpleNamespace(available=available)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+        return run(devices=2, on_epoch_end=lambda _, line: chunks.append(len(line["folds"])))
+
+    assert_same(train(1), reference)
+    assert set(chunks) == {2}, "one fold a device"
+    assert_same(train(2**34), reference)
+    assert set(chunks) == {6}
+    assert [loop._evenly(102, most) for most in (200, 55, 30, 1)] == [102, 51, 26, 1]
+
+
+def test_a_job_of_68_folds_compiles_three_programs():
+    """init, epochs and finish: chunks, the padded last one and blocks of epochs share them."""
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, fun_name="", **__: (
+            compiled.append(fun_name) if event.endswith("/backend_compile_duration") else None
+        )
+    )
+    run(problem=small.problem(subjects=68, each=3), devices=2, folds_per_device=5)
+    assert compiled.count("jit(sharded)") == 3
