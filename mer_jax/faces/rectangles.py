@@ -125,7 +125,7 @@ def eye_crop(
       constants: see `eye_rectangle`.
       size: (H, W). None: round(2.2 d) x round(1.8 d), which needs eyes of known numbers, as does
         every shape under jit. A size far below that skips pixels: cut out a multiple of it and
-        average, as `faces.cut` does.
+        average, as `faces.crop_face` does.
       order: "nearest", as the authors' code has it, or "bilinear", which is differentiable in
         `frames` and `eyes`; see `sample`.
 
