@@ -1,7 +1,7 @@
 """The commands of an installed mer_jax: `mer-jax NAME ...`, or `python -m mer_jax NAME ...`.
 
 Each command is a module of this package: its docstring is the help, its absl flags are the options,
-`main(argv)` does the work. No module is imported before its command is asked for.
+`main(argv)` runs it. A command's module is imported only when it runs.
 """
 
 import ast
@@ -25,7 +25,7 @@ COMMANDS = (
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command that `argv` (by default the command line) names, and ends the process."""
+    """Runs the command named by `argv` (default: the command line) and exits."""
     name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if name == "--version":
         print(f"mer_jax {mer_jax.__version__}")
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(2)
     if name == "run":
         runtime.enable_huge_pages()
-    sys.argv[:] = [f"mer-jax {name}", *rest]  # ml_collections reads it, too
+    sys.argv[:] = [f"mer-jax {name}", *rest]  # ml_collections reads it
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     app.run(module.main, argv=sys.argv, flags_parser=functools.partial(command.parse, module))
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def usage() -> str:
     """The list of commands, each with the first sentence of its help."""
     width = max(map(len, COMMANDS))
-    lines = ["mer-jax COMMAND ...    (mer-jax COMMAND --help says more)", ""]
+    lines = ["mer-jax COMMAND ...    (details: mer-jax COMMAND --help)", ""]
     for name in COMMANDS:
         path = pathlib.Path(__file__).with_name(f"{name.replace('-', '_')}.py")
         doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""

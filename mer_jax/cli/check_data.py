@@ -2,8 +2,9 @@
 
     mer-jax check-data --database=casme2 --root=~/data/CASME2 [--decode] [--json]
 
-Prints its clips by emotion and subject beside the published figures, then every problem with its
-file or row, then what was settled. Exit code: 0 usable, 1 not, 2 a mistake in the command.
+Prints the clips by emotion and subject beside the published counts, then every problem with its
+file or row, then the notes: mismatches that were resolved. Exit code: 0 usable, 1 not usable, 2 a
+mistake in the command.
 """
 
 import collections
@@ -19,20 +20,20 @@ from mer_jax.errors import Problem, UserError
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(database_flags)
-flags.DEFINE_bool("decode", False, "Read every frame too, which takes as long as it takes.")
+flags.DEFINE_bool("decode", False, "Also decode every frame, which may take minutes.")
 flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 
 def decode(found: Inspection) -> Inspection:
-    """The same with the clips that cannot be read among the problems."""
-    sound, problems = [], list(found.problems)
+    """`found` with every clip whose frames cannot be read moved to the problems."""
+    readable, problems = [], list(found.problems)
     for clip in found.clips:
         try:
             _ = clip.frames
-            sound.append(clip)
+            readable.append(clip)
         except UserError as error:
             problems.append(Problem(clip.key, str(error)))
-    return found._replace(clips=sound, problems=problems)
+    return found._replace(clips=readable, problems=problems)
 
 
 def summary(found: Inspection) -> dict:
@@ -43,8 +44,8 @@ def summary(found: Inspection) -> dict:
         "clips": len(found.clips),
         "published_clips": sum(found.published.values()),
         "emotions": {
-            word: [emotions[word], found.published.get(word, 0)]
-            for word in dict.fromkeys([*found.published, *sorted(emotions)])
+            emotion: [emotions[emotion], found.published.get(emotion, 0)]
+            for emotion in dict.fromkeys([*found.published, *sorted(emotions)])
         },
         "subjects": dict(
             sorted(collections.Counter(clip.subject_key for clip in found.clips).items())
@@ -58,18 +59,18 @@ def summary(found: Inspection) -> dict:
 def page(database: str, root: str, facts: dict) -> str:
     """The summary as text."""
     lines = [f"{database} in {root}", "", f"{'emotion':<24}{'here':>6}{'published':>11}"]
-    for word, (here, published) in facts["emotions"].items():
-        lines.append(f"{word:<24}{here:>6}{published or '-':>11}")
+    for emotion, (here, published) in facts["emotions"].items():
+        lines.append(f"{emotion:<24}{here:>6}{published or '-':>11}")
     lines.append(f"{'all':<24}{facts['clips']:>6}{facts['published_clips'] or '-':>11}")
     count, published = len(facts["subjects"]), facts["published_subjects"] or "-"
     lines += [f"{'subjects':<24}{count:>6}{published:>11}", ""]
-    lines += [f"{person:<24}{clips:>6}" for person, clips in facts["subjects"].items()]
+    lines += [f"{subject:<24}{clips:>6}" for subject, clips in facts["subjects"].items()]
     for title, findings in (("problem(s)", facts["problems"]), ("note(s)", facts["notes"])):
         lines += ["", f"{len(findings)} {title}"]
         lines += [f"  {finding['where']}: {finding['what']}" for finding in findings]
-    lines += ["", "usable" if facts["usable"] else "not usable until the problems are solved"]
+    lines += ["", "usable" if facts["usable"] else "not usable until the problems are fixed"]
     if not facts["usable"]:
-        lines.append(database_flags.CURES)
+        lines.append(database_flags.HINTS)
     return "\n".join(lines)
 
 

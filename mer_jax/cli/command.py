@@ -1,5 +1,4 @@
-"""What all commands have in common: exit code 0 for help too, and for a mistake of the user, in a
-flag or in what it names, one sentence and exit code 2."""
+"""Shared by all commands: flags, help, and exit codes (0 success, 2 a mistake of the user)."""
 
 import functools
 import inspect
@@ -16,13 +15,14 @@ HELP = ("--help", "-h", "-help", "--helpshort", "--helpfull")
 
 
 def parse(module: ModuleType, argv: list[str]) -> list[str]:
-    """Sets the flags of the command `module` that `argv` names; returns the remaining arguments.
+    """Parses the flags of the command `module` from `argv`; returns the remaining arguments.
 
-    A mistake in a flag is one sentence and exit code 2. `module.parse` replaces the plain parsing
-    where a command needs more.
+    Prints a mistake in a flag as one sentence and exits with code 2. `module.parse` replaces the
+    default parser for a command that needs more.
     """
     if set(argv) & {*HELP}:
-        print(f"{inspect.getdoc(module)}\n\nflags:\n{flags.FLAGS.module_help(module)}")
+        listed = flags.FLAGS.module_help(module).strip()
+        print(inspect.getdoc(module), *([f"flags of {listed}"] if listed else []), sep="\n\n")
         raise SystemExit(0)
     try:
         return getattr(module, "parse", flags.FLAGS)(argv)
@@ -32,9 +32,9 @@ def parse(module: ModuleType, argv: list[str]) -> list[str]:
 
 
 def command(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], int]:
-    """`main` as a command: 0 where it returns nothing; a `UserError` is printed, and returns 2.
+    """Wraps `main` as a command: returns its exit code or 0; prints a `UserError` and returns 2.
 
-    Warnings of the libraries below are left out unless --verbosity asks for them.
+    Hides the warnings of libraries unless --verbosity is given.
     """
 
     @functools.wraps(main)
@@ -52,13 +52,13 @@ def command(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], in
 
 
 def required(flag: flags.FlagHolder[str | None]) -> str:
-    """What a flag says that the command cannot do without. Raises `UserError` where it is not."""
+    """The value of a required flag. Raises `UserError` if it is missing."""
     if not flag.value:
-        raise UserError(f"say which {flag.name}: --{flag.name}=...")
+        raise UserError(f"--{flag.name}=... is required")
     return flag.value
 
 
 def no_arguments(argv: list[str]) -> None:
-    """Raises `UserError` where something stands on the command line that is no flag."""
+    """Raises `UserError` if the command line has an argument that is not a flag."""
     if argv[1:]:
         raise UserError(f"{argv[1]!r} is no flag; flags begin with -- and join values with =")

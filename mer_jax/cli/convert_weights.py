@@ -14,13 +14,13 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from mer_jax.cli.command import command, no_arguments
+from mer_jax.cli.command import command, no_arguments, required
 from mer_jax.errors import UserError
 from mer_jax.models import pretrained
 
-_FROM = flags.DEFINE_string("from", None, "torchvision's file: .pth, or .npz", required=True)
-_TO = flags.DEFINE_string("to", None, "directory to write; must not exist", required=True)
-_NETWORK = flags.DEFINE_enum("network", "r3d_18", pretrained.names(), "what the file holds")
+_FROM = flags.DEFINE_string("from", None, "torchvision's file: .pth, or .npz.")
+_TO = flags.DEFINE_string("to", None, "The directory to write; it must not exist.")
+_NETWORK = flags.DEFINE_enum("network", "r3d_18", pretrained.names(), "The file's network.")
 
 
 def read_tensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -36,7 +36,7 @@ def read_tensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         return read(path)
     except UserError:
         raise
-    except Exception as error:  # a broken file can break pickle, zip and PyTorch in any way
+    except Exception as error:  # pickle, zipfile and PyTorch raise many types for a damaged file
         raise UserError(
             f"{path} cannot be read as a table of named tensors ({type(error).__name__})"
         ) from None
@@ -59,7 +59,7 @@ def _read_torch(path):
 
 
 def convert(source: str | pathlib.Path, target: str | pathlib.Path, network: str) -> int:
-    """Writes the weights of torchvision's `network` in file `source` to `target`; how many."""
+    """Converts file `source` (torchvision's `network`) to `target`; returns the number of tensors."""
     state = read_tensors(source)
     try:
         weights = pretrained.from_torch_state(network, state)
@@ -73,5 +73,5 @@ def convert(source: str | pathlib.Path, target: str | pathlib.Path, network: str
 def main(argv: list[str]) -> None:
     """Converts the file that the flags name."""
     no_arguments(argv)
-    count = convert(_FROM.value, _TO.value, _NETWORK.value)
+    count = convert(required(_FROM), required(_TO), _NETWORK.value)
     print(f"{count} tensors of {_NETWORK.value} written to {_TO.value}")

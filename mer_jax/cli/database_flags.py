@@ -1,5 +1,7 @@
-"""The flags by which commands name a database and say how it is read."""
+"""The flags of the commands that read a database: its name, its folder, its options."""
 
+import ast
+import contextlib
 from typing import Any
 
 from absl import flags
@@ -10,23 +12,28 @@ from mer_jax.errors import UserError
 FLAGS = flags.FLAGS
 flags.DEFINE_string("database", None, "The database: " + ", ".join(datasets.names()))
 flags.DEFINE_string("root", None, "Its folder.")
-flags.DEFINE_multi_string("option", [], "NAME=VALUE of the database's options, e.g. images=raw.")
-flags.DEFINE_multi_string("exclude", [], "The key of a clip to go without.")
-flags.DEFINE_bool("allow_mismatch", False, "Go on where the sheet and the frames disagree.")
+flags.DEFINE_multi_string("option", [], "An option of the database as NAME=VALUE, e.g. images=raw.")
+flags.DEFINE_multi_string("exclude", [], "The key of a clip to leave out.")
+flags.DEFINE_bool("allow_mismatch", False, "Continue where the sheet and the frames disagree.")
 
-CURES = (
-    "A clip that cannot be mended is left out by --leave_out=KEY; "
-    "--settle goes on where the sheet and the frames disagree."
+HINTS = (
+    "--exclude=KEY leaves out a clip that cannot be repaired; "
+    "--allow_mismatch continues where the sheet and the frames disagree."
 )
 
 
 def options() -> dict[str, Any]:
-    """The options that the flags give; `UserError` where one is no NAME=VALUE."""
-    found = {}
+    """The database's options as the flags set them; values are Python literals or plain text.
+
+    Raises `UserError` for an --option that is not NAME=VALUE.
+    """
+    found: dict[str, Any] = {}
     for option in FLAGS.option:
         name, equals, value = option.partition("=")
         if not equals:
             raise UserError(f"--option={option} is not of the form NAME=VALUE")
         found[name] = value
+        with contextlib.suppress(ValueError, SyntaxError):
+            found[name] = ast.literal_eval(value)
     found |= {"allow_mismatch": True} if FLAGS.allow_mismatch else {}
     return found | ({"exclude": FLAGS.exclude} if FLAGS.exclude else {})

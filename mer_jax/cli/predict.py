@@ -1,22 +1,21 @@
-"""Asks the networks of a finished run about a video of anybody.
+"""Predicts the expressions in a video with the networks of a finished run.
 
     mer-jax predict --run=runs/first --video=me.mp4
     mer-jax predict --run=runs/first --video=frames/ --fps=200 --onset=12 --apex=30
     mer-jax predict --run=runs/first --video=me.mp4 --out=me --video_out=me/annotated.mp4
 
 VIDEO is a video file, a folder with one image a frame (then say --fps), a single picture,
-camera:INDEX, which is filmed for --seconds first, or synthetic:INDEX, a rendered clip. The face is
-found and cut out as those of the run's own clips are, the video is gone through in windows as long
-as they are, and the run's method and networks do the rest. DIR gets prediction.csv (a row a window:
-what is said, how much moves, each class's probability and how far the folds' networks differ in it)
-and prediction.png, the same over time.
-The video that --video_out writes has the face's box, in it in red what weighed in the answer (the
-slope of the class's score, `analysis.saliency`), the bars, and the face with its motion magnified.
+camera:INDEX, recorded for --seconds first, or synthetic:INDEX, a rendered clip. The face is
+detected and cropped like the run's own clips, and the video is split into windows as long as they
+are. The output folder gets prediction.csv (a row a window: label, movement, each class's
+probability and its standard deviation over the folds) and prediction.png, the same over time.
+The video of --video_out shows the face's box with a saliency map in red (the gradient of the
+class's score), bars of the probabilities, and the face with its motion magnified.
 
-Of a run with several seeds the networks of all answer together, of one with several rates those of
-the first; give its --workdir, not a folder of its variants/. Where hardly anything moves, no
-emotion is told but "no movement". The networks have seen the run's own database: what they say of
-its clips is no score.
+A run with several seeds predicts with the networks of all seeds, one with several learning rates
+with those of the first; give its --workdir, not a folder in variants/. A window with hardly any
+movement is labeled "no movement". Predictions on the run's own database are not valid scores: its
+networks were trained on it.
 """
 
 import pathlib
@@ -31,20 +30,22 @@ from mer_jax.errors import UserError
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
 _VIDEO = flags.DEFINE_string("video", None, "A video, a folder of frames, camera:0 or synthetic:0.")
-_OUT = flags.DEFINE_string("out", None, "The folder to write to; by default VIDEO_prediction here.")
-_VIDEO_OUT = flags.DEFINE_string("video_out", None, "Also write the video with box and bars there.")
+_OUT = flags.DEFINE_string("out", None, "Folder to write to; by default VIDEO_prediction.")
+_VIDEO_OUT = flags.DEFINE_string("video_out", None, "Write an annotated video to this file.")
 _ONSET = flags.DEFINE_integer("onset", None, "The frame before a known movement, from 0.")
-_APEX = flags.DEFINE_integer("apex", None, "The frame of its strongest point.")
-_OFFSET = flags.DEFINE_integer("offset", None, "Its last frame; by default as far after the apex.")
+_APEX = flags.DEFINE_integer("apex", None, "The frame of its largest movement.")
+_OFFSET = flags.DEFINE_integer("offset", None, "Its last frame; default: as far after the apex.")
 _WINDOW = flags.DEFINE_string("window", None, "Length of a window: frames, or seconds as in 0.3s.")
-_STRIDE = flags.DEFINE_string("stride", None, "From window to window, likewise; a quarter of one.")
-_FPS = flags.DEFINE_float("fps", None, "Frames a second, where the file does not say it.")
-_FOLD = flags.DEFINE_string("fold", None, "One fold (name or number) in place of the mean of all.")
-_THRESHOLD = flags.DEFINE_float("threshold", None, "Movement below which no emotion is told.")
-_FACE = flags.DEFINE_bool("face", True, "Find the face; --noface: frames are cut already.")
-_LANDMARKS = flags.DEFINE_string("landmarks", None, "A landmark model to find the eyes with.")
-_ALPHA = flags.DEFINE_float("alpha", 8.0, "How strongly the inset of --video_out is magnified.")
-_SECONDS = flags.DEFINE_float("seconds", 10.0, "How long a camera is filmed.", lower_bound=0.5)
+_STRIDE = flags.DEFINE_string(
+    "stride", None, "From window to window, likewise; default: a quarter."
+)
+_FPS = flags.DEFINE_float("fps", None, "Frame rate in Hz, if the file does not have it.")
+_FOLD = flags.DEFINE_string("fold", None, "Predict with one fold (name or number) only.")
+_THRESHOLD = flags.DEFINE_float("threshold", None, "Movement (px) below which: no movement.")
+_FACE = flags.DEFINE_bool("face", True, "Detect the face; --noface: it is cropped already.")
+_LANDMARKS = flags.DEFINE_string("landmarks", None, "A landmark model that finds the eyes.")
+_ALPHA = flags.DEFINE_float("alpha", 8.0, "Magnification of the inset of --video_out.")
+_SECONDS = flags.DEFINE_float("seconds", 10.0, "How long a camera records.", lower_bound=0.5)
 
 
 def frames_of(flag, fps: float) -> int | None:
@@ -64,7 +65,7 @@ def frames_of(flag, fps: float) -> int | None:
 
 
 def eye_detector():
-    """What finds the eyes, as the flags say."""
+    """The eye detector that the flags name."""
     from mer_jax import faces, inference
 
     if not _FACE.value:
@@ -81,7 +82,7 @@ def eye_detector():
 
 
 def predict() -> str:
-    """Writes what the flags ask for; what is printed."""
+    """Writes the prediction of the flags' video; returns the text to print."""
     from mer_jax import inference
     from mer_jax.datasets import video_source
     from mer_jax.io import saving
@@ -126,38 +127,38 @@ def predict() -> str:
         pathlib.Path(_VIDEO_OUT.value).parent.mkdir(parents=True, exist_ok=True)
         corners, window = boxes(result), nearest(result)
         pictures = overlay.overlay_predictions(
-            source.frames(), spoken(result), corners, result.classes,
+            source.frames(), frame_labels(result), corners, result.classes,
             saliency=[None if i is None else result.saliency[i] for i in window],
-            insets=inference.magnified(source.frames(), corners, alpha=alpha),
+            insets=inference.magnify_face(source.frames(), corners, alpha=alpha),
         )  # fmt: skip
         lines.append(str(overlay.write_video(_VIDEO_OUT.value, pictures, fps)))
     return "\n".join(lines)
 
 
 def nearest(result) -> list[int | None]:
-    """For each frame the window whose middle is nearest, or None where none holds it."""
+    """For each frame the window with the nearest center, or None outside of all windows."""
     middle = (result.start + result.stop - 1) / 2
     found = [int(np.abs(middle - frame).argmin()) for frame in range(result.count)]
     inside = lambda i, frame: result.start[i] <= frame < result.stop[i]
     return [i if inside(i, frame) else None for frame, i in enumerate(found)]
 
 
-def spoken(result) -> list[tuple[str, np.ndarray]]:
-    """What is said at each frame, and the probabilities."""
-    nothing, said = ("", np.full(len(result.classes), np.nan)), result.labels
-    return [nothing if i is None else (said[i], result.probabilities[i]) for i in nearest(result)]
+def frame_labels(result) -> list[tuple[str, np.ndarray]]:
+    """The label and the probabilities at each frame."""
+    nothing, labels = ("", np.full(len(result.classes), np.nan)), result.labels
+    return [nothing if i is None else (labels[i], result.probabilities[i]) for i in nearest(result)]
 
 
 def boxes(result) -> list[np.ndarray | None]:
-    """The corners of the face at each frame."""
-    starts = [place.start for place in result.face_boxes]
+    """The corners of the face in each frame."""
+    starts = [box.start for box in result.face_boxes]
     at = np.searchsorted(starts, np.arange(result.count), side="right") - 1
     return [result.face_boxes[i].corners if i >= 0 else None for i in at]
 
 
 @command
 def main(argv: list[str]) -> None:
-    """Predicts what the flags name."""
+    """Predicts the video that the flags name."""
     runtime.enable_compile_cache()
     no_arguments(argv)
     print(predict())

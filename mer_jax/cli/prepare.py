@@ -1,18 +1,18 @@
-r"""Decodes a database once: faces found, aligned and cut out, packed as array_record files.
+r"""Decodes a database once: faces detected, aligned, cropped, and packed as array_record files.
 
     mer-jax prepare --database=casme2 --root="~/data/CASME II" --out=~/data/faces/casme2 \
-        --crop=eyes --size=128,105 --grey --jobs=4
+        --crop=eyes --size=128,105 --gray --jobs=4
 
 The result is a database like any other, whose clips keep their own database and subjects:
 
-    python -m mer_jax.cli.run --config=... \
+    mer-jax run NAME --workdir=DIR \
         --config.data.name=prepared --config.data.root=~/data/faces/casme2
 
-and the folder above several of them is all of them together. Without landmarks (the database's own,
-or --landmarks=MODEL) the eyes are detected. A clip whose face is not found is named, and nothing is
-packed before it is mended or left out. Stopped at any moment, the same command goes on where it
-was; with other parameters, or a changed source, it makes what differs anew. Exit code: 0 prepared,
-1 not, for the problems printed, 2 a mistake in the command.
+A folder that holds several of them is read as all of them together. Without landmarks (the
+database's own, or --landmarks=MODEL) the eyes are detected. Clips without a detected face are
+listed, and nothing is packed until they are repaired or excluded. Re-run the same command to
+resume; after a change of the parameters or the source it recomputes only what differs. Exit code:
+0 prepared, 1 the problems printed, 2 a mistake in the command.
 """
 
 import concurrent.futures
@@ -43,22 +43,22 @@ from mer_jax.io import reading
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(database_flags)
 flags.DEFINE_string("out", None, "The folder that gets the records; one for each database.")
-flags.DEFINE_enum("crop", "eyes", faces.CROPS, "What is cut out: by the eyes, the face's box, all.")
-flags.DEFINE_list("size", None, "H,W of a frame; by default that of the crop, clip by clip.")
-flags.DEFINE_bool("gray", False, "One channel in place of three.")
-flags.DEFINE_bool("align", False, "Local weighted mean of 68 landmarks to a template, then crop.")
+flags.DEFINE_enum("crop", "eyes", faces.CROPS, "By the eyes, the face's box, or no crop.")
+flags.DEFINE_list("size", None, "H,W of a frame; by default each clip's own crop size.")
+flags.DEFINE_bool("gray", False, "One channel instead of three.")
+flags.DEFINE_bool("align", False, "Align 68 landmarks to a template before the crop.")
 flags.DEFINE_string("landmarks", None, "A landmark model: .dat, .yaml, .onnx or .task.")
 flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Processes.", lower_bound=1)
 
-_WORK = ".work"  # cut-out clips until they are packed; named by their digests
+_WORK = ".work"  # cropped clips until they are packed; named by their digests
 _CUT = {"frames": ("u", (None,) * 4), "landmarks": ("f", (None, 2)), "note": ("U", ())}
 
 
 class Task(NamedTuple):
-    """One clip to be cut out, and the file that is there when it is."""
+    """One clip to crop, and the file that exists once it is done."""
 
     clip: Clip
-    how: faces.CropConfig
+    config: faces.CropConfig
     model: str | None
     path: pathlib.Path
 
@@ -68,7 +68,7 @@ def prepare(
     root: str | os.PathLike | None,
     out: str | os.PathLike,
     *,
-    how: faces.CropConfig,
+    config: faces.CropConfig,
     model: str | None = None,
     jobs: int = 1,
     options: Mapping[str, Any] | None = None,
@@ -78,15 +78,15 @@ def prepare(
 
     Args:
       database, root, options: as for `datasets.load`.
-      out: a folder of its own, not below `root`.
-      how: what is cut out.
-      model: a landmark model's file, for clips that come without landmarks.
-      jobs: processes; a database that is rendered takes one.
+      out: a folder outside of `root`.
+      config: the crop.
+      model: the file of a landmark model, for clips without landmarks.
+      jobs: processes; a rendered database uses one.
 
     Raises:
-      DataError: with every clip that cannot be read or whose face is not found. The others are
-        kept, so that nothing is done twice.
-      UserError: a mistake in the arguments, or another process is at `out`.
+      DataError: every clip that cannot be read or has no detected face. The finished clips stay
+        on disk, so that the next call continues from them.
+      UserError: a mistake in the arguments, or another process is writing to `out`.
     """
     out = pathlib.Path(out).expanduser().resolve()
     root = None if root is None else pathlib.Path(root).expanduser().resolve()
@@ -96,9 +96,9 @@ def prepare(
         raise UserError(f"{out} lies inside of the database; give a folder elsewhere as --out")
     options = dict(options or {})
     clips = datasets.load(database, root, **options)
-    parameters = dataclasses.asdict(how) | {"landmarks": _hash_of(model)}
+    parameters = dataclasses.asdict(config) | {"landmarks": _hash_of(model)}
     if root is None:
-        parameters["rendered"] = options  # files tell a folder's clips apart, options these
+        parameters["rendered"] = options  # identifies rendered clips, which have no files
         jobs = 1
     digests = prepared.digests(clips, parameters)
     fingerprint = prepared.fingerprint(digests)
@@ -113,17 +113,17 @@ def prepare(
                 "parameters": parameters,
                 "fingerprint": fingerprint,
             }
-            _make(out, source, clips, digests, how=how, model=model, jobs=jobs, quiet=quiet)
+            _make(out, source, clips, digests, config=config, model=model, jobs=jobs, quiet=quiet)
     return datasets.load("prepared", out, skip_source_check=True)
 
 
-def _make(out, source, clips, digests, *, how, model, jobs, quiet) -> None:
-    """Cuts out what is not there yet, packs it, and writes the manifest last."""
+def _make(out, source, clips, digests, *, config, model, jobs, quiet) -> None:
+    """Crops the missing clips, packs all of them, and writes the manifest last."""
     database = source["database"]
     work = out / _WORK
     work.mkdir(exist_ok=True)
-    tasks = [Task(clip, how, model, work / f"{d}.npz") for clip, d in zip(clips, digests)]
-    _work_off(database, tasks, jobs, quiet)
+    tasks = [Task(clip, config, model, work / f"{d}.npz") for clip, d in zip(clips, digests)]
+    _crop_all(database, tasks, jobs, quiet)
 
     from mer_jax.datasets import tfds
 
@@ -131,8 +131,8 @@ def _make(out, source, clips, digests, *, how, model, jobs, quiet) -> None:
     shutil.rmtree(out / tfds.MicroExpressions.name, ignore_errors=True)
     done = [_finished(task) for task in tasks]
     name = f"{database}_{source['fingerprint']}"
-    config = tfds.Config(name=name, database=database, clips=[clip for clip, _ in done])
-    directory = tfds.build(out, config)
+    builder_config = tfds.Config(name=name, database=database, clips=[clip for clip, _ in done])
+    directory = tfds.build(out, builder_config)
     notes = [Problem(clip.key, note) for clip, note in done if note]
     prepared.write(out, directory, source, [clip for clip, _ in done], notes)
     shutil.rmtree(work)
@@ -149,20 +149,20 @@ def size() -> tuple[int, int] | None:
     return height, width
 
 
-def _work_off(database: str, tasks: Sequence[Task], jobs: int, quiet: bool) -> None:
-    """Cuts out what is not there yet. Raises `DataError` with all that could not be."""
-    left = [task for task in tasks if not _whole(task.path)]
+def _crop_all(database: str, tasks: Sequence[Task], jobs: int, quiet: bool) -> None:
+    """Crops the missing clips. Raises `DataError` with every clip that failed."""
+    remaining = [task for task in tasks if not _is_complete(task.path)]
     problems = []
     terminal = sys.stderr.isatty()
     bar = tqdm(
         total=len(tasks),
-        initial=len(tasks) - len(left),
+        initial=len(tasks) - len(remaining),
         unit="clip",
         disable=quiet,
         mininterval=0.2 if terminal else 10,
     )
     with bar:
-        for task, problem in _results(left, min(jobs, max(1, len(left)))):
+        for task, problem in _results(remaining, min(jobs, max(1, len(remaining)))):
             problems += [Problem(task.clip.key, problem)] if problem else []
             bar.update()
     if problems:
@@ -170,27 +170,27 @@ def _work_off(database: str, tasks: Sequence[Task], jobs: int, quiet: bool) -> N
 
 
 def _results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
-    """Every task as it is done, with what is wrong."""
+    """Every task when it is done, with its problem or ""."""
     if jobs == 1:
-        yield from ((task, _do(task)) for task in tasks)
+        yield from ((task, _crop(task)) for task in tasks)
         return
     # A new interpreter each: JAX's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(jobs, context, initializer=_start)
     try:
-        futures = {pool.submit(_do, task): task for task in tasks}
+        futures = {pool.submit(_crop, task): task for task in tasks}
         for future in concurrent.futures.as_completed(futures):
             yield futures[future], future.result()
     except concurrent.futures.process.BrokenProcessPool:
         raise UserError(
-            "a process died, perhaps for want of memory; the same command with fewer --jobs goes on"
+            "a worker process died, perhaps out of memory; re-run the command with fewer --jobs"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _start() -> None:
-    """A worker computes on the CPU, and ends when the command does, however that ends."""
+    """Runs a worker on the CPU; it exits when the parent process does, however that ends."""
     _on_cpu()
     parent = multiprocessing.parent_process()
     assert parent  # a worker has one
@@ -208,12 +208,12 @@ def _on_cpu() -> None:
     jax.config.update("jax_platforms", "cpu")
 
 
-def _do(task: Task) -> str:
-    """Cuts out one clip and writes it, whole or not at all; returns what is wrong with it."""
+def _crop(task: Task) -> str:
+    """Crops one clip and writes it atomically; returns the problem, or ""."""
     from mer_jax.datasets.tfds import example
 
     try:
-        clip, note = faces.crop_face(task.clip, task.how, landmarker=_model(task.model))
+        clip, note = faces.crop_face(task.clip, task.config, landmarker=_model(task.model))
     except UserError as error:
         return str(error)
     content = example(clip)
@@ -229,7 +229,7 @@ def _model(path: str | None) -> faces.Landmarker | None:
     return None if path is None else faces.landmarker(path)
 
 
-def _whole(path: pathlib.Path) -> bool:
+def _is_complete(path: pathlib.Path) -> bool:
     try:
         return bool(reading.load_arrays(path, _CUT))
     except UserError:
@@ -237,7 +237,7 @@ def _whole(path: pathlib.Path) -> bool:
 
 
 def _finished(task: Task) -> tuple[Clip, str]:
-    """The clip as it was cut out, its frames still on the disk; and the note on it."""
+    """The cropped clip, its frames still on disk, and its note."""
     content = reading.load_arrays(task.path, {name: _CUT[name] for name in ("landmarks", "note")})
     landmarks = content["landmarks"] if len(content["landmarks"]) else None
     read = functools.partial(_frames, task.path)
@@ -250,7 +250,7 @@ def _frames(path: pathlib.Path) -> np.ndarray:
 
 
 def _is_current(out: pathlib.Path, database: str, fingerprint: str) -> bool:
-    """Whether `out` holds just this, whole. Raises `UserError` where it holds another database."""
+    """Whether `out` holds exactly this. Raises `UserError` if it holds another database."""
     if not (out / prepared.MANIFEST).is_file():
         return False
     try:
@@ -265,35 +265,35 @@ def _is_current(out: pathlib.Path, database: str, fingerprint: str) -> bool:
 def _hash_of(model: str | None) -> str:
     if model is None:
         return ""
-    _model(model)  # says what is wrong with it
+    _model(model)  # raises for a file that is no model
     return hashlib.sha256(pathlib.Path(model).expanduser().read_bytes()).hexdigest()[:20]
 
 
 @command
 def main(argv: list[str]) -> int | None:
-    """Prepares the database that the flags name; 1 where something is wrong with it."""
+    """Prepares the database that the flags name; returns 1 if it has problems."""
     if len(argv) > 1 or not FLAGS.database or not FLAGS.out:
         raise UserError("give --database=NAME, --root=FOLDER and --out=FOLDER, and nothing else")
     _on_cpu()
-    how = faces.CropConfig(FLAGS.crop, size(), FLAGS.gray, FLAGS.align)
+    config = faces.CropConfig(FLAGS.crop, size(), FLAGS.gray, FLAGS.align)
     try:
         clips = prepare(
             FLAGS.database,
             FLAGS.root,
             FLAGS.out,
-            how=how,
+            config=config,
             model=FLAGS.landmarks,
             jobs=FLAGS.jobs,
             options=database_flags.options(),
         )
     except DataError as error:
         print(error, file=sys.stderr)
-        print(database_flags.CURES, file=sys.stderr)
+        print(database_flags.HINTS, file=sys.stderr)
         return 1
     except OSError as error:
         raise UserError(f"{error.filename or FLAGS.out}: {error.strerror}") from None
     print(
-        f"{len(clips)} clips of {len({clip.subject_key for clip in clips})} persons in {FLAGS.out}"
+        f"{len(clips)} clips of {len({clip.subject_key for clip in clips})} subjects in {FLAGS.out}"
     )
     for where, what in prepared.read(pathlib.Path(FLAGS.out).expanduser())["notes"]:
         print(f"  {where}: {what}")

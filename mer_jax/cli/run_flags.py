@@ -1,4 +1,4 @@
-"""The command line of the launch: its flags, the configuration that they name and change."""
+"""The flags of `mer-jax run`, and the configuration that they select and override."""
 
 import ast
 import contextlib
@@ -17,36 +17,38 @@ CONFIG = config_flags.DEFINE_config_file(
     lock_config=True,
 )
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "The folder that gets config.json, predictions.csv, report.html, ..."
+    "workdir", None, "The folder to write config.json, predictions.csv, report.html, ... to."
 )
 ONLY = flags.DEFINE_string(
-    "only", "", "Of a sweep, only the rows whose name this regular expression occurs in."
+    "only", "", "Of a sweep, only the rows whose name matches this regular expression."
 )
 DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "One of several processes of a job: Slurm, Kubernetes, Cloud TPU, ..."
+    "distributed", False, "Run as one of several processes of a job (Slurm, Kubernetes, Cloud TPU)."
 )
 
 
 def parse(argv: list[str]) -> list[str]:
-    """Flags from the command line; what is wrong with them is one sentence."""
+    """Parses the command line; prints a mistake as one sentence and exits with code 2."""
     flag = flags.FLAGS["config"]
     try:
-        argv[:] = map(_named, _with_config_file(argv))  # in place: ml_collections reads sys.argv
+        argv[:] = map(
+            _expand_name, _with_config_file(argv)
+        )  # in place: ml_collections reads sys.argv
         flag.parser = _Parser(flag.parser, argv)
         rest = flags.FLAGS(argv)
         if rest[1:]:
             raise UserError(f"{rest[1]!r} is no flag; flags begin with -- and join values with =")
         file = config_flags.get_config_filename(flag) if flag.present else ""
         if not file:
-            raise UserError("say which job: mer-jax run NAME|FILE, or --config=NAME|FILE")
+            raise UserError("no configuration given: mer-jax run NAME|FILE or --config=NAME|FILE")
         if not pathlib.Path(file).is_file():
             raise unknown_name(
                 "--config file", file, map(str, pathlib.Path(file).parent.glob("*.py"))
             )
         if not WORKDIR.value:
-            raise UserError("say where the results go: --workdir=DIR")
+            raise UserError("no output folder is given: --workdir=DIR")
         CONFIG.value.lock()
-    except Exception as error:  # a configuration is a program, and its mistakes are the user's
+    except Exception as error:  # a configuration is a user's program: any exception
         print(f"error: {_sentence(error)}", file=sys.stderr)
         raise SystemExit(2) from None
     return rest
@@ -73,7 +75,7 @@ def _with_config_file(argv: list[str]) -> list[str]:
     ]
 
 
-def _named(flag: str) -> str:
+def _expand_name(flag: str) -> str:
     """--config.data=synthetic is short for --config.data.name=synthetic."""
     if found := re.fullmatch(r"(--?config\.(\w+))=(\w+)", flag):
         from mer_jax import configuration
@@ -87,8 +89,8 @@ def _named(flag: str) -> str:
 class _Parser(flags.ArgumentParser):
     """Reads the file that --config names.
 
-    Sections that the command line gives another name, as by --config.data.name=synthetic, have that
-    one's options from here on, so that the flags that follow can set them.
+    A section that the command line renames (--config.data.name=synthetic) gets the options of the
+    new name, so that other flags can override them.
     """
 
     def __init__(self, reader: flags.ArgumentParser, argv: list[str]):
@@ -102,7 +104,7 @@ class _Parser(flags.ArgumentParser):
             if found := re.fullmatch(r"--?config\.(\w+)\.name(=.*)?", flag):
                 section, name = found.groups()
                 names[section] = following if name is None else name[1:]
-        if not isinstance(config, ConfigDict):  # there is no such file
+        if not isinstance(config, ConfigDict):  # the file does not exist
             return config
         return configuration.rename(
             config, {key: name for key, name in names.items() if key in config}
@@ -110,11 +112,11 @@ class _Parser(flags.ArgumentParser):
 
 
 def _sentence(error: Exception) -> str:
-    """What is wrong with the flags, or with the file that --config names."""
+    """A mistake in the flags, or in the file that --config names, as one sentence."""
     if isinstance(error, (flags.Error, UserError)):
         return str(error)
     if isinstance(error, (AttributeError, KeyError)):
-        # ml_collections: the repr of a sentence on an unknown key.
+        # ml_collections raises the repr of its sentence on an unknown key.
         with contextlib.suppress(ValueError, SyntaxError):
             return f"unknown configuration key {ast.literal_eval(str(error))}".replace("\n", ". ")
     return f"the configuration cannot be read: {type(error).__name__}: {error}"

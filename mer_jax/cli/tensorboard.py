@@ -4,9 +4,9 @@
     mer-jax tensorboard WORKDIR... --folds      and a curve for each fold
     tensorboard --logdir=WORKDIR/tensorboard
 
-The curves are those of WORKDIR/metrics.jsonl, which grows while a job trains: the same command
-again brings the events up to date. Each curve is the mean over the folds. Needs tensorboardX:
-pip install -e '.[tensorboard]'.
+The curves are those of WORKDIR/metrics.jsonl, which grows while a job trains: run the
+command again to update the events. Each curve is the mean over the folds. Needs tensorboardX:
+pip install 'mer_jax[tensorboard]'.
 """
 
 import pathlib
@@ -23,9 +23,9 @@ _FOLDS = flags.DEFINE_bool("folds", False, "Also write the curves of each fold b
 
 
 def convert(workdir: pathlib.Path, *, folds: bool = False) -> pathlib.Path:
-    """Writes the events of the run in `workdir`, in the place of earlier ones; where they are.
+    """Writes the events of the run in `workdir`, replacing earlier ones; returns their folder.
 
-    Raises `UserError` where tensorboardX or the curves are not there.
+    Raises `UserError` if tensorboardX or the curves are missing.
     """
     from mer_jax.io import learning_curves
 
@@ -33,7 +33,7 @@ def convert(workdir: pathlib.Path, *, folds: bool = False) -> pathlib.Path:
         from tensorboardX import SummaryWriter
     except ImportError:
         raise UserError(
-            "TensorBoard's events need tensorboardX: pip install -e '.[tensorboard]'"
+            "TensorBoard's events need tensorboardX: pip install 'mer_jax[tensorboard]'"
         ) from None
     if not (workdir / "metrics.jsonl").is_file():
         raise UserError(
@@ -47,8 +47,8 @@ def convert(workdir: pathlib.Path, *, folds: bool = False) -> pathlib.Path:
         {n: slice(i, i + 1) for i, n in enumerate(names)} if folds else {}
     )
     for name, chosen in rows.items():
-        place = part / re.sub(r"[^\w.-]|^\.", "_", name, flags=re.ASCII)[:100]
-        with SummaryWriter(str(place), write_to_disk=True) as writer:
+        folder = part / re.sub(r"[^\w.-]|^\.", "_", name, flags=re.ASCII)[:100]
+        with SummaryWriter(str(folder), write_to_disk=True) as writer:
             for curve, values in found.items():
                 for epoch, column in zip(epochs.tolist(), values[chosen].T):
                     if not np.isnan(column).all():

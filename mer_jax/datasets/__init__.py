@@ -1,11 +1,11 @@
-"""The databases, each by name: a folder on the disk to clips, or all that is wrong with it.
+"""Reads the databases by name: a folder to clips, or a list of all its problems.
 
     clips = load("casme2", "~/data/CASME II")
     clips = load("synthetic")
-    clips = load("prepared", "~/data/prepared")     # what mer_jax.cli.prepare wrote
+    clips = load("prepared", "~/data/prepared")     # written by mer-jax prepare
     clips = load("psn", "~/data")       # a composite: ~/data/casme, ~/data/casme2, ...
 
-`labels.label` turns clips into classes; `composites` are the sets that papers share.
+`labels.label` assigns classes to clips; `composites` are sets of several databases.
 """
 
 import importlib
@@ -18,22 +18,22 @@ from mer_jax.datasets.records import Inspection
 from mer_jax.errors import DataError, UserError, unknown_name
 from mer_jax.options import check, defaults
 
-# Databases that lie in a folder: modules with `inspect(root, **options)`.
+# Databases in a folder: modules with `inspect(root, **options)`.
 _FOLDERS = (
     *("casme", "casme2", "casme3", "casme_squared", "ck_plus", "flow_maps", "fourdme", "mmew"),
     *("mug", "oulu_casia", "prepared", "samm", "smic"),
 )
-# Databases that are made: modules with `clips(**options)`.
-_MADE = ("synthetic",)
+# Rendered databases: modules with `clips(**options)`.
+_RENDERED = ("synthetic",)
 
 
 def names() -> list[str]:
     """The names `load` takes."""
-    return sorted(_FOLDERS + _MADE)
+    return sorted(_FOLDERS + _RENDERED)
 
 
 def in_folder(name: str) -> bool:
-    """Whether a database lies in a folder, rather than being made."""
+    """Whether a database is read from a folder (not rendered)."""
     return name in _FOLDERS
 
 
@@ -45,15 +45,26 @@ def options(name: str) -> dict[str, Any]:
 def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Clip]:
     """The clips of a database, in the order of its sheet; frames are read when asked for.
 
-    Options are those of the database's module (images=, labels=, nearest=, leave_out=, ...).
-    What was settled on the way is logged; `inspect` returns it. Of a composite, `root` holds one
-    folder for each database, named like it; the clips that it leaves out are logged.
+    Args:
+      name: a database (`names()`) or a composite.
+      root: the database's folder; for a composite, a folder with one for each of its databases,
+        named like it. None for "synthetic".
+      **given: options of the database (`options(name)`).
+
+    Notes on the data (`inspect` returns them) and clips that a composite leaves out are logged.
 
     Raises:
-      UserError: for a database or an option that does not exist, or a root that is not given.
-      DataError: with every problem of the database, where there is one.
+      UserError: an unknown database or option, or no root.
+      DataError: every problem of the database.
+
+    >>> clips = load("synthetic", subjects=1, clips_per_subject=2, frames=(8, 8), size=(24, 24))
+    >>> [clip.key for clip in clips]
+    ['synthetic/s01/s01_01', 'synthetic/s01/s01_02']
+    >>> clips[0].frames.shape
+    (8, 24, 24, 3)
+
     """
-    if name in _MADE:
+    if name in _RENDERED:
         return _module(name).clips(**check("data", name, given, options(name)))
     if name in _composites().names():
         if given:
@@ -70,17 +81,17 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
 
 
 def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
-    """What a folder holds: its sound clips, its problems and what was settled."""
+    """Inspects a folder: its readable clips, its problems, and notes on resolved mismatches."""
     if name not in _FOLDERS:
         raise unknown_name("database", name, names())
     if root is None:
-        raise UserError(f"{name} is read from a folder; say where it lies with root=")
+        raise UserError(f"{name} is read from a folder; give it as root=")
     return _reader(name)(root, **check("data", name, given, options(name)))
 
 
 def _compose(name: str, root: str | pathlib.Path | None) -> list[Clip]:
     if root is None:
-        raise UserError(f"{name} is read from a folder of databases; say where it lies with root=")
+        raise UserError(f"{name} is read from a folder of databases; give it as root=")
     parts = dict.fromkeys(database for database, _ in _composites().get(name).parts)
     found = _composites().load(name, {part: pathlib.Path(root) / part for part in parts})
     if found.left_out:
@@ -98,7 +109,7 @@ def _composites():
 
 
 def _reader(name: str) -> Callable:
-    if name in _MADE:
+    if name in _RENDERED:
         return _module(name).scenes  # `clips` takes what `scenes` takes
     if name not in _FOLDERS:
         raise unknown_name("database", name, names())

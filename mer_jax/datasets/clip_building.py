@@ -11,7 +11,7 @@ from mer_jax.datasets.records import ANY, Database, Log, Row
 
 
 def apply_known_issues(spec: Database, row: Row, folder: Folder | None, log: Log) -> None:
-    """Applies the quirks that change the row's values and checks its words."""
+    """Applies the known issues that change the row's values, and checks its emotion and action units."""
     key = f"{spec.name}/{row.subject}/{row.name}"
     for issue in log.known_issues(row):
         if issue.field == "span" and folder and folder.numbers:
@@ -28,21 +28,21 @@ def apply_known_issues(spec: Database, row: Row, folder: Folder | None, log: Log
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(spec.emotions)}"
             log.problem(row.where, f"{key} has the unknown emotion {word!r}; {hint}")
             row.broken = True
-    said = folder.groups.get("emotion", "").lower() if folder else ""
-    if said not in ("", row.emotion, spec.folder_label.get(row.emotion)):
-        log.problem(row.where, f"{key} is {row.emotion!r} but its folder says {said!r}")
+    folder_label = folder.groups.get("emotion", "").lower() if folder else ""
+    if folder_label not in ("", row.emotion, spec.folder_label.get(row.emotion)):
+        log.problem(row.where, f"{key} is {row.emotion!r} but its folder is {folder_label!r}")
         row.broken = True
-    strange = unread(row.action_units)
-    if strange:
-        pieces = ", ".join(map(repr, strange))
-        log.note(key, f"in the action units {row.action_units!r}, {pieces} was passed over")
+    unknown = unread(row.action_units)
+    if unknown:
+        pieces = ", ".join(map(repr, unknown))
+        log.note(key, f"in the action units {row.action_units!r}, {pieces} was ignored")
 
 
 def _correct_span(key, row, numbers, issue, log):
-    def there(onset, offset):
+    def exist(onset, offset):
         return onset in numbers and offset in numbers
 
-    if not there(row.onset, row.offset) and there(*issue.use):
+    if not exist(row.onset, row.offset) and exist(*issue.use):
         log.note(key, f"frames {row.onset} to {row.offset} became {issue.use}; {issue.why}")
         row.onset, row.offset = issue.use
         if row.apex is not None and not row.onset <= row.apex <= row.offset:
@@ -52,7 +52,7 @@ def _correct_span(key, row, numbers, issue, log):
 def build_clip(
     spec: Database, tree: Tree, row: Row, folder: Folder, allow_mismatch: bool, log: Log
 ) -> Clip | None:
-    """The clip, or None where its instants do not fit its frames (the problem is in `log`)."""
+    """The clip, or None if its instants do not match its frames (`log` gets the problem)."""
     key = f"{spec.name}/{row.subject}/{row.name}"
     where = f"{key} ({row.where})" if row.where != str(folder.path) else key
     numbers, files = folder.numbers, folder.files
@@ -72,7 +72,7 @@ def build_clip(
         what = f"{folder.path} has {len(files)} frame(s){span}; a clip has at least 2"
         log.problem(where, what)
         return None
-    sound = _whole(numbers, folder, allow_mismatch, where, log)
+    valid = _check_numbers(numbers, folder, allow_mismatch, where, log)
     ends = f"frames {numbers[0]} to {numbers[-1]}"
     indices = {}
     for instant, number in (("onset", onset), ("apex", apex), ("offset", offset)):
@@ -80,15 +80,17 @@ def build_clip(
         if index is not None and numbers[index] != number:
             what = f"{instant} frame {number} is not in {folder.path} ({ends})"
             if allow_mismatch:
-                log.note(where, f"{what}; frame {numbers[index]} stands for it")
+                log.note(where, f"{what}; frame {numbers[index]} replaces it")
             else:
-                sound = False
-                log.problem(where, f"{what}; settle=True takes frame {numbers[index]} instead")
+                valid = False
+                log.problem(
+                    where, f"{what}; allow_mismatch=True takes frame {numbers[index]} instead"
+                )
         indices[instant] = index
-    if sound and onset is not None and indices["offset"] == indices["onset"]:
-        sound = False  # the nearest frames of both are one
+    if valid and onset is not None and indices["offset"] == indices["onset"]:
+        valid = False  # the nearest frames of both are one
         log.problem(where, f"frames {onset} to {offset} are not in {folder.path} ({ends})")
-    if not sound:
+    if not valid:
         return None
     return Clip(
         database=spec.name,
@@ -112,7 +114,7 @@ def _ordered(row, where, allow_mismatch, log):
         log.problem(where, "has no onset frame; fill in the cell")
         return None
     if offset is None:
-        log.note(where, "has no offset frame; the clip's last frame stands for it")
+        log.note(where, "has no offset frame; the clip's last frame replaces it")
     elif offset <= onset:
         log.problem(where, f"the offset frame {offset} is not after the onset frame {onset}")
         return None
@@ -132,14 +134,16 @@ def _ordered(row, where, allow_mismatch, log):
     return onset, apex, offset
 
 
-def _whole(numbers, folder, allow_mismatch, where, log) -> bool:
-    holes = _holes(numbers)
-    if not holes:
+def _check_numbers(numbers, folder, allow_mismatch, where, log) -> bool:
+    gaps = _gaps(numbers)
+    if not gaps:
         return True
     if allow_mismatch:
-        log.note(where, f"{folder.path} lacks frame(s) {holes}; those around them are joined")
+        log.note(where, f"{folder.path} lacks frame(s) {gaps}; those around them are joined")
         return True
-    log.problem(where, f"{folder.path} lacks frame(s) {holes}; settle=True joins those around them")
+    log.problem(
+        where, f"{folder.path} lacks frame(s) {gaps}; allow_mismatch=True joins those around them"
+    )
     return False
 
 
@@ -147,13 +151,13 @@ def _nearest(numbers, number: int) -> int:
     return min(range(len(numbers)), key=lambda i: abs(numbers[i] - number))
 
 
-def _holes(numbers) -> str:
+def _gaps(numbers) -> str:
     """The frame numbers that are missing between the first and the last, in words."""
     steps = [b - a for a, b in itertools.pairwise(numbers)]
     usual = collections.Counter(steps).most_common(1)[0][0]
-    holes = [
+    gaps = [
         f"{a + usual}" if b - a == 2 * usual else f"{a + usual} to {b - usual}"
         for a, b in itertools.pairwise(numbers)
         if b - a > usual
     ]
-    return ", ".join(holes[:6]) + (f" and {len(holes) - 6} more" if len(holes) > 6 else "")
+    return ", ".join(gaps[:6]) + (f" and {len(gaps) - 6} more" if len(gaps) > 6 else "")

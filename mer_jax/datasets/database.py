@@ -1,7 +1,7 @@
-"""Reading any database: its folders and its sheet side by side, and all that is wrong with them.
+"""Reads a database from its folders and its label sheet, and collects all mismatches.
 
-What the user can mend is a problem; what the publishers left so is a note that says how it was
-settled.
+A mismatch that the user can repair is a problem; a known one of the published data is a note on how
+it was resolved.
 """
 
 import collections
@@ -22,19 +22,19 @@ def inspect(
     allow_mismatch: bool = False,
     exclude: Iterable[str] = (),
 ) -> Inspection:
-    """Reads a database to its end; no image is decoded.
+    """Reads all of a database; no image is decoded.
 
     A clip keeps all frames of its folder (of a whole recording: those from onset to offset), and
     its onset, apex and offset are indices of these.
 
     Args:
       spec: the database.
-      root: its folder, or one above it.
-      images: which kind of images, a key of `spec.trees`; "" takes the first that is there.
-      labels: the label sheet, where it lies elsewhere or several releases are there.
-      settle: goes on where the sheet and the frames disagree: the nearest frame stands for one
-        that is missing, an apex outside its clip is None. Each case is a note.
-      leave_out: keys of clips ("casme2/sub01/EP02_01f") to go without.
+      root: its folder, or a parent of it.
+      images: which kind of images, a key of `spec.trees`; "" takes the first that exists.
+      labels: the label sheet, if it is elsewhere or there are several releases.
+      allow_mismatch: continue where the sheet and the frames disagree: the nearest frame replaces
+        a missing one, an apex outside its clip becomes None. Each case is a note.
+      exclude: keys of clips ("casme2/sub01/EP02_01f") to leave out.
     """
     root = pathlib.Path(root).expanduser()
     if images and images not in spec.trees:
@@ -56,20 +56,20 @@ def inspect(
         rows = _folder_rows(spec, by_key.values(), log)
     without = {tuple(key.split("/", 2)) for key in exclude}
     keys = {(spec.name, row.subject, row.name) for row in rows}
-    keys |= {(spec.name, *home) for home in by_key}
+    keys |= {(spec.name, *row_key) for row_key in by_key}
     for key in sorted(without - keys):
-        log.problem("/".join(key), "was to be left out but is not in the database")
-    clips, used, homeless = [], set(), collections.defaultdict(list)
+        log.problem("/".join(key), "is to be excluded but is not in the database")
+    clips, used, without_folder = [], set(), collections.defaultdict(list)
     for row in rows:
-        home = row.subject, row.video if tree.video else row.name
-        used.add(home)
+        row_key = row.subject, row.video if tree.video else row.name
+        used.add(row_key)
         if not row.wanted or (spec.name, row.subject, row.name) in without:
             continue
-        folder = by_key.get(home)
+        folder = by_key.get(row_key)
         clip_building.apply_known_issues(spec, row, folder, log)
         if folder is None:
             if row.subject and row.name:  # a blank cell is among the problems already
-                homeless[row.subject].append(row)
+                without_folder[row.subject].append(row)
             continue
         log.problems += [problem for problem in folder.problems if problem not in log.problems]
         if not row.broken and not folder.problems:
@@ -77,7 +77,7 @@ def inspect(
                 spec, tree, row, folder, allow_mismatch or spec.allow_mismatch, log
             )
             clips += [clip] if clip else []
-    if homeless and by_key and not used & by_key.keys():
+    if without_folder and by_key and not used & by_key.keys():
         what = (
             f"not one of its {len(rows)} clips has a folder below {top}, and not one of the "
             f"{len(by_key)} folders there has a row in it: one of the two is of another release "
@@ -85,16 +85,16 @@ def inspect(
         )
         log.problem(str(path), what)
     elif top:
-        _report_homeless(spec, homeless, {subject for subject, _ in by_key}, log)
+        _report_without_folder(spec, without_folder, {subject for subject, _ in by_key}, log)
     if used & by_key.keys() and spec.sheets and not tree.video:
-        for home in sorted(by_key.keys() - used):
-            if (spec.name, *home) not in without:
+        for row_key in sorted(by_key.keys() - used):
+            if (spec.name, *row_key) not in without:
                 what, why = (
                     "has frames but no row in the label sheet",
-                    log.known_issue(home, "no row"),
+                    log.known_issue(row_key, "no row"),
                 )
                 report = log.note if why else log.problem
-                report(str(by_key[home].path), f"{what}; {why}" if why else what)
+                report(str(by_key[row_key].path), f"{what}; {why}" if why else what)
     return Inspection(clips, log.problems, log.notes, spec.published, spec.subjects)
 
 
@@ -134,8 +134,8 @@ def _folder_rows(spec, found, log) -> list[Row]:
     return rows
 
 
-def _report_homeless(spec, homeless, there, log):
-    for subject, rows in homeless.items():
+def _report_without_folder(spec, without_folder, there, log):
+    for subject, rows in without_folder.items():
         missing = []
         for row in rows:
             why = log.known_issue((subject, row.name), "no folder")

@@ -1,13 +1,13 @@
-"""A database that `mer-jax prepare` has decoded, aligned, cropped and packed, as it lies on the disk.
+"""The database that `mer-jax prepare` writes: decoded, aligned, cropped and packed clips.
 
     OUT/prepared.json                                 what is in it, and from what it was made
     OUT/micro_expressions/casme2_FINGERPRINT/1.0.0/*  the records, by `datasets.tfds`
 
     clips = load("prepared", OUT)
 
-prepared.json is written last, so that what is there is whole. It carries a fingerprint of the
-source (what its reader says of every clip; name, size and time of every file), of the parameters
-and of VERSION. What is torn or stale is a problem, never read; the same command makes it anew.
+prepared.json is written last, so that its records are complete. It has a fingerprint of the source
+(the reader's fields of every clip; name, size and time of every file), the parameters and VERSION.
+Incomplete or stale records are a problem and are not read; the same command writes them again.
 """
 
 import dataclasses
@@ -26,9 +26,9 @@ from mer_jax.datasets.records import Inspection
 from mer_jax.errors import Problem, UserError
 from mer_jax.io import reading
 
-VERSION = "1.0.0"  # of the records and of how frames are cut out: a change makes all stale
+VERSION = "1.0.0"  # of the records and of the crop: a change makes all records stale
 MANIFEST = "prepared.json"
-_AGAIN = "run mer_jax.cli.prepare again"
+_AGAIN = "run mer-jax prepare again"
 _CLIP = {
     **dict.fromkeys(("database", "subject", "name", "emotion"), str),
     **dict.fromkeys(("action_units", "objective", "content"), str),
@@ -55,7 +55,7 @@ class Record:
     directory: pathlib.Path
     index: int
     key: str
-    frames: int  # how many
+    frames: int  # number of them
 
     def __len__(self) -> int:
         return self.frames
@@ -63,28 +63,28 @@ class Record:
     def __call__(self) -> np.ndarray:
         try:
             found = _source(self.directory)[self.index]
-        except Exception as error:  # the C++ reader raises whatever it likes
+        except Exception as error:  # the C++ reader raises many types
             reason = " ".join(str(error).split())[:200]
             raise UserError(
                 f"{self.key}: its record in {self.directory} cannot be read ({reason}); {_AGAIN}"
             ) from error
         if record_key(found) != self.key or len(found["frames"]) != self.frames:
-            raise UserError(f"{self.key}: {self.directory} is torn; {_AGAIN}")
+            raise UserError(f"{self.key}: {self.directory} is incomplete; {_AGAIN}")
         return found["frames"]
 
 
 def inspect(root: str | pathlib.Path, *, skip_source_check: bool = False) -> Inspection:
-    """The clips of one prepared database, or of all that lie in the folders of `root`.
+    """The clips of one prepared database, or of all in the folders of `root`.
 
-    Where the source is still on this machine it is looked at again, as its own reader does, and
-    must not have changed. trust: reads without that look.
+    skip_source_check: do not compare with the source. By default, a source that is on this machine
+    is read again and must not have changed.
     """
     root = pathlib.Path(root).expanduser()
     found = [
         path for path in (root / MANIFEST, *sorted(root.glob(f"*/{MANIFEST}"))) if path.is_file()
     ]
     if not found:
-        what = f"holds no prepared database (no {MANIFEST}); mer_jax.cli.prepare --out makes one"
+        what = f"holds no prepared database (no {MANIFEST}); mer-jax prepare --out writes one"
         return Inspection([], [Problem(str(root), what)], [])
     clips, problems, notes = [], [], []
     for path in found:
@@ -98,22 +98,22 @@ def inspect(root: str | pathlib.Path, *, skip_source_check: bool = False) -> Ins
             continue
         clips += rows
         notes += [Problem(*note) for note in manifest["notes"]]
-    problems += [Problem(key, f"is there twice below {root}") for key in duplicates(clips)]
+    problems += [Problem(key, f"occurs twice below {root}") for key in duplicates(clips)]
     return Inspection(clips, problems, notes)
 
 
 def read(out: pathlib.Path) -> dict[str, Any]:
-    """The manifest in `out`. Raises `UserError` where it or a file of records is not whole."""
+    """The manifest in `out`. Raises `UserError` if it or a file of records is incomplete."""
     manifest = reading.load_json(out / MANIFEST, {"version": str}, hint=_AGAIN)
     if manifest["version"] != VERSION:
         version = manifest["version"][:20]
         raise UserError(f"it was prepared by version {version}, this is {VERSION}; {_AGAIN}")
     reading.check(manifest, _SCHEMA, out / MANIFEST, hint=_AGAIN)
-    with reading.report_damage(out / MANIFEST, hint=_AGAIN):  # a name that no file can have
-        return _whole(out, manifest)
+    with reading.report_damage(out / MANIFEST, hint=_AGAIN):  # for an impossible file name
+        return _check_files(out, manifest)
 
 
-def _whole(out: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
+def _check_files(out: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
     if not (out / manifest["directory"]).resolve().is_relative_to(out.resolve()):
         raise UserError(f"its records do not lie below {out}; {_AGAIN}")
     for name, size in manifest["files"].items():
@@ -125,7 +125,7 @@ def _whole(out: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_source(manifest: Mapping[str, Any]) -> None:
-    """Raises `UserError` where the source is on this machine and has changed."""
+    """Raises `UserError` if the source is on this machine and has changed."""
     from mer_jax import datasets
 
     root = manifest["root"]
@@ -139,7 +139,7 @@ def check_source(manifest: Mapping[str, Any]) -> None:
     if not same:
         raise UserError(
             f"its source {root or manifest['database']} has changed since; {_AGAIN}, "
-            "or read it as it is with trust=True"
+            "or read it as it is with skip_source_check=True"
         )
 
 
@@ -150,11 +150,11 @@ def write(
     clips: Sequence[Clip],
     notes: Sequence[Problem],
 ) -> None:
-    """Reads every record in `directory` once, to see that it is there, and writes the manifest.
+    """Reads every record in `directory` once, as a check, and writes the manifest.
 
     source: database, root, options, parameters and fingerprint, as JSON has them.
     """
-    _source.cache_clear()  # there may have been others
+    _source.cache_clear()  # it may hold earlier records
     records = _source(directory)
     rows = []
     for index, clip in enumerate(clips):
@@ -178,16 +178,16 @@ def write(
 
 
 def digests(clips: Sequence[Clip], parameters: Mapping[str, Any]) -> list[str]:
-    """What each clip's record follows from, as 20 hexadecimal digits.
+    """20 hexadecimal digits for the inputs of each clip's record.
 
-    All that the reader says of it, the name, size and time of each of its files, the parameters and
-    VERSION; not where the database lies.
+    These are the reader's fields, the name, size and time of each file, the parameters and VERSION;
+    not the database's path.
     """
     return [_digest([VERSION, parameters, _facts(clip), _files(clip.read)])[:20] for clip in clips]
 
 
 def fingerprint(all_digests: Sequence[str]) -> str:
-    """That of the whole, whatever the order of its clips."""
+    """The digest of all clips, independent of their order."""
     return _digest(sorted(all_digests))[:20]
 
 
@@ -207,7 +207,7 @@ def _facts(clip: Clip) -> list:
 
 
 def _files(read) -> list:
-    """Frames lie in `files` or one `path`; what is rendered follows from the reader's options."""
+    """The files of a `read`: in `files` or `path`; rendered clips have none."""
     paths = getattr(read, "files", None) or ([read.path] if hasattr(read, "path") else [])
     stats = [(path.name, path.stat()) for path in paths]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]

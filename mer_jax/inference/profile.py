@@ -1,8 +1,7 @@
-"""What a run's own clips look like: the measure that a video of somebody else is brought to.
+"""The profile of a run's clips, which videos are matched to before prediction.
 
-Size and rate of the frames, where the eyes lie in them, how long a clip is, and how much moves in
-the quietest of them. At its end a run reads that off its clips and keeps it as
-WORKDIR/predict.json: a prediction needs no database.
+Size and rate of the frames, position of the eyes, length of a clip, and a threshold of movement. A
+finished run writes it to WORKDIR/predict.json, so that predictions do not need the database.
 """
 
 import collections
@@ -19,12 +18,12 @@ from mer_jax.faces.detection import to_gray
 from mer_jax.io import reading, saving
 
 FILE = "predict.json"
-STILL_QUANTILE = 0.1  # share of the run's own clips that move less than what counts as movement
-_CLIPS = 64  # how many are looked at, evenly over the run
+STILL_QUANTILE = 0.1  # share of the run's own clips below the threshold of movement
+_CLIPS = 64  # clips that are measured, evenly over the run
 _LARGEST = 64  # px of the longer side, on which movement is measured
-_BLUR = 5  # px of these: sensor noise is averaged out, skin that moves is not
-_FLOOR = 1e-4  # px of these, less of which is no movement
-_RIM = 6  # px of these that a drift may bring in from outside
+_BLUR = 5  # px of these: averages out sensor noise, not moving skin
+_FLOOR = 1e-4  # px of these, below which movement counts as 0
+_RIM = 6  # px of these that a head's drift may bring in from outside
 
 
 _SCHEMA = {
@@ -40,19 +39,19 @@ _MOST = 2**32  # px of all frames of a clip
 
 
 class DatasetProfile(NamedTuple):
-    """How the frames of a run are, and how much moves in them."""
+    """Geometry, rate and movement of a run's clips."""
 
     size: tuple[int, int]  # (H, W)
-    channels: int  # 1 grey, 3 RGB
+    channels: int  # 1 gray, 3 RGB
     eyes: tuple[float, float, float, float] | None  # `constants` of faces.eye_rectangle
-    fps: float  # Hz; 0 where the database has none
+    fps: float  # Hz; 0 if unknown
     length: int  # frames of the median clip
-    marked: bool  # whether the run's clips have a marked apex
+    marked: bool  # the run's clips have a marked apex
     movement: float  # threshold on `movement`, px
 
 
 def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
-    """Measures up to 64 of `clips`, which are videos, evenly spread."""
+    """Measures up to 64 of `clips` (videos), evenly spaced."""
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, _CLIPS).astype(int))]
     shapes, lengths, eyes, movements = [], [], [], []
     for clip in chosen:
@@ -77,14 +76,20 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
 
 
 def movement(frames: np.ndarray) -> tuple[float, int]:
-    """How far a face's skin moves in a clip, in px, and the frame in which it has moved farthest.
+    """How far a face's skin moves in a clip, and the frame of the largest movement.
 
-    frames: [T, H, W, C] uint8, or float32 in [0, 1]; px are those of a frame whose longer side has
-    64. Of the blurred grey frames, as `remove_global_motion` leaves them, d(t) is the mean square of I_t - I_0
-    and n the median of that of I_t - I_(t-1), which is what noise alone would give: the root of the
-    0.9 quantile of d less n, over the root mean square of the first frame's slope. Sensor noise,
-    light, contrast, the head's drift and single frames that jump count for nothing; a face at rest
-    is near 0. Less than 1e-4 px is rounding and 0, as one frame is.
+    With d(t) the mean square of the residual of I_t - I_0 (`remove_global_motion`, on blurred gray
+    frames) and n the median over t of the mean square of its change from t - 1 to t (what noise
+    alone gives), movement is sqrt(q90(d) - n) over the root mean square of the first frame's
+    gradient. It does not depend on sensor noise, light, contrast, the head's drift or single
+    frames that jump.
+
+    Args:
+      frames: [T, H, W, C] uint8, or float32 in [0, 1].
+
+    Returns:
+      (movement, frame): px of a frame whose longer side has 64 px, 0 for one frame or below 1e-4
+      px; and the index of the frame with the largest d.
     """
     import cv2
 
@@ -93,21 +98,23 @@ def movement(frames: np.ndarray) -> tuple[float, int]:
     if len(frames) < 2 or min(small.shape[1:3]) < 2:
         return 0.0, 0
     gray = np.stack([cv2.blur(to_gray(f).astype(np.float32), (_BLUR, _BLUR)) for f in small])
-    left = remove_global_motion(gray)
-    away = np.square(left).mean((1, 2))
-    noise = np.median(np.square(np.diff(left, axis=0)).mean((1, 2)))
+    residual = remove_global_motion(gray)
+    distance = np.square(residual).mean((1, 2))
+    noise = np.median(np.square(np.diff(residual, axis=0)).mean((1, 2)))
     slope = np.square(np.gradient(gray[0])).sum(0).mean()
-    moved = max(0.0, np.quantile(away, 0.9) - noise) / max(slope, 1e-6)
-    return float(np.sqrt(moved)) * (moved >= _FLOOR**2), int(np.argmax(away))
+    moved = max(0.0, np.quantile(distance, 0.9) - noise) / max(slope, 1e-6)
+    return float(np.sqrt(moved)) * (moved >= _FLOOR**2), int(np.argmax(distance))
 
 
 def remove_global_motion(gray: np.ndarray) -> np.ndarray:
-    """What of I_t - I_0 no motion of the whole picture and no light explains, [T, h, w] float32.
+    """The residual of I_t - I_0 after affine motion and a change of light, [T, h, w] float32.
 
-    grey: [T, H, W] float32, both sides at least 2. Each frame is laid over the first by an affine
-    map (Lucas and Kanade 1981: one Gauss-Newton step from the map of the frame before); then, of
-    what is left, the part linear in the map's six numbers, a gain and an offset is taken away. The
-    rim is left out, where there is enough else.
+    Registers each frame to the first by an affine map (Lucas and Kanade 1981: one Gauss-Newton step
+    from the map of the previous frame), then subtracts the least-squares fit of the map's six
+    derivatives, a gain and an offset. The rim is cropped if the frame is large enough.
+
+    Args:
+      gray: [T, H, W] float32, both sides at least 2.
     """
     import cv2
 
@@ -124,57 +131,57 @@ def remove_global_motion(gray: np.ndarray) -> np.ndarray:
     # From px to the (x, y, 1) above.
     centered = np.array([[1 / width, 0, 0.5 / width - 0.5], [0, 1 / height, 0.5 / height - 0.5],
                         [0, 0, 1]])  # fmt: skip
-    place, out = np.eye(3), []
+    affine, out = np.eye(3), []
     for frame in gray:
         for last in (False, True):
-            over = cv2.warpAffine(
-                frame, place[:2], (width, height), None,
+            warped = cv2.warpAffine(
+                frame, affine[:2], (width, height), None,
                 cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE,
             )  # fmt: skip
-            apart = (over - first)[inner, inner]
-            p = solve @ apart.ravel()
+            error = (warped - first)[inner, inner]
+            p = solve @ error.ravel()
             if not last:
                 shift = np.array([[p[1], p[2], p[0]], [p[4], p[5], p[3]], [0, 0, 0]]) @ centered
-                place = place @ (np.eye(3) - shift)
-        out.append(apart - (slopes @ p).reshape(apart.shape).astype(np.float32))
+                affine = affine @ (np.eye(3) - shift)
+        out.append(error - (slopes @ p).reshape(error.shape).astype(np.float32))
     return np.stack(out)
 
 
 def read(workdir: pathlib.Path) -> DatasetProfile:
-    """What is kept in `workdir`. Raises `UserError` where nothing is."""
+    """The profile in `workdir`. Raises `UserError` if there is none."""
     if not (workdir / FILE).is_file():
         raise UserError(
-            f"{workdir} does not say what its clips look like ({FILE} is not there). Of a run on "
-            "pre-computed maps nobody knows how they were made: train one on videos, of which "
-            "method.name=flow_maps computes the maps itself. Of any other, give its command again"
+            f"{workdir} has no profile of its clips ({FILE} is not there). A run on precomputed "
+            "flow maps cannot predict videos: train on videos with method.name=flow_maps. For any "
+            "other run, re-run its command"
         )
-    kept = reading.load_json(workdir / FILE, _SCHEMA)
+    values = reading.load_json(workdir / FILE, _SCHEMA)
     with reading.report_damage(workdir / FILE):
-        found = DatasetProfile(**reading.lists_to_tuples(kept))
+        found = DatasetProfile(**reading.lists_to_tuples(values))
         _check(found)
     return found
 
 
-def _check(kept: DatasetProfile) -> None:
-    """Raises `ValueError` for what no clip is like."""
-    height, width = kept.size
-    if min(height, width, kept.length) < 1 or height * width * kept.length > _MOST:
-        raise ValueError(f"{kept.length} frames of {height} x {width}")
-    if kept.channels not in (1, 3) or kept.fps < 0 or kept.movement < 0:
-        raise ValueError("channels, fps or movement is what no clip has")
-    if kept.eyes is not None and not (len(kept.eyes) == 4 and min(kept.eyes[2:]) > 0):
+def _check(profile: DatasetProfile) -> None:
+    """Raises `ValueError` for values that no clips have."""
+    height, width = profile.size
+    if min(height, width, profile.length) < 1 or height * width * profile.length > _MOST:
+        raise ValueError(f"{profile.length} frames of {height} x {width}")
+    if profile.channels not in (1, 3) or profile.fps < 0 or profile.movement < 0:
+        raise ValueError("channels, fps or movement is out of range")
+    if profile.eyes is not None and not (len(profile.eyes) == 4 and min(profile.eyes[2:]) > 0):
         raise ValueError("eyes are four numbers, the last two above 0")
 
 
 def save_profile(workdir: pathlib.Path, clips: Sequence[Clip]) -> DatasetProfile:
-    """Measures `clips` and writes that to `workdir`, where `read` finds it."""
+    """Writes the profile of `clips` to `workdir`, for `read`."""
     measured = profile_clips(clips)
     saving.write_json(workdir / FILE, measured._asdict())
     return measured
 
 
 def match_profile(frame: np.ndarray, profile: DatasetProfile) -> np.ndarray:
-    """[H, W, C] uint8 of any size -> that of the reference, with its channels."""
+    """Resizes [H, W, C] uint8 to the profile's size and number of channels."""
     frame = resize(frame[None], profile.size)[0]
     if frame.shape[-1] == profile.channels:
         return frame
@@ -184,7 +191,7 @@ def match_profile(frame: np.ndarray, profile: DatasetProfile) -> np.ndarray:
 
 
 def _eyes(frame: np.ndarray, landmarks: np.ndarray | None) -> np.ndarray | None:
-    """[2, 2] px, by the landmarks or by detection."""
+    """[2, 2] px (x, y), by the landmarks or by detection."""
     if landmarks is not None:
         return np.asarray(faces.eye_centers(landmarks))
     box = faces.detect_face(frame)
@@ -192,8 +199,8 @@ def _eyes(frame: np.ndarray, landmarks: np.ndarray | None) -> np.ndarray | None:
 
 
 def _constants(eyes: np.ndarray, height: int, width: int) -> tuple[float, float, float, float]:
-    """`constants` with which `faces.eye_rectangle` of `eyes` is the whole frame."""
+    """`constants` for which `faces.eye_rectangle(eyes)` is the whole frame."""
     distance = float(np.hypot(*(eyes[1] - eyes[0])))
-    # A rectangle's corner lies one pixel before the first: its middle of the eyes in the middle.
+    # A rectangle's corner lies one pixel before its first pixel.
     along, below = (float(x) + 1 for x in eyes.mean(0))
     return along / distance - 0.5, below / distance, height / distance, width / distance

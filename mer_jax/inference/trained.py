@@ -1,4 +1,4 @@
-"""The networks of a finished run: what its last checkpoint holds, and how they answer."""
+"""The trained networks of a finished run, read from its last checkpoint."""
 
 import dataclasses
 import pathlib
@@ -20,38 +20,38 @@ from mer_jax.protocols import Folds
 from mer_jax.runtime import pinned
 from mer_jax.training import checkpoints, initialization, loop, single_fold
 
-_LOOKS = 5  # folds' networks that are asked where they look
+_SALIENCY_FOLDS = 5  # folds whose saliency maps are averaged
 
 
 class TrainedNetworks(NamedTuple):
-    """The folds of a run, each a network and what it learned of its training clips."""
+    """The folds of a run, each a network and the statistics of its training clips."""
 
     config: ConfigDict
     classes: tuple[str, ...]
-    folds: tuple[str, ...]  # names of those that are here
+    folds: tuple[str, ...]  # names of the folds loaded
     num_folds: int  # folds of the run
     state: dict  # host arrays [F, ...]
     programs: dict  # (clips, shape of their frames) -> compiled (inputs) -> probabilities
 
     @pinned()
     def probabilities(self, clips: Sequence[Clip]) -> np.ndarray:
-        """[F, N, K] float32: what each fold's network says of each clip, by the run's own method.
+        """[F, N, K] float32: each fold's class probabilities of each clip, by the run's own method.
 
-        As the engine does for a fold's test clips: `eval_transform` with the fold's statistics, then the
-        network of the chosen epoch.
+        Computed as for a fold's test clips: `eval_transform` with the fold's statistics, then the
+        network of the selected epoch.
         """
         examples = self._examples(clips)
-        kind = (len(clips), clips[0].frames.shape)
-        if kind not in self.programs:
-            self.programs[kind] = self._program(examples, len(clips))
-        return np.asarray(self.programs[kind](examples.inputs))
+        shape = (len(clips), clips[0].frames.shape)
+        if shape not in self.programs:
+            self.programs[shape] = self._program(examples, len(clips))
+        return np.asarray(self.programs[shape](examples.inputs))
 
     def _program(self, examples: Examples, count: int) -> Callable[[Any], jax.Array]:
         static, state = self._static_config(examples, count)
-        every = jnp.arange(count, dtype=jnp.int32)
-        # The rest of a fold is for training alone: nothing that answers looks at it.
+        indices = jnp.arange(count, dtype=jnp.int32)
+        # The other fields are for training only.
         unused: dict[str, Any] = dict.fromkeys(single_fold.FoldArrays._fields)
-        row = single_fold.FoldArrays(**unused | {"eval_index": every})
+        row = single_fold.FoldArrays(**unused | {"eval_index": indices})
 
         @jax.jit
         def predict(inputs, state):
@@ -63,41 +63,41 @@ class TrainedNetworks(NamedTuple):
 
     @pinned()
     def selected_model(self, clips: Sequence[Clip], *, fold: int = 0) -> tuple[nnx.Module, Any]:
-        """(network, x): row `fold`'s network of the chosen epoch, and `clips` as it is given them.
+        """(network, x): the selected network of row `fold`, and its inputs for `clips`.
 
-        x: [N, ...]; of a method that lets `num_views` looks at a clip decide, [N votes, ...].
+        x: [N, ...], or [N * num_views, ...] for a method with several views of a clip.
         """
         examples = self._examples(clips)
         return self._selected_model(examples, *self._static_config(examples, len(clips)), fold)
 
     @pinned()
     def saliency(self, clips: Sequence[Clip], label: np.ndarray) -> np.ndarray | None:
-        """[N, H, W] float32 in [0, 1]: what weighs in the score of each clip's class `label` [N].
+        """[N, H, W] float32 in [0, 1]: saliency of each clip's class `label` [N].
 
-        `analysis.saliency`, the mean of up to five folds' networks, of a clip's frames the largest.
-        None where the method does not give its network frames as they are, in rows and columns.
+        `explain.saliency`, mean over up to five folds and maximum over a clip's frames. None for a
+        method whose inputs are not laid out like the frames.
         """
         from mer_jax import explain
 
         examples = self._examples(clips)
         static, state = self._static_config(examples, len(clips))
         size, num_views, found = self.config.method.get("size"), examples.num_views, []
-        for fold in np.unique(np.linspace(0, len(self.folds) - 1, _LOOKS).astype(int)):
+        for fold in np.unique(np.linspace(0, len(self.folds) - 1, _SALIENCY_FOLDS).astype(int)):
             network, x = self._selected_model(examples, static, state, fold)
             if not isinstance(x, jax.Array) or size is None or x.shape[-3:-1] != tuple(size):
                 return None
             heat = np.asarray(explain.saliency(network, x, label=np.repeat(label, num_views)))
             heat = heat.reshape(len(clips), -1, *heat.shape[-2:]).max(1)
-            found.append(_to_one(heat))
-        return _to_one(np.mean(found, 0))
+            found.append(_normalize(heat))
+        return _normalize(np.mean(found, 0))
 
     def _selected_model(
         self, examples: Examples, static, state, fold: int
     ) -> tuple[nnx.Module, Any]:
         one = jax.tree.map(lambda a: a[fold], state)
         network = nnx.merge(static.eval_graph, *(one.best or (one.params, one.model_state)))
-        see = jax.vmap(static.examples.eval_transform, (0, None))
-        x = jax.jit(lambda inputs, statistics: see(inputs, statistics))(
+        transform = jax.vmap(static.examples.eval_transform, (0, None))
+        x = jax.jit(lambda inputs, statistics: transform(inputs, statistics))(
             examples.inputs, one.statistics
         )
         if static.examples.num_views > 1:
@@ -105,7 +105,7 @@ class TrainedNetworks(NamedTuple):
         return network, x
 
     def _examples(self, clips: Sequence[Clip]) -> Examples:
-        """`clips` as examples of the run's own method, without what only augmentation draws."""
+        """`clips` as examples of the run's own method, without the options of augmentation."""
         options = configuration.options_of(self.config, "method")
         options |= {name: () for name in ("alphas", "percents") if name in options}
         return methods.create(self.config.method.name, clips, **options)
@@ -113,7 +113,7 @@ class TrainedNetworks(NamedTuple):
     def _static_config(
         self, examples: Examples, count: int
     ) -> tuple[single_fold.StaticConfig, single_fold.State]:
-        """What the folds share, and their states."""
+        """The configuration that the folds share, and their states."""
         config, classes = self.config, len(self.classes)
         sizes = configuration.options_of(config, "model") | {"shape": examples.input_shape}
         build = lambda rngs: models.create(
@@ -126,7 +126,7 @@ class TrainedNetworks(NamedTuple):
         return static, self._state(examples, build, static.model_selection)
 
     def _state(self, examples, build, model_selection: str) -> single_fold.State:
-        """The folds' states in the tree that the network and the method give them."""
+        """The folds' states as trees of the network and the method."""
         _, *parts = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
         params, model_state = map(nnx.as_pure, parts)
         weights = jax.ShapeDtypeStruct((len(jax.tree.leaves(examples.inputs)[0]),), jnp.float32)
@@ -138,53 +138,52 @@ class TrainedNetworks(NamedTuple):
             "best": () if model_selection == "last" else (params, model_state),
         }
         trees = {name: _filled(tree, self.state[name]) for name, tree in like.items()}
-        # Likewise.
+        # The other fields are for training only.
         unused = dict.fromkeys(single_fold.State.__dataclass_fields__, jnp.zeros(len(self.folds)))
         return single_fold.State(**unused | trees)
 
 
-def _to_one(heat: np.ndarray) -> np.ndarray:
-    """[N, H, W], each over its largest."""
+def _normalize(heat: np.ndarray) -> np.ndarray:
+    """[N, H, W], each divided by its maximum."""
     return heat / np.maximum(heat.max((1, 2), keepdims=True), 1e-12)
 
 
 def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetworks:
-    """The networks that `workdir` holds; with `fold` (a name, or a number from 0) one of them.
+    """Loads the networks of `workdir`; with `fold` (a name, or a number from 0) only that one.
 
-    Of a run of several variants those of all seeds; of several learning rates, or as published
-    beside its strict twin, only those that are like the first one kept but for the seed.
+    Loads the folds of all seeds. Of variants that differ in more than the seed (learning rates,
+    strict and as published) it loads those like the first one in the checkpoint.
 
-    Raises `UserError` where there is no finished run, its method has no network, or the fold is
-    not there.
+    Raises `UserError` for no finished run, a model without a network, or a missing fold.
     """
     for name in ("config.json", "folds.json"):
         if not (workdir / name).is_file():
             raise UserError(
                 f"{workdir} is no working directory of a run ({name} is not there); "
-                "give what --workdir of mer_jax.cli.run was"
+                "give the --workdir of mer-jax run"
             )
     if not (workdir / "metrics.json").is_file():
-        raise UserError(f"the run in {workdir} has not finished; give its command again")
+        raise UserError(f"the run in {workdir} has not finished; re-run its command")
     config = configuration.load(workdir / "config.json")
     if config.train.loss == "multilabel_bce":
-        raise UserError(f"the run in {workdir} has several labels a clip; prediction is of one")
+        raise UserError(f"the run in {workdir} has several labels a clip; prediction supports one")
     # A job's rows: its folds, variant by variant.
     variants = configuration.check(config).variants.values()
     folds = Folds.read(workdir / "folds.json").names
     names = list(folds) * len(variants)
-    kinds = [dataclasses.replace(each, seed=0) for each in variants for _ in folds]
+    settings = [dataclasses.replace(each, seed=0) for each in variants for _ in folds]
     classes = tuple(reading.load_json(workdir / "metrics.json", {"classes": [str]})["classes"])
     tree, position = checkpoints.last(workdir / "checkpoints")
     state = tree["state"]
-    kept = names[position.members.start : position.members.stop]
-    if not kept or len(kept) < len(position.members):
+    saved = names[position.members.start : position.members.stop]
+    if not saved or len(saved) < len(position.members):
         raise UserError(
             f"{workdir}: its folds.json is not that of its checkpoints; {reading.RERUN_HINT}"
         )
-    kinds = kinds[position.members.start : position.members.stop]
-    alike = [kind == kinds[0] for kind in kinds]
-    sound = state["status"] != single_fold.DIVERGED  # the others may have no numbers
-    rows = np.flatnonzero(sound & alike)
+    settings = settings[position.members.start : position.members.stop]
+    same = [each == settings[0] for each in settings]
+    converged = state["status"] != single_fold.DIVERGED  # the others may hold NaN
+    rows = np.flatnonzero(converged & same)
     if fold is not None:
         if isinstance(fold, int) or (fold.isdigit() and fold not in names):
             if not 0 <= int(fold) < len(names):
@@ -192,18 +191,18 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetw
             fold = names[int(fold)]
         if fold not in names:
             raise unknown_name("fold", fold, names)
-        if fold not in kept:
+        if fold not in saved:
             raise UserError(
-                f"the network of fold {fold} was not kept: checkpoints hold the folds that were "
-                f"trained last ({kept[0]} to {kept[-1]})"
+                f"the network of fold {fold} was not saved: checkpoints hold the folds that were "
+                f"trained last ({saved[0]} to {saved[-1]})"
             )
-        rows = np.intersect1d(rows, kept.index(fold))
+        rows = np.intersect1d(rows, saved.index(fold))
     if not len(rows):
-        raise UserError(f"training of {fold or 'all folds'} in {workdir} diverged; nothing answers")
+        raise UserError(f"training of {fold or 'all folds'} in {workdir} diverged")
     return TrainedNetworks(
         config,
         classes,
-        tuple(kept[row] for row in rows),
+        tuple(saved[row] for row in rows),
         len(names),
         jax.tree.map(lambda a: a[rows], state),
         programs={},
@@ -211,19 +210,21 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetw
 
 
 def _filled(like, given):
-    """The tree `like` with the arrays [F, ...] that `given` has in the same places."""
+    """The tree `like` with the arrays [F, ...] of `given` at the same paths."""
     values = {path: jnp.asarray(leaf) for path, leaf in initialization.named_leaves(given).items()}
 
-    def position(leaf, value):
+    def fill(leaf, value):
         key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         value = jax.random.wrap_key_data(value) if key else value
         if value.shape[1:] != leaf.shape:
             raise UserError(
-                f"the clips give the network {leaf.shape} where the run's has {value.shape[1:]}"
+                f"the clips give a network of shape {leaf.shape}; the run's has {value.shape[1:]}"
             )
         return value
 
     missing = sorted(set(initialization.named_leaves(like)) - set(values))
     if missing:
-        raise UserError(f"the run's checkpoint has no {missing[0]}: it is of another version")
-    return jax.tree.map(position, like, initialization.replace_leaves(like, values))
+        raise UserError(
+            f"the run's checkpoint has no {missing[0]}: it was written by another version"
+        )
+    return jax.tree.map(fill, like, initialization.replace_leaves(like, values))

@@ -1,4 +1,4 @@
-"""What is said about a video: one row a window."""
+"""The predictions for a video: one row a window."""
 
 import csv
 import io
@@ -20,16 +20,14 @@ class VideoPredictions(NamedTuple):
     count: int  # type: ignore[assignment]  # frames of the video; hides what tuples count
     start: np.ndarray  # [N] int, first frame
     stop: np.ndarray  # [N] int, one past the last
-    apex: np.ndarray  # [N] int, the frame that has moved farthest (or that was given)
-    movement: np.ndarray  # [N] float32 px, `reference.movement`; NaN without a face
-    threshold: float  # of `movement`, below which nothing is said about emotions
-    probabilities: np.ndarray  # [N, K] float32, mean over the folds; NaN where nothing is said
-    spread: np.ndarray  # [N, K] float32, standard deviation over the folds; likewise
-    face_boxes: tuple[FaceBox, ...]  # where the face is
-    notes: tuple[str, ...]  # what the reader should know
-    saliency: tuple[
-        np.ndarray | None, ...
-    ] = ()  # [N] of [h, w] in [0, 1]: where the networks looked
+    apex: np.ndarray  # [N] int, the frame of the largest movement (or the given one)
+    movement: np.ndarray  # [N] float32 px, `inference.movement`; NaN without a face
+    threshold: float  # px of `movement`; windows below it are "no movement"
+    probabilities: np.ndarray  # [N, K] float32, mean over the folds; NaN without a prediction
+    spread: np.ndarray  # [N, K] float32, standard deviation over the folds; likewise NaN
+    face_boxes: tuple[FaceBox, ...]  # of the frames examined
+    notes: tuple[str, ...]  # for the user
+    saliency: tuple[np.ndarray | None, ...] = ()  # [N] of [h, w] float32 in [0, 1]
 
     @property
     def labels(self) -> list[str]:
@@ -44,20 +42,20 @@ class VideoPredictions(NamedTuple):
         ]
 
     def csv(self) -> str:
-        """The table: times in seconds, what is said, movement, probabilities (empty: none)."""
+        """The table as CSV: times (s), label, movement (px), probabilities (empty: none)."""
         out = io.StringIO()
         table = csv.writer(out, lineterminator="\n")
         head = ["start_s", "stop_s", "apex_s", "start_frame", "stop_frame", "apex_frame"]
         names = [f"{kind}_{name}" for kind in ("p", "spread") for name in self.classes]
-        table.writerow([*head, "labels", "movement", "threshold", *names])
+        table.writerow([*head, "label", "movement", "threshold", *names])
         number = lambda value: "" if np.isnan(value) else f"{value:.6g}"
-        for row, labels in enumerate(self.labels):
+        for row, label in enumerate(self.labels):
             frames = [int(a[row]) for a in (self.start, self.stop, self.apex)]
             table.writerow(
                 [f"{frame / self.fps:.4f}" for frame in frames]
                 + [
                     *frames,
-                    escape_formula(labels),
+                    escape_formula(label),
                     number(self.movement[row]),
                     number(self.threshold),
                 ]
@@ -66,16 +64,16 @@ class VideoPredictions(NamedTuple):
         return out.getvalue()
 
     def summary(self) -> str:
-        """The result in a line or two."""
+        """The counts of the labels, and the most certain window, in a line or two."""
         labels = self.labels
-        counts = {word: labels.count(word) for word in dict.fromkeys(labels)}
+        counts = {label: labels.count(label) for label in dict.fromkeys(labels)}
         text = f"{len(labels)} window(s): " + ", ".join(
-            f"{n} x {word}" for word, n in counts.items()
+            f"{n} x {label}" for label, n in counts.items()
         )
-        sure = np.nanmax(np.where(np.isnan(self.probabilities), -1, self.probabilities), axis=1)
-        if (best := int(np.argmax(sure))) >= 0 and sure[best] >= 0:
+        largest = np.nanmax(np.where(np.isnan(self.probabilities), -1, self.probabilities), axis=1)
+        if (best := int(np.argmax(largest))) >= 0 and largest[best] >= 0:
             text += (
-                f"\nmost certain: {labels[best]}, {sure[best]:.0%}, from "
+                f"\nmost certain: {labels[best]}, {largest[best]:.0%}, from "
                 f"{self.start[best] / self.fps:.2f} to {self.stop[best] / self.fps:.2f} s"
             )
         return text

@@ -11,14 +11,14 @@ from mer_jax import metrics
 from mer_jax.explain import drawings, tested_clip
 from mer_jax.reporting import figures
 from tests.tiny_run import tiny_run
-from tools import analyze
+from mer_jax.cli import analyse
 
 
 def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
     for name in ("run", "out", "clip", "class", "root"):
         flags.FLAGS[name].unparse()
-    code = analyze.main(flags.FLAGS(["analyse", *map(str, arguments)]))
+    code = analyse.main(flags.FLAGS(["analyse", *map(str, arguments)]))
     out = capsys.readouterr()
     return code, out.out, out.err
 
@@ -57,8 +57,8 @@ def test_the_last_epoch_scores_what_the_run_scored(workdir):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["--out=o"], "say which run"),
-        (["--run={run}"], "say which out"),
+        (["--out=o"], "--run=... is required"),
+        (["--run={run}"], "--out=... is required"),
         (["--run=nowhere", "--out=o"], "is no working directory of a run"),
         (["--run={run}", "--out=o", "--clip=s09_01"], "unknown clip of this run 's09_01'"),
         (["--run={run}", "--out=o", "--class=suprise"], "did you mean 'surprise'"),

@@ -38,8 +38,8 @@ def test_an_unusable_one(capsys, root):
     (root / "Cropped/sub01/EP01_01f/reg_img95.jpg").unlink()
     code, out, _ = run(capsys, "--database=casme2", f"--root={root}")
     assert code == 1 and "1 problem(s)" in out and "onset frame 95 is not in" in out
-    assert run(capsys, "--database=casme2", f"--root={root}", "--settle")[0] == 0
-    key = "--leave_out=casme2/sub01/EP01_01f"
+    assert run(capsys, "--database=casme2", f"--root={root}", "--allow_mismatch")[0] == 0
+    key = "--exclude=casme2/sub01/EP01_01f"
     assert run(capsys, "--database=casme2", f"--root={root}", key)[0] == 0
 
 

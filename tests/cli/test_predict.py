@@ -46,12 +46,12 @@ def test_a_video(capsys, workdir, tmp_path, scene):
     with open(tmp_path / "o" / "prediction.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["start_frame"] for row in rows] == ["0", "6", "12"]
-    said = [row for row in rows if row["said"] in ("negative", "positive", "surprise")]
+    said = [row for row in rows if row["label"] in ("negative", "positive", "surprise")]
     assert said
     for row in said:
         chances = {name: float(row[f"p_{name}"]) for name in ("negative", "positive", "surprise")}
         assert sum(chances.values()) == pytest.approx(1, abs=1e-4)
-        assert max(chances, key=chances.get) == row["said"]
+        assert max(chances, key=chances.get) == row["label"]
     assert cv2.imread(f"{tmp_path}/o/prediction.png") is not None
     film = cv2.VideoCapture(f"{tmp_path}/o/film.mp4")
     frames = []
@@ -127,8 +127,8 @@ def test_mistakes_in_the_command(capsys, workdir, tmp_path, scene):
         cv2.imwrite(str(gray / f"{number}.png"), np.full((60, 60, 3), 90, np.uint8))
     job, folder = f"--run={workdir}", f"--video={tmp_path}"
     for arguments, said in (
-        ((), "say which run"),
-        ((job,), "say which video"),
+        ((), "--run=... is required"),
+        ((job,), "--video=... is required"),
         ((job, "--video=nothing.mp4"), "there is no such file"),
         ((job, "--video=camera:first"), "INDEX is the camera's number"),
         ((job, folder), "does not say its frame rate; give it: --fps=200"),

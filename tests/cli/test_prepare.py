@@ -26,20 +26,20 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def cuts(monkeypatch):
-    """The keys of the clips that are cut out from here on."""
-    keys, cut = [], faces.crop_face
+def cropped(monkeypatch):
+    """The keys of the clips that are cropped from here on."""
+    keys, crop_face = [], faces.crop_face
 
-    def counted(clip, how, **finders):
+    def counted(clip, config, **options):
         keys.append(clip.key)
-        return cut(clip, how, **finders)
+        return crop_face(clip, config, **options)
 
-    monkeypatch.setattr(faces, "cut", counted)
+    monkeypatch.setattr(faces, "crop_face", counted)
     return keys
 
 
-def run(root, out, how=WHOLE, **options):
-    return prepare.prepare("casme2", root, out, how=how, quiet=True, **options)
+def run(root, out, config=WHOLE, **options):
+    return prepare.prepare("casme2", root, out, config=config, quiet=True, **options)
 
 
 def command(capsys, *arguments):
@@ -93,20 +93,20 @@ def test_an_experiment_runs_on_it(root, tmp_path):
     assert clips[0].frames.shape[1:] == (20, 16, 1) and len(classes) == 3
 
 
-def test_after_kill_9_what_is_done_is_kept(root, tmp_path, cuts):
+def test_after_kill_9_what_is_done_is_kept(root, tmp_path, cropped):
     script = f"""
 import os, signal
 from mer_jax import faces
-from tools import prepare
-cut, seen = faces.cut, []
-def fatal(*arguments, **finders):
+from mer_jax.cli import prepare
+crop_face, seen = faces.crop_face, []
+def fatal(*arguments, **options):
     if len(seen) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     seen.append(1)
-    return cut(*arguments, **finders)
-faces.cut = fatal
-how = faces.Cut("none", (20, 16), grey=True)
-prepare.prepare("casme2", {str(root)!r}, {str(tmp_path / "out")!r}, how=how, quiet=True)
+    return crop_face(*arguments, **options)
+faces.crop_face = fatal
+config = faces.CropConfig("none", (20, 16), gray=True)
+prepare.prepare("casme2", {str(root)!r}, {str(tmp_path / "out")!r}, config=config, quiet=True)
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert ended.returncode == -9, ended.stderr
@@ -116,47 +116,47 @@ prepare.prepare("casme2", {str(root)!r}, {str(tmp_path / "out")!r}, how=how, qui
         datasets.load("prepared", tmp_path / "out")
     work[0].write_bytes(work[0].read_bytes()[:-30])  # and one of them is torn
     clips = run(root, tmp_path / "out")
-    assert len(cuts) == len(clips) - 2
+    assert len(cropped) == len(clips) - 2
     same(clips, [faces.crop_face(clip, WHOLE)[0] for clip in datasets.load("casme2", root)])
 
 
-def test_killed_while_packing_it_is_packed_anew(root, tmp_path, cuts, monkeypatch):
+def test_killed_while_packing_it_is_packed_anew(root, tmp_path, cropped, monkeypatch):
     write = prepared.write
     monkeypatch.setattr(prepared, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run(root, tmp_path / "out")
     monkeypatch.setattr(prepared, "write", write)
-    count = len(cuts)
+    count = len(cropped)
     clips = run(root, tmp_path / "out")
-    assert len(cuts) == count == len(clips)
+    assert len(cropped) == count == len(clips)
     assert [clip.frames.shape[1] for clip in clips] == [20] * count
 
 
-def test_the_same_command_again_does_nothing(root, tmp_path, cuts):
+def test_the_same_command_again_does_nothing(root, tmp_path, cropped):
     run(root, tmp_path / "out")
     manifest = (tmp_path / "out" / prepared.MANIFEST).stat()
-    del cuts[:]
+    del cropped[:]
     run(root, tmp_path / "out")
-    assert not cuts and (tmp_path / "out" / prepared.MANIFEST).stat() == manifest
+    assert not cropped and (tmp_path / "out" / prepared.MANIFEST).stat() == manifest
 
 
-def test_one_process_at_a_time(root, tmp_path, cuts, capsys):
+def test_one_process_at_a_time(root, tmp_path, cropped, capsys):
     """The second is refused while the first is at its third clip; the first is not disturbed."""
     out = tmp_path / "out"
     script = f"""
 import sys
 from mer_jax import faces
-from tools import prepare
-cut, seen = faces.cut, []
-def waits(*arguments, **finders):
+from mer_jax.cli import prepare
+crop_face, seen = faces.crop_face, []
+def waits(*arguments, **options):
     seen.append(1)
     if len(seen) == 3:
         print("third", flush=True)
         sys.stdin.readline()
-    return cut(*arguments, **finders)
-faces.cut = waits
-how = faces.Cut("none", (20, 16), grey=True)
-prepare.prepare("casme2", {str(root)!r}, {str(out)!r}, how=how, quiet=True)
+    return crop_face(*arguments, **options)
+faces.crop_face = waits
+config = faces.CropConfig("none", (20, 16), gray=True)
+prepare.prepare("casme2", {str(root)!r}, {str(out)!r}, config=config, quiet=True)
 """
     command_ = [sys.executable, "-c", script]
     with subprocess.Popen(command_, stdin=-1, stdout=-1, stderr=-1, text=True) as first:
@@ -164,17 +164,17 @@ prepare.prepare("casme2", {str(root)!r}, {str(out)!r}, how=how, quiet=True)
         given = ("--database=casme2", f"--root={root}", f"--out={out}", "--jobs=1")
         code, _, err = command(capsys, *given)
         assert code == 2 and "is being prepared by another process" in err
-        assert err.count("\n") == 1 and not cuts
+        assert err.count("\n") == 1 and not cropped
         _, err = first.communicate("go on\n")
         assert first.returncode == 0, err
     same(run(root, out), datasets.load("prepared", out))
-    assert not cuts
+    assert not cropped
 
 
-def test_other_parameters_make_it_anew(root, tmp_path, cuts):
+def test_other_parameters_make_it_anew(root, tmp_path, cropped):
     run(root, tmp_path / "out")
     clips = run(root, tmp_path / "out", dataclasses.replace(WHOLE, size=(10, 8)))
-    assert len(cuts) == 2 * len(clips) and clips[0].frames.shape[1:] == (10, 8, 1)
+    assert len(cropped) == 2 * len(clips) and clips[0].frames.shape[1:] == (10, 8, 1)
     assert len(list((tmp_path / "out" / "micro_expressions").glob("casme2_*"))) == 1
 
 
@@ -182,7 +182,7 @@ def test_a_changed_source_is_never_read(root, tmp_path, monkeypatch):
     before = run(root, tmp_path / "out")
     frame = next((root / "Cropped/sub01").glob("*/reg_img95.jpg"))
     replica.save(frame, np.full((40, 32, 3), 200, np.uint8))
-    with pytest.raises(DataError, match=r"has changed since; run tools\.prepare again"):
+    with pytest.raises(DataError, match=r"has changed since; run mer-jax prepare again"):
         datasets.load("prepared", tmp_path / "out")
     assert len(datasets.load("prepared", tmp_path / "out", skip_source_check=True)) == len(before)
     after = [dataclasses.replace(c, read=in_memory(c.frames)) for c in run(root, tmp_path / "out")]
@@ -214,11 +214,11 @@ def test_what_is_torn_is_never_read_and_made_anew(root, tmp_path, harm):
         content[200:-200] = bytes(len(content) - 400)
         record.write_bytes(content)
         prepared._source.cache_clear()
-        with pytest.raises(UserError, match=r"run tools\.prepare again"):
+        with pytest.raises(UserError, match=r"run mer-jax prepare again"):
             for clip in datasets.load("prepared", tmp_path / "out"):
                 assert clip.frames.any()
         return
-    with pytest.raises(DataError, match=r"run tools\.prepare again"):
+    with pytest.raises(DataError, match=r"run mer-jax prepare again"):
         datasets.load("prepared", tmp_path / "out")
     same(
         run(root, tmp_path / "out"),
@@ -226,7 +226,7 @@ def test_what_is_torn_is_never_read_and_made_anew(root, tmp_path, harm):
     )
 
 
-def test_a_clip_without_a_face_is_named_and_may_be_left_out(tmp_path, capsys, cuts):
+def test_a_clip_without_a_face_is_named_and_may_be_left_out(tmp_path, capsys, cropped):
     replica.write("casme2", tmp_path / "db", subjects=2, known_issues=False, size=(72, 60))
     folder = tmp_path / "db/Cropped/sub02/EP02_02"
     for frame in folder.iterdir():
@@ -237,9 +237,9 @@ def test_a_clip_without_a_face_is_named_and_may_be_left_out(tmp_path, capsys, cu
     assert code == 1 and "1 problem(s)" in err
     assert "casme2/sub02/EP02_02: no face was found in its first frame" in err
     assert not (tmp_path / "out" / prepared.MANIFEST).exists()
-    count = len(cuts)
-    code, out, _ = command(capsys, *given, "--leave_out=casme2/sub02/EP02_02")
-    assert code == 0 and f"{count - 1} clips of 2 persons" in out and len(cuts) == count
+    count = len(cropped)
+    code, out, _ = command(capsys, *given, "--exclude=casme2/sub02/EP02_02")
+    assert code == 0 and f"{count - 1} clips of 2 persons" in out and len(cropped) == count
     clips = datasets.load("prepared", tmp_path / "out")
     assert {clip.frames.shape[1:] for clip in clips} == {(33, 27, 3)}
     assert not any(clip.name == "EP02_02" and clip.subject == "sub02" for clip in clips)
@@ -266,15 +266,15 @@ def test_a_frame_that_cannot_be_read_is_named(root, tmp_path):
 
 def test_rendered_faces_keep_their_landmarks_through_an_alignment(tmp_path):
     options = {"subjects": 2, "clips_per_subject": 1, "size": (50, 40), "frames": (8, 8)}
-    how = faces.CropConfig("eyes", (44, 36), align=True)
-    clips = prepare.prepare("synthetic", None, tmp_path, how=how, options=options, quiet=True)
+    config = faces.CropConfig("eyes", (44, 36), align=True)
+    clips = prepare.prepare("synthetic", None, tmp_path, config=config, options=options, quiet=True)
     before = clips[0].frames
     for clip in datasets.load("prepared", tmp_path):
         assert clip.database == "synthetic" and clip.frames.shape[1:] == (44, 36, 3)
         eyes = faces.eye_centers(clip.landmarks)
         np.testing.assert_allclose(eyes, [[8, 12], [28, 12]], atol=1.6)  # a px of the frame
     other = options | {"noise": 0.05}  # no file tells, and neither does a clip's description
-    again = prepare.prepare("synthetic", None, tmp_path, how=how, options=other, quiet=True)
+    again = prepare.prepare("synthetic", None, tmp_path, config=config, options=other, quiet=True)
     apart = again[0].frames.astype(float) - before
     assert 2 < apart.std() < 20
 
@@ -282,7 +282,7 @@ def test_rendered_faces_keep_their_landmarks_through_an_alignment(tmp_path):
 def test_a_folder_of_prepared_databases_is_all_of_them(root, tmp_path):
     run(root, tmp_path / "all/casme2")
     replica.write("samm", tmp_path / "samm", subjects=1, known_issues=False, size=(40, 32))
-    prepare.prepare("samm", tmp_path / "samm", tmp_path / "all/samm", how=WHOLE, quiet=True)
+    prepare.prepare("samm", tmp_path / "samm", tmp_path / "all/samm", config=WHOLE, quiet=True)
     clips = datasets.load("prepared", tmp_path / "all")
     assert {clip.database for clip in clips} == {"casme2", "samm"}
     run(root, tmp_path / "all/twice")
@@ -319,9 +319,9 @@ def test_mistakes_are_one_sentence(root, tmp_path, capsys):
         run(root, root / "prepared")
     with pytest.raises(UserError, match="holds casme2"):
         options = {"subjects": 1, "clips_per_subject": 1}
-        prepare.prepare("synthetic", None, tmp_path / "out", how=WHOLE, options=options)
+        prepare.prepare("synthetic", None, tmp_path / "out", config=WHOLE, options=options)
     with pytest.raises(UserError, match="not prepared again"):
-        prepare.prepare("prepared", tmp_path / "out", tmp_path / "more", how=WHOLE)
+        prepare.prepare("prepared", tmp_path / "out", tmp_path / "more", config=WHOLE)
     with pytest.raises(UserError, match="no such landmark model"):
         run(root, tmp_path / "more", model=str(tmp_path / "no.dat"))
     given = ("--database=casme2", f"--root={root}", f"--out={tmp_path / 'x'}")

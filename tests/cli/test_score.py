@@ -41,7 +41,7 @@ def test_text_and_class_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "text"),
+    ("content", "message"),
     [("casme2 sub01\nEP1 0\n" + 205 * "?\n", "line 3"), (None, "cannot be read")],
 )
 def test_bad_file_is_one_message_and_exit_2(tmp_path, content, words):

@@ -32,7 +32,7 @@ def test_asked_to_stop_it_saves_and_says_so(tmp_path, undisturbed, number):
     code, err = jobs.stop_after(process, tmp_path, 10, number)
     assert code == 128 + number and "Traceback" not in err
     done = jobs.epochs_done(tmp_path)
-    assert f"stopped after epoch {done} of folds up to 3; the same command goes on" in err
+    assert f"stopped after epoch {done} of folds up to 3; re-run the command to resume" in err
     assert (tmp_path / "checkpoints/steps" / str(done)).is_dir()
     assert not (tmp_path / "predictions.csv").exists()
     jobs.finish(tmp_path)

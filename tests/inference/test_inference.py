@@ -42,7 +42,7 @@ def test_a_fold_says_of_its_test_clips_what_the_run_said(tmp_path_factory, own, 
     workdir = tiny_run(tmp_path_factory, model_selection=model_selection)
     scored = metrics.read(workdir / "predictions.csv")
     for clip in (own[1], own[10]):
-        result = inference.load(workdir, fold=clip.subject_key).clip(
+        result = inference.load(workdir, fold=clip.subject_key).predict_video(
             clip.frames, clip.fps, window=len(clip.frames), threshold=0.0, eye_detector=None
         )
         expected = scored.probabilities[scored.keys.index(clip.key)]
@@ -97,7 +97,10 @@ def test_what_cannot_be_told(predictor, own):
         ({"frames": frames, "onset": 3, "offset": 3}, "nothing moves in one frame"),
         ({"frames": frames, "onset": 3, "apex": 80}, "are too few, and 78 are needed"),
         ({"frames": frames, "onset": 99}, "0 frames from frame 99 on are too few"),
-        ({"frames": np.zeros((12, 60, 60, 3), np.uint8), "finder": inference.find_eyes}, "no face"),
+        (
+            {"frames": np.zeros((12, 60, 60, 3), np.uint8), "eye_detector": inference.find_eyes},
+            "no face",
+        ),
         ({"frames": frames, "stride": -1}, "at least one frame"),
         ({"frames": frames[..., :2]}, r"\[H, W, C\], C = 1 .grey. or 3"),
         ({"frames": frames.astype(np.float32)}, "divide them by 255"),
@@ -105,7 +108,7 @@ def test_what_cannot_be_told(predictor, own):
         ({"frames": spoiled}, "frame 3 holds NaN or infinity"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=labels):
-            predictor.predict_video(**{"fps": 100.0, "finder": None, **given})
+            predictor.predict_video(**{"fps": 100.0, "eye_detector": None, **given})
 
 
 def test_the_dtype_of_the_frames_does_not_matter(predictor, own):
@@ -288,7 +291,7 @@ def test_the_face_is_magnified_as_a_whole_clip_would_be():
     box = np.float32([[30, 20], [110, 20], [110, 100], [30, 100]]) - 0.5
     other = box + np.float32([-5, 0])
     corners = [box] * 5 + [None] + [other] * 2
-    shown = list(inference.magnified(padded, corners, alpha=6.0))
+    shown = list(inference.magnify_face(padded, corners, alpha=6.0))
     assert shown[5] is None and {each.shape for each in shown if each is not None} == {
         (160, 160, 3)
     }
