@@ -1,14 +1,14 @@
 #!/bin/bash
 # One job on all hosts of a Cloud TPU slice, from any machine with gcloud:
 #
-#   TPU=my-slice ZONE=us-central2-b experiments/clusters/cloud_tpu.sh [FLAGS of mer_jax.cli.run]
+#   TPU=my-slice ZONE=us-central2-b experiments/clusters/cloud_tpu.sh [FLAGS of mer-jax run]
 #
 # Every host has the checkout in ~/mer_jax with its .venv (pip install 'jax[tpu]' -e .) and the data
-# at the same place. The results are on worker 0, the only one that writes; the same command goes on
-# after a maintenance event, as long as that worker's disk is kept.
+# at the same path. Worker 0 writes the results; re-run the same command to resume after a
+# maintenance event, as long as that worker's disk is kept.
 set -eu
-command="cd mer_jax && exec .venv/bin/python -m mer_jax.cli.run --distributed"
-command+=" --config=${CONFIG:-mer_jax/configs/default.py} --workdir=${WORKDIR:-runs/tpu}"
+command="cd mer_jax && exec .venv/bin/python -m experiments.launch --distributed"
+command+=" --config=${CONFIG:-default} --workdir=${WORKDIR:-runs/tpu}"
 for flag in "$@"; do
     command+=" $(printf '%q' "$flag")"
 done

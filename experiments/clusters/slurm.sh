@@ -1,10 +1,10 @@
 #!/bin/bash
 # One job under Slurm: two nodes with four GPUs each, one process a GPU.
 #
-#   CONFIG=mer_jax/configs/default.py WORKDIR=runs/slurm sbatch experiments/clusters/slurm.sh
+#   CONFIG=default WORKDIR=runs/slurm sbatch experiments/clusters/slurm.sh
 #
-# WORKDIR lies on a file system that the nodes share. Two minutes before its time is up the job is
-# asked to stop, saves, and puts itself in the queue again; so does a job that was pre-empted.
+# WORKDIR is on a shared file system. Two minutes before its time limit the job receives SIGTERM,
+# saves a checkpoint and requeues itself; so does a preempted job.
 #SBATCH --job-name=mer_jax
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=4
@@ -16,10 +16,10 @@
 #SBATCH --open-mode=append
 set -u
 code=0
-srun --kill-on-bad-exit=1 .venv/bin/python -m mer_jax.cli.run --distributed \
-    --config="${CONFIG:-mer_jax/configs/default.py}" --workdir="${WORKDIR:-runs/slurm}" "$@" ||
+srun --kill-on-bad-exit=1 .venv/bin/python -m experiments.launch --distributed \
+    --config="${CONFIG:-default}" --workdir="${WORKDIR:-runs/slurm}" "$@" ||
     code=$?
-if [ "$code" -eq 143 ]; then # asked to stop, and saved
+if [ "$code" -eq 143 ]; then # stopped by SIGTERM, checkpoint saved
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"

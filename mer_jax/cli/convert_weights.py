@@ -59,7 +59,7 @@ def _read_torch(path):
 
 
 def convert(source: str | pathlib.Path, target: str | pathlib.Path, network: str) -> int:
-    """Converts file `source` (torchvision's `network`) to `target`; returns the number of tensors."""
+    """Converts torchvision's `network` in `source` to `target`; returns the number of tensors."""
     state = read_tensors(source)
     try:
         weights = pretrained.from_torch_state(network, state)

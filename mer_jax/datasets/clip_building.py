@@ -11,7 +11,7 @@ from mer_jax.datasets.records import ANY, Database, Log, Row
 
 
 def apply_known_issues(spec: Database, row: Row, folder: Folder | None, log: Log) -> None:
-    """Applies the known issues that change the row's values, and checks its emotion and action units."""
+    """Applies the known issues that change the row, and checks its emotion and action units."""
     key = f"{spec.name}/{row.subject}/{row.name}"
     for issue in log.known_issues(row):
         if issue.field == "span" and folder and folder.numbers:

@@ -8,10 +8,10 @@ import pytest
 from absl import flags
 
 from mer_jax import metrics
+from mer_jax.cli import analyse
 from mer_jax.explain import drawings, tested_clip
 from mer_jax.reporting import figures
 from tests.tiny_run import tiny_run
-from mer_jax.cli import analyse
 
 
 def run(capsys, *arguments):

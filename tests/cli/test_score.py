@@ -44,10 +44,10 @@ def test_text_and_class_names(tmp_path):
     ("content", "message"),
     [("casme2 sub01\nEP1 0\n" + 205 * "?\n", "line 3"), (None, "cannot be read")],
 )
-def test_bad_file_is_one_message_and_exit_2(tmp_path, content, words):
+def test_bad_file_is_one_message_and_exit_2(tmp_path, content, message):
     path = tmp_path / "log.txt"
     if content is not None:
         path.write_text(content)
     done = tool(path)
-    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == "" and len(done.stderr.splitlines()) < 15

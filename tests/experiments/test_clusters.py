@@ -7,8 +7,11 @@ import subprocess
 import pytest
 import yaml
 
+from mer_jax import configuration
+
 CLUSTERS = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "clusters"
-LAUNCH = "".join((CLUSTERS.parent / f"{n}.py").read_text() for n in ("launch", "command_line"))
+COMMAND = CLUSTERS.parents[1] / "mer_jax" / "cli"
+LAUNCH = "".join((COMMAND / f"{name}.py").read_text() for name in ("run", "run_flags"))
 
 
 @pytest.mark.parametrize("name", ["slurm.sh", "cloud_tpu.sh"])
@@ -28,9 +31,9 @@ def test_slurm_asks_to_stop_and_queues_again():
 
 
 def test_cloud_tpu_hands_its_flags_on_as_they_are(tmp_path):
-    told = tmp_path / "gcloud"
-    told.write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n')
-    told.chmod(0o755)
+    gcloud = tmp_path / "gcloud"
+    gcloud.write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n')
+    gcloud.chmod(0o755)
     done = subprocess.run(
         [str(CLUSTERS / "cloud_tpu.sh"), "--config.data.size=(24, 24)", "--config.title=it's"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin", "TPU": "slice", "ZONE": "here"},
@@ -72,8 +75,7 @@ def test_kubernetes_pods_find_each_other():
 @pytest.mark.parametrize("name", ["slurm.sh", "cloud_tpu.sh", "kubernetes.yaml"])
 def test_the_command_is_that_of_the_launch(name):
     text = (CLUSTERS / name).read_text()
-    assert "mer_jax.cli.run" in text
+    assert "experiments.launch" in text
     for flag in ("distributed", "config", "workdir"):
         assert f"--{flag}" in text and f'"{flag}"' in LAUNCH
-    for config in re.findall(r"mer_jax/configs/\w+\.py", text):
-        assert (CLUSTERS.parents[1] / config).is_file()
+    assert re.search(r"--config=\S*default\b", text) and "default" in configuration.shipped()
