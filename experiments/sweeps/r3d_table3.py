@@ -1,9 +1,9 @@
 r"""R3D-ConvLSTM (Islam et al.), Table 3: LOSO and stratified 5 folds over five databases.
 
-Published: accuracy, UAR, UF1 in each row, chosen with the test folds in view
-(--config.train.model_selection=test, which is marked); strict numbers will be far lower. 5 folds by sample
-put a person on both sides, which is marked. DIR holds smic/, casme/, casme2/, casme_squared/,
-samm/; the first stage is r3d_macro.py. Time: days on 2 CPU cores.
+Published: accuracy, UAR, UF1 in each row, with the epoch selected on the test folds
+(--config.train.model_selection=best_test, flagged); strict numbers will be far lower. 5 folds by
+sample put a subject into training and test, which is flagged. DIR holds smic/, casme/, casme2/,
+casme_squared/, samm/; the first stage is r3d_macro.py. Time: days on 2 CPU cores.
   mer-jax run experiments/sweeps/r3d_table3.py \
       --config.data.root=DIR --config.train.init_from=runs/r3d_macro --workdir=runs/r3d_table3
 The rows of Table 3 that are others' networks: capsule_megc2019.py, rcn_megc2019.py.

@@ -6,8 +6,9 @@ sides (marked).
 Time: half a day on 2 CPU cores. DIR holds casme_squared/, the database.
   mer-jax run experiments/sweeps/stcnn_table9.py \
       --config.data.root=DIR --workdir=runs/stcnn_table9
-As published: --config.train.model_selection=test --config.train.statistics_on_all_clips=True; the strict number, which the
-paper lacks: --config.protocol.name=loso.
+As published: --config.train.model_selection=best_test
+--config.train.statistics_on_all_clips=True; the strict number, which the paper lacks:
+--config.protocol.name=loso.
 """
 
 from mer_jax.sweep import Row, shared

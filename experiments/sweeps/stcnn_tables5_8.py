@@ -7,8 +7,9 @@ DIR holds casme_squared/ and smic/; FuseNet's clips need 68 landmarks. Time: hou
 --only=SMIC runs those alone.
   mer-jax run experiments/sweeps/stcnn_tables5_8.py \
       --config.data.root=DIR --workdir=runs/stcnn_tables5_8
-As published: --config.train.model_selection=test --config.train.statistics_on_all_clips=True; the strict number, which the
-paper lacks: --config.protocol.name=loso.
+As published: --config.train.model_selection=best_test
+--config.train.statistics_on_all_clips=True; the strict number, which the paper lacks:
+--config.protocol.name=loso.
 """
 
 from mer_jax.sweep import Row, shared

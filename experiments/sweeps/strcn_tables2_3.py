@@ -4,7 +4,7 @@ Published: in each row. The paper's F1 sums TP, FP and FN over classes, which wo
 its tables differ from it, so it stands beside macro F1. Not here, for want of their code: LBP-TICS,
 STLBP-IP, hierarchical STLBP-IP, FDM. The polynomial kernel's gamma is 1 / (numbers x variance)
 where the paper has 0.22, which comes to another C. The image CNN starts fresh, not from VGG-Face.
-DIR holds smic/, casme2/, samm/ (as their authors hand them out, or each prepared by mer_jax.cli.prepare:
+DIR holds smic/, casme2/, samm/ (as released, or each prepared by mer-jax prepare:
 --config.data.name=prepared; MDMO needs its landmarks).
 Time: weeks on 2 CPU cores; --only="SMIC, LOSO" runs those alone.
   mer-jax run experiments/sweeps/strcn_tables2_3.py \

@@ -1,16 +1,16 @@
 r"""R3D-ConvLSTM, stage 2 of 2: micro-expressions of five databases (Islam et al., Table 3).
 
 Published: LOSO accuracy 97.3 %, UAR 97.1 %, UF1 96.6 %; stratified 5-fold 97.6, 97.6, 97.3 %. Those
-were chosen with the test folds in view (--config.train.model_selection=test, which is marked); here the
-epoch is chosen on inner validation subjects, and the number will be far lower.
+epochs were selected on the test folds (--config.train.model_selection=best_test, flagged); here the
+epoch is selected on inner validation subjects, and the number will be far lower.
 Time: days on 2 CPU cores. DIR holds smic/, casme/, casme2/, casme_squared/, samm/.
   mer-jax run r3d_macro \
       --config.data.root=DIR --workdir=runs/r3d_macro
   mer-jax run r3d_convlstm \
       --config.data.root=DIR --config.train.init_from=runs/r3d_macro --workdir=runs/r3d
-Without train.init_from it starts from scratch. Table 3's other row is five folds by sample, a person
-on both sides, which is marked: --config.protocol.name=k_fold --config.protocol.by=sample (without
-the second flag they are by subject). Whole tables: sweeps/r3d_table3.py.
+Without train.init_from it starts from scratch. Table 3's other row is five folds by sample,
+with subjects in training and test (flagged): --config.protocol.name=k_fold
+--config.protocol.by=sample (without the second flag they are by subject). Whole tables: sweeps/r3d_table3.py.
 
 The rate falls after the fifth epoch in a row that is not better, as the text has it; after the
 sixth, as PyTorch's scheduler does by patience 5: --config.train.lr_plateau_rule=pytorch. The eighth

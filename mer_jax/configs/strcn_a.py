@@ -1,8 +1,8 @@
 r"""STRCN-A, appearance: Xia et al. 2019, Table II (LOSO) and III (LOVO).
 
 Published on CASME II: accuracy 0.560, F1 0.542 (LOSO); 0.841, 0.784 (LOVO), with the mask summed
-over all clips, test clips included (--config.train.statistics_on_all_clips=True, which is marked and trains the
-strict number beside it). Other databases: sweeps/strcn_tables2_3.py.
+over all clips, test clips included (--config.train.statistics_on_all_clips=True, flagged; the
+strict variant is trained beside it). Other databases: sweeps/strcn_tables2_3.py.
 Time: some hours on 2 CPU cores.
   mer-jax run strcn_a \
       --config.data.root="CASME II" --workdir=runs/strcn_a

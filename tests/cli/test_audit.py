@@ -29,7 +29,9 @@ def finished(tmp_path_factory):
         for i in range(30)
     ]
     classes = ("a", "b", "c")
-    metrics.write_csv(workdir / "predictions.csv", outputs.tell(result, clips, labels, classes))
+    metrics.write_csv(
+        workdir / "predictions.csv", outputs.collect_predictions(result, clips, labels, classes)
+    )
     leakage.save_audit(workdir / "audit.npz", labels, 1, result)
     for name, content in (
         ("config", {"train": dataclasses.asdict(SETTINGS)}),

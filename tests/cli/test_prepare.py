@@ -239,7 +239,7 @@ def test_a_clip_without_a_face_is_named_and_may_be_left_out(tmp_path, capsys, cr
     assert not (tmp_path / "out" / prepared.MANIFEST).exists()
     count = len(cropped)
     code, out, _ = command(capsys, *given, "--exclude=casme2/sub02/EP02_02")
-    assert code == 0 and f"{count - 1} clips of 2 persons" in out and len(cropped) == count
+    assert code == 0 and f"{count - 1} clips of 2 subjects" in out and len(cropped) == count
     clips = datasets.load("prepared", tmp_path / "out")
     assert {clip.frames.shape[1:] for clip in clips} == {(33, 27, 3)}
     assert not any(clip.name == "EP02_02" and clip.subject == "sub02" for clip in clips)
@@ -286,7 +286,7 @@ def test_a_folder_of_prepared_databases_is_all_of_them(root, tmp_path):
     clips = datasets.load("prepared", tmp_path / "all")
     assert {clip.database for clip in clips} == {"casme2", "samm"}
     run(root, tmp_path / "all/twice")
-    with pytest.raises(DataError, match="is there twice"):
+    with pytest.raises(DataError, match="occurs twice"):
         datasets.load("prepared", tmp_path / "all")
 
 

@@ -15,7 +15,7 @@ from tests.faults import jobs
         (["--config.train.epocs=3"], 'Did you mean "epochs"'),
         (["--config.model.name=ststnt"], "did you mean 'ststnet'"),
         (["--config.train.epochs=0"], "train.epochs is 0; it must be a whole number, 1 or more"),
-        (["--config.data.name=casme2"], "say where it lies"),
+        (["--config.data.name=casme2"], "give it as root="),
         (["--config.data.name=casme2", "--config.data.root=/nowhere"], "/nowhere"),
         (
             ["--config=mer_jax/configs/defalt.py"],
@@ -50,9 +50,9 @@ def test_help_tells_what_a_newcomer_needs():
 
 _CONFIGURED = """
 import sys
-from experiments import command_line
-command_line.parse(sys.argv)
-print(command_line.CONFIG.value.to_json(sort_keys=True))
+from mer_jax.cli import run_flags
+run_flags.parse(sys.argv)
+print(run_flags.CONFIG.value.to_json(sort_keys=True))
 """
 
 

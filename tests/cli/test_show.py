@@ -86,7 +86,7 @@ def test_what_no_clip_is(scene):
     for given, said in (
         ({"frames": frames[:1]}, "one frame is no clip"),
         ({"frames": frames, "apex": 10}, "apex is 10; the clip's frames are 0 to 9"),
-        ({"frames": frames, "mask_fraction": 0.0}, "share is 0.0"),
+        ({"frames": frames, "mask_fraction": 0.0}, "mask_fraction is 0.0"),
     ):
         with pytest.raises(UserError, match=said):
             preview.preview_clip(**given)

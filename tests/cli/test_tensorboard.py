@@ -62,4 +62,4 @@ def test_mistakes(capsys, workdir, monkeypatch):
     assert "has no metrics.jsonl" in run(capsys, workdir / "nowhere")[2]
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     code, out, err = run(capsys, workdir)
-    assert (code, out) == (2, "") and "pip install -e '.[tensorboard]'" in err
+    assert (code, out) == (2, "") and "pip install 'mer_jax[tensorboard]'" in err

@@ -260,7 +260,7 @@ def test_of_two_faces_the_first_largest_is_followed_and_it_is_said(predictor):
     } == {1}
     assert [place.faces for place in result.face_boxes] == [2, 2, 0, 2]
     assert "2 faces in frame 0 (more than one in 3 of the 4 frames" in result.notes[0]
-    assert result.notes[1] == "no face in 1 of the 4 frames that were looked at"
+    assert result.notes[1] == "no face in 1 of the 4 frames examined"
 
 
 def test_frames_are_read_ahead_in_order_and_errors_come_through():
@@ -346,7 +346,7 @@ def test_runs_that_cannot_answer(workdir, tmp_path):
         (tmp_path, None, "is no working directory of a run"),
         (copy("metrics.json"), None, "has not finished"),
         (copy("checkpoints/steps"), None, "holds no checkpoint"),
-        (copy("predict.json"), None, r"predict\.json is not there.*give its command again"),
+        (copy("predict.json"), None, r"predict\.json is not there.*re-run its command"),
         (workdir, "synthetic/s04", "did you mean 'synthetic/s0"),
         (workdir, 7, "there is no fold 7; the run's are 0 to 2"),
     ):
