@@ -4,6 +4,7 @@
     clips = load("synthetic")
     clips = load("prepared", "~/data/prepared")     # what mer_jax.cli.prepare wrote
     clips = load("psn", "~/data")       # a composite: ~/data/casme, ~/data/casme2, ...
+    clips = load("package.module:name", root)   # a function of your own: (root, *, options) -> clips
 
 `labels.label` turns clips into classes; `composites` are the sets that papers share.
 """
@@ -15,8 +16,8 @@ from typing import Any
 
 from mer_jax.clips import Clip
 from mer_jax.datasets.records import Inspection
-from mer_jax.errors import DataError, UserError, unknown_name
-from mer_jax.options import check, defaults
+from mer_jax.errors import DataError, UserError
+from mer_jax.options import check, defaults, find
 
 # Databases that lie in a folder: modules with `inspect(root, **options)`.
 _FOLDERS = (
@@ -39,22 +40,20 @@ def in_folder(name: str) -> bool:
 
 def options(name: str) -> dict[str, Any]:
     """The options of database `name` and their defaults; a composite has none."""
-    return {} if name in _composites().names() else defaults(_reader(name))
+    return {} if name in _composites().names() else defaults(_reader(name), without=("root",))
 
 
 def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Clip]:
     """The clips of a database, in the order of its sheet; frames are read when asked for.
 
-    Options are those of the database's module (images=, labels=, nearest=, leave_out=, ...).
-    What was settled on the way is logged; `inspect` returns it. Of a composite, `root` holds one
-    folder for each database, named like it; the clips that it leaves out are logged.
+    Options are those of the database's module (images=, labels=, exclude=, ...). Notes on the data
+    are logged; `inspect` returns them. The `root` of a composite holds one folder for each
+    database, named like it; the clips that the composite excludes are logged.
 
     Raises:
       UserError: for a database or an option that does not exist, or a root that is not given.
       DataError: with every problem of the database, where there is one.
     """
-    if name in _MADE:
-        return _module(name).clips(**check("data", name, given, options(name)))
     if name in _composites().names():
         if given:
             raise UserError(f"{name} is a composite and has no option {next(iter(given))!r}")
@@ -70,12 +69,14 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
 
 
 def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
-    """What a folder holds: its sound clips, its problems and what was settled."""
-    if name not in _FOLDERS:
-        raise unknown_name("database", name, names())
-    if root is None:
+    """The clips of a database, its problems, and notes on known issues."""
+    reader, given = _reader(name), check("data", name, given, options(name))
+    if name in _MADE:
+        return Inspection(_module(name).clips(**given), [], [])
+    if root is None and name in _FOLDERS:
         raise UserError(f"{name} is read from a folder; say where it lies with root=")
-    return _reader(name)(root, **check("data", name, given, options(name)))
+    found = reader(root, **given)
+    return found if isinstance(found, Inspection) else Inspection(list(found), [], [])
 
 
 def _compose(name: str, root: str | pathlib.Path | None) -> list[Clip]:
@@ -100,9 +101,8 @@ def _composites():
 def _reader(name: str) -> Callable:
     if name in _MADE:
         return _module(name).scenes  # `clips` takes what `scenes` takes
-    if name not in _FOLDERS:
-        raise unknown_name("database", name, names())
-    return _module(name).inspect
+    found = find("database", name, dict.fromkeys(names()))
+    return _module(name).inspect if name in _FOLDERS else found
 
 
 def _module(name: str):
