@@ -14,6 +14,7 @@ import numbers
 import os
 import re
 import reprlib
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -23,6 +24,7 @@ from mer_jax.errors import UserError, unknown_name
 from mer_jax.io.reading import MAX_NUMBER
 
 _F = TypeVar("_F", bound=Callable)
+_T = TypeVar("_T")
 
 
 class Bound(NamedTuple):
@@ -32,6 +34,7 @@ class Bound(NamedTuple):
     interval: str = ""  # of numbers, as in "[0, 1)"
     choices: tuple | str = ()  # these alone; a str names what holds them, below mer_jax
     members: tuple[int, int] = (0, 0)  # members of a tuple, least and most; (0, 0): one value
+    open: bool = False  # whether a user's own "package.module:Name" passes too
 
     @property
     def known(self) -> tuple:
@@ -54,6 +57,8 @@ class Bound(NamedTuple):
             return " or ".join(map(repr, self.known))
         if self.kind in (bool, str):
             return "True or False" if self.kind is bool else "text"
+        if not self.interval:
+            return "a whole number" if self.kind is int else "a number"
         left, low, high, right = _ends(self.interval)
         ends = [f"above {low:g}" if left else f"{_shown(low)} or more"] * (low > -math.inf)
         ends += [f"{'below' if right else 'at most'} {_shown(high)}"] * (high < math.inf)
@@ -72,8 +77,8 @@ class Bound(NamedTuple):
         if not isinstance(value, wanted) or isinstance(value, bool) != (self.kind is bool):
             return False
         if self.choices:
-            return value in self.known
-        return self.kind in (bool, str) or _inside(value, self.interval)
+            return value in self.known or (self.open and ":" in value)
+        return self.kind in (bool, str) or not self.interval or _inside(value, self.interval)
 
 
 @functools.cache
@@ -175,7 +180,7 @@ BOUNDS: dict[str, Bound] = {
     "channels": _several(_one_of("methods.flow_maps.CHANNELS"), _SOME),
     "chroma": _real("[0, 100]"),
     "exaggeration": _POSITIVE,
-    "flip": _one_of("methods.resampled.FLIPS"),
+    "flip": _one_of("methods.preprocessing.FLIPS"),
     "frames": _whole("[0, 100000]"),
     "psn.frames": _whole("[2, 100000]"),
     "high": _SHARE,
@@ -216,7 +221,7 @@ BOUNDS: dict[str, Bound] = {
     "smooth": _flag,
     "split": _one_of("length", "frames"),
     "bin_of.start": _real("[-7, 7]"),
-    "time": _one_of("methods.resampled.TIMES"),
+    "time": _one_of("methods.preprocessing.TIMES"),
     "threshold": _NOT_NEGATIVE,
     "tol": _real("(0, 1]"),
     "wavelength": _POSITIVE,
@@ -283,7 +288,7 @@ BOUNDS: dict[str, Bound] = {
     "init_from": _text,
     "learning_rate": _POSITIVE,
     "learning_rates": _several(_POSITIVE, _ANY),
-    "loss": _one_of("training.losses.LOSSES"),
+    "loss": _one_of("training.losses.LOSSES")._replace(open=True),
     "statistics_on_all_clips": _flag,
     "momentum": _real("[0, 1)"),
     "optimizer": _one_of("training.optimizers.OPTIMIZERS"),
@@ -348,8 +353,9 @@ def check(room: str, of: str, given: Mapping[str, Any], known: Mapping[str, Any]
     """`given` as plain values.
 
     room, of: whose options they are, as "method", "strcn_a". known: the options that there are and
-    their defaults; where that is None, None will do. Raises `UserError` for the first that is not
-    `known`, and offers the nearest, or that is out of its bounds.
+    their defaults; where that is None, None will do. An option of a user's own function
+    ("package.module:Name") has no row in the table: it must be of the kind of its default. Raises
+    `UserError` for the first that is not `known`, and offers the nearest, or that is out of bounds.
     """
     for name in given:
         if name not in known:
@@ -357,7 +363,12 @@ def check(room: str, of: str, given: Mapping[str, Any], known: Mapping[str, Any]
             raise unknown_name(f"option of {owner}" if owner else "configuration key", name, known)
     where = f"{room}." if room else f"{of}: " if of else ""
     return {
-        name: _sound(where + name, value, bound(room, of, name), known[name] is None)
+        name: _sound(
+            where + name,
+            value,
+            _like(known[name]) if ":" in of else bound(room, of, name),
+            known[name] is None,
+        )
         for name, value in given.items()
     }
 
@@ -397,3 +408,33 @@ def _sound(what: str, given: Any, row: Bound | None, none: bool) -> Any:
             if isinstance(each, str) and each not in row.known:
                 raise unknown_name(what, each[:60], row.known)
     raise UserError(f"{what} is {shown}; it must be {row.words}")
+
+
+def _like(default: Any) -> Bound:
+    """The bound of an option that has no row: a number, a text or a flag, as its default is."""
+    kind = type(plain(default))
+    return Bound(kind if kind in (bool, int, float, str) else object)
+
+
+def find(kind: str, name: str, known: Mapping[str, _T]) -> _T:
+    """The entry `name` of `known`, or the user's own object that "package.module:Name" names.
+
+    The module must be installed, on PYTHONPATH or in the current folder. `kind` names the sort of
+    object in the `UserError` that is raised for an unknown name, a module that cannot be imported,
+    or an attribute that is not there or cannot be called.
+    """
+    if name in known:
+        return known[name]
+    module, colon, attribute = str(name).partition(":")
+    if not colon:
+        raise unknown_name(kind, name, known)
+    if os.getcwd() not in sys.path:  # an installed command does not search the current folder
+        sys.path.append(os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except (ImportError, ValueError, TypeError) as error:  # the last two: no name of a module
+        raise UserError(f"{kind} {name!r}: cannot import module {module!r} ({error})") from error
+    if not callable(found):
+        lacks = f"module {module!r} has no class or function {attribute!r}"
+        raise UserError(f"{kind} {name!r}: {lacks}; write package.module:Name")
+    return found

@@ -77,7 +77,7 @@ def _with_config_file(argv: list[str]) -> list[str]:
 
 def _expand_name(flag: str) -> str:
     """--config.data=synthetic is short for --config.data.name=synthetic."""
-    if found := re.fullmatch(r"(--?config\.(\w+))=(\w+)", flag):
+    if found := re.fullmatch(r"(--?config\.(\w+))=([\w.:]+)", flag):
         from mer_jax import configuration
 
         key, section, name = found.groups()

@@ -95,7 +95,8 @@ def table(name: str, found: Sequence[Row], *, num_classes: int) -> str:
     end = ["", info.paper, f"{ours:,} trainable parameters for {num_classes} classes"]
     same = "the same" if ours == info.parameters else "this network has other sizes or classes"
     counted = f"{info.parameters:,} for {info.classes} classes by hand or its authors' code"
-    end.append(f"{counted}: {same}")
+    if info.parameters:
+        end.append(f"{counted}: {same}")
     if info.stated:
         end.append(f"the paper says {info.stated}")
     return "\n".join([f"{name}", *lines, *end])

@@ -4,6 +4,7 @@
     clips = load("synthetic")
     clips = load("prepared", "~/data/prepared")     # written by mer-jax prepare
     clips = load("psn", "~/data")       # a composite: ~/data/casme, ~/data/casme2, ...
+    clips = load("package.module:name", root)   # a function of your own: (root, *, options) -> clips
 
 `labels.label` assigns classes to clips; `composites` are sets of several databases.
 """
@@ -15,8 +16,8 @@ from typing import Any
 
 from mer_jax.clips import Clip
 from mer_jax.datasets.records import Inspection
-from mer_jax.errors import DataError, UserError, unknown_name
-from mer_jax.options import check, defaults
+from mer_jax.errors import DataError, UserError
+from mer_jax.options import check, defaults, find
 
 # Databases in a folder: modules with `inspect(root, **options)`.
 _FOLDERS = (
@@ -39,7 +40,7 @@ def in_folder(name: str) -> bool:
 
 def options(name: str) -> dict[str, Any]:
     """The options of database `name` and their defaults; a composite has none."""
-    return {} if name in _composites().names() else defaults(_reader(name))
+    return {} if name in _composites().names() else defaults(_reader(name), without=("root",))
 
 
 def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Clip]:
@@ -64,8 +65,6 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
     (8, 24, 24, 3)
 
     """
-    if name in _RENDERED:
-        return _module(name).clips(**check("data", name, given, options(name)))
     if name in _composites().names():
         if given:
             raise UserError(f"{name} is a composite and has no option {next(iter(given))!r}")
@@ -81,12 +80,17 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
 
 
 def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
-    """Inspects a folder: its readable clips, its problems, and notes on resolved mismatches."""
-    if name not in _FOLDERS:
-        raise unknown_name("database", name, names())
-    if root is None:
+    """The clips of a database, its problems, and notes on resolved mismatches.
+
+    Raises `UserError` for an unknown database or option, or where a folder is needed and not given.
+    """
+    reader, given = _reader(name), check("data", name, given, options(name))
+    if name in _RENDERED:
+        return Inspection(_module(name).clips(**given), [], [])
+    if root is None and name in _FOLDERS:
         raise UserError(f"{name} is read from a folder; give it as root=")
-    return _reader(name)(root, **check("data", name, given, options(name)))
+    found = reader(root, **given)
+    return found if isinstance(found, Inspection) else Inspection(list(found), [], [])
 
 
 def _compose(name: str, root: str | pathlib.Path | None) -> list[Clip]:
@@ -111,9 +115,8 @@ def _composites():
 def _reader(name: str) -> Callable:
     if name in _RENDERED:
         return _module(name).scenes  # `clips` takes what `scenes` takes
-    if name not in _FOLDERS:
-        raise unknown_name("database", name, names())
-    return _module(name).inspect
+    found = find("database", name, dict.fromkeys(names()))
+    return _module(name).inspect if name in _FOLDERS else found
 
 
 def _module(name: str):

@@ -1,6 +1,8 @@
 """Methods: how the clips of a job become the examples of one paper.
 
-examples = methods.create("strcn_a", clips, share=0.3)
+    examples = methods.create("strcn_a", clips, mask_fraction=0.3)
+
+`package.module:name` is a function of your own, (clips, *, options) -> Examples.
 """
 
 import importlib
@@ -9,9 +11,9 @@ from typing import Any
 
 from mer_jax import runtime
 from mer_jax.clips import Clip
-from mer_jax.errors import UserError, unknown_name
+from mer_jax.errors import UserError
 from mer_jax.methods.examples import Examples
-from mer_jax.options import check, defaults
+from mer_jax.options import check, defaults, find
 
 __all__ = ["Examples", "create", "names", "options"]
 
@@ -52,12 +54,13 @@ def create(name: str, clips: Sequence[Clip], **given) -> Examples:
     given = check("method", name, given, options(name))
     if not len(clips):
         raise UserError(f"method {name} has no clips to make examples of: the list is empty")
-    if name != "flow_maps" and any(clip.content != "video" for clip in clips):
+    if name in _METHODS and name != "flow_maps" and any(clip.content != "video" for clip in clips):
         raise UserError(f"method {name} needs videos; pre-computed maps go with method flow_maps")
     return _method(name)(clips, **given)
 
 
 def _method(name: str) -> Callable[..., Examples]:
-    if name not in _METHODS:
-        raise unknown_name("method", name, _METHODS)
-    return getattr(importlib.import_module(f"{__name__}.{_METHODS[name]}"), name)
+    found = find("method", name, _METHODS)
+    return (
+        getattr(importlib.import_module(f"{__name__}.{found}"), name) if name in _METHODS else found
+    )

@@ -1,7 +1,7 @@
 """Single frames: the apex for CapsuleNet, all frames in turn for an image CNN.
 
 apex    [H, W, 3], one frame a clip (Van Quang, Chun, Tokuyama 2019)
-frames  [H, W, 3], a training sample is a random frame; a test clip's frames vote (STRCN, Table II)
+frames  [H, W, 3], each a training sample; most of a test clip's decide (STRCN, Table II)
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.methods import resampled
+from mer_jax.methods import preprocessing
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video import apex_index
@@ -27,10 +27,10 @@ def apex(
 ) -> Examples:
     """The apex frame: the marked one where there is one ("given"), or found by STRCN's Eq. 5.
 
-    less_first: take the clip's first frame away, which leaves the movement and not the face.
+    subtract_onset: subtract the clip's first frame, which leaves the movement and not the face.
     """
     out = []
-    for clip, frames in zip(clips, resampled.resampled_clips(clips, size, gray=False), strict=True):
+    for clip, frames in zip(clips, preprocessing.read_frames(clips, size, gray=False), strict=True):
         given = clip.apex is not None and apex == "given"
         frame = frames[clip.apex if given else int(apex_index(jnp.asarray(frames)))]
         out.append(frame - frames[0] if subtract_onset else frame)
@@ -46,26 +46,31 @@ def frames(
     subtract_onset: bool = False,
     repeats_per_epoch: int = 4,
 ) -> Examples:
-    """`num_frames` frames of each clip, evenly spaced from the first to the last; `subtract_onset` as above.
+    """`num_frames` frames of each clip, evenly spaced from the first to the last.
 
-    An epoch visits each clip `repeats_per_epoch` times, each time one of its frames; a test clip's class is
-    the one most of its frames get. The mean frame of a fold's training clips is taken away, as in
-    VGG's own training, and what is left is divided by its deviation over them: without that all
-    frames are nearly the same input to a network of thirteen layers that normalises nothing, and
-    its loss stays where it began. A deviation under 1e-4 (a fortieth of an 8-bit level) is rounding
-    and is taken for 1e-4.
+    An epoch visits each clip `repeats_per_epoch` times, each time with one of its frames; a test
+    clip's class is the one most of its frames get. Frames are standardized by the mean frame of a
+    fold's training clips, as in VGG's own training, and by the deviation from it: otherwise all
+    frames are nearly the same input to a network of thirteen layers without normalization, and its
+    loss does not fall. A deviation under 1e-4 (a fortieth of an 8-bit level) is rounding and
+    becomes 1e-4. `subtract_onset` as in `apex`.
     """
-    spread = lambda n: np.round(np.linspace(0, n - 1, num_frames)).astype(int)
-    seen = np.stack(
-        [each[spread(len(each))] for each in resampled.resampled_clips(clips, size, gray=False)]
+    indices = lambda n: np.round(np.linspace(0, n - 1, num_frames)).astype(int)
+    sampled = np.stack(
+        [
+            frames[indices(len(frames))]
+            for frames in preprocessing.read_frames(clips, size, gray=False)
+        ]
     )
-    if subtract_onset:  # spread begins at 0
-        seen = seen - seen[:, :1]
+    if subtract_onset:  # the first index is 0
+        sampled = sampled - sampled[:, :1]
 
     def fit_statistics(inputs, weights):
-        share = weights / jnp.sum(weights)
-        mean = jnp.einsum("n,nvhwc->hwc", share, inputs) / num_frames
-        variance = jnp.einsum("n,n->", share, jnp.mean(jnp.square(inputs - mean), (1, 2, 3, 4)))
+        normalized = weights / jnp.sum(weights)
+        mean = jnp.einsum("n,nvhwc->hwc", normalized, inputs) / num_frames
+        variance = jnp.einsum(
+            "n,n->", normalized, jnp.mean(jnp.square(inputs - mean), (1, 2, 3, 4))
+        )
         return {"mean": mean, "deviation": jnp.sqrt(jnp.maximum(variance, 1e-8))}
 
     def eval_transform(example, statistics):
@@ -75,11 +80,11 @@ def frames(
         return eval_transform(example[jax.random.randint(key, (), 0, num_frames)], statistics)
 
     return Examples(
-        inputs=jnp.asarray(seen),
+        inputs=jnp.asarray(sampled),
         fit_statistics=fit_statistics,
         augment=augment,
         eval_transform=eval_transform,
         num_views=num_frames,
         repeats_per_epoch=repeats_per_epoch,
-        input_shape=seen.shape[2:],
+        input_shape=sampled.shape[2:],
     )

@@ -1,13 +1,13 @@
-"""The papers' handcrafted rivals as examples: one vector a clip, for `model.name=svm`.
+"""The papers' handcrafted baselines as examples: one vector a clip, for `model.name=svm`.
 
-lbp_top, lbp_sip  binary patterns of the whole clip
+lbp_top, lbp_sip  binary patterns of the clip
 bi_woof           the flow from onset to apex
 mdmo              the flow from the first frame to every frame, in 36 regions between landmarks
 
-What they share
-    size    (H, W) px that the frames are brought to; papers use the resolution of the face crop
-    frames  length that a clip is resampled to by TIM, 0 for as long as it is (SMIC's baseline: 10)
-    alpha   magnifies the motion first, where above 0
+Common options
+    size    (H, W) px of the resized frames; papers use the resolution of the face crop
+    frames  length that a clip is resampled to by TIM; 0: its own (SMIC's baseline: 10)
+    alpha   above 0: factor of the motion magnification that comes first
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ import numpy as np
 from mer_jax import descriptors
 from mer_jax.clips import Clip, ClipBatch, stack
 from mer_jax.errors import DataError, Problem
-from mer_jax.methods import selection
+from mer_jax.methods import frame_selection
 from mer_jax.methods.examples import Examples
 from mer_jax.methods.flow_maps import onset_to_apex
 from mer_jax.options import checked
@@ -62,7 +62,7 @@ def lbp_sip(
     radii: Sequence[int] = (1, 1, 4),
     blocks: Sequence[int] = (5, 5),
 ) -> Examples:
-    """Local binary patterns of six intersection points, as `descriptors.lbp_sip` has them."""
+    """Local binary patterns of six intersection points, as in `descriptors.lbp_sip`."""
 
     def describe(video, length):
         return descriptors.lbp_sip(video, radii=tuple(radii), blocks=tuple(blocks), length=length)
@@ -99,18 +99,18 @@ def mdmo(
     align: bool = True,
 ) -> Examples:
     """Main directional mean flow. Raises `DataError` with every clip that has no landmarks."""
-    lacking = [clip.key for clip in clips if np.shape(np.asarray(clip.landmarks)) != (68, 2)]
-    if lacking:
+    without = [clip.key for clip in clips if np.shape(np.asarray(clip.landmarks)) != (68, 2)]
+    if without:
         what = "has no 68 landmarks of its first frame"
-        raise DataError("method mdmo", [Problem(key, what) for key in lacking])
-    places = [_resized(np.asarray(clip.landmarks), clip.frames.shape[1:3], size) for clip in clips]
+        raise DataError("method mdmo", [Problem(key, what) for key in without])
+    points = [_resized(np.asarray(clip.landmarks), clip.frames.shape[1:3], size) for clip in clips]
 
-    def describe(video, length, places):
+    def describe(video, length, points):
         flows = jax.lax.map(lambda frame: optical_flow(video[0], frame, preset=preset), video)
-        return descriptors.mdmo(flows, places, brow=brow, align=align, length=length)
+        return descriptors.mdmo(flows, points, brow=brow, align=align, length=length)
 
     batch = stack(clips, size=tuple(size))
-    return _examples(_videos(describe, frames, alpha), batch, jnp.asarray(np.stack(places)))
+    return _examples(_videos(describe, frames, alpha), batch, jnp.asarray(np.stack(points)))
 
 
 def _resized(points: np.ndarray, shape: Sequence[int], size: Sequence[int]) -> np.ndarray:
@@ -122,18 +122,18 @@ def _resized(points: np.ndarray, shape: Sequence[int], size: Sequence[int]) -> n
 def _videos(describe: Callable, frames: int, alpha: float) -> Callable:
     """`describe` of a video and its length, made a function of a clip of a batch."""
 
-    def whole(clip, *more):
+    def of_clip(clip, *more):
         video, length = clip.frames, clip.length
         if alpha:
             video = magnify(video, alpha=alpha)
         if frames:
-            table = selection.tables(len(video), frames, ["tim"])[0]
-            rows = selection.whole(jnp.asarray(table), length)
+            table = frame_selection.tables(len(video), frames, ["tim"])[0]
+            rows = frame_selection.all_frames(jnp.asarray(table), length)
             video = apply(rows, video)
             length = frames
         return describe(video, length, *more)
 
-    return whole
+    return of_clip
 
 
 def _examples(describe: Callable, batch: ClipBatch, *more: jax.Array) -> Examples:

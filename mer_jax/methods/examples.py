@@ -1,4 +1,4 @@
-"""`Examples`: what a method hands to the fold engine."""
+"""`Examples`: the output of a method and the input of training."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,7 +14,7 @@ def _no_statistics(inputs: Tree, weights: jax.Array) -> Tree:
     return ()
 
 
-def _as_it_is(example: Tree, statistics: Tree) -> Tree:
+def _identity(example: Tree, statistics: Tree) -> Tree:
     del statistics
     return example
 
@@ -26,23 +26,26 @@ def _no_augmentation(key: jax.Array, example: Tree, statistics: Tree) -> Tree:
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """All clips of a job as one paper sees them, and how a fold may use them.
+    """All clips of a job in the form one paper uses, and the transforms a fold applies to them.
 
-    The functions are pure and see one fold and one clip; the engine adds B and F. Only `fit_statistics`
-    looks at several clips, and only through the weights it is given: a fold's training row. So
-    nothing of a test clip can reach a statistic.
+    The functions are pure and take one fold and one clip; training adds the axes B and F. Only
+    `fit_statistics` sees several clips, and only through the weights it is given, a fold's training
+    mask: no test clip can reach a statistic.
+
+    Attributes:
+      inputs: [N, ...] on the device, once, for all folds.
+      fit_statistics: (inputs, weights [N]) -> statistics of the clips whose weight is not 0.
+      augment: (key, example, statistics) -> one training sample.
+      eval_transform: (example, statistics) -> one test sample, or [num_views, ...] of them.
+      num_views: samples of a test clip; the class that most of them get is predicted.
+      repeats_per_epoch: samples of a training clip in an epoch.
+      input_shape: shape (or pytree of shapes) of one sample, which sets the network's sizes.
     """
 
-    inputs: Tree  # [N, ...] on the device, once, for all folds
-    fit_statistics: Callable[[Tree, jax.Array], Tree] = (
-        _no_statistics  # (inputs, weights [N]) -> statistics
-    )
-    augment: Callable[[jax.Array, Tree, Tree], Tree] = _no_augmentation  # one training sample
-    eval_transform: Callable[[Tree, Tree], Tree] = (
-        _as_it_is  # one test sample, or `num_views` of them
-    )
-    num_views: int = (
-        1  # how many samples a test clip is seen as ([votes, ...]); most of them decide
-    )
-    repeats_per_epoch: int = 1  # how many (augmented) copies of a clip an epoch visits
-    input_shape: Any = None  # shape (or pytree of shapes) of one sample, for the network's sizes
+    inputs: Tree
+    fit_statistics: Callable[[Tree, jax.Array], Tree] = _no_statistics
+    augment: Callable[[jax.Array, Tree, Tree], Tree] = _no_augmentation
+    eval_transform: Callable[[Tree, Tree], Tree] = _identity
+    num_views: int = 1
+    repeats_per_epoch: int = 1
+    input_shape: Any = None

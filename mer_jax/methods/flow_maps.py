@@ -1,4 +1,4 @@
-"""Onset-to-apex flow maps (u, v, optical strain), what STSTNet and its kin look at."""
+"""Onset-to-apex flow maps (u, v, optical strain), the input of STSTNet and similar networks."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -29,14 +29,14 @@ def flow_maps(
 ) -> Examples:
     """[H, W, len(channels)]: one map a clip.
 
-    A clip whose content is "flow" (a pre-computed map, uint8) is taken as it is stored, as 0..255
-    the way the field's code reads it. A video gives the flow from onset to apex at its own
+    A clip whose content is "flow" (a pre-computed map, uint8) is used as stored, as 0..255 like in
+    the field's code. A video gives the flow from onset to apex at its own
     resolution: `apex` "given" takes the marked frame where there is one and finds it otherwise
     (STRCN Eq. 5), "found" always finds it; alpha > 0 magnifies first. Flow and strain are then
-    averaged down to `size`. Either is divided by `flow_scale` (of the flow in px, of the strain in px
-    per px, of a stored map in grey levels): a fixed scale keeps sign and size of a movement, which
-    a map stretched to its own extremes loses. Networks that normalise nothing themselves
-    (OFF-ApexNet, Dual-Inception) want stored maps with a `flow_scale` of 255.
+    averaged down to `size`. Either is divided by `flow_scale` (for flow in px, for strain in
+    px per px, for a stored map in gray levels): a fixed scale preserves sign and size of movements,
+    which min-max scaling of each map loses. Networks without normalization (OFF-ApexNet,
+    Dual-Inception) need a `flow_scale` of 255 for stored maps.
     """
     flow = onset_to_apex(preset=preset, alpha=alpha, apex=apex)
     pick = np.array([CHANNELS.index(name) for name in channels])
@@ -66,10 +66,10 @@ def onset_to_apex(*, preset: str, alpha: float, apex: str) -> Callable[[ClipBatc
     """
 
     def flow(clip):
-        seen = magnify(clip.frames, alpha=alpha) if alpha else clip.frames
-        found = apex_index(seen, length=clip.length)
-        there = jnp.where((clip.apex >= 0) & (apex == "given"), clip.apex, found)
-        return optical_flow(seen[clip.onset], seen[there], preset=preset)
+        frames = magnify(clip.frames, alpha=alpha) if alpha else clip.frames
+        found = apex_index(frames, length=clip.length)
+        index = jnp.where((clip.apex >= 0) & (apex == "given"), clip.apex, found)
+        return optical_flow(frames[clip.onset], frames[index], preset=preset)
 
     return flow
 

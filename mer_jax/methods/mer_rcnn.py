@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from mer_jax.clips import Clip, stack
-from mer_jax.methods import selection
+from mer_jax.methods import frame_selection
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video import core_region, magnify
@@ -29,10 +29,10 @@ def mer_rcnn(
     repeats_per_epoch: int = 48,
     wavelength: float = 16.0,
 ) -> Examples:
-    """[keep, length, C]: the `keep` pixels nearest the centre, magnified by min(alpha, bound).
+    """[num_pixels, length, C]: the pixels nearest the center, magnified by min(alpha, bound).
 
-    A training sample draws a share of the frames and one of eight resampling kernels (six by eight
-    copies); a test clip keeps all frames and is resampled by `kernel`.
+    A training sample has a random percentage of the frames and one of eight resampling kernels, at
+    random (6 x 8 = 48 repeats); a test clip has all frames and is resampled by `kernel`.
     """
     batch = stack(clips, size=tuple(size))
     channels = batch.frames.shape[-1]
@@ -46,22 +46,24 @@ def mer_rcnn(
         "frames": jax.jit(lambda f: jax.lax.map(prepare, f))(batch.frames),  # [N, T, P, C]
         "length": batch.length,
     }
-    table = jnp.asarray(selection.tables(batch.frames.shape[1], length, [*kernels, kernel]))
-    shares = jnp.asarray(percents, jnp.float32)
+    table = jnp.asarray(frame_selection.tables(batch.frames.shape[1], length, [*kernels, kernel]))
+    percentages = jnp.asarray(percents, jnp.float32)
 
-    def tensor(time, example):
+    def resample(time, example):
         return jnp.einsum("st,tpc->psc", time, example["frames"], precision="highest")
 
     def augment(key, example, statistics):
         del statistics
         for_kernel, for_percent, for_frames = jax.random.split(key, 3)
         chosen = table[jax.random.randint(for_kernel, (), 0, len(kernels))]
-        percent = jax.random.choice(for_percent, shares)
-        return tensor(selection.drawn(for_frames, chosen, example["length"], percent), example)
+        percent = jax.random.choice(for_percent, percentages)
+        return resample(
+            frame_selection.random_frames(for_frames, chosen, example["length"], percent), example
+        )
 
     def eval_transform(example, statistics):
         del statistics
-        return tensor(selection.whole(table[-1], example["length"]), example)
+        return resample(frame_selection.all_frames(table[-1], example["length"]), example)
 
     return Examples(
         inputs=inputs,

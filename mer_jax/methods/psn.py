@@ -1,4 +1,4 @@
-"""PSN: the sparse part of a clip and its grey frames (Li, Wang, Wang, Zhou, Fu; section 3.2)."""
+"""PSN: the sparse part of a clip and its gray frames (Li, Wang, Wang, Zhou, Fu; section 3.2)."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from mer_jax.clips import Clip
 from mer_jax.errors import UserError
-from mer_jax.methods import resampled
+from mer_jax.methods import preprocessing
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video.rpca import keep_quantiles, rpca
@@ -28,14 +28,14 @@ def psn(
     rotation: float = 8.0,
     flip: str = "horizontal",
 ) -> Examples:
-    """{"sparse", "grey"}: [frames, H, W, 1] each.
+    """{"sparse", "gray"}: [frames, H, W, 1] each.
 
-    A clip is brought to `length` frames by TIM, of which number 1, 11, ..., 141 and 150 stay. E of
-    D = A + E (Eqs. 1, 2) is taken over all `length` frames (split="length": the paper finds more
-    columns better) or over those that stay (split="frames"). Of what is not 0 in E's frames that
-    stay, that between the quantiles `low` and `high` of its size is kept (`video.keep_quantiles`): the
-    strongest 30 % by default, Fig. 10's ten bands by other values; lam sets the price of E in the
-    place of the textbook's (0).
+    A clip is resampled to `length` frames by TIM, of which number 1, 11, ..., 141 and 150 are used.
+    E of D = A + E (Eqs. 1, 2) is computed over all `length` frames (split="length": the paper finds
+    more columns better) or over those that are used (split="frames"). Of the nonzero entries of E
+    those between the quantiles `low` and `high` of their size stay (`video.keep_quantiles`): the
+    largest 30 % by default, Fig. 10's ten bands by other values. lam: the weight of E; 0: the
+    default of `video.rpca`.
 
     E is small against [0, 1]; it is divided by the root of its mean square over a fold's training
     clips, or by 1e-5, the precision of RPCA, if that is more. Decided, as is the augmentation the
@@ -44,27 +44,27 @@ def psn(
     """
     if frames > length:
         raise UserError(f"method.frames is {frames}; it must be at most method.length, {length}")
-    stay = np.array([*(i * (length // (frames - 1)) for i in range(frames - 1)), length - 1])
-    over = stay if split == "frames" else np.arange(length)
-    among = np.searchsorted(over, stay)
+    used = np.array([*(i * (length // (frames - 1)) for i in range(frames - 1)), length - 1])
+    over = used if split == "frames" else np.arange(length)
+    among = np.searchsorted(over, used)
 
     @jax.jit
     def sparse(columns):  # [len(over), H, W, 1] -> [frames, H, W, 1]
         _, error = rpca(columns.reshape(len(over), -1).T, lam=lam or None)
         return keep_quantiles(error.T[among], low=low, high=high).reshape(frames, *size, 1)
 
-    greys, parts = [], []
-    for each in resampled.resampled_clips(clips, size, gray=True):
-        each = resampled.resampled(each, length)
-        greys.append(each[stay])
-        parts.append(sparse(each[over]))
+    grays, parts = [], []
+    for frames_of_clip in preprocessing.read_frames(clips, size, gray=True):
+        frames_of_clip = preprocessing.resample_frames(frames_of_clip, length)
+        grays.append(frames_of_clip[used])
+        parts.append(sparse(frames_of_clip[over]))
     parts = jnp.stack(parts)
     inputs = {
         "sparse": parts,
-        "gray": jnp.asarray(np.stack(greys)),
+        "gray": jnp.asarray(np.stack(grays)),
         "square": jnp.mean(jnp.square(parts), (1, 2, 3, 4)),  # [N]
     }
-    mirror = resampled.mirror(flip)
+    flipped = preprocessing.flip_matrix(flip)
 
     def fit_statistics(inputs, weights):
         square = jnp.where(weights > 0, weights * inputs["square"], 0)
@@ -75,14 +75,14 @@ def psn(
 
     def augment(key, example, size_of_sparse):
         for_angle, for_flip = jax.random.split(key)
-        rotation_matrix = resampled.rotation(
+        rotation_matrix = preprocessing.rotation_matrix(
             rotation * jax.random.uniform(for_angle, (), minval=-1, maxval=1)
         )
         rotation_matrix = jnp.where(
-            jax.random.bernoulli(for_flip), rotation_matrix @ mirror, rotation_matrix
+            jax.random.bernoulli(for_flip), rotation_matrix @ flipped, rotation_matrix
         )
         return {
-            k: resampled.rotate(v, rotation_matrix)
+            k: preprocessing.transform(v, rotation_matrix)
             for k, v in eval_transform(example, size_of_sparse).items()
         }
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.methods import resampled
+from mer_jax.methods import preprocessing
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 
@@ -26,25 +26,26 @@ def r3d(
 ) -> Examples:
     """[length, H, W, 3]: from onset to apex, the last frame repeated to fill `length`.
 
-    Where there are more frames, `length` of them at equal intervals, both ends among them (section
-    3.2). A clip whose apex nobody marked (SMIC, the macro-expressions) goes on to its offset. A
-    training sample is the clip, the clip flipped (top and bottom exchanged, as "vertical flipping"
-    says) or the clip rotated counter-clockwise by `rotation` degrees, with equal chances; the paper
-    adds the two to the training data, which `repeats_per_epoch` = 3 visits in an epoch amount to. With
-    `smooth` and copies=4 there is the clip smoothed, too, as for the macro-expressions (decided: by
-    the mean of 3 x 3 pixels).
+    Longer clips give `length` frames at equal intervals, both ends included (section 3.2). A clip
+    without an apex (SMIC, the macro-expressions) ends at its offset. A training sample is the clip,
+    the clip flipped (top and bottom exchanged: "vertical flipping") or the clip rotated
+    counter-clockwise by `rotation` degrees, with equal chances; the paper adds the two to the
+    training data, as `repeats_per_epoch` = 3 does. With `smooth` and `repeats_per_epoch` = 4 there
+    is the smoothed clip, too, as for the macro-expressions (decided: the mean of 3 x 3 pixels).
     """
-    resampled_clips = resampled.resampled_clips(clips, size, gray=False)
+    videos = preprocessing.read_frames(clips, size, gray=False)
     frames = np.stack(
-        [each[chosen(clip, len(each), length)] for clip, each in zip(clips, resampled_clips)]
+        [video[frame_indices(clip, len(video), length)] for clip, video in zip(clips, videos)]
     )
-    turns = jnp.stack([jnp.eye(2), resampled.mirror(flip), resampled.rotation(rotation)])
+    matrices = jnp.stack(
+        [jnp.eye(2), preprocessing.flip_matrix(flip), preprocessing.rotation_matrix(rotation)]
+    )
 
     def augment(key, example, statistics):
         del statistics
-        number = jax.random.randint(key, (), 0, len(turns) + smooth)
-        rotate = resampled.rotate(example, turns[number % len(turns)])
-        return jnp.where(number < len(turns), rotate, smoothed(example)) if smooth else rotate
+        number = jax.random.randint(key, (), 0, len(matrices) + smooth)
+        moved = preprocessing.transform(example, matrices[number % len(matrices)])
+        return jnp.where(number < len(matrices), moved, smoothed(example)) if smooth else moved
 
     return Examples(
         inputs=jnp.asarray(frames),
@@ -62,8 +63,8 @@ def smoothed(frames: jax.Array) -> jax.Array:
     return sum(padded[:, i : i + height, j : j + width] for i, j in shifts) / 9
 
 
-def chosen(clip: Clip, frames: int, length: int) -> np.ndarray:
-    """[length] int: the frames of `clip`, which has `frames`, that `r3d` shows."""
+def frame_indices(clip: Clip, frames: int, length: int) -> np.ndarray:
+    """[length] int: the frames that `r3d` takes of a clip of `frames` frames."""
     offset = frames - 1 if clip.offset is None else clip.offset
     last, first = offset if clip.apex is None else clip.apex, clip.onset
     count = last - first + 1

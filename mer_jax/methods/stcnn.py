@@ -1,9 +1,9 @@
-"""MicroExpSTCNN and MicroExpFuseNet: raw grey clips (Reddy, Karri, Dubey, Mukherjee 2019).
+"""MicroExpSTCNN and MicroExpFuseNet: raw gray clips (Reddy, Karri, Dubey, Mukherjee 2019).
 
-stcnn    the whole face: [T, 64, 64, 1]
-fusenet  both eyes and the mouth, cut out by 68 landmarks: two of [T, 32, 32, 1]
+stcnn    the face: [T, 64, 64, 1]
+fusenet  both eyes and the mouth, cropped by 68 landmarks: two of [T, 32, 32, 1]
 
-T is 96 on CAS(ME)^2 and 18 on SMIC; the paper leaves out shorter clips, as data.name =
+T is 96 on CAS(ME)^2 and 18 on SMIC; the paper excludes shorter clips, as data.name =
 stcnn_casme_squared and stcnn_smic do. How intensities are scaled is not printed. Decided, after the
 authors' code: minus the mean of the training set, then over its largest value.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from mer_jax import faces
 from mer_jax.clips import Clip
 from mer_jax.errors import DataError, Problem
-from mer_jax.methods import resampled
+from mer_jax.methods import preprocessing
 from mer_jax.methods.examples import Examples, Tree
 from mer_jax.options import checked
 
@@ -34,14 +34,15 @@ def stcnn(
     time: str = "first",
     scaling: str = "set",
 ) -> Examples:
-    """[length, H, W, 1]: the grey face.
+    """[length, H, W, 1]: the gray face.
 
     time: "first" takes the first `length` frames and raises `DataError` with the clips that have
-    fewer; "resample" brings all frames of every clip to `length`. scaling: "set" as above, from a
-    fold's training clips (`train.statistics_on_all_clips`: from all clips, as published), "none" leaves [0, 1].
+    fewer; "resample" resamples all frames of every clip to `length`. scaling: "set" as above, from
+    a fold's training clips (`train.statistics_on_all_clips`: from all clips, as published); "none"
+    leaves [0, 1].
     """
-    resampled_clips = resampled.resampled_clips(clips, size, gray=True)
-    return _scaled(resampled.same_length("stcnn", clips, resampled_clips, length, time), scaling)
+    videos = preprocessing.read_frames(clips, size, gray=True)
+    return _scaled(preprocessing.to_length("stcnn", clips, videos, length, time), scaling)
 
 
 @checked
@@ -60,15 +61,15 @@ def fusenet(
     box's width (decided: 0.2, which shows the brows above the eyes). Other options as in `stcnn`.
     Raises `DataError` with the clips that have no landmarks, or whose landmarks lie outside.
     """
-    bare = [clip for clip in clips if clip.landmarks is None]
-    if bare:
-        why = "has no 68 landmarks, by which eyes and mouth are cut out"
-        raise DataError("method fusenet", [Problem(clip.key, why) for clip in bare])
+    without = [clip for clip in clips if clip.landmarks is None]
+    if without:
+        why = "has no 68 landmarks, by which eyes and mouth are cropped"
+        raise DataError("method fusenet", [Problem(clip.key, why) for clip in without])
 
     def region(box):
-        cut = lambda clip, size: _pixels(clip, box(clip.landmarks, margin=margin), size)
-        resampled_clips = resampled.resampled_clips(clips, size, gray=True, region=cut)
-        return resampled.same_length("fusenet", clips, resampled_clips, length, time)
+        crop = lambda clip, size: _pixels(clip, box(clip.landmarks, margin=margin), size)
+        videos = preprocessing.read_frames(clips, size, gray=True, region=crop)
+        return preprocessing.to_length("fusenet", clips, videos, length, time)
 
     return _scaled({name: region(box) for name, box in _REGIONS.items()}, scaling)
 
@@ -84,22 +85,24 @@ def _pixels(clip: Clip, box: np.ndarray, size: tuple[int, int]) -> tuple[slice, 
     return slice(first[1], last[1]), slice(first[0], last[0])
 
 
-def _scaled(resampled_clips: Tree, scaling: str) -> Examples:
-    """Examples of the arrays [N, T, H, W, 1] in `resampled_clips`, scaled array by array."""
-    shape = jax.tree.leaves(resampled_clips)[0].shape[1:]
-    resampled_clips = jax.tree.map(jnp.asarray, resampled_clips)
+def _scaled(videos: Tree, scaling: str) -> Examples:
+    """Examples of the arrays [N, T, H, W, 1] in `videos`, scaled array by array."""
+    shape = jax.tree.leaves(videos)[0].shape[1:]
+    videos = jax.tree.map(jnp.asarray, videos)
     if scaling == "none":
-        return Examples(inputs=resampled_clips, input_shape=shape)
+        return Examples(inputs=videos, input_shape=shape)
     each = tuple(range(1, len(shape) + 1))
     inputs = {
-        "films": resampled_clips,
-        "mean": jax.tree.map(lambda a: a.mean(each), resampled_clips),  # [N]
-        "top": jax.tree.map(lambda a: a.max(each), resampled_clips),  # [N]
+        "videos": videos,
+        "mean": jax.tree.map(lambda a: a.mean(each), videos),  # [N]
+        "top": jax.tree.map(lambda a: a.max(each), videos),  # [N]
     }
 
     def fit_statistics(inputs, weights):
-        share = weights / jnp.sum(weights)
-        mean = jax.tree.map(lambda m: jnp.sum(jnp.where(weights > 0, share * m, 0)), inputs["mean"])
+        normalized = weights / jnp.sum(weights)
+        mean = jax.tree.map(
+            lambda m: jnp.sum(jnp.where(weights > 0, normalized * m, 0)), inputs["mean"]
+        )
         top = jax.tree.map(lambda t: jnp.max(jnp.where(weights > 0, t, 0.0)), inputs["top"])
         # A flat training set has no span: a quarter of an 8-bit level, less than any other has.
         span = jax.tree.map(lambda t, m: jnp.maximum(t - m, 1e-3), top, mean)
@@ -107,7 +110,7 @@ def _scaled(resampled_clips: Tree, scaling: str) -> Examples:
 
     def eval_transform(example, statistics):
         scale = lambda video, mean, span: (video - mean) / span
-        return jax.tree.map(scale, example["films"], statistics["mean"], statistics["span"])
+        return jax.tree.map(scale, example["videos"], statistics["mean"], statistics["span"])
 
     return Examples(
         inputs=inputs,

@@ -3,8 +3,8 @@
 strcn_a  the pixels that move most over all training clips, against time: [P, T, C]
 strcn_g  the robust flow from onset to apex: [H, W, 2] px
 
-Both start from motion magnified by min(alpha, lambda / (8 delta) - 1) and are enriched by drawing
-alpha and the share of the frames that is kept (section III-D: 10 x 5 = 50 copies).
+Both start from motion magnified by min(alpha, lambda / (8 delta) - 1). Augmentation samples alpha
+and the percentage of the frames that is used (section III-D: 10 x 5 = 50 repeats).
 """
 
 import functools
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip, stack
-from mer_jax.methods import selection
+from mer_jax.methods import frame_selection
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video import (
@@ -47,11 +47,12 @@ def strcn_a(
     repeats_per_epoch: int = 50,
     wavelength: float = 16.0,
 ) -> Examples:
-    """Appearance: the top `mask_fraction` of a fold's difference heat map, `length` frames, all channels.
+    """Appearance: the top `mask_fraction` of a fold's difference heat map, all channels.
 
-    A test clip is magnified by `alpha` and keeps all frames; a training sample draws both. Set
-    alphas=(alpha,), percents=(100,), copies=1 for Table IV's "without DA". The heat map (Eq. 4)
-    sums over the training clips of the fold; `train.statistics_on_all_clips` sums over all, as the paper does.
+    A test clip is magnified by `alpha` and has all frames; for a training sample both are random.
+    Set alphas=(alpha,), percents=(100,), repeats_per_epoch=1 for Table IV's "without DA". The heat
+    map (Eq. 4) sums over the training clips of the fold; with `train.statistics_on_all_clips` over
+    all, as in the paper.
     """
     height, width = size
     batch = stack(clips, size=tuple(size))
@@ -67,8 +68,8 @@ def strcn_a(
         return {"frames": flat(frames), "bands": flat(parts), "heat": heat.ravel(), "length": count}
 
     inputs = jax.jit(lambda f, n: jax.lax.map(prepare, (f, n)))(batch.frames, batch.length)
-    table = jnp.asarray(selection.tables(batch.frames.shape[1], length, [kernel])[0])
-    factors, shares = jnp.asarray(alphas, jnp.float32), jnp.asarray(percents, jnp.float32)
+    table = jnp.asarray(frame_selection.tables(batch.frames.shape[1], length, [kernel])[0])
+    factors, percentages = jnp.asarray(alphas, jnp.float32), jnp.asarray(percents, jnp.float32)
 
     def fit_statistics(inputs, weights):
         heat = jnp.einsum("n,np->p", weights, inputs["heat"], precision="highest")
@@ -81,13 +82,13 @@ def strcn_a(
 
     def augment(key, example, pixels):
         for_alpha, for_percent, for_frames = jax.random.split(key, 3)
-        time = selection.drawn(
-            for_frames, table, example["length"], jax.random.choice(for_percent, shares)
+        time = frame_selection.random_frames(
+            for_frames, table, example["length"], jax.random.choice(for_percent, percentages)
         )
         return tensor(example, pixels, jax.random.choice(for_alpha, factors), time)
 
     def eval_transform(example, pixels):
-        return tensor(example, pixels, alpha, selection.whole(table, example["length"]))
+        return tensor(example, pixels, alpha, frame_selection.all_frames(table, example["length"]))
 
     return Examples(
         inputs=inputs,
@@ -114,30 +115,30 @@ def strcn_g(
 ) -> Examples:
     """Geometry: the flow from the first frame to the apex (Eq. 5) of the magnified clip, in px.
 
-    The first of a clip's maps is the test view: magnified by `alpha`, all frames. The others are
-    one for each pair of `alphas` and `percents`: a random share of the frames is kept, which moves
-    the onset and the apex that are found. A training sample is one of these, drawn anew each time.
+    The first of a clip's maps is the test sample: magnified by `alpha`, all frames. The others are
+    one for each pair of `alphas` and `percents`: a random part of the frames is used, which moves
+    the onset and the apex. A training sample is one of these at random.
     """
     batch = stack(clips, size=tuple(size))
     longest = batch.frames.shape[1]
     rng = np.random.default_rng(seed)
     variants = [(alpha, 100.0)] + [(float(a), float(p)) for a in alphas for p in percents]
-    # What a variant keeps of each clip, [N, V, T]: plain rows of booleans, made on the host.
-    kept = np.zeros((len(clips), len(variants), longest), bool)
-    for row, count in zip(kept, np.asarray(batch.length)):
-        for keeps, (_, percent) in zip(row, variants):
-            chosen = max(2, round(count * percent / 100))
-            keeps[np.sort(rng.choice(count, min(chosen, count), replace=False))] = True
+    # The frames of each clip that a variant uses, [N, V, T], sampled on the host.
+    selected = np.zeros((len(clips), len(variants), longest), bool)
+    for row, count in zip(selected, np.asarray(batch.length)):
+        for mask, (_, percent) in zip(row, variants):
+            used = max(2, round(count * percent / 100))
+            mask[np.sort(rng.choice(count, min(used, count), replace=False))] = True
 
     factors = jnp.asarray([a for a, _ in variants], jnp.float32)
-    how = dict(wavelength=float(wavelength), preset=preset)
+    options = dict(wavelength=float(wavelength), preset=preset)
 
     def augment(key, example, statistics):
         del statistics
         return example[jax.random.randint(key, (), 1, len(variants))]
 
     return Examples(
-        inputs=_flows(batch.frames, jnp.asarray(kept), factors, **how),  # [N, V, H, W, 2]
+        inputs=_flows(batch.frames, jnp.asarray(selected), factors, **options),  # [N, V, H, W, 2]
         augment=augment,
         eval_transform=lambda example, statistics: example[0],
         repeats_per_epoch=repeats_per_epoch,
@@ -147,24 +148,24 @@ def strcn_g(
 
 @functools.partial(jax.jit, static_argnames=("wavelength", "preset"))
 def _flows(
-    frames: jax.Array, kept: jax.Array, factors: jax.Array, *, wavelength: float, preset: str
+    frames: jax.Array, selected: jax.Array, factors: jax.Array, *, wavelength: float, preset: str
 ) -> jax.Array:
     """[N, T, H, W, C], [N, V, T] and [V] -> [N, V, H, W, 2] px."""
     longest = frames.shape[1]
 
-    def one(frames, keeps, factor):
+    def one(frames, mask, factor):
         moved = magnify(frames, alpha=factor, wavelength=wavelength)
-        # A frame that is left out repeats the one kept before it: it can be no later apex.
+        # An unused frame repeats the used one before it, so that it cannot be the apex.
         order = jnp.arange(longest, dtype=jnp.int32)
-        first = jnp.argmax(keeps)
-        source = jax.lax.cummax(jnp.where(keeps, order, first.astype(jnp.int32)))
-        seen = moved[jnp.maximum(source, first)]
-        onset, apex = seen[0], seen[apex_index(seen)]
+        first = jnp.argmax(mask)
+        source = jax.lax.cummax(jnp.where(mask, order, first.astype(jnp.int32)))
+        used = moved[jnp.maximum(source, first)]
+        onset, apex = used[0], used[apex_index(used)]
         return optical_flow(onset, apex, preset=preset)
 
     def every(clip):
-        frames, keeps = clip
+        frames, masks = clip
         variant = lambda v: one(frames, *v)
-        return jax.lax.map(variant, (keeps, factors), batch_size=min(8, len(factors)))
+        return jax.lax.map(variant, (masks, factors), batch_size=min(8, len(factors)))
 
-    return jax.lax.map(every, (frames, kept))
+    return jax.lax.map(every, (frames, selected))

@@ -1,4 +1,4 @@
-"""The networks, by name.
+"""The networks, by name; `package.module:Name` is a class of your own.
 
 A network is an `nnx.Module`, built from sizes only. `network(x, *, mask=None)` takes float32
 examples [B, ...] (channels last; a dict of arrays for a network with several inputs) and returns
@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from flax import nnx
 
-from mer_jax.errors import unknown_name
-from mer_jax.options import check, defaults
+from mer_jax.options import check, defaults, find
 
 Figure = tuple[int, ...] | int  # (first axes of) what a module gives, or its parameters
 
@@ -21,17 +20,17 @@ Figure = tuple[int, ...] | int  # (first axes of) what a module gives, or its pa
 class Info(NamedTuple):
     """Where a network comes from and what its paper says about it."""
 
-    module: str  # file of this room
-    network: str  # class in that file
-    paper: str
-    parameters: int  # trainable, counted by hand or by the authors' code
+    module: str  # where it is; ".strcn" is below this package
+    network: str  # class in that module
+    paper: str = ""
+    parameters: int = 0  # trainable, counted by hand or by the authors' code; 0: not known
     classes: int = 3  # for which `parameters` holds
     stated: str = ""  # what the paper says of its number of parameters
     printed: Mapping[str, Figure] = {}  # what it prints of a module, by the module's dotted path
 
     def load(self) -> Callable[..., nnx.Module]:
         """The class; its module is imported now."""
-        return getattr(importlib.import_module(f"{__name__}.{self.module}"), self.network)
+        return getattr(importlib.import_module(self.module, __name__), self.network)
 
 
 def _recurrent(*sizes: tuple[int, int]) -> dict[str, Figure]:
@@ -47,58 +46,58 @@ _STREAMS = {
 
 _NETWORKS = {
     "strcn_a": Info(
-        "strcn", "STRCNA", "Xia et al., STRCN, Table I (appearance)", 171_076, classes=4,
+        ".strcn", "STRCNA", "Xia et al., STRCN, Table I (appearance)", 171_076, classes=4,
         printed=_recurrent((917, 26), (229, 26), (57, 26), (14, 6), (7, 3)),
     ),
     "strcn_g": Info(
-        "strcn", "STRCNG", "Xia et al., STRCN, Table I (geometry)", 169_476, classes=4,
+        ".strcn", "STRCNG", "Xia et al., STRCN, Table I (geometry)", 169_476, classes=4,
         printed=_recurrent((296, 241), (74, 60), (18, 15), (4, 3), (2, 1)),
     ),
     "mer_rcnn": Info(
-        "mer_rcnn", "MERRCNN", "Xia et al., MER-RCNN, Table 1", 171_076, classes=4,
+        ".mer_rcnn", "MERRCNN", "Xia et al., MER-RCNN, Table 1", 171_076, classes=4,
         printed=_recurrent((1962, 26), (490, 26), (122, 26), (30, 6), (7, 3)),
     ),
     "psn": Info(
-        "psn", "PSN", "Li et al., PSN, Table 1", 29_077_832, classes=4,
+        ".psn", "PSN", "Li et al., PSN, Table 1", 29_077_832, classes=4,
         printed={"backbone": (4, 4, 256), "spatial_dense": (4096,), "mix": 1_028},
     ),
     "r3d_convlstm": Info(
-        "r3d_convlstm", "R3DConvLSTM", "Islam et al., R3D-ConvLSTM", 37_552_975,
+        ".r3d_convlstm", "R3DConvLSTM", "Islam et al., R3D-ConvLSTM", 37_552_975,
         stated="about 37.6 million",
     ),
     "ststnet": Info(
-        "ststnet", "STSTNet", "Liong et al. 2019, STSTNet, authors' code", 1_683,
+        ".ststnet", "STSTNet", "Liong et al. 2019, STSTNet, authors' code", 1_683,
         stated="0.00167 million",
     ),
     "stcnn": Info(
-        "stcnn", "STCNN", "Reddy et al., MicroExpSTCNN, Table I", 44_241_667,
+        ".stcnn", "STCNN", "Reddy et al., MicroExpSTCNN, Table I", 44_241_667,
         printed={"stream.conv": (27, 20, 20, 32), "stream": (345_600,), "hidden": (128,)},
     ),
     "fusenet_intermediate": Info(
-        "fusenet", "FuseNetIntermediate", "Reddy et al., MicroExpFuseNet Intermediate, Table II",
+        ".fusenet", "FuseNetIntermediate", "Reddy et al., MicroExpFuseNet Intermediate, Table II",
         177_088_515, printed=_STREAMS | {"dense.0.layers.0": (1024,), "dense.0.layers.1": (128,)},
     ),
     "fusenet_late": Info(
-        "fusenet", "FuseNetLate", "Reddy et al., MicroExpFuseNet Late, Table III", 177_221_123,
+        ".fusenet", "FuseNetLate", "Reddy et al., MicroExpFuseNet Late, Table III", 177_221_123,
         printed=_STREAMS
         | {f"dense.{n}.layers.{k}": (w,) for n in range(2) for k, w in enumerate((1024, 128))},
     ),
-    "rcn_a": Info("rcn", "RCNA", "Xia et al. 2020, RCN-A, authors' code", 15_331),
-    "rcn_s": Info("rcn", "RCNS", "Xia et al. 2020, RCN-S, authors' code", 15_331),
-    "rcn_w": Info("rcn", "RCNW", "Xia et al. 2020, RCN-W, authors' code", 13_795),
+    "rcn_a": Info(".rcn", "RCNA", "Xia et al. 2020, RCN-A, authors' code", 15_331),
+    "rcn_s": Info(".rcn", "RCNS", "Xia et al. 2020, RCN-S, authors' code", 15_331),
+    "rcn_w": Info(".rcn", "RCNW", "Xia et al. 2020, RCN-W, authors' code", 13_795),
     "off_apexnet": Info(
-        "off_apexnet", "OFFApexNet", "Gan et al. 2019, OFF-ApexNet", 2_664_475,
+        ".off_apexnet", "OFFApexNet", "Gan et al. 2019, OFF-ApexNet", 2_664_475,
         stated="2.77 million",
     ),
     "dual_inception": Info(
-        "dual_inception", "DualInception", "Zhou et al. 2019, Dual-Inception", 6_449_867,
+        ".dual_inception", "DualInception", "Zhou et al. 2019, Dual-Inception", 6_449_867,
         stated="6.45 million",
     ),
     "capsule": Info(
-        "capsule", "CapsuleNet", "Van Quang et al. 2019, CapsuleNet, authors' code", 13_842_496
+        ".capsule", "CapsuleNet", "Van Quang et al. 2019, CapsuleNet, authors' code", 13_842_496
     ),
     "image_cnn": Info(
-        "vgg", "ImageCNN", "Xia et al., STRCN, Table II (image-based CNN)", 134_276_932, classes=4
+        ".vgg", "ImageCNN", "Xia et al., STRCN, Table II (image-based CNN)", 134_276_932, classes=4
     ),
 }  # fmt: skip
 
@@ -109,10 +108,9 @@ def names() -> tuple[str, ...]:
 
 
 def info(name: str) -> Info:
-    """What is known about network `name`. Raises `UserError` for an unknown name."""
-    if name not in _NETWORKS:
-        raise unknown_name("network", name, _NETWORKS)
-    return _NETWORKS[name]
+    """The class and the source of network `name`. Raises `UserError` for an unknown name."""
+    found = find("network", name, _NETWORKS)
+    return found if isinstance(found, Info) else Info(*name.split(":"))
 
 
 def create(name: str, *, num_classes: int, rngs: nnx.Rngs, **sizes) -> nnx.Module:

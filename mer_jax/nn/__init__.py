@@ -1,7 +1,8 @@
-"""Layers that several networks share; where convolution and pooling choose their formulation."""
+"""Layers that several networks share, in the formulation that the platform needs."""
 
 from mer_jax.nn.conv_pool import conv_relu_pool
 from mer_jax.nn.convolution import KEPT, Conv, conv, pytorch_init
+from mer_jax.nn.dispatch import formulation
 from mer_jax.nn.normalization import BatchNorm
 from mer_jax.nn.pooling import adaptive_avg_pool, avg_pool, max_pool
 from mer_jax.nn.recurrent_convolution import RecurrentConv
@@ -15,6 +16,7 @@ __all__ = [
     "avg_pool",
     "conv",
     "conv_relu_pool",
+    "formulation",
     "max_pool",
     "pytorch_init",
 ]

@@ -1,14 +1,8 @@
-"""Convolution, and the one place where its formulation is chosen.
+"""Convolution in the formulation that the platform needs.
 
-Networks call `conv` (or build `Conv`) and know nothing else. On accelerators it is the compiler's
-own convolution. On CPUs that convolution is good forwards, but its weight gradient is many times
-slower than a matrix product, a hundred times inside a loop; its input gradient is four times
-slower in a loop than the same convolution written out; its 3-D kernels are slow throughout, and so
-are kernels with more places than the image, long sums and few maps. There the weight gradient is a
-sum of matrix products, the input gradient is written out, a 3-D convolution is made of 2-D ones
-(`convolution_3d`), kernels of 3 x 3 with many maps take fewer products (`minimal_filtering`), and
-what has a small image, a deep kernel or few maps is a product of `patches`. All give the same
-numbers but for rounding.
+Networks call `conv` or build `Conv`. On accelerators it is the compiler's own convolution; on CPUs
+its gradients, its 3-D kernels and some shapes are many times slower than matrix products, which
+`nn.cpu` makes of them. All formulations give the same numbers but for rounding.
 """
 
 import math
@@ -17,13 +11,12 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-from mer_jax.nn import convolution_3d, minimal_filtering, patches
-from mer_jax.nn.dispatch import Formulation, dispatch, in_blocks, product, rows, zeros_varying_like
+from mer_jax.nn.cpu import convolution_2d, convolution_3d
+from mer_jax.nn.dispatch import current_formulation, dispatch
 from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
 # For `jax.checkpoint`: what convolutions and products make is kept, all else is computed again.
@@ -41,7 +34,6 @@ def conv(
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
     precision: lax.PrecisionLike = None,
-    formulation: Formulation | None = None,
 ) -> jax.Array:
     """Cross-correlates `x` with `kernel` over two or three spatial axes.
 
@@ -50,36 +42,30 @@ def conv(
       kernel: [(kt,) kh, kw, C, O], of the dtype of `x`.
       strides, dilation: one number, or one for each spatial axis.
       padding: "SAME", "VALID", one number, or a number or a (before, after) pair for each axis.
-      formulation: None lets the platform that the program is lowered for decide. "plain" is the
-        compiler's convolution and "dots" the matrix products, on any platform.
+      precision: of the products, as in `lax.conv_general_dilated`.
 
     Returns:
-      [B, (T',) H', W', O]. Reverse-mode differentiable once, except "plain", which is as
-      differentiable as `lax.conv_general_dilated`.
+      [B, (T',) H', W', O]. Differentiable once, in reverse mode; within `nn.formulation("xla")` in
+      both modes and to any order.
     """
     axes = x.ndim - 2
     strides, dilation = per_axis(strides, axes), per_axis(dilation, axes)
     extent = [(k - 1) * d + 1 for k, d in zip(kernel.shape, dilation)]
     pads = resolve(padding, x.shape[1:-1], extent, strides)
     window = Window(strides, pads, dilation, precision)
-    if formulation == "plain":
-        y = _plain(window, x, kernel)
+    if current_formulation() == "xla":
+        y = _xla(window, x, kernel)
     else:
-        y = _conv(formulation == "dots", window, x, kernel)
+        y = _conv(current_formulation() == "matmul", window, x, kernel)
     return checkpoint_name(y, "convolution")
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _conv(forced, window, x, kernel):
-    if x.ndim == 5:
-        on_cpu = _forward_3d
-    elif _by_filtering(window, x, kernel):
-        on_cpu = _filtered
-    elif _by_patches(window, x, kernel):
-        on_cpu = patches.convolve
-    else:
-        return _plain(window, x, kernel)
-    return dispatch(forced, partial(on_cpu, window), partial(_plain, window), x, kernel)
+    on_cpu = _forward_3d if x.ndim == 5 else convolution_2d.forward(window, x, kernel)
+    if on_cpu is None:
+        return _xla(window, x, kernel)
+    return dispatch(forced, partial(on_cpu, window), partial(_xla, window), x, kernel)
 
 
 def _conv_forward(forced, window, x, kernel):
@@ -87,20 +73,15 @@ def _conv_forward(forced, window, x, kernel):
 
 
 def _conv_backward(forced, window, residuals, g):
-    if g.ndim == 5:
-        on_cpu = partial(_derived, _forward_3d)
-    elif _by_filtering(window, *residuals):
-        on_cpu = partial(_derived, _filtered)
-    else:
-        on_cpu = _gradients_2d
-    plain = partial(_derived, _plain, window)
-    return dispatch(forced, partial(on_cpu, window), plain, *residuals, g)
+    on_cpu = partial(_derived, _forward_3d) if g.ndim == 5 else convolution_2d.gradients
+    elsewhere = partial(_derived, _xla, window)
+    return dispatch(forced, partial(on_cpu, window), elsewhere, *residuals, g)
 
 
 _conv.defvjp(_conv_forward, _conv_backward)
 
 
-def _plain(window, x, kernel):
+def _xla(window, x, kernel):
     letters = "THW"[-(x.ndim - 2) :]
     return lax.conv_general_dilated(
         x,
@@ -118,111 +99,8 @@ def _derived(forward, window, x, kernel, g):
     return jax.vjp(partial(forward, window), x, kernel)[1](g)
 
 
-def _by_patches(window, x, kernel):
-    narrow = _few_channels(kernel) or _few_maps(kernel)
-    return (narrow and window.strides[1] == 1) or _larger(kernel, x) or _deep(kernel)
-
-
-def _by_filtering(window, x, kernel):
-    """Whether products weigh more than moving what `minimal_filtering` makes of their factors:
-    with 64 maps it gains nothing once an image has left the caches, with 128 a third and more."""
-    positions = len(x) * math.prod(window.sizes(x.shape[1:-1], kernel.shape))
-    wide = min(kernel.shape[2:]) >= 128 and positions >= 512
-    return wide and minimal_filtering.serves(window, x, kernel, axes=2)
-
-
-def _few_maps(kernel):
-    """Whether the output's maps do not fill what a processor works on at a time."""
-    return kernel.shape[-1] < 16
-
-
-def _deep(kernel):
-    """Whether an output sums so many numbers that XLA's CPU convolution falls to a third of the
-    rate of products."""
-    return math.prod(kernel.shape[:-1]) > 2048
-
-
-def _few_channels(kernel):
-    """Whether the patches of one kernel row are no wider than the output."""
-    _, kw, channels, maps = kernel.shape
-    return kw * channels <= maps
-
-
-def _larger(kernel, image):
-    """Whether the kernel has more places than the image: XLA then slides the image over the kernel,
-    for which its CPU backend has naive loops only, hundreds of times slower."""
-    return math.prod(kernel.shape[:2]) > math.prod(image.shape[1:3])
-
-
 def _forward_3d(window, x, kernel):
     return convolution_3d.convolve(partial(_conv, True), window, x, kernel)
-
-
-def _gradients_2d(window, x, kernel, g):
-    if _few_channels(kernel) or window.strides[1] > 1:
-        kernel_gradient = patches.kernel_gradient
-    else:
-        kernel_gradient = _kernel_gradient_by_rows
-    return _input_gradient(window, x, kernel, g), kernel_gradient(window, x, kernel, g)
-
-
-def _input_gradient(window, x, kernel, g):
-    """dL/dx: g, spread out by the strides, convolved with the kernel turned round.
-
-    The compiler derives the same convolution, but with the kernel's axes swapped in place rather
-    than in memory, for which XLA's CPU loops have no fast path.
-    """
-    if _larger(kernel, g) or _deep(kernel.swapaxes(2, 3)):
-        return jax.vjp(lambda x: patches.convolve(window, x, kernel), x)[1](g)[0]
-    pads = []
-    for axis, (before, _) in enumerate(window.padding):
-        reach = (kernel.shape[axis] - 1) * window.dilation[axis]
-        spread = (g.shape[axis + 1] - 1) * window.strides[axis] + 1
-        pads.append((reach - before, x.shape[axis + 1] + before - spread))
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    if _few_maps(turned) and window.strides == (1, 1) and np.min(pads) >= 0:
-        return patches.convolve(window._replace(padding=pads), g, turned)
-    return lax.conv_general_dilated(
-        g,
-        turned,
-        (1, 1),
-        pads,
-        lhs_dilation=window.strides,
-        rhs_dilation=window.dilation,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        precision=window.precision,
-    )
-
-
-def _filtered(window, x, kernel):
-    rest = partial(product, precision=window.precision)
-    return minimal_filtering.convolve(rest, window, x, kernel, axes=2)
-
-
-def _kernel_gradient_by_rows(window, x, kernel, g):
-    """dL/dkernel, one product for each kernel row, for stride 1 along W.
-
-    dw[i, j] = sum of x[b, y s + i d, p]^T g[b, y, p - j d] over b, y, p. The copies of g that are
-    shifted by j d stand side by side, so that x is read once for a row.
-    """
-    kh, kw, channels, maps = kernel.shape
-    height, columns = g.shape[1:3]
-    reach = (kw - 1) * window.dilation[1]
-    extent = columns + reach
-
-    def block(total, arrays):
-        x, g = arrays
-        g = jnp.pad(g, ((0, 0), (0, 0), (reach, reach), (0, 0)))
-        side = [g[:, :, reach - j * window.dilation[1] :][:, :, :extent] for j in range(kw)]
-        side = rows(jnp.concatenate(side, -1))
-        taps = window.taps(x, (kh, 1), (height, extent))
-        products = [product(rows(t).T, side, precision=window.precision) for t in taps]
-        return total + jnp.stack(products), None
-
-    blocks = in_blocks(window.pad(x), g, width=height * extent * kw * maps)
-    start = zeros_varying_like((kh, channels, kw * maps), x, g)
-    total = lax.scan(block, start, blocks)[0].reshape(kh, channels, kw, maps)
-    return total.swapaxes(1, 2).astype(kernel.dtype)
 
 
 def _hook(x, kernel, strides, padding, *, rhs_dilation, precision, **_):

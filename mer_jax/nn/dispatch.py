@@ -1,5 +1,12 @@
-"""Which of two formulations of an operation a program gets, and how products are summed."""
+"""The one switch between XLA's own operations and the formulations that CPUs need.
 
+By default each program gets the formulations of the platform that it is lowered for: those of
+`nn.cpu` on CPUs, XLA's own elsewhere. Convolution, pooling and batch normalization then have their
+own gradients, which are differentiable once, in reverse mode. `formulation("xla")` makes all of
+them plain operations, differentiable in both modes and to any order, on any platform.
+"""
+
+import contextlib
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -7,60 +14,45 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-Formulation = Literal["plain", "dots"]
+Formulation = Literal["xla", "matmul"]
+
+_FORMULATION = jax.make_user_context(None)  # part of the key of what `jax.jit` has compiled
+
+
+def formulation(name: Formulation | None) -> contextlib.AbstractContextManager:
+    """A context in which operations are traced in formulation `name`.
+
+    "xla": XLA's own operations, for `jax.jvp`, `jax.linearize` and `jax.hessian`. Its values are
+    those of the default but for rounding; its gradients are slower on CPUs. "matmul": those that
+    CPUs need, on any platform. None: the default, by the platform.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from mer_jax import nn
+    >>> square = lambda x: (nn.max_pool(x, 2) ** 2).sum()
+    >>> with nn.formulation("xla"):
+    ...     print(jax.hessian(square)(jnp.arange(4.0).reshape(1, 2, 2, 1))[0, 1, 1, 0, 0, 1, 1, 0])
+    2.0
+    """
+    return _FORMULATION(name)
+
+
+def current_formulation() -> Formulation | None:
+    """That of the context in which a program is traced now; None: by the platform."""
+    return _FORMULATION.value
 
 
 def dispatch(forced: bool, on_cpu: Callable, elsewhere: Callable, *arrays: jax.Array) -> Any:
     """`on_cpu(*arrays)` where the program is lowered for a CPU, otherwise `elsewhere(*arrays)`.
 
-    Decided at lowering, so that a program exported from here for an accelerator takes its branch.
-    `forced` takes the first one everywhere. Not differentiable by itself: both callers have their
-    own gradient.
+    Chosen at lowering, so that a program exported from a CPU for an accelerator takes its branch.
+    `forced` takes the first one everywhere. Not differentiable by itself: callers define their
+    gradients.
     """
     if forced:
         return on_cpu(*arrays)
     return lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
 
 
-def wide(dtype: jnp.dtype) -> jnp.dtype:
-    """The dtype in which sums of `dtype` are kept: float32 for 16-bit numbers, else itself."""
+def accumulator_dtype(dtype: jnp.dtype) -> jnp.dtype:
+    """The dtype of sums over numbers of `dtype`: float32 for 16-bit numbers, else itself."""
     return jnp.dtype(jnp.float32) if dtype.itemsize < 4 else dtype
-
-
-def rows(a: jax.Array) -> jax.Array:
-    """The rows of a [..., K] as one matrix."""
-    return a.reshape(-1, a.shape[-1])
-
-
-def product(a: jax.Array, b: jax.Array, *, precision: lax.PrecisionLike = None) -> jax.Array:
-    """The rows of a [..., K] times the matrix b [K, O], summed and returned in the `wide` dtype.
-
-    16-bit numbers are widened first: XLA's CPU products of 16 bits into 32 lack some shapes. The
-    rows make one matrix: with more axes the gradients would be transposed in memory.
-    """
-    dtype = wide(a.dtype)
-    y = jnp.matmul(rows(a.astype(dtype)), b.astype(dtype), precision=precision)
-    return y.reshape(*a.shape[:-1], b.shape[-1])
-
-
-def zeros_varying_like(shape: tuple[int, ...], *arrays: jax.Array) -> jax.Array:
-    """Zeros to which a loop may add products of `arrays`, also within `jax.shard_map`.
-
-    There the type of a loop's carry says over which axes of the mesh it varies: those of `arrays`,
-    from which the zeros are therefore selected.
-    """
-    dtype = wide(arrays[0].dtype)
-    zero = sum(jnp.where(False, a.ravel()[0].astype(dtype), jnp.zeros((), dtype)) for a in arrays)
-    return jnp.broadcast_to(zero, shape)
-
-
-# What a loop over a batch works on at a time: small enough for a core's cache.
-_BLOCK = 2**19
-
-
-def in_blocks(*arrays: jax.Array, width: int, least: int = 0) -> tuple[jax.Array, ...]:
-    """Arrays [B, ...] as [blocks, b, ...]: b samples of `width` numbers each within _BLOCK, or
-    within `least` numbers where those are more."""
-    batch, most = len(arrays[0]), max(_BLOCK, least)
-    size = max(b for b in range(1, batch + 1) if batch % b == 0 and (b == 1 or b * width <= most))
-    return tuple(a.reshape(batch // size, size, *a.shape[1:]) for a in arrays)

@@ -1,4 +1,4 @@
-"""Batch normalisation whose statistics leave padding samples out."""
+"""Batch normalization whose statistics exclude padding samples."""
 
 from functools import partial
 
@@ -7,17 +7,17 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
-from mer_jax.nn.dispatch import wide
+from mer_jax.nn.dispatch import accumulator_dtype, current_formulation
 
 
 class BatchNorm(nnx.Module):
     """(x - mean) / sqrt(var + eps) scale + bias over all axes but the last (Ioffe & Szegedy 2015).
 
-    In training the mean and the biased variance are those of the samples whose `mask` is not 0,
-    by two passes; the running statistics move by `momentum` towards them, the running variance
-    towards the unbiased one, as in PyTorch. The others come out as 0, whatever is in them, NaN
-    included. `eval()` uses the running statistics. A batch with no sample at all leaves them as
-    they are.
+    In training the mean and the biased variance are those of the samples whose `mask` is not 0, by
+    two passes; the running statistics move by `momentum` towards them, the running variance towards
+    the unbiased one, as in PyTorch. Padding samples come out as 0, even where they hold NaN.
+    `eval()` uses the running statistics. A batch without samples does not change them.
+    Differentiable as `conv` is.
     """
 
     def __init__(
@@ -45,18 +45,21 @@ class BatchNorm(nnx.Module):
 
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         """x [B, ..., C], mask [B] or None (every sample counts) -> [B, ..., C]."""
-        dtype = wide(x.dtype)
+        dtype = accumulator_dtype(x.dtype)
         z, scale, bias = (a.astype(dtype) for a in (x, self.scale[...], self.bias[...]))
         if self.use_running_average:
             mean, var = self.mean[...].astype(dtype), self.var[...].astype(dtype)
             return ((z - mean) * (lax.rsqrt(var + self.epsilon) * scale) + bias).astype(x.dtype)
         weights = jnp.ones(x.shape[0], dtype) if mask is None else mask.astype(dtype)
-        y, mean, var, count = _normalize(self.epsilon, z, scale, bias, weights)
+        if current_formulation() == "xla":
+            y, mean, var, count = _forward(self.epsilon, z, scale, bias, weights)[0]
+        else:
+            y, mean, var, count = _normalize(self.epsilon, z, scale, bias, weights)
         step = jnp.where(count > 0, self.momentum, 0.0)
         unbiased = var * (count / jnp.maximum(count - 1, 1))
-        for running, seen in ((self.mean, mean), (self.var, unbiased)):
-            seen = lax.stop_gradient(seen.astype(running.dtype))
-            running[...] += step.astype(running.dtype) * (seen - running[...])
+        for running, current in ((self.mean, mean), (self.var, unbiased)):
+            current = lax.stop_gradient(current.astype(running.dtype))
+            running[...] += step.astype(running.dtype) * (current - running[...])
         return y.astype(x.dtype)
 
 

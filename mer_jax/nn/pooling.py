@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mer_jax.nn.dispatch import dispatch, in_blocks
+from mer_jax.nn.cpu.products import in_blocks
+from mer_jax.nn.dispatch import current_formulation, dispatch
 from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
 
@@ -23,42 +24,45 @@ def max_pool(
     """The maximum over windows, floor rounding: x [B, spatial, C] -> [B, pooled, C].
 
     `strides` defaults to the window. Padding never wins. The gradient goes to the first maximum
-    of a window in row-major order, as in `lax.reduce_window`; which one that was is kept as one
-    byte for each output, so that the backward pass neither searches again nor keeps `x`. NaN
-    propagates. A ReLU in front may as well follow: the same values and gradients, of fewer numbers.
+    of a window in row-major order, as in `lax.reduce_window`; its number is stored as one byte for
+    each output, so that the backward pass neither searches again nor stores `x`. NaN propagates. A
+    ReLU before it may as well follow: the same values and gradients, of fewer numbers.
+    Differentiable as `conv` is.
     """
     axes = x.ndim - 2
     window = per_axis(window, axes)
     strides = window if strides is None else per_axis(strides, axes)
     pads = resolve(padding, x.shape[1:-1], window, strides)
+    if current_formulation() == "xla":
+        return max_and_argmax(window, strides, pads, x)[0]
     return _max_pool(window, strides, pads, x.shape[1:-1], x)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
 def _max_pool(window, strides, pads, sizes, x):
-    return max_with_place(window, strides, pads, x)[0]
+    return max_and_argmax(window, strides, pads, x)[0]
 
 
 def _forward(window, strides, pads, sizes, x):
-    search = partial(max_with_place, window, strides, pads)
+    search = partial(max_and_argmax, window, strides, pads)
     return dispatch(False, partial(_stored, search), search, x)
 
 
 def _stored(search, x):
     """The search in a loop over blocks of samples: a loop's results are stored. Without one, XLA's
     CPU compiler merges the search, and what made x, into the loops of the backward pass, where it
-    runs again for each place of a window; it removes optimization barriers before it merges."""
+    runs again for each tap of a window; it removes optimization barriers before it merges."""
     (blocks,) = in_blocks(x, width=math.prod(x.shape[1:]))
     return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), lax.map(search, blocks))
 
 
-def max_with_place(
+def max_and_argmax(
     window: tuple[int, ...],
     strides: tuple[int, ...],
     pads: tuple[tuple[int, int], ...],
     x: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """The maxima and the tap of its window that each came from, as `largest` tells it."""
+    """The maxima and the tap of its window that each came from, as in `largest`."""
     sliding = Window(strides, pads, (1,) * len(window), None)
     sizes = sliding.sizes(x.shape[1:-1], window)
     taps = sliding.taps(sliding.pad(x, value=-jnp.inf), window, sizes)
@@ -72,50 +76,50 @@ def largest(candidates: Iterable[tuple[int, jax.Array]], count: int) -> tuple[ja
     wins, and NaN over all.
     """
     dtype = jnp.int8 if count <= 128 else jnp.int16
-    candidates = iter(candidates)  # one after the other: none of them need be kept
-    number, best = next(candidates)
-    place = jnp.full(best.shape, jnp.asarray(number, dtype))
+    candidates = iter(candidates)  # one at a time: none of them need be stored
+    number, maxima = next(candidates)
+    argmax = jnp.full(maxima.shape, jnp.asarray(number, dtype))
     for number, value in candidates:
-        better = (value > best) | jnp.isnan(value)
-        best = jnp.where(better, value, best)
-        place = jnp.where(better, jnp.asarray(number, dtype), place)
-    return best, place
+        better = (value > maxima) | jnp.isnan(value)
+        maxima = jnp.where(better, value, maxima)
+        argmax = jnp.where(better, jnp.asarray(number, dtype), argmax)
+    return maxima, argmax
 
 
-def _backward(window, strides, pads, sizes, place, g):
+def _backward(window, strides, pads, sizes, argmax, g):
     if window == strides:
-        spread = spread_tiles(window, place, g)
+        scattered = scatter_tiles(window, argmax, g)
     else:
-        spread = _spread_overlapping(window, strides, place, g)
+        scattered = _scatter_overlapping(window, strides, argmax, g)
     # what lies past the last window has no gradient; what lies in the padding is cut away
     config = [
-        (-before, n + before - have, 0)
-        for n, (before, _), have in zip(sizes, pads, spread.shape[1:])
+        (-before, n + before - size, 0)
+        for n, (before, _), size in zip(sizes, pads, scattered.shape[1:])
     ]
-    return (lax.pad(spread, jnp.zeros((), g.dtype), [(0, 0, 0), *config, (0, 0, 0)]),)
+    return (lax.pad(scattered, jnp.zeros((), g.dtype), [(0, 0, 0), *config, (0, 0, 0)]),)
 
 
 _max_pool.defvjp(_forward, _backward)
 
 
-def spread_tiles(window: Sequence[int], place: jax.Array, g: jax.Array) -> jax.Array:
+def scatter_tiles(window: Sequence[int], argmax: jax.Array, g: jax.Array) -> jax.Array:
     """Windows that tile: each tap reads its own window's gradient if it was the maximum."""
     axes = tuple(range(2, 2 + 2 * len(window), 2))  # a tap axis behind each pooled axis
     taps = np.arange(math.prod(window)).reshape(window)
     taps = np.expand_dims(taps, (*(a - 1 for a in axes), 2 * len(window) + 1, 0))
-    here = jnp.expand_dims(place, axes) == jnp.asarray(taps, place.dtype)
-    spread = jnp.where(here, jnp.expand_dims(g, axes), 0)
+    chosen = jnp.expand_dims(argmax, axes) == jnp.asarray(taps, argmax.dtype)
+    scattered = jnp.where(chosen, jnp.expand_dims(g, axes), 0)
     sizes = [n * k for n, k in zip(g.shape[1:], window)]
-    return spread.reshape(g.shape[0], *sizes, g.shape[-1])
+    return scattered.reshape(g.shape[0], *sizes, g.shape[-1])
 
 
-def _spread_overlapping(window, strides, place, g):
+def _scatter_overlapping(window, strides, argmax, g):
     """Windows that overlap: the taps' gradients, each laid out at its own offset, add up."""
     sizes = [(n - 1) * s + k for n, s, k in zip(g.shape[1:], strides, window)]
     zero = jnp.zeros((), g.dtype)
     total = jnp.zeros((g.shape[0], *sizes, g.shape[-1]), g.dtype)
     for tap, offset in enumerate(np.ndindex(*window)):
-        value = jnp.where(place == jnp.asarray(tap, place.dtype), g, zero)
+        value = jnp.where(argmax == jnp.asarray(tap, argmax.dtype), g, zero)
         config = [(o, k - 1 - o, s - 1) for o, k, s in zip(offset, window, strides)]
         total = total + lax.pad(value, zero, [(0, 0, 0), *config, (0, 0, 0)])
     return total

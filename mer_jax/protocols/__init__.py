@@ -1,10 +1,11 @@
-"""Who trains, who validates, who is tested: every protocol returns `Folds`, plain rows of booleans.
+"""Protocols divide clips into training, validation and test sets: each returns `Folds`.
 
     folds = protocols.create("loso", clips, labels)
 
-A protocol sees which clip belongs to whom and its label, never a frame. `validate` carves an inner
-validation set out of each fold's training clips, subject by subject, for whoever needs a choice
-to be made (an epoch, a width) without looking at the test clips.
+`package.module:name` is a function of your own, (clips, labels, *, options) -> Folds. A protocol
+uses the subject, database and label of a clip, not its frames. `validate` splits an inner
+validation set off each fold's training clips, by subject, so that an epoch or a size can be
+selected without the test clips.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.errors import UserError, unknown_name
-from mer_jax.options import check, defaults
+from mer_jax.errors import UserError
+from mer_jax.options import check, defaults, find
 from mer_jax.protocols.folds import Folds, validate
 from mer_jax.protocols.schemes import (
     hold_out,
@@ -41,7 +42,7 @@ __all__ = [
 
 _SCHEMES = {
     "loso": loso,
-    "megc2019": loso,  # LOSO over the persons of the composite; its scores pool the folds
+    "megc2019": loso,  # LOSO over the subjects of the composite; its scores pool the folds
     "lovo": lovo,
     "k_fold": k_fold,
     "hold_out": hold_out,
@@ -56,9 +57,7 @@ def names() -> tuple[str, ...]:
 
 def options(name: str) -> dict[str, Any]:
     """The options of protocol `name` and their defaults."""
-    if name not in _SCHEMES:
-        raise unknown_name("protocol", name, _SCHEMES)
-    return defaults(_SCHEMES[name])
+    return defaults(find("protocol", name, _SCHEMES))
 
 
 def create(name: str, clips: Sequence[Clip], labels: np.ndarray, **given) -> Folds:
@@ -72,4 +71,4 @@ def create(name: str, clips: Sequence[Clip], labels: np.ndarray, **given) -> Fol
         raise UserError(
             f"protocol {name}: there are no clips; check data.name and data.label_scheme"
         )
-    return _SCHEMES[name](clips, np.asarray(labels), **given)
+    return find("protocol", name, _SCHEMES)(clips, np.asarray(labels), **given)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mer_jax.errors import unknown_name
+from mer_jax.options import find
 
 Loss = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
@@ -122,10 +122,12 @@ LOSSES: dict[str, Loss] = {
 
 
 def create(name: str) -> Loss:
-    """The loss of that name; an unknown one raises `UserError` and offers the nearest."""
-    if name not in LOSSES:
-        raise unknown_name("train.loss", name, LOSSES)
-    return LOSSES[name]
+    """The loss of that name, or the function that "package.module:name" names.
+
+    Raises `UserError` for an unknown one.
+    """
+    loss = find("train.loss", name, LOSSES)
+    return loss if name in LOSSES else _of_real(loss)
 
 
 def _log_likelihood(logits: jax.Array, labels: jax.Array) -> jax.Array:

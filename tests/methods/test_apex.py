@@ -32,12 +32,14 @@ def test_a_training_sample_is_one_frame_and_a_test_clip_is_several():
     made = clip()
     examples = methods.create("frames", [made], size=(8, 8), num_frames=5)
     want = made.frames[[0, 2, 4, 6, 8]] / np.float32(255)
-    whole = {"mean": 0.0, "deviation": 1.0}
-    np.testing.assert_allclose(examples.eval_transform(examples.inputs[0], whole), want, atol=1e-6)
+    identity = {"mean": 0.0, "deviation": 1.0}
+    np.testing.assert_allclose(
+        examples.eval_transform(examples.inputs[0], identity), want, atol=1e-6
+    )
     assert examples.num_views == 5 and examples.input_shape == (8, 8, 3)
-    sample = examples.augment(jax.random.key(0), examples.inputs[0], whole)
+    sample = examples.augment(jax.random.key(0), examples.inputs[0], identity)
     assert any(bool(jnp.allclose(sample, frame)) for frame in want)
-    with pytest.raises(UserError, match="looks is 1; it must be a whole number, 2 or more"):
+    with pytest.raises(UserError, match="num_frames is 1; it must be a whole number, 2 or more"):
         methods.create("frames", [made], num_frames=1)
 
 
@@ -102,7 +104,7 @@ class Brightness(nnx.Module):
 
 
 def test_a_fold_counts_the_votes_of_its_test_clips():
-    """Four of six frames tell the class; the two that do not are surer, and lose."""
+    """Four of six frames have the class; the two that do not have larger logits, and lose."""
     clips, labels = [], np.arange(6) % 2
     for number, label in enumerate(labels):
         video = np.full((6, 4, 4, 3), (100, 155)[label], np.uint8)
@@ -118,6 +120,6 @@ def test_a_fold_counts_the_votes_of_its_test_clips():
         devices=jax.devices()[:1],
         quiet=True,
     )
-    said = result.probabilities[result.test]
-    assert said.argmax(-1).tolist() == labels[result.held[result.test]].tolist()
-    np.testing.assert_allclose(said.max(-1), 4 / 6, atol=2e-3)
+    found = result.probabilities[result.test]
+    assert found.argmax(-1).tolist() == labels[result.eval_index[result.test]].tolist()
+    np.testing.assert_allclose(found.max(-1), 4 / 6, atol=2e-3)

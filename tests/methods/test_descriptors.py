@@ -94,7 +94,10 @@ def test_what_does_not_move_is_zero(clips):
     grainy = still.copy()
     grainy[4:] ^= np.random.default_rng(0).integers(0, 2, still[0].shape, np.uint8)
     marked = dataclasses.replace(clips[0], onset=3, apex=3)
-    made = [marked, *(dataclasses.replace(clips[0], read=in_memory(f)) for f in (still, grainy))]
+    made = [
+        marked,
+        *(dataclasses.replace(clips[0], read=in_memory(f), offset=None) for f in (still, grainy)),
+    ]
     found = methods.create("bi_woof", made, size=(32, 32), preset=PRESET).inputs
     np.testing.assert_array_equal(found[:2], 0)
     assert np.linalg.norm(found[2]) == pytest.approx(1, abs=1e-5)

@@ -132,8 +132,8 @@ def test_mistakes_are_one_sentence(clips):
         match=r"method\.length is 2147483648; .* at most 100000",
     ):
         methods.create("stcnn", [], length=2**31)
-    with pytest.raises(UserError, match="did you mean 'share'"):
-        methods.create("strcn_a", clips, shares=0.1)
+    with pytest.raises(UserError, match="did you mean 'mask_fraction'"):
+        methods.create("strcn_a", clips, mask_fractions=0.1)
     with pytest.raises(UserError, match=r"method\.channels 'w'"):
         methods.create("flow_maps", clips, channels=("w",))
     uneven = [clips[0], Clip("d", "s", "c", in_memory(np.zeros((9, 20, 20, 3), np.uint8)), "x")]

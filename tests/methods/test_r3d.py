@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from mer_jax import methods
 from mer_jax.clips import Clip, in_memory
-from mer_jax.methods import resampled
+from mer_jax.methods import preprocessing
 
 RNG = np.random.default_rng(0)
 
@@ -45,7 +45,11 @@ def test_a_grey_clip_stands_for_all_channels():
 def test_a_sample_is_the_clip_its_flip_its_rotation_or_smoothed(smooth):
     examples = methods.create("r3d", [clip(6)], size=(10, 10), length=6, smooth=smooth)
     sample = examples.inputs[0]
-    variants = [sample, sample[:, ::-1], resampled.rotate(sample, resampled.rotation(8.0))]
+    variants = [
+        sample,
+        sample[:, ::-1],
+        preprocessing.transform(sample, preprocessing.rotation_matrix(8.0)),
+    ]
     if smooth:
         mean = ndimage.uniform_filter(np.asarray(sample), (1, 3, 3, 1), mode="nearest")
         variants.append(jnp.asarray(mean))

@@ -1,4 +1,4 @@
-"""Every formulation of a convolution against the plain one and against SciPy."""
+"""Every formulation of a convolution against XLA's own and against SciPy."""
 
 import re
 
@@ -10,7 +10,7 @@ from flax import nnx
 from jax import lax
 from scipy.signal import correlate
 
-from mer_jax.nn import Conv, conv
+from mer_jax.nn import Conv, conv, formulation
 
 # x without channels, kernel, C, O, options
 CASES = {
@@ -49,23 +49,24 @@ def arrays(case, dtype=np.float64):
     return x, w, options
 
 
-def value_and_gradients(x, w, options, formulation):
+def value_and_gradients(x, w, options, name):
     @jax.jit
     def run(x, w):
-        y, pull = jax.vjp(lambda x, w: conv(x, w, formulation=formulation, **options), x, w)
+        y, pull = jax.vjp(lambda x, w: conv(x, w, **options), x, w)
         return y, pull(jnp.cos(jnp.arange(y.size).astype(y.dtype)).reshape(y.shape))
 
-    return run(x, w)
+    with formulation(name):
+        return run(x, w)
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("formulation", ["dots", None])
-def test_formulations_equal_the_plain_one(case, formulation):
+@pytest.mark.parametrize("name", ["matmul", None])
+def test_formulations_equal_xla(case, name):
     with jax.enable_x64(True):
         x, w, options = arrays(case)
-        ours = value_and_gradients(x, w, options, formulation)
-        plain = value_and_gradients(x, w, options, "plain")
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-12, 1e-12), ours, plain)
+        ours = value_and_gradients(x, w, options, name)
+        xla = value_and_gradients(x, w, options, "xla")
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-12, 1e-12), ours, xla)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -73,8 +74,8 @@ def test_float32_keeps_its_precision(case):
     """Also where frames or rows are subtracted first: no error over 2e-6 of the largest number."""
     x, w, options = arrays(case)
     with jax.enable_x64(True):
-        exact = value_and_gradients(x, w, options, "plain")
-    ours = value_and_gradients(x.astype(np.float32), w.astype(np.float32), options, "dots")
+        exact = value_and_gradients(x, w, options, "xla")
+    ours = value_and_gradients(x.astype(np.float32), w.astype(np.float32), options, "matmul")
     for a, b in zip(*(map(np.asarray, jax.tree.leaves(each)) for each in (ours, exact))):
         assert np.abs(a - b).max() < 2e-6 * np.abs(b).max()
 
@@ -84,19 +85,21 @@ def test_bfloat16_sums_in_float32(case):
     x, w, options = arrays(case, np.float32)
     x, w = (np.tile(x, (64, *[1] * (x.ndim - 1))), w)  # enough blocks for a bfloat16 sum to drift
     half = (jnp.asarray(x, jnp.bfloat16), jnp.asarray(w, jnp.bfloat16))
-    _, (_, ours) = value_and_gradients(*half, options, "dots")
+    _, (_, ours) = value_and_gradients(*half, options, "matmul")
     assert ours.dtype == jnp.bfloat16
     exact = [np.asarray(a.astype(jnp.float32)) for a in half]
-    y, pull = jax.vjp(lambda w: conv(exact[0], w, formulation="plain", **options), exact[1])
+    with formulation("xla"):
+        y, pull = jax.vjp(lambda w: conv(exact[0], w, **options), exact[1])
     g = jnp.cos(jnp.arange(y.size).astype(jnp.bfloat16)).reshape(y.shape).astype(jnp.float32)
     (want,) = pull(g)
     error = jnp.abs(ours.astype(jnp.float32) - want).max() / jnp.abs(want).max()
     assert error < 0.01
 
 
-def test_plain_is_cross_correlation():
+def test_xla_is_cross_correlation():
     x, w, _ = arrays("3-D")
-    y = conv(jnp.asarray(x, jnp.float32), jnp.asarray(w, jnp.float32), formulation="plain")
+    with formulation("xla"):
+        y = conv(jnp.asarray(x, jnp.float32), jnp.asarray(w, jnp.float32))
     for maps in range(w.shape[-1]):
         want = sum(correlate(x[0, ..., c], w[..., c, maps], "valid") for c in range(x.shape[-1]))
         np.testing.assert_allclose(y[0, ..., maps], want, rtol=1e-4, atol=1e-4)

@@ -1,20 +1,86 @@
-"""How a loop over a batch divides it."""
+"""The switch between formulations, and how a loop over a batch divides it."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
+from flax import nnx
 
-from mer_jax.nn.dispatch import in_blocks
+from mer_jax import models
+from mer_jax.nn import conv, formulation, max_pool
+from mer_jax.nn.cpu.products import in_blocks
+
+SMALL = {
+    "strcn_g": {"shape": (37, 41, 2), "maps": 2, "recurrent_layers": 1},  # normalization and pools
+    "stcnn": {"shape": (8, 8, 8, 1), "filters": 2, "kernel": (3, 3, 3), "hidden": 3},
+}
 
 
-def test_blocks_fit_a_cache_or_are_as_large_as_told():
+def objective(name):
+    """(loss of the weights, weights) of a small network in training, in float64."""
+    network = models.create(name, num_classes=2, rngs=nnx.Rngs(0), **SMALL[name])
+    graph, params, state = nnx.split(network, nnx.Param, ...)
+    double = lambda tree: jax.tree.map(
+        lambda a: a.astype(jnp.float64) if a.dtype == jnp.float32 else a, nnx.as_pure(tree)
+    )
+    params, state = double(params), double(state)
+    x = np.random.default_rng(0).normal(size=(3, *SMALL[name]["shape"]))
+    return lambda params: (nnx.merge(graph, params, state)(x) ** 2).mean(), params
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_xla_is_differentiable_in_both_modes(name):
+    """jvp against reverse mode in the default formulation; linearize of the gradient against
+    central differences of it."""
+    with jax.enable_x64(True):
+        loss, params = objective(name)
+        rng = np.random.default_rng(1)
+        v = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), params)
+        dot = lambda a: sum(map(jnp.vdot, jax.tree.leaves(a), jax.tree.leaves(v)))
+        gradient = jax.jit(jax.grad(loss))
+        with pytest.raises(TypeError, match="custom_vjp"):
+            jax.jvp(loss, (params,), (v,))
+        want = dot(gradient(params))
+        with formulation("xla"):
+            value, slope = jax.jit(lambda p: jax.jvp(loss, (p,), (v,)))(params)
+            curvature = jax.jit(lambda p: jax.linearize(jax.grad(loss), p)[1](v))(params)
+        np.testing.assert_allclose(value, loss(params), rtol=1e-9)
+        np.testing.assert_allclose(slope, want, rtol=1e-9)
+        step = lambda e: gradient(jax.tree.map(lambda a, b: a + e * b, params, v))
+        difference = jax.tree.map(lambda a, b: (a - b) / 2e-6, step(1e-6), step(-1e-6))
+        np.testing.assert_allclose(dot(curvature), dot(difference), rtol=1e-5)
+
+
+def test_hessian_of_a_convolution_and_a_pool():
+    x = np.random.default_rng(0).normal(size=(1, 4, 4, 1)).astype(np.float32)
+    loss = lambda w: (max_pool(conv(x, w), 2) ** 2).sum()
+    with formulation("xla"):
+        hessian = jax.hessian(loss)(jnp.ones((3, 3, 1, 1))).reshape(9, 9)
+    patches = np.stack([x[0, i : i + 3, j : j + 3, 0].ravel() for i in (0, 1) for j in (0, 1)])
+    largest = patches[patches.sum(1).argmax()]
+    np.testing.assert_allclose(hessian, 2 * np.outer(largest, largest), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_compiled_knows_its_formulation():
+    x, w = jnp.ones((1, 5, 5, 1)), jnp.ones((3, 3, 1, 1))
+    f = jax.jit(lambda w: conv(x, w).sum())
+    f(w)
+    with formulation("xla"):
+        assert jax.jvp(f, (w,), (w,))[1] == 81
+    with pytest.raises(TypeError, match="custom_vjp"):
+        jax.jvp(f, (w,), (w,))
+
+
+def test_blocks_fit_a_cache_or_have_the_size_given():
     x = np.arange(12 * 3).reshape(12, 3)
     for width, least, blocks in (
         (2**17, 0, 3),  # four samples are 2^19 numbers
-        (2**17, 2**20, 2),  # eight would be told, but do not divide twelve: six
+        (2**17, 2**20, 2),  # eight would fit, but do not divide twelve: six
         (2**30, 0, 12),  # one sample is the least
         (1, 0, 1),
         (2**17, 2**10, 3),  # a smaller `least` takes nothing away
     ):
-        found, beside = in_blocks(x, x[:, :1], width=width, least=least)
-        assert len(found) == len(beside) == blocks
-        np.testing.assert_array_equal(found.reshape(x.shape), x)
-        np.testing.assert_array_equal(beside.reshape(12, 1), x[:, :1])
+        first, second = in_blocks(x, x[:, :1], width=width, least=least)
+        assert len(first) == len(second) == blocks
+        np.testing.assert_array_equal(first.reshape(x.shape), x)
+        np.testing.assert_array_equal(second.reshape(12, 1), x[:, :1])

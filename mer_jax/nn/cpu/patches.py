@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mer_jax.nn.dispatch import in_blocks, product, rows, zeros_varying_like
+from mer_jax.nn.cpu.products import in_blocks, product, rows, zeros_varying_like
 from mer_jax.nn.windows import Window
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from mer_jax.nn import minimal_filtering, patches
+from mer_jax.nn.cpu import minimal_filtering, patches
 from mer_jax.nn.windows import Window
 
 Flat = Callable[[Window, jax.Array, jax.Array], jax.Array]

@@ -1,4 +1,4 @@
-"""Clips as arrays of one size: what the methods that look at whole frames start from."""
+"""Clips as arrays of one size, and the rotations and flips that augment them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
@@ -19,7 +19,7 @@ FLIPS = {"vertical": (-1, 1), "horizontal": (1, -1), "none": (1, 1)}  # signs of
 
 
 @checked
-def resampled_clips(
+def read_frames(
     clips: Sequence[Clip],
     size: Sequence[int],
     *,
@@ -28,9 +28,9 @@ def resampled_clips(
 ) -> Iterator[np.ndarray]:
     """Each clip's frames in turn: [T, *size, C] float32 in [0, 1], C = 1 if `gray`, else 3.
 
-    region: (clip, its height and width) to the rows and columns that are cut out before resizing.
-    A grey clip stands for all three channels where colour is asked for. Raises `UserError` for a
-    frame that holds NaN or infinity.
+    region: a function of a clip and its (height, width): the rows and columns that are cropped
+    before resizing. A gray clip is repeated over three channels unless `gray`. Raises `UserError`
+    for a frame that holds NaN or infinity.
     """
     for clip in clips:
         frames = to_float(clip.frames)
@@ -42,10 +42,10 @@ def resampled_clips(
         yield frames if gray or frames.shape[-1] == 3 else np.repeat(frames, 3, axis=-1)
 
 
-def same_length(
+def to_length(
     method: str,
     clips: Sequence[Clip],
-    resampled_clips: Iterator[np.ndarray],
+    videos: Iterator[np.ndarray],
     length: int,
     time: str,
 ) -> np.ndarray:
@@ -54,9 +54,9 @@ def same_length(
     Raises `DataError` with every clip that is too short for "first".
     """
     out, short = [], []
-    for clip, video in zip(clips, resampled_clips, strict=True):
+    for clip, video in zip(clips, videos, strict=True):
         if time == "resample":
-            out.append(resampled(video, length))
+            out.append(resample_frames(video, length))
         elif len(video) >= length:
             out.append(video[:length])
         else:
@@ -66,16 +66,16 @@ def same_length(
     return np.stack(out)
 
 
-def resampled(video: np.ndarray, length: int) -> np.ndarray:
+def resample_frames(video: np.ndarray, length: int) -> np.ndarray:
     """[T, ...] -> [length, ...] by the temporal interpolation model."""
     return np.tensordot(matrix(len(video), length), video, axes=1)
 
 
-def rotate(video: jax.Array, rotation_matrix: jax.Array) -> jax.Array:
-    """[T, H, W, C]: all frames by one linear map about their centre.
+def transform(video: jax.Array, matrix_2x2: jax.Array) -> jax.Array:
+    """[T, H, W, C]: all frames under one linear map about their center.
 
-    What the output shows at (row, column) from the centre is the input at turn @ (row, column),
-    by cubic convolution; beyond the edge, the edge pixel repeated. turn: [2, 2].
+    The output at (row, column) from the center is the input at matrix_2x2 @ (row, column), by cubic
+    convolution; beyond the edge the edge pixel is repeated.
     """
     frames, height, width, channels = video.shape
     rows, columns = jnp.meshgrid(
@@ -83,20 +83,20 @@ def rotate(video: jax.Array, rotation_matrix: jax.Array) -> jax.Array:
         jnp.arange(width, dtype=video.dtype) - (width - 1) / 2,
         indexing="ij",
     )
-    place = jnp.stack([rows, columns], -1)
-    shift = jnp.einsum("ij,hwj->hwi", rotation_matrix, place, precision="highest") - place
+    positions = jnp.stack([rows, columns], -1)
+    shift = jnp.einsum("ij,hwj->hwi", matrix_2x2, positions, precision="highest") - positions
     side_by_side = jnp.moveaxis(video, 0, 2).reshape(height, width, frames * channels)
     out, _ = warp(side_by_side, shift[..., ::-1], kernel="keys")
     return jnp.moveaxis(out.reshape(height, width, frames, channels), 2, 0)
 
 
-def rotation(degrees: jax.Array | float) -> jax.Array:
-    """The `rotation_matrix` that shows a film rotated counter-clockwise as seen on the screen."""
+def rotation_matrix(degrees: jax.Array | float) -> jax.Array:
+    """The matrix that rotates frames counter-clockwise on the screen, [2, 2] float32."""
     angle = jnp.deg2rad(jnp.asarray(degrees, jnp.float32))
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     return jnp.stack([jnp.stack([cos, sin]), jnp.stack([-sin, cos])])
 
 
-def mirror(how: str) -> np.ndarray:
-    """The `rotation_matrix` of a flip: "vertical" (top and bottom change places), "horizontal" or "none"."""
-    return np.diag(np.array(FLIPS[how], np.float32))
+def flip_matrix(flip: str) -> np.ndarray:
+    """[2, 2] float32: "vertical" exchanges top and bottom, "horizontal" left and right."""
+    return np.diag(np.array(FLIPS[flip], np.float32))

@@ -1,0 +1,137 @@
+"""2-D convolution on CPUs: which formulation serves which shapes.
+
+XLA's CPU convolution is good forwards, but its weight gradient is many times slower than a matrix
+product, a hundred times inside a loop; its input gradient is four times slower in a loop than the
+same convolution written out; so are kernels with more places than the image, long sums and few
+maps. Here the weight gradient is a sum of matrix products, the input gradient is written out,
+kernels of 3 x 3 with many maps take fewer products (`minimal_filtering`), and what has a small
+image, a deep kernel or few maps is a product of `patches`.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from mer_jax.nn.cpu import minimal_filtering, patches
+from mer_jax.nn.cpu.products import in_blocks, product, rows, zeros_varying_like
+from mer_jax.nn.windows import Window
+
+
+def forward(window: Window, x: jax.Array, kernel: jax.Array) -> Callable | None:
+    """The function (window, x, kernel) -> y that serves these shapes; None: XLA's own."""
+    if _by_filtering(window, x, kernel):
+        return _filtered
+    return patches.convolve if _by_patches(window, x, kernel) else None
+
+
+def gradients(
+    window: Window, x: jax.Array, kernel: jax.Array, g: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """(dL/dx, dL/dkernel) from g = dL/dy."""
+    if _by_filtering(window, x, kernel):
+        return jax.vjp(partial(_filtered, window), x, kernel)[1](g)
+    if _few_channels(kernel) or window.strides[1] > 1:
+        kernel_gradient = patches.kernel_gradient
+    else:
+        kernel_gradient = _kernel_gradient_by_rows
+    return _input_gradient(window, x, kernel, g), kernel_gradient(window, x, kernel, g)
+
+
+def _by_patches(window, x, kernel):
+    narrow = _few_channels(kernel) or _few_maps(kernel)
+    return (narrow and window.strides[1] == 1) or _larger(kernel, x) or _deep(kernel)
+
+
+def _by_filtering(window, x, kernel):
+    """Whether products weigh more than moving what `minimal_filtering` makes of their factors:
+    with 64 maps it gains nothing once an image has left the caches, with 128 a third and more."""
+    positions = len(x) * math.prod(window.sizes(x.shape[1:-1], kernel.shape))
+    wide = min(kernel.shape[2:]) >= 128 and positions >= 512
+    return wide and minimal_filtering.serves(window, x, kernel, axes=2)
+
+
+def _few_maps(kernel):
+    """Whether the output's maps do not fill what a processor works on at a time."""
+    return kernel.shape[-1] < 16
+
+
+def _deep(kernel):
+    """Whether an output sums so many numbers that XLA's CPU convolution falls to a third of the
+    rate of products."""
+    return math.prod(kernel.shape[:-1]) > 2048
+
+
+def _few_channels(kernel):
+    """Whether the patches of one kernel row are no wider than the output."""
+    _, kw, channels, maps = kernel.shape
+    return kw * channels <= maps
+
+
+def _larger(kernel, image):
+    """Whether the kernel has more places than the image: XLA then slides the image over the kernel,
+    for which its CPU backend has naive loops only, hundreds of times slower."""
+    return math.prod(kernel.shape[:2]) > math.prod(image.shape[1:3])
+
+
+def _input_gradient(window, x, kernel, g):
+    """dL/dx: g, spread out by the strides, convolved with the kernel turned round.
+
+    The compiler derives the same convolution, but with the kernel's axes swapped in place rather
+    than in memory, for which XLA's CPU loops have no fast path.
+    """
+    if _larger(kernel, g) or _deep(kernel.swapaxes(2, 3)):
+        return jax.vjp(lambda x: patches.convolve(window, x, kernel), x)[1](g)[0]
+    pads = []
+    for axis, (before, _) in enumerate(window.padding):
+        reach = (kernel.shape[axis] - 1) * window.dilation[axis]
+        spread = (g.shape[axis + 1] - 1) * window.strides[axis] + 1
+        pads.append((reach - before, x.shape[axis + 1] + before - spread))
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    if _few_maps(turned) and window.strides == (1, 1) and np.min(pads) >= 0:
+        return patches.convolve(window._replace(padding=pads), g, turned)
+    return lax.conv_general_dilated(
+        g,
+        turned,
+        (1, 1),
+        pads,
+        lhs_dilation=window.strides,
+        rhs_dilation=window.dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=window.precision,
+    )
+
+
+def _filtered(window, x, kernel):
+    rest = partial(product, precision=window.precision)
+    return minimal_filtering.convolve(rest, window, x, kernel, axes=2)
+
+
+def _kernel_gradient_by_rows(window, x, kernel, g):
+    """dL/dkernel, one product for each kernel row, for stride 1 along W.
+
+    dw[i, j] = sum of x[b, y s + i d, p]^T g[b, y, p - j d] over b, y, p. The copies of g that are
+    shifted by j d stand side by side, so that x is read once for a row.
+    """
+    kh, kw, channels, maps = kernel.shape
+    height, columns = g.shape[1:3]
+    reach = (kw - 1) * window.dilation[1]
+    extent = columns + reach
+
+    def block(total, arrays):
+        x, g = arrays
+        g = jnp.pad(g, ((0, 0), (0, 0), (reach, reach), (0, 0)))
+        side = [g[:, :, reach - j * window.dilation[1] :][:, :, :extent] for j in range(kw)]
+        side = rows(jnp.concatenate(side, -1))
+        taps = window.taps(x, (kh, 1), (height, extent))
+        products = [product(rows(t).T, side, precision=window.precision) for t in taps]
+        return total + jnp.stack(products), None
+
+    blocks = in_blocks(window.pad(x), g, width=height * extent * kw * maps)
+    start = zeros_varying_like((kh, channels, kw * maps), x, g)
+    total = lax.scan(block, start, blocks)[0].reshape(kh, channels, kw, maps)
+    return total.swapaxes(1, 2).astype(kernel.dtype)
