@@ -57,7 +57,7 @@ def test_an_honest_job_holds(finished, capsys):
     ("name", "values", "sentence"),
     [
         ("config", {"train": dataclasses.asdict(SETTINGS) | {"seed": 5}}, "not those of its seed"),
-        ("config", {"train": dataclasses.asdict(SETTINGS) | {"choice": "test"}}, "lets test clips"),
+        ("config", {"train": dataclasses.asdict(SETTINGS) | {"model_selection": "best_test"}}, "lets test clips"),
         ("folds", None, "does not belong to its training clips"),
     ],
 )
