@@ -28,7 +28,7 @@ def shape_of(method):
     if method["name"] == "strcn_a":
         return (int(method["mask_fraction"] * height * width), method["length"], 3)
     if method["name"] == "mer_rcnn":
-        return (method["keep"], method["length"], 3)
+        return (method["num_pixels"], method["length"], 3)
     return {
         "strcn_g": (height, width, 2),
         "apex": (height, width, 3),
@@ -164,7 +164,7 @@ def test_mistakes_are_one_sentence():
         sweep.rows(DEFAULT, only="a")
     with pytest.raises(UserError, match=r"sets model\.kernl"):
         sweep.configured(Row("stcnn_smic", {"model.kernl": 3}), {})
-    with pytest.raises(UserError, match=r"row 'one': train\.choice is 'validation'"):
+    with pytest.raises(UserError, match=r"row 'one': train\.model_selection is"):
         sweep.run(
             {"one": Row("default", {"train.model_selection": "best_val"})}, "nowhere", given={}
         )
