@@ -10,7 +10,8 @@ Time: days on 2 CPU cores. DIR holds smic/, casme/, casme2/, casme_squared/, sam
       --config.data.root=DIR --config.train.init_from=runs/r3d_macro --workdir=runs/r3d
 Without train.init_from it starts from scratch. Table 3's other row is five folds by sample,
 with subjects in training and test (flagged): --config.protocol.name=k_fold
---config.protocol.by=sample (without the second flag they are by subject). Whole tables: sweeps/r3d_table3.py.
+--config.protocol.by=sample (without the second flag they are by subject). Whole tables:
+sweeps/r3d_table3.py.
 
 The rate falls after the fifth epoch in a row that is not better, as the text has it; after the
 sixth, as PyTorch's scheduler does by patience 5: --config.train.lr_plateau_rule=pytorch. The eighth

@@ -56,8 +56,8 @@ def test_an_honest_job_holds(finished, capsys):
 @pytest.mark.parametrize(
     ("name", "values", "sentence"),
     [
-        ("config", {"train": dataclasses.asdict(SETTINGS) | {"seed": 5}}, "not those of its seed"),
-        ("config", {"train": dataclasses.asdict(SETTINGS) | {"choice": "test"}}, "lets test clips"),
+        ("config", {"seed": 5}, "not those of its seed"),
+        ("config", {"model_selection": "best_test"}, "lets test clips"),
         ("folds", None, "does not belong to its training clips"),
     ],
 )
@@ -71,7 +71,7 @@ def test_what_was_changed_afterwards_is_found(name, values, sentence, finished, 
             fold["test"].append(fold["train"].pop())
             (finished / "folds.json").write_text(json.dumps(content))
         else:
-            change(finished, name, **values)
+            change(finished, name, train=dataclasses.asdict(SETTINGS) | values)
         assert audit.main(["audit", str(finished)]) == 1 and sentence in capsys.readouterr().out
     finally:
         (finished / f"{name}.json").write_text(before)

@@ -147,7 +147,7 @@ def test_flow_maps_from_a_folder_go_the_same_way(tmp_path):
     config.train.update(epochs=1, batch_size=16)
     summary = experiment.run(config, tmp_path / "run", devices=jax.devices()[:1], quiet=True)
     assert summary["protocol"]["clips"] == len(datasets.load("flow_maps", root))
-    with pytest.raises(UserError, match="pre-computed maps nobody knows how"):
+    with pytest.raises(UserError, match="precomputed flow maps cannot predict"):
         inference.load(tmp_path / "run")
 
 

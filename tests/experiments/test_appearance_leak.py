@@ -1,6 +1,7 @@
 """The claim of STRCN's Tables II and III, on faces whose light tells a subject's emotions apart."""
 
 import dataclasses
+import pathlib
 
 import jax
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from mer_jax import configuration, experiment, models, protocols, sweep
 from mer_jax.training import fit
 
-ROWS = sweep.rows(sweep.CONFIGS / "sweeps" / "appearance_leak.py")
+SWEEPS = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "sweeps"
+ROWS = sweep.rows(SWEEPS / "appearance_leak.py")
 
 
 def accuracies(network: str, *, epochs: int) -> dict[str, float]:
@@ -43,9 +45,9 @@ def accuracies(network: str, *, epochs: int) -> dict[str, float]:
         devices=jax.devices()[:1],
         quiet=True,
     )
-    right = (result.probabilities.argmax(-1) == labels[result.held]) & result.test
-    mask_fraction = lambda part: right[part].sum() / result.test[part].sum()
-    return {"LOSO": mask_fraction(slice(len(loso))), "LOVO": mask_fraction(slice(len(loso), None))}
+    correct = (result.probabilities.argmax(-1) == labels[result.eval_index]) & result.test
+    accuracy = lambda part: correct[part].sum() / result.test[part].sum()
+    return {"LOSO": accuracy(slice(len(loso))), "LOVO": accuracy(slice(len(loso), None))}
 
 
 @pytest.mark.slow

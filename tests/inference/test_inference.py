@@ -354,7 +354,7 @@ def test_runs_that_cannot_answer(workdir, tmp_path):
             inference.load(folder, fold=fold)
     broken = copy("report.html")
     for step in (broken / "checkpoints" / "steps").iterdir():
-        (step / "place" / "metadata").write_text("{")
+        (step / "position" / "metadata").write_text("{")
     with pytest.raises(UserError, match="is damaged"):
         inference.load(broken)
     assert inference.load(workdir, fold="1").networks.folds == ("synthetic/s02",)
