@@ -24,7 +24,6 @@ from mer_jax.errors import UserError, unknown_name
 from mer_jax.io.reading import MAX_NUMBER
 
 _F = TypeVar("_F", bound=Callable)
-_T = TypeVar("_T")
 
 
 class Bound(NamedTuple):
@@ -416,7 +415,7 @@ def _like(default: Any) -> Bound:
     return Bound(kind if kind in (bool, int, float, str) else object)
 
 
-def find(kind: str, name: str, known: Mapping[str, _T]) -> _T:
+def find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
     """The entry `name` of `known`, or the user's own object that "package.module:Name" names.
 
     The module must be installed, on PYTHONPATH or in the current folder. `kind` names the sort of

@@ -93,7 +93,7 @@ def _scaled(videos: Tree, scaling: str) -> Examples:
         return Examples(inputs=videos, input_shape=shape)
     each = tuple(range(1, len(shape) + 1))
     inputs = {
-        "videos": videos,
+        "frames": videos,
         "mean": jax.tree.map(lambda a: a.mean(each), videos),  # [N]
         "top": jax.tree.map(lambda a: a.max(each), videos),  # [N]
     }
@@ -110,7 +110,7 @@ def _scaled(videos: Tree, scaling: str) -> Examples:
 
     def eval_transform(example, statistics):
         scale = lambda video, mean, span: (video - mean) / span
-        return jax.tree.map(scale, example["videos"], statistics["mean"], statistics["span"])
+        return jax.tree.map(scale, example["frames"], statistics["mean"], statistics["span"])
 
     return Examples(
         inputs=inputs,

@@ -110,7 +110,10 @@ def names() -> tuple[str, ...]:
 def info(name: str) -> Info:
     """The class and the source of network `name`. Raises `UserError` for an unknown name."""
     found = find("network", name, _NETWORKS)
-    return found if isinstance(found, Info) else Info(*name.split(":"))
+    if isinstance(found, Info):
+        return found
+    module, _, network = name.partition(":")
+    return Info(module, network)
 
 
 def create(name: str, *, num_classes: int, rngs: nnx.Rngs, **sizes) -> nnx.Module:

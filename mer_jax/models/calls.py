@@ -1,4 +1,4 @@
-"""What the modules of a network take and give while it runs."""
+"""Inputs and outputs of the modules of a network while it runs."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ class Call(NamedTuple):
 
 @contextlib.contextmanager
 def record_calls(network: nnx.Module) -> Iterator[dict[int, Call]]:
-    """Within, calls of modules of `network` are kept, in the order in which they first began.
+    """Records the calls of modules of `network` in its context, in the order in which they began.
 
-    Of a module that is called again the last call is kept. Works under tracing: what is kept is
-    then traced too, and must not outlive the trace.
+    Of a module that is called again the last call is recorded. Under tracing the arrays are traced
+    and must not outlive the trace.
     """
     paths = {id(module): path for path, module in nnx.iter_modules(network)}
     bases: set[Any] = {
@@ -35,7 +35,7 @@ def record_calls(network: nnx.Module) -> Iterator[dict[int, Call]]:
             if id(self) not in paths:
                 return original(self, *args, **kwargs)
             path = ".".join(map(str, paths[id(self)]))
-            found.setdefault(id(self), Call(path, self, args[0], None))  # holds the place
+            found.setdefault(id(self), Call(path, self, args[0], None))  # reserves its position
             result = original(self, *args, **kwargs)
             found[id(self)] = Call(path, self, args[0], result)
             return result

@@ -42,7 +42,7 @@ class PSN(nnx.Module):
     these and the TPU's layers have biases, since the paper prints no activations and leaves biases
     out "for simplicity".
 
-    Its inputs are {"sparse": E of the robust PCA, "grey": the frames}, each [B, *shape].
+    Its inputs are {"sparse": E of the robust PCA, "gray": the frames}, each [B, *shape].
 
     Args:
       shape: (T, H, W, C) of either input.
@@ -109,7 +109,7 @@ class PSN(nnx.Module):
         return {"sparse": self.shape, "gray": self.shape}
 
     def __call__(self, x: dict[str, jax.Array], *, mask: jax.Array | None = None) -> jax.Array:
-        """x {"sparse", "grey"}: [B, T, H, W, C], mask [B] -> logits [B, K]."""
+        """x {"sparse", "gray"}: [B, T, H, W, C], mask [B] -> logits [B, K]."""
         fused = []
         if self.sees_spatial:
             fused.append(self._spatial(x[self.sees_spatial], mask))
