@@ -17,7 +17,6 @@ import os
 import pathlib
 import re
 import reprlib
-import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -94,29 +93,27 @@ def check(found: Any, schema: Schema, path: str | os.PathLike, *, hint: str = RE
 def load_arrays(
     path: str | os.PathLike, schema: Mapping[str, tuple[str, tuple]], *, hint: str = RERUN_HINT
 ) -> dict[str, np.ndarray]:
-    """Reads arrays of an .npz file; nothing in it is run, and what does not fit takes no memory.
+    """Reads arrays of an .npz file; no pickle is run.
 
-    form: of each array the kinds that its dtype may be of, as in `np.dtype.kind`, and its shape;
-    None stands for any length, ... at the end for any further axes. Raises `UserError` with the
-    array that is not of its form.
+    Args:
+      schema: for each array the kinds allowed for its dtype, as in `np.dtype.kind`, and its shape;
+        None matches any length, ... at the end any further axes.
+
+    Raises:
+      UserError: where the file is damaged or an array does not match.
     """
-    with report_damage(path, hint=hint), zipfile.ZipFile(path) as archive:
-        return {name: _array(archive, name, *each) for name, each in schema.items()}
-
-
-def _array(archive: zipfile.ZipFile, name: str, kinds: str, shape: tuple) -> np.ndarray:
-    with archive.open(f"{name}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"{name} is of version {version}")
-        found, _, dtype = np.lib.format.read_array_header_1_0(file)
-        more = shape[-1:] == (...,)
-        wanted = (*shape[:-1], *found[len(shape) - 1 :]) if more else shape
-        fits = len(found) == len(wanted) and all(b in (a, None) for a, b in zip(found, wanted))
-        if not fits or dtype.kind not in kinds:
-            raise ValueError(f"{name} is {dtype} of shape {found}")
-        file.seek(0)
-        return np.lib.format.read_array(file, allow_pickle=False)
+    found = {}
+    with report_damage(path, hint=hint), np.load(path, allow_pickle=False) as archive:
+        for name, (kinds, shape) in schema.items():
+            found[name] = array = archive[name]
+            fixed = shape[:-1] if shape[-1:] == (...,) else shape
+            lengths = array.shape[: len(fixed)] if fixed is not shape else array.shape
+            fits = len(lengths) == len(fixed) and all(
+                b in (a, None) for a, b in zip(lengths, fixed)
+            )
+            if not fits or array.dtype.kind not in kinds:
+                raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+    return found
 
 
 def schema_mismatch(found: Any, schema: Schema, *, place: str = "") -> str:

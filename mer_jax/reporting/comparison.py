@@ -83,7 +83,7 @@ def open_run(path: str | os.PathLike) -> Run:
     predictions, said = read(path), {}
     if (folder / "metrics.json").exists() and (path.is_dir() or path.name == "predictions.csv"):
         said = reading.load_json(folder / "metrics.json", _SAID)
-        if said.get("several"):
+        if said.get("multi_label"):
             raise UserError(f"{path} has several labels a clip; compare one of its units/NAME.csv")
     name = path.resolve().name if not said or path.is_dir() else folder.resolve().name
     spreads = {kind: said[kind] for kind in SPREADS if kind in said}

@@ -1,13 +1,11 @@
 """A video's probabilities over time: as a chart, and on the video itself."""
 
 import itertools
-import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mer_jax.errors import UserError
 from mer_jax.reporting import figures
 from mer_jax.reporting.colors import CYCLE, FAINT, INK, LINE
 
@@ -149,34 +147,3 @@ def _redden(picture: np.ndarray, heat: np.ndarray, corners: np.ndarray) -> None:
     share = 0.65 * cv2.warpAffine(heat.astype(np.float32), onto, picture.shape[1::-1])[..., None]
     red = np.array([213, 94, 0], np.float32)  # the palette's vermilion
     picture[:] = np.round((1 - share) * picture + share * red)
-
-
-def write_video(path: str | pathlib.Path, frames: Iterable[np.ndarray], fps: float) -> pathlib.Path:
-    """Writes [H, W, 3] uint8 RGB frames as .mp4 (MPEG-4) or .avi (motion JPEG).
-
-    Raises `UserError` for another ending or where OpenCV cannot write the file.
-    """
-    import cv2
-
-    path = pathlib.Path(path)
-    codes = {".mp4": "mp4v", ".avi": "MJPG"}
-    if path.suffix not in codes:
-        raise UserError(f"{path}: a video is written as .mp4 or .avi")
-    part, writer = path.with_name(f".part-{path.name}"), None
-    try:
-        for frame in frames:
-            if writer is None:
-                code = cv2.VideoWriter.fourcc(*codes[path.suffix])
-                writer = cv2.VideoWriter(str(part), code, fps, frame.shape[1::-1])
-                if not writer.isOpened():
-                    raise UserError(f"{path}: OpenCV cannot write a {path.suffix} file here")
-            writer.write(np.ascontiguousarray(frame[..., ::-1]))
-        if writer is None:
-            raise UserError(f"{path}: there are no frames to write")
-        writer.release()
-        part.replace(path)
-    finally:
-        if writer is not None:
-            writer.release()
-        part.unlink(missing_ok=True)
-    return path

@@ -189,7 +189,7 @@ def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
     bootstrap = summary["intervals"]
     yield (
         f'<p class="faint">Intervals: {bootstrap["level"]:.0%} {text(bootstrap["method"])}, '
-        f"{bootstrap['draws']} draws. {_MULTI_LABEL if summary.get('several') else _SINGLE_LABEL}</p>"
+        f"{bootstrap['draws']} draws. {_MULTI_LABEL if summary.get('multi_label') else _SINGLE_LABEL}</p>"
     )
 
 
@@ -251,13 +251,13 @@ def _charts(
         f"{name} {number(found['recall'], digits=2)}"
         for name, found in summary["per_class"].items()
     )
-    drawn = not summary.get("several") and len(classes) <= _MOST_CLASSES
+    drawn = not summary.get("multi_label") and len(classes) <= _MOST_CLASSES
     if drawn:
         chart = figures.confusion_matrix(predictions.confusion(), classes)
         alt = f"Confusion matrix of {len(predictions)} clips. Share that is right: {recalls}."
         words = "Confusion matrix: share of the true class, and clips."
         yield figure(figures.svg(chart, name="confusion", alt=alt), words)
-    elif not summary.get("several"):
+    elif not summary.get("multi_label"):
         yield _confused(predictions.confusion(), classes)
 
     if history is not None:

@@ -5,7 +5,7 @@ from mer_jax.io import reading
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "text"),
     [
         (None, "cannot be read (No such file or directory)"),
         (b"", "line 1 is not JSON"),
@@ -18,11 +18,11 @@ from mer_jax.io import reading
         (b'{"b": 1}', "has no a"),
     ],
 )
-def test_what_is_wrong_with_json_is_named(tmp_path, content, words):
+def test_what_is_wrong_with_json_is_named(tmp_path, content, text):
     path = tmp_path / "given.json"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError) as error:
         reading.load_json(path, {"a": float})
-    said = str(error.value)
-    assert said.startswith(str(path)) and words in said
+    message = str(error.value)
+    assert message.startswith(str(path)) and text in message
