@@ -74,7 +74,7 @@ def test_the_page_opens_with_what_the_table_says(rows):
     assert ", better than the first run" in third and f"p {rows[2].p_permutation:.3f}" in third
     turned = comparison.compare([RUNS[2], RUNS[0], RUNS[2]], draws=60)
     assert ", worse than the first run" in comparison.answers(turned)[1]
-    assert ", not to be told from the first run" in comparison.answers(turned)[2]
+    assert ", not significantly different from the first run" in comparison.answers(turned)[2]
 
 
 def test_printed_figures_stand_beside_ours():

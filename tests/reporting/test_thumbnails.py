@@ -39,8 +39,8 @@ def test_each_class_has_an_example_and_every_error_its_picture(tmp_path):
     assert [picture.clip for picture in pictures] == ["", "", *wrong] and list(drawn) == wrong
     subjects = [picture.caption.split("/")[1] for picture in pictures]
     assert subjects[:2] == ["s0", "s1"]  # not twice the same one
-    assert "recognised as negative" in pictures[0].caption
-    assert "negative, taken for positive (p 0.10 against 0.90)" in pictures[2].caption
+    assert "recognized as negative" in pictures[0].caption
+    assert "negative, predicted as positive (p 0.10 against 0.90)" in pictures[2].caption
     assert {picture.kind for picture in pictures[:2]} == {"png"}
     assert {picture.kind for picture in pictures[2:]} == {"webp"}
     thumbnails.write(tmp_path, pictures)
