@@ -84,12 +84,13 @@ class Raw(str):
 
 def text(value: Any) -> Raw:
     """`value` as escaped HTML text, with a box for each character that cannot be printed."""
-    if isinstance(value, Raw):
-        return value
+    return value if isinstance(value, Raw) else Raw(html.escape(printable(str(value))))
+
+
+def printable(string: str) -> str:
+    """`string` with a box for each character that cannot be printed."""
     box = "\N{REPLACEMENT CHARACTER}"
-    return Raw(
-        html.escape("".join(c if c.isprintable() or c in "\n\t" else box for c in str(value)))
-    )
+    return "".join(c if c.isprintable() or c in "\n\t" else box for c in string)
 
 
 def number(value: float | None, *, digits: int = 4) -> str:

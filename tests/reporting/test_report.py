@@ -165,7 +165,7 @@ def test_as_published_comes_first_in_text_and_color(tmp_path):
     found = workdir(tmp_path, published, leaks=[leak], strict=record)
     text = report.build(tmp_path).read_text()
     shown = check(text)
-    assert 'class="mark alarm"' in text and 'class="mark strict"' not in text
+    assert 'class="banner warning"' in text and 'class="banner strict"' not in text
     assert shown.text.index("AS PUBLISHED") < shown.text.index(leak) < shown.text.index("UF1")
     assert f"{found['inflation']['difference']['uf1']:.4f}" in shown.text
     assert f"{found['inflation']['strict']['uf1']['value']:.4f}" in shown.text
@@ -211,7 +211,7 @@ def test_names_with_markup_stay_text(names, tmp_path_factory):
     )
     found = check(path.read_text())
     for name in names[:3]:
-        assert " ".join(str(page.shown(name)).split()) in found.text
+        assert " ".join(str(page.printable(name)).split()) in found.text
 
 
 def test_undefined_scores_are_dashes(tmp_path):
