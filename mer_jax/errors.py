@@ -1,9 +1,8 @@
-"""What mer_jax says when a user's input is wrong: one sentence each, with the place and the cure.
+"""Errors for wrong user input: one sentence each, with the location and what to do.
 
-Everything that comes from outside (a folder, a label sheet, a config key, a flag) is checked where
-it enters. A single mistake raises `UserError`; a database is read to its end and all that is wrong
-with it is raised at once as `DataError`. Programs catch `UserError`, print it and exit with 2; they
-never show a traceback for it.
+All input (a folder, a label sheet, a config key, a flag) is checked where it enters. A single
+mistake raises `UserError`; a database is read to its end and all its problems are raised at once
+as `DataError`. Commands catch `UserError`, print it without a traceback and exit with 2.
 """
 
 import contextlib
@@ -15,24 +14,24 @@ from typing import NamedTuple
 
 
 class UserError(ValueError):
-    """A mistake in what the user gave: the message says where it is and what to do."""
+    """Wrong user input; the message has the location and what to do."""
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with a database."""
+    """One problem of a database or file."""
 
     where: str  # the file, row or clip
-    what: str  # what is wrong there and what to do about it
+    what: str  # the problem and what to do
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
 
 
 class DataError(UserError):
-    """All that is wrong with a database or a file, as one list.
+    """All problems of a database or a file.
 
-    most: how many problems of a kind the message shows, all of them by default; a kind is what
-    remains of a problem without its numbers and quotations.
+    most: how many problems of a kind the message lists, by default all. Problems are of a kind if
+    they differ only in numbers and quoted text.
     """
 
     def __init__(self, database: str, problems: Sequence[Problem], *, most: int | None = None):
@@ -41,8 +40,8 @@ class DataError(UserError):
         kinds: dict[str, list[Problem]] = {}
         for problem in self.problems:
             kinds.setdefault(re.sub(r"'.*?'|\d+", "", problem.what), []).append(problem)
-        shown = {id(problem) for found in kinds.values() for problem in found[:most]}
-        lines = [f"  {problem}" for problem in self.problems if id(problem) in shown]
+        listed = {id(problem) for found in kinds.values() for problem in found[:most]}
+        lines = [f"  {problem}" for problem in self.problems if id(problem) in listed]
         if most is not None:
             lines += [
                 f"  and {len(found) - most} more of this kind: {found[most].what}"
@@ -54,18 +53,22 @@ class DataError(UserError):
 
 @contextlib.contextmanager
 def report_write_errors(path: str | os.PathLike) -> Iterator[None]:
-    """What the system refuses while `path` is written (no room, no right to) as a `UserError`."""
+    """Raises `OSError`s while `path` is written (disk full, no permission) as `UserError`."""
     try:
         yield
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); make room or choose another "
-            "place, and give the same command again"
+            f"{path}: cannot be written ({error.strerror or error}); free disk space or choose "
+            "another folder, and run the same command again"
         ) from error
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """A `UserError` for a name that does not exist; it offers the nearest one that does."""
+    """A `UserError` for an unknown name, which suggests the most similar known one.
+
+    >>> str(unknown_name("method", "strnc", ["strcn", "psn"]))
+    "unknown method 'strnc'; did you mean 'strcn'?"
+    """
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
@@ -73,11 +76,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 
 def filter_by_regex(flag: str, pattern: str, names: Iterable[str]) -> list[str]:
-    """The `names` in which the regular expression `pattern` of a `flag` occurs.
+    """The `names` that the regular expression `pattern` of `flag` matches anywhere.
 
-    Raises `UserError` where it is none.
+    Raises `UserError` for an invalid pattern.
     """
     try:
         return [name for name in names if re.search(pattern, name)]
     except re.error as error:
-        raise UserError(f"{flag}={pattern} is no regular expression ({error})") from None
+        raise UserError(f"{flag}={pattern} is not a regular expression ({error})") from None

@@ -11,7 +11,6 @@ variants/NAME/ those of the others, and metrics.json tells the mean and the spre
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import pathlib
 import sys
@@ -200,17 +199,10 @@ def prepare_folds(
 
 def digest(*parts: str | np.ndarray) -> str:
     """Twelve hex digits that change when a part does."""
-    whole = hashlib.sha256()
-    for part in parts:
-        whole.update(part.encode() if isinstance(part, str) else np.asarray(part).tobytes())
-    return whole.hexdigest()[:12]
+    return saving.digest(*parts)[:12]
 
 
 def fingerprints(inputs: Any) -> list[str]:
     """[N] hexadecimal digests, one for each example."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(inputs)]
-    digests = [hashlib.sha256() for _ in leaves[0]]
-    for leaf in leaves:
-        for digest, row in zip(digests, leaf):
-            digest.update(row.tobytes())
-    return [digest.hexdigest() for digest in digests]
+    return [saving.digest(*rows) for rows in zip(*leaves)]

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.errors import UserError, report_write_errors
-from mer_jax.io import reading
+from mer_jax.errors import UserError
+from mer_jax.io import reading, saving
 from mer_jax.protocols import Folds
 from mer_jax.training import initialization, rng
 from mer_jax.training.records import Result
@@ -82,21 +82,17 @@ def save_audit(
     path: str | pathlib.Path, labels: np.ndarray, repeats_per_epoch: int, result: Result
 ) -> None:
     """Writes what `replay` needs beside config.json and folds.json."""
-    path = pathlib.Path(path)
-    part = path.with_name(f".part-{path.name}")
-    with report_write_errors(path):
-        with open(part, "wb") as file:
-            np.savez_compressed(
-                file,
-                sample_counts=result.sample_counts,
-                statistics_mask=result.statistics_mask,
-                labels=labels,
-                repeats_per_epoch=repeats_per_epoch,
-                epochs=result.epochs_run,
-                chosen=result.chosen_epoch,
-                validation_loss=result.validation_loss,
-            )
-        part.replace(path)
+    with saving.atomic(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            sample_counts=result.sample_counts,
+            statistics_mask=result.statistics_mask,
+            labels=labels,
+            repeats_per_epoch=repeats_per_epoch,
+            epochs=result.epochs_run,
+            chosen=result.chosen_epoch,
+            validation_loss=result.validation_loss,
+        )
 
 
 def read_audit(path: str | pathlib.Path, folds: Folds) -> dict[str, np.ndarray]:

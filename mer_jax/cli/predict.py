@@ -131,7 +131,7 @@ def predict() -> str:
             saliency=[None if i is None else result.saliency[i] for i in window],
             insets=inference.magnify_face(source.frames(), corners, alpha=alpha),
         )  # fmt: skip
-        lines.append(str(overlay.write_video(_VIDEO_OUT.value, pictures, fps)))
+        lines.append(str(saving.write_video(_VIDEO_OUT.value, pictures, fps)))
     return "\n".join(lines)
 
 

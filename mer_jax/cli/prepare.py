@@ -18,7 +18,6 @@ resume; after a change of the parameters or the source it recomputes only what d
 import concurrent.futures
 import dataclasses
 import functools
-import hashlib
 import multiprocessing
 import os
 import pathlib
@@ -32,13 +31,13 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from mer_jax import datasets, faces, locks
+from mer_jax import datasets, faces
 from mer_jax.cli import database_flags
 from mer_jax.cli.command import command
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.errors import DataError, Problem, UserError
-from mer_jax.io import reading
+from mer_jax.io import locks, reading, saving
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(database_flags)
@@ -217,10 +216,8 @@ def _crop(task: Task) -> str:
     except UserError as error:
         return str(error)
     content = example(clip)
-    part = task.path.with_suffix(f".{os.getpid()}.part")
-    with open(part, "wb") as file:
-        np.savez(file, frames=content["frames"], landmarks=content["landmarks"], note=note)
-    part.replace(task.path)
+    with saving.atomic(task.path) as temporary:
+        np.savez(temporary, frames=content["frames"], landmarks=content["landmarks"], note=note)
     return ""
 
 
@@ -266,7 +263,7 @@ def _hash_of(model: str | None) -> str:
     if model is None:
         return ""
     _model(model)  # raises for a file that is no model
-    return hashlib.sha256(pathlib.Path(model).expanduser().read_bytes()).hexdigest()[:20]
+    return saving.digest(pathlib.Path(model).expanduser().read_bytes())[:20]
 
 
 @command

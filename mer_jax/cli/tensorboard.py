@@ -27,7 +27,7 @@ def convert(workdir: pathlib.Path, *, folds: bool = False) -> pathlib.Path:
 
     Raises `UserError` if tensorboardX or the curves are missing.
     """
-    from mer_jax.io import learning_curves
+    from mer_jax.io import learning_curves, saving
 
     try:
         from tensorboardX import SummaryWriter
@@ -41,20 +41,19 @@ def convert(workdir: pathlib.Path, *, folds: bool = False) -> pathlib.Path:
         )
     found = learning_curves.read(workdir / "metrics.jsonl")
     names, epochs = found.pop("folds"), found.pop("epochs")
-    out, part = workdir / "tensorboard", workdir / ".part-tensorboard"
-    shutil.rmtree(part, ignore_errors=True)
+    out = workdir / "tensorboard"
     rows = {"mean": slice(None)} | (
         {n: slice(i, i + 1) for i, n in enumerate(names)} if folds else {}
     )
-    for name, chosen in rows.items():
-        folder = part / re.sub(r"[^\w.-]|^\.", "_", name, flags=re.ASCII)[:100]
-        with SummaryWriter(str(folder), write_to_disk=True) as writer:
-            for curve, values in found.items():
-                for epoch, column in zip(epochs.tolist(), values[chosen].T):
-                    if not np.isnan(column).all():
-                        writer.add_scalar(curve, np.nanmean(column), epoch)
-    shutil.rmtree(out, ignore_errors=True)
-    part.replace(out)
+    with saving.atomic(out) as temporary:
+        for name, chosen in rows.items():
+            folder = temporary / re.sub(r"[^\w.-]|^\.", "_", name, flags=re.ASCII)[:100]
+            with SummaryWriter(str(folder), write_to_disk=True) as writer:
+                for curve, values in found.items():
+                    for epoch, column in zip(epochs.tolist(), values[chosen].T):
+                        if not np.isnan(column).all():
+                            writer.add_scalar(curve, np.nanmean(column), epoch)
+        shutil.rmtree(out, ignore_errors=True)
     return out
 
 

@@ -12,9 +12,7 @@ Incomplete or stale records are a problem and are not read; the same command wri
 
 import dataclasses
 import functools
-import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +22,7 @@ import numpy as np
 from mer_jax.clips import Clip, duplicates
 from mer_jax.datasets.records import Inspection
 from mer_jax.errors import Problem, UserError
-from mer_jax.io import reading
+from mer_jax.io import reading, saving
 
 VERSION = "1.0.0"  # of the records and of the crop: a change makes all records stale
 MANIFEST = "prepared.json"
@@ -172,9 +170,7 @@ def write(
         "notes": [list(note) for note in notes],
         "clips": rows,
     }
-    part = out / f".{MANIFEST}.{os.getpid()}"
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    part.replace(out / MANIFEST)
+    saving.write(out / MANIFEST, json.dumps(content, indent=1))
 
 
 def digests(clips: Sequence[Clip], parameters: Mapping[str, Any]) -> list[str]:
@@ -197,7 +193,7 @@ def record_key(found: Mapping[str, Any]) -> str:
 
 
 def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return saving.digest(json.dumps(content, sort_keys=True))
 
 
 def _facts(clip: Clip) -> list:

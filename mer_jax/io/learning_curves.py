@@ -1,11 +1,11 @@
-"""Learning curves: metrics.jsonl, which training writes while it runs.
+"""Learning curves: metrics.jsonl, written during training.
 
-One line an epoch and chunk of folds:
+One line per epoch and chunk of folds:
 
     {"epoch": 3, "folds": ["sub01", "sub02"], "train_loss": [0.9, 1.1],
      "train_accuracy": [0.5, 0.6], "test_accuracy": [0.4, 0.5]}
 
-Further keys are taken as further curves where they are lists as long as `folds`.
+Any other key with a list as long as `folds` is a curve, too.
 """
 
 import contextlib
@@ -24,16 +24,21 @@ _LINE = {"epoch": int, "folds": [str]}
 
 
 def read(path: str | os.PathLike) -> dict[str, Any]:
-    """The curves of a job: "folds" (F names), "epochs" [E] int, and float64 [F, E] for each curve.
+    """Reads the curves of a job.
 
-    NaN stands where a fold has no value at an epoch. A line that comes again (a job that was
-    resumed) replaces the earlier one; a last line that was cut off is left out.
-    Raises `DataError` with every other line that cannot be read.
+    A repeated line (of a resumed job) replaces the earlier one; an incomplete last line is ignored.
+
+    Returns:
+      "folds": F names, "epochs": [E] int, and [F, E] float64 for each curve, NaN where a fold has
+      no value at an epoch.
+
+    Raises:
+      DataError: with every other line that cannot be read.
     """
     lines = reading.read_text(path).split("\n")
-    *whole, rest = [(f"line {number}", line) for number, line in enumerate(lines, 1)]
+    numbered = [(f"line {number}", line) for number, line in enumerate(lines, 1)]
     problems, found = [], []
-    for where, line in [*whole, rest]:
+    for where, line in numbered:
         if not line.strip():
             continue
         try:
@@ -44,7 +49,7 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
             if any(np.array(values, np.float64).ndim != 1 for values in lists):
                 raise ValueError
         except (ValueError, TypeError, OverflowError, RecursionError):
-            if (where, line) != rest:
+            if (where, line) != numbered[-1]:
                 problems.append(Problem(where, "is not a JSON object with `epoch` and `folds`"))
             continue
         found.append(row)
@@ -59,25 +64,25 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
     epochs = sorted({row["epoch"] for row in found})
     names = {name for row in found for name in _lists(row)}
     curves = {name: np.full((len(folds), len(epochs)), np.nan) for name in names}
-    place = {name: index for index, name in enumerate(folds)}
+    fold_index = {name: index for index, name in enumerate(folds)}
     for row in found:
-        rows, column = [place[name] for name in row["folds"]], epochs.index(row["epoch"])
+        rows, column = [fold_index[name] for name in row["folds"]], epochs.index(row["epoch"])
         for name, values in _lists(row).items():
             curves[name][rows, column] = np.array(values, np.float64)
     return {"folds": folds, "epochs": np.array(epochs), **dict(sorted(curves.items()))}
 
 
 def _lists(row: dict[str, Any]) -> dict[str, list]:
-    """The curves of a line: what is a list under a name of its own."""
+    """The curves of a line: all lists but `folds`."""
     return {k: v for k, v in row.items() if isinstance(v, list) and k not in ("folds", "epochs")}
 
 
 @contextlib.contextmanager
 def jsonl_writer(path: str | os.PathLike) -> Iterator[Callable[[dict], None]]:
-    """A function that adds a line to `path`, for a job to call while it trains.
+    """A function that appends an object to `path` as a line of JSON.
 
-    At the first line, and not before, the file is made, or a line that a killed job left unfinished
-    is cut off. Raises `UserError` where the system does not let it write.
+    The first call creates the file, or removes an incomplete last line of a killed job. Raises
+    `UserError` where the file cannot be written.
     """
     with contextlib.ExitStack() as stack:
 
@@ -91,7 +96,7 @@ def jsonl_writer(path: str | os.PathLike) -> Iterator[Callable[[dict], None]]:
         def add(row: dict) -> None:
             line = json.dumps(row).encode() + b"\n"
             with report_write_errors(path):
-                while line:  # on a disk that fills up, part of it is written before the error
+                while line:  # a full disk takes part of a line before the error
                     line = line[opened().write(line) :]
 
         yield add

@@ -1,14 +1,14 @@
-"""What a command reads back from a folder: of the form in which it was written, or one sentence.
+"""The one reader: text, JSON and arrays that match a schema, or one sentence.
 
-A form looks like what it describes:
+A schema of JSON:
 
-    str, int, float, bool, None      one such value; numbers have at most 64 bits, and an int will
-                                     do as a float
-    object                           whatever there is
-    [form]                           a list of these
-    {"name": form, "more?": form}    an object with these keys, and others; ? may be missing
-    {str: form}                      an object of any keys
-    (form, form)                     either
+    str, int, float, bool, None        one such value; numbers have at most 64 bits, and an int is
+                                       accepted as a float
+    object                             anything
+    [schema]                           a list of these
+    {"name": schema, "more?": schema}  an object with these keys and any others; ? is optional
+    {str: schema}                      an object with any keys
+    (schema, schema)                   either
 """
 
 import contextlib
@@ -17,7 +17,6 @@ import os
 import pathlib
 import re
 import reprlib
-import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,14 +25,14 @@ import numpy as np
 from mer_jax.errors import UserError
 
 Schema = Any
-RERUN_HINT = "give the command that made it again"
+RERUN_HINT = "run the command that made it again"
 _SYSTEM = re.compile("No space left on device|Permission denied|Read-only file system")
-MAX_NUMBER = 2**63  # no number that means anything is beyond
+MAX_NUMBER = 2**63
 
 
 @contextlib.contextmanager
 def report_damage(path: str | os.PathLike, *, hint: str = RERUN_HINT) -> Iterator[None]:
-    """Whatever a damaged file makes of what reads it as a `UserError` that names `path`."""
+    """Raises any error of the block, which reads `path`, as a `UserError` with the path."""
     try:
         yield
     except UserError:
@@ -43,15 +42,15 @@ def report_damage(path: str | os.PathLike, *, hint: str = RERUN_HINT) -> Iterato
 
 
 def error_summary(error: Exception) -> str:
-    """An exception in a few words, of which libraries make a page."""
-    told = _SYSTEM.search(str(error))
-    words = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
-    words = told[0] if told else words
-    return words[:120] if " " in words else f"{type(error).__name__} {words[:100]}".strip()
+    """The message of an exception in at most 120 characters."""
+    system_error = _SYSTEM.search(str(error))
+    text = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+    text = system_error[0] if system_error else text
+    return text[:120] if " " in text else f"{type(error).__name__} {text[:100]}".strip()
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """The text of a file, line ends untouched. Raises `UserError` where there is none to read."""
+    """The UTF-8 text of a file, line ends unchanged. Raises `UserError` if it cannot be read."""
     try:
         return pathlib.Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -61,10 +60,11 @@ def read_text(path: str | os.PathLike) -> str:
 
 
 def load_json(path: str | os.PathLike, schema: Schema, *, hint: str = RERUN_HINT) -> Any:
-    """Reads JSON of the given form.
+    """Reads JSON that matches `schema`.
 
-    Raises `UserError` where there is no such file, with the line where it is not JSON, where it is
-    too deep or has a number that cannot be used, and with the place that is not of the form.
+    Raises:
+      UserError: for a missing file, invalid JSON (with the line), too deep nesting, a number that
+        is not finite or too long, or a mismatch (with its path in the file).
     """
     content = read_text(path)
     try:
@@ -74,19 +74,19 @@ def load_json(path: str | os.PathLike, schema: Schema, *, hint: str = RERUN_HINT
     except RecursionError:
         raise UserError(f"{path}: is nested too deeply; {hint}") from None
     except ValueError as error:
-        what = str(error).partition(":")[0]  # Python adds how to raise its limit of digits
-        raise UserError(f"{path}: holds a number that cannot be used ({what}); {hint}") from None
+        what = str(error).partition(":")[0]  # without Python's advice on its limit of digits
+        raise UserError(f"{path}: has a number that cannot be used ({what}); {hint}") from None
     check(found, schema, path, hint=hint)
     return found
 
 
 def lists_to_tuples(found: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON, and hands, write lists where options and records have tuples."""
+    """A copy with tuples for lists, as options and records have them."""
     return {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
 
 
 def check(found: Any, schema: Schema, path: str | os.PathLike, *, hint: str = RERUN_HINT) -> None:
-    """Raises `UserError` with the place of what was found in `path` that is not of its form."""
+    """Raises `UserError` where `found`, the content of `path`, does not match `schema`."""
     if wrong := schema_mismatch(found, schema):
         raise UserError(f"{path} is damaged ({wrong}); {hint}")
 
@@ -94,55 +94,55 @@ def check(found: Any, schema: Schema, path: str | os.PathLike, *, hint: str = RE
 def load_arrays(
     path: str | os.PathLike, schema: Mapping[str, tuple[str, tuple]], *, hint: str = RERUN_HINT
 ) -> dict[str, np.ndarray]:
-    """Reads arrays of an .npz file; nothing in it is run, and what does not fit takes no memory.
+    """Reads arrays of an .npz file; no pickle is run.
 
-    form: of each array the kinds that its dtype may be of, as in `np.dtype.kind`, and its shape;
-    None stands for any length, ... at the end for any further axes. Raises `UserError` with the
-    array that is not of its form.
+    Args:
+      schema: for each array the kinds allowed for its dtype, as in `np.dtype.kind`, and its shape;
+        None matches any length, ... at the end any further axes.
+
+    Raises:
+      UserError: where the file is damaged or an array does not match.
     """
-    with report_damage(path, hint=hint), zipfile.ZipFile(path) as archive:
-        return {name: _array(archive, name, *each) for name, each in schema.items()}
+    found = {}
+    with report_damage(path, hint=hint), np.load(path, allow_pickle=False) as archive:
+        for name, (kinds, shape) in schema.items():
+            found[name] = array = archive[name]
+            fixed = shape[:-1] if shape[-1:] == (...,) else shape
+            lengths = array.shape[: len(fixed)] if fixed is not shape else array.shape
+            fits = len(lengths) == len(fixed) and all(
+                b in (a, None) for a, b in zip(lengths, fixed)
+            )
+            if not fits or array.dtype.kind not in kinds:
+                raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+    return found
 
 
-def _array(archive: zipfile.ZipFile, name: str, kinds: str, shape: tuple) -> np.ndarray:
-    with archive.open(f"{name}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"{name} is of version {version}")
-        found, _, dtype = np.lib.format.read_array_header_1_0(file)
-        more = shape[-1:] == (...,)
-        wanted = (*shape[:-1], *found[len(shape) - 1 :]) if more else shape
-        fits = len(found) == len(wanted) and all(b in (a, None) for a, b in zip(found, wanted))
-        if not fits or dtype.kind not in kinds:
-            raise ValueError(f"{name} is {dtype} of shape {found}")
-        file.seek(0)
-        return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def schema_mismatch(found: Any, schema: Schema, *, place: str = "") -> str:
-    """What is not of the form, '' where all is."""
+def schema_mismatch(found: Any, schema: Schema, *, location: str = "") -> str:
+    """The first mismatch of `found` with `schema`, as text with its path; '' if there is none."""
     parts = []
     match schema, found:
         case tuple(), _:
-            misfits = [schema_mismatch(found, each, place=place) for each in schema]
+            misfits = [schema_mismatch(found, each, location=location) for each in schema]
             return "" if "" in misfits else misfits[-1]
         case [each], list():
-            parts = [(value, each, f"{place}[{index}]") for index, value in enumerate(found)]
+            parts = [(value, each, f"{location}[{index}]") for index, value in enumerate(found)]
         case dict(), dict():
             for name, each in schema.items():
                 if name is str:
-                    parts += [(value, each, f"{place}.{key}") for key, value in found.items()]
+                    parts += [(value, each, f"{location}.{key}") for key, value in found.items()]
                 elif name.removesuffix("?") in found:
                     key = name.removesuffix("?")
-                    parts.append((found[key], each, f"{place}.{key}"))
+                    parts.append((found[key], each, f"{location}.{key}"))
                 elif not name.endswith("?"):
-                    return f"{place[1:]} has no {name}".strip()
+                    return f"{location[1:]} has no {name}".strip()
         case _:
             if not _is(found, schema):
                 kinds: dict[type, str] = {dict: "an object", list: "a list"}
                 kind = kinds.get(type(found))
-                return f"{place.removeprefix('.') or 'all of it'} is {kind or reprlib.repr(found)}"
-    misfits = (schema_mismatch(value, each, place=at) for value, each, at in parts)
+                return (
+                    f"{location.removeprefix('.') or 'all of it'} is {kind or reprlib.repr(found)}"
+                )
+    misfits = (schema_mismatch(value, each, location=at) for value, each, at in parts)
     return next(filter(None, misfits), "")
 
 
@@ -159,4 +159,4 @@ def _is(value: Any, schema: Schema) -> bool:
 
 
 def _no_number(name: str):
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")

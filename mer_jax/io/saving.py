@@ -1,48 +1,93 @@
-"""Whole files or none: everything this room writes goes to a temporary name and is renamed.
+"""The one writer: files and directories are written under a temporary name and then renamed.
 
-`mer_jax.io.reading` reads it back.
+`mer_jax.io.reading` reads them back.
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
 import pathlib
+import shutil
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from mer_jax.errors import report_write_errors
+from mer_jax.errors import UserError, report_write_errors
 
 
-def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
-    """Writes `content` (text as UTF-8, line ends untouched) and makes the folder where needed.
+@contextlib.contextmanager
+def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A temporary path beside `path`, with its suffix, that is renamed to `path` after the block.
 
-    Raises `UserError` where the system does not let it; what was there before stays.
+    The block creates a file or a directory there; `path` may exist only if it is a file. After an
+    error the temporary one is removed and `path` is as before. The parent folder is created.
+
+    Raises:
+      UserError: for an `OSError` in the block or when renaming.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
     with report_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if isinstance(content, str):  # it may name a path whose bytes are no UTF-8
-                content = content.encode(errors="backslashreplace")
-            temporary.write_bytes(content)
+            yield temporary
             os.replace(temporary, path)
         finally:
+            shutil.rmtree(temporary, ignore_errors=True)
             with contextlib.suppress(OSError):
                 temporary.unlink()
-    return path
+
+
+def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
+    """Writes `content` (text as UTF-8, line ends unchanged). Raises `UserError` as `atomic`."""
+    if isinstance(content, str):  # it may name a path whose bytes are no UTF-8
+        content = content.encode(errors="backslashreplace")
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+    return pathlib.Path(path)
 
 
 def write_json(path: str | os.PathLike, content: Any) -> pathlib.Path:
-    """Writes `content` as JSON; NumPy numbers and arrays are taken, NaN becomes null."""
+    """Writes `content` as JSON; NumPy numbers and arrays become numbers and lists, NaN null."""
     text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
     return write(path, text + "\n")
 
 
+def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float) -> pathlib.Path:
+    """Writes [H, W, 3] uint8 RGB frames as .mp4 (MPEG-4) or .avi (motion JPEG) of `fps` Hz.
+
+    Raises:
+      UserError: for another suffix, for no frames, or where OpenCV cannot write the file.
+    """
+    import cv2
+
+    path = pathlib.Path(path)
+    codecs = {".mp4": "mp4v", ".avi": "MJPG"}
+    if path.suffix not in codecs:
+        raise UserError(f"{path}: a video is written as .mp4 or .avi")
+    codec = cv2.VideoWriter.fourcc(*codecs[path.suffix])
+    with atomic(path) as temporary:
+        writer = None
+        try:
+            for frame in frames:
+                if writer is None:
+                    writer = cv2.VideoWriter(str(temporary), codec, fps, frame.shape[1::-1])
+                    if not writer.isOpened():
+                        raise UserError(f"{path}: OpenCV cannot write a {path.suffix} file here")
+                writer.write(np.ascontiguousarray(frame[..., ::-1]))
+        finally:
+            if writer is not None:
+                writer.release()
+        if writer is None:
+            raise UserError(f"{path}: there are no frames to write")
+    return path
+
+
 def plain(content: Any) -> Any:
-    """`content` as what JSON knows: dict, list, str, bool, int, finite float, None."""
+    """`content` in JSON's types: dict, list, str, bool, int, finite float, None."""
     if isinstance(content, dict):
         return {str(key): plain(value) for key, value in content.items()}
     if isinstance(content, np.ndarray | np.generic):
@@ -54,3 +99,19 @@ def plain(content: Any) -> Any:
     if content is None or isinstance(content, str | bool | int | float):
         return content
     return str(content)
+
+
+def digest(*parts: str | bytes | np.ndarray) -> str:
+    """SHA-256 of all parts in a row, 64 hexadecimal digits: text as UTF-8, arrays as their bytes.
+
+    >>> digest("ab", b"c")[:12]
+    'ba7816bf8f01'
+    """
+    sha = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            part = part.encode()
+        elif not isinstance(part, bytes):
+            part = np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+        sha.update(part)
+    return sha.hexdigest()

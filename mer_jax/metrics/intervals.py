@@ -1,12 +1,12 @@
-"""How sure a score is: resampled subjects, two runs compared, spread over epochs and seeds.
+"""Confidence intervals, comparisons of two runs, mean and deviation over epochs and seeds.
 
-Clips of one subject are alike, so subjects are what is drawn, not clips: an interval over clips
-would be too narrow. A subject enters through its confusion matrix, and a draw of S subjects with
+Clips of one subject are correlated, so subjects are resampled, not clips: an interval over clips
+would be too narrow. A subject enters through its confusion matrix; a draw of S subjects with
 replacement is a row of counts [S], so that all draws are one product, counts @ matrices.
 
 Sources: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13 (percentile
 interval); McNemar (1947), Psychometrika 12, in its exact binomial form; Good (2005), Permutation,
-Parametric and Bootstrap Tests of Hypotheses, chapter 3 (swapping what is exchangeable).
+Parametric and Bootstrap Tests of Hypotheses, chapter 3 (permutation of paired samples).
 """
 
 import collections
@@ -32,10 +32,8 @@ class Paired(NamedTuple):
 
     difference: dict[str, float]  # of uf1, uar, accuracy
     interval: dict[str, tuple[float, float]]  # of each difference, by subject
-    p_permutation: dict[
-        str, float
-    ]  # the runs swapped subject by subject: chance of a larger difference
-    p_mcnemar: float  # exact, two-sided, on clips that one run has right and the other wrong
+    p_permutation: dict[str, float]  # two-sided, runs swapped subject by subject
+    p_mcnemar: float  # exact, two-sided, on clips that only one run has right
     only_first: int  # clips that only the first run has right
     only_second: int
 
@@ -55,22 +53,30 @@ def bootstrap(
     seed: int = 0,
     scores: Callable[[np.ndarray], dict[str, np.ndarray]] = matrix_scores,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile interval of every overall score of subjects' matrices [S, K, K].
+    """Percentile interval of every overall score, by resampling subjects.
 
-    scores: what reads the matrices; `several.scores` reads [S, K, 2, 2].
-    A draw is scored as `scores` defines it: where a rare class is not drawn, UF1 counts 0 for it.
-    One subject or none gives (NaN, NaN): there is nothing to resample.
+    Where a rare class is not drawn, UF1 counts 0 for it, as `scores` defines.
+
+    Args:
+      confusions: [S, K, K], a matrix per subject.
+      draws: number of bootstrap samples.
+      level: coverage of the interval.
+      seed: of NumPy's generator.
+      scores: scores of matrices; `multilabel.scores` for [S, K, 2, 2].
+
+    Returns:
+      (low, high) of each name of `OVERALL`; (NaN, NaN) for fewer than two subjects.
     """
     if len(confusions) < 2:
         return dict.fromkeys(OVERALL, (math.nan, math.nan))
-    if scores is matrix_scores:  # of matrices they need 3 K numbers only
+    if scores is matrix_scores:  # these need only 3 K numbers of a matrix
         confusions, scores = margins(confusions), of_margins
     found = scores(resampled(confusions, draws=draws, seed=seed))
     return {name: percentile(found[name], level=level) for name in OVERALL}
 
 
 def percentile(values: np.ndarray, *, level: float = LEVEL) -> tuple[float, float]:
-    """The central interval that holds `level` of the values."""
+    """The central interval that contains the share `level` of the values."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -85,7 +91,8 @@ def paired(
 ) -> Paired:
     """Compares two runs that tested the same clips, in any order.
 
-    Raises `UserError` where classes, clips or labels differ.
+    Raises:
+      UserError: where classes, clips or labels differ.
     """
     second = aligned(first, second)
     number = len(first.classes)
@@ -96,20 +103,20 @@ def paired(
     counts = _counts(rng.integers(len(one), size=(draws, len(one))), len(one))
     swap = rng.integers(2, size=(draws, len(one))).astype(np.float64)
 
-    def gain(left: np.ndarray, right: np.ndarray) -> dict[str, np.ndarray]:
+    def differences(left: np.ndarray, right: np.ndarray) -> dict[str, np.ndarray]:
         before, after = of_margins(left), of_margins(right)
         return {name: after[name] - before[name] for name in COMPARED}
 
-    here = gain(one.sum(0), two.sum(0))
-    drawn = gain(np.tensordot(counts, one, 1), np.tensordot(counts, two, 1))
+    observed = differences(one.sum(0), two.sum(0))
+    drawn = differences(np.tensordot(counts, one, 1), np.tensordot(counts, two, 1))
     moved = np.tensordot(swap, two - one, 1)
-    swapped = gain(one.sum(0) + moved, two.sum(0) - moved)
-    # A hair below the observed difference, so that rounding hides no tie.
-    beyond = {n: np.abs(swapped[n]) >= abs(here[n]) - 1e-12 for n in COMPARED}
+    swapped = differences(one.sum(0) + moved, two.sum(0) - moved)
+    # The tolerance counts ties that differ by rounding.
+    beyond = {n: np.abs(swapped[n]) >= abs(observed[n]) - 1e-12 for n in COMPARED}
     only_first = int((first.correct & ~second.correct).sum())
     only_second = int((second.correct & ~first.correct).sum())
     return Paired(
-        difference={name: float(here[name]) for name in COMPARED},
+        difference={name: float(observed[name]) for name in COMPARED},
         interval={name: percentile(drawn[name], level=level) for name in COMPARED},
         p_permutation={name: float((beyond[name].sum() + 1) / (draws + 1)) for name in COMPARED},
         p_mcnemar=mcnemar(only_first, only_second),
@@ -119,23 +126,23 @@ def paired(
 
 
 def aligned(first: Predictions, second: Predictions) -> Predictions:
-    """`second` with its rows in the order of `first` and its classes numbered alike."""
+    """`second` with rows and classes in the order of `first`."""
     if set(first.classes) != set(second.classes):
         raise UserError(
-            f"the runs do not know the same classes: {', '.join(first.classes)} against "
+            f"the runs have different classes: {', '.join(first.classes)} against "
             f"{', '.join(second.classes)}"
         )
-    place = {key: row for row, key in enumerate(_occurrences(second))}
+    row_of = {key: row for row, key in enumerate(_occurrences(second))}
     keys = _occurrences(first)
-    lost = [key for key in keys if key not in place]
-    if lost or len(place) != len(keys):
-        extra = sorted(set(place) - set(keys))
-        example = (lost or extra)[0][0]
+    missing = [key for key in keys if key not in row_of]
+    if missing or len(row_of) != len(keys):
+        extra = sorted(set(row_of) - set(keys))
+        example = (missing or extra)[0][0]
         raise UserError(
-            f"the runs did not test the same clips: {len(lost)} only in the first, {len(extra)} "
+            f"the runs did not test the same clips: {len(missing)} only in the first, {len(extra)} "
             f"only in the second, for example {example}"
         )
-    second = second.take(np.array([place[key] for key in keys]))
+    second = second.take(np.array([row_of[key] for key in keys]))
     order = np.array([second.classes.index(name) for name in first.classes])
     label = np.argsort(order)[second.label].astype(np.int32)
     second = Predictions(
@@ -156,7 +163,7 @@ def aligned(first: Predictions, second: Predictions) -> Predictions:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided exact p: are the clips that one run alone has right split as by a fair coin?"""
+    """McNemar's exact two-sided p of the numbers of clips that only one run has right."""
     only_first, only_second = int(only_first), int(only_second)  # 8 bits would wrap around
     total, few = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(total, count) for count in range(few + 1))
@@ -164,7 +171,11 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values of several comparisons, adjusted (Holm 1979) to keep their level together."""
+    """p values adjusted for their number (Holm 1979), in the same order.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
     out, floor = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(np.argsort(p_values, kind="stable")):
         floor = max(floor, min(1.0, p_values[index] * (len(p_values) - rank)))
@@ -173,26 +184,27 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def spread(values: ArrayLike) -> dict[str, float]:
-    """Mean and sample standard deviation (n - 1) of seeds, repeats or epochs; one value has no
-    deviation (NaN)."""
+    """Mean, sample standard deviation (n - 1; NaN for one value) and count of `values`."""
     values = np.asarray(values, np.float64)
     deviation = float(values.std(ddof=1)) if values.size > 1 else math.nan
     return {"mean": float(values.mean()), "std": deviation, "count": int(values.size)}
 
 
 def last_epochs(curve: np.ndarray, *, weights: np.ndarray, last: int = 10) -> dict[str, float]:
-    """`spread` of a curve [F, E] over its last epochs, folds pooled.
+    """`spread` of a curve over its last epochs, averaged over folds.
 
-    weights: [F] test clips of each fold; with them a mean of accuracies over folds is the accuracy
-    of the pooled clips. A fold without a value (NaN) is left out of its epoch's mean. STCNN, Table
-    VIII has `last` = 10.
+    Args:
+      curve: [F, E]; a fold's NaN is left out of the epoch's mean.
+      weights: [F] test clips of each fold: the weighted mean of accuracies is the accuracy of the
+        pooled clips.
+      last: number of epochs; 10 in STCNN, Table VIII.
     """
     curve = np.ma.masked_invalid(np.asarray(curve, np.float64)[:, -last:])
     return spread(np.ma.filled(np.ma.average(curve, axis=0, weights=weights), np.nan))
 
 
 def _counts(chosen: np.ndarray, count: int) -> np.ndarray:
-    """How often each of `count` subjects is in each draw: [draws, count] float64."""
+    """How often each of `count` subjects occurs in each draw: [draws, count] float64."""
     offset = np.arange(len(chosen))[:, None] * count
     return (
         np.bincount((chosen + offset).ravel(), minlength=chosen.shape[0] * count)
@@ -202,7 +214,7 @@ def _counts(chosen: np.ndarray, count: int) -> np.ndarray:
 
 
 def _occurrences(predictions: Predictions) -> list[tuple[str, int]]:
-    """Keys made unique: a clip that several folds test is counted through."""
+    """Keys made unique by the number of earlier occurrences, as several folds may test a clip."""
     seen = collections.Counter[str]()
     out = []
     for key in predictions.keys:

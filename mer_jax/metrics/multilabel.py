@@ -1,13 +1,14 @@
-"""Clips with several labels: what a job said about each class of each clip it tested.
+"""Predictions of clips with several labels, and their scores.
 
-A class is judged by its own 2 x 2 matrix (rows: not there, there), so that K classes are one array
-[K, 2, 2] that merges by addition like any confusion matrix. `scores` reads from it what
-`scores.scores` reads from [K, K], under the same names: UF1 is the mean over classes of F1 = 2 TP /
-(2 TP + FP + FN), what CD6ME calls the mean F1 of its action units (Varanka, Li, Peng & Zhao 2022).
+Each class has its own 2 x 2 confusion matrix (rows: absent, present); those of K classes are one
+array [K, 2, 2], added over folds as any confusion matrix. `scores` computes from it what
+`scores.scores` computes from [K, K], under the same names: UF1 is the mean over classes of
+F1 = 2 TP / (2 TP + FP + FN), what CD6ME calls the mean F1 of its
+action units (Varanka, Li, Peng & Zhao 2022).
 
-predictions.csv of such a job holds each clip's set of labels ("AU4+AU7", "none") as one class that
-is right where the whole set is; units/NAME.csv holds one class each, "there" or "not", with its
-probability.
+predictions.csv of such a job has each clip's set of labels ("AU4+AU7", "none") as one class, which
+is correct only if the whole set is; units/NAME.csv has one class each, "present" or "absent", with
+its probability.
 """
 
 import dataclasses
@@ -21,12 +22,12 @@ from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import ratio
 
 NONE = "none"
-PRESENCE = ("not", "there")
+PRESENCE = ("absent", "present")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MultiLabelPredictions:
-    """R tested clips, each with K labels. The interface is that of `Predictions`."""
+    """R tested clips, each with K labels; the same methods as `Predictions`."""
 
     units: tuple[Predictions, ...]  # [K] of the same R clips, each with the classes of `PRESENCE`
     classes: tuple[str, ...]  # [K]
@@ -65,21 +66,21 @@ class MultiLabelPredictions:
         return self.units[0].fold_sizes(names)
 
     def label_sets(self) -> Predictions:
-        """Each clip's set of labels as one class; right is who has the whole set right."""
-        there = np.stack([unit.label for unit in self.units], 1) > 0
-        said = np.stack([unit.predicted for unit in self.units], 1) > 0
-        names = [self._name(row) for row in (*there, *said)]
+        """Each clip's set of labels as one class; correct only if the whole set is."""
+        label = np.stack([unit.label for unit in self.units], 1) > 0
+        predicted = np.stack([unit.predicted for unit in self.units], 1) > 0
+        names = [self._set_name(row) for row in (*label, *predicted)]
         classes = tuple(dict.fromkeys(names))
-        place = np.array([classes.index(name) for name in names], np.int32)
+        indices = np.array([classes.index(name) for name in names], np.int32)
         return dataclasses.replace(
             self.units[0],
             classes=classes,
-            label=place[: len(self)],
-            probabilities=np.eye(len(classes), dtype=np.float32)[place[len(self) :]],
+            label=indices[: len(self)],
+            probabilities=np.eye(len(classes), dtype=np.float32)[indices[len(self) :]],
         )
 
-    def _name(self, row: np.ndarray) -> str:
-        return "+".join(name for name, here in zip(self.classes, row) if here) or NONE
+    def _set_name(self, row: np.ndarray) -> str:
+        return "+".join(name for name, present in zip(self.classes, row) if present) or NONE
 
     @staticmethod
     def _grouped(found) -> tuple[tuple[str, ...], np.ndarray]:
@@ -92,23 +93,32 @@ def from_arrays(
     labels: np.ndarray,
     probabilities: np.ndarray,
 ) -> MultiLabelPredictions:
-    """Labels (0 or 1) and probabilities [R, K] of the clips that `rows` names: database, subject,
-    clip and fold, [R] each. Raises `UserError` where they are not of that form."""
+    """Makes predictions of R clips.
+
+    Args:
+      rows: database, subject, clip and fold, [R] str each.
+      classes: K names.
+      labels: [R, K], 0 or 1.
+      probabilities: [R, K] in [0, 1].
+
+    Raises:
+      UserError: for other shapes or labels.
+    """
     if not np.shape(labels)[1:] == np.shape(probabilities)[1:] == (len(classes),):
         raise UserError(
             f"labels {np.shape(labels)} and probabilities {np.shape(probabilities)} are not [R, K] "
             f"of {len(classes)} classes"
         )
     if not np.isin(labels, (0, 1)).all():
-        raise UserError("a label of several is neither 0 nor 1")
+        raise UserError("multi-label targets must be 0 or 1")
     units = [
         Predictions(
             **rows,
             classes=PRESENCE,
             label=label.astype(np.int32),
-            probabilities=np.stack([1 - chance, chance], 1).astype(np.float32),
+            probabilities=np.stack([1 - present, present], 1).astype(np.float32),
         )
-        for label, chance in zip(labels.T, probabilities.T)
+        for label, present in zip(labels.T, probabilities.T)
     ]
     return MultiLabelPredictions(tuple(units), tuple(classes))
 
@@ -117,8 +127,9 @@ def scores(matrices: np.ndarray) -> dict[str, np.ndarray]:
     """All scores of [..., K, 2, 2], under the names of `scores.OVERALL` and `scores.PER_CLASS`.
 
     uf1, uar and macro_tnr are means over classes of F1, TPR and TNR (UAR and TNR of the classes
-    that have such clips); accuracy is the share of the clips' K answers that are right; micro F1
-    is that of the summed counts; macro F1 leaves out classes that neither occur nor are said.
+    that have such clips); accuracy is the share of correct decisions among the K of each clip;
+    micro F1 is that of the summed counts; macro F1 leaves out classes that neither occur nor are
+    predicted.
     """
     matrices = np.asarray(matrices, np.float64)
     (tn, fp), (fn, tp) = np.moveaxis(matrices, (-2, -1), (0, 1))
@@ -147,18 +158,18 @@ def scores(matrices: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def majority(matrices: np.ndarray) -> dict[str, float]:
-    """UF1, UAR and accuracy of saying of each class what is true of most clips."""
+    """UF1, UAR and accuracy of always predicting for each class what most clips have."""
     counts = np.asarray(matrices).sum(-1)  # [K, 2]
     constant = np.zeros((*counts.shape, 2))
-    side = counts.argmax(-1)
+    majority_side = counts.argmax(-1)
     rows = np.arange(len(counts))
-    constant[rows, :, side] = counts
+    constant[rows, :, majority_side] = counts
     found = scores(constant)
     return {name: float(found[name]) for name in ("uf1", "uar", "accuracy")}
 
 
 def alternative_scores(matrices: np.ndarray) -> dict[str, float]:
-    """What other ways of scoring the same folds [F, K, 2, 2] would have said."""
+    """Scores of the folds [F, K, 2, 2] by other definitions in use: description -> value."""
     folds = scores(matrices)
     return {
         "UF1, mean of folds (CD6ME: of databases)": float(folds["uf1"].mean()),

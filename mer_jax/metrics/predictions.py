@@ -1,21 +1,21 @@
-"""`Predictions`: what a job said about every clip it tested, and the files that hold it.
+"""`Predictions`: labels and class probabilities of every tested clip, and their files.
 
 predictions.csv (UTF-8, comma, one header row) has the columns
 
     database, subject, clip, fold, label, predicted, p_<class>, ...
 
-label and predicted are class names; there is one probability column a class, in the order of the
-classes. Of somebody else's file only database, subject, clip, label and predicted are required,
-the delimiter may also be ; or a tab, and blanks around a label and its case do not count: without
-`fold` every subject is its own fold, without probabilities the predicted class gets 1.
+label and predicted are class names; there is one probability column per class, in their order. In
+files of other programs only database, subject, clip, label and predicted are required, the
+delimiter may also be ; or a tab, and the case of a label and blanks around it are ignored. Without
+`fold` every subject is its own fold; without probabilities the predicted class gets 1.
 
 megc_log.txt is the log of the MEGC 2019 challenge: a line `database subject`, then one line
-`clip true predicted` for each of that subject's clips, classes as numbers.
+`clip true predicted` for each of that subject's clips, with class numbers.
 
-What the public training scripts of STSTNet, HTNet and their kin print is read too: for each subject
-a line `Subject: 006`, then `Predicted : [0, 2]` and `Ground Truth : [0, 1]`, whose clips are
-numbered here. Where they print `Best Predicted` alone, that is read, with a remark: it is of the
-epoch that the tested clips themselves chose.
+The output of the public training scripts of STSTNet and HTNet is read, too: for each subject a line
+`Subject: 006`, then `Predicted : [0, 2]` and `Ground Truth : [0, 1]`; clips get running numbers.
+Where there is only `Best Predicted`, that is read, with a remark: its epoch was selected on the
+tested clips.
 """
 
 import csv
@@ -31,7 +31,7 @@ import numpy as np
 
 from mer_jax.errors import DataError, Problem, UserError
 from mer_jax.io import reading, saving
-from mer_jax.metrics.confusion import grouped
+from mer_jax.metrics.confusion import confusion, grouped
 
 MEGC_CLASSES = ("negative", "positive", "surprise")  # 0, 1, 2 in the challenge's files
 REQUIRED = ("database", "subject", "clip", "label", "predicted")
@@ -48,7 +48,7 @@ class Predictions:
     fold: np.ndarray  # [R] str
     label: np.ndarray  # [R] int32 in [0, K)
     probabilities: np.ndarray  # [R, K] float32, finite
-    remarks: tuple[str, ...] = ()  # how a file was read: where its classes come from
+    remarks: tuple[str, ...] = ()  # how a file was read: the source of its classes
 
     def __post_init__(self):
         shapes = {
@@ -69,7 +69,7 @@ class Predictions:
         diverged = np.flatnonzero(~np.isfinite(self.probabilities).all(-1))
         if diverged.size:
             raise UserError(
-                f"predictions: {self.keys[diverged[0]]} has a probability that is no number"
+                f"predictions: {self.keys[diverged[0]]} has a probability that is NaN or infinite"
             )
 
     def __len__(self) -> int:
@@ -107,7 +107,7 @@ class Predictions:
 
     def confusion(self) -> np.ndarray:
         """[K, K] int64: all rows pooled."""
-        return self._grouped([""] * len(self))[1].sum(0)
+        return confusion(self.label, self.predicted, num_classes=len(self.classes))
 
     def by_subject(self) -> tuple[tuple[str, ...], np.ndarray]:
         """'database/subject' [S] and their confusion matrices [S, K, K]."""
@@ -128,10 +128,9 @@ class Predictions:
 def write_csv(
     path: str | os.PathLike, predictions: Predictions, *, with_probabilities: bool = True
 ) -> pathlib.Path:
-    """Writes predictions.csv. Probabilities read back bit for bit; without `with_probabilities` there is none.
+    """Writes predictions.csv, with probabilities as decimals that `read` restores bit for bit.
 
-    A name that a spreadsheet would take for a formula gets an apostrophe in front; `read` takes
-    it off.
+    A name that a spreadsheet would take for a formula gets a leading apostrophe; `read` removes it.
     """
     text = io.StringIO()
     writer = csv.writer(text)
@@ -140,14 +139,16 @@ def write_csv(
     classes = np.array(predictions.classes, object)
     columns = [predictions.database, predictions.subject, predictions.clip, predictions.fold]
     columns += [classes[predictions.label], classes[predictions.predicted]]
-    for *words, row in zip(*columns, predictions.probabilities[:, : len(names)].tolist()):
-        writer.writerow([*map(escape_formula, words), *(f"{chance:.9g}" for chance in row)])
+    for *cells, row in zip(*columns, predictions.probabilities[:, : len(names)].tolist()):
+        writer.writerow([*map(escape_formula, cells), *(f"{value:.9g}" for value in row)])
     return saving.write(path, text.getvalue())
 
 
 def write_log(path: str | os.PathLike, predictions: Predictions) -> pathlib.Path:
-    """Writes the challenge's log. The three classes of MEGC 2019 get the challenge's numbers, other
-    classes their place in `classes`. Blanks, commas and % in names are escaped as in an address.
+    """Writes a log in the format of MEGC 2019.
+
+    The three classes of MEGC 2019 get the challenge's numbers, other classes their index in
+    `classes`. Blanks, commas and % in names are percent-encoded.
     """
     if set(predictions.classes) == set(MEGC_CLASSES):
         number = [MEGC_CLASSES.index(name) for name in predictions.classes]
@@ -155,10 +156,10 @@ def write_log(path: str | os.PathLike, predictions: Predictions) -> pathlib.Path
         number = list(range(len(predictions.classes)))
     lines: dict[tuple[str, str], list[str]] = {}
     columns = (predictions.clip, predictions.label, predictions.predicted)
-    for database, subject, clip, true, said in zip(
+    for database, subject, clip, true, predicted in zip(
         predictions.database, predictions.subject, *columns
     ):
-        row = f"{_percent_encode(clip)} {number[true]} {number[said]}\n"
+        row = f"{_percent_encode(clip)} {number[true]} {number[predicted]}\n"
         lines.setdefault((database, subject), []).append(row)
     parts = [
         f"{_percent_encode(d)} {_percent_encode(s)}\n" + "".join(rows)
@@ -170,12 +171,14 @@ def write_log(path: str | os.PathLike, predictions: Predictions) -> pathlib.Path
 def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Predictions:
     """Reads a predictions.csv, a log, or the predictions.csv of a working directory.
 
-    classes: all class names, of a log those of its numbers 0, 1, ... in this order. By default
-    those of the p_ columns, or those that stand in the columns label and predicted; where these
-    are among the three of MEGC 2019 (a log: where no number is above 2) all three, and else the
-    numbers of a log from 0 to the largest. `Predictions.remarks` says which.
+    Args:
+      classes: all class names; for a log the names of its numbers 0, 1, ... By default the p_
+        columns, or else the classes in the columns label and predicted. If these are among the
+        three of MEGC 2019 (for a log: if no number is above 2), all three; other logs get their
+        numbers from 0 to the largest. `Predictions.remarks` names the source.
 
-    Raises `DataError` with everything that is wrong with the file, line by line.
+    Raises:
+      DataError: with all problems of the file, line by line.
     """
     path = pathlib.Path(path)
     if path.is_dir():
@@ -227,7 +230,7 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
         raise UserError(f"{path}: line 1 has two columns {twice!r}; remove or rename one")
     table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     next(table)
-    problems, rows, chances = [], [], []
+    problems, rows, probabilities = [], [], []
     for cells in table:
         where = f"line {table.line_num}"
         if not cells:
@@ -248,27 +251,27 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
             problems.append(Problem(where, "a probability is not a finite number"))
             continue
         rows.append((where, row))
-        chances.append(values)
+        probabilities.append(values)
     named = [header[index].removeprefix("p_") for index in columns]
-    said = [row[name].strip() for _, row in rows for name in REQUIRED[3:]]
+    present = [row[name].strip() for _, row in rows for name in REQUIRED[3:]]
     if classes is not None:
         remark = "as given"
     elif named:
         classes, remark = named, "from the p_ columns of its header"
-    elif {name.casefold() for name in said} <= set(MEGC_CLASSES):
+    elif {name.casefold() for name in present} <= set(MEGC_CLASSES):
         classes, remark = MEGC_CLASSES, _MEGC
     else:
-        classes = list({name.casefold(): name for name in reversed(said) if name}.values())
+        classes = list({name.casefold(): name for name in reversed(present) if name}.values())
         classes.sort(key=_natural)
-        remark = "from its columns label and predicted; a class that stands in neither is missing"
-    order = [_spelled(name, classes) for name in named]
-    strange = [name for name in order if name not in classes or order.count(name) > 1]
-    if strange:
+        remark = "from its columns label and predicted; a class that is in neither is missing"
+    order = [_match_class(name, classes) for name in named]
+    unknown = [name for name in order if name not in classes or order.count(name) > 1]
+    if unknown:
         raise UserError(
-            f"{path}: the column p_{strange[0]} of line 1 is not one, and one only, of the classes "
+            f"{path}: the column p_{unknown[0]} of line 1 is not one, and one only, of the classes "
             f"given: {', '.join(classes)}"
         )
-    return _assemble(path, rows, classes, order, chances, problems, [f"classes {remark}"])
+    return _assemble(path, rows, classes, order, probabilities, problems, [f"classes {remark}"])
 
 
 def _read_log(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
@@ -307,7 +310,7 @@ def _read_script(path: pathlib.Path, text: str, classes: Sequence[str] | None) -
         where, subject = part["subject"]
         best = "predicted" not in part and "best predicted" in part
         if best and not remarks:
-            remarks = ["Best Predicted: of each subject's epoch that its tested clips chose"]
+            remarks = ["Best Predicted: each subject's epoch was selected on its tested clips"]
         lists = []
         for kind in ("ground truth", "best predicted" if best else "predicted"):
             at, content = part.get(kind, (where, ""))
@@ -336,7 +339,7 @@ def _numbered(
     problems: list[Problem],
     remarks: Sequence[str] = (),
 ) -> Predictions:
-    """The record of rows (where, (database, subject, clip), (label, predicted)) in numbers."""
+    """Predictions from rows (where, (database, subject, clip), (label, predicted)) of numbers."""
     highest = max((int(word) for *_, pair in rows for word in pair), default=0)
     remark = "as given"
     if classes is None and highest < len(MEGC_CLASSES):
@@ -346,13 +349,13 @@ def _numbered(
         remark = f"from its numbers, 0 to the largest, {highest}"
     found = []
     for where, names, pair in rows:
-        strange = [word for word in pair if int(word) >= len(classes)]
-        if strange:
-            what = f"class {strange[0]} is beyond the {len(classes)} classes {', '.join(classes)}"
+        unknown = [word for word in pair if int(word) >= len(classes)]
+        if unknown:
+            what = f"class {unknown[0]} is beyond the {len(classes)} classes {', '.join(classes)}"
             problems.append(Problem(where, what))
             continue
-        words = (*names, "/".join(names[:2]), *(classes[int(word)] for word in pair))
-        found.append((where, dict(zip((*REQUIRED[:3], "fold", *REQUIRED[3:]), words))))
+        cells = (*names, "/".join(names[:2]), *(classes[int(word)] for word in pair))
+        found.append((where, dict(zip((*REQUIRED[:3], "fold", *REQUIRED[3:]), cells))))
     remarks = [f"classes {remark}", *remarks]
     return _assemble(path, found, classes, [], [[] for _ in found], problems, remarks)
 
@@ -362,29 +365,31 @@ def _assemble(
     rows: list[tuple[str, dict[str, str]]],
     classes: Sequence[str],
     order: Sequence[str],
-    chances: list[list[float]],
+    values: list[list[float]],
     problems: list[Problem],
     remarks: Sequence[str],
 ) -> Predictions:
-    """The record, once every row is seen to fit; `chances` rows, of the classes in `order`, are
-    empty where a file has none."""
-    place = {name: index for index, name in enumerate(classes)}
-    columns = [place[name] for name in order]
-    probabilities = np.zeros((len(rows), len(place)), np.float32)
-    for index, ((where, row), values) in enumerate(zip(rows, chances)):
-        row |= {name: _spelled(row[name], classes) for name in REQUIRED[3:]}
-        strange = [row[name] for name in REQUIRED[3:] if row[name] not in place]
-        if strange:
+    """Checks all rows and makes `Predictions`.
+
+    values: for each row its probabilities of the classes in `order`; empty if the file has none.
+    """
+    class_index = {name: index for index, name in enumerate(classes)}
+    columns = [class_index[name] for name in order]
+    probabilities = np.zeros((len(rows), len(classes)), np.float32)
+    for index, ((where, row), row_values) in enumerate(zip(rows, values)):
+        row |= {name: _match_class(row[name], classes) for name in REQUIRED[3:]}
+        unknown = [row[name] for name in REQUIRED[3:] if row[name] not in class_index]
+        if unknown:
             known = ", ".join(classes)
-            problems.append(Problem(where, f"class {strange[0]!r} is not one of: {known}"))
-        elif not values:
-            probabilities[index, place[row["predicted"]]] = 1
+            problems.append(Problem(where, f"class {unknown[0]!r} is not one of: {known}"))
+        elif not row_values:
+            probabilities[index, class_index[row["predicted"]]] = 1
         else:
-            probabilities[index, columns] = values
+            probabilities[index, columns] = row_values
             largest = classes[int(probabilities[index].argmax())]
             if largest != row["predicted"]:
                 what = f"predicted is {row['predicted']!r} but the largest probability is that of "
-                cure = f"{largest!r}; take the p_ columns out to score `predicted` alone"
+                cure = f"{largest!r}; remove the p_ columns to score `predicted` alone"
                 problems.append(Problem(where, what + cure))
     if not rows and not problems:
         problems.append(Problem("line 1", "there is no clip in the file"))
@@ -394,18 +399,15 @@ def _assemble(
     def column(name: str) -> np.ndarray:
         return np.array([row[name] for _, row in rows], object)
 
-    label = np.array([place[row["label"]] for _, row in rows], np.int32)
-    words = {name: column(name) for name in ("database", "subject", "clip", "fold")}
+    label = np.array([class_index[row["label"]] for _, row in rows], np.int32)
+    names = {name: column(name) for name in ("database", "subject", "clip", "fold")}
     return Predictions(
-        tuple(classes), **words, label=label, probabilities=probabilities, remarks=tuple(remarks)
+        tuple(classes), **names, label=label, probabilities=probabilities, remarks=tuple(remarks)
     )
 
 
-def _spelled(word: str, classes: Sequence[str]) -> str:
-    """The class that `word` names: itself, or the one that differs in case and outer blanks.
-
-    `word` where there is none, or several.
-    """
+def _match_class(word: str, classes: Sequence[str]) -> str:
+    """The only class equal to `word` but for case and outer blanks, or else `word`."""
     if word in classes:
         return word
     near = [name for name in classes if folded(name) == folded(word)]
@@ -413,7 +415,7 @@ def _spelled(word: str, classes: Sequence[str]) -> str:
 
 
 def folded(word: str) -> str:
-    """A class name as it is compared: without outer blanks and case."""
+    """A class name without outer blanks and case, for comparisons."""
     return word.strip().casefold()
 
 
@@ -428,7 +430,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
 def escape_formula(cell: str) -> str:
-    """`cell` as no spreadsheet takes it for a formula."""
+    """`cell` with a leading apostrophe if a spreadsheet would take it for a formula."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
@@ -437,12 +439,12 @@ def _unescape_formula(cell: str) -> str:
 
 
 def _percent_encode(name: str) -> str:
-    """`name` without blanks and commas: a log's line splits at the right places, and is no csv."""
+    """`name` with blanks, commas and % encoded, so that a line of a log splits at blanks."""
     return re.sub(
         r"[\s%,\ufeff]", lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), name
     )
 
 
 def _natural(name: str) -> tuple[int, int, str]:
-    """Numbers in their own order, then words in theirs."""
+    """A sort key: numbers by value, then words."""
     return (0, int(name), "") if name.isdecimal() else (1, 0, name)

@@ -10,13 +10,13 @@ With TP_c, FP_c, FN_c and n_c = TP_c + FN_c counted over ALL folds together:
     macro F1  mean of F1_c over classes that occur or are predicted
     micro F1  F1 of TP, FP and FN summed over classes; equal to accuracy for single labels
 
-What is 0/0: F1_c of a class that neither occurs nor is predicted is 0, and UF1 counts it (the
-challenge divides by K); macro F1 leaves it out. Precision of a class never predicted, recall of a
-class that does not occur and TNR of a class that is everything are undefined: NaN. A matrix with
-no clip has no score: everything but `support` is NaN.
+0/0: F1_c of a class that neither occurs nor is predicted is 0, and UF1 counts it (the challenge
+divides by K); macro F1 leaves it out. Precision of a class that is never predicted, recall of a
+class that does not occur and TNR of a class that all clips have are NaN. For a matrix without a
+clip everything but `support` is NaN.
 
-`alternative_scores` holds what other ways of reading the same predictions say. They are here to explain why
-published numbers differ, never to report.
+`alternative_scores` computes other definitions that are in use. They explain why published numbers
+differ; do not report them.
 """
 
 import numpy as np
@@ -28,11 +28,19 @@ PER_CLASS = ("precision", "recall", "f1", "tpr", "tnr", "support")
 
 
 def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """All scores of one confusion matrix, or of many at once.
+    """All scores of one or many confusion matrices.
 
-    confusion: [..., K, K] counts or sums of weights, rows true.
-    Returns float64: the names of `OVERALL` [...] and the names of `PER_CLASS` [..., K]. Raises
-    `UserError` where it is not square or holds what is no count.
+    Args:
+      confusion: [..., K, K] counts or sums of weights, rows true.
+
+    Returns:
+      float64: the names of `OVERALL` [...] and the names of `PER_CLASS` [..., K].
+
+    Raises:
+      UserError: where a matrix is not square or has a negative number or NaN.
+
+    >>> print(f"{scores([[3, 1], [0, 2]])['uf1']:.4f}")
+    0.8286
     """
     matrix = np.asarray(confusion, np.float64)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
@@ -43,29 +51,29 @@ def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def margins(confusion: np.ndarray) -> np.ndarray:
-    """What scores read of matrices [..., K, K]: hits, true and predicted counts, [..., 3, K]."""
+    """Diagonal, row sums and column sums of matrices [..., K, K], as [..., 3, K]."""
     matrix = np.asarray(confusion, np.float64)
     hit = np.diagonal(matrix, axis1=-2, axis2=-1)
     return np.stack([hit, matrix.sum(-1), matrix.sum(-2)], -2)
 
 
 def of_margins(margins: np.ndarray) -> dict[str, np.ndarray]:
-    """`scores` of `margins` [..., 3, K], which add up as matrices do."""
-    hit, support, said = np.moveaxis(margins, -2, 0)
+    """`scores` from `margins` [..., 3, K], which are additive as matrices are."""
+    hit, support, predicted = np.moveaxis(margins, -2, 0)
     total = support.sum(-1)
     rest = total[..., None] - support
     recall = ratio(hit, support)
-    tnr = ratio(rest - (said - hit), rest)
-    f1 = np.where((total > 0)[..., None], ratio(2 * hit, support + said, empty=0.0), np.nan)
-    seen = support + said > 0
+    tnr = ratio(rest - (predicted - hit), rest)
+    f1 = np.where((total > 0)[..., None], ratio(2 * hit, support + predicted, empty=0.0), np.nan)
+    seen = support + predicted > 0
     return {
         "uf1": f1.mean(-1),
         "uar": ratio(np.where(support > 0, recall, 0).sum(-1), (support > 0).sum(-1)),
         "accuracy": ratio(hit.sum(-1), total),
-        "micro_f1": ratio(2 * hit.sum(-1), support.sum(-1) + said.sum(-1)),
+        "micro_f1": ratio(2 * hit.sum(-1), support.sum(-1) + predicted.sum(-1)),
         "macro_f1": ratio(np.where(seen, f1, 0).sum(-1), seen.sum(-1)),
         "macro_tnr": ratio(np.where(rest > 0, tnr, 0).sum(-1), (rest > 0).sum(-1)),
-        "precision": ratio(hit, said),
+        "precision": ratio(hit, predicted),
         "recall": recall,
         "f1": f1,
         "tpr": recall,
@@ -83,7 +91,7 @@ def ratio(
 
 
 def majority(confusion: np.ndarray) -> dict[str, float]:
-    """Accuracy, UF1 and UAR of always saying the class that occurs most often."""
+    """Accuracy, UF1 and UAR of always predicting the most frequent class."""
     support = np.asarray(confusion, np.float64).sum(-1)
     constant = np.zeros(np.shape(confusion))
     constant[:, int(np.argmax(support))] = support
@@ -92,7 +100,7 @@ def majority(confusion: np.ndarray) -> dict[str, float]:
 
 
 def macro_precision(confusion: np.ndarray) -> float:
-    """Mean precision over the classes that are predicted; some tables print it as "UAR"."""
+    """Mean precision over the predicted classes; some tables print it as "UAR"."""
     return float(np.nanmean(scores(confusion)["precision"]))
 
 
@@ -103,17 +111,17 @@ def f1_of_means(confusion: np.ndarray) -> float:
 
 
 def weighted_f1(confusion: np.ndarray) -> float:
-    """Mean of F1 weighted by support: the frequent class decides."""
+    """Mean of F1 weighted by support: dominated by the frequent class."""
     found = scores(confusion)
     return float((found["f1"] * found["support"]).sum() / found["support"].sum())
 
 
 def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, float]:
-    """Scores each fold [F, K, K] alone and averages, instead of scoring the sum.
+    """UF1 and UAR of each fold [F, K, K] by itself, averaged, instead of scores of the sum.
 
-    A class without a clip in a fold is left out of that fold's mean (what scikit-learn does by
-    default: a fold of one class scores 1 as soon as every clip is right), or counts 0 there (such
-    a fold scores 1/K at most, whatever was learned). Folds without a clip are left out.
+    A class without a clip in a fold is left out of that fold's mean (scikit-learn's default: a fold
+    of one class scores 1 if every clip is right), or counts 0 there (such a fold scores at most
+    1/K). Folds without a clip are left out.
     """
     folds = np.asarray(confusions)
     found = scores(folds[folds.sum((-2, -1)) > 0])
@@ -124,7 +132,7 @@ def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, 
 
 
 def alternative_scores(confusions: np.ndarray) -> dict[str, float]:
-    """What other ways of scoring the same folds [F, K, K] would have said, by their description."""
+    """Scores of the folds [F, K, K] by other definitions in use: description -> value."""
     pooled = np.asarray(confusions, np.float64).sum(0)
     dropped = mean_of_folds(confusions, absent_as_zero=False)
     zero = mean_of_folds(confusions, absent_as_zero=True)

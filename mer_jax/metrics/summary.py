@@ -1,4 +1,4 @@
-"""What goes into metrics.json: every number of a job, and whether it is strict or as published."""
+"""The content of metrics.json: all scores of a job, and whether they are strict or as published."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,13 +10,11 @@ from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import OVERALL, PER_CLASS, alternative_scores, majority, scores
 from mer_jax.protocols import repeat_of
 
-STRICT = "Nothing that was trained, measured or chosen saw a test clip."
-PUBLISHED = "Not strict: test clips had a part in this score."
+STRICT = "No test clip was used for training, statistics or model selection."
+PUBLISHED = "Not strict: test clips influenced training, statistics or model selection."
 
 
 class _ScoreFunctions(NamedTuple):
-    """What reads the matrices of a job."""
-
     scores: Callable
     majority: Callable
     alternative_scores: Callable
@@ -47,26 +45,30 @@ def summary(
     draws: int = intervals.DRAWS,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Scores with intervals for all clips and for each database, and how they are to be read.
+    """Scores with intervals for all clips and for each database, strict or as published.
 
-    protocol: its name, as in `protocols`. leaks: one sentence for each way in which test clips had
-    a part ("The epoch was chosen on the test subject."); none means strict. strict: what the same
-    job predicts without the leaks, all but those `remaining_leaks`; the difference is given as `inflation`.
-    history: the curves that `history.read` describes; adds mean and deviation over the last ten
-    epochs.
+    Args:
+      predictions: of all tested clips.
+      protocol: its name, as in `protocols`.
+      leaks: a sentence for each way in which test clips influenced training; none means strict.
+      strict: predictions of the same job without the leaks but `remaining_leaks`; the difference
+        is given as `inflation`.
+      remaining_leaks: those of `leaks` that `strict` has, too.
+      history: curves as from `io.learning_curves.read`; adds mean and deviation of the test
+        accuracy over the last ten epochs.
+      draws, seed: of the bootstrap.
 
-    Of `several.MultiLabelPredictions` the per-class scores are those of each class by itself, and `confusion` is
-    [K, 2, 2]. `over_folds` is the mean and deviation of the folds' accuracies, as some tables print
-    them; with `protocol.repeats` there is `over_repeats`, the mean and deviation of the repeats'
-    scores, where `overall` counts a clip once for each.
-
-    Returns plain numbers in dicts, ready for `files.write_json`.
+    Returns:
+      Numbers in nested dicts, for `saving.write_json`. `over_folds` is the mean and deviation of
+      the folds' accuracies; with repeats, `over_repeats` that of the repeats' scores (in `overall`
+      a clip counts once per repeat). Of `MultiLabelPredictions` the per-class scores are those of
+      each class by itself, and `confusion` is [K, 2, 2].
     """
     _, subjects = predictions.by_subject()
     _, folds = predictions.by_fold()
     pooled = predictions.confusion()
-    judge = _score_functions(predictions)
-    found = judge.scores(pooled)
+    functions = _score_functions(predictions)
+    found = functions.scores(pooled)
     databases = predictions.by_database()
     out = {
         "verdict": {
@@ -81,7 +83,7 @@ def summary(
             "clips": len(predictions),
         },
         "classes": list(predictions.classes),
-        "several": isinstance(predictions, multilabel.MultiLabelPredictions),
+        "multi_label": isinstance(predictions, multilabel.MultiLabelPredictions),
         "overall": scores_with_intervals(predictions, draws=draws, seed=seed),
         "databases": {
             name: scores_with_intervals(part, draws=draws, seed=seed)
@@ -92,9 +94,9 @@ def summary(
             for index, name in enumerate(predictions.classes)
         },
         "confusion": pooled.tolist(),
-        "majority": judge.majority(pooled),
-        "over_folds": intervals.spread(judge.scores(folds)["accuracy"]),
-        "alternative_scores": judge.alternative_scores(folds),
+        "majority": functions.majority(pooled),
+        "over_folds": intervals.spread(functions.scores(folds)["accuracy"]),
+        "alternative_scores": functions.alternative_scores(folds),
         "intervals": {
             "method": "percentile bootstrap over subjects",
             "level": intervals.LEVEL,
@@ -104,19 +106,19 @@ def summary(
     }
     repeats = np.array([repeat_of(fold) for fold in predictions.fold.tolist()])
     if len(names := sorted(set(repeats.tolist()))) > 1:
-        each = [judge.scores(predictions.take(repeats == name).confusion()) for name in names]
+        each = [functions.scores(predictions.take(repeats == name).confusion()) for name in names]
         out["over_repeats"] = {
             name: intervals.spread([found[name] for found in each]) for name in intervals.COMPARED
         }
     if strict is not None:
-        honest = scores_with_intervals(strict, draws=draws, seed=seed)
+        strict_scores = scores_with_intervals(strict, draws=draws, seed=seed)
         assert isinstance(predictions, Predictions)  # as `strict` has one label a clip
         gap = intervals.paired(strict, predictions, draws=draws, seed=seed)
-        gone = " ".join(leak for leak in leaks if leak not in remaining_leaks)
+        removed = " ".join(leak for leak in leaks if leak not in remaining_leaks)
         out["inflation"] = {
-            "text": f"UF1 {gap.difference['uf1']:+.4f} against the same job without this: {gone}",
+            "text": f"UF1 {gap.difference['uf1']:+.4f} compared with the job without: {removed}",
             "remaining_leaks": list(remaining_leaks),
-            "strict": honest,
+            "strict": strict_scores,
             "difference": gap.difference,
             "interval": {name: list(pair) for name, pair in gap.interval.items()},
         }
@@ -129,22 +131,23 @@ def summary(
 
 
 def combine_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What several summaries of the same clips (seeds, learning rates) say together.
+    """Mean and deviation over summaries of the same clips (seeds, learning rates).
 
-    Returns the names; of every overall score the values in their order, their mean and sample
-    deviation, over all clips and for each database.
+    Returns:
+      The names; for every overall score the values in this order, their mean and sample deviation,
+      over all clips and for each database.
     """
 
-    def together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = {name: [part[name]["value"] for part in parts] for name in OVERALL}
         return {name: {"values": v} | intervals.spread(v) for name, v in values.items()}
 
     every = list(summaries.values())
     return {
         "names": list(summaries),
-        "overall": together([each["overall"] for each in every]),
+        "overall": combined([each["overall"] for each in every]),
         "databases": {
-            name: together([each["databases"][name] for each in every])
+            name: combined([each["databases"][name] for each in every])
             for name in every[0]["databases"]
         },
     }
@@ -156,13 +159,13 @@ def scores_with_intervals(
     draws: int = intervals.DRAWS,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Overall scores, each as value, low and high, with the numbers of clips and subjects."""
+    """Overall scores, each as value, low and high, and the numbers of clips and subjects."""
     names, subjects = predictions.by_subject()
     score = _score_functions(predictions).scores
     found = score(predictions.confusion())
-    sure = intervals.bootstrap(subjects, draws=draws, seed=seed, scores=score)
+    bounds = intervals.bootstrap(subjects, draws=draws, seed=seed, scores=score)
     counts = {"clips": len(predictions), "subjects": len(names)}
     return counts | {
-        name: {"value": float(found[name]), "low": sure[name][0], "high": sure[name][1]}
+        name: {"value": float(found[name]), "low": bounds[name][0], "high": bounds[name][1]}
         for name in OVERALL
     }

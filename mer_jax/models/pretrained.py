@@ -8,8 +8,6 @@
 to its float32 values. `mer-jax convert-weights` does the first two for a file.
 """
 
-import hashlib
-import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
@@ -18,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from mer_jax.errors import UserError, report_write_errors, unknown_name
-from mer_jax.io import reading
+from mer_jax.errors import UserError, unknown_name
+from mer_jax.io import reading, saving
 from mer_jax.models.backbones import VGG16, AlexNet
 from mer_jax.models.r3d_convlstm import R3D18
 
@@ -131,12 +129,10 @@ def save(directory: str | pathlib.Path, weights: Weights) -> None:
     directory = pathlib.Path(directory).absolute()
     if directory.exists():
         raise UserError(f"{directory} exists; give another directory, or delete that one")
-    part = directory.with_name(f".{directory.name}.{os.getpid()}.part")
-    with report_write_errors(directory):
+    with saving.atomic(directory) as temporary:
         with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(part, weights, force=True)
-        (part / _DIGEST).write_text(_digest(weights))
-        part.rename(directory)
+            checkpointer.save(temporary, weights, force=True)
+        (temporary / _DIGEST).write_text(_digest(weights))
 
 
 def read(directory: str | pathlib.Path) -> Weights:
@@ -189,10 +185,10 @@ def load(directory: str | pathlib.Path, network: nnx.Module) -> None:
 
 
 def _digest(weights: Weights) -> str:
-    whole = hashlib.sha256()
+    parts: list[str | np.ndarray] = []
     for name, value in sorted(weights.items()):
-        whole.update(f"{name} {value.dtype} {value.shape}".encode() + value.tobytes())
-    return whole.hexdigest()
+        parts += [f"{name} {value.dtype} {value.shape}", value]
+    return saving.digest(*parts)
 
 
 def _tensors(module: nnx.Module) -> dict[str, nnx.Variable]:

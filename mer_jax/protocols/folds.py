@@ -1,7 +1,6 @@
 """`Folds`: a protocol as data, printable, storable and hashable."""
 
 import dataclasses
-import hashlib
 import os
 import zlib
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mer_jax.errors import UserError
-from mer_jax.io import reading
+from mer_jax.io import reading, saving
 from mer_jax.options import checked
 
 _ROWS = {"name": str, "train": [int], "validation": [int], "test": [int]}
@@ -65,12 +64,9 @@ class Folds:
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits that change when a name, a clip or a row changes."""
-        digest = hashlib.sha256()
-        for part in (self.names, self.clips, self.subjects):
-            digest.update("\0".join(part).encode())
-        for rows in (self.train, self.test, self.validation):
-            digest.update(np.packbits(rows).tobytes())
-        return digest.hexdigest()[:12]
+        names = ("\0".join(each) for each in (self.names, self.clips, self.subjects))
+        rows = (np.packbits(each) for each in (self.train, self.test, self.validation))
+        return saving.digest(*names, *rows)[:12]
 
     def take(self, folds: Sequence[int]) -> "Folds":
         """The same clips with only these folds, in this order."""

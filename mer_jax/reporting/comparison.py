@@ -1,10 +1,10 @@
-"""Several runs in one table: scores with intervals, and whether each differs from the first.
+"""A table of several runs: scores with intervals, and tests of each against the first.
 
 runs = [open_run(path) for path in paths]
 rows = compare(runs)
 markdown(cells(rows)), latex(cells(rows)), html(rows, cells(rows))
 
-A run may carry what a paper printed for it; the table then has those figures beside ours.
+A run may have published scores; the table then has a column of them beside ours.
 """
 
 import os
@@ -32,7 +32,7 @@ SPREADS = {
     "over_seeds": "UF1, mean of seeds",
 }
 TITLES = report.TITLES | SPREADS
-MARKS = {None: "", True: "strict", False: "AS PUBLISHED"}
+VERDICTS = {None: "", True: "strict", False: "AS PUBLISHED"}
 NOTES = (
     "Intervals: 95 % percentile bootstrap over subjects. Gain: UF1 minus that of the first run, "
     "with the interval of the difference under the same resampling.",
@@ -42,8 +42,8 @@ NOTES = (
 
 
 _SPREAD = {"mean": (float, None), "std": (float, None)}
-# Of metrics.json, what is compared.
-_SAID = {
+# The part of metrics.json that is compared.
+_METRICS = {
     **{f"{name}?": _SPREAD for name in SPREADS},
     "protocol?": {"name": str},
     "verdict?": {"strict": bool},
@@ -57,9 +57,9 @@ class Run(NamedTuple):
     name: str
     predictions: Predictions
     protocol: str = ""
-    strict: bool | None = None  # None: nobody said
+    strict: bool | None = None  # None: unknown
     spreads: Mapping[str, Any] = {}  # names of `SPREADS`: mean and std
-    published: Mapping[str, Any] = {}  # score: what a paper prints for it
+    published: Mapping[str, Any] = {}  # score: the published value, or (mean, deviation)
 
 
 class Row(NamedTuple):
@@ -76,32 +76,35 @@ class Row(NamedTuple):
 
 
 def open_run(path: str | os.PathLike) -> Run:
-    """A working directory, a predictions.csv or a log. What metrics.json beside it says about the
-    protocol and strictness is taken over."""
+    """Reads a working directory, a predictions.csv or a log.
+
+    Protocol, strictness and spreads come from metrics.json in the same folder, if there is one.
+    """
     path = pathlib.Path(path)
     folder = path if path.is_dir() else path.parent
-    predictions, said = read(path), {}
+    predictions, summary = read(path), {}
     if (folder / "metrics.json").exists() and (path.is_dir() or path.name == "predictions.csv"):
-        said = reading.load_json(folder / "metrics.json", _SAID)
-        if said.get("several"):
+        summary = reading.load_json(folder / "metrics.json", _METRICS)
+        if summary.get("multi_label"):
             raise UserError(f"{path} has several labels a clip; compare one of its units/NAME.csv")
-    name = path.resolve().name if not said or path.is_dir() else folder.resolve().name
-    spreads = {kind: said[kind] for kind in SPREADS if kind in said}
-    if "variants" in said:
-        spreads["over_seeds"] = said["variants"]["overall"]["uf1"]
+    name = path.resolve().name if not summary or path.is_dir() else folder.resolve().name
+    spreads = {kind: summary[kind] for kind in SPREADS if kind in summary}
+    if "variants" in summary:
+        spreads["over_seeds"] = summary["variants"]["overall"]["uf1"]
     return Run(
         name,
         predictions,
-        said.get("protocol", {}).get("name", ""),
-        said.get("verdict", {}).get("strict"),
+        summary.get("protocol", {}).get("name", ""),
+        summary.get("verdict", {}).get("strict"),
         spreads,
     )
 
 
 def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0) -> list[Row]:
-    """One row a run; the first is what the others are compared with.
+    """One row per run; all others are compared with the first.
 
-    Raises `UserError` where a run did not test the same clips as the first.
+    Raises:
+      UserError: where a run did not test the same clips as the first.
     """
     first, *others = runs
     gains = []
@@ -129,13 +132,13 @@ def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0)
 
 
 def side_by_side(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0) -> list[Row]:
-    """`compare` of runs on several sets of clips: each with the first run on the same clips."""
+    """`compare` for runs on different sets of clips: each with the first run on the same clips."""
     groups: dict[Any, list[int]] = {}
     for index, run in enumerate(runs):
-        told = run.predictions
-        labels = np.array(told.classes, object)[told.label]
-        same = (frozenset(told.classes), *sorted(zip(told.keys, labels)))
-        groups.setdefault(same, []).append(index)
+        tested = run.predictions
+        labels = np.array(tested.classes, object)[tested.label]
+        clips = (frozenset(tested.classes), *sorted(zip(tested.keys, labels)))
+        groups.setdefault(clips, []).append(index)
     rows = dict[int, Row]()
     for members in groups.values():
         found = compare([runs[index] for index in members], draws=draws, seed=seed)
@@ -144,29 +147,37 @@ def side_by_side(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int
 
 
 def over_runs(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation of the scores of runs that differ in their seed alone."""
+    """Mean and standard deviation of the scores of runs that differ only in their seed."""
     found = [scores(run.predictions.confusion()) for run in runs]
     return {name: intervals.spread([each[name] for each in found]) for name in COMPARED}
 
 
 def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:
-    """The table as text, its head first. runs: adds their mean and deviation as a last line.
+    """The cells of the table, its header first.
 
-    A score that some row has a published figure for is followed by a column of these; where a run
-    trained several seeds beside each other (or rates), their mean is told.
+    A score that some row has a published value for is followed by a column of these. A column has
+    the mean over the seeds (or learning rates) that a run trained together.
+
+    Args:
+      rows: from `compare`.
+      runs: adds their mean and deviation as a last line.
     """
     printed = {name for row in rows for name in row.published}
-    told = printed | {"over_seeds" for row in rows if "over_seeds" in row.scores}
-    columns = [*COMPARED, *(name for name in TITLES if name in told.difference(COMPARED))]
+    extra = printed | {"over_seeds" for row in rows if "over_seeds" in row.scores}
+    columns = [*COMPARED, *(name for name in TITLES if name in extra.difference(COMPARED))]
     head = ["run", "protocol", "clips"]
     for name in columns:
         head += [TITLES[name], "published"] if name in printed else [TITLES[name]]
     out = [[*head, *TESTS]]
     for row in rows:
-        line = [row.name, f"{row.protocol} {MARKS[row.strict]}".strip(), str(row.scores["clips"])]
+        line = [
+            row.name,
+            f"{row.protocol} {VERDICTS[row.strict]}".strip(),
+            str(row.scores["clips"]),
+        ]
         for name in columns:
             line.append(_score(row.scores.get(name)))
-            line += [_figure(row.published.get(name))] if name in printed else []
+            line += [_published(row.published.get(name))] if name in printed else []
         if row.gain is None:
             out.append([*line, "", "", ""])
             continue
@@ -202,7 +213,7 @@ def latex(lines: Sequence[Sequence[str]]) -> str:
 
 
 def html(rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> str:
-    """The rows and their `cells` as a page of the report's kind, with a chart of the intervals."""
+    """The rows and their `cells` as an HTML page, with a chart of the intervals."""
     names = [row.name for row in rows]
     values = {
         title: [[row.scores[name][part] for part in ("low", "value", "high")] for row in rows]
@@ -223,20 +234,20 @@ def html(rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> str:
 
 
 def answers(rows: Sequence[Row]) -> list[str]:
-    """What the table says of each run, in a sentence."""
+    """A sentence per run."""
     out = []
     for row in rows:
-        says = f"{row.name}: UF1 {number(row.scores['uf1']['value'])}"
+        sentence = f"{row.name}: UF1 {number(row.scores['uf1']['value'])}"
         if row.strict is False:
-            says += f", {MARKS[False]}"
+            sentence += f", {VERDICTS[False]}"
         if row.gain is not None:
             gain, (low, high) = row.gain.difference["uf1"], row.gain.interval["uf1"]
-            settled = low > 0 or high < 0
-            word = "better" if gain > 0 else "worse"
-            says += f", {word} than" if settled else ", not to be told from"
-            says += f" the first run on these clips ({gain:+.4f}, 95 % interval {low:+.2f} to "
-            says += f"{high:+.2f}, p {_p(row.p_permutation)})"
-        out.append(f"{says}.")
+            significant = low > 0 or high < 0
+            better = "better than" if gain > 0 else "worse than"
+            sentence += f", {better if significant else 'not significantly different from'}"
+            sentence += f" the first run on these clips ({gain:+.4f}, 95 % interval {low:+.2f} to "
+            sentence += f"{high:+.2f}, p {_p(row.p_permutation)})"
+        out.append(f"{sentence}.")
     return out
 
 
@@ -249,8 +260,8 @@ def _score(score: Mapping[str, Any] | None) -> str:
     return f"{number(score['value'])} {interval(score)}".strip()
 
 
-def _figure(published: float | tuple[float, float] | None) -> str:
-    """What a paper prints: a number, or (mean, deviation)."""
+def _published(published: float | tuple[float, float] | None) -> str:
+    """A published number, or (mean, deviation)."""
     if published is None:
         return ""
     parts = published if isinstance(published, tuple) else (published,)
@@ -280,6 +291,5 @@ _LATEX = {
 
 def _latex(cell: str) -> str:
     clean = "".join(_LATEX.get(c, c) for c in re.sub(r"\s+", " ", cell))
-    return (
-        f"{{}}{clean}" if clean.startswith(("[", "*")) else clean
-    )  # else an argument of the line end
+    # A leading [ or * would be an argument of the line end before it.
+    return f"{{}}{clean}" if clean.startswith(("[", "*")) else clean

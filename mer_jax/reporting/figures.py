@@ -1,10 +1,10 @@
-"""Charts and pictures of a job. Each function takes arrays and returns a matplotlib `Figure`.
+"""Charts and pictures of a job: functions from arrays to a matplotlib `Figure`.
 
     png(confusion_matrix(counts, classes))            bytes for a file
     svg(learning_curves(history), name=..., alt=...)  text for a page, light and dark
 
-Charts are drawn for a column of about 14 cm, in letters that can still be read on a phone. No
-global state of matplotlib is touched, and it is imported only when a figure is drawn.
+Charts fit a column of about 14 cm and are legible on a phone. Matplotlib is imported only when a
+figure is drawn, and its global state does not change.
 """
 
 import functools
@@ -58,7 +58,7 @@ _VARIABLES = {
 
 
 def styled(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
-    """`draw` with this room's letters, lines and spines; matplotlib's own settings stay."""
+    """Decorator: `draw` with the style of this module; matplotlib's own settings do not change."""
 
     @functools.wraps(draw)
     def wrapped(*args: _Given.args, **options: _Given.kwargs) -> _Drawn:
@@ -71,22 +71,26 @@ def styled(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
 
 
 def blank(width: float, height: float) -> "Figure":
-    """An empty figure of that many inches that lays itself out and belongs to no window."""
+    """An empty figure in inches, with constrained layout and without a window."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
 
 
 def png(figure: "Figure", *, dpi: int = 180) -> bytes:
-    """The figure as a PNG on white."""
+    """The figure as a PNG on white, `dpi` px per inch."""
     return _saved(figure, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
 
 
 def svg(figure: "Figure", *, name: str, alt: str) -> str:
-    """The figure as an <svg> element for a page.
+    """The figure as an <svg> element for a page, with its letters as text.
 
-    Its letters are text, its colours are the page's variables (--ink, --blue, ...) with the
-    palette's own values behind, and its ids begin with `name`, which must differ on a page.
+    Colors are the page's variables (--ink, --blue, ...) and fall back to the palette's values.
+
+    Args:
+      figure: of this module.
+      name: prefix of all ids, unique on the page.
+      alt: text for readers that cannot see the chart.
     """
     text = _saved(figure, format="svg", transparent=True).decode()
     ((view, body),) = re.findall(r'<svg.*?(viewBox="[^"]*").*?>(.*)', text, re.DOTALL)
@@ -94,8 +98,8 @@ def svg(figure: "Figure", *, name: str, alt: str) -> str:
     # Inside tags only: a class may be called `id="` or "#1f2933".
     body = re.sub(r"<[^>]*>", lambda tag: _themed(tag[0], name), body)
     width = 72 * figure.get_figwidth()
-    words = f'role="img" aria-label="{html.escape(alt)}"'
-    return f'<svg {words} {view} style="max-width:{width:.0f}pt">{body.strip()}'
+    attributes = f'role="img" aria-label="{html.escape(alt)}"'
+    return f'<svg {attributes} {view} style="max-width:{width:.0f}pt">{body.strip()}'
 
 
 def _themed(tag: str, name: str) -> str:
@@ -110,23 +114,23 @@ def _saved(figure: "Figure", **options) -> bytes:
 
     out = io.BytesIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # Letters that the font lacks are boxes in a PNG; in an SVG the browser has them.
+        # Characters missing in the font are boxes in a PNG; in an SVG the browser has them.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(out, **options)
     return out.getvalue()
 
 
 def label(name: str, *, longest: int = 22) -> str:
-    """A name as a chart can show it: no control characters, not too long."""
+    """A name for a chart: without control characters, at most `longest` characters."""
     clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 
 @styled
 def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
-    """Counts [K, K], rows true: each cell has its share of the row in colour and in per cent.
+    """Counts [K, K], rows true; cells have the share of the row as color and percentage.
 
-    Of more than ten classes the cells without a clip, which are most, stay empty.
+    For more than ten classes the cells without a clip stay empty.
     """
     from matplotlib.patches import Rectangle
 
@@ -167,8 +171,10 @@ def learning_curves(
 ) -> "Figure":
     """Loss and accuracy over epochs: the mean of the folds, and the band of their middle half.
 
-    history: as `history.read` gives it. weights: [F] test clips of each fold, with which the line
-    of the test accuracy is that of the pooled clips. chance: a dashed line at this accuracy.
+    Args:
+      history: from `io.learning_curves.read`.
+      weights: [F] test clips of each fold, for the test accuracy of the pooled clips.
+      chance: accuracy of a dashed line.
     """
     figure = blank(5.2, 2.7)
     left, right = figure.subplots(1, 2)
@@ -178,7 +184,7 @@ def learning_curves(
         (right, [("train_accuracy", "training", BLUE, None),
                  ("test_accuracy", "test", VERMILION, weights)]),
     ):  # fmt: skip
-        for name, words, color, weight in curves:
+        for name, title, color, weight in curves:
             if name not in history or not np.isfinite(history[name]).any():
                 continue
             values = np.ma.masked_invalid(history[name])
@@ -187,7 +193,7 @@ def learning_curves(
                 known = ~values.mask.all(0) if np.ma.is_masked(values) else slice(None)
                 low, high = np.nanquantile(values.filled(np.nan)[:, known], [0.25, 0.75], axis=0)
                 axes.fill_between(epochs[known], low, high, color=color, alpha=0.18, linewidth=0)
-            axes.plot(epochs, middle, color=color, linewidth=1.8, label=words,
+            axes.plot(epochs, middle, color=color, linewidth=1.8, label=title,
                       marker="o" if len(epochs) == 1 else None)  # fmt: skip
         axes.grid(axis="y")
         axes.set_xlabel("epoch")
@@ -214,20 +220,25 @@ def per_subject(
     *,
     groups: Sequence[str] | None = None,
 ) -> "Figure":
-    """Share of clips right of each subject [S], sorted within its group; larger dots, more clips.
+    """Share of correct clips of each subject, sorted within its group; larger dots, more clips.
 
-    groups: [S] database of each subject. A dashed line is the share of all clips of the group.
+    A dashed line is the share over all clips of the group.
+
+    Args:
+      names: [S].
+      correct, total: [S] numbers of clips.
+      groups: [S] database of each subject.
     """
     groups = np.array([""] * len(names) if groups is None else list(groups), object)
     correct, total = np.asarray(correct, float), np.asarray(total, float)
     share = correct / np.maximum(total, 1)
     figure = blank(5.2, 2.9)
     axes = figure.subplots()
-    place, ticks = 0, []
+    left, ticks = 0, []
     for index, group in enumerate(dict.fromkeys(groups.tolist())):
         mine = np.flatnonzero(groups == group)
         mine = mine[np.lexsort((total[mine], share[mine]))[::-1]]
-        x = place + np.arange(len(mine))
+        x = left + np.arange(len(mine))
         color = CYCLE[index % len(CYCLE)]
         pooled = correct[mine].sum() / max(float(total[mine].sum()), 1.0)
         axes.vlines(x, pooled, share[mine], color=color, alpha=0.45, linewidth=1.2)
@@ -241,15 +252,15 @@ def per_subject(
         axes.text(
             middle, 1.1, title.strip(), ha="center", va="bottom", color=color, linespacing=1.3
         )
-        ticks += [(at, names[row]) for at, row in zip(x, mine)]
-        place += len(mine) + 1.5
-    axes.set(ylim=(-0.06, 1.06), xlim=(-1.2, place - 1.3))
+        ticks += [(position, names[row]) for position, row in zip(x, mine)]
+        left += len(mine) + 1.5
+    axes.set(ylim=(-0.06, 1.06), xlim=(-1.2, left - 1.3))
     axes.grid(axis="y")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     if len(names) <= 24:
-        words = [label(str(name), longest=12) for _, name in ticks]
-        axes.set_xticks([at for at, _ in ticks], words, rotation=90, fontsize=9)
+        texts = [label(str(name), longest=12) for _, name in ticks]
+        axes.set_xticks([x for x, _ in ticks], texts, rotation=90, fontsize=9)
     else:
         axes.set_xticks([])
         axes.set_xlabel(f"{len(names)} subjects, sorted; larger dots: more clips")
@@ -260,7 +271,7 @@ def per_subject(
 
 @styled
 def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequence[str]) -> "Figure":
-    """Clips of each class [D, K], a bar a database."""
+    """Clips of each class, [D, K] counts, a bar per database."""
     counts = np.asarray(counts, float)
     legend = max(0, len(classes) - 8) // 4  # its lines beyond two
     figure = blank(5.2, 1.0 + 0.42 * len(databases) + 0.24 * legend)
@@ -270,10 +281,10 @@ def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequenc
         color = CYCLE[index % len(CYCLE)]
         bars = axes.barh(range(len(databases)), counts[:, index], left=start, height=0.68,
                          color=color, alpha=0.85, label=label(name, longest=16))  # fmt: skip
-        wide = counts[:, index] > 0.05 * counts.sum(1).max()
-        words = [f"{n:g}" if fits else "" for n, fits in zip(counts[:, index], wide)]
+        fits = counts[:, index] > 0.05 * counts.sum(1).max()
+        texts = [f"{n:g}" if fit else "" for n, fit in zip(counts[:, index], fits)]
         ink = "white" if color in (BLUE, colors.GREEN, VERMILION) else "#10151b"
-        axes.bar_label(bars, words, label_type="center", color=ink, fontweight="bold")
+        axes.bar_label(bars, texts, label_type="center", color=ink, fontweight="bold")
         start += counts[:, index]
     axes.set_yticks(range(len(databases)), [label(str(name)) for name in databases])
     axes.tick_params(axis="y", labelcolor=INK)
@@ -288,21 +299,21 @@ def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequenc
 
 @styled
 def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Figure":
-    """Scores with their intervals, a line a run. scores: title -> [S, 3] low, value, high."""
+    """Scores with intervals, a line per run. scores: title -> [S, 3] low, value, high."""
     figure = blank(5.4, 1.0 + 0.42 * len(names))
     panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
-    places = np.arange(len(names))
+    positions = np.arange(len(names))
     for axes, (title, values) in zip(panels, scores.items()):
         low, value, high = np.array(values, float).T
-        axes.hlines(places, low, high, color=BLUE, alpha=0.35, linewidth=6)
-        axes.plot(value, places, "o", color=BLUE, markersize=6)
+        axes.hlines(positions, low, high, color=BLUE, alpha=0.35, linewidth=6)
+        axes.plot(value, positions, "o", color=BLUE, markersize=6)
         axes.set_title(title)
         axes.grid(axis="x")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         axes.margins(y=0.5 / max(len(names), 1))
         axes.xaxis.get_major_locator().set_params(nbins=4)
-    panels[0].set_yticks(places, [label(name, longest=28) for name in names])
+    panels[0].set_yticks(positions, [label(name, longest=28) for name in names])
     panels[0].tick_params(axis="y", labelcolor=INK)
     panels[0].invert_yaxis()
     return figure
@@ -319,15 +330,14 @@ def clip_panel(
     flow: np.ndarray | None = None,
     strain: np.ndarray | None = None,
 ) -> "Figure":
-    """One clip as the method sees it: a tile for each array that is given.
+    """One clip: a tile for each given array, on a transparent background.
 
     onset, apex, magnified: [H, W], [H, W, 1] or [H, W, 3] in [0, 1]; difference, strain: [H, W] or
     [H, W, 1], any range; mask: [H, W] bool, outlined on the difference; flow: [H, W, 2] in px,
-    with the wheel that reads its colours. The background is transparent and the titles are of a
-    grey that can be read on white and on black.
+    with a color wheel as legend.
     """
     frames = {"onset": onset, "apex": apex, "apex, magnified": magnified}
-    # What is less than 1e-4 is rounding; stretched to its own range it would be a picture.
+    # Values under 1e-4 are rounding errors; scaled to their own range they would look like motion.
     heat = lambda values: (
         _squeezed(values),
         {"cmap": "magma", "vmin": 0, "vmax": float(np.nanmax(values, initial=1e-4))},
@@ -348,10 +358,10 @@ def clip_panel(
     height, width = next(iter(tiles.values()))[0].shape[:2] if tiles else (1, 1)
     figure = blank(2.05 * columns, rows * (2.0 * height / width + 0.34))
     figure.patch.set_alpha(0)
-    for axes, (title, (picture, look)) in zip(
+    for axes, (title, (picture, style)) in zip(
         np.ravel(figure.subplots(rows, columns)), tiles.items()
     ):
-        axes.imshow(picture, interpolation="nearest", **look)
+        axes.imshow(picture, interpolation="nearest", **style)
         axes.set_title(title, fontsize=12, fontweight="normal", color=MIDDLE, pad=4)
         if title.startswith("difference") and mask is not None:
             axes.contour(np.asarray(mask, float), [0.5], colors=[CYCLE[5]], linewidths=1.2)
@@ -367,18 +377,18 @@ def map_panel(picture: np.ndarray) -> "Figure":
     """A stored flow map [H, W, 3]: its channels u, v and strain, each over its own range."""
     figure = blank(6.15, 2.34)
     figure.patch.set_alpha(0)
-    for axes, title, channel, look in zip(
+    for axes, title, channel, colormap in zip(
         figure.subplots(1, 3), ("u", "v", "strain"), np.moveaxis(picture, -1, 0),
         ("RdBu_r", "RdBu_r", "magma"),
     ):  # fmt: skip
-        axes.imshow(channel, interpolation="nearest", cmap=look)
+        axes.imshow(channel, interpolation="nearest", cmap=colormap)
         axes.set_title(title, fontsize=12, fontweight="normal", color=MIDDLE, pad=4)
         axes.axis("off")
     return figure
 
 
 def wheel_inset(axes: Any) -> None:
-    """The wheel that reads the colours of a flow, in the lower right corner of `axes`."""
+    """The color wheel of a flow as a legend in the lower right corner of `axes`."""
     span = np.linspace(-1, 1, 61)
     disc = np.stack(np.meshgrid(span, span), -1)
     color = colors.flow_to_rgb(disc, largest=1.0)

@@ -1,7 +1,7 @@
-"""What anybody's predictions are worth: the scores, the other ways of counting, the clips.
+"""Scores of a predictions file or log of any program, and a check of its clips.
 
-judged = verdict(read("someones_log.txt"), expected=expected("index.csv"))
-print(shown(judged))
+result = score_log(read("log.txt"), expected=read_expected_clips("index.csv"))
+print(format_scores(result))
 """
 
 import collections
@@ -25,11 +25,16 @@ from mer_jax.reporting.page import interval, number
 def score_log(
     predictions: Predictions, *, expected: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Pooled scores with intervals, for all clips and each database, what other ways of counting
-    would have said, and how the clips compare with the `expected` ones.
+    """Pooled scores with intervals for all clips and each database, and a check of the clips.
 
-    expected: label of each clip's key, as `expected` reads it. Keys are compared without regard
-    to case and leading zeros ("samm/6/006_1_2" is "samm/006/006_1_2"), because logs differ there.
+    Args:
+      predictions: from `metrics.read`.
+      expected: label of each clip key, from `read_expected_clips`. Case and leading zeros of keys
+        are ignored ("samm/6/006_1_2" is "samm/006/006_1_2"), as logs differ in them.
+
+    Returns:
+      Numbers in nested dicts: overall, databases, classes, remarks, confusion, majority,
+      alternative_scores, and clips (repeated, expected, missing, extra, relabelled).
     """
     parts = predictions.by_database()
     out = {
@@ -46,31 +51,33 @@ def score_log(
 
 def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict[str, Any]:
     keys = predictions.keys
-    clear = expected is None or len({_plain(key) for key in expected}) == len(expected)
-    form = _plain if clear else str
-    names = {form(key): key for key in keys}
-    count = collections.Counter(map(form, keys))
+    unique = expected is None or len({_normalize(key) for key in expected}) == len(expected)
+    normalize = _normalize if unique else str
+    names = {normalize(key): key for key in keys}
+    count = collections.Counter(map(normalize, keys))
     found = {"repeated": [names[key] for key in names if count[key] > 1]}
     if expected is None:
         return found
-    wanted = {form(key): key for key in expected}
-    labels = zip(map(form, keys), predictions.label.tolist())
-    said = {key: predictions.classes[label] for key, label in labels}
+    wanted = {normalize(key): key for key in expected}
+    pairs = zip(map(normalize, keys), predictions.label.tolist())
+    labels = {key: predictions.classes[label] for key, label in pairs}
     return found | {
         "expected": len(wanted),
-        "missing": [key for short, key in wanted.items() if short not in said],
+        "missing": [key for short, key in wanted.items() if short not in labels],
         "extra": [key for short, key in names.items() if short not in wanted],
         "relabelled": [
-            f"{key}: {said[short]}, expected {expected[key]}"
+            f"{key}: {labels[short]}, expected {expected[key]}"
             for short, key in wanted.items()
-            if short in said and folded(said[short]) != folded(expected[key])
+            if short in labels and folded(labels[short]) != folded(expected[key])
         ],
     }
 
 
 def read_expected_clips(path: str | os.PathLike) -> dict[str, str]:
-    """Clip keys and labels of an index.csv (columns database, subject, clip, label), of a
-    predictions.csv, a log or a working directory."""
+    """Labels by clip key from an index.csv, a predictions.csv, a log or a working directory.
+
+    An index.csv has the columns database, subject, clip and label. Raises `UserError` for others.
+    """
     needed = ("database", "subject", "clip", "label")
     text = "" if pathlib.Path(path).is_dir() else reading.read_text(path)
     delimiter, header = heading(text)
@@ -89,29 +96,29 @@ def read_expected_clips(path: str | os.PathLike) -> dict[str, str]:
         raise UserError(f"{path}: is not a table of separated values ({error})") from None
 
 
-def format_scores(judged: Mapping[str, Any], *, listed: int = 10) -> str:
-    """`verdict` as text for a terminal; of long lists of clips the first `listed`."""
-    rows = [("all", judged["overall"])]
-    if len(judged["databases"]) > 1:
-        rows += judged["databases"].items()
+def format_scores(result: Mapping[str, Any], *, listed: int = 10) -> str:
+    """The result of `score_log` as text for a terminal, with at most `listed` clips per list."""
+    rows = [("all", result["overall"])]
+    if len(result["databases"]) > 1:
+        rows += result["databases"].items()
     width = max(len(name) for name, _ in rows)
     head = "".join(f"{name:>22}" for name in ("UF1", "UAR", "accuracy"))
     lines = [f"  {'':{width}} {'clips':>6} {'subjects':>9}{head}"]
     for name, part in rows:
         cells = "".join(f"{_cell(part[score]):>22}" for score in COMPARED)
         lines.append(f"  {name:{width}} {part['clips']:6} {part['subjects']:9}{cells}")
-    lines.append(f"  classes: {', '.join(judged['classes'])}")
-    lines += [f"    {remark}" for remark in judged["remarks"]]
-    plain = judged["majority"]
+    lines.append(f"  classes: {', '.join(result['classes'])}")
+    lines += [f"    {remark}" for remark in result["remarks"]]
+    chance = result["majority"]
     lines.append(
-        f"  always the most frequent class: UF1 {plain['uf1']:.4f}, UAR {plain['uar']:.4f}, "
-        f"accuracy {plain['accuracy']:.4f}"
+        f"  always the most frequent class: UF1 {chance['uf1']:.4f}, UAR {chance['uar']:.4f}, "
+        f"accuracy {chance['accuracy']:.4f}"
     )
-    lines.append("  what other ways of counting would have said:")
+    lines.append("  by other definitions:")
     lines += [
-        f"    {number(value):6}  {name}" for name, value in judged["alternative_scores"].items()
+        f"    {number(value):6}  {name}" for name, value in result["alternative_scores"].items()
     ]
-    clips = judged["clips"]
+    clips = result["clips"]
     if "expected" in clips:
         lines.append(f"  expected clips: {clips['expected']}")
     for kind in ("missing", "extra", "relabelled", "repeated"):
@@ -127,5 +134,5 @@ def _cell(score: Mapping[str, float]) -> str:
     return f"{number(score['value'])} {interval(score)}".rstrip()
 
 
-def _plain(key: str) -> str:
+def _normalize(key: str) -> str:
     return re.sub(r"(?<!\d)0+(?=\d)", "", key.lower())

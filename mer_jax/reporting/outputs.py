@@ -1,4 +1,4 @@
-"""What is told of a finished job: predictions, scores, pictures, the report, how it was made."""
+"""Writes predictions, scores, pictures, provenance and the report of a finished job."""
 
 import os
 import pathlib
@@ -43,19 +43,33 @@ def evaluate_variant(
     strict_result: Result,
     protocol: str,
     thumbnail_cache: dict[str, bytes],
+    pictures: bool = True,
 ) -> dict[str, Any]:
-    """Writes what one variant's result says, but for metrics.json, whose content is returned.
+    """Writes the files of one variant but metrics.json, whose content is returned.
 
-    contents: [N] fingerprints of the examples. copies: of a clip in an epoch. twin: the result of
-    the same variant with statistics of training clips alone; it is `result` where that is strict.
-    strips: pictures that another variant left, to which this one adds its own.
+    Args:
+      folder: of the variant.
+      result: of its training.
+      folds: with the N clips of the job.
+      settings: of the variant.
+      clips, labels, classes: N clips, [N] or [N, K] int, K names.
+      contents: [N] fingerprints of the examples.
+      repeats_per_epoch: how often a clip occurs in an epoch.
+      strict_result: of the same variant with statistics of training clips only.
+      protocol: its name.
+      thumbnail_cache: thumbnails by clip key, shared by variants; new ones are added.
+      pictures: whether to draw thumbnails and example clips, which takes seconds.
     """
     predictions = collect_predictions(result, clips, labels, classes)
-    seen = write_predictions(folder, predictions)
-    reasons, strict = leakage.check(settings, folds, result, contents), None
+    single_label = write_predictions(folder, predictions)
+    leaks, strict = leakage.check(settings, folds, result, contents), None
     leakage.save_audit(folder / "audit.npz", labels, repeats_per_epoch, result)
-    if settings.as_published and leakage.STOPPED not in reasons and labels.ndim == 1:
-        # With strict statistics, what the last epoch says.
+    # Where test clips decided how long to train, no epoch of this result is strict.
+    stopped_on_test = settings.model_selection == "best_test" and (
+        settings.early_stopping_patience or settings.lr_plateau_patience
+    )
+    if settings.as_published and not stopped_on_test and labels.ndim == 1:
+        # The last epoch does not depend on the test clips.
         strict = collect_predictions(
             strict_result, clips, labels, classes, last=settings.model_selection == "best_test"
         )
@@ -63,30 +77,33 @@ def evaluate_variant(
     summary = metrics.summary(
         predictions,
         protocol=protocol,
-        leaks=reasons,
+        leaks=leaks,
         strict=strict,
-        remaining_leaks=[
-            reason for reason in reasons if reason not in (leakage.EPOCH, leakage.MASK)
-        ],
+        remaining_leaks=[leak for leak in leaks if leak not in (leakage.EPOCH, leakage.MASK)],
         history=learning_curves.read(folder / CURVES) if (folder / CURVES).exists() else None,
         seed=settings.seed,
     )
-    thumbnails.write(folder, thumbnails.pictures(clips, seen, cache=thumbnail_cache))
+    if pictures:
+        drawn = thumbnails.pictures(clips, single_label, cache=thumbnail_cache)
+        thumbnails.write(folder, drawn)
     return summary | {"diverged_folds": result.diverged}
 
 
 def write_reports(
     folders: Sequence[pathlib.Path], summaries: Mapping[str, dict], settings: Settings
 ) -> dict[str, Any]:
-    """Writes metrics.json and report.html of every variant, the first one's last; returns it."""
+    """Writes metrics.json and report.html of every variant; returns the first one's summary.
+
+    The first variant comes last, so that its files mark the job as complete.
+    """
     summary = next(iter(summaries.values()))
-    alike = {
+    comparable = {
         name: summaries[name]
         for name, variant in settings.variants.items()
         if variant.statistics_on_all_clips == settings.statistics_on_all_clips
     }
-    if len(alike) > 1:
-        summary["variants"] = metrics.combine_variants(alike)
+    if len(comparable) > 1:
+        summary["variants"] = metrics.combine_variants(comparable)
     for folder, each in reversed(list(zip(folders, summaries.values()))):
         saving.write_json(folder / "metrics.json", each)
         report.build(folder)
@@ -101,25 +118,31 @@ def collect_predictions(
     *,
     last: bool = False,
 ) -> Predictions | MultiLabelPredictions:
-    """The tested clips in their order. last: what the last epoch's network says, as certainties."""
+    """Predictions of the tested clips in their order.
+
+    Args:
+      result: of training.
+      clips, labels, classes: N clips, [N] or [N, K] int, K names.
+      last: take the labels predicted in the last epoch, with probability 1.
+    """
     fold, column = np.nonzero(result.test)
     clip = result.eval_index[fold, column]
     order = np.argsort(clip, kind="stable")
     fold, column, clip = fold[order], column[order], clip[order]
     probabilities = result.probabilities[fold, column]
     if last:
-        said = result.predicted[fold, result.epochs_run[fold] - 1, column]
-        probabilities = label_kinds.label_kind(labels).one_hot(said, len(classes))
-    # A fold that was sick from the first epoch on has no number to say: all classes alike.
-    lost = np.isin(np.array(result.names)[fold], result.diverged)[:, None] & ~np.isfinite(
+        predicted = result.predicted[fold, result.epochs_run[fold] - 1, column]
+        probabilities = label_kinds.label_kind(labels).one_hot(predicted, len(classes))
+    # A fold that diverged in its first epoch has no finite output: all classes get 1 / K.
+    undefined = np.isin(np.array(result.names)[fold], result.diverged)[:, None] & ~np.isfinite(
         probabilities
     )
-    probabilities = np.where(lost, np.float32(1 / len(classes)), probabilities)
-    who = [clips[index] for index in clip]
+    probabilities = np.where(undefined, np.float32(1 / len(classes)), probabilities)
+    tested = [clips[index] for index in clip]
     rows: dict[str, Any] = {
-        "database": np.array([c.database for c in who]),
-        "subject": np.array([c.subject for c in who]),
-        "clip": np.array([c.name for c in who]),
+        "database": np.array([each.database for each in tested]),
+        "subject": np.array([each.subject for each in tested]),
+        "clip": np.array([each.name for each in tested]),
         "fold": np.array(result.names)[fold],
     }
     label = labels[clip].astype(np.int32)
@@ -131,30 +154,30 @@ def collect_predictions(
 def write_predictions(
     workdir: pathlib.Path, predictions: Predictions | MultiLabelPredictions
 ) -> Predictions:
-    """predictions.csv, megc_log.txt and, of several labels a clip, units/NAME.csv of each class.
+    """Writes predictions.csv, megc_log.txt and, for multi-label clips, units/NAME.csv per class.
 
-    Returns what predictions.csv says: of several labels a clip, its set of them as one class.
+    Returns the content of predictions.csv: for multi-label clips each set of labels is a class.
     """
-    if chances := isinstance(predictions, Predictions):
+    if has_probabilities := isinstance(predictions, Predictions):
         sets = predictions
     else:
         sets = predictions.label_sets()
         for name, unit in zip(predictions.classes, predictions.units):
             metrics.write_csv(workdir / "units" / f"{name}.csv", unit)
-    metrics.write_csv(workdir / "predictions.csv", sets, with_probabilities=chances)
+    metrics.write_csv(workdir / "predictions.csv", sets, with_probabilities=has_probabilities)
     metrics.write_log(workdir / "megc_log.txt", sets)
     return sets
 
 
 def _command() -> str:
-    """What started this process, as one would type it again."""
+    """The command line of this process."""
     first, *rest = sys.orig_argv[1:] or [""]
     script = pathlib.Path(first).name
     return shlex.join([script, *rest] if script == "mer-jax" else ["python", first, *rest])
 
 
 def provenance(command: str, seed: int, result: Result, *, wall_seconds: float) -> dict[str, Any]:
-    """How a job was made: command, versions, device, seed, times."""
+    """Command, versions, device, seed and times of a job."""
     versions = {"mer_jax": mer_jax.__version__, "python": platform.python_version()}
     for package in _VERSIONS:
         try:
@@ -168,6 +191,6 @@ def provenance(command: str, seed: int, result: Result, *, wall_seconds: float) 
         "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
         "wall_seconds": round(wall_seconds, 1),
         "training_seconds": round(result.seconds, 1),
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),  # JAX's own settings are `programs.pinned`
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),  # JAX's own settings: `runtime.pinned`
         "versions": versions,
     }

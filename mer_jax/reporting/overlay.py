@@ -1,13 +1,11 @@
-"""A video's probabilities over time: as a chart, and on the video itself."""
+"""Class probabilities over time: as a chart, and drawn on the video."""
 
 import itertools
-import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mer_jax.errors import UserError
 from mer_jax.reporting import figures
 from mer_jax.reporting.colors import CYCLE, FAINT, INK, LINE
 
@@ -26,11 +24,15 @@ def probabilities_over_time(
     *,
     spread: np.ndarray | None = None,
 ) -> "Figure":
-    """Two charts over the seconds of a video, a point at the middle of each window.
+    """Charts of probabilities and movement over a video, a point at the middle of each window.
 
-    start, stop: [N] s. probabilities: [N, K], NaN where nothing is said: there the line is broken.
-    movement: [N] px, NaN without a face; what is below `threshold` is shaded. spread:
-    [N, K], a band of that much to either side.
+    Args:
+      start, stop: [N] s, of each window.
+      probabilities: [N, K]; NaN breaks the lines and shades the window.
+      classes: K names.
+      movement: [N] px, NaN without a face.
+      threshold: px, drawn as a dashed line.
+      spread: [N, K], half the width of a band around each line.
     """
     middle = (np.asarray(start) + np.asarray(stop)) / 2
     figure = figures.blank(7.0, 3.9)
@@ -50,13 +52,20 @@ def probabilities_over_time(
             )  # fmt: skip
     below.plot(middle, movement, color=INK, linewidth=1.4, marker=marker, markersize=3)
     below.axhline(threshold, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    silent = np.isnan(probabilities).any(1)
+    unpredicted = np.isnan(probabilities).any(1)
     half = np.diff(middle, append=middle[-1:] + (middle[-1:] - middle[-2:-1] if len(middle) > 1
                                                  else stop[:1] - start[:1])) / 2  # fmt: skip
     for axes in (above, below):
-        for at, wide, quiet in zip(middle, half, silent):
-            if quiet:
-                axes.axvspan(at - wide, at + wide, color=LINE, alpha=0.45, linewidth=0, zorder=0)
+        for center, half_width, shaded in zip(middle, half, unpredicted):
+            if shaded:
+                axes.axvspan(
+                    center - half_width,
+                    center + half_width,
+                    color=LINE,
+                    alpha=0.45,
+                    linewidth=0,
+                    zorder=0,
+                )
         axes.grid(axis="y")
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.tick_params(length=0)
@@ -64,7 +73,7 @@ def probabilities_over_time(
     above.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     below.set(xlabel="seconds, middle of the window", ylabel="px")
     below.set_ylim(0, 1.15 * max(threshold, float(np.nanmax(movement, initial=0)), 1e-6))
-    below.set_title("Movement; shaded: too little, no emotion is told")
+    below.set_title("Movement; shaded: too little for a prediction")
     above.legend(loc="upper right", ncols=min(len(classes), 4), bbox_to_anchor=(1, 1.2))
     return figure
 
@@ -78,12 +87,18 @@ def overlay_predictions(
     saliency: Sequence[np.ndarray | None] = (),
     insets: Iterable[np.ndarray | None] = (),
 ) -> Iterator[np.ndarray]:
-    """Each frame [H, W, C] uint8 with the box of the face, and bars to the right of it.
+    """Draws the face box on each frame, and bars of the probabilities beside it.
 
-    Returns [H', W', 3] uint8 RGB of even sides; a frame under 240 rows is enlarged.
-    lines: for each frame what is said and its probabilities [K] (NaN: no bars). corners: for each
-    frame [4, 2] px (x, y), or None. looks: for each frame [h, w] in [0, 1], laid over the box in
-    red, or None. insets: for each frame a picture [h, w, C] uint8 that is shown below the bars.
+    Args:
+      frames: [H, W, C] uint8 each.
+      lines: for each frame a text and probabilities [K] (NaN: no bars).
+      corners: for each frame the box [4, 2] in px (x, y), or None.
+      classes: K names.
+      saliency: for each frame [h, w] in [0, 1], drawn over the box in red, or None.
+      insets: for each frame a picture [h, w, C] uint8 shown below the bars, or None.
+
+    Yields:
+      [H', W', 3] uint8 RGB with even sides; frames under 240 rows are enlarged.
     """
     import cv2
 
@@ -91,36 +106,41 @@ def overlay_predictions(
     extras = itertools.zip_longest(saliency, insets)
     for frame, (labels, values), box in zip(frames, lines, corners):
         heat, inset = next(extras, (None, None))
-        scale = max(1, round(240 / len(frame)))  # or no letter could be read
+        scale = max(1, round(240 / len(frame)))  # for legible text
         picture = np.repeat(np.repeat(frame, scale, 0), scale, 1)
         picture = np.broadcast_to(picture, (*picture.shape[:2], 3)).copy()
-        tall = picture.shape[0] - picture.shape[0] % 2
-        letters = tall / 480
-        panel = np.full((picture.shape[0], round(300 * letters), 3), 255, np.uint8)
-        thick = max(1, round(2 * letters))
+        height = picture.shape[0] - picture.shape[0] % 2
+        zoom = height / 480
+        panel = np.full((picture.shape[0], round(300 * zoom), 3), 255, np.uint8)
+        thickness = max(1, round(2 * zoom))
         if box is not None:
             points = scale * (np.asarray(box, np.float32) + 0.5)
             if heat is not None:
-                _redden(picture, heat, points - 0.5)
+                _overlay_saliency(picture, heat, points - 0.5)
             cv2.polylines(
-                picture, [np.round(points).astype(np.int32)], True, colors[0], thick, cv2.LINE_AA
+                picture,
+                [np.round(points).astype(np.int32)],
+                True,
+                colors[0],
+                thickness,
+                cv2.LINE_AA,
             )
 
-        def write(text, left, row, size, color, weight=1, panel=panel, letters=letters):
+        def write(text, left, row, size, color, weight=1, panel=panel, zoom=zoom):
             cv2.putText(
-                panel, text, (round(left * letters), round(row * letters)),
-                cv2.FONT_HERSHEY_SIMPLEX, size * letters, color, max(1, round(weight * letters)),
+                panel, text, (round(left * zoom), round(row * zoom)),
+                cv2.FONT_HERSHEY_SIMPLEX, size * zoom, color, max(1, round(weight * zoom)),
                 cv2.LINE_AA,
             )  # fmt: skip
 
         write(figures.label(labels, longest=16), 16, 44, 0.85, (31, 41, 51), 2)
-        room = 380 if inset is None else 200
-        apart = min(64, room / max(len(classes), 1))
+        available = 380 if inset is None else 200
+        spacing = min(64, available / max(len(classes), 1))
         for index, (name, value) in enumerate(zip(classes, values)):
-            row = 96 + apart * index
+            row = 96 + spacing * index
             write(figures.label(name, longest=14), 16, row, 0.6, (102, 113, 127))
             left, right, top, bottom = (
-                round(x * letters) for x in (16, 284, row + 0.16 * apart, row + 0.44 * apart)
+                round(x * zoom) for x in (16, 284, row + 0.16 * spacing, row + 0.44 * spacing)
             )
             cv2.rectangle(panel, (left, top), (right, bottom), (230, 234, 238), -1)
             if not np.isnan(value):
@@ -129,54 +149,25 @@ def overlay_predictions(
                 write(f"{value:4.0%}", 236, row, 0.6, (31, 41, 51))
         if inset is not None:
             write("magnified", 16, 296, 0.6, (102, 113, 127))
-            shrink = min(268 * letters / inset.shape[1], 164 * letters / inset.shape[0])
+            shrink = min(268 * zoom / inset.shape[1], 164 * zoom / inset.shape[0])
             small = cv2.resize(inset, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
             small = small.reshape(*small.shape[:2], -1)
-            top, left = round(306 * letters), round(16 * letters)
+            top, left = round(306 * zoom), round(16 * zoom)
             panel[top : top + len(small), left : left + small.shape[1]] = small
         out = np.concatenate([picture, panel], axis=1)
-        yield out[:tall, : out.shape[1] - out.shape[1] % 2]
+        yield out[:height, : out.shape[1] - out.shape[1] % 2]
 
 
-def _redden(picture: np.ndarray, heat: np.ndarray, corners: np.ndarray) -> None:
-    """Lays `heat` [h, w] in [0, 1] over the rectangle of `corners`, the picture's own px."""
+def _overlay_saliency(picture: np.ndarray, heat: np.ndarray, corners: np.ndarray) -> None:
+    """Draws `heat` [h, w] in [0, 1] in red over the rectangle `corners`, in px of `picture`."""
     import cv2
 
     height, width = heat.shape
-    # Edges to edges; OpenCV counts from the middles of the pixels.
+    # Maps edges to edges; OpenCV's coordinates are of pixel centers.
     edges = np.array([[0, 0], [width, 0], [width, height]], np.float32) - 0.5
-    onto = cv2.getAffineTransform(edges, corners[:3].astype(np.float32))
-    share = 0.65 * cv2.warpAffine(heat.astype(np.float32), onto, picture.shape[1::-1])[..., None]
+    transform = cv2.getAffineTransform(edges, corners[:3].astype(np.float32))
+    share = (
+        0.65 * cv2.warpAffine(heat.astype(np.float32), transform, picture.shape[1::-1])[..., None]
+    )
     red = np.array([213, 94, 0], np.float32)  # the palette's vermilion
     picture[:] = np.round((1 - share) * picture + share * red)
-
-
-def write_video(path: str | pathlib.Path, frames: Iterable[np.ndarray], fps: float) -> pathlib.Path:
-    """Writes [H, W, 3] uint8 RGB frames as .mp4 (MPEG-4) or .avi (motion JPEG).
-
-    Raises `UserError` for another ending or where OpenCV cannot write the file.
-    """
-    import cv2
-
-    path = pathlib.Path(path)
-    codes = {".mp4": "mp4v", ".avi": "MJPG"}
-    if path.suffix not in codes:
-        raise UserError(f"{path}: a video is written as .mp4 or .avi")
-    part, writer = path.with_name(f".part-{path.name}"), None
-    try:
-        for frame in frames:
-            if writer is None:
-                code = cv2.VideoWriter.fourcc(*codes[path.suffix])
-                writer = cv2.VideoWriter(str(part), code, fps, frame.shape[1::-1])
-                if not writer.isOpened():
-                    raise UserError(f"{path}: OpenCV cannot write a {path.suffix} file here")
-            writer.write(np.ascontiguousarray(frame[..., ::-1]))
-        if writer is None:
-            raise UserError(f"{path}: there are no frames to write")
-        writer.release()
-        part.replace(path)
-    finally:
-        if writer is not None:
-            writer.release()
-        part.unlink(missing_ok=True)
-    return path

@@ -1,7 +1,7 @@
-"""The page that `report` and `compare` write: its style, and how values become HTML.
+"""The HTML page of `report` and `comparison`: its style, and functions from values to HTML.
 
-One file without scripts and without an address: style and pictures are inside. It follows the
-reader's light or dark setting, narrows to a phone, and prints on white.
+One self-contained file without scripts or links: style and pictures are embedded. It follows the
+reader's light or dark setting, fits a phone, and prints on white.
 """
 
 import base64
@@ -29,13 +29,13 @@ h2 { font-size: 1.15rem; margin: 2.75rem 0 .75rem; padding-top: .9rem;
   border-top: 1px solid var(--line) }
 p { margin: .4rem 0; max-width: 46rem }
 .faint, caption, figcaption { color: var(--faint); font-size: .9rem }
-.mark { border-left: .35rem solid; border-radius: .3rem; padding: .6rem .9rem; margin: 1rem 0 }
-.mark b { letter-spacing: .04em } .mark ul { margin: .3rem 0 0; padding-left: 1.2rem }
+.banner { border-left: .35rem solid; border-radius: .3rem; padding: .6rem .9rem; margin: 1rem 0 }
+.banner b { letter-spacing: .04em } .banner ul { margin: .3rem 0 0; padding-left: 1.2rem }
 .strict { color: var(--good); background: var(--good-card) }
-.alarm { color: var(--bad); background: var(--bad-card) }
-.answer { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem;
+.warning { color: var(--bad); background: var(--bad-card) }
+.headline { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem;
   margin: 1rem 0 }
-.answer > div { background: var(--card); border-radius: .6rem; padding: .9rem 1.1rem }
+.headline > div { background: var(--card); border-radius: .6rem; padding: .9rem 1.1rem }
 .big { font-size: 2.5rem; font-weight: 700; line-height: 1.1; font-variant-numeric: tabular-nums }
 .scale { position: relative; height: .5rem; margin: .7rem 0 .3rem; border-radius: .25rem;
   background: var(--line) }
@@ -50,8 +50,8 @@ caption { text-align: left; padding-bottom: .3rem }
 th, td { padding: .35rem .9rem .35rem 0; text-align: right; vertical-align: top;
   border-bottom: 1px solid var(--line); overflow-wrap: normal }
 th { font-weight: 600; color: var(--faint) } tbody th { color: var(--ink); font-weight: 500 }
-th:first-child, td:first-child, .words th, .words td { text-align: left }
-.words td { overflow-wrap: anywhere } .words tbody th { white-space: nowrap }
+th:first-child, td:first-child, .text th, .text td { text-align: left }
+.text td { overflow-wrap: anywhere } .text tbody th { white-space: nowrap }
 td small, .big + small { color: var(--faint); white-space: nowrap }
 figure { margin: 1.25rem 0; break-inside: avoid } figcaption { margin-top: .3rem; max-width: 46rem }
 figure svg { display: block; width: 100%; height: auto }
@@ -59,18 +59,18 @@ figure svg text { font-family: inherit !important }
 figure img { display: block; max-width: min(100%, 40rem); height: auto }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
   gap: 0 2.5rem; align-items: start }
-.people { columns: 15rem auto; column-gap: 2rem; font-size: .88rem; padding: 0; list-style: none }
-.people li { display: grid; grid-template-columns: 1fr 4.5rem 4rem; gap: .5rem; align-items: center;
-  break-inside: avoid }
-.people span { height: .45rem; border-radius: .2rem; background: linear-gradient(90deg,
+.subjects { columns: 15rem auto; column-gap: 2rem; font-size: .88rem; padding: 0; list-style: none }
+.subjects li { display: grid; grid-template-columns: 1fr 4.5rem 4rem; gap: .5rem;
+  align-items: center; break-inside: avoid }
+.subjects span { height: .45rem; border-radius: .2rem; background: linear-gradient(90deg,
   var(--blue) var(--part), var(--line) var(--part)) }
-.people em { font-style: normal; text-align: right; white-space: nowrap; color: var(--faint) }
+.subjects em { font-style: normal; text-align: right; white-space: nowrap; color: var(--faint) }
 pre { background: var(--card); border-radius: .4rem; padding: .7rem .9rem; white-space: pre-wrap;
   font-size: .85rem }
 summary { cursor: pointer; font-weight: 600; margin: .6rem 0 } a { color: var(--blue) }
 @media print { body { font-size: 9.5pt; padding: 0; max-width: none }
-  h2 { break-after: avoid; margin-top: 1.5rem } tr, .mark, .answer > div { break-inside: avoid }
-  .answer { grid-template-columns: repeat(3, 1fr) } .pair { grid-template-columns: 1fr 1fr }
+  h2 { break-after: avoid; margin-top: 1.5rem } tr, .banner, .headline > div { break-inside: avoid }
+  .headline { grid-template-columns: repeat(3, 1fr) } .pair { grid-template-columns: 1fr 1fr }
   .wide { overflow: visible } table { font-size: 8pt } th, td { padding: .15rem .6rem .15rem 0 }
   details::details-content { content-visibility: visible; height: auto }
   figure img { max-width: 28rem }
@@ -79,19 +79,18 @@ summary { cursor: pointer; font-weight: 600; margin: .6rem 0 } a { color: var(--
 
 
 class Raw(str):
-    """HTML that is finished: `text` passes it on as it is."""
+    """HTML that `text` does not escape."""
 
 
 def text(value: Any) -> Raw:
-    """Anything as HTML text: escaped, control characters shown as a box."""
-    return value if isinstance(value, Raw) else Raw(html.escape(shown(str(value))))
+    """`value` as escaped HTML text, with a box for each character that cannot be printed."""
+    return value if isinstance(value, Raw) else Raw(html.escape(printable(str(value))))
 
 
-def shown(words: str) -> str:
-    """`words` with a box in the place of each character that cannot be shown."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in words
-    )
+def printable(string: str) -> str:
+    """`string` with a box for each character that cannot be printed."""
+    box = "\N{REPLACEMENT CHARACTER}"
+    return "".join(c if c.isprintable() or c in "\n\t" else box for c in string)
 
 
 def number(value: float | None, *, digits: int = 4) -> str:
@@ -105,40 +104,44 @@ def undefined(value: float | None) -> bool:
 
 
 def interval(score: Mapping[str, float | None]) -> str:
-    """'[0.68, 0.78]', or nothing where there is no interval."""
+    """'[0.68, 0.78]', or '' without an interval."""
     if undefined(score["low"]):
         return ""
     return f"[{number(score['low'], digits=2)}, {number(score['high'], digits=2)}]"
 
 
-def rated(score: dict[str, float | None]) -> Raw:
+def score_cell(score: dict[str, float | None]) -> Raw:
     """A score with its interval, for a cell of a table."""
-    sure = interval(score)
-    return Raw(number(score["value"]) + (f" <small>{sure}</small>" if sure else ""))
+    bounds = interval(score)
+    return Raw(number(score["value"]) + (f" <small>{bounds}</small>" if bounds else ""))
 
 
 def table(
-    header: Sequence[Any], rows: Iterable[Sequence[Any]], *, caption: str = "", words: bool = False
+    header: Sequence[Any],
+    rows: Iterable[Sequence[Any]],
+    *,
+    caption: str = "",
+    is_text: bool = False,
 ) -> Raw:
-    """A table that scrolls sideways where it is too wide. words: cells are text, not numbers."""
+    """A table that scrolls sideways if it is too wide. is_text: cells are text, not numbers."""
     head = "".join(f'<th scope="col">{text(cell)}</th>' for cell in header)
     body = "".join(
         f'<tr><th scope="row">{text(first)}</th>' + "".join(f"<td>{text(c)}</td>" for c in rest)
         + "</tr>" for first, *rest in rows
     )  # fmt: skip
     title = f"<caption>{text(caption)}</caption>" if caption else ""
-    look = ' class="words"' if words else ""
+    style = ' class="text"' if is_text else ""
     head = f"<thead><tr>{head}</tr></thead>" if header else ""
-    return Raw(f'<div class="wide"><table{look}>{title}{head}<tbody>{body}</tbody></table></div>')
+    return Raw(f'<div class="wide"><table{style}>{title}{head}<tbody>{body}</tbody></table></div>')
 
 
 def figure(content: str, caption: Any) -> Raw:
-    """A picture with the words under it."""
+    """A picture with its caption."""
     return Raw(f"<figure>{content}<figcaption>{text(caption)}</figcaption></figure>")
 
 
 def image(content: bytes, *, kind: str, alt: str) -> Raw:
-    """A picture inside the page. kind: "png", "webp"."""
+    """An embedded picture. kind: "png" or "webp"."""
     data = base64.b64encode(content).decode()
     return Raw(f'<img alt="{text(alt)}" src="data:image/{kind};base64,{data}">')
 
@@ -157,26 +160,26 @@ def scale(score: Mapping[str, Any], *, chance: float | None = None) -> Raw:
     return Raw(f'<div class="scale" aria-hidden="true">{"".join(parts)}</div>')
 
 
-def mark(verdict: dict[str, Any]) -> Raw:
-    """Strict or AS PUBLISHED, in words and colour, with the reasons."""
+def verdict_banner(verdict: dict[str, Any]) -> Raw:
+    """STRICT or AS PUBLISHED, with the leaks."""
     if verdict["strict"]:
         return _banner("strict", "STRICT", verdict["text"], ())
-    return alarm("AS PUBLISHED", verdict["text"], verdict["leaks"])
+    return warning_banner("AS PUBLISHED", verdict["text"], verdict["leaks"])
 
 
-def alarm(title: str, words: str, reasons: Iterable[str]) -> Raw:
-    """What a reader must not overlook."""
-    return _banner("alarm", title, words, reasons)
+def warning_banner(title: str, sentence: str, items: Iterable[str]) -> Raw:
+    """A warning with a list of items."""
+    return _banner("warning", title, sentence, items)
 
 
-def _banner(kind: str, title: str, words: str, reasons: Iterable[str]) -> Raw:
-    listed = "".join(f"<li>{text(reason)}</li>" for reason in reasons)
-    below = f"<ul>{listed}</ul>" if listed else ""
-    return Raw(f'<div class="mark {kind}"><b>{title}</b><br>{text(words)}{below}</div>')
+def _banner(kind: str, title: str, sentence: str, items: Iterable[str]) -> Raw:
+    entries = "".join(f"<li>{text(item)}</li>" for item in items)
+    below = f"<ul>{entries}</ul>" if entries else ""
+    return Raw(f'<div class="banner {kind}"><b>{title}</b><br>{text(sentence)}{below}</div>')
 
 
 def page(title: str, body: Iterable[str]) -> str:
-    """The whole file."""
+    """The HTML file."""
     head = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

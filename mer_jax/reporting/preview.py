@@ -1,10 +1,10 @@
-"""One clip step by step: what magnification, differences, RPCA, flow and strain make of it.
+"""Magnification, differences, RPCA, flow and strain of one clip, in one picture.
 
-    looks = look(frames, onset=5, apex=17)
-    png(page(looks))          one picture, at the apex
-    animation(looks)          the same at every frame, as a GIF
+    preview = preview_clip(frames, onset=5, apex=17)
+    png(plot_preview(preview))          one picture, at the apex
+    animation(preview)                  the same at every frame, as a GIF
 
-The pictures of STRCN (Figs. 4 and 5), PSN (Figs. 3, 5 and 8) and STCNN (Fig. 4), for any clip.
+As in STRCN (Figs. 4 and 5), PSN (Figs. 3, 5 and 8) and STCNN (Fig. 4).
 """
 
 import io
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 
 
 class Preview(NamedTuple):
-    """Host arrays; S frames have a flow."""
+    """Arrays on the host; S frames have a flow."""
 
     frames: np.ndarray  # [T, H, W, C] in [0, 1]
     magnified: np.ndarray  # [T, H, W, C] in [0, 1]
     heat: np.ndarray  # [H, W] sum of the magnified clip's differences to frame 0 (STRCN Eq. 4)
     mask: np.ndarray  # [H, W] bool: its largest values
     sparse: np.ndarray  # [T, H, W] E of D = A + E (PSN Eqs. 1, 2), strongest 30 % of it
-    shown: np.ndarray  # [S] int, frames
+    shown: np.ndarray  # [S] int, frames with a flow
     flow: np.ndarray  # [S, H, W, 2] px from onset to these frames
     strain: np.ndarray  # [S, H, W]
-    perception: np.ndarray  # [T] tp_t (PSN Eq. 7), grey levels of 255
+    perception: np.ndarray  # [T] tp_t (PSN Eq. 7), gray levels of 255
     distance: np.ndarray  # [T] std(I_t - I_0) of the magnified clip (STRCN Eq. 5), likewise
     onset: int
-    apex: int  # the one that is shown
-    marked: bool  # whether somebody marked it; else it is where `distance` is largest
+    apex: int
+    marked: bool  # whether `apex` was given; else it is where `distance` is largest
     fps: float  # Hz, 0 where unknown
     alpha: float
 
@@ -67,16 +67,24 @@ def preview_clip(
     mask_fraction: float = 0.3,
     every: bool = False,
 ) -> Preview:
-    """All steps for one clip, [T, H, W, C] in [0, 1], or uint8 and its like.
+    """All steps for one clip.
 
-    apex: None finds it (STRCN Eq. 5, on the clip magnified by `alpha`). share: of the pixels, what
-    the mask keeps. every: flow from the onset to every frame, not to the apex alone. Raises
-    `UserError` for one frame, or an onset or apex that is not in the clip or not in this order.
+    Args:
+      frames: [T, H, W, C] floats in [0, 1], or integers over their range.
+      onset: frame from which the flow is computed.
+      apex: None finds it (STRCN Eq. 5, on the magnified clip).
+      fps: Hz, 0 where unknown.
+      alpha: magnification factor.
+      mask_fraction: share of the pixels in the mask.
+      every: flow from the onset to every frame, not only to the apex.
+
+    Raises:
+      UserError: for one frame, or an onset or apex outside the clip or not in this order.
     """
     frames = to_float(frames, axes="THWC")
     length = len(frames)
     if length < 2:
-        raise UserError("one frame is no clip: nothing can move in it; give two or more")
+        raise UserError("a clip needs two frames or more; this one has fewer")
     check_instants(onset, apex, None, length=length)
     mask_fraction, alpha = (
         options.value("mask_fraction", "mask_fraction", mask_fraction),
@@ -88,13 +96,13 @@ def preview_clip(
     def steps(frames):
         moved = magnify(frames, alpha=alpha)
         heat = difference_heatmap(moved)
-        kept = top_pixels(heat, num_pixels=max(1, int(mask_fraction * heat.size)))
+        largest = top_pixels(heat, num_pixels=max(1, int(mask_fraction * heat.size)))
         gray = to_gray(frames)
         _, sparse = rpca(gray.reshape(length, -1).T)
         return {
             "magnified": moved,
             "heat": heat,
-            "mask": jnp.zeros(heat.size, bool).at[kept].set(True).reshape(heat.shape),
+            "mask": jnp.zeros(heat.size, bool).at[largest].set(True).reshape(heat.shape),
             "sparse": keep_quantiles(sparse.T).reshape(length, height, width),
             "perception": 255 * perception(gray[None])[0],
             "distance": 255 * jnp.std(moved - moved[0], axis=(1, 2, 3)),
@@ -103,13 +111,13 @@ def preview_clip(
 
     @jax.jit
     def flows(first, others):
-        flow = jax.lax.map(lambda there: optical_flow(first, there, preset="tv_l1"), others)
+        flow = jax.lax.map(lambda frame: optical_flow(first, frame, preset="tv_l1"), others)
         return flow, jax.vmap(optical_strain)(flow)
 
     out = jax.device_get(steps(jnp.asarray(frames)))
     found = int(out.pop("found"))
-    there = found if apex is None else apex
-    shown = np.arange(length) if every else np.array([there])
+    marked, apex = apex is not None, found if apex is None else apex
+    shown = np.arange(length) if every else np.array([apex])
     flow, strain = jax.device_get(flows(jnp.asarray(frames[onset]), jnp.asarray(frames[shown])))
     return Preview(
         frames=frames,
@@ -117,8 +125,8 @@ def preview_clip(
         flow=flow,
         strain=strain,
         onset=onset,
-        apex=there,
-        marked=apex is not None,
+        apex=apex,
+        marked=marked,
         fps=fps,
         alpha=alpha,
         **out,
@@ -126,13 +134,13 @@ def preview_clip(
 
 
 def plot_preview(preview: Preview) -> "Figure":
-    """Eight tiles at the apex, and two curves over the frames with the apex marked."""
+    """Eight tiles at the apex, and two curves over the frames."""
     figure, _ = _draw(preview, preview.apex)
     return figure
 
 
 def animation(preview: Preview, *, rate: float = 12.5) -> bytes:
-    """The page at every frame of `looks.shown`, as a GIF of `rate` frames a second."""
+    """The figure at every frame of `preview.shown`, as a GIF of `rate` Hz."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -140,21 +148,21 @@ def animation(preview: Preview, *, rate: float = 12.5) -> bytes:
     figure.set_dpi(72)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    figure.set_layout_engine("none")  # laid out once: nothing may jump from frame to frame
+    figure.set_layout_engine("none")  # laid out once, so that nothing jumps between frames
     pictures = []
-    for at in preview.shown:
-        move(int(at))
+    for frame in preview.shown:
+        move(int(frame))
         canvas.draw()
         pictures.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
-    # One palette for all: with its own, each frame would shimmer. Half of it for what is frequent
-    # (skin), half for what is far apart (the wheel).
-    some = np.concatenate([pictures[i] for i in np.linspace(0, len(pictures) - 1, 5).astype(int)])
-    chosen: list[int] = []
-    for how in (Image.Quantize.MEDIANCUT, Image.Quantize.MAXCOVERAGE):
-        colours_of = Image.fromarray(some).quantize(128, how).getpalette() or []
-        chosen += (colours_of + 384 * [0])[:384]
+    # One palette for all frames avoids flicker: half for frequent colors (skin), half for distant
+    # ones (the color wheel).
+    sample = np.concatenate([pictures[i] for i in np.linspace(0, len(pictures) - 1, 5).astype(int)])
+    values: list[int] = []
+    for method in (Image.Quantize.MEDIANCUT, Image.Quantize.MAXCOVERAGE):
+        half = Image.fromarray(sample).quantize(128, method).getpalette() or []
+        values += (half + 384 * [0])[:384]
     palette = Image.new("P", (1, 1))
-    palette.putpalette(chosen)
+    palette.putpalette(values)
     pictures = [
         Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
         for picture in pictures
@@ -167,56 +175,56 @@ def animation(preview: Preview, *, rate: float = 12.5) -> bytes:
 
 
 @figures.styled
-def _draw(preview: Preview, at: int) -> tuple["Figure", Callable[[int], None]]:
-    """(figure, move): the page at frame `at`, and what brings it to another frame."""
+def _draw(preview: Preview, start: int) -> tuple["Figure", Callable[[int], None]]:
+    """(figure, move): the figure at frame `start`, and a function that moves it to a frame."""
     from matplotlib.colors import PowerNorm
 
     height, width = preview.heat.shape
-    frames, moved = (_picture(a) for a in (preview.frames, preview.magnified))
-    # One wild pixel would bleach the rest: full colour is reached a little below the largest, and
-    # rounding (under 1e-4 px or of [0, 1]) never gets there.
+    frames, magnified = (_to_rgb(a) for a in (preview.frames, preview.magnified))
+    # Full color is at a quantile, so that an outlier does not bleach the rest, and above rounding
+    # (1e-4 px or of [0, 1]).
     top = lambda values: max(float(np.quantile(np.abs(values), 0.995)), 1e-4)
-    reach, spread = top(np.linalg.norm(preview.flow, axis=-1)), 2 * top(preview.sparse)
-    # The root, so that what moves little is seen beside a blink.
+    max_flow, max_sparse = top(np.linalg.norm(preview.flow, axis=-1)), 2 * top(preview.sparse)
+    # The square root shows small motion beside a blink.
     root = lambda values: {"cmap": "magma", "norm": PowerNorm(0.5, vmin=0, vmax=top(values))}
     apex = f"apex {preview.apex}, {'marked' if preview.marked else 'found'}"
-    place = {int(frame): i for i, frame in enumerate(preview.shown)}
+    index = {int(frame): i for i, frame in enumerate(preview.shown)}
     still = lambda picture: lambda t: picture
-    # title at t, picture at t, how it is drawn
+    # title at t, picture at t, options of imshow
     tiles: Sequence[tuple[Callable, Callable, dict[str, Any]]] = (
         (lambda t: f"onset, frame {preview.onset}", still(frames[preview.onset]), {}),
         (lambda t: apex if t == preview.apex else f"frame {t}", lambda t: frames[t], {}),
-        (lambda t: f"magnified, α = {preview.alpha:g}", lambda t: moved[t], {}),
+        (lambda t: f"magnified, α = {preview.alpha:g}", lambda t: magnified[t], {}),
         (lambda t: "difference, all frames", still(preview.heat), root(preview.heat)),
         (
             lambda t: f"strongest {preview.mask.mean():.0%}",
-            lambda t: np.where(preview.mask[..., None], moved[t], 0.12),
+            lambda t: np.where(preview.mask[..., None], magnified[t], 0.12),
             {},
         ),
         (
             lambda t: "sparse part (RPCA)",
             lambda t: preview.sparse[t],
-            {"cmap": "RdBu_r", "vmin": -spread, "vmax": spread},
+            {"cmap": "RdBu_r", "vmin": -max_sparse, "vmax": max_sparse},
         ),
         (
-            lambda t: f"flow, full at {reach:.2g} px",
-            lambda t: colors.flow_to_rgb(preview.flow[place[t]], largest=reach),
+            lambda t: f"flow, full at {max_flow:.2g} px",
+            lambda t: colors.flow_to_rgb(preview.flow[index[t]], largest=max_flow),
             {},
         ),
-        (lambda t: "strain", lambda t: preview.strain[place[t]], root(preview.strain)),
+        (lambda t: "strain", lambda t: preview.strain[index[t]], root(preview.strain)),
     )
-    tall = 1.9 * height / width
-    figure = figures.blank(8.2, 2 * (tall + 0.32) + 1.75)
-    parts: Any = figure.subfigures(2, 1, height_ratios=(2 * (tall + 0.32), 1.75))
+    tile_height = 1.9 * height / width + 0.32
+    figure = figures.blank(8.2, 2 * tile_height + 1.75)
+    parts: Any = figure.subfigures(2, 1, height_ratios=(2 * tile_height, 1.75))
     upper, lower = parts
-    shown = []
+    images = []
     for axes, (title, picture, style) in zip(np.ravel(upper.subplots(2, 4)), tiles):
-        shown.append((axes, axes.imshow(picture(at), interpolation="nearest", **style)))
-        axes.set_title(title(at), fontsize=10.5, fontweight="normal", loc="center", pad=4)
+        images.append((axes, axes.imshow(picture(start), interpolation="nearest", **style)))
+        axes.set_title(title(start), fontsize=10.5, fontweight="normal", loc="center", pad=4)
         axes.axis("off")
-        if title(at).startswith("flow"):
+        if title(start).startswith("flow"):
             figures.wheel_inset(axes)
-    cursors = [_curve(axes, preview, *curve, at) for axes, curve in zip(
+    cursors = [_curve(axes, preview, *curve, start) for axes, curve in zip(
         lower.subplots(1, 2),
         (
             (preview.perception, "Change to the frame before, tp", BLUE),
@@ -225,7 +233,7 @@ def _draw(preview: Preview, at: int) -> tuple["Figure", Callable[[int], None]]:
     )]  # fmt: skip
 
     def move(t: int) -> None:
-        for (axes, image), (title, picture, _) in zip(shown, tiles):
+        for (axes, image), (title, picture, _) in zip(images, tiles):
             image.set_data(picture(t))
             axes.title.set_text(title(t))
         for cursor, values in zip(cursors, (preview.perception, preview.distance)):
@@ -234,17 +242,17 @@ def _draw(preview: Preview, at: int) -> tuple["Figure", Callable[[int], None]]:
     return figure, move
 
 
-def _curve(axes, preview: Preview, values: np.ndarray, title: str, color: str, at: int):
+def _curve(axes, preview: Preview, values: np.ndarray, title: str, color: str, start: int):
     axes.plot(values, color=color, linewidth=1.6)
-    (cursor,) = axes.plot([at], [values[at]], "o", color=VERMILION, markersize=6, zorder=4)
-    for frame, word, line in ((preview.onset, "onset", FAINT), (preview.apex, "apex", VERMILION)):
+    (cursor,) = axes.plot([start], [values[start]], "o", color=VERMILION, markersize=6, zorder=4)
+    for frame, name, line in ((preview.onset, "onset", FAINT), (preview.apex, "apex", VERMILION)):
         axes.axvline(frame, color=line, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
-        axes.annotate(word, (frame, 1), (3, -1), xycoords=("data", "axes fraction"), fontsize=9,
+        axes.annotate(name, (frame, 1), (3, -1), xycoords=("data", "axes fraction"), fontsize=9,
                       textcoords="offset points", va="top", color=line)  # fmt: skip
     axes.set(xlim=(0, len(values) - 1), ylim=(0, 1.18 * max(float(values.max()), 1e-6)))
     axes.set_title(title, fontsize=10.5)
     axes.set_xlabel(f"frame, {preview.fps:g} a second" if preview.fps else "frame")
-    axes.set_ylabel("grey levels")
+    axes.set_ylabel("gray levels")
     axes.grid(axis="y")
     axes.tick_params(length=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -252,6 +260,6 @@ def _curve(axes, preview: Preview, values: np.ndarray, title: str, color: str, a
     return cursor
 
 
-def _picture(frames: np.ndarray) -> np.ndarray:
-    """[T, H, W, 3] in [0, 1]; grey frames three times over."""
+def _to_rgb(frames: np.ndarray) -> np.ndarray:
+    """[T, H, W, 3] in [0, 1]."""
     return np.broadcast_to(np.clip(frames, 0, 1), (*frames.shape[:3], 3))

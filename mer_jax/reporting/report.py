@@ -1,23 +1,22 @@
-"""report.html: a job on one page, from the files of its working directory.
+"""report.html: the results of a job on one page, from the files of its working directory.
 
-`build(workdir)` reads these files, `write` takes the same as values:
+`build(workdir)` reads these files, `write` takes their content:
 
-    config.json             the config as nested objects; `title` heads the page, or else what
-                            `model.name` (or `method.name`) and `data.name` make
-    metrics.json            `summary.summary(...)`, and beside it
-                            "provenance": {"command": str, "versions": {name: version},
-                            "device": str, "seed": int, "wall_seconds": float, ...}: anything of
-                            text, numbers and objects of these; all of it is shown; and,
-                            where training diverged, "sick_folds": [name, ...]
+    config.json             the config as nested objects; the page's heading is `title`, by default
+                            made of `model.name` (or `method.name`) and `data.name`
+    metrics.json            `metrics.summary(...)`, with "provenance": {"command": str, "versions":
+                            {name: version}, "device": str, "seed": int, "wall_seconds": float, ...}
+                            (text, numbers and objects of these; all are shown), and, if training
+                            diverged, "diverged_folds": [name, ...]
     predictions.csv         `predictions.write_csv`
-    metrics.jsonl           optional: `history` describes it
+    metrics.jsonl           optional: see `io.learning_curves`
     pictures/pictures.json  optional: [{"file": "example.png", "caption": str, "alt": str,
                             "clip": "database/subject/clip"}, ...] in the order of the page; the
-                            files, PNG or WebP, lie beside it. One with "clip" is that of a wrong
-                            clip and stands among these, the others are examples
+                            files, PNG or WebP, are in the same folder. Those with "clip" show wrong
+                            clips, the others are examples
 
-The page opens with the answer, then pictures, then tables, then how it was made. Of more than 40
-classes it has the most frequent mistakes as a table, in the place of confusion matrix and balance.
+The page shows the main scores, then charts, tables and provenance. For more than 40 classes a table
+of the most frequent mistakes replaces the confusion matrix and the class balance.
 """
 
 import json
@@ -36,17 +35,17 @@ from mer_jax.metrics.scores import OVERALL, PER_CLASS
 from mer_jax.reporting import figures
 from mer_jax.reporting.page import (
     Raw,
-    alarm,
     figure,
     image,
     interval,
-    mark,
     number,
     page,
-    rated,
     scale,
+    score_cell,
     table,
     text,
+    verdict_banner,
+    warning_banner,
 )
 
 TITLES = {
@@ -61,27 +60,27 @@ _SINGLE_LABEL = (
     "them."
 )
 _MULTI_LABEL = (
-    "A clip has several labels: each class is judged by itself over all folds. UF1 is the mean of "
-    "their F1, UAR of their recall, accuracy the share of all answers that are right. A clip is "
-    "wrong, below, where one of its labels is."
+    "A clip has several labels: each class is scored by itself over all folds. UF1 is the mean of "
+    "their F1, UAR of their recall, accuracy the share of correct decisions. A clip counts as "
+    "wrong, below, if one of its labels is."
 )
 
 
-_LOOKS = (
-    " From left to right: onset, apex, apex magnified, what differs from the onset over the whole "
-    "clip, flow to the apex (right is red, down yellow, left cyan, up violet), strain. Of stored "
-    "flow maps: u, v, strain."
+_THUMBNAIL_LEGEND = (
+    " From left to right: onset, apex, apex magnified, difference to the onset summed over the "
+    "clip, flow to the apex (right is red, down yellow, left cyan, up violet), strain. For "
+    "stored flow maps: u, v, strain."
 )
 
 
-_MOST_CLASSES = 40  # that a confusion matrix can show, and a legend
-_MOST_MISTAKES = 20
+_MAX_CLASSES = 40  # that fit in a confusion matrix and a legend
+_MAX_MISTAKES = 20
 
 _PICTURE = {"file": str, "caption": str, "alt": str, "clip?": str}
 
 
 class Picture(NamedTuple):
-    """A picture that the job made."""
+    """A picture of a clip for the report."""
 
     content: bytes  # PNG or WebP
     caption: str
@@ -96,8 +95,7 @@ class Picture(NamedTuple):
 
 
 def build(workdir: str | os.PathLike) -> pathlib.Path:
-    """Writes report.html in `workdir` from the files there. Raises `UserError` for what is wrong
-    with one of them."""
+    """Writes `workdir`/report.html from the files there. Raises `UserError` for a damaged file."""
     workdir = pathlib.Path(workdir)
     summary = reading.load_json(workdir / "metrics.json", {"provenance?": {str: object}})
     curves = workdir / "metrics.jsonl"
@@ -126,52 +124,61 @@ def write(
     pictures: Sequence[Picture] = (),
     provenance: Mapping[str, Any],
 ) -> pathlib.Path:
-    """Writes the page. The arguments are what the files above hold; `history` as `history.read`
-    returns it, `summary` as `summary.summary` returns it or as it was read from metrics.json."""
+    """Writes the page.
+
+    Args:
+      path: of the HTML file.
+      config: content of config.json.
+      summary: from `metrics.summary`, or content of metrics.json.
+      predictions: of all tested clips.
+      history: from `io.learning_curves.read`.
+      pictures: in the order of the page.
+      provenance: see above.
+    """
     title = _title(config)
     parts = [
-        *_answer(title, summary),
+        *_headline(title, summary),
         *_charts(summary, predictions, history),
         *_examples([picture for picture in pictures if not picture.clip]),
         *_tables(summary, predictions),
-        *_wrong(predictions, [picture for picture in pictures if picture.clip]),
-        *_making(config, provenance),
+        *_wrong_clips(predictions, [picture for picture in pictures if picture.clip]),
+        *_provenance(config, provenance),
     ]
     return saving.write(path, page(title, parts))
 
 
 def _title(config: Mapping[str, Any]) -> str:
-    def named(*rooms: str) -> str:
-        found = (config.get(room) for room in rooms)
-        return next((str(room["name"]) for room in found if room and "name" in room), "")
+    def first_name(*keys: str) -> str:
+        sections = (config.get(key) for key in keys)
+        return next((str(each["name"]) for each in sections if each and "name" in each), "")
 
-    names = [name for name in (named("model", "method"), named("data")) if name]
+    names = [name for name in (first_name("model", "method"), first_name("data")) if name]
     return config.get("title") or " on ".join(names) or "Report"
 
 
-def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
+def _headline(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
     protocol, overall = summary["protocol"], summary["overall"]
     yield f"<header><h1>{text(title)}</h1>"
     counts = (
         f"{protocol['clips']} clips of {protocol['subjects']} subjects, {protocol['folds']} folds"
     )
     yield f'<p class="faint">{text(protocol["name"])}: {counts}, pooled</p></header>'
-    yield mark(summary["verdict"])
+    yield verdict_banner(summary["verdict"])
     if diverged := summary.get("diverged_folds"):
-        words = (
-            f"Training diverged in {len(diverged)} fold(s); their last sound weights were tested."
+        sentence = (
+            f"Training diverged in {len(diverged)} fold(s); their last finite weights are used."
         )
-        yield alarm("DIVERGED", words, diverged)
-    yield '<div class="answer">'
+        yield warning_banner("DIVERGED", sentence, diverged)
+    yield '<div class="headline">'
     for name in COMPARED:
         score, chance = overall[name], summary["majority"][name]
-        sure = interval(score)
+        bounds = interval(score)
         yield (
             f'<div>{TITLES[name]}<div class="big">{number(score["value"])}</div>'
-            f"<small>{f'95 % interval {sure}' if sure else 'no interval'}</small>"
+            f"<small>{f'95 % interval {bounds}' if bounds else 'no interval'}</small>"
             f"{scale(score, chance=chance)}"
             f'<small class="faint">majority class {number(chance, digits=3)}</small>'
-            f"{_of_all(summary, name)}</div>"
+            f"{_mean_of_variants(summary, name)}</div>"
         )
     yield "</div>"
     if "inflation" in summary:
@@ -187,14 +194,15 @@ def _answer(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
         row = (f"mean ± deviation of {spread['uf1']['count']} repeats", *cells)
         yield table(["", *(TITLES[name] for name in COMPARED)], [row])
     bootstrap = summary["intervals"]
+    definition = _MULTI_LABEL if summary.get("multi_label") else _SINGLE_LABEL
     yield (
         f'<p class="faint">Intervals: {bootstrap["level"]:.0%} {text(bootstrap["method"])}, '
-        f"{bootstrap['draws']} draws. {_MULTI_LABEL if summary.get('several') else _SINGLE_LABEL}</p>"
+        f"{bootstrap['draws']} draws. {definition}</p>"
     )
 
 
-def _of_all(summary: Mapping[str, Any], score: str) -> str:
-    """Whose score the large number is, where the job has several, and what all of them say."""
+def _mean_of_variants(summary: Mapping[str, Any], score: str) -> str:
+    """If the job has variants: which one the large number is of, and the mean of all."""
     if "variants" not in summary:
         return ""
     names, found = summary["variants"]["names"], summary["variants"]["overall"][score]
@@ -205,7 +213,7 @@ def _of_all(summary: Mapping[str, Any], score: str) -> str:
 
 
 def _variants(variants: Mapping[str, Any]) -> Raw:
-    """Every seed and learning rate of the job, and their mean; the page's answer is the first."""
+    """A row per seed and learning rate of the job, and their mean; the first is the main one."""
     overall = variants["overall"]
     rows = [
         (name, *(number(overall[score]["values"][index]) for score in COMPARED))
@@ -226,7 +234,7 @@ def _inflation(summary: Mapping[str, Any]) -> Raw:
         name: {"value": gap["difference"][name]} | dict(zip(("low", "high"), gap["interval"][name]))
         for name in COMPARED
     }
-    other = "the same job, its switches off" if gap["remaining_leaks"] else "the same job, strict"
+    other = f"the same job, {'fewer leaks' if gap['remaining_leaks'] else 'strict'}"
     rows = {"as published": summary["overall"], other: gap["strict"]}
     return _score_table("", [*rows.items(), ("inflation", more)], COMPARED, sizes=False)
 
@@ -236,7 +244,7 @@ def _score_table(
 ) -> Raw:
     counts = ("clips", "subjects") if sizes else ()
     cells = [
-        (name, *(part[count] for count in counts), *(rated(part[score]) for score in names))
+        (name, *(part[count] for count in counts), *(score_cell(part[score]) for score in names))
         for name, part in rows
     ]
     return table([first, *counts, *(TITLES[score] for score in names)], cells)
@@ -251,27 +259,27 @@ def _charts(
         f"{name} {number(found['recall'], digits=2)}"
         for name, found in summary["per_class"].items()
     )
-    drawn = not summary.get("several") and len(classes) <= _MOST_CLASSES
+    drawn = not summary.get("multi_label") and len(classes) <= _MAX_CLASSES
     if drawn:
         chart = figures.confusion_matrix(predictions.confusion(), classes)
         alt = f"Confusion matrix of {len(predictions)} clips. Share that is right: {recalls}."
-        words = "Confusion matrix: share of the true class, and clips."
-        yield figure(figures.svg(chart, name="confusion", alt=alt), words)
-    elif not summary.get("several"):
-        yield _confused(predictions.confusion(), classes)
+        caption = "Confusion matrix: share of the true class, and clips."
+        yield figure(figures.svg(chart, name="confusion", alt=alt), caption)
+    elif not summary.get("multi_label"):
+        yield _frequent_mistakes(predictions.confusion(), classes)
 
     if history is not None:
         yield _curves(summary, predictions, history)
 
-    groups, names, right, total = zip(*_people(predictions))
+    groups, names, right, total = zip(*_subject_counts(predictions))
     chart = figures.per_subject(names, right, total, groups=groups)
     perfect = sum(mine == all_ for mine, all_ in zip(right, total))
     alt = (
         f"Share of clips that is right for {len(names)} subjects: all for {perfect}, "
         f"none for {right.count(0)}."
     )
-    words = "Share of each subject's clips that is right; dashed: of all clips of the database."
-    yield figure(figures.svg(chart, name="subjects", alt=alt), words)
+    caption = "Share of each subject's clips that is right; dashed: of all clips of the database."
+    yield figure(figures.svg(chart, name="subjects", alt=alt), caption)
 
     if not drawn:
         yield "</div>"
@@ -287,14 +295,14 @@ def _charts(
     yield "</div>"
 
 
-def _confused(confusion: np.ndarray, classes: Sequence[str]) -> Raw:
-    """The most frequent mistakes, in the place of a matrix that nobody could read."""
+def _frequent_mistakes(confusion: np.ndarray, classes: Sequence[str]) -> Raw:
+    """The most frequent mistakes; a matrix of so many classes would be illegible."""
     wrong = confusion * (1 - np.eye(len(classes), dtype=confusion.dtype))
-    most = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_MISTAKES]
-    pairs = [divmod(at, len(classes)) for at in most.tolist()]
+    largest = np.argsort(-wrong, axis=None, kind="stable")[:_MAX_MISTAKES]
+    pairs = [divmod(index, len(classes)) for index in largest.tolist()]
     rows = [
-        (classes[t], classes[s], wrong[t, s], f"{wrong[t, s] / confusion[t].sum():.0%}")
-        for t, s in pairs if wrong[t, s]
+        (classes[t], classes[p], wrong[t, p], f"{wrong[t, p] / confusion[t].sum():.0%}")
+        for t, p in pairs if wrong[t, p]
     ]  # fmt: skip
     caption = (
         f"The most frequent of {np.count_nonzero(wrong)} kinds of mistake; all of them are in "
@@ -316,18 +324,18 @@ def _curves(
     alt = (
         f"Training loss, training accuracy and test accuracy of {folds} folds over {epochs} epochs."
     )
-    words = f"Learning curves of {folds} folds: their mean, and the band of their middle half."
+    caption = f"Learning curves of {folds} folds: their mean, and the band of their middle half."
     if "last_epochs" in summary:
         late = summary["last_epochs"]
-        words += (
+        caption += (
             f" Test accuracy over the last {late['count']} epochs: {number(late['mean'])} "
             f"± {number(late['std'])}."
         )
-    return figure(figures.svg(chart, name="curves", alt=alt), words)
+    return figure(figures.svg(chart, name="curves", alt=alt), caption)
 
 
-def _people(predictions: Predictions) -> list[tuple[str, str, int, int]]:
-    """Database, subject, clips right and clips of everyone."""
+def _subject_counts(predictions: Predictions) -> list[tuple[str, str, int, int]]:
+    """Of every subject: database, name, number of correct clips, number of clips."""
     return [
         (database, name.removeprefix(f"{database}/"), int(matrix.trace()), int(matrix.sum()))
         for database, part in predictions.by_database().items()
@@ -342,11 +350,11 @@ def _examples(pictures: Sequence[Picture]) -> Iterator[str]:
 
 
 def _gallery(pictures: Sequence[Picture]) -> str:
-    shown = (
+    entries = (
         figure(image(picture.content, kind=picture.kind, alt=picture.alt), picture.caption)
         for picture in pictures
     )
-    return f'<div class="pair">{"".join(shown)}</div>'
+    return f'<div class="pair">{"".join(entries)}</div>'
 
 
 def _tables(summary: Mapping[str, Any], predictions: Predictions) -> Iterator[str]:
@@ -372,38 +380,40 @@ def _tables(summary: Mapping[str, Any], predictions: Predictions) -> Iterator[st
         (name, number(value)) for name, value in summary["alternative_scores"].items()
     ]
     yield (
-        "<details><summary>What other ways of counting would have said</summary>"
-        '<p class="faint">Some published numbers are of these kinds. They are not comparable with '
+        "<details><summary>Scores by other definitions</summary>"
+        '<p class="faint">Some published numbers use these. They are not comparable with '
         f"UF1 and UAR.</p>{table([], alternative_scores)}</details>"
     )
     entries = [
         f"<li>{text(f'{database}/{name}')}<span style='--part:{100 * right / total:.1f}%'></span>"
         f"<em>{right} of {total}</em></li>"
-        for database, name, right, total in _people(predictions)
+        for database, name, right, total in _subject_counts(predictions)
     ]
     yield (
         f"<details><summary>All {len(entries)} subjects</summary>"
-        f'<ul class="people">{"".join(entries)}</ul></details>'
+        f'<ul class="subjects">{"".join(entries)}</ul></details>'
     )
 
 
 def mistakes(predictions: Predictions) -> np.ndarray:
-    """The rows of wrong clips, the surest first."""
+    """Rows of wrong clips by decreasing probability of the predicted class, [M] int."""
     wrong = np.flatnonzero(~predictions.correct)
-    sure = predictions.probabilities[wrong].max(-1, initial=0)
-    return wrong[np.argsort(-sure, kind="stable")]
+    confidence = predictions.probabilities[wrong].max(-1, initial=0)
+    return wrong[np.argsort(-confidence, kind="stable")]
 
 
-def _wrong(predictions: Predictions, pictures: Sequence[Picture]) -> Iterator[str]:
-    chances, classes, keys = predictions.probabilities, predictions.classes, predictions.keys
-    wrong, shown, rows = mistakes(predictions).tolist(), {each.clip for each in pictures}, []
+def _wrong_clips(predictions: Predictions, pictures: Sequence[Picture]) -> Iterator[str]:
+    probabilities, classes, keys = predictions.probabilities, predictions.classes, predictions.keys
+    wrong, with_picture, rows = mistakes(predictions).tolist(), {p.clip for p in pictures}, []
     for row in wrong:
-        if keys[row] not in shown:
-            true, said = int(predictions.label[row]), int(predictions.predicted[row])
-            sure = (number(float(chances[row, index]), digits=2) for index in (said, true))
-            rows.append((keys[row], classes[true], classes[said], *sure))
+        if keys[row] not in with_picture:
+            true, predicted = int(predictions.label[row]), int(predictions.predicted[row])
+            pair = (probabilities[row, predicted], probabilities[row, true])
+            cells = (number(float(value), digits=2) for value in pair)
+            rows.append((keys[row], classes[true], classes[predicted], *cells))
     yield f"<h2>Wrong clips</h2><details><summary>{len(wrong)} of {len(predictions)}</summary>"
-    yield f'<p class="faint">The surest mistakes first.{_LOOKS if pictures else ""}</p>'
+    legend = _THUMBNAIL_LEGEND if pictures else ""
+    yield f'<p class="faint">The most confident mistakes first.{legend}</p>'
     if pictures:
         yield _gallery(pictures)
     if rows:
@@ -413,19 +423,20 @@ def _wrong(predictions: Predictions, pictures: Sequence[Picture]) -> Iterator[st
     yield "</details>"
 
 
-def _making(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> Iterator[str]:
+def _provenance(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> Iterator[str]:
     rest = dict(provenance)
     yield "<h2>How this was made</h2>"
     if "command" in rest:
         yield f"<pre>{text(rest.pop('command'))}</pre>"
     if rest:
         titles = {name: name.replace("_seconds", " time").replace("_", " ") for name in rest}
-        yield table([], ((titles[n], _words(n, value)) for n, value in rest.items()), words=True)
+        cells = ((titles[name], _format_value(name, value)) for name, value in rest.items())
+        yield table([], cells, is_text=True)
     yield "<h2>Configuration</h2>"
-    yield table([], _flat(config), words=True)
+    yield table([], _flat(config), is_text=True)
 
 
-def _words(name: str, value: Any) -> str:
+def _format_value(name: str, value: Any) -> str:
     if name.endswith("_seconds") and isinstance(value, int | float):
         minutes, seconds = divmod(round(value), 60)
         hours, minutes = divmod(minutes, 60)
@@ -433,7 +444,9 @@ def _words(name: str, value: Any) -> str:
             " ".join(f"{n} {u}" for n, u in ((hours, "h"), (minutes, "min")) if n) + f" {seconds} s"
         )
     if isinstance(value, Mapping):
-        return ", ".join(f"{part} {_words(part, content)}" for part, content in value.items())
+        return ", ".join(
+            f"{part} {_format_value(part, content)}" for part, content in value.items()
+        )
     return value if isinstance(value, str) else json.dumps(saving.plain(value))
 
 
@@ -457,7 +470,7 @@ def _pictures(folder: pathlib.Path) -> list[Picture]:
             continue
         name = entry["file"]
         if pathlib.PurePath(name).name != name:
-            problems.append(Problem(where, f"{name} does not lie beside it"))
+            problems.append(Problem(where, f"{name} is not in the same folder"))
             continue
         try:
             content = (folder / name).read_bytes()

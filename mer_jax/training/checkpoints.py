@@ -9,7 +9,6 @@ identity differs is refused with the difference, never continued.
 """
 
 import contextlib
-import hashlib
 import json
 import pathlib
 import shutil
@@ -23,9 +22,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
-from mer_jax import locks
 from mer_jax.errors import UserError, report_write_errors
-from mer_jax.io import reading
+from mer_jax.io import locks, reading, saving
 from mer_jax.training import records
 
 Tree = Any
@@ -227,11 +225,7 @@ def verify_same_job(directory: str | pathlib.Path, job_fingerprint: dict) -> Non
     path = pathlib.Path(directory) / "identity.json"
     job_fingerprint = json.loads(json.dumps(job_fingerprint))
     if not path.exists():
-        temporary = path.with_suffix(".tmp")
-        with report_write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(job_fingerprint, indent=1))
-            temporary.rename(path)
+        saving.write(path, json.dumps(job_fingerprint, indent=1))
         return
     cure = f"give another --workdir, or delete {path.parent}, as nobody knows whose these are"
     with reading.report_damage(path, hint=cure):
@@ -278,12 +272,11 @@ def _compare(tree: Tree, position: dict) -> None:
 
 def _digest(tree: Tree, where: dict) -> str:
     """Of every leaf by its dotted path, whichever kinds of container hold it, and of the place."""
-    whole = hashlib.sha256(json.dumps(where, sort_keys=True).encode())
     leaves = {
         jax.tree_util.keystr(path, simple=True, separator="."): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
+    parts = [json.dumps(where, sort_keys=True)]
     for path, leaf in sorted(leaves.items()):
-        whole.update(f"{path} {leaf.dtype} {leaf.shape}".encode())
-        whole.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
-    return whole.hexdigest()
+        parts += [f"{path} {leaf.dtype} {leaf.shape}", leaf]
+    return saving.digest(*parts)

@@ -269,5 +269,6 @@ def test_a_video_needs_an_ending_that_is_known(tmp_path):
     scene = synthetic.scenes(subjects=1, clips_per_subject=1)[0]
     with pytest.raises(UserError, match="mp4"):
         synthetic.video(tmp_path / "clip.mov", scene)
-    with pytest.raises(UserError, match="cannot write"):
-        synthetic.video(tmp_path / "absent" / "clip.avi", scene)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        synthetic.video(tmp_path / "file" / "clip.avi", scene)

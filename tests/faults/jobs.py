@@ -88,7 +88,7 @@ def outcome(workdir: pathlib.Path) -> dict[str, object]:
     with np.load(workdir / "audit.npz") as audit:
         found |= {f"audit {name}": value.tobytes() for name, value in audit.items()}
     found["report.html"] = (workdir / "report.html").is_file()
-    found["left behind"] = sorted(p.name for p in workdir.iterdir() if p.name.endswith(".tmp"))
+    found["left behind"] = sorted(p.name for p in workdir.iterdir() if p.name.startswith(".part-"))
     return found
 
 

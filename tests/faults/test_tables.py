@@ -11,6 +11,7 @@ import pytest
 from mer_jax import datasets, metrics
 from mer_jax.errors import UserError
 from mer_jax.io import learning_curves, reading, saving
+from mer_jax.reporting import report
 from mer_jax.reporting.log_scores import read_expected_clips, score_log
 from tests.datasets import replica
 from tests.faults.spoiled import corrupted
@@ -183,7 +184,7 @@ def test_names_are_data_and_never_markup_or_formulas(tmp_path):
     assert metrics.read(written).clip.tolist() == names
     log = metrics.write_log(tmp_path / "log.txt", record)
     assert metrics.read(log).clip.tolist() == names
-    page = metrics.report.write(
+    page = report.write(
         tmp_path / "report.html",
         config={"title": names[0]},
         summary=metrics.summary(record, protocol="loso", leaks=[]),

@@ -20,7 +20,7 @@ from mer_jax.errors import UserError
 from mer_jax.explain import tested_clip
 from mer_jax.protocols import Folds
 from mer_jax.reporting import comparison, report
-from mer_jax.reporting.log_scores import shown, verdict
+from mer_jax.reporting.log_scores import format_scores, score_log
 from mer_jax.training import initialization
 from tests.datasets import replica
 from tests.faults.spoiled import NO_JSON, Harm, corrupted, misshapen
@@ -50,7 +50,7 @@ READERS = {
         "config.json folds.json metrics.json predict.json",
     ),
     "compare": (compared, "metrics.json predictions.csv"),
-    "score": (lambda at: shown(verdict(metrics.read(at))), "predictions.csv"),
+    "score": (lambda at: format_scores(score_log(metrics.read(at))), "predictions.csv"),
     "tensorboard": (lambda at: convert(at, folds=True), "metrics.jsonl"),
     "report": (
         report.build,

@@ -16,7 +16,7 @@ def predictions(
     rng = np.random.default_rng(seed)
     label = rng.integers(len(classes), size=clips).astype(np.int32)
     logits = rng.normal(size=(clips, len(classes))) + skill * np.eye(len(classes))[label]
-    chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     person = rng.integers(12, size=clips)
     database = np.array(["smic", "casme2", "samm"], object)[person % 3]
     subject = np.array([f"sub{number:02}" for number in person], object)
@@ -27,7 +27,7 @@ def predictions(
         clip=np.array([f"EP{index:02}_1f" for index in range(clips)], object),
         fold=database + "/" + subject,
         label=label,
-        probabilities=chances.astype(np.float32),
+        probabilities=probabilities.astype(np.float32),
     )
 
 

@@ -11,12 +11,12 @@ from mer_jax.metrics.predictions import Predictions
 from tests.metrics.examples import predictions
 
 
-def sklearn_scores(label, said):
+def sklearn_scores(label, predicted):
     every = {"labels": range(3), "average": "macro", "zero_division": 0.0}
     return {
-        "uf1": metrics.f1_score(label, said, **every),
-        "uar": metrics.balanced_accuracy_score(label, said),
-        "accuracy": metrics.accuracy_score(label, said),
+        "uf1": metrics.f1_score(label, predicted, **every),
+        "uar": metrics.balanced_accuracy_score(label, predicted),
+        "accuracy": metrics.accuracy_score(label, predicted),
     }
 
 
@@ -78,9 +78,9 @@ def other(*, skill, seed=9):
     """Another run on the clips of `predictions()`: other probabilities, rows in another order."""
     first = predictions()
     rng = np.random.default_rng(seed)
-    chances = rng.uniform(size=(len(first), 3)) + skill * np.eye(3)[first.label] / 3
+    probabilities = rng.uniform(size=(len(first), 3)) + skill * np.eye(3)[first.label] / 3
     fields = (first.database, first.subject, first.clip, first.fold, first.label)
-    return Predictions(first.classes, *fields, chances.astype(np.float32))
+    return Predictions(first.classes, *fields, probabilities.astype(np.float32))
 
 
 def test_swap_test_equals_every_swap():
@@ -142,7 +142,7 @@ def test_runs_on_other_clips_labels_or_classes_are_refused():
         intervals.aligned(first, first.take(np.arange(1, len(first))))
     with pytest.raises(UserError, match="0 only in the first, 1 only in the second"):
         intervals.aligned(first.take(np.arange(1, len(first))), first)
-    with pytest.raises(UserError, match="same classes"):
+    with pytest.raises(UserError, match="different classes"):
         intervals.aligned(first, predictions(classes=("a", "b", "c")))
     label = first.label.copy()
     label[4] = (label[4] + 1) % 3

@@ -14,7 +14,7 @@ RNG = np.random.default_rng(3)
 UNITS = ("AU1", "AU2", "AU4", "AU12")
 TRUE = (RNG.uniform(size=(60, 4)) < [0.5, 0.3, 0.1, 0.4]).astype(int)
 CHANCE = np.clip(0.6 * TRUE + RNG.uniform(0, 0.6, TRUE.shape), 0, 1)
-SAID = (CHANCE > 0.5).astype(int)
+PREDICTED = (CHANCE > 0.5).astype(int)
 ROWS = {
     "database": np.repeat(["a", "b"], 30),
     "subject": np.repeat([f"s{i}" for i in range(12)], 5),
@@ -27,30 +27,30 @@ RECORD = multilabel.from_arrays(ROWS, UNITS, TRUE, CHANCE)
 def test_scores_are_those_of_scikit_learn():
     found = multilabel.scores(RECORD.confusion())
     close = dict(rtol=0, atol=1e-12)
-    each = sklearn_metrics.f1_score(TRUE, SAID, average=None)
+    each = sklearn_metrics.f1_score(TRUE, PREDICTED, average=None)
     np.testing.assert_allclose(found["f1"], each, **close)
     np.testing.assert_allclose(found["uf1"], each.mean(), **close)
     np.testing.assert_allclose(
-        found["micro_f1"], sklearn_metrics.f1_score(TRUE, SAID, average="micro"), **close
+        found["micro_f1"], sklearn_metrics.f1_score(TRUE, PREDICTED, average="micro"), **close
     )
     np.testing.assert_allclose(
-        found["precision"], sklearn_metrics.precision_score(TRUE, SAID, average=None), **close
+        found["precision"], sklearn_metrics.precision_score(TRUE, PREDICTED, average=None), **close
     )
-    recall = sklearn_metrics.recall_score(TRUE, SAID, average=None)
+    recall = sklearn_metrics.recall_score(TRUE, PREDICTED, average=None)
     np.testing.assert_allclose(found["recall"], recall, **close)
     np.testing.assert_allclose(found["uar"], recall.mean(), **close)
     np.testing.assert_allclose(
-        found["accuracy"], 1 - sklearn_metrics.hamming_loss(TRUE, SAID), **close
+        found["accuracy"], 1 - sklearn_metrics.hamming_loss(TRUE, PREDICTED), **close
     )
     np.testing.assert_allclose(
-        found["tnr"], sklearn_metrics.recall_score(1 - TRUE, 1 - SAID, average=None), **close
+        found["tnr"], sklearn_metrics.recall_score(1 - TRUE, 1 - PREDICTED, average=None), **close
     )
     assert found["support"].tolist() == TRUE.sum(0).tolist()
 
 
 def test_what_is_0_over_0():
     absent = np.zeros((2, 2, 2))
-    absent[:, 0, 0] = (5, 3)  # neither occurs nor is said
+    absent[:, 0, 0] = (5, 3)  # neither occurs nor is predicted
     absent[1, 1] = (1, 1)
     found = multilabel.scores(absent)
     assert found["f1"].tolist() == [0.0, pytest.approx(2 / 3)]
@@ -61,17 +61,17 @@ def test_what_is_0_over_0():
 
 
 @pytest.mark.parametrize(
-    ("labels", "chances", "text"),
+    ("labels", "probabilities", "text"),
     [
         (TRUE[:, :3], CHANCE, "are not \\[R, K\\] of 4 classes"),
         (TRUE, CHANCE[:, :3], "are not \\[R, K\\] of 4 classes"),
         (TRUE[:, :3], CHANCE[:, :3], "are not \\[R, K\\] of 4 classes"),
-        (TRUE * 0.5, CHANCE, "neither 0 nor 1"),
+        (TRUE * 0.5, CHANCE, "must be 0 or 1"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(labels, chances, words):
-    with pytest.raises(UserError, match=words):
-        multilabel.from_arrays(ROWS, UNITS, labels, chances)
+def test_labels_that_do_not_fit_are_refused(labels, probabilities, text):
+    with pytest.raises(UserError, match=text):
+        multilabel.from_arrays(ROWS, UNITS, labels, probabilities)
 
 
 def test_matrices_merge_by_addition():
@@ -85,11 +85,11 @@ def test_matrices_merge_by_addition():
 def test_a_summary_has_each_unit_and_the_mean_over_databases():
     found = summary(RECORD, protocol="leave_one_database_out", draws=40)
     assert found["overall"]["uf1"]["value"] == pytest.approx(
-        sklearn_metrics.f1_score(TRUE, SAID, average="macro"), abs=1e-12
+        sklearn_metrics.f1_score(TRUE, PREDICTED, average="macro"), abs=1e-12
     )
-    assert list(found["per_class"]) == list(UNITS) and found["several"]
+    assert list(found["per_class"]) == list(UNITS) and found["multi_label"]
     halves = [
-        sklearn_metrics.f1_score(TRUE[r], SAID[r], average="macro")
+        sklearn_metrics.f1_score(TRUE[r], PREDICTED[r], average="macro")
         for r in (slice(30), slice(30, 60))
     ]
     mean = found["alternative_scores"]["UF1, mean of folds (CD6ME: of databases)"]
@@ -105,12 +105,12 @@ def test_a_summary_has_each_unit_and_the_mean_over_databases():
 def test_the_files_are_read_by_every_tool(tmp_path):
     sets = outputs.write_predictions(tmp_path, RECORD)
     again = metrics.read(tmp_path / "predictions.csv")
-    assert again.keys == sets.keys and (again.correct == (TRUE == SAID).all(1)).all()
+    assert again.keys == sets.keys and (again.correct == (TRUE == PREDICTED).all(1)).all()
     first = "+".join(name for name, here in zip(UNITS, TRUE[0]) if here) or "none"
     assert again.classes[again.label[0]] == first
     for k, name in enumerate(UNITS):
         unit = metrics.read(tmp_path / "units" / f"{name}.csv")
         assert (unit.label == TRUE[:, k]).all()
         np.testing.assert_allclose(unit.probabilities[:, 1], CHANCE[:, k], atol=1e-6)
-        found = sklearn_metrics.f1_score(TRUE[:, k], SAID[:, k], average="macro")
+        found = sklearn_metrics.f1_score(TRUE[:, k], PREDICTED[:, k], average="macro")
         assert score_log(unit)["overall"]["uf1"]["value"] == pytest.approx(found, abs=1e-12)

@@ -68,15 +68,15 @@ def test_log_has_the_challenge_form_and_numbers(tmp_path):
     lines = path.read_text().splitlines()
     assert lines[0] == f"{record.database[0]} {record.subject[0]}"
     number = {"negative": 0, "positive": 1, "surprise": 2}
-    true, said = (record.classes[v[0]] for v in (record.label, record.predicted))
-    assert lines[1] == f"{record.clip[0]} {number[true]} {number[said]}"
+    true, predicted = (record.classes[v[0]] for v in (record.label, record.predicted))
+    assert lines[1] == f"{record.clip[0]} {number[true]} {number[predicted]}"
     found = read(path)
     assert found.classes == ("negative", "positive", "surprise")
-    words = {
+    text = {
         key: (record.classes[t], record.classes[s])
         for key, t, s in zip(record.keys, record.label, record.predicted)
     }
-    assert words == {
+    assert text == {
         key: (found.classes[t], found.classes[s])
         for key, t, s in zip(found.keys, found.label, found.predicted)
     }
@@ -156,10 +156,10 @@ def test_all_problems_of_a_log_in_one_list(tmp_path):
         (b"\xff\xfe,\n", "not UTF-8"),
     ],
 )
-def test_no_predictions_file(tmp_path, content, words):
+def test_no_predictions_file(tmp_path, content, text):
     path = tmp_path / "file"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=text):
         read(path)
 
 
@@ -174,11 +174,11 @@ def test_missing_file_is_named(tmp_path):
         ({"label": np.array([3] * 60)}, "outside 0..2"),
         ({"label": np.zeros(4, int)}, "label has shape"),
         ({"classes": ("a", "a", "b")}, "same name"),
-        ({"probabilities": np.full((60, 3), np.nan)}, "no number"),
+        ({"probabilities": np.full((60, 3), np.nan)}, "NaN or infinite"),
     ],
 )
-def test_record_checks_itself(change, words):
-    with pytest.raises(UserError, match=words):
+def test_record_checks_itself(change, text):
+    with pytest.raises(UserError, match=text):
         dataclasses.replace(predictions(), **change)
 
 
@@ -192,24 +192,24 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 # Nobody has class c and nobody is taken for it: of nine clips four and three are right.
-TRUE, SAID = list("aaaaabbbb"), list("aaaabbbba")
+TRUE, PREDICTED = list("aaaaabbbb"), list("aaaabbbba")
 
 
-def table(path, *, true=TRUE, said=SAID, delimiter=",", heads="", cells=""):
+def table(path, *, true=TRUE, predicted=PREDICTED, delimiter=",", heads="", cells=""):
     rows = [delimiter.join(["database", "subject", "clip", "label", "predicted"]) + heads]
-    for clip, pair in enumerate(zip(true, said)):
+    for clip, pair in enumerate(zip(true, predicted)):
         rows.append(delimiter.join(["d", f"s{clip % 3}", str(clip), *pair]) + cells)
     path.write_text("\n".join(rows) + "\n")
     return path
 
 
-def as_scikit_learn(found, true, said, classes):
+def assert_as_scikit_learn(found, true, predicted, classes):
     every = dict(labels=classes, average="macro", zero_division=0.0)
-    judged = scores(found.confusion())
-    assert judged["uf1"] == pytest.approx(metrics.f1_score(true, said, **every), abs=1e-12)
+    result = scores(found.confusion())
+    assert result["uf1"] == pytest.approx(metrics.f1_score(true, predicted, **every), abs=1e-12)
     occurring = sorted(set(true))
-    recall = metrics.recall_score(true, said, labels=occurring, average="macro")
-    assert judged["uar"] == pytest.approx(recall, abs=1e-12)
+    recall = metrics.recall_score(true, predicted, labels=occurring, average="macro")
+    assert result["uar"] == pytest.approx(recall, abs=1e-12)
 
 
 def test_the_class_set_of_a_csv(tmp_path):
@@ -217,13 +217,15 @@ def test_the_class_set_of_a_csv(tmp_path):
     path = table(tmp_path / "a.csv")
     found = read(path)
     assert found.classes == ("a", "b") and "columns label and predicted" in found.remarks[0]
-    as_scikit_learn(found, TRUE, SAID, ["a", "b"])
+    assert_as_scikit_learn(found, TRUE, PREDICTED, ["a", "b"])
     given = read(path, classes=("c", "b", "a"))
     assert given.classes == ("c", "b", "a") and given.remarks == ("classes as given",)
-    as_scikit_learn(given, TRUE, SAID, ["c", "b", "a"])
-    headed = read(table(tmp_path / "p.csv", said=["b"] * 9, heads=",p_a,p_b,p_c", cells=",0,1,0"))
+    assert_as_scikit_learn(given, TRUE, PREDICTED, ["c", "b", "a"])
+    headed = read(
+        table(tmp_path / "p.csv", predicted=["b"] * 9, heads=",p_a,p_b,p_c", cells=",0,1,0")
+    )
     assert headed.classes == ("a", "b", "c") and "p_ columns" in headed.remarks[0]
-    as_scikit_learn(headed, TRUE, ["b"] * 9, ["a", "b", "c"])
+    assert_as_scikit_learn(headed, TRUE, ["b"] * 9, ["a", "b", "c"])
     more = read(tmp_path / "p.csv", classes=("d", "C", "b", "a"))
     assert more.classes == ("d", "C", "b", "a") and more.predicted.tolist() == [2] * 9
     np.testing.assert_array_equal(more.probabilities[0], [0, 0, 1, 0])
@@ -232,24 +234,25 @@ def test_the_class_set_of_a_csv(tmp_path):
 def test_a_csv_and_a_log_of_the_same_clips_have_the_same_classes(tmp_path):
     """MEGC 2019's three, though nobody is surprised: UF1 of three, as the log has it."""
     names = {"a": "negative", "b": "positive"}
-    true, said = ([names[c] for c in column] for column in (TRUE, SAID))
-    csv_ = read(table(tmp_path / "a.csv", true=true, said=said))
+    true, predicted = ([names[c] for c in column] for column in (TRUE, PREDICTED))
+    csv_ = read(table(tmp_path / "a.csv", true=true, predicted=predicted))
     lines = [
-        f"{clip} {'ab'.index(t)} {'ab'.index(s)}\n" for clip, (t, s) in enumerate(zip(TRUE, SAID))
+        f"{clip} {'ab'.index(t)} {'ab'.index(s)}\n"
+        for clip, (t, s) in enumerate(zip(TRUE, PREDICTED))
     ]
     (tmp_path / "log.txt").write_text("d s0\n" + "".join(lines))
     log = read(tmp_path / "log.txt")
     for found in (csv_, log):
         assert found.classes == ("negative", "positive", "surprise")
         assert "MEGC 2019" in found.remarks[0]
-        as_scikit_learn(found, true, said, list(found.classes))
+        assert_as_scikit_learn(found, true, predicted, list(found.classes))
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_delimiters_blanks_and_case(tmp_path, delimiter):
     true = ["Happy", " happy", "SAD ", "sad"]
-    said = ["happy ", "HAPPY", "Sad", "Happy"]
-    path = table(tmp_path / "a.csv", true=true, said=said, delimiter=delimiter)
+    predicted = ["happy ", "HAPPY", "Sad", "Happy"]
+    path = table(tmp_path / "a.csv", true=true, predicted=predicted, delimiter=delimiter)
     path.write_text(path.read_text().replace(f"label{delimiter}", f" Label {delimiter}"))
     found = read(path)
     assert found.classes == ("Happy", "SAD")
@@ -260,7 +263,7 @@ def test_delimiters_blanks_and_case(tmp_path, delimiter):
 
 def test_decimal_commas_where_commas_do_not_separate(tmp_path):
     path = table(
-        tmp_path / "a.csv", delimiter=";", said=["b"] * 9, heads=";p_a;p_b", cells=";0,25;0,75"
+        tmp_path / "a.csv", delimiter=";", predicted=["b"] * 9, heads=";p_a;p_b", cells=";0,25;0,75"
     )
     np.testing.assert_array_equal(read(path).probabilities[0], np.float32([0.25, 0.75]))
 
@@ -278,9 +281,9 @@ def test_decimal_commas_where_commas_do_not_separate(tmp_path):
         ("", "", ("a", "b", "a"), "have the same name"),
     ],
 )
-def test_classes_that_do_not_fit_are_refused(tmp_path, heads, cells, classes, words):
+def test_classes_that_do_not_fit_are_refused(tmp_path, heads, cells, classes, text):
     path = table(tmp_path / "a.csv", heads=heads, cells=cells)
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=text):
         read(path, classes=classes)
 
 
@@ -315,18 +318,18 @@ def test_what_a_training_script_prints(tmp_path):
     path = tmp_path / "stdout.txt"
     path.write_text(PRINTED)
     found = read(path)
-    true, said = [0, 0, 2, 2, 1, 1, 1, 0, 1, 2, 0, 0], [0, 0, 2, 1, 1, 1, 0, 0, 0, 2, 2, 0]
-    assert found.label.tolist() == true and found.predicted.tolist() == said
+    true, predicted = [0, 0, 2, 2, 1, 1, 1, 0, 1, 2, 0, 0], [0, 0, 2, 1, 1, 1, 0, 0, 0, 2, 2, 0]
+    assert found.label.tolist() == true and found.predicted.tolist() == predicted
     assert found.classes == ("negative", "positive", "surprise")
     assert list(dict.fromkeys(found.fold)) == ["log/006", "log/s01", "log/sub17"]
     assert len(set(found.keys)) == 12
     # Each class against the rest, as these scripts count; means over the three.
-    each = [([t == k for t in true], [s == k for s in said]) for k in range(3)]
-    judged = scores(found.confusion())
+    each = [([t == k for t in true], [s == k for s in predicted]) for k in range(3)]
+    result = scores(found.confusion())
     f1 = [metrics.f1_score(*pair) for pair in each]
-    assert judged["uf1"] == pytest.approx(np.mean(f1), abs=1e-12)
+    assert result["uf1"] == pytest.approx(np.mean(f1), abs=1e-12)
     recall = [metrics.recall_score(*pair) for pair in each]
-    assert judged["uar"] == pytest.approx(np.mean(recall), abs=1e-12)
+    assert result["uar"] == pytest.approx(np.mean(recall), abs=1e-12)
 
 
 def test_of_two_answers_the_last_epoch_counts(tmp_path):
@@ -351,10 +354,10 @@ def test_of_two_answers_the_last_epoch_counts(tmp_path):
         ("Subject: s01", "", "line 9: a second line `Predicted` of this subject"),
     ],
 )
-def test_what_is_wrong_with_a_printed_log(tmp_path, old, new, words):
+def test_what_is_wrong_with_a_printed_log(tmp_path, old, new, text):
     path = tmp_path / "stdout.txt"
     path.write_text(PRINTED.replace(old, new, 1))
-    with pytest.raises(DataError, match=re.escape(words)):
+    with pytest.raises(DataError, match=re.escape(text)):
         read(path)
 
 
@@ -364,8 +367,8 @@ def test_ten_problems_of_a_kind_and_a_count(tmp_path):
     path.write_text("a 0 0\n" * 3 + path.read_text())
     with pytest.raises(DataError) as error:
         read(path)
-    said = str(error.value).splitlines()
-    assert len(error.value.problems) == 209 and said[0].endswith("209 problem(s):")
-    assert len(said) == 1 + 3 + 10 + 1 and said[-1].startswith(
+    lines = str(error.value).splitlines()
+    assert len(error.value.problems) == 209 and lines[0].endswith("209 problem(s):")
+    assert len(lines) == 1 + 3 + 10 + 1 and lines[-1].startswith(
         "  and 196 more of this kind: is neither"
     )

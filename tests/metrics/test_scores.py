@@ -17,50 +17,53 @@ from mer_jax.metrics.scores import (
 )
 
 
-def matrix_of(labels, said, k):
-    return metrics.confusion_matrix(labels, said, labels=range(k))
+def matrix_of(labels, predicted, k):
+    return metrics.confusion_matrix(labels, predicted, labels=range(k))
 
 
-def drawn(seed, k, count, *, labels=None, said=None):
+def drawn(seed, k, count, *, labels=None, predicted=None):
     """Rows from the given classes only, so that the others are absent or never predicted."""
     rng = np.random.default_rng(seed)
     return (
         rng.choice(range(k) if labels is None else labels, size=count),
-        rng.choice(range(k) if said is None else said, size=count),
+        rng.choice(range(k) if predicted is None else predicted, size=count),
     )
 
 
 CASES = {
     "all classes": drawn(0, 3, 50),
     "absent class": drawn(1, 4, 40, labels=[0, 1, 3]),
-    "absent and never predicted": drawn(2, 5, 40, labels=[0, 1, 3], said=[0, 1, 3]),
-    "never predicted": drawn(3, 4, 40, said=[1, 2]),
-    "one class": drawn(4, 3, 20, labels=[2], said=[2]),
+    "absent and never predicted": drawn(2, 5, 40, labels=[0, 1, 3], predicted=[0, 1, 3]),
+    "never predicted": drawn(3, 4, 40, predicted=[1, 2]),
+    "one class": drawn(4, 3, 20, labels=[2], predicted=[2]),
     "one clip, wrong": (np.array([1]), np.array([0])),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_agrees_with_scikit_learn(case):
-    labels, said = CASES[case]
+    labels, predicted = CASES[case]
     k = 5
-    found = scores(matrix_of(labels, said, k))
+    found = scores(matrix_of(labels, predicted, k))
     every = {"labels": range(k), "zero_division": 0.0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = {
-            "accuracy": metrics.accuracy_score(labels, said),
-            "uar": metrics.balanced_accuracy_score(labels, said),
-            "uf1": metrics.f1_score(labels, said, average="macro", **every),
-            "macro_f1": metrics.f1_score(labels, said, average="macro"),
-            "micro_f1": metrics.f1_score(labels, said, average="micro", **every),
-            "f1": metrics.f1_score(labels, said, average=None, **every),
+            "accuracy": metrics.accuracy_score(labels, predicted),
+            "uar": metrics.balanced_accuracy_score(labels, predicted),
+            "uf1": metrics.f1_score(labels, predicted, average="macro", **every),
+            "macro_f1": metrics.f1_score(labels, predicted, average="macro"),
+            "micro_f1": metrics.f1_score(labels, predicted, average="micro", **every),
+            "f1": metrics.f1_score(labels, predicted, average=None, **every),
         }
         undefined = {"labels": range(k), "average": None, "zero_division": np.nan}
-        expected["precision"] = metrics.precision_score(labels, said, **undefined)
-        expected["recall"] = metrics.recall_score(labels, said, **undefined)
+        expected["precision"] = metrics.precision_score(labels, predicted, **undefined)
+        expected["recall"] = metrics.recall_score(labels, predicted, **undefined)
         expected["tnr"] = np.array(
-            [metrics.recall_score(labels != c, said != c, zero_division=np.nan) for c in range(k)]
+            [
+                metrics.recall_score(labels != c, predicted != c, zero_division=np.nan)
+                for c in range(k)
+            ]
         )
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-12, err_msg=name)
@@ -93,7 +96,7 @@ def test_published_log_scores_as_recomputed():
 
 
 def test_absent_class_counts_for_uf1_only():
-    found = scores([[2, 0, 0], [0, 2, 0], [0, 0, 0]])  # the third neither occurs nor is said
+    found = scores([[2, 0, 0], [0, 2, 0], [0, 0, 0]])  # the third neither occurs nor is predicted
     assert found["uf1"] == pytest.approx(2 / 3, abs=1e-12)
     assert found["macro_f1"] == found["uar"] == found["accuracy"] == 1
     assert np.isnan(found["recall"][2]) and np.isnan(found["precision"][2]) and found["f1"][2] == 0
@@ -109,9 +112,9 @@ def test_many_matrices_at_once_equal_one_by_one():
     many = np.random.default_rng(0).integers(4, size=(2, 7, 3, 3))
     many[0, 0] = 0
     together = scores(many)
-    for place in np.ndindex(2, 7):
-        for name, value in scores(many[place]).items():
-            np.testing.assert_array_equal(together[name][place], value)
+    for index in np.ndindex(2, 7):
+        for name, value in scores(many[index]).items():
+            np.testing.assert_array_equal(together[name][index], value)
 
 
 def test_majority_says_the_most_frequent_class():
@@ -143,17 +146,17 @@ def test_mean_of_folds_as_scikit_learn_fold_by_fold():
     assert zero == pytest.approx(expected_zero, abs=1e-12)
 
 
-def test_other_habits_as_scikit_learn():
-    labels, said = np.concatenate(FOLDS, axis=1)
-    matrix = matrix_of(labels, said, 3)
-    precision = metrics.precision_score(labels, said, average="macro")
-    recall = metrics.recall_score(labels, said, average="macro")
+def test_alternative_scores_as_scikit_learn():
+    labels, predicted = np.concatenate(FOLDS, axis=1)
+    matrix = matrix_of(labels, predicted, 3)
+    precision = metrics.precision_score(labels, predicted, average="macro")
+    recall = metrics.recall_score(labels, predicted, average="macro")
     assert macro_precision(matrix) == pytest.approx(precision, abs=1e-12)
     assert f1_of_means(matrix) == pytest.approx(
         2 * precision * recall / (precision + recall), abs=1e-12
     )
     assert weighted_f1(matrix) == pytest.approx(
-        metrics.f1_score(labels, said, average="weighted"), abs=1e-12
+        metrics.f1_score(labels, predicted, average="weighted"), abs=1e-12
     )
     listed = alternative_scores(np.stack([matrix_of(*fold, 3) for fold in FOLDS]))
     assert listed['macro precision, printed as "UAR"'] == pytest.approx(precision, abs=1e-12)
@@ -179,6 +182,6 @@ def test_narrow_counts_do_not_overflow(dtype):
         ([[1, np.nan], [0, 1]], "NaN"),
     ],
 )
-def test_what_is_no_confusion_matrix_is_refused(matrix, words):
-    with pytest.raises(UserError, match=words):
+def test_what_is_no_confusion_matrix_is_refused(matrix, text):
+    with pytest.raises(UserError, match=text):
         scores(matrix)

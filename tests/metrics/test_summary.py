@@ -17,8 +17,8 @@ def test_scores_of_the_whole_and_of_each_database():
     parts = {"overall": record} | record.by_database()
     for name, part in parts.items():
         shown = found["overall"] if name == "overall" else found["databases"][name]
-        said = part.predicted
-        expected = metrics.f1_score(part.label, said, labels=range(3), average="macro")
+        predicted = part.predicted
+        expected = metrics.f1_score(part.label, predicted, labels=range(3), average="macro")
         assert shown["uf1"]["value"] == pytest.approx(expected, abs=1e-12)
         assert shown["uf1"]["low"] <= shown["uf1"]["high"]
         assert shown["clips"] == len(part)
@@ -39,9 +39,9 @@ def test_words_say_strict_or_as_published():
 
 def test_inflation_is_published_minus_strict():
     strict = predictions(skill=1.0)
-    chances = strict.probabilities + 0.5 * np.eye(3, dtype=np.float32)[strict.label]
+    probabilities = strict.probabilities + 0.5 * np.eye(3, dtype=np.float32)[strict.label]
 
-    published = dataclasses.replace(strict, probabilities=chances)
+    published = dataclasses.replace(strict, probabilities=probabilities)
     found = summary(published, protocol="loso", leaks=["x"], strict=strict, draws=20)
     gap = found["overall"]["uf1"]["value"] - found["inflation"]["strict"]["uf1"]["value"]
     assert found["inflation"]["difference"]["uf1"] == pytest.approx(gap, abs=1e-12)

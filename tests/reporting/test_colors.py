@@ -23,10 +23,10 @@ def literal(u, v, largest):
         hues.append((255, 0, 255 - 255 * k / 6))
     u, v = u / largest, v / largest
     radius = math.sqrt(u * u + v * v)
-    place = (math.atan2(-v, -u) / math.pi + 1) / 2 * 54
-    first = int(place)
+    position = (math.atan2(-v, -u) / math.pi + 1) / 2 * 54
+    first = int(position)
     second = (first + 1) % 55
-    part = place - first
+    part = position - first
     out = []
     for channel in range(3):
         color = ((1 - part) * hues[first][channel] + part * hues[second][channel]) / 255

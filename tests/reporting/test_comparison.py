@@ -15,8 +15,8 @@ FIRST = predictions()
 
 
 def better(amount):
-    chances = FIRST.probabilities + amount * np.eye(3, dtype=np.float32)[FIRST.label]
-    return dataclasses.replace(FIRST, probabilities=chances.astype(np.float32))
+    probabilities = FIRST.probabilities + amount * np.eye(3, dtype=np.float32)[FIRST.label]
+    return dataclasses.replace(FIRST, probabilities=probabilities.astype(np.float32))
 
 
 RUNS = [
@@ -74,7 +74,7 @@ def test_the_page_opens_with_what_the_table_says(rows):
     assert ", better than the first run" in third and f"p {rows[2].p_permutation:.3f}" in third
     turned = comparison.compare([RUNS[2], RUNS[0], RUNS[2]], draws=60)
     assert ", worse than the first run" in comparison.answers(turned)[1]
-    assert ", not to be told from the first run" in comparison.answers(turned)[2]
+    assert ", not significantly different from the first run" in comparison.answers(turned)[2]
 
 
 def test_printed_figures_stand_beside_ours():
@@ -86,11 +86,11 @@ def test_printed_figures_stand_beside_ours():
     runs = [RUNS[0]._replace(spreads=spread, published=printed), RUNS[1]]
     head, first, second = comparison.cells(comparison.compare(runs, draws=5))
     assert head.count("published") == 2
-    place = head.index("accuracy") + 1
-    assert (head[place], first[place], second[place]) == ("published", "0.8780", "")
-    place = head.index("accuracy, last ten epochs")
-    assert first[place : place + 2] == ["0.6000 ± 0.0200", "0.8220 ± 0.0502"]
-    assert second[place : place + 2] == ["", ""]
+    index = head.index("accuracy") + 1
+    assert (head[index], first[index], second[index]) == ("published", "0.8780", "")
+    index = head.index("accuracy, last ten epochs")
+    assert first[index : index + 2] == ["0.6000 ± 0.0200", "0.8220 ± 0.0502"]
+    assert second[index : index + 2] == ["", ""]
     assert first[head.index("UF1, mean of seeds")] == "0.5000 ± 0.0100"
 
 

@@ -22,14 +22,14 @@ def index(path, record, *, drop=0, change=None):
 
 def test_scores_are_pooled_and_other_habits_stand_beside(tmp_path):
     record = predictions()
-    judged = score_log(record)
+    result = score_log(record)
     pooled = metrics.f1_score(record.label, record.predicted, average="macro")
-    assert judged["overall"]["uf1"]["value"] == pytest.approx(pooled, abs=1e-12)
+    assert result["overall"]["uf1"]["value"] == pytest.approx(pooled, abs=1e-12)
     precision = metrics.precision_score(record.label, record.predicted, average="macro")
-    words = format_scores(judged)
-    assert f"{pooled:.4f} [" in words and f"{precision:.4f}  macro precision" in words
+    text = format_scores(result)
+    assert f"{pooled:.4f} [" in text and f"{precision:.4f}  macro precision" in text
     for name in record.by_database():
-        assert name in words
+        assert name in text
 
 
 def test_missing_extra_relabelled_and_repeated_clips(tmp_path):

@@ -107,21 +107,27 @@ def test_report_says_what_the_files_say(tmp_path):
     path = report.build(tmp_path)
     assert path == tmp_path / "report.html"
     shown = check(path.read_text())
-    words = shown.text
-    assert words.index("STRICT") < words.index("UF1") < words.index("Where it is right")
+    text = shown.text
+    assert text.index("STRICT") < text.index("UF1") < text.index("Where it is right")
     for name in ("uf1", "uar", "accuracy", "macro_f1"):
-        assert f"{found['overall'][name]['value']:.4f}" in words
+        assert f"{found['overall'][name]['value']:.4f}" in text
     for part in found["databases"].values():
-        assert f"{part['uf1']['value']:.4f}" in words
+        assert f"{part['uf1']['value']:.4f}" in text
     for part in found["per_class"].values():
-        assert f"{part['precision']:.4f}" in words
+        assert f"{part['precision']:.4f}" in text
     wrong = [key for key, right in zip(record.keys, record.correct) if not right]
-    assert f"{len(wrong)} of 60" in words and all(key in words for key in wrong)
-    for said in ("ststnet on maps", "--config=<x>", "jax 0.10.2", "1 h 2 min 3 s", "train.epochs"):
-        assert said in words
+    assert f"{len(wrong)} of 60" in text and all(key in text for key in wrong)
+    for cell in (
+        "ststnet on maps",
+        "--config=<x>",
+        "jax 0.10.2",
+        "1 h 2 min 3 s",
+        "train.epochs",
+    ):
+        assert cell in text
     for key in wrong:  # beside its picture, or in the table of those that have none
-        assert words.count(key) == 1
-    assert words.index("One clip") < words.index("Wrong clips") < words.index(f"{wrong[0]}: pict")
+        assert text.count(key) == 1
+    assert text.index("One clip") < text.index("Wrong clips") < text.index(f"{wrong[0]}: pict")
     assert sum(tag == "img" for tag, _ in shown.tags) == 2
     assert sum(tag == "svg" for tag, _ in shown.tags) == 4
 
@@ -141,7 +147,7 @@ def test_of_many_classes_the_mistakes_stand_in_a_table(tmp_path):
     assert f"The most frequent of {len(mistakes)} kinds of mistake" in found.text
     rows = re.findall(r'<th scope="row">(c\d+)</th><td>(c\d+)</td><td>(\d+)</td>', text)
     assert len(rows) == 20
-    assert all(mistakes[true, said] == int(clips) for true, said, clips in rows)
+    assert all(mistakes[true, predicted] == int(clips) for true, predicted, clips in rows)
     assert [int(row[2]) for row in rows] == sorted(mistakes.values(), reverse=True)[:20]
     assert all(f">c{k}</th>" in text for k in range(100))  # the table of classes
 
@@ -151,7 +157,7 @@ def test_same_files_same_report(tmp_path):
     assert report.build(tmp_path).read_text() == report.build(tmp_path).read_text()
 
 
-def test_as_published_is_said_first_in_words_and_colour(tmp_path):
+def test_as_published_comes_first_in_text_and_color(tmp_path):
     record = predictions(skill=0.5)
     better = record.probabilities + 0.6 * np.eye(3, dtype=np.float32)[record.label]
     published = dataclasses.replace(record, probabilities=better)
@@ -159,7 +165,7 @@ def test_as_published_is_said_first_in_words_and_colour(tmp_path):
     found = workdir(tmp_path, published, leaks=[leak], strict=record)
     text = report.build(tmp_path).read_text()
     shown = check(text)
-    assert 'class="mark alarm"' in text and 'class="mark strict"' not in text
+    assert 'class="banner warning"' in text and 'class="banner strict"' not in text
     assert shown.text.index("AS PUBLISHED") < shown.text.index(leak) < shown.text.index("UF1")
     assert f"{found['inflation']['difference']['uf1']:.4f}" in shown.text
     assert f"{found['inflation']['strict']['uf1']['value']:.4f}" in shown.text
@@ -168,8 +174,8 @@ def test_as_published_is_said_first_in_words_and_colour(tmp_path):
 def test_diverged_folds_are_named_before_the_scores(tmp_path):
     found = workdir(tmp_path, predictions())
     saving.write_json(tmp_path / "metrics.json", found | {"diverged_folds": ["casme2/sub07"]})
-    words = check(report.build(tmp_path).read_text()).text
-    assert words.index("DIVERGED") < words.index("casme2/sub07") < words.index("UF1")
+    text = check(report.build(tmp_path).read_text()).text
+    assert text.index("DIVERGED") < text.index("casme2/sub07") < text.index("UF1")
 
 
 def test_report_without_curves_and_pictures(tmp_path):
@@ -191,8 +197,8 @@ NAME = st.one_of(
 @settings(max_examples=10, deadline=None, phases=[Phase.generate])  # a page takes half a second
 def test_names_with_markup_stay_text(names, tmp_path_factory):
     record = predictions(clips=12, classes=tuple(names[:3]))
-    words = dict(zip(dict.fromkeys(record.database), names[3:]))
-    database = np.array([words[old] for old in record.database], object)
+    renamed = dict(zip(dict.fromkeys(record.database), names[3:]))
+    database = np.array([renamed[old] for old in record.database], object)
     record = dataclasses.replace(record, database=database, clip=record.clip + names[3])
     path = tmp_path_factory.mktemp("page") / "report.html"
     report.write(
@@ -205,7 +211,7 @@ def test_names_with_markup_stay_text(names, tmp_path_factory):
     )
     found = check(path.read_text())
     for name in names[:3]:
-        assert " ".join(str(page.shown(name)).split()) in found.text
+        assert " ".join(str(page.printable(name)).split()) in found.text
 
 
 def test_undefined_scores_are_dashes(tmp_path):
@@ -215,8 +221,8 @@ def test_undefined_scores_are_dashes(tmp_path):
         path = report.write(
             tmp_path / "r.html", config={}, summary=content, predictions=record, provenance={}
         )
-        words = check(path.read_text()).text
-        assert "no interval" in words and "–" in words and "nan" not in words.lower()
+        text = check(path.read_text()).text
+        assert "no interval" in text and "–" in text and "nan" not in text.lower()
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.json", "predictions.csv"])
@@ -239,8 +245,8 @@ def test_all_bad_pictures_in_one_list(tmp_path):
     workdir(tmp_path, predictions())
     folder = tmp_path / "pictures"
     (folder / "text.png").write_text("no picture")
-    words = {"caption": "c", "alt": "a"}
-    entries = [{"file": "gone.png", **words}, {"file": "text.png", **words}, {"file": "clip.png"}]
+    texts = {"caption": "c", "alt": "a"}
+    entries = [{"file": "gone.png", **texts}, {"file": "text.png", **texts}, {"file": "clip.png"}]
     saving.write_json(folder / "pictures.json", entries)
     with pytest.raises(DataError) as error:
         report.build(tmp_path)

@@ -12,7 +12,7 @@ from mer_jax.reporting import thumbnails
 CLASSES = ("negative", "positive")
 
 
-def said(clips, labels, predicted):
+def predictions_of(clips, labels, predicted):
     return Predictions(
         classes=CLASSES,
         database=np.array([clip.database for clip in clips]),
@@ -34,13 +34,13 @@ def test_each_class_has_an_example_and_every_error_its_picture(tmp_path):
     labels = [0, 1, 0, 1] * 3
     predicted = [0, 1, 1, 0] * 3
     drawn = {}
-    pictures = thumbnails.pictures(clips, said(clips, labels, predicted), cache=drawn)
+    pictures = thumbnails.pictures(clips, predictions_of(clips, labels, predicted), cache=drawn)
     wrong = [clip.key for clip, k, p in zip(clips, labels, predicted) if k != p]
     assert [picture.clip for picture in pictures] == ["", "", *wrong] and list(drawn) == wrong
     subjects = [picture.caption.split("/")[1] for picture in pictures]
     assert subjects[:2] == ["s0", "s1"]  # not twice the same one
-    assert "recognised as negative" in pictures[0].caption
-    assert "negative, taken for positive (p 0.10 against 0.90)" in pictures[2].caption
+    assert "recognized as negative" in pictures[0].caption
+    assert "negative, predicted as positive (p 0.10 against 0.90)" in pictures[2].caption
     assert {picture.kind for picture in pictures[:2]} == {"png"}
     assert {picture.kind for picture in pictures[2:]} == {"webp"}
     thumbnails.write(tmp_path, pictures)
@@ -53,7 +53,7 @@ def test_each_class_has_an_example_and_every_error_its_picture(tmp_path):
 def test_of_many_errors_the_surest_have_pictures_and_none_is_drawn_twice(monkeypatch):
     clips = [stored("s0", f"c{i}") for i in range(6)]
     sure = np.array([0.6, 0.9, 0.7, 0.8, 0.95, 0.55], np.float32)
-    record = said(clips, [0] * 6, [1] * 6)
+    record = predictions_of(clips, [0] * 6, [1] * 6)
     record = dataclasses.replace(record, probabilities=np.stack([1 - sure, sure], 1))
     monkeypatch.setattr(thumbnails, "MAX_THUMBNAILS", 3)
     drawn = {clips[1].key: b"RIFF"}
@@ -62,28 +62,28 @@ def test_of_many_errors_the_surest_have_pictures_and_none_is_drawn_twice(monkeyp
     assert pictures[1].content == b"RIFF" and len(drawn) == 3
 
 
-def test_a_strip_shows_a_video_from_onset_to_strain():
+def test_a_thumbnail_shows_a_video_from_onset_to_strain():
     """Clips of two lengths and sizes, one without a marked apex."""
     clips = []
     for number, size in ((9, (24, 24)), (11, (48, 46))):
         options = dict(subjects=1, clips_per_subject=1, size=size, frames=(number, number))
         clips.append(synthetic.scenes(**options)[0].clip)
     clips[1] = dataclasses.replace(clips[1], apex=None)
-    for strip, clip in zip(thumbnails.thumbnails(clips), clips):
-        found = cv2.imdecode(np.frombuffer(strip, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    for thumbnail, clip in zip(thumbnails.thumbnails(clips), clips):
+        found = cv2.imdecode(np.frombuffer(thumbnail, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
         assert found.shape == (96, 6 * 96 + 5 * 2, 3)
         onset = cv2.resize(clip.frames[clip.onset], (24, 24), interpolation=cv2.INTER_AREA)
         onset = cv2.resize(onset, (96, 96)).reshape(96, 96, -1).astype(float)
         assert np.abs(found[:, :96] - onset).mean() < 6  # WebP is lossy
         flow = found[:, 4 * 98 : 4 * 98 + 96]
         assert flow.max(-1).mean() > 200 and flow.std() > 5  # white at rest, colours where it moves
-        assert len(strip) < 20_000
+        assert len(thumbnail) < 20_000
 
 
 def test_a_video_is_shown_as_a_panel():
     scenes = synthetic.scenes(subjects=1, clips_per_subject=2, size=(24, 24), frames=(9, 10))
     clips = [scene.clip for scene in scenes]
-    pictures = thumbnails.pictures(clips, said(clips, [0, 1], [0, 0]))
+    pictures = thumbnails.pictures(clips, predictions_of(clips, [0, 1], [0, 0]))
     assert [picture.kind for picture in pictures] == ["png", "webp"]
     assert all(clip.action_units in picture.caption for clip, picture in zip(clips, pictures))
 

@@ -27,6 +27,7 @@ from mer_jax.datasets.synthetic.expressions import EMOTIONS
 from mer_jax.datasets.synthetic.face import Face
 from mer_jax.datasets.synthetic.motion import REFERENCE, Take, scale
 from mer_jax.errors import UserError
+from mer_jax.io import saving
 from mer_jax.options import checked
 
 __all__ = ["EMOTIONS", "REFERENCE", "Scene", "clips", "flow", "render", "scenes", "video"]
@@ -262,19 +263,5 @@ def video(path: str | os.PathLike, scene: Scene) -> pathlib.Path:
 
     Raises `UserError` for another ending or where OpenCV cannot write the file.
     """
-    import cv2
-
-    path = pathlib.Path(path)
-    codes = {".mp4": "mp4v", ".avi": "MJPG"}
-    if path.suffix not in codes:
-        raise UserError(f"{path}: a video is written as .mp4 or .avi")
-    part = path.with_name(f".part-{path.name}")
-    code = cv2.VideoWriter.fourcc(*codes[path.suffix])
-    writer = cv2.VideoWriter(str(part), code, scene.fps, scene.size[::-1])
-    if not writer.isOpened():
-        raise UserError(f"{path}: OpenCV cannot write a {path.suffix} file here")
-    for frame in scene.frames:
-        writer.write(np.ascontiguousarray(np.broadcast_to(frame[..., ::-1], (*scene.size, 3))))
-    writer.release()
-    part.replace(path)
-    return path
+    frames = (np.broadcast_to(frame, (*scene.size, 3)) for frame in scene.frames)
+    return saving.write_video(path, frames, scene.fps)

@@ -3,17 +3,17 @@ import sys
 
 import pytest
 
-from mer_jax import locks
 from mer_jax.errors import UserError
+from mer_jax.io import locks
 
-HOLD = (
-    "import pathlib, sys; from mer_jax import locks;"
-    "held = locks.take(pathlib.Path(sys.argv[1]), 'busy'); print('held', flush=True);"
+LOCK = (
+    "import pathlib, sys; from mer_jax.io import locks;"
+    "lock = locks.take(pathlib.Path(sys.argv[1]), 'busy'); print('locked', flush=True);"
     "sys.stdin.read()"
 )
 
 
-def test_one_holds_it_until_it_is_released(tmp_path):
+def test_it_is_refused_until_it_is_released(tmp_path):
     with locks.take(tmp_path / "lock", "in use"):
         with pytest.raises(UserError, match="in use"):
             locks.take(tmp_path / "lock", "in use")
@@ -21,11 +21,11 @@ def test_one_holds_it_until_it_is_released(tmp_path):
     locks.take(tmp_path / "lock", "in use").lock.release()
 
 
-def test_a_killed_process_lets_go_of_it(tmp_path):
+def test_a_killed_process_releases_it(tmp_path):
     path = tmp_path / "lock"
-    command = [sys.executable, "-c", HOLD, str(path)]
+    command = [sys.executable, "-c", LOCK, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout.readline() == b"held\n"
+        assert other.stdout.readline() == b"locked\n"
         with pytest.raises(UserError, match="in use"):
             locks.take(path, "in use")
         other.kill()

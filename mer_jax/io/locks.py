@@ -1,0 +1,23 @@
+"""A folder that only one process at a time may write to."""
+
+import pathlib
+
+import filelock
+
+from mer_jax.errors import UserError
+
+
+def take(path: pathlib.Path, refusal: str) -> filelock.AcquireReturnProxy:
+    """Locks the file `path` until `.lock.release()` or the end of a `with` block on the result.
+
+    The file is created if missing, and stays. The system releases the lock of a process that dies.
+
+    Raises:
+      UserError: with the text `refusal`, at once, where another process or another call in this
+        process holds the lock.
+    """
+    try:
+        # Any thread may release it: checkpoints are written and closed in threads of their own.
+        return filelock.FileLock(path, thread_local=False, blocking=False).acquire()
+    except filelock.Timeout:
+        raise UserError(refusal) from None

@@ -1,0 +1,47 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from mer_jax.errors import UserError
+from mer_jax.io import saving
+
+
+def test_an_error_leaves_the_earlier_file_and_no_temporary_one(tmp_path):
+    path = saving.write(tmp_path / "new" / "a.txt", "first")
+    for directory in (False, True):
+        with pytest.raises(UserError, match="cannot be written"), saving.atomic(path) as temporary:
+            temporary.mkdir() if directory else temporary.write_text("second")
+            raise OSError("disk full")
+    assert [each.name for each in path.parent.iterdir()] == ["a.txt"]
+    assert path.read_text() == "first"
+
+
+def test_a_directory_is_renamed_when_it_is_complete(tmp_path):
+    with saving.atomic(tmp_path / "out") as temporary:
+        temporary.mkdir()
+        (temporary / "a").touch()
+        assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]
+
+
+def test_digest_is_sha256_of_the_bytes():
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    parts = [array.T, array[:0], np.float32(2), np.array([True])]
+    expected = hashlib.sha256("é".encode() + b"b" + b"".join(each.tobytes() for each in parts))
+    assert saving.digest("é", b"b", *parts) == expected.hexdigest()
+
+
+def test_an_incomplete_video_is_not_left(tmp_path):
+    def torn():
+        yield np.zeros((16, 16, 3), np.uint8)
+        raise UserError("torn")
+
+    for name, frames, text in (
+        ("a.mp4", torn(), "torn"),
+        ("a.gif", torn(), "is written as"),
+        ("a.avi", iter(()), "no frames"),
+    ):
+        with pytest.raises(UserError, match=text):
+            saving.write_video(tmp_path / name, frames, 10.0)
+    assert not list(tmp_path.iterdir())
