@@ -168,12 +168,12 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
         (loss, (model_state, logits)), grads = jax.value_and_grad(objective, has_aux=True)(params)
         rate = fold.rate * state.lr_scale
         params, opt = optimizers.apply_gradients(static.optimizer, params, grads, opt, rate)
-        hits = jnp.sum(kind.accuracy(logits, labels) * mask)
-        return (params, model_state, opt), (loss * jnp.sum(mask), hits)
+        correct = jnp.sum(kind.accuracy(logits, labels) * mask)
+        return (params, model_state, opt), (loss * jnp.sum(mask), correct)
 
     numbers = jnp.arange(static.steps, dtype=jnp.int32)
     carry = (state.params, state.model_state, state.opt)
-    (params, model_state, opt), (losses, hits) = jax.lax.scan(step, carry, (index, mask, numbers))
+    (params, model_state, opt), (losses, correct) = jax.lax.scan(step, carry, (index, mask, numbers))
     samples = jnp.sum(mask)
     loss = jnp.sum(losses) / samples
 
@@ -187,11 +187,11 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
     )
     logits = _eval_logits(static, data, fold, after)
     labels = data.labels[fold.eval_index]
-    hits = kind.accuracy(logits, labels) * fold.test
+    test_correct = kind.accuracy(logits, labels) * fold.test
     # Infinite without validation clips: NaN would end every job under JAX_DEBUG_NANS.
     validation_loss = static.loss(logits, labels, fold.validation, counts)
     validation_loss = jnp.where(jnp.any(fold.validation > 0), validation_loss, jnp.inf)
-    test_accuracy = jnp.sum(hits) / jnp.sum(fold.test)
+    test_accuracy = jnp.sum(test_correct) / jnp.sum(fold.test)
     after = _decide(static, state, after, loss, validation_loss, test_accuracy)
 
     # A fold that has stopped, or whose loss is no number, keeps the state it had.
@@ -203,7 +203,7 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
     state = jax.lax.cond(running & finite, lambda: after, lambda: kept)
     record = Record(
         train_loss=loss,
-        train_accuracy=jnp.sum(hits) / samples,
+        train_accuracy=jnp.sum(correct) / samples,
         test_accuracy=test_accuracy,
         validation_loss=validation_loss,
         predicted=kind.predict(logits),
