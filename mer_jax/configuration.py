@@ -33,17 +33,21 @@ SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
 # Of what `plain` makes of a configuration.
 SCHEMA = {section: {"name": str, str: object} for section in SECTIONS} | {
     "train": dict,
+    "parallel": dict,
     "title": str,
 }
 # Of every job, beside the database's own.
 _DATA = {"root": None, "label_scheme": "megc2019", "permute_labels": False}
 _JOB = {
     "title": "",
-    "across": "shard_map",  # or "pmap"
-    "within": "auto",  # "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
-    "folds_per_device": 0,  # 0: as many as the memory holds
-    "remat": False,  # compute activations again for the gradient instead of keeping them
+    "remat": False,  # recompute activations for the gradient
     "checkpoint_seconds": 20.0,  # 0: after each block of epochs
+}
+# How folds are divided over devices, see `training.Parallel`; it changes no number.
+_PARALLEL = {
+    "across": "shard_map",  # devices: or "pmap"
+    "within": "auto",  # a device: "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
+    "folds_per_device": 0,  # 0: as many as the memory holds
 }
 
 
@@ -54,6 +58,7 @@ def make(
     model: str | Mapping[str, Any],
     protocol: str | Mapping[str, Any] = "loso",
     train: Mapping[str, Any] | None = None,
+    parallel: Mapping[str, Any] | None = None,
     title: str = "",
 ) -> ConfigDict:
     """A configuration. A section is a name, or a mapping with "name" and the options that differ.
@@ -66,6 +71,7 @@ def make(
         choice = {"name": choice} if isinstance(choice, str) else dict(choice)
         config[section] = _section(section, choice)
     config.train = ConfigDict(dataclasses.asdict(settings(train or {})))
+    config.parallel = _PARALLEL | options.check("parallel", "", parallel or {}, _PARALLEL)
     return config
 
 
@@ -132,12 +138,15 @@ def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
 
 def check(config: ConfigDict) -> Settings:
     """The training settings, after a look at everything that can be wrong without the data."""
-    for section in (*SECTIONS, "train"):
+    sections = (*SECTIONS, "train", "parallel")
+    for section in sections:
         if not isinstance(config.get(section), ConfigDict):
-            raise UserError(f"the configuration has no section {section!r}; config.make gives all")
-    job = {key: value for key, value in config.items() if key not in (*SECTIONS, "train")}
+            raise UserError(
+                f"the configuration has no section {section!r}; configuration.make gives all"
+            )
+    job = {key: value for key, value in config.items() if key not in sections}
     for key in job:
-        found = [section for section in (*SECTIONS, "train") if key in config[section]]
+        found = [section for section in sections if key in config[section]]
         if key not in _JOB and found:
             raise UserError(f"unknown configuration key {key!r}; did you mean {found[0]}.{key}?")
     for section in SECTIONS:
@@ -145,6 +154,7 @@ def check(config: ConfigDict) -> Settings:
     train = settings(dict(config.train))
     if config.model.name == svm.NAME:
         svm.check(train)
+    options.check("parallel", "", config.parallel, _PARALLEL)
     options.check("", "", job, _JOB)
     return train
 
@@ -156,7 +166,7 @@ def load(path: str | pathlib.Path) -> ConfigDict:
     """
     record = reading.load_json(path, SCHEMA)
     try:
-        return make(**{name: record[name] for name in (*SECTIONS, "train", "title")})
+        return make(**{name: record[name] for name in (*SECTIONS, "train", "parallel", "title")})
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

@@ -32,11 +32,20 @@ from mer_jax.io import learning_curves, saving
 from mer_jax.methods import Examples
 from mer_jax.protocols import Folds
 from mer_jax.reporting import outputs
-from mer_jax.training import Settings, checkpoints, fit, initialization, svm
+from mer_jax.training import (
+    Checkpointing,
+    Hooks,
+    Parallel,
+    Settings,
+    checkpoints,
+    fit,
+    initialization,
+    svm,
+)
 
 VARIANTS = "variants"
 # What may differ between two runs of one job without changing a number.
-_FREE = ("title", "across", "within", "folds_per_device", "checkpoint_seconds")
+_FREE = ("title", "parallel", "checkpoint_seconds")
 
 
 @runtime.pinned()
@@ -96,7 +105,7 @@ def run(
         results = [svm.fit(examples, labels, folds[0], **chosen)]
     else:
         with contextlib.ExitStack() as stack:
-            journals = [
+            writers = [
                 stack.enter_context(learning_curves.jsonl_writer(p / outputs.CURVES))
                 for p in folders
             ]
@@ -108,17 +117,11 @@ def run(
                 num_classes=len(classes),
                 build=build,
                 initial_weights=initial_weights,
-                across=config.across,
-                within=config.within,
-                folds_per_device=config.folds_per_device,
-                remat=config.remat,
-                devices=devices,
-                directory=workdir / "checkpoints",
-                job_fingerprint=job_fingerprint,
-                checkpoint_seconds=config.checkpoint_seconds,
-                on_epoch_end=lambda part, line: journals[part](line),
-                should_stop=should_stop,
-                quiet=quiet,
+                parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
+                checkpointing=Checkpointing(
+                    workdir / "checkpoints", job_fingerprint, config.checkpoint_seconds
+                ),
+                hooks=Hooks(lambda variant, line: writers[variant](line), should_stop, quiet),
             )
     summaries, thumbnail_cache = dict[str, dict](), dict[str, bytes]()
     for folder, part, result, (name, variant) in zip(folders, folds, results, variants.items()):

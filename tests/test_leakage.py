@@ -25,8 +25,7 @@ def run(problem=None, settings=SETTINGS):
         settings,
         num_classes=3,
         build=small.build,
-        devices=jax.devices()[:1],
-        quiet=True,
+        **small.grouped(devices=jax.devices()[:1], quiet=True),
     )
     return folds, labels, result
 

@@ -181,8 +181,8 @@ def test_a_key_of_train_at_the_top_level_is_refused():
         configuration.check(made)
     made = configuration.make(**BASE)
     with made.unlocked():
-        made.fold_mapp = "pmap"
-    with pytest.raises(UserError, match="did you mean 'fold_map'"):
+        made.parallel.acros = "pmap"
+    with pytest.raises(UserError, match="did you mean 'across'"):
         configuration.check(made)
 
 

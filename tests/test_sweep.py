@@ -162,7 +162,7 @@ def test_mistakes_are_one_sentence():
         sweep.rows(sweep.CONFIGS / "default.py", only="a")
     with pytest.raises(UserError, match=r"sets model\.kernl"):
         sweep.configured(Row("stcnn_smic", {"model.kernl": 3}), {})
-    with pytest.raises(UserError, match=r"row 'one': train\.choice is 'validation'"):
+    with pytest.raises(UserError, match=r"row 'one': train\.model_selection is 'best_val'"):
         sweep.run(
             {"one": Row("default", {"train.model_selection": "best_val"})}, "nowhere", given={}
         )

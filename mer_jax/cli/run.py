@@ -13,8 +13,8 @@ Any value of the configuration can be changed on the command line:
 The keys that every configuration has: data.name, data.root (the folder of the database),
 data.label_scheme (the label scheme), data.permute_labels (the control that must score at chance),
 method.name, model.name, protocol.name, train.epochs, train.batch_size, train.learning_rate,
-train.seed, train.seeds (so many seeds as one job), fold_map (shard_map or pmap) and
-folds_per_device. The same command goes on where it was stopped. WORKDIR/report.html is the result;
+train.seed, train.seeds (so many seeds as one job), parallel.across (shard_map or
+pmap) and parallel.folds_per_device. The same command goes on where it was stopped. WORKDIR/report.html is the result;
 config.json in WORKDIR shows every key.
 """
 

@@ -18,7 +18,7 @@ from mer_jax.io import reading
 from mer_jax.methods import Examples
 from mer_jax.protocols import Folds
 from mer_jax.runtime import pinned
-from mer_jax.training import checkpoints, initialization, loop, single_fold
+from mer_jax.training import checkpoints, initialization, records, single_fold
 
 _LOOKS = 5  # folds' networks that are asked where they look
 
@@ -50,12 +50,12 @@ class TrainedNetworks(NamedTuple):
         static, state = self._static_config(examples, count)
         every = jnp.arange(count, dtype=jnp.int32)
         # The rest of a fold is for training alone: nothing that answers looks at it.
-        unused: dict[str, Any] = dict.fromkeys(single_fold.FoldArrays._fields)
-        row = single_fold.FoldArrays(**unused | {"eval_index": every})
+        unused: dict[str, Any] = dict.fromkeys(records.FoldArrays._fields)
+        row = records.FoldArrays(**unused | {"eval_index": every})
 
         @jax.jit
         def predict(inputs, state):
-            data = single_fold.Data(inputs, jnp.zeros(count, jnp.int32), {})
+            data = records.Data(inputs, jnp.zeros(count, jnp.int32), {})
             predict_held_out = lambda s: single_fold.predict_held_out(static, data, row, s)
             return jax.lax.map(lambda s: predict_held_out(s).probabilities, state)
 
@@ -112,7 +112,7 @@ class TrainedNetworks(NamedTuple):
 
     def _static_config(
         self, examples: Examples, count: int
-    ) -> tuple[single_fold.StaticConfig, single_fold.State]:
+    ) -> tuple[single_fold.StaticConfig, records.State]:
         """What the folds share, and their states."""
         config, classes = self.config, len(self.classes)
         sizes = configuration.options_of(config, "model") | {"shape": examples.input_shape}
@@ -120,12 +120,12 @@ class TrainedNetworks(NamedTuple):
             config.model.name, num_classes=classes, rngs=rngs, **sizes
         )
         settings = configuration.check(config)
-        static = loop.make_static_config(
+        static = single_fold.make_static_config(
             examples, count, settings, num_classes=classes, build=build
         )
         return static, self._state(examples, build, static.model_selection)
 
-    def _state(self, examples, build, model_selection: str) -> single_fold.State:
+    def _state(self, examples, build, model_selection: str) -> records.State:
         """The folds' states in the tree that the network and the method give them."""
         _, *parts = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
         params, model_state = map(nnx.as_pure, parts)
@@ -139,8 +139,8 @@ class TrainedNetworks(NamedTuple):
         }
         trees = {name: _filled(tree, self.state[name]) for name, tree in like.items()}
         # Likewise.
-        unused = dict.fromkeys(single_fold.State.__dataclass_fields__, jnp.zeros(len(self.folds)))
-        return single_fold.State(**unused | trees)
+        unused = dict.fromkeys(records.State.__dataclass_fields__, jnp.zeros(len(self.folds)))
+        return records.State(**unused | trees)
 
 
 def _to_one(heat: np.ndarray) -> np.ndarray:
@@ -183,7 +183,7 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetw
         )
     kinds = kinds[position.members.start : position.members.stop]
     alike = [kind == kinds[0] for kind in kinds]
-    sound = state["status"] != single_fold.DIVERGED  # the others may have no numbers
+    sound = state["status"] != records.DIVERGED  # the others may have no numbers
     rows = np.flatnonzero(sound & alike)
     if fold is not None:
         if isinstance(fold, int) or (fold.isdigit() and fold not in names):

@@ -16,7 +16,6 @@ import shutil
 import sys
 import time
 from logging import getLogger as logger_of
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -27,17 +26,9 @@ from mer_jax import locks
 from mer_jax.errors import UserError, report_write_errors
 from mer_jax.io import reading
 from mer_jax.training import records
-
-Tree = Any
+from mer_jax.training.records import Position, Tree
 
 STEPS = "steps"
-
-
-class Position(NamedTuple):
-    """How far a job is: the folds in a checkpoint's state and the epochs they have behind them."""
-
-    members: range
-    epochs: int
 
 
 class Checkpoints:

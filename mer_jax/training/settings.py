@@ -66,9 +66,7 @@ class Settings:
         if self.seed + self.seeds > 2**32:
             raise UserError(f"train.seed is {self.seed}; {self.seeds} seeds end above 2**32 - 1")
         if self.model_selection == "best_val" and not self.validation:
-            raise UserError(
-                "train.model_selection is 'validation'; set train.validation, say to 0.2"
-            )
+            raise UserError("train.model_selection is 'best_val'; set train.validation, say to 0.2")
         if (
             self.early_stopping_patience or self.lr_plateau_patience
         ) and self.model_selection == "last":

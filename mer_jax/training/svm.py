@@ -16,7 +16,6 @@ from mer_jax.methods.examples import Examples
 from mer_jax.options import defaults
 from mer_jax.protocols import Folds
 from mer_jax.training import records
-from mer_jax.training.loop import fold_arrays
 from mer_jax.training.records import Result
 from mer_jax.training.settings import Settings
 
@@ -49,7 +48,7 @@ def fit(
         raise UserError(f"model {NAME} takes one example a clip; choose another method.name")
     svc = _svc()
     began = time.monotonic()
-    result = records.empty(folds.names, fold_arrays([folds], Settings()), 1, num_classes)
+    result = records.empty(folds.names, records.fold_arrays([folds], Settings()), 1, num_classes)
     features = _features(examples)
     for fold, train in enumerate(folds.train):
         x = features(train)

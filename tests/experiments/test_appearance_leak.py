@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mer_jax import configuration, experiment, models, protocols, sweep
-from mer_jax.training import fit
+from mer_jax.training import Hooks, Parallel, fit
 
 ROWS = sweep.rows(sweep.CONFIGS / "sweeps" / "appearance_leak.py")
 
@@ -40,10 +40,10 @@ def accuracies(network: str, *, epochs: int) -> dict[str, float]:
             shape=examples.input_shape,
             **sizes,
         ),
-        devices=jax.devices()[:1],
-        quiet=True,
+        parallel=Parallel(devices=jax.devices()[:1]),
+        hooks=Hooks(quiet=True),
     )
-    right = (result.probabilities.argmax(-1) == labels[result.held]) & result.test
+    right = (result.probabilities.argmax(-1) == labels[result.eval_index]) & result.test
     mask_fraction = lambda part: right[part].sum() / result.test[part].sum()
     return {"LOSO": mask_fraction(slice(len(loso))), "LOVO": mask_fraction(slice(len(loso), None))}
 
