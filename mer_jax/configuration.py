@@ -1,11 +1,10 @@
-"""Configurations: one job as nested values, every option in sight.
+"""Configurations: one job as nested values, with every option.
 
     config = make(data="synthetic", method="flow_maps", model="ststnet", train={"epochs": 40})
     config.model.dropout = 0.3
 
-A section names a function of its room (a database, a method, a network, a protocol) and holds that
-function's options with their defaults, read off its signature: there is no second list of them. The
-same keys mean the same everywhere: data.name, data.root, model.name, train.epochs,
+A section names a database, a method, a network or a protocol and holds its options with their
+defaults, read from the function's signature: there is no second list of them. The same keys mean the same everywhere: data.name, data.root, model.name, train.epochs,
 train.batch_size, train.learning_rate, train.seed.
 """
 
@@ -30,13 +29,13 @@ SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
     "model": lambda name: svm.options() if name == svm.NAME else models.options(name),
     "protocol": protocols.options,
 }
-# Of what `plain` makes of a configuration.
+# Of `plain(config)`.
 SCHEMA = {section: {"name": str, str: object} for section in SECTIONS} | {
     "train": dict,
     "parallel": dict,
     "title": str,
 }
-# Of every job, beside the database's own.
+# Options of `data` for every database.
 _DATA = {"root": None, "label_scheme": "megc2019", "permute_labels": False}
 _JOB = {
     "title": "",
@@ -76,13 +75,13 @@ def make(
 
 
 def settings(train: Mapping[str, Any]) -> Settings:
-    """The `train` section as `Settings`. Raises `UserError` for what is no key or value of it."""
+    """The `train` section as `Settings`. Raises `UserError` for an unknown key or a wrong value."""
     known = {field.name: field.default for field in dataclasses.fields(Settings)}
     return Settings(**options.check("train", "", train, known))
 
 
 def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
-    """The options of a section as keyword arguments of what it names.
+    """The options of a section as keyword arguments of the function it names.
 
     Raises `UserError` for one that it does not have.
     """
@@ -95,21 +94,21 @@ def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
 
 
 def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
-    """`config` with sections that name something else: those have that one's options, as they are
-    by default. Of `data` root, classes and permute_labels stay.
+    """`config` with other names in sections, whose options are then the defaults of these names;
+    root, label_scheme and permute_labels of `data` stay.
 
     names: section -> name. Raises `UserError` for one that does not exist.
     """
     config = ConfigDict(config)
     for section, name in names.items():
         if config[section].name != name:
-            kept = {key: config.data[key] for key in _DATA} if section == "data" else {}
-            config[section] = _section(section, kept | {"name": name})
+            common = {key: config.data[key] for key in _DATA} if section == "data" else {}
+            config[section] = _section(section, common | {"name": name})
     return config
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:
-    """Nested dictionaries of JSON's types."""
+    """`config` as nested dictionaries of JSON types."""
 
     def simple(value):
         if isinstance(value, Mapping):
@@ -137,7 +136,7 @@ def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
 
 
 def check(config: ConfigDict) -> Settings:
-    """The training settings, after a look at everything that can be wrong without the data."""
+    """The training settings, after checking everything that needs no data."""
     sections = (*SECTIONS, "train", "parallel")
     for section in sections:
         if not isinstance(config.get(section), ConfigDict):
@@ -160,9 +159,9 @@ def check(config: ConfigDict) -> Settings:
 
 
 def load(path: str | pathlib.Path) -> ConfigDict:
-    """The configuration of a run, as config.json in its working directory tells it.
+    """The configuration of a run, from config.json in its working directory.
 
-    Raises `UserError` where that is damaged, or has an option that there is none of any more.
+    Raises `UserError` if that is damaged, or has an unknown option.
     """
     record = reading.load_json(path, SCHEMA)
     try:
@@ -179,7 +178,7 @@ def shipped() -> dict[str, pathlib.Path]:
 def find(name: str | pathlib.Path) -> pathlib.Path:
     """The file of a configuration: that of the shipped one called `name`, or `name` itself.
 
-    Raises `UserError` where it is neither a Python file's name nor that of a shipped configuration.
+    Raises `UserError` if it is neither a Python file's name nor that of a shipped configuration.
     """
     if pathlib.Path(name).suffix == ".py":
         return pathlib.Path(name)
@@ -189,5 +188,5 @@ def find(name: str | pathlib.Path) -> pathlib.Path:
 
 
 def read(name: str | pathlib.Path) -> ConfigDict:
-    """What `get_config()` of a configuration returns: a shipped one by its name, or a file."""
+    """Calls `get_config()` of a configuration: a shipped one by its name, or a file."""
     return runpy.run_path(str(find(name)))["get_config"]()

@@ -41,7 +41,7 @@ class Interrupted(Exception):
 class Checkpointing:
     """Where and how often a job saves its progress.
 
-    directory: of the checkpoints; a job found there is resumed if its `job_fingerprint` is the same.
+    directory: of the checkpoints; a job found there is resumed if its `job_fingerprint` agrees.
     seconds: between checkpoints, see `Checkpoints`.
     """
 

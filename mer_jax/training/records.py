@@ -1,4 +1,4 @@
-"""The records of a job: what its folds start from, carry and report. They pass between functions."""
+"""The records of a job: what its folds start from, carry from epoch to epoch, and report."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -232,7 +232,7 @@ def notify(
     epochs: range,
     count: int,
 ) -> None:
-    """Calls `on_epoch_end` with each epoch of the rows `members`, apart for each of `count` variants."""
+    """Calls `on_epoch_end` with each epoch of the rows `members`, one call a variant."""
     size = len(result.names) // count
     for variant in range(members.start // size, -(-members.stop // size)):
         rows = slice(max(members.start, variant * size), min(members.stop, (variant + 1) * size))
