@@ -4,7 +4,8 @@
     config.model.dropout = 0.3
 
 A section names a database, a method, a network or a protocol and holds its options with their
-defaults, read from the function's signature: there is no second list of them. The same keys mean the same everywhere: data.name, data.root, model.name, train.epochs,
+defaults, read from the function's signature: there is no second list of them. The
+same keys mean the same everywhere: data.name, data.root, model.name, train.epochs,
 train.batch_size, train.learning_rate, train.seed.
 """
 

@@ -4,9 +4,9 @@
 
 The working directory gets config.json, folds.json, metrics.jsonl while it trains, and at the end
 metrics.json, predictions.csv, megc_log.txt, audit.npz, pictures/, report.html and, of videos,
-predict.json; with checkpoints/ the same command resumes. Several seeds or learning rates are trained
-as one job: the working directory is the run of the first, variants/NAME/ those of the others, and
-metrics.json has their mean and standard deviation.
+predict.json; with checkpoints/ the same command resumes. Several seeds or learning rates are
+trained as one job: the working directory is the run of the first, variants/NAME/ those of the
+others, and metrics.json has their mean and standard deviation.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ def run(
     """Trains and scores one job and writes its report; returns what metrics.json holds.
 
     command: shown in the report as the way to repeat the run. should_stop: called after each block
-    of epochs; if it returns True the job is saved and `training.Interrupted` raised. cache: examples
+    of epochs; if True the job is saved and `training.Interrupted` raised. cache: examples
     for a next job of the same data and method.
 
     Raises `UserError` (or `DataError`) for a mistake in the configuration or the data, before

@@ -15,8 +15,8 @@ def enable_huge_pages() -> None:
 
     A CPU job's arrays are new memory at every call, which the kernel hands out page by page: in
     pages of 4 kB that took a tenth of STSTNet's time and a third of FuseNet's. glibc (2.35 and
-    later) uses large ones if set before the process starts. If GLIBC_TUNABLES is in the environment,
-    empty or not, nothing is done.
+    later) uses large ones if set before the process starts. Where GLIBC_TUNABLES is set, also
+    empty, nothing is done.
     """
     if sys.platform != "linux" or "GLIBC_TUNABLES" in os.environ:
         return
@@ -55,16 +55,16 @@ def on_devices() -> Iterator[None]:
         except (RuntimeError, AssertionError) as error:  # the second without the plugin
             reason = f" ({' '.join(str(error).split())[:120]})" if str(error) else ""
             raise UserError(
-                f"JAX finds no device here for JAX_PLATFORMS={platforms or ''}{reason}; unset it, or set "
-                "JAX_PLATFORMS=cpu (mer-jax doctor checks this machine)"
+                f"JAX finds no device here for JAX_PLATFORMS={platforms or ''}{reason}; unset it, "
+                "or set JAX_PLATFORMS=cpu (mer-jax doctor checks this machine)"
             ) from None
         raise
 
 
 @contextlib.contextmanager
 def pinned() -> Iterator[None]:
-    """Runs the body, or a function decorated with `@pinned()`, with fixed values of those settings of
-    JAX that change numbers, whatever the environment sets.
+    """Runs the body, or a function decorated by `@pinned()`, with fixed values of the JAX settings
+    that change numbers, whatever the environment sets.
 
     JAX_ENABLE_X64, JAX_DEFAULT_PRNG_IMPL, JAX_THREEFRY_PARTITIONABLE and
     JAX_DEFAULT_MATMUL_PRECISION would else give the same command and seed other scores; and

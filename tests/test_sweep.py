@@ -2,12 +2,14 @@
 
 import functools
 import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
 
+from experiments import sweeps
 from mer_jax import configuration, models, sweep
 from mer_jax.datasets import labels
 from mer_jax.errors import UserError
@@ -15,7 +17,7 @@ from mer_jax.reporting.comparison import TITLES
 from mer_jax.sweep import Row
 from mer_jax.training import losses, svm
 
-FOLDER = sweep.CONFIGS / "sweeps"
+FOLDER = pathlib.Path(sweeps.__file__).parent
 FILES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 DATABASES = {"casme", "casme2", "casme_squared", "samm"}
 
@@ -26,7 +28,7 @@ def shape_of(method):
     if method["name"] == "strcn_a":
         return (int(method["mask_fraction"] * height * width), method["length"], 3)
     if method["name"] == "mer_rcnn":
-        return (method["keep"], method["length"], 3)
+        return (method["num_pixels"], method["length"], 3)
     return {
         "strcn_g": (height, width, 2),
         "apex": (height, width, 3),
@@ -153,13 +155,13 @@ def test_a_row_that_has_run_is_not_run_again_unless_it_has_changed(table, monkey
 def test_mistakes_are_one_sentence():
     file = FOLDER / "stcnn_table9.py"
     assert list(sweep.rows(file, only="3 x 3 x 1")) == ["3 x 3 x 15", "3 x 3 x 19"]
-    assert sweep.rows(sweep.CONFIGS / "default.py") == {}
+    assert sweep.rows(configuration.find("default")) == {}
     with pytest.raises(UserError, match="did you mean '3 x 3 x 3'"):
         sweep.rows(file, only="3x3x3")
     with pytest.raises(UserError, match="no regular expression"):
         sweep.rows(file, only="3 x (")
     with pytest.raises(UserError, match="it has no --only"):
-        sweep.rows(sweep.CONFIGS / "default.py", only="a")
+        sweep.rows(configuration.find("default"), only="a")
     with pytest.raises(UserError, match=r"sets model\.kernl"):
         sweep.configured(Row("stcnn_smic", {"model.kernl": 3}), {})
     with pytest.raises(UserError, match=r"row 'one': train\.model_selection is 'best_val'"):

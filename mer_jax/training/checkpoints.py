@@ -138,7 +138,8 @@ class Checkpoints:
             before = "the one before is whole" if steps(self._directory) else "it is the first"
             raise UserError(
                 f"{self._directory}: a checkpoint cannot be written "
-                f"({reading.error_summary(error)}); {before}. Make room, and the same command goes on from there"
+                f"({reading.error_summary(error)}); {before}. "
+                "Free disk space and re-run the same command to resume"
             ) from error
 
     def _read(self, step: int, state: Tree, record: Tree) -> tuple[Tree, Tree, Position]:

@@ -15,7 +15,7 @@ class Progress:
     def __init__(
         self, *, folds: int, epochs: int, clips: int, behind: int = 0, quiet: bool = False
     ):
-        """clips: training clips of a fold-epoch. behind: fold-epochs that a resumed job has trained."""
+        """clips: training clips of a fold-epoch. behind: fold-epochs a resumed job has trained."""
         self._folds, self._epochs, self._clips = folds, epochs, clips
         self._total, self._remaining = folds * epochs, folds * epochs - behind
         self._quiet, self._done = quiet, 0

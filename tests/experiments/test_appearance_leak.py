@@ -1,15 +1,17 @@
 """The claim of STRCN's Tables II and III, on faces whose light tells a subject's emotions apart."""
 
 import dataclasses
+import pathlib
 
 import jax
 import numpy as np
 import pytest
 
+from experiments import sweeps
 from mer_jax import configuration, experiment, models, protocols, sweep
 from mer_jax.training import Hooks, Parallel, fit
 
-ROWS = sweep.rows(sweep.CONFIGS / "sweeps" / "appearance_leak.py")
+ROWS = sweep.rows(pathlib.Path(sweeps.__file__).parent / "appearance_leak.py")
 
 
 def accuracies(network: str, *, epochs: int) -> dict[str, float]:
