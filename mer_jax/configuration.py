@@ -1,10 +1,10 @@
-"""Configurations: one job as nested values, every option in sight.
+"""Configurations: one job as nested values, with every option.
 
     config = make(data="synthetic", method="flow_maps", model="ststnet", train={"epochs": 40})
     config.model.dropout = 0.3
 
-A section names a function of its room (a database, a method, a network, a protocol) and holds that
-function's options with their defaults, read off its signature: there is no second list of them. The
+A section names a database, a method, a network or a protocol and holds its options with their
+defaults, read from the function's signature: there is no second list of them. The
 same keys mean the same everywhere: data.name, data.root, model.name, train.epochs,
 train.batch_size, train.learning_rate, train.seed.
 """
@@ -30,20 +30,24 @@ SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
     "model": lambda name: svm.options() if name == svm.NAME else models.options(name),
     "protocol": protocols.options,
 }
-# Of what `plain` makes of a configuration.
+# Of `plain(config)`.
 SCHEMA = {section: {"name": str, str: object} for section in SECTIONS} | {
     "train": dict,
+    "parallel": dict,
     "title": str,
 }
-# Of every job, beside the database's own.
+# Options of `data` for every database.
 _DATA = {"root": None, "label_scheme": "megc2019", "permute_labels": False}
 _JOB = {
     "title": "",
-    "across": "shard_map",  # or "pmap"
-    "within": "auto",  # "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
-    "folds_per_device": 0,  # 0: as many as the memory holds
-    "remat": False,  # compute activations again for the gradient instead of keeping them
+    "remat": False,  # recompute activations for the gradient
     "checkpoint_seconds": 20.0,  # 0: after each block of epochs
+}
+# How folds are divided over devices, see `training.Parallel`; it changes no number.
+_PARALLEL = {
+    "across": "shard_map",  # devices: or "pmap"
+    "within": "auto",  # a device: "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
+    "folds_per_device": 0,  # 0: as many as the memory holds
 }
 
 
@@ -54,6 +58,7 @@ def make(
     model: str | Mapping[str, Any],
     protocol: str | Mapping[str, Any] = "loso",
     train: Mapping[str, Any] | None = None,
+    parallel: Mapping[str, Any] | None = None,
     title: str = "",
 ) -> ConfigDict:
     """A configuration. A section is a name, or a mapping with "name" and the options that differ.
@@ -66,17 +71,18 @@ def make(
         choice = {"name": choice} if isinstance(choice, str) else dict(choice)
         config[section] = _section(section, choice)
     config.train = ConfigDict(dataclasses.asdict(settings(train or {})))
+    config.parallel = _PARALLEL | options.check("parallel", "", parallel or {}, _PARALLEL)
     return config
 
 
 def settings(train: Mapping[str, Any]) -> Settings:
-    """The `train` section as `Settings`. Raises `UserError` for what is no key or value of it."""
+    """The `train` section as `Settings`. Raises `UserError` for an unknown key or a wrong value."""
     known = {field.name: field.default for field in dataclasses.fields(Settings)}
     return Settings(**options.check("train", "", train, known))
 
 
 def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
-    """The options of a section as keyword arguments of what it names.
+    """The options of a section as keyword arguments of the function it names.
 
     Raises `UserError` for one that it does not have.
     """
@@ -89,21 +95,21 @@ def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
 
 
 def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
-    """`config` with sections that name something else: those have that one's options, as they are
-    by default. Of `data` root, classes and permute_labels stay.
+    """`config` with other names in sections, whose options are then the defaults of these names;
+    root, label_scheme and permute_labels of `data` stay.
 
     names: section -> name. Raises `UserError` for one that does not exist.
     """
     config = ConfigDict(config)
     for section, name in names.items():
         if config[section].name != name:
-            kept = {key: config.data[key] for key in _DATA} if section == "data" else {}
-            config[section] = _section(section, kept | {"name": name})
+            common = {key: config.data[key] for key in _DATA} if section == "data" else {}
+            config[section] = _section(section, common | {"name": name})
     return config
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:
-    """Nested dictionaries of JSON's types."""
+    """`config` as nested dictionaries of JSON types."""
 
     def simple(value):
         if isinstance(value, Mapping):
@@ -131,13 +137,16 @@ def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
 
 
 def check(config: ConfigDict) -> Settings:
-    """The training settings, after a look at everything that can be wrong without the data."""
-    for section in (*SECTIONS, "train"):
+    """The training settings, after checking everything that needs no data."""
+    sections = (*SECTIONS, "train", "parallel")
+    for section in sections:
         if not isinstance(config.get(section), ConfigDict):
-            raise UserError(f"the configuration has no section {section!r}; config.make gives all")
-    job = {key: value for key, value in config.items() if key not in (*SECTIONS, "train")}
+            raise UserError(
+                f"the configuration has no section {section!r}; configuration.make gives all"
+            )
+    job = {key: value for key, value in config.items() if key not in sections}
     for key in job:
-        found = [section for section in (*SECTIONS, "train") if key in config[section]]
+        found = [section for section in sections if key in config[section]]
         if key not in _JOB and found:
             raise UserError(f"unknown configuration key {key!r}; did you mean {found[0]}.{key}?")
     for section in SECTIONS:
@@ -145,18 +154,19 @@ def check(config: ConfigDict) -> Settings:
     train = settings(dict(config.train))
     if config.model.name == svm.NAME:
         svm.check(train)
+    options.check("parallel", "", config.parallel, _PARALLEL)
     options.check("", "", job, _JOB)
     return train
 
 
 def load(path: str | pathlib.Path) -> ConfigDict:
-    """The configuration of a run, as config.json in its working directory tells it.
+    """The configuration of a run, from config.json in its working directory.
 
-    Raises `UserError` where that is damaged, or has an option that there is none of any more.
+    Raises `UserError` if that is damaged, or has an unknown option.
     """
     record = reading.load_json(path, SCHEMA)
     try:
-        return make(**{name: record[name] for name in (*SECTIONS, "train", "title")})
+        return make(**{name: record[name] for name in (*SECTIONS, "train", "parallel", "title")})
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -169,7 +179,7 @@ def shipped() -> dict[str, pathlib.Path]:
 def find(name: str | pathlib.Path) -> pathlib.Path:
     """The file of a configuration: that of the shipped one called `name`, or `name` itself.
 
-    Raises `UserError` where it is neither a Python file's name nor that of a shipped configuration.
+    Raises `UserError` if it is neither a Python file's name nor that of a shipped configuration.
     """
     if pathlib.Path(name).suffix == ".py":
         return pathlib.Path(name)
@@ -179,5 +189,5 @@ def find(name: str | pathlib.Path) -> pathlib.Path:
 
 
 def read(name: str | pathlib.Path) -> ConfigDict:
-    """What `get_config()` of a configuration returns: a shipped one by its name, or a file."""
+    """Calls `get_config()` of a configuration: a shipped one by its name, or a file."""
     return runpy.run_path(str(find(name)))["get_config"]()

@@ -4,9 +4,9 @@
 
 The working directory gets config.json, folds.json, metrics.jsonl while it trains, and at the end
 metrics.json, predictions.csv, megc_log.txt, audit.npz, pictures/, report.html and, of videos,
-predict.json; checkpoints/ lets the same command go on where it was stopped. A job of several seeds
-or learning rates is trained as one; the working directory is then the run of the first,
-variants/NAME/ those of the others, and metrics.json tells the mean and the spread.
+predict.json; with checkpoints/ the same command resumes. Several seeds or learning rates are
+trained as one job: the working directory is the run of the first, variants/NAME/ those of the
+others, and metrics.json has their mean and standard deviation.
 """
 
 import contextlib
@@ -31,11 +31,20 @@ from mer_jax.io import learning_curves, saving
 from mer_jax.methods import Examples
 from mer_jax.protocols import Folds
 from mer_jax.reporting import outputs
-from mer_jax.training import Settings, checkpoints, fit, initialization, svm
+from mer_jax.training import (
+    Checkpointing,
+    Hooks,
+    Parallel,
+    Settings,
+    checkpoints,
+    fit,
+    initialization,
+    svm,
+)
 
 VARIANTS = "variants"
 # What may differ between two runs of one job without changing a number.
-_FREE = ("title", "across", "within", "folds_per_device", "checkpoint_seconds")
+_FREE = ("title", "parallel", "checkpoint_seconds")
 
 
 @runtime.pinned()
@@ -51,24 +60,24 @@ def run(
 ) -> dict[str, Any]:
     """Trains and scores one job and writes its report; returns what metrics.json holds.
 
-    command: what the report shows as the way to make it again. stop: asked now and then; where it
-    says True the job is saved and `training.Interrupted` raised. memo: keeps the examples, for the
-    next job that is given it and has the same data and method.
+    command: shown in the report as the way to repeat the run. should_stop: called after each block
+    of epochs; if True the job is saved and `training.Interrupted` raised. cache: examples
+    for a next job of the same data and method.
 
-    Raises `UserError` (or `DataError`) for whatever is wrong with the configuration or the data,
-    before anything is trained.
+    Raises `UserError` (or `DataError`) for a mistake in the configuration or the data, before
+    training.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     settings = configuration.check(config)
-    say = (lambda *_: None) if quiet else lambda text: print(text, file=sys.stderr, flush=True)
+    log = (lambda *_: None) if quiet else lambda text: print(text, file=sys.stderr, flush=True)
     workdir = pathlib.Path(workdir).expanduser()
 
     clips, labels, classes = prepare_clips(config)
     variants = settings.variants
     folds = [prepare_folds(config, each, clips, labels, classes) for each in variants.values()]
-    say(
-        f"{len(clips)} clips of {len(set(folds[0].subjects))} persons, {len(folds[0])} folds"
-        + (f", {len(variants)} variants beside each other" if len(variants) > 1 else "")
+    log(
+        f"{len(clips)} clips of {len(set(folds[0].subjects))} subjects, {len(folds[0])} folds"
+        + (f", {len(variants)} variants in one job" if len(variants) > 1 else "")
     )
     examples = prepare_examples(config, clips, {} if cache is None else cache)
     chosen = configuration.options_of(config, "model") | {"num_classes": len(classes)}
@@ -77,14 +86,14 @@ def run(
     )
     plain = configuration.plain(config)
     job_fingerprint = {key: value for key, value in plain.items() if key not in _FREE}
-    # A folder may move; its content may not. The other variants' folds follow from the first's.
+    # The folder may move; its content may not change. The first variant's folds give the others'.
     job_fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
     contents = fingerprints(examples.inputs)
     job_fingerprint |= {"folds": folds[0].fingerprint, "clips": digest("".join(contents), labels)}
     initial_weights = initialization.read(settings.init_from, build) if settings.init_from else {}
     if initial_weights:
         job_fingerprint["initial_weights"] = digest(*initial_weights, *initial_weights.values())
-        say(f"{len(initial_weights)} tensors start as they are in {settings.init_from}")
+        log(f"{len(initial_weights)} tensors start from {settings.init_from}")
     checkpoints.verify_same_job(workdir / "checkpoints", job_fingerprint)
     folders = [workdir, *(workdir / VARIANTS / name for name in list(variants)[1:])]
     for folder, variant, part in zip(folders, variants.values(), folds):
@@ -95,7 +104,7 @@ def run(
         results = [svm.fit(examples, labels, folds[0], **chosen)]
     else:
         with contextlib.ExitStack() as stack:
-            journals = [
+            writers = [
                 stack.enter_context(learning_curves.jsonl_writer(p / outputs.CURVES))
                 for p in folders
             ]
@@ -107,17 +116,11 @@ def run(
                 num_classes=len(classes),
                 build=build,
                 initial_weights=initial_weights,
-                across=config.across,
-                within=config.within,
-                folds_per_device=config.folds_per_device,
-                remat=config.remat,
-                devices=devices,
-                directory=workdir / "checkpoints",
-                job_fingerprint=job_fingerprint,
-                checkpoint_seconds=config.checkpoint_seconds,
-                on_epoch_end=lambda part, line: journals[part](line),
-                should_stop=should_stop,
-                quiet=quiet,
+                parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
+                checkpointing=Checkpointing(
+                    workdir / "checkpoints", job_fingerprint, config.checkpoint_seconds
+                ),
+                hooks=Hooks(lambda variant, line: writers[variant](line), should_stop, quiet),
             )
     summaries, thumbnail_cache = dict[str, dict](), dict[str, bytes]()
     for folder, part, result, (name, variant) in zip(folders, folds, results, variants.items()):
@@ -137,7 +140,7 @@ def run(
             thumbnail_cache=thumbnail_cache,
         )
         made = outputs.provenance(
-            command, variant.seed, result, wall_seconds=time.monotonic() - began
+            command, variant.seed, result, wall_seconds=time.monotonic() - started
         )
         summaries[name]["provenance"] = made | {
             key: job_fingerprint[key] for key in ("folds", "clips")
@@ -149,11 +152,9 @@ def run(
 
 
 def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str, ...]]:
-    """(clips, labels [N] int32, classes): what the `data` section names.
+    """(clips, labels [N] int32, classes) of the `data` section; multi-label: [N, K] of 0 and 1.
 
-    Where a clip has several labels: [N, K] of 0 and 1.
-
-    permute_labels deals the labels out anew over all clips: the control that must score at chance.
+    data.permute_labels permutes the labels over all clips: a control that must score at chance.
     """
     data = config.data
     clips = datasets.load(data.name, data.root, **configuration.options_of(config, "data"))
@@ -166,11 +167,11 @@ def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str
 def prepare_examples(
     config: ConfigDict, clips: Sequence[Clip], cache: dict[str, Examples]
 ) -> Examples:
-    """What the `method` section makes of `clips`; `cache` holds the last that were made."""
+    """The examples that the `method` section makes of `clips`; `cache` holds the last ones."""
     plain = configuration.plain(config)
     key = json.dumps([plain["data"], plain["method"]], sort_keys=True)
     if key not in cache:
-        cache.clear()  # before the next ones take their memory
+        cache.clear()  # frees their memory for the next ones
         options = configuration.options_of(config, "method")
         cache[key] = methods.create(config.method.name, clips, **options)
     return cache[key]

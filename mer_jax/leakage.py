@@ -1,9 +1,9 @@
-"""The guard: what a job did with its test clips, recorded by the job and replayed from its files.
+"""The leakage check: verifies that test clips had no part in training.
 
-Nothing of a test clip can reach training by construction; the guard does not believe it. Every fold
-counts, on the device, which clips its batches held and which its statistics saw. `check` compares
-that with the folds after each job, `replay` draws the same streams again from the seed and compares
-with what the job recorded.
+Leakage is prevented by design; this module verifies it from what a job records on the device: the
+times that each clip was in a batch, and the clips in the statistics. `check` compares them with the
+folds after each job, `replay` draws the batches again from the seed and compares them with the
+files of a finished job.
 """
 
 import pathlib
@@ -20,7 +20,7 @@ from mer_jax.training import initialization, rng
 from mer_jax.training.records import Result
 from mer_jax.training.settings import Settings
 
-# What the two switches of the settings do; each has its strict number beside it.
+# What the settings declare; each has its strict score beside it.
 EPOCH = "Each fold's epoch was chosen on its own test clips."
 STOPPED = (
     "Each fold's epoch was chosen, its rate lowered and its training stopped on its own test clips."
@@ -29,15 +29,16 @@ MASK = "Statistics (mask, mean) were taken over all clips, test clips included."
 
 
 class LeakError(UserError):
-    """A test clip had a part in training that no switch asked for."""
+    """A test clip had a part in training that no setting declares."""
 
 
 def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[str]) -> list[str]:
-    """A sentence for each declared way in which test clips had a part in their own scores.
+    """One sentence for each declared way in which test clips affected their own scores.
 
-    contents: [N] fingerprints of the examples, by which a copy of a clip is known under another
-    name. Raises `LeakError` where a test or validation clip was trained on, or reached a statistic
-    without `train.statistics_on_all_clips`, or where an epoch speaks that `train.model_selection` does not choose.
+    contents: [N] fingerprints of the examples, to find duplicates under other names.
+
+    Raises `LeakError` if a test or validation clip was trained on, or is in the statistics without
+    `train.statistics_on_all_clips`, or an epoch was selected other than by `train.model_selection`.
     """
     _refuse(folds, result.sample_counts > 0, "in a training batch")
     if not settings.statistics_on_all_clips:
@@ -57,7 +58,7 @@ def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[s
     if settings.statistics_on_all_clips:
         found.append(MASK)
     if not folds.subject_disjoint:
-        found.append("Clips of one person stand both in training and in test.")
+        found.append("Clips of one subject are both in training and in test.")
     if settings.init_from:
         found += initialization.pretraining_overlap(settings.init_from, folds)
     found += find_duplicates(folds, contents)
@@ -65,7 +66,7 @@ def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[s
 
 
 def find_duplicates(folds: Folds, contents: Sequence[str]) -> list[str]:
-    """A sentence where a fold trains on a copy of a clip that it tests (or validates on)."""
+    """A sentence if a fold trains on a duplicate of a clip that it tests (or validates on)."""
     code = np.unique(np.asarray(contents), return_inverse=True)[1]
     for name, train, held_out in zip(folds.names, folds.train, folds.test | folds.validation):
         shared = np.intersect1d(code[train], code[held_out])
@@ -74,7 +75,7 @@ def find_duplicates(folds: Folds, contents: Sequence[str]) -> list[str]:
                 folds.clips[np.flatnonzero(row & (code == shared[0]))[0]]
                 for row in (train, held_out)
             )
-            return [f"Fold {name} trains on {one}, which is a copy of its test clip {other}."]
+            return [f"Fold {name} trains on {one}, a duplicate of its test clip {other}."]
     return []
 
 
@@ -96,22 +97,22 @@ def save_audit(
 
 
 def read_audit(path: str | pathlib.Path, folds: Folds) -> dict[str, np.ndarray]:
-    """What `save` wrote of a job with these folds. Raises `UserError` where it is damaged."""
-    many, clips = folds.train.shape
-    form = {
-        "sample_counts": ("i", (many, clips)),
-        "statistics_mask": ("b", (many, clips)),
+    """The arrays of `save_audit`, of a job with these folds. Raises `UserError` if damaged."""
+    num_folds, clips = folds.train.shape
+    schema = {
+        "sample_counts": ("i", (num_folds, clips)),
+        "statistics_mask": ("b", (num_folds, clips)),
         "labels": ("iu", (clips, ...)),
         "repeats_per_epoch": ("i", ()),
-        "epochs": ("i", (many,)),
-        "chosen": ("i", (many,)),
-        "validation_loss": ("f", (many, None)),
+        "epochs": ("i", (num_folds,)),
+        "chosen": ("i", (num_folds,)),
+        "validation_loss": ("f", (num_folds, None)),
     }
-    record = reading.load_arrays(path, form)
-    last = record["validation_loss"].shape[1]
-    # Beyond these a replay would take all memory, or for ever.
-    most = {"labels": 999, "repeats_per_epoch": 9999, "epochs": last, "chosen": last}
-    for name, limit in most.items():
+    record = reading.load_arrays(path, schema)
+    epochs = record["validation_loss"].shape[1]
+    # Beyond these a replay would take all memory, or never end.
+    limits = {"labels": 999, "repeats_per_epoch": 9999, "epochs": epochs, "chosen": epochs}
+    for name, limit in limits.items():
         value = record[name]
         if value.size and not 0 <= value.min() <= value.max() <= limit:
             raise UserError(
@@ -121,18 +122,16 @@ def read_audit(path: str | pathlib.Path, folds: Folds) -> dict[str, np.ndarray]:
 
 
 def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[str]:
-    """Draws every batch of a finished job again; a sentence for whatever does not agree.
+    """Draws every batch of a finished job again; returns one sentence for each disagreement.
 
-    path: the file that `save` wrote. Checks that the recorded visits are those of the streams, that
-    no clip of a fold's test or validation row is among them, that the statistics saw training clips
-    only (all clips under `train.statistics_on_all_clips`), and that the epoch that speaks is the one to be chosen.
+    Checks that the recorded sample counts are those of the seed, without test or validation clips;
+    that the statistics are of training clips only (except under `train.statistics_on_all_clips`);
+    and that the selected epoch is that of `train.model_selection`.
+
+    path: a file of `save_audit`.
     """
     record = read_audit(path, folds)
-    sample_counts, statistics_mask, labels = (
-        record["sample_counts"],
-        record["statistics_mask"],
-        record["labels"],
-    )
+    counts, labels = record["sample_counts"], record["labels"]
     repeat, epochs = int(record["repeats_per_epoch"]), record["epochs"]
     chosen, validation_loss = record["chosen"], record["validation_loss"]
     steps, batch_size = rng.steps_and_batch_size(len(labels), settings.batch_size, repeat)
@@ -140,27 +139,27 @@ def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[s
 
     @jax.jit
     def count_samples(key, train, last):
-        def one(epoch, seen):
-            draw = rng.fold_in_name(jax.random.fold_in(key, epoch), "batches")
+        def add_epoch(epoch, counts):
+            batch_key = rng.fold_in_name(jax.random.fold_in(key, epoch), "batches")
             if settings.sampler == "balanced":
                 index, _ = rng.balanced(
-                    draw, train, jnp.asarray(labels), num_classes=int(labels.max()) + 1, **size
+                    batch_key, train, jnp.asarray(labels), num_classes=int(labels.max()) + 1, **size
                 )
             else:
-                index, _ = rng.shuffled(draw, train, repeats_per_epoch=repeat, **size)
-            return seen.at[index].add(1)
+                index, _ = rng.shuffled(batch_key, train, repeats_per_epoch=repeat, **size)
+            return counts.at[index].add(1)
 
-        return jax.lax.fori_loop(0, last, one, jnp.zeros(len(labels), jnp.int32))
+        return jax.lax.fori_loop(0, last, add_epoch, jnp.zeros(len(labels), jnp.int32))
 
     found = []
     for f, name in enumerate(folds.names):
         key = rng.fold_key(settings.seed, name)
-        again = np.asarray(count_samples(key, jnp.asarray(folds.train[f]), jnp.asarray(epochs[f])))
-        if (again != sample_counts[f]).any():
+        train, last = jnp.asarray(folds.train[f]), jnp.asarray(epochs[f])
+        if (np.asarray(count_samples(key, train, last)) != counts[f]).any():
             found.append(f"Fold {name}: the recorded batches are not those of its seed.")
-    refusals = [lambda: _refuse(folds, sample_counts > 0, "in a training batch")]
+    refusals = [lambda: _refuse(folds, counts > 0, "in a training batch")]
     if not settings.statistics_on_all_clips:
-        refusals.append(lambda: _refuse(folds, statistics_mask, "in a statistic"))
+        refusals.append(lambda: _refuse(folds, record["statistics_mask"], "in a statistic"))
     refusals.append(
         lambda: _refuse_choice(
             settings.model_selection, folds.names, chosen, epochs, validation_loss
@@ -181,27 +180,28 @@ def _refuse_choice(
     epochs: np.ndarray,
     validation_loss: np.ndarray,
 ) -> None:
-    """Raises `LeakError` where a fold does not speak by its last epoch, or its best validated."""
+    """Raises `LeakError` if a fold's epoch is not its last, or its best on validation clips."""
     if model_selection == "best_test":
         return
     for name, epoch, last, losses in zip(names, chosen, epochs, validation_loss):
         if model_selection == "last":
-            due = last
+            expected = last
         else:
-            seen = losses[:last]
-            due = np.argmin(np.where(np.isnan(seen), np.inf, seen)) + 1 if last else 0
-        if epoch != due:
+            run = losses[:last]
+            expected = np.argmin(np.where(np.isnan(run), np.inf, run)) + 1 if last else 0
+        if epoch != expected:
             raise LeakError(
-                f"Fold {name}: epoch {epoch} speaks, where train.model_selection={model_selection!r} means "
-                f"epoch {due}."
+                f"Fold {name}: epoch {epoch} was selected, but "
+                f"train.model_selection={model_selection!r} selects epoch {expected}."
             )
 
 
-def _refuse(folds: Folds, seen: np.ndarray, where: str) -> None:
-    wrong = np.argwhere(seen & ~folds.train)
+def _refuse(folds: Folds, used: np.ndarray, where: str) -> None:
+    """Raises `LeakError` if a fold used [F, N] a clip that is not one of its training clips."""
+    wrong = np.argwhere(used & ~folds.train)
     if len(wrong):
         fold, clip = wrong[0]
         raise LeakError(
-            f"Fold {folds.names[fold]}: clip {folds.clips[clip]} does not belong to its training "
-            f"clips and was {where} ({len(wrong)} such in all)."
+            f"Fold {folds.names[fold]}: clip {folds.clips[clip]} is not a training clip, but "
+            f"was {where} ({len(wrong)} such clips in all)."
         )

@@ -311,7 +311,6 @@ BOUNDS: dict[str, Bound] = {
     # a job
     "checkpoint_seconds": _NOT_NEGATIVE,
     "within": _one_of("training.parallel.WITHIN"),
-    "inner": _one_of("training.parallel.WITHIN"),
     "across": _one_of("training.parallel.ACROSS"),
     "folds_per_device": _whole("[0, 1000000]"),
     "remat": _flag,

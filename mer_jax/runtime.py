@@ -1,5 +1,5 @@
-"""What programs rest on: memory in large pages, compiled programs that are kept, a device, and the
-settings of JAX that change numbers."""
+"""The environment of a job: huge pages, compilation cache, devices, and JAX settings that change
+numbers."""
 
 import contextlib
 import os
@@ -11,12 +11,12 @@ from mer_jax.errors import UserError
 
 
 def enable_huge_pages() -> None:
-    """Starts this process anew, once, so that large arrays lie in pages of 2 MB, on Linux.
+    """Restarts this process, once, so that large arrays are in pages of 2 MB, on Linux.
 
     A CPU job's arrays are new memory at every call, which the kernel hands out page by page: in
     pages of 4 kB that took a tenth of STSTNet's time and a third of FuseNet's. glibc (2.35 and
-    later) asks for large ones if told so before the process begins. GLIBC_TUNABLES in the
-    environment, also an empty one, leaves all as it is.
+    later) uses large ones if set before the process starts. Where GLIBC_TUNABLES is set, also
+    empty, nothing is done.
     """
     if sys.platform != "linux" or "GLIBC_TUNABLES" in os.environ:
         return
@@ -26,14 +26,14 @@ def enable_huge_pages() -> None:
 
 
 def enable_compile_cache() -> None:
-    """Has JAX keep what it compiles in the user's cache folder, unless it has a folder for that.
+    """Sets JAX's compilation cache to the user's cache folder, unless one is set.
 
-    JAX_COMPILATION_CACHE_DIR says where else; empty, nothing is kept.
+    JAX_COMPILATION_CACHE_DIR sets another folder; if it is empty, there is no cache.
     """
     import jax
 
-    kept = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # made as it runs
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or kept:
+    directory = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # made as it runs
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or directory:
         return
     caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(caches) / "mer_jax"))
@@ -41,7 +41,7 @@ def enable_compile_cache() -> None:
 
 @contextlib.contextmanager
 def on_devices() -> Iterator[None]:
-    """The body; raises `UserError` where it fails since JAX finds no device of those asked for."""
+    """Runs the body; raises `UserError` if it fails because JAX finds no requested device."""
     try:
         yield
     except UserError:
@@ -49,26 +49,26 @@ def on_devices() -> Iterator[None]:
     except Exception:
         import jax
 
-        asked = jax.config.jax_platforms  # type: ignore[attr-defined]  # made as it runs
+        platforms = jax.config.jax_platforms  # type: ignore[attr-defined]  # made as it runs
         try:
             jax.devices()
         except (RuntimeError, AssertionError) as error:  # the second without the plugin
-            why = f" ({' '.join(str(error).split())[:120]})" if str(error) else ""
+            reason = f" ({' '.join(str(error).split())[:120]})" if str(error) else ""
             raise UserError(
-                f"JAX finds no device here for JAX_PLATFORMS={asked or ''}{why}; unset it, or set "
-                "JAX_PLATFORMS=cpu (mer-jax doctor looks at this machine)"
+                f"JAX finds no device here for JAX_PLATFORMS={platforms or ''}{reason}; unset it, "
+                "or set JAX_PLATFORMS=cpu (mer-jax doctor checks this machine)"
             ) from None
         raise
 
 
 @contextlib.contextmanager
 def pinned() -> Iterator[None]:
-    """The body, or a function below `@pinned()`, with those settings of JAX that change numbers as
-    this library was tested with, whatever the environment says.
+    """Runs the body, or a function decorated by `@pinned()`, with fixed values of the JAX settings
+    that change numbers, whatever the environment sets.
 
     JAX_ENABLE_X64, JAX_DEFAULT_PRNG_IMPL, JAX_THREEFRY_PARTITIONABLE and
     JAX_DEFAULT_MATMUL_PRECISION would else give the same command and seed other scores; and
-    JAX_NUMPY_RANK_PROMOTION=raise, which is for a user's own code, would end a sound job.
+    JAX_NUMPY_RANK_PROMOTION=raise, which is for a user's own code, would fail a correct job.
     """
     import jax
 

@@ -4,9 +4,9 @@
         "3 x 3 x 3": Row("stcnn_smic", {"model.kernel": (3, 3, 3)}, {"accuracy": 0.8293}),
     }
 
-A file of experiments/sweeps holds ROWS. The launch runs them one after the other, each in a
-folder of WORKDIR, and writes what they say beside what the paper prints: table.md, table.tex and
-table.html. A row that has run as it stands is not run again.
+A file of experiments/sweeps defines ROWS. `run` runs them one after the other, each in a folder of
+WORKDIR, and writes their scores beside the published ones: table.md, table.tex and table.html. A
+row that has run with the same configuration is not run again.
 """
 
 import json
@@ -28,12 +28,12 @@ from mer_jax.training import svm
 
 
 class Row(NamedTuple):
-    """One row: a file of mer_jax/configs, what differs from it, and what the paper prints.
+    """One row: a shipped configuration, what differs from it, and the published scores.
 
-    changes: dotted keys, applied in order. A new name of a section brings that one's options. A row
-    that names its database reads it from the folder of that name in data.root. published: scores by
-    their names in metrics.json, shares of 1; "casme/uar" is that of a database's clips; a pair is
-    a mean and its deviation. Empty where the paper prints a picture only.
+    changes: dotted keys, applied in order. A new name of a section brings its options. A row that
+    names its database reads it from the folder of that name in data.root. published: scores by
+    their names in metrics.json, in [0, 1]; "casme/uar" is that of a database's clips; a pair is a
+    mean and its standard deviation. Empty if the paper gives no number.
     """
 
     base: str
@@ -42,24 +42,24 @@ class Row(NamedTuple):
 
 
 def rows(path: str | pathlib.Path, *, only: str = "") -> dict[str, Row]:
-    """The rows of the file at `path`; none where it is the configuration of a single job.
+    """The rows of the file at `path`; none if it is the configuration of a single job.
 
-    only: a regular expression; the rows in whose name it occurs. Raises `UserError` where none is
-    left, or where there is nothing to choose from.
+    only: a regular expression that the names must match in part. Raises `UserError` if none does,
+    or the file has no rows.
     """
     found = runpy.run_path(str(path)).get("ROWS", {})
-    left = {name: found[name] for name in filter_by_regex("--only", only, found)}
+    selected = {name: found[name] for name in filter_by_regex("--only", only, found)}
     if only and not found:
         raise UserError(f"{path} is a single job: it has no --only")
-    if only and not left:
+    if only and not selected:
         raise unknown_name("--only", only, found)
-    return left
+    return selected
 
 
 def shared(rows: Mapping[str, Row]) -> ConfigDict:
-    """What `get_config` of a sweep returns: its first row, whose keys the command line may change.
+    """The configuration of the first row, for `get_config` of a sweep.
 
-    What is changed there is changed in every row.
+    The command line changes its keys, and with them those of every row.
     """
     return configured(next(iter(rows.values())), {})
 
@@ -69,13 +69,13 @@ def configured(row: Row, given: Mapping[str, Any]) -> ConfigDict:
     that has no such key is left as it is."""
     config = _changed(configuration.read(row.base), row.changes)
     config = _changed(config, {key: name for key, name in given.items() if key.endswith(".name")})
-    machine = config.model.name == svm.NAME  # which has no training to set
+    is_svm = config.model.name == svm.NAME  # has no training settings
     config = _changed(
         config,
         {
             key: value
             for key, value in given.items()
-            if _has(config, key) and not (machine and "train." in key)
+            if _has(config, key) and not (is_svm and "train." in key)
         },
     )
     if config.data.name in ("prepared", row.changes.get("data.name")) and given.get("data.root"):
@@ -113,10 +113,10 @@ def run(
 ) -> str:
     """Runs every row and writes the table of those that ran; returns it as Markdown.
 
-    stop: as in `experiment.run`. begin: called before each row that is run.
+    should_stop: as of `experiment.run`. begin: called before each row that is run.
 
-    Raises `UserError` for what is wrong with a row's configuration, before the first is run; and
-    with every row that could not run (a database that is not there), after the others have.
+    Raises `UserError` for a mistake in a row's configuration, before the first is run; and with
+    every row that could not run (a missing database), after the others.
     """
     workdir = pathlib.Path(workdir).expanduser()
     jobs = {name: configured(row, given) for name, row in rows.items()}
@@ -128,13 +128,13 @@ def run(
             raise UserError(f"row {name!r}: {error}") from None
     found, failed, cache = [], [], dict[str, Any]()
     for number, (name, job) in enumerate(jobs.items(), 1):
-        place = workdir / folder(name)
+        row_dir = workdir / folder(name)
         try:
-            if not _finished(place, job):
+            if not _finished(row_dir, job):
                 print(f"{number} of {len(jobs)}: {name}", file=sys.stderr, flush=True)
                 begin()
-                experiment.run(job, place, devices=devices, should_stop=should_stop, cache=cache)
-            found += _runs(name, rows[name], place)
+                experiment.run(job, row_dir, devices=devices, should_stop=should_stop, cache=cache)
+            found += _runs(name, rows[name], row_dir)
         except UserError as error:
             failed.append(f"  {name}: {error}")
     text = _write(workdir, found) if found else ""
@@ -159,25 +159,25 @@ def folder(name: str) -> str:
 
 
 def _finished(workdir: pathlib.Path, job: ConfigDict) -> bool:
-    there = workdir / "config.json"
-    if not (workdir / "report.html").exists() or not there.exists():
+    path = workdir / "config.json"
+    if not (workdir / "report.html").exists() or not path.exists():
         return False
-    return reading.load_json(there, object) == json.loads(json.dumps(configuration.plain(job)))
+    return reading.load_json(path, object) == json.loads(json.dumps(configuration.plain(job)))
 
 
 def _runs(name: str, row: Row, workdir: pathlib.Path) -> list[comparison.Run]:
-    """The run of a row, and one for each database of which the paper prints a figure."""
+    """The run of a row, and one for each database with published scores."""
     parts: dict[str, dict[str, Any]] = {"": {}}
     for score, figure in row.published.items():
         database, _, score = score.rpartition("/")
         parts.setdefault(database, {})[score] = figure
-    whole = comparison.open_run(workdir)
-    found = [whole._replace(name=name, published=parts.pop(""))]
-    clips = whole.predictions.by_database()
+    overall = comparison.open_run(workdir)
+    found = [overall._replace(name=name, published=parts.pop(""))]
+    clips = overall.predictions.by_database()
     for database, published in parts.items():
         if database in clips:
             found.append(
-                whole._replace(
+                overall._replace(
                     name=f"{name}: {database}",
                     predictions=clips[database],
                     published=published,

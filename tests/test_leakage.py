@@ -25,8 +25,7 @@ def run(problem=None, settings=SETTINGS):
         settings,
         num_classes=3,
         build=small.build,
-        devices=jax.devices()[:1],
-        quiet=True,
+        **small.grouped(devices=jax.devices()[:1], quiet=True),
     )
     return folds, labels, result
 
@@ -83,17 +82,21 @@ def test_an_epoch_chosen_on_test_clips_in_secret_is_caught(honest, tmp_path):
     best = result.test_accuracy.argmax(1).astype(np.int32) + 1
     best[1] = 1
     leaky = result._replace(chosen_epoch=best)
-    with pytest.raises(leakage.LeakError, match=r"epoch 1 speaks, .*'last' means epoch 2"):
+    with pytest.raises(leakage.LeakError, match=r"epoch 1 was selected, .*'last' selects epoch 2"):
         leakage.check(SETTINGS, folds, leaky, NAMES)
     leakage.save_audit(tmp_path / "audit.npz", labels, 1, leaky)
-    assert "epoch 1 speaks" in " ".join(leakage.replay(tmp_path / "audit.npz", SETTINGS, folds))
+    assert "epoch 1 was selected" in " ".join(
+        leakage.replay(tmp_path / "audit.npz", SETTINGS, folds)
+    )
 
     settings = dataclasses.replace(SETTINGS, model_selection="best_val", validation=0.2)
     losses = np.array([[0.4, 0.3], [0.2, 0.5]], np.float32)
     sound = result._replace(validation_loss=losses, chosen_epoch=np.array([2, 1]))
     assert leakage.check(settings, folds, sound, NAMES) == []
     leaky = sound._replace(chosen_epoch=np.array([1, 1]))
-    with pytest.raises(leakage.LeakError, match=r"epoch 1 speaks, .*'best_val' means epoch 2"):
+    with pytest.raises(
+        leakage.LeakError, match=r"epoch 1 was selected, .*'best_val' selects epoch 2"
+    ):
         leakage.check(settings, folds, leaky, NAMES)
 
 
@@ -110,7 +113,7 @@ def test_a_person_on_both_sides_is_declared(honest):
     result = result._replace(
         sample_counts=folds.train.astype(np.int32), statistics_mask=folds.train
     )
-    assert "one person stand both" in leakage.check(SETTINGS, folds, result, NAMES)[0]
+    assert "one subject are both" in leakage.check(SETTINGS, folds, result, NAMES)[0]
 
 
 def test_an_augmented_copy_across_the_split_is_declared(honest):
@@ -118,6 +121,4 @@ def test_an_augmented_copy_across_the_split_is_declared(honest):
     names = list(NAMES)
     names[11] = names[1]  # a clip of the third person is a copy of one of the first
     found = leakage.check(SETTINGS, folds, result, names)
-    assert found == [
-        "Fold toy/s0 trains on toy/s2/c11, which is a copy of its test clip toy/s0/c1."
-    ]
+    assert found == ["Fold toy/s0 trains on toy/s2/c11, a duplicate of its test clip toy/s0/c1."]

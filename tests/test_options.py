@@ -39,8 +39,9 @@ def test_every_option_has_a_row():
     known += [
         ("", "", name)
         for name in configuration.make(**BASE)
-        if name not in (*configuration.SECTIONS, "train")
+        if name not in (*configuration.SECTIONS, "train", "parallel")
     ]
+    known += [("parallel", "", name) for name in configuration.make(**BASE).parallel]
     assert len(known) > 350
     assert not [each for each in known if options.bound(*each) is None]
 
@@ -49,7 +50,8 @@ def test_every_row_is_of_an_option():
     names = {name for target in TARGETS for name in target.known}
     names |= {option for name in datasets.names() for option in datasets.options(name)}
     names |= set(configuration.make(**BASE)) | set(configuration.make(**BASE).data)
-    names |= {"inner", "seconds", "threshold", "shape"}  # layouts, footage, prediction, networks
+    names |= set(configuration.make(**BASE).parallel)
+    names |= {"seconds", "threshold", "shape"}  # video sources, prediction, networks
     assert not [key for key in options.BOUNDS if key.split(".")[-1] not in names]
 
 
@@ -104,7 +106,7 @@ def test_defaults_and_values_within_bounds_pass(target):
         ("protocol", "k_fold", "folds", 1),
         ("protocol", "hold_out", "fraction", 1),
         ("protocol", "lovo", "repeats", 0),
-        ("data", "synthetic", "classes", "megc2018"),
+        ("data", "synthetic", "label_scheme", "megc2018"),
         ("data", "synthetic", "subjects", True),
         ("train", "", "schedule_every", 0),
         ("train", "", "schedule_rate", 0),
@@ -181,8 +183,8 @@ def test_a_key_of_train_at_the_top_level_is_refused():
         configuration.check(made)
     made = configuration.make(**BASE)
     with made.unlocked():
-        made.fold_mapp = "pmap"
-    with pytest.raises(UserError, match="did you mean 'fold_map'"):
+        made.parallel.acros = "pmap"
+    with pytest.raises(UserError, match="did you mean 'across'"):
         configuration.check(made)
 
 

@@ -200,7 +200,7 @@ for room in ("mer_jax", "experiments", "tools"):
         known = set(flags)
         importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
         count += 1
-        if "cli" in path.parts or room == "tools":  # each a command of its own, with flags of the same names
+        if "cli" in path.parts or room == "tools":  # commands, with flags of the same names
             for name in set(flags) - known:
                 delattr(flags, name)
 print(count)

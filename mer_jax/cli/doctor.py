@@ -127,7 +127,11 @@ def devices() -> Iterator[Finding]:
     if "bytes_limit" in stats:
         free = (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) / 2**30
         state = OK if free > _MEMORY else HINT
-        cure = "" if state == OK else "end what else uses the device, or lower folds_per_device"
+        cure = (
+            ""
+            if state == OK
+            else "end what else uses the device, or lower parallel.folds_per_device"
+        )
         yield Finding(state, "device memory", f"{free:.1f} GiB for JAX", cure)
     chosen = os.environ.get("JAX_PLATFORMS", "")
     if found[0].platform == "cpu" and pathlib.Path("/dev/nvidia0").exists():

@@ -18,7 +18,7 @@ from mer_jax.io import reading
 from mer_jax.methods import Examples
 from mer_jax.protocols import Folds
 from mer_jax.runtime import pinned
-from mer_jax.training import checkpoints, initialization, loop, single_fold
+from mer_jax.training import checkpoints, initialization, records, single_fold
 
 _SALIENCY_FOLDS = 5  # folds whose saliency maps are averaged
 
@@ -50,12 +50,12 @@ class TrainedNetworks(NamedTuple):
         static, state = self._static_config(examples, count)
         indices = jnp.arange(count, dtype=jnp.int32)
         # The other fields are for training only.
-        unused: dict[str, Any] = dict.fromkeys(single_fold.FoldArrays._fields)
-        row = single_fold.FoldArrays(**unused | {"eval_index": indices})
+        unused: dict[str, Any] = dict.fromkeys(records.FoldArrays._fields)
+        row = records.FoldArrays(**unused | {"eval_index": indices})
 
         @jax.jit
         def predict(inputs, state):
-            data = single_fold.Data(inputs, jnp.zeros(count, jnp.int32), {})
+            data = records.Data(inputs, jnp.zeros(count, jnp.int32), {})
             predict_held_out = lambda s: single_fold.predict_held_out(static, data, row, s)
             return jax.lax.map(lambda s: predict_held_out(s).probabilities, state)
 
@@ -112,7 +112,7 @@ class TrainedNetworks(NamedTuple):
 
     def _static_config(
         self, examples: Examples, count: int
-    ) -> tuple[single_fold.StaticConfig, single_fold.State]:
+    ) -> tuple[single_fold.StaticConfig, records.State]:
         """The configuration that the folds share, and their states."""
         config, classes = self.config, len(self.classes)
         sizes = configuration.options_of(config, "model") | {"shape": examples.input_shape}
@@ -120,12 +120,12 @@ class TrainedNetworks(NamedTuple):
             config.model.name, num_classes=classes, rngs=rngs, **sizes
         )
         settings = configuration.check(config)
-        static = loop.make_static_config(
+        static = single_fold.make_static_config(
             examples, count, settings, num_classes=classes, build=build
         )
         return static, self._state(examples, build, static.model_selection)
 
-    def _state(self, examples, build, model_selection: str) -> single_fold.State:
+    def _state(self, examples, build, model_selection: str) -> records.State:
         """The folds' states as trees of the network and the method."""
         _, *parts = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
         params, model_state = map(nnx.as_pure, parts)
@@ -139,8 +139,8 @@ class TrainedNetworks(NamedTuple):
         }
         trees = {name: _filled(tree, self.state[name]) for name, tree in like.items()}
         # The other fields are for training only.
-        unused = dict.fromkeys(single_fold.State.__dataclass_fields__, jnp.zeros(len(self.folds)))
-        return single_fold.State(**unused | trees)
+        unused = dict.fromkeys(records.State.__dataclass_fields__, jnp.zeros(len(self.folds)))
+        return records.State(**unused | trees)
 
 
 def _normalize(heat: np.ndarray) -> np.ndarray:
@@ -182,7 +182,7 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetw
         )
     settings = settings[position.members.start : position.members.stop]
     same = [each == settings[0] for each in settings]
-    converged = state["status"] != single_fold.DIVERGED  # the others may hold NaN
+    converged = state["status"] != records.DIVERGED  # the others may hold NaN
     rows = np.flatnonzero(converged & same)
     if fold is not None:
         if isinstance(fold, int) or (fold.isdigit() and fold not in names):

@@ -1,11 +1,11 @@
-"""Checkpoints at epoch boundaries, kept by Orbax: a resumed job is the same job.
+"""Checkpoints at epoch boundaries, by Orbax; a resumed job gives the same numbers.
 
-A checkpoint is host arrays: the state of the folds that are being trained and the record of
-everything so far. It knows nothing of devices, padding or layout, so a job may go on elsewhere. It
-carries its own digest; a damaged one is found out, put aside and the one before is used.
+A checkpoint is host arrays: the state of the folds in training, and the records so far. It does not
+depend on devices, padding or layout. It has a digest; a damaged one is quarantined and the one
+before is used.
 
-Beside the checkpoints stands the job's identity (configuration, data, folds); a directory whose
-identity differs is refused with the difference, never continued.
+Beside the checkpoints is the job's fingerprint (configuration, data, folds); a directory with
+another one is refused with the differences.
 """
 
 import contextlib
@@ -15,7 +15,6 @@ import shutil
 import sys
 import time
 from logging import getLogger as logger_of
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,27 +24,19 @@ from absl import logging
 from mer_jax.errors import UserError, report_write_errors
 from mer_jax.io import locks, reading, saving
 from mer_jax.training import records
-
-Tree = Any
+from mer_jax.training.records import Position, Tree
 
 STEPS = "steps"
-
-
-class Position(NamedTuple):
-    """How far a job is: the folds in a checkpoint's state and the epochs they have behind them."""
-
-    members: range
-    epochs: int
 
 
 class Checkpoints:
     """The checkpoints of one job. A context manager: leaving it waits for what is being written."""
 
     def __init__(self, directory: str | pathlib.Path, job_fingerprint: dict, *, seconds: float):
-        """seconds: how long a checkpoint is good for before another one is `due`; up to ten times
-        as long where that keeps the time that saving takes under a twentieth.
+        """seconds: between checkpoints; up to ten times as long where saving would take more than a
+        twentieth of the time.
 
-        Raises `UserError` where the directory holds another job or another process is at it.
+        Raises `UserError` if the directory holds another job or another process uses it.
         """
         self._directory = directory = pathlib.Path(directory).absolute()
         verify_same_job(directory, job_fingerprint)
@@ -78,7 +69,7 @@ class Checkpoints:
             with self._writing():
                 self._manager.close()
         except UserError:
-            if kind is None:  # otherwise the error that is under way tells the same
+            if kind is None:  # otherwise an error is raised already
                 raise
         finally:
             self._lock.lock.release()
@@ -90,7 +81,7 @@ class Checkpoints:
         return time.monotonic() - self._saved >= wait
 
     def save(self, state: Tree, result: records.Result, position: Position) -> None:
-        """Writes in the background. state: [F, ...], its first rows the folds of `place`.
+        """Writes in the background. state: [F, ...], its first rows those of `position`.
 
         Raises `UserError` where this one or the one before it cannot be written.
         """
@@ -112,7 +103,7 @@ class Checkpoints:
         self._took = self._saved - began
 
     def restore(self, state: Tree, record: Tree) -> tuple[Tree, Tree, Position] | None:
-        """The newest checkpoint that is whole: its state's rows, its record and where it stands.
+        """The newest undamaged checkpoint: the rows of its state, its record and position.
 
         state: the shapes and dtypes of a state [F, ...] of any F; record: like what was saved.
         """
@@ -138,14 +129,15 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _writing(self):
-        """Orbax tells of a full disk by half a dozen kinds of exception."""
+        """Orbax reports a full disk by half a dozen kinds of exception."""
         try:
             yield
         except Exception as error:
             before = "the one before is whole" if steps(self._directory) else "it is the first"
             raise UserError(
-                f"{self._directory}: a checkpoint cannot be written ({reading.error_summary(error)}); "
-                f"{before}. Make room, and the same command goes on from there"
+                f"{self._directory}: a checkpoint cannot be written "
+                f"({reading.error_summary(error)}); {before}. "
+                "Free disk space and re-run the same command to resume"
             ) from error
 
     def _read(self, step: int, state: Tree, record: Tree) -> tuple[Tree, Tree, Position]:
@@ -178,11 +170,10 @@ def steps(directory: str | pathlib.Path) -> list[int]:
 
 
 def last(directory: str | pathlib.Path) -> tuple[dict, Position]:
-    """What the newest checkpoint in `directory` holds: its tree {"state", "record"} as nested
-    dictionaries of host arrays, typed keys as their data, and where it stands.
+    """The newest checkpoint in `directory`: its tree {"state", "record"} as nested
+    dictionaries of host arrays, typed keys as their data, and its position.
 
-    For who wants a finished job's networks. Raises `UserError` where there is none, or a damaged
-    one.
+    Raises `UserError` if there is none, or a damaged one.
     """
     directory = pathlib.Path(directory).absolute()
     found = steps(directory)
@@ -201,10 +192,10 @@ def last(directory: str | pathlib.Path) -> tuple[dict, Position]:
 
 
 def silence_orbax() -> contextlib.ExitStack:
-    """Silences Orbax, for good or as `with hush():`.
+    """Silences Orbax, for good or as `with silence_orbax():`.
 
-    What it does is no news, it warns of files that the other half of it writes, and what it raises
-    is told in a sentence here, while its writers go on to speak of that error long after.
+    That is its info logs, its warnings about its own files, and late errors of its writer threads
+    (already raised here).
     """
     undo = contextlib.ExitStack()
     for logger, news in (
@@ -213,10 +204,10 @@ def silence_orbax() -> contextlib.ExitStack:
     ):
         logger.addFilter(news)
         undo.callback(logger.removeFilter, news)
-    told = sys.unraisablehook
-    undo.callback(setattr, sys, "unraisablehook", told)
+    hook = sys.unraisablehook
+    undo.callback(setattr, sys, "unraisablehook", hook)
     closed = lambda late: "Event loop is closed" in str(late.exc_value)
-    sys.unraisablehook = lambda late: None if closed(late) else told(late)
+    sys.unraisablehook = lambda late: None if closed(late) else hook(late)
     return undo
 
 
@@ -259,12 +250,12 @@ def _raw_shape(leaf) -> jax.ShapeDtypeStruct:
 
 
 def _empty(shape: tuple[int, ...], dtype) -> np.ndarray:
-    """An array that says its shape and dtype and takes no memory."""
+    """An array of this shape and dtype that takes no memory."""
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 def _compare(tree: Tree, position: dict) -> None:
-    """Raises `ValueError` where a checkpoint is not what was written."""
+    """Raises `ValueError` if a checkpoint is not what was written."""
     where = {name: value for name, value in position.items() if name != "digest"}
     if _digest(tree, where) != position["digest"]:
         raise ValueError("its content is not what was written")

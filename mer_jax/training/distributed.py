@@ -1,11 +1,11 @@
-"""Several processes as one job, each with devices of its own.
+"""Several processes as one job, each with its own devices.
 
-    with joined(True):      # before JAX is used for anything else
+    with session(True):     # before JAX is used for anything else
         ...                 # the same program in every process
 
-Every process reads all clips and goes through the same blocks of epochs; the folds are divided over
-the devices of all. What a block reports is gathered in every process, so that all have the whole
-result; only `first` writes where the user looks. With one process everything here is the identity.
+Every process reads all clips and runs the same blocks of epochs; the folds are divided over the
+devices of all. Records are gathered in every process; only the primary one writes files. With one
+process all functions here are the identity.
 """
 
 import contextlib
@@ -29,15 +29,15 @@ _START_TIMEOUT = 300  # seconds that the others may take to start
 
 @contextlib.contextmanager
 def session(wanted: bool) -> Iterator[None]:
-    """The body as one of several processes, if `wanted`; otherwise just the body.
+    """Runs the body as one of several processes, if `wanted`; otherwise just the body.
 
-    Who the others are is found by `jax.distributed` under Slurm, Kubernetes, Open MPI and on Cloud
-    TPU. Elsewhere the environment says it: JAX_COORDINATOR_ADDRESS (host:port of process 0),
-    JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    `jax.distributed` finds the other processes under Slurm, Kubernetes, Open MPI and on Cloud TPU.
+    Elsewhere set JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES and
+    JAX_PROCESS_ID.
 
-    A process that ends by a mistake or an error ends at once, and one that loses another says so
-    and ends too: nobody waits for who will not come. Raises `UserError` where nothing says who the
-    others are, or they do not come.
+    A process that fails exits at once, and one that loses another reports it and exits too.
+
+    Raises `UserError` if the other processes are not known, or do not start.
     """
     if not wanted:
         yield
@@ -54,16 +54,16 @@ def session(wanted: bool) -> Iterator[None]:
         code = 2
         print(f"error: {error}", file=sys.stderr)
     except jax.errors.JaxRuntimeError as error:
-        words = " ".join(str(error).split())[:160]
+        reason = " ".join(str(error).split())[:160]
         print(
             f"error: process {jax.process_index()} lost another process of this job, or a device "
-            f"({words}); the same command in all of them goes on from the last checkpoint",
+            f"({reason}); the same command in all of them goes on from the last checkpoint",
             file=sys.stderr,
         )
     except BaseException:
         traceback.print_exc()
     finally:
-        if code in (1, 2):  # any other end is an end in all processes
+        if code in (1, 2):  # otherwise all processes exit alike
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
@@ -71,24 +71,24 @@ def session(wanted: bool) -> Iterator[None]:
 
 
 def is_primary() -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this process writes the files."""
     return jax.process_index() == 0
 
 
 def all_gather(array: Any) -> np.ndarray:
-    """[P, ...]: what each of the P processes has. Their arrays have one shape and dtype."""
+    """[P, ...]: the arrays of the P processes, of one shape and dtype."""
     if jax.process_count() == 1:
         return np.asarray(array)[None]
     return multihost_utils.process_allgather(np.asarray(array))
 
 
 def broadcast(tree: Tree) -> Tree:
-    """What process 0 has, to the bit, as host arrays; typed keys stay keys."""
+    """The tree of process 0, bit for bit, as host arrays; typed keys stay keys."""
     return jax.tree.map(lambda leaf: _raw(lambda a: all_gather(a)[0], leaf), tree)
 
 
 def gather_to_host(tree: Tree) -> Tree:
-    """Device arrays as host arrays, wherever their parts lie; typed keys stay keys."""
+    """Device arrays of all processes as host arrays; typed keys stay keys."""
     if jax.process_count() == 1:
         return jax.device_get(tree)
     gathered = lambda a: multihost_utils.process_allgather(a, tiled=True)
@@ -120,19 +120,19 @@ def _initialize() -> None:
             "JAX_PROCESS_ID"
         ) from None
     except RuntimeError as error:
-        words = " ".join(str(error).split())[:160]
-        raise UserError(f"the processes of this job did not find each other ({words})") from None
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"the processes of this job did not find each other ({reason})") from None
     _connect_devices()
 
 
 def _connect_devices() -> None:
-    """Connects every device with every other while the processes stand at the same place.
+    """Connects every device with every other while the processes are in step.
 
     On CPU a connection that is first used later fails if one process comes half a minute after the
     other, which may be reading a checkpoint.
     """
     mesh = jax.make_mesh((jax.device_count(),), ("all",))
-    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("all"))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("all"))
     numbers = np.arange(jax.device_count())
-    gather_to_host(jax.make_array_from_callback(numbers.shape, spread, numbers.__getitem__))
+    gather_to_host(jax.make_array_from_callback(numbers.shape, sharding, numbers.__getitem__))
     all_gather(jax.process_index())

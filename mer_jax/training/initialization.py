@@ -1,11 +1,11 @@
-"""Where a network starts: at the weights of an earlier run, or at converted ones in its backbone.
+"""Initial weights of a network: those of an earlier run, or converted ones for its backbone.
 
-    start = initial.read("runs/macro", build)     # {dotted path: values}
-    fit(..., start=start)
+    initial_weights = initialization.read("runs/macro", build)  # {dotted path: values}
+    fit(..., initial_weights=initial_weights)
 
-A run gives all tensors whose path and shape agree, so that a classifier of other classes starts
-fresh; it must have one fold (a hold-out over macro-expressions, say), for a network pre-trained in
-one of many folds has seen the others' test clips.
+A run gives all tensors whose path and shape agree; a classifier of other classes starts fresh. The
+run must have one fold (a hold-out over macro-expressions, say): a network trained in one of many
+folds has seen the others' test clips.
 """
 
 import pathlib
@@ -19,36 +19,36 @@ from flax import nnx
 from mer_jax.errors import UserError
 from mer_jax.models import pretrained
 from mer_jax.protocols import Folds
-
-Weights = dict[str, np.ndarray]
-Tree = object
+from mer_jax.training import checkpoints
+from mer_jax.training.records import Tree, Weights
 
 
 def read(directory: str | pathlib.Path, build: Callable[[nnx.Rngs], nnx.Module]) -> Weights:
-    """What `directory` gives to the network that `build` makes, on the host.
+    """The tensors in `directory` for the network that `build` makes, on the host.
 
-    directory: the working directory of a finished run, or what `mer-jax convert-weights` wrote.
-    Raises `UserError` where it is neither, the run had several folds, or nothing agrees.
+    directory: the working directory of a finished run, or the output of `mer-jax convert-weights`.
+    Raises `UserError` if it is neither, the run had several folds, or no tensor agrees.
     """
     directory = pathlib.Path(directory).expanduser()
     if (directory / "folds.json").is_file():
-        given = _of_run(directory)
-        here = _tensors(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
-        initial_weights = {n: v for n, v in given.items() if n in here and v.shape == here[n].shape}
+        shapes = {
+            name: leaf.shape
+            for name, leaf in _tensors(nnx.eval_shape(lambda: build(nnx.Rngs(0)))).items()
+        }
+        weights = _run_weights(directory)
+        initial_weights = {n: v for n, v in weights.items() if v.shape == shapes.get(n)}
         if not initial_weights:
-            raise UserError(
-                f"train.init_from: no tensor of {directory} has a place in this network"
-            )
+            raise UserError(f"train.init_from: no tensor of {directory} fits this network")
         return initial_weights
     network = build(nnx.Rngs(0))
-    given = pretrained.read(directory)
-    pretrained.load_weights(given, network)
-    here = _tensors(network)
-    return {f"backbone.{name}": np.asarray(here[f"backbone.{name}"]) for name in given}
+    weights = pretrained.read(directory)
+    pretrained.load_weights(weights, network)
+    tensors = _tensors(network)
+    return {f"backbone.{name}": np.asarray(tensors[f"backbone.{name}"]) for name in weights}
 
 
 def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> list[str]:
-    """A sentence where the run in `directory` had trained on a person whom `folds` test."""
+    """A sentence if the run in `directory` was trained on a subject whom `folds` test."""
     path = pathlib.Path(directory).expanduser() / "folds.json"
     if not path.is_file():
         return []
@@ -58,14 +58,14 @@ def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> list[str
     if not both:
         return []
     return [
-        f"Networks started from {directory}, where {len(both)} of the persons tested here trained."
+        f"Networks start from {directory}, which was trained on {len(both)} of the test subjects."
     ]
 
 
 def replace_leaves(tree: Tree, initial_weights: Mapping[str, Any]) -> Tree:
-    """`tree` with the values of `start` in the places they name."""
-    swap = lambda path, leaf: initial_weights.get(_dotted(path), leaf)
-    return jax.tree_util.tree_map_with_path(swap, tree)
+    """`tree` with the leaves that `initial_weights` names by dotted path replaced."""
+    replace = lambda path, leaf: initial_weights.get(_dotted(path), leaf)
+    return jax.tree_util.tree_map_with_path(replace, tree)
 
 
 def named_leaves(tree: Tree) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def named_leaves(tree: Tree) -> dict[str, Any]:
 
 
 def _tensors(network: nnx.Module) -> dict[str, jax.Array]:
-    """Parameters, batch statistics and counters by their dotted paths."""
+    """Parameters, batch statistics and counters by dotted path."""
     _, *trees = nnx.split(network, nnx.Param, ...)
     return {name: leaf for tree in trees for name, leaf in named_leaves(nnx.as_pure(tree)).items()}
 
@@ -83,22 +83,22 @@ def _dotted(path) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
-def _of_run(directory: pathlib.Path) -> Weights:
-    """The network that spoke for a run's only fold."""
-    from mer_jax.training import checkpoints
-
+def _run_weights(directory: pathlib.Path) -> Weights:
+    """The selected network of a run's only fold."""
     folds = Folds.read(directory / "folds.json").names
     if len(folds) != 1:
         raise UserError(
-            f"train.init_from: {directory} has {len(folds)} folds, whose networks have seen each "
-            "other's test clips; train one with --config.protocol.name=hold_out"
+            f"train.init_from: {directory} has {len(folds)} folds, each trained on the "
+            "others' test clips; train one with --config.protocol.name=hold_out"
         )
     if not (directory / "metrics.json").is_file():
-        raise UserError(f"train.init_from: the run in {directory} has not finished; start it again")
+        raise UserError(
+            f"train.init_from: the run in {directory} is not finished; re-run its command"
+        )
     state = checkpoints.last(directory / "checkpoints")[0]["state"]
     chosen = state["best"] or (state["params"], state["model_state"])
     leaves: Weights = {
         name: leaf[0] for tree in chosen for name, leaf in named_leaves(tree).items()
     }
-    # Dropout's counters stand beside the batch statistics, and are nobody's knowledge.
+    # Dropout's counters are not float32 and stay fresh.
     return {name: leaf for name, leaf in leaves.items() if leaf.dtype == np.float32}

@@ -1,10 +1,10 @@
-"""What a clip's label is, and what a network's logits [B, K] say in its terms.
+"""Kinds of labels, and how logits [B, K] are read for each.
 
-    one       one class of K: labels [N] int32; the largest logit speaks
-    several   each class there or not: labels [N, K] int32 of 0 and 1; a logit above 0 says "there"
+    single label  one class of K: labels [N] int32; the prediction is the largest logit
+    multi-label   each class present or absent: labels [N, K] int32 of 0 and 1; present: logit > 0
 
-Which of them a job has follows from the rank of its labels. `said` is one number a clip: the class,
-or the sum of 2^k over the classes that are there (K up to 31); `rows` is its inverse.
+The rank of a job's labels gives its kind. `predict` returns one number a clip: the class, or the
+sum of 2^k over the present classes (K up to 31); `one_hot` is its inverse.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,12 @@ class LabelKind(NamedTuple):
     """The functions that differ; B stands for any number of clips."""
 
     counts: Callable[[jax.Array, jax.Array, int], jax.Array]  # labels, train [N], K -> [K]
-    accuracy: Callable[[jax.Array, jax.Array], jax.Array]  # logits, labels -> [B] share said right
+    accuracy: Callable[
+        [jax.Array, jax.Array], jax.Array
+    ]  # logits, labels -> [B] share of right predictions
     predict: Callable[[jax.Array], jax.Array]  # logits -> [B] int32
     probabilities: Callable[[jax.Array], jax.Array]  # logits -> [B, K] in [0, 1]
-    one_hot: Callable[[np.ndarray, int], np.ndarray]  # said [B] on the host, K -> [B, K] float32
+    one_hot: Callable[[np.ndarray, int], np.ndarray]  # predictions [B], K -> [B, K] float32
 
 
 def _bits(count: int) -> np.ndarray:
@@ -37,7 +39,7 @@ _SINGLE_LABEL = LabelKind(
     accuracy=lambda logits, labels: (jnp.argmax(logits, -1) == labels).astype(jnp.float32),
     predict=lambda logits: jnp.argmax(logits, -1).astype(jnp.int32),
     probabilities=jax.nn.softmax,
-    one_hot=lambda predict, count: np.eye(count, dtype=np.float32)[predict],
+    one_hot=lambda predicted, count: np.eye(count, dtype=np.float32)[predicted],
 )
 _MULTI_LABEL = LabelKind(
     counts=lambda labels, train, count: jnp.sum(
@@ -48,12 +50,12 @@ _MULTI_LABEL = LabelKind(
         jnp.where(logits > 0, _bits(logits.shape[-1]), 0), -1, dtype=jnp.int32
     ),
     probabilities=jax.nn.sigmoid,
-    one_hot=lambda predict, count: ((predict[:, None] & _bits(count)) > 0).astype(np.float32),
+    one_hot=lambda predicted, count: ((predicted[:, None] & _bits(count)) > 0).astype(np.float32),
 )
 
 
 def check(labels: np.ndarray, settings: Settings, *, num_views: int = 1) -> None:
-    """Raises `UserError` for settings that do not go with these labels."""
+    """Raises `UserError` for settings that these labels do not allow."""
     if labels.ndim == 1:
         if settings.loss == "multilabel_bce":
             raise UserError(
@@ -62,7 +64,8 @@ def check(labels: np.ndarray, settings: Settings, *, num_views: int = 1) -> None
         return
     if settings.loss != "multilabel_bce":
         raise UserError(
-            f"train.loss is {settings.loss!r}, and a clip has several labels; set it to 'sigmoid'"
+            f"train.loss is {settings.loss!r}, and a clip has several labels; "
+            "set it to 'multilabel_bce'"
         )
     if settings.sampler != "shuffle":
         raise UserError("train.sampler balances one label a clip, and here it has several")

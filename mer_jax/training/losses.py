@@ -2,8 +2,8 @@
 
 `mask` is 1 for a real sample and 0 for padding; `counts` are the fold's training clips of each
 class. Each loss is a mean over the real samples of the batch; what the logits of padding are, NaN
-or infinite, changes neither it nor its gradient. "sigmoid" alone takes several labels a clip,
-[B, K].
+or infinite, changes neither it nor its gradient. Only
+"multilabel_bce" takes several labels a clip, [B, K].
 """
 
 import functools
@@ -18,17 +18,17 @@ from mer_jax.options import find
 Loss = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
-def _of_real(loss: Loss) -> Loss:
-    """`loss` with 0 for the logits of padding: 0 times NaN, as a mask would have it, is NaN."""
+def _without_padding(loss: Loss) -> Loss:
+    """`loss` with 0 for the logits of padding: a mask alone would give 0 times NaN, NaN."""
 
     @functools.wraps(loss)
-    def without_padding(logits, labels, mask, counts):
+    def masked(logits, labels, mask, counts):
         return loss(jnp.where(mask[:, None] > 0, logits, 0), labels, mask, counts)
 
-    return without_padding
+    return masked
 
 
-@_of_real
+@_without_padding
 def cross_entropy(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -37,7 +37,7 @@ def cross_entropy(
     return _mean(-_log_likelihood(logits, labels), mask)
 
 
-@_of_real
+@_without_padding
 def weighted_ce(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -50,7 +50,7 @@ def weighted_ce(
     return _mean(-_log_likelihood(logits, labels), weight)
 
 
-@_of_real
+@_without_padding
 def class_balanced_bce(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -70,16 +70,16 @@ def class_balanced_bce(
     return _mean(-beta * _log_every_class(logits, labels), mask)
 
 
-@_of_real
+@_without_padding
 def one_vs_rest_bce(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
-    """`balanced` with every beta = 1 (STRCN, Table IV: without BL)."""
+    """`class_balanced_bce` with every beta = 1 (STRCN, Table IV: without BL)."""
     del counts
     return _mean(-_log_every_class(logits, labels), mask)
 
 
-@_of_real
+@_without_padding
 def capsule_margin(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -98,7 +98,7 @@ def capsule_margin(
     return _mean(jnp.sum(one_hot * present + 0.5 * (1 - one_hot) * absent, axis=-1), mask)
 
 
-@_of_real
+@_without_padding
 def multilabel_bce(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -127,7 +127,7 @@ def create(name: str) -> Loss:
     Raises `UserError` for an unknown one.
     """
     loss = find("train.loss", name, LOSSES)
-    return loss if name in LOSSES else _of_real(loss)
+    return loss if name in LOSSES else _without_padding(loss)
 
 
 def _log_likelihood(logits: jax.Array, labels: jax.Array) -> jax.Array:

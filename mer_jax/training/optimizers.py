@@ -1,4 +1,4 @@
-"""The papers' optimisers and learning-rate schedules, by name, as optax transformations."""
+"""The papers' optimizers and learning-rate schedules, by name, as optax transformations."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +21,7 @@ SCHEDULES = ("constant", "decay", "step", "cosine")
 
 @checked
 def schedule(name: str, *, epochs: int, steps: int, rate: float, every: int) -> optax.Schedule:
-    """What each step multiplies the learning rate by; the rate itself is a fold's own.
+    """The factor on a fold's learning rate at each step.
 
     constant  1
     decay     rate^epoch (STRCN 0.8, MER-RCNN 0.5)
@@ -44,7 +44,7 @@ def create(
 ) -> optax.GradientTransformation:
     """SGD with momentum, or Adam; weight decay is L2 and added to the gradient.
 
-    rates: the learning rate at each step, or its `schedule` for who multiplies the updates later.
+    schedule: the learning rate at each step, or its factor if updates are scaled later.
 
     (PyTorch, MatConvNet and Keras' regularisers all mean this by "weight decay"; the decoupled
     decay of AdamW is not what the five papers used.)
@@ -61,7 +61,7 @@ def create(
 
 
 def init(rule: optax.GradientTransformation, params: Tree) -> Tree:
-    """What `rule` remembers of each parameter, at its place in the tree."""
+    """The state of `rule` for each parameter, in the tree of `params`."""
     return jax.tree.map(rule.init, params)
 
 
@@ -128,10 +128,10 @@ def _in_pieces(
 
 
 def _after(value: jax.Array, *others: jax.Array) -> jax.Array:
-    """`value`, but only once `others` are there; where one begins with no number, no number.
+    """`value`, but only once `others` are computed; NaN if one of them begins with NaN.
 
-    XLA writes an array's new numbers over the old ones only where all who read the old ones are
-    sure to come first, and else copies it. (An optimization barrier is forgotten before that.)
+    XLA updates an array in place only if all readers of the old values are sure to come first,
+    and else copies it. (It drops an optimization barrier before that.)
     """
     first = sum((a.ravel()[0].astype(jnp.float32) for a in others), jnp.zeros(()))
     return jnp.where(jnp.isnan(first), first.astype(value.dtype), value)

@@ -1,15 +1,20 @@
-"""How folds lie on devices: the fold axis is added here and nowhere else.
+"""How folds are divided over devices: the fold axis is added here and nowhere else.
 
-    sharded   jit(shard_map(local)) over a mesh axis "fold": each device runs its own folds and no
-              device waits for another (jit(vmap) with a sharded fold axis would not: XLA merges
-              the folds' convolutions into one and gathers everything everywhere)
-    pmap      jax.pmap(local), for who wants it; the same numbers
+Across devices:
+    shard_map  jit(shard_map(local)) over a mesh axis "fold": each device runs its own folds and
+               waits for no other (jit(vmap) with a sharded fold axis would: XLA merges the folds'
+               convolutions into one and gathers all inputs on every device)
+    pmap       jax.pmap(local): the same numbers
+
+Within a device:
+    vmap       all folds at once: the default on GPU and TPU
+    map        one after the other: the default on CPU, where one fold's arrays fit the cache and a
+               grouped convolution does not pay
 
 On a CPU each core is a device of its own (`use_all_cores`, which programs call at their start).
-Inside a device the folds are vmapped on GPU and TPU and mapped one after the other on CPU, where
-one fold's arrays fit the cache and a grouped convolution does not pay.
 """
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -21,18 +26,18 @@ import psutil
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from mer_jax import options
 from mer_jax.errors import UserError
-from mer_jax.options import checked
 
 Tree = Any
 
 ACROSS = ("shard_map", "pmap")
 WITHIN = ("auto", "vmap", "map")
-_MOST_CORES = 16
+_MAX_CORES = 16
 
 
 class Layout(NamedTuple):
-    """Devices, and how folds run across and inside them."""
+    """Devices, and how folds run across and within them."""
 
     devices: tuple[jax.Device, ...]
     across: str  # "shard_map" or "pmap"
@@ -45,44 +50,63 @@ class Layout(NamedTuple):
         return jax.make_mesh((len(self.devices),), ("fold",), axis_types=auto, devices=self.devices)
 
 
-def use_all_cores() -> None:
-    """Gives each core its own folds on a machine without accelerators; before JAX's first use.
+@dataclasses.dataclass(frozen=True)
+class Parallel:
+    """How a job uses its devices; no field changes its numbers beyond rounding.
 
-    One device works on one fold at a time, and a fold's arrays are too small for all cores to share
-    the work on them. Each device holds the clips, hence no more than `_MOST_CORES`. The environment
-    variable JAX_NUM_CPU_DEVICES says otherwise.
+    across: "shard_map" or "pmap". within: "vmap", "map" or "auto". folds_per_device: folds that a
+    device trains at a time, 0 for as many as its memory holds. remat: recompute activations between
+    convolutions for the gradient. devices: those of the job, all if None.
+
+    Raises `UserError` for a value out of its bounds.
+    """
+
+    across: str = "shard_map"
+    within: str = "auto"
+    folds_per_device: int = 0
+    remat: bool = False
+    devices: Sequence[jax.Device] | None = None
+
+    def __post_init__(self):
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name, value in options.check("parallel", "", values, values).items():
+            object.__setattr__(self, name, value)
+
+    def layout(self, folds: int) -> Layout:
+        """The layout of a job with so many folds: in one process no more devices than folds."""
+        if self.across == "pmap" and jax.process_count() > 1:
+            raise UserError("parallel.across=pmap runs in one process; several need shard_map")
+        devices = tuple(self.devices or jax.devices())
+        if jax.process_count() == 1:
+            devices = devices[:folds]
+        within = self.within
+        if within == "auto":
+            within = "map" if devices[0].platform == "cpu" else "vmap"
+        return Layout(devices, self.across, within)
+
+
+def use_all_cores() -> None:
+    """Makes each core of a machine without accelerators a device; call it before JAX's first use.
+
+    One device trains one fold at a time, whose arrays are too small to divide the work on them over
+    all cores. Each device holds the clips, hence at most `_MAX_CORES`. The environment variable
+    JAX_NUM_CPU_DEVICES takes precedence.
     """
     if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]  # made as it runs
-        mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-        cores = min(len(mine), _MOST_CORES)
+        available = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+        cores = min(len(available), _MAX_CORES)
         jax.config.update("jax_num_cpu_devices", cores)
 
 
-@checked
-def create(
-    *,
-    across: str = "shard_map",
-    within: str = "auto",
-    devices: Sequence[jax.Device] | None = None,
-) -> Layout:
-    """A layout over `devices` (default: all there are)."""
-    if across == "pmap" and jax.process_count() > 1:
-        raise UserError("fold_map=pmap runs in one process; several need shard_map")
-    devices = tuple(devices or jax.devices())
-    if within == "auto":
-        within = "map" if devices[0].platform == "cpu" else "vmap"
-    return Layout(devices, across, within)
-
-
 def free_memory(layout: Layout) -> float | None:
-    """Bytes that a device of `layout` has to spare, a margin left; None where nobody knows.
+    """Free bytes of a device of `layout`, less a margin; None if unknown.
 
-    CPU devices share what the machine has.
+    CPU devices share the machine's memory.
     """
     device = layout.devices[0]
     if device.platform == "cpu":
-        here = [d for d in layout.devices if d.process_index == jax.process_index()]
-        return 0.8 * psutil.virtual_memory().available / max(1, len(here))
+        local = [d for d in layout.devices if d.process_index == jax.process_index()]
+        return 0.8 * psutil.virtual_memory().available / max(1, len(local))
     stats = device.memory_stats() or {}
     if "bytes_limit" not in stats:
         return None
@@ -90,7 +114,7 @@ def free_memory(layout: Layout) -> float | None:
 
 
 def replicate(layout: Layout, tree: Tree) -> Tree:
-    """`tree` on every device, once."""
+    """`tree` on every device."""
     return _put(tree, NamedSharding(layout.mesh, P()))
 
 
@@ -100,7 +124,7 @@ def shard(layout: Layout, tree: Tree) -> Tree:
 
 
 def _put(tree: Tree, sharding: NamedSharding) -> Tree:
-    """Every process has the whole of `tree`, and puts what belongs on its own devices there."""
+    """Every process has all of `tree`, and puts its own devices' part of it there."""
     if sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
 
@@ -115,9 +139,14 @@ def _put(tree: Tree, sharding: NamedSharding) -> Tree:
 def over_folds(
     function: Callable[..., Tree], layout: Layout, *, donate: tuple[int, ...] = ()
 ) -> Callable[..., Tree]:
-    """(data, *one fold's trees) -> tree becomes (data, *trees with a leading F) -> tree with F.
+    """`function` of one fold, (data, *trees) -> tree, for F folds: trees have a leading F.
 
-    F must be a multiple of the number of devices. The result is compiled, once for each shape.
+    F must be a multiple of the number of devices. Compiles once for each shape.
+
+    Args:
+      function: of arrays shared by all folds, and of one fold's own.
+      layout: the devices.
+      donate: arguments whose memory the result may take, as in `jax.jit`.
     """
 
     def local(data, *trees):

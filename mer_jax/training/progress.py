@@ -1,4 +1,4 @@
-"""One line that tells how far a job is: folds, epoch, loss, clips a second, time left."""
+"""A progress line: folds, epoch, loss, clips a second, time left."""
 
 import sys
 import time
@@ -10,14 +10,14 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """A bar over all epochs of all folds. In a log file it prints a line now and then instead."""
+    """A bar over all epochs of all folds; in a log file a line every ten seconds instead."""
 
     def __init__(
         self, *, folds: int, epochs: int, clips: int, behind: int = 0, quiet: bool = False
     ):
-        """clips: training clips a fold-epoch visits. behind: fold-epochs a resumed job has done."""
+        """clips: training clips of a fold-epoch. behind: fold-epochs a resumed job has trained."""
         self._folds, self._epochs, self._clips = folds, epochs, clips
-        self._total, self._left = folds * epochs, folds * epochs - behind
+        self._total, self._remaining = folds * epochs, folds * epochs - behind
         self._quiet, self._done = quiet, 0
         self._began, self._printed = time.monotonic(), 0.0
         self._bar = None
@@ -36,13 +36,13 @@ class Progress:
             self._bar.close()
 
     def repeat(self, count: int) -> None:
-        """So many fold-epochs are to be trained again."""
-        self._left += count
+        """Adds fold-epochs that must be trained again."""
+        self._remaining += count
         if self._bar:
             self._bar.total += count
 
     def update(self, members: range, epochs: int, epoch: int, losses: np.ndarray) -> None:
-        """The folds `members` trained `epochs` more; at `epoch` they lose `losses`."""
+        """The folds `members` have trained `epochs` more, to `epoch`, with these `losses`."""
         self._done += len(members) * epochs
         seconds = max(time.monotonic() - self._began, 1e-9)
         rate = self._done * self._clips / seconds
@@ -54,8 +54,8 @@ class Progress:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(len(members) * epochs)
         elif not self._quiet and (
-            seconds - self._printed > _SECONDS_BETWEEN_LINES or self._done == self._left
+            seconds - self._printed > _SECONDS_BETWEEN_LINES or self._done == self._remaining
         ):
             self._printed = seconds
-            remaining = (self._left - self._done) * seconds / self._done
+            remaining = (self._remaining - self._done) * seconds / self._done
             print(f"{text}, {remaining:.0f} s left", file=sys.stderr, flush=True)

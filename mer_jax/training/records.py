@@ -1,57 +1,189 @@
-"""`Result`: what the folds of a job have to say, filled in block by block."""
+"""The records of a job: what its folds start from, carry from epoch to epoch, and report."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.training.single_fold import DIVERGED, FoldArrays, FoldPredictions, Record
+from mer_jax.errors import UserError
+from mer_jax.protocols import Folds
+from mer_jax.training import rng
+from mer_jax.training.settings import Settings
+
+Tree = Any
+Weights = dict[str, np.ndarray]  # dotted path of a tensor -> its values
+
+RUNNING, STOPPED, DIVERGED = 0, 1, 2  # values of `State.status`
+
+
+class Data(NamedTuple):
+    """On every device once, shared by all folds."""
+
+    inputs: Tree  # [N, ...], float32 or stored as float16
+    labels: jax.Array  # [N] int32, or [N, K] of 0 and 1: see `label_kinds`
+    initial_weights: Weights  # replace the fresh tensors of every fold's network
+
+
+class FoldArrays(NamedTuple):
+    """One fold's arrays: its key, learning rate and clips; of a job with a leading F."""
+
+    key: jax.Array  # typed PRNG key, from the seed and the fold's name
+    rate: jax.Array  # [] float32, learning rate
+    train: jax.Array  # [N] bool
+    statistics_mask: jax.Array  # [N] bool: `train`, or all clips as published
+    eval_index: jax.Array  # [M] int32: evaluated clips, test first; padded with 0
+    test: jax.Array  # [M] float32: 1 where `eval_index` is a test clip
+    validation: jax.Array  # [M] float32: 1 where `eval_index` is a validation clip
+
+
+@chex.dataclass(frozen=True)
+class State:
+    """One fold's network and training progress."""
+
+    params: Tree
+    model_state: Tree  # batch statistics, dropout counters
+    opt: Tree
+    statistics: Tree  # fitted by the method on this fold's training clips
+    epoch: jax.Array  # [] int32, epochs seen
+    status: jax.Array  # [] int32: RUNNING, STOPPED or DIVERGED
+    loss: jax.Array  # [] float32, last epoch's training loss
+    lr_scale: jax.Array  # [] float32, plateau factor on the learning rate
+    plateau_best: jax.Array  # [] float32, best score by `StaticConfig.lr_plateau_rule`
+    plateau_waited: jax.Array  # [] int32, epochs since it, or since the rate fell
+    best: Tree  # (params, model_state) of the best epoch, or () for "last"
+    best_score: jax.Array  # [] float32, higher is better
+    best_epoch: jax.Array  # [] int32
+    epochs_without_improvement: jax.Array  # [] int32, epochs since the last better score
+    sample_counts: (
+        jax.Array
+    )  # [N] int32: times that each clip was in a batch, for the leakage check
+    statistics_mask: jax.Array  # [N] bool: clips in the statistics, for the leakage check
+
+
+class Record(NamedTuple):
+    """Measurements of one epoch of one fold."""
+
+    train_loss: jax.Array  # [] float32, mean over the epoch's samples, as they were trained on
+    train_accuracy: jax.Array  # [] float32, likewise
+    test_accuracy: jax.Array  # [] float32; used by model_selection "best_test" only
+    validation_loss: jax.Array  # [] float32, `StaticConfig.loss` of the validation clips; else inf
+    predicted: jax.Array  # [M] int32, prediction for each evaluated clip after this epoch
+    status: jax.Array  # [] int32
+
+
+class FoldPredictions(NamedTuple):
+    """Final predictions of one fold, and what the leakage check needs."""
+
+    probabilities: jax.Array  # [M, K] for the evaluated clips, by the chosen epoch's network
+    chosen_epoch: jax.Array  # [] int32, counted from 1; "last" is the last that the fold ran
+    epochs_run: jax.Array  # [] int32
+    sample_counts: jax.Array  # [N] int32
+    statistics_mask: jax.Array  # [N] bool
+
+
+def fold_arrays(folds: Sequence[Folds], settings: Settings) -> FoldArrays:
+    """The rows of a job on the host: all folds of the first variant, then those of the next.
+
+    Raises `UserError` if a fold has no training or no test clips.
+    """
+    variants = settings.variants.values()
+    for name, train, test in zip(folds[0].names, folds[0].train, folds[0].test):
+        for role, row in (("training", train), ("test", test)):
+            if not row.any():
+                raise UserError(
+                    f"fold {name} has no {role} clips; check protocol and data.label_scheme"
+                )
+    keys = [
+        rng.fold_key(variant.seed, name)
+        for variant, part in zip(variants, folds, strict=True)
+        for name in part.names
+    ]
+    rates = np.repeat([variant.learning_rate for variant in variants], len(folds[0]))
+    statistics_on_all_clips = np.repeat(
+        [variant.statistics_on_all_clips for variant in variants], len(folds[0])
+    )
+    train, test, validation = (
+        np.concatenate([getattr(part, name) for part in folds])
+        for name in ("train", "test", "validation")
+    )
+    eval_index = [np.r_[np.flatnonzero(t), np.flatnonzero(v)] for t, v in zip(test, validation)]
+    longest = max(map(len, eval_index))
+    index = np.stack([np.pad(i, (0, longest - len(i))) for i in eval_index]).astype(np.int32)
+    real = np.arange(longest) < np.array([[len(i)] for i in eval_index])
+    is_test = np.arange(longest) < test.sum(1)[:, None]
+    rows: dict[str, Any] = dict(
+        key=jnp.stack(keys),
+        rate=rates.astype(np.float32),
+        train=train,
+        statistics_mask=train | statistics_on_all_clips[:, None],
+        eval_index=index,
+        test=is_test.astype(np.float32),
+        validation=(real & ~is_test).astype(np.float32),
+    )
+    return FoldArrays(**rows)
+
+
+def rows_of(rows: Tree, members: range, count: int) -> Tree:
+    """The rows `members`, the last repeated up to `count`; typed keys stay typed."""
+    index = np.minimum(np.arange(members.start, members.start + count), members.stop - 1)
+    return jax.tree.map(lambda a: a[index], rows)
+
+
+class Position(NamedTuple):
+    """Progress of a job: rows in training, or just finished, and the epochs they have trained."""
+
+    members: range
+    epochs: int
 
 
 class Result(NamedTuple):
-    """What F folds have to say about their held-out clips. Host arrays."""
+    """Predictions of F folds for their held-out clips, and their training curves; host arrays."""
 
     names: tuple[str, ...]  # [F]
-    eval_index: np.ndarray  # [F, M] int32, clip of each column, test clips first
+    eval_index: np.ndarray  # [F, M] int32, evaluated clips, test clips first
     test: np.ndarray  # [F, M] bool
     validation: np.ndarray  # [F, M] bool
-    probabilities: np.ndarray  # [F, M, K] float32, by the network of the chosen epoch
-    predicted: np.ndarray  # [F, E, M] int32, what `targets` calls said, after each epoch
+    probabilities: np.ndarray  # [F, M, K] float32, by the chosen epoch's network
+    predicted: np.ndarray  # [F, E, M] int32, `LabelKind.predict` after each epoch
     train_loss: np.ndarray  # [F, E] float32, NaN after a fold has stopped
     train_accuracy: np.ndarray  # [F, E] float32
-    test_accuracy: np.ndarray  # [F, E] float32, watched
+    test_accuracy: np.ndarray  # [F, E] float32
     validation_loss: np.ndarray  # [F, E] float32, NaN without validation clips
     status: np.ndarray  # [F, E] int8
     chosen_epoch: np.ndarray  # [F] int32, 1-based
     epochs_run: np.ndarray  # [F] int32
-    sample_counts: np.ndarray  # [F, N] int32: how often a batch held each clip
-    statistics_mask: np.ndarray  # [F, N] bool: which clips the statistics saw
-    seconds: float  # of training, this process
+    sample_counts: np.ndarray  # [F, N] int32: times that each clip was in a batch
+    statistics_mask: np.ndarray  # [F, N] bool: clips in the statistics
+    seconds: float  # of training, in this process
 
     @property
     def diverged(self) -> list[str]:
-        """Folds whose loss stopped being a number; their predictions are from before."""
-        return [n for n, s in zip(self.names, self.status[:, -1]) if s == DIVERGED]
+        """Folds whose loss became NaN or infinite; their predictions are from the epoch before."""
+        final = zip(self.names, self.status[:, -1])
+        return [name for name, status in final if status == DIVERGED]
 
 
 def empty(names: tuple[str, ...], rows: FoldArrays, epochs: int, num_classes: int) -> Result:
-    """A result in which no fold has said anything yet."""
-    many, most = rows.eval_index.shape
-    nan = lambda: np.full((many, epochs), np.nan, np.float32)
+    """A result to be filled in."""
+    num_folds, evaluated = rows.eval_index.shape
+    nan = lambda: np.full((num_folds, epochs), np.nan, np.float32)
     return Result(
         names=names,
         eval_index=np.asarray(rows.eval_index),
         test=np.asarray(rows.test > 0),
         validation=np.asarray(rows.validation > 0),
-        probabilities=np.zeros((many, most, num_classes), np.float32),
-        predicted=np.full((many, epochs, most), -1, np.int32),
+        probabilities=np.zeros((num_folds, evaluated, num_classes), np.float32),
+        predicted=np.full((num_folds, epochs, evaluated), -1, np.int32),
         train_loss=nan(),
         train_accuracy=nan(),
         test_accuracy=nan(),
         validation_loss=nan(),
-        status=np.zeros((many, epochs), np.int8),
-        chosen_epoch=np.zeros(many, np.int32),
-        epochs_run=np.zeros(many, np.int32),
+        status=np.zeros((num_folds, epochs), np.int8),
+        chosen_epoch=np.zeros(num_folds, np.int32),
+        epochs_run=np.zeros(num_folds, np.int32),
         sample_counts=np.zeros(rows.train.shape, np.int32),
         statistics_mask=np.zeros(rows.train.shape, bool),
         seconds=0.0,
@@ -74,23 +206,23 @@ _CHECKPOINTED = (
 
 
 def checkpoint_arrays(result: Result) -> dict[str, np.ndarray]:
-    """What of a result goes into a checkpoint."""
+    """The arrays of a result that a checkpoint saves."""
     return {name: getattr(result, name) for name in _CHECKPOINTED}
 
 
 def set_final(result: Result, predictions: FoldPredictions, members: range) -> None:
-    """Writes what the folds `members` end with into the result."""
+    """Writes the final predictions of the rows `members` into the result, in place."""
     for name, value in predictions._asdict().items():
         getattr(result, name)[members] = value[: len(members)]
 
 
 def set_epochs(result: Result, record: Record, members: range, done: int) -> None:
-    """Writes a block's records [F, block, ...] into the result."""
+    """Writes a block's records [F, block, ...] into the result, in place, from epoch `done` on."""
     for name, value in record._asdict().items():
         target = getattr(result, name)
         target[members, done : done + value.shape[1]] = value[: len(members)]
-    alone = [row for row in members if not result.validation[row].any()]
-    result.validation_loss[alone, done:] = np.nan
+    unvalidated = [row for row in members if not result.validation[row].any()]
+    result.validation_loss[unvalidated, done:] = np.nan
 
 
 def notify(
@@ -100,23 +232,23 @@ def notify(
     epochs: range,
     count: int,
 ) -> None:
-    """Calls `on_epoch_end` with each epoch of the rows `members`, for each of `count` parts apart."""
+    """Calls `on_epoch_end` with each epoch of the rows `members`, one call a variant."""
     size = len(result.names) // count
-    for part in range(members.start // size, -(-members.stop // size)):
-        rows = slice(max(members.start, part * size), min(members.stop, (part + 1) * size))
+    for variant in range(members.start // size, -(-members.stop // size)):
+        rows = slice(max(members.start, variant * size), min(members.stop, (variant + 1) * size))
         for epoch in epochs:
             line = {"epoch": epoch + 1, "folds": list(result.names[rows])}
             for name in ("train_loss", "train_accuracy", "test_accuracy"):
                 line[name] = getattr(result, name)[rows, epoch].tolist()
-            on_epoch_end(part, line)
+            on_epoch_end(variant, line)
 
 
 def split_variants(result: Result, count: int) -> list[Result]:
-    """A result whose rows are `count` times the same folds, as so many results."""
+    """The results of `count` variants, whose folds follow one another in the rows of `result`."""
     size = len(result.names) // count
-    cut = lambda part: {
-        name: value[part * size : (part + 1) * size]
+    rows_of_variant = lambda variant: {
+        name: value[variant * size : (variant + 1) * size]
         for name, value in result._asdict().items()
         if name != "seconds"
     }
-    return [result._replace(**cut(part)) for part in range(count)]
+    return [result._replace(**rows_of_variant(variant)) for variant in range(count)]

@@ -1,8 +1,7 @@
-"""Where a fold's random numbers come from.
+"""Random streams of a fold.
 
-Every draw of a fold follows from the job's seed, the fold's own name, the purpose and the epoch,
-and from nothing else: a fold does not know its neighbours, and a resumed job draws what an
-undisturbed one would have drawn.
+Every draw depends on the seed, the fold's name, the purpose and the epoch only: a fold does not
+depend on other folds, and a resumed job draws what an uninterrupted one draws.
 """
 
 import zlib
@@ -27,9 +26,9 @@ def steps_and_batch_size(clips: int, batch_size: int, repeats_per_epoch: int) ->
     Both depend on the whole number of clips, not on a fold's share of it, so that every fold of
     every job over these clips runs the same program.
     """
-    visits = clips * repeats_per_epoch
-    steps = -(-visits // batch_size)
-    return steps, -(-visits // steps)
+    samples = clips * repeats_per_epoch
+    steps = -(-samples // batch_size)
+    return steps, -(-samples // steps)
 
 
 def shuffled(
@@ -45,7 +44,7 @@ def shuffled(
     order = jax.random.uniform(key, (clips * repeats_per_epoch,))
     order = jnp.argsort(
         jnp.where(jnp.tile(train, repeats_per_epoch), order, 2.0)
-    )  # the held-out ones last
+    )  # held-out clips last
     visits = jnp.sum(train, dtype=jnp.int32) * repeats_per_epoch
     base, extra = visits // steps, visits % steps
     step = jnp.arange(steps, dtype=jnp.int32)

@@ -1,8 +1,8 @@
-"""One fold: its state, its step, its epoch. No fold axis is in sight here; `layout` adds it.
+"""One fold: initialization, an epoch, predictions. `parallel` adds the fold axis.
 
-Everything static (the network's graph, the loss, the optimiser, the numbers of steps) stands in
-`StaticConfig`, which the compiled functions close over; everything that differs between folds is an array
-in `FoldArrays` or `State`.
+Everything static (graph of the network, loss, optimizer, numbers of steps) is in `StaticConfig`,
+which the compiled functions close over; everything that differs between folds is an array in
+`FoldArrays` or `State`.
 """
 
 import dataclasses
@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -18,96 +17,95 @@ from flax import nnx
 
 from mer_jax.methods.examples import Examples
 from mer_jax.nn import KEPT
-from mer_jax.training import initialization, label_kinds, optimizers, rng
-from mer_jax.training.losses import Loss
-from mer_jax.training.settings import PLATEAU_RULES, PRECISIONS
-
-Tree = Any
-
-RUNNING, STOPPED, DIVERGED = 0, 1, 2  # what `State.status` says
+from mer_jax.training import initialization, label_kinds, losses, optimizers, rng
+from mer_jax.training.records import (
+    DIVERGED,
+    RUNNING,
+    STOPPED,
+    Data,
+    FoldArrays,
+    FoldPredictions,
+    Record,
+    State,
+    Tree,
+)
+from mer_jax.training.settings import PLATEAU_RULES, PRECISIONS, Settings
 
 
 class StaticConfig(NamedTuple):
-    """What all folds of a job share and no array of the state carries."""
+    """What all folds of a job share, arrays apart."""
 
     examples: Examples  # its functions; its arrays are passed as Data
     train_graph: Any  # nnx.GraphDef in training mode
     eval_graph: Any  # nnx.GraphDef in evaluation mode
     build: Callable[[jax.Array], nnx.Module]  # key -> network
-    loss: Loss
+    loss: losses.Loss
     optimizer: optax.GradientTransformation
     num_classes: int
     steps: int  # S, steps an epoch
     batch_size: int  # B, rows a batch
     sampler: str  # "shuffle" or "balanced"
-    model_selection: (
-        str  # which epoch's network speaks: "last", "best_val", "best_test" (as published)
-    )
-    early_stopping_patience: (
-        int  # epochs in a row without a better score until a fold stops; 0: never
-    )
+    model_selection: str  # epoch of the final network: "last", "best_val", "best_test"
+    early_stopping_patience: int  # epochs without improvement until a fold stops; 0: never
     min_loss_change: float  # a fold stops when its loss changes by less; 0: never
-    lr_plateau_patience: (
-        int  # epochs in a row without until the learning rate falls to a tenth; 0: never
-    )
+    lr_plateau_patience: int  # epochs without improvement until the rate falls tenfold; 0: never
     lr_plateau_rule: str  # a key of `settings.PLATEAU_RULES`
     precision: str  # a key of `settings.PRECISIONS`
-    remat: bool  # compute what lies between convolutions again for the gradient, do not keep it
+    remat: bool  # recompute activations between convolutions for the gradient
 
 
-class Data(NamedTuple):
-    """On every device once, shared by all folds."""
+def make_static_config(
+    examples: Examples,
+    clips: int,
+    settings: Settings,
+    *,
+    num_classes: int,
+    build: Callable[[nnx.Rngs], nnx.Module],
+    remat: bool = False,
+) -> StaticConfig:
+    """The static configuration of a job of N = `clips` clips.
 
-    inputs: Tree  # [N, ...], float32 or stored as float16
-    labels: jax.Array  # [N] int32, or [N, K] of 0 and 1: see `targets`
-    initial_weights: initialization.Weights  # what every fold's network starts from, by dotted path
-
-
-class FoldArrays(NamedTuple):
-    """One fold's row: who trains, who validates, who is tested."""
-
-    key: jax.Array  # typed PRNG key, from the seed and the fold's name
-    rate: jax.Array  # [] float32, learning rate
-    train: jax.Array  # [N] bool
-    statistics_mask: (
-        jax.Array
-    )  # [N] bool: whom the statistics see; `train`, or all clips as published
-    eval_index: jax.Array  # [M] int32: the clips that are watched, test first; padded with 0
-    test: jax.Array  # [M] float32: 1 where `eval_index` is a test clip
-    validation: jax.Array  # [M] float32: 1 where `eval_index` is a validation clip
-
-
-@chex.dataclass(frozen=True)
-class State:
-    """One fold's network and where it stands."""
-
-    params: Tree
-    model_state: Tree  # batch statistics, dropout counters
-    opt: Tree
-    statistics: Tree  # what the method learned from this fold's training clips
-    epoch: jax.Array  # [] int32, epochs seen
-    status: jax.Array  # [] int32: RUNNING, STOPPED or SICK
-    loss: jax.Array  # [] float32, last epoch's training loss
-    lr_scale: jax.Array  # [] float32, plateau factor on the learning rate
-    plateau_best: jax.Array  # [] float32, best score as `Task.lr_plateau_rule` counts
-    plateau_waited: jax.Array  # [] int32, epochs since, or since the rate fell
-    best: Tree  # (params, rest) of the chosen epoch, or () for "last"
-    best_score: jax.Array  # [] float32, higher is better
-    best_epoch: jax.Array  # [] int32
-    epochs_without_improvement: jax.Array  # [] int32, epochs since the last better score
-    sample_counts: jax.Array  # [N] int32: how often a batch held each clip, for the guard
-    statistics_mask: jax.Array  # [N] bool: which clips the statistics saw, for the guard
-
-
-class Record(NamedTuple):
-    """What one epoch of one fold reports."""
-
-    train_loss: jax.Array  # [] float32, mean over the epoch's samples, as they were trained on
-    train_accuracy: jax.Array  # [] float32, likewise
-    test_accuracy: jax.Array  # [] float32, watched; it decides nothing unless choice is "test"
-    validation_loss: jax.Array  # [] float32, `Task.loss` of them; infinite without them
-    predicted: jax.Array  # [M] int32, what is said of each held clip after this epoch
-    status: jax.Array  # [] int32
+    build: makes a network of K = `num_classes` from its random streams.
+    """
+    steps, batch_size = rng.steps_and_batch_size(
+        clips, settings.batch_size, examples.repeats_per_epoch
+    )
+    model = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
+    model.train()
+    train_graph = nnx.split(model)[0]
+    model.eval()
+    eval_graph = nnx.split(model)[0]
+    rates = optimizers.schedule(
+        settings.schedule,
+        epochs=settings.epochs,
+        steps=steps,
+        rate=settings.schedule_rate,
+        every=settings.schedule_every,
+    )
+    return StaticConfig(
+        examples=dataclasses.replace(examples, inputs=None),
+        train_graph=train_graph,
+        eval_graph=eval_graph,
+        build=lambda key: build(nnx.Rngs(key)),
+        loss=losses.create(settings.loss),
+        optimizer=optimizers.create(
+            settings.optimizer,
+            rates,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        ),
+        num_classes=num_classes,
+        steps=steps,
+        batch_size=batch_size,
+        sampler=settings.sampler,
+        model_selection=settings.model_selection,
+        early_stopping_patience=settings.early_stopping_patience,
+        min_loss_change=settings.min_loss_change,
+        lr_plateau_patience=settings.lr_plateau_patience,
+        lr_plateau_rule=settings.lr_plateau_rule,
+        precision=settings.precision,
+        remat=remat,
+    )
 
 
 def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
@@ -141,10 +139,10 @@ def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
 
 
 def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> tuple[State, Record]:
-    """One pass over the fold's training clips, then a look at its held-out ones.
+    """Trains on the fold's training clips once, then evaluates its held-out clips.
 
-    What the look sees is recorded; it changes the state only through validation clips (patience,
-    choice "validation") or, as published, choice "test".
+    The evaluation is recorded. It changes the state only by validation clips (early stopping, lower
+    learning rate, model_selection "best_val") or, as published, by model_selection "best_test".
     """
     key = jax.random.fold_in(fold.key, state.epoch)
     index, mask = _batches(static, data, fold, rng.fold_in_name(key, "batches"))
@@ -168,12 +166,14 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
         (loss, (model_state, logits)), grads = jax.value_and_grad(objective, has_aux=True)(params)
         rate = fold.rate * state.lr_scale
         params, opt = optimizers.apply_gradients(static.optimizer, params, grads, opt, rate)
-        hits = jnp.sum(kind.accuracy(logits, labels) * mask)
-        return (params, model_state, opt), (loss * jnp.sum(mask), hits)
+        correct = jnp.sum(kind.accuracy(logits, labels) * mask)
+        return (params, model_state, opt), (loss * jnp.sum(mask), correct)
 
     numbers = jnp.arange(static.steps, dtype=jnp.int32)
     carry = (state.params, state.model_state, state.opt)
-    (params, model_state, opt), (losses, hits) = jax.lax.scan(step, carry, (index, mask, numbers))
+    (params, model_state, opt), (losses, correct) = jax.lax.scan(
+        step, carry, (index, mask, numbers)
+    )
     samples = jnp.sum(mask)
     loss = jnp.sum(losses) / samples
 
@@ -187,23 +187,23 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
     )
     logits = _eval_logits(static, data, fold, after)
     labels = data.labels[fold.eval_index]
-    hits = kind.accuracy(logits, labels) * fold.test
+    test_correct = kind.accuracy(logits, labels) * fold.test
     # Infinite without validation clips: NaN would end every job under JAX_DEBUG_NANS.
     validation_loss = static.loss(logits, labels, fold.validation, counts)
     validation_loss = jnp.where(jnp.any(fold.validation > 0), validation_loss, jnp.inf)
-    test_accuracy = jnp.sum(hits) / jnp.sum(fold.test)
+    test_accuracy = jnp.sum(test_correct) / jnp.sum(fold.test)
     after = _decide(static, state, after, loss, validation_loss, test_accuracy)
 
-    # A fold that has stopped, or whose loss is no number, keeps the state it had.
+    # A fold that has stopped, or whose loss is not finite, keeps its state.
     running = state.status == RUNNING
     finite = jnp.isfinite(loss) & jnp.all(jnp.isfinite(logits))
-    kept = dataclasses.replace(
+    unchanged = dataclasses.replace(
         state, status=jnp.where(running, DIVERGED, state.status).astype(jnp.int32)
     )
-    state = jax.lax.cond(running & finite, lambda: after, lambda: kept)
+    state = jax.lax.cond(running & finite, lambda: after, lambda: unchanged)
     record = Record(
         train_loss=loss,
-        train_accuracy=jnp.sum(hits) / samples,
+        train_accuracy=jnp.sum(correct) / samples,
         test_accuracy=test_accuracy,
         validation_loss=validation_loss,
         predicted=kind.predict(logits),
@@ -212,42 +212,32 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
     return state, record
 
 
-class FoldPredictions(NamedTuple):
-    """What a fold ends with."""
-
-    probabilities: jax.Array  # [M, K] of the held clips, by the network of the chosen epoch
-    chosen_epoch: jax.Array  # [] int32, counted from 1; "last" is the last that the fold ran
-    epochs_run: jax.Array  # [] int32
-    sample_counts: jax.Array  # [N] int32
-    statistics_mask: jax.Array  # [N] bool
-
-
 def predict_held_out(
     static: StaticConfig, data: Data, fold: FoldArrays, state: State
 ) -> FoldPredictions:
-    """What the fold has to say, and what the guard wants to know."""
-    selected_state, chosen = state, state.epoch
+    """The predictions of the selected epoch's network for the fold's evaluated clips."""
+    selected_state, chosen_epoch = state, state.epoch
     if static.model_selection != "last":
         params, model_state = state.best
-        selected_state, chosen = (
-            dataclasses.replace(state, params=params, model_state=model_state),
-            state.best_epoch,
-        )
-    probabilities = label_kinds.label_kind(data.labels).probabilities(
-        _eval_logits(static, data, fold, selected_state)
-    )
+        selected_state = dataclasses.replace(state, params=params, model_state=model_state)
+        chosen_epoch = state.best_epoch
+    logits = _eval_logits(static, data, fold, selected_state)
     return FoldPredictions(
-        probabilities, chosen, state.epoch, state.sample_counts, state.statistics_mask
+        probabilities=label_kinds.label_kind(data.labels).probabilities(logits),
+        chosen_epoch=chosen_epoch,
+        epochs_run=state.epoch,
+        sample_counts=state.sample_counts,
+        statistics_mask=state.statistics_mask,
     )
 
 
 def to_float32(inputs: Tree) -> Tree:
-    """What was stored in 16 bits, in 32."""
+    """`inputs` with float16 arrays as float32."""
     return jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == jnp.float16 else a, inputs)
 
 
 def train_forward(static: StaticConfig) -> Callable[..., tuple[jax.Array, Tree]]:
-    """(params, rest, x, mask) -> what `apply_model` says in training mode, ready for the gradient."""
+    """(params, model_state, x, mask) -> `apply_model` in training mode, with `remat` if set."""
     forward = partial(apply_model, static, static.train_graph)
     return jax.checkpoint(forward, policy=KEPT) if static.remat else forward
 
@@ -260,7 +250,7 @@ def apply_model(
     x: Tree,
     mask: jax.Array | None = None,
 ) -> tuple[jax.Array, Tree]:
-    """(logits [B, K] float32, the rest as the network leaves it), in the task's precision."""
+    """(logits [B, K] float32, new model_state), computed in `static.precision`."""
     dtype, products = PRECISIONS[static.precision]
 
     def narrow(tree):
@@ -285,7 +275,7 @@ def _batches(
 
 
 def _eval_logits(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> jax.Array:
-    """Logits [M, K], a batch at a time so that memory stays that of a training batch."""
+    """Logits [M, K] of the evaluated clips, a batch at a time to bound memory."""
 
     def one(index):
         sample = to_float32(jax.tree.map(lambda a: a[index], data.inputs))
@@ -300,35 +290,33 @@ def _eval_logits(static: StaticConfig, data: Data, fold: FoldArrays, state: Stat
             return model(samples)
         return _majority(jax.lax.map(model, jax.tree.map(lambda a: a.swapaxes(0, 1), samples)))
 
-    eval_index = fold.eval_index.shape[0]
-    batch_size = min(static.batch_size, eval_index)
-    rows = jnp.pad(fold.eval_index, (0, -eval_index % batch_size)).reshape(-1, batch_size)
+    count = fold.eval_index.shape[0]
+    batch_size = min(static.batch_size, count)
+    rows = jnp.pad(fold.eval_index, (0, -count % batch_size)).reshape(-1, batch_size)
     if len(rows) == 1:
         return batch(rows[0])
-    return jax.lax.map(batch, rows).reshape(rows.size, -1)[:eval_index]
+    return jax.lax.map(batch, rows).reshape(rows.size, -1)[:count]
 
 
 def _majority(logits: jax.Array) -> jax.Array:
-    """[V, M, K] -> [M, K]: the log of each class's share of the votes.
+    """[V, M, K] -> [M, K]: the log of each class's share of the V views' votes.
 
-    A thousandth of the mean probability is added: it parts classes with equally many votes.
+    A thousandth of the mean probability is added to break ties.
     """
-    num_views = jax.nn.one_hot(jnp.argmax(logits, -1), logits.shape[-1], dtype=logits.dtype)
-    return jnp.log(jnp.mean(num_views + 1e-3 * jax.nn.softmax(logits), 0) / 1.001)
+    votes = jax.nn.one_hot(jnp.argmax(logits, -1), logits.shape[-1], dtype=logits.dtype)
+    return jnp.log(jnp.mean(votes + 1e-3 * jax.nn.softmax(logits), 0) / 1.001)
 
 
 def _decide(static, before, after, loss, validation_loss, test_accuracy) -> State:
-    """Stopping, plateau and the choice of the epoch that speaks."""
+    """Early stopping, learning-rate plateau and model selection."""
     stop = jnp.abs(before.loss - loss) < static.min_loss_change
     score = {"last": -loss, "best_val": -validation_loss, "best_test": test_accuracy}[
         static.model_selection
     ]
     better = score > before.best_score
-    epochs_without_improvement = jnp.where(better, 0, before.epochs_without_improvement + 1).astype(
-        jnp.int32
-    )
+    waited = jnp.where(better, 0, before.epochs_without_improvement + 1).astype(jnp.int32)
     if static.early_stopping_patience:
-        stop |= epochs_without_improvement >= static.early_stopping_patience
+        stop |= waited >= static.early_stopping_patience
     plateau_best, plateau_waited, falls = _plateau(
         static, before.plateau_best, before.plateau_waited, score
     )
@@ -345,22 +333,18 @@ def _decide(static, before, after, loss, validation_loss, test_accuracy) -> Stat
         best=best,
         best_score=jnp.where(better, score, before.best_score),
         best_epoch=jnp.where(better, after.epoch, before.best_epoch),
-        epochs_without_improvement=epochs_without_improvement,
+        epochs_without_improvement=waited,
     )
 
 
-def _plateau(
-    static, best, epochs_without_improvement, score
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """(the best score, epochs since it or since the last fall, whether the learning rate falls)."""
+def _plateau(static, best, waited, score) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(best score, epochs since it or since the rate last fell, whether the rate falls now)."""
     threshold, more = PLATEAU_RULES[static.lr_plateau_rule]
     better = score > best + threshold * jnp.abs(best)
-    epochs_without_improvement = jnp.where(better, 0, epochs_without_improvement + 1).astype(
-        jnp.int32
-    )
+    waited = jnp.where(better, 0, waited + 1).astype(jnp.int32)
     falls = (
-        epochs_without_improvement >= static.lr_plateau_patience + more
+        waited >= static.lr_plateau_patience + more
         if static.lr_plateau_patience
         else jnp.zeros((), bool)
     )
-    return jnp.where(better, score, best), jnp.where(falls, 0, epochs_without_improvement), falls
+    return jnp.where(better, score, best), jnp.where(falls, 0, waited), falls

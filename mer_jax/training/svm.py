@@ -1,4 +1,4 @@
-"""The classic rival: a support vector machine for each fold, on the examples that networks get.
+"""A support vector classifier for each fold, on the same examples as the networks.
 
 result = svm.fit(examples, labels, folds, num_classes=3, kernel="linear", C=1.0)
 """
@@ -16,7 +16,6 @@ from mer_jax.methods.examples import Examples
 from mer_jax.options import defaults
 from mer_jax.protocols import Folds
 from mer_jax.training import records
-from mer_jax.training.loop import fold_arrays
 from mer_jax.training.records import Result
 from mer_jax.training.settings import Settings
 
@@ -33,14 +32,14 @@ def fit(
     C: float = 1.0,
     degree: int = 3,
 ) -> Result:
-    """What scikit-learn's SVC says about each fold's held-out clips, as the networks' `Result`.
+    """Trains scikit-learn's SVC on each fold; returns a `Result` as of networks.
 
-    Each number of an example is brought to mean 0 and deviation 1 over the fold's training clips;
-    one that does not vary there stays 0. The probabilities are the softmax of the decision values
-    of one class against the rest: they rank the classes, and nothing calibrates them.
+    Features are standardized to mean 0 and deviation 1 over the fold's training clips; constant
+    ones are 0. The probabilities are the softmax of the one-vs-rest decision values: they rank the
+    classes and are not calibrated.
 
     kernel: "linear", "poly" (of `degree`), "rbf" or "sigmoid"; gamma is 1 / (numbers x variance).
-    Raises `UserError` for an option that SVC refuses, for examples of several votes a clip, and
+    Raises `UserError` for an option that SVC refuses, for examples of several views a clip, and
     without scikit-learn.
     """
     if labels.ndim != 1:
@@ -49,33 +48,35 @@ def fit(
         raise UserError(f"model {NAME} takes one example a clip; choose another method.name")
     svc = _svc()
     began = time.monotonic()
-    result = records.empty(folds.names, fold_arrays([folds], Settings()), 1, num_classes)
+    result = records.empty(folds.names, records.fold_arrays([folds], Settings()), 1, num_classes)
     features = _features(examples)
     for fold, train in enumerate(folds.train):
         x = features(train)
         mean, deviation = x[train].mean(0), x[train].std(0)
-        # A number that varies in the last bits of a float32 alone is a constant.
+        # A feature that varies only in the last bits of a float32 is constant.
         varies = deviation > 1e-6 * np.abs(x[train]).max(0)
         x = (x - mean) / np.where(varies, deviation, np.inf)
         try:
-            machine = svc(kernel=kernel, C=C, degree=degree, break_ties=True)
-            machine.fit(x[train], labels[train])
+            classifier = svc(kernel=kernel, C=C, degree=degree, break_ties=True)
+            classifier.fit(x[train], labels[train])
         except ValueError as error:
             raise UserError(f"model {NAME}: {' '.join(str(error).split())}") from None
         eval_index = result.eval_index[fold]
         probabilities = np.zeros((len(eval_index), num_classes))
-        probabilities[:, machine.classes_] = _certainty(machine.decision_function(x[eval_index]))
-        right = probabilities.argmax(1) == labels[eval_index]
+        probabilities[:, classifier.classes_] = _softmax(
+            classifier.decision_function(x[eval_index])
+        )
+        correct = probabilities.argmax(1) == labels[eval_index]
         result.statistics_mask[fold] = train
         result.probabilities[fold] = probabilities
         result.predicted[fold, 0] = probabilities.argmax(1)
-        result.train_accuracy[fold] = machine.score(x[train], labels[train])
-        result.test_accuracy[fold] = right[result.test[fold]].mean()
+        result.train_accuracy[fold] = classifier.score(x[train], labels[train])
+        result.test_accuracy[fold] = correct[result.test[fold]].mean()
     return result._replace(seconds=time.monotonic() - began)
 
 
 def check(settings: Settings) -> None:
-    """Raises `UserError` for a setting that means nothing here (all but the seed), and without
+    """Raises `UserError` for a setting other than the seed, which an SVM does not have, and without
     scikit-learn."""
     for field in dataclasses.fields(settings):
         if field.name != "seed" and getattr(settings, field.name) != field.default:
@@ -84,7 +85,7 @@ def check(settings: Settings) -> None:
 
 
 def options() -> dict[str, Any]:
-    """The options of the machine and their defaults."""
+    """The options of the classifier and their defaults."""
     return defaults(fit)
 
 
@@ -94,21 +95,21 @@ def _features(examples: Examples):
     @jax.jit
     def flat(weights):
         statistics = examples.fit_statistics(examples.inputs, weights)
-        seen = jax.vmap(lambda example: examples.eval_transform(example, statistics))(
+        views = jax.vmap(lambda example: examples.eval_transform(example, statistics))(
             examples.inputs
         )
-        leaves = [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(seen)]
+        leaves = [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(views)]
         return jnp.concatenate(leaves, axis=1)
 
     return lambda train: np.asarray(flat(jnp.asarray(train, jnp.float32)), np.float64)
 
 
-def _certainty(decision: np.ndarray) -> np.ndarray:
+def _softmax(decision: np.ndarray) -> np.ndarray:
     """Softmax of decision values [M, K]; of two classes [M], 0 stands for the first."""
     if decision.ndim == 1:
         decision = np.stack([np.zeros_like(decision), decision], axis=1)
-    raised = np.exp(decision - decision.max(1, keepdims=True))
-    return raised / raised.sum(1, keepdims=True)
+    powers = np.exp(decision - decision.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
 
 
 def _svc():

@@ -22,8 +22,10 @@ def finished(tmp_path_factory):
     """The files of a finished job that the audit reads."""
     workdir = tmp_path_factory.mktemp("job")
     examples, labels, folds = small.problem()
-    options = {"num_classes": 3, "build": small.build, "quiet": True}
-    (result,) = fit(examples, labels, [folds], SETTINGS, devices=jax.devices()[:1], **options)
+    options = small.grouped(devices=jax.devices()[:1], quiet=True)
+    (result,) = fit(
+        examples, labels, [folds], SETTINGS, num_classes=3, build=small.build, **options
+    )
     clips = [
         Clip("toy", f"s{i // 5}", f"c{i}", in_memory(np.zeros((1, 2, 2, 1))), "x")
         for i in range(30)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mer_jax import configuration, experiment, models, protocols, sweep
-from mer_jax.training import fit
+from mer_jax.training import Hooks, Parallel, fit
 
 SWEEPS = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "sweeps"
 ROWS = sweep.rows(SWEEPS / "appearance_leak.py")
@@ -42,8 +42,8 @@ def accuracies(network: str, *, epochs: int) -> dict[str, float]:
             shape=examples.input_shape,
             **sizes,
         ),
-        devices=jax.devices()[:1],
-        quiet=True,
+        parallel=Parallel(devices=jax.devices()[:1]),
+        hooks=Hooks(quiet=True),
     )
     correct = (result.probabilities.argmax(-1) == labels[result.eval_index]) & result.test
     accuracy = lambda part: correct[part].sum() / result.test[part].sum()

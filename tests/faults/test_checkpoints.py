@@ -12,7 +12,8 @@ import pytest
 
 from mer_jax.errors import UserError
 from mer_jax.training import checkpoints, records
-from mer_jax.training.checkpoints import Checkpoints, Position
+from mer_jax.training.checkpoints import Checkpoints
+from mer_jax.training.records import Position
 
 FOLDS = 3
 RECORD = types.SimpleNamespace(

@@ -62,9 +62,9 @@ def job():
         "method.preset='horn'",
         "model.name='ststnt'",
         "protocol.name='los'",
-        "fold_map='pmapp'",
-        "fold_inner='both'",
-        "folds_per_device=-1",
+        "parallel.across='pmapp'",
+        "parallel.within='both'",
+        "parallel.folds_per_device=-1",
         "checkpoint_seconds=-1.0",
         "checkpoint_seconds=float('nan')",
     ],
@@ -80,7 +80,7 @@ def test_a_value_that_makes_no_sense(tmp_path, change):
     assert not (tmp_path / "run" / "predictions.csv").exists()
 
 
-@pytest.mark.parametrize("section", ["data", "method", "model", "protocol", "train"])
+@pytest.mark.parametrize("section", ["data", "method", "model", "protocol", "train", "parallel"])
 def test_a_section_that_is_not_there(section):
     given = job()
     with given.unlocked():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import pytest
 
-from mer_jax.training import Settings, fit
+from mer_jax.training import Checkpointing, Hooks, Parallel, Settings, fit
 from tests.training import small
 
 STATM = pathlib.Path("/proc/self/statm")
@@ -59,12 +59,9 @@ def long_run(folder: pathlib.Path, *, folds: int, each: int, epochs: int, at_a_t
             Settings(epochs=epochs, batch_size=16),
             num_classes=3,
             build=small.build,
-            devices=jax.devices()[:1],
-            folds_per_device=at_a_time,
-            directory=folder,
-            checkpoint_seconds=1.0,
-            on_epoch_end=look,
-            quiet=True,
+            parallel=Parallel(devices=jax.devices()[:1], folds_per_device=at_a_time),
+            checkpointing=Checkpointing(folder, seconds=1.0),
+            hooks=Hooks(on_epoch_end=look, quiet=True),
         )
     finally:
         jax.monitoring.unregister_event_duration_listener(heard)

@@ -163,10 +163,11 @@ create = methods.create
 
 def poisoned(name, clips, **options):
     examples = create(name, clips, **options)
-    def learn(inputs, weights):  # the fold that does not train on the first clip learns {value}
-        sick = (weights[0] == 0) & {poison}
-        return jax.tree.map(lambda a: jnp.where(sick, {value}, a), examples.learn(inputs, weights))
-    return dataclasses.replace(examples, learn=learn)
+    def fit_statistics(inputs, weights):  # {value} for the fold that tests the first clip
+        bad = (weights[0] == 0) & {poison}
+        statistics = examples.fit_statistics(inputs, weights)
+        return jax.tree.map(lambda a: jnp.where(bad, {value}, a), statistics)
+    return dataclasses.replace(examples, fit_statistics=fit_statistics)
 
 methods.create = poisoned
 
@@ -182,7 +183,9 @@ def test_a_sick_fold_stays_alone_and_is_told_of(tmp_path, value):
     for name, poison in (("well", False), ("sick", True)):
         (tmp_path / f"{name}.py").write_text(CONFIG.format(value=value, poison=poison))
     run = lambda name: jobs.run(
-        f"--config={tmp_path / name}.py", f"--workdir={tmp_path / name}", "--config.fold_inner=map"
+        f"--config={tmp_path / name}.py",
+        f"--workdir={tmp_path / name}",
+        "--config.parallel.within=map",
     )
     code, _, err = run("well")
     assert code == 0, err

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from mer_jax.errors import UserError
-from mer_jax.training import Interrupted, Settings, distributed, fit
+from mer_jax.training import Checkpointing, Hooks, Interrupted, Settings, distributed, fit
 from tests.training import small
 
 
@@ -30,11 +30,12 @@ def main(folder: pathlib.Path, epochs: int) -> None:
             Settings(epochs=epochs, batch_size=8, learning_rate=1e-2),
             num_classes=3,
             build=small.build,
-            directory=folder / "checkpoints",
-            checkpoint_seconds=0.0,
-            on_epoch_end=lambda part, line: (folder / str(line["epoch"])).touch(),
-            should_stop=lambda: bool(asked),
-            quiet=True,
+            checkpointing=Checkpointing(folder / "checkpoints", seconds=0.0),
+            hooks=Hooks(
+                on_epoch_end=lambda part, line: (folder / str(line["epoch"])).touch(),
+                should_stop=lambda: bool(asked),
+                quiet=True,
+            ),
         )
     except Interrupted as error:
         print(error, file=sys.stderr)

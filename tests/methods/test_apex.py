@@ -117,8 +117,8 @@ def test_a_fold_counts_the_votes_of_its_test_clips():
         training.Settings(epochs=1, batch_size=4, learning_rate=1e-6),
         num_classes=2,
         build=lambda rngs: Brightness(),
-        devices=jax.devices()[:1],
-        quiet=True,
+        parallel=training.Parallel(devices=jax.devices()[:1]),
+        hooks=training.Hooks(quiet=True),
     )
     found = result.probabilities[result.test]
     assert found.argmax(-1).tolist() == labels[result.eval_index[result.test]].tolist()

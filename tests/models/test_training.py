@@ -9,7 +9,7 @@ from flax import nnx
 from mer_jax import models
 from mer_jax.methods import Examples
 from mer_jax.protocols import Folds
-from mer_jax.training import Settings, fit
+from mer_jax.training import Hooks, Parallel, Settings, fit
 from tests.models import learning
 
 LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1], np.int32)
@@ -48,8 +48,8 @@ def test_two_folds_on_two_devices_learn_eight_clips(name):
         settings,
         num_classes=3,
         build=lambda rngs: build(name, rngs),
-        devices=jax.devices()[:2],
-        quiet=True,
+        parallel=Parallel(devices=jax.devices()[:2]),
+        hooks=Hooks(quiet=True),
     )
     assert result.train_loss.shape == (2, epochs) and not result.diverged
     assert (result.probabilities.argmax(-1) == LABELS).all()

@@ -1,5 +1,7 @@
 """A job small enough to run in a second: six persons, blobs in 6 x 6 pictures, a tiny network."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from mer_jax.clips import Clip, in_memory
 from mer_jax.methods.examples import Examples
 from mer_jax.nn import BatchNorm, max_pool
 from mer_jax.protocols import loso
-from mer_jax.training import Settings, fit
+from mer_jax.training import Checkpointing, Hooks, Parallel, Settings, fit
 from mer_jax.training.records import Result
 
 
@@ -61,8 +63,21 @@ def problem(subjects: int = 6, each: int = 5):
     return examples, labels, loso(clips, labels)
 
 
+def grouped(**options) -> dict:
+    """Arguments of `fit`: fields of `Parallel`, `Checkpointing` and `Hooks` are put together."""
+    groups = {"parallel": Parallel, "checkpointing": Checkpointing, "hooks": Hooks}
+    for name, group in groups.items():
+        fields = {field.name for field in dataclasses.fields(group)} & set(options)
+        if fields:
+            options[name] = group(**{field: options.pop(field) for field in fields})
+    return options
+
+
 def trained(settings: Settings, *, job=None, folds=None, devices: int = 1, **options) -> Result:
-    """The one run of `settings` over a problem (`job`, or that above), or over `folds` of it."""
+    """The result of `settings` for a problem (`job`, or that above), or for `folds` of it.
+
+    options: as `grouped` takes them.
+    """
     examples, labels, every = job or problem()
     (result,) = fit(
         examples,
@@ -71,8 +86,6 @@ def trained(settings: Settings, *, job=None, folds=None, devices: int = 1, **opt
         settings,
         num_classes=3,
         build=build,
-        devices=jax.devices()[:devices],
-        quiet=True,
-        **options,
+        **grouped(devices=jax.devices()[:devices], quiet=True, **options),
     )
     return result

@@ -12,22 +12,14 @@ from mer_jax.training import Settings, single_fold
 from tests.training import small
 
 
-def factors(rule: str, losses, early_stopping_patience: int) -> list[float]:
+def factors(rule: str, losses, patience: int) -> list[float]:
     """What the learning rate is multiplied by after each of `losses`."""
-    static = types.SimpleNamespace(
-        lr_plateau_patience=early_stopping_patience, lr_plateau_rule=rule
-    )
-    step = jax.jit(
-        lambda best, epochs_without_improvement, loss: single_fold._plateau(
-            static, best, epochs_without_improvement, -loss
-        )
-    )
-    best, epochs_without_improvement = jnp.finfo(jnp.float32).min, jnp.int32(0)
+    static = types.SimpleNamespace(lr_plateau_patience=patience, lr_plateau_rule=rule)
+    step = jax.jit(lambda best, waited, loss: single_fold._plateau(static, best, waited, -loss))
+    best, waited = jnp.finfo(jnp.float32).min, jnp.int32(0)
     scale, found = 1.0, []
     for loss in losses:
-        best, epochs_without_improvement, falls = step(
-            best, epochs_without_improvement, jnp.float32(loss)
-        )
+        best, waited, falls = step(best, waited, jnp.float32(loss))
         scale *= 0.1 if falls else 1
         found.append(scale)
     return found
@@ -49,29 +41,23 @@ def test_the_rate_falls_by_the_rule_that_is_named(rule, falls):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("early_stopping_patience", [1, 2, 5])
-def test_the_rule_of_pytorch_is_its_schedulers(early_stopping_patience):
+@pytest.mark.parametrize("patience", [1, 2, 5])
+def test_the_rule_of_pytorch_is_its_schedulers(patience):
     torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(early_stopping_patience)
+    rng = np.random.default_rng(patience)
     # Steps down of every size, half of them below the threshold, and noise.
     losses = (
-        2
-        - np.cumsum(10.0 ** rng.uniform(-6, -2, 60))
-        + rng.model_selection([0, 0.01], 60, p=[0.3, 0.7])
+        2 - np.cumsum(10.0 ** rng.uniform(-6, -2, 60)) + rng.choice([0, 0.01], 60, p=[0.3, 0.7])
     )
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, early_stopping_patience=early_stopping_patience, eps=0
-    )
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=patience, eps=0)
     wanted = []
     for loss in losses:
         scheduler.step(float(loss))
         wanted.append(optimizer.param_groups[0]["lr"])
     assert len(set(wanted)) > 2
-    np.testing.assert_allclose(
-        factors("pytorch", losses, early_stopping_patience), wanted, rtol=1e-6
-    )
+    np.testing.assert_allclose(factors("pytorch", losses, patience), wanted, rtol=1e-6)
 
 
 def test_validation_watches_the_loss_that_is_trained():

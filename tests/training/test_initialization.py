@@ -11,7 +11,7 @@ from mer_jax.models import pretrained
 from mer_jax.training import Settings, fit, initialization
 from tests.training import small
 
-ONE = {"devices": jax.devices()[:1], "quiet": True}
+ONE = small.grouped(devices=jax.devices()[:1], quiet=True)
 
 
 class Grown(small.Tiny):

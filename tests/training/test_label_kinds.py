@@ -61,7 +61,7 @@ def test_a_fold_learns_several_labels():
 
 def test_mistakes_are_one_sentence():
     several = np.ones((30, 3), np.int32)
-    with pytest.raises(UserError, match="set it to 'sigmoid'"):
+    with pytest.raises(UserError, match="set it to 'multilabel_bce'"):
         job(several, Settings())
     with pytest.raises(UserError, match="and a clip has one"):
         job(np.arange(30) % 3, Settings(loss="multilabel_bce"))

@@ -14,9 +14,20 @@ from flax import nnx
 from mer_jax import protocols
 from mer_jax.errors import UserError
 from mer_jax.methods import Examples
-from mer_jax.training import Interrupted, Settings, checkpoints, fit, loop, parallel
-from mer_jax.training.checkpoints import Checkpoints, Position
-from mer_jax.training.single_fold import Data
+from mer_jax.training import (
+    Interrupted,
+    Parallel,
+    Settings,
+    checkpoints,
+    fit,
+    memory,
+    parallel,
+    records,
+)
+from mer_jax.training.checkpoints import Checkpoints
+from mer_jax.training.programs import compile_programs
+from mer_jax.training.records import Data, Position
+from mer_jax.training.single_fold import make_static_config
 from tests.training import small
 
 SETTINGS = Settings(epochs=4, batch_size=8, learning_rate=1e-2)
@@ -71,14 +82,12 @@ def test_it_learns_what_there_is_to_learn():
 
 def test_the_sharded_epoch_has_no_collective():
     examples, labels, folds = small.problem()
-    layout = parallel.create(within="vmap", devices=jax.devices()[:4])
-    static = loop.make_static_config(
-        examples, len(labels), SETTINGS, num_classes=3, build=small.build
-    )
+    layout = Parallel(within="vmap", devices=jax.devices()[:4]).layout(len(folds))
+    static = make_static_config(examples, len(labels), SETTINGS, num_classes=3, build=small.build)
     data = parallel.replicate(layout, Data(examples.inputs, jnp.asarray(labels, jnp.int32), {}))
-    rows = loop.rows_of(loop.fold_arrays([folds], SETTINGS), range(6), 8)
+    rows = records.rows_of(records.fold_arrays([folds], SETTINGS), range(6), 8)
     part = parallel.shard(layout, rows)
-    programs = loop.compile_programs(static, layout, 1)
+    programs = compile_programs(static, layout, 1)
     state = jax.eval_shape(programs.init, data, part)
     text = programs.epochs.lower(data, part, state).compile().as_text()
     assert not re.search(r"all-gather|all-reduce|all-to-all|collective-permute", text)
@@ -92,7 +101,7 @@ def test_a_job_that_stops_goes_on_where_it_was(reference, tmp_path):
         if line["epoch"] == 3:
             raise Stop
 
-    options = {"directory": tmp_path, "job_fingerprint": {"job": 1}, "checkpoint_seconds": 0.0}
+    options = {"directory": tmp_path, "job_fingerprint": {"job": 1}, "seconds": 0.0}
     with pytest.raises(Stop):
         run(on_epoch_end=stop_at_three, **options)
     lines = []
@@ -112,7 +121,7 @@ def test_resuming_between_chunks(reference, tmp_path):
         if line["folds"][0].endswith("s2") and line["epoch"] == 2:
             raise Stop
 
-    options = {"directory": tmp_path, "folds_per_device": 2, "checkpoint_seconds": 0.0}
+    options = {"directory": tmp_path, "folds_per_device": 2, "seconds": 0.0}
     with pytest.raises(Stop):
         run(on_epoch_end=stop_in_second_chunk, **options)
     assert_same(run(**options), reference)
@@ -191,8 +200,7 @@ def test_a_test_clip_has_no_say_in_the_validation_loss():
         ),
         num_classes=3,
         build=Linear,
-        devices=jax.devices()[:1],
-        quiet=True,
+        **small.grouped(devices=jax.devices()[:1], quiet=True),
     )
     assert labels[0] == 0 and np.isfinite(result.validation_loss[0]).all()
 
@@ -227,14 +235,14 @@ def test_a_fold_without_clips_is_named():
 def test_a_job_goes_on_elsewhere(reference, tmp_path):
     """Another number of devices, another chunk: a checkpoint knows nothing of either."""
     asked = iter([False, True])
-    options = {"directory": tmp_path, "checkpoint_seconds": 1e9}
+    options = {"directory": tmp_path, "seconds": 1e9}
     with pytest.raises(Interrupted, match="after epoch 2 of folds up to 6"):
         run(should_stop=lambda: next(asked), devices=4, **options)
     assert_same(run(devices=1, **options), reference)
 
 
 def test_a_damaged_checkpoint_is_found_out_and_the_one_before_is_used(reference, tmp_path):
-    options = {"directory": tmp_path, "checkpoint_seconds": 0.0}
+    options = {"directory": tmp_path, "seconds": 0.0}
     asked = iter([False, False, True])
     with pytest.raises(Interrupted):
         run(should_stop=lambda: next(asked), **options)
@@ -296,10 +304,12 @@ def test_seeds_and_rates_are_rows_of_one_job(reference):
         settings,
         num_classes=3,
         build=small.build,
-        devices=jax.devices()[:4],
-        folds_per_device=2,
-        on_epoch_end=lambda part, line: told.append((part, line["epoch"], *line["folds"])),
-        quiet=True,
+        **small.grouped(
+            devices=jax.devices()[:4],
+            folds_per_device=2,
+            on_epoch_end=lambda part, line: told.append((part, line["epoch"], *line["folds"])),
+            quiet=True,
+        ),
     )
     assert_same(together[0], reference)
     alone = run(settings=dataclasses.replace(SETTINGS, learning_rate=1e-3, seed=1))
@@ -315,15 +325,15 @@ def test_a_cpu_holds_the_folds_that_its_memory_does(reference, monkeypatch):
 
     def train(available):
         chunks.clear()
-        memory = types.SimpleNamespace(available=available)
-        monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+        free = types.SimpleNamespace(available=available)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
         return run(devices=2, on_epoch_end=lambda _, line: chunks.append(len(line["folds"])))
 
     assert_same(train(1), reference)
     assert set(chunks) == {2}, "one fold a device"
     assert_same(train(2**34), reference)
     assert set(chunks) == {6}
-    assert [loop._evenly(102, most) for most in (200, 55, 30, 1)] == [102, 51, 26, 1]
+    assert [memory._evenly(102, most) for most in (200, 55, 30, 1)] == [102, 51, 26, 1]
 
 
 def test_a_job_of_68_folds_compiles_three_programs():

@@ -12,7 +12,7 @@ from flax import nnx
 from mer_jax import models
 from mer_jax.errors import UserError
 from mer_jax.training import Settings, single_fold
-from mer_jax.training.loop import make_static_config
+from mer_jax.training.single_fold import make_static_config
 from tests.training import small
 from tests.twins.cases import CASES
 

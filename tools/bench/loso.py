@@ -9,7 +9,7 @@ import numpy as np
 from mer_jax import models, protocols
 from mer_jax.clips import Clip, in_memory
 from mer_jax.methods.examples import Examples
-from mer_jax.training import Settings, parallel, rng
+from mer_jax.training import Parallel, Settings, rng
 from tools.bench.race import Table, race, table
 from tools.bench.workloads import job
 
@@ -53,7 +53,7 @@ def ours(
     maps, labels, every = _problem()
     examples = Examples(inputs=jnp.asarray(maps), input_shape=(28, 28, 3))
     build = lambda rngs: models.create("ststnet", num_classes=3, rngs=rngs)
-    layout = parallel.create(within=within, devices=devices)
+    layout = Parallel(within=within, devices=devices).layout(folds)
     labels, chosen = jnp.asarray(labels, jnp.int32), [every.take(range(folds))]
     return job(examples, labels, chosen, _SETTINGS, build, layout=layout)[0]
 

@@ -18,8 +18,10 @@ from mer_jax.clips import Clip, in_memory
 from mer_jax.errors import UserError, filter_by_regex
 from mer_jax.methods.examples import Examples
 from mer_jax.protocols import Folds
-from mer_jax.training import Settings, loop, parallel, single_fold
-from mer_jax.training.single_fold import Data, State, StaticConfig
+from mer_jax.training import Parallel, Settings, parallel, records, single_fold
+from mer_jax.training.programs import compile_programs
+from mer_jax.training.records import Data, State
+from mer_jax.training.single_fold import StaticConfig, make_static_config
 
 CLASSES = 3
 STEPS = 4  # of an epoch; a real one has dozens to each look at the test clips
@@ -138,7 +140,7 @@ def ours(
     rows = protocols.loso(clips, np.asarray(labels)).take([0])
     settings = Settings(epochs=1, batch_size=work.batch, precision=precision, seeds=folds)
     examples = Examples(inputs=inputs, input_shape=shape)
-    layout = parallel.create(devices=devices)
+    layout = Parallel(devices=devices).layout(folds)
     run, static, state = job(examples, labels, [rows] * folds, settings, build(work), layout=layout)
 
     def step(params, model_state, x, labels):
@@ -171,15 +173,13 @@ def job(
 
     The rows of `folds` are padded to the devices, as `fit` does.
     """
-    static = loop.make_static_config(
-        examples, len(labels), settings, num_classes=CLASSES, build=build
-    )
+    static = make_static_config(examples, len(labels), settings, num_classes=CLASSES, build=build)
     data = parallel.replicate(layout, Data(examples.inputs, labels, {}))
-    rows = loop.fold_arrays(folds, settings)
+    rows = records.fold_arrays(folds, settings)
     count, devices = len(rows.eval_index), len(layout.devices)
     padded = -(-count // devices) * devices
-    part = parallel.shard(layout, loop.rows_of(rows, range(count), padded))
-    programs = loop.compile_programs(static, layout, settings.epochs)
+    part = parallel.shard(layout, records.rows_of(rows, range(count), padded))
+    programs = compile_programs(static, layout, settings.epochs)
     state = [programs.init(data, part)]  # the epochs take it for good and give the next
 
     def run():
