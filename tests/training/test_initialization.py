@@ -116,5 +116,5 @@ def test_mistakes_are_one_sentence(tmp_path, run):
     (place / "folds.json").write_text(json.dumps(folds.take([0]).to_json()))
     with pytest.raises(UserError, match="is not finished"):
         initialization.read(place, small.build)
-    with pytest.raises(UserError, match=r"no tensor of .* has a place"):
+    with pytest.raises(UserError, match=r"no tensor of .* fits"):
         initialization.read(run[0], lambda rngs: nnx.Linear(7, 3, rngs=rngs))
