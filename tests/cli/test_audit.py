@@ -31,7 +31,7 @@ def finished(tmp_path_factory):
         for i in range(30)
     ]
     classes = ("a", "b", "c")
-    metrics.write_csv(workdir / "predictions.csv", outputs.tell(result, clips, labels, classes))
+    metrics.write_csv(workdir / "predictions.csv", outputs.collect_predictions(result, clips, labels, classes))
     leakage.save_audit(workdir / "audit.npz", labels, 1, result)
     for name, content in (
         ("config", {"train": dataclasses.asdict(SETTINGS)}),
@@ -58,7 +58,7 @@ def test_an_honest_job_holds(finished, capsys):
     [
         ("config", {"train": dataclasses.asdict(SETTINGS) | {"seed": 5}}, "not those of its seed"),
         ("config", {"train": dataclasses.asdict(SETTINGS) | {"choice": "test"}}, "lets test clips"),
-        ("folds", None, "does not belong to its training clips"),
+        ("folds", None, "is not a training clip"),
     ],
 )
 def test_what_was_changed_afterwards_is_found(name, values, sentence, finished, capsys):
