@@ -31,7 +31,9 @@ def finished(tmp_path_factory):
         for i in range(30)
     ]
     classes = ("a", "b", "c")
-    metrics.write_csv(workdir / "predictions.csv", outputs.collect_predictions(result, clips, labels, classes))
+    metrics.write_csv(
+        workdir / "predictions.csv", outputs.collect_predictions(result, clips, labels, classes)
+    )
     leakage.save_audit(workdir / "audit.npz", labels, 1, result)
     for name, content in (
         ("config", {"train": dataclasses.asdict(SETTINGS)}),
@@ -57,7 +59,11 @@ def test_an_honest_job_holds(finished, capsys):
     ("name", "values", "sentence"),
     [
         ("config", {"train": dataclasses.asdict(SETTINGS) | {"seed": 5}}, "not those of its seed"),
-        ("config", {"train": dataclasses.asdict(SETTINGS) | {"choice": "test"}}, "lets test clips"),
+        (
+            "config",
+            {"train": dataclasses.asdict(SETTINGS) | {"model_selection": "test"}},
+            "lets test clips",
+        ),
         ("folds", None, "is not a training clip"),
     ],
 )
