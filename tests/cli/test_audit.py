@@ -61,7 +61,7 @@ def test_an_honest_job_holds(finished, capsys):
         ("config", {"train": dataclasses.asdict(SETTINGS) | {"seed": 5}}, "not those of its seed"),
         (
             "config",
-            {"train": dataclasses.asdict(SETTINGS) | {"model_selection": "test"}},
+            {"train": dataclasses.asdict(SETTINGS) | {"model_selection": "best_test"}},
             "lets test clips",
         ),
         ("folds", None, "is not a training clip"),
