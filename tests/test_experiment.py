@@ -45,7 +45,11 @@ def test_as_published_both_numbers_come_from_one_job(tmp_path, tmp_path_factory)
         assert gap["strict"][score]["value"] == alone["overall"][score]["value"]
         found = gap["difference"][score] + gap["strict"][score]["value"]
         np.testing.assert_allclose(found, summary["overall"][score]["value"])
-    assert leakage.EPOCH in gap["text"] and leakage.MASK in gap["text"] and gap["left"] == []
+    assert (
+        leakage.EPOCH in gap["text"]
+        and leakage.MASK in gap["text"]
+        and gap["remaining_leaks"] == []
+    )
     page = (tmp_path / "report.html").read_text()
     assert "AS PUBLISHED" in page and "the same job, strict" in page
     twin = json.loads((tmp_path / "variants" / "strict" / "metrics.json").read_text())

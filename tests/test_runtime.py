@@ -51,9 +51,9 @@ def test_a_command_starts_anew_once_unless_the_environment_decides(tunables, sai
     code = """
 import os, sys
 print("start", flush=True)
-from mer_jax import programs
+from mer_jax import runtime
 from mer_jax.errors import UserError
-programs.in_large_pages()
+runtime.enable_huge_pages()
 print(os.environ["GLIBC_TUNABLES"], sys.argv[1:])
 """
     command = [sys.executable, "-c", code, "--a", "b c"]

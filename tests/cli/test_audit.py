@@ -60,7 +60,7 @@ def test_an_honest_job_holds(finished, capsys):
     [
         ("config", {"seed": 5}, "not those of its seed"),
         ("config", {"model_selection": "best_test"}, "lets test clips"),
-        ("folds", None, "does not belong to its training clips"),
+        ("folds", None, "is not a training clip"),
     ],
 )
 def test_what_was_changed_afterwards_is_found(name, values, sentence, finished, capsys):

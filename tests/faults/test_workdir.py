@@ -205,7 +205,7 @@ def test_the_arrays_of_an_audit(workdir, spoil, tmp_path):
 
 
 def test_a_measure_of_clips_that_no_clip_has(workdir, spoil):
-    kept = inference.reference.read(workdir)._asdict()
+    kept = inference.profile.read(workdir)._asdict()
     for change in (
         {"size": [0, 40]},
         {"size": [40]},

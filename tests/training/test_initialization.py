@@ -85,7 +85,7 @@ def test_a_person_whom_the_run_knows_is_told_of(tmp_path, run):
         initialization.pretraining_overlap(run[0], everyone.take([0])) == []
     )  # the one whom it left out
     (told,) = initialization.pretraining_overlap(run[0], everyone)
-    assert "5 of the persons tested here" in told
+    assert "5 of the test subjects" in told
     assert (
         initialization.pretraining_overlap(tmp_path, everyone) == []
     )  # converted weights know nobody
@@ -114,7 +114,7 @@ def test_mistakes_are_one_sentence(tmp_path, run):
     with pytest.raises(UserError, match=r"has 6 folds.*hold_out"):
         initialization.read(place, small.build)
     (place / "folds.json").write_text(json.dumps(folds.take([0]).to_json()))
-    with pytest.raises(UserError, match="has not finished"):
+    with pytest.raises(UserError, match="is not finished"):
         initialization.read(place, small.build)
-    with pytest.raises(UserError, match=r"no tensor of .* has a place"):
+    with pytest.raises(UserError, match=r"no tensor of .* fits"):
         initialization.read(run[0], lambda rngs: nnx.Linear(7, 3, rngs=rngs))
