@@ -122,7 +122,7 @@ def _row(name, **more):
     train: dict[str, Any] = {"train.epochs": epochs, "train.learning_rate": rate}
     train |= {"train.batch_size": 18, "train.seeds": 3}
     if name == "capsule":
-        train["train.loss"] = "margin"
+        train["train.loss"] = "capsule_margin"
     return Row("default", FACES | method | {"model.name": name} | sizes | train | more)
 
 
