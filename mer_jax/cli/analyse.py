@@ -1,4 +1,4 @@
-"""Draws what a finished run's network looked at in a clip that it never trained on.
+"""Draws saliency and feature maps of a finished run's network on a clip it was tested on.
 
     mer-jax analyse --run=runs/first --out=pictures
     mer-jax analyse --run=runs/first --out=pictures --clip=s03/c02

@@ -1,10 +1,10 @@
-"""Replays a finished job's folds and random streams and says whether a test clip had a part.
+"""Replays a finished job's folds and random streams to verify that no test clip was trained on.
 
   mer-jax audit WORKDIR [WORKDIR ...]
 
 Reads config.json, folds.json, audit.npz, predictions.csv and metrics.json of each; draws every
-batch of every fold again from the seed. Exit code 0: what the job said of itself holds. 1: it does
-not. 2: a file is missing or broken.
+batch of every fold again from the seed. Exit code: 0 the job's own claim
+holds, 1 it does not, 2 a file is missing or damaged.
 """
 
 import pathlib
@@ -35,13 +35,13 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
         for name, row in zip(folds.names, folds.test)
         for clip in row.nonzero()[0]
     }
-    said = set(zip(predictions.fold, predictions.keys))
-    if said != tests:
+    predicted = set(zip(predictions.fold, predictions.keys))
+    if predicted != tests:
         found.append(
-            f"predictions.csv: {len(said ^ tests)} rows differ from the folds' test clips."
+            f"predictions.csv: {len(predicted ^ tests)} rows differ from the folds' test clips."
         )
     if not folds.subject_disjoint and verdict["strict"]:
-        found.append("metrics.json says strict, but a person stands in training and in test.")
+        found.append("metrics.json says strict, but a subject is in training and in test.")
     if settings.as_published and verdict["strict"]:
         found.append("metrics.json says strict, but config.json lets test clips choose.")
     return found, verdict["leaks"]
@@ -51,7 +51,7 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
 def main(argv: list[str]) -> int:
     """Audits the jobs that `argv` names; 1 where one does not hold what it says."""
     if not argv[1:]:
-        raise UserError("say which job: mer-jax audit WORKDIR")
+        raise UserError("no job is given: mer-jax audit WORKDIR")
     clean = True
     named = map(pathlib.Path, argv[1:])
     # A job of several seeds or learning rates has their runs beside its own.

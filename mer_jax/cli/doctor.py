@@ -1,11 +1,11 @@
-"""Looks at this machine and says what is wrong with it for mer_jax, and how it is cured.
+"""Diagnoses the installation on this machine and suggests fixes.
 
     mer-jax doctor [--folder=runs]
 
-Prints the versions of what mer_jax stands on, the devices and their memory, where compiled programs
-are kept, which folders can be written to, and how fast one small training step is. A line begins
-with "ok", with "hint" (it works, but could be faster or safer) or with "WRONG", followed by the
-cure. Exit code: 0 nothing is wrong, 1 something is, 2 a mistake in the command.
+Prints the versions of required packages, the devices and their memory, the compilation cache, the
+folders that can be written to, and the time of one small training step. A line begins with "ok",
+"hint" (it works, but could be faster or safer) or "WRONG", followed by a fix. Exit code: 0 no
+problems, 1 problems, 2 a mistake in the command.
 """
 
 import importlib
@@ -248,19 +248,19 @@ def speed() -> Iterator[Finding]:
     yield Finding(OK, "one step", f"{text}; compiled in {compiled:.1f} s")
 
 
-LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     *(python, packages, devices, memory, folders, faces, speed),
 )
 
 
-def examine(looks=LOOKS) -> Iterator[Finding]:
-    """All findings in turn. A look that fails itself is a finding, and the next one goes on."""
-    for look in looks:
+def examine(checks=CHECKS) -> Iterator[Finding]:
+    """All findings in turn. A check that fails is a finding, and the next one runs."""
+    for check in checks:
         try:
-            yield from look()
-        except Exception as error:  # the doctor says what it is: it must not fall ill
+            yield from check()
+        except Exception as error:  # reported as a finding
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            yield Finding(WRONG, look.__name__, reason, "solve what is WRONG above it first")
+            yield Finding(WRONG, check.__name__, reason, "solve what is WRONG above it first")
 
 
 @command

@@ -1,4 +1,4 @@
-"""Shows what the library sees in one clip: a picture, or a GIF over all its frames.
+"""Draws the preprocessing of one clip: magnification, differences, RPCA, flow and strain.
 
     mer-jax show me.mp4                             writes me.png
     mer-jax show synthetic:3 --out=clip.gif         a rendered clip, moving

@@ -1,8 +1,8 @@
 """A user's own recording: a video file, a folder of frames, a picture, a camera, a rendered clip.
 
-footage = find("me.mp4")
-for frame in footage.frames(): ...      # [H, W, 3] uint8 RGB, one at a time
-clip = footage.clip                     # the same as a Clip, all frames in memory when read
+video = find("me.mp4")
+for frame in video.frames(): ...      # [H, W, 3] uint8 RGB, one at a time
+clip = video.clip                     # the same as a Clip, all frames in memory when read
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from mer_jax.errors import UserError
 _STILL = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 RENDERED, CAMERA = "synthetic:", "camera:"
 _MOST = 2**31  # bytes of frames that a camera fills
-_UNSTEADY = "the frame rate varies; all times are told as if it were {:.4g} Hz throughout"
+_UNSTEADY = "the frame rate varies; all times assume {:.4g} Hz"
 _UNEVEN = 0.25  # of a frame's duration: timestamps that stray by more are no constant rate
 
 
@@ -36,12 +36,12 @@ class VideoSource:
     frames: Callable[[], Iterator[np.ndarray]]  # each [H, W, C] uint8, RGB or grey
     fps: float  # Hz; 0 where it is not known
     count: int  # frames, as the file announces them; 0 where it does not
-    notes: list[str]  # what reading found to be odd, filled while it is read
-    marked: Clip | None = None  # a rendered clip knows its onset and apex
+    notes: list[str]  # irregularities, filled while it is read
+    marked: Clip | None = None  # of a rendered clip, with its onset and apex
 
     @property
     def clip(self) -> Clip:
-        """All of it as one clip of nobody."""
+        """The whole video as one clip without a subject."""
         if self.marked:
             return self.marked
         read = functools.partial(_stacked, self.frames)
@@ -107,17 +107,17 @@ def _filmed(source: str, fps: float | None, seconds: float) -> VideoSource:
         raise UserError(
             f"{source} cannot be opened: is it plugged in, used by another program, or forbidden?"
         )
-    frames, times, notes, held = [], [], [], 0
+    frames, times, notes, num_bytes = [], [], [], 0
     try:
         while (got := camera.read())[0]:
             times.append(time.monotonic())
             frames.append(cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB))
-            held += frames[-1].nbytes
+            num_bytes += frames[-1].nbytes
             if times[-1] - times[0] >= seconds:
                 break
-            if held > _MOST:
+            if num_bytes > _MOST:
                 notes.append(
-                    f"filmed {times[-1] - times[0]:.1f} s only: the memory set aside is full"
+                    f"filmed {times[-1] - times[0]:.1f} s only: the memory limit is reached"
                 )
                 break
         else:
@@ -126,7 +126,7 @@ def _filmed(source: str, fps: float | None, seconds: float) -> VideoSource:
             notes.append(f"the camera stopped after {times[-1] - times[0]:.1f} s")
     finally:
         camera.release()
-    # By the clock: what cameras say of their rate is often wrong.
+    # Measured: the rate that cameras report is often wrong.
     rate = fps or (len(times) - 1) / max(times[-1] - times[0], 1e-9)
     if uneven(times):
         notes.append(_UNSTEADY.format(rate))

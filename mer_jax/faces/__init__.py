@@ -1,7 +1,7 @@
 """Faces: landmarks, crops and alignment, of one clip.
 
     from mer_jax import faces
-    crop = faces.eye_crop(frames, faces.eye_centres(landmarks), size=(128, 105), order="bilinear")
+    crop = faces.eye_crop(frames, faces.eye_centers(landmarks), size=(128, 105), order="bilinear")
     aligned, covered = faces.align(frames, landmarks, faces.template((250, 190)))
 
 Landmarks are [68, 2] px (x, y) in the iBUG order; boxes [4] px (x, y, width, height); left and

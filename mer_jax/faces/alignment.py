@@ -50,7 +50,7 @@ def align(
       landmarks: [68, 2] px (x, y) in the first frame.
       target: [68, 2] px in the aligned frames, e.g. `template(size)`.
       size: (H, W) of the aligned frames; None: that of `frames`.
-      neighbours: see `lwm_fit`.
+      neighbors: see `lwm_fit`.
       order: see `sample`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A clip's face: found in the first frame, aligned, cut out of every frame in one resampling."""
+"""A clip's face: detected in the first frame, aligned, and cropped in every frame at once."""
 
 import dataclasses
 import functools
@@ -30,10 +30,10 @@ _GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 @dataclasses.dataclass(frozen=True)
 class CropConfig:
-    """How a face is cut out.
+    """How a face is cropped.
 
     crop: "eyes" by the distance of the eyes (`eye_rectangle`), "box" the square around the face,
-    "none" the whole frame. size: (H, W), None the crop's own. grey: one channel in place of three.
+    "none" the whole frame. size: (H, W), None the crop's own. gray: one channel instead of three.
     align: local weighted mean of the 68 landmarks to `template`, before the crop.
     """
 
@@ -50,40 +50,42 @@ class CropConfig:
 
 
 def crop_face(
-    clip: Clip, how: CropConfig, *, landmarker: Landmarker | None = None
+    clip: Clip, config: CropConfig, *, landmarker: Landmarker | None = None
 ) -> tuple[Clip, str]:
-    """Reads a clip and cuts out its face, by the first frame for all frames.
+    """Reads a clip and crops its face, by the first frame for all frames.
 
     Landmarks are the clip's own or, where it has none, those of `landmarker`. Without either the
     face and eyes are detected. Where the crop is smaller than what it shows, pixels are means.
 
     Returns:
       The clip with frames in memory (uint8 stays uint8) and its landmarks moved along; and a note
-      where something stood in for what was not found, else "".
+      where a fallback replaced a failed detection, else "".
 
     Raises:
-      UserError: no face was found, or an alignment has no 68 landmarks to go by; the sentence does
+      UserError: no face was found, or 68 landmarks for the alignment are missing; the message does
         not name the clip.
     """
-    if clip.content != "video" and how != CropConfig("none", how.size):
+    if clip.content != "video" and config != CropConfig("none", config.size):
         raise UserError(f"its content is {clip.content}, not a face: give crop=none and no grey")
     frames = clip.frames
-    rectangle, marks, transform, zoom, note = _place(frames[0], clip.landmarks, how, landmarker)
-    size = how.size or own_size(rectangle)
+    rectangle, marks, transform, zoom, note = _find_face(
+        frames[0], clip.landmarks, config, landmarker
+    )
+    size = config.size or own_size(rectangle)
     sides = np.array([rectangle.height, rectangle.width])
     times = max(1, round(zoom * float(np.max(sides / size))))
     places = transform(grid(rectangle, size=(size[0] * times, size[1] * times)))
-    gray = how.gray and frames.shape[-1] == 3
+    gray = config.gray and frames.shape[-1] == 3
     parts = [frames[i : i + _CHUNK] for i in range(0, len(frames), _CHUNK)]
     short = _CHUNK - len(parts[-1])
     parts[-1] = np.pad(parts[-1], ((0, short), (0, 0), (0, 0), (0, 0)))
-    out = np.concatenate([np.asarray(_shoot(part, places, times, gray)) for part in parts])
+    out = np.concatenate([np.asarray(_resample(part, places, times, gray)) for part in parts])
     if marks is not None:
         marks = locate(rectangle, marks, size=size)
     return dataclasses.replace(clip, read=in_memory(out[: len(frames)]), landmarks=marks), note
 
 
-def _place(frame, marks, how, landmarker):
+def _find_face(frame, marks, config, landmarker):
     """(rectangle, 68 landmarks in its plane, plane -> frame, px of the frame a px of it, note)."""
     here = lambda places: places
     five = None
@@ -92,30 +94,30 @@ def _place(frame, marks, how, landmarker):
         if marks is None:
             raise UserError("no face was found in its first frame by the landmark model")
         marks, five = (marks, None) if len(marks) == 68 else (None, marks)
-    if how.align:
+    if config.align:
         if marks is None:
             raise UserError("it has no 68 landmarks to align it by; name a model that finds them")
         target = template(frame.shape[:2])
         zoom = _distance(marks) / _distance(target)
         plane = lambda places: _aligned(target, marks, places)
-        return _rectangle(frame, target, None, how)[0], target, plane, zoom, ""
-    rectangle, note = _rectangle(frame, marks, five, how)
+        return _rectangle(frame, target, None, config)[0], target, plane, zoom, ""
+    rectangle, note = _rectangle(frame, marks, five, config)
     return rectangle, marks, here, 1.0, note
 
 
-def _rectangle(frame, marks, five, how) -> tuple[Rectangle, str]:
-    if how.crop == "none":
+def _rectangle(frame, marks, five, config) -> tuple[Rectangle, str]:
+    if config.crop == "none":
         return box_rectangle(np.array([0, 0, *frame.shape[1::-1]], np.float32)), ""
     if marks is not None:
-        if how.crop == "box":
+        if config.crop == "box":
             return box_rectangle(points.face_box(marks)), ""
         return eye_rectangle(points.eye_centers(marks)), ""
-    if five is not None and how.crop == "eyes":
+    if five is not None and config.crop == "eyes":
         return eye_rectangle(points.eye_centers(five)), ""
     box = detection.detect_face(frame)
     if box is None:
         raise UserError("no face was found in its first frame")
-    if how.crop == "box":
+    if config.crop == "box":
         return box_rectangle(box), ""
     eyes = detection.detect_eyes(frame, box)
     if eyes is None:
@@ -136,7 +138,7 @@ def _aligned(target, marks, places):
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
-def _shoot(frames, places, times, gray):
+def _resample(frames, places, times, gray):
     """Samples, means over times x times samples, and the frames' own type again."""
     out = sample(frames.astype(jnp.float32), places)  # in their own range, grey levels too
     length, height, width, channels = out.shape

@@ -35,11 +35,11 @@ def lwm_fit(fixed: jax.Array, moving: jax.Array, *, neighbors: int = 12) -> Loca
     Args:
       fixed: [K, 2] px (x, y) in the image to be made, no two at one place.
       moving: [K, 2] px, the same points in the image at hand.
-      neighbours: N, from 6 (through every pair, and wild in between) to K. 12 is the papers' and
+      neighbors: N, from 6 (through every pair, and wild in between) to K. 12 is the papers' and
         MATLAB's; landmark noise of 1 px becomes 2.8 px with 12 and 1.6 px with 16.
 
     Raises:
-      UserError: other shapes, or neighbours out of range.
+      UserError: other shapes, or neighbors out of range.
     """
     fixed, moving = jnp.asarray(fixed, jnp.float32), jnp.asarray(moving, jnp.float32)
     if fixed.shape != moving.shape or fixed.ndim != 2 or fixed.shape[1] != 2:
@@ -49,7 +49,7 @@ def lwm_fit(fixed: jax.Array, moving: jax.Array, *, neighbors: int = 12) -> Loca
         )
     if not TERMS <= neighbors <= len(fixed):
         raise UserError(
-            f"local weighted mean: neighbours={neighbors} is not within {TERMS} and the "
+            f"local weighted mean: neighbors={neighbors} is not within {TERMS} and the "
             f"{len(fixed)} control points"
         )
     squares = jnp.sum((fixed[:, None] - fixed[None]) ** 2, -1)

@@ -40,9 +40,9 @@ def write(
       database: one of `databases()`.
       root: the folder.
       seed: of the drawn faces.
-      subjects: how many, four clips each; quirks bring their own.
+      subjects: how many, four clips each; known issues add their own.
       release: one of the database's releases or kinds, "" the first (see `replica_plans`).
-      quirks: whether the known faults of the published data are there too.
+      known_issues: whether the known faults of the published data are there too.
       size: (H, W) of a frame, px.
 
     Raises `UserError` for an unknown name, and where `root` has something in it.

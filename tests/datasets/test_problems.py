@@ -110,7 +110,7 @@ def test_settle_takes_the_nearest_and_says_so(root):
     assert not found.problems
     first, second = found.clips[:2]
     assert first.offset == 6 and len(first.frames) == 7 and second.apex is None
-    assert "frame 101 stands for it" in str(found.notes)
+    assert "frame 101 replaces it" in str(found.notes)
 
 
 def test_settle_does_not_invent_a_movement(root):

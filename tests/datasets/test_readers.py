@@ -155,7 +155,7 @@ def test_samm_faults(tmp_path):
 def test_samm_free_words_in_the_action_units(tmp_path):
     replica.write("samm", tmp_path, subjects=4)
     notes = said(datasets.inspect("samm", tmp_path), "soft focus")
-    assert notes and "was passed over" in notes[0]
+    assert notes and "was ignored" in notes[0]
 
 
 def test_smic_parts_keep_persons_together(tmp_path):
@@ -211,7 +211,7 @@ def test_mmew_others_lie_in_repression(tmp_path):
     folder = next((tmp_path / "Micro_Expression" / "repression").iterdir())
     (tmp_path / "Micro_Expression" / "fear").mkdir(exist_ok=True)
     folder.rename(tmp_path / "Micro_Expression" / "fear" / folder.name)
-    assert "its folder says 'fear'" in str(datasets.inspect("mmew", tmp_path).problems[0])
+    assert "its folder is 'fear'" in str(datasets.inspect("mmew", tmp_path).problems[0])
 
 
 def test_fourdme_several_emotions(tmp_path):
@@ -242,7 +242,7 @@ def test_oulu_casia_lights(tmp_path):
 def test_the_registry_names_what_it_does_not_know(tmp_path):
     with pytest.raises(UserError, match="unknown database 'cassme2'; did you mean 'casme2'"):
         datasets.load("cassme2", tmp_path)
-    with pytest.raises(UserError, match="say where it lies with root="):
+    with pytest.raises(UserError, match="give it as root="):
         datasets.load("casme2")
     with pytest.raises(UserError, match="option of data casme2 'imags'; did you mean 'images'"):
         datasets.load("casme2", tmp_path, imags="raw")

@@ -92,7 +92,7 @@ def test_points_in_a_line_or_at_one_place_break_nothing():
     "fixed, moving, neighbors, words",
     [
         (FIXED, MOVING[:-1], 12, "should both be"),
-        (FIXED, MOVING, 5, "neighbours=5"),
+        (FIXED, MOVING, 5, "neighbors=5"),
         (FIXED[:10], MOVING[:10], 12, "10 control points"),
     ],
 )
