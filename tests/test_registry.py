@@ -102,7 +102,7 @@ def test_an_option_is_of_the_kind_of_its_default(own):
 
 
 def test_commands_take_own_names(own):
-    flags = run_flags._named(f"--config.model={own}:Net")
+    flags = run_flags._expand_name(f"--config.model={own}:Net")
     assert flags == f"--config.model.name={own}:Net"
     table = summary.text(f"{own}:Net", size=2)
     assert f"{256 * 2 + 2 + 2 * 3 + 3:,} trainable parameters for 3 classes" in table

@@ -158,7 +158,7 @@ def test_mistakes_are_one_sentence():
     assert sweep.rows(DEFAULT) == {}
     with pytest.raises(UserError, match="did you mean '3 x 3 x 3'"):
         sweep.rows(file, only="3x3x3")
-    with pytest.raises(UserError, match="no regular expression"):
+    with pytest.raises(UserError, match="is not a regular expression"):
         sweep.rows(file, only="3 x (")
     with pytest.raises(UserError, match="it has no --only"):
         sweep.rows(DEFAULT, only="a")

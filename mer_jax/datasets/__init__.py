@@ -4,7 +4,7 @@
     clips = load("synthetic")
     clips = load("prepared", "~/data/prepared")     # written by mer-jax prepare
     clips = load("psn", "~/data")       # a composite: ~/data/casme, ~/data/casme2, ...
-    clips = load("package.module:name", root)   # a function of your own: (root, *, options) -> clips
+    clips = load("package.module:name", root)   # your own function: (root, *, options) -> clips
 
 `labels.label` assigns classes to clips; `composites` are sets of several databases.
 """

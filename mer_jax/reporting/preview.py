@@ -140,7 +140,7 @@ def plot_preview(preview: Preview) -> "Figure":
 
 
 def animation(preview: Preview, *, rate: float = 12.5) -> bytes:
-    """The figure at every frame of `preview.shown`, as a GIF of `rate` Hz."""
+    """The figure at every frame of `Preview.shown`, as a GIF of `rate` Hz."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 

@@ -46,7 +46,9 @@ READERS = {
     "epochs": (tested_clip.epoch_scores, "config.json folds.json metrics.json audit.npz"),
     "seen": (tested_clip.load_tested_clip, "config.json folds.json metrics.json"),
     "predict": (
-        lambda at: inference.load(at).clip(VIDEO, 100.0, eye_detector=None, window=8, stride=16),
+        lambda at: inference.load(at).predict_video(
+            VIDEO, 100.0, eye_detector=None, window=8, stride=16
+        ),
         "config.json folds.json metrics.json predict.json",
     ),
     "compare": (compared, "metrics.json predictions.csv"),
@@ -289,7 +291,7 @@ def source(tmp_path_factory) -> pathlib.Path:
 
 def made(source: pathlib.Path, out: pathlib.Path) -> list[tuple[str, bytes]]:
     """Key and frames of each clip that `mer-jax prepare` makes of `source`."""
-    return clips(prepare.prepare("casme2", source, out, how=HOW, quiet=True))
+    return clips(prepare.prepare("casme2", source, out, config=HOW, quiet=True))
 
 
 def clips(found) -> list[tuple[str, bytes]]:
