@@ -199,5 +199,5 @@ def test_a_blink_lasts_as_many_frames_as_the_rate_says():
 
 
 def test_an_emotion_has_to_be_known():
-    with pytest.raises(UserError, match="unknown data.emotions"):
+    with pytest.raises(UserError, match=r"unknown data\.emotions"):
         synthetic.scenes(emotions=("joy",))
