@@ -3,8 +3,8 @@
   mer-jax audit WORKDIR [WORKDIR ...]
 
 Reads config.json, folds.json, audit.npz, predictions.csv and metrics.json of each; draws every
-batch of every fold again from the seed. Exit code: 0 the job's own claim
-holds, 1 it does not, 2 a file is missing or damaged.
+batch of every fold again from the seed. Exit code: 0 the job's own claim holds, 1
+it does not, 2 a file is missing or damaged.
 """
 
 import pathlib

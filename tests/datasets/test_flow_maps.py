@@ -92,7 +92,7 @@ def test_links_stay_inside(root, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is not a sheet with columns"),
+        (b"", "is empty; download it again"),
         ("database,subject,é".encode("latin-1"), "not UTF-8"),
         (b"database,subject,clip,label,file\n", "not one row"),
     ],
