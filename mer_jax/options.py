@@ -260,6 +260,7 @@ BOUNDS: dict[str, Bound] = {
     "off_apexnet.maps": _SIDES,
     "rcn_w.maps": _whole("[4, 100000]"),  # a quarter of them sees farthest
     "ststnet.maps": _several(_LENGTH, 3),
+    "num_classes": _LENGTH,
     "perception": _one_of("nn.tpu.PERCEPTIONS"),
     "pointwise": _flag,
     "pool": _whole("[1, 1000]"),

@@ -51,7 +51,7 @@ def test_every_row_is_of_an_option():
     names |= {option for name in datasets.names() for option in datasets.options(name)}
     names |= set(configuration.make(**BASE)) | set(configuration.make(**BASE).data)
     names |= set(configuration.make(**BASE).parallel)
-    names |= {"seconds", "threshold", "shape"}  # video sources, prediction, networks
+    names |= {"seconds", "threshold", "shape", "num_classes"}  # video sources, prediction, networks
     assert not [key for key in options.BOUNDS if key.split(".")[-1] not in names]
 
 
@@ -128,6 +128,9 @@ def test_a_job_with_a_wrong_value_is_not_made(section, name, option, value):
     [
         lambda: rpca(np.eye(3, dtype=np.float32), lam=0.0),
         lambda: keep_quantiles(np.zeros(3), low=0.9, high=0.1),
+        lambda: keep_quantiles(np.zeros(3), low=np.float32(0.9), high=np.float32(0.1)),
+        lambda: models.create("stcnn", num_classes=0, rngs=None),
+        lambda: models.create("rcn_a", num_classes=-1, rngs=None),
         lambda: gains(64, 64, alpha=np.float32(-1)),
         lambda: select(10, percent=math.nan),
         lambda: optical_flow(np.zeros((9, 9)), np.zeros((9, 9)), limit=-1.0),

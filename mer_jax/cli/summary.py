@@ -67,7 +67,7 @@ def rows(name: str, *, num_classes: int, **sizes) -> list[Row]:
 
 def text(name: str, *, num_classes: int | None = None, **sizes) -> str:
     """The table of network `name`, as printed."""
-    classes = num_classes or models.info(name).classes
+    classes = models.info(name).classes if num_classes is None else num_classes
     return table(name, rows(name, num_classes=classes, **sizes), num_classes=classes)
 
 

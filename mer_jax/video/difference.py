@@ -36,10 +36,10 @@ def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Arr
 
 @checked
 def top_pixels(heatmap: Array, *, num_pixels: int) -> Array:
-    """[H, W] -> [keep] int32: the `keep` pixels of largest value, in ascending order of number.
+    """[H, W] -> [num_pixels] int32: the pixels of largest value, in ascending order of number.
 
     Of equal values the pixel of smaller number is kept. STRCN keeps 30 %, 921 of 64 x 48. Raises
-    `UserError` unless 1 <= keep <= H W.
+    `UserError` unless 1 <= num_pixels <= H W.
     """
     _check(num_pixels, heatmap.size)
     return jnp.sort(lax.top_k(heatmap.reshape(-1), num_pixels)[1])
@@ -47,12 +47,12 @@ def top_pixels(heatmap: Array, *, num_pixels: int) -> Array:
 
 @checked
 def core_region(height: int, width: int, *, num_pixels: int) -> np.ndarray:
-    """[keep] int32: the `keep` pixels nearest the centre, in ascending order of number.
+    """[num_pixels] int32: the pixels nearest the center, in ascending order of number.
 
     Nearest in the Chebyshev distance after either side is scaled to 1, so that the region is a
     smaller frame of the same proportions; of equal distances the smaller number is kept. MER-RCNN
     keeps 1966 of 64 x 48: 80 % of height and width, a count that no rectangle has, hence this rule
-    (ours). Raises `UserError` unless 1 <= keep <= height width.
+    (ours). Raises `UserError` unless 1 <= num_pixels <= height width.
     """
     _check(num_pixels, height * width)
     # Twice the distance, over the common denominator height x width: whole numbers, exact ties.
@@ -85,8 +85,8 @@ def remove_global_motion(
     is taken away: the mean frame moved by a small affine motion (its slopes along W and H, plain
     and times x and y), its contrast, and its brightness. To first order that is a head that shifts,
     turns and comes nearer by up to a pixel, and a light that flickers; grey levels (luma) only.
-    `apex_index(steadied(clip))` finds the apex where `apex_index(clip)` finds the head's. (Ours;
-    the linear model of motion is that of Lucas & Kanade 1981.)
+    `apex_index(remove_global_motion(clip))` finds the face's apex where `apex_index(clip)` finds
+    that of the head. (Ours; the linear model of motion is that of Lucas & Kanade 1981.)
 
     weights: [H, W], at least 0, of each pixel in the fit and in the result; 0 leaves out the eyes,
     whose blinks are no expression. A flat clip gives 0.
@@ -143,4 +143,4 @@ def _settled(clip: Array, length: int | Array | None) -> Array:
 
 def _check(num_pixels: int, size: int) -> None:
     if not 1 <= num_pixels <= size:
-        raise UserError(f"keep = {num_pixels} of {size} pixels; choose a number from 1 to {size}")
+        raise UserError(f"num_pixels is {num_pixels} of {size} pixels; it must be 1 to {size}")

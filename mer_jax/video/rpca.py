@@ -5,6 +5,7 @@ The inexact augmented Lagrange multiplier method of Lin, Chen & Ma 2010 (arXiv:1
 """
 
 import math
+import numbers
 
 import jax
 import jax.numpy as jnp
@@ -129,8 +130,8 @@ def keep_quantiles(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) ->
         UserError: low is above high, or an entry is NaN or infinite; under jit and vmap such an
             entry stays as it is, and has no rank among the others.
     """
-    numbers = isinstance(low, float | int) and isinstance(high, float | int)
-    if numbers and low > high:
+    known = isinstance(low, numbers.Real) and isinstance(high, numbers.Real)
+    if known and low > high:
         raise UserError(f"low is {low} and high is {high}; low must be at most high")
     sparse = to_float(sparse, beyond=math.inf)
     _refuse_bad(sparse)

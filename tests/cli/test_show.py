@@ -87,7 +87,7 @@ def test_the_animation_moves_and_its_layout_does_not(looks, tmp_path):
 def test_what_no_clip_is(scene):
     frames = scene.frames.astype(np.float32) / 255
     for given, said in (
-        ({"frames": frames[:1]}, "one frame is no clip"),
+        ({"frames": frames[:1]}, "a clip needs two frames or more"),
         ({"frames": frames, "apex": 10}, "apex is 10; the clip's frames are 0 to 9"),
         ({"frames": frames, "mask_fraction": 0.0}, "mask_fraction is 0.0"),
     ):

@@ -108,7 +108,7 @@ def test_a_shipped_config_runs_from_clips_to_report(name, tmp_path):
     np.testing.assert_allclose(predictions.probabilities.sum(1), 1, atol=1e-5)
     if config.train.loss == "multilabel_bce":
         assert len(list((tmp_path / "units").glob("AU*.csv"))) == len(summary["classes"]) == 12
-        assert "each class is judged by itself" in (tmp_path / "report.html").read_text()
+        assert "each class is scored by itself" in (tmp_path / "report.html").read_text()
     else:
         again = metrics.scores(predictions.confusion())
         assert summary["overall"]["uf1"]["value"] == pytest.approx(float(again["uf1"]))
