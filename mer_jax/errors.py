@@ -72,7 +72,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
-    return UserError(f"unknown {kind} {name!r}; {hint}")
+    shown = str(name) if len(str(name)) <= 100 else f"{str(name)[:97]}..."
+    return UserError(f"unknown {kind} {shown!r}; {hint}")
 
 
 def filter_by_regex(flag: str, pattern: str, names: Iterable[str]) -> list[str]:

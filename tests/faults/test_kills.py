@@ -48,7 +48,7 @@ def test_before_it_trains_a_signal_ends_it_at_once(tmp_path):
     process = jobs.start(*small, *large, f"--workdir={tmp_path / 'run'}")
     try:
         assert process.stderr is not None
-        assert "12 clips of 3 persons" in process.stderr.readline()
+        assert "12 clips of 3 subjects" in process.stderr.readline()
         time.sleep(3)  # into that call; less is no fault
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=20)

@@ -192,7 +192,7 @@ def test_a_sick_fold_stays_alone_and_is_told_of(tmp_path, value):
     for _ in range(2):  # started again it says the same
         code, out, err = run("sick")
         assert code == 3 and "Traceback" not in err, err
-        assert "error: no number in the loss of synthetic/s01" in err and "UF1" in out
+        assert "error: the loss is not finite in synthetic/s01" in err and "UF1" in out
     well, diverged = (jobs.outcome(tmp_path / name) for name in ("well", "sick"))
     summary = json.loads((tmp_path / "sick" / "metrics.json").read_text())
     assert summary["diverged_folds"] == ["synthetic/s01"]
