@@ -183,9 +183,10 @@ def find(name: str | pathlib.Path) -> pathlib.Path:
     """
     if pathlib.Path(name).suffix == ".py":
         return pathlib.Path(name)
-    if str(name) not in shipped():
-        raise unknown_name("configuration", str(name), shipped())
-    return shipped()[str(name)]
+    known = shipped()
+    if str(name) not in known:
+        raise unknown_name("configuration", str(name), known)
+    return known[str(name)]
 
 
 def read(name: str | pathlib.Path) -> ConfigDict:
