@@ -80,7 +80,7 @@ def test_traces_are_not_looked_at_but_constants_are():
 @pytest.mark.parametrize(
     "instants, words",
     [
-        ({"onset": -1}, "onset is -1; it is the number of a frame"),
+        ({"onset": -1}, "onset is -1; it must be a frame number"),
         ({"onset": None}, "onset is None"),
         ({"onset": np.nan}, "onset is nan"),
         ({"apex": 22.9}, r"apex is 22\.9; .* \(None: not known\)"),
@@ -125,11 +125,14 @@ def test_sound_instants_stay():
 @pytest.mark.parametrize(
     "frames, words",
     [
-        (LEVELS[..., 0], r"\[T, H, W, C\]; grey ones get their channel by frames\[\.\.\., None\]"),
+        (
+            LEVELS[..., 0],
+            r"\[T, H, W, C\]; add the channel axis of gray frames by \[\.\.\., None\]",
+        ),
         (LEVELS[0, 0], r"\[T, H, W, C\], C = "),
         (LEVELS[None], r"\[T, H, W, C\], C = "),
         (LEVELS[:0], "none of them empty"),
-        (LEVELS[..., :2], r"C = 1 \(grey\) or 3 \(RGB\)"),
+        (LEVELS[..., :2], r"C = 1 \(gray\) or 3 \(RGB\)"),
         (LEVELS.astype(int), "dtype int64"),
         (LEVELS.astype(np.float32), "divide them by 255"),
     ],
@@ -155,7 +158,7 @@ def test_keys_are_unique():
         with pytest.raises(UserError, match=f"{field} is 'a/b'; .* without"):
             clip(**{field: "a/b"})
     for field in ("database", "subject", "name"):
-        with pytest.raises(UserError, match=f"{field} is 7; it is a string"):
+        with pytest.raises(UserError, match=f"{field} is 7; it must be text"):
             clip(**{field: 7})
 
 

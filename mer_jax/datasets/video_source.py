@@ -45,7 +45,7 @@ class VideoSource:
         if self.marked:
             return self.marked
         read = functools.partial(_stacked, self.frames)
-        return Clip("footage", "", self.name, read, emotion="", fps=self.fps)
+        return Clip("footage", "unknown", self.name, read, emotion="", fps=self.fps or None)
 
 
 def _stacked(frames: Callable[[], Iterator[np.ndarray]]) -> np.ndarray:
@@ -93,7 +93,7 @@ def _rendered(source: str, fps: float | None) -> VideoSource:
     clip = clips[int(index)]
     clip = dataclasses.replace(clip, fps=fps or clip.fps)
     frames = functools.partial(iter, clip.frames)
-    return VideoSource(source, frames, clip.fps, len(clip.frames), [], clip)
+    return VideoSource(source, frames, clip.fps or 0.0, len(clip.frames), [], clip)
 
 
 def _filmed(source: str, fps: float | None, seconds: float) -> VideoSource:

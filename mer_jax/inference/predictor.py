@@ -179,7 +179,9 @@ class Predictor:
             frames = np.tensordot(weights, frames.astype(np.float32) / 255, axes=1)
         marked = given or self.profile.marked
         apex = max(0, apex) if marked else None
-        return Clip("video", "", "window", in_memory(frames), emotion="", fps=rate, apex=apex)
+        return Clip(
+            "video", "unknown", "window", in_memory(frames), emotion="", fps=rate, apex=apex
+        )
 
     def _batches(self, clips: list[Clip], function: Callable, *, quiet: bool) -> list:
         """function(clips, rows) of each batch, without the padding of the last one.

@@ -56,7 +56,7 @@ def test_the_mean_is_over_all_folds(predictor, own):
     assert predictor.networks.folds == ("synthetic/s01", "synthetic/s02", "synthetic/s03")
     shown = [clip.frames[a:b] for a, b in zip(result.start, result.stop)]
     again = [
-        Clip("", "", "", in_memory(frames), "", apex=int(apex))
+        Clip("d", "s", "n", in_memory(frames), "", apex=int(apex))
         for frames, apex in zip(shown, result.apex - result.start)
     ]
     each = predictor.networks.probabilities(again)

@@ -211,7 +211,7 @@ def test_hold_out_by_the_published_counts():
         (94, 76, 36),
     ):
         whole = all(isinstance(count, int) and count >= 0 for count in counts)
-        words = r"the classes have \(94, 76, 36" if whole else r"each a whole number, 0 or more"
+        words = r"the classes have \(94, 76, 36" if whole else r"each an integer, 0 or more"
         with pytest.raises(UserError, match=words):
             protocols.create("hold_out", clips, labels, by="sample", test_counts=counts)
     with pytest.raises(UserError, match="test_counts needs"):
