@@ -20,7 +20,6 @@ from jax import Array, lax
 from mer_jax.clips import to_float
 from mer_jax.errors import UserError
 from mer_jax.options import checked
-from mer_jax.video.color import channels
 
 # Grey levels by which rounding may lower an interpolated value that equals the centre's.
 _SLACK = 1e-4
@@ -177,7 +176,7 @@ def _describe(
 def _levels(frame: Array) -> Array:
     """[H, W, C] in [0, 1] -> [H, W] uint8; luma in whole numbers, so that it is exact."""
     levels = jnp.clip(jnp.floor(255 * frame + _HALF), 0, 255).astype(jnp.int32)
-    if channels(frame) == 3:
+    if frame.shape[-1] == 3:
         red, green, blue = (levels[..., c] for c in range(3))
         return ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(jnp.uint8)
     return levels[..., 0].astype(jnp.uint8)
