@@ -22,8 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax import options
 from mer_jax.errors import UserError
+from mer_jax.options import check_value
 
 _MAX_SIDE = 2**15 - 1  # px, of OpenCV's images
 # How far a magnified, not saturated clip may lie outside of [0, 1]: the largest alpha of the papers
@@ -72,7 +72,7 @@ class Clip:
             if not isinstance(text, str) or not text or (slash and "/" in text):
                 raise UserError(f"a clip's {field} is {text!r}; it must be text{slash}")
         if self.fps is not None:
-            object.__setattr__(self, "fps", options.value(f"{self.key}: fps", "fps", self.fps))
+            object.__setattr__(self, "fps", check_value(f"{self.key}: fps", "fps", self.fps))
         self._check()
         for field in ("onset", "apex", "offset"):  # JSON has no NumPy integers
             frame = getattr(self, field)

@@ -262,7 +262,7 @@ BOUNDS: dict[str, Bound] = {
     "maps": _LENGTH,
     "dual_inception.maps": _SIDES,
     "off_apexnet.maps": _SIDES,
-    "rcn_w.maps": _integer("[4, 100000]"),  # a quarter of them sees farthest
+    "rcn_w.maps": _integer("[4, 100000]"),  # a quarter of them has the widest receptive field
     "ststnet.maps": _tuple_of(_LENGTH, 3),
     "num_classes": _LENGTH,
     "perception": _one_of("nn.tpu.PERCEPTIONS"),
@@ -416,10 +416,10 @@ def check(
     return found
 
 
-def value(label: str, name: str, given: Any) -> Any:
+def check_value(label: str, name: str, given: Any) -> Any:
     """`given` as a plain value of option `name`; `label` names it in the `UserError` for a bad one.
 
-    >>> value("--fps", "fps", 25)
+    >>> check_value("--fps", "fps", 25)
     25
     """
     return _validated(label, given, BOUNDS[name], False)

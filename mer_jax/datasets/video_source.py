@@ -63,8 +63,8 @@ def find(
     that can be read; `frames` raises it for what turns out to be broken on the way.
     """
     if fps is not None:
-        fps = options.value("fps", "fps", fps)
-    seconds = options.value("seconds", "seconds", seconds)
+        fps = options.check_value("fps", "fps", fps)
+    seconds = options.check_value("seconds", "seconds", seconds)
     source = str(source)
     if source.startswith(RENDERED):
         return _rendered(source, fps)

@@ -73,9 +73,9 @@ class Predictor:
         """
         if not fps:
             raise UserError("the frame rate is not known; give fps in Hz")
-        fps = options.value("fps", "fps", fps)
+        fps = options.check_value("fps", "fps", fps)
         if threshold is not None:
-            threshold = options.value("threshold", "threshold", threshold)
+            threshold = options.check_value("threshold", "threshold", threshold)
         profile, notes = self.profile, []
         length = window or max(2, round(self._seconds(fps) * fps))
         if onset is None:

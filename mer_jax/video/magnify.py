@@ -320,10 +320,10 @@ def _levels(clip: Array, *, r1: float, r2: float, fps: float | None, chroma: flo
     # of the work.
     smaller = pyramid.down(clip)
     matrix = temporal_matrix(len(clip), r1=r1, r2=r2, fps=fps).astype(clip.dtype)
-    # In a product 0 times NaN is NaN, which would carry a bad frame back in time.
-    good = jnp.isfinite(smaller).all((1, 2, 3), keepdims=True)
-    moving = jnp.einsum("ts,s...->t...", matrix, jnp.where(good, smaller, 0), precision=_EXACT)
-    moving = jnp.where(jnp.cumsum(~good, axis=0) > 0, jnp.nan, moving)
+    # In a product 0 times NaN is NaN, which would carry it to earlier frames.
+    finite = jnp.isfinite(smaller).all((1, 2, 3), keepdims=True)
+    moving = jnp.einsum("ts,s...->t...", matrix, jnp.where(finite, smaller, 0), precision=_EXACT)
+    moving = jnp.where(jnp.cumsum(~finite, axis=0) > 0, jnp.nan, moving)
     return _gaussians(_attenuate(moving, chroma), num_magnified_bands(*clip.shape[1:3]))
 
 
