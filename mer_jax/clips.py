@@ -151,8 +151,8 @@ def check_instants(
         if length is not None and int(at) >= length:
             raise UserError(f"{name} is {at}; the clip's frames are 0 to {length - 1}")
     if list(known.values()) != sorted(known.values()):
-        words = ", ".join(f"{name} {at}" for name, at in known.items())
-        raise UserError(f"{words}: they must be in the order onset, apex, offset")
+        order = ", ".join(f"{name} {at}" for name, at in known.items())
+        raise UserError(f"{order}: they must be in the order onset, apex, offset")
 
 
 @chex.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mer_jax.clips import Clip
+from mer_jax.clips import Clip, check_axes
 from mer_jax.errors import UserError
 from mer_jax.options import check, defaults, find
 from mer_jax.protocols.folds import Folds, validate
@@ -91,7 +91,7 @@ def create(name: str, clips: Sequence[Clip], labels: np.ndarray, **given) -> Fol
 
     Raises:
       UserError: for an unknown protocol or option, and for clips that the protocol cannot divide (a
-        single subject, more folds than clips, ...).
+        single subject, more folds than clips, another number of labels, ...).
 
     >>> from mer_jax.clips import in_memory
     >>> read = in_memory(np.ones((1, 8, 8, 1)))
@@ -107,4 +107,5 @@ def create(name: str, clips: Sequence[Clip], labels: np.ndarray, **given) -> Fol
         raise UserError(
             f"protocol {name}: there are no clips; check data.name and data.label_scheme"
         )
+    check_axes(labels, f"{len(clips)}...", name="labels")
     return find("protocol", name, _SCHEMES)(clips, np.asarray(labels), **given)

@@ -146,7 +146,7 @@ def remove_global_motion(
     Kanade 1981.)
 
     Args:
-      clip: [T, H, W, C].
+      clip: [T, H, W, C], H and W at least 2.
       length: frames without padding, default all.
       weights: [H, W], at least 0, of each pixel in the fit and in the residual; 0 excludes the
         eyes, whose blinks are no expression.
@@ -163,7 +163,7 @@ def remove_global_motion(
     >>> bool(jnp.abs(jax.jit(remove_global_motion)(lighter)).max() < 1e-4)
     True
     """
-    clip = to_float(clip, axes="THWC", beyond=MAGNIFIED)
+    clip = to_float(clip, axes="THWC", beyond=MAGNIFIED, least=2)
     if weights is not None:
         check_axes(weights, f"{clip.shape[1]} {clip.shape[2]}", name="weights")
         if not isinstance(weights, Tracer) and not np.all(np.asarray(weights) >= 0):

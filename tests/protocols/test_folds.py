@@ -306,5 +306,7 @@ def test_mistakes_are_one_sentence(clips, labels):
         protocols.create("k_fold", clips, labels, folds=15)
     with pytest.raises(UserError, match="at least two are needed"):
         protocols.create("loso", clips[:4], labels[:4])
+    with pytest.raises(UserError, match=r"labels of shape \(3,\): expected \[56, \.\.\.\]"):
+        protocols.create("k_fold", clips, labels[:3])
     with pytest.raises(UserError, match="no clips"):
         protocols.create("loso", [], [])
