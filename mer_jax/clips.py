@@ -1,18 +1,19 @@
-"""The records that cross rooms, and the letters of their axes.
+"""Clips, and the letters of their axes.
 
     N clips    T frames    H rows    W columns    C channels
     K classes  F folds     B batch   E epochs
 
-`Clip` lives on the host and reads its frames when asked; `ClipBatch` holds many on the device,
-padded to one length. Frames are uint8 on the host or float32 in [0, 1] (`to_float` makes these of
-those, in every function that takes pixels); displacements are in px, rates in Hz, instants in
-frames counted from 0 at the clip's first frame.
+`Clip` is on the host and reads its frames on demand; `ClipBatch` holds many on the device, padded
+to one length. Frames are uint8 on the host or float32 in [0, 1] (`to_float` converts, in every
+function that takes pixels); displacements are in px, rates in Hz, instants in frames from 0, the
+clip's first frame.
 """
 
 import dataclasses
 import functools
 import math
 import numbers
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -22,10 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.errors import UserError
+from mer_jax.options import check_value
 
-_LONGEST = 2**15 - 1  # px of a side, the most that OpenCV takes
-# How far a clip that was magnified and not saturated may lie outside of [0, 1]: the strongest alpha
-# of the papers is 14. A face in grey levels of 0..255 is brighter: 16 is video's black.
+_MAX_SIDE = 2**15 - 1  # px, of OpenCV's images
+# How far a magnified, not saturated clip may lie outside of [0, 1]: the largest alpha of the papers
+# is 14. A face in gray levels of 0..255 is brighter: black in video is 16.
 MAGNIFIED = 15.0
 
 Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
@@ -35,11 +37,18 @@ Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
 class Clip:
     """One clip of one subject, as its database describes it.
 
-    `read` returns the frames, [T, H, W, C] uint8 or float32 in [0, 1]; it is called each time
-    `frames` is asked for, so that a database of any size can be listed. `content` says what the
-    channels mean: "video" (1 grey or 3 RGB) or "flow" (one frame: u, v and strain as an image).
-    Raises `UserError` for a "/" in `database` or `subject` (no two clips may have one key), and for
-    instants that are no whole numbers from 0 in their order. An instant nobody knows is None.
+    `read` returns the frames, [T, H, W, C] uint8 or float32 in [0, 1]; each access to `frames`
+    calls it, so that a database of any size can be listed.
+
+    Raises:
+      UserError: for an empty `database`, `subject` or `name`, a "/" in one of the first two (keys
+        are unique), an fps that is not above 0, instants that are not frame numbers in the order
+        onset, apex, offset, and landmarks that are not [68, 2].
+
+    >>> frames = np.zeros((9, 8, 8, 1), np.uint8)
+    >>> clip = Clip("mine", "s01", "smile", in_memory(frames), emotion="happiness", fps=200)
+    >>> clip.key, clip.frames.shape, clip.apex
+    ('mine/s01/smile', (9, 8, 8, 1), None)
     """
 
     database: str
@@ -47,45 +56,49 @@ class Clip:
     name: str
     read: Callable[[], np.ndarray]
     emotion: str  # as the database names it, lower case
-    fps: float = 0.0  # Hz; 0 where it has no meaning
+    fps: float | None = None  # Hz; None where it is not known
     onset: int = 0  # frame of the first movement
-    apex: int | None = None  # frame of the strongest movement; None where nobody marked it
+    apex: int | None = None  # frame of the strongest movement; None where it is not known
     offset: int | None = None  # last frame of the movement; None: the last frame
-    action_units: str = ""  # as the database writes them; datasets.labels parses
+    action_units: str = ""  # as the database writes them; `datasets.action_units` parses
     objective: str = ""  # "I" to "VII" where the database gives an objective class
-    content: str = "video"
+    content: str = "video"  # gray or RGB; "flow": one frame, its channels are u, v and strain
     landmarks: np.ndarray | None = None  # [68, 2] px (x, y) in the first frame
 
     def __post_init__(self):
         for field in ("database", "subject", "name"):
             text = getattr(self, field)
-            if not isinstance(text, str) or ("/" in text and field != "name"):
-                raise UserError(
-                    f"a clip's {field} is {text!r}; it is a string"
-                    + ("" if field == "name" else ' without "/", which parts the words of its key')
-                )
+            slash = "" if field == "name" else ' without "/", which separates the parts of its key'
+            if not isinstance(text, str) or not text or (slash and "/" in text):
+                raise UserError(f"a clip's {field} is {text!r}; it must be text{slash}")
+        if self.fps is not None:
+            object.__setattr__(self, "fps", check_value(f"{self.key}: fps", "fps", self.fps))
         self._check()
-        for field in ("onset", "apex", "offset"):  # NumPy's whole numbers are none to JSON
+        for field in ("onset", "apex", "offset"):  # JSON has no NumPy integers
             frame = getattr(self, field)
             object.__setattr__(self, field, None if frame is None else int(frame))
 
     def _check(self, length: int | None = None) -> None:
         try:
             check_instants(self.onset, self.apex, self.offset, length=length)
+            if self.landmarks is not None:
+                check_axes(self.landmarks, "68 2", name="landmarks")
         except UserError as error:
             raise UserError(f"{self.key}: {error}") from None
 
     @property
     def frames(self) -> np.ndarray:
-        """[T, H, W, C] uint8, or float32 in [0, 1], C = 1 or 3; read now.
+        """[T, H, W, C] uint8, or float32 in [0, 1], C = 1 or 3; read at each access.
 
-        Raises `UserError` where `read` gives no such array (other dtypes become float32, see
-        `to_float`), for a frame that holds NaN or infinity, and where an instant of a video lies
-        past its last frame.
+        Other dtypes are converted by `to_float`.
+
+        Raises:
+          UserError: where `read` returns no such array, a frame has NaN or infinity, or an instant
+            of a video is past its last frame.
         """
         frames = np.asarray(self.read())
         try:
-            _check_axes(frames, "THWC")
+            check_axes(frames, "THWC")
             if frames.dtype != np.uint8:
                 check_finite(frames)
                 frames = to_float(frames)
@@ -97,136 +110,200 @@ class Clip:
 
     @property
     def key(self) -> str:
-        """'database/subject/name': unique in a job, the same on every machine."""
+        """'database/subject/name', unique in a job."""
         return f"{self.database}/{self.subject}/{self.name}"
 
     @property
     def subject_key(self) -> str:
-        """'database/subject': subjects of two databases never collide."""
+        """'database/subject', unique over databases."""
         return f"{self.database}/{self.subject}"
 
 
 def in_memory(frames: np.ndarray) -> Callable[[], np.ndarray]:
-    """The `read` of a clip whose frames are in memory already."""
+    """The `read` of a clip whose frames are in memory.
+
+    >>> in_memory(np.ones((2, 4, 4, 1)))().shape
+    (2, 4, 4, 1)
+    """
     return functools.partial(np.asarray, frames)
 
 
 def check_instants(
     onset: int, apex: int | None, offset: int | None, *, length: int | None = None
 ) -> None:
-    """Raises `UserError` unless onset <= apex <= offset, each a whole number from 0.
+    """Checks that 0 <= onset <= apex <= offset.
 
-    None stands for an apex or an offset that is not known. length: frames of the clip, beyond which
-    none may lie; None where that is not known either.
+    Args:
+      onset, apex, offset: frames from 0; None for an unknown apex or offset.
+      length: number of frames of the clip, which all must be below; None where it is not known.
+
+    Raises:
+      UserError: where they are not integers in this order and range.
     """
     named: dict[str, Any] = {"onset": onset, "apex": apex, "offset": offset}
     known = {name: at for name, at in named.items() if at is not None or name == "onset"}
     for name, at in known.items():
-        if not isinstance(at, numbers.Integral) or int(at) < 0:
+        if not isinstance(at, numbers.Integral) or isinstance(at, bool) or int(at) < 0:
             raise UserError(
-                f"{name} is {at!r}; it is the number of a frame, counted from 0"
+                f"{name} is {at!r}; it must be a frame number, from 0"
                 + ("" if name == "onset" else " (None: not known)")
             )
         if length is not None and int(at) >= length:
             raise UserError(f"{name} is {at}; the clip's frames are 0 to {length - 1}")
     if list(known.values()) != sorted(known.values()):
-        words = ", ".join(f"{name} {at}" for name, at in known.items())
-        raise UserError(f"{words}: a movement has them in the order onset, apex, offset")
+        order = ", ".join(f"{name} {at}" for name, at in known.items())
+        raise UserError(f"{order}: they must be in the order onset, apex, offset")
 
 
 @chex.dataclass(frozen=True)
 class ClipBatch:
-    """Clips of different length on the device. Frames past a clip's end repeat its last one."""
+    """Clips of different lengths on the device, each padded by its last frame."""
 
     frames: jax.Array  # [N, T, H, W, C] float32 in [0, 1]
-    length: jax.Array  # [N] int32, frames that are real
+    length: jax.Array  # [N] int32, frames without padding
     onset: jax.Array  # [N] int32
-    apex: jax.Array  # [N] int32, -1 where unknown: an array has no None
-    offset: jax.Array  # [N] int32, the last real frame where unknown
+    apex: jax.Array  # [N] int32, -1 where unknown
+    offset: jax.Array  # [N] int32, length - 1 where unknown
 
 
-def to_float(frames: Pixels, *, axes: str = "", beyond: float = 1.0) -> Pixels:
-    """Frames as floats in [0, 1]: the first line of every function that takes pixels.
+def to_float(
+    frames: Pixels, *, axes: str = "", beyond: float = 1.0, name: str = "frames", least: int = 1
+) -> Pixels:
+    """Frames as floats in [0, 1]: the first step of every function that takes pixels.
 
-    uint8 and uint16 are divided by their largest value, bool becomes 0 and 1. Other integers do not
-    say where their range ends (a picture in int64 goes to 255 still) and are refused. So are floats
-    that lie farther outside of [0, 1] than `beyond`, such as grey levels of 0..255. That costs a
-    minimum and a maximum, in which NaN does not count; under jit, vmap and grad there are no
-    numbers to look at, and the dtype and the shape alone are checked.
+    uint8 and uint16 are divided by their largest value, bool becomes 0 and 1. Other integers are
+    refused, as their dtype does not give their range (an int64 image usually goes to 255). So are
+    floats farther than `beyond` outside of [0, 1], such as gray levels of 0..255; NaN is ignored.
+    Traced arrays have no values: of them only dtype and shape are checked.
 
     Args:
-      frames: a NumPy or a JAX array, and so is what is returned: float32, or JAX's float as it is.
-      axes: a letter for each axis that `frames` has to have, "THWC" for a clip; a C at the end is
-        1 or 3 channels, a c any number; "" takes any axes.
-      beyond: MAGNIFIED for what takes clips that were magnified without saturation, infinity for
-        what takes any numbers.
+      frames: a NumPy or JAX array.
+      axes, name, least: see `check_axes`; "": any axes.
+      beyond: `MAGNIFIED` for functions that take magnified, not saturated clips, infinity for
+        functions of any numbers.
+
+    Returns:
+      An array of the same library and shape: float32, or the float dtype of a JAX array.
 
     Raises:
-      UserError: another dtype, other axes, or floats out of range.
+      UserError: for another dtype, other axes, or floats out of range.
+
+    >>> to_float(np.array([0, 51, 255], np.uint8))
+    array([0. , 0.2, 1. ], dtype=float32)
     """
     xp: Any = jnp if isinstance(frames, jax.Array) else np
     array = xp.asarray(frames)
     if axes:
-        _check_axes(array, axes)
+        check_axes(array, axes, name=name, least=least)
     if array.dtype in (np.uint8, np.uint16):
-        top, whole = np.float32(np.iinfo(array.dtype).max), array.astype(np.float32)
+        top, levels = np.float32(np.iinfo(array.dtype).max), array.astype(np.float32)
         if xp is np:
-            return whole / top
-        # XLA multiplies by a rounded 1 / top; with what that leaves over (exact, as top + 1 is a
-        # power of two) the quotient is NumPy's to the last bit.
-        near = jax.lax.optimization_barrier(whole / top)
-        return near + (near - (near * (top + 1) - whole)) / top
+            return levels / top
+        # XLA multiplies by a rounded 1 / top. A correction by the remainder (exact, as top + 1 is a
+        # power of two) gives the quotient of NumPy to the last bit.
+        near = jax.lax.optimization_barrier(levels / top)
+        return near + (near - (near * (top + 1) - levels)) / top
     if array.dtype == bool:
         return array.astype(np.float32)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise UserError(
-            f"frames of dtype {array.dtype}: they are uint8 (0 to 255), uint16, or float (0 to 1); "
+            f"{name} of dtype {array.dtype}: expected uint8 (0 to 255), uint16, or float (0 to 1); "
             "convert them first"
         )
     if not isinstance(array, jax.core.Tracer) and beyond < math.inf:
-        with jax.ensure_compile_time_eval():  # numbers, though a trace may be under way
+        with jax.ensure_compile_time_eval():  # values, also during a trace
             low, high = float(xp.nanmin(array, initial=0)), float(xp.nanmax(array, initial=1))
         if not -beyond <= low <= high <= 1 + beyond:
             raise UserError(
-                f"frames from {low:g} to {high:g}: floats are in [0, 1]; give grey levels of "
+                f"{name} from {low:g} to {high:g}: floats are in [0, 1]; give gray levels of "
                 "0..255 as uint8, or divide them by 255"
             )
     return array if xp is jnp else array.astype(np.float32, copy=False)
 
 
 def to_uint8(frames: np.ndarray, *, axes: str) -> np.ndarray:
-    """Frames as uint8: the inverse of `to_float`, in 256 steps; beyond [0, 1] it cuts off."""
-    _check_axes(frames, axes)
+    """Frames as uint8, rounded and clipped: the inverse of `to_float`.
+
+    Args:
+      frames: NumPy, as for `to_float`.
+      axes: see `check_axes`.
+
+    Raises:
+      UserError: as `to_float`.
+
+    >>> to_uint8(np.array([0.0, 0.2, 1.5]), axes="T")
+    array([  0,  51, 255], dtype=uint8)
+    """
+    check_axes(frames, axes)
     if frames.dtype == np.uint8:
         return frames
     return np.round(np.clip(to_float(frames), 0, 1) * 255).astype(np.uint8)
 
 
-def _check_axes(frames: Any, axes: str) -> None:
-    shape, color = frames.shape, axes.endswith("C")
-    if len(shape) == len(axes) and 0 not in shape and (not color or shape[-1] in (1, 3)):
+def check_axes(array: Any, axes: str, *, name: str = "frames", least: int = 1) -> None:
+    """Checks the shape of an array.
+
+    Args:
+      array: a NumPy, JAX or traced array.
+      axes: a letter or a number for each axis, as "THWC", "HW2" or "68 2". A number is the axis'
+        exact size; a C at the end is 1 or 3 channels; "..." stands for any axes.
+      name: of the array, for the message.
+      least: the smallest size of H and W, px; other axes have 1 or more.
+
+    Raises:
+      UserError: for another shape.
+
+    >>> check_axes(np.zeros((9, 8, 8, 1)), "THWC")
+    >>> check_axes(np.zeros((2, 8, 8)), "HW2", name="flow")
+    Traceback (most recent call last):
+    mer_jax.errors.UserError: flow of shape (2, 8, 8): expected [H, W, 2]
+    """
+    shape, parts = np.shape(array), re.findall(r"\.\.\.|\d+|\w", axes)
+    names = list(parts)
+    if "..." in names:
+        at = names.index("...")
+        names[at : at + 1] = ["any"] * (len(shape) - len(names) + 1)
+    smallest = {"H": least, "W": least}
+
+    def fits(axis: str, size: int) -> bool:
+        if axis == "C":
+            return size in (1, 3)
+        return size == int(axis) if axis.isdigit() else size >= smallest.get(axis, 1)
+
+    if len(names) == len(shape) and all(map(fits, names, shape)):
         return
-    hint = ", C = 1 (grey) or 3 (RGB)" if color else ""
+    hint = ", C = 1 (gray) or 3 (RGB)" if "C" in axes else ""
+    hint += f", H and W at least {least}" if least > 1 else ""
     if 0 in shape:
         hint = ", none of them empty"
-    elif len(shape) == len(axes) - 1:
-        hint = "; grey ones get their channel by frames[..., None]"
-    raise UserError(f"frames of shape {shape}: they are [{', '.join(axes.upper())}]{hint}")
+    elif len(shape) == len(names) - 1 and axes[-1] in "Cc":
+        hint = f"; add the channel axis of gray {name} by [..., None]"
+    raise UserError(f"{name} of shape {shape}: expected [{', '.join(parts).upper()}]{hint}")
 
 
 def resize(frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """[T, H, W, C] -> [T, *size, C], area-averaged when shrinking and bilinear when growing.
+    """Resizes frames: by area averages to a smaller size, bilinearly to a larger one.
 
-    uint8 stays uint8, all else becomes float32 (`to_float`), of any range. Raises `UserError` for
-    frames of other axes or none at all, and for a size that frames cannot have.
+    Args:
+      frames: [T, H, W, C], uint8 or as for `to_float`, floats of any range.
+      size: height and width, px.
+
+    Returns:
+      [T, *size, C], uint8 for uint8 and else float32.
+
+    Raises:
+      UserError: for frames of other axes, or a size that frames cannot have.
+
+    >>> resize(np.zeros((2, 8, 8, 3), np.uint8), (4, 6)).shape
+    (2, 4, 6, 3)
     """
-    _check_axes(frames, "THWC")
+    check_axes(frames, "THWC")
     if frames.dtype != np.uint8:
         frames = to_float(frames, beyond=math.inf)
     if frames.shape[1:3] == tuple(size):
         return frames
-    if len(size) != 2 or not all(side in range(1, _LONGEST + 1) for side in size):
-        raise UserError(f"frames of size {size}: it is two whole numbers, 1 to {_LONGEST} px")
+    if len(size) != 2 or not all(side in range(1, _MAX_SIDE + 1) for side in size):
+        raise UserError(f"size is {size}; it must be two integers, 1 to {_MAX_SIDE} px")
     import cv2
 
     height, width = size
@@ -236,24 +313,52 @@ def resize(frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return np.stack(out).reshape(len(frames), height, width, frames.shape[3])
 
 
-def check_finite(frames: np.ndarray, *, first: int = 0) -> None:
-    """Raises `UserError` with the first of `frames` [T, ...] that holds NaN or infinity.
+def check_finite(
+    frames: Any, *, length: int | jax.Array | None = None, axis: str = "frame", first: int = 0
+) -> None:
+    """Checks that an array has no NaN or infinity; traced arrays have no values to check.
 
-    first: the number of the first frame.
+    Args:
+      frames: [T, ...].
+      length: number of frames to check, default all.
+      axis: of T, for the message.
+      first: the number of the first frame, for the message.
+
+    Raises:
+      UserError: with the number of the first bad frame.
+
+    >>> check_finite(np.array([[0.0], [np.nan]]))
+    Traceback (most recent call last):
+    mer_jax.errors.UserError: frame 1 holds NaN or infinity; correct that frame, or leave it out
     """
-    good = np.isfinite(frames).reshape(len(frames), -1).all(1)
+    if isinstance(frames, jax.core.Tracer) or isinstance(length, jax.core.Tracer):
+        return
+    good = np.isfinite(np.asarray(frames)[:length]).reshape(len(frames[:length]), -1).all(1)
     if not good.all():
+        number = first + int(np.argmin(good))
         raise UserError(
-            f"frame {first + int(np.argmin(good))} holds NaN or infinity; mend that frame, "
-            "or leave the clip out"
+            f"{axis} {number} holds NaN or infinity; correct that {axis}, or leave it out"
         )
 
 
 def stack(clips: Sequence[Clip], *, size: Sequence[int] | None = None) -> ClipBatch:
-    """Reads `clips` and lays them on the device as one `ClipBatch`, resized to `size` (H, W).
+    """Reads clips and puts them on the device.
 
-    Raises `UserError` where two clips differ in height, width or channels, for no clips at all, and
-    as `Clip.frames` does.
+    Args:
+      clips: N clips, of equal height, width and channels unless resized.
+      size: height and width to resize to, px; default: no resizing.
+
+    Returns:
+      A `ClipBatch`, padded to the longest clip.
+
+    Raises:
+      UserError: where two clips differ in height, width or channels, for an empty list, and as
+        `Clip.frames`.
+
+    >>> clips = [Clip("d", "s", f"c{n}", in_memory(np.ones((n, 8, 8, 1))), "") for n in (3, 5)]
+    >>> batch = stack(clips, size=(4, 4))
+    >>> batch.frames.shape, batch.length.tolist(), batch.apex.tolist()
+    ((2, 5, 4, 4, 1), [3, 5], [-1, -1])
     """
     if not len(clips):
         raise UserError("there are no clips to stack: the list is empty")
@@ -264,7 +369,7 @@ def stack(clips: Sequence[Clip], *, size: Sequence[int] | None = None) -> ClipBa
         if arrays[-1].shape[1:] != arrays[0].shape[1:]:
             raise UserError(
                 f"{clip.key}: frames are {arrays[-1].shape[1:]} where {clips[0].key} has "
-                f"{arrays[0].shape[1:]}; crop the clips to one size, or all to grey, first"
+                f"{arrays[0].shape[1:]}; crop the clips to one size, or all to gray, first"
             )
     length = np.array([len(frames) for frames in arrays], np.int32)
     out = np.empty((len(arrays), np.max(length), *arrays[0].shape[1:]), np.float32)
@@ -282,10 +387,15 @@ def stack(clips: Sequence[Clip], *, size: Sequence[int] | None = None) -> ClipBa
 
 
 def duplicates(clips: Iterable[Clip]) -> list[str]:
-    """Keys that occur more than once."""
-    seen, twice = set(), []
+    """Keys that occur more than once.
+
+    >>> clip = Clip("d", "s", "c", in_memory(np.ones((1, 8, 8, 1))), "")
+    >>> duplicates([clip, clip])
+    ['d/s/c']
+    """
+    seen, repeated = set(), []
     for clip in clips:
         if clip.key in seen:
-            twice.append(clip.key)
+            repeated.append(clip.key)
         seen.add(clip.key)
-    return twice
+    return repeated

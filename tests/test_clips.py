@@ -10,7 +10,16 @@ import pytest
 import skimage.util
 
 from mer_jax import methods
-from mer_jax.clips import Clip, check_instants, in_memory, resize, stack, to_float, to_uint8
+from mer_jax.clips import (
+    Clip,
+    check_axes,
+    check_instants,
+    in_memory,
+    resize,
+    stack,
+    to_float,
+    to_uint8,
+)
 from mer_jax.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -80,12 +89,14 @@ def test_traces_are_not_looked_at_but_constants_are():
 @pytest.mark.parametrize(
     "instants, words",
     [
-        ({"onset": -1}, "onset is -1; it is the number of a frame"),
+        ({"onset": -1}, "onset is -1; it must be a frame number"),
         ({"onset": None}, "onset is None"),
         ({"onset": np.nan}, "onset is nan"),
         ({"apex": 22.9}, r"apex is 22\.9; .* \(None: not known\)"),
         ({"apex": -1}, "apex is -1"),
         ({"apex": "3"}, "apex is '3'"),
+        ({"apex": True}, "apex is True"),
+        ({"onset": False}, "onset is False"),
         ({"offset": np.float64("nan")}, "offset is .*nan"),
         ({"onset": 3, "apex": 2}, "onset 3, apex 2: .* in the order"),
         ({"onset": 3, "offset": 2}, "onset 3, offset 2: "),
@@ -125,11 +136,14 @@ def test_sound_instants_stay():
 @pytest.mark.parametrize(
     "frames, words",
     [
-        (LEVELS[..., 0], r"\[T, H, W, C\]; grey ones get their channel by frames\[\.\.\., None\]"),
+        (
+            LEVELS[..., 0],
+            r"\[T, H, W, C\]; add the channel axis of gray frames by \[\.\.\., None\]",
+        ),
         (LEVELS[0, 0], r"\[T, H, W, C\], C = "),
         (LEVELS[None], r"\[T, H, W, C\], C = "),
         (LEVELS[:0], "none of them empty"),
-        (LEVELS[..., :2], r"C = 1 \(grey\) or 3 \(RGB\)"),
+        (LEVELS[..., :2], r"C = 1 \(gray\) or 3 \(RGB\)"),
         (LEVELS.astype(int), "dtype int64"),
         (LEVELS.astype(np.float32), "divide them by 255"),
     ],
@@ -155,8 +169,61 @@ def test_keys_are_unique():
         with pytest.raises(UserError, match=f"{field} is 'a/b'; .* without"):
             clip(**{field: "a/b"})
     for field in ("database", "subject", "name"):
-        with pytest.raises(UserError, match=f"{field} is 7; it is a string"):
+        with pytest.raises(UserError, match=f"{field} is 7; it must be text"):
             clip(**{field: 7})
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        *(
+            ({"fps": fps}, f"fps is {fps}; it must be a number, above 0")
+            for fps in (0, -25.0, True)
+        ),
+        ({"fps": float("nan")}, "fps is nan"),
+        ({"fps": "25"}, "fps is '25'"),
+        ({"landmarks": np.zeros((5, 2))}, r"landmarks of shape \(5, 2\): expected \[68, 2\]"),
+        ({"landmarks": np.zeros((2, 68))}, r"landmarks of shape \(2, 68\)"),
+        *(({field: ""}, f"{field} is ''; it must be text") for field in ("subject", "name")),
+    ],
+)
+def test_fields_of_a_clip_are_checked(fields, words):
+    with pytest.raises(UserError, match=words):
+        clip(**fields)
+
+
+def test_valid_fields_of_a_clip_are_kept():
+    made = clip(fps=np.float32(200), landmarks=np.zeros((68, 2), np.float32))
+    assert type(made.fps) is float and made.fps == 200 and made.landmarks.shape == (68, 2)
+    assert clip().fps is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "options", "fits"),
+    [
+        ((5, 4), "HW", {}, True),
+        ((5, 4), "HW", {"least": 5}, False),
+        ((2, 8, 8), "TW7", {}, False),
+        ((2, 8, 7), "TW7", {"least": 3}, True),
+        ((4,), "...C", {}, False),
+        ((3,), "...C", {}, True),
+        ((9, 9, 1), "...C", {}, True),
+        ((), "...C", {}, False),
+        ((), "N...", {}, False),
+        ((0, 3), "N...", {}, False),
+        ((3, 2, 2), "N...", {}, True),
+        ((3, 2, 2, 5), "...HWc", {}, True),
+        ((68, 2), "68 2", {}, True),
+        ((68, 3), "68 2", {}, False),
+    ],
+)
+def test_axes_are_checked(shape, axes, options, fits):
+    for array in (np.zeros(shape), jax.ShapeDtypeStruct(shape, np.float32)):
+        if fits:
+            check_axes(array, axes, **options)
+        else:
+            with pytest.raises(UserError, match=r"^map of shape .*: expected \["):
+                check_axes(array, axes, name="map", **options)
 
 
 def test_nothing_is_refused():

@@ -15,8 +15,18 @@ import pytest
 from mer_jax import configuration, datasets, methods, models, options, protocols
 from mer_jax.errors import UserError
 from mer_jax.methods.flow_maps import flow_maps
+from mer_jax.metrics.confusion import confusion
 from mer_jax.training import Settings, optimizers
-from mer_jax.video import gains, keep_quantiles, magnify, optical_flow, rpca, select
+from mer_jax.video import (
+    apex_index,
+    gains,
+    jitter_matrices,
+    keep_quantiles,
+    magnify,
+    optical_flow,
+    rpca,
+    select,
+)
 from tests.faults import fuzz_options
 
 TARGETS = list(fuzz_options.targets())
@@ -72,7 +82,7 @@ def test_defaults_and_values_within_bounds_pass(target):
         bound = options.bound(target.room, target.name, option)
         given = [] if bound.kind is object else fuzz_options.within(bound)
         for value in given + [default] * (default is not inspect.Parameter.empty):
-            options.check(target.room, target.name, {option: value}, target.known)
+            options.check(target.room, target.name, {option: value}, {option: default})
 
 
 # A wrong value of each kind, by hand.
@@ -132,6 +142,13 @@ def test_a_job_with_a_wrong_value_is_not_made(section, name, option, value):
         lambda: models.create("stcnn", num_classes=0, rngs=None),
         lambda: models.create("rcn_a", num_classes=-1, rngs=None),
         lambda: gains(64, 64, alpha=np.float32(-1)),
+        lambda: gains(64, 64, alpha=jnp.float32(-3)),
+        lambda: gains(64, 64, alpha=np.array([2.0, 4.0])),
+        lambda: gains(64, width=0, alpha=2),
+        lambda: jitter_matrices(10, 5, percents=np.array([100, 0])),
+        lambda: apex_index(np.zeros((3, 8, 8, 1)), length=jnp.int32(0)),
+        lambda: confusion([0], [0], num_classes=-1),
+        lambda: confusion([0], [0], num_classes=1.5),
         lambda: select(10, percent=math.nan),
         lambda: optical_flow(np.zeros((9, 9)), np.zeros((9, 9)), limit=-1.0),
         lambda: optical_flow(np.zeros((9, 9)), np.zeros((9, 9)), stages=()),
@@ -148,11 +165,29 @@ def test_functions_called_directly_look_at_their_options(call):
 
 def test_a_function_that_is_checked_is_as_it_was():
     assert list(inspect.signature(magnify).parameters)[:2] == ["clip", "alpha"]
-    assert magnify.__doc__.startswith("[T, H, W, C]")
+    assert magnify.__doc__.startswith("Magnifies the motion")
     traced = jax.jit(lambda alpha: gains(64, 64, alpha=alpha))(8.0)
     np.testing.assert_allclose(traced, gains(64, 64, alpha=8), rtol=1e-6)
-    negative = gains(64, 64, alpha=jnp.float32(-1))  # an array is not looked at
-    assert negative.shape == traced.shape
+    for alpha in (jnp.float32(8), np.array(8)):  # arrays of one number
+        np.testing.assert_allclose(gains(64, 64, alpha=alpha), traced, rtol=1e-6)
+    assert jax.jit(lambda alpha: gains(64, 64, alpha=alpha))(-1.0).shape == traced.shape
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"low": 0.9, "high": 0.1}, r"method\.low is 0\.9; it must be at most high, 0\.1"),
+        ({"high": 0.5}, r"method\.low is 0\.7; it must be at most high, 0\.5"),
+        ({"frames": 16, "length": 12}, r"method\.frames is 16; it must be at most length, 12"),
+    ],
+)
+def test_options_in_the_wrong_order_are_refused_with_the_configuration(given, words):
+    with pytest.raises(UserError, match=words):
+        configuration.make(**BASE | {"method": {"name": "psn", **given}})
+    made = configuration.make(**BASE | {"method": "psn"})
+    made.method.update(given)
+    with pytest.raises(UserError, match=words):
+        configuration.check(made)
 
 
 def test_numbers_of_numpy_and_paths_become_plain():

@@ -95,7 +95,7 @@ def test_a_job_of_own_parts_runs_and_is_loaded_again(own, tmp_path):
 
 def test_an_option_is_of_the_kind_of_its_default(own):
     """`size` of the built-in methods is a pair; that of this one is a number."""
-    with pytest.raises(UserError, match=r"method\.size is 'x'; it must be a whole number"):
+    with pytest.raises(UserError, match=r"method\.size is 'x'; it must be an integer"):
         methods.create(f"{own}:last_minus_first", [], size="x")
     with pytest.raises(UserError, match="unknown option of method own_parts:last_minus_first"):
         methods.create(f"{own}:last_minus_first", [], sizes=3)

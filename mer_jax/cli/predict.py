@@ -89,7 +89,7 @@ def predict() -> str:
     from mer_jax.reporting import figures, overlay
 
     run, video = required(_RUN), required(_VIDEO)
-    alpha = options.value("--alpha", "alpha", _ALPHA.value)
+    alpha = options.check_value("--alpha", "alpha", _ALPHA.value)
     source = video_source.find(video, fps=_FPS.value, seconds=_SECONDS.value)
     fps = source.fps or (1.0 if source.count == 1 else 0.0)  # a picture has no rate
     if not fps:

@@ -76,7 +76,7 @@ def read(source, start: int, stop: int | None, *, size: int, face: bool) -> np.n
         raise UserError(f"{source.name} has no frames in --span={start}:{stop or ''}")
     if not face:
         return np.stack(frames)
-    clip = Clip("footage", "", source.name, in_memory(np.stack(frames)), emotion="")
+    clip = Clip("footage", "unknown", source.name, in_memory(np.stack(frames)), emotion="")
     try:
         found, note = faces.crop_face(clip, faces.CropConfig("eyes"))
     except UserError as error:

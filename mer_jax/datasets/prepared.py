@@ -32,7 +32,7 @@ _CLIP = {
     **dict.fromkeys(("action_units", "objective", "content"), str),
     **dict.fromkeys(("onset", "record", "length"), int),
     **dict.fromkeys(("apex", "offset"), (int, None)),
-    "fps": float,
+    "fps": (float, None),
     "landmarks": ([[float]], None),
 }
 _SCHEMA = {

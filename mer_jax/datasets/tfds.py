@@ -35,7 +35,7 @@ _FEATURES = {
     "subject": tfds.features.Text(),
     "name": tfds.features.Text(),
     "emotion": tfds.features.Text(),
-    "fps": tfds.features.Scalar(np.float32),
+    "fps": tfds.features.Scalar(np.float32),  # 0: not known
     "onset": tfds.features.Scalar(np.int32),
     "apex": tfds.features.Scalar(np.int32),  # -1: nobody marked it
     "offset": tfds.features.Scalar(np.int32),  # -1: the last frame
@@ -114,6 +114,7 @@ def example(clip: Clip) -> dict[str, Any]:
     marks = np.zeros((0, 2), np.float32) if clip.landmarks is None else clip.landmarks
     given = {name: getattr(clip, name) for name in _FEATURES if name != "frames"}
     given |= {name: -1 for name in ("apex", "offset") if given[name] is None}
+    given["fps"] = clip.fps or 0.0
     return given | {
         "frames": to_uint8(clip.frames, axes="THWC"),
         "landmarks": np.asarray(marks, np.float32),

@@ -45,7 +45,7 @@ class VideoSource:
         if self.marked:
             return self.marked
         read = functools.partial(_stacked, self.frames)
-        return Clip("footage", "", self.name, read, emotion="", fps=self.fps)
+        return Clip("footage", "unknown", self.name, read, emotion="", fps=self.fps or None)
 
 
 def _stacked(frames: Callable[[], Iterator[np.ndarray]]) -> np.ndarray:
@@ -63,8 +63,8 @@ def find(
     that can be read; `frames` raises it for what turns out to be broken on the way.
     """
     if fps is not None:
-        fps = options.value("fps", "fps", fps)
-    seconds = options.value("seconds", "seconds", seconds)
+        fps = options.check_value("fps", "fps", fps)
+    seconds = options.check_value("seconds", "seconds", seconds)
     source = str(source)
     if source.startswith(RENDERED):
         return _rendered(source, fps)
@@ -93,7 +93,7 @@ def _rendered(source: str, fps: float | None) -> VideoSource:
     clip = clips[int(index)]
     clip = dataclasses.replace(clip, fps=fps or clip.fps)
     frames = functools.partial(iter, clip.frames)
-    return VideoSource(source, frames, clip.fps, len(clip.frames), [], clip)
+    return VideoSource(source, frames, clip.fps or 0.0, len(clip.frames), [], clip)
 
 
 def _filmed(source: str, fps: float | None, seconds: float) -> VideoSource:

@@ -1,11 +1,11 @@
-"""Handcrafted descriptors: pure functions of ONE clip or flow, clean under jit and vmap.
+"""Handcrafted descriptors: pure functions of one clip or flow, for use under jit and vmap.
 
     from mer_jax.descriptors import lbp_top
     describe = jax.jit(jax.vmap(lambda clip, n: lbp_top(clip, length=n)))
     features = describe(batch.frames, batch.length)  # [N, 4425]
 
-Each returns one float32 vector; frames past `length` change nothing in it. They are what networks
-are compared with; `methods` makes examples of them, and `model.name=svm` trains the classic rival.
+Each returns one float32 vector; frames from `length` on do not change it. `methods` makes examples
+of them, and `model.name=svm` trains the classic baselines of the networks.
 """
 
 from mer_jax.descriptors.bi_woof import bi_woof

@@ -1,7 +1,7 @@
 """Length and direction of flow vectors, with finite gradients where nothing moves.
 
 Vectors shorter than `FLOOR` are no motion: the flow between two equal or nearly equal frames is
-rounding, of any direction, and a normalization would make it as long as a real movement.
+rounding, in any direction, which a normalization would scale up to that of a real movement.
 """
 
 import jax.numpy as jnp
@@ -10,14 +10,22 @@ from jax import Array
 from mer_jax.options import checked
 
 FLOOR = 1e-4  # px; likewise of strain, px per px
-# Bins by which rounding may move a direction that lies on an edge.
+# In bins: rounding of a direction on the edge between two.
 _SLACK = 1e-5
 
 
 def polar(flow: Array) -> tuple[Array, Array]:
-    """[..., 2] (u, v) px -> lengths [...] px and angles [...] in [-pi, pi] from +u towards +v.
+    """Lengths and angles of flow vectors.
 
-    A vector shorter than `FLOOR` has the length and the angle 0; the derivatives there are 0.
+    Args:
+      flow: [..., 2] px, (u, v).
+
+    Returns:
+      Lengths [...] px, and angles [...] in [-pi, pi] from +u towards +v. Of a vector shorter than
+      `FLOOR` both are 0, and so are the derivatives.
+
+    >>> [x.tolist() for x in polar(jnp.array([[2.0, 0.0], [1e-5, 0.0]]))]
+    [[2.0, 0.0], [0.0, 0.0]]
     """
     u, v = flow[..., 0], flow[..., 1]
     squared = u * u + v * v
@@ -28,6 +36,18 @@ def polar(flow: Array) -> tuple[Array, Array]:
 
 @checked
 def bin_of(angle: Array, *, bins: int, start: float) -> Array:
-    """[...] int32 in 0..bins - 1: which of `bins` equal sectors; the first begins at `start`."""
-    place = (angle - start) / (2 * jnp.pi / bins)
-    return jnp.floor(place + _SLACK).astype(jnp.int32) % bins
+    """The sector of an angle.
+
+    Args:
+      angle: [...] radians.
+      bins: number of equal sectors.
+      start: radians, where sector 0 begins.
+
+    Returns:
+      [...] int32 in 0..bins - 1.
+
+    >>> bin_of(jnp.array([0.0, 1.6, -0.1]), bins=4, start=0.0)
+    Array([0, 1, 3], dtype=int32)
+    """
+    position = (angle - start) / (2 * jnp.pi / bins)
+    return jnp.floor(position + _SLACK).astype(jnp.int32) % bins

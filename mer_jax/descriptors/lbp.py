@@ -1,11 +1,10 @@
 """Local binary patterns of a volume: LBP-TOP and LBP-SIP.
 
-A pixel's code has one bit a neighbour, set where the neighbour is at least as bright; a pattern is
-a list of neighbours, and a descriptor is the histograms of a few patterns, block by block. Codes
-are taken on the gray levels 0..255 of an 8-bit video, for which the patterns were defined: floats
-are rounded to them, halves up. A mean of four pixels lies halfway between two levels in a quarter
-of all cases, and there the last bit of a float would decide; hence halves and what lies less than
-0.0005 of a level below count as one.
+A pixel's code has one bit a neighbor, set where the neighbor is at least as bright; a pattern is a
+list of neighbors, and a descriptor is the block-wise histograms of several patterns. The patterns
+are defined on the gray levels 0..255 of 8-bit video: floats are rounded to them, halves up. A mean
+of four pixels is halfway between two levels in a quarter of all cases, where the last bit of a
+float would decide; hence values less than 0.0005 of a level below a half are rounded up, too.
 """
 
 import itertools
@@ -17,16 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from mer_jax.clips import to_float
+from mer_jax.clips import check_finite, to_float
 from mer_jax.errors import UserError
 from mer_jax.options import checked
-from mer_jax.video.color import channels
 
-# Grey levels by which rounding may lower an interpolated value that equals the centre's.
+# In gray levels: rounding of an interpolated value that equals the center's.
 _SLACK = 1e-4
 
-# Half a gray level, and what rounding may take from a value halfway between two levels. A mean of n
-# pixels that is no half lies 1 / (2 n) or more from one: more than that for n under 800.
+# Half a gray level, and the rounding of a value halfway between two levels. A mean of n pixels that
+# is no half is 1 / (2 n) or more away from one: more than this for n under 800.
 _HALF = 0.5005
 
 Offset = tuple[float, ...]  # (t, y, x): frames, px
@@ -45,33 +43,39 @@ def lbp_top(
 ) -> Array:
     """Histograms of the binary patterns of the planes XY, XT and YT.
 
-    Neighbour p of P lies at the angle a = 2 pi p / P on an ellipse: (x + Rx cos a, y - Ry sin a) in
-    XY, (x + Rx cos a, t + Rt sin a) in XT, (y - Ry sin a, t + Rt cos a) in YT; bit p is its. Every
-    pixel that is max(Rx, Ry) from the frame's edge and Rt from the clip's ends is a centre, the
-    centres are cut into `blocks`, and each plane's histogram of each block sums to 1.
+    Neighbor p of P (bit p) is at the angle a = 2 pi p / P on an ellipse: (x + Rx cos a, y - Ry sin
+    a) in XY, (x + Rx cos a, t + Rt sin a) in XT, (y - Ry sin a, t + Rt cos a) in YT. Every pixel at
+    least max(Rx, Ry) from the frame's edge and Rt from the clip's ends is a center, the centers are
+    divided into `blocks`, and each plane's histogram of each block sums to 1.
 
     Args:
-        clip: [T, H, W, C] in [0, 1], or uint8 and its like (`clips.to_float`); C = 1 (grey) or 3
-            (RGB, taken as luma).
-        radii: (Rx, Ry, Rt), px, px and frames.
-        points: P, 4 or 8.
-        blocks: rows and columns; block i of n covers centres floor(i m / n) to floor((i + 1) m / n)
-            of m.
-        mapping: "uniform" (codes with at most two changes around the circle in ascending order,
-            then one bin for all others: 59 bins for P = 8, 15 for P = 4) or "none" (2^P bins).
-        interpolate: whether a neighbour between pixels is interpolated linearly; otherwise the
-            nearest pixel is taken, halves up.
-        length: frames that are real, default all.
+      clip: [T, H, W, C] in [0, 1], or uint8 and other dtypes of `clips.to_float`; C = 1 (gray) or 3
+        (RGB, converted to luma).
+      radii: (Rx, Ry, Rt), px, px and frames.
+      points: P, 4 or 8.
+      blocks: rows and columns; block i of n has the centers floor(i m / n) to floor((i + 1) m / n)
+        of m.
+      mapping: "uniform" (codes with at most two changes around the circle in ascending order, then
+        one bin for all others: 59 bins for P = 8, 15 for P = 4) or "none" (2^P bins).
+      interpolate: interpolate a neighbor between pixels linearly; otherwise the nearest pixel is
+        taken, halves up.
+      length: frames without padding, default all.
 
     Returns:
-        [rows x columns x 3 x bins] float32, C order; 4425 for the defaults. All 0 where fewer than
-        2 Rt + 1 frames are real.
+      [rows x columns x 3 x bins] float32, C order; 4425 for the defaults. 0 where there are fewer
+      than 2 Rt + 1 frames.
 
     Raises:
-        UserError: the clip is too small for radii and blocks, or an option is unknown.
+      UserError: for a clip too small for radii and blocks, other axes, floats out of range, NaN or
+        infinity, or an unknown option.
 
     Zhao & Pietikainen, "Dynamic texture recognition using local binary patterns with an application
     to facial expressions", PAMI 2007; the sampling of the authors' MATLAB code.
+
+    >>> clip = np.zeros((5, 6, 6, 1), np.uint8)  # flat: all bits are set, the last uniform code
+    >>> found = lbp_top(clip, radii=(1, 1, 1), points=4, blocks=(1, 1))
+    >>> np.flatnonzero(found).tolist(), found.shape
+    ([13, 28, 43], (45,))
     """
     rx, ry, rt = radii
     angles = [2 * math.pi * p / points for p in range(points)]
@@ -80,8 +84,8 @@ def lbp_top(
         [(rt * math.sin(a), 0, rx * math.cos(a)) for a in angles],
         [(rt * math.cos(a), -ry * math.sin(a), 0) for a in angles],
     ]
-    place = _tidy if interpolate else _nearest
-    planes = [[tuple(map(place, offset)) for offset in plane] for plane in planes]
+    position = _without_rounding if interpolate else _nearest
+    planes = [[tuple(map(position, offset)) for offset in plane] for plane in planes]
     table = MAPPINGS[mapping](points)
     margin = (rt, max(rx, ry), max(rx, ry))
     return _describe(clip, [(plane, table) for plane in planes], margin, blocks, length)
@@ -97,26 +101,39 @@ def lbp_sip(
 ) -> Array:
     """Histograms of the patterns of the six intersection points around a pixel.
 
-    The four neighbours up, left, down, right in the frame (bits 0..3) make 16 bins, the pixel's
-    own past and future (bits 0 and 1) 4 bins; each histogram of each block sums to 1. Arguments,
-    centres, blocks and errors are those of `lbp_top`. Returns [rows x columns x 20] float32.
+    The four neighbors up, left, down, right in the frame (bits 0..3) make 16 bins, the pixel's own
+    past and future (bits 0 and 1) 4 bins; each histogram of each block sums to 1.
+
+    Args:
+      clip, radii, blocks, length: as for `lbp_top`.
+
+    Returns:
+      [rows x columns x 20] float32, C order; 500 for the defaults.
+
+    Raises:
+      UserError: as `lbp_top`.
 
     Wang, See, Phan, Oh, "LBP with six intersection points: reducing redundant information in
     LBP-TOP for micro-expression recognition", ACCV 2014.
+
+    >>> clip = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((5, 6, 6, 1), np.uint8)
+    >>> found = lbp_sip(clip, radii=(1, 1, 1), blocks=(1, 1))  # brighter with every frame
+    >>> np.flatnonzero(found).tolist()  # all four neighbors; the future alone
+    [15, 18]
     """
     rx, ry, rt = radii
-    within = [(0, -ry, 0), (0, 0, -rx), (0, ry, 0), (0, 0, rx)]
-    along = [(-rt, 0, 0), (rt, 0, 0)]
-    patterns = [(offsets, _every(len(offsets))) for offsets in (within, along)]
+    in_frame = [(0, -ry, 0), (0, 0, -rx), (0, ry, 0), (0, 0, rx)]
+    in_time = [(-rt, 0, 0), (rt, 0, 0)]
+    patterns = [(offsets, _all_codes(len(offsets))) for offsets in (in_frame, in_time)]
     return _describe(clip, patterns, (rt, max(rx, ry), max(rx, ry)), blocks, length)
 
 
-def _every(points: int) -> np.ndarray:
+def _all_codes(points: int) -> np.ndarray:
     return np.eye(2**points, dtype=np.float32)
 
 
 def _uniform(points: int) -> np.ndarray:
-    """[2^P, P (P - 1) + 3]: the bin of each code."""
+    """[2^P, P (P - 1) + 3]: the bin of each code, one-hot."""
     codes = np.arange(2**points)
     turned = codes >> 1 | (codes & 1) << (points - 1)
     changes = np.array([int(code).bit_count() for code in codes ^ turned])
@@ -125,11 +142,11 @@ def _uniform(points: int) -> np.ndarray:
     return np.eye(int(uniform.sum()) + 1, dtype=np.float32)[bins]
 
 
-MAPPINGS = {"uniform": _uniform, "none": _every}
+MAPPINGS = {"uniform": _uniform, "none": _all_codes}
 
 
-def _tidy(offset: float) -> float:
-    """Without what cos and sin leave of a zero."""
+def _without_rounding(offset: float) -> float:
+    """The offset without the rounding of cos and sin."""
     return round(offset, 9)
 
 
@@ -144,51 +161,55 @@ def _describe(
     blocks: Sequence[int],
     length: int | Array | None,
 ) -> Array:
-    """The normalised histograms of patterns (offsets, bin of each code), block by block."""
+    """The normalized histograms of patterns (offsets, bin of each code), block by block."""
     clip = to_float(clip, axes="THWC")
-    # A loop, so that its result is kept: fused into every use, it would be computed 27 times over.
+    check_finite(clip, length=length)
+    # A loop, so that its result is stored: fused into every use, it would be computed 27 times.
     levels = lax.map(_levels, clip)
     centers = tuple(n - 2 * m for n, m in zip(levels.shape, margin))
     if centers[0] < 1 or centers[1] < blocks[0] or centers[2] < blocks[1]:
         raise UserError(
             f"a clip of {levels.shape} frames, rows, columns is too small for binary patterns of "
-            f"{blocks[0]} x {blocks[1]} blocks that keep {margin} from its edges"
+            f"{blocks[0]} x {blocks[1]} blocks at {margin} from its edges"
         )
-    rows, columns = (np.repeat(np.arange(n), _spans(m, n)) for m, n in zip(centers[1:], blocks))
+    rows, columns = (
+        np.repeat(np.arange(n), _block_sizes(m, n)) for m, n in zip(centers[1:], blocks)
+    )
     block = rows[:, None] * blocks[1] + columns
     frames = len(levels) if length is None else length
-    real = (jnp.arange(centers[0]) < frames - 2 * margin[0]).astype(jnp.int32)
-    real = jnp.broadcast_to(real[:, None, None], centers)
-    middle = _at(levels, margin, (0, 0, 0))
-    found = []
+    counted = (jnp.arange(centers[0]) < frames - 2 * margin[0]).astype(jnp.int32)
+    counted = jnp.broadcast_to(counted[:, None, None], centers)
+    center = _at(levels, margin, (0, 0, 0))
+    histograms = []
     for offsets, table in patterns:
-        bits = [_reaches(_at(levels, margin, offset), middle) for offset in offsets]
+        bits = [_reaches(_at(levels, margin, offset), center) for offset in offsets]
         code = sum(bit.astype(jnp.int32) << p for p, bit in enumerate(bits))
         # On CPU one scatter is 20 to 40 times as fast as products of one-hot codes.
         index = code + np.int32(len(table)) * block.astype(np.int32)
         counts = jnp.zeros(len(table) * math.prod(blocks), jnp.int32)
-        counts = counts.at[index].add(real, mode="promise_in_bounds")
+        counts = counts.at[index].add(counted, mode="promise_in_bounds")
         counts = counts.reshape(-1, len(table)).astype(jnp.float32)
         counts = jnp.matmul(counts, table, precision=lax.Precision.HIGHEST)
-        found.append(counts / jnp.maximum(counts.sum(-1, keepdims=True), 1))
-    return jnp.concatenate(found, axis=-1).reshape(-1)
+        histograms.append(counts / jnp.maximum(counts.sum(-1, keepdims=True), 1))
+    return jnp.concatenate(histograms, axis=-1).reshape(-1)
 
 
 def _levels(frame: Array) -> Array:
-    """[H, W, C] in [0, 1] -> [H, W] uint8; luma in whole numbers, so that it is exact."""
+    """[H, W, C] in [0, 1] -> [H, W] uint8; luma in integers, which is exact."""
     levels = jnp.clip(jnp.floor(255 * frame + _HALF), 0, 255).astype(jnp.int32)
-    if channels(frame) == 3:
+    if frame.shape[-1] == 3:
         red, green, blue = (levels[..., c] for c in range(3))
         return ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(jnp.uint8)
     return levels[..., 0].astype(jnp.uint8)
 
 
 def _at(levels: Array, margin: tuple[int, int, int], offset: Offset) -> Array:
-    """The levels at `offset` from every centre: a slice, or a mean of the slices around it."""
+    """The levels at `offset` from every center: a slice, or a weighted mean of slices."""
     sides = []
     for part in offset:
-        whole, share = math.floor(part), part - math.floor(part)
-        sides.append([(whole, 1 - share), (whole + 1, share)] if share else [(whole, 1.0)])
+        floor, fraction = math.floor(part), part - math.floor(part)
+        both = [(floor, 1 - fraction), (floor + 1, fraction)]
+        sides.append(both if fraction else [(floor, 1.0)])
     corners: list[tuple[Any, float]] = []
     for corner in itertools.product(*sides):
         starts = [m + shift for m, (shift, _) in zip(margin, corner)]
@@ -199,13 +220,13 @@ def _at(levels: Array, margin: tuple[int, int, int], offset: Offset) -> Array:
     return sum(weight * corner.astype(jnp.float32) for corner, weight in corners)
 
 
-def _reaches(neighbor: Array, middle: Array) -> Array:
-    # Flooring an interpolated value, as the authors do, changes nothing: the centre is whole.
-    if neighbor.dtype == middle.dtype:
-        return neighbor >= middle
-    return neighbor + _SLACK >= middle.astype(neighbor.dtype)
+def _reaches(neighbor: Array, center: Array) -> Array:
+    # Flooring an interpolated value, as the authors do, changes nothing: the center is an integer.
+    if neighbor.dtype == center.dtype:
+        return neighbor >= center
+    return neighbor + _SLACK >= center.astype(neighbor.dtype)
 
 
-def _spans(size: int, count: int) -> np.ndarray:
-    """Sizes of `count` parts of `size` between floor(i size / count)."""
+def _block_sizes(size: int, count: int) -> np.ndarray:
+    """Sizes of `count` blocks of `size`, from floor(i size / count) to that of i + 1."""
     return np.diff(np.arange(count + 1) * size // count)

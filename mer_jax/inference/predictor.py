@@ -73,9 +73,9 @@ class Predictor:
         """
         if not fps:
             raise UserError("the frame rate is not known; give fps in Hz")
-        fps = options.value("fps", "fps", fps)
+        fps = options.check_value("fps", "fps", fps)
         if threshold is not None:
-            threshold = options.value("threshold", "threshold", threshold)
+            threshold = options.check_value("threshold", "threshold", threshold)
         profile, notes = self.profile, []
         length = window or max(2, round(self._seconds(fps) * fps))
         if onset is None:
@@ -179,7 +179,9 @@ class Predictor:
             frames = np.tensordot(weights, frames.astype(np.float32) / 255, axes=1)
         marked = given or self.profile.marked
         apex = max(0, apex) if marked else None
-        return Clip("video", "", "window", in_memory(frames), emotion="", fps=rate, apex=apex)
+        return Clip(
+            "video", "unknown", "window", in_memory(frames), emotion="", fps=rate, apex=apex
+        )
 
     def _batches(self, clips: list[Clip], function: Callable, *, quiet: bool) -> list:
         """function(clips, rows) of each batch, without the padding of the last one.

@@ -68,7 +68,7 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
         size=(height, width),
         channels=channels,
         eyes=tuple(np.median(eyes, 0).round(4).tolist()) if known else None,
-        fps=float(np.median([clip.fps for clip in chosen])),
+        fps=float(np.median([clip.fps or 0.0 for clip in chosen])),
         length=int(np.median(lengths)),
         marked=sum(clip.apex is not None for clip in chosen) > len(chosen) / 2,
         movement=round(float(np.quantile(movements, STILL_QUANTILE)), 4),

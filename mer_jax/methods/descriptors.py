@@ -99,7 +99,7 @@ def mdmo(
     align: bool = True,
 ) -> Examples:
     """Main directional mean flow. Raises `DataError` with every clip that has no landmarks."""
-    without = [clip.key for clip in clips if np.shape(np.asarray(clip.landmarks)) != (68, 2)]
+    without = [clip.key for clip in clips if clip.landmarks is None]
     if without:
         what = "has no 68 landmarks of its first frame"
         raise DataError("method mdmo", [Problem(key, what) for key in without])

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.errors import UserError
 from mer_jax.methods import preprocessing
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
@@ -42,8 +41,6 @@ def psn(
     paper does not detail: a training sample is rotated by up to `rotation` degrees either way and
     flipped or not, all its frames alike.
     """
-    if frames > length:
-        raise UserError(f"method.frames is {frames}; it must be at most method.length, {length}")
     used = np.array([*(i * (length // (frames - 1)) for i in range(frames - 1)), length - 1])
     over = used if split == "frames" else np.arange(length)
     among = np.searchsorted(over, used)

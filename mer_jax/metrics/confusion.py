@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mer_jax.errors import UserError
+from mer_jax.options import checked
 
 
+@checked
 def confusion(labels: ArrayLike, predicted: ArrayLike, *, num_classes: int) -> np.ndarray:
     """Counts how often class j was predicted where class i was true.
 
@@ -23,7 +25,8 @@ def confusion(labels: ArrayLike, predicted: ArrayLike, *, num_classes: int) -> n
       [K, K] int64.
 
     Raises:
-      UserError: for arrays of different lengths, of no integers, or of values outside [0, K).
+      UserError: for arrays of different lengths, of no integers, of values outside [0, K), and for
+        K < 1.
 
     >>> confusion([0, 1, 1], [0, 0, 1], num_classes=2)
     array([[1, 0],
@@ -33,6 +36,7 @@ def confusion(labels: ArrayLike, predicted: ArrayLike, *, num_classes: int) -> n
     return counts.sum(0)
 
 
+@checked
 def grouped(
     labels: ArrayLike, predicted: ArrayLike, groups: Sequence[str], *, num_classes: int
 ) -> tuple[tuple[str, ...], np.ndarray]:

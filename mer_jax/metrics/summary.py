@@ -8,7 +8,7 @@ import numpy as np
 from mer_jax.metrics import intervals, multilabel
 from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import OVERALL, PER_CLASS, alternative_scores, majority, scores
-from mer_jax.protocols import repeat_of
+from mer_jax.protocols import repetition_name
 
 STRICT = "No test clip was used for training, statistics or model selection."
 PUBLISHED = "Not strict: test clips influenced training, statistics or model selection."
@@ -104,7 +104,7 @@ def summary(
             "seed": seed,
         },
     }
-    repeats = np.array([repeat_of(fold) for fold in predictions.fold.tolist()])
+    repeats = np.array([repetition_name(fold) for fold in predictions.fold.tolist()])
     if len(names := sorted(set(repeats.tolist()))) > 1:
         each = [functions.scores(predictions.take(repeats == name).confusion()) for name in names]
         out["over_repeats"] = {

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from flax import nnx
 
-from mer_jax.options import check, defaults, find, value
+from mer_jax.options import check, check_value, defaults, find
 
 Figure = tuple[int, ...] | int  # (first axes of) what a module gives, or its parameters
 
@@ -124,7 +124,7 @@ def create(name: str, *, num_classes: int, rngs: nnx.Rngs, **sizes) -> nnx.Modul
     Raises `UserError` for an unknown name or size, or a shape that the network cannot take.
     """
     sizes = check("model", name, sizes, options(name) | {"shape": ()})
-    num_classes = value("num_classes", "num_classes", num_classes)
+    num_classes = check_value("num_classes", "num_classes", num_classes)
     return info(name).load()(num_classes=num_classes, rngs=rngs, **sizes)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mer_jax.clips import Clip
+from mer_jax.clips import Clip, check_axes
 from mer_jax.errors import UserError
 from mer_jax.options import check, defaults, find
 from mer_jax.protocols.folds import Folds, validate
@@ -23,7 +23,7 @@ from mer_jax.protocols.schemes import (
     leave_one_database_out,
     loso,
     lovo,
-    repeat_of,
+    repetition_name,
 )
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "lovo",
     "names",
     "options",
-    "repeat_of",
+    "repetition_name",
     "validate",
 ]
 
@@ -51,24 +51,61 @@ _SCHEMES = {
 
 
 def names() -> tuple[str, ...]:
-    """The protocols that `create` knows."""
+    """The protocols that `create` knows.
+
+    >>> "loso" in names()
+    True
+    """
     return tuple(_SCHEMES)
 
 
 def options(name: str) -> dict[str, Any]:
-    """The options of protocol `name` and their defaults."""
+    """The options of a protocol.
+
+    Args:
+      name: one of `names`, or "package.module:name".
+
+    Returns:
+      Name -> default.
+
+    Raises:
+      UserError: for an unknown protocol.
+
+    >>> options("lovo")
+    {'fraction': 0.05, 'repeats': 1, 'seed': 0}
+    """
     return defaults(find("protocol", name, _SCHEMES))
 
 
 def create(name: str, clips: Sequence[Clip], labels: np.ndarray, **given) -> Folds:
-    """The folds of protocol `name` over `clips` with `labels` [N] int.
+    """The folds of a protocol.
 
-    Raises `UserError` for an unknown protocol or option, and where a protocol cannot be laid over
-    these clips (a single subject, more folds than clips, ...).
+    Args:
+      name: one of `names`, or "package.module:name".
+      clips: N clips.
+      labels: [N] int class indices, or [N, K] of 0 and 1.
+      given: options of the protocol.
+
+    Returns:
+      `Folds` over `clips`.
+
+    Raises:
+      UserError: for an unknown protocol or option, and for clips that the protocol cannot divide (a
+        single subject, more folds than clips, another number of labels, ...).
+
+    >>> from mer_jax.clips import in_memory
+    >>> read = in_memory(np.ones((1, 8, 8, 1)))
+    >>> clips = [Clip("d", subject, "c", read, "") for subject in ("s1", "s2", "s3")]
+    >>> print(create("loso", clips, [0, 1, 0]))
+    3 folds over 3 clips of 3 subjects
+      d/s1: train 2, validation 0, test 1
+      d/s2: train 2, validation 0, test 1
+      d/s3: train 2, validation 0, test 1
     """
     given = check("protocol", name, given, options(name))
     if not len(clips):
         raise UserError(
             f"protocol {name}: there are no clips; check data.name and data.label_scheme"
         )
+    check_axes(labels, f"{len(clips)}...", name="labels")
     return find("protocol", name, _SCHEMES)(clips, np.asarray(labels), **given)

@@ -1,4 +1,4 @@
-"""`Folds`: a protocol as data, printable, storable and hashable."""
+"""`Folds`: the division of clips by a protocol, as data."""
 
 import dataclasses
 import os
@@ -17,17 +17,24 @@ SCHEMA = {"clips": [str], "subjects": [str], "folds": [_ROWS]}  # of `Folds.to_j
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Folds:
-    """F ways of dividing N clips. A clip that a fold leaves out altogether is in no row of it.
+    """F ways of dividing N clips. A clip that a fold does not use is in none of its rows.
 
-    `subjects` lets the fold check itself: it names who is on each clip ("database/subject").
+    Raises:
+      UserError: for two folds of one name, and a clip in two sets of a fold.
+
+    >>> test = np.eye(2, dtype=bool)
+    >>> subjects = ("d/s1", "d/s2")
+    >>> folds = Folds(("a", "b"), ("d/s1/c", "d/s2/c"), subjects, ~test, test, test & False)
+    >>> len(folds), folds.subject_disjoint
+    (2, True)
     """
 
     names: tuple[str, ...]  # [F]
     clips: tuple[str, ...]  # [N] clip keys
-    subjects: tuple[str, ...]  # [N]
+    subjects: tuple[str, ...]  # [N] "database/subject"
     train: np.ndarray  # [F, N] bool
     test: np.ndarray  # [F, N] bool
-    validation: np.ndarray  # [F, N] bool; all False where nothing is chosen by validation
+    validation: np.ndarray  # [F, N] bool; all False without validation
 
     def __post_init__(self):
         if len(set(self.names)) != len(self.names):
@@ -45,7 +52,7 @@ class Folds:
 
     def __str__(self) -> str:
         rows = [
-            f"{len(self)} folds over {len(self.clips)} clips of {len(set(self.subjects))} persons"
+            f"{len(self)} folds over {len(self.clips)} clips of {len(set(self.subjects))} subjects"
         ]
         for name, *parts in zip(self.names, self.train, self.validation, self.test):
             train, validation, test = (int(part.sum()) for part in parts)
@@ -54,7 +61,7 @@ class Folds:
 
     @property
     def subject_disjoint(self) -> bool:
-        """True where no fold tests (or validates on) a person it also trains on."""
+        """Whether no fold tests (or validates on) a subject it also trains on."""
         code = np.unique(self.subjects, return_inverse=True)[1]
         for train, held_out in zip(self.train, self.test | self.validation):
             if np.intersect1d(code[train], code[held_out]).size:
@@ -63,13 +70,13 @@ class Folds:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that change when a name, a clip or a row changes."""
+        """12 hexadecimal digits of all names, clips and rows."""
         names = ("\0".join(each) for each in (self.names, self.clips, self.subjects))
         rows = (np.packbits(each) for each in (self.train, self.test, self.validation))
         return saving.digest(*names, *rows)[:12]
 
     def take(self, folds: Sequence[int]) -> "Folds":
-        """The same clips with only these folds, in this order."""
+        """Some of the folds, by index and in this order, over the same clips."""
         folds = np.asarray(folds)
         return dataclasses.replace(
             self,
@@ -80,19 +87,24 @@ class Folds:
         )
 
     def check_classes(self, labels: np.ndarray, classes: Sequence[str]) -> list[str]:
-        """A sentence for each fold whose training clips lack a class that the job scores."""
-        lacking = []
-        here = (
+        """A message for each fold without a training clip of a class.
+
+        Args:
+          labels: [N] class indices, or [N, K] of 0 and 1.
+          classes: [K] names.
+        """
+        missing = []
+        present = (
             labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(len(classes))
         )
         for name, train in zip(self.names, self.train):
             for k, label in enumerate(classes):
-                if not here[train, k].any():
-                    lacking.append(f"fold {name}: no training clip of class {label!r}")
-        return lacking
+                if not present[train, k].any():
+                    missing.append(f"fold {name}: no training clip of class {label!r}")
+        return missing
 
     def to_json(self) -> dict:
-        """A plain dictionary: clip keys once, each fold as lists of indices into them."""
+        """A dictionary of JSON types (see `SCHEMA`): folds are lists of indices into the clips."""
         indices = lambda row: np.flatnonzero(row).tolist()
         return {
             "clips": list(self.clips),
@@ -106,17 +118,17 @@ class Folds:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> "Folds":
-        """Those of a folds.json. Raises `UserError` where it is damaged or not there."""
+        """The folds of a folds.json. Raises `UserError` if it is damaged or missing."""
         record = reading.load_json(path, SCHEMA)
         with reading.report_damage(path):
             return cls.from_json(record)
 
     @classmethod
     def from_json(cls, record: dict) -> "Folds":
-        """The inverse of `to_json`. Raises `ValueError` for what no folds are like."""
+        """The inverse of `to_json`. Raises `ValueError` for invalid folds."""
         folds, clips = record["folds"], range(len(record["clips"]))
         if len(record["subjects"]) != len(clips) or len(set(record["clips"])) != len(clips):
-            raise ValueError("each clip has one key and one person")
+            raise ValueError("each clip has one key and one subject")
         rows = {
             part: np.zeros((len(folds), len(record["clips"])), bool)
             for part in ("train", "validation", "test")
@@ -124,7 +136,7 @@ class Folds:
         for f, fold in enumerate(folds):
             for part, row in rows.items():
                 if not all(index in clips for index in fold[part]):
-                    raise ValueError(f"fold {fold['name']} has a clip that is not there")
+                    raise ValueError(f"fold {fold['name']} has the index of no clip")
                 row[f, fold[part]] = True
         return cls(
             names=tuple(fold["name"] for fold in folds),
@@ -136,12 +148,26 @@ class Folds:
 
 @checked
 def validate(folds: Folds, *, fraction: float = 0.2, seed: int = 0) -> Folds:
-    """Moves about `fraction` of each fold's training persons, with all their clips, to validation.
+    """Moves about `fraction` of each fold's training subjects, with all their clips, to validation.
 
-    The nearest whole number of persons, but one at least and not all; with a fraction of 0 nobody
-    is moved. The draw depends on the seed and the fold's own name, so that a fold trained alone
-    validates on the same persons. Raises `UserError` where a fold trains on fewer than two persons,
-    and for a fraction below 0 or not below 1.
+    Args:
+      folds: without validation clips.
+      fraction: of the training subjects: the nearest number of them, but at least one and not all;
+        0: none.
+      seed: of the draw, which depends on the fold's name, too: a fold trained alone validates on
+        the same subjects.
+
+    Returns:
+      The new folds.
+
+    Raises:
+      UserError: for a fold that trains on fewer than two subjects, or a fraction not in [0, 1).
+
+    >>> test = np.eye(4, dtype=bool)
+    >>> keys = tuple("abcd")
+    >>> folds = Folds(keys, keys, keys, ~test, test, np.zeros_like(test))
+    >>> validate(folds, fraction=0.3).validation.sum(axis=1).tolist()
+    [1, 1, 1, 1]
     """
     if not fraction:
         return folds
@@ -151,8 +177,8 @@ def validate(folds: Folds, *, fraction: float = 0.2, seed: int = 0) -> Folds:
         known = np.unique(subjects[row])
         if len(known) < 2:
             raise UserError(
-                f"fold {name}: {len(known)} training person(s) are too few for a validation set "
-                "that shares none of them; set train.validation=0"
+                f"fold {name}: {len(known)} training subject(s) are too few for a validation set "
+                "of other subjects; set train.validation=0"
             )
         count = min(len(known) - 1, max(1, round(fraction * len(known))))
         chosen = _generator(seed, name).permutation(known)[:count]

@@ -1,4 +1,4 @@
-"""The protocols themselves: clips and labels in, `Folds` out; a seed fixes what is drawn."""
+"""The protocols: functions of clips and labels that return `Folds`; a seed fixes random draws."""
 
 import dataclasses
 import math
@@ -16,17 +16,43 @@ from mer_jax.protocols.folds import Folds
 
 
 def loso(clips: Sequence[Clip], labels: np.ndarray) -> Folds:
-    """Leave one subject out: each person is tested once by a network that never saw them.
+    """Leave one subject out: each subject is tested once, by a network trained on all others.
 
-    Over a composite (MEGC2019) the persons of every database take their turn and the rest of the
-    whole composite trains.
+    Over a composite (MEGC2019), those are the other subjects of all databases.
+
+    Args:
+      clips: N clips.
+      labels: not used.
+
+    Returns:
+      One fold a subject, named by its key.
+
+    Raises:
+      UserError: for fewer than two subjects.
+
+    >>> from mer_jax.clips import in_memory
+    >>> read = in_memory(np.ones((1, 8, 8, 1)))
+    >>> clips = [Clip("d", f"s{i // 2}", f"c{i}", read, "") for i in range(8)]
+    >>> loso(clips, np.zeros(8, int)).names
+    ('d/s0', 'd/s1', 'd/s2', 'd/s3')
     """
     del labels
     return _leave_out(clips, [clip.subject_key for clip in clips], "subjects")
 
 
 def leave_one_database_out(clips: Sequence[Clip], labels: np.ndarray) -> Folds:
-    """Each database is tested once by a network trained on the others (CD6ME)."""
+    """Leave one database out: each is tested once, by a network trained on the others (CD6ME).
+
+    Args:
+      clips: N clips.
+      labels: not used.
+
+    Returns:
+      One fold a database, named by it.
+
+    Raises:
+      UserError: for fewer than two databases.
+    """
     del labels
     return _leave_out(clips, [clip.database for clip in clips], "databases")
 
@@ -42,26 +68,36 @@ def lovo(
 ) -> Folds:
     """Leave videos out, `fraction` of them at a time (STRCN, section IV-B: 5 %).
 
-    Every video is tested once, in one of about 1 / fraction parts of `fraction` of the videos each,
-    to one video. A person stands on both sides: the score says how well a network knows known
-    faces. repeats: see `repeat`.
+    Every video is tested once, in one of about 1 / fraction folds whose sizes differ by one video
+    at most. A subject is in training and test: the scores are those of known faces.
+
+    Args:
+      clips: N clips.
+      labels: not used.
+      fraction: of the clips, tested by each fold.
+      repeats: number of repetitions, see `repeat`.
+      seed: of the draw.
+
+    Returns:
+      The folds, named "videos01", ...
 
     Raises:
-      UserError: the fraction is not above 0 and at most a half, or no number of parts has it.
+      UserError: for a fraction that is not above 0 and at most a half, or that no number of folds
+        has.
     """
     if repeats != 1:
         return repeat(lambda seed: lovo(clips, labels, fraction=fraction, seed=seed), repeats, seed)
     if fraction > 0.5:
         raise UserError(
-            f"protocol.fraction is {fraction}; where every video is tested once it must be above 0 "
-            "and at most 0.5"
+            f"protocol.fraction is {fraction}; to test every video once it must be above 0 and at "
+            "most 0.5"
         )
     count = min(len(clips), round(1 / fraction))
-    asked = round(fraction * len(clips))
+    target = round(fraction * len(clips))
     smallest, largest = len(clips) // count, -(-len(clips) // count)
-    if max(asked - smallest, largest - asked) > 1:
+    if max(target - smallest, largest - target) > 1:
         raise UserError(
-            f"protocol.fraction is {fraction}; {len(clips)} videos make no parts of {asked}, but "
+            f"protocol.fraction is {fraction}; {len(clips)} videos make no folds of {target}, but "
             f"{count} of {smallest} to {largest}: set it to {1 / count:.3g}"
         )
     order = np.random.default_rng(seed).permutation(len(clips))
@@ -81,16 +117,34 @@ def k_fold(
     repeats: int = 1,
     seed: int = 0,
 ) -> Folds:
-    """K folds, by "subject" (a person's clips stay together) or by "sample".
+    """K folds, by "subject" (all clips of a subject are in one fold) or by "sample".
 
     By sample the folds' sizes differ by one clip at most and, stratified, so do their counts of
-    each class. By subject they come as near to that as the persons allow: the largest person is
-    dealt first, each to the fold that has least of the person's classes, of several such folds to
-    the one with the fewest clips; not stratified, to the fold with the fewest clips. What the seed
-    draws is the order of alike persons or clips. repeats: see `repeat`.
+    each class. By subject they are as near to that as the subjects allow: in order of size, the
+    largest first, each subject goes to the fold with the fewest clips of its classes, of several
+    such folds to the one with the fewest clips; not stratified, to the fold with the fewest clips.
+    The seed draws the order of equal subjects or clips.
+
+    Args:
+      clips: N clips.
+      labels: [N] int or [N, K] of 0 and 1.
+      folds: K.
+      by: "subject" or "sample".
+      stratified: balance the classes over the folds.
+      repeats: number of repetitions, see `repeat`.
+      seed: of the draw.
+
+    Returns:
+      The folds, named "part01", ...
 
     Raises:
-      UserError: `by` is neither, or there are fewer subjects or samples than folds.
+      UserError: for an unknown `by`, or fewer subjects or samples than folds.
+
+    >>> from mer_jax.clips import in_memory
+    >>> read = in_memory(np.ones((1, 8, 8, 1)))
+    >>> clips = [Clip("d", f"s{i // 2}", f"c{i}", read, "") for i in range(8)]
+    >>> k_fold(clips, np.arange(8) % 2, folds=2).test.sum(axis=1).tolist()
+    [4, 4]
     """
     if repeats != 1:
         options: dict[str, Any] = {"folds": folds, "by": by, "stratified": stratified}
@@ -99,7 +153,7 @@ def k_fold(
     if folds > unit.max() + 1:
         raise UserError(f"protocol.folds is {folds}; there are {unit.max() + 1} {by}s to divide")
     counts = _counts(unit, labels if stratified else np.zeros(len(clips), int))
-    part = _deal(counts, np.bincount(unit), folds, np.random.default_rng(seed))
+    part = _distribute(counts, np.bincount(unit), folds, np.random.default_rng(seed))
     return _leave_out(clips, [f"part{part[u] + 1:02d}" for u in unit], "parts")
 
 
@@ -116,68 +170,88 @@ def hold_out(
 ) -> Folds:
     """One stratified split that tests `fraction` of the clips.
 
-    By sample it tests the share asked for to one clip, and that share of each class to one clip.
-    By subject, where a person's clips stay together, both are as near as the best of some hundred
-    random orders of the persons comes.
+    By sample the test set has that share of all clips and of each class, to one clip. By subject,
+    where all clips of a subject are in one set, both are as near to it as the best of several
+    hundred random orders of the subjects allows.
 
     Args:
-      clips, labels: N clips, and [N] int or [N, K] of 0 and 1.
-      fraction: of the clips that are tested.
+      clips: N clips.
+      labels: [N] int or [N, K] of 0 and 1.
+      fraction: of the clips, tested.
       by: "subject" or "sample".
-      test_counts: by sample, in the place of the fraction: how many clips of each class are tested,
-        in the order of the classes (MicroExpSTCNN, Table IV; its split is not stratified).
-      repeats: see `repeat`.
+      test_counts: by sample, instead of the fraction: number of tested clips of each class, in the
+        order of the classes (MicroExpSTCNN, Table IV; its split is not stratified).
+      repeats: number of repetitions, see `repeat`.
       seed: of the draw.
 
+    Returns:
+      One fold, named "hold_out".
+
     Raises:
-      UserError: the fraction leaves no clip to test or none to train, or a class has fewer clips
-        than `test_counts` asks for.
+      UserError: for a fraction that leaves no clip to test or none to train, or `test_counts` above
+        the number of clips of a class.
+
+    >>> from mer_jax.clips import in_memory
+    >>> read = in_memory(np.ones((1, 8, 8, 1)))
+    >>> clips = [Clip("d", f"s{i // 2}", f"c{i}", read, "") for i in range(8)]
+    >>> hold_out(clips, np.arange(8) % 2, fraction=0.25, by="sample").test.sum(axis=1).tolist()
+    [2]
     """
     if repeats != 1:
         options: dict[str, Any] = {"fraction": fraction, "by": by, "test_counts": test_counts}
         return repeat(lambda seed: hold_out(clips, labels, **options, seed=seed), repeats, seed)
     unit = _units(clips, by)
     rng = np.random.default_rng(seed)
-    asked = round(fraction * len(clips))
+    target = round(fraction * len(clips))
     if len(test_counts):
         test = _drawn(labels, test_counts, by, rng)
     elif not unit.any():
-        raise UserError(f"there is one {by}; a part to train and one to test need two at least")
-    elif not 0 < asked < len(clips):
+        raise UserError(f"there is one {by}; training and test sets need at least two")
+    elif not 0 < target < len(clips):
         raise UserError(
             f"protocol.fraction is {fraction}, which of {len(clips)} clips leaves none to test or "
             "none to train"
         )
     elif by == "sample":
-        # Every so many-th clip, class by class.
+        # At equal steps in the order of classes.
         kind = np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
         order = rng.permutation(len(clips))
         order = order[np.argsort(kind[order], kind="stable")]
         test = np.zeros(len(clips), bool)
-        test[order[(2 * np.arange(asked) + 1) * len(clips) // (2 * asked)]] = True
+        test[order[(2 * np.arange(target) + 1) * len(clips) // (2 * target)]] = True
     else:
-        test = _nearest(_counts(unit, labels), np.bincount(unit), asked, rng)[unit]
+        test = _nearest(_counts(unit, labels), np.bincount(unit), target, rng)[unit]
     return _folds(clips, ["hold_out"], test[None])
 
 
-def repeat(deal: Callable[[int], Folds], repeats: int, seed: int) -> Folds:
-    """The same protocol dealt `repeats` times, by `seed` and those after it, as one job.
+def repeat(split: Callable[[int], Folds], repeats: int, seed: int) -> Folds:
+    """Repetitions of a protocol as one job; each clip is tested once in each.
 
-    Folds are named "repeat2.part03" (see `repeat_of`); each clip is tested once a repeat.
+    Args:
+      split: the protocol, a function of the seed.
+      repeats: number of repetitions.
+      seed: of the first one; the others have the next seeds.
+
+    Returns:
+      The folds of all, named "repeat2.part03" and so on (see `repetition_name`).
     """
-    dealt = [deal(seed + number) for number in range(repeats)]
+    splits = [split(seed + number) for number in range(repeats)]
     rows: dict[str, Any] = {
-        part: np.concatenate([getattr(folds, part) for folds in dealt])
+        part: np.concatenate([getattr(folds, part) for folds in splits])
         for part in ("train", "test", "validation")
     }
     names = [
-        f"repeat{number}.{name}" for number, folds in enumerate(dealt, 1) for name in folds.names
+        f"repeat{number}.{name}" for number, folds in enumerate(splits, 1) for name in folds.names
     ]
-    return dataclasses.replace(dealt[0], names=tuple(names), **rows)
+    return dataclasses.replace(splits[0], names=tuple(names), **rows)
 
 
-def repeat_of(fold: str) -> str:
-    """The repeat that a fold of `repeat` belongs to ("repeat2"); "" for every other fold."""
+def repetition_name(fold: str) -> str:
+    """The repetition of a fold of `repeat`; "" for every other fold.
+
+    >>> repetition_name("repeat2.part03"), repetition_name("casme2/sub01")
+    ('repeat2', '')
+    """
     found = re.match(r"(repeat\d+)\.", fold)
     return found[1] if found else ""
 
@@ -202,7 +276,7 @@ def _folds(clips: Sequence[Clip], names: Sequence[str], test: np.ndarray) -> Fol
 
 
 def _units(clips: Sequence[Clip], by: str) -> np.ndarray:
-    """[N]: the number of the person, or of the clip, that each clip goes with."""
+    """[N]: the index of the subject, or of the sample, of each clip."""
     names = [clip.subject_key if by == "subject" else clip.key for clip in clips]
     return np.unique(names, return_inverse=True)[1]
 
@@ -215,13 +289,15 @@ def _counts(unit: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _deal(counts: np.ndarray, size: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+def _distribute(
+    counts: np.ndarray, size: np.ndarray, folds: int, rng: np.random.Generator
+) -> np.ndarray:
     """Parts [U] of units with class counts [U, K] and `size` [U] clips.
 
-    Large units come first and alike ones class by class, rare classes before frequent ones. Each
-    goes where it adds least to the squared distance from equal parts, relative to each class's
-    size: where sum_k counts_k filled_k / total_k is smallest, in integers, so that no rounding
-    decides; of equal parts to the emptiest.
+    Larger units come first and those of equal size by class, rare classes before frequent ones.
+    Each goes where it adds least to the squared distance from equal parts, relative to each class's
+    size: where sum_k counts_k filled_k / total_k is smallest, in integers, so that rounding has no
+    effect; of equal parts to the one with the fewest clips.
     """
     total = np.maximum(counts.sum(0), 1)
     rarest = np.where(counts > 0, total, total.max() + 1).argmin(1)
@@ -240,12 +316,17 @@ def _deal(counts: np.ndarray, size: np.ndarray, folds: int, rng: np.random.Gener
 
 
 def _nearest(
-    counts: np.ndarray, size: np.ndarray, asked: int, rng: np.random.Generator, *, orders: int = 300
+    counts: np.ndarray,
+    size: np.ndarray,
+    target: int,
+    rng: np.random.Generator,
+    *,
+    orders: int = 300,
 ) -> np.ndarray:
-    """[U] bool: units that hold about `asked` clips, and that share of each class.
+    """[U] bool: units with about `target` clips, and that share of each class.
 
-    Of all beginnings of some random orders the one nearest in squares, where each class and the
-    number of clips weigh by their totals.
+    Of all beginnings of some random orders the one with the smallest squared distance, where each
+    class and the number of clips are weighted by their totals.
     """
     table = np.column_stack([size, counts]).astype(object)
     total = table.sum(0)
@@ -255,14 +336,14 @@ def _nearest(
     for _ in range(orders):
         order = rng.permutation(len(table))
         filled = table[order].cumsum(0)[:-1]
-        distance = np.square(size.sum() * filled - asked * total) @ weight
+        distance = np.square(size.sum() * filled - target * total) @ weight
         if distance.min() < nearest:
             nearest, chosen = distance.min(), order[: distance.argmin() + 1]
     return np.isin(np.arange(len(table)), chosen)
 
 
 def _inverse(total: np.ndarray) -> np.ndarray:
-    """[K] integers in proportion to 1 / total, any size; 0 counts as 1. (No sum of them rounds.)"""
+    """[K] exact integers in proportion to 1 / total, which counts as 1 where it is 0."""
     sizes = [max(1, int(size)) for size in total]
     return np.array([math.lcm(*sizes) // size for size in sizes], object)
 
@@ -270,7 +351,7 @@ def _inverse(total: np.ndarray) -> np.ndarray:
 def _drawn(
     labels: np.ndarray, test_counts: Sequence[int], by: str, rng: np.random.Generator
 ) -> np.ndarray:
-    """[N] bool: as many clips of each class as `test_counts` says."""
+    """[N] bool: the tested clips, `test_counts` of each class."""
     if by != "sample" or labels.ndim != 1:
         raise UserError("protocol.test_counts needs protocol.by='sample' and one label a clip")
     found = np.bincount(labels, minlength=len(test_counts)).tolist()
@@ -278,7 +359,7 @@ def _drawn(
     if not (fits and 0 < sum(test_counts) < len(labels)):
         raise UserError(
             f"protocol.test_counts is {tuple(test_counts)}, and the classes have {tuple(found)} "
-            "clips: it is how many of each are tested; () goes by protocol.fraction"
+            "clips: give the number of tested clips of each, or () to use protocol.fraction"
         )
     test = np.zeros(len(labels), bool)
     for k, count in enumerate(test_counts):

@@ -87,8 +87,8 @@ def preview_clip(
         raise UserError("a clip needs two frames or more; this one has fewer")
     check_instants(onset, apex, None, length=length)
     mask_fraction, alpha = (
-        options.value("mask_fraction", "mask_fraction", mask_fraction),
-        options.value("alpha", "alpha", alpha),
+        options.check_value("mask_fraction", "mask_fraction", mask_fraction),
+        options.check_value("alpha", "alpha", alpha),
     )
     height, width = frames.shape[1:3]
 

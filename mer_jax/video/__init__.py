@@ -1,12 +1,12 @@
-"""What is done to one clip: pure functions of arrays, clean under jit and vmap.
+"""Operations on one clip: pure functions of arrays, for use under jit, vmap and grad.
 
     from mer_jax.video import magnify, optical_flow
-    magnified = jax.jit(magnify)(clip, alpha=8.0)                 # one clip, [T, H, W, C]
+    magnified = jax.jit(lambda clip: magnify(clip, alpha=8.0))(clip)  # one clip, [T, H, W, C]
     magnified = jax.vmap(lambda clip: magnify(clip, alpha=8.0))(batch.frames)
 
-Here stand the names that say what they do on their own; the parts they are made of stay in their
-modules: `from mer_jax.video.resample import matrix`, `from mer_jax.video.pyramid import build`.
-Where a function has its module's name, `mer_jax.video.resample` is the function.
+Their building blocks are in the modules: `from mer_jax.video.resample import matrix`, `from
+mer_jax.video.pyramid import build`. Where a function has the name of its module,
+`mer_jax.video.resample` is the function.
 """
 
 from mer_jax.video.color import rgb_to_yiq, to_gray, yiq_to_rgb

@@ -1,9 +1,9 @@
-"""Where and when a clip moves: differences of frames, and what is chosen by them.
+"""Where and when a clip moves: differences of frames, and the pixels and frames they select.
 
-A clip is [T, H, W, C] in [0, 1], or uint8 and its like (`clips.to_float`); one that was magnified
-and not saturated may go up to MAGNIFIED beyond. `length` says how many of its frames are real (a
-number or a traced scalar, default all of them), and frames past it change nothing. Pixels are
-numbered row by row, as in `heatmap.reshape(-1)`.
+A clip is [T, H, W, C] in [0, 1], or uint8 and other dtypes of `clips.to_float`; a magnified, not
+saturated one may reach MAGNIFIED beyond. `length` is the number of its frames without padding (a
+number or a traced scalar, default all); later frames change nothing. Pixel indices are row-major,
+as in `heatmap.reshape(-1)`.
 
 Xia, Hong, Gao, Zhao, "Spatiotemporal recurrent convolutional networks for recognizing spontaneous
 micro-expressions" (STRCN), Eq. 4 and Section III-C; the core region is that of MER-RCNN, Section
@@ -15,8 +15,9 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.core import Tracer
 
-from mer_jax.clips import MAGNIFIED, to_float
+from mer_jax.clips import MAGNIFIED, check_axes, check_finite, to_float
 from mer_jax.errors import UserError
 from mer_jax.options import checked
 from mer_jax.video.color import to_gray
@@ -26,36 +27,75 @@ _ROUNDING = 1e-3 / 255
 
 @checked
 def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Array:
-    """[T, H, W, C] -> [H, W]: E = the sum over frames and channels of |I(t) - I(0)|.
+    """E = the sum over frames and channels of |I(t) - I(0)| (STRCN, Eq. 4).
 
-    A training set's map is the sum of its clips' maps (STRCN, Eq. 4).
+    The map of a training set is the sum of its clips' maps.
+
+    Args:
+      clip: [T, H, W, C].
+      length: frames without padding, default all.
+
+    Returns:
+      [H, W], at least 0.
+
+    Raises:
+      UserError: for other axes or floats out of range.
+
+    >>> clip = jnp.zeros((3, 2, 2, 1)).at[1:, 0, 1].set(0.25)
+    >>> difference_heatmap(clip)
+    Array([[0. , 0.5],
+           [0. , 0. ]], dtype=float32)
     """
-    clip = _settled(to_float(clip, axes="THWC", beyond=MAGNIFIED), length)
+    clip = _without_padding(to_float(clip, axes="THWC", beyond=MAGNIFIED), length)
     return jnp.sum(jnp.abs(clip - clip[0]), axis=(0, 3))
 
 
 @checked
 def top_pixels(heatmap: Array, *, num_pixels: int) -> Array:
-    """[H, W] -> [num_pixels] int32: the pixels of largest value, in ascending order of number.
+    """The pixels of largest value.
 
-    Of equal values the pixel of smaller number is kept. STRCN keeps 30 %, 921 of 64 x 48. Raises
-    `UserError` unless 1 <= num_pixels <= H W.
+    Args:
+      heatmap: [H, W].
+      num_pixels: STRCN takes 30 %, 921 of 64 x 48.
+
+    Returns:
+      [num_pixels] int32 pixel indices, ascending; of equal values the smaller index is taken.
+
+    Raises:
+      UserError: unless 1 <= num_pixels <= H W, and for NaN or infinity.
+
+    >>> top_pixels(jnp.array([[0.0, 3.0], [2.0, 1.0]]), num_pixels=2)
+    Array([1, 2], dtype=int32)
     """
-    _check(num_pixels, heatmap.size)
+    check_axes(heatmap, "HW", name="heatmap")
+    check_finite(heatmap, axis="row of the heat map")
+    _check_num_pixels(num_pixels, heatmap.size)
     return jnp.sort(lax.top_k(heatmap.reshape(-1), num_pixels)[1])
 
 
 @checked
 def core_region(height: int, width: int, *, num_pixels: int) -> np.ndarray:
-    """[num_pixels] int32: the pixels nearest the center, in ascending order of number.
+    """The pixels nearest the center.
 
-    Nearest in the Chebyshev distance after either side is scaled to 1, so that the region is a
-    smaller frame of the same proportions; of equal distances the smaller number is kept. MER-RCNN
-    keeps 1966 of 64 x 48: 80 % of height and width, a count that no rectangle has, hence this rule
-    (ours). Raises `UserError` unless 1 <= num_pixels <= height width.
+    Distances are Chebyshev distances with both sides scaled to 1, so that the region is a smaller
+    frame of the same proportions. MER-RCNN takes 1966 of 64 x 48, 80 % of height and width: no
+    rectangle has this number of pixels, hence this rule (ours).
+
+    Args:
+      height, width: of the frame, px.
+      num_pixels: size of the region.
+
+    Returns:
+      [num_pixels] int32 pixel indices, ascending; of equal distances the smaller index is taken.
+
+    Raises:
+      UserError: unless 1 <= num_pixels <= height width.
+
+    >>> core_region(4, 4, num_pixels=4)
+    array([ 5,  6,  9, 10], dtype=int32)
     """
-    _check(num_pixels, height * width)
-    # Twice the distance, over the common denominator height x width: whole numbers, exact ties.
+    _check_num_pixels(num_pixels, height * width)
+    # Twice the distance times the common denominator height x width: integers, exact ties.
     rows = np.abs(2 * np.arange(height) - (height - 1)) * width
     columns = np.abs(2 * np.arange(width) - (width - 1)) * height
     distance = np.maximum.outer(rows, columns).reshape(-1)
@@ -64,62 +104,111 @@ def core_region(height: int, width: int, *, num_pixels: int) -> np.ndarray:
 
 @checked
 def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
-    """[T, H, W, C] -> int32: the frame t of largest std(I(t) - I(0)) over pixels and channels.
+    """The frame t of largest std(I(t) - I(0)) over pixels and channels (STRCN, Section III-C).
 
-    The first such frame where several tie; 0 where nothing moves (STRCN, Section III-C), which is
-    a deviation below a thousandth of an 8-bit gray level: rounding. STRCN takes it on the magnified
-    clip.
+    STRCN applies it to the magnified clip. Deviations below a thousandth of an 8-bit gray level are
+    rounding and count as 0.
+
+    Args:
+      clip: [T, H, W, C].
+      length: frames without padding, default all.
+
+    Returns:
+      [] int32: the first such frame; 0 where nothing moves; -1 for a traced clip with NaN or
+      infinity.
+
+    Raises:
+      UserError: for other axes, floats out of range, NaN or infinity.
+
+    >>> clip = jnp.zeros((5, 2, 2, 1)).at[3, 0, 1].set(0.25)
+    >>> int(apex_index(clip))
+    3
     """
-    clip = _settled(to_float(clip, axes="THWC", beyond=MAGNIFIED), length)
-    spread = jnp.var(clip - clip[0], axis=(1, 2, 3))  # largest where its root is
-    return jnp.argmax(jnp.where(spread < _ROUNDING**2, 0, spread)).astype(jnp.int32)
+    clip = _without_padding(to_float(clip, axes="THWC", beyond=MAGNIFIED), length)
+    check_finite(clip)
+    variance = jnp.var(clip - clip[0], axis=(1, 2, 3))  # largest where its root is
+    apex = jnp.argmax(jnp.where(variance < _ROUNDING**2, 0, variance))
+    return jnp.where(jnp.isfinite(variance).all(), apex, -1).astype(jnp.int32)
 
 
 @checked
 def remove_global_motion(
     clip: Array, *, length: int | Array | None = None, weights: Array | None = None
 ) -> Array:
-    """[T, H, W, C] -> [T, H, W, 1]: what the head and the light do not explain of I(t) - I(0).
+    """The residual of I(t) - I(0) that head motion and illumination do not explain.
 
-    Of every frame's difference, smoothed over 3 x 3 px, the nearest combination of eight pictures
-    is taken away: the mean frame moved by a small affine motion (its slopes along W and H, plain
-    and times x and y), its contrast, and its brightness. To first order that is a head that shifts,
-    turns and comes nearer by up to a pixel, and a light that flickers; grey levels (luma) only.
-    `apex_index(remove_global_motion(clip))` finds the face's apex where `apex_index(clip)` finds
-    that of the head. (Ours; the linear model of motion is that of Lucas & Kanade 1981.)
+    Each frame's difference, smoothed over 3 x 3 px, is fitted by least squares with eight images:
+    those of a small affine motion of the mean frame (its slopes along W and H, as they are and
+    times x and y), its contrast, and its brightness. To first order this removes a head that
+    shifts, turns and comes nearer by up to a pixel, and a flickering light. Gray levels (luma)
+    only. `apex_index(remove_global_motion(clip))` finds the apex of the face where
+    `apex_index(clip)` finds that of the head. (Ours; the linear model of motion is that of Lucas &
+    Kanade 1981.)
 
-    weights: [H, W], at least 0, of each pixel in the fit and in the result; 0 leaves out the eyes,
-    whose blinks are no expression. A flat clip gives 0.
+    Args:
+      clip: [T, H, W, C], H and W at least 2.
+      length: frames without padding, default all.
+      weights: [H, W], at least 0, of each pixel in the fit and in the residual; 0 excludes the
+        eyes, whose blinks are no expression.
+
+    Returns:
+      [T, H, W, 1]; 0 for a flat clip.
+
+    Raises:
+      UserError: for other axes, floats out of range, or weights of another shape or below 0.
+
+    >>> import jax
+    >>> shade = jnp.linspace(0.2, 0.8, 8)[None, :] * jnp.ones((8, 1))
+    >>> lighter = jnp.stack([shade, 1.1 * shade])[..., None]
+    >>> bool(jnp.abs(jax.jit(remove_global_motion)(lighter)).max() < 1e-4)
+    True
     """
-    clip = to_float(clip, axes="THWC", beyond=MAGNIFIED)
-    frames = _smoothed(to_gray(_settled(clip, length))[..., 0])
+    clip = to_float(clip, axes="THWC", beyond=MAGNIFIED, least=2)
+    if weights is not None:
+        check_axes(weights, f"{clip.shape[1]} {clip.shape[2]}", name="weights")
+        if not isinstance(weights, Tracer) and not np.all(np.asarray(weights) >= 0):
+            raise UserError("weights of pixels must be 0 or more; some are negative or NaN")
+    frames = _smoothed(to_gray(_without_padding(clip, length))[..., 0])
     count, height, width = frames.shape
-    mean = jnp.mean(frames, axis=0, where=_real(count, length)[:, None, None])
-    down, across = jnp.gradient(mean)
+    mean = jnp.mean(frames, axis=0, where=_before(count, length)[:, None, None])
+    slope_y, slope_x = jnp.gradient(mean)
     y = jnp.linspace(-1, 1, height, dtype=clip.dtype)[:, None]
     x = jnp.linspace(-1, 1, width, dtype=clip.dtype)
-    slopes = [slope * by for slope in (across, down) for by in (jnp.ones_like(x), x, y)]
-    pictures = jnp.stack([*slopes, mean - jnp.mean(mean), jnp.ones_like(mean)])
-    share = jnp.ones_like(mean) if weights is None else weights
-    pictures = (pictures * share).reshape(len(pictures), -1)
-    moved = ((frames - frames[0]) * share).reshape(count, -1)
+    slopes = [slope * by for slope in (slope_x, slope_y) for by in (jnp.ones_like(x), x, y)]
+    images = jnp.stack([*slopes, mean - jnp.mean(mean), jnp.ones_like(mean)])
+    weight = jnp.ones_like(mean) if weights is None else weights
+    images = (images * weight).reshape(len(images), -1)
+    moved = ((frames - frames[0]) * weight).reshape(count, -1)
     product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)
-    normal = product("ip,jp->ij", pictures, pictures)
-    # A picture that is 0 everywhere, as the slopes of a flat clip are, gets the coefficient 0.
+    normal = product("ip,jp->ij", images, images)
+    # An image that is 0 everywhere, as the slopes of a flat clip are, gets the coefficient 0.
     normal = normal + jnp.diag(1e-6 * jnp.diag(normal) + 1e-9)
-    found = jnp.linalg.solve(normal, product("ip,tp->it", pictures, moved))
-    rest = moved - product("ip,it->tp", pictures, found)
-    return rest.reshape(count, height, width, 1)
+    coefficients = jnp.linalg.solve(normal, product("ip,tp->it", images, moved))
+    residual = moved - product("ip,it->tp", images, coefficients)
+    return residual.reshape(count, height, width, 1)
 
 
 def temporal_difference(clip: Array) -> Array:
-    """[T, ...] -> [T, ...]: I(t) - I(t - 1), and 0 for the first frame; padding frames give 0."""
-    clip = to_float(clip, beyond=MAGNIFIED)
+    """The change from frame to frame, I(t) - I(t - 1).
+
+    Args:
+      clip: [T, ...].
+
+    Returns:
+      [T, ...]; 0 for the first frame, and for padding by the last one.
+
+    Raises:
+      UserError: for floats out of range.
+
+    >>> temporal_difference(jnp.array([0.25, 0.5, 0.5]))
+    Array([0.  , 0.25, 0.  ], dtype=float32)
+    """
+    clip = to_float(clip, axes="T...", beyond=MAGNIFIED)
     return clip - jnp.concatenate([clip[:1], clip[:-1]])
 
 
 def _smoothed(frames: Array) -> Array:
-    """[T, H, W], by (1 2 1) / 4 along H and W, the edge repeated."""
+    """[T, H, W] smoothed by (1 2 1) / 4 along H and W, with repeated edges."""
     for axis in (1, 2):
         size = frames.shape[axis]
         padded = jnp.pad(frames, [(int(axis == a),) * 2 for a in range(3)], mode="edge")
@@ -128,19 +217,19 @@ def _smoothed(frames: Array) -> Array:
     return frames
 
 
-def _real(count: int, length: int | Array | None) -> Array:
-    """[T] bool: whether a frame lies before `length`."""
+def _before(count: int, length: int | Array | None) -> Array:
+    """[T] bool: whether a frame is before `length`."""
     return jnp.arange(count) < (count if length is None else length)
 
 
-def _settled(clip: Array, length: int | Array | None) -> Array:
-    """The clip with its first frame, which has not moved, for all from `length` on.
+def _without_padding(clip: Array, length: int | Array | None) -> Array:
+    """The clip with its first frame in place of all from `length` on.
 
-    A product with 0 would let a NaN of the padding through, and into the gradients.
+    A product with 0 would keep a NaN of the padding, also in the gradients.
     """
-    return jnp.where(_real(len(clip), length)[:, None, None, None], clip, clip[:1])
+    return jnp.where(_before(len(clip), length)[:, None, None, None], clip, clip[:1])
 
 
-def _check(num_pixels: int, size: int) -> None:
+def _check_num_pixels(num_pixels: int, size: int) -> None:
     if not 1 <= num_pixels <= size:
         raise UserError(f"num_pixels is {num_pixels} of {size} pixels; it must be 1 to {size}")

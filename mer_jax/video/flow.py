@@ -1,8 +1,8 @@
-"""Dense optical flow between two images: one coarse-to-fine walk for several energies.
+"""Dense optical flow between two images: one coarse-to-fine minimization of several energies.
 
-`PRESETS` names them. Parameters of the Classic and Horn-Schunck presets: D. Sun, S. Roth & M. J.
-Black, "Secrets of optical flow estimation and their principles", CVPR 2010, section 3; of TV-L1: J.
-Sanchez, E. Meinhardt-Llopis & G. Facciolo, "TV-L1 optical flow estimation", IPOL 2013.
+Parameters of the Classic and Horn-Schunck presets: D. Sun, S. Roth & M. J. Black, "Secrets of
+optical flow estimation and their principles", CVPR 2010, section 3; of TV-L1: J. Sanchez, E.
+Meinhardt-Llopis & G. Facciolo, "TV-L1 optical flow estimation", IPOL 2013.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mer_jax.clips import to_float
+from mer_jax.clips import check_axes, to_float
 from mer_jax.errors import UserError
 from mer_jax.options import check, checked
 from mer_jax.video.color import to_gray
@@ -66,7 +66,7 @@ PRESETS: dict[str, Energy] = {
 }
 
 _CONTRAST = 1e-3  # of a range of 1; an 8-bit image that is not flat has four times as much
-_COARSEST = 16  # px of the shorter side that the coarsest level keeps
+_COARSEST = 16  # px of the shorter side of the coarsest level, at least
 
 
 def _gray(image: jax.Array) -> jax.Array:
@@ -76,18 +76,18 @@ def _gray(image: jax.Array) -> jax.Array:
     if image.ndim == 3:
         return to_gray(image)[..., 0]
     raise UserError(
-        f"an image for optical flow is [H, W], [H, W, 1] or [H, W, 3], not {image.shape}"
+        f"image of shape {image.shape}: expected [H, W], [H, W, 1] or [H, W, 3] for optical flow"
     )
 
 
 def _rescaled(images: jax.Array, low: float, high: float) -> jax.Array:
-    """All of `images` together, from their own range to [low, high]; constant ones to low."""
+    """`images` from their common range to [low, high]; constant ones to low."""
     least, most = images.min(), images.max()
     return low + (high - low) * (images - least) / jnp.maximum(most - least, 1e-6)
 
 
 def _structure(images: jax.Array) -> jax.Array:
-    """The cartoon part of images in [-1, 1], [..., H, W].
+    """The cartoon part of images [..., H, W] in [-1, 1].
 
     The model of Rudin, Osher & Fatemi by 100 dual steps (Wedel et al. 2009, section 3).
     """
@@ -103,7 +103,7 @@ def _structure(images: jax.Array) -> jax.Array:
 
 
 def _prepared(pair: jax.Array, texture: float) -> jax.Array:
-    """Grey levels of 0..255; with `texture`, less that share of their structure and stretched."""
+    """Gray levels of 0..255; with `texture`, less that share of their structure and stretched."""
     if not texture:
         return 255 * pair
     pair = _rescaled(pair, -1.0, 1.0)
@@ -126,7 +126,7 @@ def _blurred(planes: jax.Array, sigma: float) -> jax.Array:
 
 
 def _pyramid(pair: jax.Array, levels: int, spacing: float) -> list[jax.Array]:
-    """[2, H, W] to `levels` of them, the finest first, each 1 / spacing as large as the last."""
+    """`levels` pairs from [2, H, W], the finest first, each 1 / spacing as large as the last."""
     out = [pair]
     for _ in range(levels - 1):
         shape = tuple(math.ceil(n / spacing) for n in out[-1].shape[1:])
@@ -148,7 +148,7 @@ def _slopes(images: jax.Array) -> jax.Array:
 
 
 def _level(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Energy) -> jax.Array:
-    """All the warps of one level: a better flow, [2, H, W]."""
+    """The warps of one level: a better flow, [2, H, W]."""
     first, second = pair
     first_slopes, second_slopes = _slopes(pair)
     kernel = settings.kernel
@@ -200,9 +200,9 @@ def _estimate(first: jax.Array, second: jax.Array, settings: Energy) -> jax.Arra
             flow,
             stages[1:],
         )
-    # What is left between equal images is rounding; their gradient is not.
+    # The flow between equal images is rounding; its gradient is not.
     flow = flow - lax.stop_gradient(jnp.where(jnp.all(first == second), flow, 0))
-    # Stretched to its own range a flat pair would be all noise.
+    # A flat pair, stretched to its own range, would be noise.
     contrast = jnp.max(both.max((1, 2)) - both.min((1, 2)))
     flow = jnp.where(contrast < _CONTRAST, 0, flow)
     return jnp.moveaxis(flow, 0, -1)
@@ -215,20 +215,26 @@ def optical_flow(
     """The displacement of every pixel of `first` in `second`: second(x + flow) is first(x).
 
     Args:
-        first: [H, W], [H, W, 1] or [H, W, 3] (RGB, taken as luma) in [0, 1], or uint8 and its like
-            (`clips.to_float`); H and W at least 3.
-        second: the same shape.
-        preset: "classic_l" (Lorentzian; the robust flow of STRCN-G), "classic_c" (Charbonnier),
-            "horn_schunck" or "tv_l1".
-        options: fields of the preset's `Robust` or `TotalVariation` to replace.
+      first: [H, W], [H, W, 1] or [H, W, 3] (RGB, converted to luma) in [0, 1], or uint8 and other
+        dtypes of `clips.to_float`; H and W at least 3.
+      second: the same shape.
+      preset: "classic_l" (Lorentzian; the robust flow of STRCN-G), "classic_c" (Charbonnier),
+        "horn_schunck" or "tv_l1".
+      options: fields of the preset's `Robust` or `TotalVariation` to replace.
 
     Returns:
-        [H, W, 2] float32, (u, v) px along W and H. Exactly zero for two equal images, and for a
-        pair without contrast: each image within a quarter of an 8-bit gray level (1e-3).
+      [H, W, 2] float32, (u, v) px along W and H. Exactly 0 for two equal images, and for a pair
+      without contrast: each image within a quarter of an 8-bit gray level (1e-3).
 
     Raises:
-        UserError: the images differ in shape, are no images, too small or out of range; the preset,
-            an option or the name it gives is unknown.
+      UserError: for images of different shapes, of other axes, too small or out of range, and for
+        an unknown preset or option.
+
+    >>> y, x = jnp.meshgrid(jnp.arange(16.0), jnp.arange(16.0), indexing="ij")
+    >>> blob = lambda cx: jnp.exp(-((x - cx) ** 2 + (y - 8.0) ** 2) / 18)
+    >>> flow = optical_flow(blob(7.0), blob(8.0), preset="tv_l1")
+    >>> print(flow.shape, f"{flow[8, 8, 0]:.1f} px to the right")
+    (16, 16, 2) 1.0 px to the right
     """
     settings = PRESETS[preset]
     options = check("", "optical_flow", options, dataclasses.asdict(settings))
@@ -238,6 +244,5 @@ def optical_flow(
         raise UserError(
             f"optical flow needs two images of one size, not {first.shape} and {second.shape}"
         )
-    if min(first.shape) < 3:
-        raise UserError(f"optical flow needs at least 3 x 3 pixels, not {first.shape}")
+    check_axes(first, "HW", name="image", least=3)
     return _estimate(first, second, dataclasses.replace(settings, **options))

@@ -1,8 +1,8 @@
-"""What one warp of a variational flow method solves, linearised about the flow so far.
+"""The problem that one warp of a variational flow method solves, linearized about a flow.
 
 `Linearized` is the data term around the current flow; `Robust.refine` and `TotalVariation.refine`
-take it to the next flow. Both run a fixed number of elementwise sweeps, so that a batch of pairs
-does the same work as each pair alone.
+compute the next flow from it, by a fixed number of elementwise sweeps: a batch of pairs does the
+same work as each pair alone.
 """
 
 import dataclasses
@@ -19,17 +19,17 @@ from mer_jax.options import checked
 class Linearized(NamedTuple):
     """A pair near a flow w0: I2(x + w) - I1(x) is about it + ix (u - u0) + iy (v - v0)."""
 
-    it: jax.Array  # [H, W], grey levels of 0..255; 0 where w0 leaves the image
-    ix: jax.Array  # [H, W], grey levels per px
+    it: jax.Array  # [H, W], gray levels of 0..255; 0 where w0 leaves the image
+    ix: jax.Array  # [H, W], gray levels per px
     iy: jax.Array  # [H, W]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the methods share: how a pair is prepared and walked through."""
+    """Fields of every energy: preparation of a pair, warps and levels."""
 
-    texture: float  # share of the ROF structure taken away from the images; 0: none
-    blend: float  # share of the first image's gradient in the linearisation
+    texture: float  # share of the ROF structure subtracted from the images; 0: none
+    blend: float  # share of the first image's gradient in the linearization
     warps: int  # per level
     kernel: str = "spline"  # of `warp.KERNELS`
     median: int  # window of the filter after each warp, px; 1: none
@@ -46,18 +46,38 @@ def _pad(x: jax.Array, *, axis: int, before: int = 0, after: int = 0) -> jax.Arr
 
 
 def _face_differences(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Between neighbours, right [..., H, W - 1] and down [..., H - 1, W]."""
+    """Between neighbors, right [..., H, W - 1] and down [..., H - 1, W]."""
     return jnp.diff(x, axis=-1), jnp.diff(x, axis=-2)
 
 
 def gradient(x: jax.Array) -> jax.Array:
-    """Forward differences, 0 at the last column and row: [..., H, W] to [..., 2 (W, H), H, W]."""
+    """Forward differences, 0 at the last column and row.
+
+    Args:
+      x: [..., H, W].
+
+    Returns:
+      [..., 2, H, W], along W and H.
+
+    >>> gradient(jnp.array([[0.0, 1.0, 3.0]])).tolist()
+    [[[1.0, 2.0, 0.0]], [[0.0, 0.0, 0.0]]]
+    """
     right, down = _face_differences(x)
     return jnp.stack([_pad(right, axis=-1, after=1), _pad(down, axis=-2, after=1)], axis=-3)
 
 
 def divergence(p: jax.Array) -> jax.Array:
-    """The negative adjoint of `gradient`: [..., 2, H, W] to [..., H, W]."""
+    """The negative adjoint of `gradient`.
+
+    Args:
+      p: [..., 2, H, W].
+
+    Returns:
+      [..., H, W].
+
+    >>> divergence(gradient(jnp.array([[0.0, 1.0, 3.0]]))).tolist()
+    [[1.0, 1.0, -2.0]]
+    """
     across, down = p[..., 0, :, :-1], p[..., 1, :-1, :]
     return (
         _pad(across, axis=-1, after=1)
@@ -68,19 +88,20 @@ def divergence(p: jax.Array) -> jax.Array:
 
 
 class _Color(NamedTuple):
-    """The equations of the pixels of one colour of the checkerboard, row after row, flat: [L].
+    """The equations of the pixels of one color of the checkerboard, row after row, flat: [L].
 
-    A pixel's four neighbours have the other colour. In that colour's flat order they stand at the
-    same place, one row above, one row below, and one place beside: left or right by turns.
+    A pixel's four neighbors have the other color. In that color's flat order they are at the same
+    index, one row above, one row below, and at the next index on one side: left in every other row,
+    right in the rest.
     """
 
-    weights: jax.Array  # [2, 4, L] for u and v: same place, beside, above, below; 0 outside
+    weights: jax.Array  # [2, 4, L] for u and v: same index, beside, above, below; 0 outside
     right: jax.Array  # [2, L] right-hand side
     inverse: jax.Array  # [3, L] of the pixel's own 2 x 2 block: uu, uv, vv
 
 
 def _split(planes: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """[..., H, W] to its two colours, each [..., H * ceil(W / 2)]; a last odd column gets a 0."""
+    """[..., H, W] to its two colors, each [..., H * ceil(W / 2)]; a last odd column gets a 0."""
     height, width = planes.shape[-2:]
     planes = _pad(planes, axis=-1, after=width % 2)
     planes = planes.reshape(*planes.shape[:-1], -1, 2)
@@ -93,7 +114,7 @@ def _split(planes: jax.Array) -> tuple[jax.Array, jax.Array]:
     )
 
 
-def _initialize(red: jax.Array, black: jax.Array, height: int, width: int) -> jax.Array:
+def _join(red: jax.Array, black: jax.Array, height: int, width: int) -> jax.Array:
     """The inverse of `_split`."""
     shape = (*red.shape[:-1], height, -1)
     red, black = red.reshape(shape), black.reshape(shape)
@@ -112,23 +133,23 @@ def solve(
     sweeps: int,
     omega: float,
 ) -> jax.Array:
-    """Minimises data (it + ix (u - u0) + iy (v - v0))^2 + sum of faces (difference of u or v)^2.
+    """Minimizes data (it + ix (u - u0) + iy (v - v0))^2 + sum of faces (difference of u or v)^2.
 
-    Successive over-relaxation of the pixels' 2 x 2 blocks, red and black, started at (u0, v0).
-    Each colour is kept apart and flat, so that a sweep is long elementwise products without masks,
-    and touches no pixel twice.
+    Successive over-relaxation of the pixels' 2 x 2 blocks, red and black, from (u0, v0). Each color
+    is stored apart and flat, so that a sweep is long elementwise products without masks and visits
+    each pixel once.
 
     Args:
-        data: [H, W], at least 0.
-        faces: weights over 0 between neighbours, for u and v: along W, [2, H, W - 1], and along H,
-            [2, H - 1, W].
-        linear: the data term around `flow`.
-        flow: [2, H, W], (u0, v0) px.
-        sweeps: over both colours.
-        omega: of (0, 2); 1.6 to 1.8 is fastest on faces.
+      data: [H, W], at least 0.
+      faces: weights above 0 between neighbors, for u and v: along W, [2, H, W - 1], and along H,
+        [2, H - 1, W].
+      linear: the data term around `flow`.
+      flow: [2, H, W], (u0, v0) px.
+      sweeps: over both colors.
+      omega: relaxation factor in (0, 2); 1.6 to 1.8 is fastest on faces.
 
     Returns:
-        [2, H, W].
+      [2, H, W] px.
     """
     it, ix, iy = linear
     height, width = it.shape
@@ -136,7 +157,7 @@ def solve(
     across, down = faces
     left, right = _pad(across, axis=-1, before=1), _pad(across, axis=-1, after=1)
     above, below = _pad(down, axis=-2, before=1), _pad(down, axis=-2, after=1)
-    # An even and the next odd column share a place in the flat order.
+    # An even and the next odd column have the same index in the flat order.
     same, beside = jnp.where(even_column, right, left), jnp.where(even_column, left, right)
     weights = jnp.stack([same, beside, above, below], axis=1)
     sum_u, sum_v = weights.sum(axis=1)
@@ -176,11 +197,11 @@ def solve(
         b = relaxed(b, r, black, ~even_row)
         return r, b
 
-    # The margins of zeros stay where they are and the pixels are written in place: half the time
-    # of padding the other colour in every sweep.
+    # The margins of zeros are never written and the pixels are updated in place: half the time
+    # of padding the other color in every sweep.
     state = tuple(_pad(part, axis=-1, before=margin, after=margin) for part in _split(flow))
     red_flow, black_flow = (shifted(part, 0) for part in lax.fori_loop(0, sweeps, sweep, state))
-    return _initialize(red_flow, black_flow, height, width)
+    return _join(red_flow, black_flow, height, width)
 
 
 PENALTIES = {
@@ -196,23 +217,30 @@ class Robust(Settings):
     """rho_D(I2(x + w) - I1(x)) + smoothness (rho_S(u_x) + rho_S(u_y) + rho_S(v_x) + rho_S(v_y)).
 
     Sun, Roth & Black 2010, eq. 1; each warp solves one linear system, with the penalties replaced
-    by the quadratics that touch them at the current flow. In a stage of weight a the energy is
+    by the tangent quadratics at the current flow. In a stage of weight a the energy is
     1 - a times this one plus a times a quadratic one, of data scale sigma_data / sigma_smooth and
     smoothness scale 1.
     """
 
     penalty: str  # of PENALTIES
-    sigma_data: float  # grey levels of 0..255
+    sigma_data: float  # gray levels of 0..255
     sigma_smooth: float  # px per px
     smoothness: float
-    limit: float = 1.0  # the most a warp moves u or v, px
+    limit: float = 1.0  # largest change of u or v in a warp, px
     sweeps: int = 30
     omega: float = 1.7
 
     def refine(
         self, linear: Linearized, flow: jax.Array, memory: jax.Array, stage: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """The next flow, [2, H, W], and `memory` as it was."""
+        """The next flow, [2, H, W], and `memory` unchanged.
+
+        Args:
+          linear: the data term around `flow`.
+          flow: [2, H, W] px.
+          memory: not used.
+          stage: [], the weight a of the quadratic energy.
+        """
         penalty = PENALTIES[self.penalty]
         quadratic = PENALTIES["quadratic"]
 
@@ -237,14 +265,21 @@ class TotalVariation(Settings):
     """
 
     attachment: float  # lambda
-    tightness: float  # theta: how far the data term's flow may stray from the smooth one
+    tightness: float  # theta: coupling of the data term's flow to the smooth one
     step: float  # tau
     iterations: int  # per warp
 
     def refine(
         self, linear: Linearized, flow: jax.Array, memory: jax.Array, stage: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """The next flow, [2, H, W], and the dual variables, [2 (u, v), 2 (x, y), H, W]."""
+        """The next flow, [2, H, W], and the dual variables, [2 (u, v), 2 (x, y), H, W].
+
+        Args:
+          linear: the data term around `flow`.
+          flow: [2, H, W] px.
+          memory: the dual variables of the last warp.
+          stage: not used.
+        """
         it, slope = linear.it, jnp.stack([linear.ix, linear.iy])
         squared = (slope * slope).sum(axis=0)
         bound = self.attachment * self.tightness
@@ -253,7 +288,7 @@ class TotalVariation(Settings):
         def iterate(_, state):
             smooth, dual = state
             residual = offset + (slope * smooth).sum(axis=0)
-            # The minimiser of the data term: a full step to zero residual where that is short.
+            # The minimizer of the data term: a full step to zero residual where that is short.
             share = jnp.clip(residual / jnp.maximum(squared, 1e-9), -bound, bound)
             fitted = smooth - share * slope
             smooth = fitted + self.tightness * divergence(dual)

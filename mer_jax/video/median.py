@@ -1,16 +1,18 @@
 """The median filter as a network of minima and maxima."""
 
+import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
+from mer_jax.clips import to_float
 from mer_jax.errors import UserError
 from mer_jax.options import checked
 
 
 def _exchanges(n: int) -> list[tuple[int, int]]:
-    """The pairs that Batcher's odd-even merge network compares, in order, to sort n values."""
+    """The comparisons of Batcher's odd-even merge network, in order, to sort n values."""
     pairs = []
     p = 1
     while p < n:
@@ -35,24 +37,33 @@ def _sorted(values: Sequence[jax.Array]) -> list[jax.Array]:
 
 @checked
 def median_filter(image: jax.Array, *, size: int = 5) -> jax.Array:
-    """The median of each size x size neighbourhood; the image is mirrored at its edge.
+    """The median of each size x size neighborhood; the image is mirrored at its edge.
 
-    Equals `scipy.ndimage.median_filter(image, size, mode="reflect")`. Each column of a
-    neighbourhood is sorted (once: neighbours share it), then each row. Of the size^2 values, those
-    with more than half of the others above or below are dropped, which leaves as many at either
-    end, and the median of the rest (13 of 25) is taken: 102 exchanges a pixel at size 5, all
-    elementwise, where XLA's own sort of 25 planes takes some 200 times as long on CPU.
+    Equals `scipy.ndimage.median_filter(image, size, mode="reflect")`. Each column of a neighborhood
+    is sorted (once: neighbors share it), then each row. Of the size^2 values, those with more than
+    half of the others above or below are dropped, which leaves as many at either end, and the
+    median of the rest (13 of 25) is taken: 102 exchanges a pixel at size 5, all elementwise; XLA's
+    own sort of 25 planes takes about 200 times as long on CPU.
 
     Args:
-        image: [H, W], any real dtype and range, which stay: a median only compares. H and W at
-            least size // 2.
-        size: odd; 1 changes nothing.
+      image: [H, W], floats of any range; integers are converted by theirs (`clips.to_float`). H and
+        W at least size // 2.
+      size: odd, px; 1 changes nothing.
+
+    Returns:
+      [H, W].
 
     Raises:
-        UserError: size is not an odd positive number.
+      UserError: for an even size, or other axes.
+
+    >>> median_filter(jnp.array([[0.0, 0.0, 1.0], [0.0, 9.0, 1.0], [0.0, 1.0, 1.0]]), size=3)
+    Array([[0., 0., 1.],
+           [0., 1., 1.],
+           [0., 1., 1.]], dtype=float32)
     """
-    if size < 1 or size % 2 == 0:
-        raise UserError(f"a median filter's size has to be odd and positive, not {size}")
+    if size % 2 == 0:
+        raise UserError(f"a median filter's size must be odd, not {size}")
+    image = to_float(image, axes="HW", beyond=math.inf, name="image")
     height, width = image.shape
     padded = jnp.pad(image, size // 2, mode="symmetric")
     columns = _sorted([padded[i : i + height] for i in range(size)])

@@ -1,21 +1,21 @@
-"""Clips of another length: every way to resample time is a fixed matrix, applied as one product.
+"""Resampling in time: every way to do it is a fixed matrix, applied as one product.
 
 `matrix` builds it in NumPy, [length out, length in]; matrices compose, so that leaving out frames
 and resampling the rest (the temporal jittering of MER-RCNN and STRCN) is one matrix again, and an
 augmentation on the device is the choice of a row of `jitter_matrices`.
 
 Kernels
-    tim        Temporal interpolation model: the frames' samples of the smooth curve through them
-    nearest    box without antialiasing: the nearest frame, whatever `antialias` says
+    tim        temporal interpolation model: samples of the smooth curve through the frames
+    nearest    box without antialiasing: the nearest frame, whatever `antialias`
     box        1 within half a frame; shrinking averages the frames under the box
     bilinear = triangle        1 - |x|
     bicubic = cubic            Keys' cubic convolution with a = -1/2
     lanczos2, lanczos3         sinc(x) sinc(x / n) for |x| < n
 
-The last eight are the names, and the list, of MATLAB's imresize, which MER-RCNN used in time.
-There 'bilinear' and 'bicubic' are names of methods, 'triangle' and 'cubic' names of kernels, of the
-same weights: the list of eight has six members when shrinking and five when enlarging, where box
-and nearest coincide too. A jittering over all eight draws the doubled ones twice as often.
+The last eight are the list of MATLAB's imresize, which MER-RCNN used in time. There 'bilinear' and
+'bicubic' are names of methods, 'triangle' and 'cubic' names of kernels, of the same weights: the
+list of eight has six members when shrinking and five when enlarging, where box and nearest coincide
+too. A jittering over all eight draws the doubled ones twice as often.
 
 Negative lobes (tim, cubic, lanczos) can leave [0, 1] by a little; nothing is clipped.
 """
@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from mer_jax.clips import to_float
+from mer_jax.clips import check_axes, to_float
 from mer_jax.errors import UserError
 from mer_jax.options import checked
 
@@ -51,7 +51,7 @@ def _lanczos(lobes: int):
     return lambda x: np.where(np.abs(x) < lobes, np.sinc(x) * np.sinc(x / lobes), 0)
 
 
-# Each with half its width, beyond which it is zero.
+# Kernel and half its width, beyond which it is zero.
 _IMRESIZE = {
     "nearest": (_box, 0.5),
     "bilinear": (_triangle, 1),
@@ -70,19 +70,31 @@ KERNELS = ("tim", *IMRESIZE_KERNELS)
 def matrix(
     length_in: int, length_out: int, *, kernel: str = "tim", antialias: bool = True
 ) -> np.ndarray:
-    """[length_out, length_in] float32: the weights of every input frame in every output frame.
+    """The weights of every input frame in every output frame; rows sum to 1.
 
-    Rows sum to 1. `antialias` widens a kernel of imresize by length_in / length_out when that is
-    above 1 (MATLAB's default, except for 'nearest', which is never widened). Beyond the ends, the
-    clip is mirrored with its end frames repeated, as imresize does. TIM keeps the first and the
-    last frame, places the rest evenly between them, and does not antialias.
+    Beyond its ends the clip is mirrored with its end frames repeated, as imresize does. TIM keeps
+    the first and the last frame, spaces the rest evenly between them, and does not antialias: its
+    manifold of a path graph is the DCT-II basis, the same for every clip, so that no decomposition
+    is needed.
 
-    Zhou, Zhao, Pietikäinen, "Towards a practical lipreading system" (2011) for TIM: its manifold
-    of a path graph is the DCT-II basis, the same for every clip, so that no decomposition is left.
-    Raises `UserError` for an unknown kernel or a length below 1.
+    Args:
+      length_in, length_out: frames.
+      kernel: one of the module's.
+      antialias: widen a kernel of imresize by length_in / length_out if that is above 1 (MATLAB's
+        default, except for 'nearest', which is never widened).
+
+    Returns:
+      [length_out, length_in] float32.
+
+    Raises:
+      UserError: for an unknown kernel or a length below 1.
+
+    Zhou, Zhao, Pietikäinen, "Towards a practical lipreading system" (2011), for TIM.
+
+    >>> matrix(4, 2, kernel="box")
+    array([[0.5, 0.5, 0. , 0. ],
+           [0. , 0. , 0.5, 0.5]], dtype=float32)
     """
-    if length_in < 1 or length_out < 1:
-        raise UserError(f"cannot resample {length_in} frames to {length_out}: 1 is the least")
     if kernel == "tim":
         return _tim(length_in, length_out).astype(np.float32)
     antialias = antialias and kernel != "nearest"
@@ -91,33 +103,73 @@ def matrix(
 
 @checked
 def resample(clip: Array, length: int, *, kernel: str = "tim", antialias: bool = True) -> Array:
-    """[T, ...] -> [length, ...]: `clip` at another length; see `matrix`."""
+    """A clip at another length.
+
+    Args:
+      clip: [T, ...], floats of any range; integers are converted by theirs (`clips.to_float`).
+      length: frames of the result.
+      kernel, antialias: see `matrix`.
+
+    Returns:
+      [length, ...].
+
+    Raises:
+      UserError: as `matrix`.
+
+    >>> resample(jnp.array([0.0, 1.0, 2.0]), 6, kernel="nearest")
+    Array([0., 0., 1., 1., 2., 2.], dtype=float32)
+    """
+    check_axes(clip, "T...")
     return apply(matrix(len(clip), length, kernel=kernel, antialias=antialias), clip)
 
 
 def apply(matrix: Array | np.ndarray, clip: Array) -> Array:
-    """matrix [length out, T] times clip [T, ...], of any range: it is linear.
+    """Multiplies a matrix and a clip.
 
-    Integers are converted by the range of their dtype (`clips.to_float`). A frame whose column is 0
-    is not looked at.
+    Args:
+      matrix: [length out, T], of `matrix` or `jitter_matrices`.
+      clip: [T, ...], floats of any range (it is linear); integers are converted by theirs. Frames
+        whose column is 0 may be NaN.
+
+    Returns:
+      [length out, ...].
+
+    Raises:
+      UserError: for another number of frames.
+
+    >>> apply(matrix(4, 2, kernel="box"), jnp.array([0.0, 1.0, 2.0, 3.0]))
+    Array([0.5, 2.5], dtype=float32)
     """
-    clip = to_float(clip, beyond=math.inf)
-    seen = jnp.any(jnp.asarray(matrix) != 0, axis=0)  # 0 times NaN would be NaN
-    clip = jnp.where(seen.reshape(-1, *(1,) * (clip.ndim - 1)), clip, 0)
+    check_axes(matrix, "OT", name="matrix")
+    clip = to_float(clip, axes=f"{matrix.shape[1]}...", beyond=math.inf)
+    used = jnp.any(jnp.asarray(matrix) != 0, axis=0)  # 0 times NaN would be NaN
+    clip = jnp.where(used.reshape(-1, *(1,) * (clip.ndim - 1)), clip, 0)
     return jnp.einsum("ot,t...->o...", matrix, clip, precision=lax.Precision.HIGHEST)
 
 
 @checked
 def select(length: int, *, percent: float, rng: np.random.Generator | None = None) -> np.ndarray:
-    """[M] int32, ascending: which M = length percent / 100 frames (rounded, at least 1) to keep.
+    """The frames to keep of a clip: M = length percent / 100 of them (rounded, at least 1).
 
-    Spread evenly from the first to the last frame; with `rng`, drawn at random without replacement,
-    as STRCN and MER-RCNN say. Raises `UserError` unless 0 < percent <= 100.
+    Args:
+      length: frames of the clip.
+      percent: in (0, 100].
+      rng: draws them without replacement, as in STRCN and MER-RCNN; default: evenly spaced from
+        the first to the last frame.
+
+    Returns:
+      [M] int32 frame numbers, ascending.
+
+    Raises:
+      UserError: for a percent out of (0, 100] or a length below 1.
+
+    >>> select(9, percent=50)
+    array([0, 2, 4, 6, 8], dtype=int32)
     """
     count = max(1, int(length * percent / 100 + 0.5))
     if rng is not None:
         return np.sort(rng.choice(length, count, replace=False)).astype(np.int32)
-    # Whole numbers, rounded half up: the same frames on every machine.
+    # Integers, rounded half up: the same frames on every machine.
     spaces = max(count - 1, 1)
     return ((2 * np.arange(count) * (length - 1) + spaces) // (2 * spaces)).astype(np.int32)
 
@@ -132,12 +184,25 @@ def jitter_matrices(
     pad_to: int | None = None,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """[P K, length_out, pad_to] float32: every selection followed by every kernel, one matrix each.
+    """Every selection of frames followed by every kernel, one matrix each.
 
-    Row p K + k keeps `percents[p]` of the `length` frames (by `select`, all kernels of the same
-    frames) and resamples them by `kernels[k]`. Columns from `length` on are zero, so that frames
-    that pad a clip to `pad_to` take no part. The defaults are MER-RCNN's 48; STRCN uses the
-    percents down to 60. Raises `UserError` where `pad_to` is less than `length`.
+    Args:
+      length, length_out: frames of the clip and of the result.
+      percents: of the frames that are kept, by `select`, the same for all kernels. The defaults
+        are MER-RCNN's 48 matrices; STRCN uses the percents down to 60.
+      kernels: of the module.
+      pad_to: columns, at least `length`, its default. Columns from `length` on are zero, so that
+        padding of a clip has no effect.
+      rng: see `select`.
+
+    Returns:
+      [P K, length_out, pad_to] float32; row p K + k has `percents[p]` and `kernels[k]`.
+
+    Raises:
+      UserError: for a `pad_to` below `length`, and as `select` and `matrix`.
+
+    >>> jitter_matrices(10, 6, percents=(100, 60), kernels=("cubic", "box")).shape
+    (4, 6, 10)
     """
     pad_to = length if pad_to is None else pad_to
     if pad_to < length:
@@ -154,9 +219,9 @@ def _tim(length_in: int, length_out: int) -> np.ndarray:
     n = length_in
     at = np.linspace(0, 1, length_out) * (1 - 1 / n) + 1 / n
     frequency = np.pi * np.arange(1, n)
-    there = np.cos(np.outer(at - 1 / (2 * n), frequency))
-    here = np.cos(np.outer(2 * np.arange(1, n + 1) - 1, frequency) / (2 * n))
-    return (1 + 2 * there @ here.T) / n
+    output_basis = np.cos(np.outer(at - 1 / (2 * n), frequency))
+    input_basis = np.cos(np.outer(2 * np.arange(1, n + 1) - 1, frequency) / (2 * n))
+    return (1 + 2 * output_basis @ input_basis.T) / n
 
 
 def _imresize(length_in, length_out, kernel, half_width, antialias) -> np.ndarray:
@@ -164,8 +229,8 @@ def _imresize(length_in, length_out, kernel, half_width, antialias) -> np.ndarra
     # Frames out to where the kernel of the outermost output frame ends.
     margin = int(np.ceil(half_width * stretch)) + 1
     frames = np.arange(-margin, length_in + margin)
-    # The centre of output frame i is (i + 1/2) length_in / length_out - 1/2 in input frames. Over
-    # the common denominator everything is a whole number: a frame exactly on a box's edge stays so.
+    # The center of output frame i is (i + 1/2) length_in / length_out - 1/2 in input frames. Over
+    # the common denominator all are integers: a frame exactly on a box's edge stays there.
     centers = (2 * np.arange(length_out)[:, None] + 1) * length_in - length_out
     distance = centers - 2 * length_out * frames
     scale = 2 * (length_in if stretch > 1 else length_out)
@@ -174,5 +239,5 @@ def _imresize(length_in, length_out, kernel, half_width, antialias) -> np.ndarra
     cycle = frames % (2 * length_in)
     mirrored = np.where(cycle < length_in, cycle, 2 * length_in - 1 - cycle)
     out = np.zeros((length_out, length_in))
-    np.add.at(out, (slice(None), mirrored), weights)  # type: ignore[arg-type]  # NumPy takes it
+    np.add.at(out, (slice(None), mirrored), weights)  # type: ignore[arg-type]  # valid in NumPy
     return out

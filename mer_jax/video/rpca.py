@@ -1,19 +1,16 @@
-"""Robust principal components: what stays in a clip and what moves.
+"""Robust principal components: the static (low-rank) and the moving (sparse) part of a clip.
 
 The inexact augmented Lagrange multiplier method of Lin, Chen & Ma 2010 (arXiv:1009.5055), algorithm
 5. PSN gives the sparse part to its spatial sub-network.
 """
 
 import math
-import numbers
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-from mer_jax.clips import to_float
-from mer_jax.errors import UserError
+from mer_jax.clips import check_finite, to_float
 from mer_jax.options import checked
 
 
@@ -26,26 +23,26 @@ def _shrink(x: jax.Array, by: jax.Array) -> jax.Array:
 
 
 def _shrink_spectrum(x: jax.Array, by: jax.Array) -> jax.Array:
-    """Takes `by` from the singular values of x, [T, P] with T the short side; none goes under 0.
+    """Subtracts `by` from the singular values of x, [T, P] with T <= P; none becomes negative.
 
-    All decompositions are T x T. The Gram matrix alone squares the condition, and in float32 the
-    singular values under 3e-4 of the largest drown; so its eigenvectors only turn x to rows that
-    are nearly orthogonal, these are scaled to length 1, and what is left to turn is well
+    All decompositions are T x T. The Gram matrix alone squares the condition number, and in float32
+    singular values under 3e-4 of the largest are lost. So its eigenvectors only rotate x to rows
+    that are nearly orthogonal, these are scaled to length 1, and the remaining rotation is well
     conditioned: with x = V diag(d) N and N N' = R' R, the singular values of x are those of
     diag(d) R', which has them to the precision of x itself.
     """
     _, v = jnp.linalg.eigh(_product("ip,jp->ij", x, x))
     rows = _product("ij,ip->jp", v, x)
     d = jnp.sqrt(_product("ip,ip->i", rows, rows))
-    # Rows this short are rounding errors, and may all point the same way.
-    real = d > 1e-6 * d.max()
-    unit = jnp.where(real[:, None], rows / jnp.where(real, d, 1)[:, None], 0)
-    d = jnp.where(real, d, 0)
+    # Shorter rows are rounding errors, and may all be parallel.
+    nonzero = d > 1e-6 * d.max()
+    unit = jnp.where(nonzero[:, None], rows / jnp.where(nonzero, d, 1)[:, None], 0)
+    d = jnp.where(nonzero, d, 0)
     w, q = jnp.linalg.eigh(_product("ip,jp->ij", unit, unit))
     root = jnp.sqrt(jnp.maximum(w, 1e-6))
     left, s, right = jnp.linalg.svd(d[:, None] * (q * root))
-    kept = (left * jnp.maximum(s - by, 0)) @ (right @ (q / root).T)
-    return _product("ij,jp->ip", _product("ij,jk->ik", v, kept), unit)
+    reduced = (left * jnp.maximum(s - by, 0)) @ (right @ (q / root).T)
+    return _product("ij,jp->ip", _product("ij,jk->ik", v, reduced), unit)
 
 
 @checked
@@ -59,22 +56,26 @@ def rpca(
     """Splits a matrix D into low-rank + sparse: min |A|_* + lam |E|_1 with D = A + E.
 
     Args:
-        matrix: [P, T] float32, one column a frame (any shape works; the short side costs). Of any
-            range, with which A and E scale; integers are converted by theirs (`clips.to_float`).
-        lam: the price of the sparse part; 1 / sqrt(max(P, T)) by default. On 8-bit video that
-            leaves hardly an exact zero in E; 1.5 times as much leaves about a third non-zero.
-        tol: stops when |D - A - E|_F < tol |D|_F. float32 does not reach 1e-7.
-        max_iter: stops then at the latest; about 30 are needed.
+      matrix: [P, T], one column a frame (any shape works; the short side costs). Floats of any
+        range, with which A and E scale; integers are converted by theirs (`clips.to_float`).
+      lam: the weight of the sparse part; default 1 / sqrt(max(P, T)). On 8-bit video that leaves
+        hardly an exact zero in E; 1.5 times as much leaves about a third non-zero.
+      tol: stops when |D - A - E|_F < tol |D|_F. float32 does not reach 1e-7.
+      max_iter: largest number of iterations; about 30 are needed.
 
     Returns:
-        (A, E), each as `matrix`. Zeros for a matrix of zeros. Not differentiable in reverse.
+      (A, E), each as `matrix`; zeros for a matrix of zeros. Not differentiable in reverse.
 
     Raises:
-        UserError: the matrix holds NaN or infinity; under jit and vmap, where nobody can tell, A
-            and E are then NaN throughout.
+      UserError: for other axes, NaN or infinity; of a traced matrix with these, A and E are NaN.
+
+    >>> still = jnp.linspace(0.1, 0.9, 12)[:, None] * jnp.ones((1, 5))
+    >>> low_rank, sparse = jax.jit(rpca)(still.at[3, 2].add(0.5))  # one pixel of one frame changes
+    >>> print(f"{sparse[3, 2]:.2f} {jnp.abs(low_rank - still).max():.2f}")
+    0.50 0.00
     """
-    matrix = to_float(matrix, beyond=math.inf)
-    _refuse_bad(matrix)
+    matrix = to_float(matrix, axes="PT", beyond=math.inf, name="matrix")
+    check_finite(jnp.moveaxis(matrix, 1, 0), axis="column")
     if matrix.shape[0] > matrix.shape[1]:
         low_rank, sparse = rpca(matrix.T, lam=lam, tol=tol, max_iter=max_iter)
         return low_rank.T, sparse.T
@@ -98,64 +99,55 @@ def rpca(
         shifted = matrix + dual / mu
         sparse = _shrink(shifted - low_rank, lam / mu)
         low_rank = _shrink_spectrum(shifted - sparse, 1 / mu)
-        left_over = matrix - low_rank - sparse
-        residual = jnp.linalg.norm(left_over) / frobenius
-        dual = dual + mu * left_over
+        remainder = matrix - low_rank - sparse
+        residual = jnp.linalg.norm(remainder) / frobenius
+        dual = dual + mu * remainder
         mu = jnp.minimum(1.5 * mu, 1e7 * first)
         return iteration + 1, low_rank, sparse, dual, mu, residual
 
     zero = jnp.zeros_like(matrix)
     start = (0, zero, zero, dual, first, jnp.full((), jnp.inf, matrix.dtype))
     _, low_rank, sparse, *_, residual = lax.while_loop(unfinished, improve, start)
-    sound = jnp.isfinite(residual)
-    return jnp.where(sound, low_rank, jnp.nan), jnp.where(sound, sparse, jnp.nan)
+    finite = jnp.isfinite(residual)
+    return jnp.where(finite, low_rank, jnp.nan), jnp.where(finite, sparse, jnp.nan)
 
 
 @checked
 def keep_quantiles(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) -> jax.Array:
-    """Keeps the non-zero entries whose size lies between two quantiles; the others become 0.
+    """Keeps the non-zero entries whose magnitude lies between two quantiles; others become 0.
 
-    PSN is best with "20-30 % of the non-zero information" kept and does not say how (Fig. 10). Read
-    as the strongest 30 % of the m entries that are not 0: the default. Of these, ranked by size
-    from 0 to m - 1, ceil(low m) to ceil(high m) - 1 stay, and what is as large as one of them. The
+    PSN is best with "20-30 % of the non-zero information" and does not define it (Fig. 10). Read as
+    the strongest 30 % of the m entries that are not 0: the default. Ranked by magnitude from 0 to m
+    - 1, the entries ceil(low m) to ceil(high m) - 1 are kept, and those equal to one of them. The
     figure's ten ratios are low = 0.9, 0.8, ..., 0.0 at high = 1; as ten bands of one tenth each,
     low = i / 10 and high = (i + 1) / 10. The other reading, a larger `lam` in `rpca`, needs no
     `keep_quantiles`.
 
     Args:
-        sparse: E of `rpca`, any shape and range; the quantiles are over all of it.
-        low, high: of [0, 1], low at most high.
+      sparse: E of `rpca`, any shape and range; the quantiles are over all entries.
+      low, high: in [0, 1], low at most high.
+
+    Returns:
+      As `sparse`.
 
     Raises:
-        UserError: low is above high, or an entry is NaN or infinite; under jit and vmap such an
-            entry stays as it is, and has no rank among the others.
+      UserError: for low above high, an empty array, NaN or infinity; in a traced array, NaN and
+        infinity are kept and have no rank.
+
+    >>> keep_quantiles(jnp.array([0.0, 4.0, -1.0, -3.0, 2.0]), low=0.5)
+    Array([ 0.,  4.,  0., -3.,  0.], dtype=float32)
     """
-    known = isinstance(low, numbers.Real) and isinstance(high, numbers.Real)
-    if known and low > high:
-        raise UserError(f"low is {low} and high is {high}; low must be at most high")
-    sparse = to_float(sparse, beyond=math.inf)
-    _refuse_bad(sparse)
-    size = lax.stop_gradient(jnp.abs(sparse))
-    finite = jnp.isfinite(size)
-    ranked = jnp.sort(jnp.where(finite, size, jnp.inf), axis=None)  # zeros, the m, bad ones
+    sparse = to_float(sparse, axes="N...", beyond=math.inf, name="sparse")
+    check_finite(sparse, axis="row")
+    magnitude = lax.stop_gradient(jnp.abs(sparse))
+    finite = jnp.isfinite(magnitude)
+    ranked = jnp.sort(jnp.where(finite, magnitude, jnp.inf), axis=None)  # zeros, the m, not finite
     zeros = jnp.sum(ranked == 0, dtype=jnp.int32)
     count = jnp.sum(finite, dtype=jnp.int32) - zeros
 
-    def rank(share: float) -> jax.Array:
-        some = jnp.ceil(share * count.astype(jnp.float32)).astype(jnp.int32)
+    def rank(fraction: float) -> jax.Array:
+        some = jnp.ceil(fraction * count.astype(jnp.float32)).astype(jnp.int32)
         return zeros + jnp.minimum(some, count)
 
     least, most = (jnp.take(ranked, at, mode="clip") for at in (rank(low), rank(high) - 1))
-    return jnp.where((size >= least) & (size <= most) | ~finite, sparse, 0)
-
-
-def _refuse_bad(matrix: jax.Array) -> None:
-    """Raises `UserError` with the first entry that is no number, unless `matrix` is traced."""
-    if isinstance(matrix, jax.core.Tracer):
-        return
-    bad = np.argwhere(~np.isfinite(np.asarray(matrix)))
-    if len(bad):
-        raise UserError(
-            f"RPCA takes finite numbers, and entry {bad[0].tolist()} of {list(matrix.shape)} is "
-            f"{matrix[tuple(bad[0])]}; leave out or mend the frame it comes from"
-        )
+    return jnp.where((magnitude >= least) & (magnitude <= most) | ~finite, sparse, 0)

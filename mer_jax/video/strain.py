@@ -1,4 +1,4 @@
-"""Optical strain: how a flow deforms the skin, free of the head's translation.
+"""Optical strain: the deformation of the skin by a flow, independent of the head's translation.
 
 Shreve et al. 2011; the magnitude and the backward differences of Liong et al. 2014 (OSW).
 """
@@ -8,7 +8,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
-from mer_jax.errors import UserError
+from mer_jax.clips import check_axes
 from mer_jax.options import checked
 
 
@@ -23,38 +23,45 @@ def _central(x: jax.Array, axis: int) -> jax.Array:
 SCHEMES = {"backward": _backward, "central": _central}
 
 
-def to_flow(flow: jax.Array, *, axes: str = "HW") -> jax.Array:
+def to_flow(flow: jax.Array, *, axes: str = "HW", least: int = 1) -> jax.Array:
     """A flow as float32 px, of any length; integers are px as well, whatever their dtype.
 
     Args:
-        flow: [*axes, 2], (u, v) px along W and H.
-        axes: a letter for each axis before the last.
+      flow: [*axes, 2], (u, v) px along W and H.
+      axes: those before the last, see `clips.check_axes`.
+      least: the smallest H and W, px.
 
     Raises:
-        UserError: other axes.
+      UserError: for other axes.
+
+    >>> to_flow([[[1, -2]]]).tolist()
+    [[[1.0, -2.0]]]
     """
-    flow = jnp.asarray(flow, jnp.float32)
-    if flow.ndim != len(axes) + 1 or flow.shape[-1] != 2:
-        raise UserError(f"a flow of shape {flow.shape}: it is [{', '.join(axes)}, 2], (u, v) last")
-    return flow
+    check_axes(flow, f"{axes} 2", name="flow", least=least)
+    return jnp.asarray(flow, jnp.float32)
 
 
 @checked
 def strain_tensor(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
-    """The infinitesimal strain (grad w + grad w^T) / 2 of a flow.
+    """The infinitesimal strain (grad w + grad w^T) / 2 of a flow w.
 
     Args:
-        flow: [H, W, 2] px, (u, v) along W and H.
-        scheme: "backward" (x[i] - x[i - 1]; 0 in the first column or row) or "central" ((x[i + 1] -
-            x[i - 1]) / 2; one-sided at the edge).
+      flow: [H, W, 2] px, (u, v) along W and H, which are at least 2.
+      scheme: "backward" (x[i] - x[i - 1]; 0 in the first column or row) or "central" ((x[i + 1] -
+        x[i - 1]) / 2; one-sided at the edge).
 
     Returns:
-        [H, W, 3], px per px: e_xx = u_x, e_yy = v_y and e_xy = (u_y + v_x) / 2.
+      [H, W, 3], px per px: e_xx = u_x, e_yy = v_y and e_xy = (u_y + v_x) / 2.
 
     Raises:
-        UserError: the scheme is unknown, or the flow has other axes.
+      UserError: for an unknown scheme or other axes.
+
+    >>> x = jnp.arange(4.0)[None, :] * jnp.ones((3, 1))
+    >>> stretch = jnp.stack([0.25 * x, 0 * x], axis=-1)  # u = x / 4
+    >>> strain_tensor(stretch, scheme="central")[1, 1].tolist()
+    [0.25, 0.0, 0.0]
     """
-    flow = to_flow(flow)
+    flow = to_flow(flow, least=2)
     difference = SCHEMES[scheme]
     u, v = flow[..., 0], flow[..., 1]
     shear = (difference(u, 0) + difference(v, 1)) / 2
@@ -66,11 +73,18 @@ def optical_strain(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
     """The magnitude sqrt(e_xx^2 + e_yy^2 + 2 e_xy^2) of `strain_tensor`.
 
     Args:
-        flow: [H, W, 2] px.
-        scheme: as in `strain_tensor`.
+      flow: [H, W, 2] px.
+      scheme: as for `strain_tensor`.
 
     Returns:
-        [H, W], px per px, at least 0. Its derivative at zero strain is 0.
+      [H, W], px per px, at least 0. Its derivative at zero strain is 0.
+
+    Raises:
+      UserError: as `strain_tensor`.
+
+    >>> x = jnp.arange(4.0)[None, :] * jnp.ones((3, 1))
+    >>> jax.jit(optical_strain)(jnp.stack([0.25 * x, 0 * x], axis=-1))[1].tolist()
+    [0.0, 0.25, 0.25, 0.25]
     """
     squares = strain_tensor(flow, scheme=scheme) ** 2
     total = squares[..., 0] + squares[..., 1] + 2 * squares[..., 2]

@@ -10,17 +10,16 @@ import numpy as np
 from jax import lax
 
 from mer_jax.clips import to_float
-from mer_jax.errors import unknown_name
 from mer_jax.options import checked
 from mer_jax.video.strain import to_flow
 
 
 class Kernel(NamedTuple):
-    """Four taps along an axis, at -1, 0, 1 and 2 from the sample's left neighbour."""
+    """Four taps along an axis, at -1, 0, 1 and 2 from the sample's left neighbor."""
 
     weights: Callable[[jax.Array], tuple[jax.Array, ...]]  # of the fraction of [0, 1)
-    edge: str  # how `jnp.pad` continues the image
-    inverse: Callable[[int], np.ndarray] | None  # [n, n]: samples to what the taps weigh
+    edge: str  # mode of `jnp.pad` for the image
+    inverse: Callable[[int], np.ndarray] | None  # [n, n]: samples to coefficients
 
 
 def _keys(f: jax.Array) -> tuple[jax.Array, ...]:
@@ -57,16 +56,20 @@ KERNELS = {
 
 @checked
 def prefilter(image: jax.Array, *, kernel: str = "spline") -> jax.Array:
-    """What `warp` samples: the image, [H, W, C], or its spline coefficients.
+    """The input of `warp`: the image, or its spline coefficients.
 
-    Of any range: it is linear. Integers are converted by that of their dtype (`clips.to_float`).
+    Args:
+      image: [H, W, C], floats of any range (it is linear); integers are converted by theirs
+        (`clips.to_float`); H and W at least 3.
+      kernel: as for `warp`.
+
+    Returns:
+      [H, W, C] float32.
 
     Raises:
-        UserError: the kernel is unknown.
+      UserError: for an unknown kernel or other axes.
     """
-    if kernel not in KERNELS:
-        raise unknown_name("interpolation kernel", kernel, KERNELS)
-    image = to_float(image, axes="HWc", beyond=math.inf)
+    image = to_float(image, axes="HWc", beyond=math.inf, name="image", least=3)
     inverse = KERNELS[kernel].inverse
     if inverse is None:
         return image
@@ -79,23 +82,31 @@ def prefilter(image: jax.Array, *, kernel: str = "spline") -> jax.Array:
 def warp(
     filtered: jax.Array, flow: jax.Array, *, kernel: str = "spline"
 ) -> tuple[jax.Array, jax.Array]:
-    """Samples an image where a flow points to.
+    """Samples an image at the points to which a flow leads.
 
     Args:
-        filtered: [H, W, C] float32, from `prefilter` with the same kernel; H and W at least 3. Of
-            any range, like there.
-        flow: [H, W, 2] px, (u, v) along W and along H.
-        kernel: "spline" (cubic B-spline, mirrored at the edge: `scipy.ndimage.map_coordinates` of
-            order 3; sharper) or "keys" (cubic convolution with a = -1/2, Keys 1981, the edge
-            pixel repeated; MATLAB's interp2 "cubic").
+      filtered: [H, W, C], from `prefilter` with the same kernel.
+      flow: [H, W, 2] px, (u, v) along W and H.
+      kernel: "spline" (cubic B-spline, mirrored at the edge: `scipy.ndimage.map_coordinates` of
+        order 3; sharper) or "keys" (cubic convolution with a = -1/2, Keys 1981, the edge pixel
+        repeated; MATLAB's interp2 "cubic").
 
     Returns:
-        [H, W, C], image(y + v, x + u), sampled at the nearest point of the image where the flow
-        leaves it; and [H, W] bool, true where it does not.
+      [H, W, C], image(y + v, x + u), or the nearest point of the image where the flow leaves it;
+      and [H, W] bool, true where it does not.
+
+    Raises:
+      UserError: for an unknown kernel or other axes.
+
+    >>> ramp = jnp.arange(5.0)[None, :, None] * jnp.ones((4, 1, 1))
+    >>> right = jnp.full((4, 5, 2), 1.0).at[..., 1].set(0)  # 1 px along W
+    >>> moved, inside = jax.jit(lambda image, flow: warp(image, flow, kernel="keys"))(ramp, right)
+    >>> moved[1, :, 0].round().tolist(), inside[1].tolist()
+    ([1.0, 2.0, 3.0, 4.0, 4.0], [True, True, True, True, False])
     """
-    filtered = to_float(filtered, axes="HWc", beyond=math.inf)
-    flow = to_flow(flow)
+    filtered = to_float(filtered, axes="HWc", beyond=math.inf, name="image", least=3)
     height, width, channels = filtered.shape
+    flow = to_flow(flow, axes=f"{height} {width}")
     x = jnp.arange(width, dtype=flow.dtype) + flow[..., 0]
     y = jnp.arange(height, dtype=flow.dtype)[:, None] + flow[..., 1]
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
@@ -105,8 +116,8 @@ def warp(
     weights, edge, _ = KERNELS[kernel]
     across, down = weights(x - left), weights(y - top)
 
-    # All channels of a tap lie side by side, and one flat index finds them: 16 short gathers
-    # that the compiler fuses with the sum. Plane by plane takes 14 times as long on CPU.
+    # The channels of a tap are adjacent and have one flat index: 16 short gathers that the
+    # compiler fuses with the sum. Plane by plane takes 14 times as long on CPU.
     padded = jnp.pad(filtered, ((1, 2), (1, 2), (0, 0)), mode=edge).reshape(-1, channels)
     stride = width + 3
     corner = top.astype(jnp.int32) * stride + left.astype(jnp.int32)

@@ -14,7 +14,7 @@ from tests.faults import jobs
     [
         (["--config.train.epocs=3"], 'Did you mean "epochs"'),
         (["--config.model.name=ststnt"], "did you mean 'ststnet'"),
-        (["--config.train.epochs=0"], "train.epochs is 0; it must be a whole number, 1 or more"),
+        (["--config.train.epochs=0"], "train.epochs is 0; it must be an integer, 1 or more"),
         (["--config.data.name=casme2"], "give it as root="),
         (["--config.data.name=casme2", "--config.data.root=/nowhere"], "/nowhere"),
         (

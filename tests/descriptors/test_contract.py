@@ -93,6 +93,16 @@ def test_integers_are_worth_as_much_as_floats(describe):
             describe(wrong, **small)
 
 
+@pytest.mark.parametrize("describe", (lbp_top, lbp_sip))
+def test_nan_is_refused(describe):
+    clip = np.zeros((T, H, W, 1), np.float32)
+    clip[4, 3, 3] = np.nan
+    small = dict(radii=(1, 1, 1), blocks=(2, 3))
+    with pytest.raises(UserError, match="frame 4 holds NaN"):
+        describe(clip, length=5, **small)
+    assert np.isfinite(describe(clip, length=4, **small)).all()  # NaN in the padding only
+
+
 def test_flows_are_px(landmarks):
     flows = np.random.default_rng(2).integers(-3, 4, (T, H, W, 2))
     for call, given in ((bi_woof, flows[1]), (lambda x: mdmo(x, landmarks), flows)):

@@ -56,7 +56,7 @@ def test_the_mean_is_over_all_folds(predictor, own):
     assert predictor.networks.folds == ("synthetic/s01", "synthetic/s02", "synthetic/s03")
     shown = [clip.frames[a:b] for a, b in zip(result.start, result.stop)]
     again = [
-        Clip("", "", "", in_memory(frames), "", apex=int(apex))
+        Clip("d", "s", "n", in_memory(frames), "", apex=int(apex))
         for frames, apex in zip(shown, result.apex - result.start)
     ]
     each = predictor.networks.probabilities(again)
@@ -93,7 +93,7 @@ def test_what_cannot_be_told(predictor, own):
         ({"frames": frames, "fps": 0.0}, "the frame rate is not known"),
         ({"frames": frames, "apex": 3}, "needs the onset"),
         ({"frames": frames, "onset": 5, "apex": 3}, "onset 5, apex 3, offset 1: .* in the order"),
-        ({"frames": frames, "onset": 2.5}, "onset is 2.5; it is the number of a frame"),
+        ({"frames": frames, "onset": 2.5}, "onset is 2.5; it must be a frame number"),
         ({"frames": frames, "onset": 3, "offset": 3}, "nothing moves in one frame"),
         ({"frames": frames, "onset": 3, "apex": 80}, "are too few, and 78 are needed"),
         ({"frames": frames, "onset": 99}, "0 frames from frame 99 on are too few"),

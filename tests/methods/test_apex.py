@@ -39,7 +39,7 @@ def test_a_training_sample_is_one_frame_and_a_test_clip_is_several():
     assert examples.num_views == 5 and examples.input_shape == (8, 8, 3)
     sample = examples.augment(jax.random.key(0), examples.inputs[0], identity)
     assert any(bool(jnp.allclose(sample, frame)) for frame in want)
-    with pytest.raises(UserError, match="num_frames is 1; it must be a whole number, 2 or more"):
+    with pytest.raises(UserError, match="num_frames is 1; it must be an integer, 2 or more"):
         methods.create("frames", [made], num_frames=1)
 
 

@@ -37,7 +37,7 @@ def test_every_clip_is_tested_at_most_once_and_never_trained_on_there(name, clip
         assert tested.min() == 1 and (folds.train | folds.test).all()
 
 
-def test_loso_tests_one_person_of_one_database_at_a_time(clips, labels):
+def test_loso_tests_one_subject_of_one_database_at_a_time(clips, labels):
     folds = protocols.create("loso", clips, labels)
     subjects = np.array([clip.subject_key for clip in clips])
     assert folds.names == tuple(sorted(set(subjects)))  # a/s0 is not b/s0
@@ -55,12 +55,12 @@ def one_each(subjects):
 
 
 def crowd(seed, subjects=24, classes=4):
-    """Clips of persons with few and many, each with a leaning of their own, and their labels."""
+    """Clips of subjects with few and many, each with a leaning of their own, and their labels."""
     rng = np.random.default_rng(seed)
-    person = np.repeat(np.arange(subjects), rng.geometric(0.12, subjects))
+    subject = np.repeat(np.arange(subjects), rng.geometric(0.12, subjects))
     leaning = rng.dirichlet(np.ones(classes), subjects)
-    labels = np.array([rng.choice(classes, p=leaning[p]) for p in person])
-    return one_each(person), np.unique(labels, return_inverse=True)[1], person
+    labels = np.array([rng.choice(classes, p=leaning[p]) for p in subject])
+    return one_each(subject), np.unique(labels, return_inverse=True)[1], subject
 
 
 def sizes(tests):
@@ -134,15 +134,15 @@ def test_folds_by_sample_have_the_counts_of_scikit_learns(seed):
 def test_folds_by_subject_are_no_less_even_than_scikit_learns():
     spread = []
     for seed in range(8):
-        clips, labels, person = crowd(seed)
+        clips, labels, subject = crowd(seed)
         k = 3 + seed % 4
         options = {"folds": k, "seed": seed}
         plain = protocols.create("k_fold", clips, labels, stratified=False, **options)
-        theirs = sklearns(model_selection.GroupKFold(k), labels, person)
+        theirs = sklearns(model_selection.GroupKFold(k), labels, subject)
         assert sizes(plain.test) == sizes(theirs)
         ours = protocols.create("k_fold", clips, labels, **options)
         assert ours.subject_disjoint and plain.subject_disjoint and len(ours) == k
-        theirs = sklearns(model_selection.StratifiedGroupKFold(k), labels, person)
+        theirs = sklearns(model_selection.StratifiedGroupKFold(k), labels, subject)
         ideal = np.bincount(labels) / k
         spread.append(
             [(np.square(by_class(t, labels) - ideal) / ideal).sum() for t in (ours.test, theirs)]
@@ -211,7 +211,7 @@ def test_hold_out_by_the_published_counts():
         (94, 76, 36),
     ):
         whole = all(isinstance(count, int) and count >= 0 for count in counts)
-        words = r"the classes have \(94, 76, 36" if whole else r"each a whole number, 0 or more"
+        words = r"the classes have \(94, 76, 36" if whole else r"each an integer, 0 or more"
         with pytest.raises(UserError, match=words):
             protocols.create("hold_out", clips, labels, by="sample", test_counts=counts)
     with pytest.raises(UserError, match="test_counts needs"):
@@ -241,11 +241,11 @@ def test_repeats_are_the_protocol_dealt_anew_as_one_job(name, clips, labels):
     folds = protocols.create(name, clips, labels, repeats=3, seed=4)
     for number in range(3):
         once = protocols.create(name, clips, labels, seed=4 + number)
-        members = [protocols.repeat_of(fold) == f"repeat{number + 1}" for fold in folds.names]
+        members = [protocols.repetition_name(fold) == f"repeat{number + 1}" for fold in folds.names]
         part = folds.take(np.flatnonzero(members))
         assert part.names == tuple(f"repeat{number + 1}.{fold}" for fold in once.names)
         assert (part.train == once.train).all() and (part.test == once.test).all()
-    assert protocols.repeat_of("casme2/sub01") == ""
+    assert protocols.repetition_name("casme2/sub01") == ""
     with pytest.raises(UserError, match="repeats is 0"):
         protocols.create(name, clips, labels, repeats=0)
 
@@ -256,7 +256,7 @@ def test_leave_one_database_out(clips, labels):
     assert [clips[i].database for i in np.flatnonzero(folds.test[0])] == ["a"] * 28
 
 
-def test_validation_takes_whole_persons_from_training_by_the_folds_own_name(clips, labels):
+def test_validation_takes_whole_subjects_from_training_by_the_folds_own_name(clips, labels):
     folds = protocols.create("loso", clips, labels)
     held_out = protocols.validate(folds, fraction=0.25, seed=3)
     assert held_out.subject_disjoint
@@ -279,7 +279,7 @@ def test_folds_survive_json_and_change_their_fingerprint_with_their_rows(clips, 
     assert again.fingerprint == folds.fingerprint and again.names == folds.names
     assert (again.train == folds.train).all() and (again.test == folds.test).all()
     assert folds.take([0, 1]).fingerprint != folds.fingerprint
-    assert "56 clips of 14 persons" in str(folds)
+    assert "56 clips of 14 subjects" in str(folds)
 
 
 def test_a_clip_on_both_sides_is_refused(clips):
@@ -306,5 +306,7 @@ def test_mistakes_are_one_sentence(clips, labels):
         protocols.create("k_fold", clips, labels, folds=15)
     with pytest.raises(UserError, match="at least two are needed"):
         protocols.create("loso", clips[:4], labels[:4])
+    with pytest.raises(UserError, match=r"labels of shape \(3,\): expected \[56, \.\.\.\]"):
+        protocols.create("k_fold", clips, labels[:3])
     with pytest.raises(UserError, match="no clips"):
         protocols.create("loso", [], [])

@@ -42,11 +42,11 @@ def test_grey():
 
 
 def test_other_channels_are_refused():
-    with pytest.raises(UserError, match="2 channels"):
+    with pytest.raises(UserError, match=r"\[\.\.\., C\]"):
         color.to_gray(IMAGE[..., :2])
     for function in (color.rgb_to_yiq, color.yiq_to_rgb):
         for count in (1, 2):
-            with pytest.raises(UserError, match="should have 3 channels"):
+            with pytest.raises(UserError, match=r"expected \[\.\.\., 3\]"):
                 function(IMAGE[..., :count])
-    with pytest.raises(UserError, match=r"shape \(\) should have 3"):
+    with pytest.raises(UserError, match=r"image of shape \(\): expected \[\.\.\., 3\]"):
         color.mix(np.float32(1), color.YIQ_FROM_RGB)

@@ -21,7 +21,7 @@ from mer_jax.video import color, difference, pyramid
 from mer_jax.video.flow import optical_flow
 from mer_jax.video.magnify import bands, combine, magnify, stream_init, stream_step
 from mer_jax.video.median import median_filter
-from mer_jax.video.resample import apply, jitter_matrices, resample
+from mer_jax.video.resample import apply, jitter_matrices, resample, select
 from mer_jax.video.rpca import keep_quantiles, rpca
 from mer_jax.video.strain import optical_strain, strain_tensor
 from mer_jax.video.warp import prefilter, warp
@@ -93,11 +93,12 @@ NOT_DIFFERENTIABLE = {"top_pixels", "apex_index", "rpca"}  # indices; a loop of 
 # The flow interpolates, the retained part jumps at its quantiles, a median changes pixels: finite,
 # but no oracle by steps.
 NOT_SMOOTH = {"optical_flow", "keep_quantiles", "median_filter"}
-# What is refused depends on what they are of. Flows are in px, whatever their dtype, and a median
-# keeps it; the others are linear, or nearly, so that floats of any range are welcome.
-NO_PIXELS = {"warp", "median_filter", "strain_tensor", "optical_strain"}
+# Flows are in px, whatever their dtype; the others are linear, or nearly: floats of any
+# range are valid.
+NO_PIXELS = {"warp", "strain_tensor", "optical_strain"}
 ANY_RANGE = NO_PIXELS | {
     "pyramid", "reconstruct", "yiq_to_rgb", "mix", "resample", "jitter", "rpca", "keep_quantiles",
+    "median_filter",
 }  # fmt: skip
 ANY_AXES = ANY_RANGE | {"rgb_to_yiq", "to_gray", "temporal_difference", "optical_flow", "stream"}
 # Driven by other names, and those that take no clip: they make constants on the host.
@@ -199,7 +200,7 @@ def test_whole_numbers_of_px_are_a_flow():
     (image,) = clips(1)[:, 0]
     for call in (strain_tensor, optical_strain, lambda flow: warp(prefilter(image), flow)[0]):
         np.testing.assert_array_equal(call(flow), call(flow.astype(np.float32)))
-        with pytest.raises(UserError, match=r"\[H, W, 2\]"):
+        with pytest.raises(UserError, match=r"expected \[(H, W|20, 24), 2\]"):
             call(np.moveaxis(flow, -1, 0))
 
 
@@ -234,6 +235,69 @@ def test_other_axes_are_refused(function):
     for made, words in ((clip[..., 0], "None"), (clip[:0], "empty"), (clip[None], "T, H, W, C")):
         with pytest.raises(UserError, match=words):
             function.call(made, T)
+
+
+CLIP = np.zeros((4, 12, 12, 3), np.float32)
+SPOILED = np.array(CLIP)
+SPOILED[2, 3, 3] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: select(0, percent=50), "length is 0; it must be an integer, 1 or more"),
+        (lambda: resample(CLIP, 2.5), r"length is 2\.5; it must be an integer"),
+        (lambda: resample(CLIP, "3"), "length is '3'; it must be an integer"),
+        (lambda: resample(CLIP[:0], 3), "none of them empty"),
+        (lambda: resample(np.float32(1), 3), r"expected \[T, \.\.\.\]"),
+        (lambda: apply(JITTER[0], CLIP), r"frames of shape \(4, .*: expected \[9, \.\.\.\]"),
+        (lambda: rpca(np.zeros(5)), r"matrix of shape \(5,\): expected \[P, T\]"),
+        (lambda: rpca(np.zeros((5, 0))), "matrix of .* none of them empty"),
+        (lambda: keep_quantiles(np.zeros(0)), "sparse of shape .* none of them empty"),
+        (lambda: keep_quantiles(np.float32(1)), "sparse of shape"),
+        (lambda: optical_strain(np.zeros((1, 1, 2))), "flow of .* H and W at least 2"),
+        (lambda: strain_tensor(np.zeros((1, 5, 2)), scheme="central"), "H and W at least 2"),
+        (lambda: optical_strain(np.zeros((0, 4, 2))), "none of them empty"),
+        (lambda: color.to_gray(np.float32(1)), r"image of shape \(\): expected \[\.\.\., C\]"),
+        (lambda: median_filter(CLIP[0]), r"image of .*: expected \[H, W\]"),
+        (lambda: median_filter(np.zeros((8, 8), np.int32)), "image of dtype int32"),
+        (
+            lambda: warp(np.zeros((8, 9, 1)), np.zeros((9, 8, 2))),
+            r"flow of .*: expected \[8, 9, 2\]",
+        ),
+        (lambda: prefilter(np.zeros((1, 5, 1))), "H and W at least 3"),
+        (lambda: pyramid.down(np.zeros((4, 9, 1))), "H and W at least 5"),
+        (lambda: combine(CLIP, CLIP[None], GAINS), r"gains of shape \(2,\): expected \[1\]"),
+        (lambda: combine(CLIP, CLIP, GAINS), "bands of shape"),
+        (lambda: difference.top_pixels(CLIP, num_pixels=3), r"heatmap of .*: expected \[H, W\]"),
+        (lambda: difference.top_pixels(SPOILED[2, ..., 0], num_pixels=3), "row of .* 3 holds NaN"),
+        (lambda: difference.apex_index(SPOILED), "frame 2 holds NaN"),
+        (lambda: difference.apex_index(jnp.asarray(SPOILED), length=3), "frame 2 holds NaN"),
+    ],
+)
+def test_wrong_arrays_are_one_sentence(call, words):
+    with pytest.raises(UserError, match=words) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (np.ones((3, 3)), r"weights of shape \(3, 3\): expected \[12, 12\]"),
+        (-np.ones((12, 12)), "0 or more; some are negative"),
+        (np.full((12, 12), np.nan), "or NaN"),
+    ],
+)
+def test_wrong_weights_are_refused(weights, words):
+    with pytest.raises(UserError, match=words):
+        difference.remove_global_motion(CLIP, weights=weights)
+
+
+def test_a_traced_clip_with_nan_has_no_apex():
+    apex = jax.jit(jax.vmap(difference.apex_index))(np.stack([CLIP, SPOILED]))
+    assert apex.tolist() == [0, -1]
+    assert difference.apex_index(SPOILED, length=2) == 0  # NaN in the padding only
 
 
 def test_what_was_magnified_and_not_saturated_may_go_on():

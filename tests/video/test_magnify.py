@@ -222,5 +222,5 @@ def test_bands_that_are_none_are_refused(options, message):
 def test_frames_that_are_none_are_refused():
     with pytest.raises(UserError, match="too small to magnify"):
         magnify(np.zeros((3, 9, 40, 1), np.float32), alpha=8)
-    with pytest.raises(UserError, match=r"C = 1 \(grey\) or 3"):
+    with pytest.raises(UserError, match=r"C = 1 \(gray\) or 3"):
         magnify(np.zeros((3, 32, 32, 2), np.float32), alpha=8)

@@ -202,7 +202,7 @@ def test_jitter_of_the_papers():
 def test_mistakes():
     with pytest.raises(UserError, match="did you mean 'lanczos3'"):
         matrix(4, 5, kernel="lanczos")
-    with pytest.raises(UserError, match="1 is the least"):
+    with pytest.raises(UserError, match="length_out is 0; it must be an integer, 1 or more"):
         matrix(4, 0)
     with pytest.raises(UserError, match="pad_to must be 20"):
         jitter_matrices(20, 5, pad_to=19)

@@ -1,4 +1,4 @@
-"""Video operations against what people use now. One clip or pair at a time, compiled beforehand."""
+"""Video operations against other implementations: one clip or pair, compiled beforehand."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from tools.bench.race import Table, race, table
 
 
 def tables(rounds: int, quick: bool) -> Iterator[Table]:
-    """A table for each operation; a peer that is not installed is left out and named."""
+    """A table for each operation; implementations that are not installed are named in it."""
     scene = synthetic.scenes(
         subjects=1,
         clips_per_subject=1,
@@ -42,16 +42,16 @@ def _magnify(clip, scene, rounds) -> Table:
     except ImportError:
         errors["mer_jax"] = "pyrtools is not installed"
     else:
-        want = _streaming(clip, LaplacianPyramid)
-        difference = np.abs(np.asarray(ours(device)) - want).max()
+        expected = _streaming(clip, LaplacianPyramid)
+        difference = np.abs(np.asarray(ours(device)) - expected).max()
         errors["mer_jax"] = f"largest difference {difference:.1e}"
         cases["NumPy + pyrtools, frame by frame"] = lambda: _streaming(clip, LaplacianPyramid)
     rows = race(cases, rounds=min(rounds, 3), errors=errors)
-    return table("Magnification, 60 x 128 x 128 grey", rows)
+    return table("Magnification, 60 x 128 x 128 gray", rows)
 
 
 def _streaming(clip: np.ndarray, pyramid) -> np.ndarray:
-    """Wu et al.'s recursion with pyrtools' pyramids (exaggeration 1, alpha 8)."""
+    """The recursion of Wu et al. with the pyramids of pyrtools (exaggeration 1, alpha 8)."""
     alpha, r1, r2, wavelength = 8.0, 0.4, 0.05, 16.0
     delta = wavelength / 8 / (1 + alpha)
     out, fast, slow = [clip[0]], dict[Any, Any](), dict[Any, Any]()
@@ -86,14 +86,14 @@ def _rpca(clip, scene, rounds) -> Table:
     else:
         factor = 1 / np.sqrt(max(columns.shape))
 
-        def theirs():
+        def reference():
             with contextlib.redirect_stdout(io.StringIO()):  # it prints every iteration
                 return rpca_pcp_ialm(columns, factor)
 
-        cases["pyrpca, inexact ALM"] = theirs
+        cases["pyrpca, inexact ALM"] = reference
         sparse = np.asarray(ours(device)[1])
-        apart = np.linalg.norm(sparse - theirs()[1]) / np.linalg.norm(sparse)
-        errors["pyrpca, inexact ALM"] = f"E differs by {apart:.1%} (another update order)"
+        relative = np.linalg.norm(sparse - reference()[1]) / np.linalg.norm(sparse)
+        errors["pyrpca, inexact ALM"] = f"E differs by {relative:.1%} (another update order)"
     return table("Robust PCA, 12544 x 30", race(cases, rounds=min(rounds, 3), errors=errors))
 
 
@@ -107,13 +107,13 @@ def _flow(clip, scene, rounds) -> Table:
         )
 
     pair = jnp.asarray(first), jnp.asarray(second)
-    many = tuple(jnp.stack([frame] * 16) for frame in pair)
+    batches = tuple(jnp.stack([frame] * 16) for frame in pair)
     cases, errors = dict[str, Callable[[], object]](), dict[str, str]()
     for preset in ("classic_l", "tv_l1", "horn_schunck"):
         one = jax.jit(lambda a, b, preset=preset: optical_flow(a, b, preset=preset))
         batch = jax.jit(jax.vmap(lambda a, b, preset=preset: optical_flow(a, b, preset=preset)))
         cases[f"mer_jax {preset}"] = partial(one, *pair)
-        cases[f"mer_jax {preset}, of 16"] = partial(batch, *many)
+        cases[f"mer_jax {preset}, of 16"] = partial(batch, *batches)
         errors[f"mer_jax {preset}"] = error(np.asarray(one(*pair)))
     gray = [(frame[..., 0] * 255).astype(np.uint8) for frame in (first, second)]
     try:
@@ -129,11 +129,11 @@ def _flow(clip, scene, rounds) -> Table:
 
     dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     farneback: Any = cv2.calcOpticalFlowFarneback
-    peers = {
+    others = {
         "OpenCV DIS medium": lambda: dis.calc(*gray, None),
         "OpenCV Farneback": lambda: farneback(*gray, None, 0.5, 3, 15, 3, 5, 1.2, 0),
     }
-    for name, run in peers.items():
+    for name, run in others.items():
         cases[name], errors[name] = run, error(run())
     still = f"zero flow: {error(np.zeros_like(truth))}"
     per = {name: 16 if name.endswith("of 16") else 1 for name in cases}
@@ -150,13 +150,13 @@ def _tim(clip, scene, rounds) -> Table:
         "mer_jax, one product": lambda: ours(device),
         "NumPy, SVD construction": lambda: _tim_svd(flat, 10),
     }
-    apart = np.abs(np.asarray(ours(device)).reshape(10, -1) - _tim_svd(flat, 10)).max()
-    errors = {"NumPy, SVD construction": f"largest difference {apart:.1e}"}
+    difference = np.abs(np.asarray(ours(device)).reshape(10, -1) - _tim_svd(flat, 10)).max()
+    errors = {"NumPy, SVD construction": f"largest difference {difference:.1e}"}
     return table("TIM, 60 frames to 10, 128 x 128", race(cases, rounds=rounds, errors=errors))
 
 
 def _tim_svd(frames: np.ndarray, length: int) -> np.ndarray:
-    """Zhou et al.'s construction: path graph, SVD of the centred frames, linear extension."""
+    """Zhou et al.'s construction: path graph, SVD of the centered frames, linear extension."""
     n = len(frames)
     mean = frames.mean(0)
     left, values, right = np.linalg.svd((frames - mean).T, full_matrices=False)
@@ -178,17 +178,17 @@ def _lbp_top(clip, scene, rounds) -> Table:
     ours = jax.jit(lbp_top)
     device = jnp.asarray(clip)
     levels = np.round(255 * clip[..., 0]).astype(np.uint8)
-    cases = {"mer_jax": lambda: ours(device), "NumPy, vectorised": lambda: _lbp_numpy(levels)}
-    apart = np.abs(np.asarray(ours(device)) - _lbp_numpy(levels)).max()
-    errors = {"NumPy, vectorised": f"largest difference {apart:.1e}"}
+    cases = {"mer_jax": lambda: ours(device), "NumPy, vectorized": lambda: _lbp_numpy(levels)}
+    difference = np.abs(np.asarray(ours(device)) - _lbp_numpy(levels)).max()
+    errors = {"NumPy, vectorized": f"largest difference {difference:.1e}"}
     rows = race(cases, rounds=rounds, errors=errors)
-    return table("LBP-TOP, 60 x 128 x 128 grey, 5 x 5 blocks", rows)
+    return table("LBP-TOP, 60 x 128 x 128 gray, 5 x 5 blocks", rows)
 
 
 def _lbp_numpy(levels: np.ndarray) -> np.ndarray:
-    """Zhao & Pietikainen's descriptor, radii (1, 1, 4), 8 points, uniform codes; [T, H, W] uint8.
+    """LBP-TOP of [T, H, W] uint8 with radii (1, 1, 4), 8 points and uniform codes.
 
-    Whole slices are compared, and one `bincount` a plane fills the histograms of all blocks.
+    Slices are compared, and one `bincount` a plane fills the histograms of all blocks.
     """
     changes = [bin(code ^ ((code >> 1) | (code & 1) << 7)).count("1") for code in range(256)]
     uniform = [code for code in range(256) if changes[code] <= 2]
@@ -196,25 +196,25 @@ def _lbp_numpy(levels: np.ndarray) -> np.ndarray:
     bins[uniform] = np.arange(len(uniform))
     frames, height, width = (n - 2 * m for n, m in zip(levels.shape, (4, 1, 1)))
     starts = lambda n: np.arange(6) * n // 5
-    place = lambda n: np.searchsorted(starts(n), np.arange(n), side="right") - 1
-    block = place(height)[:, None] * 5 + place(width)
-    whole = lambda x: int(np.floor(x + 0.5))
+    block_of = lambda n: np.searchsorted(starts(n), np.arange(n), side="right") - 1
+    block = block_of(height)[:, None] * 5 + block_of(width)[None, :]
+    nearest = lambda x: int(np.floor(x + 0.5))
 
     def at(t, y, x):
         return levels[4 + t : 4 + t + frames, 1 + y : 1 + y + height, 1 + x : 1 + x + width]
 
-    found = []
+    histograms = []
     for plane in ("xy", "xt", "yt"):
         code = np.zeros((frames, height, width), np.uint8)
         for p in range(8):
             cos, sin = np.cos(np.pi * p / 4), np.sin(np.pi * p / 4)
             offset = {
-                "xy": (0, whole(-sin), whole(cos)),
-                "xt": (whole(4 * sin), 0, whole(cos)),
-                "yt": (whole(4 * cos), whole(-sin), 0),
+                "xy": (0, nearest(-sin), nearest(cos)),
+                "xt": (nearest(4 * sin), 0, nearest(cos)),
+                "yt": (nearest(4 * cos), nearest(-sin), 0),
             }[plane]
             code |= (at(*offset) >= at(0, 0, 0)).astype(np.uint8) << np.uint8(p)
         index = block * 59 + bins[code]
         counts = np.bincount(index.ravel(), minlength=25 * 59).reshape(25, 59)
-        found.append(counts / counts.sum(1, keepdims=True))
-    return np.concatenate(found, axis=1).ravel()
+        histograms.append(counts / counts.sum(1, keepdims=True))
+    return np.concatenate(histograms, axis=1).ravel()
