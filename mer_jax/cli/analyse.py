@@ -70,8 +70,8 @@ def analyze() -> str:
         "last_epochs": {name: intervals.spread(values[-10:]) for name, values in curves.items()},
     }
     try:
-        tp = np.asarray(explain.perception(seen.network, seen.inputs)[0])
-        drawn["perception"], numbers["tp"] = drawings.perception(tp), tp
+        tp = np.asarray(explain.temporal_perception(seen.network, seen.inputs)[0])
+        drawn["perception"], numbers["tp"] = drawings.temporal_perception(tp), tp
     except UserError:
         pass  # no such unit in this network
     lines = [str(saving.write_json(out / "analysis.json", numbers))]

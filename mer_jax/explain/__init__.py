@@ -2,7 +2,7 @@
 
     heat = saliency(network, x)                     # of the class that the network names
     maps = feature_maps(network, x)                 # {"backbone.convs.0": [...], ...}
-    tp = perception(network, x)                     # PSN's tp_t
+    tp = temporal_perception(network, x)            # PSN's tp_t
 
 All take any network of `mer_jax.models` and its input [B, ...] (an array, or a dict of them), and
 run it in evaluation mode; the network itself stays as it is. `of_run` reads network and input from
@@ -23,7 +23,7 @@ from mer_jax.models import calls
 from mer_jax.nn import Conv, RecurrentConv
 from mer_jax.nn.tpu import TPU
 
-__all__ = ["feature_maps", "logits", "outputs", "perception", "saliency"]
+__all__ = ["feature_maps", "logits", "outputs", "saliency", "temporal_perception"]
 
 Tree = Any
 LAYERS = (RecurrentConv, Conv)  # what counts as a convolutional layer
@@ -92,7 +92,7 @@ def feature_maps(network: nnx.Module, inputs: Tree) -> dict[str, jax.Array]:
     return outputs(network, inputs, LAYERS)
 
 
-def perception(network: nnx.Module, inputs: Tree) -> jax.Array:
+def temporal_perception(network: nnx.Module, inputs: Tree) -> jax.Array:
     """tp_t [B, T] of a network with a Temporal Perception Unit (PSN, Equation 7), as it used it.
 
     Raises `UserError` where the network has no such unit.

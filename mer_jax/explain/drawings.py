@@ -69,7 +69,7 @@ def feature_maps(layers: Mapping[str, np.ndarray]) -> "Figure":
 
 
 @figures.styled
-def perception(tp: np.ndarray) -> "Figure":
+def temporal_perception(tp: np.ndarray) -> "Figure":
     """tp_t of one clip over its frames, [T] (PSN, Equation 7)."""
     figure = figures.blank(5.2, 2.3)
     axes = figure.subplots()

@@ -12,7 +12,7 @@ from flax import nnx
 
 from mer_jax.nn.convolution import conv
 from mer_jax.nn.cpu import fused_pool
-from mer_jax.nn.dispatch import current_formulation, dispatch, formulation
+from mer_jax.nn.dispatch import by_platform, current_formulation, formulation
 from mer_jax.nn.pooling import max_and_argmax, max_pool, scatter_tiles
 
 
@@ -43,7 +43,7 @@ def _conv_relu_pool(forced, window, x, kernel, bias):
 
 def _forward(forced, window, x, kernel, bias):
     on_cpu, elsewhere = partial(fused_pool.forward, window), partial(_pool_of_maps, window)
-    maxima, argmax = dispatch(forced, on_cpu, elsewhere, x, kernel)
+    maxima, argmax = by_platform(forced, on_cpu, elsewhere, x, kernel)
     y = nnx.relu(maxima + bias)  # both rise with their argument, so they may follow the maximum
     return y, (x, kernel, y > 0, argmax)
 
@@ -53,7 +53,7 @@ def _backward(forced, window, residuals, g):
     g = jnp.where(active, g, 0)
     on_cpu = partial(fused_pool.kernel_gradient, window)
     elsewhere = partial(_kernel_gradient_of_maps, window)
-    d_kernel = dispatch(forced, on_cpu, elsewhere, x, kernel, argmax, g)
+    d_kernel = by_platform(forced, on_cpu, elsewhere, x, kernel, argmax, g)
     (dx,) = jax.vjp(lambda x: conv(x, kernel), x)[1](_maps_gradient(window, x, kernel, argmax, g))
     return dx, d_kernel, g.sum((0, 1, 2, 3))
 

@@ -16,11 +16,11 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from mer_jax.nn.cpu import convolution_2d, convolution_3d
-from mer_jax.nn.dispatch import current_formulation, dispatch
+from mer_jax.nn.dispatch import by_platform, current_formulation
 from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
 # For `jax.checkpoint`: what convolutions and products make is kept, all else is computed again.
-KEPT = jax.checkpoint_policies.save_from_both_policies(
+SAVEABLE = jax.checkpoint_policies.save_from_both_policies(
     jax.checkpoint_policies.dots_saveable,
     jax.checkpoint_policies.save_only_these_names("convolution"),
 )
@@ -65,7 +65,7 @@ def _conv(forced, window, x, kernel):
     on_cpu = _forward_3d if x.ndim == 5 else convolution_2d.forward(window, x, kernel)
     if on_cpu is None:
         return _xla(window, x, kernel)
-    return dispatch(forced, partial(on_cpu, window), partial(_xla, window), x, kernel)
+    return by_platform(forced, partial(on_cpu, window), partial(_xla, window), x, kernel)
 
 
 def _conv_forward(forced, window, x, kernel):
@@ -75,7 +75,7 @@ def _conv_forward(forced, window, x, kernel):
 def _conv_backward(forced, window, residuals, g):
     on_cpu = partial(_derived, _forward_3d) if g.ndim == 5 else convolution_2d.gradients
     elsewhere = partial(_derived, _xla, window)
-    return dispatch(forced, partial(on_cpu, window), elsewhere, *residuals, g)
+    return by_platform(forced, partial(on_cpu, window), elsewhere, *residuals, g)
 
 
 _conv.defvjp(_conv_forward, _conv_backward)

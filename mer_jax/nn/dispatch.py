@@ -41,7 +41,7 @@ def current_formulation() -> Formulation | None:
     return _FORMULATION.value
 
 
-def dispatch(forced: bool, on_cpu: Callable, elsewhere: Callable, *arrays: jax.Array) -> Any:
+def by_platform(forced: bool, on_cpu: Callable, elsewhere: Callable, *arrays: jax.Array) -> Any:
     """`on_cpu(*arrays)` where the program is lowered for a CPU, otherwise `elsewhere(*arrays)`.
 
     Chosen at lowering, so that a program exported from a CPU for an accelerator takes its branch.

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from mer_jax.nn.cpu.products import in_blocks
-from mer_jax.nn.dispatch import current_formulation, dispatch
+from mer_jax.nn.dispatch import by_platform, current_formulation
 from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
 
@@ -45,7 +45,7 @@ def _max_pool(window, strides, pads, sizes, x):
 
 def _forward(window, strides, pads, sizes, x):
     search = partial(max_and_argmax, window, strides, pads)
-    return dispatch(False, partial(_stored, search), search, x)
+    return by_platform(False, partial(_stored, search), search, x)
 
 
 def _stored(search, x):

@@ -15,7 +15,7 @@ Perception = Literal["computed", "one", "none"]
 PERCEPTIONS = ("computed", "one", "none")
 
 
-def perception(x: jax.Array) -> jax.Array:
+def temporal_perception(x: jax.Array) -> jax.Array:
     """How much each frame differs from the one before (PSN, Equation 7).
 
     tp_t = std(x_t - x_(t-1)) over everything in a frame, in the units of `x`; tp_0 = 0, since
@@ -70,7 +70,7 @@ class TPU(nnx.Module):
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """x [B, T, D] -> (y [B, T, E], tp [B, T]); tp is 1 unless it is computed."""
         if self.perception == "computed":
-            tp = perception(x) * self.unit
+            tp = temporal_perception(x) * self.unit
         else:
             tp = jnp.ones(x.shape[:2], x.dtype)
 

@@ -141,10 +141,10 @@ def test_perception_is_the_spread_of_the_change():
     x = {"gray": draw((3, 32, 32, 1)), "sparse": draw((3, 32, 32, 1))}
     change = np.diff(x["gray"].astype(np.float64), axis=1)
     expected = np.pad(255 * change.std((2, 3, 4)), ((0, 0), (1, 0)))
-    np.testing.assert_allclose(explain.perception(network, x), expected, rtol=1e-5)
+    np.testing.assert_allclose(explain.temporal_perception(network, x), expected, rtol=1e-5)
 
 
 def test_no_unit_no_perception():
     network = create("ststnet", shape=(10, 10, 3))
     with pytest.raises(UserError, match="STSTNet has no Temporal Perception Unit"):
-        explain.perception(network, draw((10, 10, 3)))
+        explain.temporal_perception(network, draw((10, 10, 3)))
