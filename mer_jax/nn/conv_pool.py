@@ -22,14 +22,21 @@ def conv_relu_pool(
     """`max_pool(relu(conv(x, kernel) + bias), window)` with "VALID" padding, windows that tile.
 
     Args:
-      x: [B, T, H, W, C].
-      kernel: [kt, kh, kw, C, O].
-      bias: [O].
+      x: [B, T, H, W, C] float.
+      kernel: [kt, kh, kw, C, O], of the dtype of `x`.
+      bias: [O], likewise.
       window: (pt, ph, pw) of the pool.
 
     Returns:
       [B, T', H', W', O], differentiable as `conv` is. Among equal maxima of a window the gradient
       goes to one of them; which one may differ between formulations.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from mer_jax import nn
+    >>> x, kernel = jnp.ones((2, 8, 8, 8, 1)), jnp.ones((3, 3, 3, 1, 4))
+    >>> f = lambda x, kernel: nn.conv_relu_pool(x, kernel, jnp.zeros(4), (3, 3, 3))
+    >>> jax.eval_shape(f, x, kernel).shape  # 8 -> 6 -> 2
+    (2, 2, 2, 2, 4)
     """
     if current_formulation() == "xla":
         return max_pool(nnx.relu(conv(x, kernel) + bias), window)
@@ -44,7 +51,7 @@ def _conv_relu_pool(forced, window, x, kernel, bias):
 def _forward(forced, window, x, kernel, bias):
     on_cpu, elsewhere = partial(fused_pool.forward, window), partial(_pool_of_maps, window)
     maxima, argmax = by_platform(forced, on_cpu, elsewhere, x, kernel)
-    y = nnx.relu(maxima + bias)  # both rise with their argument, so they may follow the maximum
+    y = nnx.relu(maxima + bias)  # monotonic, so they may follow the maximum
     return y, (x, kernel, y > 0, argmax)
 
 
