@@ -1,4 +1,4 @@
-"""The Temporal Perception Unit: a recurrent layer whose state is scaled by the motion of a frame."""
+"""The Temporal Perception Unit: a recurrent layer, its state scaled by the motion of a frame."""
 
 import math
 from typing import Literal

@@ -52,7 +52,7 @@ def _by_filtering(window, x, kernel):
     gains nothing for images larger than the caches, with 128 a third and more."""
     positions = len(x) * math.prod(window.sizes(x.shape[1:-1], kernel.shape))
     wide = min(kernel.shape[2:]) >= 128 and positions >= 512
-    return wide and minimal_filtering.serves(window, x, kernel, axes=2)
+    return wide and minimal_filtering.applies(window, x, kernel, axes=2)
 
 
 def _few_maps(kernel):

@@ -33,7 +33,7 @@ def convolve(flat: Flat, window: Window, x: jax.Array, kernel: jax.Array) -> jax
         y = flat(over, x.reshape(-1, *x.shape[2:]), kernel)
         return y.reshape(*x.shape[:2], *y.shape[1:])
 
-    if sizes[0] > 1 and minimal_filtering.serves(window, x, kernel, axes=1):
+    if sizes[0] > 1 and minimal_filtering.applies(window, x, kernel, axes=1):
         return minimal_filtering.convolve(each_frame, window, x, kernel, axes=1)
     return each_frame(*_stacked(window, x, kernel, sizes[0]))
 

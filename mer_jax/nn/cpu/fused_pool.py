@@ -98,7 +98,7 @@ def forward(window: Sequence[int], x: jax.Array, kernel: jax.Array) -> tuple[jax
 def kernel_gradient(
     window: Sequence[int], x: jax.Array, kernel: jax.Array, argmax: jax.Array, g: jax.Array
 ) -> jax.Array:
-    """dL/dkernel [kt, kh, kw, C, O] from `argmax` of `forward` and g, the gradient of its maxima."""
+    """dL/dkernel from `argmax` of `forward` and the gradient g of its maxima."""
     pt, ph, pw = window
     phases = _phases(window, x, kernel)
     samples, frames, rows, columns, maps = g.shape

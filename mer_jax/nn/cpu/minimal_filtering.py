@@ -18,7 +18,7 @@ from jax import lax
 from mer_jax.nn.windows import Window
 
 
-def serves(window: Window, x: jax.Array, kernel: jax.Array, *, axes: int) -> bool:
+def applies(window: Window, x: jax.Array, kernel: jax.Array, *, axes: int) -> bool:
     """Whether `convolve` applies: three taps, stride and dilation 1 along the first `axes` spatial
     axes, and 32 bits or more (16-bit numbers would lose a bit in the differences)."""
     slides = zip(kernel.shape[:axes], window.strides, window.dilation)
