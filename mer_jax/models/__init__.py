@@ -133,7 +133,7 @@ def info(name: str) -> Info:
     >>> from mer_jax import models
     >>> models.info("ststnet").paper
     "Liong et al. 2019, STSTNet, authors' code"
-    >>> models.info("sklearn.naive_bayes:GaussianNB").estimator
+    >>> models.info("svm").estimator  # and of sklearn.naive_bayes:GaussianNB
     True
     """
     found = find("model", name, _MODELS)
