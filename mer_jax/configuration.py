@@ -20,14 +20,14 @@ from ml_collections import ConfigDict, config_dict
 from mer_jax import datasets, methods, models, options, protocols
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import reading
-from mer_jax.training import Settings, svm
+from mer_jax.training import Settings, estimators
 
 _CONFIGS = pathlib.Path(__file__).parent / "configs"
 
 SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
     "data": datasets.options,
     "method": methods.options,
-    "model": lambda name: svm.options() if name == svm.NAME else models.options(name),
+    "model": models.options,
     "protocol": protocols.options,
 }
 # Of `plain(config)`.
@@ -149,11 +149,11 @@ def check(config: ConfigDict) -> Settings:
         found = [section for section in sections if key in config[section]]
         if key not in _JOB and found:
             raise UserError(f"unknown configuration key {key!r}; did you mean {found[0]}.{key}?")
-    for section in SECTIONS:
-        options_of(config, section)
+    given = {section: options_of(config, section) for section in SECTIONS}
     train = settings(dict(config.train))
-    if config.model.name == svm.NAME:
-        svm.check(train)
+    if models.info(config.model.name).estimator:
+        estimators.check(train)
+        models.create_estimator(config.model.name, **given["model"])
     options.check("parallel", "", config.parallel, _PARALLEL)
     options.check("", "", job, _JOB)
     return train

@@ -37,9 +37,9 @@ from mer_jax.training import (
     Parallel,
     Settings,
     checkpoints,
+    estimators,
     fit,
     initialization,
-    svm,
 )
 
 VARIANTS = "variants"
@@ -80,9 +80,9 @@ def run(
         + (f", {len(variants)} variants in one job" if len(variants) > 1 else "")
     )
     examples = prepare_examples(config, clips, {} if cache is None else cache)
-    chosen = configuration.options_of(config, "model") | {"num_classes": len(classes)}
+    model, sizes = config.model.name, configuration.options_of(config, "model")
     build = lambda rngs: models.create(
-        config.model.name, rngs=rngs, shape=examples.input_shape, **chosen
+        model, num_classes=len(classes), rngs=rngs, shape=examples.input_shape, **sizes
     )
     plain = configuration.plain(config)
     job_fingerprint = {key: value for key, value in plain.items() if key not in _FREE}
@@ -100,8 +100,9 @@ def run(
         own = plain if folder == workdir else plain | {"train": dataclasses.asdict(variant)}
         saving.write_json(folder / "config.json", own)
         saving.write_json(folder / "folds.json", part.to_json())
-    if config.model.name == svm.NAME:
-        results = [svm.fit(examples, labels, folds[0], **chosen)]
+    if models.info(model).estimator:
+        estimator = lambda: models.create_estimator(model, **sizes)
+        results = [estimators.fit(examples, labels, folds[0], estimator, num_classes=len(classes))]
     else:
         with contextlib.ExitStack() as stack:
             writers = [

@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from mer_jax import configuration, datasets, experiment
+from mer_jax import configuration, datasets, experiment, models
 from mer_jax.errors import UserError, filter_by_regex, unknown_name
 from mer_jax.io import reading, saving
 from mer_jax.reporting import comparison
-from mer_jax.training import svm
 
 
 class Row(NamedTuple):
@@ -69,13 +68,13 @@ def configured(row: Row, given: Mapping[str, Any]) -> ConfigDict:
     that has no such key is left as it is."""
     config = _changed(configuration.read(row.base), row.changes)
     config = _changed(config, {key: name for key, name in given.items() if key.endswith(".name")})
-    is_svm = config.model.name == svm.NAME  # has no training settings
+    is_network = not models.info(config.model.name).estimator  # others have no training settings
     config = _changed(
         config,
         {
             key: value
             for key, value in given.items()
-            if _has(config, key) and not (is_svm and "train." in key)
+            if _has(config, key) and (is_network or "train." not in key)
         },
     )
     if config.data.name in ("prepared", row.changes.get("data.name")) and given.get("data.root"):

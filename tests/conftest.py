@@ -7,8 +7,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # In the environment, so that the processes which tests start find them too.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".jax_cache")
 # The tests ask for numbers, not for speed, and most of their time is compiling: with few of LLVM's
-# optimisations that is two thirds (with none, a network here and there learns nothing). An empty
-# XLA_FLAGS tests the programs as users get them.
+# optimizations that is two thirds (with none, the gradient of a maximum can be NaN: WORKSPACE.md).
+# An empty XLA_FLAGS tests the programs as users get them.
 os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
 )

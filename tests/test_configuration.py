@@ -7,7 +7,7 @@ import pytest
 
 from mer_jax import configuration, datasets, methods, models, protocols
 from mer_jax.errors import UserError
-from mer_jax.training import Settings, svm
+from mer_jax.training import Settings
 
 
 def make(**changes):
@@ -78,8 +78,7 @@ def test_messages_and_docstrings_name_keys_that_exist():
     known = {"train": {field.name for field in dataclasses.fields(Settings)}}
     rooms = {"data": datasets, "method": methods, "model": models, "protocol": protocols}
     for section, room in rooms.items():
-        names = [*room.names(), *([svm.NAME] if section == "model" else [])]
-        options = (configuration.SECTIONS[section](name) for name in names)
+        options = (configuration.SECTIONS[section](name) for name in room.names())
         known[section] = {"name", "root", "label_scheme", "permute_labels"}.union(*options)
     lost, count = [], 0
     for path in sorted(pathlib.Path(configuration.__file__).parent.rglob("*.py")):

@@ -241,7 +241,7 @@ def test_seeds_go_up_to_the_largest():
     configuration.make(**BASE | {"protocol": {"name": "k_fold", "seed": 2**32 - 1}})
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", models.networks())
 def test_networks_of_small_sizes_are_built_or_refused(name):
     count = int(os.environ.get("FUZZ", 2))
     assert not list(filter(None, (fuzz_options.network(DRAW, name) for _ in range(count))))

@@ -106,19 +106,19 @@ def test_commands_take_own_names(own):
     assert flags == f"--config.model.name={own}:Net"
     table = summary.text(f"{own}:Net", size=2)
     assert f"{256 * 2 + 2 + 2 * 3 + 3:,} trainable parameters for 3 classes" in table
-    assert models.info(f"{own}:Net").load() is options.find("network", f"{own}:Net", {})
+    assert models.info(f"{own}:Net").load() is options.find("model", f"{own}:Net", {})
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("no_such_module:Net", "network 'no_such_module:Net': cannot import module"),
+        ("no_such_module:Net", "model 'no_such_module:Net': cannot import module"),
         ("own_parts:Nets", "module 'own_parts' has no class or function 'Nets'"),
         ("own_parts:number", "no class or function 'number'"),
         ("own_parts:", "no class or function ''"),
         (":Net", "cannot import module ''"),
         ("..own_parts:Net", "cannot import module"),
-        ("own_parts.Net", "unknown network 'own_parts.Net'"),
+        ("own_parts.Net", "unknown model 'own_parts.Net'"),
     ],
 )
 def test_a_wrong_name_is_one_sentence(own, name, message):

@@ -6,11 +6,11 @@
 CLIP is a clip of the run's own database (its key or the end of it); the network is that of the fold
 which tested it. Of a run with several seeds the curves are those of the first. DIR gets
 
-    saliency.png      the input, and how much each part of it weighs in the score of a class
+    saliency.png      the input, and the gradient of a class score with respect to it
     feature_maps.png  maps of the first and of the fifth convolutional layer (or the last)
     perception.png    tp over time, of a network with a Temporal Perception Unit (PSN)
-    epochs.png        accuracy and UF1 of all tested clips over the epochs, and their spread over
-                      the last ten
+    epochs.png        accuracy and UF1 of all tested clips over the epochs, and their mean and
+                      deviation over the last ten
     analysis.json     the numbers: clip, label, probabilities, tp, mean and deviation
 """
 
@@ -22,16 +22,18 @@ from absl import flags
 
 from mer_jax.cli.command import command, no_arguments, required
 from mer_jax.errors import UserError, unknown_name
+from mer_jax.runtime import pinned
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
 _OUT = flags.DEFINE_string("out", None, "The folder to write to.")
-_CLIP = flags.DEFINE_string("clip", None, "A clip of the run; by default the first that is tested.")
-_CLASS = flags.DEFINE_string("class", None, "Whose score; by default the class the network names.")
-_ROOT = flags.DEFINE_string("root", None, "Where the run's database lies now, if it moved.")
+_CLIP = flags.DEFINE_string("clip", None, "A clip of the run; by default the first tested one.")
+_CLASS = flags.DEFINE_string("class", None, "The class of the score; by default the predicted one.")
+_ROOT = flags.DEFINE_string("root", None, "The folder of the run's database, if it moved.")
 
 
+@pinned()
 def analyze() -> str:
-    """Writes what the flags ask for; what is printed."""
+    """Analyses the run of the flags and writes DIR; returns the text to print."""
     from mer_jax import explain
     from mer_jax.explain import drawings, tested_clip
     from mer_jax.io import saving
@@ -39,46 +41,46 @@ def analyze() -> str:
     from mer_jax.reporting import figures
 
     run, out = required(_RUN), pathlib.Path(required(_OUT)).expanduser()
-    seen = tested_clip.load_tested_clip(run, clip=_CLIP.value, root=_ROOT.value)
-    logits = np.asarray(explain.logits(seen.network, seen.inputs)).mean(0)
+    tested = tested_clip.load_tested_clip(run, clip=_CLIP.value, root=_ROOT.value)
+    logits = np.asarray(explain.logits(tested.network, tested.inputs)).mean(0)
     label = int(np.argmax(logits))
     if _CLASS.value is not None:
-        if _CLASS.value not in seen.classes:
-            raise unknown_name("class", _CLASS.value, seen.classes)
-        label = seen.classes.index(_CLASS.value)
+        if _CLASS.value not in tested.classes:
+            raise unknown_name("class", _CLASS.value, tested.classes)
+        label = tested.classes.index(_CLASS.value)
     named = lambda tree: {k: np.asarray(v) for k, v in _named(tree).items()}
-    heat = named(explain.saliency(seen.network, seen.inputs, label=label))
-    layers = explain.feature_maps(seen.network, seen.inputs)
+    heat = named(explain.saliency(tested.network, tested.inputs, label=label))
+    layers = explain.feature_maps(tested.network, tested.inputs)
     curves = {name: tested_clip.epoch_scores(run)[name] for name in ("accuracy", "uf1")}
 
-    # A method's looks at one clip are shown as frames are.
+    # Several views of a clip are drawn like frames.
     one = lambda a, axes: a[0] if a.ndim > axes or len(a) == 1 else a
     drawn = {
         "saliency": drawings.saliency(
-            {name: one(array, 4) for name, array in named(seen.inputs).items()},
+            {name: one(array, 4) for name, array in named(tested.inputs).items()},
             {name: one(array, 3) for name, array in heat.items()},
         ),
         "feature_maps": drawings.feature_maps(_first_and_fifth(layers)),
         "epochs": drawings.epochs({"accuracy": curves["accuracy"], "UF1": curves["uf1"]}),
     }
     numbers = {
-        "clip": seen.clip.key,
-        "fold": seen.fold,
-        "label": seen.label,
-        "saliency_of": seen.classes[label],
-        "probabilities": dict(zip(seen.classes, np.asarray(jax.nn.softmax(logits)))),
+        "clip": tested.clip.key,
+        "fold": tested.fold,
+        "label": tested.label,
+        "saliency_of": tested.classes[label],
+        "probabilities": dict(zip(tested.classes, np.asarray(jax.nn.softmax(logits)))),
         "last_epochs": {name: intervals.spread(values[-10:]) for name, values in curves.items()},
     }
     try:
-        tp = np.asarray(explain.perception(seen.network, seen.inputs)[0])
-        drawn["perception"], numbers["tp"] = drawings.perception(tp), tp
+        tp = np.asarray(explain.temporal_perception(tested.network, tested.inputs)[0])
+        drawn["perception"], numbers["tp"] = drawings.temporal_perception(tp), tp
     except UserError:
         pass  # no such unit in this network
     lines = [str(saving.write_json(out / "analysis.json", numbers))]
     for name, figure in drawn.items():
         lines.append(str(saving.write(out / f"{name}.png", figures.png(figure))))
-    head = f"{seen.clip.key} ({seen.label}), by the network of fold {seen.fold}"
-    return "\n".join([f"{head}: saliency of {seen.classes[label]}", *lines])
+    head = f"{tested.clip.key} ({tested.label}), by the network of fold {tested.fold}"
+    return "\n".join([f"{head}: saliency of {tested.classes[label]}", *lines])
 
 
 def _named(tree) -> dict:

@@ -124,5 +124,5 @@ def _sizes(outputs: str) -> dict[str, Any]:
 def main(argv: list[str]) -> None:
     """Prints the table of the network that `argv` names."""
     if len(argv) != 2:
-        raise UserError(f"name one network: {', '.join(models.names())}")
+        raise UserError(f"name one network: {', '.join(models.networks())}")
     print(text(argv[1], num_classes=_CLASSES.value, **_sizes(_SIZES.value)))

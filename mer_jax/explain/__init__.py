@@ -1,12 +1,12 @@
-"""What a trained network looks at and what its layers say: the pictures that the papers draw.
+"""Saliency, feature maps and temporal perception of a trained network.
 
-    heat = saliency(network, x)                     # of the class that the network names
+    heat = saliency(network, x)                     # of the predicted class
     maps = feature_maps(network, x)                 # {"backbone.convs.0": [...], ...}
-    tp = perception(network, x)                     # PSN's tp_t
+    tp = temporal_perception(network, x)            # PSN's tp_t
 
-All take any network of `mer_jax.models` and its input [B, ...] (an array, or a dict of them), and
-run it in evaluation mode; the network itself stays as it is. `of_run` reads network and input from
-a finished run, `pictures` draws.
+All take a network and its float32 input [B, ...] (an array, or a dict of them), and apply it in
+evaluation mode under `runtime.pinned`; the network is not changed. `tested_clip` reads network and
+input from a finished run, `drawings` draws.
 """
 
 import collections
@@ -22,37 +22,59 @@ from mer_jax.errors import UserError
 from mer_jax.models import calls
 from mer_jax.nn import Conv, RecurrentConv
 from mer_jax.nn.tpu import TPU
+from mer_jax.runtime import pinned
 
-__all__ = ["feature_maps", "logits", "outputs", "perception", "saliency"]
+__all__ = ["feature_maps", "logits", "outputs", "saliency", "temporal_perception"]
 
 Tree = Any
-LAYERS = (RecurrentConv, Conv)  # what counts as a convolutional layer
+LAYERS = (RecurrentConv, Conv)  # convolutional layers
 
 
+@pinned()
 def logits(network: nnx.Module, inputs: Tree) -> jax.Array:
-    """What `network` says of `inputs` [B, ...]: class scores [B, K] float32."""
+    """The class scores [B, K] float32 of `network` for `inputs` [B, ...].
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from mer_jax import explain
+    >>> class Net(nnx.Module):  # the score of class 0 is the input's sum, that of class 1 is 0
+    ...     def __call__(self, x, *, mask=None):
+    ...         return jnp.stack([x.sum((1, 2)), jnp.zeros(len(x))], -1)
+    >>> explain.logits(Net(), jnp.ones((1, 2, 3)))
+    Array([[6., 0.]], dtype=float32)
+    """
     return _logits(*nnx.split(network), inputs)
 
 
+@pinned()
 def saliency(
     network: nnx.Module, inputs: Tree, *, label: int | jax.Array | np.ndarray | None = None
 ) -> Tree:
-    """How much each number of the input weighs in a class score.
+    """The magnitude of the gradient of a class score with respect to the input.
 
-    |d score / d input|, of the channels the largest (Simonyan, Vedaldi and Zisserman 2014, section
-    3; Fig. 4 of MicroExpSTCNN shows such maps of clips). The score is the network's output before
-    any softmax.
+    |d score / d input|, maximum over channels (Simonyan, Vedaldi and Zisserman 2014, section 3;
+    Fig. 4 of MicroExpSTCNN has such maps of clips). The score is the network's output before any
+    softmax.
 
     Args:
-      network: of `mer_jax.models`.
+      network: of `mer_jax.models`, or your own.
       inputs: float32 [B, ..., C], or a dict of such, as the network takes them.
-      label: the class, one for all or [B]; None: the one that the network names for each.
+      label: the class, one for all or [B]; None: the predicted class of each sample.
 
     Returns:
-      float32 [B, ...] for each input, without its last axis; 0 or more.
+      float32 [B, ...] for each input, without its last axis; 0 or more, in score per unit of input.
 
     Raises:
       UserError: for a label that is no class of the network, or not one for each of [B].
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from mer_jax import explain
+    >>> class Net(nnx.Module):
+    ...     def __call__(self, x, *, mask=None):
+    ...         return jnp.stack([x[:, 0, 0] - 2 * x[:, 1, 1], x[:, 0, 0]], -1)
+    >>> explain.saliency(Net(), jnp.ones((1, 2, 3)), label=0)  # [B, W, C] -> [B, W]
+    Array([[1., 2.]], dtype=float32)
     """
     graph, state = nnx.split(network)
     if label is None:
@@ -71,14 +93,22 @@ def saliency(
     return _saliency(graph, state, inputs, jnp.broadcast_to(label.astype(np.int32), (count,)))
 
 
+@pinned()
 def outputs(
     network: nnx.Module, inputs: Tree, kinds: type | tuple[type, ...]
 ) -> dict[str, jax.Array]:
-    """What the modules of `kinds` give, by their dotted paths, in the order of their calls.
+    """The outputs of the modules of `kinds` by their dotted paths, in the order of their calls.
 
-    Of modules one within another the outermost speaks; of a module that is called again (a
-    recurrent one) the last call does. Shapes are as the network has them: PSN, for one, lays the
-    frames of its clips along the first axis.
+    Of nested modules the outermost is used; of a module that is called several times (a recurrent
+    one) the last call. Shapes are those in the network: PSN's backbone, for example, has all frames
+    of all clips on its first axis.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from mer_jax import explain, nn
+    >>> net = nnx.Sequential(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), lambda x, mask=None: x)
+    >>> {path: y.shape for path, y in explain.outputs(net, jnp.ones((4, 3)), nnx.Linear).items()}
+    {'layers.0': (4, 2)}
     """
     return dict(_outputs(kinds, *nnx.split(network), inputs))
 
@@ -86,16 +116,18 @@ def outputs(
 def feature_maps(network: nnx.Module, inputs: Tree) -> dict[str, jax.Array]:
     """The maps of all convolutional layers, first to last, [..., H', W', F] by dotted path.
 
-    As they leave the convolution; a `RecurrentConv` counts as one layer, behind its ReLU, and the
-    3-D networks' first layer gives its maps pooled. PSN's Fig. 8 shows the first and the fifth.
+    The outputs of the convolutions, before normalization and ReLU; a `RecurrentConv` is one layer,
+    behind its ReLU, and the first layer of the 3-D networks is pooled. PSN's Fig. 8 has the first
+    and the fifth.
     """
     return outputs(network, inputs, LAYERS)
 
 
-def perception(network: nnx.Module, inputs: Tree) -> jax.Array:
-    """tp_t [B, T] of a network with a Temporal Perception Unit (PSN, Equation 7), as it used it.
+def temporal_perception(network: nnx.Module, inputs: Tree) -> jax.Array:
+    """tp_t [B, T] of a network with a Temporal Perception Unit (PSN, Equation 7), in its units.
 
-    Raises `UserError` where the network has no such unit.
+    Raises:
+      UserError: if the network has no such unit.
     """
     found = outputs(network, inputs, TPU)
     if not found:
@@ -113,7 +145,7 @@ def _logits(graph, state, inputs):
 def _saliency(graph, state, inputs, label):
     def score(inputs):
         each = _evaluating(graph, state)(inputs)
-        return jnp.sum(jnp.take_along_axis(each, label[:, None], 1))  # clips do not meet
+        return jnp.sum(jnp.take_along_axis(each, label[:, None], 1))  # samples are independent
 
     return jax.tree.map(lambda slope: jnp.abs(slope).max(-1), jax.grad(score)(inputs))
 
@@ -125,7 +157,7 @@ def _outputs(kinds, graph, state, inputs):
         network(inputs)
     chosen = [call for call in found.values() if isinstance(call.module, kinds)]
     within = lambda call: any(call.path.startswith(f"{other.path}.") for other in chosen)
-    # In order: a plain dict would come back sorted by name.
+    # Ordered: jit would return a plain dict sorted by name.
     return collections.OrderedDict((c.path, c.outputs) for c in chosen if not within(c))
 
 

@@ -1,4 +1,4 @@
-"""The pictures of the papers' analyses. Each function takes arrays and returns a `Figure`."""
+"""The figures of the papers' analyses: functions of arrays that return a matplotlib `Figure`."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -12,16 +12,17 @@ from mer_jax.reporting.colors import BLUE, FAINT, SKY, VERMILION
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_FRAMES = 6  # of a clip that are shown
-_MAPS = 16  # of a layer
+_FRAMES = 6  # drawn of a clip
+_MAPS = 16  # drawn of a layer
 
 
 @figures.styled
 def saliency(inputs: Mapping[str, np.ndarray], heat: Mapping[str, np.ndarray]) -> "Figure":
-    """What a network was given, and below it what weighed in its answer (dark: nothing).
+    """The inputs of a network and their saliency below them (dark: 0).
 
-    inputs: by name, [H, W, C] or [T, H, W, C], of which up to six frames are shown. heat: the same
-    without C; each name has a scale of its own.
+    Args:
+      inputs: by name, [H, W, C] or [T, H, W, C], of which up to six frames are drawn.
+      heat: likewise, without C; each name has its own scale.
     """
     rows = [(name, _as_clip(inputs[name], 4), _as_clip(heat[name], 3)) for name in inputs]
     most = max(len(clip) for _, clip, _ in rows)
@@ -32,7 +33,7 @@ def saliency(inputs: Mapping[str, np.ndarray], heat: Mapping[str, np.ndarray]) -
     figure = figures.blank(side * len(shown) + 0.35, 2 * len(rows) * side * tall + 0.3)
     grid = figure.subplots(2 * len(rows), len(shown), squeeze=False)
     for (name, clip, weight), above, below in zip(rows, grid[::2], grid[1::2]):
-        pictures, style = _look(clip)
+        pictures, style = _as_images(clip)
         top = max(float(np.quantile(weight, 0.998)), 1e-12)
         for at, input_axes, heat_axes in zip(shown, above, below):
             input_axes.imshow(pictures[at], aspect="auto", interpolation="nearest", **style)
@@ -53,8 +54,9 @@ def saliency(inputs: Mapping[str, np.ndarray], heat: Mapping[str, np.ndarray]) -
 def feature_maps(layers: Mapping[str, np.ndarray]) -> "Figure":
     """Up to 16 maps of each layer, those that vary most, each over its own range.
 
-    layers: title -> [..., H, W, F]. Of several frames (or clips) the one is shown in which the
-    layer's maps vary most.
+    Args:
+      layers: title -> [..., H, W, F]. Of several frames (or clips) the one in which the layer's
+        maps vary most is drawn.
     """
     from matplotlib import colormaps
 
@@ -69,12 +71,12 @@ def feature_maps(layers: Mapping[str, np.ndarray]) -> "Figure":
 
 
 @figures.styled
-def perception(tp: np.ndarray) -> "Figure":
+def temporal_perception(tp: np.ndarray) -> "Figure":
     """tp_t of one clip over its frames, [T] (PSN, Equation 7)."""
     figure = figures.blank(5.2, 2.3)
     axes = figure.subplots()
     axes.plot(tp, color=BLUE, linewidth=1.8, marker="o", markersize=4)
-    axes.set(xlabel="frame the network sees", ylim=(0, 1.15 * max(float(np.max(tp)), 1e-6)))
+    axes.set(xlabel="frame of the input", ylim=(0, 1.15 * max(float(np.max(tp)), 1e-6)))
     axes.set_title("Temporal perception, tp")
     _plain(axes)
     return figure
@@ -82,16 +84,21 @@ def perception(tp: np.ndarray) -> "Figure":
 
 @figures.styled
 def epochs(curves: Mapping[str, np.ndarray], *, last: int = 10) -> "Figure":
-    """Scores [E] over the epochs; the last ones are shaded and summed up in the legend."""
+    """Scores over the epochs.
+
+    Args:
+      curves: up to two, name -> [E] in [0, 1].
+      last: epochs that are shaded, with their mean and deviation in the legend.
+    """
     figure = figures.blank(5.2, 2.7)
     axes = figure.subplots()
     count = len(next(iter(curves.values())))
-    number = np.arange(1, count + 1)
+    epoch = np.arange(1, count + 1)
     for (name, values), color in zip(curves.items(), (BLUE, VERMILION)):
         late = intervals.spread(values[-last:])
-        words = f"{name}: {late['mean']:.3f} ± {late['std']:.3f}"
+        label = f"{name}: {late['mean']:.3f} ± {late['std']:.3f}"
         marker = "o" if count == 1 else None
-        axes.plot(number, values, color=color, linewidth=1.6, label=words, marker=marker)
+        axes.plot(epoch, values, color=color, linewidth=1.6, label=label, marker=marker)
     axes.axvspan(max(count - last, 0) + 0.5, count + 0.5, color=FAINT, alpha=0.12, linewidth=0)
     axes.set(xlabel="epoch", ylim=(0, 1.02))
     axes.set_title(f"Tested clips; the last {min(last, count)} epochs")
@@ -108,24 +115,24 @@ def _plain(axes) -> None:
 
 
 def _as_clip(array: np.ndarray, axes: int) -> np.ndarray:
-    """[T, H, W, C] (or without C) also of one picture."""
+    """[T, H, W, C] (or without C), T = 1 for a single frame."""
     array = np.asarray(array)
     return array if array.ndim == axes else array[None]
 
 
-def _look(clip: np.ndarray) -> tuple[np.ndarray, dict]:
-    """(pictures [T, H, W] or [T, H, W, 3], how they are drawn) of any input [T, H, W, C]."""
+def _as_images(clip: np.ndarray) -> tuple[np.ndarray, dict]:
+    """(images [T, H, W] or [T, H, W, 3], options of `imshow`) of any input [T, H, W, C]."""
     channels = clip.shape[-1]
     if clip.min() >= 0 and clip.max() <= 1 and channels in (1, 3):
         return np.broadcast_to(clip, (*clip.shape[:3], 3)), {}
-    if channels > 1:  # the components of a flow come first
+    if channels > 1:  # the first two are the components of a flow
         return colors.flow_to_rgb(clip[..., :2]), {}
-    reach = max(float(np.quantile(np.abs(clip), 0.998)), 1e-12)
-    return clip[..., 0], {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}
+    limit = max(float(np.quantile(np.abs(clip), 0.998)), 1e-12)
+    return clip[..., 0], {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
 
 
 def _mosaic(maps: np.ndarray) -> np.ma.MaskedArray:
-    """[..., H, W, F] -> a square of maps, each in [0, 1], with nothing between them."""
+    """[..., H, W, F] -> a square of maps, each in [0, 1], with masked gaps between them."""
     maps = np.asarray(maps).reshape(-1, *maps.shape[-3:])
     maps = np.moveaxis(maps[np.argmax(maps.std((1, 2)).mean(-1))], -1, 0)
     maps = maps[np.sort(np.argsort(-maps.std((1, 2)), kind="stable")[:_MAPS])]
@@ -136,7 +143,7 @@ def _mosaic(maps: np.ndarray) -> np.ma.MaskedArray:
     side = int(np.ceil(np.sqrt(len(maps))))
     tall, wide = (n + 3 for n in maps.shape[1:])
     out = np.full((-(-len(maps) // side) * tall, side * wide), np.nan)
-    for place, each in enumerate(maps):
-        row, column = divmod(place, side)
+    for number, each in enumerate(maps):
+        row, column = divmod(number, side)
         out[row * tall : (row + 1) * tall - 3, column * wide : (column + 1) * wide - 3] = each
     return np.ma.masked_invalid(out)

@@ -1,4 +1,4 @@
-"""What to look at in a finished run: a network with a clip it never trained on, and its epochs."""
+"""A network of a finished run with a clip that it was tested on, and the scores of the epochs."""
 
 import pathlib
 from typing import Any, NamedTuple
@@ -13,50 +13,56 @@ from mer_jax.inference import trained
 from mer_jax.io import reading
 from mer_jax.metrics.scores import scores
 from mer_jax.protocols import Folds
+from mer_jax.runtime import pinned
 from mer_jax.training import checkpoints
 
 
 class TestedClip(NamedTuple):
-    """A clip as the network saw it that was tested on it."""
+    """A clip and the network that was tested on it."""
 
-    network: nnx.Module  # of the chosen epoch
-    inputs: Any  # [B, ...]: one sample, or as many as the method lets vote
+    network: nnx.Module  # of the selected epoch
+    inputs: Any  # [B, ...] of the network: one sample, or the method's `num_views`
     clip: Clip
     label: str
     classes: tuple[str, ...]
     fold: str
 
 
+@pinned()
 def load_tested_clip(
     workdir: str | pathlib.Path, *, clip: str | None = None, root: str | None = None
 ) -> TestedClip:
-    """The network of the run in `workdir` that tested `clip`, and the clip as its method shows it.
+    """The network of the run in `workdir` that was tested on `clip`, and its input.
 
-    clip: its key, "database/subject/name", or the end of it; None: the first that a kept network
-    was tested on. root: where the run's database lies now, if it moved.
+    Args:
+      workdir: of a finished run.
+      clip: key, "database/subject/name", or the end of one; None: the first clip of the first fold
+        in the checkpoint.
+      root: folder of the run's database; None: as in the run.
 
-    Raises `UserError` where there is no such run or clip, or its fold's network was not kept.
+    Raises:
+      UserError: if there is no such run or clip, or its fold is not in the checkpoint.
     """
     workdir = pathlib.Path(workdir).expanduser()
     networks = trained.read(workdir)
     folds = Folds.read(workdir / "folds.json")
-    kept = [folds.names.index(name) for name in dict.fromkeys(networks.folds)]
+    saved = [folds.names.index(name) for name in dict.fromkeys(networks.folds)]
     tested = {folds.clips[i]: f for f in range(len(folds)) for i in np.flatnonzero(folds.test[f])}
     if clip is None:
-        key = next((key for key, fold in tested.items() if fold == kept[0]), None)
+        key = next((key for key, fold in tested.items() if fold == saved[0]), None)
         if key is None:
-            raise UserError(f"fold {folds.names[kept[0]]} of {workdir} tests no clip")
+            raise UserError(f"fold {folds.names[saved[0]]} of {workdir} tests no clip")
     else:
         found = [key for key in tested if f"/{key}".endswith(f"/{clip}")]
         if not found:
             raise unknown_name("clip of this run", clip, tested)
         if len(found) > 1:
-            raise UserError(f"{clip} is {' and '.join(found[:3])}; write the one you mean")
+            raise UserError(f"{clip} is {' and '.join(found[:3])}; give one of them")
         (key,) = found
-    if tested[key] not in kept:
-        first, last = (folds.names[f] for f in (kept[0], kept[-1]))
+    if tested[key] not in saved:
+        first, last = (folds.names[f] for f in (saved[0], saved[-1]))
         raise UserError(
-            f"{key} is tested by fold {folds.names[tested[key]]}, whose network was not kept: "
+            f"{key} is tested by fold {folds.names[tested[key]]}, whose network was not saved: "
             f"checkpoints hold the folds that were trained last ({first} to {last})"
         )
     config = networks.config
@@ -68,21 +74,23 @@ def load_tested_clip(
     return TestedClip(network, inputs, clips[position], classes[labels[position]], classes, name)
 
 
+@pinned()
 def epoch_scores(workdir: str | pathlib.Path) -> dict[str, np.ndarray]:
     """Scores of the tested clips after each epoch, all folds pooled: {"uf1": [E], ...}.
 
-    A fold that stopped early speaks as it did last. Raises `UserError` as `seen` does.
+    A fold that stopped early has the predictions of its last epoch. Raises `UserError` as
+    `load_tested_clip` does.
     """
     workdir = pathlib.Path(workdir).expanduser()
     count = len(trained.read(workdir).classes)
     folds = Folds.read(workdir / "folds.json")
     record = checkpoints.last(workdir / "checkpoints")[0]["record"]
     labels = leakage.read_audit(workdir / "audit.npz", folds)["labels"]
-    every = np.arange(record["predicted"].shape[1])
-    matrices = np.zeros((len(every), count, count), np.int64)
+    epochs = np.arange(record["predicted"].shape[1])
+    matrices = np.zeros((len(epochs), count, count), np.int64)
     with reading.report_damage(f"{workdir}: folds.json, metrics.json or audit.npz"):
         for fold, test in enumerate(folds.test):
-            spoke = np.minimum(every, record["epochs_run"][fold] - 1)
-            said = record["predicted"][fold, spoke, : test.sum()]  # [E, M]: test clips come first
-            np.add.at(matrices, (every[:, None], labels[test], said), 1)
+            epoch = np.minimum(epochs, record["epochs_run"][fold] - 1)
+            predicted = record["predicted"][fold, epoch, : test.sum()]  # [E, M], test clips first
+            np.add.at(matrices, (epochs[:, None], labels[test][None, :], predicted), 1)
     return scores(matrices)

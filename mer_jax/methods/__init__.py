@@ -1,4 +1,4 @@
-"""Methods: how the clips of a job become the examples of one paper.
+"""Methods: the clips of a job as the examples of one paper.
 
     examples = methods.create("strcn_a", clips, mask_fraction=0.3)
 
@@ -36,20 +36,43 @@ _METHODS = {  # name: the module that holds a function of that name
 
 
 def names() -> tuple[str, ...]:
-    """The methods that `create` knows."""
+    """The names that `create` knows."""
     return tuple(_METHODS)
 
 
 def options(name: str) -> dict[str, Any]:
-    """The options of method `name` and their defaults."""
+    """The options of method `name` and their defaults.
+
+    Raises:
+      UserError: for an unknown name.
+
+    >>> from mer_jax import methods
+    >>> methods.options("apex")
+    {'size': (224, 224), 'apex': 'given', 'subtract_onset': False}
+    """
     return defaults(_method(name))
 
 
 @runtime.pinned()
 def create(name: str, clips: Sequence[Clip], **given) -> Examples:
-    """The examples of method `name` over `clips`, on the default device.
+    """The examples of method `name` of `clips`, on the default device.
 
-    Raises `UserError` for an unknown method or option, and for clips the method cannot use or none.
+    Args:
+      name: one of `names()`, or `package.module:name` of your own.
+      clips: one or more.
+      **given: options of the method, see `options`.
+
+    Raises:
+      UserError: for an unknown method or option, for no clips, or clips the method cannot use.
+
+    >>> import numpy as np
+    >>> from mer_jax import methods
+    >>> from mer_jax.clips import Clip, in_memory
+    >>> ramp = np.arange(6, dtype=np.float32).reshape(6, 1, 1, 1) / 10  # T = 6, brighter each frame
+    >>> clip = Clip("db", "s1", "c1", in_memory(np.tile(ramp, (1, 4, 4, 1))), "surprise", apex=3)
+    >>> examples = methods.create("r3d", [clip, clip], size=(4, 4), length=3)  # onset to apex
+    >>> examples.input_shape, examples.inputs[0, :, 0, 0, 0]
+    ((3, 4, 4, 3), Array([0. , 0.2, 0.3], dtype=float32))
     """
     given = check("method", name, given, options(name))
     if not len(clips):

@@ -1,7 +1,7 @@
 """Single frames: the apex for CapsuleNet, all frames in turn for an image CNN.
 
 apex    [H, W, 3], one frame a clip (Van Quang, Chun, Tokuyama 2019)
-frames  [H, W, 3], each a training sample; most of a test clip's decide (STRCN, Table II)
+frames  [H, W, 3], each a training sample; a test clip is classified by majority (STRCN, Table II)
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,22 @@ def apex(
     apex: str = "given",
     subtract_onset: bool = False,
 ) -> Examples:
-    """The apex frame: the marked one where there is one ("given"), or found by STRCN's Eq. 5.
+    """[H, W, 3] float32 in [0, 1]: the apex frame.
 
-    subtract_onset: subtract the clip's first frame, which leaves the movement and not the face.
+    Args:
+      clips: videos.
+      size: (H, W) px.
+      apex: "given": the annotated one where there is one, else that of STRCN's Eq. 5; "found":
+        always the latter.
+      subtract_onset: subtract the clip's first frame; values are then in [-1, 1].
+
+    >>> import numpy as np
+    >>> from mer_jax import methods
+    >>> from mer_jax.clips import Clip, in_memory
+    >>> ramp = np.arange(6, dtype=np.float32).reshape(6, 1, 1, 1) / 10  # T = 6, brighter each frame
+    >>> clip = Clip("db", "s1", "c1", in_memory(np.tile(ramp, (1, 4, 4, 1))), "surprise", apex=3)
+    >>> methods.create("apex", [clip], size=(4, 4), subtract_onset=True).inputs[0, 0, 0]
+    Array([0.3, 0.3, 0.3], dtype=float32)
     """
     out = []
     for clip, frames in zip(clips, preprocessing.read_frames(clips, size, gray=False), strict=True):
@@ -46,14 +59,19 @@ def frames(
     subtract_onset: bool = False,
     repeats_per_epoch: int = 4,
 ) -> Examples:
-    """`num_frames` frames of each clip, evenly spaced from the first to the last.
+    """[H, W, 3]: frames of each clip, evenly spaced from the first to the last.
 
-    An epoch visits each clip `repeats_per_epoch` times, each time with one of its frames; a test
-    clip's class is the one most of its frames get. Frames are standardized by the mean frame of a
-    fold's training clips, as in VGG's own training, and by the deviation from it: otherwise all
-    frames are nearly the same input to a network of thirteen layers without normalization, and its
-    loss does not fall. A deviation under 1e-4 (a fortieth of an 8-bit level) is rounding and
-    becomes 1e-4. `subtract_onset` as in `apex`.
+    Frames are standardized by the mean frame of a fold's training clips, as in VGG's own training,
+    and by the deviation from it: otherwise all frames are nearly the same input to a network of
+    thirteen layers without normalization, and its loss does not fall. A deviation below 1e-4 (a
+    fortieth of an 8-bit level) is rounding and becomes 1e-4.
+
+    Args:
+      clips: videos.
+      size: (H, W) px.
+      num_frames: frames of a clip; a test clip has the class that most of them get.
+      subtract_onset: as in `apex`.
+      repeats_per_epoch: samples of a training clip in an epoch, each one of its frames at random.
     """
     indices = lambda n: np.round(np.linspace(0, n - 1, num_frames)).astype(int)
     sampled = np.stack(

@@ -1,4 +1,4 @@
-"""The papers' handcrafted baselines as examples: one vector a clip, for `model.name=svm`.
+"""The papers' handcrafted descriptors as examples [D], one vector a clip, for `model.name=svm`.
 
 lbp_top, lbp_sip  binary patterns of the clip
 bi_woof           the flow from onset to apex
@@ -6,8 +6,8 @@ mdmo              the flow from the first frame to every frame, in 36 regions be
 
 Common options
     size    (H, W) px of the resized frames; papers use the resolution of the face crop
-    frames  length that a clip is resampled to by TIM; 0: its own (SMIC's baseline: 10)
-    alpha   above 0: factor of the motion magnification that comes first
+    frames  number of frames after resampling by TIM; 0: not resampled (SMIC's baseline: 10)
+    alpha   above 0: factor of motion magnification, applied first
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ def lbp_top(
     mapping: str = "uniform",
     interpolate: bool = False,
 ) -> Examples:
-    """Local binary patterns on three planes; the options are those of `descriptors.lbp_top`."""
+    """Local binary patterns on three planes; other options as in `descriptors.lbp_top`."""
     options: dict[str, Any] = dict(points=points, mapping=mapping, interpolate=interpolate)
 
     def describe(video, length):
@@ -62,7 +62,7 @@ def lbp_sip(
     radii: Sequence[int] = (1, 1, 4),
     blocks: Sequence[int] = (5, 5),
 ) -> Examples:
-    """Local binary patterns of six intersection points, as in `descriptors.lbp_sip`."""
+    """Local binary patterns of six points; other options as in `descriptors.lbp_sip`."""
 
     def describe(video, length):
         return descriptors.lbp_sip(video, radii=tuple(radii), blocks=tuple(blocks), length=length)
@@ -81,7 +81,10 @@ def bi_woof(
     blocks: Sequence[int] = (5, 5),
     bins: int = 8,
 ) -> Examples:
-    """Directions weighted by magnitude and strain; `apex` as in method flow_maps."""
+    """Histograms of flow directions weighted by magnitude and strain, as `descriptors.bi_woof`.
+
+    preset: of `video.optical_flow`; apex: as in method flow_maps.
+    """
     flow = onset_to_apex(preset=preset, alpha=alpha, apex=apex)
     describe = lambda clip: descriptors.bi_woof(flow(clip), blocks=tuple(blocks), bins=bins)
     return _examples(describe, stack(clips, size=tuple(size)))
@@ -98,7 +101,11 @@ def mdmo(
     brow: float = 1 / 3,
     align: bool = True,
 ) -> Examples:
-    """Main directional mean flow. Raises `DataError` with every clip that has no landmarks."""
+    """Main directional mean flow; `brow` and `align` as in `descriptors.mdmo`.
+
+    Raises:
+      DataError: with every clip that has no 68 landmarks.
+    """
     without = [clip.key for clip in clips if clip.landmarks is None]
     if without:
         what = "has no 68 landmarks of its first frame"
@@ -120,7 +127,7 @@ def _resized(points: np.ndarray, shape: Sequence[int], size: Sequence[int]) -> n
 
 
 def _videos(describe: Callable, frames: int, alpha: float) -> Callable:
-    """`describe` of a video and its length, made a function of a clip of a batch."""
+    """`describe(video, length, ...)` as a function of a clip of a batch."""
 
     def of_clip(clip, *more):
         video, length = clip.frames, clip.length

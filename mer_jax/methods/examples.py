@@ -26,20 +26,32 @@ def _no_augmentation(key: jax.Array, example: Tree, statistics: Tree) -> Tree:
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """All clips of a job in the form one paper uses, and the transforms a fold applies to them.
+    """All clips of a job as one paper's inputs, and the transforms that a fold applies to them.
 
     The functions are pure and take one fold and one clip; training adds the axes B and F. Only
-    `fit_statistics` sees several clips, and only through the weights it is given, a fold's training
-    mask: no test clip can reach a statistic.
+    `fit_statistics` has access to several clips, weighted by a fold's training mask: no test clip
+    can reach a statistic.
 
     Attributes:
       inputs: [N, ...] on the device, once, for all folds.
       fit_statistics: (inputs, weights [N]) -> statistics of the clips whose weight is not 0.
       augment: (key, example, statistics) -> one training sample.
       eval_transform: (example, statistics) -> one test sample, or [num_views, ...] of them.
-      num_views: samples of a test clip; the class that most of them get is predicted.
+      num_views: samples of a test clip; their majority is predicted.
       repeats_per_epoch: samples of a training clip in an epoch.
-      input_shape: shape (or pytree of shapes) of one sample, which sets the network's sizes.
+      input_shape: shape of one sample (of each input, if several), `shape` of the network.
+
+    >>> import jax.numpy as jnp
+    >>> from mer_jax.methods import Examples
+    >>> examples = Examples(
+    ...     inputs=jnp.array([[1.0], [3.0], [9.0]]),
+    ...     fit_statistics=lambda inputs, weights: weights @ inputs / weights.sum(),
+    ...     eval_transform=lambda example, mean: example - mean,
+    ...     input_shape=(1,),
+    ... )
+    >>> mean = examples.fit_statistics(examples.inputs, jnp.array([1.0, 1.0, 0.0]))  # 2 clips train
+    >>> examples.eval_transform(examples.inputs[2], mean)
+    Array([7.], dtype=float32)
     """
 
     inputs: Tree

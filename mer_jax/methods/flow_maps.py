@@ -27,16 +27,26 @@ def flow_maps(
     apex: str = "given",
     flow_scale: float = 1.0,
 ) -> Examples:
-    """[H, W, len(channels)]: one map a clip.
+    """[H, W, len(channels)] float32: one map a clip.
 
-    A clip whose content is "flow" (a pre-computed map, uint8) is used as stored, as 0..255 like in
-    the field's code. A video gives the flow from onset to apex at its own
-    resolution: `apex` "given" takes the marked frame where there is one and finds it otherwise
-    (STRCN Eq. 5), "found" always finds it; alpha > 0 magnifies first. Flow and strain are then
-    averaged down to `size`. Either is divided by `flow_scale` (for flow in px, for strain in
-    px per px, for a stored map in gray levels): a fixed scale preserves sign and size of movements,
-    which min-max scaling of each map loses. Networks without normalization (OFF-ApexNet,
-    Dual-Inception) need a `flow_scale` of 255 for stored maps.
+    A clip of content "flow" (a pre-computed map, uint8) is used as stored, in 0..255 as in the
+    field's code. Of a video it is the flow from onset to apex at the video's resolution, and its
+    strain, averaged down to `size`.
+
+    Args:
+      clips: all videos, or all maps.
+      size: (H, W) px; of stored maps their own.
+      channels: of "u", "v" (px) and "strain" (px per px).
+      preset: of `video.optical_flow`.
+      alpha: above 0: factor of motion magnification, applied first.
+      apex: "given": the annotated one where there is one, else that of STRCN's Eq. 5; "found":
+        always the latter.
+      flow_scale: divides the maps. A fixed scale preserves sign and size of movements, which
+        min-max scaling of each map loses. Networks without normalization (OFF-ApexNet,
+        Dual-Inception) need 255 for stored maps.
+
+    Raises:
+      UserError: for clips of both contents, or stored maps of another size.
     """
     flow = onset_to_apex(preset=preset, alpha=alpha, apex=apex)
     pick = np.array([CHANNELS.index(name) for name in channels])
@@ -58,11 +68,11 @@ def _stored(clips: Sequence[Clip], size: tuple[int, ...]) -> jax.Array:
     return maps
 
 
-@functools.cache  # one function for one choice: what is jitted with it is compiled once
+@functools.cache  # equal options give the same function, so that jit compiles once
 def onset_to_apex(*, preset: str, alpha: float, apex: str) -> Callable[[ClipBatch], jax.Array]:
     """A function of one clip of a batch: its flow from onset to apex, [H, W, 2] px.
 
-    apex "given" takes the marked frame where there is one, "found" (and elsewhere) STRCN's Eq. 5.
+    Options as in `flow_maps`.
     """
 
     def flow(clip):

@@ -15,9 +15,21 @@ from mer_jax.video.resample import matrix
 
 
 def tables(longest: int, length_out: int, kernels: Sequence[str]) -> np.ndarray:
-    """[kernels, longest + 1, length_out, longest]: entry n resamples n frames to `length_out`.
+    """Resampling matrices for clips of every length.
 
-    Columns from n on are zero, and so is entry 0.
+    Args:
+      longest: frames of the longest clip.
+      length_out: frames after resampling.
+      kernels: of `video.resample.matrix`.
+
+    Returns:
+      [kernels, longest + 1, length_out, longest] float32: entry n resamples n frames; its columns
+      from n on are 0, and so is entry 0.
+
+    >>> from mer_jax.methods import frame_selection
+    >>> frame_selection.tables(3, 2, ["tim"])[0, 3].round(3) + 0  # the first and the last of three
+    array([[1., 0., 0.],
+           [0., 0., 1.]], dtype=float32)
     """
     out = np.zeros((len(kernels), longest + 1, length_out, longest), np.float32)
     for rows, kernel in zip(out, kernels):
@@ -34,9 +46,13 @@ def all_frames(table: jax.Array, length: jax.Array) -> jax.Array:
 def random_frames(
     key: jax.Array, table: jax.Array, length: jax.Array, percent: jax.Array
 ) -> jax.Array:
-    """[length_out, T]: a random `percent` of a clip's first `length` frames, in their order.
+    """[length_out, T]: resamples a random part of a clip's first `length` frames, in their order.
 
-    table: one kernel's, [T + 1, length_out, T]. At least one frame is selected.
+    Args:
+      key: PRNG key.
+      table: of one kernel, [T + 1, length_out, T], from `tables`.
+      length: [] int32, frames of the clip.
+      percent: [] float32, of the frames that are used; at least one is.
     """
     longest = table.shape[-1]
     frame = jnp.arange(longest, dtype=jnp.int32)

@@ -33,6 +33,16 @@ def mer_rcnn(
 
     A training sample has a random percentage of the frames and one of eight resampling kernels, at
     random (6 x 8 = 48 repeats); a test clip has all frames and is resampled by `kernel`.
+
+    Args:
+      clips: videos.
+      size: (H, W) px of the resized frames.
+      length: frames after resampling.
+      num_pixels: as `video.core_region`.
+      alpha, wavelength: of `video.magnify`.
+      percents: of the frames of a training sample.
+      kernels, kernel: resampling kernels of training samples and of test clips.
+      repeats_per_epoch: samples of a training clip in an epoch.
     """
     batch = stack(clips, size=tuple(size))
     channels = batch.frames.shape[-1]

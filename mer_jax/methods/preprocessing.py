@@ -26,11 +26,19 @@ def read_frames(
     gray: bool,
     region: Callable[[Clip, tuple[int, int]], tuple[slice, slice]] | None = None,
 ) -> Iterator[np.ndarray]:
-    """Each clip's frames in turn: [T, *size, C] float32 in [0, 1], C = 1 if `gray`, else 3.
+    """The frames of each clip in turn, decoded when the iterator reaches them.
 
-    region: a function of a clip and its (height, width): the rows and columns that are cropped
-    before resizing. A gray clip is repeated over three channels unless `gray`. Raises `UserError`
-    for a frame that holds NaN or infinity.
+    Args:
+      clips: videos.
+      size: (H, W) px of the resized frames.
+      gray: convert to gray; else a gray clip is repeated over three channels.
+      region: (clip, (height, width)) -> rows and columns that are cropped before resizing.
+
+    Yields:
+      [T, *size, C] float32 in [0, 1], C = 1 if `gray`, else 3.
+
+    Raises:
+      UserError: for a frame with NaN or infinity.
     """
     for clip in clips:
         frames = to_float(clip.frames)
@@ -49,9 +57,20 @@ def to_length(
     length: int,
     time: str,
 ) -> np.ndarray:
-    """[N, length, H, W, C]: the first `length` frames, or all frames resampled by TIM.
+    """Videos of one length.
 
-    Raises `DataError` with every clip that is too short for "first".
+    Args:
+      method: its name, for the message.
+      clips: N clips.
+      videos: their frames, each [T, H, W, C].
+      length: frames of the result.
+      time: "first": the first `length` frames; "resample": all frames, resampled by TIM.
+
+    Returns:
+      [N, length, H, W, C] float32.
+
+    Raises:
+      DataError: with every clip that is too short for "first".
     """
     out, short = [], []
     for clip, video in zip(clips, videos, strict=True):
@@ -67,7 +86,14 @@ def to_length(
 
 
 def resample_frames(video: np.ndarray, length: int) -> np.ndarray:
-    """[T, ...] -> [length, ...] by the temporal interpolation model."""
+    """[T, ...] -> [length, ...] by the temporal interpolation model (TIM).
+
+    >>> import numpy as np
+    >>> from mer_jax.methods.preprocessing import resample_frames
+    >>> resample_frames(np.array([[1.0], [2.0], [5.0]]), 2).round(6)
+    array([[1.],
+           [5.]])
+    """
     return np.tensordot(matrix(len(video), length), video, axes=1)
 
 
@@ -75,7 +101,14 @@ def transform(video: jax.Array, matrix_2x2: jax.Array) -> jax.Array:
     """[T, H, W, C]: all frames under one linear map about their center.
 
     The output at (row, column) from the center is the input at matrix_2x2 @ (row, column), by cubic
-    convolution; beyond the edge the edge pixel is repeated.
+    convolution; edge pixels are repeated beyond the edges.
+
+    >>> import jax.numpy as jnp
+    >>> from mer_jax.methods import preprocessing
+    >>> video = jnp.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
+    >>> preprocessing.transform(video, preprocessing.flip_matrix("vertical"))[0, ..., 0]
+    Array([[3., 4.],
+           [1., 2.]], dtype=float32)
     """
     frames, height, width, channels = video.shape
     rows, columns = jnp.meshgrid(

@@ -30,16 +30,27 @@ def psn(
     """{"sparse", "gray"}: [frames, H, W, 1] each.
 
     A clip is resampled to `length` frames by TIM, of which number 1, 11, ..., 141 and 150 are used.
-    E of D = A + E (Eqs. 1, 2) is computed over all `length` frames (split="length": the paper finds
-    more columns better) or over those that are used (split="frames"). Of the nonzero entries of E
-    those between the quantiles `low` and `high` of their size stay (`video.keep_quantiles`): the
-    largest 30 % by default, Fig. 10's ten bands by other values. lam: the weight of E; 0: the
-    default of `video.rpca`.
+    E is the sparse part of D = A + E (Eqs. 1, 2).
 
-    E is small against [0, 1]; it is divided by the root of its mean square over a fold's training
-    clips, or by 1e-5, the precision of RPCA, if that is more. Decided, as is the augmentation the
-    paper does not detail: a training sample is rotated by up to `rotation` degrees either way and
-    flipped or not, all its frames alike.
+    Decided: E, which is small, is divided by its root mean square over a fold's training clips,
+    but at least by 1e-5, the precision of RPCA; and the augmentation, which the paper does not
+    detail: a training sample is rotated and flipped at random, all its frames alike.
+
+    Args:
+      clips: videos.
+      size: (H, W) px of the resized frames.
+      length: frames after resampling.
+      frames: frames of an example.
+      split: "length": E is computed over all `length` frames (better in the paper); "frames": over
+        those that are used.
+      lam: weight of E; 0: the default of `video.rpca`.
+      low, high: quantiles of the magnitude of the nonzero entries of E, between which they are
+        used (`video.keep_quantiles`): the largest 30 % by default; Fig. 10 sweeps ten bands.
+      rotation: largest angle in degrees, either way.
+      flip: "vertical", "horizontal" or "none", with probability 1/2.
+
+    Raises:
+      UserError: for more `frames` than `length`.
     """
     used = np.array([*(i * (length // (frames - 1)) for i in range(frames - 1)), length - 1])
     over = used if split == "frames" else np.arange(length)

@@ -28,10 +28,18 @@ def r3d(
 
     Longer clips give `length` frames at equal intervals, both ends included (section 3.2). A clip
     without an apex (SMIC, the macro-expressions) ends at its offset. A training sample is the clip,
-    the clip flipped (top and bottom exchanged: "vertical flipping") or the clip rotated
-    counter-clockwise by `rotation` degrees, with equal chances; the paper adds the two to the
-    training data, as `repeats_per_epoch` = 3 does. With `smooth` and `repeats_per_epoch` = 4 there
-    is the smoothed clip, too, as for the macro-expressions (decided: the mean of 3 x 3 pixels).
+    the clip flipped or the clip rotated, with equal probabilities; the paper adds the last two to
+    the training data, as `repeats_per_epoch` = 3 does.
+
+    Args:
+      clips: videos.
+      size: (H, W) px of the resized frames.
+      length: frames of an example.
+      flip: "vertical" (top and bottom exchanged, as in the paper), "horizontal" or "none".
+      rotation: degrees, counter-clockwise.
+      smooth: a training sample may also be the smoothed clip (then `repeats_per_epoch` = 4), as for
+        the macro-expressions (decided: the mean of 3 x 3 pixels).
+      repeats_per_epoch: samples of a training clip in an epoch.
     """
     videos = preprocessing.read_frames(clips, size, gray=False)
     frames = np.stack(
@@ -56,7 +64,7 @@ def r3d(
 
 
 def smoothed(frames: jax.Array) -> jax.Array:
-    """[T, H, W, C]: each pixel the mean of the 3 x 3 around it, the edge repeated."""
+    """[T, H, W, C]: the mean of the 3 x 3 pixels around each, edge pixels repeated."""
     padded: Any = jnp.pad(frames, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     height, width = frames.shape[1:3]
     shifts = [(i, j) for i in range(3) for j in range(3)]
@@ -64,7 +72,13 @@ def smoothed(frames: jax.Array) -> jax.Array:
 
 
 def frame_indices(clip: Clip, frames: int, length: int) -> np.ndarray:
-    """[length] int: the frames that `r3d` takes of a clip of `frames` frames."""
+    """[length] int: indices of the frames of an example of `r3d`, of a clip of `frames` frames.
+
+    >>> from mer_jax.clips import Clip
+    >>> from mer_jax.methods.r3d import frame_indices
+    >>> frame_indices(Clip("db", "s1", "c1", None, "surprise", onset=2, apex=4), 9, 5)
+    array([2, 3, 4, 4, 4])
+    """
     offset = frames - 1 if clip.offset is None else clip.offset
     last, first = offset if clip.apex is None else clip.apex, clip.onset
     count = last - first + 1

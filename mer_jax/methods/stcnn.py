@@ -4,8 +4,8 @@ stcnn    the face: [T, 64, 64, 1]
 fusenet  both eyes and the mouth, cropped by 68 landmarks: two of [T, 32, 32, 1]
 
 T is 96 on CAS(ME)^2 and 18 on SMIC; the paper excludes shorter clips, as data.name =
-stcnn_casme_squared and stcnn_smic do. How intensities are scaled is not printed. Decided, after the
-authors' code: minus the mean of the training set, then over its largest value.
+stcnn_casme_squared and stcnn_smic do. The scaling of intensities is not printed. Decided, after the
+authors' code: minus the mean of the training set, then divided by its largest value.
 """
 
 from collections.abc import Sequence
@@ -36,10 +36,16 @@ def stcnn(
 ) -> Examples:
     """[length, H, W, 1]: the gray face.
 
-    time: "first" takes the first `length` frames and raises `DataError` with the clips that have
-    fewer; "resample" resamples all frames of every clip to `length`. scaling: "set" as above, from
-    a fold's training clips (`train.statistics_on_all_clips`: from all clips, as published); "none"
-    leaves [0, 1].
+    Args:
+      clips: videos.
+      size: (H, W) px of the resized frames.
+      length: frames of an example (T).
+      time: "first": the first `length` frames; "resample": all frames, resampled by TIM.
+      scaling: "set": as above, from a fold's training clips (`train.statistics_on_all_clips`: from
+        all clips, as published); "none": in [0, 1].
+
+    Raises:
+      DataError: with the clips that have fewer frames than "first" needs.
     """
     videos = preprocessing.read_frames(clips, size, gray=True)
     return _scaled(preprocessing.to_length("stcnn", clips, videos, length, time), scaling)
@@ -57,9 +63,14 @@ def fusenet(
 ) -> Examples:
     """{"eyes", "mouth"}: [length, H, W, 1] each, scaled each by its own mean and largest value.
 
-    A region is the box of its landmarks in the first frame, wider on each side by `margin` of the
-    box's width (decided: 0.2, which shows the brows above the eyes). Other options as in `stcnn`.
-    Raises `DataError` with the clips that have no landmarks, or whose landmarks lie outside.
+    Args:
+      clips: videos with 68 landmarks of the first frame.
+      margin: a region is the box of its landmarks, enlarged on each side by this share of the
+        box's width (decided: 0.2, which includes the brows above the eyes).
+      size, length, time, scaling: as in `stcnn`.
+
+    Raises:
+      DataError: with the clips that have no landmarks, or landmarks outside of the frame.
     """
     without = [clip for clip in clips if clip.landmarks is None]
     if without:
@@ -75,7 +86,7 @@ def fusenet(
 
 
 def _pixels(clip: Clip, box: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice]:
-    """(rows, columns) of a box (x, y, width, height), as far as it lies in the frame."""
+    """(rows, columns) of a box (x, y, width, height) px, cut at the frame."""
     height, width = size
     first = np.clip(np.floor(box[:2]), 0, None).astype(int)
     last = np.clip(np.ceil(box[:2] + box[2:]), None, (width, height)).astype(int)
@@ -104,7 +115,7 @@ def _scaled(videos: Tree, scaling: str) -> Examples:
             lambda m: jnp.sum(jnp.where(weights > 0, normalized * m, 0)), inputs["mean"]
         )
         top = jax.tree.map(lambda t: jnp.max(jnp.where(weights > 0, t, 0.0)), inputs["top"])
-        # A flat training set has no span: a quarter of an 8-bit level, less than any other has.
+        # At least a quarter of an 8-bit level: a constant training set has no span.
         span = jax.tree.map(lambda t, m: jnp.maximum(t - m, 1e-3), top, mean)
         return {"mean": mean, "span": span}
 

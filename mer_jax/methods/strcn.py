@@ -53,6 +53,16 @@ def strcn_a(
     Set alphas=(alpha,), percents=(100,), repeats_per_epoch=1 for Table IV's "without DA". The heat
     map (Eq. 4) sums over the training clips of the fold; with `train.statistics_on_all_clips` over
     all, as in the paper.
+
+    Args:
+      clips: videos.
+      size: (H, W) px of the resized frames.
+      length: frames after resampling.
+      mask_fraction: share of the pixels, P = mask_fraction x H x W.
+      alpha, wavelength: of `video.magnify`, of a test clip.
+      alphas, percents: of a training sample; percents of the frames.
+      kernel: of resampling, see `video.resample`.
+      repeats_per_epoch: samples of a training clip in an epoch.
     """
     height, width = size
     batch = stack(clips, size=tuple(size))
@@ -118,6 +128,13 @@ def strcn_g(
     The first of a clip's maps is the test sample: magnified by `alpha`, all frames. The others are
     one for each pair of `alphas` and `percents`: a random part of the frames is used, which moves
     the onset and the apex. A training sample is one of these at random.
+
+    Args:
+      clips: videos.
+      size: (H, W) px of the resized frames.
+      preset: of `video.optical_flow`.
+      seed: of the random frames.
+      alpha, alphas, percents, repeats_per_epoch, wavelength: as in `strcn_a`.
     """
     batch = stack(clips, size=tuple(size))
     longest = batch.frames.shape[1]

@@ -1,9 +1,13 @@
-"""The networks, by name; `package.module:Name` is a class of your own.
+"""The models, by name: networks, and the support vector machine of the handcrafted baselines.
 
 A network is an `nnx.Module`, built from sizes only. `network(x, *, mask=None)` takes float32
 examples [B, ...] (channels last; a dict of arrays for a network with several inputs) and returns
 logits [B, K]. `mask` [B] is 0 for padding samples, which batch statistics leave out.
-`network.input_shape` is the shape of one example, without B.
+`network.input_shape` is the shape of one example, without B (for several inputs, a dict of them).
+
+An estimator is a classifier in scikit-learn's sense, fitted fold by fold by `training.estimators`.
+`package.module:Name` is a class of your own: a network, or an estimator if it has `fit` and
+`predict_proba` (`sklearn.ensemble:RandomForestClassifier` is one).
 """
 
 import importlib
@@ -12,25 +16,27 @@ from typing import Any, NamedTuple
 
 from flax import nnx
 
+from mer_jax.errors import UserError
 from mer_jax.options import check, check_value, defaults, find
 
 Figure = tuple[int, ...] | int  # (first axes of) what a module gives, or its parameters
 
 
 class Info(NamedTuple):
-    """Where a network comes from and what its paper says about it."""
+    """Where a model comes from, how it is fitted, and what its paper says about it."""
 
     module: str  # where it is; ".strcn" is below this package
-    network: str  # class in that module
+    name: str  # class in that module
     paper: str = ""
     parameters: int = 0  # trainable, counted by hand or by the authors' code; 0: not known
     classes: int = 3  # for which `parameters` holds
     stated: str = ""  # what the paper says of its number of parameters
     printed: Mapping[str, Figure] = {}  # what it prints of a module, by the module's dotted path
+    estimator: bool = False  # fitted by its own `fit`; else a network, trained by `training.fit`
 
-    def load(self) -> Callable[..., nnx.Module]:
+    def load(self) -> Callable[..., Any]:
         """The class; its module is imported now."""
-        return getattr(importlib.import_module(self.module, __name__), self.network)
+        return getattr(importlib.import_module(self.module, __name__), self.name)
 
 
 def _recurrent(*sizes: tuple[int, int]) -> dict[str, Figure]:
@@ -44,7 +50,7 @@ _STREAMS = {
     for path, figure in ((f"streams.{n}.conv", (27, 10, 10, 32)), (f"streams.{n}", (86_400,)))
 }
 
-_NETWORKS = {
+_MODELS = {
     "strcn_a": Info(
         ".strcn", "STRCNA", "Xia et al., STRCN, Table I (appearance)", 171_076, classes=4,
         printed=_recurrent((917, 26), (229, 26), (57, 26), (14, 6), (7, 3)),
@@ -99,35 +105,97 @@ _NETWORKS = {
     "image_cnn": Info(
         ".vgg", "ImageCNN", "Xia et al., STRCN, Table II (image-based CNN)", 134_276_932, classes=4
     ),
+    "svm": Info(".svm", "SVM", "Cortes & Vapnik 1995, by scikit-learn", estimator=True),
 }  # fmt: skip
 
 
 def names() -> tuple[str, ...]:
-    """The names that `create` knows, in alphabetical order."""
-    return tuple(sorted(_NETWORKS))
+    """The names of all models, in alphabetical order."""
+    return tuple(sorted(_MODELS))
+
+
+def networks() -> tuple[str, ...]:
+    """The names that `create` knows, in alphabetical order: the models that are no estimators.
+
+    >>> from mer_jax import models
+    >>> models.networks()[:3], set(models.names()) - set(models.networks())
+    (('capsule', 'dual_inception', 'fusenet_intermediate'), {'svm'})
+    """
+    return tuple(name for name in names() if not _MODELS[name].estimator)
 
 
 def info(name: str) -> Info:
-    """The class and the source of network `name`. Raises `UserError` for an unknown name."""
-    found = find("network", name, _NETWORKS)
+    """Where model `name` comes from, and what its paper says.
+
+    Raises:
+      UserError: for an unknown name, or a class of your own that cannot be imported.
+
+    >>> from mer_jax import models
+    >>> models.info("ststnet").paper
+    "Liong et al. 2019, STSTNet, authors' code"
+    >>> models.info("svm").estimator  # and of sklearn.naive_bayes:GaussianNB
+    True
+    """
+    found = find("model", name, _MODELS)
     if isinstance(found, Info):
         return found
-    module, _, network = name.partition(":")
-    return Info(module, network)
+    module, _, attribute = name.partition(":")
+    estimator = hasattr(found, "fit") and hasattr(found, "predict_proba")
+    return Info(module, attribute, estimator=estimator)
 
 
 def create(name: str, *, num_classes: int, rngs: nnx.Rngs, **sizes) -> nnx.Module:
     """Network `name` with fresh weights.
 
-    `sizes` are the keyword arguments of the network's class: always `shape`, the shape of one
-    example without B (each network's default is its paper's), and what else the class documents.
-    Raises `UserError` for an unknown name or size, or a shape that the network cannot take.
+    Args:
+      name: one of `networks()`, or `package.module:Name`.
+      num_classes: K.
+      rngs: random streams of the initializers and of dropout.
+      **sizes: keyword arguments of the network's class: `shape`, the shape of one example without
+        B (default: the paper's), and what else the class documents.
+
+    Raises:
+      UserError: for an unknown name or size, a shape that the network cannot take, or an estimator.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from mer_jax import models
+    >>> make = lambda: models.create("ststnet", num_classes=3, rngs=nnx.Rngs(0))
+    >>> network = nnx.eval_shape(make)  # shapes only: no weight is drawn
+    >>> network.input_shape, sum(a.size for a in jax.tree.leaves(nnx.state(network, nnx.Param)))
+    ((28, 28, 3), 1683)
+    >>> jax.eval_shape(lambda x: make()(x), jnp.zeros((8, 28, 28, 3))).shape
+    (8, 3)
     """
     sizes = check("model", name, sizes, options(name) | {"shape": ()})
     num_classes = check_value("num_classes", "num_classes", num_classes)
-    return info(name).load()(num_classes=num_classes, rngs=rngs, **sizes)
+    model = info(name)
+    if model.estimator:
+        raise UserError(f"model {name} is no network; the networks are {', '.join(networks())}")
+    return model.load()(num_classes=num_classes, rngs=rngs, **sizes)
+
+
+def create_estimator(name: str, **given) -> Any:
+    """Estimator `name`, not fitted yet.
+
+    Args:
+      name: "svm", or `package.module:Name`.
+      **given: keyword arguments of its class.
+
+    Returns:
+      An object with scikit-learn's `fit`, `predict_proba`, `score` and `classes_`.
+
+    Raises:
+      UserError: for an unknown name or option, or without the library that it needs.
+    """
+    return info(name).load()(**check("model", name, given, options(name)))
 
 
 def options(name: str) -> dict[str, Any]:
-    """The sizes of network `name` and their defaults, without `shape`: the data give that."""
+    """The sizes or options of model `name` and their defaults, without `shape`: the data give that.
+
+    >>> from mer_jax import models
+    >>> models.options("ststnet")
+    {'maps': (3, 5, 8), 'dropout': 0.5}
+    """
     return defaults(info(name).load(), without=("shape", "num_classes", "rngs"))

@@ -1,7 +1,7 @@
 """Image networks without their classifiers, as PSN uses them: AlexNet, VGG16, ResNet10.
 
-Each takes x [B, H, W, C] and gives maps of `out_shape` (H', W', F), without B. `width` multiplies
-the number of maps of every layer.
+Each maps x [B, H, W, C] to [B, *out_shape], `out_shape` = (H', W', F). `shape` is (H, W, C);
+`width` multiplies the number of maps of every layer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from mer_jax.nn import Conv, max_pool
 
 
 class Layer(NamedTuple):
-    """A convolution with ReLU and, perhaps, the max pool of its network behind it."""
+    """A convolution, ReLU and, if `pooled`, the max pool of its network."""
 
     maps: int
     kernel: int
@@ -30,7 +30,7 @@ def _after(size: int, window: int, padding: int, stride: int) -> int:
 
 
 class ConvNetwork(nnx.Module):
-    """The convolutions and pools of `layers`, which subclasses name."""
+    """The convolutions and pools of `layers`, an attribute of subclasses."""
 
     layers: ClassVar[tuple[Layer, ...]]
     window: ClassVar[int]  # of every pool; its stride is 2
@@ -63,7 +63,7 @@ class ConvNetwork(nnx.Module):
         self.out_shape = (height, columns, maps)
 
     def maps(self, x: jax.Array) -> Iterator[jax.Array]:
-        """What every convolution (after ReLU) and every pool gives, in order."""
+        """The output of every convolution (after ReLU) and of every pool, in order."""
         for layer, conv in zip(self.layers, self.convs, strict=True):
             x = nnx.relu(conv(x))
             yield x
@@ -72,14 +72,20 @@ class ConvNetwork(nnx.Module):
                 yield x
 
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        """x [B, H, W, C] -> [B, *out_shape]; no layer looks at other samples, nor at `mask`."""
+        """x [B, H, W, C] -> [B, *out_shape]; `mask` is not used."""
         del mask
         *_, x = self.maps(x)
         return x
 
 
 class AlexNet(ConvNetwork):
-    """PSN (Li et al.), Table 1: 112 -> 54 -> 27 -> 14 -> 7 -> 7 -> 7 -> 7 -> 4, 256 maps."""
+    """PSN (Li et al.), Table 1: 112 -> 54 -> 27 -> 14 -> 7 -> 7 -> 7 -> 7 -> 4, 256 maps.
+
+    >>> from flax import nnx
+    >>> from mer_jax.models.backbones import AlexNet
+    >>> nnx.eval_shape(lambda: AlexNet((112, 112, 3), rngs=nnx.Rngs(0))).out_shape
+    (4, 4, 256)
+    """
 
     layers = (
         Layer(96, 7, 1, 2, True),

@@ -15,7 +15,13 @@ PRIMARY, DIGIT = 8, 16  # length of a primary and of a class capsule
 
 
 def squash(v: jax.Array) -> jax.Array:
-    """v |v| / (1 + |v|^2) along the last axis: the direction of v, with a length below 1."""
+    """v |v| / (1 + |v|^2) along the last axis: the direction of v, with a length below 1.
+
+    >>> import jax.numpy as jnp
+    >>> from mer_jax.models.capsule import squash
+    >>> squash(jnp.array([3.0, 4.0])) * 26  # length 25 / 26
+    Array([15., 20.], dtype=float32)
+    """
     norm = jnp.sqrt(jnp.maximum((v * v).sum(-1, keepdims=True), 1e-16))
     return v * (norm / (1 + norm * norm))
 
@@ -26,13 +32,17 @@ class CapsuleNet(nnx.Module):
     224 x 224 x 3 -> 28 x 28 x 256 -> 20 x 20 x 256 -> 6 x 6 x 256 = 1152 capsules of 8 -> K of 16
     by dynamic routing (Sabour et al. 2017). 13,842,496 parameters for three classes.
 
-    It returns the lengths of the class capsules, in [0, 1), which the margin loss takes as they
-    are; they are no logits of a softmax, but the largest one names the class all the same.
+    The outputs are the lengths of the class capsules, in [0, 1), the input of the margin loss; the
+    longest one is the predicted class, but they are no logits of a softmax.
 
     Args:
+      num_classes, rngs: as in `models.create`.
       shape: (H, W, C) of one example.
       width: multiplies the number of maps of every layer.
       routings: rounds of routing; gradients flow through the last one only.
+
+    Raises:
+      UserError: for a `shape` of another rank, or smaller than the layers need.
     """
 
     def __init__(
@@ -44,7 +54,7 @@ class CapsuleNet(nnx.Module):
         width: float = 1.0,
         routings: int = 3,
     ):
-        # three strides of 2 must leave 17: 9 for the first kernel, then 9 for the second
+        # behind three strides of 2 the two 9 x 9 kernels need 17 pixels
         self.input_shape = require("CapsuleNet", shape, (129, 129, 1))
         self.routings = routings
         maps = scaled(64, width)
@@ -77,9 +87,14 @@ class CapsuleNet(nnx.Module):
 
 
 def route(votes: jax.Array, routings: int) -> jax.Array:
-    """Routing by agreement (Sabour et al. 2017, procedure 1): [B, K, I, D] -> [B, K, D].
+    """Routing by agreement (Sabour et al. 2017, procedure 1).
 
-    Coupling coefficients are a softmax over classes; only the last round is differentiated.
+    Args:
+      votes: [B, K, I, D], the prediction of each class capsule by each primary capsule.
+      routings: rounds; only the last one is differentiated.
+
+    Returns:
+      [B, K, D], the class capsules. Coupling coefficients are a softmax over classes.
     """
     fixed = lax.stop_gradient(votes)
     logits = jnp.zeros(votes.shape[:3], votes.dtype)

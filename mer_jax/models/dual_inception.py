@@ -11,8 +11,8 @@ from mer_jax.nn import Conv, max_pool
 
 
 class Inception(nnx.Module):
-    """1 x 1; 1 x 1 then 3 x 3; 1 x 1 then 5 x 5; pool 3 then 1 x 1: joined, the last ReLU of each
-    left to the caller."""
+    """1 x 1; 1 x 1 then 3 x 3; 1 x 1 then 5 x 5; pool 3 then 1 x 1: concatenated, without the last
+    ReLU of each."""
 
     def __init__(self, in_features: int, features: int, *, rngs: nnx.Rngs):
         conv = lambda n, k: Conv(n, features, (k, k), padding="SAME", rngs=rngs)
@@ -28,15 +28,19 @@ class Inception(nnx.Module):
 
 
 class DualInception(nnx.Module):
-    """Per component: inception of 6, pool 2, inception of 16, pool 2; joined 6272 -> 1024 -> K.
+    """Per component: inception of 6, pool 2, inception of 16, pool 2; then 6272 -> 1024 -> K.
 
     6,449,867 parameters for 28 x 28 and three classes. The authors published no code; the layers
     are those of the reimplementation whose count agrees with the paper's 6.45 million.
 
     Args:
+      num_classes, rngs: as in `models.create`.
       shape: (H, W, C) of one example; each channel, u and v, has its own stream.
       maps: of each branch of the two blocks.
       hidden: width of the dense layer.
+
+    Raises:
+      UserError: for a `shape` of another rank, or smaller than the layers need.
     """
 
     def __init__(
@@ -58,7 +62,7 @@ class DualInception(nnx.Module):
         self.classifier = nnx.Linear(hidden, num_classes, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-        """x [B, H, W, C] -> logits [B, K]; no layer looks at other samples, nor at `mask`."""
+        """x [B, H, W, C] -> logits [B, K]; `mask` is not used."""
         del mask
         streams = []
         for channel, (first, second) in enumerate(zip(self.first, self.second, strict=True)):

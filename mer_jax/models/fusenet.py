@@ -34,13 +34,17 @@ class _FuseNet(nnx.Module):
 
     Per stream: 32 x 32 x 96 -> 30 x 30 x 82 -> 10 x 10 x 27 -> 86,400.
 
-    Decided: ReLU follows each of the dense layers, which the paper wants for "more non-linearity";
-    the authors' code has nothing between them but dropout, so that they are one linear map there.
+    Decided: ReLU follows each of the dense layers, which the paper adds for "more non-linearity";
+    in the authors' code only dropout is between them, so that they are one linear map.
 
     Args:
+      num_classes, rngs: as in `models.create`.
       shape: (T, H, W, C) of one region of one example.
       filters, kernel, dropout: as in `STCNN`.
       widths: of the dense layers.
+
+    Raises:
+      UserError: for a `shape` of another rank, or smaller than the layers need.
     """
 
     late: bool
@@ -80,15 +84,15 @@ class _FuseNet(nnx.Module):
 
 
 class FuseNetIntermediate(_FuseNet):
-    """Joined before the dense layers: 172,800 -> 1024 -> 128 -> K.
+    """Concatenated before the dense layers: 172,800 -> 1024 -> 128 -> K.
 
-    The paper prints 86,400 for the joined layer, which is one stream's.
+    The paper prints 86,400 for the concatenation, which is one stream's.
     """
 
     late = False
 
 
 class FuseNetLate(_FuseNet):
-    """Joined behind the dense layers: twice 86,400 -> 1024 -> 128, then 256 -> K."""
+    """Concatenated behind the dense layers: twice 86,400 -> 1024 -> 128, then 256 -> K."""
 
     late = True

@@ -12,13 +12,17 @@ from mer_jax.nn import Conv, max_pool
 
 
 class OFFApexNet(nnx.Module):
-    """Per component: 5 x 5 convolution of 6, pool 2, 5 x 5 convolution of 16, pool 2; joined
-    1568 -> 1024 -> 1024 -> K. 2,664,475 parameters for 28 x 28 and three classes.
+    """Per component: 5 x 5 convolution of 6, pool 2, 5 x 5 convolution of 16, pool 2;
+    concatenated 1568 -> 1024 -> 1024 -> K. 2,664,475 parameters for 28 x 28 and three classes.
 
     Args:
+      num_classes, rngs: as in `models.create`.
       shape: (H, W, C) of one example; each channel, u and v, has its own stream.
       maps: of the two convolutions.
       hidden: width of the two dense layers.
+
+    Raises:
+      UserError: for a `shape` of another rank, or smaller than the layers need.
     """
 
     def __init__(
@@ -41,7 +45,7 @@ class OFFApexNet(nnx.Module):
         self.classifier = nnx.Linear(hidden, num_classes, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-        """x [B, H, W, C] -> logits [B, K]; no layer looks at other samples, nor at `mask`."""
+        """x [B, H, W, C] -> logits [B, K]; `mask` is not used."""
         del mask
         streams = []
         for channel, (first, second) in enumerate(zip(self.first, self.second, strict=True)):

@@ -1,11 +1,11 @@
-"""Weights that others have trained: torchvision's r3d_18, VGG16 and AlexNet in our backbones.
+"""Pre-trained weights: torchvision's r3d_18, VGG16 and AlexNet in our backbones.
 
     weights = from_torch_state("r3d_18", {name: array})   # torchvision's names and layouts
     save(directory, weights)
     load(directory, network)                              # into network.backbone
 
-`weights` is a flat dict: the dotted path of a tensor in the backbone ("blocks.0.first.conv.kernel")
-to its float32 values. `mer-jax convert-weights` does the first two for a file.
+`weights` is a flat dict: dotted path of a tensor in the backbone ("blocks.0.first.conv.kernel") ->
+float32 values. `mer-jax convert-weights` converts and saves a file of PyTorch.
 """
 
 import pathlib
@@ -33,7 +33,7 @@ class _Source(NamedTuple):
 
     pairs: Callable[[], Pairs]
     build: Callable[[], nnx.Module]
-    whole: bool  # False: the backbone differs in places; take the tensors whose shapes agree
+    complete: bool  # False: the backbone differs in places; take the tensors whose shapes agree
 
 
 def _conv_norm(conv: str, norm: str, path: str) -> Pairs:
@@ -55,7 +55,7 @@ def _r3d_18() -> Pairs:
 
 
 def _features(network) -> Pairs:
-    """torchvision counts convolutions, ReLUs and pools as members of `features`."""
+    """Convolutions, ReLUs and pools are members of torchvision's `features`."""
     index = 0
     for number, layer in enumerate(network.layers):
         yield f"features.{index}.weight", f"convs.{number}.kernel"
@@ -64,23 +64,36 @@ def _features(network) -> Pairs:
 
 
 _SOURCES = {
-    "r3d_18": _Source(_r3d_18, lambda: R3D18(rngs=nnx.Rngs(0)), whole=True),
+    "r3d_18": _Source(_r3d_18, lambda: R3D18(rngs=nnx.Rngs(0)), complete=True),
     "vgg16": _Source(
-        lambda: _features(VGG16), lambda: VGG16((112, 112, 3), rngs=nnx.Rngs(0)), whole=True
+        lambda: _features(VGG16), lambda: VGG16((112, 112, 3), rngs=nnx.Rngs(0)), complete=True
     ),
     "alexnet": _Source(
-        lambda: _features(AlexNet), lambda: AlexNet((112, 112, 3), rngs=nnx.Rngs(0)), whole=False
+        lambda: _features(AlexNet), lambda: AlexNet((112, 112, 3), rngs=nnx.Rngs(0)), complete=False
     ),
 }
 
 
 def names() -> tuple[str, ...]:
-    """The networks of torchvision that `from_torch_state` knows."""
+    """The networks of torchvision that `from_torch_state` converts.
+
+    >>> from mer_jax.models import pretrained
+    >>> pretrained.names()
+    ('alexnet', 'r3d_18', 'vgg16')
+    """
     return tuple(sorted(_SOURCES))
 
 
 def pairs(name: str) -> list[tuple[str, str]]:
-    """(torchvision's name, our path) of every tensor of network `name`, in torchvision's order."""
+    """(torchvision's name, our path) of every tensor of network `name`, in torchvision's order.
+
+    Raises:
+      UserError: for an unknown name.
+
+    >>> from mer_jax.models import pretrained
+    >>> pretrained.pairs("r3d_18")[0]
+    ('stem.0.weight', 'stem.conv.kernel')
+    """
     if name not in _SOURCES:
         raise unknown_name("pre-trained network", name, _SOURCES)
     return list(_SOURCES[name].pairs())
@@ -89,19 +102,27 @@ def pairs(name: str) -> list[tuple[str, str]]:
 def from_torch_state(name: str, state: Mapping[str, np.ndarray]) -> Weights:
     """torchvision's tensors of network `name` as weights of our backbone.
 
-    Kernels [O, C, (T,) H, W] become [(T,) H, W, C, O]; classifiers are left behind. PSN's AlexNet
-    differs from torchvision's in its first three layers: only those that agree are taken.
+    PSN's AlexNet differs from torchvision's in its first three layers: only tensors of the same
+    shape are taken.
 
-    Raises `UserError` with the tensor that is missing, has another shape, or is not finite.
+    Args:
+      name: one of `names()`.
+      state: torchvision's `state_dict()` as NumPy arrays.
+
+    Returns:
+      Weights; kernels [O, C, (T,) H, W] become [(T,) H, W, C, O], classifiers are dropped.
+
+    Raises:
+      UserError: with the tensor that is missing, has another shape, or is not finite.
     """
-    wanted = pairs(name)
+    required = pairs(name)
     source = _SOURCES[name]
-    here = _tensors(nnx.eval_shape(source.build))
+    tensors = _tensors(nnx.eval_shape(source.build))
     weights = {}
-    for theirs, ours in wanted:
+    for theirs, ours in required:
         if theirs not in state:
             raise UserError(f"there is no tensor {theirs!r}; is it torchvision's {name}?")
-        value, need = np.asarray(state[theirs]), _in_torch(here[ours].shape)
+        value, need = np.asarray(state[theirs]), _in_torch(tensors[ours].shape)
         if value.shape == need:
             if value.dtype.kind not in "fiu":
                 raise UserError(f"tensor {theirs!r} holds {value.dtype}, not numbers")
@@ -110,11 +131,11 @@ def from_torch_state(name: str, state: Mapping[str, np.ndarray]) -> Weights:
             if value.ndim > 1:
                 value = np.moveaxis(value, (0, 1), (-1, -2))
             weights[ours] = value.astype(np.float32)
-        elif source.whole:
+        elif source.complete:
             raise UserError(
                 f"tensor {theirs!r} is {_by(value.shape)}; {name} has {_by(need)} there"
             )
-    if not source.whole:  # a bias is nothing without its kernel
+    if not source.complete:  # no bias without its kernel
         layers = {ours.rpartition(".")[0] for ours in weights if ours.endswith(".kernel")}
         weights = {o: value for o, value in weights.items() if o.rpartition(".")[0] in layers}
     if not weights:
@@ -123,7 +144,11 @@ def from_torch_state(name: str, state: Mapping[str, np.ndarray]) -> Weights:
 
 
 def save(directory: str | pathlib.Path, weights: Weights) -> None:
-    """Writes `weights` with Orbax into `directory`, which must not exist yet: all or nothing."""
+    """Writes `weights` with Orbax into `directory`, completely or not at all.
+
+    Raises:
+      UserError: if `directory` exists.
+    """
     import orbax.checkpoint as ocp
 
     directory = pathlib.Path(directory).absolute()
@@ -136,7 +161,11 @@ def save(directory: str | pathlib.Path, weights: Weights) -> None:
 
 
 def read(directory: str | pathlib.Path) -> Weights:
-    """What `save` wrote, as host arrays. Raises `UserError` if it is not there, or is damaged."""
+    """The weights that `save` wrote to `directory`, as host arrays.
+
+    Raises:
+      UserError: if there are none, or they are damaged.
+    """
     import orbax.checkpoint as ocp
 
     directory = pathlib.Path(directory).absolute()
@@ -151,15 +180,18 @@ def read(directory: str | pathlib.Path) -> Weights:
             weights = checkpointer.restore(directory, restore_args=as_numpy)
         seal = directory / _DIGEST
         if seal.exists() and seal.read_text() != _digest(weights):
-            raise ValueError("its content is not what was written")
+            raise ValueError("its digest differs")
     return weights
 
 
 def load_weights(weights: Weights, network: nnx.Module) -> None:
-    """Puts `weights` into `network.backbone`; tensors that they do not name stay as they are.
+    """Sets the tensors of `network.backbone`, in place, to `weights`; others are not changed.
 
-    A backbone for grey frames takes the sum of the first kernel over its three inputs, which is
-    what three equal channels would have given. Raises `UserError` with the tensor that differs.
+    A backbone for gray frames gets the sum of the first kernel over its three inputs, which is
+    equivalent to three equal channels.
+
+    Raises:
+      UserError: with the tensor that differs, or for a network without a backbone.
     """
     backbone = getattr(network, "backbone", None)
     if backbone is None:
@@ -180,7 +212,7 @@ def load_weights(weights: Weights, network: nnx.Module) -> None:
 
 
 def load(directory: str | pathlib.Path, network: nnx.Module) -> None:
-    """`place(read(directory), network)`."""
+    """`load_weights(read(directory), network)`; raises as both do."""
     load_weights(read(directory), network)
 
 
@@ -192,12 +224,12 @@ def _digest(weights: Weights) -> str:
 
 
 def _tensors(module: nnx.Module) -> dict[str, nnx.Variable]:
-    """Parameters and statistics of a module by their dotted paths: the module's own variables."""
-    wanted = (nnx.Param, nnx.BatchStat)
+    """The variables of a module, parameters and statistics, by their dotted paths."""
+    kinds = (nnx.Param, nnx.BatchStat)
     return {
         ".".join(map(str, path)): value
         for path, value in nnx.iter_graph(module)
-        if isinstance(value, wanted)
+        if isinstance(value, kinds)
     }
 
 

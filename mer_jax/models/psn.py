@@ -19,46 +19,50 @@ FUSIONS = {
     "prod": lambda maps: math.prod(maps[1:], start=maps[0]),
     "concat": lambda maps: jnp.concatenate(maps, axis=-1),
 }
-# which input the spatial and which the temporal sub-network sees
+# the inputs of the spatial and of the temporal sub-network
 STREAMS = {
     "both": ("sparse", "gray"),
     "spatial": ("sparse", None),
     "temporal": (None, "gray"),
     "swapped": ("gray", "sparse"),
 }
-_GRID = 4  # a frame's features are laid out as 4 x 4 pixels,
-_OUT = 4  # and leave as 4 maps: 64 numbers
+_GRID = 4  # a frame's features are 4 x 4 pixels
+_OUT = 4  # maps of a frame for the classifier: 64 numbers
 
 
 class PSN(nnx.Module):
-    """Image features of the sparse frames and recurrent features of the grey ones, frame by frame.
+    """Image features of the sparse frames and recurrent features of the gray ones, frame by frame.
 
     The spatial sub-network is an image backbone and a dense layer of 4096; the temporal one the
-    Temporal Perception Unit over vectorised frames and a dense layer of 4096. Both are laid out as
-    4 x 4 x 256, fused, brought to 4 x 4 x 4 by a 1 x 1 convolution (1,028 weights), joined over all
-    frames and classified, with dropout before the classifier.
+    Temporal Perception Unit over flattened frames and a dense layer of 4096. Both are reshaped to
+    4 x 4 x 256, fused, reduced to 4 x 4 x 4 by a 1 x 1 convolution (1,028 weights), concatenated
+    over all frames and classified, with dropout before the classifier.
 
     Decided: ReLU follows each dense layer and the 1 x 1 convolution after the fusion, and all of
-    these and the TPU's layers have biases, since the paper prints no activations and leaves biases
-    out "for simplicity".
+    these and the TPU's layers have biases; the paper prints no activations and omits biases "for
+    simplicity".
 
-    Its inputs are {"sparse": E of the robust PCA, "gray": the frames}, each [B, *shape].
+    The inputs are {"sparse": E of the robust PCA, "gray": the frames}, each [B, *shape].
 
     Args:
+      num_classes, rngs: as in `models.create`.
       shape: (T, H, W, C) of either input.
       backbone: "alexnet", "vgg16" or "resnet10" (Table 9).
       fusion: "sum", "prod" or "concat" (Table 9).
-      streams: "both", one sub-network alone ("spatial", "temporal"), or "swapped": each sees the
+      streams: "both", one sub-network alone ("spatial", "temporal"), or "swapped": each with the
         other's input (Fig. 7).
       perception: "computed", "one" (PSN_tp1) or "none" (AlexNet + RNN), see `TPU`.
-      pointwise: False puts a dense layer of 64 (262,208 weights for 4096) in the place of the
-        1 x 1 convolution (PSN_no_conv; 64 x 4097 is what the paper counts for it).
+      pointwise: False replaces the 1 x 1 convolution by a dense layer of 64 (PSN_no_conv; 262,208
+        weights, the paper's 64 x 4097).
       hidden: units of the TPU. Decided: 512; the paper prints none.
-      unit: see `TPU`. Decided: 255, that is grey levels (the paper prints none), since adjacent
-        frames in [0, 1] differ by less than 0.01, at which the temporal sub-network says next to
-        nothing and does not learn.
-      width: multiplies every number of maps and units above, for small machines.
+      unit: see `TPU`. Decided: 255, gray levels (the paper prints none): adjacent frames in [0, 1]
+        differ by less than 0.01, at which the temporal sub-network is almost constant and does not
+        learn.
+      width: multiplies every number of maps and units above.
       dropout: its rate.
+
+    Raises:
+      UserError: for a `shape` of another rank, or smaller than the layers need.
     """
 
     def __init__(
@@ -98,14 +102,14 @@ class PSN(nnx.Module):
         if streams in ("both", "swapped") and fusion == "concat":
             maps *= 2
         self.pointwise = pointwise
-        pixels = 1 if pointwise else _GRID**2  # that one output of the layer sees
+        pixels = 1 if pointwise else _GRID**2  # in one output of the layer
         self.mix = nnx.Linear(pixels * maps, pixels * _OUT, **dense)
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         self.classifier = nnx.Linear(time * _GRID**2 * _OUT, num_classes, rngs=rngs)
 
     @property
     def input_shape(self) -> dict[str, tuple[int, ...]]:
-        """Not an attribute, since a dict among those would make the graph unhashable."""
+        """Shapes of one example; a property: a dict attribute would make the graph unhashable."""
         return {"sparse": self.shape, "gray": self.shape}
 
     def __call__(self, x: dict[str, jax.Array], *, mask: jax.Array | None = None) -> jax.Array:

@@ -22,7 +22,11 @@ _KINETICS_STD = np.array([0.22803, 0.22145, 0.216989], np.float32)
 class R3D18(nnx.Module):
     """The 3-D ResNet-18 of Tran et al. 2018, tensor for tensor torchvision's, without classifier.
 
-    3 x 12 x 64 x 64 becomes 512 x 2 x 4 x 4 by 33,166,272 parameters. `width` multiplies the maps.
+    12 x 64 x 64 x 3 becomes 2 x 4 x 4 x 512; 33,166,272 parameters.
+
+    Args:
+      width: multiplies the maps of every layer.
+      rngs: random streams of the initializers.
     """
 
     def __init__(self, *, width: float = 1.0, rngs: nnx.Rngs):
@@ -48,23 +52,28 @@ class R3D18(nnx.Module):
 class R3DConvLSTM(nnx.Module):
     """`R3D18`, a 2-1-2 auto-encoder of `ConvLSTM`s, a 1 x 3 x 3 convolution and the average.
 
-    Two encoder cells read the features over time; the second one's last h is the code. Two decoder
-    cells start empty, read the code and then what the second one said last, as many steps as the
-    features have. Their maps become one map for each class, whose average is the logit. The
-    paper's "structural regulariser" is this adaptive average pool in the place of a dense layer:
-    it adds no term to the loss.
+    Two encoder cells read the features over time; the last h of the second one is the code. Two
+    decoder cells start from zero states; their input is the code, then the previous output of the
+    second one, for as many steps as the features have. Their maps become one map for each class,
+    whose average is the logit. The paper's "structural regulariser" is this adaptive average pool
+    instead of a dense layer: it adds no term to the loss.
 
-    Decided: the second decoder cell's h is what is classified; the paper stacks an h_3 and calls
-    the second encoder cell's h_2, which, counted on, would be the first decoder cell's.
+    Decided: the h of the second decoder cell is classified; the paper stacks an h_3 and calls that
+    of the second encoder cell h_2, so that h_3 would be the first decoder cell's.
 
-    Decided, where the paper is silent: cells of 100 maps (37,552,975 parameters for three classes
-    are its "about 37.6 million"), and the input is standardised by Kinetics-400's mean and
+    Decided, where the paper gives no value: cells of 100 maps (37,552,975 parameters for three
+    classes are its "about 37.6 million"), and the input is standardized by Kinetics-400's mean and
     deviation, as the pre-trained backbone expects.
 
     Args:
-      shape: (T, H, W, C) of one clip in [0, 1]; C is 3, or 1: grey stands for all three.
+      num_classes: K.
+      rngs: random streams of the initializers.
+      shape: (T, H, W, C) of one clip in [0, 1]; C is 3, or 1 (gray, repeated three times).
       cells: maps of each of the four cells.
-      width: multiplies the maps of the backbone and of the cells, for small machines.
+      width: multiplies the maps of the backbone and of the cells.
+
+    Raises:
+      UserError: for a shape of another rank, an empty one, or other channels.
     """
 
     def __init__(
@@ -106,11 +115,11 @@ class R3DConvLSTM(nnx.Module):
 
     def decode(self, code: jax.Array, *, steps: int) -> jax.Array:
         """The code [B, H, W, F] -> the second decoder cell's h [B, steps, H, W, F]."""
-        memories = [cell.start(code) for cell in self.decoder]
-        said, x = [], code
+        states = [cell.initial_state(code) for cell in self.decoder]
+        outputs, x = [], code
         for _ in range(steps):
             for number, cell in enumerate(self.decoder):
-                memories[number] = cell.step(memories[number], cell.input(x))
-                x = memories[number].h
-            said.append(x)
-        return jnp.stack(said, axis=1)
+                states[number] = cell.step(states[number], cell.input(x))
+                x = states[number].h
+            outputs.append(x)
+        return jnp.stack(outputs, axis=1)

@@ -18,7 +18,7 @@ _FAN_OUT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class _Unit(nnx.Module):
-    """Convolution and normalisation, ReLU between them where `relu`."""
+    """Convolution and normalization, with ReLU between them if `relu`."""
 
     def __init__(self, in_features, features, kernel, *, relu=False, rngs, **options):
         size = (kernel, kernel)
@@ -32,9 +32,9 @@ class _Unit(nnx.Module):
 
 
 class _Recurrent(nnx.Module):
-    """y = f(x), twice y = r(x + y), pool 2; `dense`: thrice, of the sum of all so far.
+    """y = f(x), twice y = r(x + y), pool 2; `dense`: three times, of the sum of all before.
 
-    f and r end in a ReLU; the last one follows the pool, which comes to the same and costs less.
+    f and r end in a ReLU; the last one follows the pool, which is equivalent and costs less.
     """
 
     def __init__(self, maps: int, *, dense: bool, rngs: nnx.Rngs):
@@ -54,7 +54,7 @@ class _Recurrent(nnx.Module):
 
 
 class _Stem(nnx.Module):
-    """5 x 5 convolution without padding, normalisation, ReLU, pool 2."""
+    """5 x 5 convolution without padding, normalization, ReLU, pool 2."""
 
     def __init__(self, in_features: int, features: int, *, rngs: nnx.Rngs):
         self.unit = _Unit(in_features, features, 5, rngs=rngs)
@@ -64,7 +64,7 @@ class _Stem(nnx.Module):
 
 
 class _WideStem(nnx.Module):
-    """Three 3 x 3 convolutions of stride 3, dilated by 1, 2 and 3, side by side."""
+    """Three 3 x 3 convolutions of stride 3, dilated by 1, 2 and 3, concatenated."""
 
     def __init__(self, in_features: int, features: int, *, rngs: nnx.Rngs):
         parts = (features - 2 * (features // 4), features // 4, features // 4)
@@ -92,10 +92,14 @@ class RCN(nnx.Module):
     """A stem, a recurrent block, an average over P x P, a classifier; dropout behind each pool.
 
     Args:
+      num_classes, rngs: as in `models.create`.
       shape: (H, W, C) of one example: a flow image.
       maps: feature maps (F).
       pool: side of the last average (P).
       dropout: its rate.
+
+    Raises:
+      UserError: for a `shape` of another rank, or smaller than the layers need.
     """
 
     stem_type: ClassVar[Callable[..., nnx.Module]] = _Stem
@@ -121,7 +125,12 @@ class RCN(nnx.Module):
         self.classifier = nnx.Linear(pool * pool * maps, num_classes, kernel_init=small, rngs=rngs)
 
     def attend(self, features: jax.Array, stem: jax.Array) -> jax.Array:
-        """Features [B, P, P, maps] as the classifier sees them; stem [B, H', W', maps]."""
+        """The input of the classifier, [B, P, P, maps], from the average and the stem's maps.
+
+        Args:
+          features: [B, P, P, maps].
+          stem: [B, H', W', maps].
+        """
         del stem
         return features
 
@@ -136,8 +145,8 @@ class RCN(nnx.Module):
 class RCNA(RCN):
     """RCN-A: attention from the classifier's own weights. 15,331 parameters.
 
-    The stem's features, averaged to P x P and weighted by a class's weights, give that class's
-    activation map; each map is stretched to [0, 1], and their mean weighs the features.
+    The stem's features, averaged to P x P and weighted by a class's weights, are that class's
+    activation map; each map is scaled to [0, 1], and the features are multiplied by their mean.
     """
 
     def attend(self, features: jax.Array, stem: jax.Array) -> jax.Array:
@@ -151,7 +160,7 @@ class RCNA(RCN):
 
 
 class RCNS(RCN):
-    """RCN-S: every step sees the sum of all earlier ones. 15,331 parameters.
+    """RCN-S: the input of every step is the sum of all earlier ones. 15,331 parameters.
 
     The authors' code declares a third convolution that it never runs (24,643 with it).
     """

@@ -9,7 +9,7 @@ from mer_jax.nn import BatchNorm, Conv
 
 
 class ConvNorm(nnx.Module):
-    """A convolution without bias, then batch normalisation."""
+    """A convolution without bias, then batch normalization."""
 
     def __init__(
         self,
@@ -41,8 +41,8 @@ class ConvNorm(nnx.Module):
 class BasicBlock(nnx.Module):
     """ReLU(second(ReLU(first(x))) + shortcut(x)), two convolutions of width 3 on each axis.
 
-    The shortcut is x itself, or its projection by a 1-wide convolution where the shape changes.
-    Padding is 1 before and after, also under a stride (XLA's "SAME" would shift the maps).
+    The shortcut is x, or its projection by a 1-wide convolution where the shape changes. Padding is
+    1 before and after, also with a stride (XLA's "SAME" would shift the maps).
     """
 
     def __init__(self, in_features: int, features: int, *, stride: int, axes: int, rngs: nnx.Rngs):

@@ -10,8 +10,8 @@ from flax import nnx
 from mer_jax.models.sizes import require
 from mer_jax.nn import Conv, conv_relu_pool
 
-# Keras' default. The authors' code keeps it but for the dense layers of its MicroExpSTCNN, which
-# begin with a normal of deviation 0.05.
+# Keras' default and that of the authors' code, except for the dense layers of its MicroExpSTCNN:
+# there a normal of deviation 0.05.
 GLOROT = nnx.initializers.glorot_uniform()
 POOL = (3, 3, 3)
 
@@ -53,7 +53,7 @@ class PooledConv(nnx.Module):
 
 
 def smallest(kernel: Sequence[int]) -> list[int]:
-    """The smallest (T, H, W, C) of which a `PooledConv` leaves anything."""
+    """The smallest (T, H, W, C) for which a `PooledConv` has an output."""
     return [k + p - 1 for k, p in zip(kernel, POOL)] + [1]
 
 
@@ -61,15 +61,19 @@ class STCNN(nnx.Module):
     """3-D convolution of 32 maps, ReLU, pool, dropout, dense 128, dropout, dense K.
 
     64 x 64 x 96 (T = 96 on CAS(ME)^2, 18 on SMIC) -> 62 x 62 x 82 -> 20 x 20 x 27 -> 345,600 ->
-    128 -> 3. The paper's Table I draws a last dropout behind the classifier; it would zero class
-    scores at random and is left out, as in the authors' code.
+    128 -> 3. The paper's Table I has a last dropout behind the classifier, which would set class
+    scores to 0 at random; it is left out, as in the authors' code.
 
     Args:
+      num_classes, rngs: as in `models.create`.
       shape: (T, H, W, C) of one example.
       filters: maps of the convolution.
       kernel: (kt, kh, kw); Table IX sweeps twelve, printed there as kh x kw x kt.
       hidden: width of the dense layer.
       dropout: its rate, which is not printed: 0.5 decided.
+
+    Raises:
+      UserError: for a `shape` of another rank, or smaller than the layers need.
     """
 
     def __init__(
@@ -93,6 +97,6 @@ class STCNN(nnx.Module):
         self.classifier = nnx.Linear(hidden, num_classes, **dense)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-        """x [B, T, H, W, C] -> logits [B, K]; no layer looks at other samples, nor at `mask`."""
+        """x [B, T, H, W, C] -> logits [B, K]; `mask` is not used."""
         del mask
         return self.classifier(self.dropout(nnx.relu(self.hidden(self.stream(x)))))

@@ -17,16 +17,20 @@ Window = tuple[int, int]
 class RecurrentNetwork(nnx.Module):
     """5 x 5 convolution, then recurrent layers with max pools between them, then a classifier.
 
-    The layers are Table I of STRCN and Table 1 of MER-RCNN, which differ in `pools` and in the
-    input; subclasses name both. Pools round down. Global average pooling follows the last layer.
+    Table I of STRCN and Table 1 of MER-RCNN, which differ in `pools` and in the input; subclasses
+    define both. Pools round down. Global average pooling follows the last layer.
 
     Args:
+      num_classes, rngs: as in `models.create`.
       shape: (H, W, C) of one example.
       maps: feature maps of every layer (M, which is not printed: 64 decided; Fig. 7 sweeps it).
-      recurrent_layers: 1 to 4 keep RCL2 up to that many with the pools before them; 0 replaces
+      recurrent_layers: 1 to 4: so many from RCL2 on, each with the pool before it; 0 replaces
         all four by plain 3 x 3 convolutions (Fig. 8).
       steps: recurrent 3 x 3 convolutions of a layer.
       statistics: "separate" batch statistics for each step, or "shared" (see `RecurrentConv`).
+
+    Raises:
+      UserError: for a `shape` of another rank, or smaller than the layers need.
     """
 
     pools: ClassVar[tuple[Window, Window, Window, Window]]
@@ -51,7 +55,7 @@ class RecurrentNetwork(nnx.Module):
             self.input_shape[-1],
             maps,
             (5, 5),
-            use_bias=False,  # the normalisation that follows would take it away
+            use_bias=False,  # the normalization that follows would remove it
             kernel_init=nnx.initializers.he_normal(),
             rngs=rngs,
         )

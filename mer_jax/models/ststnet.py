@@ -12,16 +12,20 @@ from mer_jax.nn import BatchNorm, Conv, avg_pool, max_pool, pytorch_init
 
 
 class STSTNet(nnx.Module):
-    """Streams of 3, 5 and 8 maps: 3 x 3 convolution, ReLU, normalisation, pool, dropout, in that
-    order; joined [10, 10, 16], averaged over 2 x 2, classified. 1,683 parameters for 28 x 28 x 3
-    and three classes.
+    """Streams of 3, 5 and 8 maps: 3 x 3 convolution, ReLU, normalization, pool, dropout, in that
+    order; concatenated [10, 10, 16], averaged over 2 x 2, classified. 1,683 parameters for
+    28 x 28 x 3 and three classes.
 
-    The streams differ in their number of maps only, so they run as one convolution of 16 maps.
+    The streams differ only in their number of maps, so they are one convolution of 16 maps.
 
     Args:
+      num_classes, rngs: as in `models.create`.
       shape: (H, W, C) of one example: u, v and strain.
       maps: feature maps of each stream.
       dropout: its rate.
+
+    Raises:
+      UserError: for a `shape` of another rank, or smaller than the layers need.
     """
 
     def __init__(

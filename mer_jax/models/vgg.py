@@ -1,4 +1,4 @@
-"""The per-frame image CNN that STRCN's Table II compares with: VGG16 with VGGFace's classifier."""
+"""The image CNN of STRCN's Table II: VGG16 with VGGFace's classifier, frame by frame."""
 
 import math
 from collections.abc import Sequence
@@ -14,13 +14,17 @@ from mer_jax.models.sizes import require, scaled
 class ImageCNN(nnx.Module):
     """VGG16 on one frame, dense 4096, 4096, K with dropout (Parkhi et al. 2015).
 
-    A clip's class is the one that at least half of its frames get: the vote is taken on the
-    predictions, outside the network. 134,276,932 parameters for 224 x 224 x 3 and four classes.
+    A clip's class is the majority of its frames' predictions (outside the network).
+    134,276,932 parameters for 224 x 224 x 3 and four classes.
 
     Args:
+      num_classes, rngs: as in `models.create`.
       shape: (H, W, C) of one frame.
       width: multiplies the number of maps and of hidden units of every layer.
       dropout: its rate.
+
+    Raises:
+      UserError: for a `shape` of another rank, or smaller than the layers need.
     """
 
     def __init__(
@@ -42,7 +46,7 @@ class ImageCNN(nnx.Module):
         self.classifier = nnx.Linear(hidden, num_classes, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-        """x [B, H, W, C] -> logits [B, K]; no layer looks at other samples, nor at `mask`."""
+        """x [B, H, W, C] -> logits [B, K]; `mask` is not used."""
         x = self.backbone(x, mask).reshape(len(x), -1)
         for dense, dropout in zip(self.dense, self.dropouts, strict=True):
             x = dropout(nnx.relu(dense(x)))

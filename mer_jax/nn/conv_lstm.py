@@ -10,14 +10,14 @@ from jax import lax
 
 from mer_jax.nn.convolution import Conv
 
-_UNROLL = 4  # a convolution inside a loop is slow on CPUs; so many steps are laid out instead
+_UNROLL = 4  # up to so many steps are unrolled: a convolution inside a loop is slow on CPUs
 
 
-class Memory(NamedTuple):
-    """What a cell carries from one step to the next."""
+class State(NamedTuple):
+    """The state of a cell between two steps."""
 
-    h: jax.Array  # [B, H, W, F], what the cell says
-    c: jax.Array  # [B, H, W, F], what it keeps
+    h: jax.Array  # [B, H, W, F], hidden state, which is the output
+    c: jax.Array  # [B, H, W, F], cell state
 
 
 class ConvLSTM(nnx.Module):
@@ -29,14 +29,22 @@ class ConvLSTM(nnx.Module):
         o_t = sigmoid(W_xo * x_t + W_ho * h_(t-1) + W_co . c_t + b_o)
         h_t = o_t . tanh(c_t)
 
-    Convolutions keep the size. A peephole (W_ci, W_cf, W_co) has one weight for each pixel and
-    feature, 0 at first. The maps of the two convolutions stand in the order i, f, o, c.
+    Convolutions preserve the size. A peephole (W_ci, W_cf, W_co) has one weight for each pixel and
+    feature, initially 0. The gates of the two convolutions are in the order i, f, o, c.
 
     Args:
       in_features: C.
       features: F.
       size: (H, W) of the maps, which the peepholes need.
       kernel: height and width of the convolutions, odd.
+      rngs: random streams of the initializers.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from mer_jax.nn.conv_lstm import ConvLSTM
+    >>> make = lambda: ConvLSTM(3, 5, size=(4, 4), rngs=nnx.Rngs(0))
+    >>> jax.eval_shape(lambda x: make()(x), jnp.zeros((2, 6, 4, 4, 3))).shape
+    (2, 6, 4, 4, 5)
     """
 
     def __init__(
@@ -53,31 +61,31 @@ class ConvLSTM(nnx.Module):
         self.hidden = Conv(features, 4 * features, use_bias=False, **window)
         self.peepholes = nnx.Param(jnp.zeros((3, *size, features)))
 
-    def start(self, x: jax.Array) -> Memory:
-        """The empty memory for inputs like x [B, ..., H, W, C]."""
+    def initial_state(self, x: jax.Array) -> State:
+        """The zero state for inputs like x [B, ..., H, W, C]."""
         zeros = jnp.zeros((x.shape[0], *self.peepholes.shape[1:]), x.dtype)
-        return Memory(zeros, zeros)
+        return State(zeros, zeros)
 
-    def step(self, memory: Memory, projected: jax.Array) -> Memory:
-        """One step; `projected` [B, H, W, 4 F] is `self.input` of x_t."""
-        i, f, o, candidate = jnp.split(projected + self.hidden(memory.h), 4, axis=-1)
+    def step(self, state: State, projected: jax.Array) -> State:
+        """The state after x_t; `projected` [B, H, W, 4 F] is `self.input(x_t)`."""
+        i, f, o, candidate = jnp.split(projected + self.hidden(state.h), 4, axis=-1)
         to_i, to_f, to_o = self.peepholes[...]
-        i = nnx.sigmoid(i + to_i * memory.c)
-        f = nnx.sigmoid(f + to_f * memory.c)
-        c = f * memory.c + i * jnp.tanh(candidate)
+        i = nnx.sigmoid(i + to_i * state.c)
+        f = nnx.sigmoid(f + to_f * state.c)
+        c = f * state.c + i * jnp.tanh(candidate)
         o = nnx.sigmoid(o + to_o * c)
-        return Memory(o * jnp.tanh(c), c)
+        return State(o * jnp.tanh(c), c)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """All steps from an empty memory: x [B, T, H, W, C] -> h [B, T, H, W, F]."""
+        """All steps from the zero state: x [B, T, H, W, C] -> h [B, T, H, W, F]."""
         batch, time = x.shape[:2]
         projected = self.input(x.reshape(batch * time, *x.shape[2:]))
         projected = projected.reshape(batch, time, *projected.shape[1:])
 
-        def step(memory, projected):
-            memory = self.step(memory, projected)
-            return memory, memory.h
+        def step(state, projected):
+            state = self.step(state, projected)
+            return state, state.h
 
         unroll = time if time <= _UNROLL else 1
-        _, h = lax.scan(step, self.start(x), projected.swapaxes(0, 1), unroll=unroll)
+        _, h = lax.scan(step, self.initial_state(x), projected.swapaxes(0, 1), unroll=unroll)
         return h.swapaxes(0, 1)

@@ -12,7 +12,7 @@ from flax import nnx
 
 from mer_jax.nn.convolution import conv
 from mer_jax.nn.cpu import fused_pool
-from mer_jax.nn.dispatch import current_formulation, dispatch, formulation
+from mer_jax.nn.dispatch import by_platform, current_formulation, formulation
 from mer_jax.nn.pooling import max_and_argmax, max_pool, scatter_tiles
 
 
@@ -22,14 +22,21 @@ def conv_relu_pool(
     """`max_pool(relu(conv(x, kernel) + bias), window)` with "VALID" padding, windows that tile.
 
     Args:
-      x: [B, T, H, W, C].
-      kernel: [kt, kh, kw, C, O].
-      bias: [O].
+      x: [B, T, H, W, C] float.
+      kernel: [kt, kh, kw, C, O], of the dtype of `x`.
+      bias: [O], likewise.
       window: (pt, ph, pw) of the pool.
 
     Returns:
       [B, T', H', W', O], differentiable as `conv` is. Among equal maxima of a window the gradient
       goes to one of them; which one may differ between formulations.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from mer_jax import nn
+    >>> x, kernel = jnp.ones((2, 8, 8, 8, 1)), jnp.ones((3, 3, 3, 1, 4))
+    >>> f = lambda x, kernel: nn.conv_relu_pool(x, kernel, jnp.zeros(4), (3, 3, 3))
+    >>> jax.eval_shape(f, x, kernel).shape  # 8 -> 6 -> 2
+    (2, 2, 2, 2, 4)
     """
     if current_formulation() == "xla":
         return max_pool(nnx.relu(conv(x, kernel) + bias), window)
@@ -43,8 +50,8 @@ def _conv_relu_pool(forced, window, x, kernel, bias):
 
 def _forward(forced, window, x, kernel, bias):
     on_cpu, elsewhere = partial(fused_pool.forward, window), partial(_pool_of_maps, window)
-    maxima, argmax = dispatch(forced, on_cpu, elsewhere, x, kernel)
-    y = nnx.relu(maxima + bias)  # both rise with their argument, so they may follow the maximum
+    maxima, argmax = by_platform(forced, on_cpu, elsewhere, x, kernel)
+    y = nnx.relu(maxima + bias)  # monotonic, so they may follow the maximum
     return y, (x, kernel, y > 0, argmax)
 
 
@@ -53,7 +60,7 @@ def _backward(forced, window, residuals, g):
     g = jnp.where(active, g, 0)
     on_cpu = partial(fused_pool.kernel_gradient, window)
     elsewhere = partial(_kernel_gradient_of_maps, window)
-    d_kernel = dispatch(forced, on_cpu, elsewhere, x, kernel, argmax, g)
+    d_kernel = by_platform(forced, on_cpu, elsewhere, x, kernel, argmax, g)
     (dx,) = jax.vjp(lambda x: conv(x, kernel), x)[1](_maps_gradient(window, x, kernel, argmax, g))
     return dx, d_kernel, g.sum((0, 1, 2, 3))
 

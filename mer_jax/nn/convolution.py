@@ -1,8 +1,8 @@
-"""Convolution in the formulation that the platform needs.
+"""Convolution in the formulation that is fast on the platform.
 
-Networks call `conv` or build `Conv`. On accelerators it is the compiler's own convolution; on CPUs
-its gradients, its 3-D kernels and some shapes are many times slower than matrix products, which
-`nn.cpu` makes of them. All formulations give the same numbers but for rounding.
+Networks call `conv` or build `Conv`. On accelerators it is XLA's convolution. On CPUs the gradients
+of that, its 3-D kernels and some shapes are many times slower than the matrix products by which
+`nn.cpu` computes them. All formulations agree up to rounding.
 """
 
 import math
@@ -16,11 +16,11 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from mer_jax.nn.cpu import convolution_2d, convolution_3d
-from mer_jax.nn.dispatch import current_formulation, dispatch
+from mer_jax.nn.dispatch import by_platform, current_formulation
 from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
-# For `jax.checkpoint`: what convolutions and products make is kept, all else is computed again.
-KEPT = jax.checkpoint_policies.save_from_both_policies(
+# A policy of `jax.checkpoint`: saves the outputs of convolutions and products, recomputes all else.
+SAVEABLE = jax.checkpoint_policies.save_from_both_policies(
     jax.checkpoint_policies.dots_saveable,
     jax.checkpoint_policies.save_only_these_names("convolution"),
 )
@@ -38,7 +38,7 @@ def conv(
     """Cross-correlates `x` with `kernel` over two or three spatial axes.
 
     Args:
-      x: [B, (T,) H, W, C].
+      x: [B, (T,) H, W, C] float.
       kernel: [(kt,) kh, kw, C, O], of the dtype of `x`.
       strides, dilation: one number, or one for each spatial axis.
       padding: "SAME", "VALID", one number, or a number or a (before, after) pair for each axis.
@@ -47,6 +47,13 @@ def conv(
     Returns:
       [B, (T',) H', W', O]. Differentiable once, in reverse mode; within `nn.formulation("xla")` in
       both modes and to any order.
+
+    >>> import jax.numpy as jnp
+    >>> from mer_jax import nn
+    >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    >>> nn.conv(x, jnp.ones((2, 2, 1, 1)), strides=2)[0, ..., 0]  # sums over 2 x 2
+    Array([[10., 18.],
+           [42., 50.]], dtype=float32)
     """
     axes = x.ndim - 2
     strides, dilation = per_axis(strides, axes), per_axis(dilation, axes)
@@ -65,7 +72,7 @@ def _conv(forced, window, x, kernel):
     on_cpu = _forward_3d if x.ndim == 5 else convolution_2d.forward(window, x, kernel)
     if on_cpu is None:
         return _xla(window, x, kernel)
-    return dispatch(forced, partial(on_cpu, window), partial(_xla, window), x, kernel)
+    return by_platform(forced, partial(on_cpu, window), partial(_xla, window), x, kernel)
 
 
 def _conv_forward(forced, window, x, kernel):
@@ -75,7 +82,7 @@ def _conv_forward(forced, window, x, kernel):
 def _conv_backward(forced, window, residuals, g):
     on_cpu = partial(_derived, _forward_3d) if g.ndim == 5 else convolution_2d.gradients
     elsewhere = partial(_derived, _xla, window)
-    return dispatch(forced, partial(on_cpu, window), elsewhere, *residuals, g)
+    return by_platform(forced, partial(on_cpu, window), elsewhere, *residuals, g)
 
 
 _conv.defvjp(_conv_forward, _conv_backward)
@@ -110,7 +117,22 @@ def _hook(x, kernel, strides, padding, *, rhs_dilation, precision, **_):
 
 
 class Conv(nnx.Conv):
-    """`nnx.Conv` by way of `conv`: no groups, no input dilation, "VALID" unless told."""
+    """`nnx.Conv` by way of `conv`: no groups, no input dilation, "VALID" padding by default.
+
+    Args:
+      in_features: C.
+      out_features: O.
+      kernel_size: ((kt,) kh, kw).
+      strides, padding, kernel_dilation: as in `conv`.
+      **options: of `nnx.Conv`: `use_bias`, `kernel_init`, `bias_init`, `precision`, and `rngs`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from mer_jax import nn
+    >>> layer = nnx.eval_shape(lambda: nn.Conv(2, 8, (3, 3), padding="SAME", rngs=nnx.Rngs(0)))
+    >>> layer.kernel.shape, layer.bias.shape
+    ((3, 3, 2, 8), (8,))
+    """
 
     def __init__(
         self,
@@ -136,7 +158,20 @@ class Conv(nnx.Conv):
 
 
 def pytorch_init(fan_in: int) -> dict:
-    """The initialisers of PyTorch's layers: kernel and bias uniform in +-1/sqrt(fan_in)."""
+    """The initializers of PyTorch's layers: kernel and bias uniform in +-1/sqrt(fan_in).
+
+    Args:
+      fan_in: inputs of one output: C for a dense layer, kh kw C for a convolution.
+
+    Returns:
+      `kernel_init` and `bias_init` as keyword arguments of `Conv` and `nnx.Linear`.
+
+    >>> import jax
+    >>> from mer_jax import nn
+    >>> kernel = nn.pytorch_init(16)["kernel_init"](jax.random.key(0), (4, 4))
+    >>> bool(abs(kernel).max() <= 1 / 4)
+    True
+    """
     bound = 1 / math.sqrt(fan_in)
 
     def uniform(key, shape, dtype=jnp.float32, **_):

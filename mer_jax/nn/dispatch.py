@@ -1,9 +1,10 @@
-"""The one switch between XLA's own operations and the formulations that CPUs need.
+"""The one switch between XLA's own operations and the formulations for CPUs.
 
 By default each program gets the formulations of the platform that it is lowered for: those of
-`nn.cpu` on CPUs, XLA's own elsewhere. Convolution, pooling and batch normalization then have their
-own gradients, which are differentiable once, in reverse mode. `formulation("xla")` makes all of
-them plain operations, differentiable in both modes and to any order, on any platform.
+`nn.cpu` on CPUs, XLA's own elsewhere. Convolution, pooling and batch normalization then have custom
+gradients, differentiable once, in reverse mode. Within `formulation("xla")` all of them are plain
+operations, differentiable in both modes and to any order, on any platform: `jax.jvp`,
+`jax.linearize` and `jax.hessian` work for every layer and network.
 """
 
 import contextlib
@@ -22,9 +23,12 @@ _FORMULATION = jax.make_user_context(None)  # part of the key of what `jax.jit` 
 def formulation(name: Formulation | None) -> contextlib.AbstractContextManager:
     """A context in which operations are traced in formulation `name`.
 
-    "xla": XLA's own operations, for `jax.jvp`, `jax.linearize` and `jax.hessian`. Its values are
-    those of the default but for rounding; its gradients are slower on CPUs. "matmul": those that
-    CPUs need, on any platform. None: the default, by the platform.
+    Programs that `jax.jit` has compiled are compiled again for each formulation.
+
+    Args:
+      name: "xla": XLA's own operations, for `jax.jvp`, `jax.linearize` and `jax.hessian`; values
+        are those of the default up to rounding, gradients are slower on CPUs. "matmul": those for
+        CPUs, on any platform. None: the default, by the platform.
 
     >>> import jax, jax.numpy as jnp
     >>> from mer_jax import nn
@@ -37,16 +41,26 @@ def formulation(name: Formulation | None) -> contextlib.AbstractContextManager:
 
 
 def current_formulation() -> Formulation | None:
-    """That of the context in which a program is traced now; None: by the platform."""
+    """The formulation of the current context; None: by the platform.
+
+    >>> from mer_jax import nn
+    >>> from mer_jax.nn.dispatch import current_formulation
+    >>> with nn.formulation("matmul"):
+    ...     current_formulation()
+    'matmul'
+    """
     return _FORMULATION.value
 
 
-def dispatch(forced: bool, on_cpu: Callable, elsewhere: Callable, *arrays: jax.Array) -> Any:
+def by_platform(forced: bool, on_cpu: Callable, elsewhere: Callable, *arrays: jax.Array) -> Any:
     """`on_cpu(*arrays)` where the program is lowered for a CPU, otherwise `elsewhere(*arrays)`.
 
-    Chosen at lowering, so that a program exported from a CPU for an accelerator takes its branch.
-    `forced` takes the first one everywhere. Not differentiable by itself: callers define their
-    gradients.
+    Chosen at lowering, so that a program exported on a CPU for an accelerator takes the other
+    branch. Not differentiable by itself: callers define their gradients.
+
+    Args:
+      forced: `on_cpu` on every platform.
+      on_cpu, elsewhere: functions of `arrays` with outputs of the same shapes and dtypes.
     """
     if forced:
         return on_cpu(*arrays)

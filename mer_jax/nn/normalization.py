@@ -15,9 +15,24 @@ class BatchNorm(nnx.Module):
 
     In training the mean and the biased variance are those of the samples whose `mask` is not 0, by
     two passes; the running statistics move by `momentum` towards them, the running variance towards
-    the unbiased one, as in PyTorch. Padding samples come out as 0, even where they hold NaN.
+    the unbiased one, as in PyTorch. The output of padding samples is 0, even if they are NaN.
     `eval()` uses the running statistics. A batch without samples does not change them.
-    Differentiable as `conv` is.
+    Differentiable as `conv` is. 16-bit inputs are normalized in float32.
+
+    Args:
+      features: C, of the last axis.
+      momentum: weight of a batch in the running statistics.
+      epsilon: added to the variance.
+      use_running_average: normalize by the running statistics, as after `eval()`.
+      rngs: not used; all layers have the same signature.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from mer_jax import nn
+    >>> norm = nn.BatchNorm(1, epsilon=0.0, rngs=nnx.Rngs(0))
+    >>> x = jnp.array([[1.0], [3.0], [jnp.nan]])
+    >>> norm(x, mask=jnp.array([1.0, 1.0, 0.0])).ravel()  # the last sample is padding
+    Array([-1.,  1.,  0.], dtype=float32)
     """
 
     def __init__(
@@ -29,7 +44,7 @@ class BatchNorm(nnx.Module):
         use_running_average: bool = False,
         rngs: nnx.Rngs,
     ):
-        del rngs  # nothing random to draw; every layer is built alike
+        del rngs
         self.scale = nnx.Param(jnp.ones(features))
         self.bias = nnx.Param(jnp.zeros(features))
         self.mean = nnx.BatchStat(jnp.zeros(features))
@@ -39,12 +54,12 @@ class BatchNorm(nnx.Module):
         self.use_running_average = use_running_average
 
     def set_view(self, *, use_running_average: bool | None = None) -> None:
-        """What `nnx.view(model, use_running_average=...)` changes."""
+        """Called by `nnx.view(model, use_running_average=...)`, `train()` and `eval()`."""
         if use_running_average is not None:
             self.use_running_average = use_running_average
 
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        """x [B, ..., C], mask [B] or None (every sample counts) -> [B, ..., C]."""
+        """x [B, ..., C], mask [B] or None (no padding) -> [B, ..., C]."""
         dtype = accumulator_dtype(x.dtype)
         z, scale, bias = (a.astype(dtype) for a in (x, self.scale[...], self.bias[...]))
         if self.use_running_average:
@@ -70,7 +85,7 @@ def _normalize(epsilon, x, scale, bias, weights):
 
 def _forward(epsilon, x, scale, bias, weights):
     axes = tuple(range(x.ndim - 1))
-    # Chosen, not multiplied: 0 times the NaN of a padding sample would be NaN.
+    # Selected, not multiplied: 0 times the NaN of a padding sample would be NaN.
     real = (weights != 0).reshape(-1, *(1,) * (x.ndim - 1))
     count = weights.sum() * (x.size // (x.shape[0] * x.shape[-1]))
     each = 1 / jnp.maximum(count, 1)
@@ -85,7 +100,8 @@ def _forward(epsilon, x, scale, bias, weights):
 def _backward(epsilon, residuals, cotangents):
     """The closed form: three sums over the batch where automatic differentiation takes six.
 
-    The statistics that are returned beside y only feed the running averages, which no loss sees.
+    The cotangents of the statistics are ignored: these only update the running averages, which no
+    loss depends on.
     """
     x, mean, inverse, scale, real, each = residuals
     axes = tuple(range(x.ndim - 1))

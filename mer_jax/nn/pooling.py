@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from mer_jax.nn.cpu.products import in_blocks
-from mer_jax.nn.dispatch import current_formulation, dispatch
+from mer_jax.nn.dispatch import by_platform, current_formulation
 from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
 
@@ -21,13 +21,31 @@ def max_pool(
     strides: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
 ) -> jax.Array:
-    """The maximum over windows, floor rounding: x [B, spatial, C] -> [B, pooled, C].
+    """The maximum over windows.
 
-    `strides` defaults to the window. Padding never wins. The gradient goes to the first maximum
-    of a window in row-major order, as in `lax.reduce_window`; its number is stored as one byte for
-    each output, so that the backward pass neither searches again nor stores `x`. NaN propagates. A
-    ReLU before it may as well follow: the same values and gradients, of fewer numbers.
-    Differentiable as `conv` is.
+    The gradient goes to the first maximum of a window in row-major order, as in
+    `lax.reduce_window`; its index in the window is stored as one byte for each output, so that the
+    backward pass neither searches again nor stores `x`. NaN propagates. A ReLU gives the same
+    values and gradients before and after it; after it costs less.
+
+    Args:
+      x: [B, spatial, C] float.
+      window: one size, or one for each spatial axis.
+      strides: likewise; None: those of the window.
+      padding: as in `conv`; of minus infinity, so that it is never the maximum.
+
+    Returns:
+      [B, pooled, C], sizes rounded down; differentiable as `conv` is.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from mer_jax import nn
+    >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    >>> nn.max_pool(x, 2)[0, ..., 0]
+    Array([[ 5.,  7.],
+           [13., 15.]], dtype=float32)
+    >>> jax.grad(lambda x: nn.max_pool(x, 2).sum())(x)[0, :2, :2, 0]
+    Array([[0., 0.],
+           [0., 1.]], dtype=float32)
     """
     axes = x.ndim - 2
     window = per_axis(window, axes)
@@ -45,13 +63,13 @@ def _max_pool(window, strides, pads, sizes, x):
 
 def _forward(window, strides, pads, sizes, x):
     search = partial(max_and_argmax, window, strides, pads)
-    return dispatch(False, partial(_stored, search), search, x)
+    return by_platform(False, partial(_stored, search), search, x)
 
 
 def _stored(search, x):
-    """The search in a loop over blocks of samples: a loop's results are stored. Without one, XLA's
-    CPU compiler merges the search, and what made x, into the loops of the backward pass, where it
-    runs again for each tap of a window; it removes optimization barriers before it merges."""
+    """The search in a loop over blocks of samples, whose results XLA stores. Without a loop its CPU
+    compiler fuses the search, and the producer of x, into the backward pass, where they are
+    recomputed for each tap of a window; it removes optimization barriers before it fuses."""
     (blocks,) = in_blocks(x, width=math.prod(x.shape[1:]))
     return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), lax.map(search, blocks))
 
@@ -62,7 +80,7 @@ def max_and_argmax(
     pads: tuple[tuple[int, int], ...],
     x: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """The maxima and the tap of its window that each came from, as in `largest`."""
+    """The maxima [B, pooled, C] of windows and the index of each in its window, as in `largest`."""
     sliding = Window(strides, pads, (1,) * len(window), None)
     sizes = sliding.sizes(x.shape[1:-1], window)
     taps = sliding.taps(sliding.pad(x, value=-jnp.inf), window, sizes)
@@ -70,13 +88,18 @@ def max_and_argmax(
 
 
 def largest(candidates: Iterable[tuple[int, jax.Array]], count: int) -> tuple[jax.Array, jax.Array]:
-    """The maxima of numbered arrays of one shape, and the number that each came from.
+    """The elementwise maxima of numbered arrays of one shape, and the number of each.
 
-    Numbers lie under `count` and come as int8, int16 where they do not fit. The first of equals
-    wins, and NaN over all.
+    Args:
+      candidates: pairs of a number below `count` and an array; one is used at a time.
+      count: numbers there may be.
+
+    Returns:
+      The maxima, and int8 numbers (int16 for a `count` above 128). Of equals the first is taken,
+      and NaN before all others.
     """
     dtype = jnp.int8 if count <= 128 else jnp.int16
-    candidates = iter(candidates)  # one at a time: none of them need be stored
+    candidates = iter(candidates)
     number, maxima = next(candidates)
     argmax = jnp.full(maxima.shape, jnp.asarray(number, dtype))
     for number, value in candidates:
@@ -91,7 +114,7 @@ def _backward(window, strides, pads, sizes, argmax, g):
         scattered = scatter_tiles(window, argmax, g)
     else:
         scattered = _scatter_overlapping(window, strides, argmax, g)
-    # what lies past the last window has no gradient; what lies in the padding is cut away
+    # zeros behind the last window; the padding is cut off
     config = [
         (-before, n + before - size, 0)
         for n, (before, _), size in zip(sizes, pads, scattered.shape[1:])
@@ -103,7 +126,16 @@ _max_pool.defvjp(_forward, _backward)
 
 
 def scatter_tiles(window: Sequence[int], argmax: jax.Array, g: jax.Array) -> jax.Array:
-    """Windows that tile: each tap reads its own window's gradient if it was the maximum."""
+    """The gradient of windows that tile: each tap's is that of its window where it was the maximum.
+
+    Args:
+      window: sizes.
+      argmax: [B, pooled, C], index of the maximum in its window.
+      g: [B, pooled, C], gradient of the maxima.
+
+    Returns:
+      [B, pooled x window, C].
+    """
     axes = tuple(range(2, 2 + 2 * len(window), 2))  # a tap axis behind each pooled axis
     taps = np.arange(math.prod(window)).reshape(window)
     taps = np.expand_dims(taps, (*(a - 1 for a in axes), 2 * len(window) + 1, 0))
@@ -114,7 +146,7 @@ def scatter_tiles(window: Sequence[int], argmax: jax.Array, g: jax.Array) -> jax
 
 
 def _scatter_overlapping(window, strides, argmax, g):
-    """Windows that overlap: the taps' gradients, each laid out at its own offset, add up."""
+    """The gradient of windows that overlap: the sum over taps, each shifted by its own offset."""
     sizes = [(n - 1) * s + k for n, s, k in zip(g.shape[1:], strides, window)]
     zero = jnp.zeros((), g.dtype)
     total = jnp.zeros((g.shape[0], *sizes, g.shape[-1]), g.dtype)
@@ -126,7 +158,13 @@ def _scatter_overlapping(window, strides, argmax, g):
 
 
 def avg_pool(x: jax.Array, window: int | Sequence[int]) -> jax.Array:
-    """The mean over windows that tile, floor rounding: x [B, spatial, C] -> [B, pooled, C]."""
+    """The mean over windows that tile: x [B, spatial, C] -> [B, pooled, C], sizes rounded down.
+
+    >>> import jax.numpy as jnp
+    >>> from mer_jax import nn
+    >>> nn.avg_pool(jnp.arange(5.0).reshape(1, 5, 1), 2).ravel()
+    Array([0.5, 2.5], dtype=float32)
+    """
     window = per_axis(window, x.ndim - 2)
     starts = [np.arange(n // k) * k for n, k in zip(x.shape[1:], window)]
     return _average(x, [(s, s + k) for s, k in zip(starts, window)])
@@ -135,7 +173,12 @@ def avg_pool(x: jax.Array, window: int | Sequence[int]) -> jax.Array:
 def adaptive_avg_pool(x: jax.Array, sizes: int | Sequence[int]) -> jax.Array:
     """The mean over `sizes` nearly equal windows an axis: x [B, spatial, C] -> [B, *sizes, C].
 
-    Window i of m over n samples runs from floor(i n / m) to ceil((i + 1) n / m), PyTorch's rule.
+    Window i of m over n samples is [floor(i n / m), ceil((i + 1) n / m)), as in PyTorch.
+
+    >>> import jax.numpy as jnp
+    >>> from mer_jax import nn
+    >>> nn.adaptive_avg_pool(jnp.arange(5.0).reshape(1, 5, 1), 2).ravel()  # means of 0..2 and 2..4
+    Array([1., 3.], dtype=float32)
     """
     bounds = []
     for n, m in zip(x.shape[1:], per_axis(sizes, x.ndim - 2)):

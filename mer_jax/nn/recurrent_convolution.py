@@ -16,11 +16,27 @@ class RecurrentConv(nnx.Module):
     """v(n) = ReLU(BN_n(w_f * u + w_r * v(n - 1))), v(0) = 0, for n = 1 ... 1 + `steps`.
 
     STRCN (Xia et al.), Equations 6 and 7 and Table I: w_f is 1 x 1 and w_r 3 x 3 with padding 1.
-    All steps share w_r, and w_f * u is computed once. Each step has its own normalisation, or all
-    share one ("shared": scale, bias and running statistics; a batch is still normalised by the
-    statistics of its own step). The bias b_k of Equation 6 is left out: the normalisation that
-    follows takes it away again, so its gradient is zero. With `steps` = 0 this is a plain
-    convolution by w_f, normalisation and ReLU.
+    All steps share w_r, and w_f * u is computed once. The bias b_k of Equation 6 is left out: the
+    normalization that follows removes it, so its gradient is zero. With `steps` = 0 this is a
+    plain convolution by w_f, normalization and ReLU.
+
+    Args:
+      in_features: C.
+      features: F.
+      steps: recurrent steps after the feedforward one.
+      feedforward: (height, width) of w_f.
+      statistics: "separate": one normalization for each step; "shared": one for all (scale, bias
+        and running statistics; a batch is still normalized by the statistics of each step).
+      rngs: random streams of the initializers.
+
+    >>> import jax
+    >>> from flax import nnx
+    >>> from mer_jax import nn
+    >>> layer = nnx.eval_shape(lambda: nn.RecurrentConv(4, 8, rngs=nnx.Rngs(0)))
+    >>> sum(a.size for a in jax.tree.leaves(nnx.state(layer, nnx.Param)))
+    672
+    >>> 4 * 8 + 9 * 8 * 8 + 4 * 2 * 8  # w_f, w_r, scale and bias of four steps
+    672
     """
 
     def __init__(

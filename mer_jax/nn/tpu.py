@@ -1,4 +1,4 @@
-"""The Temporal Perception Unit: a recurrent layer that listens as loudly as the picture moves."""
+"""The Temporal Perception Unit: a recurrent layer, its state scaled by the motion of a frame."""
 
 import math
 from typing import Literal
@@ -15,18 +15,26 @@ Perception = Literal["computed", "one", "none"]
 PERCEPTIONS = ("computed", "one", "none")
 
 
-def perception(x: jax.Array) -> jax.Array:
-    """How much each frame differs from the one before (PSN, Equation 7).
+def temporal_perception(x: jax.Array) -> jax.Array:
+    """The standard deviation of each frame's change from the previous one (PSN, Equation 7).
 
-    tp_t = std(x_t - x_(t-1)) over everything in a frame, in the units of `x`; tp_0 = 0, since
-    the first frame has none before it. x [B, T, ...] -> [B, T]. The gradient where two frames are
-    equal is taken as 0.
+    Args:
+      x: [B, T, ...] float.
+
+    Returns:
+      tp [B, T] in the units of `x`: tp_t = std(x_t - x_(t-1)) over all axes of a frame; tp_0 = 0.
+      Where two frames are equal the gradient is 0.
+
+    >>> import jax.numpy as jnp
+    >>> from mer_jax.nn.tpu import temporal_perception
+    >>> temporal_perception(jnp.array([[[1.0, 1.0], [3.0, 1.0], [3.0, 1.0]]]))
+    Array([[0., 1., 0.]], dtype=float32)
     """
     change = jnp.diff(x, axis=1).reshape(x.shape[0], x.shape[1] - 1, math.prod(x.shape[2:]))
     variance = jnp.var(change, axis=-1)
     moved = variance > 0
-    spread = jnp.where(moved, jnp.sqrt(jnp.where(moved, variance, 1)), 0)
-    return jnp.pad(spread, ((0, 0), (1, 0)))
+    deviation = jnp.where(moved, jnp.sqrt(jnp.where(moved, variance, 1)), 0)
+    return jnp.pad(deviation, ((0, 0), (1, 0)))
 
 
 class TPU(nnx.Module):
@@ -44,8 +52,11 @@ class TPU(nnx.Module):
       features: E, numbers in h_t and y_t.
       perception: "computed" is tp_t above; "one" fixes tp_t = 1; "none" is the plain recurrent
         network of Equations 3 and 4, where h_t = h~_t.
-      unit: what one unit of `x` counts as in tp_t, e.g. 255 to have frames in [0, 1] perceived in
-        grey levels.
+      unit: factor on tp_t; 255 gives gray levels for frames in [0, 1].
+      rngs: random streams of the initializers.
+
+    Raises:
+      UserError: for an unknown `perception`.
     """
 
     def __init__(
@@ -70,7 +81,7 @@ class TPU(nnx.Module):
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """x [B, T, D] -> (y [B, T, E], tp [B, T]); tp is 1 unless it is computed."""
         if self.perception == "computed":
-            tp = perception(x) * self.unit
+            tp = temporal_perception(x) * self.unit
         else:
             tp = jnp.ones(x.shape[:2], x.dtype)
 

@@ -1,4 +1,4 @@
-"""How a window slides over an array: the arithmetic that convolution and pooling share."""
+"""Sliding windows: strides, padding and dilation, shared by convolution and pooling."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,7 +13,12 @@ Padding = str | int | Sequence[int | tuple[int, int]]
 
 
 class Window(NamedTuple):
-    """How a kernel slides: one entry for each spatial axis."""
+    """How a kernel slides: one entry for each spatial axis.
+
+    >>> from mer_jax.nn.windows import Window
+    >>> Window((2, 1), ((0, 0), (1, 1)), (1, 1), None).sizes((9, 9), (3, 3))
+    (4, 9)
+    """
 
     strides: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
@@ -21,26 +26,30 @@ class Window(NamedTuple):
     precision: lax.PrecisionLike
 
     def sizes(self, image: Sequence[int], kernel: Sequence[int]) -> tuple[int, ...]:
-        """How many places it has along each axis of an image; `kernel` may name further axes."""
+        """Positions along each axis of an image, for a `kernel` [spatial, ...]."""
         axes = zip(image, kernel, *self[:3])
         return tuple((n + sum(p) - (k - 1) * d - 1) // s + 1 for n, k, s, p, d in axes)
 
     def pad(self, x: jax.Array, *, value: float = 0) -> jax.Array:
-        """x [B, spatial, C] with the padding around it that the kernel slides over as well."""
+        """x [B, spatial, C], padded by `value`."""
         return jnp.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=value)
 
     def taps(self, x: jax.Array, kernel: Sequence[int], sizes: Sequence[int]) -> list[jax.Array]:
-        """What each tap of a kernel sees: a padded x [B, spatial, C] -> one [B, *sizes, C] each.
+        """The entries of a padded x [B, spatial, C] at each tap of the kernel: [B, *sizes, C] each.
 
-        Taps come in row-major order. `sizes` may name fewer axes than x has, the first spatial
-        ones, and `kernel` more than `sizes`, which are left alone.
+        Args:
+          kernel: sizes of its spatial axes; those beyond `sizes` are ignored.
+          sizes: positions along the first spatial axes of x; the other axes are not sliced.
+
+        Returns:
+          One array for each tap, in row-major order.
         """
-        seen = []
+        out = []
         for tap in itertools.product(*(range(k) for k, _ in zip(kernel, sizes))):
             along = zip(tap, sizes, self.strides, self.dilation)
             index = [slice(i * d, i * d + (n - 1) * s + 1, s) for i, n, s, d in along]
-            seen.append(x[(slice(None), *index)])
-        return seen
+            out.append(x[(slice(None), *index)])
+        return out
 
 
 def per_axis(value: int | Sequence[Each], axes: int) -> tuple[int | Each, ...]:
@@ -51,7 +60,12 @@ def per_axis(value: int | Sequence[Each], axes: int) -> tuple[int | Each, ...]:
 def resolve(
     padding: Padding, sizes: Sequence[int], window: Sequence[int], strides: Sequence[int]
 ) -> tuple[tuple[int, int], ...]:
-    """`padding` as a (before, after) pair for each axis; "SAME" is XLA's rule."""
+    """`padding` as a (before, after) pair for each axis; "SAME" by XLA's rule.
+
+    >>> from mer_jax.nn.windows import resolve
+    >>> resolve("SAME", (5, 6), (3, 3), (2, 2)), resolve(1, (5, 6), (3, 3), (2, 2))
+    (((1, 1), (0, 1)), ((1, 1), (1, 1)))
+    """
     if isinstance(padding, str):
         return tuple(lax.padtype_to_pads(sizes, window, strides, padding))
     pads = per_axis(padding, len(sizes))

@@ -18,7 +18,7 @@ import numpy as np
 from mer_jax import options
 from mer_jax.clips import check_instants, to_float
 from mer_jax.errors import UserError
-from mer_jax.nn.tpu import perception
+from mer_jax.nn.tpu import temporal_perception
 from mer_jax.reporting import colors, figures
 from mer_jax.reporting.colors import BLUE, FAINT, INK, VERMILION
 from mer_jax.video import (
@@ -104,7 +104,7 @@ def preview_clip(
             "heat": heat,
             "mask": jnp.zeros(heat.size, bool).at[largest].set(True).reshape(heat.shape),
             "sparse": keep_quantiles(sparse.T).reshape(length, height, width),
-            "perception": 255 * perception(gray[None])[0],
+            "perception": 255 * temporal_perception(gray[None])[0],
             "distance": 255 * jnp.std(moved - moved[0], axis=(1, 2, 3)),
             "found": apex_index(moved),
         }

@@ -85,7 +85,7 @@ def apply_gradients(
         if param.size < _LARGE:
             return step(param, grad, state, rate)
         on_cpu = partial(_in_pieces, step)
-        return dispatch.dispatch(False, on_cpu, step, param, grad, state, rate)
+        return dispatch.by_platform(False, on_cpu, step, param, grad, state, rate)
 
     done = [one(*each) for each in zip(leaves, gradients, tree.flatten_up_to(state), strict=True)]
     after, state = (tree.unflatten(part) for part in zip(*done, strict=True))

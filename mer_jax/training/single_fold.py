@@ -16,7 +16,7 @@ import optax
 from flax import nnx
 
 from mer_jax.methods.examples import Examples
-from mer_jax.nn import KEPT
+from mer_jax.nn import SAVEABLE
 from mer_jax.training import initialization, label_kinds, losses, optimizers, rng
 from mer_jax.training.records import (
     DIVERGED,
@@ -239,7 +239,7 @@ def to_float32(inputs: Tree) -> Tree:
 def train_forward(static: StaticConfig) -> Callable[..., tuple[jax.Array, Tree]]:
     """(params, model_state, x, mask) -> `apply_model` in training mode, with `remat` if set."""
     forward = partial(apply_model, static, static.train_graph)
-    return jax.checkpoint(forward, policy=KEPT) if static.remat else forward
+    return jax.checkpoint(forward, policy=SAVEABLE) if static.remat else forward
 
 
 def apply_model(

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from mer_jax import configuration, datasets, experiment, inference, metrics, protocols
+from mer_jax import configuration, datasets, experiment, inference, metrics, models, protocols
 from mer_jax.errors import UserError
 from tests.datasets import replica
 
@@ -54,7 +54,7 @@ def shrunk(name: str):
     if config.method.name == "strcn_g":
         config.method.size = (36, 36)
     for section, values in SMALL.items():
-        if section == "train" and config.model.name == "svm":
+        if section == "train" and models.info(config.model.name).estimator:
             continue  # it has no epochs
         for key, value in values.items():
             if key in config[section] and isinstance(config[section][key], type(value)):
@@ -114,7 +114,7 @@ def test_a_shipped_config_runs_from_clips_to_report(name, tmp_path):
         assert summary["overall"]["uf1"]["value"] == pytest.approx(float(again["uf1"]))
     page = (tmp_path / "report.html").read_text()
     assert "make it" in page and config.data.name in page
-    if config.model.name != "svm":
+    if not models.info(config.model.name).estimator:
         lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
     assert summary["verdict"]["strict"] == (config.protocol.get("by", "subject") == "subject")

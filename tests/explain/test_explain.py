@@ -37,15 +37,17 @@ def case(request):
 
 
 def test_saliency_is_the_slope_of_the_class_score(case):
-    """Central differences in double precision, at places of every input."""
+    """Central differences in double precision, at some pixels of every input."""
     network, x = case
+    found = jax.tree.map(np.asarray, explain.saliency(network, x, label=jnp.array([2, 0])))
     graph, state = nnx.split(network)
     double = lambda a: jnp.asarray(a, jnp.float64) if a.dtype == jnp.float32 else a
     with jax.enable_x64(True):
+        assert jax.tree.leaves(explain.logits(network, x))[0].dtype == jnp.float32  # pinned
         network = nnx.merge(graph, jax.tree.map(double, state))
-        x = jax.tree.map(np.float64, x)
-        found = jax.tree.map(np.asarray, explain.saliency(network, x, label=jnp.array([2, 0])))
-        leaves, tree = jax.tree.flatten(x)
+        network.eval()
+        scores_of = jax.jit(lambda x: network(x))
+        leaves, tree = jax.tree.flatten(jax.tree.map(np.float64, x))
         assert [a.shape for a in jax.tree.leaves(found)] == [a.shape[:-1] for a in leaves]
         rng = np.random.default_rng(1)
         for number, leaf in enumerate(leaves):
@@ -57,11 +59,11 @@ def test_saliency_is_the_slope_of_the_class_score(case):
                     for step in (1e-6, -1e-6):
                         moved = [a.copy() for a in leaves]
                         moved[number][(*at, channel)] += step
-                        logits = explain.logits(network, tree.unflatten(moved))
+                        logits = scores_of(tree.unflatten(moved))
                         scores.append(logits[at[0], [2, 0][at[0]]])
                     slopes.append(abs(scores[0] - scores[1]) / 2e-6)
                 got = jax.tree.leaves(found)[number][at]
-                np.testing.assert_allclose(got, max(slopes), rtol=1e-4, atol=1e-8)
+                np.testing.assert_allclose(got, max(slopes), rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -141,10 +143,10 @@ def test_perception_is_the_spread_of_the_change():
     x = {"gray": draw((3, 32, 32, 1)), "sparse": draw((3, 32, 32, 1))}
     change = np.diff(x["gray"].astype(np.float64), axis=1)
     expected = np.pad(255 * change.std((2, 3, 4)), ((0, 0), (1, 0)))
-    np.testing.assert_allclose(explain.perception(network, x), expected, rtol=1e-5)
+    np.testing.assert_allclose(explain.temporal_perception(network, x), expected, rtol=1e-5)
 
 
 def test_no_unit_no_perception():
     network = create("ststnet", shape=(10, 10, 3))
     with pytest.raises(UserError, match="STSTNet has no Temporal Perception Unit"):
-        explain.perception(network, draw((10, 10, 3)))
+        explain.temporal_perception(network, draw((10, 10, 3)))

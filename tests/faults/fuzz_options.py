@@ -34,7 +34,7 @@ from mer_jax import (
 )
 from mer_jax import video as video_room
 from mer_jax.errors import UserError
-from mer_jax.training import optimizers, svm
+from mer_jax.training import optimizers
 from mer_jax.video import flow
 
 # Keyword arguments that are no settings of a user: arrays, functions, what a caller passes on.
@@ -54,16 +54,12 @@ def targets() -> Iterator[Target]:
     """All that is created by name, and all public functions that take options."""
     create = {
         "method": (methods, lambda name, one: methods.create(name, [], **one)),
-        "model": (
-            models,
-            lambda name, one: models.create(name, num_classes=3, rngs=nnx.Rngs(0), **one),
-        ),
+        "model": (models, _model),
         "protocol": (protocols, lambda name, one: protocols.create(name, [], np.zeros(0), **one)),
     }
     for room, (module, make) in create.items():
         for name in module.names():
             yield Target(room, name, module.options(name), _by_name(make, name))
-    yield Target("model", svm.NAME, svm.options(), _configured("model", svm.NAME))
     yield Target("data", "synthetic", datasets.options("synthetic"), _loaded)
     train = configuration.make(data="synthetic", method="flow_maps", model="ststnet").train
     yield Target("train", "", dict(train), lambda name, one: training.Settings(**{name: one}))
@@ -114,11 +110,10 @@ def _flow(preset):
     return lambda option, value: flow.optical_flow(None, None, preset=preset, **{option: value})
 
 
-def _configured(section, name):
-    base = {"data": "synthetic", "method": "flow_maps", "model": "ststnet"}
-    return lambda option, value: configuration.make(
-        **base | {section: {"name": name, option: value}}
-    )
+def _model(name, one):
+    if models.info(name).estimator:
+        return models.create_estimator(name, **one)
+    return models.create(name, num_classes=3, rngs=nnx.Rngs(0), **one)
 
 
 def _called(function):
@@ -241,7 +236,7 @@ def main(_: list[str]) -> None:
             found.append(refused(target, option, value))
             if tried % 50 == 0:
                 built += 1
-                found.append(network(draw, draw.choice(models.names())))
+                found.append(network(draw, draw.choice(models.networks())))
     found = list(filter(None, found))
     print(f"{tried} values for {len(every)} options, {built} networks; of these {len(found)} fail")
     print("\n".join(found))

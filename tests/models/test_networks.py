@@ -12,7 +12,7 @@ from mer_jax.errors import UserError
 from tests.models import learning
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", models.networks())
 def test_a_network_is_what_its_source_says(name):
     """All parameters, and what the paper prints of single modules; the summary shows both."""
     info = models.info(name)

@@ -148,7 +148,7 @@ def test_perception_reaches_the_unit_in_grey_levels():
     x, _ = clips(2)
     network = create(**SMALL)
     _, tp = network.tpu(x["gray"].reshape(2, 4, -1))
-    np.testing.assert_allclose(tp, 255 * tpu.perception(x["gray"]), rtol=1e-6)
+    np.testing.assert_allclose(tp, 255 * tpu.temporal_perception(x["gray"]), rtol=1e-6)
     assert np.all(tp[:, 1:] > 1)
 
 

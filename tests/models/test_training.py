@@ -16,7 +16,7 @@ LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1], np.int32)
 RATES = dict.fromkeys(("capsule", "image_cnn", "r3d_convlstm"), 3e-3)  # else 1e-2
 RATES |= {"psn": 2e-3, "stcnn": 3e-3, "fusenet_intermediate": 3e-3, "fusenet_late": 3e-3}
 HEAVY = ("capsule", "dual_inception", "image_cnn", "psn", "r3d_convlstm")
-SLOW = [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in models.names()]
+SLOW = [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in models.networks()]
 
 
 def build(name, rngs):
@@ -56,7 +56,7 @@ def test_two_folds_on_two_devices_learn_eight_clips(name):
     assert result.train_loss[0, 0] != result.train_loss[1, 0]  # each from weights of its own
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", models.networks())
 def test_a_training_step_lowers_for_accelerators(name):
     x = learning.examples(name)
     assert learning.lowers_for_accelerators(lambda: build(name, nnx.Rngs(0)), x, LABELS)

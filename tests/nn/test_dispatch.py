@@ -9,11 +9,14 @@ from flax import nnx
 from mer_jax import models
 from mer_jax.nn import conv, formulation, max_pool
 from mer_jax.nn.cpu.products import in_blocks
+from tests.models import learning
 
 SMALL = {
     "strcn_g": {"shape": (37, 41, 2), "maps": 2, "recurrent_layers": 1},  # normalization and pools
     "stcnn": {"shape": (8, 8, 8, 1), "filters": 2, "kernel": (3, 3, 3), "hidden": 3},
 }
+
+HEAVY = ("capsule", "dual_inception", "image_cnn", "psn", "r3d_convlstm")
 
 
 def objective(name):
@@ -49,6 +52,26 @@ def test_xla_is_differentiable_in_both_modes(name):
         step = lambda e: gradient(jax.tree.map(lambda a, b: a + e * b, params, v))
         difference = jax.tree.map(lambda a, b: (a - b) / 2e-6, step(1e-6), step(-1e-6))
         np.testing.assert_allclose(dot(curvature), dot(difference), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in learning.SMALL]
+)
+def test_every_network_is_differentiable_in_both_modes(name):
+    """Traced, not run: forward mode of the gradient, as in `jax.hessian`, and of the loss."""
+    build = lambda: models.create(name, num_classes=3, rngs=nnx.Rngs(0), **learning.SMALL[name])
+    graph, params, state = nnx.split(nnx.eval_shape(build), nnx.Param, ...)
+    x = learning.examples(name, count=2)
+
+    def both(params, state):
+        loss = lambda params: jnp.square(nnx.merge(graph, params, state)(x)).sum()
+        product = jax.jvp(jax.grad(loss), (params,), (params,))[1]
+        return product, jax.linearize(loss, params)[1](params)
+
+    with formulation("xla"):
+        product, slope = jax.eval_shape(both, nnx.as_pure(params), nnx.as_pure(state))
+    same = jax.tree.map(lambda a, b: a.shape == b.shape, product, nnx.as_pure(params))
+    assert jax.tree.all(same) and slope.shape == ()
 
 
 def test_hessian_of_a_convolution_and_a_pool():

@@ -82,3 +82,16 @@ def test_average_pools_are_means():
             columns = slice(11 * j // 4, -(-11 * (j + 1) // 4))
             want = x[:, rows, columns].mean((1, 2))
             np.testing.assert_allclose(ours[:, i, j], want, rtol=1e-5, atol=1e-6)
+
+
+def test_gradient_of_a_maximum_without_llvm_optimizations():
+    """There XLA computes y twice with different rounding: y == y.max() may be false everywhere."""
+    x = np.random.default_rng(0).normal(size=(37, 19)).astype(np.float32)
+
+    def loss(x, bias):
+        y = x * jax.lax.rsqrt(x.var(1, keepdims=True) + 1e-5) + bias[None, :]
+        return max_pool(y[None, :, :, None], (1, 19)).sum()
+
+    program = jax.jit(jax.grad(loss, argnums=1)).lower(x, jnp.ones(19))
+    gradient = program.compile({"xla_backend_optimization_level": 0})(x, jnp.ones(19))
+    np.testing.assert_array_equal(gradient, np.bincount(x.argmax(1), minlength=19))

@@ -64,13 +64,13 @@ def test_unit_scales_the_perception_only():
 def test_perception_is_zero_for_the_first_and_for_repeated_frames():
     x = np.random.default_rng(2).random((1, 6, 4, 5, 1), np.float32)
     x[:, 4:] = x[:, 3:4]
-    tp = tpu.perception(x)
+    tp = tpu.temporal_perception(x)
     assert tp[0, 0] == 0 and np.all(tp[0, 4:] == 0) and np.all(tp[0, 1:4] > 0.1)
 
 
 def test_perception_ignores_a_change_of_brightness():
     x = np.random.default_rng(2).random((1, 1, 30), np.float32)
-    assert tpu.perception(np.concatenate([x, x + np.float32(0.2)], axis=1))[0, 1] < 1e-6
+    assert tpu.temporal_perception(np.concatenate([x, x + np.float32(0.2)], axis=1))[0, 1] < 1e-6
 
 
 def test_gradient_is_finite_where_nothing_moves():

@@ -54,7 +54,7 @@ def test_a_race_is_told_by_medians_of_ratios(monkeypatch):
 
 
 def test_every_network_has_a_workload_and_one_of_them_runs():
-    assert {work.network for work in workloads.WORKLOADS} == set(models.names())
+    assert {work.network for work in workloads.WORKLOADS} == set(models.networks())
     small = workloads.Workload("ststnet", 4, {"shape": (8, 8, 3), "dropout": 0.0})
     mine = workloads.ours(small, folds=2, devices=jax.devices()[:2])
     record = mine.run()

@@ -48,7 +48,7 @@ def test_bfloat16_follows_float32_and_tf32_is_float32_on_a_cpu():
 CASE = {name: sizes for name, sizes, _ in CASES.values()}
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", models.networks())
 def test_every_network_runs_in_bfloat16_and_keeps_float32_weights(name):
     """Traced, not run: no operation mixes the widths, and what comes back is wide."""
     sizes = CASE.get(name, {})

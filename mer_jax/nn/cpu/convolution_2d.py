@@ -1,11 +1,11 @@
-"""2-D convolution on CPUs: which formulation serves which shapes.
+"""2-D convolution on CPUs: the formulation for each shape.
 
-XLA's CPU convolution is good forwards, but its weight gradient is many times slower than a matrix
+XLA's CPU convolution is fast forwards. Its weight gradient is many times slower than a matrix
 product, a hundred times inside a loop; its input gradient is four times slower in a loop than the
-same convolution written out; so are kernels with more places than the image, long sums and few
-maps. Here the weight gradient is a sum of matrix products, the input gradient is written out,
-kernels of 3 x 3 with many maps take fewer products (`minimal_filtering`), and what has a small
-image, a deep kernel or few maps is a product of `patches`.
+same convolution written explicitly; kernels larger than the image, long sums and few maps are slow
+as well. Here the weight gradient is a sum of matrix products, the input gradient an explicit
+convolution, kernels of 3 x 3 with many maps use fewer products (`minimal_filtering`), and small
+images, deep kernels and few maps are a product of `patches`.
 """
 
 import math
@@ -23,7 +23,7 @@ from mer_jax.nn.windows import Window
 
 
 def forward(window: Window, x: jax.Array, kernel: jax.Array) -> Callable | None:
-    """The function (window, x, kernel) -> y that serves these shapes; None: XLA's own."""
+    """The function (window, x, kernel) -> y for these shapes; None: XLA's own."""
     if _by_filtering(window, x, kernel):
         return _filtered
     return patches.convolve if _by_patches(window, x, kernel) else None
@@ -32,7 +32,7 @@ def forward(window: Window, x: jax.Array, kernel: jax.Array) -> Callable | None:
 def gradients(
     window: Window, x: jax.Array, kernel: jax.Array, g: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """(dL/dx, dL/dkernel) from g = dL/dy."""
+    """(dL/dx, dL/dkernel) from g = dL/dy [B, H', W', O]."""
     if _by_filtering(window, x, kernel):
         return jax.vjp(partial(_filtered, window), x, kernel)[1](g)
     if _few_channels(kernel) or window.strides[1] > 1:
@@ -48,55 +48,55 @@ def _by_patches(window, x, kernel):
 
 
 def _by_filtering(window, x, kernel):
-    """Whether products weigh more than moving what `minimal_filtering` makes of their factors:
-    with 64 maps it gains nothing once an image has left the caches, with 128 a third and more."""
+    """Whether products cost more than the memory traffic of `minimal_filtering`: with 64 maps it
+    gains nothing for images larger than the caches, with 128 a third and more."""
     positions = len(x) * math.prod(window.sizes(x.shape[1:-1], kernel.shape))
     wide = min(kernel.shape[2:]) >= 128 and positions >= 512
-    return wide and minimal_filtering.serves(window, x, kernel, axes=2)
+    return wide and minimal_filtering.applies(window, x, kernel, axes=2)
 
 
 def _few_maps(kernel):
-    """Whether the output's maps do not fill what a processor works on at a time."""
+    """Whether the output's maps do not fill a vector register of 16 float32."""
     return kernel.shape[-1] < 16
 
 
 def _deep(kernel):
-    """Whether an output sums so many numbers that XLA's CPU convolution falls to a third of the
-    rate of products."""
+    """Whether an output is a sum of so many products that XLA's CPU convolution runs at a third of
+    the rate of a matrix product."""
     return math.prod(kernel.shape[:-1]) > 2048
 
 
 def _few_channels(kernel):
-    """Whether the patches of one kernel row are no wider than the output."""
+    """Whether the patches of one kernel row are at most as wide as the output."""
     _, kw, channels, maps = kernel.shape
     return kw * channels <= maps
 
 
 def _larger(kernel, image):
-    """Whether the kernel has more places than the image: XLA then slides the image over the kernel,
-    for which its CPU backend has naive loops only, hundreds of times slower."""
+    """Whether the kernel has more taps than the image has pixels: XLA then slides the image over
+    the kernel, in naive loops on CPUs, hundreds of times slower."""
     return math.prod(kernel.shape[:2]) > math.prod(image.shape[1:3])
 
 
 def _input_gradient(window, x, kernel, g):
-    """dL/dx: g, spread out by the strides, convolved with the kernel turned round.
+    """dL/dx: g, dilated by the strides, convolved with the flipped kernel.
 
-    The compiler derives the same convolution, but with the kernel's axes swapped in place rather
-    than in memory, for which XLA's CPU loops have no fast path.
+    JAX derives the same convolution, but with the kernel's axes swapped in its dimension numbers
+    instead of in memory, for which XLA's CPU loops have no fast path.
     """
     if _larger(kernel, g) or _deep(kernel.swapaxes(2, 3)):
         return jax.vjp(lambda x: patches.convolve(window, x, kernel), x)[1](g)[0]
     pads = []
     for axis, (before, _) in enumerate(window.padding):
         reach = (kernel.shape[axis] - 1) * window.dilation[axis]
-        spread = (g.shape[axis + 1] - 1) * window.strides[axis] + 1
-        pads.append((reach - before, x.shape[axis + 1] + before - spread))
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    if _few_maps(turned) and window.strides == (1, 1) and np.min(pads) >= 0:
-        return patches.convolve(window._replace(padding=pads), g, turned)
+        dilated = (g.shape[axis + 1] - 1) * window.strides[axis] + 1
+        pads.append((reach - before, x.shape[axis + 1] + before - dilated))
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    if _few_maps(flipped) and window.strides == (1, 1) and np.min(pads) >= 0:
+        return patches.convolve(window._replace(padding=pads), g, flipped)
     return lax.conv_general_dilated(
         g,
-        turned,
+        flipped,
         (1, 1),
         pads,
         lhs_dilation=window.strides,
@@ -114,8 +114,8 @@ def _filtered(window, x, kernel):
 def _kernel_gradient_by_rows(window, x, kernel, g):
     """dL/dkernel, one product for each kernel row, for stride 1 along W.
 
-    dw[i, j] = sum of x[b, y s + i d, p]^T g[b, y, p - j d] over b, y, p. The copies of g that are
-    shifted by j d stand side by side, so that x is read once for a row.
+    dw[i, j] = sum of x[b, y s + i d, p]^T g[b, y, p - j d] over b, y, p. The shifts of g by j d are
+    concatenated on channels, so that x is read once for a row.
     """
     kh, kw, channels, maps = kernel.shape
     height, columns = g.shape[1:3]

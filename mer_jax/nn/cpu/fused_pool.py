@@ -1,10 +1,10 @@
 """Convolution and max pooling of a clip at once, for the first layer of a 3-D network on CPUs.
 
-The convolution of a clip with one channel is bound by memory, and its maps are 27 times what the
-pool keeps. Here each pooled frame is made in one go: the kernel, shifted along time once for each
-frame of the pool, is one matrix; for each pixel of the pool the patches of the
-clip, split into the phases of the pool's stride, are another; their product is compared with the
-largest so far and dropped. One sample at a time, all of it stays in a core's cache.
+The convolution of a clip with one channel is bound by memory, and its maps are 27 times as large as
+the pooled ones. Here a pooled frame is computed at once: the kernel, shifted along time for each
+frame of the pool, is one matrix; for each pixel of the pool the patches of the clip, split into the
+phases of the pool's stride, are another; the running maximum of their products is all that is
+stored. A sample at a time, everything fits a core's cache.
 """
 
 from collections.abc import Sequence
@@ -44,8 +44,8 @@ def _band(pooled, kernel):
 
 
 def _patches(window, kernel_shape, phases, at, i, j):
-    """A sample's patches of frames from a first one on, `at` (sample, first), at pixel (i, j) of
-    the pool: [rows of band, P]."""
+    """The patches of the frames from `at` = (sample, first frame) on, at pixel (i, j) of the pool:
+    [rows of the band, P]."""
     kt, kh, kw, channels, _ = kernel_shape
     sample, start = at
     first = (sample, i, j, start, 0, 0)
@@ -65,7 +65,16 @@ def _offsets(window):
 
 
 def forward(window: Sequence[int], x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(maxima, their numbers in the window), [B, T', H', W', O] each, of the convolution's maps."""
+    """The maxima of the convolution's maps and the index of each in its window.
+
+    Args:
+      window: (pt, ph, pw) of the pool.
+      x: [B, T, H, W, C].
+      kernel: [kt, kh, kw, C, O].
+
+    Returns:
+      Two arrays [B, T', H', W', O], the second int8 or int16.
+    """
     pt, ph, pw = window
     frames, rows, columns = _sizes(window, x, kernel)
     phases = _phases(window, x, kernel)
@@ -89,7 +98,7 @@ def forward(window: Sequence[int], x: jax.Array, kernel: jax.Array) -> tuple[jax
 def kernel_gradient(
     window: Sequence[int], x: jax.Array, kernel: jax.Array, argmax: jax.Array, g: jax.Array
 ) -> jax.Array:
-    """dL/dkernel from `argmax` of `forward` and g, the gradient of its maxima."""
+    """dL/dkernel from `argmax` of `forward` and the gradient g of its maxima."""
     pt, ph, pw = window
     phases = _phases(window, x, kernel)
     samples, frames, rows, columns, maps = g.shape

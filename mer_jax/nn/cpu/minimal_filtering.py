@@ -6,7 +6,7 @@ and d four inputs in a row, s = (k0 + k2) / 2 and h = k1 / 2
     y0 = (a - c) k0 + (b + c) (s + h) + (c - b) (s - h)
     y1 = (b + c) (s + h) - (c - b) (s - h) - (b - d) k2.
 
-Along two axes at once it takes 16 products where 36 were asked for.
+Along two axes it takes 16 products instead of 36.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,9 @@ from jax import lax
 from mer_jax.nn.windows import Window
 
 
-def serves(window: Window, x: jax.Array, kernel: jax.Array, *, axes: int) -> bool:
-    """Whether it can: three taps by one along the first `axes` spatial axes, in 32 bits or more.
-
-    16-bit numbers would lose a bit in the differences.
-    """
+def applies(window: Window, x: jax.Array, kernel: jax.Array, *, axes: int) -> bool:
+    """Whether `convolve` applies: three taps, stride and dilation 1 along the first `axes` spatial
+    axes, and 32 bits or more (16-bit numbers would lose a bit in the differences)."""
     slides = zip(kernel.shape[:axes], window.strides, window.dilation)
     return x.dtype.itemsize >= 4 and set(slides) == {(3, 1, 1)}
 
@@ -37,8 +35,13 @@ def convolve(
 ) -> jax.Array:
     """x [B, spatial, C] * kernel [3, ..., C, O], filtered along the first `axes` spatial axes.
 
-    `rest` multiplies: an x whose first `axes` spatial axes are all outputs, two each, by a kernel
-    that lacks these axes. It pads what it needs itself. Differentiable where `rest` is.
+    Args:
+      rest: convolves along the other spatial axes, padding included: (x, kernel without the first
+        `axes` axes) -> y.
+      axes: 1 or 2.
+
+    Returns:
+      [B, spatial', O], differentiable as `rest` is.
     """
     sizes = window.sizes(x.shape[1:-1], kernel.shape)[:axes]
     pads = [(before, after + n % 2) for (before, after), n in zip(window.padding, sizes)]

@@ -1,4 +1,4 @@
-"""Convolution by patches: what each output sees, side by side, times the kernel as a matrix."""
+"""Convolution by patches: the receptive field of each output times the kernel as a matrix."""
 
 import math
 
@@ -13,8 +13,8 @@ from mer_jax.nn.windows import Window
 def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """x [B, spatial, C] * kernel [window, C, O] -> [B, spatial', O]; JAX derives its gradients.
 
-    Samples go in blocks whose patches fit a core's cache, or are as many numbers as the weights,
-    which each block reads anew.
+    In blocks of samples whose patches fit a core's cache or have as many numbers as the weights,
+    which are read once for each block.
     """
     sizes = window.sizes(x.shape[1:-1], kernel.shape)
     matrix = rows(kernel)
@@ -29,13 +29,13 @@ def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def kernel_gradient(window: Window, x: jax.Array, kernel: jax.Array, g: jax.Array) -> jax.Array:
-    """dL/dkernel = patches of x, transposed, times g = dL/dy, some samples at a time."""
+    """dL/dkernel = patches of x, transposed, times g = dL/dy, in blocks of samples."""
     sizes, width = g.shape[1:-1], math.prod(kernel.shape[:-1])
 
     def block(total, arrays):
         x, g = arrays
         taps = [rows(tap).T for tap in window.taps(x, kernel.shape, sizes)]
-        patches = jnp.concatenate(taps)  # transposed already, which spares a copy
+        patches = jnp.concatenate(taps)  # already transposed: no copy
         return total + product(patches, rows(g), precision=window.precision), None
 
     blocks = in_blocks(window.pad(x), g, width=math.prod(sizes) * width)

@@ -1,4 +1,4 @@
-"""Matrix products over the rows of an array, and the blocks of samples that a loop takes."""
+"""Matrix products over the rows of an array, and blocks of samples for loops."""
 
 import jax
 import jax.numpy as jnp
@@ -26,21 +26,34 @@ def product(a: jax.Array, b: jax.Array, *, precision: lax.PrecisionLike = None) 
 def zeros_varying_like(shape: tuple[int, ...], *arrays: jax.Array) -> jax.Array:
     """Zeros to which a loop may add products of `arrays`, also within `jax.shard_map`.
 
-    There the type of a loop's carry says over which axes of the mesh it varies: those of `arrays`,
-    from which the zeros are therefore selected.
+    There a loop's carry must have the type of what is added to it, the mesh axes over which it
+    varies included; the zeros are selected from `arrays` to vary over the same.
     """
     dtype = accumulator_dtype(arrays[0].dtype)
     zero = sum(jnp.where(False, a.ravel()[0].astype(dtype), jnp.zeros((), dtype)) for a in arrays)
     return jnp.broadcast_to(zero, shape)
 
 
-# Numbers that a loop over a batch takes at a time: few enough for a core's cache.
+# Numbers that a loop over a batch processes at a time; they fit a core's cache.
 _BLOCK = 2**19
 
 
 def in_blocks(*arrays: jax.Array, width: int, least: int = 0) -> tuple[jax.Array, ...]:
-    """Arrays [B, ...] as [blocks, b, ...]: b samples of `width` numbers each within _BLOCK, or
-    within `least` numbers where those are more."""
+    """Arrays [B, ...] as [blocks, b, ...] for `lax.map` and `lax.scan`.
+
+    Args:
+      arrays: of equal B.
+      width: numbers that the loop makes of a sample.
+      least: a block may have so many numbers where that is more than _BLOCK.
+
+    Returns:
+      Each array with b = the largest divisor of B that is allowed, at least 1.
+
+    >>> import numpy as np
+    >>> from mer_jax.nn.cpu.products import in_blocks
+    >>> in_blocks(np.zeros((12, 3)), width=2**17)[0].shape
+    (3, 4, 3)
+    """
     batch, most = len(arrays[0]), max(_BLOCK, least)
     size = max(b for b in range(1, batch + 1) if batch % b == 0 and (b == 1 or b * width <= most))
     return tuple(a.reshape(batch // size, size, *a.shape[1:]) for a in arrays)

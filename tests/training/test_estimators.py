@@ -1,19 +1,21 @@
-"""The folds' machines against scikit-learn's own pipeline, fold by fold."""
+"""The folds' estimators against scikit-learn's own pipeline, fold by fold."""
 
 import builtins
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mer_jax import leakage, protocols
+from mer_jax import leakage, models, protocols
 from mer_jax.clips import Clip
 from mer_jax.errors import UserError
 from mer_jax.methods import Examples
-from mer_jax.training import Settings, svm
+from mer_jax.models.svm import SVM
+from mer_jax.training import Settings, estimators
 
 N, D = 24, 5
 
@@ -35,7 +37,7 @@ def job(classes=3, seed=0):
 @pytest.mark.parametrize("classes", [2, 3])
 def test_each_fold_is_scikit_learns_pipeline(classes, options):
     examples, labels, folds = job(classes)
-    result = svm.fit(examples, labels, folds, num_classes=classes, **options)
+    result = estimators.fit(examples, labels, folds, lambda: SVM(**options), num_classes=classes)
     x = np.asarray(examples.inputs, np.float64)
     machine = SVC(**{"kernel": "linear", "break_ties": True} | options)
     for fold, (train, test) in enumerate(zip(folds.train, folds.test)):
@@ -61,9 +63,9 @@ def test_each_fold_is_scikit_learns_pipeline(classes, options):
 
 def test_a_test_clip_moves_nothing_but_its_own_row():
     examples, labels, folds = job()
-    first = svm.fit(examples, labels, folds, num_classes=3)
+    first = estimators.fit(examples, labels, folds, SVM, num_classes=3)
     wild = examples.inputs.at[0].set(1e5)
-    second = svm.fit(Examples(inputs=wild), labels, folds, num_classes=3)
+    second = estimators.fit(Examples(inputs=wild), labels, folds, SVM, num_classes=3)
     fold = int(np.flatnonzero(folds.test[:, 0])[0])
     others = first.eval_index[fold] != 0
     np.testing.assert_array_equal(
@@ -75,11 +77,13 @@ def test_a_number_that_never_varied_in_training_has_no_say():
     examples, labels, folds = job()
     other = Examples(inputs=examples.inputs.at[0, 4].set(0.3))
     fold = int(np.flatnonzero(folds.test[:, 0])[0])
-    first, second = (svm.fit(e, labels, folds, num_classes=3) for e in (examples, other))
+    first, second = (
+        estimators.fit(e, labels, folds, SVM, num_classes=3) for e in (examples, other)
+    )
     np.testing.assert_array_equal(first.probabilities[fold], second.probabilities[fold])
     nearly = np.nextafter(np.float32(0.1), np.float32(np.arange(1, N) % 2))  # by an ulp at most
     third = Examples(inputs=other.inputs.at[1:, 4].set(nearly))
-    third = svm.fit(third, labels, folds, num_classes=3)
+    third = estimators.fit(third, labels, folds, SVM, num_classes=3)
     np.testing.assert_array_equal(first.probabilities[fold], third.probabilities[fold])
 
 
@@ -96,27 +100,38 @@ def test_statistics_are_learned_from_a_folds_training_clips():
         fit_statistics=fit_statistics,
         eval_transform=lambda example, mean: {"x": example["x"] - mean, "y": example["y"]},
     )
-    centered = svm.fit(tree, labels, folds, num_classes=3)
+    centered = estimators.fit(tree, labels, folds, SVM, num_classes=3)
     doubled = jnp.concatenate([examples.inputs, examples.inputs[:, :2]], axis=1)
-    plain = svm.fit(Examples(inputs=doubled), labels, folds, num_classes=3)
+    plain = estimators.fit(Examples(inputs=doubled), labels, folds, SVM, num_classes=3)
     assert len(statistics_mask) == 1  # compiled once for all folds
     # Standardising takes a shift out again.
     np.testing.assert_allclose(centered.probabilities, plain.probabilities, atol=1e-3)
 
 
+def test_a_classifier_of_scikit_learn_by_name():
+    examples, labels, folds = job()
+    build = lambda: models.create_estimator("sklearn.naive_bayes:GaussianNB", var_smoothing=1e-6)
+    result = estimators.fit(examples, labels, folds, build, num_classes=3)
+    x, train, test = np.asarray(examples.inputs, np.float64), folds.train[1], folds.test[1]
+    expected = GaussianNB(var_smoothing=1e-6).fit(x[train], labels[train]).predict_proba(x[test])
+    np.testing.assert_allclose(result.probabilities[1][result.test[1]], expected, rtol=1e-6)
+    with pytest.raises(UserError, match="svm is no network"):
+        models.create("svm", num_classes=3, rngs=None)
+
+
 def test_settings_that_mean_nothing_are_refused():
-    svm.check(Settings(seed=3))
+    estimators.check(Settings(seed=3))
     with pytest.raises(UserError, match=r"no train\.epochs"):
-        svm.check(Settings(epochs=3))
+        estimators.check(Settings(epochs=3))
 
 
 def test_mistakes_are_one_sentence(monkeypatch):
     examples, labels, folds = job()
     with pytest.raises(UserError, match="kernel"):
-        svm.fit(examples, labels, folds, num_classes=3, kernel="cubic")
+        estimators.fit(examples, labels, folds, lambda: SVM(kernel="cubic"), num_classes=3)
     voting = Examples(inputs=examples.inputs, num_views=2)
     with pytest.raises(UserError, match="one example a clip"):
-        svm.fit(voting, labels, folds, num_classes=3)
+        estimators.fit(voting, labels, folds, SVM, num_classes=3)
 
     real = builtins.__import__
 
@@ -127,4 +142,4 @@ def test_mistakes_are_one_sentence(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UserError, match=r"pip install 'mer_jax\[baseline\]'"):
-        svm.check(Settings())
+        models.create_estimator("svm")

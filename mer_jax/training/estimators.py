@@ -1,0 +1,93 @@
+"""Classifiers in scikit-learn's sense, one for each fold, on the same examples as the networks.
+
+result = estimators.fit(examples, labels, folds, SVM, num_classes=3)
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.errors import UserError
+from mer_jax.methods.examples import Examples
+from mer_jax.protocols import Folds
+from mer_jax.training import records
+from mer_jax.training.records import Result
+from mer_jax.training.settings import Settings
+
+
+def fit(
+    examples: Examples,
+    labels: np.ndarray,
+    folds: Folds,
+    build: Callable[[], Any],
+    *,
+    num_classes: int,
+) -> Result:
+    """Fits a fresh estimator on the training clips of each fold and predicts its test clips.
+
+    Args:
+      examples: of N clips, one view a clip; `fit_statistics` and `eval_transform` are applied, and
+        what comes out is flattened to [N, D] float64 features.
+      labels: [N] int, classes 0 to K - 1.
+      folds: training and test clips.
+      build: makes an estimator, an object with scikit-learn's `fit`, `predict_proba`, `score` and
+        `classes_`.
+      num_classes: K; classes without training clips get probability 0.
+
+    Returns:
+      A `Result` as of networks, of a single epoch.
+
+    Raises:
+      UserError: for several labels or several views a clip, and for what the estimator refuses.
+    """
+    if labels.ndim != 1:
+        raise UserError("an estimator takes one label a clip; data.label_scheme gives several")
+    if examples.num_views != 1:
+        raise UserError("an estimator takes one example a clip; choose another method.name")
+    began = time.monotonic()
+    result = records.empty(folds.names, records.fold_arrays([folds], Settings()), 1, num_classes)
+    features = _features(examples)
+    for fold, train in enumerate(folds.train):
+        x = features(train)
+        estimator, eval_index = build(), result.eval_index[fold]
+        probabilities = np.zeros((len(eval_index), num_classes))
+        try:
+            estimator.fit(x[train], labels[train])
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{type(estimator).__name__}: {reason}") from None
+        probabilities[:, estimator.classes_] = estimator.predict_proba(x[eval_index])
+        correct = probabilities.argmax(1) == labels[eval_index]
+        result.statistics_mask[fold] = train
+        result.probabilities[fold] = probabilities
+        result.predicted[fold, 0] = probabilities.argmax(1)
+        result.train_accuracy[fold] = estimator.score(x[train], labels[train])
+        result.test_accuracy[fold] = correct[result.test[fold]].mean()
+    return result._replace(seconds=time.monotonic() - began)
+
+
+def check(settings: Settings) -> None:
+    """Raises `UserError` for a setting other than the seed, which an estimator does not have."""
+    for field in dataclasses.fields(settings):
+        if field.name != "seed" and getattr(settings, field.name) != field.default:
+            raise UserError(f"an estimator has no train.{field.name}; leave it at its default")
+
+
+def _features(examples: Examples) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of a fold's training clips [N] bool: each clip's test view as [N, D] float64."""
+
+    @jax.jit
+    def flat(weights):
+        statistics = examples.fit_statistics(examples.inputs, weights)
+        views = jax.vmap(lambda example: examples.eval_transform(example, statistics))(
+            examples.inputs
+        )
+        leaves = [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(views)]
+        return jnp.concatenate(leaves, axis=1)
+
+    return lambda train: np.asarray(flat(jnp.asarray(train, jnp.float32)), np.float64)
