@@ -13,7 +13,7 @@ import dataclasses
 import pathlib
 import runpy
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from ml_collections import ConfigDict, config_dict
 
@@ -30,12 +30,21 @@ SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
     "model": lambda name: svm.options() if name == svm.NAME else models.options(name),
     "protocol": protocols.options,
 }
-# Of `plain(config)`.
-SCHEMA = {section: {"name": str, str: object} for section in SECTIONS} | {
-    "train": dict,
-    "parallel": dict,
-    "title": str,
-}
+
+
+class _Record(TypedDict):
+    """The part of config.json that `make` takes."""
+
+    data: dict[str, Any]
+    method: dict[str, Any]
+    model: dict[str, Any]
+    protocol: dict[str, Any]
+    train: dict[str, Any]
+    parallel: dict[str, Any]
+    report: dict[str, Any]
+    title: str
+
+
 # Options of `data` for every database.
 _DATA = {"root": None, "label_scheme": "megc2019", "permute_labels": False}
 _JOB = {
@@ -50,6 +59,13 @@ _PARALLEL = {
     "folds_per_device": 0,  # 0: as many as the memory holds
 }
 
+# What of the report takes time, see `reporting`; it changes no number.
+_REPORT = {
+    "thumbnails": True,  # pictures of wrong clips
+    "example_figures": True,  # figures of correctly recognized clips
+    "profile": True,  # predict.json, for `mer-jax predict`
+}
+
 
 def make(
     *,
@@ -59,6 +75,7 @@ def make(
     protocol: str | Mapping[str, Any] = "loso",
     train: Mapping[str, Any] | None = None,
     parallel: Mapping[str, Any] | None = None,
+    report: Mapping[str, Any] | None = None,
     title: str = "",
 ) -> ConfigDict:
     """A configuration. A section is a name, or a mapping with "name" and the options that differ.
@@ -72,6 +89,7 @@ def make(
         config[section] = _section(section, choice)
     config.train = ConfigDict(dataclasses.asdict(settings(train or {})))
     config.parallel = _PARALLEL | options.check("parallel", "", parallel or {}, _PARALLEL)
+    config.report = _REPORT | options.check("report", "", report or {}, _REPORT)
     return config
 
 
@@ -138,7 +156,7 @@ def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
 
 def check(config: ConfigDict) -> Settings:
     """The training settings, after checking everything that needs no data."""
-    sections = (*SECTIONS, "train", "parallel")
+    sections = (*SECTIONS, "train", "parallel", "report")
     for section in sections:
         if not isinstance(config.get(section), ConfigDict):
             raise UserError(
@@ -155,6 +173,7 @@ def check(config: ConfigDict) -> Settings:
     if config.model.name == svm.NAME:
         svm.check(train)
     options.check("parallel", "", config.parallel, _PARALLEL)
+    options.check("report", "", config.report, _REPORT)
     options.check("", "", job, _JOB)
     return train
 
@@ -164,9 +183,12 @@ def load(path: str | pathlib.Path) -> ConfigDict:
 
     Raises `UserError` if that is damaged, or has an unknown option.
     """
-    record = reading.load_json(path, SCHEMA)
+    record = reading.load_json(path, _Record)
+    for name in SECTIONS:
+        if not isinstance(record[name].get("name"), str):
+            raise UserError(f"{path} is damaged ({name} has no name); {reading.RERUN_HINT}")
     try:
-        return make(**{name: record[name] for name in (*SECTIONS, "train", "parallel", "title")})
+        return make(**record)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

@@ -315,6 +315,7 @@ BOUNDS: dict[str, Bound] = {
     "across": _one_of("training.parallel.ACROSS"),
     "folds_per_device": _whole("[0, 1000000]"),
     "remat": _flag,
+    **dict.fromkeys(("thumbnails", "example_figures", "profile"), _flag),
     "title": _text,
 }
 # What a mistake in a function of these rooms is named after: the section of a configuration.

@@ -64,24 +64,33 @@ def shared(rows: Mapping[str, Row]) -> ConfigDict:
     return configured(next(iter(rows.values())), {})
 
 
-def configured(row: Row, given: Mapping[str, Any]) -> ConfigDict:
-    """The configuration of a row. given: dotted keys from the command line, which come last; a row
-    that has no such key is left as it is."""
+def configured(row: Row, overrides: Mapping[str, Any]) -> ConfigDict:
+    """The configuration of a row.
+
+    Args:
+      row: of a sweep.
+      overrides: dotted keys from the command line, applied last; keys that the row does not have
+        are ignored.
+    """
     config = _changed(configuration.read(row.base), row.changes)
-    config = _changed(config, {key: name for key, name in given.items() if key.endswith(".name")})
+    config = _changed(
+        config, {key: name for key, name in overrides.items() if key.endswith(".name")}
+    )
     is_svm = config.model.name == svm.NAME  # has no training settings
     config = _changed(
         config,
         {
             key: value
-            for key, value in given.items()
+            for key, value in overrides.items()
             if _has(config, key) and not (is_svm and "train." in key)
         },
     )
-    if config.data.name in ("prepared", row.changes.get("data.name")) and given.get("data.root"):
+    if config.data.name in ("prepared", row.changes.get("data.name")) and overrides.get(
+        "data.root"
+    ):
         name = row.changes.get("data.name", "")
         if datasets.in_folder(name):
-            config.data.root = str(pathlib.Path(given["data.root"]).expanduser() / name)
+            config.data.root = str(pathlib.Path(overrides["data.root"]).expanduser() / name)
     return config
 
 
@@ -106,7 +115,7 @@ def run(
     rows: Mapping[str, Row],
     workdir: str | pathlib.Path,
     *,
-    given: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     devices: Sequence[jax.Device] | None = None,
     should_stop: Callable[[], bool] | None = None,
     begin: Callable[[], None] = lambda: None,
@@ -119,7 +128,7 @@ def run(
     every row that could not run (a missing database), after the others.
     """
     workdir = pathlib.Path(workdir).expanduser()
-    jobs = {name: configured(row, given) for name, row in rows.items()}
+    jobs = {name: configured(row, overrides) for name, row in rows.items()}
     for name, job in jobs.items():
         job.title = name
         try:
@@ -162,7 +171,7 @@ def _finished(workdir: pathlib.Path, job: ConfigDict) -> bool:
     path = workdir / "config.json"
     if not (workdir / "report.html").exists() or not path.exists():
         return False
-    return reading.load_json(path, object) == json.loads(json.dumps(configuration.plain(job)))
+    return reading.load_json(path, Any) == json.loads(json.dumps(configuration.plain(job)))
 
 
 def _runs(name: str, row: Row, workdir: pathlib.Path) -> list[comparison.Run]:

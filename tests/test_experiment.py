@@ -7,8 +7,9 @@ import os
 import jax
 import numpy as np
 
-from mer_jax import experiment, inference, leakage, metrics
+from mer_jax import experiment, inference, metrics
 from mer_jax.cli.audit import audit
+from mer_jax.reporting import verdict
 from tests.tiny_run import job, tiny_run
 
 
@@ -38,25 +39,22 @@ def test_a_job_of_two_seeds_is_two_runs_and_their_mean(tmp_path, tmp_path_factor
 def test_as_published_both_numbers_come_from_one_job(tmp_path, tmp_path_factory):
     config = job(statistics_on_all_clips=True, model_selection="best_test")
     summary = experiment.run(config, tmp_path, devices=jax.devices()[:1], quiet=True)
-    assert summary["verdict"]["leaks"] == [leakage.EPOCH, leakage.MASK]
+    leaks = [{"reason": "epoch"}, {"reason": "statistics"}]
+    assert summary["verdict"]["leaks"] == leaks
     gap = summary["inflation"]
     alone = json.loads((tiny_run(tmp_path_factory) / "metrics.json").read_text())
     for score in ("uf1", "uar", "accuracy"):  # the strict number is that of the strict job
         assert gap["strict"][score]["value"] == alone["overall"][score]["value"]
         found = gap["difference"][score] + gap["strict"][score]["value"]
         np.testing.assert_allclose(found, summary["overall"][score]["value"])
-    assert (
-        leakage.EPOCH in gap["text"]
-        and leakage.MASK in gap["text"]
-        and gap["remaining_leaks"] == []
-    )
+    assert gap["removed_leaks"] == leaks and gap["remaining_leaks"] == []
     page = (tmp_path / "report.html").read_text()
     assert "AS PUBLISHED" in page and "the same job, strict" in page
     twin = json.loads((tmp_path / "variants" / "strict" / "metrics.json").read_text())
-    assert twin["verdict"]["leaks"] == [leakage.EPOCH]  # its epoch is chosen as well
-    assert audit(tmp_path) == ([], [leakage.EPOCH, leakage.MASK])
+    assert twin["verdict"]["leaks"] == leaks[:1]  # its epoch is chosen as well
+    assert audit(tmp_path) == ([], [verdict.sentence(leak) for leak in leaks])
     assert len(inference.load(tmp_path).networks.folds) == 3  # not those of the strict twin
-    assert audit(tmp_path / "variants" / "strict") == ([], [leakage.EPOCH])
+    assert audit(tmp_path / "variants" / "strict") == ([], [verdict.sentence(leaks[0])])
 
 
 def test_settings_of_jax_change_no_number_and_end_no_job(tmp_path, tmp_path_factory):

@@ -67,7 +67,9 @@ def analyze() -> str:
         "label": seen.label,
         "saliency_of": seen.classes[label],
         "probabilities": dict(zip(seen.classes, np.asarray(jax.nn.softmax(logits)))),
-        "last_epochs": {name: intervals.spread(values[-10:]) for name, values in curves.items()},
+        "last_epochs": {
+            name: intervals.mean_and_std(values[-10:]) for name, values in curves.items()
+        },
     }
     try:
         tp = np.asarray(explain.perception(seen.network, seen.inputs)[0])

@@ -88,7 +88,7 @@ def epochs(curves: Mapping[str, np.ndarray], *, last: int = 10) -> "Figure":
     count = len(next(iter(curves.values())))
     number = np.arange(1, count + 1)
     for (name, values), color in zip(curves.items(), (BLUE, VERMILION)):
-        late = intervals.spread(values[-last:])
+        late = intervals.mean_and_std(values[-last:])
         words = f"{name}: {late['mean']:.3f} ± {late['std']:.3f}"
         marker = "o" if count == 1 else None
         axes.plot(number, values, color=color, linewidth=1.6, label=words, marker=marker)

@@ -129,8 +129,8 @@ class Predictor:
         empty = np.zeros((0, len(self.networks.folds), len(self.networks.classes)), np.float32)
         batches = self._batches(clips, predict, quiet=quiet)
         each_fold = np.concatenate([empty, *batches]).swapaxes(0, 1)
-        mean, spread = np.full((2, len(windows), len(self.networks.classes)), np.nan, np.float32)
-        mean[moving], spread[moving] = each_fold.mean(0), each_fold.std(0)
+        mean, std = np.full((2, len(windows), len(self.networks.classes)), np.nan, np.float32)
+        mean[moving], std[moving] = each_fold.mean(0), each_fold.std(0)
         maps: list[np.ndarray | None] = [None] * len(windows)
         if saliency and len(moving):
             label = mean[moving].argmax(1).astype(np.int32)
@@ -152,14 +152,14 @@ class Predictor:
         return VideoPredictions(
             classes=self.networks.classes,
             fps=float(fps),
-            count=tracker.count,
+            num_frames=tracker.num_frames,
             start=start,
             stop=start + np.array(lengths),
             apex=start + tops,
             movement=moved,
             threshold=limit,
             probabilities=mean,
-            spread=spread,
+            std=std,
             face_boxes=tuple(tracker.face_boxes),
             notes=tuple(notes),
             saliency=tuple(maps),

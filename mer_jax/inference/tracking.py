@@ -89,7 +89,7 @@ class FaceTracker:
         self._min_frames = min_frames
         self.face_boxes: list[FaceBox] = []
         self._eyes: np.ndarray | None = None  # [2, 2] px, as detected last
-        self.count = 0  # frames read
+        self.num_frames = 0  # frames read
 
     def windows(self, frames: Iterable[np.ndarray]) -> Iterator[Window]:
         """frames: each [H, W, C] uint8, or float32 in [0, 1].
@@ -98,7 +98,7 @@ class FaceTracker:
         """
         open_parts: list[tuple[int, tuple | None, list]] = []  # start, grid, frames
         for number, frame in enumerate(frames):
-            self.count = number + 1
+            self.num_frames = number + 1
             if number < self._first:
                 continue
             if frame.dtype != np.uint8:
@@ -113,7 +113,7 @@ class FaceTracker:
             # The last window of a part starts before the next part does.
             if len(open_parts) > 1 and number + 1 == open_parts[1][0] + self._length - 1:
                 yield from self._of_part(open_parts.pop(0), self._every)
-        available = self.count - self._first
+        available = self.num_frames - self._first
         if available < self._length:
             if available < self._min_frames:
                 raise UserError(

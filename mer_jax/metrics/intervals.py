@@ -20,14 +20,14 @@ from numpy.typing import ArrayLike
 from mer_jax.errors import UserError
 from mer_jax.metrics.confusion import grouped
 from mer_jax.metrics.predictions import Predictions
-from mer_jax.metrics.scores import OVERALL, margins, of_margins
+from mer_jax.metrics.scores import OVERALL, class_counts, scores_from_counts
 from mer_jax.metrics.scores import scores as matrix_scores
 
 DRAWS, LEVEL = 2000, 0.95
 COMPARED = ("uf1", "uar", "accuracy")
 
 
-class Paired(NamedTuple):
+class PairedComparison(NamedTuple):
     """Second run minus first run, on the same clips."""
 
     difference: dict[str, float]  # of uf1, uar, accuracy
@@ -70,7 +70,7 @@ def bootstrap(
     if len(confusions) < 2:
         return dict.fromkeys(OVERALL, (math.nan, math.nan))
     if scores is matrix_scores:  # these need only 3 K numbers of a matrix
-        confusions, scores = margins(confusions), of_margins
+        confusions, scores = class_counts(confusions), scores_from_counts
     found = scores(resampled(confusions, draws=draws, seed=seed))
     return {name: percentile(found[name], level=level) for name in OVERALL}
 
@@ -81,14 +81,14 @@ def percentile(values: np.ndarray, *, level: float = LEVEL) -> tuple[float, floa
     return float(low), float(high)
 
 
-def paired(
+def compare_paired(
     first: Predictions,
     second: Predictions,
     *,
     draws: int = DRAWS,
     level: float = LEVEL,
     seed: int = 0,
-) -> Paired:
+) -> PairedComparison:
     """Compares two runs that tested the same clips, in any order.
 
     Raises:
@@ -98,13 +98,13 @@ def paired(
     number = len(first.classes)
     _, one = first.by_subject()
     _, two = grouped(second.label, second.predicted, first.subjects, num_classes=number)
-    one, two = margins(one), margins(two)
+    one, two = class_counts(one), class_counts(two)
     rng = np.random.default_rng(seed)
     counts = _counts(rng.integers(len(one), size=(draws, len(one))), len(one))
     swap = rng.integers(2, size=(draws, len(one))).astype(np.float64)
 
     def differences(left: np.ndarray, right: np.ndarray) -> dict[str, np.ndarray]:
-        before, after = of_margins(left), of_margins(right)
+        before, after = scores_from_counts(left), scores_from_counts(right)
         return {name: after[name] - before[name] for name in COMPARED}
 
     observed = differences(one.sum(0), two.sum(0))
@@ -115,7 +115,7 @@ def paired(
     beyond = {n: np.abs(swapped[n]) >= abs(observed[n]) - 1e-12 for n in COMPARED}
     only_first = int((first.correct & ~second.correct).sum())
     only_second = int((second.correct & ~first.correct).sum())
-    return Paired(
+    return PairedComparison(
         difference={name: float(observed[name]) for name in COMPARED},
         interval={name: percentile(drawn[name], level=level) for name in COMPARED},
         p_permutation={name: float((beyond[name].sum() + 1) / (draws + 1)) for name in COMPARED},
@@ -183,7 +183,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return out
 
 
-def spread(values: ArrayLike) -> dict[str, float]:
+def mean_and_std(values: ArrayLike) -> dict[str, float]:
     """Mean, sample standard deviation (n - 1; NaN for one value) and count of `values`."""
     values = np.asarray(values, np.float64)
     deviation = float(values.std(ddof=1)) if values.size > 1 else math.nan
@@ -191,7 +191,7 @@ def spread(values: ArrayLike) -> dict[str, float]:
 
 
 def last_epochs(curve: np.ndarray, *, weights: np.ndarray, last: int = 10) -> dict[str, float]:
-    """`spread` of a curve over its last epochs, averaged over folds.
+    """`mean_and_std` of a curve over its last epochs, averaged over folds.
 
     Args:
       curve: [F, E]; a fold's NaN is left out of the epoch's mean.
@@ -200,7 +200,7 @@ def last_epochs(curve: np.ndarray, *, weights: np.ndarray, last: int = 10) -> di
       last: number of epochs; 10 in STCNN, Table VIII.
     """
     curve = np.ma.masked_invalid(np.asarray(curve, np.float64)[:, -last:])
-    return spread(np.ma.filled(np.ma.average(curve, axis=0, weights=weights), np.nan))
+    return mean_and_std(np.ma.filled(np.ma.average(curve, axis=0, weights=weights), np.nan))
 
 
 def _counts(chosen: np.ndarray, count: int) -> np.ndarray:

@@ -22,14 +22,16 @@ from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import ratio
 
 NONE = "none"
-PRESENCE = ("absent", "present")
+BINARY_CLASSES = ("absent", "present")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MultiLabelPredictions:
     """R tested clips, each with K labels; the same methods as `Predictions`."""
 
-    units: tuple[Predictions, ...]  # [K] of the same R clips, each with the classes of `PRESENCE`
+    units: tuple[
+        Predictions, ...
+    ]  # [K] of the same R clips, each with the classes of `BINARY_CLASSES`
     classes: tuple[str, ...]  # [K]
 
     def __len__(self) -> int:
@@ -114,7 +116,7 @@ def from_arrays(
     units = [
         Predictions(
             **rows,
-            classes=PRESENCE,
+            classes=BINARY_CLASSES,
             label=label.astype(np.int32),
             probabilities=np.stack([1 - present, present], 1).astype(np.float32),
         )

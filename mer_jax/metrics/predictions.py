@@ -187,7 +187,7 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
     if classes is not None and len(set(classes)) < len(classes):
         raise UserError(f"two of the classes {', '.join(classes)} have the same name")
     try:
-        delimiter, header = heading(text)
+        delimiter, header = parse_header(text)
         if len(set(REQUIRED) & set(header)) > 1:
             return _read_csv(path, text, classes)
         if _TRUTH.search(text):
@@ -199,7 +199,7 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
     return _read_log(path, text, classes)
 
 
-def heading(text: str) -> tuple[str, list[str]]:
+def parse_header(text: str) -> tuple[str, list[str]]:
     """The delimiter of a table (comma, ; or tab) and its headings, by the first line.
 
     Headings are stripped and in lower case, but for the class that follows p_.
@@ -216,7 +216,7 @@ def heading(text: str) -> tuple[str, list[str]]:
 
 
 def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
-    delimiter, header = heading(text)
+    delimiter, header = parse_header(text)
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise UserError(
@@ -410,11 +410,11 @@ def _match_class(word: str, classes: Sequence[str]) -> str:
     """The only class equal to `word` but for case and outer blanks, or else `word`."""
     if word in classes:
         return word
-    near = [name for name in classes if folded(name) == folded(word)]
+    near = [name for name in classes if normalize_name(name) == normalize_name(word)]
     return near[0] if len(near) == 1 else word
 
 
-def folded(word: str) -> str:
+def normalize_name(word: str) -> str:
     """A class name without outer blanks and case, for comparisons."""
     return word.strip().casefold()
 

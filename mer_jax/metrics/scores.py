@@ -47,19 +47,19 @@ def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
         raise UserError(f"a confusion matrix is [K, K]; this one has shape {matrix.shape}")
     if not (matrix >= 0).all():
         raise UserError("a confusion matrix holds counts; this one has a negative number or NaN")
-    return of_margins(margins(matrix))
+    return scores_from_counts(class_counts(matrix))
 
 
-def margins(confusion: np.ndarray) -> np.ndarray:
+def class_counts(confusion: np.ndarray) -> np.ndarray:
     """Diagonal, row sums and column sums of matrices [..., K, K], as [..., 3, K]."""
     matrix = np.asarray(confusion, np.float64)
     hit = np.diagonal(matrix, axis1=-2, axis2=-1)
     return np.stack([hit, matrix.sum(-1), matrix.sum(-2)], -2)
 
 
-def of_margins(margins: np.ndarray) -> dict[str, np.ndarray]:
-    """`scores` from `margins` [..., 3, K], which are additive as matrices are."""
-    hit, support, predicted = np.moveaxis(margins, -2, 0)
+def scores_from_counts(class_counts: np.ndarray) -> dict[str, np.ndarray]:
+    """`scores` from `class_counts` [..., 3, K], which are additive as matrices are."""
+    hit, support, predicted = np.moveaxis(class_counts, -2, 0)
     total = support.sum(-1)
     rest = total[..., None] - support
     recall = ratio(hit, support)

@@ -10,9 +10,6 @@ from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import OVERALL, PER_CLASS, alternative_scores, majority, scores
 from mer_jax.protocols import repeat_of
 
-STRICT = "No test clip was used for training, statistics or model selection."
-PUBLISHED = "Not strict: test clips influenced training, statistics or model selection."
-
 
 class _ScoreFunctions(NamedTuple):
     scores: Callable
@@ -38,9 +35,9 @@ def summary(
     predictions: Predictions | multilabel.MultiLabelPredictions,
     *,
     protocol: str,
-    leaks: Sequence[str] = (),
+    leaks: Sequence[Mapping[str, Any]] = (),
     strict: Predictions | None = None,
-    remaining_leaks: Sequence[str] = (),
+    remaining_leaks: Sequence[Mapping[str, Any]] = (),
     history: Mapping[str, Any] | None = None,
     draws: int = intervals.DRAWS,
     seed: int = 0,
@@ -50,7 +47,8 @@ def summary(
     Args:
       predictions: of all tested clips.
       protocol: its name, as in `protocols`.
-      leaks: a sentence for each way in which test clips influenced training; none means strict.
+      leaks: the ways in which test clips influenced training (`leakage.Leak.to_json`); none means
+        strict.
       strict: predictions of the same job without the leaks but `remaining_leaks`; the difference
         is given as `inflation`.
       remaining_leaks: those of `leaks` that `strict` has, too.
@@ -73,7 +71,6 @@ def summary(
     out = {
         "verdict": {
             "strict": not leaks,
-            "text": PUBLISHED if leaks else STRICT,
             "leaks": list(leaks),
         },
         "protocol": {
@@ -95,7 +92,7 @@ def summary(
         },
         "confusion": pooled.tolist(),
         "majority": functions.majority(pooled),
-        "over_folds": intervals.spread(functions.scores(folds)["accuracy"]),
+        "over_folds": intervals.mean_and_std(functions.scores(folds)["accuracy"]),
         "alternative_scores": functions.alternative_scores(folds),
         "intervals": {
             "method": "percentile bootstrap over subjects",
@@ -108,15 +105,15 @@ def summary(
     if len(names := sorted(set(repeats.tolist()))) > 1:
         each = [functions.scores(predictions.take(repeats == name).confusion()) for name in names]
         out["over_repeats"] = {
-            name: intervals.spread([found[name] for found in each]) for name in intervals.COMPARED
+            name: intervals.mean_and_std([found[name] for found in each])
+            for name in intervals.COMPARED
         }
     if strict is not None:
         strict_scores = scores_with_intervals(strict, draws=draws, seed=seed)
         assert isinstance(predictions, Predictions)  # as `strict` has one label a clip
-        gap = intervals.paired(strict, predictions, draws=draws, seed=seed)
-        removed = " ".join(leak for leak in leaks if leak not in remaining_leaks)
+        gap = intervals.compare_paired(strict, predictions, draws=draws, seed=seed)
         out["inflation"] = {
-            "text": f"UF1 {gap.difference['uf1']:+.4f} compared with the job without: {removed}",
+            "removed_leaks": [leak for leak in leaks if leak not in remaining_leaks],
             "remaining_leaks": list(remaining_leaks),
             "strict": strict_scores,
             "difference": gap.difference,
@@ -140,7 +137,7 @@ def combine_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, An
 
     def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = {name: [part[name]["value"] for part in parts] for name in OVERALL}
-        return {name: {"values": v} | intervals.spread(v) for name, v in values.items()}
+        return {name: {"values": v} | intervals.mean_and_std(v) for name, v in values.items()}
 
     every = list(summaries.values())
     return {

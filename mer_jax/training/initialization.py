@@ -47,19 +47,17 @@ def read(directory: str | pathlib.Path, build: Callable[[nnx.Rngs], nnx.Module])
     return {f"backbone.{name}": np.asarray(tensors[f"backbone.{name}"]) for name in weights}
 
 
-def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> list[str]:
-    """A sentence if the run in `directory` was trained on a subject whom `folds` test."""
+def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
+    """The number of subjects that `folds` test and the run in `directory` was trained on.
+
+    0 for converted weights, which have no folds.
+    """
     path = pathlib.Path(directory).expanduser() / "folds.json"
     if not path.is_file():
-        return []
+        return 0
     before = Folds.read(path)
     subjects = lambda folds, rows: {folds.subjects[i] for i in np.flatnonzero(rows.any(0))}
-    both = subjects(before, before.train | before.validation) & subjects(folds, folds.test)
-    if not both:
-        return []
-    return [
-        f"Networks start from {directory}, which was trained on {len(both)} of the test subjects."
-    ]
+    return len(subjects(before, before.train | before.validation) & subjects(folds, folds.test))
 
 
 def replace_leaves(tree: Tree, initial_weights: Mapping[str, Any]) -> Tree:

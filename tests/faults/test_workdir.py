@@ -8,6 +8,7 @@ import random
 import shutil
 import zipfile
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -207,7 +208,7 @@ def test_the_arrays_of_an_audit(workdir, spoil, tmp_path):
 
 
 def test_a_measure_of_clips_that_no_clip_has(workdir, spoil):
-    kept = inference.profile.read(workdir)._asdict()
+    kept = msgspec.structs.asdict(inference.profile.read(workdir))
     for change in (
         {"size": [0, 40]},
         {"size": [40]},

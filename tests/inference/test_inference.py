@@ -47,7 +47,7 @@ def test_a_fold_says_of_its_test_clips_what_the_run_said(tmp_path_factory, own, 
         )
         expected = scored.probabilities[scored.keys.index(clip.key)]
         np.testing.assert_allclose(result.probabilities, expected[None], rtol=1e-4, atol=1e-5)
-        assert not result.spread.any()
+        assert not result.std.any()
 
 
 def test_the_mean_is_over_all_folds(predictor, own):
@@ -62,7 +62,7 @@ def test_the_mean_is_over_all_folds(predictor, own):
     each = predictor.networks.probabilities(again)
     assert each.shape[0] == 3 and each.std(0).max() > 1e-4
     np.testing.assert_allclose(result.probabilities, each.mean(0), atol=1e-5)
-    np.testing.assert_allclose(result.spread, each.std(0), atol=1e-5)
+    np.testing.assert_allclose(result.std, each.std(0), atol=1e-5)
     np.testing.assert_allclose(result.probabilities.sum(1), 1, atol=1e-5)
     assert set(result.labels) <= set(result.classes)
 
@@ -74,7 +74,7 @@ def test_where_nothing_moves_no_emotion_is_told(predictor):
     for frames in (frame[None], np.repeat(frame[None], 30, 0), noisy):
         result = predictor.predict_video(frames, 100.0, total=len(frames))
         assert set(result.labels) == {"no movement"}
-        assert np.isnan(result.probabilities).all() and np.isnan(result.spread).all()
+        assert np.isnan(result.probabilities).all() and np.isnan(result.std).all()
         assert (result.movement < result.threshold).all()
         assert "no movement" in result.summary() and "certain" not in result.summary()
     with_marks = predictor.predict_video(noisy, 100.0, onset=3, apex=8)

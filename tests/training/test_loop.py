@@ -85,7 +85,7 @@ def test_the_sharded_epoch_has_no_collective():
     layout = Parallel(within="vmap", devices=jax.devices()[:4]).layout(len(folds))
     static = make_static_config(examples, len(labels), SETTINGS, num_classes=3, build=small.build)
     data = parallel.replicate(layout, Data(examples.inputs, jnp.asarray(labels, jnp.int32), {}))
-    rows = records.rows_of(records.fold_arrays([folds], SETTINGS), range(6), 8)
+    rows = records.take_rows(records.fold_arrays([folds], SETTINGS), range(6), 8)
     part = parallel.shard(layout, rows)
     programs = compile_programs(static, layout, 1)
     state = jax.eval_shape(programs.init, data, part)
@@ -269,7 +269,7 @@ def test_what_takes_long_to_save_is_saved_less_often(tmp_path, monkeypatch, refe
 
     monkeypatch.setattr(checkpoints, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(checkpoints, "_digest", slow)
-    with Checkpoints(tmp_path, {}, seconds=10.0) as keeper:
+    with Checkpoints(tmp_path, {}, interval_s=10.0) as keeper:
         now[0] = 10.0
         assert keeper.should_save
         keeper.save({"weights": np.zeros((2, 3))}, reference, Position(range(2), 1))
@@ -281,11 +281,11 @@ def test_what_takes_long_to_save_is_saved_less_often(tmp_path, monkeypatch, refe
 
 def test_two_jobs_cannot_share_a_directory(tmp_path):
     with (
-        Checkpoints(tmp_path, {}, seconds=1.0),
+        Checkpoints(tmp_path, {}, interval_s=1.0),
         pytest.raises(UserError, match="in use by another job"),
     ):
-        Checkpoints(tmp_path, {}, seconds=1.0)
-    with Checkpoints(tmp_path, {}, seconds=1.0):
+        Checkpoints(tmp_path, {}, interval_s=1.0)
+    with Checkpoints(tmp_path, {}, interval_s=1.0):
         pass
 
 
