@@ -78,9 +78,22 @@ def make(
     report: Mapping[str, Any] | None = None,
     title: str = "",
 ) -> ConfigDict:
-    """A configuration. A section is a name, or a mapping with "name" and the options that differ.
+    """Makes a configuration with every option of the named parts.
 
-    Raises `UserError` for a name or an option that does not exist, or a value out of its bounds.
+    Args:
+      data, method, model, protocol: a name, or a mapping with "name" and the options that differ
+        from their defaults.
+      train: fields of `training.Settings`.
+      parallel: fields of `training.Parallel`.
+      report: "thumbnails", "example_figures" and "profile": False skips that part of the report.
+      title: of the report.
+
+    Raises:
+      UserError: for a name or an option that does not exist, or a value out of its bounds.
+
+    >>> config = make(data="synthetic", method="flow_maps", model="ststnet", train={"epochs": 40})
+    >>> config.train.epochs, config.protocol.name, config.report.thumbnails
+    (40, 'loso', True)
     """
     config = ConfigDict(_JOB | options.check("", "", {"title": title}, _JOB))
     given = {"data": data, "method": method, "model": model, "protocol": protocol}
@@ -94,7 +107,11 @@ def make(
 
 
 def settings(train: Mapping[str, Any]) -> Settings:
-    """The `train` section as `Settings`. Raises `UserError` for an unknown key or a wrong value."""
+    """The `train` section as `Settings`. Raises `UserError` for an unknown key or a wrong value.
+
+    >>> settings({"epochs": 3, "seeds": 2}).epochs
+    3
+    """
     known = {field.name: field.default for field in dataclasses.fields(Settings)}
     return Settings(**options.check("train", "", train, known))
 
@@ -113,10 +130,19 @@ def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
 
 
 def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
-    """`config` with other names in sections, whose options are then the defaults of these names;
-    root, label_scheme and permute_labels of `data` stay.
+    """Changes names of sections; the options of a new name are its defaults.
 
-    names: section -> name. Raises `UserError` for one that does not exist.
+    The options that all databases have (root, label_scheme, permute_labels) stay.
+
+    Args:
+      config: is not changed.
+      names: section -> name.
+
+    Raises:
+      UserError: for a name that does not exist.
+
+    >>> rename(read("default"), {"model": "rcn_a"}).model.name
+    'rcn_a'
     """
     config = ConfigDict(config)
     for section, name in names.items():
@@ -155,7 +181,11 @@ def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
 
 
 def check(config: ConfigDict) -> Settings:
-    """The training settings, after checking everything that needs no data."""
+    """Checks everything that needs no data; returns the training settings.
+
+    Raises:
+      UserError: for a missing section, an unknown key, or a value out of its bounds.
+    """
     sections = (*SECTIONS, "train", "parallel", "report")
     for section in sections:
         if not isinstance(config.get(section), ConfigDict):
@@ -212,5 +242,9 @@ def find(name: str | pathlib.Path) -> pathlib.Path:
 
 
 def read(name: str | pathlib.Path) -> ConfigDict:
-    """Calls `get_config()` of a configuration: a shipped one by its name, or a file."""
+    """Calls `get_config()` of a configuration: a shipped one by its name, or a file.
+
+    >>> read("ststnet_megc2019").train.epochs
+    800
+    """
     return runpy.run_path(str(find(name)))["get_config"]()

@@ -260,9 +260,15 @@ def _evaluate(
 
 
 def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str, ...]]:
-    """(clips, labels [N] int32, classes) of the `data` section; multi-label: [N, K] of 0 and 1.
+    """Reads the database of the `data` section and labels its clips.
 
     data.permute_labels permutes the labels over all clips: a control that must score at chance.
+
+    Returns:
+      N clips, labels [N] int32 (several labels a clip: [N, K] of 0 and 1), and K class names.
+
+    Raises:
+      UserError: `DataError` for problems of the database.
     """
     data = config.data
     clips = datasets.load(data.name, data.root, **configuration.options_of(config, "data"))
@@ -275,7 +281,7 @@ def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str
 def prepare_examples(
     config: ConfigDict, clips: Sequence[Clip], cache: dict[str, Examples]
 ) -> Examples:
-    """The examples that the `method` section makes of `clips`; `cache` holds the last ones."""
+    """The examples that the `method` section makes of `clips`; `cache` has the last ones."""
     plain = configuration.plain(config)
     key = json.dumps([plain["data"], plain["method"]], sort_keys=True)
     if key not in cache:
@@ -292,7 +298,11 @@ def prepare_folds(
     labels: np.ndarray,
     classes: Sequence[str],
 ) -> Folds:
-    """The folds of the `protocol` section, with inner validation where training asks for it."""
+    """The folds of the `protocol` section, with validation clips if `train.validation` is set.
+
+    Raises:
+      UserError: if a fold has no training clip of a class.
+    """
     options = configuration.options_of(config, "protocol")
     folds = protocols.create(config.protocol.name, clips, labels, **options)
     if settings.validation:
@@ -307,7 +317,11 @@ def prepare_folds(
 
 
 def digest(*parts: str | np.ndarray) -> str:
-    """Twelve hex digits that change when a part does."""
+    """The first twelve hexadecimal digits of the SHA-256 of all parts.
+
+    >>> digest("ab", "c")
+    'ba7816bf8f01'
+    """
     return saving.digest(*parts)[:12]
 
 

@@ -132,7 +132,14 @@ def find_duplicates(folds: Folds, contents: Sequence[str]) -> list[Leak]:
 def save_audit(
     path: str | pathlib.Path, labels: np.ndarray, repeats_per_epoch: int, result: Result
 ) -> None:
-    """Writes what `replay` needs beside config.json and folds.json."""
+    """Writes what `replay` needs in addition to config.json and folds.json.
+
+    Args:
+      path: of the .npz file.
+      labels: [N] or [N, K] int.
+      repeats_per_epoch: how often a clip occurs in an epoch.
+      result: of the job.
+    """
     with saving.atomic(path) as temporary:
         np.savez_compressed(
             temporary,
@@ -172,13 +179,19 @@ def read_audit(path: str | pathlib.Path, folds: Folds) -> dict[str, np.ndarray]:
 
 
 def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[str]:
-    """Draws every batch of a finished job again; returns one sentence for each disagreement.
+    """Draws every batch of a finished job again and compares them with its records.
 
     Checks that the recorded sample counts are those of the seed, without test or validation clips;
     that the statistics are of training clips only (except under `train.statistics_on_all_clips`);
     and that the selected epoch is that of `train.model_selection`.
 
-    path: a file of `save_audit`.
+    Args:
+      path: a file of `save_audit`.
+      settings: that the job was trained with.
+      folds: its folds.
+
+    Returns:
+      One sentence for each disagreement.
     """
     record = read_audit(path, folds)
     counts, labels = record["sample_counts"], record["labels"]

@@ -120,12 +120,21 @@ def run(
     should_stop: Callable[[], bool] | None = None,
     begin: Callable[[], None] = lambda: None,
 ) -> str:
-    """Runs every row and writes the table of those that ran; returns it as Markdown.
+    """Runs every row and writes the table of those that ran.
 
-    should_stop: as of `experiment.run`. begin: called before each row that is run.
+    Args:
+      rows: by name.
+      workdir: each row gets a folder in it.
+      overrides: dotted keys and values that replace those of every row that has the key.
+      devices, should_stop: as of `experiment.run`.
+      begin: called before each row that is run.
 
-    Raises `UserError` for a mistake in a row's configuration, before the first is run; and with
-    every row that could not run (a missing database), after the others.
+    Returns:
+      The table in Markdown.
+
+    Raises:
+      UserError: for a mistake in a row's configuration, before the first is run; and with every row
+        that could not run (a missing database), after the others.
     """
     workdir = pathlib.Path(workdir).expanduser()
     jobs = {name: configured(row, overrides) for name, row in rows.items()}
@@ -163,7 +172,11 @@ def _write(workdir: pathlib.Path, runs: Sequence[comparison.Run]) -> str:
 
 
 def folder(name: str) -> str:
-    """The folder of a row in the working directory."""
+    """The folder of a row in the working directory.
+
+    >>> folder("3 x 3 x 3, SMIC")
+    '3_x_3_x_3_smic'
+    """
     return re.sub(r"[^a-z0-9.]+", "_", name.lower()).strip("_")
 
 

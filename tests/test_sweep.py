@@ -105,6 +105,8 @@ SMALL = {
     "data.frames": (8, 12),
     "data.size": (32, 32),
     "method.preset": "horn_schunck",
+    "report.thumbnails": False,
+    "report.example_figures": False,
     "train.epochs": 2,
     "train.batch_size": 8,
 }

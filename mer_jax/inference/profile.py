@@ -24,7 +24,7 @@ _CLIPS = 64  # clips that are measured, evenly over the run
 _LARGEST = 64  # px of the longer side, on which movement is measured
 _BLUR = 5  # px of these: averages out sensor noise, not moving skin
 _FLOOR = 1e-4  # px of these, below which movement counts as 0
-_RIM = 6  # px of these that a head's drift may bring in from outside
+_RIM = 6  # px of these at the border, into which a drift of the head may move the background
 
 
 _Count = Annotated[int, msgspec.Meta(ge=1, lt=2**15)]
@@ -45,7 +45,12 @@ class DatasetProfile(msgspec.Struct, frozen=True):
 
 
 def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
-    """Measures up to 64 of `clips` (videos), evenly spaced."""
+    """Measures up to 64 of `clips` (videos), evenly spaced.
+
+    Returns:
+      Their most frequent size, median rate, length and eye positions, and the 10 % quantile of
+      their `movement`.
+    """
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, _CLIPS).astype(int))]
     shapes, lengths, eyes, movements = [], [], [], []
     for clip in chosen:
@@ -70,7 +75,7 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
 
 
 def movement(frames: np.ndarray) -> tuple[float, int]:
-    """How far a face's skin moves in a clip, and the frame of the largest movement.
+    """How far the skin of a face moves in a clip, and the frame of the largest movement.
 
     With d(t) the mean square of the residual of I_t - I_0 (`remove_global_motion`, on blurred gray
     frames) and n the median over t of the mean square of its change from t - 1 to t (what noise
@@ -84,6 +89,9 @@ def movement(frames: np.ndarray) -> tuple[float, int]:
     Returns:
       (movement, frame): px of a frame whose longer side has 64 px, 0 for one frame or below 1e-4
       px; and the index of the frame with the largest d.
+
+    >>> movement(np.zeros((5, 32, 32, 1), np.uint8))
+    (0.0, 0)
     """
     import cv2
 
@@ -161,7 +169,15 @@ def save_profile(workdir: pathlib.Path, clips: Sequence[Clip]) -> DatasetProfile
 
 
 def match_profile(frame: np.ndarray, profile: DatasetProfile) -> np.ndarray:
-    """Resizes [H, W, C] uint8 to the profile's size and number of channels."""
+    """Resizes a frame to the profile's size and number of channels.
+
+    Args:
+      frame: [H, W, C] uint8, C = 1 or 3.
+      profile: of a run.
+
+    Returns:
+      [*profile.size, profile.channels] uint8.
+    """
     frame = resize(frame[None], profile.size)[0]
     if frame.shape[-1] == profile.channels:
         return frame

@@ -42,7 +42,12 @@ class VideoPredictions(NamedTuple):
         ]
 
     def csv(self) -> str:
-        """The table as CSV: times (s), label, movement (px), probabilities (empty: none)."""
+        """The table as CSV.
+
+        Columns: start, stop and apex in s and in frames, label, movement and threshold in px, and
+        of each class the mean probability p_NAME and its standard deviation std_NAME over the
+        folds; empty without a prediction.
+        """
         out = io.StringIO()
         table = csv.writer(out, lineterminator="\n")
         head = ["start_s", "stop_s", "apex_s", "start_frame", "stop_frame", "apex_frame"]
@@ -64,7 +69,7 @@ class VideoPredictions(NamedTuple):
         return out.getvalue()
 
     def summary(self) -> str:
-        """The counts of the labels, and the most certain window, in a line or two."""
+        """The number of windows of each label, and the most certain window, in one or two lines."""
         labels = self.labels
         counts = {label: labels.count(label) for label in dict.fromkeys(labels)}
         text = f"{len(labels)} window(s): " + ", ".join(

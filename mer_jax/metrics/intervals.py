@@ -39,7 +39,19 @@ class PairedComparison(NamedTuple):
 
 
 def resampled(confusions: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """Pooled matrices [draws, ...] of S subjects drawn with replacement from [S, ...]."""
+    """Pooled matrices of S subjects drawn with replacement.
+
+    Args:
+      confusions: [S, ...], a matrix (or its counts) per subject.
+      draws: number of bootstrap samples.
+      seed: of NumPy's generator.
+
+    Returns:
+      [draws, ...] float64.
+
+    >>> resampled(np.array([[1, 0], [0, 1]]), draws=3).sum(1)
+    array([2., 2., 2.])
+    """
     count = len(confusions)
     chosen = np.random.default_rng(seed).integers(count, size=(draws, count))
     return np.tensordot(_counts(chosen, count), np.asarray(confusions, np.float64), 1)
@@ -66,6 +78,11 @@ def bootstrap(
 
     Returns:
       (low, high) of each name of `OVERALL`; (NaN, NaN) for fewer than two subjects.
+
+    >>> subjects = np.array([[[3, 1], [0, 2]], [[2, 0], [1, 3]], [[4, 0], [0, 1]]])
+    >>> low, high = bootstrap(subjects, draws=200)["accuracy"]
+    >>> low < 0.88 < high
+    True
     """
     if len(confusions) < 2:
         return dict.fromkeys(OVERALL, (math.nan, math.nan))
@@ -76,7 +93,11 @@ def bootstrap(
 
 
 def percentile(values: np.ndarray, *, level: float = LEVEL) -> tuple[float, float]:
-    """The central interval that contains the share `level` of the values."""
+    """The central interval that contains the share `level` of the values.
+
+    >>> percentile(np.arange(101), level=0.9)
+    (5.0, 95.0)
+    """
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -91,8 +112,17 @@ def compare_paired(
 ) -> PairedComparison:
     """Compares two runs that tested the same clips, in any order.
 
+    Args:
+      first, second: predictions of the runs.
+      draws: number of bootstrap samples, and of permutations.
+      level: coverage of the intervals.
+      seed: of NumPy's generator.
+
+    Returns:
+      Differences `second` - `first`, their intervals and p values.
+
     Raises:
-      UserError: where classes, clips or labels differ.
+      UserError: if classes, clips or labels differ.
     """
     second = aligned(first, second)
     number = len(first.classes)
@@ -126,7 +156,11 @@ def compare_paired(
 
 
 def aligned(first: Predictions, second: Predictions) -> Predictions:
-    """`second` with rows and classes in the order of `first`."""
+    """`second` with rows and classes in the order of `first`.
+
+    Raises:
+      UserError: if classes, clips or labels differ.
+    """
     if set(first.classes) != set(second.classes):
         raise UserError(
             f"the runs have different classes: {', '.join(first.classes)} against "
@@ -163,7 +197,17 @@ def aligned(first: Predictions, second: Predictions) -> Predictions:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """McNemar's exact two-sided p of the numbers of clips that only one run has right."""
+    """McNemar's exact test, two-sided (the binomial test of discordant pairs against 1/2).
+
+    Args:
+      only_first, only_second: clips that only one of the runs has right.
+
+    Returns:
+      The p value.
+
+    >>> mcnemar(1, 8)
+    0.0390625
+    """
     only_first, only_second = int(only_first), int(only_second)  # 8 bits would wrap around
     total, few = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(total, count) for count in range(few + 1))
@@ -184,7 +228,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def mean_and_std(values: ArrayLike) -> dict[str, float]:
-    """Mean, sample standard deviation (n - 1; NaN for one value) and count of `values`."""
+    """Mean, sample standard deviation (n - 1; NaN for one value) and count of `values`.
+
+    >>> mean_and_std([0.5, 0.75, 1.0])
+    {'mean': 0.75, 'std': 0.25, 'count': 3}
+    """
     values = np.asarray(values, np.float64)
     deviation = float(values.std(ddof=1)) if values.size > 1 else math.nan
     return {"mean": float(values.mean()), "std": deviation, "count": int(values.size)}
@@ -194,10 +242,13 @@ def last_epochs(curve: np.ndarray, *, weights: np.ndarray, last: int = 10) -> di
     """`mean_and_std` of a curve over its last epochs, averaged over folds.
 
     Args:
-      curve: [F, E]; a fold's NaN is left out of the epoch's mean.
+      curve: [F, E]; a fold's NaN does not count in the epoch's mean.
       weights: [F] test clips of each fold: the weighted mean of accuracies is the accuracy of the
         pooled clips.
       last: number of epochs; 10 in STCNN, Table VIII.
+
+    >>> last_epochs(np.array([[0.0, 1.0, 0.5], [0.0, 0.5, 0.5]]), weights=np.array([3, 1]), last=2)
+    {'mean': 0.6875, 'std': 0.2651650429449553, 'count': 2}
     """
     curve = np.ma.masked_invalid(np.asarray(curve, np.float64)[:, -last:])
     return mean_and_std(np.ma.filled(np.ma.average(curve, axis=0, weights=weights), np.nan))

@@ -131,6 +131,14 @@ def write_csv(
     """Writes predictions.csv, with probabilities as decimals that `read` restores bit for bit.
 
     A name that a spreadsheet would take for a formula gets a leading apostrophe; `read` removes it.
+
+    Args:
+      path: of the file.
+      predictions: of R clips, a row each.
+      with_probabilities: False omits the p_ columns.
+
+    Returns:
+      The path.
     """
     text = io.StringIO()
     writer = csv.writer(text)
@@ -200,9 +208,12 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
 
 
 def parse_header(text: str) -> tuple[str, list[str]]:
-    """The delimiter of a table (comma, ; or tab) and its headings, by the first line.
+    """The delimiter of a table (comma, ; or tab) and its column names, by the first line.
 
-    Headings are stripped and in lower case, but for the class that follows p_.
+    Names are stripped and in lower case, except for the class that follows p_.
+
+    >>> parse_header("Database;Subject;Clip;label;predicted;p_AU4")
+    (';', ['database', 'subject', 'clip', 'label', 'predicted', 'p_AU4'])
     """
     found = {}
     for delimiter in ",;\t":
@@ -415,7 +426,11 @@ def _match_class(word: str, classes: Sequence[str]) -> str:
 
 
 def normalize_name(word: str) -> str:
-    """A class name without outer blanks and case, for comparisons."""
+    """A class name without outer blanks and case, for comparisons.
+
+    >>> normalize_name(" Surprise")
+    'surprise'
+    """
     return word.strip().casefold()
 
 
@@ -430,7 +445,11 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
 def escape_formula(cell: str) -> str:
-    """`cell` with a leading apostrophe if a spreadsheet would take it for a formula."""
+    """`cell` with a leading apostrophe if a spreadsheet would take it for a formula.
+
+    >>> escape_formula("=1+1"), escape_formula("sub01")
+    ("'=1+1", 'sub01')
+    """
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 

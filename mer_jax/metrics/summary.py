@@ -61,6 +61,16 @@ def summary(
       the folds' accuracies; with repeats, `over_repeats` that of the repeats' scores (in `overall`
       a clip counts once per repeat). Of `MultiLabelPredictions` the per-class scores are those of
       each class by itself, and `confusion` is [K, 2, 2].
+
+    >>> rows = {name: np.array(["a", "b", "c"]) for name in ("subject", "clip", "fold")}
+    >>> label, database = np.array([0, 1, 1]), np.array(["casme2"] * 3)
+    >>> probabilities = np.float32([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> predictions = Predictions(
+    ...     ("negative", "positive"), database, **rows, label=label, probabilities=probabilities
+    ... )
+    >>> found = summary(predictions, protocol="loso", draws=20)
+    >>> found["verdict"], found["confusion"], round(found["overall"]["uar"]["value"], 4)
+    ({'strict': True, 'leaks': []}, [[1, 0], [1, 1]], 0.75)
     """
     _, subjects = predictions.by_subject()
     _, folds = predictions.by_fold()
@@ -69,10 +79,7 @@ def summary(
     found = functions.scores(pooled)
     databases = predictions.by_database()
     out = {
-        "verdict": {
-            "strict": not leaks,
-            "leaks": list(leaks),
-        },
+        "verdict": {"strict": not leaks, "leaks": list(leaks)},
         "protocol": {
             "name": protocol,
             "folds": len(folds),
@@ -109,16 +116,11 @@ def summary(
             for name in intervals.COMPARED
         }
     if strict is not None:
-        strict_scores = scores_with_intervals(strict, draws=draws, seed=seed)
         assert isinstance(predictions, Predictions)  # as `strict` has one label a clip
-        gap = intervals.compare_paired(strict, predictions, draws=draws, seed=seed)
         out["inflation"] = {
             "removed_leaks": [leak for leak in leaks if leak not in remaining_leaks],
             "remaining_leaks": list(remaining_leaks),
-            "strict": strict_scores,
-            "difference": gap.difference,
-            "interval": {name: list(pair) for name, pair in gap.interval.items()},
-        }
+        } | _inflation(strict, predictions, draws=draws, seed=seed)
     if history is not None and "test_accuracy" in history:
         weights = predictions.fold_sizes(history["folds"])
         if weights.any():
@@ -127,8 +129,23 @@ def summary(
     return out
 
 
+def _inflation(
+    strict: Predictions, published: Predictions, *, draws: int, seed: int
+) -> dict[str, Any]:
+    """The strict scores, and what the published ones are above them."""
+    gap = intervals.compare_paired(strict, published, draws=draws, seed=seed)
+    return {
+        "strict": scores_with_intervals(strict, draws=draws, seed=seed),
+        "difference": gap.difference,
+        "interval": {name: list(pair) for name, pair in gap.interval.items()},
+    }
+
+
 def combine_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Mean and deviation over summaries of the same clips (seeds, learning rates).
+
+    Args:
+      summaries: `summary` of each variant, by its name.
 
     Returns:
       The names; for every overall score the values in this order, their mean and sample deviation,
@@ -156,7 +173,16 @@ def scores_with_intervals(
     draws: int = intervals.DRAWS,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Overall scores, each as value, low and high, and the numbers of clips and subjects."""
+    """Overall scores with their confidence intervals.
+
+    Args:
+      predictions: of R clips.
+      draws, seed: of the bootstrap.
+
+    Returns:
+      For each name of `scores.OVERALL` its "value", "low" and "high"; and the numbers of "clips"
+      and "subjects".
+    """
     names, subjects = predictions.by_subject()
     score = _score_functions(predictions).scores
     found = score(predictions.confusion())

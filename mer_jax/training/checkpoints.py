@@ -139,7 +139,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            before = "the one before is whole" if steps(self._directory) else "it is the first"
+            before = "the one before is intact" if steps(self._directory) else "it is the first"
             raise UserError(
                 f"{self._directory}: a checkpoint cannot be written "
                 f"({reading.error_summary(error)}); {before}. "
@@ -204,12 +204,12 @@ def silence_orbax() -> contextlib.ExitStack:
     (already raised here).
     """
     undo = contextlib.ExitStack()
-    for logger, news in (
+    for logger, passes in (
         (logging.get_absl_logger(), lambda record: "orbax" not in record.pathname),
         (logger_of("asyncio"), lambda record: "never retrieved" not in record.getMessage()),
     ):
-        logger.addFilter(news)
-        undo.callback(logger.removeFilter, news)
+        logger.addFilter(passes)
+        undo.callback(logger.removeFilter, passes)
     hook = sys.unraisablehook
     undo.callback(setattr, sys, "unraisablehook", hook)
     closed = lambda late: "Event loop is closed" in str(late.exc_value)
@@ -224,8 +224,8 @@ def verify_same_job(directory: str | pathlib.Path, job_fingerprint: dict) -> Non
     if not path.exists():
         saving.write(path, json.dumps(job_fingerprint, indent=1))
         return
-    cure = f"give another --workdir, or delete {path.parent}, as nobody knows whose these are"
-    with reading.report_damage(path, hint=cure):
+    hint = f"give another --workdir, or delete {path.parent}: its job is unknown"
+    with reading.report_damage(path, hint=hint):
         changes = list(_changes(json.loads(path.read_bytes()), job_fingerprint))
     if changes:
         raise UserError(
@@ -268,7 +268,7 @@ def _compare(tree: Tree, position: dict) -> None:
 
 
 def _digest(tree: Tree, where: dict) -> str:
-    """Of every leaf by its dotted path, whichever kinds of container hold it, and of the place."""
+    """Of every leaf by its dotted path, whatever its containers, and of the position."""
     leaves = {
         jax.tree_util.keystr(path, simple=True, separator="."): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)

@@ -34,7 +34,7 @@ from mer_jax.training.single_fold import make_static_config
 
 
 class Interrupted(Exception):
-    """The job was asked to stop, and has saved its progress."""
+    """`Hooks.should_stop` returned True; the job has saved its progress."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -127,7 +127,11 @@ def fold_arrays(folds: Sequence[Folds], settings: Settings) -> FoldArrays:
 
 
 def take_rows(rows: Tree, members: range, count: int) -> Tree:
-    """The rows `members`, the last repeated up to `count`; typed keys stay typed."""
+    """The rows `members` of each leaf [F, ...], the last repeated up to `count` rows.
+
+    >>> take_rows(np.array([10, 11, 12, 13]), range(1, 3), 4)
+    array([11, 12, 12, 12])
+    """
     index = np.minimum(np.arange(members.start, members.start + count), members.stop - 1)
     return jax.tree.map(lambda a: a[index], rows)
 
@@ -167,7 +171,14 @@ class Result(NamedTuple):
 
 
 def empty(names: tuple[str, ...], rows: FoldArrays, epochs: int, num_classes: int) -> Result:
-    """A result to be filled in."""
+    """A result without predictions, for `set_epochs` and `set_final` to fill in.
+
+    Args:
+      names: [F] folds.
+      rows: of the job.
+      epochs: E.
+      num_classes: K.
+    """
     num_folds, evaluated = rows.eval_index.shape
     nan = lambda: np.full((num_folds, epochs), np.nan, np.float32)
     return Result(
