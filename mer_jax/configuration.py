@@ -13,8 +13,9 @@ import dataclasses
 import pathlib
 import runpy
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict
+from typing import Any
 
+import msgspec
 from ml_collections import ConfigDict, config_dict
 
 from mer_jax import datasets, methods, models, options, protocols
@@ -30,21 +31,11 @@ SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
     "model": lambda name: svm.options() if name == svm.NAME else models.options(name),
     "protocol": protocols.options,
 }
-
-
-class _Record(TypedDict):
-    """The part of config.json that `make` takes."""
-
-    data: dict[str, Any]
-    method: dict[str, Any]
-    model: dict[str, Any]
-    protocol: dict[str, Any]
-    train: dict[str, Any]
-    parallel: dict[str, Any]
-    report: dict[str, Any]
-    title: str
-
-
+_Record = msgspec.defstruct(  # what `make` takes of config.json
+    "_Record",
+    [(name, dict[str, Any]) for name in (*SECTIONS, "train", "parallel", "report")]
+    + [("title", str)],
+)
 # Options of `data` for every database.
 _DATA = {"root": None, "label_scheme": "megc2019", "permute_labels": False}
 _JOB = {
@@ -58,7 +49,6 @@ _PARALLEL = {
     "within": "auto",  # a device: "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
     "folds_per_device": 0,  # 0: as many as the memory holds
 }
-
 # What of the report takes time, see `reporting`; it changes no number.
 _REPORT = {
     "thumbnails": True,  # pictures of wrong clips
@@ -213,7 +203,7 @@ def load(path: str | pathlib.Path) -> ConfigDict:
 
     Raises `UserError` if that is damaged, or has an unknown option.
     """
-    record = reading.load_json(path, _Record)
+    record = msgspec.structs.asdict(reading.load_json(path, _Record))
     for name in SECTIONS:
         if not isinstance(record[name].get("name"), str):
             raise UserError(f"{path} is damaged ({name} has no name); {reading.RERUN_HINT}")

@@ -15,18 +15,10 @@ import msgspec
 from mer_jax.cli.command import command
 from mer_jax.errors import UserError
 
-
-class _Config(msgspec.Struct):
-    train: dict[str, Any]
-
-
-class _Verdict(msgspec.Struct):
-    strict: bool
-    leaks: list[dict[str, Any]]
-
-
-class _Metrics(msgspec.Struct):
-    verdict: _Verdict
+# What is read of config.json and metrics.json.
+_Config = msgspec.defstruct("_Config", [("train", dict[str, Any])])
+_Verdict = msgspec.defstruct("_Verdict", [("strict", bool), ("leaks", list[dict[str, Any]])])
+_Metrics = msgspec.defstruct("_Metrics", [("verdict", _Verdict)])
 
 
 def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:

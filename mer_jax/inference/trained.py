@@ -21,13 +21,8 @@ from mer_jax.protocols import Folds
 from mer_jax.runtime import pinned
 from mer_jax.training import checkpoints, initialization, records, single_fold
 
+_Metrics = msgspec.defstruct("_Metrics", [("classes", list[str])])  # of metrics.json
 _SALIENCY_FOLDS = 5  # folds whose saliency maps are averaged
-
-
-class _Metrics(msgspec.Struct):
-    """The part of metrics.json that is read here."""
-
-    classes: list[str]
 
 
 class TrainedNetworks(NamedTuple):

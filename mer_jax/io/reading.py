@@ -112,11 +112,16 @@ def load_arrays(
     """Reads arrays of an .npz file; no pickle is run.
 
     Args:
+      path: of the file.
       schema: for each array the kinds allowed for its dtype, as in `np.dtype.kind`, and its shape;
         None matches any length, ... at the end any further axes.
+      hint: what the user can do about a damaged file.
+
+    Returns:
+      The arrays of the schema by name.
 
     Raises:
-      UserError: where the file is damaged or an array does not match.
+      UserError: if the file is damaged or an array does not match.
     """
     found = {}
     with report_damage(path, hint=hint), np.load(path, allow_pickle=False) as archive:

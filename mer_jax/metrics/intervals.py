@@ -95,8 +95,8 @@ def bootstrap(
 def percentile(values: np.ndarray, *, level: float = LEVEL) -> tuple[float, float]:
     """The central interval that contains the share `level` of the values.
 
-    >>> percentile(np.arange(101), level=0.9)
-    (5.0, 95.0)
+    >>> percentile(np.arange(5), level=0.5)
+    (1.0, 3.0)
     """
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -26,8 +26,15 @@ from mer_jax.training.records import Tree, Weights
 def read(directory: str | pathlib.Path, build: Callable[[nnx.Rngs], nnx.Module]) -> Weights:
     """The tensors in `directory` for the network that `build` makes, on the host.
 
-    directory: the working directory of a finished run, or the output of `mer-jax convert-weights`.
-    Raises `UserError` if it is neither, the run had several folds, or no tensor agrees.
+    Args:
+      directory: of a finished run, or the output of `mer-jax convert-weights`.
+      build: makes a network from its random streams.
+
+    Returns:
+      Arrays by dotted path.
+
+    Raises:
+      UserError: if the directory is neither, the run had several folds, or no tensor agrees.
     """
     directory = pathlib.Path(directory).expanduser()
     if (directory / "folds.json").is_file():
@@ -61,7 +68,11 @@ def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
 
 
 def replace_leaves(tree: Tree, initial_weights: Mapping[str, Any]) -> Tree:
-    """`tree` with the leaves that `initial_weights` names by dotted path replaced."""
+    """`tree` with the leaves that `initial_weights` names by dotted path replaced.
+
+    >>> replace_leaves({"conv": {"kernel": 0, "bias": 1}}, {"conv.bias": 5})
+    {'conv': {'bias': 5, 'kernel': 0}}
+    """
     replace = lambda path, leaf: initial_weights.get(_dotted(path), leaf)
     return jax.tree_util.tree_map_with_path(replace, tree)
 

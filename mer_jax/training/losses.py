@@ -68,11 +68,6 @@ def class_balanced_bce(
 
     Decided: Equation 10 prints a sum over samples; here it is their mean over the batch, so that
     the learning rate does not depend on the batch size.
-
-    >>> logits, mask = jnp.zeros((3, 2)), jnp.ones(3)
-    >>> labels, counts = jnp.array([0, 0, 1]), jnp.array([2.0, 1.0])
-    >>> print(f"{class_balanced_bce(logits, labels, mask, counts):.4f}")  # 2 log 2
-    1.3863
     """
     del counts
     num_classes = logits.shape[-1]

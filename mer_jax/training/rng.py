@@ -108,13 +108,6 @@ def balanced(
 
     Returns:
       As `shuffled`; no row is padding.
-
-    >>> train, labels = jnp.array([True, True, False]), jnp.array([0, 1, 1])
-    >>> index, _ = balanced(
-    ...     jax.random.key(0), train, labels, num_classes=2, steps=2, batch_size=3
-    ... )
-    >>> index.shape, bool((index == 2).any())
-    ((2, 3), False)
     """
     counts = jnp.zeros(num_classes).at[labels].add(train.astype(jnp.float32))
     weight = jnp.where(train, 1.0 / jnp.maximum(counts[labels], 1.0), 0.0)

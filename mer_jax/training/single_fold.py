@@ -319,12 +319,12 @@ def _eval_logits(static: StaticConfig, data: Data, fold: FoldArrays, state: Stat
 
 
 def _majority(logits: jax.Array) -> jax.Array:
-    """[V, M, K] -> [M, K]: the log of each class's share of the V views' votes.
+    """Majority vote: [V, M, K] -> [M, K], the log of the fraction of V views that predict a class.
 
     A thousandth of the mean probability is added to break ties.
     """
-    votes = jax.nn.one_hot(jnp.argmax(logits, -1), logits.shape[-1], dtype=logits.dtype)
-    return jnp.log(jnp.mean(votes + 1e-3 * jax.nn.softmax(logits), 0) / 1.001)
+    predicted = jax.nn.one_hot(jnp.argmax(logits, -1), logits.shape[-1], dtype=logits.dtype)
+    return jnp.log(jnp.mean(predicted + 1e-3 * jax.nn.softmax(logits), 0) / 1.001)
 
 
 def _decide(static, before, after, loss, validation_loss, test_accuracy) -> State:
