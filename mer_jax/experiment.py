@@ -235,6 +235,14 @@ def _evaluate(
         max_thumbnails=thumbnails.MAX_THUMBNAILS * config.report.thumbnails,
         cache=thumbnail_cache,
     )
+    shared = outputs.Job(
+        job.clips,
+        job.labels,
+        job.classes,
+        job.contents,
+        job.examples.repeats_per_epoch,
+        config.protocol.name,
+    )
     evaluations, variants = {}, list(settings.variants.values())
     for folder, folds, result, name, variant in zip(
         folders, job.folds, results, settings.variants, variants
@@ -246,13 +254,8 @@ def _evaluate(
             result,
             folds,
             variant,
-            clips=job.clips,
-            labels=job.labels,
-            classes=job.classes,
-            contents=job.contents,
-            repeats_per_epoch=job.examples.repeats_per_epoch,
+            shared,
             strict_result=results[variants.index(strict)],
-            protocol=config.protocol.name,
             history=None if is_svm else records.learning_curves(result),
             pictures=draw,
         )

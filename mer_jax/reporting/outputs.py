@@ -31,6 +31,17 @@ _VERSIONS = (
 )
 
 
+class Job(NamedTuple):
+    """What all variants of a job share."""
+
+    clips: Sequence[Clip]  # N
+    labels: np.ndarray  # [N] or [N, K] int
+    classes: tuple[str, ...]  # K names
+    contents: Sequence[str]  # [N] fingerprints of the examples
+    repeats_per_epoch: int  # how often a clip occurs in an epoch
+    protocol: str  # its name
+
+
 class Evaluation(NamedTuple):
     """What the report of a variant shows, in memory."""
 
@@ -45,14 +56,9 @@ def evaluate_variant(
     result: Result,
     folds: Folds,
     settings: Settings,
+    job: Job,
     *,
-    clips: Sequence[Clip],
-    labels: np.ndarray,
-    classes: tuple[str, ...],
-    contents: Sequence[str],
-    repeats_per_epoch: int,
     strict_result: Result,
-    protocol: str,
     history: Mapping[str, Any] | None,
     pictures: Callable[[Predictions], list[Picture]],
 ) -> Evaluation:
@@ -63,29 +69,27 @@ def evaluate_variant(
       result: of its training.
       folds: with the N clips of the job.
       settings: of the variant.
-      clips, labels, classes: N clips, [N] or [N, K] int, K names.
-      contents: [N] fingerprints of the examples.
-      repeats_per_epoch: how often a clip occurs in an epoch.
+      job: what it shares with other variants.
       strict_result: of the same variant with statistics of training clips only.
-      protocol: its name.
       history: learning curves, None for a model without epochs.
       pictures: draws the pictures of the report.
     """
-    predictions = collect_predictions(result, clips, labels, classes)
+    tested = job.clips, job.labels, job.classes
+    predictions = collect_predictions(result, *tested)
     single_label = write_predictions(folder, predictions)
-    leaks, strict = leakage.check(settings, folds, result, contents), None
-    leakage.save_audit(folder / "audit.npz", labels, repeats_per_epoch, result)
+    leaks, strict = leakage.check(settings, folds, result, job.contents), None
+    leakage.save_audit(folder / "audit.npz", job.labels, job.repeats_per_epoch, result)
     # Where test clips decided how long to train, no epoch of this result is strict.
     stopped_on_test = Reason.STOPPING in {leak.reason for leak in leaks}
-    if settings.as_published and not stopped_on_test and labels.ndim == 1:
+    if settings.as_published and not stopped_on_test and job.labels.ndim == 1:
         # The last epoch does not depend on the test clips.
         strict = collect_predictions(
-            strict_result, clips, labels, classes, last=settings.model_selection == "best_test"
+            strict_result, *tested, last=settings.model_selection == "best_test"
         )
         assert isinstance(strict, Predictions)  # of one label a clip
     summary = metrics.summary(
         predictions,
-        protocol=protocol,
+        protocol=job.protocol,
         leaks=[leak.to_json() for leak in leaks],
         strict=strict,
         remaining_leaks=[

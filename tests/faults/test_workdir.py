@@ -257,7 +257,7 @@ def test_pictures_from_elsewhere_are_not_shown(workdir, spoil, tmp_path):
         assert "entry 0" in answer(report.build, workdir), name
     for entry in (1, [], {"file": 1, **words}, {"file": "a.png", "caption": [], "alt": "a"}):
         spoil("pictures/pictures.json", json.dumps([entry]).encode())
-        assert "entry 0" in answer(report.build, workdir), entry
+        assert "pictures.json is damaged ([0]" in answer(report.build, workdir), entry
 
 
 def rerun(workdir: pathlib.Path) -> None:

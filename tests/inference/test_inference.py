@@ -6,6 +6,7 @@ import shutil
 
 import cv2
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import pytest
 
@@ -134,7 +135,7 @@ def test_windows_against_slices(predictor, length, stride, every):
 def test_a_face_is_placed_as_in_the_runs_own_clips(predictor):
     (clip,) = load("synthetic", subjects=1, clips_per_subject=1, frames=(8, 8), size=(160, 160))
     eyes = np.asarray(eye_centers(clip.landmarks))
-    as_here = predictor.profile._replace(eyes=profile._constants(eyes, 160, 160))
+    as_here = msgspec.structs.replace(predictor.profile, eyes=profile._constants(eyes, 160, 160))
     padded = np.pad(clip.frames, ((0, 0), (30, 10), (50, 0), (0, 0)), "edge")
     there = eyes + np.array([50, 30])
     tracker = FaceTracker(

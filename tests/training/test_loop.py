@@ -101,7 +101,7 @@ def test_a_job_that_stops_goes_on_where_it_was(reference, tmp_path):
         if line["epoch"] == 3:
             raise Stop
 
-    options = {"directory": tmp_path, "job_fingerprint": {"job": 1}, "seconds": 0.0}
+    options = {"directory": tmp_path, "job_fingerprint": {"job": 1}, "interval_s": 0.0}
     with pytest.raises(Stop):
         run(on_epoch_end=stop_at_three, **options)
     lines = []
@@ -121,7 +121,7 @@ def test_resuming_between_chunks(reference, tmp_path):
         if line["folds"][0].endswith("s2") and line["epoch"] == 2:
             raise Stop
 
-    options = {"directory": tmp_path, "folds_per_device": 2, "seconds": 0.0}
+    options = {"directory": tmp_path, "folds_per_device": 2, "interval_s": 0.0}
     with pytest.raises(Stop):
         run(on_epoch_end=stop_in_second_chunk, **options)
     assert_same(run(**options), reference)
@@ -235,14 +235,14 @@ def test_a_fold_without_clips_is_named():
 def test_a_job_goes_on_elsewhere(reference, tmp_path):
     """Another number of devices, another chunk: a checkpoint knows nothing of either."""
     asked = iter([False, True])
-    options = {"directory": tmp_path, "seconds": 1e9}
+    options = {"directory": tmp_path, "interval_s": 1e9}
     with pytest.raises(Interrupted, match="after epoch 2 of folds up to 6"):
         run(should_stop=lambda: next(asked), devices=4, **options)
     assert_same(run(devices=1, **options), reference)
 
 
 def test_a_damaged_checkpoint_is_found_out_and_the_one_before_is_used(reference, tmp_path):
-    options = {"directory": tmp_path, "seconds": 0.0}
+    options = {"directory": tmp_path, "interval_s": 0.0}
     asked = iter([False, False, True])
     with pytest.raises(Interrupted):
         run(should_stop=lambda: next(asked), **options)
