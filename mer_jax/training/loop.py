@@ -121,7 +121,7 @@ def fit(
     inputs = _as_dtype(examples.inputs, settings.data_dtype)
     data = Data(inputs, jnp.asarray(labels, jnp.int32), initial_weights or {})
     data = replicate(layout, data)
-    chunk = memory.chunk_size(
+    chunk_size = memory.chunk_size(
         static, layout, data, rows, folds_per_device=parallel.folds_per_device
     )
     block = _block(settings.epochs)
@@ -138,7 +138,7 @@ def fit(
     result = records.empty(folds[0].names * len(folds), rows, settings.epochs, num_classes)
     started = time.monotonic()
     with _Store(checkpointing) as store:
-        _train_all(job, chunk, result, store, hooks)
+        _train_all(job, chunk_size, result, store, hooks)
     result = result._replace(seconds=time.monotonic() - started)
     return records.split_variants(result, len(folds))
 
@@ -169,12 +169,12 @@ class _Chunk:
     state: State | None = None  # [F, ...] on the devices, their last row repeated as padding
 
 
-def _train_all(job: _Job, chunk: int, result: Result, store: "_Store", hooks: Hooks) -> None:
-    """Trains chunks of `chunk` rows, from the last checkpoint on; fills in `result`.
+def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hooks: Hooks) -> None:
+    """Trains chunks of `chunk_size` rows, from the last checkpoint on; fills in `result`.
 
     A chunk that a device's memory does not hold is divided and starts again.
     """
-    current = _resume(job, store, result, chunk)
+    current = _resume(job, store, result, chunk_size)
     with Progress(
         folds=len(result.names),
         epochs=job.epochs,
@@ -194,21 +194,21 @@ def _train_all(job: _Job, chunk: int, result: Result, store: "_Store", hooks: Ho
 
         while current.members:
             try:
-                _train_chunk(job, chunk, current, result, after_block)
+                _train_chunk(job, chunk_size, current, result, after_block)
             except jax.errors.JaxRuntimeError as error:
-                chunk = memory.smaller_chunk(chunk, len(job.layout.devices), error)
+                chunk_size = memory.smaller_chunk(chunk_size, len(job.layout.devices), error)
                 bar.repeat(len(current.members) * current.epochs)
-                current = job.chunk_from(current.members.start, chunk)
+                current = job.chunk_from(current.members.start, chunk_size)
             else:
                 store.save(current, result)
-                current = job.chunk_from(current.members.stop, chunk)
+                current = job.chunk_from(current.members.stop, chunk_size)
 
 
 def _train_chunk(
-    job: _Job, chunk: int, current: _Chunk, result: Result, after_block: Callable[[], None]
+    job: _Job, chunk_size: int, current: _Chunk, result: Result, after_block: Callable[[], None]
 ) -> None:
     """Trains the rows of `current` to their last epoch; fills in `result`."""
-    part = shard(job.layout, records.take_rows(job.rows, current.members, chunk))
+    part = shard(job.layout, records.take_rows(job.rows, current.members, chunk_size))
     if current.state is None:
         current.state, current.epochs = job.programs.init(job.data, part), 0
     while current.epochs < job.epochs:
@@ -233,13 +233,13 @@ def _save_or_stop(store: "_Store", hooks: Hooks, current: _Chunk, result: Result
         )
 
 
-def _resume(job: _Job, store: "_Store", result: Result, chunk: int) -> _Chunk:
+def _resume(job: _Job, store: "_Store", result: Result, chunk_size: int) -> _Chunk:
     """The rows to go on with, with what was saved of them; fills in `result`."""
-    first = job.chunk_from(0, chunk)
+    first = job.chunk_from(0, chunk_size)
     if not store.enabled:
         return first
     like = jax.eval_shape(
-        job.programs.init, job.data, records.take_rows(job.rows, first.members, chunk)
+        job.programs.init, job.data, records.take_rows(job.rows, first.members, chunk_size)
     )
     restored = store.restore(like, records.checkpoint_arrays(result))
     if not restored:
@@ -247,9 +247,9 @@ def _resume(job: _Job, store: "_Store", result: Result, chunk: int) -> _Chunk:
     state, record, (members, epochs) = restored
     for name, value in record.items():
         getattr(result, name)[:] = value
-    if len(members) > chunk:  # fewer are trained at a time now: what is not finished starts again
-        return job.chunk_from(members.stop if epochs == job.epochs else members.start, chunk)
-    state = records.take_rows(state, range(len(members)), chunk)
+    if len(members) > chunk_size:  # fewer fit than before: what is not finished starts again
+        return job.chunk_from(members.stop if epochs == job.epochs else members.start, chunk_size)
+    state = records.take_rows(state, range(len(members)), chunk_size)
     return _Chunk(members, epochs, shard(job.layout, state))
 
 
