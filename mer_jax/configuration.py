@@ -15,6 +15,7 @@ import runpy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from ml_collections import ConfigDict, config_dict
 
 from mer_jax import datasets, methods, models, options, protocols
@@ -30,12 +31,11 @@ SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
     "model": models.options,
     "protocol": protocols.options,
 }
-# Of `plain(config)`.
-SCHEMA = {section: {"name": str, str: object} for section in SECTIONS} | {
-    "train": dict,
-    "parallel": dict,
-    "title": str,
-}
+_Record = msgspec.defstruct(  # what `make` takes of config.json
+    "_Record",
+    [(name, dict[str, Any]) for name in (*SECTIONS, "train", "parallel", "report")]
+    + [("title", str)],
+)
 # Options of `data` for every database.
 _DATA = {"root": None, "label_scheme": "megc2019", "permute_labels": False}
 _JOB = {
@@ -49,6 +49,12 @@ _PARALLEL = {
     "within": "auto",  # a device: "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
     "folds_per_device": 0,  # 0: as many as the memory holds
 }
+# What of the report takes time, see `reporting`; it changes no number.
+_REPORT = {
+    "thumbnails": True,  # pictures of wrong clips
+    "example_figures": True,  # figures of correctly recognized clips
+    "profile": True,  # predict.json, for `mer-jax predict`
+}
 
 
 def make(
@@ -59,11 +65,25 @@ def make(
     protocol: str | Mapping[str, Any] = "loso",
     train: Mapping[str, Any] | None = None,
     parallel: Mapping[str, Any] | None = None,
+    report: Mapping[str, Any] | None = None,
     title: str = "",
 ) -> ConfigDict:
-    """A configuration. A section is a name, or a mapping with "name" and the options that differ.
+    """Makes a configuration with every option of the named parts.
 
-    Raises `UserError` for a name or an option that does not exist, or a value out of its bounds.
+    Args:
+      data, method, model, protocol: a name, or a mapping with "name" and the options that differ
+        from their defaults.
+      train: fields of `training.Settings`.
+      parallel: fields of `training.Parallel`.
+      report: "thumbnails", "example_figures" and "profile": False skips that part of the report.
+      title: of the report.
+
+    Raises:
+      UserError: for a name or an option that does not exist, or a value out of its bounds.
+
+    >>> config = make(data="synthetic", method="flow_maps", model="ststnet", train={"epochs": 40})
+    >>> config.train.epochs, config.protocol.name, config.report.thumbnails
+    (40, 'loso', True)
     """
     config = ConfigDict(_JOB | options.check("", "", {"title": title}, _JOB))
     given = {"data": data, "method": method, "model": model, "protocol": protocol}
@@ -72,11 +92,16 @@ def make(
         config[section] = _section(section, choice)
     config.train = ConfigDict(dataclasses.asdict(settings(train or {})))
     config.parallel = _PARALLEL | options.check("parallel", "", parallel or {}, _PARALLEL)
+    config.report = _REPORT | options.check("report", "", report or {}, _REPORT)
     return config
 
 
 def settings(train: Mapping[str, Any]) -> Settings:
-    """The `train` section as `Settings`. Raises `UserError` for an unknown key or a wrong value."""
+    """The `train` section as `Settings`. Raises `UserError` for an unknown key or a wrong value.
+
+    >>> settings({"epochs": 3, "seeds": 2}).epochs
+    3
+    """
     known = {field.name: field.default for field in dataclasses.fields(Settings)}
     return Settings(**options.check("train", "", train, known))
 
@@ -95,10 +120,19 @@ def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
 
 
 def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
-    """`config` with other names in sections, whose options are then the defaults of these names;
-    root, label_scheme and permute_labels of `data` stay.
+    """Changes names of sections; the options of a new name are its defaults.
 
-    names: section -> name. Raises `UserError` for one that does not exist.
+    The options that all databases have (root, label_scheme, permute_labels) stay.
+
+    Args:
+      config: is not changed.
+      names: section -> name.
+
+    Raises:
+      UserError: for a name that does not exist.
+
+    >>> rename(read("default"), {"model": "rcn_a"}).model.name
+    'rcn_a'
     """
     config = ConfigDict(config)
     for section, name in names.items():
@@ -137,8 +171,12 @@ def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
 
 
 def check(config: ConfigDict) -> Settings:
-    """The training settings, after checking everything that needs no data."""
-    sections = (*SECTIONS, "train", "parallel")
+    """Checks everything that needs no data; returns the training settings.
+
+    Raises:
+      UserError: for a missing section, an unknown key, or a value out of its bounds.
+    """
+    sections = (*SECTIONS, "train", "parallel", "report")
     for section in sections:
         if not isinstance(config.get(section), ConfigDict):
             raise UserError(
@@ -155,6 +193,7 @@ def check(config: ConfigDict) -> Settings:
         estimators.check(train)
         models.create_estimator(config.model.name, **given["model"])
     options.check("parallel", "", config.parallel, _PARALLEL)
+    options.check("report", "", config.report, _REPORT)
     options.check("", "", job, _JOB)
     return train
 
@@ -164,9 +203,12 @@ def load(path: str | pathlib.Path) -> ConfigDict:
 
     Raises `UserError` if that is damaged, or has an unknown option.
     """
-    record = reading.load_json(path, SCHEMA)
+    record = msgspec.structs.asdict(reading.load_json(path, _Record))
+    for name in SECTIONS:
+        if not isinstance(record[name].get("name"), str):
+            raise UserError(f"{path} is damaged ({name} has no name); {reading.RERUN_HINT}")
     try:
-        return make(**{name: record[name] for name in (*SECTIONS, "train", "parallel", "title")})
+        return make(**record)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -190,5 +232,9 @@ def find(name: str | pathlib.Path) -> pathlib.Path:
 
 
 def read(name: str | pathlib.Path) -> ConfigDict:
-    """Calls `get_config()` of a configuration: a shipped one by its name, or a file."""
+    """Calls `get_config()` of a configuration: a shipped one by its name, or a file.
+
+    >>> read("ststnet_megc2019").train.epochs
+    800
+    """
     return runpy.run_path(str(find(name)))["get_config"]()

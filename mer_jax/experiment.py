@@ -11,15 +11,18 @@ others, and metrics.json has their mean and standard deviation.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import pathlib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import psutil
+from flax import nnx
 from ml_collections import ConfigDict
 
 from mer_jax import configuration, datasets, methods, models, protocols, runtime
@@ -30,21 +33,24 @@ from mer_jax.inference import profile
 from mer_jax.io import learning_curves, saving
 from mer_jax.methods import Examples
 from mer_jax.protocols import Folds
-from mer_jax.reporting import outputs
+from mer_jax.reporting import outputs, thumbnails
 from mer_jax.training import (
     Checkpointing,
     Hooks,
     Parallel,
+    Result,
     Settings,
     checkpoints,
     estimators,
     fit,
     initialization,
+    records,
 )
+from mer_jax.training.records import Weights
 
 VARIANTS = "variants"
 # What may differ between two runs of one job without changing a number.
-_FREE = ("title", "parallel", "checkpoint_seconds")
+_FREE = ("title", "parallel", "checkpoint_seconds", "report")
 
 
 @runtime.pinned()
@@ -58,21 +64,76 @@ def run(
     cache: dict[str, Examples] | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Trains and scores one job and writes its report; returns what metrics.json holds.
+    """Trains and scores one job and writes its report.
 
-    command: shown in the report as the way to repeat the run. should_stop: called after each block
-    of epochs; if True the job is saved and `training.Interrupted` raised. cache: examples
-    for a next job of the same data and method.
+    Args:
+      config: from `configuration.make`.
+      workdir: the folder to write to, or to resume in.
+      command: shown in the report as the way to repeat the run.
+      devices: of the job; all if None.
+      should_stop: called after each block of epochs; if True, the job is saved and
+        `training.Interrupted` raised.
+      cache: examples for a next job of the same data and method; filled by this one.
+      quiet: print no progress.
 
-    Raises `UserError` (or `DataError`) for a mistake in the configuration or the data, before
-    training.
+    Returns:
+      The content of metrics.json.
+
+    Raises:
+      UserError: for a mistake in the configuration or the data, before training; `DataError` for
+        problems of a database.
+      training.Interrupted: see `should_stop`.
     """
     started = time.monotonic()
     settings = configuration.check(config)
-    log = (lambda *_: None) if quiet else lambda text: print(text, file=sys.stderr, flush=True)
     workdir = pathlib.Path(workdir).expanduser()
+    job = _prepare(config, settings, cache=cache, quiet=quiet)
+    checkpoints.verify_same_job(workdir / "checkpoints", job.fingerprint)
+    variants, plain = settings.variants, configuration.plain(config)
+    folders = [workdir, *(workdir / VARIANTS / name for name in list(variants)[1:])]
+    configs = [
+        plain,
+        *(plain | {"train": dataclasses.asdict(v)} for v in list(variants.values())[1:]),
+    ]
+    for folder, own, folds in zip(folders, configs, job.folds):
+        saving.write_json(folder / "config.json", own)
+        saving.write_json(folder / "folds.json", folds.to_json())
+    results = _train(
+        config, settings, job, folders, devices=devices, should_stop=should_stop, quiet=quiet
+    )
+    evaluations = _evaluate(config, settings, job, folders, results)
+    for evaluation, variant, result in zip(evaluations.values(), variants.values(), results):
+        evaluation.summary["provenance"] = outputs.provenance(
+            command, variant.seed, result, wall_seconds=time.monotonic() - started
+        ) | {key: job.fingerprint[key] for key in ("folds", "clips")}
+    summary = outputs.write_reports(folders, configs, evaluations, settings)
+    if config.report.profile and all(clip.content == "video" for clip in job.clips):
+        profile.save_profile(workdir, job.clips)
+    return summary
 
+
+class _Job(NamedTuple):
+    """A configuration's clips, folds and network, ready for training."""
+
+    clips: list[Clip]  # N
+    labels: np.ndarray  # [N], or [N, K] of several labels a clip
+    classes: tuple[str, ...]  # K
+    folds: list[Folds]  # of each variant; they differ at most in their validation clips
+    examples: Examples  # of the N clips
+    contents: list[str]  # [N] fingerprints of the examples
+    sizes: dict[str, Any]  # options of the model
+    build: Callable[[nnx.Rngs], nnx.Module]
+    initial_weights: Weights
+    fingerprint: dict[str, Any]  # what a resumed job must have in common with it
+
+
+def _prepare(
+    config: ConfigDict, settings: Settings, *, cache: dict[str, Examples] | None, quiet: bool
+) -> _Job:
+    """Reads the clips; makes folds and examples. Prints their numbers unless `quiet`."""
+    log = (lambda *_: None) if quiet else lambda text: print(text, file=sys.stderr, flush=True)
     clips, labels, classes = prepare_clips(config)
+    clips = _decode_once(clips) if any(config.report.values()) else clips
     variants = settings.variants
     folds = [prepare_folds(config, each, clips, labels, classes) for each in variants.values()]
     log(
@@ -84,78 +145,137 @@ def run(
     build = lambda rngs: models.create(
         model, num_classes=len(classes), rngs=rngs, shape=examples.input_shape, **sizes
     )
-    plain = configuration.plain(config)
-    job_fingerprint = {key: value for key, value in plain.items() if key not in _FREE}
-    # The folder may move; its content may not change. The first variant's folds give the others'.
-    job_fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
     contents = fingerprints(examples.inputs)
-    job_fingerprint |= {"folds": folds[0].fingerprint, "clips": digest("".join(contents), labels)}
+    plain = configuration.plain(config)
+    fingerprint = {key: value for key, value in plain.items() if key not in _FREE}
+    # The folder may move; its content may not change. The first variant's folds give the others'.
+    fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
+    fingerprint |= {"folds": folds[0].fingerprint, "clips": digest("".join(contents), labels)}
     initial_weights = initialization.read(settings.init_from, build) if settings.init_from else {}
     if initial_weights:
-        job_fingerprint["initial_weights"] = digest(*initial_weights, *initial_weights.values())
+        fingerprint["initial_weights"] = digest(*initial_weights, *initial_weights.values())
         log(f"{len(initial_weights)} tensors start from {settings.init_from}")
-    checkpoints.verify_same_job(workdir / "checkpoints", job_fingerprint)
-    folders = [workdir, *(workdir / VARIANTS / name for name in list(variants)[1:])]
-    for folder, variant, part in zip(folders, variants.values(), folds):
-        own = plain if folder == workdir else plain | {"train": dataclasses.asdict(variant)}
-        saving.write_json(folder / "config.json", own)
-        saving.write_json(folder / "folds.json", part.to_json())
-    if models.info(model).estimator:
-        estimator = lambda: models.create_estimator(model, **sizes)
-        results = [estimators.fit(examples, labels, folds[0], estimator, num_classes=len(classes))]
-    else:
-        with contextlib.ExitStack() as stack:
-            writers = [
-                stack.enter_context(learning_curves.jsonl_writer(p / outputs.CURVES))
-                for p in folders
-            ]
-            results = fit(
-                examples,
-                labels,
-                folds,
-                settings,
-                num_classes=len(classes),
-                build=build,
-                initial_weights=initial_weights,
-                parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
-                checkpointing=Checkpointing(
-                    workdir / "checkpoints", job_fingerprint, config.checkpoint_seconds
-                ),
-                hooks=Hooks(lambda variant, line: writers[variant](line), should_stop, quiet),
-            )
-    summaries, thumbnail_cache = dict[str, dict](), dict[str, bytes]()
-    for folder, part, result, (name, variant) in zip(folders, folds, results, variants.items()):
+    return _Job(
+        *(clips, labels, classes, folds, examples, contents, sizes, build, initial_weights),
+        fingerprint,
+    )
+
+
+def _decode_once(clips: Sequence[Clip]) -> list[Clip]:
+    """`clips` whose frames, once read, stay in memory, up to a quarter of what is free.
+
+    The method, the pictures of the report and the profile read them from there.
+    """
+    free = psutil.virtual_memory().available // 4
+
+    def read_once(read: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
+        found: list[np.ndarray] = []
+
+        @functools.wraps(read)
+        def frames() -> np.ndarray:
+            nonlocal free
+            if found:
+                return found[0]
+            array = np.asarray(read())
+            if array.nbytes <= free:
+                free -= array.nbytes
+                found.append(array)
+            return array
+
+        return frames
+
+    return [dataclasses.replace(clip, read=read_once(clip.read)) for clip in clips]
+
+
+def _train(
+    config: ConfigDict,
+    settings: Settings,
+    job: _Job,
+    folders: Sequence[pathlib.Path],
+    *,
+    devices: Sequence[jax.Device] | None,
+    should_stop: Callable[[], bool] | None,
+    quiet: bool,
+) -> list[Result]:
+    """One result for each variant, whose learning curves are written to its folder."""
+    if models.info(config.model.name).estimator:
+        build = functools.partial(models.create_estimator, config.model.name, **job.sizes)
+        examples, labels, folds = job.examples, job.labels, job.folds[0]
+        return [estimators.fit(examples, labels, folds, build, num_classes=len(job.classes))]
+    with contextlib.ExitStack() as stack:
+        writers = [
+            stack.enter_context(learning_curves.jsonl_writer(folder / outputs.CURVES))
+            for folder in folders
+        ]
+        return fit(
+            job.examples,
+            job.labels,
+            job.folds,
+            settings,
+            num_classes=len(job.classes),
+            build=job.build,
+            initial_weights=job.initial_weights,
+            parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
+            checkpointing=Checkpointing(
+                folders[0] / "checkpoints", job.fingerprint, config.checkpoint_seconds
+            ),
+            hooks=Hooks(lambda variant, line: writers[variant](line), should_stop, quiet),
+        )
+
+
+def _evaluate(
+    config: ConfigDict,
+    settings: Settings,
+    job: _Job,
+    folders: Sequence[pathlib.Path],
+    results: Sequence[Result],
+) -> dict[str, outputs.Evaluation]:
+    """Scores each variant, and writes its files but metrics.json and report.html."""
+    thumbnail_cache: dict[str, bytes] = {}
+    draw = lambda predictions: thumbnails.pictures(
+        job.clips,
+        predictions,
+        max_examples=thumbnails.MAX_EXAMPLES * config.report.example_figures,
+        max_thumbnails=thumbnails.MAX_THUMBNAILS * config.report.thumbnails,
+        cache=thumbnail_cache,
+    )
+    shared = outputs.Job(
+        job.clips,
+        job.labels,
+        job.classes,
+        job.contents,
+        job.examples.repeats_per_epoch,
+        config.protocol.name,
+    )
+    evaluations, variants = {}, list(settings.variants.values())
+    is_estimator = models.info(config.model.name).estimator  # it has no epochs
+    for folder, folds, result, name, variant in zip(
+        folders, job.folds, results, settings.variants, variants
+    ):
         strict = dataclasses.replace(variant, statistics_on_all_clips=False)
-        summaries[name] = outputs.evaluate_variant(
+        evaluations[name] = outputs.evaluate_variant(
             folder,
             result,
-            part,
+            folds,
             variant,
-            clips=clips,
-            labels=labels,
-            classes=classes,
-            contents=contents,
-            repeats_per_epoch=examples.repeats_per_epoch,
-            strict_result=results[list(variants.values()).index(strict)],
-            protocol=config.protocol.name,
-            thumbnail_cache=thumbnail_cache,
+            shared,
+            strict_result=results[variants.index(strict)],
+            history=None if is_estimator else records.learning_curves(result),
+            pictures=draw,
         )
-        made = outputs.provenance(
-            command, variant.seed, result, wall_seconds=time.monotonic() - started
-        )
-        summaries[name]["provenance"] = made | {
-            key: job_fingerprint[key] for key in ("folds", "clips")
-        }
-    summary = outputs.write_reports(folders, summaries, settings)
-    if all(clip.content == "video" for clip in clips):
-        profile.save_profile(workdir, clips)
-    return summary
+    return evaluations
 
 
 def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str, ...]]:
-    """(clips, labels [N] int32, classes) of the `data` section; multi-label: [N, K] of 0 and 1.
+    """Reads the database of the `data` section and labels its clips.
 
     data.permute_labels permutes the labels over all clips: a control that must score at chance.
+
+    Returns:
+      N clips, labels [N] int32 (several labels a clip: [N, K] of 0 and 1), and K class names.
+
+    Raises:
+      UserError: `DataError` for problems of the database.
     """
     data = config.data
     clips = datasets.load(data.name, data.root, **configuration.options_of(config, "data"))
@@ -168,7 +288,7 @@ def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str
 def prepare_examples(
     config: ConfigDict, clips: Sequence[Clip], cache: dict[str, Examples]
 ) -> Examples:
-    """The examples that the `method` section makes of `clips`; `cache` holds the last ones."""
+    """The examples that the `method` section makes of `clips`; `cache` has the last ones."""
     plain = configuration.plain(config)
     key = json.dumps([plain["data"], plain["method"]], sort_keys=True)
     if key not in cache:
@@ -185,7 +305,11 @@ def prepare_folds(
     labels: np.ndarray,
     classes: Sequence[str],
 ) -> Folds:
-    """The folds of the `protocol` section, with inner validation where training asks for it."""
+    """The folds of the `protocol` section, with validation clips if `train.validation` is set.
+
+    Raises:
+      UserError: if a fold has no training clip of a class.
+    """
     options = configuration.options_of(config, "protocol")
     folds = protocols.create(config.protocol.name, clips, labels, **options)
     if settings.validation:
@@ -200,7 +324,11 @@ def prepare_folds(
 
 
 def digest(*parts: str | np.ndarray) -> str:
-    """Twelve hex digits that change when a part does."""
+    """The first twelve hexadecimal digits of the SHA-256 of all parts.
+
+    >>> digest("ab", "c")
+    'ba7816bf8f01'
+    """
     return saving.digest(*parts)[:12]
 
 

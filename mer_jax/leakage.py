@@ -6,11 +6,14 @@ folds after each job, `replay` draws the batches again from the seed and compare
 files of a finished job.
 """
 
+import enum
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 
 from mer_jax.errors import UserError
@@ -20,25 +23,57 @@ from mer_jax.training import initialization, rng
 from mer_jax.training.records import Result
 from mer_jax.training.settings import Settings
 
-# What the settings declare; each has its strict score beside it.
-EPOCH = "Each fold's epoch was chosen on its own test clips."
-STOPPED = (
-    "Each fold's epoch was chosen, its rate lowered and its training stopped on its own test clips."
-)
-MASK = "Statistics (mask, mean) were taken over all clips, test clips included."
+
+class Reason(enum.StrEnum):
+    """How test clips affected their own scores."""
+
+    EPOCH = "epoch"  # `train.model_selection="best_test"` selected each fold's epoch
+    STOPPING = "stopping"  # it also ended training, or lowered the learning rate
+    STATISTICS = "statistics"  # `train.statistics_on_all_clips`
+    SUBJECTS = "subjects"  # a subject is in training and in test
+    PRETRAINING = "pretraining"  # `train.init_from` is a run that was trained on tested subjects
+    DUPLICATE = "duplicate"  # a fold trains on a duplicate of a test clip
+
+
+class Leak(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A declared leak; `reporting.verdict.sentence` renders it."""
+
+    reason: Reason
+    run: str = ""  # PRETRAINING: its working directory
+    count: int = 0  # PRETRAINING: tested subjects that it was trained on
+    fold: str = ""  # DUPLICATE: the fold, and the keys of the two clips
+    train_clip: str = ""
+    test_clip: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that are set, as JSON values.
+
+        >>> Leak(Reason.PRETRAINING, run="runs/macro", count=3).to_json()
+        {'reason': 'pretraining', 'run': 'runs/macro', 'count': 3}
+        """
+        return msgspec.to_builtins(self)
 
 
 class LeakError(UserError):
     """A test clip had a part in training that no setting declares."""
 
 
-def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[str]) -> list[str]:
-    """One sentence for each declared way in which test clips affected their own scores.
+def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[str]) -> list[Leak]:
+    """Verifies a finished job of F folds over N clips.
 
-    contents: [N] fingerprints of the examples, to find duplicates under other names.
+    Args:
+      settings: that it was trained with.
+      folds: its folds.
+      result: of its training.
+      contents: [N] fingerprints of the examples, to find duplicates under other names.
 
-    Raises `LeakError` if a test or validation clip was trained on, or is in the statistics without
-    `train.statistics_on_all_clips`, or an epoch was selected other than by `train.model_selection`.
+    Returns:
+      The declared leaks; none if the job is strict.
+
+    Raises:
+      LeakError: if a test or validation clip was trained on, or is in the statistics without
+        `train.statistics_on_all_clips`, or an epoch was selected other than by
+        `train.model_selection`.
     """
     _refuse(folds, result.sample_counts > 0, "in a training batch")
     if not settings.statistics_on_all_clips:
@@ -52,21 +87,36 @@ def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[s
     )
     found = []
     if settings.model_selection == "best_test":
-        found.append(
-            STOPPED if settings.early_stopping_patience or settings.lr_plateau_patience else EPOCH
-        )
+        stopping = settings.early_stopping_patience or settings.lr_plateau_patience
+        found.append(Leak(Reason.STOPPING if stopping else Reason.EPOCH))
     if settings.statistics_on_all_clips:
-        found.append(MASK)
+        found.append(Leak(Reason.STATISTICS))
     if not folds.subject_disjoint:
-        found.append("Clips of one subject are both in training and in test.")
-    if settings.init_from:
-        found += initialization.pretraining_overlap(settings.init_from, folds)
-    found += find_duplicates(folds, contents)
-    return found
+        found.append(Leak(Reason.SUBJECTS))
+    run = settings.init_from
+    if run and (count := initialization.pretraining_overlap(run, folds)):
+        found.append(Leak(Reason.PRETRAINING, run=run, count=count))
+    return found + find_duplicates(folds, contents)
 
 
-def find_duplicates(folds: Folds, contents: Sequence[str]) -> list[str]:
-    """A sentence if a fold trains on a duplicate of a clip that it tests (or validates on)."""
+def find_duplicates(folds: Folds, contents: Sequence[str]) -> list[Leak]:
+    """The first fold that trains on a duplicate of a clip that it tests (or validates on).
+
+    Args:
+      folds: over N clips.
+      contents: [N] fingerprints; clips with equal ones are duplicates.
+
+    Returns:
+      One `Leak` with the two clips, or none.
+
+    >>> from mer_jax.protocols import Folds
+    >>> folds = Folds(
+    ...     names=("s1",), clips=("a", "b"), subjects=("s1", "s2"), train=np.array([[False, True]]),
+    ...     test=np.array([[True, False]]), validation=np.zeros((1, 2), bool),
+    ... )
+    >>> find_duplicates(folds, ["f00d", "f00d"])[0].to_json()
+    {'reason': 'duplicate', 'fold': 's1', 'train_clip': 'b', 'test_clip': 'a'}
+    """
     code = np.unique(np.asarray(contents), return_inverse=True)[1]
     for name, train, held_out in zip(folds.names, folds.train, folds.test | folds.validation):
         shared = np.intersect1d(code[train], code[held_out])
@@ -75,14 +125,21 @@ def find_duplicates(folds: Folds, contents: Sequence[str]) -> list[str]:
                 folds.clips[np.flatnonzero(row & (code == shared[0]))[0]]
                 for row in (train, held_out)
             )
-            return [f"Fold {name} trains on {one}, a duplicate of its test clip {other}."]
+            return [Leak(Reason.DUPLICATE, fold=name, train_clip=one, test_clip=other)]
     return []
 
 
 def save_audit(
     path: str | pathlib.Path, labels: np.ndarray, repeats_per_epoch: int, result: Result
 ) -> None:
-    """Writes what `replay` needs beside config.json and folds.json."""
+    """Writes what `replay` needs in addition to config.json and folds.json.
+
+    Args:
+      path: of the .npz file.
+      labels: [N] or [N, K] int.
+      repeats_per_epoch: how often a clip occurs in an epoch.
+      result: of the job.
+    """
     with saving.atomic(path) as temporary:
         np.savez_compressed(
             temporary,
@@ -122,13 +179,19 @@ def read_audit(path: str | pathlib.Path, folds: Folds) -> dict[str, np.ndarray]:
 
 
 def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[str]:
-    """Draws every batch of a finished job again; returns one sentence for each disagreement.
+    """Draws every batch of a finished job again and compares them with its records.
 
     Checks that the recorded sample counts are those of the seed, without test or validation clips;
     that the statistics are of training clips only (except under `train.statistics_on_all_clips`);
     and that the selected epoch is that of `train.model_selection`.
 
-    path: a file of `save_audit`.
+    Args:
+      path: a file of `save_audit`.
+      settings: that the job was trained with.
+      folds: its folds.
+
+    Returns:
+      One sentence for each disagreement.
     """
     record = read_audit(path, folds)
     counts, labels = record["sample_counts"], record["labels"]

@@ -319,6 +319,7 @@ BOUNDS: dict[str, Bound] = {
     "across": _one_of("training.parallel.ACROSS"),
     "folds_per_device": _integer("[0, 1000000]"),
     "remat": _flag,
+    **dict.fromkeys(("thumbnails", "example_figures", "profile"), _flag),
     "title": _text,
 }
 # Pairs of options of one function: the first is at most the second.

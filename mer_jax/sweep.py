@@ -63,24 +63,33 @@ def shared(rows: Mapping[str, Row]) -> ConfigDict:
     return configured(next(iter(rows.values())), {})
 
 
-def configured(row: Row, given: Mapping[str, Any]) -> ConfigDict:
-    """The configuration of a row. given: dotted keys from the command line, which come last; a row
-    that has no such key is left as it is."""
+def configured(row: Row, overrides: Mapping[str, Any]) -> ConfigDict:
+    """The configuration of a row.
+
+    Args:
+      row: of a sweep.
+      overrides: dotted keys from the command line, applied last; keys that the row does not have
+        are ignored.
+    """
     config = _changed(configuration.read(row.base), row.changes)
-    config = _changed(config, {key: name for key, name in given.items() if key.endswith(".name")})
+    config = _changed(
+        config, {key: name for key, name in overrides.items() if key.endswith(".name")}
+    )
     is_network = not models.info(config.model.name).estimator  # others have no training settings
     config = _changed(
         config,
         {
             key: value
-            for key, value in given.items()
+            for key, value in overrides.items()
             if _has(config, key) and (is_network or "train." not in key)
         },
     )
-    if config.data.name in ("prepared", row.changes.get("data.name")) and given.get("data.root"):
+    if config.data.name in ("prepared", row.changes.get("data.name")) and overrides.get(
+        "data.root"
+    ):
         name = row.changes.get("data.name", "")
         if datasets.in_folder(name):
-            config.data.root = str(pathlib.Path(given["data.root"]).expanduser() / name)
+            config.data.root = str(pathlib.Path(overrides["data.root"]).expanduser() / name)
     return config
 
 
@@ -105,20 +114,29 @@ def run(
     rows: Mapping[str, Row],
     workdir: str | pathlib.Path,
     *,
-    given: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     devices: Sequence[jax.Device] | None = None,
     should_stop: Callable[[], bool] | None = None,
     begin: Callable[[], None] = lambda: None,
 ) -> str:
-    """Runs every row and writes the table of those that ran; returns it as Markdown.
+    """Runs every row and writes the table of those that ran.
 
-    should_stop: as of `experiment.run`. begin: called before each row that is run.
+    Args:
+      rows: by name.
+      workdir: each row gets a folder in it.
+      overrides: dotted keys and values that replace those of every row that has the key.
+      devices, should_stop: as of `experiment.run`.
+      begin: called before each row that is run.
 
-    Raises `UserError` for a mistake in a row's configuration, before the first is run; and with
-    every row that could not run (a missing database), after the others.
+    Returns:
+      The table in Markdown.
+
+    Raises:
+      UserError: for a mistake in a row's configuration, before the first is run; and with every row
+        that could not run (a missing database), after the others.
     """
     workdir = pathlib.Path(workdir).expanduser()
-    jobs = {name: configured(row, given) for name, row in rows.items()}
+    jobs = {name: configured(row, overrides) for name, row in rows.items()}
     for name, job in jobs.items():
         job.title = name
         try:
@@ -153,7 +171,11 @@ def _write(workdir: pathlib.Path, runs: Sequence[comparison.Run]) -> str:
 
 
 def folder(name: str) -> str:
-    """The folder of a row in the working directory."""
+    """The folder of a row in the working directory.
+
+    >>> folder("3 x 3 x 3, SMIC")
+    '3_x_3_x_3_smic'
+    """
     return re.sub(r"[^a-z0-9.]+", "_", name.lower()).strip("_")
 
 
@@ -161,7 +183,7 @@ def _finished(workdir: pathlib.Path, job: ConfigDict) -> bool:
     path = workdir / "config.json"
     if not (workdir / "report.html").exists() or not path.exists():
         return False
-    return reading.load_json(path, object) == json.loads(json.dumps(configuration.plain(job)))
+    return reading.load_json(path, Any) == json.loads(json.dumps(configuration.plain(job)))
 
 
 def _runs(name: str, row: Row, workdir: pathlib.Path) -> list[comparison.Run]:

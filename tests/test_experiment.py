@@ -1,14 +1,19 @@
 """A job as a whole; what its parts do is tested in their rooms, the commands in experiments/."""
 
+import collections
 import filecmp
 import json
 import os
 
 import jax
 import numpy as np
+import pytest
 
-from mer_jax import experiment, inference, leakage, metrics
+from mer_jax import configuration, experiment, inference, metrics
 from mer_jax.cli.audit import audit
+from mer_jax.datasets import folders
+from mer_jax.reporting import report, verdict
+from tests.datasets import replica
 from tests.tiny_run import job, tiny_run
 
 
@@ -38,25 +43,22 @@ def test_a_job_of_two_seeds_is_two_runs_and_their_mean(tmp_path, tmp_path_factor
 def test_as_published_both_numbers_come_from_one_job(tmp_path, tmp_path_factory):
     config = job(statistics_on_all_clips=True, model_selection="best_test")
     summary = experiment.run(config, tmp_path, devices=jax.devices()[:1], quiet=True)
-    assert summary["verdict"]["leaks"] == [leakage.EPOCH, leakage.MASK]
+    leaks = [{"reason": "epoch"}, {"reason": "statistics"}]
+    assert summary["verdict"]["leaks"] == leaks
     gap = summary["inflation"]
     alone = json.loads((tiny_run(tmp_path_factory) / "metrics.json").read_text())
     for score in ("uf1", "uar", "accuracy"):  # the strict number is that of the strict job
         assert gap["strict"][score]["value"] == alone["overall"][score]["value"]
         found = gap["difference"][score] + gap["strict"][score]["value"]
         np.testing.assert_allclose(found, summary["overall"][score]["value"])
-    assert (
-        leakage.EPOCH in gap["text"]
-        and leakage.MASK in gap["text"]
-        and gap["remaining_leaks"] == []
-    )
+    assert gap["removed_leaks"] == leaks and gap["remaining_leaks"] == []
     page = (tmp_path / "report.html").read_text()
     assert "AS PUBLISHED" in page and "the same job, strict" in page
     twin = json.loads((tmp_path / "variants" / "strict" / "metrics.json").read_text())
-    assert twin["verdict"]["leaks"] == [leakage.EPOCH]  # its epoch is chosen as well
-    assert audit(tmp_path) == ([], [leakage.EPOCH, leakage.MASK])
+    assert twin["verdict"]["leaks"] == leaks[:1]  # its epoch is chosen as well
+    assert audit(tmp_path) == ([], [verdict.sentence(leak) for leak in leaks])
     assert len(inference.load(tmp_path).networks.folds) == 3  # not those of the strict twin
-    assert audit(tmp_path / "variants" / "strict") == ([], [leakage.EPOCH])
+    assert audit(tmp_path / "variants" / "strict") == ([], [verdict.sentence(leaks[0])])
 
 
 def test_settings_of_jax_change_no_number_and_end_no_job(tmp_path, tmp_path_factory):
@@ -73,3 +75,42 @@ def test_settings_of_jax_change_no_number_and_end_no_job(tmp_path, tmp_path_fact
     for name in ("predictions.csv", "metrics.jsonl"):
         assert filecmp.cmp(tmp_path / name, alone / name, shallow=False), name
     assert summary["provenance"]["xla_flags"] == os.environ.get("XLA_FLAGS", "")
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """How often each file of a frame was decoded."""
+    counts = collections.Counter()
+    decode = folders.read_image
+
+    def counted(path, **options):
+        counts[path] += 1
+        return decode(path, **options)
+
+    monkeypatch.setattr(folders, "read_image", counted)
+    return counts
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_job_decodes_each_frame_once(tmp_path, decoded, shown):
+    root = tmp_path / "CASME II"
+    clips = replica.write("casme2", root, subjects=5, known_issues=False)
+    config = configuration.make(
+        data={"name": "casme2", "root": str(root)},
+        method={"name": "stcnn", "size": (12, 12), "length": 4, "time": "resample"},
+        model="svm",
+        report=dict.fromkeys(("thumbnails", "example_figures", "profile"), shown),
+    )
+    experiment.run(config, tmp_path / "run", devices=jax.devices()[:1], quiet=True)
+    assert set(decoded.values()) == {1} and len(decoded) > 3 * len(clips)
+    names = [path.name for path in (tmp_path / "run").rglob("*")]
+    assert ("predict.json" in names) == shown
+    assert any(name.endswith(".png") for name in names) == shown
+    assert any(name.endswith(".webp") for name in names) == shown
+    assert ("<img" in (tmp_path / "run" / "report.html").read_text()) == shown
+
+
+def test_the_report_from_memory_is_that_of_the_files(tmp_path_factory):
+    workdir = tiny_run(tmp_path_factory)
+    page = (workdir / "report.html").read_bytes()
+    assert report.build(workdir).read_bytes() == page

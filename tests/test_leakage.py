@@ -8,6 +8,7 @@ import pytest
 
 from mer_jax import leakage, protocols
 from mer_jax.clips import Clip, in_memory
+from mer_jax.leakage import Leak, Reason
 from mer_jax.training import Settings, fit, rng
 from tests.training import small
 
@@ -65,7 +66,7 @@ def test_a_test_clip_in_a_batch_is_caught(monkeypatch, tmp_path):
 def test_a_mask_from_all_clips_is_declared_or_caught():
     settings = dataclasses.replace(SETTINGS, statistics_on_all_clips=True)
     folds, _, result = run(settings=settings)
-    assert "test clips included" in leakage.check(settings, folds, result, NAMES)[0]
+    assert leakage.check(settings, folds, result, NAMES) == [Leak(Reason.STATISTICS)]
     with pytest.raises(leakage.LeakError, match="in a statistic"):
         leakage.check(SETTINGS, folds, result, NAMES)  # the switch was not set
 
@@ -73,7 +74,7 @@ def test_a_mask_from_all_clips_is_declared_or_caught():
 def test_an_epoch_chosen_on_test_clips_is_declared(honest):
     folds, _, result = honest
     settings = dataclasses.replace(SETTINGS, model_selection="best_test")
-    assert "chosen on its own test clips" in leakage.check(settings, folds, result, NAMES)[0]
+    assert leakage.check(settings, folds, result, NAMES) == [Leak(Reason.EPOCH)]
 
 
 def test_an_epoch_chosen_on_test_clips_in_secret_is_caught(honest, tmp_path):
@@ -103,7 +104,7 @@ def test_an_epoch_chosen_on_test_clips_in_secret_is_caught(honest, tmp_path):
 def test_training_that_stops_by_its_test_clips_says_so(honest):
     folds, _, result = honest
     settings = dataclasses.replace(SETTINGS, model_selection="best_test", early_stopping_patience=3)
-    assert leakage.check(settings, folds, result, NAMES) == [leakage.STOPPED]
+    assert leakage.check(settings, folds, result, NAMES) == [Leak(Reason.STOPPING)]
 
 
 def test_a_person_on_both_sides_is_declared(honest):
@@ -113,7 +114,7 @@ def test_a_person_on_both_sides_is_declared(honest):
     result = result._replace(
         sample_counts=folds.train.astype(np.int32), statistics_mask=folds.train
     )
-    assert "one subject are both" in leakage.check(SETTINGS, folds, result, NAMES)[0]
+    assert leakage.check(SETTINGS, folds, result, NAMES) == [Leak(Reason.SUBJECTS)]
 
 
 def test_an_augmented_copy_across_the_split_is_declared(honest):
@@ -121,4 +122,5 @@ def test_an_augmented_copy_across_the_split_is_declared(honest):
     names = list(NAMES)
     names[11] = names[1]  # a clip of the third person is a copy of one of the first
     found = leakage.check(SETTINGS, folds, result, names)
-    assert found == ["Fold toy/s0 trains on toy/s2/c11, a duplicate of its test clip toy/s0/c1."]
+    names = {"fold": "toy/s0", "train_clip": "toy/s2/c11", "test_clip": "toy/s0/c1"}
+    assert [leak.to_json() for leak in found] == [{"reason": "duplicate"} | names]

@@ -49,9 +49,10 @@ def test_every_option_has_a_row():
     known += [
         ("", "", name)
         for name in configuration.make(**BASE)
-        if name not in (*configuration.SECTIONS, "train", "parallel")
+        if name not in (*configuration.SECTIONS, "train", "parallel", "report")
     ]
-    known += [("parallel", "", name) for name in configuration.make(**BASE).parallel]
+    for section in ("parallel", "report"):
+        known += [(section, "", name) for name in configuration.make(**BASE)[section]]
     assert len(known) > 350
     assert not [each for each in known if options.bound(*each) is None]
 
@@ -60,7 +61,7 @@ def test_every_row_is_of_an_option():
     names = {name for target in TARGETS for name in target.known}
     names |= {option for name in datasets.names() for option in datasets.options(name)}
     names |= set(configuration.make(**BASE)) | set(configuration.make(**BASE).data)
-    names |= set(configuration.make(**BASE).parallel)
+    names |= {*configuration.make(**BASE).parallel, *configuration.make(**BASE).report}
     names |= {"seconds", "threshold", "shape", "num_classes"}  # video sources, prediction, networks
     assert not [key for key in options.BOUNDS if key.split(".")[-1] not in names]
 

@@ -88,13 +88,13 @@ def test_every_row_is_a_valid_job(name):
 
 
 def test_the_command_line_has_the_last_word_in_every_row_that_can_take_it():
-    given = {"data.root": "DIR", "data.name": "prepared", "train.epochs": 3}
-    config = sweep.configured(Row("strcn_a", {"data.name": "smic", "train.epochs": 9}), given)
+    overrides = {"data.root": "DIR", "data.name": "prepared", "train.epochs": 3}
+    config = sweep.configured(Row("strcn_a", {"data.name": "smic", "train.epochs": 9}), overrides)
     assert (config.data.name, config.data.root, config.train.epochs) == ("prepared", "DIR/smic", 3)
-    config = sweep.configured(Row("baseline_mdmo", {"data.name": "smic"}), given)
+    config = sweep.configured(Row("baseline_mdmo", {"data.name": "smic"}), overrides)
     configuration.check(config)  # a support vector machine has no epochs
-    given = {"data.clips_per_subject": 3, "data.name": "synthetic"}
-    config = sweep.configured(Row("strcn_a", {"data.name": "smic"}), given)
+    overrides = {"data.clips_per_subject": 3, "data.name": "synthetic"}
+    config = sweep.configured(Row("strcn_a", {"data.name": "smic"}), overrides)
     assert config.data.name == "synthetic" and config.data.subjects == 12
     assert config.data.clips_per_subject == 3
 
@@ -105,6 +105,8 @@ SMALL = {
     "data.frames": (8, 12),
     "data.size": (32, 32),
     "method.preset": "horn_schunck",
+    "report.thumbnails": False,
+    "report.example_figures": False,
     "train.epochs": 2,
     "train.batch_size": 8,
 }
@@ -119,8 +121,8 @@ def table(tmp_path_factory):
         "other set": Row("default", {"data.name": "casme2"}),
     }
     with pytest.raises(UserError, match=r"1 of 3 rows could not run:\s+other set: .*\s+.*/nowhere"):
-        given = SMALL | {"data.root": "/nowhere"}
-        sweep.run(rows, workdir, given=given, devices=jax.devices()[:1])
+        overrides = SMALL | {"data.root": "/nowhere"}
+        sweep.run(rows, workdir, overrides=overrides, devices=jax.devices()[:1])
     return rows, workdir
 
 
@@ -143,12 +145,12 @@ def test_a_table_has_what_the_paper_prints_beside_ours(table):
 def test_a_row_that_has_run_is_not_run_again_unless_it_has_changed(table, monkeypatch):
     rows, workdir = table
     rows = {name: rows[name] for name in ("slow rate", "fast rate")}
-    given, ran = SMALL | {"data.root": "/nowhere"}, []
+    overrides, ran = SMALL | {"data.root": "/nowhere"}, []
     monkeypatch.setattr(sweep.experiment, "run", lambda job, place, **_: ran.append(place.name))
     before = (workdir / "table.md").read_text()
-    assert sweep.run(rows, workdir, given=given) == before and ran == []
+    assert sweep.run(rows, workdir, overrides=overrides) == before and ran == []
     rows["fast rate"] = Row("default", {"train.learning_rate": 0.02})
-    sweep.run(rows, workdir, given=given)
+    sweep.run(rows, workdir, overrides=overrides)
     assert ran == ["fast_rate"]
 
 
@@ -166,5 +168,5 @@ def test_mistakes_are_one_sentence():
         sweep.configured(Row("stcnn_smic", {"model.kernl": 3}), {})
     with pytest.raises(UserError, match=r"row 'one': train\.model_selection is"):
         sweep.run(
-            {"one": Row("default", {"train.model_selection": "best_val"})}, "nowhere", given={}
+            {"one": Row("default", {"train.model_selection": "best_val"})}, "nowhere", overrides={}
         )

@@ -21,7 +21,7 @@ def tiny_run(factory: pytest.TempPathFactory, *, model_selection: str = "last") 
     folder = root / f"tiny_run_{model_selection}"
     with open(root / "tiny_run.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / inference.profile.FILE).is_file():
+        if not (folder / inference.profile.FILENAME).is_file():
             make(folder, model_selection)
     return folder
 

@@ -69,7 +69,9 @@ def analyze() -> str:
         "label": tested.label,
         "saliency_of": tested.classes[label],
         "probabilities": dict(zip(tested.classes, np.asarray(jax.nn.softmax(logits)))),
-        "last_epochs": {name: intervals.spread(values[-10:]) for name, values in curves.items()},
+        "last_epochs": {
+            name: intervals.mean_and_std(values[-10:]) for name, values in curves.items()
+        },
     }
     try:
         tp = np.asarray(explain.temporal_perception(tested.network, tested.inputs)[0])

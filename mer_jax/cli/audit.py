@@ -8,26 +8,34 @@ it does not, 2 a file is missing or damaged.
 """
 
 import pathlib
+from typing import Any
+
+import msgspec
 
 from mer_jax.cli.command import command
 from mer_jax.errors import UserError
 
-_VERDICT = {"strict": bool, "leaks": [str]}
+# What is read of config.json and metrics.json.
+_Config = msgspec.defstruct("_Config", [("train", dict[str, Any])])
+_Verdict = msgspec.defstruct("_Verdict", [("strict", bool), ("leaks", list[dict[str, Any]])])
+_Metrics = msgspec.defstruct("_Metrics", [("verdict", _Verdict)])
 
 
 def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
-    """(what is wrong, the leaks that the job declares)."""
+    """(what is wrong, the leaks that the job declares), sentences."""
     from mer_jax import configuration, leakage, metrics
     from mer_jax.io import reading
     from mer_jax.protocols import Folds
+    from mer_jax.reporting.verdict import sentence
 
     for name in ("config.json", "folds.json", "audit.npz", "metrics.json"):
         if not (workdir / name).is_file():
             raise UserError(f"{workdir}: no finished job to audit ({name} is not there)")
-    train = reading.load_json(workdir / "config.json", {"train": {str: object}})["train"]
-    settings = configuration.settings(train)
+    settings = configuration.settings(reading.load_json(workdir / "config.json", _Config).train)
     folds = Folds.read(workdir / "folds.json")
-    verdict = reading.load_json(workdir / "metrics.json", {"verdict": _VERDICT})["verdict"]
+    verdict = reading.load_json(workdir / "metrics.json", _Metrics).verdict
+    with reading.report_damage(workdir / "metrics.json"):
+        declared = [sentence(leak) for leak in verdict.leaks]
     found = leakage.replay(workdir / "audit.npz", settings, folds)
     predictions = metrics.read(workdir / "predictions.csv")
     tests = {
@@ -40,11 +48,11 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
         found.append(
             f"predictions.csv: {len(predicted ^ tests)} rows differ from the folds' test clips."
         )
-    if not folds.subject_disjoint and verdict["strict"]:
+    if not folds.subject_disjoint and verdict.strict:
         found.append("metrics.json says strict, but a subject is in training and in test.")
-    if settings.as_published and verdict["strict"]:
+    if settings.as_published and verdict.strict:
         found.append("metrics.json says strict, but config.json lets test clips choose.")
-    return found, verdict["leaks"]
+    return found, declared
 
 
 @command

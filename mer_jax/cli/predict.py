@@ -119,7 +119,7 @@ def predict() -> str:
     saving.write(out / "prediction.csv", result.csv())
     chart = overlay.probabilities_over_time(
         result.start / fps, result.stop / fps, result.probabilities, result.classes,
-        result.movement, result.threshold, spread=result.spread,
+        result.movement, result.threshold, spread=result.std,
     )  # fmt: skip
     saving.write(out / "prediction.png", figures.png(chart))
     lines = [result.summary(), str(out / "prediction.csv"), str(out / "prediction.png")]
@@ -138,7 +138,7 @@ def predict() -> str:
 def nearest(result) -> list[int | None]:
     """For each frame the window with the nearest center, or None outside of all windows."""
     middle = (result.start + result.stop - 1) / 2
-    found = [int(np.abs(middle - frame).argmin()) for frame in range(result.count)]
+    found = [int(np.abs(middle - frame).argmin()) for frame in range(result.num_frames)]
     inside = lambda i, frame: result.start[i] <= frame < result.stop[i]
     return [i if inside(i, frame) else None for frame, i in enumerate(found)]
 
@@ -152,7 +152,7 @@ def frame_labels(result) -> list[tuple[str, np.ndarray]]:
 def boxes(result) -> list[np.ndarray | None]:
     """The corners of the face in each frame."""
     starts = [box.start for box in result.face_boxes]
-    at = np.searchsorted(starts, np.arange(result.count), side="right") - 1
+    at = np.searchsorted(starts, np.arange(result.num_frames), side="right") - 1
     return [result.face_boxes[i].corners if i >= 0 else None for i in at]
 
 

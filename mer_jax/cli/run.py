@@ -99,6 +99,7 @@ def main(_: list[str]) -> None:
 def _run(workdir: str, signals: Signals) -> None:
     """Runs the job in `workdir`; of several processes only the primary one prints."""
     from mer_jax import experiment, sweep, training
+    from mer_jax.reporting import verdict
     from mer_jax.training import distributed
 
     quiet = not distributed.is_primary()
@@ -108,7 +109,9 @@ def _run(workdir: str, signals: Signals) -> None:
         if rows := sweep.rows(file, only=run_flags.ONLY.value):
             overrides = config_flags.get_override_values(flags.FLAGS["config"])
             show(
-                sweep.run(rows, workdir, given=overrides, should_stop=signals, begin=signals.begin)
+                sweep.run(
+                    rows, workdir, overrides=overrides, should_stop=signals, begin=signals.begin
+                )
             )
             show(f"{workdir}/table.html")
             return
@@ -119,7 +122,7 @@ def _run(workdir: str, signals: Signals) -> None:
     overall = summary["overall"]
     show(
         f"UF1 {overall['uf1']['value']:.4f}  UAR {overall['uar']['value']:.4f}  "
-        f"accuracy {overall['accuracy']['value']:.4f}  {summary['verdict']['text']}\n"
+        f"accuracy {overall['accuracy']['value']:.4f}  {verdict.headline(summary['verdict'])}\n"
         f"{workdir}/report.html"
     )
     if summary["diverged_folds"]:

@@ -98,12 +98,12 @@ def _compose(name: str, root: str | pathlib.Path | None) -> list[Clip]:
         raise UserError(f"{name} is read from a folder of databases; give it as root=")
     parts = dict.fromkeys(database for database, _ in _composites().get(name).parts)
     found = _composites().load(name, {part: pathlib.Path(root) / part for part in parts})
-    if found.left_out:
+    if found.excluded:
         from absl import logging
 
-        key, why = found.left_out[0]
+        key, why = found.excluded[0]
         logging.warning(
-            "%s leaves out %d clip(s), e.g. %s: %s", name, len(found.left_out), key, why
+            "%s leaves out %d clip(s), e.g. %s: %s", name, len(found.excluded), key, why
         )
     return list(found.clips)
 

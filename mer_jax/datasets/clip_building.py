@@ -18,7 +18,7 @@ def apply_known_issues(spec: Database, row: Row, folder: Folder | None, log: Log
             _correct_span(key, row, folder.numbers, issue, log)
         elif hasattr(row, issue.field) and issue.seen in (ANY, getattr(row, issue.field)):
             was = getattr(row, issue.field)
-            log.note(key, f"{issue.field} {was!r} became {issue.use!r}; {issue.why}")
+            log.add_note(key, f"{issue.field} {was!r} became {issue.use!r}; {issue.why}")
             setattr(row, issue.field, issue.use)
     if row.broken:
         return
@@ -26,16 +26,16 @@ def apply_known_issues(spec: Database, row: Row, folder: Folder | None, log: Log
         if word not in spec.emotions:
             near = difflib.get_close_matches(word, spec.emotions, n=1, cutoff=0.3)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(spec.emotions)}"
-            log.problem(row.where, f"{key} has the unknown emotion {word!r}; {hint}")
+            log.add_problem(row.where, f"{key} has the unknown emotion {word!r}; {hint}")
             row.broken = True
     folder_label = folder.groups.get("emotion", "").lower() if folder else ""
     if folder_label not in ("", row.emotion, spec.folder_label.get(row.emotion)):
-        log.problem(row.where, f"{key} is {row.emotion!r} but its folder is {folder_label!r}")
+        log.add_problem(row.where, f"{key} is {row.emotion!r} but its folder is {folder_label!r}")
         row.broken = True
     unknown = unread(row.action_units)
     if unknown:
         pieces = ", ".join(map(repr, unknown))
-        log.note(key, f"in the action units {row.action_units!r}, {pieces} was ignored")
+        log.add_note(key, f"in the action units {row.action_units!r}, {pieces} was ignored")
 
 
 def _correct_span(key, row, numbers, issue, log):
@@ -43,7 +43,7 @@ def _correct_span(key, row, numbers, issue, log):
         return onset in numbers and offset in numbers
 
     if not exist(row.onset, row.offset) and exist(*issue.use):
-        log.note(key, f"frames {row.onset} to {row.offset} became {issue.use}; {issue.why}")
+        log.add_note(key, f"frames {row.onset} to {row.offset} became {issue.use}; {issue.why}")
         row.onset, row.offset = issue.use
         if row.apex is not None and not row.onset <= row.apex <= row.offset:
             row.apex = None
@@ -70,7 +70,7 @@ def build_clip(
     if len(files) < 2:
         span = f" from {onset} to {offset}" if tree.video else ""
         what = f"{folder.path} has {len(files)} frame(s){span}; a clip has at least 2"
-        log.problem(where, what)
+        log.add_problem(where, what)
         return None
     valid = _check_numbers(numbers, folder, allow_mismatch, where, log)
     ends = f"frames {numbers[0]} to {numbers[-1]}"
@@ -80,16 +80,16 @@ def build_clip(
         if index is not None and numbers[index] != number:
             what = f"{instant} frame {number} is not in {folder.path} ({ends})"
             if allow_mismatch:
-                log.note(where, f"{what}; frame {numbers[index]} replaces it")
+                log.add_note(where, f"{what}; frame {numbers[index]} replaces it")
             else:
                 valid = False
-                log.problem(
+                log.add_problem(
                     where, f"{what}; allow_mismatch=True takes frame {numbers[index]} instead"
                 )
         indices[instant] = index
     if valid and onset is not None and indices["offset"] == indices["onset"]:
         valid = False  # the nearest frames of both are one
-        log.problem(where, f"frames {onset} to {offset} are not in {folder.path} ({ends})")
+        log.add_problem(where, f"frames {onset} to {offset} are not in {folder.path} ({ends})")
     if not valid:
         return None
     return Clip(
@@ -111,26 +111,26 @@ def _ordered(row, where, allow_mismatch, log):
     """(onset, apex, offset) in order, or None."""
     onset, apex, offset = row.onset, row.apex, row.offset
     if onset is None:
-        log.problem(where, "has no onset frame; fill in the cell")
+        log.add_problem(where, "has no onset frame; fill in the cell")
         return None
     if offset is None:
-        log.note(where, "has no offset frame; the clip's last frame replaces it")
+        log.add_note(where, "has no offset frame; the clip's last frame replaces it")
     elif offset <= onset:
-        log.problem(where, f"the offset frame {offset} is not after the onset frame {onset}")
+        log.add_problem(where, f"the offset frame {offset} is not after the onset frame {onset}")
         return None
     if apex is None:
-        log.note(where, "has no apex frame; the clip's apex is None")
+        log.add_note(where, "has no apex frame; the clip's apex is None")
     elif apex < onset or (offset is not None and apex > offset):
         what = f"the apex frame {apex} is outside the clip's {onset} to {offset}"
         why = log.known_issue((row.subject, row.name), "outside")
         if not why and not allow_mismatch:
-            log.problem(where, what)
+            log.add_problem(where, what)
             return None
-        log.note(where, f"{what}; {why or 'it is None'}")
+        log.add_note(where, f"{what}; {why or 'it is None'}")
         apex = None
     elif apex in (onset, offset):
         end = "onset" if apex == onset else "offset"
-        log.note(where, f"the apex frame {apex} is the {end} frame too; kept as published")
+        log.add_note(where, f"the apex frame {apex} is the {end} frame too; kept as published")
     return onset, apex, offset
 
 
@@ -139,9 +139,9 @@ def _check_numbers(numbers, folder, allow_mismatch, where, log) -> bool:
     if not gaps:
         return True
     if allow_mismatch:
-        log.note(where, f"{folder.path} lacks frame(s) {gaps}; those around them are joined")
+        log.add_note(where, f"{folder.path} lacks frame(s) {gaps}; those around them are joined")
         return True
-    log.problem(
+    log.add_problem(
         where, f"{folder.path} lacks frame(s) {gaps}; allow_mismatch=True joins those around them"
     )
     return False

@@ -110,17 +110,17 @@ def compose(name: str, clips: Sequence[Clip]) -> labels.Labelled:
     """
     rules = get(name)
     databases = {part for part, _ in rules.parts}
-    kept, left_out = [], []
+    kept, excluded = [], []
     for clip in clips:
         if clip.database not in databases:
-            left_out.append((clip.key, f"{clip.database} is not part of {name}"))
+            excluded.append((clip.key, f"{clip.database} is not part of {name}"))
         elif rules.shortest and folders.length(clip) < rules.shortest:
             why = f"has {folders.length(clip)} frames and {name} needs {rules.shortest}"
-            left_out.append((clip.key, why))
+            excluded.append((clip.key, why))
         else:
             kept.append(clip)
     found = labels.label(rules.scheme, kept)
-    return found._replace(left_out=(*left_out, *found.left_out))
+    return found._replace(excluded=(*excluded, *found.excluded))
 
 
 def load(name: str, roots: Mapping[str, str]) -> labels.Labelled:

@@ -47,7 +47,7 @@ def inspect(
     found, notes = folders.scan(top, tree) if top else ([], [])
     log.notes += notes
     if top and not found:
-        log.problem(str(top), f"has no folder of {spec.title} clips below it")
+        log.add_problem(str(top), f"has no folder of {spec.title} clips below it")
     by_key = _by_key(spec, tree, found, log)
     if spec.sheets:
         path = sheets.choose(spec, root, labels, log)
@@ -58,7 +58,7 @@ def inspect(
     keys = {(spec.name, row.subject, row.name) for row in rows}
     keys |= {(spec.name, *row_key) for row_key in by_key}
     for key in sorted(without - keys):
-        log.problem("/".join(key), "is to be excluded but is not in the database")
+        log.add_problem("/".join(key), "is to be excluded but is not in the database")
     clips, used, without_folder = [], set(), collections.defaultdict(list)
     for row in rows:
         row_key = row.subject, row.video if tree.video else row.name
@@ -83,7 +83,7 @@ def inspect(
             f"{len(by_key)} folders there has a row in it: one of the two is of another release "
             "or database"
         )
-        log.problem(str(path), what)
+        log.add_problem(str(path), what)
     elif top:
         _report_without_folder(spec, without_folder, {subject for subject, _ in by_key}, log)
     if used & by_key.keys() and spec.sheets and not tree.video:
@@ -93,7 +93,7 @@ def inspect(
                     "has frames but no row in the label sheet",
                     log.known_issue(row_key, "no row"),
                 )
-                report = log.note if why else log.problem
+                report = log.add_note if why else log.add_problem
                 report(str(by_key[row_key].path), f"{what}; {why}" if why else what)
     return Inspection(clips, log.problems, log.notes, spec.published, spec.subjects)
 
@@ -106,7 +106,7 @@ def _tree(spec, root, images, log):
             return spec.trees[kind], top
     tops = " or ".join(repr(spec.trees[kind].tops[0]) for kind in kinds)
     there = ", ".join(entry.name for entry in folders.visible(root)[:8]) or "nothing"
-    log.problem(str(root), f"has no clips below a folder {tops}; there is: {there}")
+    log.add_problem(str(root), f"has no clips below a folder {tops}; there is: {there}")
     return spec.trees[kinds[0]], None
 
 
@@ -117,7 +117,7 @@ def _by_key(spec, tree, found, log):
         key = spec.subject(folder.groups["subject"]), name if tree.video else spec.clip(name)
         other = by_key.setdefault(key, folder)
         if other is not folder:
-            log.problem(str(folder.path), f"is the same clip as {other.path}; remove one")
+            log.add_problem(str(folder.path), f"is the same clip as {other.path}; remove one")
     return by_key
 
 
@@ -128,9 +128,9 @@ def _folder_rows(spec, found, log) -> list[Row]:
         if isinstance(row, Row):
             rows.append(row)
         elif row:
-            log.problem(str(folder.path), row)
+            log.add_problem(str(folder.path), row)
         else:
-            log.note(str(folder.path), "has no label and is left out")
+            log.add_note(str(folder.path), "has no label and is left out")
     return rows
 
 
@@ -140,13 +140,13 @@ def _report_without_folder(spec, without_folder, there, log):
         for row in rows:
             why = log.known_issue((subject, row.name), "no folder")
             if why:
-                log.note(f"{spec.name}/{subject}/{row.name}", why)
+                log.add_note(f"{spec.name}/{subject}/{row.name}", why)
             else:
                 missing.append(row)
         if len(missing) > 1 and subject not in there:
             what = f"none of its {len(missing)} clips has a folder, from {missing[0].name} on"
-            log.problem(f"{spec.name}/{subject}", what)
+            log.add_problem(f"{spec.name}/{subject}", what)
             continue
         for row in missing:
             what = f"{row.where} names it but it has no folder of frames"
-            log.problem(f"{spec.name}/{subject}/{row.name}", what)
+            log.add_problem(f"{spec.name}/{subject}/{row.name}", what)

@@ -24,7 +24,7 @@ class Labelled(NamedTuple):
     clips: tuple[Clip, ...]
     labels: np.ndarray  # [N] int32; with several labels a clip: [N, K] int32 of 0 and 1
     classes: tuple[str, ...]
-    left_out: tuple[tuple[str, str], ...]  # (clip key, why)
+    excluded: tuple[tuple[str, str], ...]  # (clip key, why)
 
 
 class Scheme(NamedTuple):
@@ -199,12 +199,12 @@ def label(scheme: str, clips: Sequence[Clip]) -> Labelled:
         labels = np.array(rows, np.int32).reshape(len(kept), len(classes))
     else:
         labels = np.array([classes.index(found) for _, found in kept], np.int32)
-    left_out = tuple(
+    excluded = tuple(
         (clip.key, f"{outside} (emotion {clip.emotion!r})")
         for clip, found in zip(clips, assigned)
         if found is None
     )
-    return Labelled(tuple(clip for clip, _ in kept), labels, classes, left_out)
+    return Labelled(tuple(clip for clip, _ in kept), labels, classes, excluded)
 
 
 def _advise(word: str) -> str:

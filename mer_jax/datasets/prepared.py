@@ -15,7 +15,7 @@ import functools
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -27,23 +27,39 @@ from mer_jax.io import reading, saving
 VERSION = "1.0.0"  # of the records and of the crop: a change makes all records stale
 MANIFEST = "prepared.json"
 _AGAIN = "run mer-jax prepare again"
-_CLIP = {
-    **dict.fromkeys(("database", "subject", "name", "emotion"), str),
-    **dict.fromkeys(("action_units", "objective", "content"), str),
-    **dict.fromkeys(("onset", "record", "length"), int),
-    **dict.fromkeys(("apex", "offset"), (int, None)),
-    "fps": (float, None),
-    "landmarks": ([[float]], None),
-}
-_SCHEMA = {
-    **dict.fromkeys(("database", "directory", "version", "fingerprint"), str),
-    "root": (str, None),
-    "options": {str: object},
-    "parameters": {str: object},
-    "files": {str: int},
-    "notes": [[str]],
-    "clips": [_CLIP],
-}
+
+
+class _Clip(TypedDict):
+    database: str
+    subject: str
+    name: str
+    emotion: str
+    action_units: str
+    objective: str
+    content: str
+    onset: int
+    apex: int | None
+    offset: int | None
+    fps: float | None
+    landmarks: list[list[float]] | None
+    record: int
+    length: int
+
+
+class _Version(TypedDict):
+    version: str
+
+
+class _Manifest(_Version):
+    database: str
+    directory: str
+    fingerprint: str
+    root: str | None
+    options: dict[str, Any]
+    parameters: dict[str, Any]
+    files: dict[str, int]
+    notes: list[tuple[str, str]]
+    clips: list[_Clip]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,11 +118,10 @@ def inspect(root: str | pathlib.Path, *, skip_source_check: bool = False) -> Ins
 
 def read(out: pathlib.Path) -> dict[str, Any]:
     """The manifest in `out`. Raises `UserError` if it or a file of records is incomplete."""
-    manifest = reading.load_json(out / MANIFEST, {"version": str}, hint=_AGAIN)
-    if manifest["version"] != VERSION:
-        version = manifest["version"][:20]
-        raise UserError(f"it was prepared by version {version}, this is {VERSION}; {_AGAIN}")
-    reading.check(manifest, _SCHEMA, out / MANIFEST, hint=_AGAIN)
+    version = reading.load_json(out / MANIFEST, _Version, hint=_AGAIN)["version"]
+    if version != VERSION:
+        raise UserError(f"it was prepared by version {version[:20]}, this is {VERSION}; {_AGAIN}")
+    manifest = reading.load_json(out / MANIFEST, _Manifest, hint=_AGAIN)
     with reading.report_damage(out / MANIFEST, hint=_AGAIN):  # for an impossible file name
         return _check_files(out, manifest)
 

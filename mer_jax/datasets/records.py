@@ -119,10 +119,10 @@ class Log:
         known = self._known_issues.get(key, ())
         return next((issue.why for issue in known if issue.field == event), "")
 
-    def problem(self, where: str, what: str) -> None:
+    def add_problem(self, where: str, what: str) -> None:
         """Something that is wrong."""
         self.problems.append(Problem(where, what))
 
-    def note(self, where: str, what: str) -> None:
+    def add_note(self, where: str, what: str) -> None:
         """Something that was settled."""
         self.notes.append(Problem(where, what))

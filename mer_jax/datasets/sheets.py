@@ -29,7 +29,7 @@ def choose(spec: Database, root: pathlib.Path, labels: str, log: Log) -> pathlib
         path = given if given.is_file() else root / labels
         if path.is_file():
             return path
-        log.problem(str(path), "is no file; labels= should name the label sheet")
+        log.add_problem(str(path), "is no file; labels= should name the label sheet")
         return None
     found = locate(spec.sheets, root)
     if not found:
@@ -37,11 +37,11 @@ def choose(spec: Database, root: pathlib.Path, labels: str, log: Log) -> pathlib
             f"holds no label sheet {spec.sheets[0]!r}, nor another release of it; "
             "labels=FILE names one that lies elsewhere"
         )
-        log.problem(str(root), what)
+        log.add_problem(str(root), what)
         return None
     if len(found) > 1:
         others = ", ".join(file.name for file in found[1:])
-        log.note(found[0].name, f"is read; also there: {others} (labels= chooses)")
+        log.add_note(found[0].name, f"is read; also there: {others} (labels= chooses)")
     return found[0]
 
 
@@ -53,14 +53,14 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
     log.problems += problems
     for field, column in spec.columns.items():
         if records and field not in records[0].values:
-            log.note(path.name, f"has no column {column.names[0]!r}")
+            log.add_note(path.name, f"has no column {column.names[0]!r}")
     classes = _classes(spec, root, log)
     found: dict[tuple[str, str], Row] = {}
     for record in records:
         cells = record.values
         for field in ("action_units", "objective"):
             if cells.get(field) == "":
-                log.note(record.where, f"its {spec.columns[field].names[0]!r} cell is blank")
+                log.add_note(record.where, f"its {spec.columns[field].names[0]!r} cell is blank")
         subject, name = spec.subject(cells["subject"] or ""), spec.clip(cells["name"] or "")
         row = Row(
             where=record.where,
@@ -78,12 +78,12 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
         )
         row = spec.adapt(row, cells)
         if row.fault and not row.broken:
-            log.problem(row.where, row.fault)
+            log.add_problem(row.where, row.fault)
             row.broken = True
         other = found.setdefault((row.subject, row.name), row)
         if other is not row and row.name:
             what = f"clip {row.subject}/{row.name} again (first in {other.where}); remove one"
-            log.problem(row.where, what)
+            log.add_problem(row.where, what)
     return list(found.values())
 
 
@@ -91,7 +91,7 @@ def _objective(cell: str, where: str, log: Log) -> str:
     """A class as its Roman numeral, whichever way the sheet counts; '' where it is none."""
     numeral = _NUMERALS[int(cell) - 1] if cell in tuple("1234567") else cell.upper()
     if numeral not in ("", *_NUMERALS):
-        log.note(where, f"{cell!r} is no objective class; the action units decide")
+        log.add_note(where, f"{cell!r} is no objective class; the action units decide")
         return ""
     return numeral
 

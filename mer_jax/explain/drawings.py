@@ -95,7 +95,7 @@ def epochs(curves: Mapping[str, np.ndarray], *, last: int = 10) -> "Figure":
     count = len(next(iter(curves.values())))
     epoch = np.arange(1, count + 1)
     for (name, values), color in zip(curves.items(), (BLUE, VERMILION)):
-        late = intervals.spread(values[-last:])
+        late = intervals.mean_and_std(values[-last:])
         label = f"{name}: {late['mean']:.3f} ± {late['std']:.3f}"
         marker = "o" if count == 1 else None
         axes.plot(epoch, values, color=color, linewidth=1.6, label=label, marker=marker)

@@ -5,6 +5,7 @@ import math
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -23,8 +24,16 @@ _BATCH = 16  # windows in one call of the method, at most
 _BYTES = 2**28  # of float32 frames in them
 
 
+class _Plan(NamedTuple):
+    """How a video is divided into windows."""
+
+    length: int  # frames of a window
+    stride: int  # frames
+    min_frames: int  # that the video needs, from its first window on
+
+
 class Predictor:
-    """The networks of a run, and the profile of its clips."""
+    """The networks of a run, and the profile of its clips; `load` reads it."""
 
     def __init__(self, networks: TrainedNetworks, profile: DatasetProfile):
         self.networks, self.profile = networks, profile
@@ -76,109 +85,132 @@ class Predictor:
         fps = options.check_value("fps", "fps", fps)
         if threshold is not None:
             threshold = options.check_value("threshold", "threshold", threshold)
-        profile, notes = self.profile, []
-        length = window or max(2, round(self._seconds(fps) * fps))
         if onset is None:
-            # Half a window is enough, and so is a still picture, in which nothing can move.
-            min_frames = -(-length // 2) if total != 1 else 1
             if apex is not None or offset is not None:
                 raise UserError("an apex or an offset needs the onset too")
+            plan = self._sliding(fps, window, stride, still=total == 1)
         else:
-            if apex is not None and offset is None:
-                offset = 2 * apex - onset
-            offset = onset + length - 1 if offset is None else offset
-            check_instants(onset, apex, offset)
-            if onset == offset:
-                raise UserError(f"onset and offset are both {onset}: nothing moves in one frame")
-            length = offset - onset + 1
-            min_frames = (onset + 1 if apex is None else apex) - onset + 1
-            frames = itertools.islice(frames, offset + 1)
-        stride = stride or max(1, length // 4)
-        if min(length, stride) < 1:
-            raise UserError("a window and its stride are at least one frame")
+            plan = self._single(fps, window, onset, apex, offset)
+            frames = itertools.islice(frames, onset + plan.length)
         tracker = FaceTracker(
-            profile,
-            length=length,
-            stride=stride if onset is None else sys.maxsize,
+            self.profile,
+            length=plan.length,
+            stride=plan.stride,
             every=max(1, round(fps)) if onset is None else sys.maxsize,
             eye_detector=eye_detector,
             first=onset or 0,
-            min_frames=min_frames,
+            min_frames=plan.min_frames,
         )
         bar = dict(total=total or None, disable=quiet, leave=False, unit="")
         with tqdm(prefetch(frames), "frames", **bar) as progress:
             windows = list(tracker.windows(progress))
         if eye_detector and all(each.frames is None for each in windows):
             raise UserError("no face was found in any of the frames examined")
-        notes += _count_notes(tracker.face_boxes)
 
         start = np.array([each.start for each in windows])
-        lengths = [len(each.frames) if each.frames is not None else length for each in windows]
+        lengths = [plan.length if each.frames is None else len(each.frames) for each in windows]
         measured = [
             (math.nan, 0) if each.frames is None else movement(each.frames) for each in windows
         ]
         moved = np.array([value for value, _ in measured], np.float32)
         tops = np.array([top if apex is None else apex - (onset or 0) for _, top in measured])
-        limit = profile.movement if threshold is None else float(threshold)
+        limit = self.profile.movement if threshold is None else float(threshold)
         moving = np.flatnonzero(~np.isnan(moved) & (moved >= limit) & (moved > 0))
         clips = [
-            self._clip(np.asarray(windows[i].frames), int(tops[i]), fps, given=apex is not None)
+            self._clip(np.asarray(windows[i].frames), int(tops[i]), fps, marked=apex is not None)
             for i in moving
         ]
-        predict = lambda batch, _: self.networks.probabilities(batch).swapaxes(0, 1)
-        empty = np.zeros((0, len(self.networks.folds), len(self.networks.classes)), np.float32)
-        batches = self._batches(clips, predict, quiet=quiet)
-        each_fold = np.concatenate([empty, *batches]).swapaxes(0, 1)
-        mean, spread = np.full((2, len(windows), len(self.networks.classes)), np.nan, np.float32)
-        mean[moving], spread[moving] = each_fold.mean(0), each_fold.std(0)
+        mean, std = np.full((2, len(windows), len(self.networks.classes)), np.nan, np.float32)
+        mean[moving], std[moving] = self._probabilities(clips, quiet=quiet)
         maps: list[np.ndarray | None] = [None] * len(windows)
+        notes = [*_face_notes(tracker.face_boxes), *self._fold_notes()]
         if saliency and len(moving):
-            label = mean[moving].argmax(1).astype(np.int32)
-            explain = lambda batch, rows: self.networks.saliency(batch, label[rows])
-            heat = self._batches(clips, explain, quiet=quiet)
-            if heat[0] is None:
+            heat = self._saliency(clips, mean[moving].argmax(1).astype(np.int32), quiet=quiet)
+            if heat is None:
                 notes.append(
                     "no saliency is shown: the inputs of "
                     f"{self.networks.config.method.name} are not laid out like the face"
                 )
             else:
-                for i, picture in zip(moving, np.concatenate(heat)):
+                for i, picture in zip(moving, heat):
                     maps[i] = picture
-        if len(self.networks.folds) < self.networks.num_folds and len(self.networks.folds) > 1:
-            notes.append(
-                f"the mean is over {len(self.networks.folds)} of the {self.networks.num_folds} "
-                "folds: those with a checkpoint whose training did not diverge"
-            )
         return VideoPredictions(
             classes=self.networks.classes,
             fps=float(fps),
-            count=tracker.count,
+            num_frames=tracker.num_frames,
             start=start,
             stop=start + np.array(lengths),
             apex=start + tops,
             movement=moved,
             threshold=limit,
             probabilities=mean,
-            spread=spread,
+            std=std,
             face_boxes=tuple(tracker.face_boxes),
             notes=tuple(notes),
             saliency=tuple(maps),
         )
 
-    def _seconds(self, fps: float) -> float:
-        """Duration of the run's median clip, s."""
-        return self.profile.length / (self.profile.fps or fps)
+    def _sliding(
+        self, fps: float, window: int | None, stride: int | None, *, still: bool
+    ) -> "_Plan":
+        """Windows over all of a video; of a still picture one frame is enough."""
+        length = self._length(fps, window)
+        stride = stride or max(1, length // 4)
+        if min(length, stride) < 1:
+            raise UserError("a window and its stride are at least one frame")
+        # Half a window is enough, and so is a still picture, in which nothing can move.
+        return _Plan(length, stride, min_frames=1 if still else -(-length // 2))
 
-    def _clip(self, frames: np.ndarray, apex: int, fps: float, *, given: bool) -> Clip:
-        """A window as a clip at the run's frame rate."""
+    def _single(
+        self, fps: float, window: int | None, onset: int, apex: int | None, offset: int | None
+    ) -> "_Plan":
+        """One window from the onset to the offset."""
+        if apex is not None and offset is None:
+            offset = 2 * apex - onset
+        offset = onset + self._length(fps, window) - 1 if offset is None else offset
+        check_instants(onset, apex, offset)
+        if onset == offset:
+            raise UserError(f"onset and offset are both {onset}: nothing moves in one frame")
+        last = onset + 1 if apex is None else apex
+        return _Plan(offset - onset + 1, sys.maxsize, min_frames=last - onset + 1)
+
+    def _length(self, fps: float, window: int | None) -> int:
+        """Frames of a window; by default the duration of the run's median clip."""
+        return window or max(2, round(self.profile.length / (self.profile.fps or fps) * fps))
+
+    def _probabilities(self, clips: list[Clip], *, quiet: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation over the folds, [N, K] each."""
+        predict = lambda batch, _: self.networks.probabilities(batch).swapaxes(0, 1)
+        empty = np.zeros((0, len(self.networks.folds), len(self.networks.classes)), np.float32)
+        each_fold = np.concatenate([empty, *self._batches(clips, predict, quiet=quiet)])
+        each_fold = each_fold.swapaxes(0, 1)
+        return each_fold.mean(0), each_fold.std(0)
+
+    def _saliency(self, clips: list[Clip], label: np.ndarray, *, quiet: bool) -> np.ndarray | None:
+        """[N, H, W], or None if the inputs are not laid out like the face."""
+        explain = lambda batch, rows: self.networks.saliency(batch, label[rows])
+        heat = self._batches(clips, explain, quiet=quiet)
+        return None if heat[0] is None else np.concatenate(heat)
+
+    def _fold_notes(self) -> list[str]:
+        """A note if the mean is over some of the run's folds only."""
+        used, all_of_them = len(self.networks.folds), self.networks.num_folds
+        if not 1 < used < all_of_them:
+            return []
+        return [
+            f"the mean is over {used} of the {all_of_them} "
+            "folds: those with a checkpoint whose training did not diverge"
+        ]
+
+    def _clip(self, frames: np.ndarray, apex: int, fps: float, *, marked: bool) -> Clip:
+        """A window as a clip at the run's frame rate. marked: the user marked its apex."""
         rate = self.profile.fps or fps
         count = max(2, round(len(frames) * rate / fps))
         if abs(count - len(frames)) > 0.05 * len(frames):
             weights = matrix(len(frames), count, kernel="bilinear")
             apex = min(round((apex + 0.5) * count / len(frames) - 0.5), count - 1)
             frames = np.tensordot(weights, frames.astype(np.float32) / 255, axes=1)
-        marked = given or self.profile.marked
-        apex = max(0, apex) if marked else None
+        apex = max(0, apex) if marked or self.profile.marked else None
         return Clip(
             "video", "unknown", "window", in_memory(frames), emotion="", fps=rate, apex=apex
         )
@@ -200,7 +232,7 @@ class Predictor:
         return parts
 
 
-def _count_notes(face_boxes: Sequence[FaceBox]) -> list[str]:
+def _face_notes(face_boxes: Sequence[FaceBox]) -> list[str]:
     """Notes on frames with several faces, and with none."""
     most, count = max(face_boxes, key=lambda box: box.faces), len(face_boxes)
     several, none = (

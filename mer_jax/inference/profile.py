@@ -7,8 +7,9 @@ finished run writes it to WORKDIR/predict.json, so that predictions do not need 
 import collections
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, Literal
 
+import msgspec
 import numpy as np
 
 from mer_jax import faces
@@ -17,41 +18,39 @@ from mer_jax.errors import UserError
 from mer_jax.faces.detection import to_gray
 from mer_jax.io import reading, saving
 
-FILE = "predict.json"
+FILENAME = "predict.json"
 STILL_QUANTILE = 0.1  # share of the run's own clips below the threshold of movement
 _CLIPS = 64  # clips that are measured, evenly over the run
 _LARGEST = 64  # px of the longer side, on which movement is measured
 _BLUR = 5  # px of these: averages out sensor noise, not moving skin
 _FLOOR = 1e-4  # px of these, below which movement counts as 0
-_RIM = 6  # px of these that a head's drift may bring in from outside
+_RIM = 6  # px of these at the border, into which a drift of the head may move the background
 
 
-_SCHEMA = {
-    "size": [int],
-    "channels": int,
-    "eyes": ([float], None),
-    "fps": float,
-    "length": int,
-    "marked": bool,
-    "movement": float,
-}
-_MOST = 2**32  # px of all frames of a clip
+_Count = Annotated[int, msgspec.Meta(ge=1, lt=2**15)]
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+_NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
-class DatasetProfile(NamedTuple):
-    """Geometry, rate and movement of a run's clips."""
+class DatasetProfile(msgspec.Struct, frozen=True):
+    """Geometry, rate and movement of a run's clips; the content of predict.json."""
 
-    size: tuple[int, int]  # (H, W)
-    channels: int  # 1 gray, 3 RGB
-    eyes: tuple[float, float, float, float] | None  # `constants` of faces.eye_rectangle
-    fps: float  # Hz; 0 if unknown
-    length: int  # frames of the median clip
+    size: tuple[_Count, _Count]  # (H, W)
+    channels: Literal[1, 3]  # 1 gray, 3 RGB
+    eyes: tuple[float, float, _Positive, _Positive] | None  # `constants` of faces.eye_rectangle
+    fps: _NotNegative  # Hz; 0 if unknown
+    length: _Count  # frames of the median clip
     marked: bool  # the run's clips have a marked apex
-    movement: float  # threshold on `movement`, px
+    movement: _NotNegative  # threshold on `movement`, px
 
 
 def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
-    """Measures up to 64 of `clips` (videos), evenly spaced."""
+    """Measures up to 64 of `clips` (videos), evenly spaced.
+
+    Returns:
+      Their most frequent size, median rate, length and eye positions, and the 10 % quantile of
+      their `movement`.
+    """
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, _CLIPS).astype(int))]
     shapes, lengths, eyes, movements = [], [], [], []
     for clip in chosen:
@@ -76,7 +75,7 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
 
 
 def movement(frames: np.ndarray) -> tuple[float, int]:
-    """How far a face's skin moves in a clip, and the frame of the largest movement.
+    """How far the skin of a face moves in a clip, and the frame of the largest movement.
 
     With d(t) the mean square of the residual of I_t - I_0 (`remove_global_motion`, on blurred gray
     frames) and n the median over t of the mean square of its change from t - 1 to t (what noise
@@ -90,6 +89,9 @@ def movement(frames: np.ndarray) -> tuple[float, int]:
     Returns:
       (movement, frame): px of a frame whose longer side has 64 px, 0 for one frame or below 1e-4
       px; and the index of the frame with the largest d.
+
+    >>> movement(np.zeros((5, 32, 32, 1), np.uint8))
+    (0.0, 0)
     """
     import cv2
 
@@ -149,39 +151,33 @@ def remove_global_motion(gray: np.ndarray) -> np.ndarray:
 
 def read(workdir: pathlib.Path) -> DatasetProfile:
     """The profile in `workdir`. Raises `UserError` if there is none."""
-    if not (workdir / FILE).is_file():
+    if not (workdir / FILENAME).is_file():
         raise UserError(
-            f"{workdir} has no profile of its clips ({FILE} is not there). A run on precomputed "
-            "flow maps cannot predict videos: train on videos with method.name=flow_maps. For any "
-            "other run, re-run its command"
+            f"{workdir} has no profile of its clips ({FILENAME} is not there). A run on "
+            "precomputed flow maps cannot predict videos: train on videos with "
+            "method.name=flow_maps. For any other run, re-run its command with "
+            "--config.report.profile=True"
         )
-    values = reading.load_json(workdir / FILE, _SCHEMA)
-    with reading.report_damage(workdir / FILE):
-        found = DatasetProfile(**reading.lists_to_tuples(values))
-        _check(found)
-    return found
-
-
-def _check(profile: DatasetProfile) -> None:
-    """Raises `ValueError` for values that no clips have."""
-    height, width = profile.size
-    if min(height, width, profile.length) < 1 or height * width * profile.length > _MOST:
-        raise ValueError(f"{profile.length} frames of {height} x {width}")
-    if profile.channels not in (1, 3) or profile.fps < 0 or profile.movement < 0:
-        raise ValueError("channels, fps or movement is out of range")
-    if profile.eyes is not None and not (len(profile.eyes) == 4 and min(profile.eyes[2:]) > 0):
-        raise ValueError("eyes are four numbers, the last two above 0")
+    return reading.load_json(workdir / FILENAME, DatasetProfile)
 
 
 def save_profile(workdir: pathlib.Path, clips: Sequence[Clip]) -> DatasetProfile:
     """Writes the profile of `clips` to `workdir`, for `read`."""
     measured = profile_clips(clips)
-    saving.write_json(workdir / FILE, measured._asdict())
+    saving.write_json(workdir / FILENAME, msgspec.structs.asdict(measured))
     return measured
 
 
 def match_profile(frame: np.ndarray, profile: DatasetProfile) -> np.ndarray:
-    """Resizes [H, W, C] uint8 to the profile's size and number of channels."""
+    """Resizes a frame to the profile's size and number of channels.
+
+    Args:
+      frame: [H, W, C] uint8, C = 1 or 3.
+      profile: of a run.
+
+    Returns:
+      [*profile.size, profile.channels] uint8.
+    """
     frame = resize(frame[None], profile.size)[0]
     if frame.shape[-1] == profile.channels:
         return frame

@@ -64,8 +64,7 @@ class FaceTracker:
 
     The face is detected in every `every`-th frame: first the largest, later the nearest to the
     previous one. Windows that start after it are cropped by it. All frames of a window have the
-    same crop: one that followed the face within a window would add motion of its own. Without an
-    `eye_detector` frames are not cropped.
+    same crop: one that followed the face within a window would add motion of its own.
     """
 
     def __init__(
@@ -79,26 +78,36 @@ class FaceTracker:
         first: int = 0,
         min_frames: int = 1,
     ):
-        """length, stride, every: frames. first: the first frame at which a window may start.
+        """Starts a new video.
 
-        min_frames: frames that a video needs from there on; with fewer than `length` it is one
-        window.
+        Args:
+          profile: of the run whose clips the windows are cropped like.
+          length, stride: of the windows, frames.
+          every: frames between two detections.
+          eye_detector: of `Predictor.predict_video`; None: frames are not cropped.
+          first: the first frame at which a window may start.
+          min_frames: frames that the video needs from there on; with fewer than `length` it is one
+            window.
         """
         self._profile, self._eye_detector = profile, eye_detector
         self._length, self._stride, self._every, self._first = length, stride, every, first
         self._min_frames = min_frames
         self.face_boxes: list[FaceBox] = []
         self._eyes: np.ndarray | None = None  # [2, 2] px, as detected last
-        self.count = 0  # frames read
+        self.num_frames = 0  # frames read
 
     def windows(self, frames: Iterable[np.ndarray]) -> Iterator[Window]:
-        """frames: each [H, W, C] uint8, or float32 in [0, 1].
+        """Yields the windows of a video in their order; call it once.
 
-        Raises `UserError` for too few frames, or one that is not an image.
+        Args:
+          frames: each [H, W, C] uint8, or float32 in [0, 1].
+
+        Raises:
+          UserError: for too few frames, or one that is not an image.
         """
         open_parts: list[tuple[int, tuple | None, list]] = []  # start, grid, frames
         for number, frame in enumerate(frames):
-            self.count = number + 1
+            self.num_frames = number + 1
             if number < self._first:
                 continue
             if frame.dtype != np.uint8:
@@ -113,7 +122,7 @@ class FaceTracker:
             # The last window of a part starts before the next part does.
             if len(open_parts) > 1 and number + 1 == open_parts[1][0] + self._length - 1:
                 yield from self._of_part(open_parts.pop(0), self._every)
-        available = self.count - self._first
+        available = self.num_frames - self._first
         if available < self._length:
             if available < self._min_frames:
                 raise UserError(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
@@ -20,6 +21,7 @@ from mer_jax.protocols import Folds
 from mer_jax.runtime import pinned
 from mer_jax.training import checkpoints, initialization, records, single_fold
 
+_Metrics = msgspec.defstruct("_Metrics", [("classes", list[str])])  # of metrics.json
 _SALIENCY_FOLDS = 5  # folds whose saliency maps are averaged
 
 
@@ -172,7 +174,7 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetw
     folds = Folds.read(workdir / "folds.json").names
     names = list(folds) * len(variants)
     settings = [dataclasses.replace(each, seed=0) for each in variants for _ in folds]
-    classes = tuple(reading.load_json(workdir / "metrics.json", {"classes": [str]})["classes"])
+    classes = tuple(reading.load_json(workdir / "metrics.json", _Metrics).classes)
     tree, position = checkpoints.last(workdir / "checkpoints")
     state = tree["state"]
     saved = names[position.members.start : position.members.stop]

@@ -17,14 +17,14 @@ class VideoPredictions(NamedTuple):
 
     classes: tuple[str, ...]
     fps: float  # Hz
-    count: int  # type: ignore[assignment]  # frames of the video; hides what tuples count
+    num_frames: int  # of the video
     start: np.ndarray  # [N] int, first frame
     stop: np.ndarray  # [N] int, one past the last
     apex: np.ndarray  # [N] int, the frame of the largest movement (or the given one)
     movement: np.ndarray  # [N] float32 px, `inference.movement`; NaN without a face
     threshold: float  # px of `movement`; windows below it are "no movement"
     probabilities: np.ndarray  # [N, K] float32, mean over the folds; NaN without a prediction
-    spread: np.ndarray  # [N, K] float32, standard deviation over the folds; likewise NaN
+    std: np.ndarray  # [N, K] float32, standard deviation over the folds; likewise NaN
     face_boxes: tuple[FaceBox, ...]  # of the frames examined
     notes: tuple[str, ...]  # for the user
     saliency: tuple[np.ndarray | None, ...] = ()  # [N] of [h, w] float32 in [0, 1]
@@ -42,11 +42,16 @@ class VideoPredictions(NamedTuple):
         ]
 
     def csv(self) -> str:
-        """The table as CSV: times (s), label, movement (px), probabilities (empty: none)."""
+        """The table as CSV.
+
+        Columns: start, stop and apex in s and in frames, label, movement and threshold in px, and
+        of each class the mean probability p_NAME and its standard deviation std_NAME over the
+        folds; empty without a prediction.
+        """
         out = io.StringIO()
         table = csv.writer(out, lineterminator="\n")
         head = ["start_s", "stop_s", "apex_s", "start_frame", "stop_frame", "apex_frame"]
-        names = [f"{kind}_{name}" for kind in ("p", "spread") for name in self.classes]
+        names = [f"{kind}_{name}" for kind in ("p", "std") for name in self.classes]
         table.writerow([*head, "label", "movement", "threshold", *names])
         number = lambda value: "" if np.isnan(value) else f"{value:.6g}"
         for row, label in enumerate(self.labels):
@@ -59,12 +64,12 @@ class VideoPredictions(NamedTuple):
                     number(self.movement[row]),
                     number(self.threshold),
                 ]
-                + [number(v) for v in (*self.probabilities[row], *self.spread[row])]
+                + [number(v) for v in (*self.probabilities[row], *self.std[row])]
             )
         return out.getvalue()
 
     def summary(self) -> str:
-        """The counts of the labels, and the most certain window, in a line or two."""
+        """The number of windows of each label, and the most certain window, in one or two lines."""
         labels = self.labels
         counts = {label: labels.count(label) for label in dict.fromkeys(labels)}
         text = f"{len(labels)} window(s): " + ", ".join(

@@ -13,14 +13,18 @@ import functools
 import json
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 
 from mer_jax.errors import DataError, Problem, report_write_errors
 from mer_jax.io import reading
 
-_LINE = {"epoch": int, "folds": [str]}
+
+class _Line(msgspec.Struct):
+    epoch: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+    folds: list[str]
 
 
 def read(path: str | os.PathLike) -> dict[str, Any]:
@@ -43,8 +47,7 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
             continue
         try:
             row = json.loads(line)
-            if reading.schema_mismatch(row, _LINE) or not 0 <= row["epoch"] < 2**31:
-                raise ValueError
+            msgspec.convert(row, _Line)
             count, lists = len(row["folds"]), _lists(row).values()
             if any(np.array(values, np.float64).ndim != 1 for values in lists):
                 raise ValueError

@@ -1,14 +1,13 @@
-"""The one reader: text, JSON and arrays that match a schema, or one sentence.
+"""The one reader: text, JSON and arrays that match a schema, or a `UserError` of one sentence.
 
-A schema of JSON:
+A schema of JSON is a type: `dict[str, Any]`, `list[str]`, a `msgspec.Struct`, a dataclass or a
+`TypedDict`. Keys that it does not name are ignored; an int is accepted as a float.
 
-    str, int, float, bool, None        one such value; numbers have at most 64 bits, and an int is
-                                       accepted as a float
-    object                             anything
-    [schema]                           a list of these
-    {"name": schema, "more?": schema}  an object with these keys and any others; ? is optional
-    {str: schema}                      an object with any keys
-    (schema, schema)                   either
+    class Line(msgspec.Struct):
+        name: str
+        scores: list[float] = []
+
+    load_json("line.json", Line).name
 """
 
 import contextlib
@@ -16,15 +15,14 @@ import json
 import os
 import pathlib
 import re
-import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from mer_jax.errors import UserError
 
-Schema = Any
 RERUN_HINT = "run the command that made it again"
 _SYSTEM = re.compile("No space left on device|Permission denied|Read-only file system")
 MAX_NUMBER = 2**63
@@ -59,36 +57,53 @@ def read_text(path: str | os.PathLike) -> str:
         raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from error
 
 
-def load_json(path: str | os.PathLike, schema: Schema, *, hint: str = RERUN_HINT) -> Any:
+def load_json(path: str | os.PathLike, schema: Any, *, hint: str = RERUN_HINT) -> Any:
     """Reads JSON that matches `schema`.
+
+    Args:
+      path: of a UTF-8 file.
+      schema: the type of its content, see above.
+      hint: what the user can do about a damaged file.
+
+    Returns:
+      An object of that type.
 
     Raises:
       UserError: for a missing file, invalid JSON (with the line), too deep nesting, a number that
-        is not finite or too long, or a mismatch (with its path in the file).
+        is not finite or has over 64 bits, or a mismatch (with its key).
     """
     content = read_text(path)
     try:
-        found = json.loads(content, parse_constant=_no_number)
+        found = json.loads(
+            content,
+            parse_int=_number(int),
+            parse_float=_number(float),
+            parse_constant=_number(float),
+        )
+        return msgspec.convert(found, schema)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: line {error.lineno} is not JSON ({error.msg}); {hint}") from error
+    except msgspec.ValidationError as error:
+        what, _, key = str(error).partition(" - at ")
+        where = key.strip("`").removeprefix("$").removeprefix(".")
+        raise UserError(f"{path} is damaged ({f'{where}: ' * bool(where)}{what}); {hint}") from None
     except RecursionError:
         raise UserError(f"{path}: is nested too deeply; {hint}") from None
     except ValueError as error:
         what = str(error).partition(":")[0]  # without Python's advice on its limit of digits
         raise UserError(f"{path}: has a number that cannot be used ({what}); {hint}") from None
-    check(found, schema, path, hint=hint)
-    return found
 
 
-def lists_to_tuples(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy with tuples for lists, as options and records have them."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
+def _number(kind: type) -> Any:
+    """A function of a number's text that raises `ValueError` if it is beyond 64 bits."""
 
+    def parse(text: str) -> float:
+        number = kind(text)
+        if not abs(number) < MAX_NUMBER:  # NaN, too
+            raise ValueError(f"{text[:20]} is too large, or no number")
+        return number
 
-def check(found: Any, schema: Schema, path: str | os.PathLike, *, hint: str = RERUN_HINT) -> None:
-    """Raises `UserError` where `found`, the content of `path`, does not match `schema`."""
-    if wrong := schema_mismatch(found, schema):
-        raise UserError(f"{path} is damaged ({wrong}); {hint}")
+    return parse
 
 
 def load_arrays(
@@ -97,11 +112,16 @@ def load_arrays(
     """Reads arrays of an .npz file; no pickle is run.
 
     Args:
+      path: of the file.
       schema: for each array the kinds allowed for its dtype, as in `np.dtype.kind`, and its shape;
         None matches any length, ... at the end any further axes.
+      hint: what the user can do about a damaged file.
+
+    Returns:
+      The arrays of the schema by name.
 
     Raises:
-      UserError: where the file is damaged or an array does not match.
+      UserError: if the file is damaged or an array does not match.
     """
     found = {}
     with report_damage(path, hint=hint), np.load(path, allow_pickle=False) as archive:
@@ -115,48 +135,3 @@ def load_arrays(
             if not fits or array.dtype.kind not in kinds:
                 raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
     return found
-
-
-def schema_mismatch(found: Any, schema: Schema, *, location: str = "") -> str:
-    """The first mismatch of `found` with `schema`, as text with its path; '' if there is none."""
-    parts = []
-    match schema, found:
-        case tuple(), _:
-            misfits = [schema_mismatch(found, each, location=location) for each in schema]
-            return "" if "" in misfits else misfits[-1]
-        case [each], list():
-            parts = [(value, each, f"{location}[{index}]") for index, value in enumerate(found)]
-        case dict(), dict():
-            for name, each in schema.items():
-                if name is str:
-                    parts += [(value, each, f"{location}.{key}") for key, value in found.items()]
-                elif name.removesuffix("?") in found:
-                    key = name.removesuffix("?")
-                    parts.append((found[key], each, f"{location}.{key}"))
-                elif not name.endswith("?"):
-                    return f"{location[1:]} has no {name}".strip()
-        case _:
-            if not _is(found, schema):
-                kinds: dict[type, str] = {dict: "an object", list: "a list"}
-                kind = kinds.get(type(found))
-                return (
-                    f"{location.removeprefix('.') or 'all of it'} is {kind or reprlib.repr(found)}"
-                )
-    misfits = (schema_mismatch(value, each, location=at) for value, each, at in parts)
-    return next(filter(None, misfits), "")
-
-
-def _is(value: Any, schema: Schema) -> bool:
-    if schema is object:
-        return True
-    if schema is None or isinstance(value, bool):
-        return value is schema or (schema is bool and isinstance(value, bool))
-    if isinstance(value, int | float) and not abs(value) < MAX_NUMBER:
-        return False
-    if schema is float:
-        return isinstance(value, int | float)
-    return isinstance(schema, type) and isinstance(value, schema)
-
-
-def _no_number(name: str):
-    raise ValueError(f"{name} is not a number")

@@ -43,7 +43,7 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
     """Writes `content` (text as UTF-8, line ends unchanged). Raises `UserError` as `atomic`."""
-    if isinstance(content, str):  # it may name a path whose bytes are no UTF-8
+    if isinstance(content, str):  # it may name a path whose bytes are not UTF-8
         content = content.encode(errors="backslashreplace")
     with atomic(path) as temporary:
         temporary.write_bytes(content)
@@ -87,7 +87,11 @@ def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: floa
 
 
 def plain(content: Any) -> Any:
-    """`content` in JSON's types: dict, list, str, bool, int, finite float, None."""
+    """`content` in JSON's types: dict, list, str, bool, int, finite float, None.
+
+    >>> plain({"uf1": np.float64("nan"), "classes": ("a", "b"), "counts": np.array([1, 2])})
+    {'uf1': None, 'classes': ['a', 'b'], 'counts': [1, 2]}
+    """
     if isinstance(content, dict):
         return {str(key): plain(value) for key, value in content.items()}
     if isinstance(content, np.ndarray | np.generic):

@@ -20,14 +20,14 @@ from numpy.typing import ArrayLike
 from mer_jax.errors import UserError
 from mer_jax.metrics.confusion import grouped
 from mer_jax.metrics.predictions import Predictions
-from mer_jax.metrics.scores import OVERALL, margins, of_margins
+from mer_jax.metrics.scores import OVERALL, class_counts, scores_from_counts
 from mer_jax.metrics.scores import scores as matrix_scores
 
 DRAWS, LEVEL = 2000, 0.95
 COMPARED = ("uf1", "uar", "accuracy")
 
 
-class Paired(NamedTuple):
+class PairedComparison(NamedTuple):
     """Second run minus first run, on the same clips."""
 
     difference: dict[str, float]  # of uf1, uar, accuracy
@@ -39,7 +39,19 @@ class Paired(NamedTuple):
 
 
 def resampled(confusions: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """Pooled matrices [draws, ...] of S subjects drawn with replacement from [S, ...]."""
+    """Pooled matrices of S subjects drawn with replacement.
+
+    Args:
+      confusions: [S, ...], a matrix (or its counts) per subject.
+      draws: number of bootstrap samples.
+      seed: of NumPy's generator.
+
+    Returns:
+      [draws, ...] float64.
+
+    >>> resampled(np.array([[1, 0], [0, 1]]), draws=3).sum(1)
+    array([2., 2., 2.])
+    """
     count = len(confusions)
     chosen = np.random.default_rng(seed).integers(count, size=(draws, count))
     return np.tensordot(_counts(chosen, count), np.asarray(confusions, np.float64), 1)
@@ -66,45 +78,63 @@ def bootstrap(
 
     Returns:
       (low, high) of each name of `OVERALL`; (NaN, NaN) for fewer than two subjects.
+
+    >>> subjects = np.array([[[3, 1], [0, 2]], [[2, 0], [1, 3]], [[4, 0], [0, 1]]])
+    >>> low, high = bootstrap(subjects, draws=200)["accuracy"]
+    >>> low < 0.88 < high
+    True
     """
     if len(confusions) < 2:
         return dict.fromkeys(OVERALL, (math.nan, math.nan))
     if scores is matrix_scores:  # these need only 3 K numbers of a matrix
-        confusions, scores = margins(confusions), of_margins
+        confusions, scores = class_counts(confusions), scores_from_counts
     found = scores(resampled(confusions, draws=draws, seed=seed))
     return {name: percentile(found[name], level=level) for name in OVERALL}
 
 
 def percentile(values: np.ndarray, *, level: float = LEVEL) -> tuple[float, float]:
-    """The central interval that contains the share `level` of the values."""
+    """The central interval that contains the share `level` of the values.
+
+    >>> percentile(np.arange(5), level=0.5)
+    (1.0, 3.0)
+    """
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def paired(
+def compare_paired(
     first: Predictions,
     second: Predictions,
     *,
     draws: int = DRAWS,
     level: float = LEVEL,
     seed: int = 0,
-) -> Paired:
+) -> PairedComparison:
     """Compares two runs that tested the same clips, in any order.
 
+    Args:
+      first, second: predictions of the runs.
+      draws: number of bootstrap samples, and of permutations.
+      level: coverage of the intervals.
+      seed: of NumPy's generator.
+
+    Returns:
+      Differences `second` - `first`, their intervals and p values.
+
     Raises:
-      UserError: where classes, clips or labels differ.
+      UserError: if classes, clips or labels differ.
     """
     second = aligned(first, second)
     number = len(first.classes)
     _, one = first.by_subject()
     _, two = grouped(second.label, second.predicted, first.subjects, num_classes=number)
-    one, two = margins(one), margins(two)
+    one, two = class_counts(one), class_counts(two)
     rng = np.random.default_rng(seed)
     counts = _counts(rng.integers(len(one), size=(draws, len(one))), len(one))
     swap = rng.integers(2, size=(draws, len(one))).astype(np.float64)
 
     def differences(left: np.ndarray, right: np.ndarray) -> dict[str, np.ndarray]:
-        before, after = of_margins(left), of_margins(right)
+        before, after = scores_from_counts(left), scores_from_counts(right)
         return {name: after[name] - before[name] for name in COMPARED}
 
     observed = differences(one.sum(0), two.sum(0))
@@ -115,7 +145,7 @@ def paired(
     beyond = {n: np.abs(swapped[n]) >= abs(observed[n]) - 1e-12 for n in COMPARED}
     only_first = int((first.correct & ~second.correct).sum())
     only_second = int((second.correct & ~first.correct).sum())
-    return Paired(
+    return PairedComparison(
         difference={name: float(observed[name]) for name in COMPARED},
         interval={name: percentile(drawn[name], level=level) for name in COMPARED},
         p_permutation={name: float((beyond[name].sum() + 1) / (draws + 1)) for name in COMPARED},
@@ -126,7 +156,11 @@ def paired(
 
 
 def aligned(first: Predictions, second: Predictions) -> Predictions:
-    """`second` with rows and classes in the order of `first`."""
+    """`second` with rows and classes in the order of `first`.
+
+    Raises:
+      UserError: if classes, clips or labels differ.
+    """
     if set(first.classes) != set(second.classes):
         raise UserError(
             f"the runs have different classes: {', '.join(first.classes)} against "
@@ -163,7 +197,17 @@ def aligned(first: Predictions, second: Predictions) -> Predictions:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """McNemar's exact two-sided p of the numbers of clips that only one run has right."""
+    """McNemar's exact test, two-sided (the binomial test of discordant pairs against 1/2).
+
+    Args:
+      only_first, only_second: clips that only one of the runs has right.
+
+    Returns:
+      The p value.
+
+    >>> mcnemar(1, 8)
+    0.0390625
+    """
     only_first, only_second = int(only_first), int(only_second)  # 8 bits would wrap around
     total, few = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(total, count) for count in range(few + 1))
@@ -183,24 +227,31 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return out
 
 
-def spread(values: ArrayLike) -> dict[str, float]:
-    """Mean, sample standard deviation (n - 1; NaN for one value) and count of `values`."""
+def mean_and_std(values: ArrayLike) -> dict[str, float]:
+    """Mean, sample standard deviation (n - 1; NaN for one value) and count of `values`.
+
+    >>> mean_and_std([0.5, 0.75, 1.0])
+    {'mean': 0.75, 'std': 0.25, 'count': 3}
+    """
     values = np.asarray(values, np.float64)
     deviation = float(values.std(ddof=1)) if values.size > 1 else math.nan
     return {"mean": float(values.mean()), "std": deviation, "count": int(values.size)}
 
 
 def last_epochs(curve: np.ndarray, *, weights: np.ndarray, last: int = 10) -> dict[str, float]:
-    """`spread` of a curve over its last epochs, averaged over folds.
+    """`mean_and_std` of a curve over its last epochs, averaged over folds.
 
     Args:
-      curve: [F, E]; a fold's NaN is left out of the epoch's mean.
+      curve: [F, E]; a fold's NaN does not count in the epoch's mean.
       weights: [F] test clips of each fold: the weighted mean of accuracies is the accuracy of the
         pooled clips.
       last: number of epochs; 10 in STCNN, Table VIII.
+
+    >>> last_epochs(np.array([[0.0, 1.0, 0.5], [0.0, 0.5, 0.5]]), weights=np.array([3, 1]), last=2)
+    {'mean': 0.6875, 'std': 0.2651650429449553, 'count': 2}
     """
     curve = np.ma.masked_invalid(np.asarray(curve, np.float64)[:, -last:])
-    return spread(np.ma.filled(np.ma.average(curve, axis=0, weights=weights), np.nan))
+    return mean_and_std(np.ma.filled(np.ma.average(curve, axis=0, weights=weights), np.nan))
 
 
 def _counts(chosen: np.ndarray, count: int) -> np.ndarray:

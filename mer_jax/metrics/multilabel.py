@@ -1,4 +1,4 @@
-"""Predictions of clips with several labels, and their scores.
+"""Predictions of clips with several labels each, and their scores.
 
 Each class has its own 2 x 2 confusion matrix (rows: absent, present); those of K classes are one
 array [K, 2, 2], added over folds as any confusion matrix. `scores` computes from it what
@@ -7,8 +7,8 @@ F1 = 2 TP / (2 TP + FP + FN), what CD6ME calls the mean F1 of its
 action units (Varanka, Li, Peng & Zhao 2022).
 
 predictions.csv of such a job has each clip's set of labels ("AU4+AU7", "none") as one class, which
-is correct only if the whole set is; units/NAME.csv has one class each, "present" or "absent", with
-its probability.
+is correct only if all of its labels are; units/NAME.csv has one label each, "present" or "absent",
+with its probability.
 """
 
 import dataclasses
@@ -22,14 +22,16 @@ from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import ratio
 
 NONE = "none"
-PRESENCE = ("absent", "present")
+BINARY_CLASSES = ("absent", "present")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MultiLabelPredictions:
     """R tested clips, each with K labels; the same methods as `Predictions`."""
 
-    units: tuple[Predictions, ...]  # [K] of the same R clips, each with the classes of `PRESENCE`
+    units: tuple[
+        Predictions, ...
+    ]  # [K] of the same R clips, each with the classes of `BINARY_CLASSES`
     classes: tuple[str, ...]  # [K]
 
     def __len__(self) -> int:
@@ -66,7 +68,7 @@ class MultiLabelPredictions:
         return self.units[0].fold_sizes(names)
 
     def label_sets(self) -> Predictions:
-        """Each clip's set of labels as one class; correct only if the whole set is."""
+        """Each clip's set of labels as one class, correct only if all labels are."""
         label = np.stack([unit.label for unit in self.units], 1) > 0
         predicted = np.stack([unit.predicted for unit in self.units], 1) > 0
         names = [self._set_name(row) for row in (*label, *predicted)]
@@ -114,7 +116,7 @@ def from_arrays(
     units = [
         Predictions(
             **rows,
-            classes=PRESENCE,
+            classes=BINARY_CLASSES,
             label=label.astype(np.int32),
             probabilities=np.stack([1 - present, present], 1).astype(np.float32),
         )
@@ -124,12 +126,21 @@ def from_arrays(
 
 
 def scores(matrices: np.ndarray) -> dict[str, np.ndarray]:
-    """All scores of [..., K, 2, 2], under the names of `scores.OVERALL` and `scores.PER_CLASS`.
+    """All scores of one or many sets of K binary confusion matrices.
 
     uf1, uar and macro_tnr are means over classes of F1, TPR and TNR (UAR and TNR of the classes
     that have such clips); accuracy is the share of correct decisions among the K of each clip;
-    micro F1 is that of the summed counts; macro F1 leaves out classes that neither occur nor are
-    predicted.
+    micro F1 is that of the summed counts; macro F1 is over classes that occur or are predicted.
+
+    Args:
+      matrices: [..., K, 2, 2] counts, rows true (absent, present).
+
+    Returns:
+      float64: the names of `scores.OVERALL` [...] and the names of `scores.PER_CLASS` [..., K].
+
+    >>> found = scores([[[5, 1], [0, 2]], [[4, 0], [2, 2]]])  # two action units, eight clips
+    >>> found["f1"].round(4), float(found["accuracy"])
+    (array([0.8   , 0.6667]), 0.8125)
     """
     matrices = np.asarray(matrices, np.float64)
     (tn, fp), (fn, tp) = np.moveaxis(matrices, (-2, -1), (0, 1))

@@ -131,6 +131,14 @@ def write_csv(
     """Writes predictions.csv, with probabilities as decimals that `read` restores bit for bit.
 
     A name that a spreadsheet would take for a formula gets a leading apostrophe; `read` removes it.
+
+    Args:
+      path: of the file.
+      predictions: of R clips, a row each.
+      with_probabilities: False omits the p_ columns.
+
+    Returns:
+      The path.
     """
     text = io.StringIO()
     writer = csv.writer(text)
@@ -187,7 +195,7 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
     if classes is not None and len(set(classes)) < len(classes):
         raise UserError(f"two of the classes {', '.join(classes)} have the same name")
     try:
-        delimiter, header = heading(text)
+        delimiter, header = parse_header(text)
         if len(set(REQUIRED) & set(header)) > 1:
             return _read_csv(path, text, classes)
         if _TRUTH.search(text):
@@ -199,10 +207,13 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
     return _read_log(path, text, classes)
 
 
-def heading(text: str) -> tuple[str, list[str]]:
-    """The delimiter of a table (comma, ; or tab) and its headings, by the first line.
+def parse_header(text: str) -> tuple[str, list[str]]:
+    """The delimiter of a table (comma, ; or tab) and its column names, by the first line.
 
-    Headings are stripped and in lower case, but for the class that follows p_.
+    Names are stripped and in lower case, except for the class that follows p_.
+
+    >>> parse_header("Database;Subject;Clip;label;predicted;p_AU4")
+    (';', ['database', 'subject', 'clip', 'label', 'predicted', 'p_AU4'])
     """
     found = {}
     for delimiter in ",;\t":
@@ -216,7 +227,7 @@ def heading(text: str) -> tuple[str, list[str]]:
 
 
 def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
-    delimiter, header = heading(text)
+    delimiter, header = parse_header(text)
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise UserError(
@@ -410,12 +421,16 @@ def _match_class(word: str, classes: Sequence[str]) -> str:
     """The only class equal to `word` but for case and outer blanks, or else `word`."""
     if word in classes:
         return word
-    near = [name for name in classes if folded(name) == folded(word)]
+    near = [name for name in classes if normalize_name(name) == normalize_name(word)]
     return near[0] if len(near) == 1 else word
 
 
-def folded(word: str) -> str:
-    """A class name without outer blanks and case, for comparisons."""
+def normalize_name(word: str) -> str:
+    """A class name without outer blanks and case, for comparisons.
+
+    >>> normalize_name(" Surprise")
+    'surprise'
+    """
     return word.strip().casefold()
 
 
@@ -430,7 +445,11 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
 def escape_formula(cell: str) -> str:
-    """`cell` with a leading apostrophe if a spreadsheet would take it for a formula."""
+    """`cell` with a leading apostrophe if a spreadsheet would take it for a formula.
+
+    >>> escape_formula("=1+1"), escape_formula("sub01")
+    ("'=1+1", 'sub01')
+    """
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 

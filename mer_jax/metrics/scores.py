@@ -11,7 +11,7 @@ With TP_c, FP_c, FN_c and n_c = TP_c + FN_c counted over ALL folds together:
     micro F1  F1 of TP, FP and FN summed over classes; equal to accuracy for single labels
 
 0/0: F1_c of a class that neither occurs nor is predicted is 0, and UF1 counts it (the challenge
-divides by K); macro F1 leaves it out. Precision of a class that is never predicted, recall of a
+divides by K); macro F1 does not. Precision of a class that is never predicted, recall of a
 class that does not occur and TNR of a class that all clips have are NaN. For a matrix without a
 clip everything but `support` is NaN.
 
@@ -47,19 +47,38 @@ def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
         raise UserError(f"a confusion matrix is [K, K]; this one has shape {matrix.shape}")
     if not (matrix >= 0).all():
         raise UserError("a confusion matrix holds counts; this one has a negative number or NaN")
-    return of_margins(margins(matrix))
+    return scores_from_counts(class_counts(matrix))
 
 
-def margins(confusion: np.ndarray) -> np.ndarray:
-    """Diagonal, row sums and column sums of matrices [..., K, K], as [..., 3, K]."""
+def class_counts(confusion: np.ndarray) -> np.ndarray:
+    """True positives, support and number of predictions of each class, from which scores follow.
+
+    Args:
+      confusion: [..., K, K], rows true.
+
+    Returns:
+      [..., 3, K] float64: diagonal, row sums and column sums.
+
+    >>> class_counts([[3, 1], [0, 2]])
+    array([[3., 2.],
+           [4., 2.],
+           [3., 3.]])
+    """
     matrix = np.asarray(confusion, np.float64)
     hit = np.diagonal(matrix, axis1=-2, axis2=-1)
     return np.stack([hit, matrix.sum(-1), matrix.sum(-2)], -2)
 
 
-def of_margins(margins: np.ndarray) -> dict[str, np.ndarray]:
-    """`scores` from `margins` [..., 3, K], which are additive as matrices are."""
-    hit, support, predicted = np.moveaxis(margins, -2, 0)
+def scores_from_counts(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """`scores` of `class_counts`, which are additive over folds and subjects, as matrices are.
+
+    Args:
+      counts: [..., 3, K].
+
+    Returns:
+      As `scores`.
+    """
+    hit, support, predicted = np.moveaxis(counts, -2, 0)
     total = support.sum(-1)
     rest = total[..., None] - support
     recall = ratio(hit, support)
@@ -85,13 +104,23 @@ def of_margins(margins: np.ndarray) -> dict[str, np.ndarray]:
 def ratio(
     above: np.ndarray | float, below: np.ndarray | float, *, empty: float = np.nan
 ) -> np.ndarray:
-    """above / below in float64, `empty` where `below` is 0."""
+    """above / below in float64, `empty` where `below` is 0; the arguments broadcast.
+
+    >>> ratio(np.array([1, 0]), np.array([2, 0]), empty=0.0)
+    array([0.5, 0. ])
+    """
     above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
     return np.divide(above, below, out=np.full(below.shape, empty), where=below > 0)
 
 
 def majority(confusion: np.ndarray) -> dict[str, float]:
-    """Accuracy, UF1 and UAR of always predicting the most frequent class."""
+    """Accuracy, UF1 and UAR of always predicting the most frequent class.
+
+    confusion: [K, K].
+
+    >>> majority([[3, 1], [0, 2]])["accuracy"]
+    0.6666666666666666
+    """
     support = np.asarray(confusion, np.float64).sum(-1)
     constant = np.zeros(np.shape(confusion))
     constant[:, int(np.argmax(support))] = support
@@ -119,9 +148,12 @@ def weighted_f1(confusion: np.ndarray) -> float:
 def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, float]:
     """UF1 and UAR of each fold [F, K, K] by itself, averaged, instead of scores of the sum.
 
-    A class without a clip in a fold is left out of that fold's mean (scikit-learn's default: a fold
-    of one class scores 1 if every clip is right), or counts 0 there (such a fold scores at most
-    1/K). Folds without a clip are left out.
+    A class without a clip in a fold is dropped from that fold's mean (scikit-learn's default: a
+    fold of one class scores 1 if every clip is right), or counts 0 there (such a fold scores at
+    most 1/K). Folds without a clip do not count.
+
+    >>> mean_of_folds([[[2, 0], [0, 0]], [[1, 1], [0, 2]]], absent_as_zero=False)["uar"]
+    0.875
     """
     folds = np.asarray(confusions)
     found = scores(folds[folds.sum((-2, -1)) > 0])

@@ -10,9 +10,6 @@ from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import OVERALL, PER_CLASS, alternative_scores, majority, scores
 from mer_jax.protocols import repetition_name
 
-STRICT = "No test clip was used for training, statistics or model selection."
-PUBLISHED = "Not strict: test clips influenced training, statistics or model selection."
-
 
 class _ScoreFunctions(NamedTuple):
     scores: Callable
@@ -38,9 +35,9 @@ def summary(
     predictions: Predictions | multilabel.MultiLabelPredictions,
     *,
     protocol: str,
-    leaks: Sequence[str] = (),
+    leaks: Sequence[Mapping[str, Any]] = (),
     strict: Predictions | None = None,
-    remaining_leaks: Sequence[str] = (),
+    remaining_leaks: Sequence[Mapping[str, Any]] = (),
     history: Mapping[str, Any] | None = None,
     draws: int = intervals.DRAWS,
     seed: int = 0,
@@ -50,7 +47,8 @@ def summary(
     Args:
       predictions: of all tested clips.
       protocol: its name, as in `protocols`.
-      leaks: a sentence for each way in which test clips influenced training; none means strict.
+      leaks: the ways in which test clips influenced training (`leakage.Leak.to_json`); none means
+        strict.
       strict: predictions of the same job without the leaks but `remaining_leaks`; the difference
         is given as `inflation`.
       remaining_leaks: those of `leaks` that `strict` has, too.
@@ -63,6 +61,16 @@ def summary(
       the folds' accuracies; with repeats, `over_repeats` that of the repeats' scores (in `overall`
       a clip counts once per repeat). Of `MultiLabelPredictions` the per-class scores are those of
       each class by itself, and `confusion` is [K, 2, 2].
+
+    >>> rows = {name: np.array(["a", "b", "c"]) for name in ("subject", "clip", "fold")}
+    >>> label, database = np.array([0, 1, 1]), np.array(["casme2"] * 3)
+    >>> probabilities = np.float32([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> predictions = Predictions(
+    ...     ("negative", "positive"), database, **rows, label=label, probabilities=probabilities
+    ... )
+    >>> found = summary(predictions, protocol="loso", draws=20)
+    >>> found["verdict"], found["confusion"], round(found["overall"]["uar"]["value"], 4)
+    ({'strict': True, 'leaks': []}, [[1, 0], [1, 1]], 0.75)
     """
     _, subjects = predictions.by_subject()
     _, folds = predictions.by_fold()
@@ -71,11 +79,7 @@ def summary(
     found = functions.scores(pooled)
     databases = predictions.by_database()
     out = {
-        "verdict": {
-            "strict": not leaks,
-            "text": PUBLISHED if leaks else STRICT,
-            "leaks": list(leaks),
-        },
+        "verdict": {"strict": not leaks, "leaks": list(leaks)},
         "protocol": {
             "name": protocol,
             "folds": len(folds),
@@ -95,7 +99,7 @@ def summary(
         },
         "confusion": pooled.tolist(),
         "majority": functions.majority(pooled),
-        "over_folds": intervals.spread(functions.scores(folds)["accuracy"]),
+        "over_folds": intervals.mean_and_std(functions.scores(folds)["accuracy"]),
         "alternative_scores": functions.alternative_scores(folds),
         "intervals": {
             "method": "percentile bootstrap over subjects",
@@ -108,20 +112,15 @@ def summary(
     if len(names := sorted(set(repeats.tolist()))) > 1:
         each = [functions.scores(predictions.take(repeats == name).confusion()) for name in names]
         out["over_repeats"] = {
-            name: intervals.spread([found[name] for found in each]) for name in intervals.COMPARED
+            name: intervals.mean_and_std([found[name] for found in each])
+            for name in intervals.COMPARED
         }
     if strict is not None:
-        strict_scores = scores_with_intervals(strict, draws=draws, seed=seed)
         assert isinstance(predictions, Predictions)  # as `strict` has one label a clip
-        gap = intervals.paired(strict, predictions, draws=draws, seed=seed)
-        removed = " ".join(leak for leak in leaks if leak not in remaining_leaks)
         out["inflation"] = {
-            "text": f"UF1 {gap.difference['uf1']:+.4f} compared with the job without: {removed}",
+            "removed_leaks": [leak for leak in leaks if leak not in remaining_leaks],
             "remaining_leaks": list(remaining_leaks),
-            "strict": strict_scores,
-            "difference": gap.difference,
-            "interval": {name: list(pair) for name, pair in gap.interval.items()},
-        }
+        } | _inflation(strict, predictions, draws=draws, seed=seed)
     if history is not None and "test_accuracy" in history:
         weights = predictions.fold_sizes(history["folds"])
         if weights.any():
@@ -130,8 +129,23 @@ def summary(
     return out
 
 
+def _inflation(
+    strict: Predictions, published: Predictions, *, draws: int, seed: int
+) -> dict[str, Any]:
+    """The strict scores, and what the published ones are above them."""
+    gap = intervals.compare_paired(strict, published, draws=draws, seed=seed)
+    return {
+        "strict": scores_with_intervals(strict, draws=draws, seed=seed),
+        "difference": gap.difference,
+        "interval": {name: list(pair) for name, pair in gap.interval.items()},
+    }
+
+
 def combine_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Mean and deviation over summaries of the same clips (seeds, learning rates).
+
+    Args:
+      summaries: `summary` of each variant, by its name.
 
     Returns:
       The names; for every overall score the values in this order, their mean and sample deviation,
@@ -140,7 +154,7 @@ def combine_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, An
 
     def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = {name: [part[name]["value"] for part in parts] for name in OVERALL}
-        return {name: {"values": v} | intervals.spread(v) for name, v in values.items()}
+        return {name: {"values": v} | intervals.mean_and_std(v) for name, v in values.items()}
 
     every = list(summaries.values())
     return {
@@ -159,7 +173,16 @@ def scores_with_intervals(
     draws: int = intervals.DRAWS,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Overall scores, each as value, low and high, and the numbers of clips and subjects."""
+    """Overall scores with their confidence intervals.
+
+    Args:
+      predictions: of R clips.
+      draws, seed: of the bootstrap.
+
+    Returns:
+      For each name of `scores.OVERALL` its "value", "low" and "high"; and the numbers of "clips"
+      and "subjects".
+    """
     names, subjects = predictions.by_subject()
     score = _score_functions(predictions).scores
     found = score(predictions.confusion())

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import zlib
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 
@@ -11,8 +12,20 @@ from mer_jax.errors import UserError
 from mer_jax.io import reading, saving
 from mer_jax.options import checked
 
-_ROWS = {"name": str, "train": [int], "validation": [int], "test": [int]}
-SCHEMA = {"clips": [str], "subjects": [str], "folds": [_ROWS]}  # of `Folds.to_json`
+
+class _Fold(TypedDict):
+    name: str
+    train: list[int]
+    validation: list[int]
+    test: list[int]
+
+
+class _Record(TypedDict):
+    """What `Folds.to_json` gives."""
+
+    clips: list[str]
+    subjects: list[str]
+    folds: list[_Fold]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,7 +132,7 @@ class Folds:
     @classmethod
     def read(cls, path: str | os.PathLike) -> "Folds":
         """The folds of a folds.json. Raises `UserError` if it is damaged or missing."""
-        record = reading.load_json(path, SCHEMA)
+        record = reading.load_json(path, _Record)
         with reading.report_damage(path):
             return cls.from_json(record)
 

@@ -11,7 +11,7 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -41,14 +41,20 @@ NOTES = (
 )
 
 
-_SPREAD = {"mean": (float, None), "std": (float, None)}
-# The part of metrics.json that is compared.
-_METRICS = {
-    **{f"{name}?": _SPREAD for name in SPREADS},
-    "protocol?": {"name": str},
-    "verdict?": {"strict": bool},
-    "variants?": {"overall": {"uf1": _SPREAD}},
-}
+class _MeanStd(TypedDict):
+    mean: float | None
+    std: float | None
+
+
+class _Metrics(TypedDict, total=False):
+    """The part of metrics.json that is compared."""
+
+    last_epochs: _MeanStd
+    over_folds: _MeanStd
+    protocol: TypedDict("Protocol", {"name": str})  # type: ignore[valid-type]
+    verdict: TypedDict("Verdict", {"strict": bool})  # type: ignore[valid-type]
+    variants: dict[str, dict[str, _MeanStd]]
+    multi_label: bool
 
 
 class Run(NamedTuple):
@@ -70,7 +76,7 @@ class Row(NamedTuple):
     strict: bool | None
     scores: dict[str, Any]  # `summary.scores_with_intervals`, and the run's spreads
     published: Mapping[str, Any]
-    gain: intervals.Paired | None  # None for the first run
+    gain: intervals.PairedComparison | None  # None for the first run
     p_permutation: float | None  # adjusted
     p_mcnemar: float | None  # adjusted
 
@@ -84,7 +90,7 @@ def open_run(path: str | os.PathLike) -> Run:
     folder = path if path.is_dir() else path.parent
     predictions, summary = read(path), {}
     if (folder / "metrics.json").exists() and (path.is_dir() or path.name == "predictions.csv"):
-        summary = reading.load_json(folder / "metrics.json", _METRICS)
+        summary = reading.load_json(folder / "metrics.json", _Metrics)
         if summary.get("multi_label"):
             raise UserError(f"{path} has several labels a clip; compare one of its units/NAME.csv")
     name = path.resolve().name if not summary or path.is_dir() else folder.resolve().name
@@ -111,7 +117,7 @@ def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0)
     for run in others:
         try:
             gains.append(
-                intervals.paired(first.predictions, run.predictions, draws=draws, seed=seed)
+                intervals.compare_paired(first.predictions, run.predictions, draws=draws, seed=seed)
             )
         except UserError as error:
             raise UserError(f"{first.name} and {run.name} cannot be compared: {error}") from error
@@ -149,7 +155,7 @@ def side_by_side(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int
 def over_runs(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
     """Mean and standard deviation of the scores of runs that differ only in their seed."""
     found = [scores(run.predictions.confusion()) for run in runs]
-    return {name: intervals.spread([each[name] for each in found]) for name in COMPARED}
+    return {name: intervals.mean_and_std([each[name] for each in found]) for name in COMPARED}
 
 
 def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:

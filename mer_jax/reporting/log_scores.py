@@ -16,7 +16,7 @@ from typing import Any
 from mer_jax.errors import UserError
 from mer_jax.io import reading
 from mer_jax.metrics.intervals import COMPARED
-from mer_jax.metrics.predictions import Predictions, folded, heading, read
+from mer_jax.metrics.predictions import Predictions, normalize_name, parse_header, read
 from mer_jax.metrics.scores import alternative_scores, majority
 from mer_jax.metrics.summary import scores_with_intervals
 from mer_jax.reporting.page import interval, number
@@ -68,7 +68,7 @@ def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict
         "relabelled": [
             f"{key}: {labels[short]}, expected {expected[key]}"
             for short, key in wanted.items()
-            if short in labels and folded(labels[short]) != folded(expected[key])
+            if short in labels and normalize_name(labels[short]) != normalize_name(expected[key])
         ],
     }
 
@@ -80,7 +80,7 @@ def read_expected_clips(path: str | os.PathLike) -> dict[str, str]:
     """
     needed = ("database", "subject", "clip", "label")
     text = "" if pathlib.Path(path).is_dir() else reading.read_text(path)
-    delimiter, header = heading(text)
+    delimiter, header = parse_header(text)
     missing = [name for name in needed if name not in header]
     if "predicted" in header or len(missing) > 2 or not text:
         record = read(path)

@@ -5,9 +5,9 @@ import pathlib
 import platform
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,11 +15,13 @@ import numpy as np
 import mer_jax
 from mer_jax import leakage, metrics
 from mer_jax.clips import Clip
-from mer_jax.io import learning_curves, saving
+from mer_jax.io import saving
+from mer_jax.leakage import Reason
 from mer_jax.metrics import Predictions, multilabel
 from mer_jax.metrics.multilabel import MultiLabelPredictions
 from mer_jax.protocols import Folds
 from mer_jax.reporting import report, thumbnails
+from mer_jax.reporting.report import Picture
 from mer_jax.training import Result, Settings, label_kinds
 
 CURVES = "metrics.jsonl"
@@ -29,84 +31,113 @@ _VERSIONS = (
 )
 
 
+class Job(NamedTuple):
+    """What all variants of a job share."""
+
+    clips: Sequence[Clip]  # N
+    labels: np.ndarray  # [N] or [N, K] int
+    classes: tuple[str, ...]  # K names
+    contents: Sequence[str]  # [N] fingerprints of the examples
+    repeats_per_epoch: int  # how often a clip occurs in an epoch
+    protocol: str  # its name
+
+
+class Evaluation(NamedTuple):
+    """What the report of a variant shows, in memory."""
+
+    summary: dict[str, Any]  # content of metrics.json
+    predictions: Predictions  # content of predictions.csv
+    history: Mapping[str, Any] | None  # content of metrics.jsonl, see `io.learning_curves`
+    pictures: list[Picture]
+
+
 def evaluate_variant(
     folder: pathlib.Path,
     result: Result,
     folds: Folds,
     settings: Settings,
+    job: Job,
     *,
-    clips: Sequence[Clip],
-    labels: np.ndarray,
-    classes: tuple[str, ...],
-    contents: Sequence[str],
-    repeats_per_epoch: int,
     strict_result: Result,
-    protocol: str,
-    thumbnail_cache: dict[str, bytes],
-    pictures: bool = True,
-) -> dict[str, Any]:
-    """Writes the files of one variant but metrics.json, whose content is returned.
+    history: Mapping[str, Any] | None,
+    pictures: Callable[[Predictions], list[Picture]],
+) -> Evaluation:
+    """Scores one variant; writes its files but metrics.json and report.html.
 
     Args:
       folder: of the variant.
       result: of its training.
       folds: with the N clips of the job.
       settings: of the variant.
-      clips, labels, classes: N clips, [N] or [N, K] int, K names.
-      contents: [N] fingerprints of the examples.
-      repeats_per_epoch: how often a clip occurs in an epoch.
+      job: what it shares with other variants.
       strict_result: of the same variant with statistics of training clips only.
-      protocol: its name.
-      thumbnail_cache: thumbnails by clip key, shared by variants; new ones are added.
-      pictures: whether to draw thumbnails and example clips, which takes seconds.
+      history: learning curves, None for a model without epochs.
+      pictures: draws the pictures of the report.
     """
-    predictions = collect_predictions(result, clips, labels, classes)
+    tested = job.clips, job.labels, job.classes
+    predictions = collect_predictions(result, *tested)
     single_label = write_predictions(folder, predictions)
-    leaks, strict = leakage.check(settings, folds, result, contents), None
-    leakage.save_audit(folder / "audit.npz", labels, repeats_per_epoch, result)
+    leaks, strict = leakage.check(settings, folds, result, job.contents), None
+    leakage.save_audit(folder / "audit.npz", job.labels, job.repeats_per_epoch, result)
     # Where test clips decided how long to train, no epoch of this result is strict.
-    stopped_on_test = settings.model_selection == "best_test" and (
-        settings.early_stopping_patience or settings.lr_plateau_patience
-    )
-    if settings.as_published and not stopped_on_test and labels.ndim == 1:
+    stopped_on_test = Reason.STOPPING in {leak.reason for leak in leaks}
+    if settings.as_published and not stopped_on_test and job.labels.ndim == 1:
         # The last epoch does not depend on the test clips.
         strict = collect_predictions(
-            strict_result, clips, labels, classes, last=settings.model_selection == "best_test"
+            strict_result, *tested, last=settings.model_selection == "best_test"
         )
         assert isinstance(strict, Predictions)  # of one label a clip
     summary = metrics.summary(
         predictions,
-        protocol=protocol,
-        leaks=leaks,
+        protocol=job.protocol,
+        leaks=[leak.to_json() for leak in leaks],
         strict=strict,
-        remaining_leaks=[leak for leak in leaks if leak not in (leakage.EPOCH, leakage.MASK)],
-        history=learning_curves.read(folder / CURVES) if (folder / CURVES).exists() else None,
+        remaining_leaks=[
+            leak.to_json() for leak in leaks if leak.reason not in (Reason.EPOCH, Reason.STATISTICS)
+        ],
+        history=history,
         seed=settings.seed,
     )
-    if pictures:
-        drawn = thumbnails.pictures(clips, single_label, cache=thumbnail_cache)
-        thumbnails.write(folder, drawn)
-    return summary | {"diverged_folds": result.diverged}
+    summary["diverged_folds"] = result.diverged
+    drawn = pictures(single_label)
+    thumbnails.write(folder, drawn)
+    return Evaluation(summary, single_label, history, drawn)
 
 
 def write_reports(
-    folders: Sequence[pathlib.Path], summaries: Mapping[str, dict], settings: Settings
+    folders: Sequence[pathlib.Path],
+    configs: Sequence[Mapping[str, Any]],
+    evaluations: Mapping[str, Evaluation],
+    settings: Settings,
 ) -> dict[str, Any]:
     """Writes metrics.json and report.html of every variant; returns the first one's summary.
 
     The first variant comes last, so that its files mark the job as complete.
+
+    Args:
+      folders, configs: of the variants; configs as in config.json.
+      evaluations: of the variants, by name.
+      settings: of the job.
     """
-    summary = next(iter(summaries.values()))
+    summary = next(iter(evaluations.values())).summary
     comparable = {
-        name: summaries[name]
+        name: evaluations[name].summary
         for name, variant in settings.variants.items()
         if variant.statistics_on_all_clips == settings.statistics_on_all_clips
     }
     if len(comparable) > 1:
         summary["variants"] = metrics.combine_variants(comparable)
-    for folder, each in reversed(list(zip(folders, summaries.values()))):
-        saving.write_json(folder / "metrics.json", each)
-        report.build(folder)
+    for folder, config, each in reversed(list(zip(folders, configs, evaluations.values()))):
+        saving.write_json(folder / "metrics.json", each.summary)
+        report.write(
+            folder / "report.html",
+            config=config,
+            summary=saving.plain(each.summary),
+            predictions=each.predictions,
+            history=each.history,
+            pictures=each.pictures,
+            provenance=saving.plain(each.summary["provenance"]),
+        )
     return summary
 
 

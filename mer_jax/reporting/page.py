@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mer_jax.reporting.verdict import headline, sentence
+
 _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --card: #f5f7f9; --ink: #1f2933;
   --faint: #5b6673; --line: #d4dae1; --blue: #0072b2; --on-blue: #ffffff; --orange: #e69f00;
@@ -163,8 +165,8 @@ def scale(score: Mapping[str, Any], *, chance: float | None = None) -> Raw:
 def verdict_banner(verdict: dict[str, Any]) -> Raw:
     """STRICT or AS PUBLISHED, with the leaks."""
     if verdict["strict"]:
-        return _banner("strict", "STRICT", verdict["text"], ())
-    return warning_banner("AS PUBLISHED", verdict["text"], verdict["leaks"])
+        return _banner("strict", "STRICT", headline(verdict), ())
+    return warning_banner("AS PUBLISHED", headline(verdict), map(sentence, verdict["leaks"]))
 
 
 def warning_banner(title: str, sentence: str, items: Iterable[str]) -> Raw:

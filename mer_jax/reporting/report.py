@@ -25,6 +25,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from mer_jax.errors import DataError, Problem
@@ -76,7 +77,14 @@ _THUMBNAIL_LEGEND = (
 _MAX_CLASSES = 40  # that fit in a confusion matrix and a legend
 _MAX_MISTAKES = 20
 
-_PICTURE = {"file": str, "caption": str, "alt": str, "clip?": str}
+
+class _Entry(msgspec.Struct):
+    """Of pictures.json."""
+
+    file: str
+    caption: str
+    alt: str
+    clip: str = ""
 
 
 class Picture(NamedTuple):
@@ -97,10 +105,10 @@ class Picture(NamedTuple):
 def build(workdir: str | os.PathLike) -> pathlib.Path:
     """Writes `workdir`/report.html from the files there. Raises `UserError` for a damaged file."""
     workdir = pathlib.Path(workdir)
-    summary = reading.load_json(workdir / "metrics.json", {"provenance?": {str: object}})
+    summary = reading.load_json(workdir / "metrics.json", dict[str, Any])
     curves = workdir / "metrics.jsonl"
     parts = dict(
-        config=reading.load_json(workdir / "config.json", {str: object}),
+        config=reading.load_json(workdir / "config.json", dict[str, Any]),
         predictions=read(workdir),
         history=learning_curves.read(curves) if curves.exists() else None,
         pictures=_pictures(workdir / "pictures"),
@@ -463,12 +471,8 @@ def _pictures(folder: pathlib.Path) -> list[Picture]:
     if not index.exists():
         return []
     pictures, problems = [], []
-    for number_, entry in enumerate(reading.load_json(index, [object])):
-        where = f"entry {number_}"
-        if wrong := reading.schema_mismatch(entry, _PICTURE):
-            problems.append(Problem(where, wrong))
-            continue
-        name = entry["file"]
+    for number_, entry in enumerate(reading.load_json(index, list[_Entry])):
+        where, name = f"entry {number_}", entry.file
         if pathlib.PurePath(name).name != name:
             problems.append(Problem(where, f"{name} is not in the same folder"))
             continue
@@ -479,7 +483,7 @@ def _pictures(folder: pathlib.Path) -> list[Picture]:
                 Problem(where, f"{name} cannot be read ({reading.error_summary(error)})")
             )
             continue
-        pictures.append(Picture(content, entry["caption"], entry["alt"], entry.get("clip", "")))
+        pictures.append(Picture(content, entry.caption, entry.alt, entry.clip))
         if not pictures[-1].kind:
             problems.append(Problem(where, f"{name} is neither a PNG nor a WebP file"))
     if problems:

@@ -23,23 +23,29 @@ from mer_jax.video import (
 )
 
 MAX_THUMBNAILS = 200  # a report with more would be slow to open on a phone
-_EXAMPLES = 6
+MAX_EXAMPLES = 6
 _MAX_SIDE = 128  # px of the longer side: a report needs no more, and flow takes time per pixel
 _HEIGHT = 96  # px of a thumbnail
 _ALPHA = 8.0
 
 
 def pictures(
-    clips: Sequence[Clip], predictions: Predictions, *, cache: dict[str, bytes] | None = None
+    clips: Sequence[Clip],
+    predictions: Predictions,
+    *,
+    max_examples: int = MAX_EXAMPLES,
+    max_thumbnails: int = MAX_THUMBNAILS,
+    cache: dict[str, bytes] | None = None,
 ) -> list[Picture]:
     """Example figures of correctly recognized clips and thumbnails of wrong ones.
 
-    The examples are one clip per class, of at most six classes and of different subjects as far as
-    possible. Thumbnails are in the order of `report.mistakes`, at most `MAX_THUMBNAILS`.
+    The examples are one clip per class, of different subjects as far as possible. Thumbnails are in
+    the order of `report.mistakes`.
 
     Args:
       clips: that contain all of `predictions`.
       predictions: of R clips.
+      max_examples, max_thumbnails: how many pictures of each kind, at most.
       cache: thumbnails by clip key, for further predictions of the same clips; new ones are added.
     """
     cache = {} if cache is None else cache
@@ -53,11 +59,11 @@ def pictures(
         return Picture(content, caption, f"Pictures of {caption}", clip.key if wrong else "")
 
     classes, probabilities, out = predictions.classes, predictions.probabilities, []
-    right = _examples(predictions)
+    right = _examples(predictions)[:max_examples]
     for row, content in zip(right, example_figures([tested[row] for row in right])):
         outcome = f"recognized as {classes[predictions.label[row]]}"
         out.append(picture(row, content, outcome, wrong=False))
-    wrong = mistakes(predictions)[:MAX_THUMBNAILS].tolist()
+    wrong = mistakes(predictions)[:max_thumbnails].tolist()
     new = {tested[row].key: tested[row] for row in wrong if tested[row].key not in cache}
     cache |= zip(new, thumbnails(list(new.values())))
     for row in wrong:
@@ -74,7 +80,7 @@ def _examples(predictions: Predictions) -> list[int]:
     subjects, taken, out = predictions.subjects, collections.Counter[str](), list[int]()
     for k in range(len(predictions.classes)):
         rows = np.flatnonzero(predictions.correct & (predictions.label == k)).tolist()
-        if rows and len(out) < _EXAMPLES:
+        if rows:
             out.append(min(rows, key=lambda row: (taken[subjects[row]], row)))
             taken[subjects[out[-1]]] += 1
     return out

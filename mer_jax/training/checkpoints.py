@@ -32,11 +32,17 @@ STEPS = "steps"
 class Checkpoints:
     """The checkpoints of one job. A context manager: leaving it waits for what is being written."""
 
-    def __init__(self, directory: str | pathlib.Path, job_fingerprint: dict, *, seconds: float):
-        """seconds: between checkpoints; up to ten times as long where saving would take more than a
-        twentieth of the time.
+    def __init__(self, directory: str | pathlib.Path, job_fingerprint: dict, *, interval_s: float):
+        """Opens the directory and locks it.
 
-        Raises `UserError` if the directory holds another job or another process uses it.
+        Args:
+          directory: of the checkpoints; created if missing.
+          job_fingerprint: JSON values that identify the job.
+          interval_s: seconds between checkpoints; up to ten times as long if saving would take more
+            than a twentieth of the time.
+
+        Raises:
+          UserError: if the directory holds another job, or another process uses it.
         """
         self._directory = directory = pathlib.Path(directory).absolute()
         verify_same_job(directory, job_fingerprint)
@@ -49,7 +55,7 @@ class Checkpoints:
             (directory / STEPS).mkdir(exist_ok=True)
             for part in (directory / STEPS).glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(part)  # what a killed job was writing
-        self._seconds, self._saved, self._took = seconds, time.monotonic(), 0.0
+        self._interval_s, self._last_save, self._save_s = interval_s, time.monotonic(), 0.0
         # Of several processes one writes, and Orbax is not to wait for the others.
         alone = ocp.options.MultiprocessingOptions(
             primary_host=jax.process_index(), active_processes={jax.process_index()}
@@ -77,8 +83,8 @@ class Checkpoints:
     @property
     def should_save(self) -> bool:
         """Whether the last save is long enough ago."""
-        wait = max(self._seconds, min(20 * self._took, 10 * self._seconds))
-        return time.monotonic() - self._saved >= wait
+        wait = max(self._interval_s, min(20 * self._save_s, 10 * self._interval_s))
+        return time.monotonic() - self._last_save >= wait
 
     def save(self, state: Tree, result: records.Result, position: Position) -> None:
         """Writes in the background. state: [F, ...], its first rows those of `position`.
@@ -99,8 +105,8 @@ class Checkpoints:
                     position=ocp.args.JsonSave(where | {"digest": _digest(tree, where)}),
                 ),
             )
-        self._saved = time.monotonic()
-        self._took = self._saved - began
+        self._last_save = time.monotonic()
+        self._save_s = self._last_save - began
 
     def restore(self, state: Tree, record: Tree) -> tuple[Tree, Tree, Position] | None:
         """The newest undamaged checkpoint: the rows of its state, its record and position.
@@ -133,7 +139,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            before = "the one before is whole" if steps(self._directory) else "it is the first"
+            before = "the one before is intact" if steps(self._directory) else "it is the first"
             raise UserError(
                 f"{self._directory}: a checkpoint cannot be written "
                 f"({reading.error_summary(error)}); {before}. "
@@ -198,12 +204,12 @@ def silence_orbax() -> contextlib.ExitStack:
     (already raised here).
     """
     undo = contextlib.ExitStack()
-    for logger, news in (
+    for logger, passes in (
         (logging.get_absl_logger(), lambda record: "orbax" not in record.pathname),
         (logger_of("asyncio"), lambda record: "never retrieved" not in record.getMessage()),
     ):
-        logger.addFilter(news)
-        undo.callback(logger.removeFilter, news)
+        logger.addFilter(passes)
+        undo.callback(logger.removeFilter, passes)
     hook = sys.unraisablehook
     undo.callback(setattr, sys, "unraisablehook", hook)
     closed = lambda late: "Event loop is closed" in str(late.exc_value)
@@ -218,8 +224,8 @@ def verify_same_job(directory: str | pathlib.Path, job_fingerprint: dict) -> Non
     if not path.exists():
         saving.write(path, json.dumps(job_fingerprint, indent=1))
         return
-    cure = f"give another --workdir, or delete {path.parent}, as nobody knows whose these are"
-    with reading.report_damage(path, hint=cure):
+    hint = f"give another --workdir, or delete {path.parent}: its job is unknown"
+    with reading.report_damage(path, hint=hint):
         changes = list(_changes(json.loads(path.read_bytes()), job_fingerprint))
     if changes:
         raise UserError(
@@ -262,7 +268,7 @@ def _compare(tree: Tree, position: dict) -> None:
 
 
 def _digest(tree: Tree, where: dict) -> str:
-    """Of every leaf by its dotted path, whichever kinds of container hold it, and of the place."""
+    """Of every leaf by its dotted path, whatever its containers, and of the position."""
     leaves = {
         jax.tree_util.keystr(path, simple=True, separator="."): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)

@@ -115,7 +115,7 @@ def _initialize() -> None:
         )
     except ValueError as error:
         raise UserError(
-            f"nothing says who the other processes are ({error}); start under Slurm, Kubernetes, "
+            f"the other processes are not known ({error}); start under Slurm, Kubernetes, "
             "Open MPI or on Cloud TPU, or set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and "
             "JAX_PROCESS_ID"
         ) from None

@@ -26,8 +26,15 @@ from mer_jax.training.records import Tree, Weights
 def read(directory: str | pathlib.Path, build: Callable[[nnx.Rngs], nnx.Module]) -> Weights:
     """The tensors in `directory` for the network that `build` makes, on the host.
 
-    directory: the working directory of a finished run, or the output of `mer-jax convert-weights`.
-    Raises `UserError` if it is neither, the run had several folds, or no tensor agrees.
+    Args:
+      directory: of a finished run, or the output of `mer-jax convert-weights`.
+      build: makes a network from its random streams.
+
+    Returns:
+      Arrays by dotted path.
+
+    Raises:
+      UserError: if the directory is neither, the run had several folds, or no tensor agrees.
     """
     directory = pathlib.Path(directory).expanduser()
     if (directory / "folds.json").is_file():
@@ -47,23 +54,25 @@ def read(directory: str | pathlib.Path, build: Callable[[nnx.Rngs], nnx.Module])
     return {f"backbone.{name}": np.asarray(tensors[f"backbone.{name}"]) for name in weights}
 
 
-def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> list[str]:
-    """A sentence if the run in `directory` was trained on a subject whom `folds` test."""
+def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
+    """The number of subjects that `folds` test and the run in `directory` was trained on.
+
+    0 for converted weights, which have no folds.
+    """
     path = pathlib.Path(directory).expanduser() / "folds.json"
     if not path.is_file():
-        return []
+        return 0
     before = Folds.read(path)
     subjects = lambda folds, rows: {folds.subjects[i] for i in np.flatnonzero(rows.any(0))}
-    both = subjects(before, before.train | before.validation) & subjects(folds, folds.test)
-    if not both:
-        return []
-    return [
-        f"Networks start from {directory}, which was trained on {len(both)} of the test subjects."
-    ]
+    return len(subjects(before, before.train | before.validation) & subjects(folds, folds.test))
 
 
 def replace_leaves(tree: Tree, initial_weights: Mapping[str, Any]) -> Tree:
-    """`tree` with the leaves that `initial_weights` names by dotted path replaced."""
+    """`tree` with the leaves that `initial_weights` names by dotted path replaced.
+
+    >>> replace_leaves({"conv": {"kernel": 0, "bias": 1}}, {"conv.bias": 5})
+    {'conv': {'bias': 5, 'kernel': 0}}
+    """
     replace = lambda path, leaf: initial_weights.get(_dotted(path), leaf)
     return jax.tree_util.tree_map_with_path(replace, tree)
 

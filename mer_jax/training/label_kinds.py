@@ -70,7 +70,9 @@ def check(labels: np.ndarray, settings: Settings, *, num_views: int = 1) -> None
     if settings.sampler != "shuffle":
         raise UserError("train.sampler balances one label a clip, and here it has several")
     if num_views > 1:
-        raise UserError("a method whose frames vote takes one label a clip; here it has several")
+        raise UserError(
+            "a method with several views of a clip takes one label a clip; here it has several"
+        )
     if labels.shape[1] > 31:
         raise UserError(f"there are {labels.shape[1]} labels; several labels a clip go up to 31")
 

@@ -34,29 +34,33 @@ from mer_jax.training.single_fold import make_static_config
 
 
 class Interrupted(Exception):
-    """The job was asked to stop, and has saved its progress."""
+    """`Hooks.should_stop` returned True; the job has saved its progress."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpointing:
     """Where and how often a job saves its progress.
 
-    directory: of the checkpoints; a job found there is resumed if its `job_fingerprint` agrees.
-    seconds: between checkpoints, see `Checkpoints`.
+    Attributes:
+      directory: of the checkpoints; a job found there is resumed if its `job_fingerprint` agrees.
+      job_fingerprint: JSON values that identify the job (configuration, data, folds).
+      interval_s: seconds between checkpoints, see `Checkpoints`.
     """
 
     directory: str | pathlib.Path
     job_fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    seconds: float = 20.0
+    interval_s: float = 20.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Hooks:
     """What a job calls, and prints, while it trains.
 
-    on_epoch_end: of the number of a variant and an epoch's record as plain numbers. should_stop:
-    called after each block of epochs; where it returns True the job is saved and `Interrupted`
-    raised. quiet: no progress line.
+    Attributes:
+      on_epoch_end: called with the index of a variant and an epoch's record, a dictionary of lists.
+      should_stop: called after each block of epochs; if it returns True, the job is saved and
+        `Interrupted` raised.
+      quiet: print no progress line.
     """
 
     on_epoch_end: Callable[[int, dict], None] | None = None
@@ -117,46 +121,24 @@ def fit(
     inputs = _as_dtype(examples.inputs, settings.data_dtype)
     data = Data(inputs, jnp.asarray(labels, jnp.int32), initial_weights or {})
     data = replicate(layout, data)
-    chunk = memory.chunk_size(
+    chunk_size = memory.chunk_size(
         static, layout, data, rows, folds_per_device=parallel.folds_per_device
     )
     block = _block(settings.epochs)
-    programs = compile_programs(static, layout, block)
-    job = _Job(layout, data, rows, programs, settings.epochs, block)
+    job = _Job(
+        layout,
+        data,
+        rows,
+        compile_programs(static, layout, block),
+        epochs=settings.epochs,
+        block=block,
+        variants=len(folds),
+        clips=int(folds[0].train.sum(1).mean()) * examples.repeats_per_epoch,
+    )
     result = records.empty(folds[0].names * len(folds), rows, settings.epochs, num_classes)
     started = time.monotonic()
-
-    with contextlib.ExitStack() as stack:
-        store = stack.enter_context(_Store(checkpointing))
-        current = _resume(job, store, result, chunk)
-        bar = Progress(
-            folds=len(result.names),
-            epochs=settings.epochs,
-            clips=int(folds[0].train.sum(1).mean()) * examples.repeats_per_epoch,
-            behind=current.members.start * settings.epochs + len(current.members) * current.epochs,
-            quiet=hooks.quiet,
-        )
-        stack.enter_context(bar)
-
-        def after_block():
-            members, done = current.members, current.epochs
-            bar.update(members, block, done, result.train_loss[members, done - 1])
-            if hooks.on_epoch_end:
-                epochs = range(done - block, done)
-                records.notify(hooks.on_epoch_end, result, members, epochs, len(folds))
-            if done < settings.epochs:
-                _save_or_stop(store, hooks, current, result)
-
-        while current.members:
-            try:
-                _train(job, chunk, current, result, after_block)
-            except jax.errors.JaxRuntimeError as error:
-                chunk = memory.smaller_chunk(chunk, len(layout.devices), error)
-                bar.repeat(len(current.members) * current.epochs)
-                current = job.chunk_from(current.members.start, chunk)
-            else:
-                store.save(current, result)
-                current = job.chunk_from(current.members.stop, chunk)
+    with _Store(checkpointing) as store:
+        _train_all(job, chunk_size, result, store, hooks)
     result = result._replace(seconds=time.monotonic() - started)
     return records.split_variants(result, len(folds))
 
@@ -170,6 +152,8 @@ class _Job(NamedTuple):
     programs: Programs
     epochs: int
     block: int  # epochs of one call
+    variants: int  # whose folds follow one another in `rows`
+    clips: int  # that a fold trains on in an epoch, for the progress line
 
     def chunk_from(self, start: int, size: int) -> "_Chunk":
         """The next rows, not yet trained; none at the end."""
@@ -185,11 +169,46 @@ class _Chunk:
     state: State | None = None  # [F, ...] on the devices, their last row repeated as padding
 
 
-def _train(
-    job: _Job, chunk: int, current: _Chunk, result: Result, after_block: Callable[[], None]
+def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hooks: Hooks) -> None:
+    """Trains chunks of `chunk_size` rows, from the last checkpoint on; fills in `result`.
+
+    A chunk that a device's memory does not hold is divided and starts again.
+    """
+    current = _resume(job, store, result, chunk_size)
+    with Progress(
+        folds=len(result.names),
+        epochs=job.epochs,
+        clips=job.clips,
+        behind=current.members.start * job.epochs + len(current.members) * current.epochs,
+        quiet=hooks.quiet,
+    ) as bar:
+
+        def after_block():
+            members, done = current.members, current.epochs
+            bar.update(members, job.block, done, result.train_loss[members, done - 1])
+            if hooks.on_epoch_end:
+                epochs = range(done - job.block, done)
+                records.notify(hooks.on_epoch_end, result, members, epochs, job.variants)
+            if done < job.epochs:
+                _save_or_stop(store, hooks, current, result)
+
+        while current.members:
+            try:
+                _train_chunk(job, chunk_size, current, result, after_block)
+            except jax.errors.JaxRuntimeError as error:
+                chunk_size = memory.smaller_chunk(chunk_size, len(job.layout.devices), error)
+                bar.repeat(len(current.members) * current.epochs)
+                current = job.chunk_from(current.members.start, chunk_size)
+            else:
+                store.save(current, result)
+                current = job.chunk_from(current.members.stop, chunk_size)
+
+
+def _train_chunk(
+    job: _Job, chunk_size: int, current: _Chunk, result: Result, after_block: Callable[[], None]
 ) -> None:
     """Trains the rows of `current` to their last epoch; fills in `result`."""
-    part = shard(job.layout, records.rows_of(job.rows, current.members, chunk))
+    part = shard(job.layout, records.take_rows(job.rows, current.members, chunk_size))
     if current.state is None:
         current.state, current.epochs = job.programs.init(job.data, part), 0
     while current.epochs < job.epochs:
@@ -204,8 +223,8 @@ def _train(
 
 def _save_or_stop(store: "_Store", hooks: Hooks, current: _Chunk, result: Result) -> None:
     """Saves if it is time in any process; raises `Interrupted` if one is to stop."""
-    wishes = [store.should_save, hooks.should_stop is not None and hooks.should_stop()]
-    should_save, should_stop = np.any(distributed.all_gather(wishes), axis=0)
+    flags = [store.should_save, hooks.should_stop is not None and hooks.should_stop()]
+    should_save, should_stop = np.any(distributed.all_gather(flags), axis=0)
     if should_save or should_stop:
         store.save(current, result)
     if should_stop:
@@ -214,13 +233,13 @@ def _save_or_stop(store: "_Store", hooks: Hooks, current: _Chunk, result: Result
         )
 
 
-def _resume(job: _Job, store: "_Store", result: Result, chunk: int) -> _Chunk:
+def _resume(job: _Job, store: "_Store", result: Result, chunk_size: int) -> _Chunk:
     """The rows to go on with, with what was saved of them; fills in `result`."""
-    first = job.chunk_from(0, chunk)
+    first = job.chunk_from(0, chunk_size)
     if not store.enabled:
         return first
     like = jax.eval_shape(
-        job.programs.init, job.data, records.rows_of(job.rows, first.members, chunk)
+        job.programs.init, job.data, records.take_rows(job.rows, first.members, chunk_size)
     )
     restored = store.restore(like, records.checkpoint_arrays(result))
     if not restored:
@@ -228,9 +247,9 @@ def _resume(job: _Job, store: "_Store", result: Result, chunk: int) -> _Chunk:
     state, record, (members, epochs) = restored
     for name, value in record.items():
         getattr(result, name)[:] = value
-    if len(members) > chunk:  # fewer are trained at a time now: what is not finished starts again
-        return job.chunk_from(members.stop if epochs == job.epochs else members.start, chunk)
-    state = records.rows_of(state, range(len(members)), chunk)
+    if len(members) > chunk_size:  # fewer fit than before: what is not finished starts again
+        return job.chunk_from(members.stop if epochs == job.epochs else members.start, chunk_size)
+    state = records.take_rows(state, range(len(members)), chunk_size)
     return _Chunk(members, epochs, shard(job.layout, state))
 
 
@@ -245,7 +264,7 @@ class _Store(contextlib.ExitStack):
                 Checkpoints(
                     checkpointing.directory,
                     dict(checkpointing.job_fingerprint),
-                    seconds=checkpointing.seconds,
+                    interval_s=checkpointing.interval_s,
                 )
             )
 

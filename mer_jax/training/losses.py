@@ -1,9 +1,9 @@
 """The losses of the papers: (logits [B, K], labels [B], mask [B], counts [K]) -> scalar.
 
 `mask` is 1 for a real sample and 0 for padding; `counts` are the fold's training clips of each
-class. Each loss is a mean over the real samples of the batch; what the logits of padding are, NaN
-or infinite, changes neither it nor its gradient. Only
-"multilabel_bce" takes several labels a clip, [B, K].
+class. Each loss is a mean over the real samples of the batch, float32; the logits of padding, even
+NaN or infinite ones, change neither it nor its gradient. Only "multilabel_bce" takes several labels
+a clip, [B, K] of 0 and 1.
 """
 
 import functools
@@ -32,7 +32,13 @@ def _without_padding(loss: Loss) -> Loss:
 def cross_entropy(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
-    """-log p of the true class (MER-RCNN, STCNN, PSN, STSTNet)."""
+    """-log p of the true class (MER-RCNN, STCNN, PSN, STSTNet).
+
+    >>> logits, labels = jnp.log(jnp.array([[0.5, 0.5], [0.9, 0.1]])), jnp.array([0, 0])
+    >>> mask, counts = jnp.array([1.0, 0.0]), jnp.array([2.0, 2.0])
+    >>> print(f"{cross_entropy(logits, labels, mask, counts):.4f}")
+    0.6931
+    """
     del counts
     return _mean(-_log_likelihood(logits, labels), mask)
 
@@ -43,7 +49,7 @@ def weighted_ce(
 ) -> jax.Array:
     """Cross-entropy with class weights (R3D-ConvLSTM).
 
-    A class' weight is inverse to its training clips, and the weights of the batch are normalised
+    A class' weight is inverse to its training clips, and the weights of the batch are normalized
     as PyTorch's `CrossEntropyLoss(weight=...)` does: sum of w * nll over sum of w.
     """
     weight = mask / jnp.maximum(counts, 1.0)[labels]
@@ -61,7 +67,7 @@ def class_balanced_bce(
     the batch's B, so that a balanced batch has beta = 1.
 
     Decided: Equation 10 prints a sum over samples; here it is their mean over the batch, so that
-    the learning rate means the same for every width of it.
+    the learning rate does not depend on the batch size.
     """
     del counts
     num_classes = logits.shape[-1]
@@ -86,7 +92,7 @@ def capsule_margin(
     """CapsuleNet's margin loss on capsule lengths v (0.9 / 0.1, lambda 0.5).
 
     T max(0, 0.9 - v)^2 + 0.5 (1 - T) max(0, v - 0.1)^2, summed over classes. The network
-    returns its capsules' lengths v in the place of logits.
+    returns its capsules' lengths v as logits.
 
     Decided: the margins are those of Sabour et al. 2017, Equation 4, where the public code of Van
     Quang et al. has 0.99 and 0.01.
@@ -102,7 +108,7 @@ def capsule_margin(
 def multilabel_bce(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
-    """Binary cross-entropy of each class by itself, their mean; labels [B, K] of 0 and 1.
+    """The mean of the classes' binary cross-entropies; labels [B, K] of 0 and 1.
 
     For clips with several labels (CD6ME's twelve action units; Varanka, Li, Peng & Zhao 2022).
     """
@@ -125,6 +131,9 @@ def create(name: str) -> Loss:
     """The loss of that name, or the function that "package.module:name" names.
 
     Raises `UserError` for an unknown one.
+
+    >>> create("cross_entropy") is cross_entropy
+    True
     """
     loss = find("train.loss", name, LOSSES)
     return loss if name in LOSSES else _without_padding(loss)

@@ -6,7 +6,7 @@ from absl import logging
 from mer_jax.errors import UserError
 from mer_jax.training import distributed, parallel
 from mer_jax.training.programs import compile_programs
-from mer_jax.training.records import Data, FoldArrays, rows_of
+from mer_jax.training.records import Data, FoldArrays, take_rows
 from mer_jax.training.single_fold import StaticConfig
 
 # Copies of a fold's state in main memory while a checkpoint is written on a machine without
@@ -68,7 +68,7 @@ def _folds_that_fit(
 
     def shapes(each):
         every = range(len(rows.eval_index))
-        part = parallel.shard(layout, rows_of(rows, every, each * len(layout.devices)))
+        part = parallel.shard(layout, take_rows(rows, every, each * len(layout.devices)))
         return part, jax.eval_shape(compiled.init, data, part)
 
     if layout.within == "map":  # a further fold needs memory for its state only

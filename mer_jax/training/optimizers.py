@@ -100,7 +100,7 @@ _LARGE, _PIECE = 2**24, 2**16
 def _in_pieces(
     step: Callable, param: jax.Array, grad: jax.Array, state: Tree, rate: jax.Array
 ) -> tuple[jax.Array, Tree]:
-    """`step`, one piece of a large parameter after the other and each in its place.
+    """`step`, one piece of a large parameter after the other, in place.
 
     Parameter, gradient and moments go through main memory once. XLA's CPU compiler makes a loop
     for each of its results instead, and a copy of what another one has yet to read.
@@ -110,11 +110,11 @@ def _in_pieces(
     line = jax.tree.map(lambda a: a.ravel() if large(a) else a, (param, state))
     grad = grad.ravel()
 
-    def paste(at, whole, part):
-        return lax.dynamic_update_slice_in_dim(whole, part, at, 0) if large(whole) else part
+    def paste(at, target, part):
+        return lax.dynamic_update_slice_in_dim(target, part, at, 0) if large(target) else part
 
     def piece(number, now):
-        at = jnp.minimum(number * _PIECE, count - _PIECE)  # the last one overlaps its neighbour
+        at = jnp.minimum(number * _PIECE, count - _PIECE)  # the last one overlaps its neighbor
         due = at + jnp.arange(_PIECE, dtype=jnp.int32) >= number * _PIECE
         cut = lambda a: lax.dynamic_slice_in_dim(a, at, _PIECE)
         old = jax.tree.map(lambda a, begun: cut(a) if large(a) else begun, now, line)

@@ -126,8 +126,12 @@ def fold_arrays(folds: Sequence[Folds], settings: Settings) -> FoldArrays:
     return FoldArrays(**rows)
 
 
-def rows_of(rows: Tree, members: range, count: int) -> Tree:
-    """The rows `members`, the last repeated up to `count`; typed keys stay typed."""
+def take_rows(rows: Tree, members: range, count: int) -> Tree:
+    """The rows `members` of each leaf [F, ...], the last repeated up to `count` rows.
+
+    >>> take_rows(np.array([10, 11, 12, 13]), range(1, 3), 4)
+    array([11, 12, 12, 12])
+    """
     index = np.minimum(np.arange(members.start, members.start + count), members.stop - 1)
     return jax.tree.map(lambda a: a[index], rows)
 
@@ -167,7 +171,14 @@ class Result(NamedTuple):
 
 
 def empty(names: tuple[str, ...], rows: FoldArrays, epochs: int, num_classes: int) -> Result:
-    """A result to be filled in."""
+    """A result without predictions, for `set_epochs` and `set_final` to fill in.
+
+    Args:
+      names: [F] folds.
+      rows: of the job.
+      epochs: E.
+      num_classes: K.
+    """
     num_folds, evaluated = rows.eval_index.shape
     nan = lambda: np.full((num_folds, epochs), np.nan, np.float32)
     return Result(
@@ -210,6 +221,16 @@ def checkpoint_arrays(result: Result) -> dict[str, np.ndarray]:
     return {name: getattr(result, name) for name in _CHECKPOINTED}
 
 
+# Of an epoch's record in metrics.jsonl.
+_CURVES = ("test_accuracy", "train_accuracy", "train_loss")
+
+
+def learning_curves(result: Result) -> dict[str, Any]:
+    """The learning curves of a result, as `io.learning_curves.read` reads them."""
+    curves = {name: getattr(result, name).astype(np.float64) for name in _CURVES}
+    return {"folds": result.names, "epochs": np.arange(result.status.shape[1]) + 1} | curves
+
+
 def set_final(result: Result, predictions: FoldPredictions, members: range) -> None:
     """Writes the final predictions of the rows `members` into the result, in place."""
     for name, value in predictions._asdict().items():
@@ -238,7 +259,7 @@ def notify(
         rows = slice(max(members.start, variant * size), min(members.stop, (variant + 1) * size))
         for epoch in epochs:
             line = {"epoch": epoch + 1, "folds": list(result.names[rows])}
-            for name in ("train_loss", "train_accuracy", "test_accuracy"):
+            for name in reversed(_CURVES):
                 line[name] = getattr(result, name)[rows, epoch].tolist()
             on_epoch_end(variant, line)
 

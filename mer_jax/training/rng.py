@@ -11,7 +11,12 @@ import jax.numpy as jnp
 
 
 def fold_key(seed: int, fold: str) -> jax.Array:
-    """The key of one fold: a function of the seed and of the fold's name."""
+    """The key of one fold: a function of the seed and of the fold's name.
+
+    >>> a, b = fold_key(0, "casme2/sub01"), fold_key(0, "casme2/sub02")
+    >>> bool((jax.random.key_data(a) == jax.random.key_data(b)).all())
+    False
+    """
     return fold_in_name(jax.random.key(seed), fold)
 
 
@@ -21,10 +26,21 @@ def fold_in_name(key: jax.Array, purpose: str) -> jax.Array:
 
 
 def steps_and_batch_size(clips: int, batch_size: int, repeats_per_epoch: int) -> tuple[int, int]:
-    """Steps an epoch takes and rows a batch has, for N clips visited `repeats_per_epoch` times.
+    """Steps of an epoch and rows of a batch, for N clips visited `repeats_per_epoch` times.
 
-    Both depend on the whole number of clips, not on a fold's share of it, so that every fold of
+    Both depend on the number of all clips, not on a fold's training clips, so that every fold of
     every job over these clips runs the same program.
+
+    Args:
+      clips: N.
+      batch_size: the largest number of rows.
+      repeats_per_epoch: visits of each clip.
+
+    Returns:
+      (S, B): S = ceil(N repeats_per_epoch / batch_size), and B rows, at most `batch_size`.
+
+    >>> steps_and_batch_size(100, 32, 1)
+    (4, 25)
     """
     samples = clips * repeats_per_epoch
     steps = -(-samples // batch_size)
@@ -37,8 +53,21 @@ def shuffled(
     """One epoch's batches: each training clip `repeats_per_epoch` times, in batches of equal size.
 
     The visits are divided over the steps evenly (sizes differ by at most one) instead of leaving
-    a short last batch. train: [N] bool. Returns index [S, B] int32 into the clips and mask [S, B]
-    float32, 0 where a row is padding.
+    a short last batch.
+
+    Args:
+      key: of the epoch.
+      train: [N] bool, the fold's training clips.
+      steps, batch_size: S and B of `steps_and_batch_size`.
+      repeats_per_epoch: visits of each clip.
+
+    Returns:
+      Index [S, B] int32 into the clips, and mask [S, B] float32, 0 where a row is padding.
+
+    >>> train = jnp.array([True, True, False, True])
+    >>> index, mask = shuffled(jax.random.key(0), train, steps=2, batch_size=2)
+    >>> sorted(index[mask > 0].tolist())
+    [0, 1, 3]
     """
     clips = train.shape[0]
     order = jax.random.uniform(key, (clips * repeats_per_epoch,))
@@ -68,7 +97,17 @@ def balanced(
     """Batches drawn with replacement so that every class is equally likely.
 
     R3D-ConvLSTM's class-weighted sampling: a clip's weight is one over the number of training clips
-    of its class. Same returns as `shuffled`.
+    of its class.
+
+    Args:
+      key: of the epoch.
+      train: [N] bool, the fold's training clips.
+      labels: [N] int32.
+      num_classes: K.
+      steps, batch_size: S and B.
+
+    Returns:
+      As `shuffled`; no row is padding.
     """
     counts = jnp.zeros(num_classes).at[labels].add(train.astype(jnp.float32))
     weight = jnp.where(train, 1.0 / jnp.maximum(counts[labels], 1.0), 0.0)

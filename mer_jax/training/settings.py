@@ -1,4 +1,4 @@
-"""`Settings`: how folds are trained, checked where they enter."""
+"""`Settings`: how folds are trained; values are checked by the constructor."""
 
 import dataclasses
 import itertools
@@ -77,6 +77,9 @@ class Settings:
 
         The name is what differs: "seed1", "rate0.01", "rate0.01-seed1"; "" if there is one only.
         With `statistics_on_all_clips` the same without it follow: "strict" or "seed1-strict".
+
+        >>> list(Settings(seeds=2, learning_rates=(0.1, 0.01)).variants)
+        ['rate0.1-seed0', 'rate0.1-seed1', 'rate0.01-seed0', 'rate0.01-seed1']
         """
         found = {}
         rates = self.learning_rates or (self.learning_rate,)

@@ -149,39 +149,13 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
     kind = label_kinds.label_kind(data.labels)
     counts = kind.counts(data.labels, fold.train, static.num_classes)
     augment_key = rng.fold_in_name(key, "augment")
-    forward = train_forward(static)
-
-    def step(carry, batch):
-        params, model_state, opt = carry
-        index, mask, number = batch
-        keys = jax.random.split(jax.random.fold_in(augment_key, number), static.batch_size)
-        samples = to_float32(jax.tree.map(lambda a: a[index], data.inputs))
-        x = jax.vmap(static.examples.augment, (0, 0, None))(keys, samples, state.statistics)
-        labels = data.labels[index]
-
-        def objective(params):
-            logits, new_model_state = forward(params, model_state, x, mask)
-            return static.loss(logits, labels, mask, counts), (new_model_state, logits)
-
-        (loss, (model_state, logits)), grads = jax.value_and_grad(objective, has_aux=True)(params)
-        rate = fold.rate * state.lr_scale
-        params, opt = optimizers.apply_gradients(static.optimizer, params, grads, opt, rate)
-        correct = jnp.sum(kind.accuracy(logits, labels) * mask)
-        return (params, model_state, opt), (loss * jnp.sum(mask), correct)
-
-    numbers = jnp.arange(static.steps, dtype=jnp.int32)
-    carry = (state.params, state.model_state, state.opt)
-    (params, model_state, opt), (losses, correct) = jax.lax.scan(
-        step, carry, (index, mask, numbers)
+    after, losses, correct = _train_steps(
+        static, data, fold, state, index, mask, counts, augment_key
     )
     samples = jnp.sum(mask)
     loss = jnp.sum(losses) / samples
-
     after = dataclasses.replace(
-        state,
-        params=params,
-        model_state=model_state,
-        opt=opt,
+        after,
         epoch=state.epoch + 1,
         sample_counts=state.sample_counts.at[index].add(1),
     )
@@ -210,6 +184,52 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
         status=state.status,
     )
     return state, record
+
+
+# Eight parameters: those of `epoch`, and the epoch's batches, class counts and key.
+def _train_steps(
+    static: StaticConfig,
+    data: Data,
+    fold: FoldArrays,
+    state: State,
+    index: jax.Array,
+    mask: jax.Array,
+    counts: jax.Array,
+    augment_key: jax.Array,
+) -> tuple[State, jax.Array, jax.Array]:
+    """Trains on the batches `index` [S, B], `mask` [S, B], one after the other.
+
+    Returns:
+      The state with new params, model_state and opt; and of each step [S] the loss summed over its
+      samples and the number of correct predictions.
+    """
+    kind, forward = label_kinds.label_kind(data.labels), train_forward(static)
+
+    def step(carry, batch):
+        params, model_state, opt = carry
+        index, mask, number = batch
+        keys = jax.random.split(jax.random.fold_in(augment_key, number), static.batch_size)
+        samples = to_float32(jax.tree.map(lambda a: a[index], data.inputs))
+        x = jax.vmap(static.examples.augment, (0, 0, None))(keys, samples, state.statistics)
+        labels = data.labels[index]
+
+        def objective(params):
+            logits, new_model_state = forward(params, model_state, x, mask)
+            return static.loss(logits, labels, mask, counts), (new_model_state, logits)
+
+        (loss, (model_state, logits)), grads = jax.value_and_grad(objective, has_aux=True)(params)
+        rate = fold.rate * state.lr_scale
+        params, opt = optimizers.apply_gradients(static.optimizer, params, grads, opt, rate)
+        correct = jnp.sum(kind.accuracy(logits, labels) * mask)
+        return (params, model_state, opt), (loss * jnp.sum(mask), correct)
+
+    numbers = jnp.arange(static.steps, dtype=jnp.int32)
+    carry = (state.params, state.model_state, state.opt)
+    (params, model_state, opt), (losses, correct) = jax.lax.scan(
+        step, carry, (index, mask, numbers)
+    )
+    trained = dataclasses.replace(state, params=params, model_state=model_state, opt=opt)
+    return trained, losses, correct
 
 
 def predict_held_out(
@@ -299,12 +319,12 @@ def _eval_logits(static: StaticConfig, data: Data, fold: FoldArrays, state: Stat
 
 
 def _majority(logits: jax.Array) -> jax.Array:
-    """[V, M, K] -> [M, K]: the log of each class's share of the V views' votes.
+    """Majority vote: [V, M, K] -> [M, K], the log of the fraction of V views that predict a class.
 
     A thousandth of the mean probability is added to break ties.
     """
-    votes = jax.nn.one_hot(jnp.argmax(logits, -1), logits.shape[-1], dtype=logits.dtype)
-    return jnp.log(jnp.mean(votes + 1e-3 * jax.nn.softmax(logits), 0) / 1.001)
+    predicted = jax.nn.one_hot(jnp.argmax(logits, -1), logits.shape[-1], dtype=logits.dtype)
+    return jnp.log(jnp.mean(predicted + 1e-3 * jax.nn.softmax(logits), 0) / 1.001)
 
 
 def _decide(static, before, after, loss, validation_loss, test_accuracy) -> State:

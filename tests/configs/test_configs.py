@@ -73,6 +73,7 @@ def shrunk(name: str):
         config.data.clips_per_subject = 16  # every unit in every fold's training clips
     if config.protocol.name == "leave_one_database_out":
         config.protocol.name = "loso"  # there is one database
+    config.report.update(dict.fromkeys(config.report, False))
     return config
 
 

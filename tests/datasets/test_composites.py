@@ -106,7 +106,7 @@ def test_megc2019_has_442_clips_of_68_subjects(sheeted):
         person.split("/")[0] for person in {c.subject_key for c in found.clips}
     )
     assert people == {"casme2": 24, "smic": 16, "samm": 28}
-    keys = [key for key, _ in found.left_out]
+    keys = [key for key, _ in found.excluded]
     assert "casme2/sub04/EP12_01f" in keys and "casme2/sub05/EP09_05f" in keys
 
 
@@ -156,7 +156,7 @@ def test_stcnn_takes_long_clips_only():
     short = [made("casme_squared", f"t{k}", "happy1_1", "positive", length=95) for k in range(9)]
     found = composites.compose("stcnn_casme_squared", [*long, *short])
     assert counts(found) == {"happy": 94, "angry": 76, "disgust": 36}
-    assert len(found.left_out) == 9 and "has 95 frames and" in found.left_out[0][1]
+    assert len(found.excluded) == 9 and "has 95 frames and" in found.excluded[0][1]
     lengths = [
         (18, "negative", 79),
         (18, "positive", 34),
@@ -178,7 +178,7 @@ def test_cd6me_keeps_every_clip():
     found = composites.compose("cd6me", [*clips, made("smic", "s01", "a", "negative")])
     assert len(found.clips) == 2031 and found.labels.shape == (2031, 12)
     assert found.labels.sum(0)[[2, 8]].tolist() == [2031, 2031] and found.labels.sum() == 4062
-    assert found.left_out == (("smic/s01/a", "smic is not part of cd6me"),)
+    assert found.excluded == (("smic/s01/a", "smic is not part of cd6me"),)
 
 
 def test_load_reads_the_parts(tmp_path):

@@ -115,7 +115,7 @@ def test_a_map_that_no_row_names(root):
 def test_the_442_maps():
     clips = datasets.load("flow_maps", MAPS)
     found = labels.label("megc2019", clips)
-    assert np.bincount(found.labels).tolist() == [250, 109, 83] and not found.left_out
+    assert np.bincount(found.labels).tolist() == [250, 109, 83] and not found.excluded
     assert len({clip.subject_key for clip in clips}) == 68
     assert {clip.frames.shape for clip in clips} == {(1, 28, 28, 3)}
     assert folders.length(clips[0]) == 1

@@ -49,7 +49,7 @@ def test_megc2019_casme2_exclusions_go_by_key():
 def test_what_is_left_out_is_told():
     found = labels.label("megc2019", named("others", "surprise"))
     assert len(found.clips) == 1
-    assert found.left_out[0][0] == "samm/sub01/c0" and "'others'" in found.left_out[0][1]
+    assert found.excluded[0][0] == "samm/sub01/c0" and "'others'" in found.excluded[0][1]
 
 
 @pytest.mark.parametrize("scheme", ["strcn4", "mer_rcnn"])
@@ -127,6 +127,6 @@ def test_every_scheme_runs_on_every_known_word():
     clips = named(*labels._EMOTIONS)
     for scheme in labels.schemes():
         found = labels.label(scheme, clips)
-        assert len(found.clips) + len(found.left_out) == len(clips)
+        assert len(found.clips) + len(found.excluded) == len(clips)
         counts = collections.Counter(found.labels.ravel().tolist())
         assert set(counts) <= set(range(len(found.classes)))

@@ -24,6 +24,8 @@ SMALL = (
     "--config.method.preset=horn_schunck",
     "--config.train.epochs=40",
     "--config.checkpoint_seconds=0",
+    "--config.report.thumbnails=False",
+    "--config.report.example_figures=False",
 )
 
 

@@ -30,7 +30,7 @@ def state_after(epoch: int) -> dict:
 def sound(tmp_path_factory) -> pathlib.Path:
     """The checkpoints 2 and 3, after epochs 3 and 4."""
     folder = tmp_path_factory.mktemp("sound")
-    with Checkpoints(folder, {"job": 1}, seconds=0) as keeper:
+    with Checkpoints(folder, {"job": 1}, interval_s=0) as keeper:
         for epoch in (2, 3, 4):
             keeper.save(state_after(epoch), RECORD, Position(range(FOLDS), epoch))
     assert checkpoints.steps(folder) == [3, 2]
@@ -39,7 +39,7 @@ def sound(tmp_path_factory) -> pathlib.Path:
 
 def restored(folder: pathlib.Path) -> int | None:
     """The epoch whose state is restored, which must be that epoch's to the bit; None: nothing."""
-    with Checkpoints(folder, {"job": 1}, seconds=0) as keeper:
+    with Checkpoints(folder, {"job": 1}, interval_s=0) as keeper:
         found = keeper.restore(state_after(0), records.checkpoint_arrays(RECORD))
     if found is None:
         return None
@@ -109,7 +109,7 @@ def test_with_both_damaged_the_job_begins_anew(sound, tmp_path, caplog):
         flip_place(folder, step)
     assert restored(folder) is None
     assert "checkpoint 2 is damaged" in caplog.text
-    with Checkpoints(folder, {"job": 1}, seconds=0) as keeper:  # and the place is free again
+    with Checkpoints(folder, {"job": 1}, interval_s=0) as keeper:  # and the place is free again
         keeper.save(state_after(4), RECORD, Position(range(FOLDS), 4))
     assert restored(folder) == 4
 
@@ -139,7 +139,7 @@ def test_a_damaged_identity_is_not_continued(sound, tmp_path):
         folder = shutil.copytree(sound, tmp_path / "job", dirs_exist_ok=True)
         (folder / "identity.json").write_bytes(content)
         with pytest.raises(UserError, match=r"identity\.json is damaged"):
-            Checkpoints(folder, {"job": 1}, seconds=0)
+            Checkpoints(folder, {"job": 1}, interval_s=0)
 
 
 @pytest.mark.parametrize(
@@ -165,4 +165,4 @@ def test_another_job_is_refused_with_what_differs(tmp_path, now, said):
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"identity\.json: cannot be written \(Not a directory\)"):
-        Checkpoints(tmp_path / "file" / "checkpoints", {}, seconds=0)
+        Checkpoints(tmp_path / "file" / "checkpoints", {}, interval_s=0)

@@ -80,7 +80,9 @@ def test_a_value_that_makes_no_sense(tmp_path, change):
     assert not (tmp_path / "run" / "predictions.csv").exists()
 
 
-@pytest.mark.parametrize("section", ["data", "method", "model", "protocol", "train", "parallel"])
+@pytest.mark.parametrize(
+    "section", ["data", "method", "model", "protocol", "train", "parallel", "report"]
+)
 def test_a_section_that_is_not_there(section):
     given = job()
     with given.unlocked():

@@ -60,7 +60,7 @@ def long_run(folder: pathlib.Path, *, folds: int, each: int, epochs: int, at_a_t
             num_classes=3,
             build=small.build,
             parallel=Parallel(devices=jax.devices()[:1], folds_per_device=at_a_time),
-            checkpointing=Checkpointing(folder, seconds=1.0),
+            checkpointing=Checkpointing(folder, interval_s=1.0),
             hooks=Hooks(on_epoch_end=look, quiet=True),
         )
     finally:

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import time
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ READERS = {
     "log with classes": lambda path: metrics.read(path, classes=("a", "b")),
     "expected clips": read_expected_clips,
     "journal": learning_curves.read,
-    "json": lambda path: reading.load_json(path, object),
+    "json": lambda path: reading.load_json(path, Any),
 }
 
 

@@ -8,6 +8,7 @@ import random
 import shutil
 import zipfile
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -207,7 +208,7 @@ def test_the_arrays_of_an_audit(workdir, spoil, tmp_path):
 
 
 def test_a_measure_of_clips_that_no_clip_has(workdir, spoil):
-    kept = inference.profile.read(workdir)._asdict()
+    kept = msgspec.structs.asdict(inference.profile.read(workdir))
     for change in (
         {"size": [0, 40]},
         {"size": [40]},
@@ -256,7 +257,7 @@ def test_pictures_from_elsewhere_are_not_shown(workdir, spoil, tmp_path):
         assert "entry 0" in answer(report.build, workdir), name
     for entry in (1, [], {"file": 1, **words}, {"file": "a.png", "caption": [], "alt": "a"}):
         spoil("pictures/pictures.json", json.dumps([entry]).encode())
-        assert "entry 0" in answer(report.build, workdir), entry
+        assert "pictures.json is damaged ([0]" in answer(report.build, workdir), entry
 
 
 def rerun(workdir: pathlib.Path) -> None:

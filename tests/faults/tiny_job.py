@@ -30,7 +30,7 @@ def main(folder: pathlib.Path, epochs: int) -> None:
             Settings(epochs=epochs, batch_size=8, learning_rate=1e-2),
             num_classes=3,
             build=small.build,
-            checkpointing=Checkpointing(folder / "checkpoints", seconds=0.0),
+            checkpointing=Checkpointing(folder / "checkpoints", interval_s=0.0),
             hooks=Hooks(
                 on_epoch_end=lambda part, line: (folder / str(line["epoch"])).touch(),
                 should_stop=lambda: bool(asked),

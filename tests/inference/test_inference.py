@@ -6,6 +6,7 @@ import shutil
 
 import cv2
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import pytest
 
@@ -47,7 +48,7 @@ def test_a_fold_says_of_its_test_clips_what_the_run_said(tmp_path_factory, own, 
         )
         expected = scored.probabilities[scored.keys.index(clip.key)]
         np.testing.assert_allclose(result.probabilities, expected[None], rtol=1e-4, atol=1e-5)
-        assert not result.spread.any()
+        assert not result.std.any()
 
 
 def test_the_mean_is_over_all_folds(predictor, own):
@@ -62,7 +63,7 @@ def test_the_mean_is_over_all_folds(predictor, own):
     each = predictor.networks.probabilities(again)
     assert each.shape[0] == 3 and each.std(0).max() > 1e-4
     np.testing.assert_allclose(result.probabilities, each.mean(0), atol=1e-5)
-    np.testing.assert_allclose(result.spread, each.std(0), atol=1e-5)
+    np.testing.assert_allclose(result.std, each.std(0), atol=1e-5)
     np.testing.assert_allclose(result.probabilities.sum(1), 1, atol=1e-5)
     assert set(result.labels) <= set(result.classes)
 
@@ -74,7 +75,7 @@ def test_where_nothing_moves_no_emotion_is_told(predictor):
     for frames in (frame[None], np.repeat(frame[None], 30, 0), noisy):
         result = predictor.predict_video(frames, 100.0, total=len(frames))
         assert set(result.labels) == {"no movement"}
-        assert np.isnan(result.probabilities).all() and np.isnan(result.spread).all()
+        assert np.isnan(result.probabilities).all() and np.isnan(result.std).all()
         assert (result.movement < result.threshold).all()
         assert "no movement" in result.summary() and "certain" not in result.summary()
     with_marks = predictor.predict_video(noisy, 100.0, onset=3, apex=8)
@@ -134,7 +135,7 @@ def test_windows_against_slices(predictor, length, stride, every):
 def test_a_face_is_placed_as_in_the_runs_own_clips(predictor):
     (clip,) = load("synthetic", subjects=1, clips_per_subject=1, frames=(8, 8), size=(160, 160))
     eyes = np.asarray(eye_centers(clip.landmarks))
-    as_here = predictor.profile._replace(eyes=profile._constants(eyes, 160, 160))
+    as_here = msgspec.structs.replace(predictor.profile, eyes=profile._constants(eyes, 160, 160))
     padded = np.pad(clip.frames, ((0, 0), (30, 10), (50, 0), (0, 0)), "edge")
     there = eyes + np.array([50, 30])
     tracker = FaceTracker(
@@ -170,11 +171,11 @@ def test_windows_without_a_face_are_told_so(predictor, own):
 def test_a_window_of_another_rate_is_brought_to_the_runs(predictor):
     frames = np.linspace(0, 200, 20, dtype=np.uint8)[:, None, None, None]
     frames = np.broadcast_to(frames, (20, 40, 40, 3))
-    clip = predictor._clip(frames, 14, 200.0, given=True)
+    clip = predictor._clip(frames, 14, 200.0, marked=True)
     assert clip.frames.shape == (10, 40, 40, 3) and clip.fps == 100.0 and clip.apex == 7
     values = clip.frames[:, 0, 0, 0] * 255
     assert (np.diff(values) > 0).all() and abs(values[7] - frames[14, 0, 0, 0]) < 12
-    assert predictor._clip(frames, 14, 100.0, given=True).frames is frames
+    assert predictor._clip(frames, 14, 100.0, marked=True).frames is frames
 
 
 def test_movement_is_that_of_the_skin_not_of_the_light_the_sensor_or_the_head():

@@ -1,11 +1,17 @@
 import io
 import zipfile
 
+import msgspec
 import numpy as np
 import pytest
 
 from mer_jax.errors import UserError
 from mer_jax.io import reading
+
+
+class Content(msgspec.Struct):
+    a: float
+    b: dict[str, list[int]] = {}
 
 
 @pytest.mark.parametrize(
@@ -17,9 +23,11 @@ from mer_jax.io import reading
         (b"\xff\xfe{", "is not UTF-8 text (byte 0)"),
         (b"[" * 100_000, "is nested too deeply"),
         (b'{"a": ' + b"9" * 5000 + b"}", "has a number that cannot be used (Exceeds the limit"),
-        (b'{"a": NaN}', "has a number that cannot be used (NaN is not a number)"),
-        (b'{"a": 1e999}', "a is inf"),
-        (b'{"b": 1}', "has no a"),
+        (b'{"a": NaN}', "has a number that cannot be used (NaN is too large, or no number)"),
+        (b'{"a": 1e999}', "has a number that cannot be used (1e999 is too large, or no number)"),
+        (b'{"a": -9223372036854775808}', "is too large, or no number"),
+        (b'{"b": {}}', "is damaged (Object missing required field `a`"),
+        (b'{"a": 1, "b": {"c": [1, "x"]}}', "is damaged (b[...][1]: Expected `int`, got `str`)"),
     ],
 )
 def test_what_is_wrong_with_json_is_named(tmp_path, content, text):
@@ -27,7 +35,7 @@ def test_what_is_wrong_with_json_is_named(tmp_path, content, text):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError) as error:
-        reading.load_json(path, {"a": float})
+        reading.load_json(path, Content)
     message = str(error.value)
     assert message.startswith(str(path)) and text in message
 

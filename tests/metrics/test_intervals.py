@@ -60,7 +60,7 @@ def test_nothing_to_resample_has_no_interval(subjects):
 
 def test_paired_equals_a_literal_loop():
     first, second = predictions(), other(skill=3.0)
-    found = intervals.paired(first, second, draws=40, seed=5)
+    found = intervals.compare_paired(first, second, draws=40, seed=5)
     before = sklearn_scores(first.label, first.predicted)
     after = sklearn_scores(second.label, second.predicted)
     gains = []
@@ -97,7 +97,7 @@ def test_swap_test_equals_every_swap():
         right = np.where(swapped, first.predicted, second.predicted)
         one, two = sklearn_scores(first.label, left), sklearn_scores(first.label, right)
         gaps.append({name: two[name] - one[name] for name in one})
-    found = intervals.paired(first, second, draws=8000, seed=1)
+    found = intervals.compare_paired(first, second, draws=8000, seed=1)
     for name in ("uf1", "uar", "accuracy"):
         all_gaps = np.abs([gap[name] for gap in gaps])
         exact = np.mean(all_gaps >= all_gaps[0] - 1e-12)
@@ -105,7 +105,7 @@ def test_swap_test_equals_every_swap():
 
 
 def test_equal_runs_do_not_differ():
-    found = intervals.paired(predictions(), predictions(), draws=50)
+    found = intervals.compare_paired(predictions(), predictions(), draws=50)
     assert set(found.difference.values()) == {0.0} and set(found.p_permutation.values()) == {1.0}
     assert found.p_mcnemar == 1.0
 
@@ -168,10 +168,10 @@ def test_holm_by_hand():
 
 
 def test_spread_over_seeds_and_last_epochs():
-    assert intervals.spread([1.0, 2.0, 4.0]) == pytest.approx(
+    assert intervals.mean_and_std([1.0, 2.0, 4.0]) == pytest.approx(
         {"mean": 7 / 3, "std": np.std([1, 2, 4], ddof=1), "count": 3}
     )
-    assert np.isnan(intervals.spread([1.0])["std"])
+    assert np.isnan(intervals.mean_and_std([1.0])["std"])
     curve = np.random.default_rng(0).uniform(size=(3, 25))
     weights = np.array([1.0, 2.0, 5.0])
     pooled = [sum(w * row[e] for w, row in zip(weights, curve)) / 8 for e in range(15, 25)]

@@ -33,7 +33,7 @@ def rows():
 
 def test_rows_hold_scores_and_adjusted_tests(rows):
     assert rows[0].gain is None
-    raw = [intervals.paired(FIRST, run.predictions, draws=60) for run in RUNS[1:]]
+    raw = [intervals.compare_paired(FIRST, run.predictions, draws=60) for run in RUNS[1:]]
     assert [row.gain.difference for row in rows[1:]] == [test.difference for test in raw]
     assert [row.p_mcnemar for row in rows[1:]] == intervals.holm([t.p_mcnemar for t in raw])
     assert [row.p_permutation for row in rows[1:]] == intervals.holm(

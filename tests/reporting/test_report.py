@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mer_jax.errors import DataError, UserError
 from mer_jax.io import saving
 from mer_jax.metrics import summary, write_csv
-from mer_jax.reporting import figures, page, report
+from mer_jax.reporting import figures, page, report, verdict
 from tests.metrics.examples import predictions
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -161,12 +161,16 @@ def test_as_published_comes_first_in_text_and_color(tmp_path):
     record = predictions(skill=0.5)
     better = record.probabilities + 0.6 * np.eye(3, dtype=np.float32)[record.label]
     published = dataclasses.replace(record, probabilities=better)
-    leak = "The epoch was chosen on the test subject."
+    leak = {"reason": "epoch"}
     found = workdir(tmp_path, published, leaks=[leak], strict=record)
     text = report.build(tmp_path).read_text()
     shown = check(text)
     assert 'class="banner warning"' in text and 'class="banner strict"' not in text
-    assert shown.text.index("AS PUBLISHED") < shown.text.index(leak) < shown.text.index("UF1")
+    assert (
+        shown.text.index("AS PUBLISHED")
+        < shown.text.index(verdict.sentence(leak))
+        < shown.text.index("UF1")
+    )
     assert f"{found['inflation']['difference']['uf1']:.4f}" in shown.text
     assert f"{found['inflation']['strict']['uf1']['value']:.4f}" in shown.text
 
@@ -200,11 +204,12 @@ def test_names_with_markup_stay_text(names, tmp_path_factory):
     renamed = dict(zip(dict.fromkeys(record.database), names[3:]))
     database = np.array([renamed[old] for old in record.database], object)
     record = dataclasses.replace(record, database=database, clip=record.clip + names[3])
+    leaks = [dict(reason="duplicate", fold=names[0], train_clip=names[1], test_clip=names[2])]
     path = tmp_path_factory.mktemp("page") / "report.html"
     report.write(
         path,
         config={"model": {"name": names[0]}, names[1]: names[2]},
-        summary=summary(record, protocol=names[2], leaks=[names[0]], draws=10),
+        summary=summary(record, protocol=names[2], leaks=leaks, draws=10),
         predictions=record,
         pictures=[report.Picture(b"\x89PNG", names[4], f"x{names[5]}", record.keys[0])],
         provenance={names[3]: names[4], "command": names[5]},
@@ -246,8 +251,8 @@ def test_all_bad_pictures_in_one_list(tmp_path):
     folder = tmp_path / "pictures"
     (folder / "text.png").write_text("no picture")
     texts = {"caption": "c", "alt": "a"}
-    entries = [{"file": "gone.png", **texts}, {"file": "text.png", **texts}, {"file": "clip.png"}]
+    entries = [{"file": "gone.png", **texts}, {"file": "text.png", **texts}]
     saving.write_json(folder / "pictures.json", entries)
     with pytest.raises(DataError) as error:
         report.build(tmp_path)
-    assert [problem.where for problem in error.value.problems] == ["entry 0", "entry 1", "entry 2"]
+    assert [problem.where for problem in error.value.problems] == ["entry 0", "entry 1"]

@@ -50,14 +50,13 @@ def test_each_class_has_an_example_and_every_error_its_picture(tmp_path):
         assert (tmp_path / "pictures" / entry["file"]).read_bytes() == picture.content
 
 
-def test_of_many_errors_the_surest_have_pictures_and_none_is_drawn_twice(monkeypatch):
+def test_of_many_errors_the_surest_have_pictures_and_none_is_drawn_twice():
     clips = [stored("s0", f"c{i}") for i in range(6)]
     sure = np.array([0.6, 0.9, 0.7, 0.8, 0.95, 0.55], np.float32)
     record = predictions_of(clips, [0] * 6, [1] * 6)
     record = dataclasses.replace(record, probabilities=np.stack([1 - sure, sure], 1))
-    monkeypatch.setattr(thumbnails, "MAX_THUMBNAILS", 3)
     drawn = {clips[1].key: b"RIFF"}
-    pictures = thumbnails.pictures(clips, record, cache=drawn)
+    pictures = thumbnails.pictures(clips, record, max_thumbnails=3, cache=drawn)
     assert [picture.clip for picture in pictures] == [clips[i].key for i in (4, 1, 3)]
     assert pictures[1].content == b"RIFF" and len(drawn) == 3
 

@@ -85,7 +85,7 @@ def test_the_sharded_epoch_has_no_collective():
     layout = Parallel(within="vmap", devices=jax.devices()[:4]).layout(len(folds))
     static = make_static_config(examples, len(labels), SETTINGS, num_classes=3, build=small.build)
     data = parallel.replicate(layout, Data(examples.inputs, jnp.asarray(labels, jnp.int32), {}))
-    rows = records.rows_of(records.fold_arrays([folds], SETTINGS), range(6), 8)
+    rows = records.take_rows(records.fold_arrays([folds], SETTINGS), range(6), 8)
     part = parallel.shard(layout, rows)
     programs = compile_programs(static, layout, 1)
     state = jax.eval_shape(programs.init, data, part)
@@ -101,7 +101,7 @@ def test_a_job_that_stops_goes_on_where_it_was(reference, tmp_path):
         if line["epoch"] == 3:
             raise Stop
 
-    options = {"directory": tmp_path, "job_fingerprint": {"job": 1}, "seconds": 0.0}
+    options = {"directory": tmp_path, "job_fingerprint": {"job": 1}, "interval_s": 0.0}
     with pytest.raises(Stop):
         run(on_epoch_end=stop_at_three, **options)
     lines = []
@@ -121,7 +121,7 @@ def test_resuming_between_chunks(reference, tmp_path):
         if line["folds"][0].endswith("s2") and line["epoch"] == 2:
             raise Stop
 
-    options = {"directory": tmp_path, "folds_per_device": 2, "seconds": 0.0}
+    options = {"directory": tmp_path, "folds_per_device": 2, "interval_s": 0.0}
     with pytest.raises(Stop):
         run(on_epoch_end=stop_in_second_chunk, **options)
     assert_same(run(**options), reference)
@@ -235,14 +235,14 @@ def test_a_fold_without_clips_is_named():
 def test_a_job_goes_on_elsewhere(reference, tmp_path):
     """Another number of devices, another chunk: a checkpoint knows nothing of either."""
     asked = iter([False, True])
-    options = {"directory": tmp_path, "seconds": 1e9}
+    options = {"directory": tmp_path, "interval_s": 1e9}
     with pytest.raises(Interrupted, match="after epoch 2 of folds up to 6"):
         run(should_stop=lambda: next(asked), devices=4, **options)
     assert_same(run(devices=1, **options), reference)
 
 
 def test_a_damaged_checkpoint_is_found_out_and_the_one_before_is_used(reference, tmp_path):
-    options = {"directory": tmp_path, "seconds": 0.0}
+    options = {"directory": tmp_path, "interval_s": 0.0}
     asked = iter([False, False, True])
     with pytest.raises(Interrupted):
         run(should_stop=lambda: next(asked), **options)
@@ -269,7 +269,7 @@ def test_what_takes_long_to_save_is_saved_less_often(tmp_path, monkeypatch, refe
 
     monkeypatch.setattr(checkpoints, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(checkpoints, "_digest", slow)
-    with Checkpoints(tmp_path, {}, seconds=10.0) as keeper:
+    with Checkpoints(tmp_path, {}, interval_s=10.0) as keeper:
         now[0] = 10.0
         assert keeper.should_save
         keeper.save({"weights": np.zeros((2, 3))}, reference, Position(range(2), 1))
@@ -281,11 +281,11 @@ def test_what_takes_long_to_save_is_saved_less_often(tmp_path, monkeypatch, refe
 
 def test_two_jobs_cannot_share_a_directory(tmp_path):
     with (
-        Checkpoints(tmp_path, {}, seconds=1.0),
+        Checkpoints(tmp_path, {}, interval_s=1.0),
         pytest.raises(UserError, match="in use by another job"),
     ):
-        Checkpoints(tmp_path, {}, seconds=1.0)
-    with Checkpoints(tmp_path, {}, seconds=1.0):
+        Checkpoints(tmp_path, {}, interval_s=1.0)
+    with Checkpoints(tmp_path, {}, interval_s=1.0):
         pass
 
 

@@ -178,7 +178,7 @@ def job(
     rows = records.fold_arrays(folds, settings)
     count, devices = len(rows.eval_index), len(layout.devices)
     padded = -(-count // devices) * devices
-    part = parallel.shard(layout, records.rows_of(rows, range(count), padded))
+    part = parallel.shard(layout, records.take_rows(rows, range(count), padded))
     programs = compile_programs(static, layout, settings.epochs)
     state = [programs.init(data, part)]  # the epochs take it for good and give the next
 

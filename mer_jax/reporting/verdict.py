@@ -1,0 +1,42 @@
+"""The sentences on a run's verdict in metrics.json: strict, or the ways in which test clips leaked.
+
+headline(summary["verdict"])
+[sentence(leak) for leak in summary["verdict"]["leaks"]]
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mer_jax.leakage import Reason
+
+_STRICT = "No test clip was used for training, statistics or model selection."
+_LEAKY = "Not strict: test clips influenced training, statistics or model selection."
+_SENTENCES = {
+    Reason.EPOCH: "Each fold's epoch was chosen on its own test clips.",
+    Reason.STOPPING: "Each fold's epoch was chosen, its rate lowered and its training stopped on "
+    "its own test clips.",
+    Reason.STATISTICS: "Statistics (mask, mean) were taken over all clips, test clips included.",
+    Reason.SUBJECTS: "Clips of one subject are both in training and in test.",
+    Reason.PRETRAINING: "Networks start from {run}, which was trained on {count} of the test "
+    "subjects.",
+    Reason.DUPLICATE: "Fold {fold} trains on {train_clip}, a duplicate of its test clip "
+    "{test_clip}.",
+}
+
+
+def headline(verdict: Mapping[str, Any]) -> str:
+    """One sentence: whether the scores are strict.
+
+    >>> headline({"strict": True, "leaks": []})
+    'No test clip was used for training, statistics or model selection.'
+    """
+    return _STRICT if verdict["strict"] else _LEAKY
+
+
+def sentence(leak: Mapping[str, Any]) -> str:
+    """One sentence on a leak, as `leakage.Leak.to_json` gives it.
+
+    >>> sentence({"reason": "pretraining", "run": "runs/macro", "count": 3})
+    'Networks start from runs/macro, which was trained on 3 of the test subjects.'
+    """
+    return _SENTENCES[Reason(leak["reason"])].format_map(leak)
