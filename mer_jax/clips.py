@@ -1,4 +1,4 @@
-"""The records that cross rooms, and the letters of their axes.
+"""The records that cross packages, and the letters of their axes.
 
     N clips    T frames    H rows    W columns    C channels
     K classes  F folds     B batch   E epochs

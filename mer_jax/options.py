@@ -1,7 +1,7 @@
 """Options of functions: their defaults, read off the signatures, and the bounds of their values.
 
 `BOUNDS` is the one table of what an option's value may be, by the option's name. Where a name means
-two things, the row of the function ("psn.frames") or of its room ("data.frames") comes first.
+two things, the row of the function ("psn.frames") or of its section ("data.frames") comes first.
 Everything that is created by name goes through `check`; public functions that take options are
 `checked`. What lies between several options or depends on arrays, the functions look after.
 """
@@ -160,7 +160,7 @@ BOUNDS: dict[str, Bound] = {
     "noise": _SHARE,
     "data.size": _several(_whole("[16, 100000]"), 2),
     "subjects": _LENGTH,
-    # several rooms
+    # several sections
     "fps": _POSITIVE,
     "gray": _flag,
     "length": _LENGTH,
@@ -317,8 +317,8 @@ BOUNDS: dict[str, Bound] = {
     "remat": _flag,
     "title": _text,
 }
-# What a mistake in a function of these rooms is named after: the section of a configuration.
-_ROOMS = {"datasets": "data", "methods": "method", "models": "model", "protocols": "protocol"}
+# The section of a configuration that names the options of a package's functions in messages.
+_SECTIONS = {"datasets": "data", "methods": "method", "models": "model", "protocols": "protocol"}
 
 
 def defaults(function: Callable, *, without: Iterable[str] = ()) -> dict[str, Any]:
@@ -342,30 +342,37 @@ def plain(value: Any) -> Any:
     return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
 
 
-def bound(room: str, of: str, name: str) -> Bound | None:
-    """The row of option `name` of a function `of` in `room`; None where there is none."""
-    rows = (BOUNDS.get(key) for key in (f"{of}.{name}", f"{room}.{name}", name))
+def bound(section: str, owner: str, name: str) -> Bound | None:
+    """The row of option `name` of function `owner` in `section`; None where there is none."""
+    rows = (BOUNDS.get(key) for key in (f"{owner}.{name}", f"{section}.{name}", name))
     return next(filter(None, rows), None)
 
 
-def check(room: str, of: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def check(
+    section: str, owner: str, given: Mapping[str, Any], known: Mapping[str, Any]
+) -> dict[str, Any]:
     """`given` as plain values.
 
-    room, of: whose options they are, as "method", "strcn_a". known: the options that there are and
-    their defaults; where that is None, None will do. An option of a user's own function
-    ("package.module:Name") has no row in the table: it must be of the kind of its default. Raises
-    `UserError` for the first that is not `known`, and offers the nearest, or that is out of bounds.
+    Args:
+      section, owner: whose options they are, as "method", "strcn_a".
+      given: option values by name.
+      known: the options that there are and their defaults; where that is None, None is accepted. An
+        option of a user's own function ("package.module:Name") has no row in the table: it must be
+        of the kind of its default.
+
+    Raises:
+      UserError: for the first name that is not `known`, with the nearest, or value out of bounds.
     """
     for name in given:
         if name not in known:
-            owner = " ".join(filter(None, (room, of)))
-            raise unknown_name(f"option of {owner}" if owner else "configuration key", name, known)
-    where = f"{room}." if room else f"{of}: " if of else ""
+            whose = " ".join(filter(None, (section, owner)))
+            raise unknown_name(f"option of {whose}" if whose else "configuration key", name, known)
+    where = f"{section}." if section else f"{owner}: " if owner else ""
     return {
         name: _sound(
             where + name,
             value,
-            _like(known[name]) if ":" in of else bound(room, of, name),
+            _like(known[name]) if ":" in owner else bound(section, owner, name),
             known[name] is None,
         )
         for name, value in given.items()
@@ -379,11 +386,11 @@ def value(what: str, name: str, given: Any) -> Any:
 
 def checked(function: _F) -> _F:
     """`function`, whose options are looked at as it is called; arrays, traced ones too, are not."""
-    room, of = _ROOMS.get(f"{function.__module__}.".split(".")[1], ""), function.__name__
-    where = f"{room}." if room else f"{of}: "
+    section, owner = _SECTIONS.get(f"{function.__module__}.".split(".")[1], ""), function.__name__
+    where = f"{section}." if section else f"{owner}: "
     rows: dict[str, tuple[Bound, bool]] = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        row = bound(room, of, name)
+        row = bound(section, owner, name)
         if parameter.kind is parameter.KEYWORD_ONLY and row and row.kind is not object:
             rows[name] = row, parameter.default is None
 

@@ -144,7 +144,7 @@ def run(
 
 
 def _write(workdir: pathlib.Path, runs: Sequence[comparison.Run]) -> str:
-    rows = comparison.side_by_side(runs)
+    rows = comparison.compare_per_clip_set(runs)
     cells = comparison.cells(rows)
     text = comparison.markdown(cells)
     saving.write(workdir / "table.md", text)

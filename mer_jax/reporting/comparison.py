@@ -23,7 +23,7 @@ from mer_jax.metrics.predictions import Predictions, read
 from mer_jax.metrics.scores import scores
 from mer_jax.metrics.summary import scores_with_intervals
 from mer_jax.reporting import figures, page, report
-from mer_jax.reporting.page import interval, number
+from mer_jax.reporting.page import number, score_text
 
 TESTS = ("UF1 gain", "p", "p (McNemar)")
 SPREADS = {
@@ -131,7 +131,9 @@ def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0)
     ]
 
 
-def side_by_side(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0) -> list[Row]:
+def compare_per_clip_set(
+    runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0
+) -> list[Row]:
     """`compare` for runs on different sets of clips: each with the first run on the same clips."""
     groups: dict[Any, list[int]] = {}
     for index, run in enumerate(runs):
@@ -176,7 +178,7 @@ def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:
             str(row.scores["clips"]),
         ]
         for name in columns:
-            line.append(_score(row.scores.get(name)))
+            line.append(score_text(row.scores[name]) if name in row.scores else "")
             line += [_published(row.published.get(name))] if name in printed else []
         if row.gain is None:
             out.append([*line, "", "", ""])
@@ -188,7 +190,7 @@ def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:
         spread = over_runs(runs)
         line = [f"mean ± deviation of {len(runs)}", "", ""]
         for name in columns:
-            line += [_score(spread.get(name))] + [""] * (name in printed)
+            line += [score_text(spread[name]) if name in spread else ""] + [""] * (name in printed)
         out.append([*line, "", "", ""])
     return out
 
@@ -221,19 +223,19 @@ def html(rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> str:
     }
     alt = "; ".join(f"{row.name}: UF1 {number(row.scores['uf1']['value'])}" for row in rows)
     chart = figures.svg(figures.score_intervals(names, values), name="scores", alt=alt)
-    title = f"{len(rows)} runs compared"
-    head, *rest = lines
-    body = [
-        f"<h1>{page.text(title)}</h1>",
-        *(f"<p>{page.text(sentence)}</p>" for sentence in answers(rows)),
-        page.figure(chart, "Scores of all clips, with their intervals."),
-        page.table(head, ([*line[:3], *map(_small, line[3:])] for line in rest)),
-        *(f'<p class="faint">{page.text(note)}</p>' for note in NOTES),
-    ]
-    return page.page(title, body)
+    header, *body = lines
+    return page.render(
+        "comparison.html",
+        title=f"{len(rows)} runs compared",
+        sentences=sentences(rows),
+        chart=chart,
+        header=header,
+        rows=body,
+        notes=NOTES,
+    )
 
 
-def answers(rows: Sequence[Row]) -> list[str]:
+def sentences(rows: Sequence[Row]) -> list[str]:
     """A sentence per run."""
     out = []
     for row in rows:
@@ -251,15 +253,6 @@ def answers(rows: Sequence[Row]) -> list[str]:
     return out
 
 
-def _score(score: Mapping[str, Any] | None) -> str:
-    """A score with its interval, or a mean with its deviation."""
-    if score is None:
-        return ""
-    if "mean" in score:
-        return f"{number(score['mean'])} ± {number(score['std'])}"
-    return f"{number(score['value'])} {interval(score)}".strip()
-
-
 def _published(published: float | tuple[float, float] | None) -> str:
     """A published number, or (mean, deviation)."""
     if published is None:
@@ -272,10 +265,6 @@ def _p(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.3f}" if value >= 0.001 else "<0.001"
-
-
-def _small(cell: str) -> page.Raw:
-    return page.Raw(re.sub(r"(\[.*\])", r"<small>\1</small>", page.text(cell)))
 
 
 def _markdown(cell: str) -> str:

@@ -70,7 +70,7 @@ def styled(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
     return wrapped
 
 
-def blank(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
     """An empty figure in inches, with constrained layout and without a window."""
     from matplotlib.figure import Figure
 
@@ -120,9 +120,20 @@ def _saved(figure: "Figure", **options) -> bytes:
     return out.getvalue()
 
 
-def label(name: str, *, longest: int = 22) -> str:
-    """A name for a chart: without control characters, at most `longest` characters."""
-    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+def printable(text: str, *, keep: str = "") -> str:
+    """`text` with a box for each character that cannot be printed and is not in `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def shorten(name: str, *, longest: int = 22) -> str:
+    """A name for a chart: printable, at most `longest` characters.
+
+    >>> shorten("leave one subject out", longest=12)
+    'leave one s…'
+    """
+    clean = printable(name)
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 
@@ -138,7 +149,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
     share = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
     number = len(classes)
     size = max(3.6, 1.5 + 0.75 * number)
-    figure = blank(size, 0.86 * size)
+    figure = new_figure(size, 0.86 * size)
     axes = figure.subplots()
     for row, column in np.argwhere(counts if number > 10 else np.ones_like(counts)).tolist():
         part = share[row, column]
@@ -153,7 +164,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
         axes.text(column, row + 0.24, f"{counts[row, column]:g}", ha="center", va="center",
                   color=ink, fontsize=small)  # fmt: skip
     axes.set(xlim=(-0.5, number - 0.5), ylim=(number - 0.5, -0.5), aspect="equal")
-    names = [label(name, longest=14) for name in classes]
+    names = [shorten(name, longest=14) for name in classes]
     axes.set_xticks(range(number), names, rotation=0 if number <= 4 else 40)
     axes.set_yticks(range(number), [f"{n}\n({s:g})" for n, s in zip(names, counts.sum(-1))])
     axes.set(xlabel="predicted", ylabel="true (clips)")
@@ -176,7 +187,7 @@ def learning_curves(
       weights: [F] test clips of each fold, for the test accuracy of the pooled clips.
       chance: accuracy of a dashed line.
     """
-    figure = blank(5.2, 2.7)
+    figure = new_figure(5.2, 2.7)
     left, right = figure.subplots(1, 2)
     epochs = np.asarray(history["epochs"])
     for axes, curves in (
@@ -232,7 +243,7 @@ def per_subject(
     groups = np.array([""] * len(names) if groups is None else list(groups), object)
     correct, total = np.asarray(correct, float), np.asarray(total, float)
     share = correct / np.maximum(total, 1)
-    figure = blank(5.2, 2.9)
+    figure = new_figure(5.2, 2.9)
     axes = figure.subplots()
     left, ticks = 0, []
     for index, group in enumerate(dict.fromkeys(groups.tolist())):
@@ -248,7 +259,7 @@ def per_subject(
         sizes = 10 + 90 * total[mine] / total.max()
         axes.scatter(x, share[mine], s=sizes, color=color, linewidth=0, zorder=3)
         middle = float(x.mean())
-        title = f"{label(group, longest=14)}\n{pooled:.0%} of {total[mine].sum():g} clips"
+        title = f"{shorten(group, longest=14)}\n{pooled:.0%} of {total[mine].sum():g} clips"
         axes.text(
             middle, 1.1, title.strip(), ha="center", va="bottom", color=color, linespacing=1.3
         )
@@ -259,7 +270,7 @@ def per_subject(
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     if len(names) <= 24:
-        texts = [label(str(name), longest=12) for _, name in ticks]
+        texts = [shorten(str(name), longest=12) for _, name in ticks]
         axes.set_xticks([x for x, _ in ticks], texts, rotation=90, fontsize=9)
     else:
         axes.set_xticks([])
@@ -274,19 +285,19 @@ def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequenc
     """Clips of each class, [D, K] counts, a bar per database."""
     counts = np.asarray(counts, float)
     legend = max(0, len(classes) - 8) // 4  # its lines beyond two
-    figure = blank(5.2, 1.0 + 0.42 * len(databases) + 0.24 * legend)
+    figure = new_figure(5.2, 1.0 + 0.42 * len(databases) + 0.24 * legend)
     axes = figure.subplots()
     start = np.zeros(len(databases))
     for index, name in enumerate(classes):
         color = CYCLE[index % len(CYCLE)]
         bars = axes.barh(range(len(databases)), counts[:, index], left=start, height=0.68,
-                         color=color, alpha=0.85, label=label(name, longest=16))  # fmt: skip
+                         color=color, alpha=0.85, label=shorten(name, longest=16))  # fmt: skip
         fits = counts[:, index] > 0.05 * counts.sum(1).max()
         texts = [f"{n:g}" if fit else "" for n, fit in zip(counts[:, index], fits)]
         ink = "white" if color in (BLUE, colors.GREEN, VERMILION) else "#10151b"
         axes.bar_label(bars, texts, label_type="center", color=ink, fontweight="bold")
         start += counts[:, index]
-    axes.set_yticks(range(len(databases)), [label(str(name)) for name in databases])
+    axes.set_yticks(range(len(databases)), [shorten(str(name)) for name in databases])
     axes.tick_params(axis="y", labelcolor=INK)
     axes.invert_yaxis()
     axes.set_xlabel("clips")
@@ -300,7 +311,7 @@ def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequenc
 @styled
 def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Figure":
     """Scores with intervals, a line per run. scores: title -> [S, 3] low, value, high."""
-    figure = blank(5.4, 1.0 + 0.42 * len(names))
+    figure = new_figure(5.4, 1.0 + 0.42 * len(names))
     panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
     positions = np.arange(len(names))
     for axes, (title, values) in zip(panels, scores.items()):
@@ -313,7 +324,7 @@ def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Fi
         axes.tick_params(length=0)
         axes.margins(y=0.5 / max(len(names), 1))
         axes.xaxis.get_major_locator().set_params(nbins=4)
-    panels[0].set_yticks(positions, [label(name, longest=28) for name in names])
+    panels[0].set_yticks(positions, [shorten(name, longest=28) for name in names])
     panels[0].tick_params(axis="y", labelcolor=INK)
     panels[0].invert_yaxis()
     return figure
@@ -356,7 +367,7 @@ def clip_panel(
     columns = min(3, max(len(tiles), 1))
     rows = -(-len(tiles) // columns)
     height, width = next(iter(tiles.values()))[0].shape[:2] if tiles else (1, 1)
-    figure = blank(2.05 * columns, rows * (2.0 * height / width + 0.34))
+    figure = new_figure(2.05 * columns, rows * (2.0 * height / width + 0.34))
     figure.patch.set_alpha(0)
     for axes, (title, (picture, style)) in zip(
         np.ravel(figure.subplots(rows, columns)), tiles.items()
@@ -375,7 +386,7 @@ def clip_panel(
 @styled
 def map_panel(picture: np.ndarray) -> "Figure":
     """A stored flow map [H, W, 3]: its channels u, v and strain, each over its own range."""
-    figure = blank(6.15, 2.34)
+    figure = new_figure(6.15, 2.34)
     figure.patch.set_alpha(0)
     for axes, title, channel, colormap in zip(
         figure.subplots(1, 3), ("u", "v", "strain"), np.moveaxis(picture, -1, 0),

@@ -68,13 +68,13 @@ def test_html_is_a_page_of_the_same_kind(rows):
 
 
 def test_the_page_opens_with_what_the_table_says(rows):
-    first, second, third = comparison.answers(rows)
+    first, second, third = comparison.sentences(rows)
     assert first == f"base|line: UF1 {rows[0].scores['uf1']['value']:.4f}."
     assert "AS PUBLISHED" in second and "AS PUBLISHED" not in first + third
     assert ", better than the first run" in third and f"p {rows[2].p_permutation:.3f}" in third
     turned = comparison.compare([RUNS[2], RUNS[0], RUNS[2]], draws=60)
-    assert ", worse than the first run" in comparison.answers(turned)[1]
-    assert ", not significantly different from the first run" in comparison.answers(turned)[2]
+    assert ", worse than the first run" in comparison.sentences(turned)[1]
+    assert ", not significantly different from the first run" in comparison.sentences(turned)[2]
 
 
 def test_printed_figures_stand_beside_ours():
@@ -98,7 +98,7 @@ def test_runs_on_several_sets_of_clips_are_each_compared_with_the_first_on_the_s
     half = np.arange(30)
     fewer = [run._replace(predictions=run.predictions.take(half)) for run in RUNS[:2]]
     runs = [RUNS[0], fewer[0], RUNS[1], fewer[1]]
-    rows = comparison.side_by_side(runs, draws=60)
+    rows = comparison.compare_per_clip_set(runs, draws=60)
     assert [row.name for row in rows] == [run.name for run in runs]
     assert [row.gain is None for row in rows] == [True, True, False, False]
     alone = comparison.compare([RUNS[0], RUNS[1]], draws=60)

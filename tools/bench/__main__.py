@@ -70,9 +70,9 @@ def main(argv: list[str]) -> None:
     print(head)
     tables, rounds = [], min(_ROUNDS.value, 2) if _QUICK.value else _ROUNDS.value
     for suite in _SUITES if "all" in chosen else chosen:
-        room = importlib.import_module(f"tools.bench.{suite}")
+        module = importlib.import_module(f"tools.bench.{suite}")
         options = {"only": _ONLY.value} if suite in _BY_NETWORK else {}
-        for table in room.tables(rounds, _QUICK.value, **options):
+        for table in module.tables(rounds, _QUICK.value, **options):
             print(table, flush=True)
             tables.append((suite, table))
     if _OUT.value:
