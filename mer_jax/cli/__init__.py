@@ -26,16 +26,19 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command named by `argv` (default: the command line) and exits."""
-    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    raise SystemExit(command.run(_start, sys.argv[1:] if argv is None else argv))
+
+
+def _start(argv: Sequence[str]) -> None:
+    name, *rest = argv or ["--help"]
     if name == "--version":
         print(f"mer_jax {mer_jax.__version__}")
-        raise SystemExit(0)
+        return
     if name in command.HELP:
         print(usage())
-        raise SystemExit(0)
+        return
     if name not in COMMANDS:
-        print(f"error: {unknown_name('command', name, COMMANDS)}", file=sys.stderr)
-        raise SystemExit(2)
+        raise unknown_name("command", name, COMMANDS)
     if name == "run":
         runtime.enable_huge_pages()
     sys.argv[:] = [f"mer-jax {name}", *rest]  # ml_collections reads it

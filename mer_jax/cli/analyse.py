@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from mer_jax.cli.command import command, no_arguments, required
+from mer_jax.cli.command import no_arguments, required
 from mer_jax.errors import UserError, unknown_name
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
@@ -101,7 +101,6 @@ def _size(maps) -> str:
     return " x ".join(map(str, maps.shape[-3:-1]))
 
 
-@command
 def main(argv: list[str]) -> None:
     """Analyses the run that the flags name."""
     no_arguments(argv)

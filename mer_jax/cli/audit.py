@@ -9,7 +9,6 @@ it does not, 2 a file is missing or damaged.
 
 import pathlib
 
-from mer_jax.cli.command import command
 from mer_jax.errors import UserError
 
 _VERDICT = {"strict": bool, "leaks": [str]}
@@ -47,7 +46,6 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     return found, verdict["leaks"]
 
 
-@command
 def main(argv: list[str]) -> int:
     """Audits the jobs that `argv` names; 1 where one does not hold what it says."""
     if not argv[1:]:

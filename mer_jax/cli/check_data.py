@@ -14,7 +14,6 @@ from absl import flags
 
 from mer_jax import datasets
 from mer_jax.cli import database_flags
-from mer_jax.cli.command import command
 from mer_jax.datasets.records import Inspection
 from mer_jax.errors import Problem, UserError
 
@@ -74,7 +73,6 @@ def page(database: str, root: str, facts: dict) -> str:
     return "\n".join(lines)
 
 
-@command
 def main(argv: list[str]) -> int:
     """Inspects the database that the flags name; 1 where it is not usable."""
     if len(argv) > 1 or not FLAGS.database or not FLAGS.root:

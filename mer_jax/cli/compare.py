@@ -12,7 +12,6 @@ import pathlib
 
 from absl import flags
 
-from mer_jax.cli.command import command
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import saving
 from mer_jax.reporting import comparison
@@ -23,7 +22,6 @@ _SEEDS = flags.DEFINE_bool(
 )
 
 
-@command
 def main(argv: list[str]) -> None:
     """Prints and writes the comparison of the runs that `argv` names."""
     if len(argv) < 3:

@@ -14,7 +14,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from mer_jax.cli.command import command, no_arguments, required
+from mer_jax.cli.command import no_arguments, required
 from mer_jax.errors import UserError
 from mer_jax.models import pretrained
 
@@ -69,7 +69,6 @@ def convert(source: str | pathlib.Path, target: str | pathlib.Path, network: str
     return len(weights)
 
 
-@command
 def main(argv: list[str]) -> None:
     """Converts the file that the flags name."""
     no_arguments(argv)

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from absl import flags
 
 from mer_jax import runtime
-from mer_jax.cli.command import command, no_arguments
+from mer_jax.cli.command import no_arguments
 from mer_jax.errors import UserError
 
 _FOLDER = flags.DEFINE_list("folder", None, "Further folders that runs are to be written to.")
@@ -263,7 +263,6 @@ def examine(checks=CHECKS) -> Iterator[Finding]:
             yield Finding(WRONG, check.__name__, reason, "solve what is WRONG above it first")
 
 
-@command
 def main(argv: list[str]) -> int:
     """Prints the findings; 1 if something is wrong."""
     no_arguments(argv)

@@ -25,7 +25,7 @@ import numpy as np
 from absl import flags
 
 from mer_jax import options, runtime
-from mer_jax.cli.command import command, no_arguments, required
+from mer_jax.cli.command import no_arguments, required
 from mer_jax.errors import UserError
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
@@ -156,7 +156,6 @@ def boxes(result) -> list[np.ndarray | None]:
     return [result.face_boxes[i].corners if i >= 0 else None for i in at]
 
 
-@command
 def main(argv: list[str]) -> None:
     """Predicts the video that the flags name."""
     runtime.enable_compile_cache()

@@ -33,7 +33,6 @@ from tqdm import tqdm
 
 from mer_jax import datasets, faces
 from mer_jax.cli import database_flags
-from mer_jax.cli.command import command
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.errors import DataError, Problem, UserError
@@ -266,7 +265,6 @@ def _hash_of(model: str | None) -> str:
     return saving.digest(pathlib.Path(model).expanduser().read_bytes())[:20]
 
 
-@command
 def main(argv: list[str]) -> int | None:
     """Prepares the database that the flags name; returns 1 if it has problems."""
     if len(argv) > 1 or not FLAGS.database or not FLAGS.out:

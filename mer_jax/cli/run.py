@@ -29,7 +29,6 @@ from ml_collections import config_flags
 
 from mer_jax import runtime
 from mer_jax.cli import run_flags
-from mer_jax.errors import UserError
 
 flags.adopt_module_key_flags(run_flags)
 parse = run_flags.parse
@@ -74,8 +73,8 @@ class Signals:
                 os._exit(128 + number)
 
 
-def main(_: list[str]) -> None:
-    """Runs the job, or the sweep, that the flags name."""
+def main(_: list[str]) -> int:
+    """Runs the job, or the sweep, that the flags name; 3 if training diverged."""
     from mer_jax.training import checkpoints, distributed, parallel
 
     signals = Signals()
@@ -84,20 +83,17 @@ def main(_: list[str]) -> None:
         checkpoints.silence_orbax()
     parallel.use_all_cores()
     runtime.enable_compile_cache()
-    try:
-        with (
-            distributed.session(run_flags.DISTRIBUTED.value),
-            tempfile.TemporaryDirectory() as scratch,
-            runtime.on_devices(),
-        ):
-            _run(str(run_flags.WORKDIR.value) if distributed.is_primary() else scratch, signals)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    with (
+        distributed.session(run_flags.DISTRIBUTED.value),
+        tempfile.TemporaryDirectory() as scratch,
+        runtime.on_devices(),  # within the session, which ends a process that fails
+    ):
+        workdir = str(run_flags.WORKDIR.value) if distributed.is_primary() else scratch
+        return _run(workdir, signals)
 
 
-def _run(workdir: str, signals: Signals) -> None:
-    """Runs the job in `workdir`; of several processes only the primary one prints."""
+def _run(workdir: str, signals: Signals) -> int:
+    """Runs the job in `workdir`; the exit code. Of several processes only the primary prints."""
     from mer_jax import experiment, sweep, training
     from mer_jax.training import distributed
 
@@ -111,20 +107,17 @@ def _run(workdir: str, signals: Signals) -> None:
                 sweep.run(rows, workdir, given=overrides, should_stop=signals, begin=signals.begin)
             )
             show(f"{workdir}/table.html")
-            return
+            return 0
         summary = experiment.run(run_flags.CONFIG.value, workdir, should_stop=signals, quiet=quiet)
     except training.Interrupted as error:
         print(f"{error}; re-run the command to resume", file=sys.stderr)
-        raise SystemExit(128 + (signals.received or signal.SIGTERM)) from None
+        return 128 + (signals.received or signal.SIGTERM)
     overall = summary["overall"]
     show(
         f"UF1 {overall['uf1']['value']:.4f}  UAR {overall['uar']['value']:.4f}  "
         f"accuracy {overall['accuracy']['value']:.4f}  {summary['verdict']['text']}\n"
         f"{workdir}/report.html"
     )
-    if summary["diverged_folds"]:
-        print(
-            f"error: the loss is not finite in {', '.join(summary['diverged_folds'])}",
-            file=sys.stderr,
-        )
-        raise SystemExit(3)
+    if diverged := summary["diverged_folds"]:
+        print(f"error: the loss is not finite in {', '.join(diverged)}", file=sys.stderr)
+    return 3 if diverged else 0

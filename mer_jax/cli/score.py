@@ -14,7 +14,6 @@ import json
 
 from absl import flags
 
-from mer_jax.cli.command import command
 from mer_jax.errors import UserError
 from mer_jax.io import saving
 from mer_jax.metrics import read
@@ -31,7 +30,6 @@ _CLASSES = flags.DEFINE_list(
 )
 
 
-@command
 def main(argv: list[str]) -> None:
     """Prints the scores of the files that `argv` names."""
     paths = argv[1:]

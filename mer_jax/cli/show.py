@@ -22,7 +22,6 @@ import numpy as np
 from absl import flags
 
 from mer_jax import runtime
-from mer_jax.cli.command import command
 from mer_jax.clips import Clip, in_memory, resize, to_float
 from mer_jax.errors import UserError
 
@@ -122,7 +121,6 @@ def show(source: str) -> pathlib.Path:
     return saving.write(out, picture)
 
 
-@command
 def main(argv: list[str]) -> None:
     """Shows the clip that `argv` names."""
     runtime.enable_compile_cache()

@@ -18,7 +18,6 @@ from absl import flags
 from flax import nnx
 
 from mer_jax import models
-from mer_jax.cli.command import command
 from mer_jax.errors import UserError
 from mer_jax.models import calls
 
@@ -120,7 +119,6 @@ def _sizes(outputs: str) -> dict[str, Any]:
         raise UserError(f"--sizes={outputs}: write name=value,name=value") from error
 
 
-@command
 def main(argv: list[str]) -> None:
     """Prints the table of the network that `argv` names."""
     if len(argv) != 2:

@@ -16,7 +16,6 @@ import shutil
 import numpy as np
 from absl import flags
 
-from mer_jax.cli.command import command
 from mer_jax.errors import UserError
 
 _FOLDS = flags.DEFINE_bool("folds", False, "Also write the curves of each fold by itself.")
@@ -57,7 +56,6 @@ def convert(workdir: pathlib.Path, *, folds: bool = False) -> pathlib.Path:
     return out
 
 
-@command
 def main(argv: list[str]) -> None:
     """Converts the runs that `argv` names."""
     if len(argv) < 2:

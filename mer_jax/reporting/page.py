@@ -52,12 +52,13 @@ def environment(*folders: str | os.PathLike) -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=_finalize,
     )
-    found.filters |= {
+    filters: dict[str, Any] = {
         "base64": lambda content: base64.b64encode(content).decode(),
         "interval": interval,
         "number": number,
         "score_text": score_text,
     }
+    found.filters |= filters
     found.tests["missing"] = missing
     return found
 

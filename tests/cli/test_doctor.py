@@ -6,14 +6,14 @@ from importlib import metadata
 import pytest
 from absl import flags
 
-from mer_jax.cli import doctor
+from mer_jax.cli import command, doctor
 from mer_jax.cli.doctor import HINT, OK, WRONG
 
 
 def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
     flags.FLAGS["folder"].unparse()
-    code = doctor.main(flags.FLAGS(["doctor", *arguments]))
+    code = command.run(doctor.main, flags.FLAGS(["doctor", *arguments]))
     out = capsys.readouterr()
     return code, out.out, out.err
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from mer_jax.cli import predict
+from mer_jax.cli import command, predict
 from mer_jax.datasets import synthetic, video_source
 from tests.tiny_run import tiny_run
 
@@ -19,7 +19,7 @@ def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
     for name in _FLAGS:
         flags.FLAGS[name].unparse()
-    code = predict.main(flags.FLAGS(["predict", *map(str, arguments)]))
+    code = command.run(predict.main, flags.FLAGS(["predict", *map(str, arguments)]))
     out = capsys.readouterr()
     return code, out.out, out.err
 

@@ -10,6 +10,7 @@ import pytest
 from absl import flags
 
 from mer_jax import configuration, datasets, experiment, faces
+from mer_jax.cli import command as cli_command
 from mer_jax.cli import prepare
 from mer_jax.clips import in_memory
 from mer_jax.datasets import folders, prepared
@@ -46,7 +47,7 @@ def command(capsys, *arguments):
     flags.FLAGS.unparse_flags()
     for name in ("database", "root", "out", "option", "exclude", "allow_mismatch", "crop", "size"):
         flags.FLAGS[name].unparse()
-    code = prepare.main(flags.FLAGS(["prepare", *arguments]))
+    code = cli_command.run(prepare.main, flags.FLAGS(["prepare", *arguments]))
     written = capsys.readouterr()
     return code, written.out, written.err
 
