@@ -5,13 +5,10 @@ Each command is a module of this package: its docstring is the help, its absl fl
 """
 
 import ast
-import functools
 import importlib
 import pathlib
 import sys
 from collections.abc import Sequence
-
-from absl import app
 
 import mer_jax
 from mer_jax import runtime
@@ -43,7 +40,7 @@ def _start(argv: Sequence[str]) -> None:
         runtime.enable_huge_pages()
     sys.argv[:] = [f"mer-jax {name}", *rest]  # ml_collections reads it
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    app.run(module.main, argv=sys.argv, flags_parser=functools.partial(command.parse, module))
+    command.start(module, sys.argv)
 
 
 def usage() -> str:

@@ -1,12 +1,13 @@
 """Shared by all commands: flags, help, and exit codes (0 success, 2 a mistake of the user)."""
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import ParamSpec
 
-from absl import flags, logging
+from absl import app, flags, logging
 
 from mer_jax import runtime
 from mer_jax.errors import UserError
@@ -29,6 +30,11 @@ def run(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def start(module: ModuleType, argv: list[str]) -> None:
+    """Parses the flags of the command `module`, runs its `main`, exits with its code."""
+    app.run(module.main, argv=argv, flags_parser=functools.partial(parse, module))
 
 
 def parse(module: ModuleType, argv: list[str]) -> list[str]:

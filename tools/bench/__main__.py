@@ -21,7 +21,6 @@ On a machine with a GPU the same command measures the GPU, with whatever version
 uses it by itself and so does the PyTorch loop; the peers of `video` stay on the CPU.
 """
 
-import functools
 import importlib
 import json
 import os
@@ -29,9 +28,9 @@ import pathlib
 import platform
 import sys
 
-from absl import app, flags
+from absl import flags
 
-from mer_jax.cli.command import command, parse
+from mer_jax.cli import command
 from mer_jax.errors import UserError
 
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Interleaved rounds; the median counts.", lower_bound=1)
@@ -45,8 +44,8 @@ _SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predi
 _BY_NETWORK = ("networks", "roofline")
 
 
-@command
 def main(argv: list[str]) -> None:
+    """Runs the suites that `argv` names and prints their tables."""
     chosen = argv[1:] or ["all"]
     if set(chosen) - {*_SUITES, "all"}:
         raise UserError(f"say one of {', '.join(_SUITES)} or all")
@@ -92,4 +91,4 @@ def _version(package: str) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=functools.partial(parse, sys.modules[__name__]))
+    raise SystemExit(command.run(command.start, sys.modules[__name__], sys.argv))
