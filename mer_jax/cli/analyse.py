@@ -1,15 +1,20 @@
 """Draws saliency and feature maps of a finished run's network on a clip it was tested on.
 
-    mer-jax analyse --run=runs/first --out=pictures
+    mer-jax analyse --run=WORKDIR --out=DIR [--clip=KEY] [--class=NAME] [--root=DIR]
+
+KEY is a clip of the run's own database (its key or the end of it); the network is that of the fold
+that tested it. The curves of a run with several seeds are those of the first seed.
+
+Example:
+
     mer-jax analyse --run=runs/first --out=pictures --clip=s03/c02
 
-CLIP is a clip of the run's own database (its key or the end of it); the network is that of the fold
-which tested it. Of a run with several seeds the curves are those of the first. DIR gets
+DIR gets
 
-    saliency.png      the input, and how much each part of it weighs in the score of a class
+    saliency.png      the input, and the weight of each part of it in the score of a class
     feature_maps.png  maps of the first and of the fifth convolutional layer (or the last)
     perception.png    tp over time, of a network with a Temporal Perception Unit (PSN)
-    epochs.png        accuracy and UF1 of all tested clips over the epochs, and their spread over
+    epochs.png        accuracy and UF1 of all tested clips over the epochs, and their deviation over
                       the last ten
     analysis.json     the numbers: clip, label, probabilities, tp, mean and deviation
 """
@@ -26,8 +31,8 @@ from mer_jax.errors import UserError, unknown_name
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
 _OUT = flags.DEFINE_string("out", None, "The folder to write to.")
 _CLIP = flags.DEFINE_string("clip", None, "A clip of the run; by default the first that is tested.")
-_CLASS = flags.DEFINE_string("class", None, "Whose score; by default the class the network names.")
-_ROOT = flags.DEFINE_string("root", None, "Where the run's database lies now, if it moved.")
+_CLASS = flags.DEFINE_string("class", None, "Class of the saliency; by default the predicted one.")
+_ROOT = flags.DEFINE_string("root", None, "The folder of the run's database, if it moved.")
 
 
 def analyze() -> str:

@@ -1,10 +1,14 @@
 """Replays a finished job's folds and random streams to verify that no test clip was trained on.
 
-  mer-jax audit WORKDIR [WORKDIR ...]
+    mer-jax audit WORKDIR...
 
-Reads config.json, folds.json, audit.npz, predictions.csv and metrics.json of each; draws every
-batch of every fold again from the seed. Exit code: 0 the job's own claim holds, 1
-it does not, 2 a file is missing or damaged.
+Reads config.json, folds.json, audit.npz, predictions.csv and metrics.json of each job, and draws
+every batch of every fold again from the seed. Exit code: 0 what metrics.json claims is true, 1 it
+is not, 2 a file is missing or damaged.
+
+Example:
+
+    mer-jax audit runs/first
 """
 
 import pathlib

@@ -1,10 +1,14 @@
-"""Checks a database before anything is trained on it.
+"""Compares a database with its published counts and lists its problems.
 
-    mer-jax check-data --database=casme2 --root=~/data/CASME2 [--decode] [--json]
+    mer-jax check-data --database=NAME --root=DIR [--decode] [--json] [--option=NAME=VALUE ...]
 
 Prints the clips by emotion and subject beside the published counts, then every problem with its
 file or row, then the notes: mismatches that were resolved. Exit code: 0 usable, 1 not usable, 2 a
 mistake in the command.
+
+Example:
+
+    mer-jax check-data --database=casme2 --root="data/CASME II" --decode
 """
 
 import collections

@@ -1,12 +1,15 @@
 """Converts torchvision's pre-trained weights for the backbones of mer_jax.
 
-    mer-jax convert-weights --from=r3d_18.pth --to=DIR
-    mer-jax convert-weights --network=vgg16 --from=vgg16.pth --to=DIR
+    mer-jax convert-weights --from=FILE --to=DIR [--network=NAME]
 
 Reads torchvision's own file (.pth; PyTorch must be installed for that) or the same tensors under
 the same names as .npz, checks every tensor's name and shape, and writes a directory that
 `mer_jax.models.pretrained.load` puts into a network's backbone. r3d_18 (Kinetics-400) is the
 backbone of R3D-ConvLSTM; vgg16 and alexnet (ImageNet) are those of PSN.
+
+Example:
+
+    mer-jax convert-weights --network=vgg16 --from=vgg16.pth --to=weights/vgg16
 """
 
 import pathlib

@@ -1,11 +1,15 @@
 """Diagnoses the installation on this machine and suggests fixes.
 
-    mer-jax doctor [--folder=runs]
+    mer-jax doctor [--folder=DIR,DIR]
 
 Prints the versions of required packages, the devices and their memory, the compilation cache, the
 folders that can be written to, and the time of one small training step. A line begins with "ok",
 "hint" (it works, but could be faster or safer) or "WRONG", followed by a fix. Exit code: 0 no
 problems, 1 problems, 2 a mistake in the command.
+
+Example:
+
+    mer-jax doctor --folder=runs
 """
 
 import importlib
@@ -27,7 +31,7 @@ from mer_jax import runtime
 from mer_jax.cli.command import no_arguments
 from mer_jax.errors import UserError
 
-_FOLDER = flags.DEFINE_list("folder", None, "Further folders that runs are to be written to.")
+_FOLDER = flags.DEFINE_list("folder", None, "Further folders to check, separated by commas.")
 
 OK, HINT, WRONG = "ok", "hint", "WRONG"
 _SPACE = 2.0  # GiB that a run of a large network wants for its checkpoints

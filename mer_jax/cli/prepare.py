@@ -1,12 +1,16 @@
 r"""Decodes a database once: faces detected, aligned, cropped, and packed as array_record files.
 
-    mer-jax prepare --database=casme2 --root="~/data/CASME II" --out=~/data/faces/casme2 \
+    mer-jax prepare --database=NAME --root=DIR --out=DIR [--crop=...] [--size=H,W] [--jobs=N] ...
+
+The result is a database like any other, whose clips keep their own database and subjects: pass
+--config.data.name=prepared --config.data.root=DIR to `mer-jax run`.
+
+Example:
+
+    mer-jax prepare --database=casme2 --root="data/CASME II" --out=faces/casme2 \
         --crop=eyes --size=128,105 --gray --jobs=4
-
-The result is a database like any other, whose clips keep their own database and subjects:
-
-    mer-jax run NAME --workdir=DIR \
-        --config.data.name=prepared --config.data.root=~/data/faces/casme2
+    mer-jax run strcn_g --workdir=runs/strcn_g \
+        --config.data.name=prepared --config.data.root=faces/casme2
 
 A folder that holds several of them is read as all of them together. Without landmarks (the
 database's own, or --landmarks=MODEL) the eyes are detected. Clips without a detected face are
@@ -41,12 +45,12 @@ from mer_jax.io import locks, reading, saving
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(database_flags)
 flags.DEFINE_string("out", None, "The folder that gets the records; one for each database.")
-flags.DEFINE_enum("crop", "eyes", faces.CROPS, "By the eyes, the face's box, or no crop.")
+flags.DEFINE_enum("crop", "eyes", faces.CROPS, "Crop by the eyes, by the face's box, or not.")
 flags.DEFINE_list("size", None, "H,W of a frame; by default each clip's own crop size.")
-flags.DEFINE_bool("gray", False, "One channel instead of three.")
+flags.DEFINE_bool("gray", False, "Gray frames: one channel instead of three.")
 flags.DEFINE_bool("align", False, "Align 68 landmarks to a template before the crop.")
 flags.DEFINE_string("landmarks", None, "A landmark model: .dat, .yaml, .onnx or .task.")
-flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Processes.", lower_bound=1)
+flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Number of processes.", lower_bound=1)
 
 _WORK = ".work"  # cropped clips until they are packed; named by their digests
 _CUT = {"frames": ("u", (None,) * 4), "landmarks": ("f", (None, 2)), "note": ("U", ())}

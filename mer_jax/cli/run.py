@@ -1,21 +1,22 @@
-r"""Runs one job: trains every fold of a configuration and writes the scores and a report.
+"""Runs one job: trains every fold of a configuration and writes the scores and a report.
+
+  mer-jax run NAME|FILE --workdir=DIR [--config.KEY=VALUE ...] [--distributed]
+  mer-jax run SWEEP.py --workdir=DIR [--only=REGEX]
+
+NAME is a configuration of the package, FILE a Python file with get_config(); --config=NAME|FILE
+does the same. A sweep (a paper's table) runs as many jobs, each in a folder of DIR, and writes
+table.html. Re-run the same command to resume. DIR/report.html is the result; DIR/config.json
+lists every key.
+
+Example:
 
   mer-jax run default --workdir=runs/first
-
-NAME is a configuration of the package or a Python file with get_config(), also as --config=NAME.
-A sweep (a paper's table) runs as many jobs, each in a folder of WORKDIR, and writes table.html:
-
-  mer-jax run experiments/sweeps/NAME.py --workdir=runs/table
-
-Override any value of the configuration on the command line:
-
-  --config.train.epochs=100 --config.train.seed=1 --config.model.name=rcn_a
+  mer-jax run default --workdir=runs/longer --config.train.epochs=100 --config.model.name=rcn_a
 
 Keys of every configuration: data.name, data.root (the folder of the database), data.label_scheme,
 data.permute_labels (a control that must score at chance), method.name, model.name, protocol.name,
 train.epochs, train.batch_size, train.learning_rate, train.seed, train.seeds (number of seeds in
-one job), parallel.across (shard_map or pmap) and parallel.folds_per_device. Re-run the same command
-to resume. WORKDIR/report.html is the result; WORKDIR/config.json lists every key.
+one job), parallel.across (shard_map or pmap) and parallel.folds_per_device.
 """
 
 import os

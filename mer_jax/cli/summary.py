@@ -1,11 +1,15 @@
-"""Prints a network's layers, what goes in and comes out of each, and its parameters.
+"""Prints a network's layers, their input and output shapes, and its parameters.
 
-    mer-jax summary NAME [--classes=K] [--sizes="maps=32,recurrent_layers=2"]
+    mer-jax summary NAME [--classes=K] [--sizes=NAME=VALUE,...]
 
-Shapes are those of one example, without the batch. Nothing is computed and no weight is made, so
-that a network of any size is printed at once. The last column is what the paper prints of a module
-(what comes out of it, or how many parameters it has); the last lines hold the count of all
-parameters, what a count by hand or the authors' code gives, and what the paper says.
+Shapes are those of one example, without the batch. No weight is allocated and nothing is computed,
+so that a network of any size is printed at once. The last column is what the paper prints of a
+module (its output or its number of parameters); the last lines compare the number of all parameters
+with a count by hand or the authors' code, and with the paper.
+
+Example:
+
+    mer-jax summary strcn_a --classes=5 --sizes="maps=32,recurrent_layers=2"
 """
 
 import ast
