@@ -181,7 +181,7 @@ def _runs(name: str, row: Row, workdir: pathlib.Path) -> list[comparison.Run]:
                     name=f"{name}: {database}",
                     predictions=clips[database],
                     published=published,
-                    spreads={},
+                    averages={},
                 )
             )
     return found

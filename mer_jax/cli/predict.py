@@ -125,7 +125,7 @@ def predict() -> str:
     saving.write(out / "prediction.csv", result.csv())
     chart = overlay.probabilities_over_time(
         result.start / fps, result.stop / fps, result.probabilities, result.classes,
-        result.movement, result.threshold, spread=result.spread,
+        result.movement, result.threshold, deviation=result.spread,
     )  # fmt: skip
     saving.write(out / "prediction.png", figures.png(chart))
     lines = [result.summary(), str(out / "prediction.csv"), str(out / "prediction.png")]

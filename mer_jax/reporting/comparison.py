@@ -1,8 +1,8 @@
 """A table of several runs: scores with intervals, and tests of each against the first.
 
-runs = [open_run(path) for path in paths]
-rows = compare(runs)
-markdown(cells(rows)), latex(cells(rows)), html(rows, cells(rows))
+    runs = [open_run(path) for path in paths]
+    rows = compare(runs)
+    markdown(cells(rows)), latex(cells(rows)), html(rows, cells(rows))
 
 A run may have published scores; the table then has a column of them beside ours.
 """
@@ -26,12 +26,12 @@ from mer_jax.reporting import figures, page, report
 from mer_jax.reporting.page import number, score_text
 
 TESTS = ("UF1 gain", "p", "p (McNemar)")
-SPREADS = {
+AVERAGES = {
     "last_epochs": "accuracy, last ten epochs",
     "over_folds": "accuracy, mean of folds",
     "over_seeds": "UF1, mean of seeds",
 }
-TITLES = report.TITLES | SPREADS
+TITLES = report.TITLES | AVERAGES
 VERDICTS = {None: "", True: "strict", False: "AS PUBLISHED"}
 NOTES = (
     "Intervals: 95 % percentile bootstrap over subjects. Gain: UF1 minus that of the first run, "
@@ -41,13 +41,13 @@ NOTES = (
 )
 
 
-_SPREAD = {"mean": (float, None), "std": (float, None)}
+_MEAN_STD = {"mean": (float, None), "std": (float, None)}
 # The part of metrics.json that is compared.
 _METRICS = {
-    **{f"{name}?": _SPREAD for name in SPREADS},
+    **{f"{name}?": _MEAN_STD for name in AVERAGES},
     "protocol?": {"name": str},
     "verdict?": {"strict": bool},
-    "variants?": {"overall": {"uf1": _SPREAD}},
+    "variants?": {"overall": {"uf1": _MEAN_STD}},
 }
 
 
@@ -58,7 +58,7 @@ class Run(NamedTuple):
     predictions: Predictions
     protocol: str = ""
     strict: bool | None = None  # None: unknown
-    spreads: Mapping[str, Any] = {}  # names of `SPREADS`: mean and std
+    averages: Mapping[str, Any] = {}  # names of `AVERAGES`: mean and std
     published: Mapping[str, Any] = {}  # score: the published value, or (mean, deviation)
 
 
@@ -68,7 +68,7 @@ class Row(NamedTuple):
     name: str
     protocol: str
     strict: bool | None
-    scores: dict[str, Any]  # `summary.scores_with_intervals`, and the run's spreads
+    scores: dict[str, Any]  # `summary.scores_with_intervals`, and the run's averages
     published: Mapping[str, Any]
     gain: intervals.Paired | None  # None for the first run
     p_permutation: float | None  # adjusted
@@ -78,7 +78,7 @@ class Row(NamedTuple):
 def open_run(path: str | os.PathLike) -> Run:
     """Reads a working directory, a predictions.csv or a log.
 
-    Protocol, strictness and spreads come from metrics.json in the same folder, if there is one.
+    Protocol, strictness and averages come from metrics.json in the same folder, if there is one.
     """
     path = pathlib.Path(path)
     folder = path if path.is_dir() else path.parent
@@ -88,23 +88,42 @@ def open_run(path: str | os.PathLike) -> Run:
         if summary.get("multi_label"):
             raise UserError(f"{path} has several labels a clip; compare one of its units/NAME.csv")
     name = path.resolve().name if not summary or path.is_dir() else folder.resolve().name
-    spreads = {kind: summary[kind] for kind in SPREADS if kind in summary}
+    averages = {kind: summary[kind] for kind in AVERAGES if kind in summary}
     if "variants" in summary:
-        spreads["over_seeds"] = summary["variants"]["overall"]["uf1"]
+        averages["over_seeds"] = summary["variants"]["overall"]["uf1"]
     return Run(
         name,
         predictions,
         summary.get("protocol", {}).get("name", ""),
         summary.get("verdict", {}).get("strict"),
-        spreads,
+        averages,
     )
 
 
 def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0) -> list[Row]:
     """One row per run; all others are compared with the first.
 
+    Args:
+      runs: on the same clips.
+      draws: resamples of each interval and permutation test.
+      seed: of the resampling.
+
     Raises:
-      UserError: where a run did not test the same clips as the first.
+      UserError: a run did not test the same clips as the first.
+
+    >>> from mer_jax.metrics import Predictions
+    >>> def run(name, predicted):
+    ...     return Run(name, Predictions(
+    ...         classes=("negative", "positive"), database=np.full(4, "mine"),
+    ...         subject=np.array(list("aabb")), clip=np.array(list("1212")),
+    ...         fold=np.array(list("aabb")), label=np.array([0, 1, 0, 1]),
+    ...         probabilities=np.eye(2, dtype=np.float32)[predicted]))
+    >>> rows = compare([run("first", [0, 0, 0, 1]), run("second", [0, 1, 0, 1])], draws=20)
+    >>> header, first, second = cells(rows)
+    >>> header[3:6], [cell.split()[0] for cell in second[3:6]]
+    (['UF1', 'UAR', 'accuracy'], ['1.0000', '1.0000', '1.0000'])
+    >>> print(f"{rows[1].gain.difference['uf1']:.4f}")
+    0.2667
     """
     first, *others = runs
     gains = []
@@ -123,7 +142,7 @@ def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0)
             run.name,
             run.protocol,
             run.strict,
-            scores_with_intervals(run.predictions, draws=draws, seed=seed) | dict(run.spreads),
+            scores_with_intervals(run.predictions, draws=draws, seed=seed) | dict(run.averages),
             run.published,
             *test,
         )
@@ -148,7 +167,7 @@ def compare_per_clip_set(
     return [rows[index] for index in range(len(runs))]
 
 
-def over_runs(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+def mean_over_runs(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
     """Mean and standard deviation of the scores of runs that differ only in their seed."""
     found = [scores(run.predictions.confusion()) for run in runs]
     return {name: intervals.spread([each[name] for each in found]) for name in COMPARED}
@@ -171,6 +190,7 @@ def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:
     for name in columns:
         head += [TITLES[name], "published"] if name in printed else [TITLES[name]]
     out = [[*head, *TESTS]]
+    text = lambda scores, name: score_text(scores[name]) if name in scores else ""
     for row in rows:
         line = [
             row.name,
@@ -178,7 +198,7 @@ def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:
             str(row.scores["clips"]),
         ]
         for name in columns:
-            line.append(score_text(row.scores[name]) if name in row.scores else "")
+            line.append(text(row.scores, name))
             line += [_published(row.published.get(name))] if name in printed else []
         if row.gain is None:
             out.append([*line, "", "", ""])
@@ -187,10 +207,10 @@ def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:
         gain = f"{row.gain.difference['uf1']:+.4f} [{low:+.2f}, {high:+.2f}]"
         out.append([*line, gain, _p(row.p_permutation), _p(row.p_mcnemar)])
     if runs:
-        spread = over_runs(runs)
+        overall = mean_over_runs(runs)
         line = [f"mean ± deviation of {len(runs)}", "", ""]
         for name in columns:
-            line += [score_text(spread[name]) if name in spread else ""] + [""] * (name in printed)
+            line += [text(overall, name)] + [""] * (name in printed)
         out.append([*line, "", "", ""])
     return out
 
@@ -215,7 +235,12 @@ def latex(lines: Sequence[Sequence[str]]) -> str:
 
 
 def html(rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> str:
-    """The rows and their `cells` as an HTML page, with a chart of the intervals."""
+    """The HTML page of a comparison, with a chart of the intervals.
+
+    Args:
+      rows: from `compare`.
+      lines: from `cells`.
+    """
     names = [row.name for row in rows]
     values = {
         title: [[row.scores[name][part] for part in ("low", "value", "high")] for row in rows]
@@ -236,7 +261,7 @@ def html(rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> str:
 
 
 def sentences(rows: Sequence[Row]) -> list[str]:
-    """A sentence per run."""
+    """A sentence per run: its UF1, and whether that differs from the first run's."""
     out = []
     for row in rows:
         sentence = f"{row.name}: UF1 {number(row.scores['uf1']['value'])}"

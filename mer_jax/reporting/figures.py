@@ -1,7 +1,10 @@
 """Charts and pictures of a job: functions from arrays to a matplotlib `Figure`.
 
-    png(confusion_matrix(counts, classes))            bytes for a file
-    svg(learning_curves(history), name=..., alt=...)  text for a page, light and dark
+    >>> chart = confusion_matrix(np.array([[3, 1], [0, 4]]), ["negative", "positive"])
+    >>> png(chart)[:4]  # for a file
+    b'\\x89PNG'
+    >>> svg(chart, name="confusion", alt="7 of 8 are right")[:45]  # for a page, light and dark
+    '<svg role="img" aria-label="7 of 8 are right"'
 
 Charts fit a column of about 14 cm and are legible on a phone. Matplotlib is imported only when a
 figure is drawn, and its global state does not change.
@@ -23,8 +26,8 @@ from mer_jax.reporting.colors import BLUE, CYCLE, FAINT, INK, LINE, MIDDLE, ON_B
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_Given = ParamSpec("_Given")
-_Drawn = TypeVar("_Drawn")
+_Args = ParamSpec("_Args")
+_Out = TypeVar("_Out")
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10.5,
@@ -57,11 +60,11 @@ _VARIABLES = {
 }  # fmt: skip
 
 
-def styled(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
-    """Decorator: `draw` with the style of this module; matplotlib's own settings do not change."""
+def styled(draw: Callable[_Args, _Out]) -> Callable[_Args, _Out]:
+    """Decorator: runs `draw` with the style of this module; matplotlib's settings do not change."""
 
     @functools.wraps(draw)
-    def wrapped(*args: _Given.args, **options: _Given.kwargs) -> _Drawn:
+    def wrapped(*args: _Args.args, **options: _Args.kwargs) -> _Out:
         import matplotlib
 
         with matplotlib.rc_context(_STYLE):
@@ -71,14 +74,14 @@ def styled(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure in inches, with constrained layout and without a window."""
+    """An empty figure of `width` by `height` inches, with constrained layout, without a window."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
 
 
 def png(figure: "Figure", *, dpi: int = 180) -> bytes:
-    """The figure as a PNG on white, `dpi` px per inch."""
+    """The figure as a PNG file on white, `dpi` px per inch."""
     return _saved(figure, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
 
 
@@ -88,9 +91,9 @@ def svg(figure: "Figure", *, name: str, alt: str) -> str:
     Colors are the page's variables (--ink, --blue, ...) and fall back to the palette's values.
 
     Args:
-      figure: of this module.
+      figure: drawn by a function of this module.
       name: prefix of all ids, unique on the page.
-      alt: text for readers that cannot see the chart.
+      alt: description for screen readers.
     """
     text = _saved(figure, format="svg", transparent=True).decode()
     ((view, body),) = re.findall(r'<svg.*?(viewBox="[^"]*").*?>(.*)', text, re.DOTALL)
@@ -139,9 +142,13 @@ def shorten(name: str, *, longest: int = 22) -> str:
 
 @styled
 def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
-    """Counts [K, K], rows true; cells have the share of the row as color and percentage.
+    """A confusion matrix: color and percentage of a cell are its share of the row.
 
     For more than ten classes the cells without a clip stay empty.
+
+    Args:
+      confusion: [K, K] clips, rows true, columns predicted.
+      classes: K names.
     """
     from matplotlib.patches import Rectangle
 
@@ -282,7 +289,12 @@ def per_subject(
 
 @styled
 def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequence[str]) -> "Figure":
-    """Clips of each class, [D, K] counts, a bar per database."""
+    """Clips of each class, a bar per database.
+
+    Args:
+      counts: [D, K] clips.
+      databases, classes: D and K names.
+    """
     counts = np.asarray(counts, float)
     legend = max(0, len(classes) - 8) // 4  # its lines beyond two
     figure = new_figure(5.2, 1.0 + 0.42 * len(databases) + 0.24 * legend)
@@ -310,7 +322,12 @@ def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequenc
 
 @styled
 def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Figure":
-    """Scores with intervals, a line per run. scores: title -> [S, 3] low, value, high."""
+    """Scores with intervals, a line per run and a panel per score.
+
+    Args:
+      names: S runs.
+      scores: by title, [S, 3] low, value, high.
+    """
     figure = new_figure(5.4, 1.0 + 0.42 * len(names))
     panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
     positions = np.arange(len(names))
@@ -343,9 +360,11 @@ def clip_panel(
 ) -> "Figure":
     """One clip: a tile for each given array, on a transparent background.
 
-    onset, apex, magnified: [H, W], [H, W, 1] or [H, W, 3] in [0, 1]; difference, strain: [H, W] or
-    [H, W, 1], any range; mask: [H, W] bool, outlined on the difference; flow: [H, W, 2] in px,
-    with a color wheel as legend.
+    Args:
+      onset, apex, magnified: [H, W], [H, W, 1] or [H, W, 3] in [0, 1].
+      difference, strain: [H, W] or [H, W, 1], of any range.
+      mask: [H, W] bool, outlined on the difference.
+      flow: [H, W, 2] px, drawn with a color wheel as legend.
     """
     frames = {"onset": onset, "apex": apex, "apex, magnified": magnified}
     # Values under 1e-4 are rounding errors; scaled to their own range they would look like motion.

@@ -22,7 +22,7 @@ def probabilities_over_time(
     movement: np.ndarray,
     threshold: float,
     *,
-    spread: np.ndarray | None = None,
+    deviation: np.ndarray | None = None,
 ) -> "Figure":
     """Charts of probabilities and movement over a video, a point at the middle of each window.
 
@@ -32,7 +32,7 @@ def probabilities_over_time(
       classes: K names.
       movement: [N] px, NaN without a face.
       threshold: px, drawn as a dashed line.
-      spread: [N, K], half the width of a band around each line.
+      deviation: [N, K], half the width of a band around each line.
     """
     middle = (np.asarray(start) + np.asarray(stop)) / 2
     figure = figures.new_figure(7.0, 3.9)
@@ -44,8 +44,8 @@ def probabilities_over_time(
             middle, values, color=color, linewidth=1.8, marker=marker, markersize=4,
             label=figures.shorten(name),
         )  # fmt: skip
-        if spread is not None:
-            band = np.transpose(spread)[index]
+        if deviation is not None:
+            band = np.transpose(deviation)[index]
             above.fill_between(
                 middle, np.clip(values - band, 0, 1), np.clip(values + band, 0, 1),
                 color=color, alpha=0.15, linewidth=0,

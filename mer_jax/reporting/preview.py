@@ -1,8 +1,8 @@
 """Magnification, differences, RPCA, flow and strain of one clip, in one picture.
 
     preview = preview_clip(frames, onset=5, apex=17)
-    png(plot_preview(preview))          one picture, at the apex
-    animation(preview)                  the same at every frame, as a GIF
+    figures.png(plot_preview(preview))  # one picture, at the apex
+    animation(preview)                  # the same at every frame, as a GIF
 
 As in STRCN (Figs. 4 and 5), PSN (Figs. 3, 5 and 8) and STCNN (Fig. 4).
 """
@@ -142,7 +142,12 @@ def plot_preview(preview: Preview) -> "Figure":
 
 
 def animation(preview: Preview, *, rate: float = 12.5) -> bytes:
-    """The figure at every frame of `Preview.flow_frames`, as a GIF of `rate` Hz."""
+    """The figure of `plot_preview` at every frame of `Preview.flow_frames`, as a GIF file.
+
+    Args:
+      preview: made with `every=True`, or it has one frame.
+      rate: Hz.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 

@@ -63,7 +63,12 @@ class Picture(NamedTuple):
 
 
 def build(workdir: str | os.PathLike) -> pathlib.Path:
-    """Writes `workdir`/report.html from the files there. Raises `UserError` for a damaged file."""
+    """Writes `workdir`/report.html from the files there and returns its path.
+
+    Raises:
+      UserError: a file is missing or damaged.
+      DataError: pictures are missing or damaged; all are listed.
+    """
     workdir = pathlib.Path(workdir)
     summary = reading.load_json(workdir / "metrics.json", {"provenance?": {str: object}})
     curves = workdir / "metrics.jsonl"
@@ -102,6 +107,21 @@ def write(
       history: from `io.learning_curves.read`.
       pictures: in the order of the page.
       provenance: as in metrics.json.
+
+    >>> import tempfile
+    >>> from mer_jax import metrics
+    >>> predictions = metrics.Predictions(
+    ...     classes=("negative", "positive"), database=np.full(4, "mine"),
+    ...     subject=np.array(list("aabb")), clip=np.array(list("1212")),
+    ...     fold=np.array(list("aabb")), label=np.array([0, 1, 0, 1]),
+    ...     probabilities=np.eye(2, dtype=np.float32)[[0, 0, 0, 1]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     html = write(
+    ...         f"{folder}/report.html", config={"title": "Four clips"}, predictions=predictions,
+    ...         summary=metrics.summary(predictions, protocol="loso", draws=10),
+    ...         provenance={"seed": 0}).read_text()
+    >>> "<title>Four clips</title>" in html, "0.7333" in html  # UF1 is (2/3 + 4/5) / 2
+    (True, True)
     """
     databases = [("all", summary["overall"])]
     if len(summary["databases"]) > 1:

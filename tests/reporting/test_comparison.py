@@ -78,12 +78,12 @@ def test_the_page_opens_with_what_the_table_says(rows):
 
 
 def test_printed_figures_stand_beside_ours():
-    spread = {
+    averages = {
         "last_epochs": {"mean": 0.6, "std": 0.02, "count": 10},
         "over_seeds": {"mean": 0.5, "std": 0.01, "count": 3},
     }
     printed = {"accuracy": 0.878, "last_epochs": (0.822, 0.0502)}
-    runs = [RUNS[0]._replace(spreads=spread, published=printed), RUNS[1]]
+    runs = [RUNS[0]._replace(averages=averages, published=printed), RUNS[1]]
     head, first, second = comparison.cells(comparison.compare(runs, draws=5))
     assert head.count("published") == 2
     index = head.index("accuracy") + 1
@@ -107,7 +107,7 @@ def test_runs_on_several_sets_of_clips_are_each_compared_with_the_first_on_the_s
 
 
 def test_mean_over_seeds():
-    found = comparison.over_runs(RUNS)
+    found = comparison.mean_over_runs(RUNS)
     values = [summary(run.predictions, protocol="", draws=5)["overall"] for run in RUNS]
     uf1 = [value["uf1"]["value"] for value in values]
     assert found["uf1"]["mean"] == pytest.approx(np.mean(uf1), abs=1e-12)
