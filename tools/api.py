@@ -87,17 +87,17 @@ def write(folder: str | pathlib.Path) -> pathlib.Path:
 
 
 def modules() -> Iterator[ModuleType]:
-    """The modules of WORKSPACE's table; of a package without an __init__.py, those in it."""
+    """The modules of WORKSPACE's table; of a package without names of its own, those in it, too."""
     for row in re.findall(r"^\| `mer_jax/(.*?) \|", _WORKSPACE.read_text("utf-8"), re.MULTILINE):
         for name in re.findall(r"(\w+)(?:\.py|/)?`", row):
             if name in _NO_API:
                 continue
             module = importlib.import_module(f"mer_jax.{name}")
-            if module.__file__:
+            if module.__doc__:
                 yield module
-                continue
-            for each in pkgutil.iter_modules(module.__path__):
-                yield importlib.import_module(f"{module.__name__}.{each.name}")
+            if not public(module):
+                for each in pkgutil.iter_modules(module.__path__):
+                    yield importlib.import_module(f"{module.__name__}.{each.name}")
 
 
 def public(module: ModuleType) -> dict[str, Any]:

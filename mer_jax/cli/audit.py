@@ -19,7 +19,10 @@ _VERDICT = {"strict": bool, "leaks": [str]}
 
 
 def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
-    """(what is wrong, the leaks that the job declares)."""
+    """Contradictions between a job's files, and the leaks that it declares.
+
+    Raises `UserError` if a file is missing or damaged.
+    """
     from mer_jax import configuration, leakage, metrics
     from mer_jax.io import reading
     from mer_jax.protocols import Folds
@@ -51,20 +54,20 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
 
 
 def main(argv: list[str]) -> int:
-    """Audits the jobs that `argv` names; 1 where one does not hold what it says."""
+    """Audits the jobs that `argv` names; 1 if a claim of one is not true."""
     if not argv[1:]:
         raise UserError("no job is given: mer-jax audit WORKDIR")
     clean = True
     named = map(pathlib.Path, argv[1:])
-    # A job of several seeds or learning rates has their runs beside its own.
-    for name in (p for root in named for p in (root, *sorted(root.glob("variants/*/")))):
-        found, declared = audit(name)
+    # The further seeds and learning rates of a job are in its folder.
+    for workdir in (p for root in named for p in (root, *sorted(root.glob("variants/*/")))):
+        found, declared = audit(workdir)
         clean &= not found
         for sentence in found:
-            print(f"{name}: WRONG: {sentence}")
+            print(f"{workdir}: WRONG: {sentence}")
         for sentence in declared:
-            print(f"{name}: declared: {sentence}")
+            print(f"{workdir}: declared: {sentence}")
         if not found:
             state = "as declared" if declared else "strict"
-            print(f"{name}: holds: every batch was drawn again, and it is {state}.")
+            print(f"{workdir}: verified: every batch was drawn again, and the job is {state}.")
     return 0 if clean else 1

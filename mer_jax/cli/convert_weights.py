@@ -29,7 +29,7 @@ _NETWORK = flags.DEFINE_enum("network", "r3d_18", pretrained.names(), "The file'
 def read_tensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """The named tensors of a .pth (weights only, nothing in it is run) or .npz file.
 
-    Raises `UserError` if there is no such file, it cannot be read, or it holds something else.
+    Raises `UserError` if there is no such file, or it is not a table of named tensors.
     """
     path = pathlib.Path(path)
     if not path.is_file():

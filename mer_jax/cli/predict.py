@@ -99,7 +99,7 @@ def predict() -> str:
     source = video_source.find(video, fps=_FPS.value, seconds=_SECONDS.value)
     fps = source.fps or (1.0 if source.count == 1 else 0.0)  # a picture has no rate
     if not fps:
-        raise UserError(f"{source.name} does not say its frame rate; give it: --fps=200")
+        raise UserError(f"{source.name} has no frame rate; give it: --fps=200")
     predictor = inference.load(run, fold=_FOLD.value)
     out = _OUT.value or f"{pathlib.Path(source.name.replace(':', '_')).stem}_prediction"
     out = pathlib.Path(out).expanduser()

@@ -12,7 +12,7 @@ Example:
     mer-jax run strcn_g --workdir=runs/strcn_g \
         --config.data.name=prepared --config.data.root=faces/casme2
 
-A folder that holds several of them is read as all of them together. Without landmarks (the
+A folder that contains several of them is read as all of them together. Without landmarks (the
 database's own, or --landmarks=MODEL) the eyes are detected. Clips without a detected face are
 listed, and nothing is packed until they are repaired or excluded. Re-run the same command to
 resume; after a change of the parameters or the source it recomputes only what differs. Exit code:
@@ -95,7 +95,7 @@ def prepare(
     if database == "prepared":
         raise UserError("prepared clips are not prepared again; start from the database itself")
     if root is not None and out.is_relative_to(root):
-        raise UserError(f"{out} lies inside of the database; give a folder elsewhere as --out")
+        raise UserError(f"{out} is inside the database's folder; give another folder as --out")
     options = dict(options or {})
     clips = datasets.load(database, root, **options)
     parameters = dataclasses.asdict(config) | {"landmarks": _hash_of(model)}
@@ -250,7 +250,7 @@ def _frames(path: pathlib.Path) -> np.ndarray:
 
 
 def _is_current(out: pathlib.Path, database: str, fingerprint: str) -> bool:
-    """Whether `out` holds exactly this. Raises `UserError` if it holds another database."""
+    """Whether `out` is this version of the database. Raises `UserError` for another database."""
     if not (out / prepared.MANIFEST).is_file():
         return False
     try:
@@ -258,7 +258,7 @@ def _is_current(out: pathlib.Path, database: str, fingerprint: str) -> bool:
     except UserError:
         return False
     if manifest["database"] != database:
-        raise UserError(f"{out} holds {manifest['database']}; give {database} a folder of its own")
+        raise UserError(f"{out} has {manifest['database']} already; give {database} another --out")
     return manifest["fingerprint"] == fingerprint
 
 

@@ -75,17 +75,17 @@ def text(name: str, *, num_classes: int | None = None, **sizes) -> str:
 
 
 def table(name: str, found: Sequence[Row], *, num_classes: int) -> str:
-    """Rows of network `name` beside what its paper says."""
+    """Rows of network `name`, compared with its paper."""
     info = models.info(name)
     head = ("module", "layer", "in", "out", "parameters", "paper" if info.printed else "")
     cells = [head] + [
         (
             row.path,
             row.layer,
-            _shown(row.inputs),
-            _shown(row.outputs),
+            _format(row.inputs),
+            _format(row.outputs),
             f"{row.parameters:,}",
-            _shown(info.printed.get(row.path, ())),
+            _format(info.printed.get(row.path, ())),
         )
         for row in found
     ]
@@ -101,16 +101,16 @@ def table(name: str, found: Sequence[Row], *, num_classes: int) -> str:
     if info.parameters:
         end.append(f"{counted}: {same}")
     if info.stated:
-        end.append(f"the paper says {info.stated}")
+        end.append(f"the paper: {info.stated}")
     return "\n".join([f"{name}", *lines, *end])
 
 
-def _shown(figure: Any) -> str:
+def _format(figure: Any) -> str:
     """A shape, several of them (by name or in order), or a count."""
     if isinstance(figure, dict):
-        return ", ".join(f"{key} {_shown(shape)}" for key, shape in figure.items())
+        return ", ".join(f"{key} {_format(shape)}" for key, shape in figure.items())
     if isinstance(figure, tuple) and figure and isinstance(figure[0], tuple):
-        return ", ".join(map(_shown, figure))
+        return ", ".join(map(_format, figure))
     return " x ".join(map(str, figure)) if isinstance(figure, tuple) else f"{figure:,}"
 
 

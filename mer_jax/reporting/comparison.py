@@ -4,7 +4,7 @@
     rows = compare(runs)
     markdown(cells(rows)), latex(cells(rows)), html(rows, cells(rows))
 
-A run may have published scores; the table then has a column of them beside ours.
+A run may have published scores; the table then has a column of them next to ours.
 """
 
 import os

@@ -193,9 +193,9 @@ def _variants(variants: Mapping[str, Any]) -> list[tuple]:
     return [*rows, ("mean ± deviation", *(overall[score] for score in COMPARED))]
 
 
-def _repeats(spread: Mapping[str, Any]) -> list[tuple]:
-    title = f"mean ± deviation of {spread['uf1']['count']} repeats"
-    return [(title, *(spread[score] for score in COMPARED))]
+def _repeats(scores: Mapping[str, Any]) -> list[tuple]:
+    title = f"mean ± deviation of {scores['uf1']['count']} repeats"
+    return [(title, *(scores[score] for score in COMPARED))]
 
 
 def _class_rows(per_class: Mapping[str, Mapping[str, Any]]) -> list[tuple]:

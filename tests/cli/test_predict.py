@@ -131,7 +131,7 @@ def test_mistakes_in_the_command(capsys, workdir, tmp_path, scene):
         ((job,), "--video=... is required"),
         ((job, "--video=nothing.mp4"), "there is no such file"),
         ((job, "--video=camera:first"), "INDEX is the camera's number"),
-        ((job, folder), "does not say its frame rate; give it: --fps=200"),
+        ((job, folder), "has no frame rate; give it: --fps=200"),
         ((f"--run={tmp_path}", folder, "--fps=9"), "is no working directory of a run"),
         ((job, folder, "--fps=inf"), "fps is inf; it must be a number, above 0"),
         ((job, folder, "--fps=100", "--window=infs"), "write frames, as in 32, or seconds"),

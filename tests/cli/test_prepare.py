@@ -316,9 +316,9 @@ def test_few_clips_are_held_at_a_time(root, tmp_path, monkeypatch):
 
 def test_mistakes_are_one_sentence(root, tmp_path, capsys):
     run(root, tmp_path / "out")
-    with pytest.raises(UserError, match="lies inside of the database"):
+    with pytest.raises(UserError, match="is inside the database's folder"):
         run(root, root / "prepared")
-    with pytest.raises(UserError, match="holds casme2"):
+    with pytest.raises(UserError, match="has casme2 already"):
         options = {"subjects": 1, "clips_per_subject": 1}
         prepare.prepare("synthetic", None, tmp_path / "out", config=WHOLE, options=options)
     with pytest.raises(UserError, match="not prepared again"):
@@ -334,7 +334,7 @@ def test_mistakes_are_one_sentence(root, tmp_path, capsys):
         ((*given, "--size=0,4"), "at least one pixel"),
         ((*given, "--option=images"), "not of the form NAME=VALUE"),
         (("--database=casme3d", *given[1:]), "unknown database"),
-        ((*given[:2], f"--out={root / 'x' / 'y'}"), "lies inside of the database"),
+        ((*given[:2], f"--out={root / 'x' / 'y'}"), "is inside the database's folder"),
         ((*given[:2], f"--out={a_file / 'out'}"), "Not a directory"),
     ):
         code, _, err = command(capsys, *wrong)
