@@ -42,12 +42,12 @@ def _magnify(clip, scene, rounds) -> Table:
     except ImportError:
         errors["mer_jax"] = "pyrtools is not installed"
     else:
-        want = _streaming(clip, LaplacianPyramid)
-        difference = np.abs(np.asarray(ours(device)) - want).max()
+        expected = _streaming(clip, LaplacianPyramid)
+        difference = np.abs(np.asarray(ours(device)) - expected).max()
         errors["mer_jax"] = f"largest difference {difference:.1e}"
         cases["NumPy + pyrtools, frame by frame"] = lambda: _streaming(clip, LaplacianPyramid)
     rows = race(cases, rounds=min(rounds, 3), errors=errors)
-    return table("Magnification, 60 x 128 x 128 grey", rows)
+    return table("Magnification, 60 x 128 x 128 gray", rows)
 
 
 def _streaming(clip: np.ndarray, pyramid) -> np.ndarray:
@@ -182,7 +182,7 @@ def _lbp_top(clip, scene, rounds) -> Table:
     apart = np.abs(np.asarray(ours(device)) - _lbp_numpy(levels)).max()
     errors = {"NumPy, vectorised": f"largest difference {apart:.1e}"}
     rows = race(cases, rounds=rounds, errors=errors)
-    return table("LBP-TOP, 60 x 128 x 128 grey, 5 x 5 blocks", rows)
+    return table("LBP-TOP, 60 x 128 x 128 gray, 5 x 5 blocks", rows)
 
 
 def _lbp_numpy(levels: np.ndarray) -> np.ndarray:
@@ -196,9 +196,9 @@ def _lbp_numpy(levels: np.ndarray) -> np.ndarray:
     bins[uniform] = np.arange(len(uniform))
     frames, height, width = (n - 2 * m for n, m in zip(levels.shape, (4, 1, 1)))
     starts = lambda n: np.arange(6) * n // 5
-    place = lambda n: np.searchsorted(starts(n), np.arange(n), side="right") - 1
-    block = place(height)[:, None] * 5 + place(width)
-    whole = lambda x: int(np.floor(x + 0.5))
+    index = lambda n: np.searchsorted(starts(n), np.arange(n), side="right") - 1
+    block = index(height)[:, None] * 5 + index(width)
+    rounded = lambda x: int(np.floor(x + 0.5))
 
     def at(t, y, x):
         return levels[4 + t : 4 + t + frames, 1 + y : 1 + y + height, 1 + x : 1 + x + width]
@@ -209,9 +209,9 @@ def _lbp_numpy(levels: np.ndarray) -> np.ndarray:
         for p in range(8):
             cos, sin = np.cos(np.pi * p / 4), np.sin(np.pi * p / 4)
             offset = {
-                "xy": (0, whole(-sin), whole(cos)),
-                "xt": (whole(4 * sin), 0, whole(cos)),
-                "yt": (whole(4 * cos), whole(-sin), 0),
+                "xy": (0, rounded(-sin), rounded(cos)),
+                "xt": (rounded(4 * sin), 0, rounded(cos)),
+                "yt": (rounded(4 * cos), rounded(-sin), 0),
             }[plane]
             code |= (at(*offset) >= at(0, 0, 0)).astype(np.uint8) << np.uint8(p)
         index = block * 59 + bins[code]
