@@ -185,7 +185,7 @@ def docstring(text: str, link: Callable[[str], Markup]) -> Markup:
             title = lines.pop(0)
             count = next((i for i, line in enumerate(lines) if line and line[0] != " "), len(lines))
             body = textwrap.dedent("\n".join(lines[:count])).strip()
-            out.append(f"<h4>{escape(title.rstrip(':'))}</h4>{_section_body(body, link)}")
+            out.append(f"<h4>{escape(title.rstrip(':'))}</h4>{_section_body(title, body, link)}")
         else:
             ends = (i for i, line in enumerate(lines) if not line or _SECTION.match(line))
             count = next(ends, len(lines))
@@ -196,17 +196,14 @@ def docstring(text: str, link: Callable[[str], Markup]) -> Markup:
     return Markup("\n".join(out))
 
 
-def _section_body(body: str, link: Callable[[str], Markup]) -> str:
+def _section_body(title: str, body: str, link: Callable[[str], Markup]) -> str:
     """A list of entries "name: text", or else paragraphs."""
     entries = re.split(r"\n(?=\S)", body)
     named = [re.match(r"([\w*., ]+): (.*)", entry, re.DOTALL) for entry in entries]
     if not all(named):
         return "".join(_block(textwrap.dedent(part), link) for part in re.split(r"\n\s*\n", body))
-    items = (
-        f"<dt><code>{escape(found[1])}</code></dt><dd>{link(found[2])}</dd>"
-        for found in named
-        if found
-    )
+    name = lambda text: link(f"`{text}`") if title == "Raises:" else Markup(f"<code>{text}</code>")
+    items = (f"<dt>{name(found[1])}</dt><dd>{link(found[2])}</dd>" for found in named if found)
     return f"<dl>{''.join(items)}</dl>"
 
 

@@ -41,8 +41,7 @@ def _clear() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector):
-    # A file is collected for its tests and for its docstrings' examples, but imported once.
-    if not isinstance(collector, pytest.Module) or collector.nodeid in _STAGES:
+    if not isinstance(collector, pytest.Module):
         return (yield)
     _clear()
     report = yield

@@ -60,4 +60,4 @@ def test_docstrings_have_their_sections_and_examples(html, found):
         for example in test.examples:
             assert "".join(example.want.split()) in "".join(found.words).replace(" ", "")
     assert '<span class="gp">&gt;&gt;&gt; </span>' in html
-    assert '<a href="#mer_jax.UserError"><code>UserError</code></a>' in html
+    assert '<dt><a href="#mer_jax.UserError"><code>UserError</code></a></dt>' in html
