@@ -2,9 +2,14 @@
 
 `import mer_jax` starts no backend and imports no other module; a name is imported when it is used:
 
-    import mer_jax
-    clips = mer_jax.load("synthetic")
-    summary = mer_jax.run(mer_jax.read_config("default"), "runs/first")
+    >>> import mer_jax
+    >>> clip, *_ = mer_jax.load("synthetic", subjects=2, clips_per_subject=3)
+    >>> clip.key, clip.emotion
+    ('synthetic/s01/s01_01', 'disgust')
+    >>> config = mer_jax.read_config("default")
+    >>> config.model.name
+    'ststnet'
+    >>> summary = mer_jax.run(config, "runs/first")  # doctest: +SKIP
 
 The public API: the names below, and what the modules listed in WORKSPACE.md name in `__all__` or
 define without a leading underscore.

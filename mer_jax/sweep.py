@@ -161,7 +161,7 @@ def run(
 
 
 def _write(workdir: pathlib.Path, runs: Sequence[comparison.Run]) -> str:
-    rows = comparison.side_by_side(runs)
+    rows = comparison.compare_per_clip_set(runs)
     cells = comparison.cells(rows)
     text = comparison.markdown(cells)
     saving.write(workdir / "table.md", text)
@@ -202,7 +202,7 @@ def _runs(name: str, row: Row, workdir: pathlib.Path) -> list[comparison.Run]:
                     name=f"{name}: {database}",
                     predictions=clips[database],
                     published=published,
-                    spreads={},
+                    averages={},
                 )
             )
     return found

@@ -60,10 +60,10 @@ def test_an_option_of_another_name_is_refused_where_it_is_used():
         configuration.check(config)
 
 
-def test_all_rooms_list_options_for_all_their_names():
-    for room in (methods, models, protocols, datasets):
-        for name in room.names():
-            assert isinstance(room.options(name), dict)
+def test_all_registries_list_options_for_all_their_names():
+    for registry in (methods, models, protocols, datasets):
+        for name in registry.names():
+            assert isinstance(registry.options(name), dict)
 
 
 def test_plain_is_json(tmp_path):
@@ -76,9 +76,9 @@ def test_plain_is_json(tmp_path):
 def test_messages_and_docstrings_name_keys_that_exist():
     """As `train.epochs` in any text of the package: some name in the section has that option."""
     known = {"train": {field.name for field in dataclasses.fields(Settings)}}
-    rooms = {"data": datasets, "method": methods, "model": models, "protocol": protocols}
-    for section, room in rooms.items():
-        options = (configuration.SECTIONS[section](name) for name in room.names())
+    registries = {"data": datasets, "method": methods, "model": models, "protocol": protocols}
+    for section, registry in registries.items():
+        options = (configuration.SECTIONS[section](name) for name in registry.names())
         known[section] = {"name", "root", "label_scheme", "permute_labels"}.union(*options)
     lost, count = [], 0
     for path in sorted(pathlib.Path(configuration.__file__).parent.rglob("*.py")):

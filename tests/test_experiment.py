@@ -1,4 +1,4 @@
-"""A job as a whole; what its parts do is tested in their rooms, the commands in experiments/."""
+"""A job as a whole; what its parts do is tested in their packages, the commands in experiments/."""
 
 import collections
 import filecmp

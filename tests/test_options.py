@@ -35,15 +35,15 @@ DRAW = random.Random(0)
 
 
 def test_the_walk_finds_all_that_has_options():
-    found = {(target.room, target.name) for target in TARGETS}
+    found = {(target.section, target.name) for target in TARGETS}
     assert {("", "magnify"), ("", "keep_quantiles"), ("", "lbp_top"), ("", "create")} <= found
     assert {("protocol", "validate"), ("train", ""), ("data", "synthetic")} <= found
-    for room, module in (("method", methods), ("model", models), ("protocol", protocols)):
-        assert {(room, name) for name in module.names()} <= found
+    for section, module in (("method", methods), ("model", models), ("protocol", protocols)):
+        assert {(section, name) for name in module.names()} <= found
 
 
 def test_every_option_has_a_row():
-    known = [(t.room, t.name, name) for t in TARGETS for name in t.known]
+    known = [(t.section, t.name, name) for t in TARGETS for name in t.known]
     for name in datasets.names():
         known += [("data", name, option) for option in datasets.options(name)]
     known += [
@@ -66,24 +66,24 @@ def test_every_row_is_of_an_option():
     assert not [key for key in options.BOUNDS if key.split(".")[-1] not in names]
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda t: f"{t.room}-{t.name}")
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: f"{t.section}-{t.name}")
 def test_a_value_out_of_bounds_is_one_sentence(target):
     drawn = [fuzz_options.strange(DRAW) for _ in range(int(os.environ.get("FUZZ", 5)))]
     for option in target.known:
         wrong = fuzz_options.wrong_values(target, option, fuzz_options.STRANGE + drawn)
-        bound = options.bound(target.room, target.name, option)
+        bound = options.bound(target.section, target.name, option)
         assert len(wrong) > 10 or bound.kind is object
         failed = [fuzz_options.refused(target, option, value) for value in wrong]
         assert not list(filter(None, failed))
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda t: f"{t.room}-{t.name}")
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: f"{t.section}-{t.name}")
 def test_defaults_and_values_within_bounds_pass(target):
     for option, default in target.known.items():
-        bound = options.bound(target.room, target.name, option)
+        bound = options.bound(target.section, target.name, option)
         given = [] if bound.kind is object else fuzz_options.within(bound)
         for value in given + [default] * (default is not inspect.Parameter.empty):
-            options.check(target.room, target.name, {option: value}, {option: default})
+            options.check(target.section, target.name, {option: value}, {option: default})
 
 
 # A wrong value of each kind, by hand.

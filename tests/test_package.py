@@ -34,7 +34,7 @@ def test_importing_the_package_imports_no_jax_and_starts_no_backend():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_rooms_are_found_by_name():
+def test_modules_are_found_by_name():
     for name in mer_jax.__all__:
         assert getattr(mer_jax, name) is not None and name in dir(mer_jax)
         assert inspect.ismodule(getattr(mer_jax, name)) == (name in mer_jax._MODULES)
@@ -44,7 +44,7 @@ def test_rooms_are_found_by_name():
         mer_jax.nonsense  # noqa: B018
 
 
-def test_type_checkers_see_the_same_rooms():
+def test_type_checkers_see_the_same_modules():
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     seen = [alias.name for node in imports if node.module == "mer_jax" for alias in node.names]
@@ -64,7 +64,7 @@ def test_the_version_is_in_the_changelog():
     assert f"**{mer_jax.__version__}**" in (ROOT / "WORKSPACE.md").read_text()
 
 
-def test_the_map_names_every_room_and_no_other():
+def test_the_map_names_every_module_and_no_other():
     table = re.findall(r"^\| (`.*?) \|", (ROOT / "WORKSPACE.md").read_text(), re.MULTILINE)
     paths = []
     for cell in table:
@@ -73,10 +73,10 @@ def test_the_map_names_every_room_and_no_other():
         paths += [first, *(first.parent / name for name in names[1:])]
     missing = [str(path) for path in paths if not (ROOT / path).exists()]
     assert not missing
-    rooms = {path.stem for path in paths if path.parts[0] == "mer_jax"}
+    modules = {path.stem for path in paths if path.parts[0] == "mer_jax"}
     there = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
-    assert rooms == there - {"__init__", "__pycache__"}
-    assert {*mer_jax._MODULES} <= rooms
+    assert modules == there - {"__init__", "__pycache__"}
+    assert {*mer_jax._MODULES} <= modules
 
 
 def public(path):
@@ -195,12 +195,12 @@ for name in "fork getloadavg getuid killpg mkfifo sched_getaffinity setsid sysco
 for name in "SIGALRM SIGCHLD SIGCONT SIGHUP SIGKILL SIGQUIT SIGSTOP SIGUSR1 SIGUSR2".split():
     delattr(signal, name)
 flags, count = absl.flags.FLAGS, 0
-for room in ("mer_jax", "experiments", "tools"):
-    for path in sorted(pathlib.Path(room).rglob("*.py")):
+for folder in ("mer_jax", "experiments", "tools"):
+    for path in sorted(pathlib.Path(folder).rglob("*.py")):
         known = set(flags)
         importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
         count += 1
-        if "cli" in path.parts or room == "tools":  # commands, with flags of the same names
+        if "cli" in path.parts or folder == "tools":  # commands, with flags of the same names
             for name in set(flags) - known:
                 delattr(flags, name)
 print(count)
@@ -228,9 +228,11 @@ def resolved(path):
 
 def test_every_dotted_path_in_the_documents_leads_somewhere():
     """`mer_jax.x.y` as one writes it behind `import mer_jax`, `from mer_jax.x import y`, and what
-    a docstring names by its room or by a module beside it."""
+    a docstring names by its package or by a module beside it."""
     documents = [ROOT / "README.md", ROOT / "WORKSPACE.md"]
-    documents += (path for room in ("mer_jax", "tools", "experiments") for path in files_of(room))
+    documents += (
+        path for folder in ("mer_jax", "tools", "experiments") for path in files_of(folder)
+    )
     count = 0
     for path in documents:
         beside = {each.stem for each in path.parent.glob("*.py")} if path.suffix == ".py" else set()
@@ -254,5 +256,5 @@ def test_every_dotted_path_in_the_documents_leads_somewhere():
     assert count > 30
 
 
-def files_of(room):
-    return sorted((ROOT / room).rglob("*.py"))
+def files_of(folder):
+    return sorted((ROOT / folder).rglob("*.py"))

@@ -5,7 +5,7 @@
 #
 # Every host has the checkout in ~/mer_jax with its .venv (pip install 'jax[tpu]' -e .) and the data
 # at the same path. Worker 0 writes the results; re-run the same command to resume after a
-# maintenance event, as long as that worker's disk is kept.
+# maintenance event, unless that worker's disk is lost.
 set -eu
 command="cd mer_jax && exec .venv/bin/python -m experiments.launch --distributed"
 command+=" --config=${CONFIG:-default} --workdir=${WORKDIR:-runs/tpu}"

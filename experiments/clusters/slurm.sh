@@ -1,5 +1,5 @@
 #!/bin/bash
-# One job under Slurm: two nodes with four GPUs each, one process a GPU.
+# One job under Slurm: two nodes with four GPUs each, one process per GPU.
 #
 #   CONFIG=default WORKDIR=runs/slurm sbatch experiments/clusters/slurm.sh
 #

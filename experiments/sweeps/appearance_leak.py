@@ -1,11 +1,11 @@
 r"""Appearance against motion: why STRCN-A wins under LOVO and loses under LOSO.
 
-The claim of STRCN's Tables II and III on rendered faces that were made for it: light and complexion
-tell a subject's emotions apart, by cues of that subject alone (data.appearance_leak=1), and the
-movements are small. A network that looks at the face's appearance (STRCN-A) learns the cues: they
-help on another video of a known subject and on nobody else. One that looks at the flow (STRCN-G)
-does not see them. LOVO leaves a tenth of the videos out at a time (the paper: a twentieth), and its
-reports are marked, for a person stands on both sides.
+Tests the claim of STRCN's Tables II and III on faces rendered for it: light and complexion predict
+a subject's emotions, by cues of that subject alone (data.appearance_leak=1), and the movements are
+small. A network that sees the face's appearance (STRCN-A) learns the cues, which help on another
+video of a known subject and on no other subject. A network that sees the flow (STRCN-G) does not
+see them. LOVO leaves out a tenth of the videos at a time (the paper: a twentieth); its reports are
+flagged, as subjects are in training and test.
 Expected: experiments/results/appearance_leak.md. Time: ten minutes on 2 idle CPU cores.
   mer-jax run experiments/sweeps/appearance_leak.py \
       --workdir=runs/appearance_leak

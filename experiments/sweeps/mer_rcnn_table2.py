@@ -1,12 +1,12 @@
-r"""MER-RCNN (Xia et al. 2018), Table 2: random 5 folds by sample, a person on both sides (marked).
+r"""MER-RCNN (Xia et al. 2018), Table 2: random 5 folds by sample.
 
-Published: accuracy, in each row. Not here, for want of their code or weights: TICS and the CNN
-pre-trained on faces. The descriptors keep their defaults (the paper prints none).
-DIR holds smic/, casme/, casme2/ (prepared ones with --config.data.name=prepared; MDMO needs
-landmarks). Time: days on 2 CPU cores.
+Published: accuracy, in each row. Subjects are in training and test, which is flagged. Omitted, as
+their code or weights are not public: TICS and the CNN pre-trained on faces. The descriptors have
+their defaults (the paper prints none). DIR contains smic/, casme/, casme2/ (prepared ones with
+--config.data.name=prepared; MDMO needs landmarks). Estimated time: days on 2 CPU cores.
   mer-jax run experiments/sweeps/mer_rcnn_table2.py \
       --config.data.root=DIR --workdir=runs/mer_rcnn_table2
-Persons kept together: --config.protocol.by=subject.
+Folds by subject: --config.protocol.by=subject.
 """
 
 from mer_jax.sweep import Row, shared

@@ -1,10 +1,10 @@
-r"""PSN (Li et al.), Fig. 10: which tenth of the non-zero sparse part is kept, the strongest first.
+r"""PSN (Li et al.), Fig. 10: a tenth of the non-zero sparse part at a time, the strongest first.
 
-Published: a picture; the text says that 20 to 30 % is best. Decided: a band counts from the
-strongest of what is not 0 in E, and the whole network sees it (the paper shows apex frames to its
-classifier). Ten stratified folds by sample: a person stands on both sides, which is marked;
---config.protocol.name=loso is the strict study. DIR holds casme/, casme2/, casme_squared/, samm/.
-Time: weeks on 2 CPU cores.
+Published: a picture; the text says that 20 to 30 % is best. Our choice: a band counts from the
+largest non-zero entry of E, and the complete network gets it (the paper gives apex frames to its
+classifier). Ten stratified folds by sample put subjects into training and test, which is flagged;
+--config.protocol.name=loso is the strict study. DIR contains casme/, casme2/, casme_squared/,
+samm/. Estimated time: weeks on 2 CPU cores.
   mer-jax run experiments/sweeps/psn_fig10.py \
       --config.data.root=DIR --workdir=runs/psn_fig10
 """

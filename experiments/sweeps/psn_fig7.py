@@ -1,9 +1,9 @@
 r"""PSN (Li et al.), Fig. 7: the ablations.
 
 Published: a picture; the text gives PSN (Table 5) and PSN_spatial (66 %, F1 0.3586). Ten stratified
-folds by sample: a person stands on both sides, which is marked; --config.protocol.name=loso is the
-strict study. DIR holds casme/, casme2/, casme_squared/, samm/.
-Time: weeks on 2 CPU cores.
+folds by sample put subjects into training and test, which is flagged; --config.protocol.name=loso
+is the strict study. DIR contains casme/, casme2/, casme_squared/, samm/.
+Estimated time: weeks on 2 CPU cores.
   mer-jax run experiments/sweeps/psn_fig7.py \
       --config.data.root=DIR --workdir=runs/psn_fig7
 """

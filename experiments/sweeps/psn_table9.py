@@ -1,9 +1,9 @@
 r"""PSN (Li et al.), Table 9: three backbones and three ways of fusion.
 
 Published: mean and deviation of the folds' recognition rates, and F1, in each row. Ten stratified
-folds by sample: a person stands on both sides, which is marked; --config.protocol.name=loso is the
-strict table. DIR holds casme/, casme2/, casme_squared/, samm/.
-Time: weeks on 2 CPU cores.
+folds by sample put subjects into training and test, which is flagged; --config.protocol.name=loso
+is the strict table. DIR contains casme/, casme2/, casme_squared/, samm/.
+Estimated time: weeks on 2 CPU cores.
   mer-jax run experiments/sweeps/psn_table9.py \
       --config.data.root=DIR --workdir=runs/psn_table9
 """

@@ -1,11 +1,11 @@
 r"""PSN (Li et al.), Tables 5 and 6: 650 clips of four databases, ten stratified folds by sample.
 
 Published: recognition rate and F1 (Table 5), UAR and UF1 over all and for each database (Table 6),
-in each row. F1 is UF1: Table 6 prints the same. A person stands on both sides, which is marked;
---config.protocol.name=loso is the strict table. Tables 7 and 8 (confusion matrices) and Fig. 6
-(true positive and true negative rates) are in the reports. Not here, for want of their code: KFC,
-BDCNN, FR, MERANet, FG-AU-Fusion, MERSiamC3D.
-DIR holds casme/, casme2/, casme_squared/, samm/. Time: days on 2 CPU cores.
+in each row. F1 is UF1: Table 6 prints the same. Subjects are in training and test, which is
+flagged; --config.protocol.name=loso is the strict table. Tables 7 and 8 (confusion matrices) and
+Fig. 6 (true positive and true negative rates) are in the reports. Omitted, as their code is not
+public: KFC, BDCNN, FR, MERANet, FG-AU-Fusion, MERSiamC3D.
+DIR contains casme/, casme2/, casme_squared/, samm/. Estimated time: days on 2 CPU cores.
   mer-jax run experiments/sweeps/psn_tables5_6.py \
       --config.data.root=DIR --workdir=runs/psn_tables5_6
 """

@@ -1,9 +1,8 @@
 r"""MicroExpSTCNN (Reddy et al. 2019), Table IX: twelve kernels on CAS(ME)^2.
 
 Published: the best epoch's accuracy on the 41 clips of one split by sample (Table IV's counts), in
-each row; rows are named as the paper has them (height x width x time). A person stands on both
-sides (marked).
-Time: half a day on 2 CPU cores. DIR holds casme_squared/, the database.
+each row; rows are named as in the paper (height x width x time). Subjects are in training and test,
+which is flagged. DIR contains casme_squared/. Estimated time: half a day on 2 CPU cores.
   mer-jax run experiments/sweeps/stcnn_table9.py \
       --config.data.root=DIR --workdir=runs/stcnn_table9
 As published: --config.train.model_selection=best_test

@@ -1,10 +1,10 @@
 r"""MicroExpSTCNN and MicroExpFuseNet (Reddy et al. 2019), Tables V and VIII.
 
 Published: the best epoch's accuracy (Table V) and mean and deviation over epochs 91 to 100 (Table
-VIII), in each row, on one split by sample with Table IV's counts: a person on both sides, which is
-marked. Tables VI and VII, the confusion matrices, are in the reports of the two STCNN rows.
-DIR holds casme_squared/ and smic/; FuseNet's clips need 68 landmarks. Time: hours on 2 CPU cores;
---only=SMIC runs those alone.
+VIII), in each row, on one split by sample with Table IV's counts: subjects are in training and
+test, which is flagged. Tables VI and VII, the confusion matrices, are in the reports of the two
+STCNN rows. DIR contains casme_squared/ and smic/; FuseNet's clips need 68 landmarks.
+Estimated time: hours on 2 CPU cores; --only=SMIC runs those alone.
   mer-jax run experiments/sweeps/stcnn_tables5_8.py \
       --config.data.root=DIR --workdir=runs/stcnn_tables5_8
 As published: --config.train.model_selection=best_test

@@ -1,9 +1,9 @@
-r"""STRCN-A (Xia et al. 2019), Fig. 6: p, the share of the pixels that the mask keeps.
+r"""STRCN-A (Xia et al. 2019), Fig. 6: p, the share of the pixels in the mask.
 
-Published: a picture only; p = 30 % is Tables II and III (accuracy in those rows). Decided: the
-shares 10 % to 100 % that are swept. DIR holds smic/, casme2/, samm/ (prepared ones with
---config.data.name=prepared). Time: weeks on 2 CPU cores; --only="SMIC, LOSO" runs
-those alone.
+Published: a picture only; p = 30 % is Tables II and III (accuracy in those rows). Our choice: the
+shares 10 % to 100 %. DIR contains smic/, casme2/, samm/ (prepared ones with
+--config.data.name=prepared). Estimated time: weeks on 2 CPU cores; --only="SMIC, LOSO" runs those
+alone.
   mer-jax run experiments/sweeps/strcn_fig6.py \
       --config.data.root=DIR --workdir=runs/strcn_fig6
 As published (the mask over all clips): --config.train.statistics_on_all_clips=True.

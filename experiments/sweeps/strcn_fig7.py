@@ -1,7 +1,7 @@
 r"""STRCN (Xia et al. 2019), Fig. 7: M, the feature maps of every layer.
 
-Published: a picture only. Decided: 16, 32, 64, 128. DIR holds smic/, casme2/, samm/ (prepared ones
-with --config.data.name=prepared). Time: weeks on 2 CPU cores;
+Published: a picture only. Our choice: 16, 32, 64, 128. DIR contains smic/, casme2/, samm/ (prepared
+ones with --config.data.name=prepared). Estimated time: weeks on 2 CPU cores;
 --only="SMIC, LOSO: STRCN-G" runs those alone.
   mer-jax run experiments/sweeps/strcn_fig7.py \
       --config.data.root=DIR --workdir=runs/strcn_fig7

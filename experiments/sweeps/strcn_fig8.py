@@ -1,8 +1,8 @@
 r"""STRCN (Xia et al. 2019), Fig. 8: zero to four recurrent layers.
 
 Published: a picture only. None: all four are plain convolutions; fewer than four: RCL2 and those
-after it up to that many. DIR holds smic/, casme2/, samm/ (prepared ones with
---config.data.name=prepared). Time: weeks on 2 CPU cores;
+after it up to that many. DIR contains smic/, casme2/, samm/ (prepared ones with
+--config.data.name=prepared). Estimated time: weeks on 2 CPU cores;
 --only="SMIC, LOSO: STRCN-G" runs those alone.
   mer-jax run experiments/sweeps/strcn_fig8.py \
       --config.data.root=DIR --workdir=runs/strcn_fig8

@@ -2,8 +2,8 @@ r"""STRCN (Xia et al. 2019), Table IV: without augmentation (DA), without the ba
 
 Published: accuracy, in each row. Without DA a training sample is the clip as it is tested, as many
 times an epoch as before ("the same iterations are used"); without BL every beta is 1.
-DIR holds smic/, casme2/, samm/ (prepared ones with --config.data.name=prepared).
-Time: weeks on 2 CPU cores; --only="CASME II, LOSO" runs those alone.
+DIR contains smic/, casme2/, samm/ (prepared ones with --config.data.name=prepared).
+Estimated time: weeks on 2 CPU cores; --only="CASME II, LOSO" runs those alone.
   mer-jax run experiments/sweeps/strcn_table4.py \
       --config.data.root=DIR --workdir=runs/strcn_table4
 As published (the mask of STRCN-A over all clips): --config.train.statistics_on_all_clips=True.

@@ -1,12 +1,13 @@
 r"""STRCN (Xia et al. 2019), Table II (LOSO) and Table III (LOVO, 5 % of the videos at a time).
 
 Published: in each row. The paper's F1 sums TP, FP and FN over classes, which would be the accuracy;
-its tables differ from it, so it stands beside macro F1. Not here, for want of their code: LBP-TICS,
-STLBP-IP, hierarchical STLBP-IP, FDM. The polynomial kernel's gamma is 1 / (numbers x variance)
-where the paper has 0.22, which comes to another C. The image CNN starts fresh, not from VGG-Face.
-DIR holds smic/, casme2/, samm/ (as released, or each prepared by mer-jax prepare:
+its tables differ from it, so it is compared with macro F1. Omitted, as their code is not public:
+LBP-TICS, STLBP-IP, hierarchical STLBP-IP, FDM. The polynomial kernel's gamma is 1 / (numbers x
+variance) where the paper has 0.22, which is equivalent to another C. The image CNN is not
+pre-trained on VGG-Face.
+DIR contains smic/, casme2/, samm/ (as released, or each prepared by mer-jax prepare:
 --config.data.name=prepared; MDMO needs its landmarks).
-Time: weeks on 2 CPU cores; --only="SMIC, LOSO" runs those alone.
+Estimated time: weeks on 2 CPU cores; --only="SMIC, LOSO" runs those alone.
   mer-jax run experiments/sweeps/strcn_tables2_3.py \
       --config.data.root=DIR --workdir=runs/strcn_tables2_3
 As published (the mask of STRCN-A over all clips): --config.train.statistics_on_all_clips=True.

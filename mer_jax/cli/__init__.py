@@ -5,13 +5,10 @@ Each command is a module of this package: its docstring is the help, its absl fl
 """
 
 import ast
-import functools
 import importlib
 import pathlib
 import sys
 from collections.abc import Sequence
-
-from absl import app
 
 import mer_jax
 from mer_jax import runtime
@@ -26,21 +23,24 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command named by `argv` (default: the command line) and exits."""
-    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    raise SystemExit(command.run(_start, sys.argv[1:] if argv is None else argv))
+
+
+def _start(argv: Sequence[str]) -> None:
+    name, *rest = argv or ["--help"]
     if name == "--version":
         print(f"mer_jax {mer_jax.__version__}")
-        raise SystemExit(0)
+        return
     if name in command.HELP:
         print(usage())
-        raise SystemExit(0)
+        return
     if name not in COMMANDS:
-        print(f"error: {unknown_name('command', name, COMMANDS)}", file=sys.stderr)
-        raise SystemExit(2)
+        raise unknown_name("command", name, COMMANDS)
     if name == "run":
         runtime.enable_huge_pages()
     sys.argv[:] = [f"mer-jax {name}", *rest]  # ml_collections reads it
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    app.run(module.main, argv=sys.argv, flags_parser=functools.partial(command.parse, module))
+    command.start(module, sys.argv)
 
 
 def usage() -> str:

@@ -1,10 +1,15 @@
 """Draws saliency and feature maps of a finished run's network on a clip it was tested on.
 
-    mer-jax analyse --run=runs/first --out=pictures
+    mer-jax analyse --run=WORKDIR --out=DIR [--clip=KEY] [--class=NAME] [--root=DIR]
+
+KEY is a clip of the run's own database (its key or the end of it); the network is that of the fold
+that tested it. The curves of a run with several seeds are those of the first seed.
+
+Example:
+
     mer-jax analyse --run=runs/first --out=pictures --clip=s03/c02
 
-CLIP is a clip of the run's own database (its key or the end of it); the network is that of the fold
-which tested it. Of a run with several seeds the curves are those of the first. DIR gets
+DIR gets
 
     saliency.png      the input, and the gradient of a class score with respect to it
     feature_maps.png  maps of the first and of the fifth convolutional layer (or the last)
@@ -20,7 +25,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from mer_jax.cli.command import command, no_arguments, required
+from mer_jax.cli.command import no_arguments, required
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.runtime import pinned
 
@@ -105,7 +110,6 @@ def _size(maps) -> str:
     return " x ".join(map(str, maps.shape[-3:-1]))
 
 
-@command
 def main(argv: list[str]) -> None:
     """Analyses the run that the flags name."""
     no_arguments(argv)

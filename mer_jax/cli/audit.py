@@ -1,10 +1,14 @@
 """Replays a finished job's folds and random streams to verify that no test clip was trained on.
 
-  mer-jax audit WORKDIR [WORKDIR ...]
+    mer-jax audit WORKDIR...
 
-Reads config.json, folds.json, audit.npz, predictions.csv and metrics.json of each; draws every
-batch of every fold again from the seed. Exit code: 0 the job's own claim holds, 1
-it does not, 2 a file is missing or damaged.
+Reads config.json, folds.json, audit.npz, predictions.csv and metrics.json of each job, and draws
+every batch of every fold again from the seed. Exit code: 0 what metrics.json claims is true, 1 it
+is not, 2 a file is missing or damaged.
+
+Example:
+
+    mer-jax audit runs/first
 """
 
 import pathlib
@@ -12,7 +16,6 @@ from typing import Any
 
 import msgspec
 
-from mer_jax.cli.command import command
 from mer_jax.errors import UserError
 
 # What is read of config.json and metrics.json.
@@ -22,7 +25,10 @@ _Metrics = msgspec.defstruct("_Metrics", [("verdict", _Verdict)])
 
 
 def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
-    """(what is wrong, the leaks that the job declares), sentences."""
+    """Contradictions between a job's files, and the leaks that it declares, as sentences.
+
+    Raises `UserError` if a file is missing or damaged.
+    """
     from mer_jax import configuration, leakage, metrics
     from mer_jax.io import reading
     from mer_jax.protocols import Folds
@@ -55,22 +61,21 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     return found, declared
 
 
-@command
 def main(argv: list[str]) -> int:
-    """Audits the jobs that `argv` names; 1 where one does not hold what it says."""
+    """Audits the jobs that `argv` names; 1 if a claim of one is not true."""
     if not argv[1:]:
         raise UserError("no job is given: mer-jax audit WORKDIR")
     clean = True
     named = map(pathlib.Path, argv[1:])
-    # A job of several seeds or learning rates has their runs beside its own.
-    for name in (p for root in named for p in (root, *sorted(root.glob("variants/*/")))):
-        found, declared = audit(name)
+    # The further seeds and learning rates of a job are in its folder.
+    for workdir in (p for root in named for p in (root, *sorted(root.glob("variants/*/")))):
+        found, declared = audit(workdir)
         clean &= not found
         for sentence in found:
-            print(f"{name}: WRONG: {sentence}")
+            print(f"{workdir}: WRONG: {sentence}")
         for sentence in declared:
-            print(f"{name}: declared: {sentence}")
+            print(f"{workdir}: declared: {sentence}")
         if not found:
             state = "as declared" if declared else "strict"
-            print(f"{name}: holds: every batch was drawn again, and it is {state}.")
+            print(f"{workdir}: verified: every batch was drawn again, and the job is {state}.")
     return 0 if clean else 1

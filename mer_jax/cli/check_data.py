@@ -1,10 +1,14 @@
-"""Checks a database before anything is trained on it.
+"""Compares a database with its published counts and lists its problems.
 
-    mer-jax check-data --database=casme2 --root=~/data/CASME2 [--decode] [--json]
+    mer-jax check-data --database=NAME --root=DIR [--decode] [--json] [--option=NAME=VALUE ...]
 
 Prints the clips by emotion and subject beside the published counts, then every problem with its
 file or row, then the notes: mismatches that were resolved. Exit code: 0 usable, 1 not usable, 2 a
 mistake in the command.
+
+Example:
+
+    mer-jax check-data --database=casme2 --root="data/CASME II" --decode
 """
 
 import collections
@@ -14,7 +18,6 @@ from absl import flags
 
 from mer_jax import datasets
 from mer_jax.cli import database_flags
-from mer_jax.cli.command import command
 from mer_jax.datasets.records import Inspection
 from mer_jax.errors import Problem, UserError
 
@@ -74,7 +77,6 @@ def page(database: str, root: str, facts: dict) -> str:
     return "\n".join(lines)
 
 
-@command
 def main(argv: list[str]) -> int:
     """Inspects the database that the flags name; 1 where it is not usable."""
     if len(argv) > 1 or not FLAGS.database or not FLAGS.root:

@@ -5,20 +5,46 @@ import inspect
 import sys
 from collections.abc import Callable
 from types import ModuleType
+from typing import ParamSpec
 
-from absl import flags, logging
+from absl import app, flags, logging
 
 from mer_jax import runtime
 from mer_jax.errors import UserError
 
 HELP = ("--help", "-h", "-help", "--helpshort", "--helpfull")
+_Arguments = ParamSpec("_Arguments")
+
+
+def run(
+    function: Callable[_Arguments, int | None], *args: _Arguments.args, **options: _Arguments.kwargs
+) -> int:
+    """The exit code of `function(*args)`: what it returns, or 0; 2 after printing a `UserError`.
+
+    Hides the warnings of libraries unless --verbosity is given.
+    """
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with runtime.on_devices():
+            return function(*args, **options) or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def start(module: ModuleType, argv: list[str]) -> None:
+    """Parses the flags of the command `module`, runs its `main`, exits with its code."""
+    app.run(module.main, argv=argv, flags_parser=functools.partial(parse, module))
 
 
 def parse(module: ModuleType, argv: list[str]) -> list[str]:
     """Parses the flags of the command `module` from `argv`; returns the remaining arguments.
 
-    Prints a mistake in a flag as one sentence and exits with code 2. `module.parse` replaces the
-    default parser for a command that needs more.
+    `module.parse` replaces the default parser for a command that needs more.
+
+    Raises:
+      UserError: a mistake in a flag.
+      SystemExit: with code 0, after printing the help that `argv` asks for.
     """
     if set(argv) & {*HELP}:
         listed = flags.FLAGS.module_help(module).strip()
@@ -27,28 +53,7 @@ def parse(module: ModuleType, argv: list[str]) -> list[str]:
     try:
         return getattr(module, "parse", flags.FLAGS)(argv)
     except flags.Error as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-
-
-def command(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], int]:
-    """Wraps `main` as a command: returns its exit code or 0; prints a `UserError` and returns 2.
-
-    Hides the warnings of libraries unless --verbosity is given.
-    """
-
-    @functools.wraps(main)
-    def run(argv: list[str]) -> int:
-        if not flags.FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.ERROR)
-        try:
-            with runtime.on_devices():
-                return main(argv) or 0
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-
-    return run
+        raise UserError(str(error)) from None
 
 
 def required(flag: flags.FlagHolder[str | None]) -> str:

@@ -1,18 +1,20 @@
 """Compares runs on the same clips: one table with intervals and significance.
 
-    mer-jax compare RUN RUN...                            prints Markdown
-    mer-jax compare RUN RUN... --out=table.tex,page.html  and writes these files
-    mer-jax compare RUN RUN... --seeds                    and the mean over the runs
+    mer-jax compare RUN RUN... [--out=FILE,FILE] [--seeds]
 
 RUN is a working directory, a predictions.csv or a log. Every run is compared with the first one.
-The ending of an --out file says what it becomes: .md, .tex or .html.
+The table is printed as Markdown; an --out file is .md, .tex or .html.
+
+Example:
+
+    mer-jax compare runs/first runs/second --out=table.tex,table.html
+    mer-jax compare runs/seed0 runs/seed1 runs/seed2 --seeds
 """
 
 import pathlib
 
 from absl import flags
 
-from mer_jax.cli.command import command
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import saving
 from mer_jax.reporting import comparison
@@ -23,7 +25,6 @@ _SEEDS = flags.DEFINE_bool(
 )
 
 
-@command
 def main(argv: list[str]) -> None:
     """Prints and writes the comparison of the runs that `argv` names."""
     if len(argv) < 3:

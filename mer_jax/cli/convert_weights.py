@@ -1,12 +1,15 @@
 """Converts torchvision's pre-trained weights for the backbones of mer_jax.
 
-    mer-jax convert-weights --from=r3d_18.pth --to=DIR
-    mer-jax convert-weights --network=vgg16 --from=vgg16.pth --to=DIR
+    mer-jax convert-weights --from=FILE --to=DIR [--network=NAME]
 
 Reads torchvision's own file (.pth; PyTorch must be installed for that) or the same tensors under
 the same names as .npz, checks every tensor's name and shape, and writes a directory that
 `mer_jax.models.pretrained.load` puts into a network's backbone. r3d_18 (Kinetics-400) is the
 backbone of R3D-ConvLSTM; vgg16 and alexnet (ImageNet) are those of PSN.
+
+Example:
+
+    mer-jax convert-weights --network=vgg16 --from=vgg16.pth --to=weights/vgg16
 """
 
 import pathlib
@@ -14,7 +17,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from mer_jax.cli.command import command, no_arguments, required
+from mer_jax.cli.command import no_arguments, required
 from mer_jax.errors import UserError
 from mer_jax.models import pretrained
 
@@ -26,7 +29,7 @@ _NETWORK = flags.DEFINE_enum("network", "r3d_18", pretrained.names(), "The file'
 def read_tensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """The named tensors of a .pth (weights only, nothing in it is run) or .npz file.
 
-    Raises `UserError` if there is no such file, it cannot be read, or it holds something else.
+    Raises `UserError` if there is no such file, or it is not a table of named tensors.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -69,7 +72,6 @@ def convert(source: str | pathlib.Path, target: str | pathlib.Path, network: str
     return len(weights)
 
 
-@command
 def main(argv: list[str]) -> None:
     """Converts the file that the flags name."""
     no_arguments(argv)

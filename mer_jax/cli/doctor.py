@@ -1,11 +1,15 @@
 """Diagnoses the installation on this machine and suggests fixes.
 
-    mer-jax doctor [--folder=runs]
+    mer-jax doctor [--folder=DIR,DIR]
 
 Prints the versions of required packages, the devices and their memory, the compilation cache, the
 folders that can be written to, and the time of one small training step. A line begins with "ok",
 "hint" (it works, but could be faster or safer) or "WRONG", followed by a fix. Exit code: 0 no
 problems, 1 problems, 2 a mistake in the command.
+
+Example:
+
+    mer-jax doctor --folder=runs
 """
 
 import importlib
@@ -24,27 +28,27 @@ from typing import NamedTuple
 from absl import flags
 
 from mer_jax import runtime
-from mer_jax.cli.command import command, no_arguments
+from mer_jax.cli.command import no_arguments
 from mer_jax.errors import UserError
 
-_FOLDER = flags.DEFINE_list("folder", None, "Further folders that runs are to be written to.")
+_FOLDER = flags.DEFINE_list("folder", None, "Further folders to check, separated by commas.")
 
 OK, HINT, WRONG = "ok", "hint", "WRONG"
-_SPACE = 2.0  # GiB that a run of a large network wants for its checkpoints
+_SPACE = 2.0  # GiB for the checkpoints of a large network
 _MEMORY = 4.0  # GiB
 
 
 class Finding(NamedTuple):
-    """One line: how it is, what was looked at, what was found, and what to do about it."""
+    """One line of the output: a state, what was checked, what was found, and a fix."""
 
     state: str
     what: str
     found: str
-    cure: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        cure = f"\n{'':27}-> {self.cure}" if self.cure else ""
-        return f"{self.state:<6}{self.what:<21}{self.found}{cure}"
+        fix = f"\n{'':27}-> {self.fix}" if self.fix else ""
+        return f"{self.state:<6}{self.what:<21}{self.found}{fix}"
 
 
 def python() -> Iterator[Finding]:
@@ -70,11 +74,11 @@ def packages() -> Iterator[Finding]:
         yield Finding(HINT, "jax, jaxlib", pair, f"pip install jaxlib=={versions[0]}")
 
 
-# What a package is imported as, where that is another name.
+# Import names that differ from the package's.
 _MODULES = {"absl-py": "absl", "opencv-python": "cv2", "orbax-checkpoint": "orbax.checkpoint"}
 _MODULES |= {"tensorflow-datasets": "tensorflow_datasets"}
-# The same module in another wrapping: OpenCV without windows, and with its extra modules.
-_ALIKE = {
+# Other packages of the same module: OpenCV without windows, and with its extra modules.
+_ALTERNATIVES = {
     "opencv-python": (
         *("opencv-python-headless", "opencv-contrib-python"),
         "opencv-contrib-python-headless",
@@ -84,25 +88,25 @@ _ALIKE = {
 
 def package(name: str, least: str | None) -> Finding:
     """Whether package `name` is there, in version `least` or later, and can be imported."""
-    for spelt in (name, *_ALIKE.get(name, ())):
+    for installed in (name, *_ALTERNATIVES.get(name, ())):
         try:
-            version = metadata.version(spelt)
+            version = metadata.version(installed)
             break
         except metadata.PackageNotFoundError:
             continue
     else:
         return Finding(WRONG, name, "is not installed", f"pip install '{name}>={least or 0}'")
     if least and numbers(version) < numbers(least):
-        return Finding(WRONG, spelt, f"{version}, too old", f"pip install -U '{name}>={least}'")
+        return Finding(WRONG, installed, f"{version}, too old", f"pip install -U '{name}>={least}'")
     try:
         importlib.import_module(_MODULES.get(name, name.replace("-", "_")))
-    except Exception as error:  # a shared library, a half-removed package: whatever there is
+    except Exception as error:  # a missing shared library, a half-removed package, ...
         reason = " ".join(str(error).split())[:120]
-        cure = f"pip install --force-reinstall {spelt}"
+        fix = f"pip install --force-reinstall {installed}"
         if "libGL" in reason or "libxcb" in reason or "libgthread" in reason:
-            cure = "pip uninstall -y opencv-python; pip install 'opencv-python-headless<5'"
-        return Finding(WRONG, spelt, f"{version} cannot be imported: {reason}", cure)
-    return Finding(OK, spelt, version)
+            fix = "pip uninstall -y opencv-python; pip install 'opencv-python-headless<5'"
+        return Finding(WRONG, installed, f"{version} cannot be imported: {reason}", fix)
+    return Finding(OK, installed, version)
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -127,25 +131,25 @@ def devices() -> Iterator[Finding]:
     if "bytes_limit" in stats:
         free = (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) / 2**30
         state = OK if free > _MEMORY else HINT
-        cure = (
+        fix = (
             ""
             if state == OK
-            else "end what else uses the device, or lower parallel.folds_per_device"
+            else "end other programs on the device, or lower parallel.folds_per_device"
         )
-        yield Finding(state, "device memory", f"{free:.1f} GiB for JAX", cure)
+        yield Finding(state, "device memory", f"{free:.1f} GiB for JAX", fix)
     chosen = os.environ.get("JAX_PLATFORMS", "")
     if found[0].platform == "cpu" and pathlib.Path("/dev/nvidia0").exists():
-        cure = "pip install -U 'jax[cuda13]'"
+        fix = "pip install -U 'jax[cuda13]'"
         if chosen:
-            cure = f"unset JAX_PLATFORMS (it is {chosen!r}); if that is not enough, {cure}"
-        yield Finding(WRONG, "GPU", "there is one, but JAX does not use it", cure)
+            fix = f"unset JAX_PLATFORMS (it is {chosen!r}); if that is not enough, {fix}"
+        yield Finding(WRONG, "GPU", "there is one, but JAX does not use it", fix)
     elif found[0].platform == "cpu":
         mine = hasattr(os, "sched_getaffinity")
         cores = len(os.sched_getaffinity(0)) if mine else os.cpu_count() or 1
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         text = f"{cores} core(s), load {load:.1f}"
-        cure = "other programs are using them: times will be longer" if load > 1.5 * cores else ""
-        yield Finding(HINT if cure else OK, "processor", text, cure)
+        fix = "other programs are using them: times will be longer" if load > 1.5 * cores else ""
+        yield Finding(HINT if fix else OK, "processor", text, fix)
 
 
 def memory() -> Iterator[Finding]:
@@ -154,26 +158,26 @@ def memory() -> Iterator[Finding]:
 
     free = psutil.virtual_memory().available / 2**30
     short = free < _MEMORY
-    cure = "end other programs, or choose fewer clips or a smaller method.size" if short else ""
-    yield Finding(HINT if short else OK, "memory", f"{free:.1f} GiB free", cure)
+    fix = "end other programs, or choose fewer clips or a smaller method.size" if short else ""
+    yield Finding(HINT if short else OK, "memory", f"{free:.1f} GiB free", fix)
 
 
 def folders() -> Iterator[Finding]:
     """Where runs, temporary files and compiled programs go."""
     import jax
 
-    places = {"here": pathlib.Path.cwd(), "temporary": pathlib.Path(tempfile.gettempdir())}
+    checked = {"here": pathlib.Path.cwd(), "temporary": pathlib.Path(tempfile.gettempdir())}
     for number, folder in enumerate(_FOLDER.value or (), 1):
-        places[f"folder {number}"] = pathlib.Path(folder).expanduser()
-    for name, folder in places.items():
+        checked[f"folder {number}"] = pathlib.Path(folder).expanduser()
+    for name, folder in checked.items():
         yield writable(name, folder)
     runtime.enable_compile_cache()  # as the commands do
     cache = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # made as it runs
     if cache:
-        yield writable("compiled kept", pathlib.Path(cache).expanduser(), space=0.2)
+        yield writable("compilation cache", pathlib.Path(cache).expanduser(), space=0.2)
     else:
-        cure = "unset JAX_COMPILATION_CACHE_DIR: keeping them saves the compiling the next time"
-        yield Finding(HINT, "compiled kept", "nowhere", cure)
+        fix = "unset JAX_COMPILATION_CACHE_DIR, so that the next run need not compile again"
+        yield Finding(HINT, "compilation cache", "none", fix)
 
 
 def writable(name: str, folder: pathlib.Path, *, space: float = _SPACE) -> Finding:
@@ -188,11 +192,11 @@ def writable(name: str, folder: pathlib.Path, *, space: float = _SPACE) -> Findi
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"x")
     except OSError as error:
-        cure = "choose another folder, or change its permissions"
-        return Finding(WRONG, name, f"{folder}: cannot be written to ({error.strerror})", cure)
+        fix = "choose another folder, or change its permissions"
+        return Finding(WRONG, name, f"{folder}: cannot be written to ({error.strerror})", fix)
     free = shutil.disk_usage(there).free / 2**30
-    cure = "checkpoints of a large network may not fit; free some" if free < space else ""
-    return Finding(HINT if cure else OK, name, f"{folder}, {free:.1f} GiB free", cure)
+    fix = "checkpoints of a large network may not fit; free some" if free < space else ""
+    return Finding(HINT if fix else OK, name, f"{folder}, {free:.1f} GiB free", fix)
 
 
 def faces() -> Iterator[Finding]:
@@ -202,8 +206,8 @@ def faces() -> Iterator[Finding]:
 
     frame = load("synthetic", subjects=1, clips_per_subject=1, size=(160, 128))[0].frames[0]
     if detect_face(frame) is None:
-        cure = "pip install --force-reinstall 'opencv-python<5'"
-        yield Finding(WRONG, "faces", "OpenCV does not find a rendered face", cure)
+        fix = "pip install --force-reinstall 'opencv-python<5'"
+        yield Finding(WRONG, "faces", "OpenCV does not find a rendered face", fix)
     else:
         yield Finding(OK, "faces", "found by OpenCV")
 
@@ -241,7 +245,7 @@ def speed() -> Iterator[Finding]:
         value, params = jax.block_until_ready(step(params))
         times.append(time.perf_counter() - began)
     if not jnp.isfinite(value):
-        yield Finding(WRONG, "one step", "its loss is no number", "install jax and jaxlib anew")
+        yield Finding(WRONG, "one step", "its loss is not finite", "reinstall jax and jaxlib")
         return
     one = sorted(times)[len(times) // 2]
     text = f"{1e3 * one:.1f} ms for 32 maps by STSTNet, {32 / one:,.0f} maps/s"
@@ -260,10 +264,9 @@ def examine(checks=CHECKS) -> Iterator[Finding]:
             yield from check()
         except Exception as error:  # reported as a finding
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            yield Finding(WRONG, check.__name__, reason, "solve what is WRONG above it first")
+            yield Finding(WRONG, check.__name__, reason, "first fix what is WRONG above")
 
 
-@command
 def main(argv: list[str]) -> int:
     """Prints the findings; 1 if something is wrong."""
     no_arguments(argv)

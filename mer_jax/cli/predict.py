@@ -1,15 +1,19 @@
 """Predicts the expressions in a video with the networks of a finished run.
 
-    mer-jax predict --run=runs/first --video=me.mp4
-    mer-jax predict --run=runs/first --video=frames/ --fps=200 --onset=12 --apex=30
-    mer-jax predict --run=runs/first --video=me.mp4 --out=me --video_out=me/annotated.mp4
+    mer-jax predict --run=WORKDIR --video=VIDEO [--out=DIR] [--video_out=FILE] ...
 
-VIDEO is a video file, a folder with one image a frame (then say --fps), a single picture,
-camera:INDEX, recorded for --seconds first, or synthetic:INDEX, a rendered clip. The face is
-detected and cropped like the run's own clips, and the video is split into windows as long as they
-are. The output folder gets prediction.csv (a row a window: label, movement, each class's
-probability and its standard deviation over the folds) and prediction.png, the same over time.
-The video of --video_out shows the face's box with a saliency map in red (the gradient of the
+VIDEO is a video file, a folder with one image per frame (then give --fps), a single picture,
+camera:INDEX, recorded for --seconds first, or synthetic:INDEX, a rendered clip.
+
+Example:
+
+    mer-jax predict --run=runs/first --video=me.mp4 --out=me --video_out=me/annotated.mp4
+    mer-jax predict --run=runs/first --video=frames --fps=200 --onset=12 --apex=30
+
+The face is detected and cropped like the run's own clips, and the video is split into windows as
+long as they are. The output folder gets prediction.csv (a row per window: label, movement, each
+class's probability and its standard deviation over the folds) and prediction.png, the same over
+time. The video of --video_out shows the face's box with a saliency map in red (the gradient of the
 class's score), bars of the probabilities, and the face with its motion magnified.
 
 A run with several seeds predicts with the networks of all seeds, one with several learning rates
@@ -25,7 +29,7 @@ import numpy as np
 from absl import flags
 
 from mer_jax import options, runtime
-from mer_jax.cli.command import command, no_arguments, required
+from mer_jax.cli.command import no_arguments, required
 from mer_jax.errors import UserError
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
@@ -37,12 +41,14 @@ _APEX = flags.DEFINE_integer("apex", None, "The frame of its largest movement.")
 _OFFSET = flags.DEFINE_integer("offset", None, "Its last frame; default: as far after the apex.")
 _WINDOW = flags.DEFINE_string("window", None, "Length of a window: frames, or seconds as in 0.3s.")
 _STRIDE = flags.DEFINE_string(
-    "stride", None, "From window to window, likewise; default: a quarter."
+    "stride", None, "Step between windows, likewise; default: a quarter of one."
 )
 _FPS = flags.DEFINE_float("fps", None, "Frame rate in Hz, if the file does not have it.")
 _FOLD = flags.DEFINE_string("fold", None, "Predict with one fold (name or number) only.")
-_THRESHOLD = flags.DEFINE_float("threshold", None, "Movement (px) below which: no movement.")
-_FACE = flags.DEFINE_bool("face", True, "Detect the face; --noface: it is cropped already.")
+_THRESHOLD = flags.DEFINE_float(
+    "threshold", None, 'Movement in px below which a window is "no movement".'
+)
+_FACE = flags.DEFINE_bool("face", True, "Detect the face; --noface: frames are cropped already.")
 _LANDMARKS = flags.DEFINE_string("landmarks", None, "A landmark model that finds the eyes.")
 _ALPHA = flags.DEFINE_float("alpha", 8.0, "Magnification of the inset of --video_out.")
 _SECONDS = flags.DEFINE_float("seconds", 10.0, "How long a camera records.", lower_bound=0.5)
@@ -93,7 +99,7 @@ def predict() -> str:
     source = video_source.find(video, fps=_FPS.value, seconds=_SECONDS.value)
     fps = source.fps or (1.0 if source.count == 1 else 0.0)  # a picture has no rate
     if not fps:
-        raise UserError(f"{source.name} does not say its frame rate; give it: --fps=200")
+        raise UserError(f"{source.name} has no frame rate; give it: --fps=200")
     predictor = inference.load(run, fold=_FOLD.value)
     out = _OUT.value or f"{pathlib.Path(source.name.replace(':', '_')).stem}_prediction"
     out = pathlib.Path(out).expanduser()
@@ -119,7 +125,7 @@ def predict() -> str:
     saving.write(out / "prediction.csv", result.csv())
     chart = overlay.probabilities_over_time(
         result.start / fps, result.stop / fps, result.probabilities, result.classes,
-        result.movement, result.threshold, spread=result.std,
+        result.movement, result.threshold, deviation=result.std,
     )  # fmt: skip
     saving.write(out / "prediction.png", figures.png(chart))
     lines = [result.summary(), str(out / "prediction.csv"), str(out / "prediction.png")]
@@ -156,7 +162,6 @@ def boxes(result) -> list[np.ndarray | None]:
     return [result.face_boxes[i].corners if i >= 0 else None for i in at]
 
 
-@command
 def main(argv: list[str]) -> None:
     """Predicts the video that the flags name."""
     runtime.enable_compile_cache()

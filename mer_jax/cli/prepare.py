@@ -1,14 +1,18 @@
 r"""Decodes a database once: faces detected, aligned, cropped, and packed as array_record files.
 
-    mer-jax prepare --database=casme2 --root="~/data/CASME II" --out=~/data/faces/casme2 \
+    mer-jax prepare --database=NAME --root=DIR --out=DIR [--crop=...] [--size=H,W] [--jobs=N] ...
+
+The result is a database like any other, whose clips keep their own database and subjects: pass
+--config.data.name=prepared --config.data.root=DIR to `mer-jax run`.
+
+Example:
+
+    mer-jax prepare --database=casme2 --root="data/CASME II" --out=faces/casme2 \
         --crop=eyes --size=128,105 --gray --jobs=4
+    mer-jax run strcn_g --workdir=runs/strcn_g \
+        --config.data.name=prepared --config.data.root=faces/casme2
 
-The result is a database like any other, whose clips keep their own database and subjects:
-
-    mer-jax run NAME --workdir=DIR \
-        --config.data.name=prepared --config.data.root=~/data/faces/casme2
-
-A folder that holds several of them is read as all of them together. Without landmarks (the
+A folder that contains several of them is read as all of them together. Without landmarks (the
 database's own, or --landmarks=MODEL) the eyes are detected. Clips without a detected face are
 listed, and nothing is packed until they are repaired or excluded. Re-run the same command to
 resume; after a change of the parameters or the source it recomputes only what differs. Exit code:
@@ -33,7 +37,6 @@ from tqdm import tqdm
 
 from mer_jax import datasets, faces
 from mer_jax.cli import database_flags
-from mer_jax.cli.command import command
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.errors import DataError, Problem, UserError
@@ -42,12 +45,12 @@ from mer_jax.io import locks, reading, saving
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(database_flags)
 flags.DEFINE_string("out", None, "The folder that gets the records; one for each database.")
-flags.DEFINE_enum("crop", "eyes", faces.CROPS, "By the eyes, the face's box, or no crop.")
+flags.DEFINE_enum("crop", "eyes", faces.CROPS, "Crop by the eyes, by the face's box, or not.")
 flags.DEFINE_list("size", None, "H,W of a frame; by default each clip's own crop size.")
-flags.DEFINE_bool("gray", False, "One channel instead of three.")
+flags.DEFINE_bool("gray", False, "Gray frames: one channel instead of three.")
 flags.DEFINE_bool("align", False, "Align 68 landmarks to a template before the crop.")
 flags.DEFINE_string("landmarks", None, "A landmark model: .dat, .yaml, .onnx or .task.")
-flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Processes.", lower_bound=1)
+flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Number of processes.", lower_bound=1)
 
 _WORK = ".work"  # cropped clips until they are packed; named by their digests
 _CUT = {"frames": ("u", (None,) * 4), "landmarks": ("f", (None, 2)), "note": ("U", ())}
@@ -92,7 +95,7 @@ def prepare(
     if database == "prepared":
         raise UserError("prepared clips are not prepared again; start from the database itself")
     if root is not None and out.is_relative_to(root):
-        raise UserError(f"{out} lies inside of the database; give a folder elsewhere as --out")
+        raise UserError(f"{out} is inside the database's folder; give another folder as --out")
     options = dict(options or {})
     clips = datasets.load(database, root, **options)
     parameters = dataclasses.asdict(config) | {"landmarks": _hash_of(model)}
@@ -247,7 +250,7 @@ def _frames(path: pathlib.Path) -> np.ndarray:
 
 
 def _is_current(out: pathlib.Path, database: str, fingerprint: str) -> bool:
-    """Whether `out` holds exactly this. Raises `UserError` if it holds another database."""
+    """Whether `out` is this version of the database. Raises `UserError` for another database."""
     if not (out / prepared.MANIFEST).is_file():
         return False
     try:
@@ -255,7 +258,7 @@ def _is_current(out: pathlib.Path, database: str, fingerprint: str) -> bool:
     except UserError:
         return False
     if manifest["database"] != database:
-        raise UserError(f"{out} holds {manifest['database']}; give {database} a folder of its own")
+        raise UserError(f"{out} has {manifest['database']} already; give {database} another --out")
     return manifest["fingerprint"] == fingerprint
 
 
@@ -266,7 +269,6 @@ def _hash_of(model: str | None) -> str:
     return saving.digest(pathlib.Path(model).expanduser().read_bytes())[:20]
 
 
-@command
 def main(argv: list[str]) -> int | None:
     """Prepares the database that the flags name; returns 1 if it has problems."""
     if len(argv) > 1 or not FLAGS.database or not FLAGS.out:

@@ -1,21 +1,22 @@
-r"""Runs one job: trains every fold of a configuration and writes the scores and a report.
+"""Runs one job: trains every fold of a configuration and writes the scores and a report.
+
+  mer-jax run NAME|FILE --workdir=DIR [--config.KEY=VALUE ...] [--distributed]
+  mer-jax run SWEEP.py --workdir=DIR [--only=REGEX]
+
+NAME is a configuration of the package, FILE a Python file with get_config(); --config=NAME|FILE
+does the same. A sweep (a paper's table) runs as many jobs, each in a folder of DIR, and writes
+table.html. Re-run the same command to resume. DIR/report.html is the result; DIR/config.json
+lists every key.
+
+Example:
 
   mer-jax run default --workdir=runs/first
-
-NAME is a configuration of the package or a Python file with get_config(), also as --config=NAME.
-A sweep (a paper's table) runs as many jobs, each in a folder of WORKDIR, and writes table.html:
-
-  mer-jax run experiments/sweeps/NAME.py --workdir=runs/table
-
-Override any value of the configuration on the command line:
-
-  --config.train.epochs=100 --config.train.seed=1 --config.model.name=rcn_a
+  mer-jax run default --workdir=runs/longer --config.train.epochs=100 --config.model.name=rcn_a
 
 Keys of every configuration: data.name, data.root (the folder of the database), data.label_scheme,
 data.permute_labels (a control that must score at chance), method.name, model.name, protocol.name,
 train.epochs, train.batch_size, train.learning_rate, train.seed, train.seeds (number of seeds in
-one job), parallel.across (shard_map or pmap) and parallel.folds_per_device. Re-run the same command
-to resume. WORKDIR/report.html is the result; WORKDIR/config.json lists every key.
+one job), parallel.across (shard_map or pmap) and parallel.folds_per_device.
 """
 
 import os
@@ -29,7 +30,6 @@ from ml_collections import config_flags
 
 from mer_jax import runtime
 from mer_jax.cli import run_flags
-from mer_jax.errors import UserError
 
 flags.adopt_module_key_flags(run_flags)
 parse = run_flags.parse
@@ -74,8 +74,8 @@ class Signals:
                 os._exit(128 + number)
 
 
-def main(_: list[str]) -> None:
-    """Runs the job, or the sweep, that the flags name."""
+def main(_: list[str]) -> int:
+    """Runs the job, or the sweep, that the flags name; 3 if training diverged."""
     from mer_jax.training import checkpoints, distributed, parallel
 
     signals = Signals()
@@ -84,20 +84,17 @@ def main(_: list[str]) -> None:
         checkpoints.silence_orbax()
     parallel.use_all_cores()
     runtime.enable_compile_cache()
-    try:
-        with (
-            distributed.session(run_flags.DISTRIBUTED.value),
-            tempfile.TemporaryDirectory() as scratch,
-            runtime.on_devices(),
-        ):
-            _run(str(run_flags.WORKDIR.value) if distributed.is_primary() else scratch, signals)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    with (
+        distributed.session(run_flags.DISTRIBUTED.value),
+        tempfile.TemporaryDirectory() as scratch,
+        runtime.on_devices(),  # within the session, which ends a process that fails
+    ):
+        workdir = str(run_flags.WORKDIR.value) if distributed.is_primary() else scratch
+        return _run(workdir, signals)
 
 
-def _run(workdir: str, signals: Signals) -> None:
-    """Runs the job in `workdir`; of several processes only the primary one prints."""
+def _run(workdir: str, signals: Signals) -> int:
+    """Runs the job in `workdir`; the exit code. Of several processes only the primary prints."""
     from mer_jax import experiment, sweep, training
     from mer_jax.reporting import verdict
     from mer_jax.training import distributed
@@ -114,20 +111,17 @@ def _run(workdir: str, signals: Signals) -> None:
                 )
             )
             show(f"{workdir}/table.html")
-            return
+            return 0
         summary = experiment.run(run_flags.CONFIG.value, workdir, should_stop=signals, quiet=quiet)
     except training.Interrupted as error:
         print(f"{error}; re-run the command to resume", file=sys.stderr)
-        raise SystemExit(128 + (signals.received or signal.SIGTERM)) from None
+        return 128 + (signals.received or signal.SIGTERM)
     overall = summary["overall"]
     show(
         f"UF1 {overall['uf1']['value']:.4f}  UAR {overall['uar']['value']:.4f}  "
         f"accuracy {overall['accuracy']['value']:.4f}  {verdict.headline(summary['verdict'])}\n"
         f"{workdir}/report.html"
     )
-    if summary["diverged_folds"]:
-        print(
-            f"error: the loss is not finite in {', '.join(summary['diverged_folds'])}",
-            file=sys.stderr,
-        )
-        raise SystemExit(3)
+    if diverged := summary["diverged_folds"]:
+        print(f"error: the loss is not finite in {', '.join(diverged)}", file=sys.stderr)
+    return 3 if diverged else 0

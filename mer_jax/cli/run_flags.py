@@ -4,11 +4,11 @@ import ast
 import contextlib
 import pathlib
 import re
-import sys
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from mer_jax.cli.command import no_arguments
 from mer_jax.errors import UserError, unknown_name
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -28,7 +28,7 @@ DISTRIBUTED = flags.DEFINE_bool(
 
 
 def parse(argv: list[str]) -> list[str]:
-    """Parses the command line; prints a mistake as one sentence and exits with code 2."""
+    """Parses the command line. Raises `UserError` for any mistake, the configuration's too."""
     flag = flags.FLAGS["config"]
     try:
         argv[:] = map(
@@ -36,8 +36,7 @@ def parse(argv: list[str]) -> list[str]:
         )  # in place: ml_collections reads sys.argv
         flag.parser = _Parser(flag.parser, argv)
         rest = flags.FLAGS(argv)
-        if rest[1:]:
-            raise UserError(f"{rest[1]!r} is no flag; flags begin with -- and join values with =")
+        no_arguments(rest)
         file = config_flags.get_config_filename(flag) if flag.present else ""
         if not file:
             raise UserError("no configuration given: mer-jax run NAME|FILE or --config=NAME|FILE")
@@ -49,8 +48,7 @@ def parse(argv: list[str]) -> list[str]:
             raise UserError("no output folder is given: --workdir=DIR")
         CONFIG.value.lock()
     except Exception as error:  # a configuration is a user's program: any exception
-        print(f"error: {_sentence(error)}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise UserError(_sentence(error)) from None
     return rest
 
 

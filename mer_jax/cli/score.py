@@ -1,20 +1,22 @@
-"""Scores any challenge log or predictions.csv, whoever made it.
+"""Scores a challenge log or predictions.csv of any program.
 
-    mer-jax score FILE...                       one block of text a file
-    mer-jax score FILE... --expected=index.csv  and which clips are missing or extra
-    mer-jax score FILE... --json                a list with one object a file
+    mer-jax score FILE... [--expected=FILE] [--classes=NAME,NAME] [--json]
 
 FILE is a log in the form of MEGC 2019 (lines `database subject`, then `clip true predicted`), what
 STSTNet's or HTNet's training script prints (`Subject:`, `Predicted :`, `Ground Truth :`), a
 predictions.csv (comma, ; or tab), or a working directory. UF1 and UAR are those of all clips
-pooled; the classes, over which UF1 is the mean, are printed with where they come from.
+pooled. UF1 is the mean over the printed classes; their source is printed, too.
+
+Example:
+
+    mer-jax score runs/first training_log.txt
+    mer-jax score megc_log.txt --expected=index.csv
 """
 
 import json
 
 from absl import flags
 
-from mer_jax.cli.command import command
 from mer_jax.errors import UserError
 from mer_jax.io import saving
 from mer_jax.metrics import read
@@ -24,14 +26,13 @@ _JSON = flags.DEFINE_bool("json", False, "Print JSON instead of text.")
 _EXPECTED = flags.DEFINE_string(
     "expected",
     None,
-    "The clips that should be there: an index.csv, predictions.csv, log or workdir.",
+    "The expected clips: an index.csv, predictions.csv, log or working directory.",
 )
 _CLASSES = flags.DEFINE_list(
-    "classes", None, "All class names; of a log those of its numbers 0, 1, ... in this order."
+    "classes", None, "All class names; for a log those of its numbers 0, 1, ... in this order."
 )
 
 
-@command
 def main(argv: list[str]) -> None:
     """Prints the scores of the files that `argv` names."""
     paths = argv[1:]

@@ -1,16 +1,21 @@
 """Draws the preprocessing of one clip: magnification, differences, RPCA, flow and strain.
 
-    mer-jax show me.mp4                             writes me.png
-    mer-jax show synthetic:3 --out=clip.gif         a rendered clip, moving
-    mer-jax show frames/ --onset=12 --apex=30 --span=100:180
+    mer-jax show CLIP [--out=FILE] [--onset=N] [--apex=N] [--span=START:STOP] ...
 
-CLIP is a video file, a folder with one image a frame (in the order of the numbers in their names),
-or synthetic:INDEX, one of the rendered clips that need no data. The picture holds: the onset; the
-apex, as filmed and with its motion magnified; the difference to the first frame over the whole
-clip, and the pixels with most of it; the sparse part that RPCA splits off; the flow from onset to
-apex with the wheel that reads its colours; its strain; and two curves that tell when the face
-moves. The apex is the frame of --apex, the one that is marked, or else the one that differs most
-from the first (it says which).
+CLIP is a video file, a folder with one image per frame (in the order of the numbers in their
+names), or synthetic:INDEX, one of the rendered clips that need no data. FILE is a .png (by default
+CLIP.png) or a .gif, which moves.
+
+Example:
+
+    mer-jax show synthetic:3 --out=clip.gif
+    mer-jax show frames --span=100:180 --onset=112 --apex=130
+
+The picture shows the onset; the apex, as filmed and with its motion magnified; the difference to
+the first frame summed over the clip, and the pixels with the largest sums; the sparse part of RPCA;
+the flow from onset to apex with the color wheel as legend; its strain; and two curves of the motion
+over time. The apex is the frame of --apex, else the annotated one, else the frame that differs most
+from the first; its title says which.
 """
 
 import itertools
@@ -22,21 +27,24 @@ import numpy as np
 from absl import flags
 
 from mer_jax import runtime
-from mer_jax.cli.command import command
 from mer_jax.clips import Clip, in_memory, resize, to_float
 from mer_jax.errors import UserError
 
 _OUT = flags.DEFINE_string("out", None, "The file to write, .png or .gif; CLIP's name by default.")
 _ONSET = flags.DEFINE_integer("onset", None, "The frame before the movement, counted from 0.")
 _APEX = flags.DEFINE_integer("apex", None, "The frame of the strongest movement.")
-_SPAN = flags.DEFINE_string("span", None, "START:STOP, the frames to look at, of a longer video.")
-_ALPHA = flags.DEFINE_float("alpha", 8.0, "How strongly motion is magnified.", lower_bound=0)
-_SHARE = flags.DEFINE_float("mask_fraction", 0.3, "Which part of the pixels the mask keeps.")
-_SIZE = flags.DEFINE_integer("size", 160, "px of the longer side, to which frames are shrunk.", 10)
-_FACE = flags.DEFINE_bool("face", False, "Find the face and cut it out first.")
-_FPS = flags.DEFINE_float("fps", None, "Frames a second, where the file does not say it.")
+_SPAN = flags.DEFINE_string(
+    "span", None, "Only frames START to STOP - 1 of a longer video, as START:STOP."
+)
+_ALPHA = flags.DEFINE_float("alpha", 8.0, "Magnification factor.", lower_bound=0)
+_MASK_FRACTION = flags.DEFINE_float("mask_fraction", 0.3, "Share of the pixels in the mask.")
+_SIZE = flags.DEFINE_integer(
+    "size", 160, "Longer side of the frames in px; larger ones are shrunk.", 10
+)
+_FACE = flags.DEFINE_bool("face", False, "Detect the face and crop it first.")
+_FPS = flags.DEFINE_float("fps", None, "Frame rate in Hz, if the file does not have it.")
 
-_MOST = 400  # frames: a clip of a micro-expression has less, and all of it is in memory at once
+_MOST = 400  # frames: clips of micro-expressions have fewer, and all are in memory at once
 
 
 def span(given: str | None) -> tuple[int, int | None]:
@@ -56,7 +64,7 @@ def span(given: str | None) -> tuple[int, int | None]:
 def read(source, start: int, stop: int | None, *, size: int, face: bool) -> np.ndarray:
     """[T, H, W, C] float32: the frames from `start` to before `stop`, shrunk to `size`.
 
-    face: cut out by the eyes of the first of them, before they are shrunk.
+    face: whether to crop the face, by the eyes in the first of them, before they are shrunk.
     """
     from mer_jax import faces
 
@@ -87,7 +95,7 @@ def read(source, start: int, stop: int | None, *, size: int, face: bool) -> np.n
 
 
 def show(source: str) -> pathlib.Path:
-    """Writes the picture that the flags ask for; where it is."""
+    """Writes the picture that the flags ask for; returns its path."""
     from mer_jax.datasets import video_source
     from mer_jax.io import saving
     from mer_jax.reporting import figures, preview
@@ -102,29 +110,28 @@ def show(source: str) -> pathlib.Path:
     marks: dict[str, Any] = {"onset": 0, "apex": None}
     if source.marked and not start:
         apex = source.marked.apex
-        seen = apex is not None and apex < len(frames)
-        marks = {"onset": source.marked.onset, "apex": apex if seen else None}
+        is_read = apex is not None and apex < len(frames)
+        marks = {"onset": source.marked.onset, "apex": apex if is_read else None}
     for mark, flag in (("onset", _ONSET), ("apex", _APEX)):
         if flag.value is not None:
             marks[mark] = flag.value - start
     moving = out.suffix == ".gif"
-    looks = preview.preview_clip(
+    drawn = preview.preview_clip(
         frames,
         fps=source.fps,
         alpha=_ALPHA.value,
-        mask_fraction=_SHARE.value,
+        mask_fraction=_MASK_FRACTION.value,
         every=moving,
         **marks,
     )
     for note in source.notes:
         print(f"note: {note}", file=sys.stderr)
-    picture = preview.animation(looks) if moving else figures.png(preview.plot_preview(looks))
+    picture = preview.animation(drawn) if moving else figures.png(preview.plot_preview(drawn))
     return saving.write(out, picture)
 
 
-@command
 def main(argv: list[str]) -> None:
-    """Shows the clip that `argv` names."""
+    """Draws the clip that `argv` names."""
     runtime.enable_compile_cache()
     if len(argv) != 2:
         raise UserError("name one clip: a video, a folder of frames, or synthetic:INDEX")

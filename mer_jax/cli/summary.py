@@ -1,11 +1,15 @@
-"""Prints a network's layers, what goes in and comes out of each, and its parameters.
+"""Prints a network's layers, their input and output shapes, and its parameters.
 
-    mer-jax summary NAME [--classes=K] [--sizes="maps=32,recurrent_layers=2"]
+    mer-jax summary NAME [--classes=K] [--sizes=NAME=VALUE,...]
 
-Shapes are those of one example, without the batch. Nothing is computed and no weight is made, so
-that a network of any size is printed at once. The last column is what the paper prints of a module
-(what comes out of it, or how many parameters it has); the last lines hold the count of all
-parameters, what a count by hand or the authors' code gives, and what the paper says.
+Shapes are those of one example, without the batch. No weight is allocated and nothing is computed,
+so that a network of any size is printed at once. The last column is what the paper prints of a
+module (its output or its number of parameters); the last lines compare the number of all parameters
+with a count by hand or the authors' code, and with the paper.
+
+Example:
+
+    mer-jax summary strcn_a --classes=5 --sizes="maps=32,recurrent_layers=2"
 """
 
 import ast
@@ -18,7 +22,6 @@ from absl import flags
 from flax import nnx
 
 from mer_jax import models
-from mer_jax.cli.command import command
 from mer_jax.errors import UserError
 from mer_jax.models import calls
 
@@ -72,17 +75,17 @@ def text(name: str, *, num_classes: int | None = None, **sizes) -> str:
 
 
 def table(name: str, found: Sequence[Row], *, num_classes: int) -> str:
-    """Rows of network `name` beside what its paper says."""
+    """Rows of network `name`, compared with its paper."""
     info = models.info(name)
     head = ("module", "layer", "in", "out", "parameters", "paper" if info.printed else "")
     cells = [head] + [
         (
             row.path,
             row.layer,
-            _shown(row.inputs),
-            _shown(row.outputs),
+            _format(row.inputs),
+            _format(row.outputs),
             f"{row.parameters:,}",
-            _shown(info.printed.get(row.path, ())),
+            _format(info.printed.get(row.path, ())),
         )
         for row in found
     ]
@@ -98,16 +101,16 @@ def table(name: str, found: Sequence[Row], *, num_classes: int) -> str:
     if info.parameters:
         end.append(f"{counted}: {same}")
     if info.stated:
-        end.append(f"the paper says {info.stated}")
+        end.append(f"the paper: {info.stated}")
     return "\n".join([f"{name}", *lines, *end])
 
 
-def _shown(figure: Any) -> str:
+def _format(figure: Any) -> str:
     """A shape, several of them (by name or in order), or a count."""
     if isinstance(figure, dict):
-        return ", ".join(f"{key} {_shown(shape)}" for key, shape in figure.items())
+        return ", ".join(f"{key} {_format(shape)}" for key, shape in figure.items())
     if isinstance(figure, tuple) and figure and isinstance(figure[0], tuple):
-        return ", ".join(map(_shown, figure))
+        return ", ".join(map(_format, figure))
     return " x ".join(map(str, figure)) if isinstance(figure, tuple) else f"{figure:,}"
 
 
@@ -120,7 +123,6 @@ def _sizes(outputs: str) -> dict[str, Any]:
         raise UserError(f"--sizes={outputs}: write name=value,name=value") from error
 
 
-@command
 def main(argv: list[str]) -> None:
     """Prints the table of the network that `argv` names."""
     if len(argv) != 2:

@@ -1,12 +1,15 @@
 """Writes a run's learning curves as events for TensorBoard; TensorFlow is not needed.
 
-    mer-jax tensorboard WORKDIR...              writes WORKDIR/tensorboard
-    mer-jax tensorboard WORKDIR... --folds      and a curve for each fold
-    tensorboard --logdir=WORKDIR/tensorboard
+    mer-jax tensorboard WORKDIR... [--folds]
 
-The curves are those of WORKDIR/metrics.jsonl, which grows while a job trains: run the
-command again to update the events. Each curve is the mean over the folds. Needs tensorboardX:
-pip install 'mer_jax[tensorboard]'.
+Writes WORKDIR/tensorboard. The curves are those of WORKDIR/metrics.jsonl, which grows while a job
+trains: run the command again to update the events. Each curve is the mean over the folds; --folds
+adds one of each fold. Needs tensorboardX: pip install 'mer_jax[tensorboard]'.
+
+Example:
+
+    mer-jax tensorboard runs/first
+    tensorboard --logdir=runs/first/tensorboard
 """
 
 import pathlib
@@ -16,7 +19,6 @@ import shutil
 import numpy as np
 from absl import flags
 
-from mer_jax.cli.command import command
 from mer_jax.errors import UserError
 
 _FOLDS = flags.DEFINE_bool("folds", False, "Also write the curves of each fold by itself.")
@@ -57,7 +59,6 @@ def convert(workdir: pathlib.Path, *, folds: bool = False) -> pathlib.Path:
     return out
 
 
-@command
 def main(argv: list[str]) -> None:
     """Converts the runs that `argv` names."""
     if len(argv) < 2:

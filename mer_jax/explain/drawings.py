@@ -30,7 +30,7 @@ def saliency(inputs: Mapping[str, np.ndarray], heat: Mapping[str, np.ndarray]) -
     height, width = rows[0][1].shape[1:3]
     tall = min(max(height / width, 0.25), 2.5)
     side = 1.45 if len(shown) > 1 else 2.4
-    figure = figures.blank(side * len(shown) + 0.35, 2 * len(rows) * side * tall + 0.3)
+    figure = figures.new_figure(side * len(shown) + 0.35, 2 * len(rows) * side * tall + 0.3)
     grid = figure.subplots(2 * len(rows), len(shown), squeeze=False)
     for (name, clip, weight), above, below in zip(rows, grid[::2], grid[1::2]):
         pictures, style = _as_images(clip)
@@ -61,7 +61,7 @@ def feature_maps(layers: Mapping[str, np.ndarray]) -> "Figure":
     from matplotlib import colormaps
 
     gray = colormaps["gray"].with_extremes(bad=SKY)
-    figure = figures.blank(3.1 * len(layers), 3.7)
+    figure = figures.new_figure(3.1 * len(layers), 3.7)
     grid = figure.subplots(1, len(layers), squeeze=False)[0]
     for axes, (title, maps) in zip(grid, layers.items()):
         axes.imshow(_mosaic(maps), cmap=gray, interpolation="nearest", vmin=0, vmax=1)
@@ -73,7 +73,7 @@ def feature_maps(layers: Mapping[str, np.ndarray]) -> "Figure":
 @figures.styled
 def temporal_perception(tp: np.ndarray) -> "Figure":
     """tp_t of one clip over its frames, [T] (PSN, Equation 7)."""
-    figure = figures.blank(5.2, 2.3)
+    figure = figures.new_figure(5.2, 2.3)
     axes = figure.subplots()
     axes.plot(tp, color=BLUE, linewidth=1.8, marker="o", markersize=4)
     axes.set(xlabel="frame of the input", ylim=(0, 1.15 * max(float(np.max(tp)), 1e-6)))
@@ -90,7 +90,7 @@ def epochs(curves: Mapping[str, np.ndarray], *, last: int = 10) -> "Figure":
       curves: up to two, name -> [E] in [0, 1].
       last: epochs that are shaded, with their mean and deviation in the legend.
     """
-    figure = figures.blank(5.2, 2.7)
+    figure = figures.new_figure(5.2, 2.7)
     axes = figure.subplots()
     count = len(next(iter(curves.values())))
     epoch = np.arange(1, count + 1)

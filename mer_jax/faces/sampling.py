@@ -1,4 +1,4 @@
-"""Frames looked up at given places: the one way in which this room moves pixels."""
+"""Frames resampled at given positions: the one way in which this package moves pixels."""
 
 import math
 

@@ -41,6 +41,9 @@ def flow_to_rgb(flow: np.ndarray, *, largest: float | None = None) -> np.ndarray
 
     Returns:
       [..., 3] float32 in [0, 1].
+
+    >>> flow_to_rgb(np.array([[2.0, 0.0], [0.0, 0.0]])).tolist()  # right, and no motion
+    [[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
     """
     u, v = np.moveaxis(np.asarray(flow, np.float64), -1, 0)
     length = np.hypot(u, v)

@@ -1,10 +1,10 @@
 """A table of several runs: scores with intervals, and tests of each against the first.
 
-runs = [open_run(path) for path in paths]
-rows = compare(runs)
-markdown(cells(rows)), latex(cells(rows)), html(rows, cells(rows))
+    runs = [open_run(path) for path in paths]
+    rows = compare(runs)
+    markdown(cells(rows)), latex(cells(rows)), html(rows, cells(rows))
 
-A run may have published scores; the table then has a column of them beside ours.
+A run may have published scores; the table then has a column of them next to ours.
 """
 
 import os
@@ -23,15 +23,15 @@ from mer_jax.metrics.predictions import Predictions, read
 from mer_jax.metrics.scores import scores
 from mer_jax.metrics.summary import scores_with_intervals
 from mer_jax.reporting import figures, page, report
-from mer_jax.reporting.page import interval, number
+from mer_jax.reporting.page import number, score_text
 
 TESTS = ("UF1 gain", "p", "p (McNemar)")
-SPREADS = {
+AVERAGES = {
     "last_epochs": "accuracy, last ten epochs",
     "over_folds": "accuracy, mean of folds",
     "over_seeds": "UF1, mean of seeds",
 }
-TITLES = report.TITLES | SPREADS
+TITLES = report.TITLES | AVERAGES
 VERDICTS = {None: "", True: "strict", False: "AS PUBLISHED"}
 NOTES = (
     "Intervals: 95 % percentile bootstrap over subjects. Gain: UF1 minus that of the first run, "
@@ -64,7 +64,7 @@ class Run(NamedTuple):
     predictions: Predictions
     protocol: str = ""
     strict: bool | None = None  # None: unknown
-    spreads: Mapping[str, Any] = {}  # names of `SPREADS`: mean and std
+    averages: Mapping[str, Any] = {}  # names of `AVERAGES`: mean and std
     published: Mapping[str, Any] = {}  # score: the published value, or (mean, deviation)
 
 
@@ -74,7 +74,7 @@ class Row(NamedTuple):
     name: str
     protocol: str
     strict: bool | None
-    scores: dict[str, Any]  # `summary.scores_with_intervals`, and the run's spreads
+    scores: dict[str, Any]  # `summary.scores_with_intervals`, and the run's averages
     published: Mapping[str, Any]
     gain: intervals.PairedComparison | None  # None for the first run
     p_permutation: float | None  # adjusted
@@ -84,7 +84,7 @@ class Row(NamedTuple):
 def open_run(path: str | os.PathLike) -> Run:
     """Reads a working directory, a predictions.csv or a log.
 
-    Protocol, strictness and spreads come from metrics.json in the same folder, if there is one.
+    Protocol, strictness and averages come from metrics.json in the same folder, if there is one.
     """
     path = pathlib.Path(path)
     folder = path if path.is_dir() else path.parent
@@ -94,23 +94,42 @@ def open_run(path: str | os.PathLike) -> Run:
         if summary.get("multi_label"):
             raise UserError(f"{path} has several labels a clip; compare one of its units/NAME.csv")
     name = path.resolve().name if not summary or path.is_dir() else folder.resolve().name
-    spreads = {kind: summary[kind] for kind in SPREADS if kind in summary}
+    averages = {kind: summary[kind] for kind in AVERAGES if kind in summary}
     if "variants" in summary:
-        spreads["over_seeds"] = summary["variants"]["overall"]["uf1"]
+        averages["over_seeds"] = summary["variants"]["overall"]["uf1"]
     return Run(
         name,
         predictions,
         summary.get("protocol", {}).get("name", ""),
         summary.get("verdict", {}).get("strict"),
-        spreads,
+        averages,
     )
 
 
 def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0) -> list[Row]:
     """One row per run; all others are compared with the first.
 
+    Args:
+      runs: on the same clips.
+      draws: resamples of each interval and permutation test.
+      seed: of the resampling.
+
     Raises:
-      UserError: where a run did not test the same clips as the first.
+      UserError: a run did not test the same clips as the first.
+
+    >>> from mer_jax.metrics import Predictions
+    >>> def run(name, predicted):
+    ...     return Run(name, Predictions(
+    ...         classes=("negative", "positive"), database=np.full(4, "mine"),
+    ...         subject=np.array(list("aabb")), clip=np.array(list("1212")),
+    ...         fold=np.array(list("aabb")), label=np.array([0, 1, 0, 1]),
+    ...         probabilities=np.eye(2, dtype=np.float32)[predicted]))
+    >>> rows = compare([run("first", [0, 0, 0, 1]), run("second", [0, 1, 0, 1])], draws=20)
+    >>> header, first, second = cells(rows)
+    >>> header[3:6], [cell.split()[0] for cell in second[3:6]]
+    (['UF1', 'UAR', 'accuracy'], ['1.0000', '1.0000', '1.0000'])
+    >>> print(f"{rows[1].gain.difference['uf1']:.4f}")
+    0.2667
     """
     first, *others = runs
     gains = []
@@ -129,7 +148,7 @@ def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0)
             run.name,
             run.protocol,
             run.strict,
-            scores_with_intervals(run.predictions, draws=draws, seed=seed) | dict(run.spreads),
+            scores_with_intervals(run.predictions, draws=draws, seed=seed) | dict(run.averages),
             run.published,
             *test,
         )
@@ -137,7 +156,9 @@ def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0)
     ]
 
 
-def side_by_side(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0) -> list[Row]:
+def compare_per_clip_set(
+    runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0
+) -> list[Row]:
     """`compare` for runs on different sets of clips: each with the first run on the same clips."""
     groups: dict[Any, list[int]] = {}
     for index, run in enumerate(runs):
@@ -152,7 +173,7 @@ def side_by_side(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int
     return [rows[index] for index in range(len(runs))]
 
 
-def over_runs(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+def mean_over_runs(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
     """Mean and standard deviation of the scores of runs that differ only in their seed."""
     found = [scores(run.predictions.confusion()) for run in runs]
     return {name: intervals.mean_and_std([each[name] for each in found]) for name in COMPARED}
@@ -175,6 +196,7 @@ def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:
     for name in columns:
         head += [TITLES[name], "published"] if name in printed else [TITLES[name]]
     out = [[*head, *TESTS]]
+    text = lambda scores, name: score_text(scores[name]) if name in scores else ""
     for row in rows:
         line = [
             row.name,
@@ -182,7 +204,7 @@ def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:
             str(row.scores["clips"]),
         ]
         for name in columns:
-            line.append(_score(row.scores.get(name)))
+            line.append(text(row.scores, name))
             line += [_published(row.published.get(name))] if name in printed else []
         if row.gain is None:
             out.append([*line, "", "", ""])
@@ -191,10 +213,10 @@ def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:
         gain = f"{row.gain.difference['uf1']:+.4f} [{low:+.2f}, {high:+.2f}]"
         out.append([*line, gain, _p(row.p_permutation), _p(row.p_mcnemar)])
     if runs:
-        spread = over_runs(runs)
+        overall = mean_over_runs(runs)
         line = [f"mean ± deviation of {len(runs)}", "", ""]
         for name in columns:
-            line += [_score(spread.get(name))] + [""] * (name in printed)
+            line += [text(overall, name)] + [""] * (name in printed)
         out.append([*line, "", "", ""])
     return out
 
@@ -219,7 +241,12 @@ def latex(lines: Sequence[Sequence[str]]) -> str:
 
 
 def html(rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> str:
-    """The rows and their `cells` as an HTML page, with a chart of the intervals."""
+    """The HTML page of a comparison, with a chart of the intervals.
+
+    Args:
+      rows: from `compare`.
+      lines: from `cells`.
+    """
     names = [row.name for row in rows]
     values = {
         title: [[row.scores[name][part] for part in ("low", "value", "high")] for row in rows]
@@ -227,20 +254,20 @@ def html(rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> str:
     }
     alt = "; ".join(f"{row.name}: UF1 {number(row.scores['uf1']['value'])}" for row in rows)
     chart = figures.svg(figures.score_intervals(names, values), name="scores", alt=alt)
-    title = f"{len(rows)} runs compared"
-    head, *rest = lines
-    body = [
-        f"<h1>{page.text(title)}</h1>",
-        *(f"<p>{page.text(sentence)}</p>" for sentence in answers(rows)),
-        page.figure(chart, "Scores of all clips, with their intervals."),
-        page.table(head, ([*line[:3], *map(_small, line[3:])] for line in rest)),
-        *(f'<p class="faint">{page.text(note)}</p>' for note in NOTES),
-    ]
-    return page.page(title, body)
+    header, *body = lines
+    return page.render(
+        "comparison.html",
+        title=f"{len(rows)} runs compared",
+        sentences=sentences(rows),
+        chart=chart,
+        header=header,
+        rows=body,
+        notes=NOTES,
+    )
 
 
-def answers(rows: Sequence[Row]) -> list[str]:
-    """A sentence per run."""
+def sentences(rows: Sequence[Row]) -> list[str]:
+    """A sentence per run: its UF1, and whether that differs from the first run's."""
     out = []
     for row in rows:
         sentence = f"{row.name}: UF1 {number(row.scores['uf1']['value'])}"
@@ -257,15 +284,6 @@ def answers(rows: Sequence[Row]) -> list[str]:
     return out
 
 
-def _score(score: Mapping[str, Any] | None) -> str:
-    """A score with its interval, or a mean with its deviation."""
-    if score is None:
-        return ""
-    if "mean" in score:
-        return f"{number(score['mean'])} ± {number(score['std'])}"
-    return f"{number(score['value'])} {interval(score)}".strip()
-
-
 def _published(published: float | tuple[float, float] | None) -> str:
     """A published number, or (mean, deviation)."""
     if published is None:
@@ -278,10 +296,6 @@ def _p(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.3f}" if value >= 0.001 else "<0.001"
-
-
-def _small(cell: str) -> page.Raw:
-    return page.Raw(re.sub(r"(\[.*\])", r"<small>\1</small>", page.text(cell)))
 
 
 def _markdown(cell: str) -> str:

@@ -1,7 +1,10 @@
 """Charts and pictures of a job: functions from arrays to a matplotlib `Figure`.
 
-    png(confusion_matrix(counts, classes))            bytes for a file
-    svg(learning_curves(history), name=..., alt=...)  text for a page, light and dark
+    >>> chart = confusion_matrix(np.array([[3, 1], [0, 4]]), ["negative", "positive"])
+    >>> png(chart)[:4]  # for a file
+    b'\\x89PNG'
+    >>> svg(chart, name="confusion", alt="7 of 8 are right")[:45]  # for a page, light and dark
+    '<svg role="img" aria-label="7 of 8 are right"'
 
 Charts fit a column of about 14 cm and are legible on a phone. Matplotlib is imported only when a
 figure is drawn, and its global state does not change.
@@ -23,8 +26,8 @@ from mer_jax.reporting.colors import BLUE, CYCLE, FAINT, INK, LINE, MIDDLE, ON_B
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_Given = ParamSpec("_Given")
-_Drawn = TypeVar("_Drawn")
+_Args = ParamSpec("_Args")
+_Out = TypeVar("_Out")
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10.5,
@@ -57,11 +60,11 @@ _VARIABLES = {
 }  # fmt: skip
 
 
-def styled(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
-    """Decorator: `draw` with the style of this module; matplotlib's own settings do not change."""
+def styled(draw: Callable[_Args, _Out]) -> Callable[_Args, _Out]:
+    """Decorator: runs `draw` with the style of this module; matplotlib's settings do not change."""
 
     @functools.wraps(draw)
-    def wrapped(*args: _Given.args, **options: _Given.kwargs) -> _Drawn:
+    def wrapped(*args: _Args.args, **options: _Args.kwargs) -> _Out:
         import matplotlib
 
         with matplotlib.rc_context(_STYLE):
@@ -70,15 +73,15 @@ def styled(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
     return wrapped
 
 
-def blank(width: float, height: float) -> "Figure":
-    """An empty figure in inches, with constrained layout and without a window."""
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of `width` by `height` inches, with constrained layout, without a window."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
 
 
 def png(figure: "Figure", *, dpi: int = 180) -> bytes:
-    """The figure as a PNG on white, `dpi` px per inch."""
+    """The figure as a PNG file on white, `dpi` px per inch."""
     return _saved(figure, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
 
 
@@ -88,9 +91,9 @@ def svg(figure: "Figure", *, name: str, alt: str) -> str:
     Colors are the page's variables (--ink, --blue, ...) and fall back to the palette's values.
 
     Args:
-      figure: of this module.
+      figure: drawn by a function of this module.
       name: prefix of all ids, unique on the page.
-      alt: text for readers that cannot see the chart.
+      alt: description for screen readers.
     """
     text = _saved(figure, format="svg", transparent=True).decode()
     ((view, body),) = re.findall(r'<svg.*?(viewBox="[^"]*").*?>(.*)', text, re.DOTALL)
@@ -120,17 +123,32 @@ def _saved(figure: "Figure", **options) -> bytes:
     return out.getvalue()
 
 
-def label(name: str, *, longest: int = 22) -> str:
-    """A name for a chart: without control characters, at most `longest` characters."""
-    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+def printable(text: str, *, keep: str = "") -> str:
+    """`text` with a box for each character that cannot be printed and is not in `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def shorten(name: str, *, longest: int = 22) -> str:
+    """A name for a chart: printable, at most `longest` characters.
+
+    >>> shorten("leave one subject out", longest=12)
+    'leave one s…'
+    """
+    clean = printable(name)
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 
 @styled
 def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
-    """Counts [K, K], rows true; cells have the share of the row as color and percentage.
+    """A confusion matrix: color and percentage of a cell are its share of the row.
 
     For more than ten classes the cells without a clip stay empty.
+
+    Args:
+      confusion: [K, K] clips, rows true, columns predicted.
+      classes: K names.
     """
     from matplotlib.patches import Rectangle
 
@@ -138,7 +156,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
     share = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
     number = len(classes)
     size = max(3.6, 1.5 + 0.75 * number)
-    figure = blank(size, 0.86 * size)
+    figure = new_figure(size, 0.86 * size)
     axes = figure.subplots()
     for row, column in np.argwhere(counts if number > 10 else np.ones_like(counts)).tolist():
         part = share[row, column]
@@ -153,7 +171,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
         axes.text(column, row + 0.24, f"{counts[row, column]:g}", ha="center", va="center",
                   color=ink, fontsize=small)  # fmt: skip
     axes.set(xlim=(-0.5, number - 0.5), ylim=(number - 0.5, -0.5), aspect="equal")
-    names = [label(name, longest=14) for name in classes]
+    names = [shorten(name, longest=14) for name in classes]
     axes.set_xticks(range(number), names, rotation=0 if number <= 4 else 40)
     axes.set_yticks(range(number), [f"{n}\n({s:g})" for n, s in zip(names, counts.sum(-1))])
     axes.set(xlabel="predicted", ylabel="true (clips)")
@@ -176,7 +194,7 @@ def learning_curves(
       weights: [F] test clips of each fold, for the test accuracy of the pooled clips.
       chance: accuracy of a dashed line.
     """
-    figure = blank(5.2, 2.7)
+    figure = new_figure(5.2, 2.7)
     left, right = figure.subplots(1, 2)
     epochs = np.asarray(history["epochs"])
     for axes, curves in (
@@ -232,7 +250,7 @@ def per_subject(
     groups = np.array([""] * len(names) if groups is None else list(groups), object)
     correct, total = np.asarray(correct, float), np.asarray(total, float)
     share = correct / np.maximum(total, 1)
-    figure = blank(5.2, 2.9)
+    figure = new_figure(5.2, 2.9)
     axes = figure.subplots()
     left, ticks = 0, []
     for index, group in enumerate(dict.fromkeys(groups.tolist())):
@@ -248,7 +266,7 @@ def per_subject(
         sizes = 10 + 90 * total[mine] / total.max()
         axes.scatter(x, share[mine], s=sizes, color=color, linewidth=0, zorder=3)
         middle = float(x.mean())
-        title = f"{label(group, longest=14)}\n{pooled:.0%} of {total[mine].sum():g} clips"
+        title = f"{shorten(group, longest=14)}\n{pooled:.0%} of {total[mine].sum():g} clips"
         axes.text(
             middle, 1.1, title.strip(), ha="center", va="bottom", color=color, linespacing=1.3
         )
@@ -259,7 +277,7 @@ def per_subject(
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     if len(names) <= 24:
-        texts = [label(str(name), longest=12) for _, name in ticks]
+        texts = [shorten(str(name), longest=12) for _, name in ticks]
         axes.set_xticks([x for x, _ in ticks], texts, rotation=90, fontsize=9)
     else:
         axes.set_xticks([])
@@ -271,22 +289,27 @@ def per_subject(
 
 @styled
 def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequence[str]) -> "Figure":
-    """Clips of each class, [D, K] counts, a bar per database."""
+    """Clips of each class, a bar per database.
+
+    Args:
+      counts: [D, K] clips.
+      databases, classes: D and K names.
+    """
     counts = np.asarray(counts, float)
     legend = max(0, len(classes) - 8) // 4  # its lines beyond two
-    figure = blank(5.2, 1.0 + 0.42 * len(databases) + 0.24 * legend)
+    figure = new_figure(5.2, 1.0 + 0.42 * len(databases) + 0.24 * legend)
     axes = figure.subplots()
     start = np.zeros(len(databases))
     for index, name in enumerate(classes):
         color = CYCLE[index % len(CYCLE)]
         bars = axes.barh(range(len(databases)), counts[:, index], left=start, height=0.68,
-                         color=color, alpha=0.85, label=label(name, longest=16))  # fmt: skip
+                         color=color, alpha=0.85, label=shorten(name, longest=16))  # fmt: skip
         fits = counts[:, index] > 0.05 * counts.sum(1).max()
         texts = [f"{n:g}" if fit else "" for n, fit in zip(counts[:, index], fits)]
         ink = "white" if color in (BLUE, colors.GREEN, VERMILION) else "#10151b"
         axes.bar_label(bars, texts, label_type="center", color=ink, fontweight="bold")
         start += counts[:, index]
-    axes.set_yticks(range(len(databases)), [label(str(name)) for name in databases])
+    axes.set_yticks(range(len(databases)), [shorten(str(name)) for name in databases])
     axes.tick_params(axis="y", labelcolor=INK)
     axes.invert_yaxis()
     axes.set_xlabel("clips")
@@ -299,8 +322,13 @@ def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequenc
 
 @styled
 def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Figure":
-    """Scores with intervals, a line per run. scores: title -> [S, 3] low, value, high."""
-    figure = blank(5.4, 1.0 + 0.42 * len(names))
+    """Scores with intervals, a line per run and a panel per score.
+
+    Args:
+      names: S runs.
+      scores: by title, [S, 3] low, value, high.
+    """
+    figure = new_figure(5.4, 1.0 + 0.42 * len(names))
     panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
     positions = np.arange(len(names))
     for axes, (title, values) in zip(panels, scores.items()):
@@ -313,7 +341,7 @@ def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Fi
         axes.tick_params(length=0)
         axes.margins(y=0.5 / max(len(names), 1))
         axes.xaxis.get_major_locator().set_params(nbins=4)
-    panels[0].set_yticks(positions, [label(name, longest=28) for name in names])
+    panels[0].set_yticks(positions, [shorten(name, longest=28) for name in names])
     panels[0].tick_params(axis="y", labelcolor=INK)
     panels[0].invert_yaxis()
     return figure
@@ -332,9 +360,11 @@ def clip_panel(
 ) -> "Figure":
     """One clip: a tile for each given array, on a transparent background.
 
-    onset, apex, magnified: [H, W], [H, W, 1] or [H, W, 3] in [0, 1]; difference, strain: [H, W] or
-    [H, W, 1], any range; mask: [H, W] bool, outlined on the difference; flow: [H, W, 2] in px,
-    with a color wheel as legend.
+    Args:
+      onset, apex, magnified: [H, W], [H, W, 1] or [H, W, 3] in [0, 1].
+      difference, strain: [H, W] or [H, W, 1], of any range.
+      mask: [H, W] bool, outlined on the difference.
+      flow: [H, W, 2] px, drawn with a color wheel as legend.
     """
     frames = {"onset": onset, "apex": apex, "apex, magnified": magnified}
     # Values under 1e-4 are rounding errors; scaled to their own range they would look like motion.
@@ -356,7 +386,7 @@ def clip_panel(
     columns = min(3, max(len(tiles), 1))
     rows = -(-len(tiles) // columns)
     height, width = next(iter(tiles.values()))[0].shape[:2] if tiles else (1, 1)
-    figure = blank(2.05 * columns, rows * (2.0 * height / width + 0.34))
+    figure = new_figure(2.05 * columns, rows * (2.0 * height / width + 0.34))
     figure.patch.set_alpha(0)
     for axes, (title, (picture, style)) in zip(
         np.ravel(figure.subplots(rows, columns)), tiles.items()
@@ -375,7 +405,7 @@ def clip_panel(
 @styled
 def map_panel(picture: np.ndarray) -> "Figure":
     """A stored flow map [H, W, 3]: its channels u, v and strain, each over its own range."""
-    figure = blank(6.15, 2.34)
+    figure = new_figure(6.15, 2.34)
     figure.patch.set_alpha(0)
     for axes, title, channel, colormap in zip(
         figure.subplots(1, 3), ("u", "v", "strain"), np.moveaxis(picture, -1, 0),

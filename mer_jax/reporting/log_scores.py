@@ -19,7 +19,7 @@ from mer_jax.metrics.intervals import COMPARED
 from mer_jax.metrics.predictions import Predictions, normalize_name, parse_header, read
 from mer_jax.metrics.scores import alternative_scores, majority
 from mer_jax.metrics.summary import scores_with_intervals
-from mer_jax.reporting.page import interval, number
+from mer_jax.reporting.page import number, score_text
 
 
 def score_log(
@@ -76,7 +76,12 @@ def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict
 def read_expected_clips(path: str | os.PathLike) -> dict[str, str]:
     """Labels by clip key from an index.csv, a predictions.csv, a log or a working directory.
 
-    An index.csv has the columns database, subject, clip and label. Raises `UserError` for others.
+    Args:
+      path: an index.csv has the columns database, subject, clip and label; the others are those of
+        `metrics.read`.
+
+    Raises:
+      UserError: the file is none of these.
     """
     needed = ("database", "subject", "clip", "label")
     text = "" if pathlib.Path(path).is_dir() else reading.read_text(path)
@@ -105,7 +110,7 @@ def format_scores(result: Mapping[str, Any], *, listed: int = 10) -> str:
     head = "".join(f"{name:>22}" for name in ("UF1", "UAR", "accuracy"))
     lines = [f"  {'':{width}} {'clips':>6} {'subjects':>9}{head}"]
     for name, part in rows:
-        cells = "".join(f"{_cell(part[score]):>22}" for score in COMPARED)
+        cells = "".join(f"{score_text(part[score]):>22}" for score in COMPARED)
         lines.append(f"  {name:{width}} {part['clips']:6} {part['subjects']:9}{cells}")
     lines.append(f"  classes: {', '.join(result['classes'])}")
     lines += [f"    {remark}" for remark in result["remarks"]]
@@ -128,10 +133,6 @@ def format_scores(result: Mapping[str, Any], *, listed: int = 10) -> str:
             if len(clips[kind]) > listed:
                 lines.append(f"    and {len(clips[kind]) - listed} more")
     return "\n".join(lines)
-
-
-def _cell(score: Mapping[str, float]) -> str:
-    return f"{number(score['value'])} {interval(score)}".rstrip()
 
 
 def _normalize(key: str) -> str:

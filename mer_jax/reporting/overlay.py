@@ -22,7 +22,7 @@ def probabilities_over_time(
     movement: np.ndarray,
     threshold: float,
     *,
-    spread: np.ndarray | None = None,
+    deviation: np.ndarray | None = None,
 ) -> "Figure":
     """Charts of probabilities and movement over a video, a point at the middle of each window.
 
@@ -32,20 +32,20 @@ def probabilities_over_time(
       classes: K names.
       movement: [N] px, NaN without a face.
       threshold: px, drawn as a dashed line.
-      spread: [N, K], half the width of a band around each line.
+      deviation: [N, K], half the width of a band around each line.
     """
     middle = (np.asarray(start) + np.asarray(stop)) / 2
-    figure = figures.blank(7.0, 3.9)
+    figure = figures.new_figure(7.0, 3.9)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
     marker = "o" if len(middle) < 40 else None
     for index, (name, values) in enumerate(zip(classes, np.transpose(probabilities))):
         color = CYCLE[index % len(CYCLE)]
         above.plot(
             middle, values, color=color, linewidth=1.8, marker=marker, markersize=4,
-            label=figures.label(name),
+            label=figures.shorten(name),
         )  # fmt: skip
-        if spread is not None:
-            band = np.transpose(spread)[index]
+        if deviation is not None:
+            band = np.transpose(deviation)[index]
             above.fill_between(
                 middle, np.clip(values - band, 0, 1), np.clip(values + band, 0, 1),
                 color=color, alpha=0.15, linewidth=0,
@@ -133,12 +133,12 @@ def overlay_predictions(
                 cv2.LINE_AA,
             )  # fmt: skip
 
-        write(figures.label(labels, longest=16), 16, 44, 0.85, (31, 41, 51), 2)
+        write(figures.shorten(labels, longest=16), 16, 44, 0.85, (31, 41, 51), 2)
         available = 380 if inset is None else 200
         spacing = min(64, available / max(len(classes), 1))
         for index, (name, value) in enumerate(zip(classes, values)):
             row = 96 + spacing * index
-            write(figures.label(name, longest=14), 16, row, 0.6, (102, 113, 127))
+            write(figures.shorten(name, longest=14), 16, row, 0.6, (102, 113, 127))
             left, right, top, bottom = (
                 round(x * zoom) for x in (16, 284, row + 0.16 * spacing, row + 0.44 * spacing)
             )

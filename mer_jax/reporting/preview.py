@@ -1,8 +1,8 @@
 """Magnification, differences, RPCA, flow and strain of one clip, in one picture.
 
     preview = preview_clip(frames, onset=5, apex=17)
-    png(plot_preview(preview))          one picture, at the apex
-    animation(preview)                  the same at every frame, as a GIF
+    figures.png(plot_preview(preview))  # one picture, at the apex
+    animation(preview)                  # the same at every frame, as a GIF
 
 As in STRCN (Figs. 4 and 5), PSN (Figs. 3, 5 and 8) and STCNN (Fig. 4).
 """
@@ -45,7 +45,7 @@ class Preview(NamedTuple):
     heat: np.ndarray  # [H, W] sum of the magnified clip's differences to frame 0 (STRCN Eq. 4)
     mask: np.ndarray  # [H, W] bool: its largest values
     sparse: np.ndarray  # [T, H, W] E of D = A + E (PSN Eqs. 1, 2), strongest 30 % of it
-    shown: np.ndarray  # [S] int, frames with a flow
+    flow_frames: np.ndarray  # [S] int: the frames that `flow` and `strain` are of
     flow: np.ndarray  # [S, H, W, 2] px from onset to these frames
     strain: np.ndarray  # [S, H, W]
     perception: np.ndarray  # [T] tp_t (PSN Eq. 7), gray levels of 255
@@ -117,11 +117,13 @@ def preview_clip(
     out = jax.device_get(steps(jnp.asarray(frames)))
     found = int(out.pop("found"))
     marked, apex = apex is not None, found if apex is None else apex
-    shown = np.arange(length) if every else np.array([apex])
-    flow, strain = jax.device_get(flows(jnp.asarray(frames[onset]), jnp.asarray(frames[shown])))
+    flow_frames = np.arange(length) if every else np.array([apex])
+    flow, strain = jax.device_get(
+        flows(jnp.asarray(frames[onset]), jnp.asarray(frames[flow_frames]))
+    )
     return Preview(
         frames=frames,
-        shown=shown,
+        flow_frames=flow_frames,
         flow=flow,
         strain=strain,
         onset=onset,
@@ -140,17 +142,22 @@ def plot_preview(preview: Preview) -> "Figure":
 
 
 def animation(preview: Preview, *, rate: float = 12.5) -> bytes:
-    """The figure at every frame of `Preview.shown`, as a GIF of `rate` Hz."""
+    """The figure of `plot_preview` at every frame of `Preview.flow_frames`, as a GIF file.
+
+    Args:
+      preview: made with `every=True`, or it has one frame.
+      rate: Hz.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    figure, move = _draw(preview, int(preview.shown[0]))
+    figure, move = _draw(preview, int(preview.flow_frames[0]))
     figure.set_dpi(72)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     figure.set_layout_engine("none")  # laid out once, so that nothing jumps between frames
     pictures = []
-    for frame in preview.shown:
+    for frame in preview.flow_frames:
         move(int(frame))
         canvas.draw()
         pictures.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
@@ -188,7 +195,7 @@ def _draw(preview: Preview, start: int) -> tuple["Figure", Callable[[int], None]
     # The square root shows small motion beside a blink.
     root = lambda values: {"cmap": "magma", "norm": PowerNorm(0.5, vmin=0, vmax=top(values))}
     apex = f"apex {preview.apex}, {'marked' if preview.marked else 'found'}"
-    index = {int(frame): i for i, frame in enumerate(preview.shown)}
+    index = {int(frame): i for i, frame in enumerate(preview.flow_frames)}
     still = lambda picture: lambda t: picture
     # title at t, picture at t, options of imshow
     tiles: Sequence[tuple[Callable, Callable, dict[str, Any]]] = (
@@ -214,7 +221,7 @@ def _draw(preview: Preview, start: int) -> tuple["Figure", Callable[[int], None]
         (lambda t: "strain", lambda t: preview.strain[index[t]], root(preview.strain)),
     )
     tile_height = 1.9 * height / width + 0.32
-    figure = figures.blank(8.2, 2 * tile_height + 1.75)
+    figure = figures.new_figure(8.2, 2 * tile_height + 1.75)
     parts: Any = figure.subfigures(2, 1, height_ratios=(2 * tile_height, 1.75))
     upper, lower = parts
     images = []

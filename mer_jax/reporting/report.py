@@ -33,46 +33,14 @@ from mer_jax.io import learning_curves, reading, saving
 from mer_jax.metrics.intervals import COMPARED
 from mer_jax.metrics.predictions import Predictions, read
 from mer_jax.metrics.scores import OVERALL, PER_CLASS
-from mer_jax.reporting import figures
-from mer_jax.reporting.page import (
-    Raw,
-    figure,
-    image,
-    interval,
-    number,
-    page,
-    scale,
-    score_cell,
-    table,
-    text,
-    verdict_banner,
-    warning_banner,
-)
+from mer_jax.reporting import figures, page
+from mer_jax.reporting.page import number
 
 TITLES = {
     "uf1": "UF1", "uar": "UAR", "accuracy": "accuracy", "micro_f1": "micro F1",
     "macro_f1": "macro F1", "macro_tnr": "macro TNR", "precision": "precision",
     "recall": "recall", "f1": "F1", "tpr": "TPR", "tnr": "TNR", "support": "clips",
 }  # fmt: skip
-
-
-_SINGLE_LABEL = (
-    "UF1 and UAR are scores of the confusion matrix summed over all folds, as MEGC 2019 defines "
-    "them."
-)
-_MULTI_LABEL = (
-    "A clip has several labels: each class is scored by itself over all folds. UF1 is the mean of "
-    "their F1, UAR of their recall, accuracy the share of correct decisions. A clip counts as "
-    "wrong, below, if one of its labels is."
-)
-
-
-_THUMBNAIL_LEGEND = (
-    " From left to right: onset, apex, apex magnified, difference to the onset summed over the "
-    "clip, flow to the apex (right is red, down yellow, left cyan, up violet), strain. For "
-    "stored flow maps: u, v, strain."
-)
-
 
 _MAX_CLASSES = 40  # that fit in a confusion matrix and a legend
 _MAX_MISTAKES = 20
@@ -103,7 +71,12 @@ class Picture(NamedTuple):
 
 
 def build(workdir: str | os.PathLike) -> pathlib.Path:
-    """Writes `workdir`/report.html from the files there. Raises `UserError` for a damaged file."""
+    """Writes `workdir`/report.html from the files there and returns its path.
+
+    Raises:
+      UserError: a file is missing or damaged.
+      DataError: pictures are missing or damaged; all are listed.
+    """
     workdir = pathlib.Path(workdir)
     summary = reading.load_json(workdir / "metrics.json", dict[str, Any])
     curves = workdir / "metrics.jsonl"
@@ -132,7 +105,7 @@ def write(
     pictures: Sequence[Picture] = (),
     provenance: Mapping[str, Any],
 ) -> pathlib.Path:
-    """Writes the page.
+    """Writes the page and returns its path.
 
     Args:
       path: of the HTML file.
@@ -141,18 +114,57 @@ def write(
       predictions: of all tested clips.
       history: from `io.learning_curves.read`.
       pictures: in the order of the page.
-      provenance: see above.
+      provenance: as in metrics.json.
+
+    >>> import tempfile
+    >>> from mer_jax import metrics
+    >>> predictions = metrics.Predictions(
+    ...     classes=("negative", "positive"), database=np.full(4, "mine"),
+    ...     subject=np.array(list("aabb")), clip=np.array(list("1212")),
+    ...     fold=np.array(list("aabb")), label=np.array([0, 1, 0, 1]),
+    ...     probabilities=np.eye(2, dtype=np.float32)[[0, 0, 0, 1]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     html = write(
+    ...         f"{folder}/report.html", config={"title": "Four clips"}, predictions=predictions,
+    ...         summary=metrics.summary(predictions, protocol="loso", draws=10),
+    ...         provenance={"seed": 0}).read_text()
+    >>> "<title>Four clips</title>" in html, "0.7333" in html  # UF1 is (2/3 + 4/5) / 2
+    (True, True)
     """
-    title = _title(config)
-    parts = [
-        *_headline(title, summary),
-        *_charts(summary, predictions, history),
-        *_examples([picture for picture in pictures if not picture.clip]),
-        *_tables(summary, predictions),
-        *_wrong_clips(predictions, [picture for picture in pictures if picture.clip]),
-        *_provenance(config, provenance),
-    ]
-    return saving.write(path, page(title, parts))
+    databases = [("all", summary["overall"])]
+    if len(summary["databases"]) > 1:
+        databases += summary["databases"].items()
+    command = provenance.get("command")
+    facts = {name: value for name, value in provenance.items() if name != "command"}
+    html = page.render(
+        "report.html",
+        title=_title(config),
+        summary=summary,
+        titles=TITLES,
+        compared=COMPARED,
+        headings=[TITLES[name] for name in COMPARED],
+        inflation=_score_rows(_inflation(summary), COMPARED) if "inflation" in summary else (),
+        databases=_score_rows(databases, COMPARED),
+        variants=_variants(summary["variants"]) if "variants" in summary else (),
+        repeats=_repeats(summary["over_repeats"]) if "over_repeats" in summary else (),
+        multi_label=summary.get("multi_label"),
+        **_charts(summary, predictions, history),
+        all_headings=[TITLES[name] for name in OVERALL],
+        all_scores=_score_rows(databases, ("clips", "subjects", *OVERALL)),
+        class_headings=[TITLES[name] for name in PER_CLASS],
+        class_scores=_class_rows(summary["per_class"]),
+        alternative_scores=[(n, number(v)) for n, v in summary["alternative_scores"].items()],
+        subjects=_subject_counts(predictions),
+        examples=[picture for picture in pictures if not picture.clip],
+        wrong_pictures=[picture for picture in pictures if picture.clip],
+        wrong=_wrong_rows(predictions, except_for={picture.clip for picture in pictures}),
+        num_wrong=int((~predictions.correct).sum()),
+        num_clips=len(predictions),
+        command=command,
+        provenance=[(_fact_title(name), _format_fact(name, v)) for name, v in facts.items()],
+        config=list(_flat(config)),
+    )
+    return saving.write(path, html)
 
 
 def _title(config: Mapping[str, Any]) -> str:
@@ -164,120 +176,71 @@ def _title(config: Mapping[str, Any]) -> str:
     return config.get("title") or " on ".join(names) or "Report"
 
 
-def _headline(title: str, summary: Mapping[str, Any]) -> Iterator[str]:
-    protocol, overall = summary["protocol"], summary["overall"]
-    yield f"<header><h1>{text(title)}</h1>"
-    counts = (
-        f"{protocol['clips']} clips of {protocol['subjects']} subjects, {protocol['folds']} folds"
-    )
-    yield f'<p class="faint">{text(protocol["name"])}: {counts}, pooled</p></header>'
-    yield verdict_banner(summary["verdict"])
-    if diverged := summary.get("diverged_folds"):
-        sentence = (
-            f"Training diverged in {len(diverged)} fold(s); their last finite weights are used."
-        )
-        yield warning_banner("DIVERGED", sentence, diverged)
-    yield '<div class="headline">'
-    for name in COMPARED:
-        score, chance = overall[name], summary["majority"][name]
-        bounds = interval(score)
-        yield (
-            f'<div>{TITLES[name]}<div class="big">{number(score["value"])}</div>'
-            f"<small>{f'95 % interval {bounds}' if bounds else 'no interval'}</small>"
-            f"{scale(score, chance=chance)}"
-            f'<small class="faint">majority class {number(chance, digits=3)}</small>'
-            f"{_mean_of_variants(summary, name)}</div>"
-        )
-    yield "</div>"
-    if "inflation" in summary:
-        yield _inflation(summary)
-    if len(summary["databases"]) > 1:
-        rows = [("all", overall), *summary["databases"].items()]
-        yield _score_table("database", rows, COMPARED, sizes=False)
-    if "variants" in summary:
-        yield _variants(summary["variants"])
-    if "over_repeats" in summary:
-        spread = summary["over_repeats"]
-        cells = (f"{number(spread[n]['mean'])} ± {number(spread[n]['std'])}" for n in COMPARED)
-        row = (f"mean ± deviation of {spread['uf1']['count']} repeats", *cells)
-        yield table(["", *(TITLES[name] for name in COMPARED)], [row])
-    bootstrap = summary["intervals"]
-    definition = _MULTI_LABEL if summary.get("multi_label") else _SINGLE_LABEL
-    yield (
-        f'<p class="faint">Intervals: {bootstrap["level"]:.0%} {text(bootstrap["method"])}, '
-        f"{bootstrap['draws']} draws. {definition}</p>"
-    )
+def _score_rows(parts: Sequence[tuple[str, Mapping]], names: Sequence[str]) -> list[tuple]:
+    return [(title, *(part[name] for name in names)) for title, part in parts]
 
 
-def _mean_of_variants(summary: Mapping[str, Any], score: str) -> str:
-    """If the job has variants: which one the large number is of, and the mean of all."""
-    if "variants" not in summary:
-        return ""
-    names, found = summary["variants"]["names"], summary["variants"]["overall"][score]
-    return (
-        f"<br><small>this is {text(names[0])}; mean of {len(names)}: "
-        f"<b>{number(found['mean'])}</b> ± {number(found['std'])}</small>"
-    )
+def _inflation(summary: Mapping[str, Any]) -> list[tuple[str, Mapping]]:
+    """The scores as published, of the strict counterpart, and the gap between them."""
+    gap = summary["inflation"]
+    gaps = {
+        name: {"value": gap["difference"][name]} | dict(zip(("low", "high"), gap["interval"][name]))
+        for name in COMPARED
+    }
+    other = f"the same job, {'fewer leaks' if gap['remaining_leaks'] else 'strict'}"
+    return [("as published", summary["overall"]), (other, gap["strict"]), ("inflation", gaps)]
 
 
-def _variants(variants: Mapping[str, Any]) -> Raw:
+def _variants(variants: Mapping[str, Any]) -> list[tuple]:
     """A row per seed and learning rate of the job, and their mean; the first is the main one."""
     overall = variants["overall"]
     rows = [
         (name, *(number(overall[score]["values"][index]) for score in COMPARED))
         for index, name in enumerate(variants["names"])
     ]
-    spread = (
-        f"{number(overall[score]['mean'])} ± {number(overall[score]['std'])}" for score in COMPARED
-    )
-    return table(
-        ["trained beside each other", *(TITLES[score] for score in COMPARED)],
-        [*rows, ("mean ± deviation", *spread)],
-    )
+    return [*rows, ("mean ± deviation", *(overall[score] for score in COMPARED))]
 
 
-def _inflation(summary: Mapping[str, Any]) -> Raw:
-    gap = summary["inflation"]
-    more = {
-        name: {"value": gap["difference"][name]} | dict(zip(("low", "high"), gap["interval"][name]))
-        for name in COMPARED
-    }
-    other = f"the same job, {'fewer leaks' if gap['remaining_leaks'] else 'strict'}"
-    rows = {"as published": summary["overall"], other: gap["strict"]}
-    return _score_table("", [*rows.items(), ("inflation", more)], COMPARED, sizes=False)
+def _repeats(scores: Mapping[str, Any]) -> list[tuple]:
+    title = f"mean ± deviation of {scores['uf1']['count']} repeats"
+    return [(title, *(scores[score] for score in COMPARED))]
 
 
-def _score_table(
-    first: str, rows: Sequence[tuple[str, Mapping]], names: Sequence[str], *, sizes: bool
-) -> Raw:
-    counts = ("clips", "subjects") if sizes else ()
-    cells = [
-        (name, *(part[count] for count in counts), *(score_cell(part[score]) for score in names))
-        for name, part in rows
+def _class_rows(per_class: Mapping[str, Mapping[str, Any]]) -> list[tuple]:
+    digits = {"support": 0}
+    return [
+        (name, *(number(part[score], digits=digits.get(score, 4)) for score in PER_CLASS))
+        for name, part in per_class.items()
     ]
-    return table([first, *counts, *(TITLES[score] for score in names)], cells)
+
+
+class _Chart(NamedTuple):
+    svg: str
+    caption: str
 
 
 def _charts(
     summary: Mapping[str, Any], predictions: Predictions, history: Mapping[str, Any] | None
-) -> Iterator[str]:
-    yield '<h2>Where it is right and wrong</h2><div class="pair">'
+) -> dict[str, Any]:
+    """The charts, and the most frequent mistakes where a confusion matrix would be illegible."""
     classes, parts = predictions.classes, predictions.by_database()
-    recalls = ", ".join(
-        f"{name} {number(found['recall'], digits=2)}"
-        for name, found in summary["per_class"].items()
-    )
-    drawn = not summary.get("multi_label") and len(classes) <= _MAX_CLASSES
-    if drawn:
+    single_label = not summary.get("multi_label")
+    few_classes = single_label and len(classes) <= _MAX_CLASSES
+    charts, frequent_mistakes = list[_Chart](), None
+    if few_classes:
+        recalls = ", ".join(
+            f"{name} {number(found['recall'], digits=2)}"
+            for name, found in summary["per_class"].items()
+        )
         chart = figures.confusion_matrix(predictions.confusion(), classes)
         alt = f"Confusion matrix of {len(predictions)} clips. Share that is right: {recalls}."
         caption = "Confusion matrix: share of the true class, and clips."
-        yield figure(figures.svg(chart, name="confusion", alt=alt), caption)
-    elif not summary.get("multi_label"):
-        yield _frequent_mistakes(predictions.confusion(), classes)
+        charts.append(_Chart(figures.svg(chart, name="confusion", alt=alt), caption))
+    elif single_label:
+        frequent_mistakes = _frequent_mistakes(predictions.confusion(), classes)
 
     if history is not None:
-        yield _curves(summary, predictions, history)
+        charts.append(_curves(summary, predictions, history))
 
     groups, names, right, total = zip(*_subject_counts(predictions))
     chart = figures.per_subject(names, right, total, groups=groups)
@@ -287,24 +250,23 @@ def _charts(
         f"none for {right.count(0)}."
     )
     caption = "Share of each subject's clips that is right; dashed: of all clips of the database."
-    yield figure(figures.svg(chart, name="subjects", alt=alt), caption)
+    charts.append(_Chart(figures.svg(chart, name="subjects", alt=alt), caption))
 
-    if not drawn:
-        yield "</div>"
-        return
-    balance = np.stack([part.confusion().sum(1) for part in parts.values()])
-    chart = figures.class_balance(balance, list(parts), classes)
-    counts = "; ".join(
-        f"{name}: " + ", ".join(f"{count} {label}" for count, label in zip(row, classes))
-        for name, row in zip(parts, balance.tolist())
-    )
-    alt = f"Tested clips of each class. {counts}."
-    yield figure(figures.svg(chart, name="balance", alt=alt), "Tested clips of each class.")
-    yield "</div>"
+    if few_classes:
+        balance = np.stack([part.confusion().sum(1) for part in parts.values()])
+        chart = figures.class_balance(balance, list(parts), classes)
+        counts = "; ".join(
+            f"{name}: " + ", ".join(f"{count} {label}" for count, label in zip(row, classes))
+            for name, row in zip(parts, balance.tolist())
+        )
+        caption = "Tested clips of each class."
+        alt = f"{caption} {counts}."
+        charts.append(_Chart(figures.svg(chart, name="balance", alt=alt), caption))
+    return {"charts": charts, "frequent_mistakes": frequent_mistakes}
 
 
-def _frequent_mistakes(confusion: np.ndarray, classes: Sequence[str]) -> Raw:
-    """The most frequent mistakes; a matrix of so many classes would be illegible."""
+def _frequent_mistakes(confusion: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """The number of kinds of mistake, and rows of the most frequent."""
     wrong = confusion * (1 - np.eye(len(classes), dtype=confusion.dtype))
     largest = np.argsort(-wrong, axis=None, kind="stable")[:_MAX_MISTAKES]
     pairs = [divmod(index, len(classes)) for index in largest.tolist()]
@@ -312,16 +274,12 @@ def _frequent_mistakes(confusion: np.ndarray, classes: Sequence[str]) -> Raw:
         (classes[t], classes[p], wrong[t, p], f"{wrong[t, p] / confusion[t].sum():.0%}")
         for t, p in pairs if wrong[t, p]
     ]  # fmt: skip
-    caption = (
-        f"The most frequent of {np.count_nonzero(wrong)} kinds of mistake; all of them are in "
-        "metrics.json, as `confusion`."
-    )
-    return table(["true", "predicted", "clips", "of the true class"], rows, caption=caption)
+    return {"kinds": np.count_nonzero(wrong), "rows": rows}
 
 
 def _curves(
     summary: Mapping[str, Any], predictions: Predictions, history: Mapping[str, Any]
-) -> Raw:
+) -> _Chart:
     weights = predictions.fold_sizes(history["folds"])
     chart = figures.learning_curves(
         history,
@@ -335,11 +293,8 @@ def _curves(
     caption = f"Learning curves of {folds} folds: their mean, and the band of their middle half."
     if "last_epochs" in summary:
         late = summary["last_epochs"]
-        caption += (
-            f" Test accuracy over the last {late['count']} epochs: {number(late['mean'])} "
-            f"± {number(late['std'])}."
-        )
-    return figure(figures.svg(chart, name="curves", alt=alt), caption)
+        caption += f" Test accuracy over the last {late['count']} epochs: {page.score_text(late)}."
+    return _Chart(figures.svg(chart, name="curves", alt=alt), caption)
 
 
 def _subject_counts(predictions: Predictions) -> list[tuple[str, str, int, int]]:
@@ -351,58 +306,6 @@ def _subject_counts(predictions: Predictions) -> list[tuple[str, str, int, int]]
     ]
 
 
-def _examples(pictures: Sequence[Picture]) -> Iterator[str]:
-    if not pictures:
-        return
-    yield f"<h2>Example clips</h2>{_gallery(pictures)}"
-
-
-def _gallery(pictures: Sequence[Picture]) -> str:
-    entries = (
-        figure(image(picture.content, kind=picture.kind, alt=picture.alt), picture.caption)
-        for picture in pictures
-    )
-    return f'<div class="pair">{"".join(entries)}</div>'
-
-
-def _tables(summary: Mapping[str, Any], predictions: Predictions) -> Iterator[str]:
-    yield "<h2>All scores</h2>"
-    rows = [("all", summary["overall"])]
-    if len(summary["databases"]) > 1:
-        rows += summary["databases"].items()
-    yield _score_table("database", rows, OVERALL, sizes=True)
-    yield table(
-        ["class", *(TITLES[name] for name in PER_CLASS)],
-        [
-            (
-                name,
-                *(
-                    number(part[score], digits=0 if score == "support" else 4)
-                    for score in PER_CLASS
-                ),
-            )
-            for name, part in summary["per_class"].items()
-        ],
-    )
-    alternative_scores = [
-        (name, number(value)) for name, value in summary["alternative_scores"].items()
-    ]
-    yield (
-        "<details><summary>Scores by other definitions</summary>"
-        '<p class="faint">Some published numbers use these. They are not comparable with '
-        f"UF1 and UAR.</p>{table([], alternative_scores)}</details>"
-    )
-    entries = [
-        f"<li>{text(f'{database}/{name}')}<span style='--part:{100 * right / total:.1f}%'></span>"
-        f"<em>{right} of {total}</em></li>"
-        for database, name, right, total in _subject_counts(predictions)
-    ]
-    yield (
-        f"<details><summary>All {len(entries)} subjects</summary>"
-        f'<ul class="subjects">{"".join(entries)}</ul></details>'
-    )
-
-
 def mistakes(predictions: Predictions) -> np.ndarray:
     """Rows of wrong clips by decreasing probability of the predicted class, [M] int."""
     wrong = np.flatnonzero(~predictions.correct)
@@ -410,51 +313,30 @@ def mistakes(predictions: Predictions) -> np.ndarray:
     return wrong[np.argsort(-confidence, kind="stable")]
 
 
-def _wrong_clips(predictions: Predictions, pictures: Sequence[Picture]) -> Iterator[str]:
-    probabilities, classes, keys = predictions.probabilities, predictions.classes, predictions.keys
-    wrong, with_picture, rows = mistakes(predictions).tolist(), {p.clip for p in pictures}, []
-    for row in wrong:
-        if keys[row] not in with_picture:
-            true, predicted = int(predictions.label[row]), int(predictions.predicted[row])
-            pair = (probabilities[row, predicted], probabilities[row, true])
-            cells = (number(float(value), digits=2) for value in pair)
+def _wrong_rows(predictions: Predictions, *, except_for: set[str]) -> list[tuple]:
+    """Key, true class, predicted class and their probabilities of the wrong clips."""
+    rows, keys, classes = [], predictions.keys, predictions.classes
+    for row in mistakes(predictions).tolist():
+        true, predicted = int(predictions.label[row]), int(predictions.predicted[row])
+        if keys[row] not in except_for:
+            pair = predictions.probabilities[row, [predicted, true]].tolist()
+            cells = (number(probability, digits=2) for probability in pair)
             rows.append((keys[row], classes[true], classes[predicted], *cells))
-    yield f"<h2>Wrong clips</h2><details><summary>{len(wrong)} of {len(predictions)}</summary>"
-    legend = _THUMBNAIL_LEGEND if pictures else ""
-    yield f'<p class="faint">The most confident mistakes first.{legend}</p>'
-    if pictures:
-        yield _gallery(pictures)
-    if rows:
-        others = f"{len(rows)} more, without a picture." if pictures else ""
-        heads = ["clip", "true", "predicted", "p(predicted)", "p(true)"]
-        yield table(heads, rows, caption=others)
-    yield "</details>"
+    return rows
 
 
-def _provenance(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> Iterator[str]:
-    rest = dict(provenance)
-    yield "<h2>How this was made</h2>"
-    if "command" in rest:
-        yield f"<pre>{text(rest.pop('command'))}</pre>"
-    if rest:
-        titles = {name: name.replace("_seconds", " time").replace("_", " ") for name in rest}
-        cells = ((titles[name], _format_value(name, value)) for name, value in rest.items())
-        yield table([], cells, is_text=True)
-    yield "<h2>Configuration</h2>"
-    yield table([], _flat(config), is_text=True)
+def _fact_title(name: str) -> str:
+    return name.replace("_seconds", " time").replace("_", " ")
 
 
-def _format_value(name: str, value: Any) -> str:
+def _format_fact(name: str, value: Any) -> str:
     if name.endswith("_seconds") and isinstance(value, int | float):
         minutes, seconds = divmod(round(value), 60)
         hours, minutes = divmod(minutes, 60)
-        return (
-            " ".join(f"{n} {u}" for n, u in ((hours, "h"), (minutes, "min")) if n) + f" {seconds} s"
-        )
+        larger = (f"{count} {unit} " for count, unit in ((hours, "h"), (minutes, "min")) if count)
+        return f"{''.join(larger)}{seconds} s"
     if isinstance(value, Mapping):
-        return ", ".join(
-            f"{part} {_format_value(part, content)}" for part, content in value.items()
-        )
+        return ", ".join(f"{part} {_format_fact(part, content)}" for part, content in value.items())
     return value if isinstance(value, str) else json.dumps(saving.plain(value))
 
 

@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 
 from mer_jax import metrics
-from mer_jax.cli import analyse
+from mer_jax.cli import analyse, command
 from mer_jax.explain import drawings, tested_clip
 from mer_jax.reporting import figures
 from tests.tiny_run import tiny_run
@@ -18,7 +18,7 @@ def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
     for name in ("run", "out", "clip", "class", "root"):
         flags.FLAGS[name].unparse()
-    code = analyse.main(flags.FLAGS(["analyse", *map(str, arguments)]))
+    code = command.run(analyse.main, flags.FLAGS(["analyse", *map(str, arguments)]))
     out = capsys.readouterr()
     return code, out.out, out.err
 

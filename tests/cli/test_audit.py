@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mer_jax import leakage, metrics
-from mer_jax.cli import audit
+from mer_jax.cli import audit, command
 from mer_jax.clips import Clip, in_memory
 from mer_jax.errors import UserError
 from mer_jax.reporting import outputs
@@ -82,4 +82,4 @@ def test_what_was_changed_afterwards_is_found(name, values, sentence, finished, 
 def test_a_folder_without_a_job_is_one_sentence(tmp_path, capsys):
     with pytest.raises(UserError, match="no finished job to audit"):
         audit.audit(tmp_path)
-    assert audit.main(["audit"]) == 2 and "WORKDIR" in capsys.readouterr().err
+    assert command.run(audit.main, ["audit"]) == 2 and "WORKDIR" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import sys
 import pytest
 from absl import flags
 
-from mer_jax.cli import check_data
+from mer_jax.cli import check_data, command
 from tests.datasets import replica
 
 
@@ -21,7 +21,7 @@ def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
     for name in ("database", "root", "option", "exclude", "allow_mismatch", "decode", "json"):
         flags.FLAGS[name].unparse()
-    code = check_data.main(flags.FLAGS(["check_data", *arguments]))
+    code = command.run(check_data.main, flags.FLAGS(["check_data", *arguments]))
     out = capsys.readouterr()
     return code, out.out, out.err
 

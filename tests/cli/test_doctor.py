@@ -6,14 +6,14 @@ from importlib import metadata
 import pytest
 from absl import flags
 
-from mer_jax.cli import doctor
+from mer_jax.cli import command, doctor
 from mer_jax.cli.doctor import HINT, OK, WRONG
 
 
 def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
     flags.FLAGS["folder"].unparse()
-    code = doctor.main(flags.FLAGS(["doctor", *arguments]))
+    code = command.run(doctor.main, flags.FLAGS(["doctor", *arguments]))
     out = capsys.readouterr()
     return code, out.out, out.err
 
@@ -30,9 +30,9 @@ def test_this_machine_is_well(capsys, tmp_path):
 def test_packages():
     assert doctor.package("numpy", "1.0").state == OK
     old = doctor.package("numpy", "99.0")
-    assert old.state == WRONG and "too old" in old.found and ">=99.0" in old.cure
+    assert old.state == WRONG and "too old" in old.found and ">=99.0" in old.fix
     absent = doctor.package("no-such-package", "1.2")
-    assert absent.state == WRONG and "pip install 'no-such-package>=1.2'" in absent.cure
+    assert absent.state == WRONG and "pip install 'no-such-package>=1.2'" in absent.fix
 
 
 def test_a_package_that_cannot_be_imported(monkeypatch):
@@ -41,7 +41,7 @@ def test_a_package_that_cannot_be_imported(monkeypatch):
 
     monkeypatch.setattr(doctor.importlib, "import_module", refuse)
     found = doctor.package("opencv-python", "4.0")
-    assert found.state == WRONG and "libGL" in found.found and "headless" in found.cure
+    assert found.state == WRONG and "libGL" in found.found and "headless" in found.fix
 
 
 def test_headless_opencv_counts_as_opencv(monkeypatch):
@@ -64,14 +64,14 @@ def test_folders(tmp_path, monkeypatch):
     assert doctor.writable("x", tmp_path / "a" / "b").state == OK
     assert not list(tmp_path.iterdir())
     full = doctor.writable("x", tmp_path, space=1e9)
-    assert full.state == HINT and "free some" in full.cure
+    assert full.state == HINT and "free some" in full.fix
 
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
     shut = doctor.writable("x", tmp_path)
-    assert shut.state == WRONG and "Permission denied" in shut.found and shut.cure
+    assert shut.state == WRONG and "Permission denied" in shut.found and shut.fix
 
 
 def test_no_backend_and_a_gpu_that_is_not_used(monkeypatch):
@@ -82,7 +82,7 @@ def test_no_backend_and_a_gpu_that_is_not_used(monkeypatch):
         doctor.pathlib.Path, "exists", lambda self: str(self) == "/dev/nvidia0" or exists(self)
     )
     unused = list(doctor.devices())[-1]
-    assert unused.what == "GPU" and unused.state == WRONG and "jax[cuda13]" in unused.cure
+    assert unused.what == "GPU" and unused.state == WRONG and "jax[cuda13]" in unused.fix
 
     def refuse():
         raise RuntimeError("Unable to initialize backend 'cuda'")

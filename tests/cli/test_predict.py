@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from mer_jax.cli import predict
+from mer_jax.cli import command, predict
 from mer_jax.datasets import synthetic, video_source
 from tests.tiny_run import tiny_run
 
@@ -19,7 +19,7 @@ def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
     for name in _FLAGS:
         flags.FLAGS[name].unparse()
-    code = predict.main(flags.FLAGS(["predict", *map(str, arguments)]))
+    code = command.run(predict.main, flags.FLAGS(["predict", *map(str, arguments)]))
     out = capsys.readouterr()
     return code, out.out, out.err
 
@@ -131,7 +131,7 @@ def test_mistakes_in_the_command(capsys, workdir, tmp_path, scene):
         ((job,), "--video=... is required"),
         ((job, "--video=nothing.mp4"), "there is no such file"),
         ((job, "--video=camera:first"), "INDEX is the camera's number"),
-        ((job, folder), "does not say its frame rate; give it: --fps=200"),
+        ((job, folder), "has no frame rate; give it: --fps=200"),
         ((f"--run={tmp_path}", folder, "--fps=9"), "is no working directory of a run"),
         ((job, folder, "--fps=inf"), "fps is inf; it must be a number, above 0"),
         ((job, folder, "--fps=100", "--window=infs"), "write frames, as in 32, or seconds"),

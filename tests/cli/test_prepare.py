@@ -10,6 +10,7 @@ import pytest
 from absl import flags
 
 from mer_jax import configuration, datasets, experiment, faces
+from mer_jax.cli import command as cli_command
 from mer_jax.cli import prepare
 from mer_jax.clips import in_memory
 from mer_jax.datasets import folders, prepared
@@ -46,7 +47,7 @@ def command(capsys, *arguments):
     flags.FLAGS.unparse_flags()
     for name in ("database", "root", "out", "option", "exclude", "allow_mismatch", "crop", "size"):
         flags.FLAGS[name].unparse()
-    code = prepare.main(flags.FLAGS(["prepare", *arguments]))
+    code = cli_command.run(prepare.main, flags.FLAGS(["prepare", *arguments]))
     written = capsys.readouterr()
     return code, written.out, written.err
 
@@ -315,9 +316,9 @@ def test_few_clips_are_held_at_a_time(root, tmp_path, monkeypatch):
 
 def test_mistakes_are_one_sentence(root, tmp_path, capsys):
     run(root, tmp_path / "out")
-    with pytest.raises(UserError, match="lies inside of the database"):
+    with pytest.raises(UserError, match="is inside the database's folder"):
         run(root, root / "prepared")
-    with pytest.raises(UserError, match="holds casme2"):
+    with pytest.raises(UserError, match="has casme2 already"):
         options = {"subjects": 1, "clips_per_subject": 1}
         prepare.prepare("synthetic", None, tmp_path / "out", config=WHOLE, options=options)
     with pytest.raises(UserError, match="not prepared again"):
@@ -333,7 +334,7 @@ def test_mistakes_are_one_sentence(root, tmp_path, capsys):
         ((*given, "--size=0,4"), "at least one pixel"),
         ((*given, "--option=images"), "not of the form NAME=VALUE"),
         (("--database=casme3d", *given[1:]), "unknown database"),
-        ((*given[:2], f"--out={root / 'x' / 'y'}"), "lies inside of the database"),
+        ((*given[:2], f"--out={root / 'x' / 'y'}"), "is inside the database's folder"),
         ((*given[:2], f"--out={a_file / 'out'}"), "Not a directory"),
     ):
         code, _, err = command(capsys, *wrong)

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from mer_jax.cli import show
+from mer_jax.cli import command, show
 from mer_jax.datasets import synthetic, video_source
 from mer_jax.errors import UserError
 from mer_jax.reporting import figures, preview
@@ -36,7 +36,7 @@ def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
     for name in ("out", "onset", "apex", "span", "alpha", "mask_fraction", "size", "face", "fps"):
         flags.FLAGS[name].unparse()
-    code = show.main(flags.FLAGS(["show", *map(str, arguments)]))
+    code = command.run(show.main, flags.FLAGS(["show", *map(str, arguments)]))
     out = capsys.readouterr()
     return code, out.out, out.err
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from absl import flags
 
-from mer_jax.cli import tensorboard
+from mer_jax.cli import command, tensorboard
 
 
 def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
     flags.FLAGS["folds"].unparse()
-    code = tensorboard.main(flags.FLAGS(["tensorboard", *map(str, arguments)]))
+    code = command.run(tensorboard.main, flags.FLAGS(["tensorboard", *map(str, arguments)]))
     return code, *capsys.readouterr()
 
 

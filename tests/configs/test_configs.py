@@ -14,7 +14,7 @@ from tests.datasets import replica
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "mer_jax" / "configs"
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 
-# What makes a job small, by the room it is in; a key that a config lacks is left alone.
+# What makes a job small, by the section it is in; a key that a config lacks is left alone.
 SMALL = {
     "data": {"subjects": 3, "clips_per_subject": 4, "frames": (8, 12), "size": (32, 32)},
     "method": {

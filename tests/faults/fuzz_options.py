@@ -32,7 +32,7 @@ from mer_jax import (
     protocols,
     training,
 )
-from mer_jax import video as video_room
+from mer_jax import video as video_functions
 from mer_jax.errors import UserError
 from mer_jax.training import optimizers
 from mer_jax.video import flow
@@ -44,7 +44,7 @@ NO_OPTION = {"onset_to_apex", "to_flow"}
 class Target(NamedTuple):
     """Something with options, and how one of them is given to it."""
 
-    room: str
+    section: str
     name: str
     known: dict[str, Any]  # options and defaults; no default: inspect.Parameter.empty
     give: Callable[[str, Any], Any]
@@ -57,9 +57,9 @@ def targets() -> Iterator[Target]:
         "model": (models, _model),
         "protocol": (protocols, lambda name, one: protocols.create(name, [], np.zeros(0), **one)),
     }
-    for room, (module, make) in create.items():
+    for section, (module, make) in create.items():
         for name in module.names():
-            yield Target(room, name, module.options(name), _by_name(make, name))
+            yield Target(section, name, module.options(name), _by_name(make, name))
     yield Target("data", "synthetic", datasets.options("synthetic"), _loaded)
     train = configuration.make(data="synthetic", method="flow_maps", model="ststnet").train
     yield Target("train", "", dict(train), lambda name, one: training.Settings(**{name: one}))
@@ -67,15 +67,15 @@ def targets() -> Iterator[Target]:
         yield Target("", "optical_flow", dataclasses.asdict(flow.PRESETS[preset]), _flow(preset))
     for function in functions():
         known = {p.name: p.default for p in _keywords(function)}
-        yield Target(_room(function), function.__name__, known, _called(function))
+        yield Target(_section(function), function.__name__, known, _called(function))
 
 
 def functions() -> Iterator[Callable]:
     """Every public function with options of video, descriptors, protocols, methods, optimisers."""
     modules = [optimizers]
-    for room in (video_room, descriptors, protocols, methods):
-        found = pkgutil.iter_modules(room.__path__)
-        modules += [importlib.import_module(f"{room.__name__}.{each.name}") for each in found]
+    for package in (video_functions, descriptors, protocols, methods):
+        found = pkgutil.iter_modules(package.__path__)
+        modules += [importlib.import_module(f"{package.__name__}.{each.name}") for each in found]
     for module in modules:
         for name, function in vars(module).items():
             own = getattr(function, "__module__", "") == module.__name__ and name[0] != "_"
@@ -93,9 +93,9 @@ def _keywords(function):
     return [p for p in given if p.kind is p.KEYWORD_ONLY]
 
 
-def _room(function) -> str:
-    rooms = {"methods": "method", "protocols": "protocol"}
-    return rooms.get(function.__module__.split(".")[1], "")
+def _section(function) -> str:
+    sections = {"methods": "method", "protocols": "protocol"}
+    return sections.get(function.__module__.split(".")[1], "")
 
 
 def _by_name(make, name):
@@ -167,7 +167,7 @@ def within(bound: options.Bound) -> list[Any]:
 
 def refused(target: Target, option: str, value: Any) -> str:
     """'' where the value is answered by one sentence, else what came instead."""
-    shown = f"{target.room} {target.name} {option}={value!r:.60}"
+    shown = f"{target.section} {target.name} {option}={value!r:.60}"
     try:
         target.give(option, value)
     except UserError as error:
@@ -181,7 +181,7 @@ def refused(target: Target, option: str, value: Any) -> str:
 
 def wrong_values(target: Target, option: str, values: list[Any]) -> list[Any]:
     """Those of `values` that the option may not have."""
-    row, default = options.bound(target.room, target.name, option), target.known[option]
+    row, default = options.bound(target.section, target.name, option), target.known[option]
     return [
         value
         for value in values

@@ -1,4 +1,4 @@
-"""Predictions and files that several tests of this room share."""
+"""Predictions and files that several tests of this package share."""
 
 import numpy as np
 

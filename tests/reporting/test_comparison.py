@@ -68,22 +68,22 @@ def test_html_is_a_page_of_the_same_kind(rows):
 
 
 def test_the_page_opens_with_what_the_table_says(rows):
-    first, second, third = comparison.answers(rows)
+    first, second, third = comparison.sentences(rows)
     assert first == f"base|line: UF1 {rows[0].scores['uf1']['value']:.4f}."
     assert "AS PUBLISHED" in second and "AS PUBLISHED" not in first + third
     assert ", better than the first run" in third and f"p {rows[2].p_permutation:.3f}" in third
     turned = comparison.compare([RUNS[2], RUNS[0], RUNS[2]], draws=60)
-    assert ", worse than the first run" in comparison.answers(turned)[1]
-    assert ", not significantly different from the first run" in comparison.answers(turned)[2]
+    assert ", worse than the first run" in comparison.sentences(turned)[1]
+    assert ", not significantly different from the first run" in comparison.sentences(turned)[2]
 
 
 def test_printed_figures_stand_beside_ours():
-    spread = {
+    averages = {
         "last_epochs": {"mean": 0.6, "std": 0.02, "count": 10},
         "over_seeds": {"mean": 0.5, "std": 0.01, "count": 3},
     }
     printed = {"accuracy": 0.878, "last_epochs": (0.822, 0.0502)}
-    runs = [RUNS[0]._replace(spreads=spread, published=printed), RUNS[1]]
+    runs = [RUNS[0]._replace(averages=averages, published=printed), RUNS[1]]
     head, first, second = comparison.cells(comparison.compare(runs, draws=5))
     assert head.count("published") == 2
     index = head.index("accuracy") + 1
@@ -98,7 +98,7 @@ def test_runs_on_several_sets_of_clips_are_each_compared_with_the_first_on_the_s
     half = np.arange(30)
     fewer = [run._replace(predictions=run.predictions.take(half)) for run in RUNS[:2]]
     runs = [RUNS[0], fewer[0], RUNS[1], fewer[1]]
-    rows = comparison.side_by_side(runs, draws=60)
+    rows = comparison.compare_per_clip_set(runs, draws=60)
     assert [row.name for row in rows] == [run.name for run in runs]
     assert [row.gain is None for row in rows] == [True, True, False, False]
     alone = comparison.compare([RUNS[0], RUNS[1]], draws=60)
@@ -107,7 +107,7 @@ def test_runs_on_several_sets_of_clips_are_each_compared_with_the_first_on_the_s
 
 
 def test_mean_over_seeds():
-    found = comparison.over_runs(RUNS)
+    found = comparison.mean_over_runs(RUNS)
     values = [summary(run.predictions, protocol="", draws=5)["overall"] for run in RUNS]
     uf1 = [value["uf1"]["value"] for value in values]
     assert found["uf1"]["mean"] == pytest.approx(np.mean(uf1), abs=1e-12)

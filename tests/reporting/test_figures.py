@@ -109,5 +109,5 @@ def test_weighted_test_curve_is_that_of_the_pooled_clips():
 
 
 def test_labels_are_shown_safely():
-    assert figures.label("a\x00\n") == "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
-    assert figures.label("x" * 50) == "x" * 21 + "…"
+    assert figures.shorten("a\x00\n") == "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
+    assert figures.shorten("x" * 50) == "x" * 21 + "…"

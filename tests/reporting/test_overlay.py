@@ -19,7 +19,7 @@ def test_the_chart_is_broken_where_nothing_is_predicted():
         CLASSES,
         np.array([3.0, 2.0, 0.1, np.nan]),
         1.0,
-        spread=0 * values,
+        deviation=0 * values,
     )
     above, below = figure.axes
     lines = {line.get_label(): line for line in above.lines}

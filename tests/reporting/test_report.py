@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mer_jax.errors import DataError, UserError
 from mer_jax.io import saving
 from mer_jax.metrics import summary, write_csv
-from mer_jax.reporting import figures, page, report, verdict
+from mer_jax.reporting import figures, report, verdict
 from tests.metrics.examples import predictions
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -216,7 +216,7 @@ def test_names_with_markup_stay_text(names, tmp_path_factory):
     )
     found = check(path.read_text())
     for name in names[:3]:
-        assert " ".join(str(page.printable(name)).split()) in found.text
+        assert " ".join(str(figures.printable(name, keep="\n\t")).split()) in found.text
 
 
 def test_undefined_scores_are_dashes(tmp_path):

@@ -1,4 +1,4 @@
-"""What every function of the room promises, driven over all of them from one table.
+"""What every function of the package promises, driven over all of them from one table.
 
 A row is a name and a call of the clip and its length, [T, H, W, C] -> array. vmap is a loop over
 clips, jit changes nothing, frames past the length change nothing, gradients are finite, and neither

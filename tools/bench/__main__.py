@@ -1,4 +1,4 @@
-"""Our speed beside that of what people use now, in one run, as ratios; and what machines allow.
+"""Compares our speed with other packages', in one run, as ratios, and with this machine's limits.
 
   python -m tools.bench video        magnification, robust PCA, optical flow, TIM, LBP-TOP
   python -m tools.bench loso         68 folds of STSTNet against a PyTorch loop over the folds
@@ -9,19 +9,18 @@
   python -m tools.bench predict      a ten-second video through a finished run
   python -m tools.bench all --out=FILE.md --json=FILE.json
 
---quick takes small sizes and few rounds: to see that it works, not to quote. --only=rcn takes the
-networks of that name. Peers come with the extras `bench` and `torch`; one that is missing is left
-out and named. Times are medians of interleaved rounds, ratios those of the same round, with the
-smallest and the largest.
+--quick takes small sizes and few rounds, to see that it works, not to quote. --only=rcn selects the
+networks of that name. Other packages come with the extras `bench` and `torch`; one that is missing
+is skipped and named. Times are medians of interleaved rounds, ratios those of the same round, with
+the smallest and the largest.
 
-All is measured in memory pages of 4 kB, as Python and PyTorch have them; mer_jax.cli.run asks
-for large ones; GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment gives them to all sides.
+All is measured in memory pages of 4 kB, the default of Python and PyTorch. `mer-jax run` uses large
+ones; GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment gives them to all programs.
 
 On a machine with a GPU the same command measures the GPU, with whatever versions are there: JAX
 uses it by itself and so does the PyTorch loop; the peers of `video` stay on the CPU.
 """
 
-import functools
 import importlib
 import json
 import os
@@ -29,27 +28,27 @@ import pathlib
 import platform
 import sys
 
-from absl import app, flags
+from absl import flags
 
-from mer_jax.cli.command import command, parse
+from mer_jax.cli import command
 from mer_jax.errors import UserError
 
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Interleaved rounds; the median counts.", lower_bound=1)
 _QUICK = flags.DEFINE_bool("quick", False, "Small sizes, few rounds.")
 _ONLY = flags.DEFINE_string(
-    "only", "", "Of networks and roofline, the networks this regular expression occurs in."
+    "only", "", "For networks and roofline: only networks that match this regular expression."
 )
-_OUT = flags.DEFINE_string("out", None, "A Markdown file that gets the tables too.")
-_JSON = flags.DEFINE_string("json", None, "A JSON file that gets the numbers, unrounded.")
+_OUT = flags.DEFINE_string("out", None, "Also write the tables to this Markdown file.")
+_JSON = flags.DEFINE_string("json", None, "Also write the unrounded numbers to this JSON file.")
 _SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict")
 _BY_NETWORK = ("networks", "roofline")
 
 
-@command
 def main(argv: list[str]) -> None:
+    """Runs the suites that `argv` names and prints their tables."""
     chosen = argv[1:] or ["all"]
     if set(chosen) - {*_SUITES, "all"}:
-        raise UserError(f"say one of {', '.join(_SUITES)} or all")
+        raise UserError(f"name one of {', '.join(_SUITES)} or all")
     import jax
 
     from mer_jax.training import parallel
@@ -70,9 +69,9 @@ def main(argv: list[str]) -> None:
     print(head)
     tables, rounds = [], min(_ROUNDS.value, 2) if _QUICK.value else _ROUNDS.value
     for suite in _SUITES if "all" in chosen else chosen:
-        room = importlib.import_module(f"tools.bench.{suite}")
+        module = importlib.import_module(f"tools.bench.{suite}")
         options = {"only": _ONLY.value} if suite in _BY_NETWORK else {}
-        for table in room.tables(rounds, _QUICK.value, **options):
+        for table in module.tables(rounds, _QUICK.value, **options):
             print(table, flush=True)
             tables.append((suite, table))
     if _OUT.value:
@@ -92,4 +91,4 @@ def _version(package: str) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=functools.partial(parse, sys.modules[__name__]))
+    raise SystemExit(command.run(command.start, sys.modules[__name__], sys.argv))

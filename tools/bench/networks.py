@@ -32,8 +32,8 @@ def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
             compared = (1 / torch.ratio, f"{1 / torch.high:.2f} to {1 / torch.low:.2f}")
         else:
             compared = ("no peer", "")
-        said = (times.get(name, "") for name in ("alone", "job", "narrow", "torch"))
-        rows.append((str(work), *said, *compared))
+        milliseconds = (times.get(name, "") for name in ("alone", "job", "narrow", "torch"))
+        rows.append((str(work), *milliseconds, *compared))
         print("  " + ", ".join(map(str, rows[-1])), flush=True)
     columns = (
         "step of",
@@ -42,7 +42,7 @@ def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
         "the same in bfloat16, ms",
         "PyTorch, ms",
         "job / PyTorch",
-        "spread",
+        "range",
     )
     title = f"One training step; a job has {folds} folds on {len(devices)} device(s)"
     yield Table(title, columns, rows)

@@ -17,7 +17,7 @@ FPS, SIZE = 100, (480, 640)
 CASES = {
     "first video of a process": {},  # compiles
     "every further one": {},
-    "further, every window told": {"threshold": 0.0},
+    "further, every window predicted": {"threshold": 0.0},
 }
 
 
@@ -40,24 +40,24 @@ def tables(rounds: int, quick: bool = False) -> Iterator[Table]:
             spent = [clock(predictor, path, options) for _ in range(times)]
             wall, busy = (statistics.median(s[i] for s in spent) for i in (0, 1))
             result = spent[-1][2]
-            told = int(np.isfinite(result.probabilities[:, 0]).sum())
-            rows.append((case, wall, seconds / wall, busy, len(result.start), told))
-    columns = ("", "s", "times real time", "CPU s", "windows", "told")
+            predicted = int(np.isfinite(result.probabilities[:, 0]).sum())
+            rows.append((case, wall, seconds / wall, busy, len(result.start), predicted))
+    columns = ("", "s", "times real time", "CPU s", "windows", "predicted")
     title = f"Prediction by STSTNet, {seconds} s of {SIZE[1]} x {SIZE[0]} at {FPS} Hz"
     yield Table(f"{title}, {len(predictor.networks.folds)} folds", columns, rows)
 
 
 def clock(predictor, path: pathlib.Path, options: dict):
-    """(seconds, seconds of processor, forecast)."""
+    """(seconds, CPU seconds, predictions)."""
     began, busy = time.perf_counter(), time.process_time()
-    seen = video_source.find(path)
-    result = predictor.predict_video(seen.frames(), seen.fps, total=seen.count, **options)
+    source = video_source.find(path)
+    result = predictor.predict_video(source.frames(), source.fps, total=source.count, **options)
     return time.perf_counter() - began, time.process_time() - busy, result
 
 
 def film(path: pathlib.Path, seconds: int) -> pathlib.Path:
-    """One person, a micro-expression a second; rendered at half the size, which takes a quarter of
-    the time, and enlarged."""
+    """One subject, a micro-expression per second; rendered at half the size, which takes a quarter
+    of the time, and enlarged."""
     half = (SIZE[0] // 2, SIZE[1] // 2)
     scenes = synthetic.scenes(
         subjects=1, clips_per_subject=seconds, size=half, frames=(FPS, FPS), fps=FPS

@@ -9,7 +9,7 @@ import jax
 
 
 class Table(NamedTuple):
-    """What a suite found: printed as Markdown, kept as JSON."""
+    """What a suite found: as Markdown or JSON."""
 
     title: str
     columns: Sequence[str]

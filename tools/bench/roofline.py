@@ -28,7 +28,7 @@ def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
         for dtype in ("float32", "bfloat16")
     }
     numbers = jnp.ones(2**24 if quick else 2**26)
-    # In place, again and again: memory that is new to a process comes at a third of the rate.
+    # In place, repeatedly: memory that is new to a process comes at a third of the rate.
     repeats_per_epoch = lambda a: jax.lax.fori_loop(0, 8, lambda _, a: a + 1, a)
     copy = _rate(repeats_per_epoch, numbers, 8 * 8 * numbers.size)
     yield Table(
@@ -62,7 +62,7 @@ def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
                 flop / seconds,
                 flop / seconds / products["float32"],
                 flop / products["float32"] * 1e3,
-                mine.kept / 1e6,
+                mine.state_bytes / 1e6,
                 needed,
             )
         )

@@ -24,7 +24,7 @@ from mer_jax.training.records import Data, State
 from mer_jax.training.single_fold import StaticConfig, make_static_config
 
 CLASSES = 3
-STEPS = 4  # of an epoch; a real one has dozens to each look at the test clips
+STEPS = 4  # of an epoch; a real epoch has dozens per evaluation
 
 
 class Workload(NamedTuple):
@@ -35,11 +35,11 @@ class Workload(NamedTuple):
     sizes: dict[str, Any]
     twin: tuple = ()  # class of tests.twins.networks and its arguments
     quick: bool = True  # small enough for --quick
-    large: bool = False  # of a second job of it there is no room on a small machine
+    large: bool = False  # a second job of it does not fit into a small machine's memory
 
     def __str__(self) -> str:
-        told = ", ".join(f"{k} {_short(v)}" for k, v in self.sizes.items() if k != "dropout")
-        return f"{self.network}, B = {self.batch}{f' ({told})' if told else ''}"
+        sizes = ", ".join(f"{k} {_short(v)}" for k, v in self.sizes.items() if k != "dropout")
+        return f"{self.network}, B = {self.batch}{f' ({sizes})' if sizes else ''}"
 
 
 _TALL, _SQUARE = ((4, 1), (4, 1), (4, 4), (2, 2)), ((4, 4), (4, 4), (4, 4), (2, 2))
@@ -116,13 +116,13 @@ class Ours(NamedTuple):
 
     run: Callable[[], Any]  # one epoch of STEPS steps for each fold
     step: tuple  # a step by itself, to be counted: (function, its arguments' shapes and dtypes)
-    kept: int  # bytes of a fold between its steps: weights, moments, counters
+    state_bytes: int  # of a fold between its steps: weights, moments, counters
 
 
 def ours(
     work: Workload, *, folds: int, devices: Sequence[jax.Device], precision: str = "float32"
 ) -> Ours:
-    """`folds` folds that train STEPS steps each: an epoch, with the look at one test clip.
+    """`folds` folds that train STEPS steps each: an epoch, with the evaluation of one test clip.
 
     folds: a multiple of the devices.
     """
@@ -156,8 +156,8 @@ def ours(
     cut = lambda part, tree: jax.eval_shape(lambda tree: jax.tree.map(part, tree), tree)
     one = cut(lambda a: a[0], (state.params, state.model_state))
     batch = cut(lambda a: a[: work.batch], (inputs, labels))
-    kept = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state)) // folds
-    return Ours(run, (step, (*one, *batch)), kept)
+    state_bytes = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state)) // folds
+    return Ours(run, (step, (*one, *batch)), state_bytes)
 
 
 def job(

@@ -1,0 +1,7 @@
+"""What is written about results: the report, charts, previews of clips, and tables of several runs.
+
+from mer_jax.reporting import comparison, report
+
+report.build("runs/first")
+print(comparison.markdown(comparison.cells(comparison.compare(runs))))
+"""

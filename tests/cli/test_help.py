@@ -1,0 +1,40 @@
+"""The help of every command: what it does, its usage, and an example of flags that it has."""
+
+import ast
+import pathlib
+import re
+import shlex
+
+import pytest
+
+from mer_jax import cli
+
+FOLDER = pathlib.Path(cli.__file__).parent
+
+
+def source(name: str) -> str:
+    return (FOLDER / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_has_a_sentence_a_usage_and_an_example(name):
+    text = ast.get_docstring(ast.parse(source(name)))
+    sentence, usage, *_ = text.split("\n\n")
+    assert re.fullmatch(r"[A-Z][a-z-]+s [^.]*(\.\w[^.]*)*\.", sentence.replace("\n", " ")), sentence
+    assert all(line.strip().startswith(f"mer-jax {name}") for line in usage.splitlines())
+    example = text.split("\nExample:\n\n")[1].split("\n\n")[0].replace("\\\n", " ")
+    assert f"mer-jax {name} " in example
+    shared = "".join(source(f"{kind}_flags") for kind in ("database", "run"))
+    for line in example.splitlines():
+        program, command, *words = shlex.split(line)
+        if (program, command) != ("mer-jax", name):
+            continue
+        for flag in re.findall(r"^--(\w+)", "\n".join(words), re.MULTILINE):
+            assert f'"{flag}"' in source(name) + shared, flag
+        assert not [word for word in words if re.fullmatch(r"(--\w+=)?[A-Z]{3,}", word)]
+
+
+def test_the_list_of_commands_has_each_ones_first_sentence():
+    lines = cli.usage().splitlines()[2:]
+    assert [line.split()[0] for line in lines] == [*cli.COMMANDS]
+    assert all(line.endswith(".") for line in lines)
