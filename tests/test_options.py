@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mer_jax import configuration, datasets, methods, models, options, protocols
+from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.methods.flow_maps import flow_maps
 from mer_jax.training import Settings, optimizers
@@ -36,6 +37,8 @@ def test_every_option_has_a_row():
     known = [(t.room, t.name, name) for t in TARGETS for name in t.known]
     for name in datasets.names():
         known += [("data", name, option) for option in datasets.options(name)]
+    for name in recordings.names():
+        known += [("data", name, option) for option in recordings.options(name)]
     known += [
         ("", "", name)
         for name in configuration.make(**BASE)
@@ -49,6 +52,7 @@ def test_every_option_has_a_row():
 def test_every_row_is_of_an_option():
     names = {name for target in TARGETS for name in target.known}
     names |= {option for name in datasets.names() for option in datasets.options(name)}
+    names |= {option for name in recordings.names() for option in recordings.options(name)}
     names |= set(configuration.make(**BASE)) | set(configuration.make(**BASE).data)
     names |= set(configuration.make(**BASE).parallel)
     names |= {"seconds", "threshold", "shape", "num_classes"}  # video sources, prediction, networks

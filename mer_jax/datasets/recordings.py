@@ -60,8 +60,8 @@ def load(name: str, root: str | pathlib.Path | None, **given) -> list[Recording]
       DataError: every problem of the database.
 
     >>> video = load("synthetic", None, subjects=1, seconds=3.0, micro=1, macro=0)[0]
-    >>> len(video), [each.kind for each in video.intervals], video[:2].shape
-    (90, ['micro'], (2, 64, 64, 3))
+    >>> len(video), [each.kind for each in video.intervals]
+    (90, ['micro'])
     """
     found = inspect(name, root, **given)
     if found.problems:
