@@ -43,7 +43,7 @@ class LongVideos:
     title: str
     fps: float  # Hz
     trees: Mapping[str, Tree]  # kind of images -> how they lie; video=True: one file a recording
-    sheets: tuple[str, ...]  # file patterns, the preferred release first
+    sheets: tuple[str, ...]  # patterns of file names, the preferred release first
     columns: Mapping[str, Column]
     sheet: tuple[str, ...] = ()  # names of the sheet in the workbook
     positions: tuple[str, ...] = ()  # fields from left to right if there is no header
@@ -53,6 +53,7 @@ class LongVideos:
     published: Mapping[str, int]
     reach: int = 2  # frames by which a marked instant may miss the nearest frame
     unlisted: str = "empty"  # recordings without a row: "empty", or "left out"
+    absent: frozenset[tuple[str, str]] = frozenset()  # marked in a sheet, but in no release
     gray: bool = False
 
 
@@ -111,7 +112,7 @@ def _samm(cells):
 
 def _samm_emotions(marks, root):
     """The emotions of micro-expressions are in the sheet of the short clips, by file name."""
-    found = sheets.locate(("SAMM*Micro*FACS*.xls*", "SAMM*Micro*FACS*.csv"), root)
+    found = sheets.locate(("SAMM*Micro*FACS*",), root)
     columns = {"name": records.NAME, "emotion": records.EMOTION}
     rows = []
     if found:
@@ -174,9 +175,12 @@ def _casme3(cells):
     return [mark]
 
 
+_CASME3_EMOTIONS = "cas(me)3_part_A_ME_label_JpgIndex"
+
+
 def _casme3_emotions(marks, root):
     """The emotions of micro-expressions are in a sheet of their own; an instant may differ."""
-    found = sheets.locate(("cas(me)3_part_A_ME_label_JpgIndex*.xls*",), root)
+    found = sheets.locate((f"{_CASME3_EMOTIONS}_v2*", f"{_CASME3_EMOTIONS}*"), root)
     columns = {"subject": records.SUBJECT, "name": records.NAME, "emotion": records.EMOTION}
     rows, emotion = [], {}
     if found:
@@ -257,7 +261,7 @@ SPECS = {
                 r".*_(\d+)",
             )
         },
-        sheets=(*(f"SAMM_LongVideos_V{n}_Release.*" for n in (3, 2, 1)), "SAMM_LongVideos*"),
+        sheets=(*(f"SAMM_LongVideos_V{n}*" for n in (3, 2, 1)), "SAMM_LongVideos*"),
         sheet=("FACS_Movement_Only",),
         columns={
             "subject": records.SUBJECT,
@@ -283,11 +287,7 @@ SPECS = {
                 ("rawvideo",), r"(^|/)(?P<subject>s?\d+)/\d+_(?P<name>\d{4})[^/]*$", video=True
             ),
         },
-        sheets=(
-            "CAS(ME)^2code_final*Updated*.xlsx",
-            "CAS(ME)^2code_final*.xls*",
-            "CAS(ME)^2code*.csv",
-        ),
+        sheets=("CAS(ME)^2code_final*Updated*", "CAS(ME)^2code*"),
         sheet=("CASFEcode_final", "CASMEcode_final"),
         columns={field: Column((field,)) for field in _SQUARED_FIELDS},
         positions=_SQUARED_FIELDS,
@@ -307,7 +307,7 @@ SPECS = {
                 without="(^|/)depth(/|$)",
             )
         },
-        sheets=("CAS(ME)3_part_A_v2.xls*", "CAS(ME)3_part_A_v1.xls*"),
+        sheets=("CAS(ME)3_part_A_v2*", "CAS(ME)3_part_A_v1*"),
         sheet=("AU+Emotion",),
         columns={
             "subject": records.SUBJECT,
@@ -336,7 +336,7 @@ SPECS = {
                 r"(^|/)(?P<subject>s\d+)/(?P<name>s\d+_[a-z]+_\d+)$",
             )
         },
-        sheets=("SMIC-HS-E_annotation_2019.xlsx", "SMIC-HS-E_annotation*"),
+        sheets=("SMIC-HS-E_annotation_2019*", "SMIC-HS-E_annotation*"),
         sheet=("HS",),
         columns={
             "subject": records.SUBJECT,
@@ -353,5 +353,11 @@ SPECS = {
         identify=_smic_folder,
         published={"recordings": 157},
         unlisted="left out",
+        absent=frozenset(
+            {
+                *(("s03", "s03_ne_03"), ("s03", "s03_ne_20"), ("s04", "s04_ne_05")),
+                *(("s04", "s04_ne_06"), ("s09", "s09_sur_02")),
+            }
+        ),
     ),
 }

@@ -175,7 +175,8 @@ def read(
         key = f"{spec.name}/{subject}/{name}"
         if videos and key not in without:
             what = f"is marked in {rows[0][0]} ({len(rows)} expression(s)) but has no frames"
-            problems.append(Problem(key, what))
+            known = (subject, name) in spec.absent
+            (notes if known else problems).append(Problem(key, what))
     return Inspection(recordings, problems, notes, spec.published)
 
 
@@ -279,19 +280,16 @@ def nearest(numbers: np.ndarray, number: int) -> int:
 
 def _videos(spec, root, images, problems, notes) -> dict[tuple[str, str], FrameFolder | FilmFile]:
     """The recordings on disk by (subject, video)."""
-    for kind in [images] if images else spec.trees:
-        tree = spec.trees[kind]
-        if top := folders.find(root, tree):
-            found = _found(spec, top, tree, problems)
-            if found or images:
-                break
-    else:
-        tops = " or ".join(repr(tree.tops[0]) for tree in spec.trees.values())
-        problems.append(Problem(str(root), f"has no recordings below a folder {tops}"))
-        return {}
-    if not found:
-        problems.append(Problem(str(top), f"has no recordings of {spec.title} below it"))
-    return found
+    kinds = [images] if images else list(spec.trees)
+    for tree in (spec.trees[kind] for kind in kinds):
+        names = set(map(annotations.plain, tree.tops))
+        levels = (folder for folder, _ in folders.below(root, depth=3))
+        top = next((folder for folder in levels if annotations.plain(folder.name) in names), root)
+        if found := _found(spec, top, tree, problems):
+            return found
+    tops = " or ".join(repr(spec.trees[kind].tops[0]) for kind in kinds)
+    problems.append(Problem(str(root), f"has no recordings below a folder {tops}"))
+    return {}
 
 
 def _found(spec, top, tree, problems) -> dict[tuple[str, str], FrameFolder | FilmFile]:
