@@ -186,6 +186,7 @@ BOUNDS: dict[str, Bound] = {
     "exaggeration": _POSITIVE,
     "flip": _one_of("methods.preprocessing.FLIPS"),
     "frames": _whole("[0, 100000]"),
+    "frame_size": _SIDES,
     "psn.frames": _whole("[2, 100000]"),
     "high": _SHARE,
     "low": _SHARE,
