@@ -158,12 +158,12 @@ class Recording:
         return tuple(each for each in self.intervals if kind in ("", each.kind))
 
     def clips(self, *, kind: str = "") -> list[Clip]:
-        """Its expressions as clips from onset to offset; the names end in _ONSET."""
+        """Its expressions as clips from onset to offset, named NAME_KIND_ONSET_OFFSET."""
         return [
             Clip(
                 database=self.database,
                 subject=self.subject,
-                name=f"{self.name}_{each.onset}" + ("" if each.kind == "micro" else "_macro"),
+                name=f"{self.name}_{each.kind}_{each.onset}_{each.offset}",
                 read=functools.partial(self._block, each.onset, each.offset + 1),
                 emotion=each.emotion or "",
                 fps=float(self.fps),

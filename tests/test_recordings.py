@@ -79,8 +79,8 @@ def test_what_read_returns_is_checked():
 def test_its_expressions_as_clips():
     video = recording(Interval(2, 3, 5, emotion="fear"), Interval(4, None, 9, "macro"))
     micro, macro = video.clips()
-    assert (micro.name, macro.name) == ("v_2", "v_4_macro")
+    assert (micro.name, macro.name) == ("v_micro_2_5", "v_macro_4_9")
     assert (micro.onset, micro.apex, micro.offset, micro.emotion) == (0, 1, 3, "fear")
     assert (macro.apex, macro.offset, macro.fps) == (None, 5, 30.0)
     np.testing.assert_array_equal(macro.frames, FRAMES[4:10])
-    assert [clip.name for clip in video.clips(kind="micro")] == ["v_2"]
+    assert [clip.name for clip in video.clips(kind="micro")] == ["v_micro_2_5"]

@@ -58,7 +58,7 @@ def spotted(path: str) -> dict:
     elif not remarks:
         raise UserError(f"{path}: its intervals are scored against --truth=FILE")
     result = spotting.summary(truths, predictions, classes=_CLASSES.value or None)
-    if predictions and not {e.video for e in truths} & {e.video for e in predictions}:
+    if predictions and not result["videos"]["with truth and predictions"]:
         remarks.append("no video of the predictions is in the truth: are their names the same?")
     return result | {"remarks": remarks}
 

@@ -200,7 +200,7 @@ def _marks(spec, root, labels, problems, notes) -> dict[tuple[str, str], list[tu
         found[0], spec.columns, sheets=spec.sheet, positions=spec.positions
     )
     problems += wrong
-    read_marks, places = list[Mark](), list[str]()
+    read_marks, rows_of = list[Mark](), list[str]()
     for row in rows:
         if row.broken:
             continue
@@ -210,7 +210,7 @@ def _marks(spec, root, labels, problems, notes) -> dict[tuple[str, str], list[tu
             problems.append(Problem(row.where, str(error)))
             continue
         read_marks += made
-        places += [row.where] * len(made)
+        rows_of += [row.where] * len(made)
         notes += [Problem(row.where, mark.note) for mark in made if mark.note]
     if spec.emotions:
         read_marks = spec.emotions(read_marks, root)
@@ -219,7 +219,7 @@ def _marks(spec, root, labels, problems, notes) -> dict[tuple[str, str], list[tu
             what = f"gives no emotion of {len(unlabeled)} micro-expression(s): they have none"
             notes.append(Problem(found[0].name, what))
     out: dict[tuple[str, str], list[tuple[str, Mark]]] = {}
-    for where, mark in zip(places, read_marks, strict=True):
+    for where, mark in zip(rows_of, read_marks, strict=True):
         out.setdefault((mark.subject, mark.video), []).append((where, mark))
     return out
 
@@ -280,6 +280,7 @@ def nearest(numbers: np.ndarray, number: int) -> int:
 
 def _videos(spec, root, images, problems, notes) -> dict[tuple[str, str], FrameFolder | FilmFile]:
     """The recordings on disk by (subject, video)."""
+    listing.cache_clear()  # the folder may have changed
     kinds = [images] if images else list(spec.trees)
     for tree in (spec.trees[kind] for kind in kinds):
         names = set(map(annotations.plain, tree.tops))

@@ -15,6 +15,8 @@ Processing: Image Communication 110, 2023).
 """
 
 import dataclasses
+import functools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -31,23 +33,44 @@ OVERLAP = 0.5
 
 
 class Event(NamedTuple):
-    """An interval of a video, marked or predicted: frames onset to offset, both included."""
+    """An interval of a video, marked or predicted: frames onset to offset, both included.
 
-    subject: str  # as "006" or "samm/006"
+    Names are those of a file or a recording; `identify` compares them.
+    """
+
+    subject: str
     video: str
     onset: int
     offset: int
     kind: str = ""  # "micro", "macro"; "" where a file has none
     emotion: str = ""
+    database: str = ""
 
 
 def events(recordings: Iterable[Any]) -> list[Event]:
     """The marked intervals of recordings (`mer_jax.recordings.Recording`)."""
     return [
-        Event(video.subject_key, video.name, *(i.onset, i.offset, i.kind, i.emotion or ""))
+        Event(video.subject, video.name, i.onset, i.offset, i.kind, i.emotion or "", video.database)
         for video in recordings
         for i in video.intervals
     ]
+
+
+@functools.lru_cache(maxsize=4096)
+def identify(subject: str, video: str) -> tuple[str, str]:
+    """(subject, video) in one spelling, as files differ in theirs.
+
+    The number in a subject's name stands for it; a video's name loses that of its subject, leading
+    zeros and capitals.
+
+    >>> identify("006", "006_1"), identify("s15", "s15_0401"), identify("casme_015", "0401")
+    (('6', '1'), ('15', '401'), ('15', '401'))
+    """
+    plain = [re.sub(r"(?<!\d)0+(?=\d)", "", name.casefold().strip()) for name in (subject, video)]
+    inner = plain[1].removeprefix(f"{plain[0]}_")
+    numbers = re.findall(r"\d+", plain[0])
+    number = numbers[0] if len(numbers) == 1 else plain[0]
+    return number, inner.removeprefix(f"{number}_")
 
 
 def iou(first: ArrayLike, second: ArrayLike) -> np.ndarray:
@@ -129,6 +152,7 @@ class Spotting:
     kinds: tuple[str, ...]  # [G] ("micro", "macro"), or ("",) where kinds are not given
     counts: np.ndarray  # [S, G, 3] int64: TP, FP, FN
     hits: tuple[tuple[Event, Event, float], ...]  # (truth, prediction, overlap)
+    key: Callable[[Event], tuple[str, str]]  # (subject, video) of an event
 
     def by_kind(self) -> dict[str, np.ndarray]:
         """[S, 3] TP, FP, FN of "micro", "macro" and "both", or of "all"."""
@@ -172,12 +196,13 @@ def _spot(
             raise unknown_name("kind of expression", event.kind, KINDS)
     known = all(event.kind for event in (*truths, *predictions)) and bool(truths or predictions)
     kinds = KINDS if known else ("",)
-    subjects = tuple(dict.fromkeys(event.subject for event in (*truths, *predictions)))
+    key = _key((*truths, *predictions))
+    subjects = tuple(dict.fromkeys(key(event)[0] for event in (*truths, *predictions)))
     groups: dict[tuple[str, str, str], tuple[list[Event], list[Event]]] = {}
     for at, side in enumerate((truths, predictions)):
         for event in side:
-            key = (event.subject, event.video, event.kind if known else "")
-            groups.setdefault(key, ([], []))[at].append(event)
+            group = (*key(event), event.kind if known else "")
+            groups.setdefault(group, ([], []))[at].append(event)
     counts = np.zeros((len(subjects), len(kinds), 3), np.int64)
     hits = []
     for (subject, _, kind), (true, predicted) in groups.items():
@@ -196,7 +221,18 @@ def _spot(
         hits += [
             (true[row], predicted[column], float(shared[row, column])) for row, column in pairs
         ]
-    return Spotting(subjects, kinds, counts, tuple(hits))
+    return Spotting(subjects, kinds, counts, tuple(hits), key)
+
+
+def _key(all_events: Sequence[Event]) -> Callable[[Event], tuple[str, str]]:
+    """(subject, video) of an event; the database is part of the subject if all events have one."""
+    named = all(event.database for event in all_events)
+
+    def key(event: Event) -> tuple[str, str]:
+        subject, video = identify(event.subject, event.video)
+        return (f"{event.database}/{subject}" if named else subject), video
+
+    return key
 
 
 def scores(counts: ArrayLike) -> dict[str, np.ndarray]:
@@ -222,7 +258,7 @@ def confusions(spotting: Spotting, *, classes: Sequence[str], kind: str = "") ->
     column = {name: at for at, name in enumerate(classes)}
     for truth, prediction, _ in spotting.hits:
         if truth.emotion in column and kind in ("", truth.kind):
-            row = spotting.subjects.index(truth.subject), column[truth.emotion]
+            row = spotting.subjects.index(spotting.key(truth)[0]), column[truth.emotion]
             out[(*row, column.get(prediction.emotion, len(classes)))] += 1
     return out
 
@@ -265,18 +301,17 @@ def summary(
     Returns:
       Numbers in nested dicts: spotting (of each kind: tp, fp, fn, and precision, recall, f1 as
       value, low and high), recognition (classes, confusion, uf1, uar, accuracy, f1_a), strs,
-      videos (with truth, without truth but with predictions), subjects, alternative_scores.
+      videos (counts), subjects, alternative_scores.
     """
     found = spot(truths, predictions, threshold=threshold, rule=rule)
-    with_truth = {(event.subject, event.video) for event in truths}
+    with_truth, predicted = ({found.key(e) for e in side} for side in (truths, predictions))
     out: dict[str, Any] = {
         "spotting": {},
         "subjects": len(found.subjects),
         "videos": {
             "with truth": len(with_truth),
-            "without truth, with predictions": len(
-                {(event.subject, event.video) for event in predictions} - with_truth
-            ),
+            "with truth and predictions": len(with_truth & predicted),
+            "without truth, with predictions": len(predicted - with_truth),
         },
     }
     for name, counts in found.by_kind().items():
@@ -333,8 +368,9 @@ def alternative_scores(
     They explain why published numbers differ; do not report them.
     """
     f1 = lambda spotting: float(scores(spotting.counts.sum((0, 1)))["f1"])
-    with_truth = {(event.subject, event.video) for event in truths}
-    inside = [event for event in predictions if (event.subject, event.video) in with_truth]
+    key = _key((*truths, *predictions))
+    with_truth = {key(event) for event in truths}
+    inside = [event for event in predictions if key(event) in with_truth]
     out = {
         "F1, pairs of the largest overlap first": f1(spot(truths, predictions, rule="greedy")),
         "F1, predictions in the order of the file": f1(spot(truths, predictions, rule="first")),
@@ -392,11 +428,12 @@ def _challenge(
 ) -> float:
     """Several truths to a prediction, in order; a subject without predictions and a video without
     truth do not count."""
-    subjects = {event.subject for event in predictions}
-    videos = {(event.subject, event.video) for event in truths}
+    key = _key((*truths, *predictions))
+    subjects = {key(event)[0] for event in predictions}
+    videos = {key(event) for event in truths}
     found = _spot(
-        [event for event in truths if event.subject in subjects],
-        [event for event in predictions if (event.subject, event.video) in videos],
+        [event for event in truths if key(event)[0] in subjects],
+        [event for event in predictions if key(event) in videos],
         iou,
         _several,
     )

@@ -64,10 +64,8 @@ def is_table(path: str | os.PathLike) -> bool:
 
 
 def read(path: str | os.PathLike) -> list[Event]:
-    """The intervals of a table.
-
-    Names of subjects and videos lose leading zeros and capitals, in which files differ ("006" is
-    "6"). A predicted onset may be negative, as files have them; its frames count.
+    """The intervals of a table. A predicted onset may be negative, as in files of the field; its
+    frames count.
 
     Raises:
       UserError: for columns that are missing.
@@ -119,7 +117,7 @@ def _event(row: Mapping[str, str], *, kinds: bool) -> Event | str:
         return f"{kind!r} is no kind of expression; it is me or mae"
     subject = row.get("subject") or video.rpartition("_")[0] or video
     emotion = row.get("emotion", "").casefold()
-    return Event(_plain(subject), _plain(video), onset, offset, _KINDS.get(kind, ""), emotion)
+    return Event(subject, video, onset, offset, _KINDS.get(kind, ""), emotion)
 
 
 def read_log(path: str | os.PathLike) -> Log:
@@ -135,11 +133,12 @@ def read_log(path: str | os.PathLike) -> Log:
             database = _DATABASES[line]
         elif match := _LOG.fullmatch(line):
             video, *numbers, verdict = match.groups()
-            subject = f"{database}/{_plain(video.rpartition('_')[0])}"
+            subject = video.rpartition("_")[0]
             claimed[verdict.upper()] += 1
             for side, (onset, offset) in zip(sides, (numbers[:2], numbers[2:])):
                 if "-" not in (onset, offset):
-                    side[Event(subject, _plain(video), int(onset), int(offset))] = None
+                    ends = int(onset), int(offset)
+                    side[Event(subject, video, *ends, database=database)] = None
         elif line:
             what = "is neither 1 nor 2 nor `video onset offset onset offset TP`, - for none"
             problems.append(Problem(f"line {number}", what))
@@ -158,7 +157,7 @@ def write(path: str | os.PathLike, events: Sequence[Event]) -> pathlib.Path:
     else:
         writer.writerow(("vid", "pred_onset", "pred_offset", "type"))
         kinds = {"micro": "me", "macro": "mae", "": "me"}
-        writer.writerows((e.video, e.onset, e.offset, kinds[e.kind]) for e in events)
+        writer.writerows((_vid(e), e.onset, e.offset, kinds[e.kind]) for e in events)
     return saving.write(path, text.getvalue())
 
 
@@ -181,8 +180,8 @@ def write_log(
     lines = [
         (t.video, p.onset, f"{t.onset} {t.offset} {p.onset} {p.offset} TP") for t, p, _ in hits
     ]
-    lines += [(e.video, e.onset, f"- - {e.onset} {e.offset} FP") for e in extra]
-    lines += [(e.video, e.onset, f"{e.onset} {e.offset} - - FN") for e in missed]
+    lines += [(_vid(e), e.onset, f"- - {e.onset} {e.offset} FP") for e in extra]
+    lines += [(_vid(e), e.onset, f"{e.onset} {e.offset} - - FN") for e in missed]
     rows = [f"{video} {rest}" for video, _, rest in sorted(lines)]
     return saving.write(path, "\n".join([code, *rows]) + "\n")
 
@@ -192,5 +191,7 @@ def _frame(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"(?<!\d)0+(?=\d)", "", name.casefold())
+def _vid(event: Event) -> str:
+    """The name of a video with that of its subject in front."""
+    begins = event.video.startswith(f"{event.subject}_")
+    return event.video if begins else f"{event.subject}_{event.video}"

@@ -76,7 +76,7 @@ FOUND = [
 
 def test_counts_by_hand():
     found = spot(TRUTH, FOUND)
-    assert found.subjects == ("s1", "s2", "s3", "s4")
+    assert found.subjects == ("1", "2", "3", "4")
     assert found.by_kind()["micro"].tolist() == [[1, 1, 1], [1, 1, 0], [0, 0, 0], [0, 1, 0]]
     assert found.by_kind()["macro"].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]]
     assert found.by_kind()["both"].sum(0).tolist() == [3, 3, 2]
@@ -194,8 +194,14 @@ def test_events_of_recordings():
     marked = (Interval(3, None, 9, "macro"), Interval(1, 2, 4, emotion="fear"))
     video = Recording("d", "s1", "v", read, 10, 30.0, marked)
     assert spotting.events([video]) == [
-        Event("d/s1", "v", 1, 4, "micro", "fear"), Event("d/s1", "v", 3, 9, "macro", ""),
+        Event("s1", "v", 1, 4, "micro", "fear", "d"), Event("s1", "v", 3, 9, "macro", "", "d"),
     ]  # fmt: skip
+
+
+def test_subjects_of_two_databases_are_two_if_they_are_named():
+    one, two = (on("v", 0, 9)._replace(database=name) for name in ("samm", "smic"))
+    assert spot([one], [two]).counts.sum((0, 1)).tolist() == [0, 1, 1]
+    assert spot([one], [two._replace(database="")]).counts.sum((0, 1)).tolist() == [1, 0, 0]
 
 
 def test_wrong_events_are_named():

@@ -1,21 +1,23 @@
+import numpy as np
 import pytest
 
 from mer_jax.errors import DataError, UserError
 from mer_jax.metrics import spotting, spotting_files
 from mer_jax.metrics.spotting import Event
+from mer_jax.recordings import Interval, Recording
 
 TABLES = {
     "vid,pred_onset,pred_offset,type\n006_1,5,9,me\n006_1,20,40.0,mae\n": [
-        Event("6", "6_1", 5, 9, "micro"), Event("6", "6_1", 20, 40, "macro"),
+        Event("006", "006_1", 5, 9, "micro"), Event("006", "006_1", 20, 40, "macro"),
     ],
-    "vid;onset;offset;type\ns15_0401;-3;9;Micro\n": [Event("s15", "s15_401", -3, 9, "micro")],
+    "vid;onset;offset;type\ns15_0401;-3;9;Micro\n": [Event("s15", "s15_0401", -3, 9, "micro")],
     "subject,video,onset,offset,emotion\n17,017_3,316,428,Positive\n\n": [
-        Event("17", "17_3", 316, 428, "", "positive"),
+        Event("17", "017_3", 316, 428, "", "positive"),
     ],
     "subject,video_name,start_frame,apex_frame,end_frame,type_idx,au\n"
     "casme_015,casme_015_0401,557,572,608,1,4+10\ncasme_015,casme_015_0401,7,8,9,2,4\n": [
-        Event("casme_15", "casme_15_401", 557, 608, "macro"),
-        Event("casme_15", "casme_15_401", 7, 9, "micro"),
+        Event("casme_015", "casme_015_0401", 557, 608, "macro"),
+        Event("casme_015", "casme_015_0401", 7, 9, "micro"),
     ],
 }  # fmt: skip
 
@@ -70,7 +72,8 @@ def test_a_log_of_2020(tmp_path):
     assert spotting_files.is_log(path)
     log = spotting_files.read_log(path)
     assert log.truths == [
-        Event("samm_lv/6", "6_1", 566, 743), Event("casme_squared/15", "15_401", 557, 608),
+        Event("006", "006_1", 566, 743, database="samm_lv"),
+        Event("15", "15_0401", 557, 608, database="casme_squared"),
     ]  # fmt: skip
     assert len(log.predictions) == 3 and log.claimed == {"TP": 1, "FP": 2, "FN": 1}
     path.write_text(LOG + "what\n")
@@ -79,15 +82,30 @@ def test_a_log_of_2020(tmp_path):
 
 
 def test_what_is_written_is_read(tmp_path):
-    named = [Event("6", "6_1", 5, 9, "micro"), Event("6", "6_1", 5, 19, "macro")]
+    named = [Event("006", "006_1", 5, 9, "micro"), Event("006", "006_1", 5, 19, "macro")]
     assert spotting_files.read(spotting_files.write(tmp_path / "a.csv", named)) == named
-    felt = [Event("6", "6_1", 5, 9, "", "fear")]
+    felt = [Event("006", "006_1", 5, 9, "", "fear")]
     assert spotting_files.read(spotting_files.write(tmp_path / "b.csv", felt)) == felt
-    truths = [Event("samm_lv/6", "6_1", 0, 9), Event("samm_lv/6", "6_1", 50, 59)]
-    found = [Event("samm_lv/6", "6_1", 1, 9), Event("samm_lv/6", "6_2", 3, 4)]
+    samm = {"database": "samm_lv"}
+    truths = [Event("006", "006_1", 0, 9, **samm), Event("006", "006_1", 50, 59, **samm)]
+    found = [Event("006", "006_1", 1, 9, **samm), Event("006", "006_2", 3, 4, **samm)]
     path = tmp_path / "log.txt"
     hits = spotting.spot(truths, found).hits
     spotting_files.write_log(path, truths, found, database="samm_lv", hits=hits)
     log = spotting_files.read_log(path)
     assert {*log.truths} == {*truths} and {*log.predictions} == {*found}
     assert log.claimed == {"TP": 1, "FP": 1, "FN": 1}
+
+
+def test_the_intervals_of_a_recording_meet_those_of_a_file(tmp_path):
+    """CAS(ME)^2 calls a recording 0401 of s15; its predictions are files of s15_0401 and kin."""
+    read = lambda start, stop: np.zeros((stop - start, 2, 2, 1), np.uint8)
+    video = Recording("casme_squared", "s15", "0401", read, 99, 30.0, (Interval(5, 7, 14),))
+    truths = spotting.events([video])
+    for vid in ("s15_0401", "15_401", "casme_015_0401", "S15_0401"):
+        path = tmp_path / "pred.csv"
+        path.write_text(f"vid,pred_onset,pred_offset,type\n{vid},5,14,me\n{vid},60,70,me\n")
+        found = spotting.spot(truths, spotting_files.read(path))
+        assert found.counts.sum((0, 1)).tolist() == [1, 1, 0], vid
+    spotting_files.write(path, [event._replace(emotion="") for event in truths])
+    assert spotting.spot(truths, spotting_files.read(path)).counts.sum((0, 1)).tolist() == [1, 0, 0]
