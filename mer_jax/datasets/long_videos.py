@@ -220,7 +220,7 @@ def _smic(cells):
     found = [first]
     for at in ("2", "3"):
         onset, offset = _number(cells, f"onset{at}"), _number(cells, f"offset{at}")
-        # In some copies these cells are formulas over blank ones, which give any number.
+        # In some releases these cells are formulas over blank ones, which give any number.
         if first.onset is None or onset is None or offset is None:
             continue
         usable = abs(onset - first.onset) < 1000 and 0 < offset - onset < 1000

@@ -177,6 +177,11 @@ def read(
             what = f"is marked in {rows[0][0]} ({len(rows)} expression(s)) but has no frames"
             known = (subject, name) in spec.absent
             (notes if known else problems).append(Problem(key, what))
+    for name, count in counts(recordings).items():
+        if count != spec.published.get(name, count):
+            unit = "recordings" if name == "recordings" else f"{name}-expressions"
+            what = f"has {count} {unit} where {spec.published[name]} are published"
+            notes.append(Problem(spec.title, what))
     return Inspection(recordings, problems, notes, spec.published)
 
 

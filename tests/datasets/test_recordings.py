@@ -80,6 +80,7 @@ def test_samm_long_videos(tmp_path):
     assert first.intervals[2].onset == 11  # files count from 1
     assert second.intervals == () and first[28:].shape == (2, 6, 5, 1)
     assert any("onset frame 0 became 1" in note.what for note in found.notes)
+    assert any("has 1 micro-expressions where 159 are" in note.what for note in found.notes)
 
 
 def test_without_the_sheet_of_emotions_there_are_none(tmp_path):
@@ -157,7 +158,7 @@ def test_casme_squared_pictures(tmp_path):
         ("s19", "0508"): [(2, None, 6, "macro", "positive", "12")],  # the apex is after the offset
         ("s40", "0101"): [],  # a recording without an expression
     }
-    assert len(found.notes) == 2
+    assert len(found.notes) == 2 + 3  # two rows, three counts
 
 
 def test_casme_squared_videos(tmp_path):
@@ -227,7 +228,8 @@ def test_smic(tmp_path):
     workbook(tmp_path / "HS_long/SMIC-HS-E_annotation.xlsx", HS=[head, *rows], VIS=[head])
     found = recordings.inspect("smic", tmp_path)
     assert not found.problems and [note.what for note in found.notes] == [
-        "has no row in the label sheet; it is left out"
+        "has no row in the label sheet; it is left out",
+        "has 2 recordings where 157 are published",
     ]
     first, second = found.recordings
     assert (first.subject, first.name) == ("s03", "s03_ne_04")

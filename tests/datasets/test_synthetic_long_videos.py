@@ -67,13 +67,13 @@ def test_each_distractor_moves_the_picture_and_marks_nothing(name):
 def test_macro_expressions_are_the_larger_ones():
     """The peak of the drawn field, over a grid of face units, as the options say in px."""
     video = one(seconds=30.0, micro=4, macro=4, distractors=())
-    script, person = video.read.script, video.read.person
+    script, neutral = video.read.script, video.read.neutral
     where = np.stack(np.meshgrid(np.linspace(-0.9, 0.9, 91), np.linspace(-0.8, 1.2, 101)))
     kinds = {each.onset: each.kind for each in video.intervals}
     unit = min(64 / 2.5, 64 / 1.9)  # px of a face unit at 64 x 64
     for (onset, *_), strength in zip(np.asarray(script.movement), script.strength):
         if onset >= 0:
-            field = np.asarray(expressions.displacement(person, strength, where))
+            field = np.asarray(expressions.displacement(neutral, strength, where))
             peak = np.sqrt((field**2).sum(0).max()) * unit
             low, high = (0.3, 1.5) if kinds[int(onset)] == "micro" else (1.5, 2.5)
             assert low - 1e-3 <= peak <= high + 1e-3

@@ -111,17 +111,17 @@ def _profile(script: Script, t: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames=("size",))
 def _render(
-    key: jax.Array, person: Face, states: State, noise: jax.Array, *, size: tuple[int, int]
+    key: jax.Array, neutral: Face, states: State, noise: jax.Array, *, size: tuple[int, int]
 ) -> jax.Array:
     """The frames of `states`, [T, H, W, 3] uint8; noise: its standard deviation in [0, 1]."""
     grid = jnp.asarray(synthetic._grid(size))
     px = jnp.float32(1 / scale(size))
 
     def frame(state):
-        measures = person.measures.at[_EYES].add(state.gaze).at[_LIGHT].add(state.side)
-        seen = person._replace(measures=measures)
-        where = _source(seen, state, grid)
-        rgb = paint.paint(seen, *where, px=px, closed=state.closed) * state.brightness
+        measures = neutral.measures.at[_EYES].add(state.gaze).at[_LIGHT].add(state.side)
+        posed = neutral._replace(measures=measures)
+        where = _source(posed, state, grid)
+        rgb = paint.paint(posed, *where, px=px, closed=state.closed) * state.brightness
         grain = jax.random.normal(jax.random.fold_in(key, state.time), rgb.shape)
         rgb = jnp.clip(rgb + noise * grain, 0.0, 1.0)
         return jnp.moveaxis(jnp.round(rgb * 255).astype(jnp.uint8), 0, -1)
@@ -129,7 +129,7 @@ def _render(
     return jax.lax.map(frame, states)
 
 
-def _source(person: Face, state: State, where: jax.Array) -> jax.Array:
+def _source(neutral: Face, state: State, where: jax.Array) -> jax.Array:
     """Where on the neutral face the points `where` [2, H, W] of a frame come from."""
     angle, grow, right, down, *turn = state.pose
     c, s = jnp.cos(angle) * jnp.exp(-grow), jnp.sin(angle) * jnp.exp(-grow)
@@ -137,15 +137,15 @@ def _source(person: Face, state: State, where: jax.Array) -> jax.Array:
     x, y = c * x + s * y, c * y - s * x
     # A turn moves what is near the camera most: the middle of the face, not its rim.
     near = jnp.exp(-0.5 * (x * x + y * y) / 0.45**2)
-    settled = jnp.stack([x - turn[0] * near, y - turn[1] * near])
-    return settled - expressions.displacement(person, state.strength, settled)
+    frontal = jnp.stack([x - turn[0] * near, y - turn[1] * near])
+    return frontal - expressions.displacement(neutral, state.strength, frontal)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Rendered:
     """The `read` of a synthetic recording: [T, H, W, C] uint8."""
 
-    person: Face
+    neutral: Face
     script: Script
     size: tuple[int, int]
     gray: bool
@@ -156,7 +156,7 @@ class _Rendered:
         for begin in range(start, stop, _CHUNK):
             states = _states(self.script, jnp.arange(begin, begin + _CHUNK, dtype=jnp.int32))
             script = self.script
-            frames = _render(script.key, self.person, states, script.noise, size=self.size)
+            frames = _render(script.key, self.neutral, states, script.noise, size=self.size)
             blocks.append(np.asarray(frames)[: stop - begin])
         film = np.concatenate(blocks)
         return np.round(film @ synthetic._GRAY)[..., None].astype(np.uint8) if self.gray else film
@@ -205,7 +205,7 @@ def recordings(
     out = []
     for subject in range(subjects):
         root = jax.random.fold_in(jax.random.key(seed), subject)
-        person = synthetic._face(jax.random.fold_in(root, 0))
+        neutral = synthetic._face(jax.random.fold_in(root, 0))
         for number in range(recordings_per_subject):
             rng = np.random.default_rng([seed, subject, number])
             kinds = ["micro"] * micro + ["macro"] * macro
@@ -228,7 +228,7 @@ def recordings(
                 drawn = drawn * rng.uniform(0.7, 1.3, (len(drawn), 1))
                 drawn = (drawn * rng.uniform(0.75, 1.25, 2)).astype(np.float32)
                 peak = rng.uniform(*peaks[kind]) / scale(REFERENCE)
-                strength.append(drawn * (peak / float(_peak(person, jnp.asarray(drawn)))))
+                strength.append(drawn * (peak / float(_peak(neutral, jnp.asarray(drawn)))))
             key = jax.random.fold_in(jax.random.fold_in(root, 1), number)
             script = _script(rng, key, movement, strength, distractors, length, fps, noise)
             out.append(
@@ -236,7 +236,7 @@ def recordings(
                     database=synthetic.DATABASE,
                     subject=f"s{subject + 1:02d}",
                     name=f"s{subject + 1:02d}_{number + 1:02d}",
-                    read=_Rendered(person, script, (size[0], size[1]), gray),
+                    read=_Rendered(neutral, script, (size[0], size[1]), gray),
                     length=length,
                     fps=float(fps),
                     intervals=tuple(intervals),
