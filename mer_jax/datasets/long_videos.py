@@ -287,7 +287,7 @@ SPECS = {
                 ("rawvideo",), r"(^|/)(?P<subject>s?\d+)/\d+_(?P<name>\d{4})[^/]*$", video=True
             ),
         },
-        sheets=("CAS(ME)^2code_final*Updated*", "CAS(ME)^2code*"),
+        sheets=("CAS(ME)^2code_final*Updated*", "CAS(ME)^2code*", "code_final*"),
         sheet=("CASFEcode_final", "CASMEcode_final"),
         columns={field: Column((field,)) for field in _SQUARED_FIELDS},
         positions=_SQUARED_FIELDS,

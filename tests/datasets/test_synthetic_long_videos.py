@@ -10,6 +10,13 @@ from mer_jax.errors import UserError
 SMALL = {"subjects": 1, "recordings_per_subject": 1, "size": (24, 20)}
 
 
+# The default seed's first recording, on every machine: kind, onset, apex, offset.
+FIRST = [
+    *(("macro", 193, 203, 211), ("micro", 229, 232, 235), ("macro", 351, 382, 415)),
+    *(("micro", 460, 466, 474), ("micro", 568, 573, 578)),
+]
+
+
 def one(**given):
     return recordings.load("synthetic", None, **{**SMALL, **given})[0]
 
@@ -24,6 +31,12 @@ def test_the_same_pixels_whatever_the_block():
     np.testing.assert_array_equal(one(seconds=4.0, micro=1, macro=1)[33:35], whole[33:35])
     other = one(seconds=4.0, micro=1, macro=1, seed=1)
     assert other.intervals != video.intervals
+
+
+def test_the_default_recording():
+    video = recordings.load("synthetic", None)[0]
+    assert (video.key, video.fps, len(video)) == ("synthetic/s01/s01_01", 30.0, 600)
+    assert [(i.kind, i.onset, i.apex, i.offset) for i in video.intervals] == FIRST
 
 
 def test_a_video_of_an_hour_is_read_at_its_end():
