@@ -141,8 +141,12 @@ class Recording:
         """
         if not 0 <= overlap < size:
             raise UserError(f"blocks of {size} frames with overlap {overlap}: it is 0 to size - 1")
+        block = np.zeros(0, np.uint8)
         for start in range(0, max(1, self.length - overlap), size - overlap):
-            yield start, self._block(start, min(start + size, self.length))
+            again = block[len(block) - overlap :] if start else block  # read once
+            more = self._block(start + len(again), min(start + size, self.length))
+            block = np.concatenate([again, more]) if len(again) else more
+            yield start, block
 
     def mask(self, *, kind: str = "") -> np.ndarray:
         """[T] bool: the frames inside of an interval (of `kind`, if given)."""

@@ -39,6 +39,7 @@ def test_blocks_are_the_whole_video_once(size, overlap):
         np.testing.assert_array_equal(block, FRAMES[start : start + len(block)])
         again[start + (overlap if start else 0) : start + len(block)] += 1
     assert (again == 1).all() and max(stop - start for start, stop in calls) <= size
+    assert sum(stop - start for start, stop in calls) == 20  # each frame is read once
     with pytest.raises(UserError, match="overlap"):
         list(recording().blocks(4, overlap=4))
 

@@ -318,7 +318,7 @@ def _dfme(subjects: int, release: str, known_issues: bool) -> Plan:
         (("DFME_train", "training"), ("test_data_A", "testA"), ("test_data_B", "testB"))
     ):
         rows: list[list] = []
-        for sub in range(1 + at, 1 + 3 * subjects, 3):
+        for sub in range(1 + at, 1 + subjects, 3):
             for c in range(1, 5):
                 code = (sub + c) % 7
                 subject, name = f"sub{sub:04d}", f"sub{sub:04d}_{c:02d}"
@@ -327,7 +327,8 @@ def _dfme(subjects: int, release: str, known_issues: bool) -> Plan:
                 clips.append(FakeFolder(subject, name, emotions[code], *place))
                 rows.append([subject, name, 0, 3, 6, emotions[code], code, (500, 300, 200)[at]])
                 rows[-1].append("4+L10")
-        sheets[f"{file}_full_with_AU.xlsx"] = {"Sheet1": [head, *rows]}
+        if rows:
+            sheets[f"{file}_full_with_AU.xlsx"] = {"Sheet1": [head, *rows]}
     return Plan(clips, sheets)
 
 

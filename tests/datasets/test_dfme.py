@@ -15,7 +15,7 @@ HEAD = [
 
 
 def test_each_clip_has_its_own_rate(tmp_path):
-    replica.write("dfme", tmp_path, subjects=1)
+    replica.write("dfme", tmp_path, subjects=3)
     clips = datasets.load("dfme", tmp_path)
     rates = {clip.subject: clip.fps for clip in clips}
     assert rates == {"sub0001": 500.0, "sub0002": 300.0, "sub0003": 200.0}
@@ -28,7 +28,7 @@ def test_each_clip_has_its_own_rate(tmp_path):
 
 
 def test_one_part_alone_and_parts_that_are_not_there(tmp_path):
-    replica.write("dfme", tmp_path, subjects=1)
+    replica.write("dfme", tmp_path, subjects=3)
     assert {c.subject for c in datasets.load("dfme", tmp_path, part="test_a")} == {"sub0002"}
     with pytest.raises(UserError, match="did you mean 'test_a'"):
         datasets.load("dfme", tmp_path, part="testa")
@@ -36,7 +36,7 @@ def test_one_part_alone_and_parts_that_are_not_there(tmp_path):
     assert len(datasets.load("dfme", tmp_path)) == 8
     with pytest.raises(DataError, match=r"holds no label sheet 'test\*B\*' of DFME"):
         datasets.load("dfme", tmp_path, part="test_b")
-    replica.write("dfme", tmp_path / "b", subjects=1)
+    replica.write("dfme", tmp_path / "b", subjects=3)
     (tmp_path / "b/test_data_A").rename(tmp_path / "elsewhere")
     found = datasets.inspect("dfme", tmp_path / "b")
     assert not found.problems and len(found.clips) == 8
@@ -57,7 +57,7 @@ def test_one_part_alone_and_parts_that_are_not_there(tmp_path):
     ],
 )
 def test_a_wrong_row_is_named(tmp_path, change, message):
-    replica.write("dfme", tmp_path, subjects=1)
+    replica.write("dfme", tmp_path, subjects=3)
     row = ["sub0001", "sub0001_01", 0, 3, 6, "anger", 0, 500, "4"]
     for at, value in change.items():
         row[at] = value
