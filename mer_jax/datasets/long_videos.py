@@ -32,6 +32,7 @@ class Mark(NamedTuple):
     offset: int | None
     emotion: str | None = None
     action_units: str = ""
+    name: str = ""  # of the expression, by which another sheet gives its emotion
     note: str = ""  # how a fault of the published row is resolved
 
 
@@ -105,7 +106,7 @@ def _samm(cells):
             apex=None if apex == -1 else apex,  # the sheet's mark of an apex that is not annotated
             offset=_number(cells, "offset"),
             action_units=_units(cells),
-            emotion=name,  # the key of the sheet that has emotions
+            name=name,
         )
     ]
 
@@ -118,7 +119,7 @@ def _samm_emotions(marks, root):
     if found:
         rows = annotations.read(found[0], columns, sheets=("MICRO_ONLY",), keys=("name",))[0]
     emotion = {row.values["name"]: row.values["emotion"].lower() for row in rows if not row.broken}
-    own = lambda mark: emotion.get(mark.emotion) if mark.kind == "micro" else None
+    own = lambda mark: emotion.get(mark.name) if mark.kind == "micro" else None
     return [mark._replace(emotion=own(mark)) for mark in marks]
 
 
@@ -182,23 +183,25 @@ def _casme3_emotions(marks, root):
     """The emotions of micro-expressions are in a sheet of their own; an instant may differ."""
     found = sheets.locate((f"{_CASME3_EMOTIONS}_v2*", f"{_CASME3_EMOTIONS}*"), root)
     columns = {"subject": records.SUBJECT, "name": records.NAME, "emotion": records.EMOTION}
-    rows, emotion = [], {}
+    rows = []
     if found:
         rows = annotations.read(found[0], columns | _INSTANTS, sheets=("label",))[0]
+
+    def keys(subject, video, instants):  # two of the three instants are enough
+        onset, apex, offset = instants
+        pairs = ((onset, apex, None), (onset, None, offset), (None, apex, offset))
+        return [(subject, video, *pair) for pair in pairs]
+
+    emotion = {}
     for row in rows:
-        subject, name = numbered("spNo.", 1, row.values["subject"]), row.values["name"].lower()
-        instants = [_number(row.values, field) for field in ("onset", "apex", "offset")]
-        for pair in ((0, 1), (0, 2), (1, 2)):
-            key = (subject, name, *((at, instants[at]) for at in pair))
-            emotion[key] = row.values["emotion"].lower()
+        cells = row.values
+        subject, video = numbered("spNo.", 1, cells["subject"]), cells["name"].lower()
+        instants = [_number(cells, field) for field in _INSTANTS]
+        emotion |= dict.fromkeys(keys(subject, video, instants), cells["emotion"].lower())
 
     def labeled(mark):
-        instants = (mark.onset, mark.apex, mark.offset)
-        keys = [
-            (mark.subject, mark.video, *((at, instants[at]) for at in pair))
-            for pair in ((0, 1), (0, 2), (1, 2))
-        ]
-        return next((emotion[key] for key in keys if key in emotion), None)
+        of_mark = keys(mark.subject, mark.video, (mark.onset, mark.apex, mark.offset))
+        return next((emotion[key] for key in of_mark if key in emotion), None)
 
     return [m._replace(emotion=labeled(m) if m.kind == "micro" else None) for m in marks]
 

@@ -56,21 +56,20 @@ def events(recordings: Iterable[Any]) -> list[Event]:
     ]
 
 
-@functools.lru_cache(maxsize=4096)
-def identify(subject: str, video: str) -> tuple[str, str]:
+@functools.lru_cache(maxsize=8192)
+def identify(subject: str, video: str, *, by_number: bool = True) -> tuple[str, str]:
     """(subject, video) in one spelling, as files differ in theirs.
 
-    The number in a subject's name stands for it; a video's name loses that of its subject, leading
-    zeros and capitals.
+    Names lose leading zeros and capitals, a video's that of its subject. by_number: the number in
+    the name of a subject stands for it.
 
     >>> identify("006", "006_1"), identify("s15", "s15_0401"), identify("casme_015", "0401")
     (('6', '1'), ('15', '401'), ('15', '401'))
     """
     plain = [re.sub(r"(?<!\d)0+(?=\d)", "", name.casefold().strip()) for name in (subject, video)]
-    inner = plain[1].removeprefix(f"{plain[0]}_")
     numbers = re.findall(r"\d+", plain[0])
-    number = numbers[0] if len(numbers) == 1 else plain[0]
-    return number, inner.removeprefix(f"{number}_")
+    number = numbers[0] if by_number and len(numbers) == 1 else plain[0]
+    return number, plain[1].removeprefix(f"{plain[0]}_").removeprefix(f"{number}_")
 
 
 def iou(first: ArrayLike, second: ArrayLike) -> np.ndarray:
@@ -196,7 +195,7 @@ def _spot(
             raise unknown_name("kind of expression", event.kind, KINDS)
     known = all(event.kind for event in (*truths, *predictions)) and bool(truths or predictions)
     kinds = KINDS if known else ("",)
-    key = _key((*truths, *predictions))
+    key = _key(truths, predictions)
     subjects = tuple(dict.fromkeys(key(event)[0] for event in (*truths, *predictions)))
     groups: dict[tuple[str, str, str], tuple[list[Event], list[Event]]] = {}
     for at, side in enumerate((truths, predictions)):
@@ -224,15 +223,21 @@ def _spot(
     return Spotting(subjects, kinds, counts, tuple(hits), key)
 
 
-def _key(all_events: Sequence[Event]) -> Callable[[Event], tuple[str, str]]:
-    """(subject, video) of an event; the database is part of the subject if all events have one."""
-    named = all(event.database for event in all_events)
+def _key(*sides: Sequence[Event]) -> Callable[[Event], tuple[str, str]]:
+    """(subject, video) of an event, one spelling for both sides.
 
-    def key(event: Event) -> tuple[str, str]:
-        subject, video = identify(event.subject, event.video)
+    The database is part of the subject if all events have one. Numbers stand for subjects unless
+    two subjects of one side have the same.
+    """
+    named = all(event.database for side in sides for event in side)
+
+    def key(event: Event, by_number: bool) -> tuple[str, str]:
+        subject, video = identify(event.subject, event.video, by_number=by_number)
         return (f"{event.database}/{subject}" if named else subject), video
 
-    return key
+    count = lambda side, by_number: len({key(event, by_number)[0] for event in side})
+    distinct = all(count(side, True) == count(side, False) for side in sides)
+    return functools.partial(key, by_number=distinct)
 
 
 def scores(counts: ArrayLike) -> dict[str, np.ndarray]:
@@ -368,7 +373,7 @@ def alternative_scores(
     They explain why published numbers differ; do not report them.
     """
     f1 = lambda spotting: float(scores(spotting.counts.sum((0, 1)))["f1"])
-    key = _key((*truths, *predictions))
+    key = _key(truths, predictions)
     with_truth = {key(event) for event in truths}
     inside = [event for event in predictions if key(event) in with_truth]
     out = {
@@ -434,7 +439,7 @@ def _challenge(
 ) -> float:
     """Several truths to a prediction, in order; a subject without predictions and a video without
     truth do not count."""
-    key = _key((*truths, *predictions))
+    key = _key(truths, predictions)
     subjects = {key(event)[0] for event in predictions}
     videos = {key(event) for event in truths}
     found = _spot(

@@ -205,6 +205,15 @@ def test_subjects_of_two_databases_are_two_if_they_are_named():
     assert spot([one], [two._replace(database="")]).counts.sum((0, 1)).tolist() == [1, 0, 0]
 
 
+def test_names_are_compared_in_one_spelling_unless_that_joins_two_subjects():
+    truth = [on("0401", 0, 9, subject="s15"), on("006_1", 0, 9, subject="006")]
+    found = [on("casme_015_0401", 0, 9, subject="casme_015"), on("6_1", 0, 9, subject="6")]
+    assert spot(truth, found).counts.sum((0, 1)).tolist() == [2, 0, 0]
+    truth = [on("v", 0, 9, subject="m1"), on("v", 50, 59, subject="f1")]
+    found = [on("v", 50, 59, subject="M01"), on("v", 50, 59, subject="F01")]
+    assert spot(truth, found).counts.sum((0, 1)).tolist() == [1, 1, 1]
+
+
 def test_wrong_events_are_named():
     with pytest.raises(UserError, match="ends before it begins"):
         spot([on("a", 9, 3)], [])
