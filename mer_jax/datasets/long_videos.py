@@ -192,7 +192,7 @@ def _casme3_emotions(marks, root):
         pairs = ((onset, apex, None), (onset, None, offset), (None, apex, offset))
         return [(subject, video, *pair) for pair in pairs]
 
-    emotion = {}
+    emotion = dict[tuple, str]()
     for row in rows:
         cells = row.values
         subject, video = numbered("spNo.", 1, cells["subject"]), cells["name"].lower()
