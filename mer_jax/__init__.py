@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         nn,
         options,
         protocols,
+        recordings,
         reporting,
         runtime,
         sweep,
@@ -47,11 +48,13 @@ if TYPE_CHECKING:
     from mer_jax.configuration import read as read_config
     from mer_jax.datasets import inspect, load
     from mer_jax.datasets.labels import label
+    from mer_jax.datasets.recordings import load as load_recordings
     from mer_jax.errors import DataError, UserError
     from mer_jax.experiment import run
     from mer_jax.inference import load as load_predictor
     from mer_jax.metrics import read as read_predictions
     from mer_jax.metrics import scores
+    from mer_jax.recordings import Recording
     from mer_jax.video import (
         apex_index,
         difference_heatmap,
@@ -67,11 +70,12 @@ __version__ = "0.2.0"
 _MODULES = (
     *("clips", "configuration", "datasets", "descriptors", "errors", "experiment", "explain"),
     *("faces", "inference", "leakage", "methods", "metrics", "models", "nn", "options"),
-    *("protocols", "reporting", "runtime", "sweep", "training", "video"),
+    *("protocols", "recordings", "reporting", "runtime", "sweep", "training", "video"),
 )
 _NAMES = {  # name: where it is defined
     "Clip": "clips.Clip",
     "DataError": "errors.DataError",
+    "Recording": "recordings.Recording",
     "UserError": "errors.UserError",
     "apex_index": "video.apex_index",
     "difference_heatmap": "video.difference_heatmap",
@@ -79,6 +83,7 @@ _NAMES = {  # name: where it is defined
     "label": "datasets.labels.label",
     "load": "datasets.load",
     "load_predictor": "inference.load",
+    "load_recordings": "datasets.recordings.load",
     "magnify": "video.magnify",
     "make_config": "configuration.make",
     "optical_flow": "video.optical_flow",
@@ -94,6 +99,7 @@ _NAMES = {  # name: where it is defined
 __all__ = [
     "Clip",
     "DataError",
+    "Recording",
     "UserError",
     "apex_index",
     "clips",
@@ -111,6 +117,7 @@ __all__ = [
     "leakage",
     "load",
     "load_predictor",
+    "load_recordings",
     "magnify",
     "make_config",
     "methods",
@@ -123,6 +130,7 @@ __all__ = [
     "protocols",
     "read_config",
     "read_predictions",
+    "recordings",
     "reporting",
     "resample",
     "rpca",

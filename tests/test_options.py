@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mer_jax import configuration, datasets, methods, models, options, protocols
+from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.methods.flow_maps import flow_maps
 from mer_jax.metrics.confusion import confusion
@@ -46,6 +47,8 @@ def test_every_option_has_a_row():
     known = [(t.section, t.name, name) for t in TARGETS for name in t.known]
     for name in datasets.names():
         known += [("data", name, option) for option in datasets.options(name)]
+    for name in recordings.names():
+        known += [("data", name, option) for option in recordings.options(name)]
     known += [
         ("", "", name)
         for name in configuration.make(**BASE)
@@ -60,6 +63,7 @@ def test_every_option_has_a_row():
 def test_every_row_is_of_an_option():
     names = {name for target in TARGETS for name in target.known}
     names |= {option for name in datasets.names() for option in datasets.options(name)}
+    names |= {option for name in recordings.names() for option in recordings.options(name)}
     names |= set(configuration.make(**BASE)) | set(configuration.make(**BASE).data)
     names |= {*configuration.make(**BASE).parallel, *configuration.make(**BASE).report}
     names |= {"seconds", "threshold", "shape", "num_classes"}  # video sources, prediction, networks

@@ -17,7 +17,7 @@ from mer_jax.errors import unknown_name
 
 COMMANDS = (
     *("run", "predict", "score", "compare", "audit", "check-data", "prepare", "show", "analyse"),
-    *("summary", "tensorboard", "convert-weights", "doctor"),
+    *("flow-maps", "summary", "tensorboard", "convert-weights", "databases", "doctor"),
 )
 
 

@@ -1,26 +1,34 @@
-"""Scores a challenge log or predictions.csv of any program.
+"""Scores a challenge log, predictions.csv or file of spotted intervals of any program.
 
-    mer-jax score FILE... [--expected=FILE] [--classes=NAME,NAME] [--json]
+    mer-jax score FILE... [--expected=FILE] [--truth=FILE] [--classes=NAME,NAME] [--json]
 
 FILE is a log in the form of MEGC 2019 (lines `database subject`, then `clip true predicted`), what
 STSTNet's or HTNet's training script prints (`Subject:`, `Predicted :`, `Ground Truth :`), a
 predictions.csv (comma, ; or tab), or a working directory. UF1 and UAR are those of all clips
 pooled. UF1 is the mean over the printed classes; their source is printed, too.
 
+Spotted intervals are tables as MEGC 2022 (vid,pred_onset,pred_offset,type) and 2024 (subject,video,
+onset,offset,emotion) have them, which are compared with the marked intervals of --truth, or a log
+of MEGC 2020, which holds the truth itself. F1 counts a hit at an overlap of 0.5, over all videos;
+STRS is that of MEGC 2024.
+
 Example:
 
     mer-jax score runs/first training_log.txt
     mer-jax score megc_log.txt --expected=index.csv
+    mer-jax score spotted.csv --truth=marked.csv
 """
 
 import json
+from collections.abc import Callable
 
 from absl import flags
 
 from mer_jax.errors import UserError
 from mer_jax.io import saving
-from mer_jax.metrics import read
+from mer_jax.metrics import read, spotting, spotting_files
 from mer_jax.reporting.log_scores import format_scores, read_expected_clips, score_log
+from mer_jax.reporting.spotting_scores import format_spotting
 
 _JSON = flags.DEFINE_bool("json", False, "Print JSON instead of text.")
 _EXPECTED = flags.DEFINE_string(
@@ -31,6 +39,31 @@ _EXPECTED = flags.DEFINE_string(
 _CLASSES = flags.DEFINE_list(
     "classes", None, "All class names; for a log those of its numbers 0, 1, ... in this order."
 )
+_TRUTH = flags.DEFINE_string(
+    "truth", None, "The marked intervals that the spotted ones are compared with."
+)
+
+
+def spotted(path: str) -> dict:
+    """The scores of a file of spotted intervals."""
+    remarks = []
+    if spotting_files.is_log(path):
+        truths, predictions, claimed = spotting_files.read_log(path)
+        counts = ", ".join(f"{count} {name}" for name, count in claimed.items())
+        remarks = [
+            f"its own lines: {counts}",
+            "the log does not say which intervals are micro and which macro: all are one kind",
+        ]
+    else:
+        predictions = spotting_files.read(path)
+    if _TRUTH.value:
+        truths = spotting_files.read(_TRUTH.value)
+    elif not remarks:
+        raise UserError(f"{path}: its intervals are scored against --truth=FILE")
+    result = spotting.summary(truths, predictions, classes=_CLASSES.value or None)
+    if predictions and not result["videos"]["with truth and predictions"]:
+        remarks.append("no video of the predictions is in the truth: are their names the same?")
+    return result | {"remarks": remarks}
 
 
 def main(argv: list[str]) -> None:
@@ -39,10 +72,15 @@ def main(argv: list[str]) -> None:
     if not paths:
         raise UserError("name at least one log, predictions.csv or working directory")
     wanted = read_expected_clips(_EXPECTED.value) if _EXPECTED.value else None
-    records = {path: read(path, classes=_CLASSES.value or None) for path in paths}
-    judged = {path: score_log(record, expected=wanted) for path, record in records.items()}
+    judged, as_text = dict[str, dict](), dict[str, Callable]()
+    for path in paths:
+        if _TRUTH.value or spotting_files.is_table(path):
+            judged[path], as_text[path] = spotted(path), format_spotting
+        else:
+            record = read(path, classes=_CLASSES.value or None)
+            judged[path], as_text[path] = score_log(record, expected=wanted), format_scores
     if _JSON.value:
         rows = [{"file": path, **result} for path, result in judged.items()]
         print(json.dumps(saving.plain(rows), indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        print("\n\n".join(f"{path}\n{format_scores(result)}" for path, result in judged.items()))
+        print("\n\n".join(f"{path}\n{as_text[path](result)}" for path, result in judged.items()))

@@ -22,7 +22,7 @@ from mer_jax.options import check, defaults, find
 # Databases in a folder: modules with `inspect(root, **options)`.
 _FOLDERS = (
     *("casme", "casme2", "casme3", "casme_squared", "ck_plus", "flow_maps", "fourdme", "mmew"),
-    *("mug", "oulu_casia", "prepared", "samm", "smic"),
+    *("mug", "oulu_casia", "prepared", "samm", "smic", "dfme"),
 )
 # Rendered databases: modules with `clips(**options)`.
 _RENDERED = ("synthetic",)

@@ -98,7 +98,7 @@ def build_clip(
         name=row.name,
         read=Frames(key, files, spec.gray),
         emotion=row.emotion,
-        fps=spec.fps,
+        fps=row.fps or spec.fps,
         onset=indices["onset"] or 0,
         apex=indices["apex"],
         offset=indices["offset"],

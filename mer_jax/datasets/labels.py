@@ -141,12 +141,16 @@ def _cd6me(clip: Clip) -> tuple[str, ...]:
 
 
 _THREE = ("negative", "positive", "surprise")
+_SEVEN = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 _FOUR = Scheme((*_THREE, "other"), _four, "its emotion is none of the four classes")
 _SCHEMES = {
     "own": Scheme((), emotion),
     "megc2019": Scheme(_THREE, _megc2019, "is not in the 2019 challenge's three classes"),
     "strcn4": _FOUR,  # STRCN, section IV-A
     "mer_rcnn": _FOUR,  # MER-RCNN, section IV
+    "dfme7": Scheme(  # DFME, and the CCAC challenge in this order
+        _SEVEN, lambda clip: emotion(clip) if emotion(clip) in _SEVEN else None
+    ),
     "psn7": Scheme(_OBJECTIVE, _psn_class),  # PSN Table 2
     "psn4": Scheme(("positive", "negative", "surprise", "others"), _psn),  # PSN Tables 3, 4
     "objective": Scheme(_OBJECTIVE, objective),

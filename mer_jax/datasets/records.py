@@ -57,6 +57,7 @@ class Row:
     fault: str = ""  # what `Database.adapt` finds wrong with it
     wanted: bool = True  # False: a row of another kind, which only accounts for its folder
     broken: bool = False  # a cell of it is among the problems already
+    fps: float = 0.0  # Hz, where the clips of a database differ
 
 
 class Inspection(NamedTuple):

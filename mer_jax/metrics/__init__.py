@@ -3,6 +3,7 @@
 predictions = read("WORKDIR")                  # or a predictions file or log of another program
 scores(predictions.confusion())["uf1"]
 summary(predictions, protocol="loso")
+spotting.summary(truths, predictions)          # of intervals; spotting_files reads them
 """
 
 from mer_jax.metrics.confusion import confusion

@@ -51,3 +51,20 @@ def test_bad_file_is_one_message_and_exit_2(tmp_path, content, message):
     done = tool(path)
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == "" and len(done.stderr.splitlines()) < 15
+
+
+def test_spotted_intervals(tmp_path):
+    truth, found, log = (tmp_path / name for name in ("truth.csv", "found.csv", "log.txt"))
+    head = "subject,video,onset,offset,emotion\n"
+    truth.write_text(head + "1,a,0,9,fear\n1,a,20,29,anger\n2,b,0,9,fear\n")
+    found.write_text(head + "1,a,0,9,fear\n1,c,20,29,fear\n")
+    log.write_text("1\n006_1 0 9 0 9 TP\n006_1 - - 20 29 FP\n")
+    done = tool(found, f"--truth={truth}", "--json")
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)
+    assert [result["spotting"]["all"][name] for name in ("tp", "fp", "fn")] == [1, 1, 2]
+    assert result["strs"]["value"] == pytest.approx(0.4 * 0.5)
+    done = tool(log)
+    assert "its own lines: 1 TP, 1 FP, 0 FN" in done.stdout and "0.6667" in done.stdout
+    done = tool(found)
+    assert done.returncode == 2 and "--truth=FILE" in done.stderr

@@ -307,6 +307,31 @@ def _mmew(subjects: int, release: str, known_issues: bool) -> Plan:
     return Plan(clips, {"MMEW_Micro_Exp.xlsx": {"Sheet1": sheet}})
 
 
+def _dfme(subjects: int, release: str, known_issues: bool) -> Plan:
+    """The published sheets have no known fault."""
+    release = _choose(release, ("flat", "subjects"))
+    emotions = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+    head = ("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Emotion")
+    head = (*head, "EmotionId", "Fps", "AU")
+    clips, sheets = [], {}
+    for at, (folder, file) in enumerate(
+        (("DFME_train", "training"), ("test_data_A", "testA"), ("test_data_B", "testB"))
+    ):
+        rows: list[list] = []
+        for sub in range(1 + at, 1 + subjects, 3):
+            for c in range(1, 5):
+                code = (sub + c) % 7
+                subject, name = f"sub{sub:04d}", f"sub{sub:04d}_{c:02d}"
+                inner = f"{subject}/{name}" if release == "subjects" else name
+                place = (f"{folder}/{inner}/{{n:05d}}.png", tuple(range(8)), 0, 3, 6, "4+L10")
+                clips.append(FakeFolder(subject, name, emotions[code], *place))
+                rows.append([subject, name, 0, 3, 6, emotions[code], code, (500, 300, 200)[at]])
+                rows[-1].append("4+L10")
+        if rows:
+            sheets[f"{file}_full_with_AU.xlsx"] = {"Sheet1": [head, *rows]}
+    return Plan(clips, sheets)
+
+
 def _fourdme(subjects: int, release: str, known_issues: bool) -> Plan:
     _choose(release, ("v1",))
     emotions = ("Positive", "Negative", "Surprise", "Others")
@@ -378,6 +403,7 @@ PLANS: dict[str, Callable[[int, str, bool], Plan]] = {
     "casme3": _casme3,
     "casme_squared": _casme_squared,
     "ck_plus": _ck_plus,
+    "dfme": _dfme,
     "fourdme": _fourdme,
     "mmew": _mmew,
     "mug": _mug,

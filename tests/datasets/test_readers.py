@@ -16,6 +16,7 @@ RELEASES = {
     "casme3": ("clips", "raw"),
     "casme_squared": ("cropped", "bare", "selected", "raw"),
     "ck_plus": ("2010",),
+    "dfme": ("flat", "subjects"),
     "flow_maps": ("",),
     "fourdme": ("v1",),
     "mmew": ("2021",),

@@ -1,0 +1,155 @@
+"""DFME: 2,629 published micro-expressions at 200, 300 or 500 Hz (Zhao et al., TAC 2024).
+
+    DFME_train/sub0003_01/00109.png     or DFME_train/sub0003/sub0003_01/; test_data_A, test_data_B
+    training_full_with_AU.xlsx, testA_full_with_AU.xlsx, testB_full_with_AU.xlsx
+
+The three parts are those of the CCAC challenge: 1,856 to train, 474 and 299 to test, of different
+subjects. Each clip has its own frame rate. A part of which no clip is on disk is left out.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Iterable, Mapping
+
+from mer_jax.datasets import annotations, database, records, sheets
+from mer_jax.datasets.annotations import Column, numbered
+from mer_jax.datasets.folders import Folder, Tree
+from mer_jax.datasets.records import Inspection, Row
+from mer_jax.errors import Problem, unknown_name
+
+PARTS = {"train": "train*", "test_a": "test*A*", "test_b": "test*B*"}
+_COUNTS = {"train": 1856, "test_a": 474, "test_b": 299}
+_RATES = ("200", "300", "500")
+_COLUMNS = {
+    "subject": records.SUBJECT,
+    "name": records.NAME,
+    "onset": Column(("OnsetFrame", "Onset"), int),
+    "apex": Column(("ApexFrame", "Apex"), int),
+    "offset": Column(("OffsetFrame", "Offset"), int),
+    "emotion": records.EMOTION,
+    "fps": Column(("Fps",)),
+    "action_units": records.AUS,
+}
+
+SPEC = records.Database(
+    name="dfme",
+    title="DFME",
+    fps=500.0,  # a row's own rate comes first
+    trees={
+        "images": Tree(("DFME",), r"(^|/)(?P<name>(?P<subject>sub\d+)_\d+)$"),
+    },
+    emotions=("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"),
+    subject=functools.partial(numbered, "sub", 4),
+    clip=str.lower,
+    published={
+        "anger": 241,
+        "contempt": 171,
+        "disgust": 735,
+        "fear": 365,
+        "happiness": 311,
+        "sadness": 359,
+        "surprise": 447,
+    },
+    subjects=259,
+)
+
+
+def inspect(
+    root: str | pathlib.Path,
+    *,
+    part: str = "",
+    allow_mismatch: bool = False,
+    exclude: Iterable[str] = (),
+) -> Inspection:
+    """As `database.inspect`; `part` is "train", "test_a" or "test_b", "" all that are there."""
+    if part and part not in PARTS:
+        raise unknown_name("part of DFME", part, PARTS)
+    path = pathlib.Path(root).expanduser()
+    if not path.is_dir():
+        problem = Problem(str(path), f"is no folder; {SPEC.title} should be there")
+        return Inspection([], [problem], [], SPEC.published, SPEC.subjects)
+    rows, problems = dict[str, Row](), list[Problem]()
+    of_part = dict[str, list[str]]()
+    for name in [part] if part else PARTS:
+        found = sheets.locate((PARTS[name],), path)
+        if found:
+            read, wrong = _rows(found[0])
+            problems += wrong
+            of_part[found[0].name] = [*read]
+            rows |= read
+        elif part:
+            what = f"holds no label sheet {PARTS[name]!r} of {SPEC.title}"
+            problems.append(Problem(str(path), what))
+    if not of_part and not part:
+        what = f"holds no label sheet of {SPEC.title}, like training_full_with_AU.xlsx"
+        problems.append(Problem(str(path), what))
+    seen = set[str]()
+
+    def row(folder: Folder) -> Row | None:
+        name = folder.groups["name"].lower()
+        seen.add(name)
+        return rows.get(name)
+
+    spec = dataclasses.replace(SPEC, row_from_folder=row)
+    if part:
+        spec = dataclasses.replace(spec, published={}, subjects=0)
+    found_clips = database.inspect(spec, path, allow_mismatch=allow_mismatch, exclude=exclude)
+    notes = list(found_clips.notes)
+    for file, names in of_part.items():
+        missing = [name for name in names if name not in seen]
+        if len(missing) == len(names) and seen and not part:
+            what = f"none of its {len(names)} clips is on disk; the part is left out"
+            notes.append(Problem(file, what))
+            continue
+        known = {f"{SPEC.name}/{rows[name].subject}/{name}" for name in missing} & {*exclude}
+        problems += [
+            Problem(rows[name].where, f"{name} has no folder of frames")
+            for name in missing
+            if f"{SPEC.name}/{rows[name].subject}/{name}" not in known
+        ]
+    for file, names in of_part.items():
+        name = next(key for key, pattern in PARTS.items() if _is(file, pattern))
+        if len(names) != _COUNTS[name]:
+            what = f"has {len(names)} clips where {_COUNTS[name]} are published"
+            notes.append(Problem(file, what))
+    return found_clips._replace(problems=[*problems, *found_clips.problems], notes=notes)
+
+
+def _is(file: str, pattern: str) -> bool:
+    import fnmatch
+
+    return fnmatch.fnmatch(file.lower(), pattern.lower())
+
+
+def _rows(path: pathlib.Path) -> tuple[Mapping[str, Row], list[Problem]]:
+    """The rows of one sheet by clip, and what is wrong with it."""
+    found, problems = annotations.read(path, _COLUMNS)
+    rows = dict[str, Row]()
+    for record in found:
+        cells = record.values
+        name = cells["name"].lower()
+        broken = record.broken
+        if cells["fps"] not in _RATES and not broken:
+            what = f"Fps is {cells['fps']!r}; it is one of {', '.join(_RATES)}"
+            problems.append(Problem(record.where, what))
+            broken = True
+        if name in rows:
+            what = f"clip {name} again (first in {rows[name].where}); remove one"
+            problems.append(Problem(record.where, what))
+        rows.setdefault(
+            name,
+            Row(
+                where=record.where,
+                subject=SPEC.subject(cells["subject"]),
+                name=name,
+                emotion=cells["emotion"].lower(),
+                onset=cells["onset"],
+                apex=cells["apex"],
+                offset=cells["offset"],
+                action_units=cells.get("action_units") or "",
+                broken=broken,
+                fps=0.0 if broken else float(cells["fps"]),
+            ),
+        )
+    return rows, problems

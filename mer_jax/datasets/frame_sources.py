@@ -1,0 +1,83 @@
+"""Frames of a recording on disk, read by blocks: a folder of images, or a video file."""
+
+import dataclasses
+import functools
+import itertools
+import pathlib
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from mer_jax.datasets import folders, video_source
+from mer_jax.errors import UserError
+
+
+@functools.lru_cache(maxsize=4)
+def listing(path: pathlib.Path, pattern: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The frame numbers of a folder, ascending [T], and the names of their files.
+
+    pattern: of a file's stem; group 1 is the number. Only the last few folders are cached: a
+    database has millions of names. Raises `UserError` for two files with one number.
+    """
+    numbered_files: dict[int, str] = {}
+    for entry in folders.visible(path):
+        stem, dot, suffix = entry.name.rpartition(".")
+        match = re.fullmatch(pattern, stem, re.I)
+        if match and f"{dot}{suffix}".lower() in folders._IMAGES:
+            other = numbered_files.setdefault(int(match[1]), entry.name)
+            if other != entry.name:
+                raise UserError(f"{path}: {other} and {entry.name} have one frame number")
+    order = sorted(numbered_files)
+    return np.array(order, np.int64), tuple(numbered_files[number] for number in order)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameFolder:
+    """The `read` of a recording with one image file a frame: [T, H, W, C] uint8, RGB or gray."""
+
+    path: pathlib.Path
+    pattern: str
+    numbers: np.ndarray  # [T] frame numbers, ascending
+    gray: bool = False
+
+    def __call__(self, start: int, stop: int) -> np.ndarray:
+        numbers, files = listing(self.path, self.pattern)
+        if len(numbers) != len(self.numbers):
+            raise UserError(f"{self.path}: the folder changed since it was listed; load it again")
+        chosen = tuple(self.path / name for name in files[start:stop])
+        return folders.Frames(str(self.path), chosen, self.gray)()
+
+
+@dataclasses.dataclass(eq=False)
+class FilmFile:
+    """The `read` of a recording in a video file; frame by frame from the start, so it is exact.
+
+    A block that follows the last one goes on from there; any other starts the file again.
+    """
+
+    path: pathlib.Path
+    numbers: np.ndarray  # [T], counted from 1
+    gray: bool = False
+    _frames: Iterator[np.ndarray] = dataclasses.field(default_factory=lambda: iter(()), repr=False)
+    _next: int = dataclasses.field(default=-1, repr=False)
+
+    def __call__(self, start: int, stop: int) -> np.ndarray:
+        if not 0 <= self._next <= start:
+            self._frames, self._next = iter(video_source.find(self.path).frames()), 0
+        wanted = list(itertools.islice(self._frames, start - self._next, stop - self._next))
+        self._next = stop
+        if len(wanted) < stop - start:
+            self._next = -1
+            last = start + len(wanted)
+            raise UserError(
+                f"{self.path}: frame {last} of {len(self.numbers)} cannot be read; the file is cut"
+            )
+        block = np.stack(wanted)
+        if self.gray and block.shape[-1] == 3:
+            luma = block @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+            block = np.round(luma)[..., None].astype(np.uint8)
+        return block
+
+    def __reduce__(self):  # a copy starts the file again
+        return FilmFile, (self.path, self.numbers, self.gray)

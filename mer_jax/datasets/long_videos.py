@@ -1,0 +1,366 @@
+"""The databases of long videos: how they lie on disk, and what a row of their sheets means.
+
+samm_lv         SAMM_longvideos/006_1/006_1_0001.jpg        SAMM_LongVideos_V2_Release.xlsx
+casme_squared   rawpic/s15/15_0101disgustingteeth/img001.jpg    CAS(ME)^2code_final.xlsx
+                rawvideo/s15/15_0101disgustingteeth.avi
+casme3          part_A/spNO.1/a/color/355.jpg               CAS(ME)3_part_A_v2.xls
+smic            HS_long/SMIC-HS-E/s03/s3_ne_04/image302370.jpg  SMIC-HS-E_annotation.xlsx
+"""
+
+import dataclasses
+import math
+import pathlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from mer_jax.datasets import annotations, records, sheets
+from mer_jax.datasets.annotations import Column, numbered
+from mer_jax.datasets.folders import Tree
+from mer_jax.errors import UserError, unknown_name
+from mer_jax.recordings import KINDS
+
+
+class Mark(NamedTuple):
+    """One row of a sheet: an expression, with instants as frame numbers of its recording."""
+
+    subject: str
+    video: str
+    kind: str
+    onset: int | None
+    apex: int | None
+    offset: int | None
+    emotion: str | None = None
+    action_units: str = ""
+    name: str = ""  # of the expression, by which another sheet gives its emotion
+    note: str = ""  # how a fault of the published row is resolved
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LongVideos:
+    """How a database of long videos lies on disk, and what its sheet holds."""
+
+    name: str
+    title: str
+    fps: float  # Hz
+    trees: Mapping[str, Tree]  # kind of images -> how they lie; video=True: one file a recording
+    sheets: tuple[str, ...]  # patterns of file names, the preferred release first
+    columns: Mapping[str, Column]
+    sheet: tuple[str, ...] = ()  # names of the sheet in the workbook
+    positions: tuple[str, ...] = ()  # fields from left to right if there is no header
+    marks: Callable[[Mapping[str, Any]], list[Mark]]  # of a row; raises `UserError` for a fault
+    emotions: Callable[[list[Mark], pathlib.Path], list[Mark]] | None = None  # from another sheet
+    identify: Callable[[Mapping[str, str]], tuple[str, str]]  # a folder's groups: subject, video
+    published: Mapping[str, int]
+    reach: int = 2  # frames by which a marked instant may miss the nearest frame
+    unlisted: str = "empty"  # recordings without a row: "empty", or "left out"
+    absent: frozenset[tuple[str, str]] = frozenset()  # marked in a sheet, but in no release
+    gray: bool = False
+
+
+def _number(cells: Mapping[str, Any], field: str) -> int | None:
+    """A frame number; fractions are rounded to the nearest frame, halves up."""
+    text = str(cells.get(field) or "")
+    if annotations.plain(text) in ("", "na", "nan", "none", "null") or text in ("/", "-", "?"):
+        return None
+    try:
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError
+    except ValueError:
+        raise UserError(f"{field} is {text!r}, not the number of a frame") from None
+    return math.floor(value + 0.5)
+
+
+def _kind(cells: Mapping[str, Any]) -> str:
+    word = annotations.plain(cells["kind"])
+    for kind in KINDS:
+        if word.startswith(kind):
+            return kind
+    raise UserError(f"{cells['kind']!r} is neither a micro- nor a macro-expression")
+
+
+def _units(cells: Mapping[str, Any]) -> str:
+    text = cells.get("action_units") or ""
+    return "" if annotations.plain(text) == "null" else text
+
+
+_INSTANTS = {
+    field: Column((field.title(), f"{field.title()}Frame", f"{field.title()} Frame"))
+    for field in ("onset", "apex", "offset")
+}
+
+
+def _samm(cells):
+    name = cells["name"]
+    if not re.fullmatch(r"\d+_\d+_\d+", name):
+        raise UserError(f"{name!r} is no expression of a recording, like 006_1_2")
+    subject, video, _ = name.split("_")
+    apex = _number(cells, "apex")
+    return [
+        Mark(
+            subject=f"{int(subject):03d}",
+            video=f"{int(subject):03d}_{int(video)}",
+            kind=_kind(cells),
+            onset=_number(cells, "onset"),
+            apex=None if apex == -1 else apex,  # the sheet's mark of an apex that is not annotated
+            offset=_number(cells, "offset"),
+            action_units=_units(cells),
+            name=name,
+        )
+    ]
+
+
+def _samm_emotions(marks, root):
+    """The emotions of micro-expressions are in the sheet of the short clips, by file name."""
+    found = sheets.locate(("SAMM*Micro*FACS*",), root)
+    columns = {"name": records.NAME, "emotion": records.EMOTION}
+    rows = []
+    if found:
+        rows = annotations.read(found[0], columns, sheets=("MICRO_ONLY",), keys=("name",))[0]
+    emotion = {row.values["name"]: row.values["emotion"].lower() for row in rows if not row.broken}
+    own = lambda mark: emotion.get(mark.name) if mark.kind == "micro" else None
+    return [mark._replace(emotion=own(mark)) for mark in marks]
+
+
+# Folders of the 22 subjects that the sheet of CAS(ME)^2 numbers from 1, and digits of the stimuli.
+_SQUARED_SUBJECTS = (15, 16, *range(19, 28), *range(29, 39), 40)
+_SQUARED_STIMULI = {
+    **{"disgust1": "0101", "disgust2": "0102", "anger1": "0401", "anger2": "0402"},
+    **{"happy1": "0502", "happy2": "0503", "happy3": "0505", "happy4": "0507", "happy5": "0508"},
+}
+
+
+def _squared(cells):
+    number, stimulus = cells["subject"], cells["name"].split("_")[0].lower()
+    if number not in map(str, range(1, 23)):
+        raise UserError(f"{number!r} is no subject of CAS(ME)^2, a number from 1 to 22")
+    if stimulus not in _SQUARED_STIMULI:
+        raise unknown_name("stimulus", stimulus, _SQUARED_STIMULI)
+    onset, offset = _number(cells, "onset"), _number(cells, "offset")
+    apex, note = _number(cells, "apex") or None, ""
+    if not offset:
+        offset = apex
+        note = "has no offset frame; its apex frame replaces it, as in the MEGC 2020 baseline"
+    elif apex is not None and onset is not None and not onset <= apex <= offset:
+        note = f"the apex frame {apex} is outside of {onset} to {offset}; it is None"
+        apex = None
+    return [
+        Mark(
+            subject=f"s{_SQUARED_SUBJECTS[int(number) - 1]}",
+            video=_SQUARED_STIMULI[stimulus],
+            kind=_kind(cells),
+            onset=onset,
+            apex=apex,
+            offset=offset,
+            emotion=cells["emotion"].lower() or None,
+            action_units=_units(cells),
+            note=note,
+        )
+    ]
+
+
+def _casme3(cells):
+    mark = Mark(
+        subject=numbered("spNo.", 1, cells["subject"]),
+        video=cells["name"].lower(),
+        kind=_kind(cells),
+        onset=_number(cells, "onset"),
+        apex=_number(cells, "apex"),
+        offset=_number(cells, "offset"),
+        action_units=_units(cells),
+    )
+    if (mark.subject, mark.video, mark.offset) == ("spNo.214", "c", 3460):
+        note = "the published offset 3460 has two digits too many; it is 34"
+        mark = mark._replace(offset=34, note=note)
+    return [mark]
+
+
+_CASME3_EMOTIONS = "cas(me)3_part_A_ME_label_JpgIndex"
+
+
+def _casme3_emotions(marks, root):
+    """The emotions of micro-expressions are in a sheet of their own; an instant may differ."""
+    found = sheets.locate((f"{_CASME3_EMOTIONS}_v2*", f"{_CASME3_EMOTIONS}*"), root)
+    columns = {"subject": records.SUBJECT, "name": records.NAME, "emotion": records.EMOTION}
+    rows = []
+    if found:
+        rows = annotations.read(found[0], columns | _INSTANTS, sheets=("label",))[0]
+
+    def keys(subject, video, instants):  # two of the three instants are enough
+        onset, apex, offset = instants
+        pairs = ((onset, apex, None), (onset, None, offset), (None, apex, offset))
+        return [(subject, video, *pair) for pair in pairs]
+
+    emotion = dict[tuple, str]()
+    for row in rows:
+        cells = row.values
+        subject, video = numbered("spNo.", 1, cells["subject"]), cells["name"].lower()
+        instants = [_number(cells, field) for field in _INSTANTS]
+        emotion |= dict.fromkeys(keys(subject, video, instants), cells["emotion"].lower())
+
+    def labeled(mark):
+        of_mark = keys(mark.subject, mark.video, (mark.onset, mark.apex, mark.offset))
+        return next((emotion[key] for key in of_mark if key in emotion), None)
+
+    return [m._replace(emotion=labeled(m) if m.kind == "micro" else None) for m in marks]
+
+
+def _smic(cells):
+    subject = numbered("s", 2, cells["subject"])
+    match = re.fullmatch(r"s(\d+)_([a-z]+)_(\d+)", cells["name"].lower())
+    if not match:
+        raise UserError(f"{cells['name']!r} is no clip of SMIC, like s3_ne_04")
+    first = Mark(
+        subject=subject,
+        video=_smic_clip(match),
+        kind="micro",
+        onset=_number(cells, "onset"),
+        apex=None,
+        offset=_number(cells, "offset"),
+        emotion=_SMIC_EMOTIONS.get(match[2]),  # the name's; one row of the sheet contradicts it
+    )
+    found = [first]
+    for at in ("2", "3"):
+        onset, offset = _number(cells, f"onset{at}"), _number(cells, f"offset{at}")
+        # In some releases these cells are formulas over blank ones, which give any number.
+        if first.onset is None or onset is None or offset is None:
+            continue
+        usable = abs(onset - first.onset) < 1000 and 0 < offset - onset < 1000
+        if usable and all((onset, offset) != (mark.onset, mark.offset) for mark in found):
+            found.append(first._replace(onset=onset, offset=offset))
+    return found
+
+
+_SMIC_EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
+
+
+def _smic_clip(match) -> str:
+    return f"s{int(match[1]):02d}_{match[2].lower()}_{int(match[3]):02d}"
+
+
+def _smic_folder(groups):
+    match = re.fullmatch(r"s(\d+)_([a-z]+)_(\d+)", groups["name"], re.I)
+    return numbered("s", 2, groups["subject"]), _smic_clip(match)
+
+
+_NAME = Column(("Filename", "File name"))
+_KIND = Column(("Type", "Expression type"))
+_SQUARED_FIELDS = (
+    *("subject", "name", "onset", "apex", "offset", "action_units", "emotion", "kind", "feeling"),
+)
+
+SPECS = {
+    # Yap, Kendrick & Yap, FG 2020. Macro-expressions were coded at another rate: their frames have
+    # fractions, and an onset of 0 or 1 means that the video begins with the expression.
+    "samm_lv": LongVideos(
+        name="samm_lv",
+        title="SAMM Long Videos",
+        fps=200.0,
+        trees={
+            "raw": Tree(
+                ("SAMM_longvideos", "SAMM_long_videos", "SAMM Long Videos"),
+                r"(^|/)(?P<subject>\d{3})_(?P<name>\d+)$",
+                r".*_(\d+)",
+            )
+        },
+        sheets=(*(f"SAMM_LongVideos_V{n}*" for n in (3, 2, 1)), "SAMM_LongVideos*"),
+        sheet=("FACS_Movement_Only",),
+        columns={
+            "subject": records.SUBJECT,
+            "name": _NAME,
+            **_INSTANTS,
+            "kind": _KIND,
+            "action_units": records.AUS,
+        },
+        marks=_samm,
+        emotions=_samm_emotions,
+        identify=lambda groups: (groups["subject"], f"{groups['subject']}_{int(groups['name'])}"),
+        published={"recordings": 147, "micro": 159, "macro": 343},
+        gray=True,
+    ),
+    # Qu, Wang, Yan, Li, Wu & Fu, TAC 2018. MEGC 2020 counts 98 videos.
+    "casme_squared": LongVideos(
+        name="casme_squared",
+        title="CAS(ME)^2",
+        fps=30.0,
+        trees={
+            "pictures": Tree(("rawpic",), r"(^|/)(?P<subject>s?\d+)/\d+_(?P<name>\d{4})[^/]*$"),
+            "video": Tree(
+                ("rawvideo",), r"(^|/)(?P<subject>s?\d+)/\d+_(?P<name>\d{4})[^/]*$", video=True
+            ),
+        },
+        sheets=("CAS(ME)^2code_final*Updated*", "CAS(ME)^2code*", "code_final*"),
+        sheet=("CASFEcode_final", "CASMEcode_final"),
+        columns={field: Column((field,)) for field in _SQUARED_FIELDS},
+        positions=_SQUARED_FIELDS,
+        marks=_squared,
+        identify=lambda groups: (numbered("s", 2, groups["subject"]), groups["name"]),
+        published={"recordings": 98, "micro": 57, "macro": 300},
+    ),
+    # Li et al., TPAMI 2023; version 2 of the sheet turns 61 micro- into macro-expressions.
+    "casme3": LongVideos(
+        name="casme3",
+        title="CAS(ME)^3 part A",
+        fps=30.0,
+        trees={
+            "raw": Tree(
+                ("part_A", "Part_A"),
+                r"(^|/)(?P<subject>spno\.\d+)/(?P<name>[a-z]\d*)/color$",
+                without="(^|/)depth(/|$)",
+            )
+        },
+        sheets=("CAS(ME)3_part_A_v2*", "CAS(ME)3_part_A_v1*"),
+        sheet=("AU+Emotion",),
+        columns={
+            "subject": records.SUBJECT,
+            "name": records.NAME,
+            **_INSTANTS,
+            "kind": _KIND,
+            "action_units": records.AUS,
+        },
+        marks=_casme3,
+        emotions=_casme3_emotions,
+        identify=lambda groups: (
+            numbered("spNo.", 1, groups["subject"]),
+            groups["name"].lower(),
+        ),
+        published={"recordings": 1300, "micro": 860, "macro": 3346},
+        reach=30,  # recordings were published with frames missing
+    ),
+    # Li, Pfister, Huang, Zhao & Pietikäinen, FG 2013; the extended release.
+    "smic": LongVideos(
+        name="smic",
+        title="SMIC-HS-E",
+        fps=100.0,
+        trees={
+            "long": Tree(
+                ("SMIC-HS-E", "HS_long"),
+                r"(^|/)(?P<subject>s\d+)/(?P<name>s\d+_[a-z]+_\d+)$",
+            )
+        },
+        sheets=("SMIC-HS-E_annotation_2019*", "SMIC-HS-E_annotation*"),
+        sheet=("HS",),
+        columns={
+            "subject": records.SUBJECT,
+            "name": _NAME,
+            "onset": Column(("OnsetF", "Onset")),
+            "offset": Column(("OffsetF", "Offset")),
+            **{
+                f"{field}{at}": Column((f"{field.title()}{at}F",), needed=False)
+                for at in "23"
+                for field in ("onset", "offset")
+            },
+        },
+        marks=_smic,
+        identify=_smic_folder,
+        published={"recordings": 157},
+        unlisted="left out",
+        absent=frozenset(
+            {
+                *(("s03", "s03_ne_03"), ("s03", "s03_ne_20"), ("s04", "s04_ne_05")),
+                *(("s04", "s04_ne_06"), ("s09", "s09_sur_02")),
+            }
+        ),
+    ),
+}

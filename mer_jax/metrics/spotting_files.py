@@ -1,0 +1,197 @@
+"""Files of spotted intervals, as the field passes them on.
+
+    vid,pred_onset,pred_offset,type             MEGC 2022 and 2023; type me or mae (or 2 or 1)
+    subject,video,onset,offset,emotion          MEGC 2024 and 2025
+    subject,video_name,start_frame,...          the annotations of ABPN and AUW-GCN
+    1                                           log of MEGC 2020: 1 SAMM Long Videos, 2 CAS(ME)^2,
+    006_1  566  743  560  740  TP               video, true onset and offset, predicted ones, or -
+
+Columns are found by their headings, in any order. Without a column of subjects, the subject is the
+name of the video up to its last "_" (006_1, s15_0401).
+"""
+
+import csv
+import io
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from mer_jax.errors import DataError, Problem, UserError
+from mer_jax.io import reading, saving
+from mer_jax.metrics.spotting import Event
+
+_HEADS = {
+    "subject": ("subject",),
+    "video": ("video", "vid", "video_name", "clip"),
+    "onset": ("onset", "pred_onset", "start_frame"),
+    "offset": ("offset", "pred_offset", "end_frame"),
+    "kind": ("type", "kind", "type_idx"),
+    "emotion": ("emotion", "pred_emotion"),
+}
+_KINDS = {
+    **dict.fromkeys(("me", "micro", "2", "micro-expression"), "micro"),
+    **dict.fromkeys(("mae", "macro", "1", "macro-expression"), "macro"),
+}
+_DATABASES = {"1": "samm_lv", "2": "casme_squared"}
+_LOG = re.compile(r"(\S+)" + 4 * r"\s+(-?\d+|-)" + r"\s+(TP|FP|FN)", re.I)
+
+
+class Log(NamedTuple):
+    """A log of MEGC 2020: both sides, and how many lines it calls TP, FP and FN."""
+
+    truths: list[Event]
+    predictions: list[Event]
+    claimed: dict[str, int]
+
+
+def is_log(path: str | os.PathLike) -> bool:
+    """Whether a file is a log of MEGC 2020."""
+    if pathlib.Path(path).is_dir():
+        return False
+    lines = [line.strip() for line in reading.read_text(path).splitlines() if line.strip()]
+    return len(lines) > 1 and lines[0] in _DATABASES and bool(_LOG.fullmatch(lines[1]))
+
+
+def is_table(path: str | os.PathLike) -> bool:
+    """Whether a file is a log of MEGC 2020, or has the headings of a table of intervals."""
+    if pathlib.Path(path).is_dir():
+        return False
+    head = re.split(r"[,;\t]", reading.read_text(path).partition("\n")[0].casefold())
+    names = {cell.strip() for cell in head}
+    return is_log(path) or all(names & {*_HEADS[field]} for field in ("video", "onset", "offset"))
+
+
+def read(path: str | os.PathLike) -> list[Event]:
+    """The intervals of a table. A predicted onset may be negative, as in files of the field; its
+    frames count.
+
+    Raises:
+      UserError: for columns that are missing.
+      DataError: with all rows that cannot be read.
+    """
+    text = reading.read_text(path)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise UserError(f"{path}: is not a table of separated values ({error})") from None
+    heads = [cell.strip().casefold() for cell in rows[0]] if rows else []
+    column = {
+        field: heads.index(found[0])
+        for field, names in _HEADS.items()
+        if (found := [name for name in names if name in heads])
+    }
+    for field in ("video", "onset", "offset"):
+        if field not in column:
+            names = " or ".join(_HEADS[field])
+            raise UserError(f"{path}: line 1 has no column {names}; it begins {','.join(heads)!r}")
+    found_events, problems = [], []
+    for number, cells in enumerate(rows[1:], 2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        row = {field: cells[at].strip() for field, at in column.items() if at < len(cells)}
+        event = _event(row, kinds="kind" in column)
+        if isinstance(event, Event):
+            found_events.append(event)
+        else:
+            problems.append(Problem(f"line {number}", event))
+    if problems:
+        raise DataError(str(path), problems, most=10)
+    return found_events
+
+
+def _event(row: Mapping[str, str], *, kinds: bool) -> Event | str:
+    """The event of a row, or what is wrong with it."""
+    video, kind = row.get("video", ""), row.get("kind", "").casefold()
+    onset, offset = (_frame(row.get(field, "")) for field in ("onset", "offset"))
+    if onset is None or offset is None:
+        field = "onset" if onset is None else "offset"
+        return f"{field} is {row.get(field, '')!r}, not the number of a frame"
+    if offset < onset:
+        return f"the offset {offset} is before the onset {onset}"
+    if not video:
+        return "the cell of the video is blank"
+    if kinds and kind not in _KINDS:
+        return f"{kind!r} is no kind of expression; it is me or mae"
+    subject = row.get("subject") or video.rpartition("_")[0] or video
+    emotion = row.get("emotion", "").casefold()
+    return Event(subject, video, onset, offset, _KINDS.get(kind, ""), emotion)
+
+
+def read_log(path: str | os.PathLike) -> Log:
+    """Both sides of a log of MEGC 2020. An interval that several lines name is there once.
+
+    Raises `DataError` with all lines that are none of a log.
+    """
+    database, sides, problems = "", (dict[Event, None](), dict[Event, None]()), []
+    claimed = dict.fromkeys(("TP", "FP", "FN"), 0)
+    for number, line in enumerate(reading.read_text(path).splitlines(), 1):
+        line = line.strip()
+        if line in _DATABASES:
+            database = _DATABASES[line]
+        elif match := _LOG.fullmatch(line):
+            video, *numbers, verdict = match.groups()
+            subject = video.rpartition("_")[0]
+            claimed[verdict.upper()] += 1
+            for side, (onset, offset) in zip(sides, (numbers[:2], numbers[2:])):
+                if "-" not in (onset, offset):
+                    ends = int(onset), int(offset)
+                    side[Event(subject, video, *ends, database=database)] = None
+        elif line:
+            what = "is neither 1 nor 2 nor `video onset offset onset offset TP`, - for none"
+            problems.append(Problem(f"line {number}", what))
+    if problems:
+        raise DataError(str(path), problems, most=10)
+    return Log(list(sides[0]), list(sides[1]), claimed)
+
+
+def write(path: str | os.PathLike, events: Sequence[Event]) -> pathlib.Path:
+    """Writes intervals as MEGC 2024 reads them if all have an emotion, else as MEGC 2022 does."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if events and all(event.emotion for event in events):
+        writer.writerow(("subject", "video", "onset", "offset", "emotion"))
+        writer.writerows((e.subject, e.video, e.onset, e.offset, e.emotion) for e in events)
+    else:
+        writer.writerow(("vid", "pred_onset", "pred_offset", "type"))
+        kinds = {"micro": "me", "macro": "mae", "": "me"}
+        writer.writerows((_vid(e), e.onset, e.offset, kinds[e.kind]) for e in events)
+    return saving.write(path, text.getvalue())
+
+
+def write_log(
+    path: str | os.PathLike,
+    truths: Sequence[Event],
+    predictions: Sequence[Event],
+    *,
+    database: str,
+    hits: Sequence[tuple[Event, Event, float]],
+) -> pathlib.Path:
+    """Writes the log of MEGC 2020 of one database, "samm_lv" or "casme_squared".
+
+    hits: from `spotting.spot`.
+    """
+    code = {name: number for number, name in _DATABASES.items()}[database]
+    hit = [{id(pair[at]) for pair in hits} for at in (0, 1)]
+    extra = [event for event in predictions if id(event) not in hit[1]]
+    missed = [event for event in truths if id(event) not in hit[0]]
+    lines = [
+        (t.video, p.onset, f"{t.onset} {t.offset} {p.onset} {p.offset} TP") for t, p, _ in hits
+    ]
+    lines += [(_vid(e), e.onset, f"- - {e.onset} {e.offset} FP") for e in extra]
+    lines += [(_vid(e), e.onset, f"{e.onset} {e.offset} - - FN") for e in missed]
+    rows = [f"{video} {rest}" for video, _, rest in sorted(lines)]
+    return saving.write(path, "\n".join([code, *rows]) + "\n")
+
+
+def _frame(text: str) -> int | None:
+    match = re.fullmatch(r"(-?\d+)(?:\.0*)?", text)
+    return int(match[1]) if match else None
+
+
+def _vid(event: Event) -> str:
+    """The name of a video with that of its subject in front."""
+    begins = event.video.startswith(f"{event.subject}_")
+    return event.video if begins else f"{event.subject}_{event.video}"

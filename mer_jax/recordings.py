@@ -1,0 +1,190 @@
+"""Long videos with marked intervals, for spotting: frames are read in blocks, never all at once.
+
+    recording = load_recordings("samm_lv", root)[0]
+    recording[120:180]                             # [60, H, W, C] uint8, read now
+    for start, frames in recording.blocks(256): ...
+    recording.clips(kind="micro")                       # its micro-expressions as `Clip`s
+
+Instants are frames counted from 0 at the first frame of the recording; the onset and the offset of
+an interval belong to it, so that its duration is offset - onset + 1 frames.
+"""
+
+import dataclasses
+import functools
+import math
+import numbers
+from collections.abc import Callable, Iterator
+from typing import overload
+
+import numpy as np
+
+from mer_jax.clips import Clip, check_instants
+from mer_jax.errors import UserError, unknown_name
+
+KINDS = ("micro", "macro")
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """One expression of a recording, from onset to offset, both included.
+
+    Raises `UserError` for an unknown kind, and unless 0 <= onset <= apex <= offset.
+
+    >>> Interval(onset=40, apex=52, offset=59).duration
+    20
+    """
+
+    onset: int
+    apex: int | None  # None: not marked
+    offset: int
+    kind: str = "micro"  # or "macro"
+    emotion: str | None = None  # as its database names it, lower case; None: not labeled
+    action_units: str = ""  # as its database writes them
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise unknown_name("kind of expression", self.kind, KINDS)
+        if self.offset is None:
+            raise UserError("an interval has an offset; it is None")
+        check_instants(self.onset, self.apex, self.offset)
+        for field in ("onset", "apex", "offset"):  # NumPy's integers are none to JSON
+            frame = getattr(self, field)
+            object.__setattr__(self, field, None if frame is None else int(frame))
+
+    @property
+    def duration(self) -> int:
+        """Frames from onset to offset, both included."""
+        return self.offset - self.onset + 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recording:
+    """A long video of one subject and the intervals that its database marks in it.
+
+    `read(start, stop)` returns the frames start to stop - 1, [T, H, W, C] uint8; it is called each
+    time frames are asked for. Intervals are sorted by onset; they may overlap.
+
+    Raises `UserError` for a "/" in `database` or `subject`, for a length or a rate that is none,
+    and for an interval past the last frame.
+
+    >>> frames = np.zeros((9, 4, 4, 1), np.uint8)
+    >>> marked = (Interval(2, 3, 5),)
+    >>> video = Recording("mine", "s1", "a", lambda i, j: frames[i:j], 9, 30.0, marked)
+    >>> [(start, len(block)) for start, block in video.blocks(4)]
+    [(0, 4), (4, 4), (8, 1)]
+    >>> video.mask().tolist()
+    [False, False, True, True, True, True, False, False, False]
+    """
+
+    database: str
+    subject: str
+    name: str
+    read: Callable[[int, int], np.ndarray]
+    length: int  # frames
+    fps: float  # Hz
+    intervals: tuple[Interval, ...] = ()
+
+    def __post_init__(self):
+        for field in ("database", "subject", "name"):
+            text = getattr(self, field)
+            if not isinstance(text, str) or ("/" in text and field != "name"):
+                raise UserError(f"the {field} of a recording is {text!r}; it is text without '/'")
+        if not isinstance(self.length, numbers.Integral) or self.length < 1:
+            raise UserError(f"{self.key}: its length is {self.length!r}; it is 1 frame or more")
+        if not 0 < self.fps < math.inf:
+            raise UserError(f"{self.key}: its rate is {self.fps!r}; it is a number of Hz above 0")
+        ordered = sorted(self.intervals, key=lambda each: (each.onset, each.offset))
+        object.__setattr__(self, "intervals", tuple(ordered))
+        for each in ordered:
+            if each.offset >= self.length:
+                raise UserError(
+                    f"{self.key}: the {each.kind}-expression from frame {each.onset} to "
+                    f"{each.offset} ends after the last frame, {self.length - 1}"
+                )
+
+    def __len__(self) -> int:
+        return self.length
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice) -> np.ndarray: ...
+    def __getitem__(self, index):
+        """Frame [H, W, C] or, of a slice, frames [T, H, W, C]; only what lies between is read."""
+        if isinstance(index, slice):
+            span = range(self.length)[index]
+            if not span:
+                return self._block(0, 1)[:0]
+            low, high = min(span[0], span[-1]), max(span[0], span[-1])
+            block = self._block(low, high + 1)
+            return block if span.step == 1 else block[np.array(span) - low]
+        at = range(self.length)[index]
+        return self._block(at, at + 1)[0]
+
+    def _block(self, start: int, stop: int) -> np.ndarray:
+        frames = np.asarray(self.read(start, stop))
+        if frames.ndim != 4 or len(frames) != stop - start or frames.dtype != np.uint8:
+            raise UserError(
+                f"{self.key}: frames {start} to {stop - 1} are read as {frames.dtype} of shape "
+                f"{frames.shape}; they are uint8 [{stop - start}, H, W, C]"
+            )
+        return frames
+
+    def blocks(self, size: int, *, overlap: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+        """(first frame, frames [T, H, W, C]) of block after block, T = `size` but for the last.
+
+        Args:
+          size: frames of a block.
+          overlap: frames that a block repeats from the one before it.
+
+        Raises `UserError` unless 0 <= overlap < size.
+        """
+        if not 0 <= overlap < size:
+            raise UserError(f"blocks of {size} frames with overlap {overlap}: it is 0 to size - 1")
+        block = np.zeros(0, np.uint8)
+        for start in range(0, max(1, self.length - overlap), size - overlap):
+            again = block[len(block) - overlap :] if start else block  # read once
+            more = self._block(start + len(again), min(start + size, self.length))
+            block = np.concatenate([again, more]) if len(again) else more
+            yield start, block
+
+    def mask(self, *, kind: str = "") -> np.ndarray:
+        """[T] bool: the frames inside of an interval (of `kind`, if given)."""
+        inside = np.zeros(self.length, bool)
+        for each in self.of_kind(kind):
+            inside[each.onset : each.offset + 1] = True
+        return inside
+
+    def of_kind(self, kind: str) -> tuple[Interval, ...]:
+        """The intervals of `kind`, "micro" or "macro"; "" takes all."""
+        if kind and kind not in KINDS:
+            raise unknown_name("kind of expression", kind, KINDS)
+        return tuple(each for each in self.intervals if kind in ("", each.kind))
+
+    def clips(self, *, kind: str = "") -> list[Clip]:
+        """Its expressions as clips from onset to offset, named NAME_KIND_ONSET_OFFSET."""
+        return [
+            Clip(
+                database=self.database,
+                subject=self.subject,
+                name=f"{self.name}_{each.kind}_{each.onset}_{each.offset}",
+                read=functools.partial(self._block, each.onset, each.offset + 1),
+                emotion=each.emotion or "",
+                fps=float(self.fps),
+                onset=0,
+                apex=None if each.apex is None else each.apex - each.onset,
+                offset=each.offset - each.onset,
+                action_units=each.action_units,
+            )
+            for each in self.of_kind(kind)
+        ]
+
+    @property
+    def key(self) -> str:
+        """'database/subject/name'."""
+        return f"{self.database}/{self.subject}/{self.name}"
+
+    @property
+    def subject_key(self) -> str:
+        """'database/subject'."""
+        return f"{self.database}/{self.subject}"

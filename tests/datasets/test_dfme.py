@@ -1,0 +1,70 @@
+"""DFME's three parts, their rates and their counts."""
+
+import openpyxl
+import pytest
+
+from mer_jax import datasets
+from mer_jax.datasets import labels
+from mer_jax.errors import DataError, UserError
+from tests.datasets import replica
+
+HEAD = [
+    *("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Emotion", "EmotionId"),
+    *("Fps", "AU"),
+]
+
+
+def test_each_clip_has_its_own_rate(tmp_path):
+    replica.write("dfme", tmp_path, subjects=3)
+    clips = datasets.load("dfme", tmp_path)
+    rates = {clip.subject: clip.fps for clip in clips}
+    assert rates == {"sub0001": 500.0, "sub0002": 300.0, "sub0003": 200.0}
+    found = labels.label("dfme7", clips)
+    assert found.classes == (
+        *("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"),
+    )
+    assert len(found.clips) == 12 and found.labels.max() == 6
+    assert [clip.emotion for clip in clips] == [found.classes[k] for k in found.labels]
+
+
+def test_one_part_alone_and_parts_that_are_not_there(tmp_path):
+    replica.write("dfme", tmp_path, subjects=3)
+    assert {c.subject for c in datasets.load("dfme", tmp_path, part="test_a")} == {"sub0002"}
+    with pytest.raises(UserError, match="did you mean 'test_a'"):
+        datasets.load("dfme", tmp_path, part="testa")
+    (tmp_path / "testB_full_with_AU.xlsx").unlink()
+    assert len(datasets.load("dfme", tmp_path)) == 8
+    with pytest.raises(DataError, match=r"holds no label sheet 'test\*B\*' of DFME"):
+        datasets.load("dfme", tmp_path, part="test_b")
+    replica.write("dfme", tmp_path / "b", subjects=3)
+    (tmp_path / "b/test_data_A").rename(tmp_path / "elsewhere")
+    found = datasets.inspect("dfme", tmp_path / "b")
+    assert not found.problems and len(found.clips) == 8
+    notes = [note.what for note in found.notes]
+    assert "none of its 4 clips is on disk; the part is left out" in notes
+    assert "has 4 clips where 1856 are published" in notes
+    assert sum(found.published.values()) == 1856 + 474 + 299
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({7: 250}, "row 2: Fps is '250'; it is one of 200, 300, 500"),
+        ({1: "sub0009_01"}, "row 2: sub0009_01 has no folder of frames"),
+        ({1: "sub0001_02"}, "row 3: clip sub0001_02 again"),
+        ({5: "angry"}, "unknown emotion 'angry'"),
+        ({4: 2, 3: 3}, "the apex frame 3 is outside the clip's 0 to 2"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path, change, message):
+    replica.write("dfme", tmp_path, subjects=3)
+    row = ["sub0001", "sub0001_01", 0, 3, 6, "anger", 0, 500, "4"]
+    for at, value in change.items():
+        row[at] = value
+    book = openpyxl.Workbook()
+    for each in (HEAD, row, ["sub0001", "sub0001_02", 0, 3, 6, "fear", 3, 500, "4"]):
+        book.active.append(each)
+    book.save(tmp_path / "training_full_with_AU.xlsx")
+    with pytest.raises(DataError) as error:
+        datasets.load("dfme", tmp_path, part="train")
+    assert message in str(error.value)

@@ -1,0 +1,302 @@
+"""Long videos in the layouts and with the faults of the published sheets, laid down by hand."""
+
+import csv
+
+import cv2
+import numpy as np
+import openpyxl
+import pytest
+
+from mer_jax import recordings as records
+from mer_jax.datasets import recordings
+from mer_jax.errors import DataError, UserError
+
+PIXELS = cv2.imencode(".jpg", np.full((6, 5, 3), 80, np.uint8))[1].tobytes()
+
+
+def lay(folder, pattern, numbers):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        (folder / pattern.format(number)).write_bytes(PIXELS)
+
+
+def workbook(path, **tabs):
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in tabs.items():
+        tab = book.create_sheet(name)
+        for row in rows:
+            tab.append(row)
+    book.save(path)
+
+
+def marks(video):
+    """(onset, apex, offset, kind, emotion, action units), instants as numbers of the files."""
+    numbers = video.read.numbers
+    at = lambda index: None if index is None else int(numbers[index])
+    return [
+        (at(i.onset), at(i.apex), at(i.offset), i.kind, i.emotion, i.action_units)
+        for i in video.intervals
+    ]
+
+
+HEAD = (
+    *("Subject", "Filename", "Inducement Code", "Onset", "Apex", "Offset", "Duration", "Type"),
+    *("Action Units", "Notes"),
+)
+
+
+def samm(root, *rows, emotions=True):
+    lay(root / "SAMM_longvideos/006_1", "006_1_{:04d}.jpg", range(1, 31))
+    lay(root / "SAMM_longvideos/006_2", "006_2_{:04d}.jpg", range(1, 11))
+    text = [["SAMM Long Videos Dataset - FACS Codes"], [], ['"/" = or']]
+    workbook(root / "SAMM_LongVideos_V2_Release.xlsx", FACS_Movement_Only=[*text, HEAD, *rows])
+    if emotions:
+        head = ["Subject", "Filename", "Onset Frame", "Estimated Emotion"]
+        workbook(
+            root / "SAMM_20181215_Micro_FACS_Codes_v2.xlsx",
+            MICRO_ONLY=[head, ["006", "006_1_2", 999, "Anger"]],
+        )
+
+
+MICRO = ("006", "006_1_2", 1, 12, 15, 20, 9, "Micro - 1/2", "4+7", None)
+
+
+def test_samm_long_videos(tmp_path):
+    macro = ("006", "006_1_2", 1, 2.4000000000000004, -1, 6.6, 5, "Macro", "12", "Blinks")
+    begun = ("006", "006_1_3", 1, 0, 23.2, 29.999999999999996, 31, "Macro", "1", None)
+    samm(tmp_path, macro, MICRO, begun)
+    found = recordings.inspect("samm_lv", tmp_path)
+    assert not found.problems
+    assert recordings.counts(found.recordings) == {"recordings": 2, "micro": 1, "macro": 2}
+    assert found.published == {"recordings": 147, "micro": 159, "macro": 343}
+    first, second = found.recordings
+    assert (first.key, first.fps, len(first)) == ("samm_lv/006/006_1", 200.0, 30)
+    assert marks(first) == [
+        (1, 23, 30, "macro", None, "1"),  # rounded; frame 0 is the first
+        (2, None, 7, "macro", None, "12"),  # -1: no apex
+        (12, 15, 20, "micro", "anger", "4+7"),  # the emotion is in the other sheet
+    ]
+    assert first.intervals[2].onset == 11  # files count from 1
+    assert second.intervals == () and first[28:].shape == (2, 6, 5, 1)
+    assert any("onset frame 0 became 1" in note.what for note in found.notes)
+    assert any("has 1 micro-expressions where 159 are" in note.what for note in found.notes)
+
+
+def test_without_the_sheet_of_emotions_there_are_none(tmp_path):
+    samm(tmp_path, MICRO, emotions=False)
+    found = recordings.inspect("samm_lv", tmp_path)
+    assert not found.problems and marks(found.recordings[0])[0][4] is None
+    assert any("no emotion of 1 micro-expression" in note.what for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({7: "Mikro"}, "row 5: 'Mikro' is neither a micro- nor a macro-expression"),
+        ({3: "soon"}, "row 5: onset is 'soon', not the number of a frame"),
+        ({3: None}, "row 5: has no onset frame"),
+        ({5: 11}, "row 5: the offset frame 11 is before the onset frame 12"),
+        ({5: 40}, "row 5: offset frame 40 is not in"),
+        ({3: 41, 4: 42, 5: 43}, "row 5: not one of the frames 41 to 43 is in"),
+        ({1: "006_9_1"}, "samm_lv/006/006_9: is marked in SAMM_LongVideos_V2_Release.xlsx, row 5"),
+        ({1: "EP01"}, "row 5: 'EP01' is no expression of a recording"),
+    ],
+)
+def test_a_wrong_row_is_one_sentence_with_its_place(tmp_path, change, message):
+    row = list(MICRO)
+    for at, value in change.items():
+        row[at] = value
+    samm(tmp_path, row)
+    with pytest.raises(DataError) as error:
+        recordings.load("samm_lv", tmp_path)
+    assert message in str(error.value) and len(error.value.problems) == 1
+
+
+def test_a_mismatch_can_be_allowed_and_a_recording_left_out(tmp_path):
+    late = (*MICRO[:3], 25, 28, 40, *MICRO[6:])
+    gone = (*MICRO[:3], 41, 42, 43, *MICRO[6:])
+    samm(tmp_path, late, gone)
+    found = recordings.inspect("samm_lv", tmp_path, allow_mismatch=True)
+    assert not found.problems and [mark[:3] for mark in marks(found.recordings[0])] == [
+        (25, 28, 30)
+    ]
+    assert any("the interval is left out" in note.what for note in found.notes)
+    found = recordings.inspect("samm_lv", tmp_path, exclude=("samm_lv/006/006_1",))
+    assert not found.problems and [video.name for video in found.recordings] == ["006_2"]
+    with pytest.raises(DataError, match="is to be excluded but is not in the database"):
+        recordings.load("samm_lv", tmp_path, exclude=("samm_lv/007/1",), allow_mismatch=True)
+
+
+def test_a_row_twice_is_a_problem(tmp_path):
+    samm(tmp_path, MICRO, MICRO)
+    with pytest.raises(DataError, match="from 11 to 19 is there twice; remove one row"):
+        recordings.load("samm_lv", tmp_path)
+
+
+SQUARED = [
+    (1, "anger1_1", 5, 7, 9, "4+10", "negative", "macro-expression", "anger", None, None),
+    (1, "anger1_2", 12, 14, 0, "NULL", "others", "micro-expression", "anger", None, None),
+    (3, "happy5_1", 2, 8, 6, 12, "positive", "Macro-expression", "happiness", None, None),
+]
+TITLE = "CAS(ME)^2code_final(Updated).xlsx"
+
+
+def test_casme_squared_pictures(tmp_path):
+    lay(tmp_path / "rawpic/s15/15_0401girlcrashing", "img{:03d}.jpg", range(1, 21))
+    lay(tmp_path / "rawpic/s19/19_0508funny", "img{:03d}.jpg", range(1, 21))
+    lay(tmp_path / "rawpic/s40/40_0101teeth", "img{:03d}.jpg", range(1, 4))
+    workbook(tmp_path / TITLE, CASFEcode_final=SQUARED)
+    found = recordings.inspect("casme_squared", tmp_path)
+    assert not found.problems
+    by_name = {(video.subject, video.name): marks(video) for video in found.recordings}
+    assert by_name == {
+        ("s15", "0401"): [
+            (5, 7, 9, "macro", "negative", "4+10"),
+            (12, 14, 14, "micro", "others", ""),  # no offset: the apex
+        ],
+        ("s19", "0508"): [(2, None, 6, "macro", "positive", "12")],  # the apex is after the offset
+        ("s40", "0101"): [],  # a recording without an expression
+    }
+    assert len(found.notes) == 2 + 3  # two rows, three counts
+
+
+def test_casme_squared_videos(tmp_path):
+    folder = tmp_path / "rawvideo/s15"
+    folder.mkdir(parents=True)
+    writer = cv2.VideoWriter(
+        str(folder / "15_0401girlcrashing.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 30, (16, 16)
+    )
+    for number in range(20):
+        writer.write(np.full((16, 16, 3), 10 * number, np.uint8))
+    writer.release()
+    workbook(tmp_path / TITLE, CASFEcode_final=SQUARED[:2])
+    (video,) = recordings.load("casme_squared", tmp_path)
+    assert len(video) == 20
+    assert [(each.onset, each.offset) for each in video.intervals] == [(4, 8), (11, 13)]
+    for span in (slice(3, 9), slice(9, 12), slice(15, 20), slice(0, 2)):  # on, ahead, and back
+        shown = video[span].mean((1, 2, 3))
+        np.testing.assert_allclose(shown, 10 * np.arange(20)[span], atol=3)
+    with pytest.raises(UserError, match=r"frame 20 of 20 cannot be read"):
+        video.read(18, 22)
+
+
+def test_casme3(tmp_path):
+    head = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Expression type", "x"]
+    rows = [
+        ["spNO.1", "J", "9", "11", "13", "4+15+R10", "Macro-expression", "VII"],
+        ["spNO.1", "J", "3", "5", "6", "5", "Micro-expression", "II"],
+        ["spNO.214", "c", "5", "5", "3460", "17+4", "Micro-expression", "III"],
+    ]
+    for folder, last in (("spNO.1/J", 20), ("spNO.214/c", 40)):
+        lay(tmp_path / "part_A" / folder / "color", "{}.jpg", range(5, last))
+        lay(tmp_path / "part_A" / folder / "depth", "{}.png", range(5, 9))
+    blinks = [["Subject", "Filename", "Onset", "Offset"], ["spNO.1", "J", "7", "8"]]
+    workbook(tmp_path / "CAS(ME)3_part_A_v2.xlsx", **{"AU+Emotion": [head, *rows], "eye": blinks})
+    head = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"]
+    labels = [
+        ["spNO.1", "J", "3", "5", "1006", "5", "II", "Disgust"],  # one instant is another
+        ["spNO.214", "c", "5", "5", "34", "17+4", "III", "fear"],
+    ]
+    workbook(tmp_path / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", label=[head, *labels])
+    found = recordings.inspect("casme3", tmp_path)
+    assert not found.problems
+    first, second = found.recordings
+    assert (first.subject, first.name) == ("spNo.1", "j")
+    # Frames are missing at the start of the published recordings: the nearest one is taken.
+    assert marks(first) == [
+        (5, 5, 6, "micro", "disgust", "5"),
+        (9, 11, 13, "macro", None, "4+15+R10"),
+    ]
+    assert marks(second) == [(5, 5, 34, "micro", "fear", "17+4")]
+
+
+def test_smic(tmp_path):
+    head = [
+        *("Subject", "Filename", None, "OnsetF", "OffsetF", "Onset2F", "Offset2F", "Onset3F"),
+        *("Offset3F", None, "FirstF", "Emotion"),
+    ]
+    rows = [
+        [3, "s3_ne_04", None, 110, 114, 121, 125, 3, -100, None, 100, "positive"],
+        [20, "s20_sur_01", None, 210, 215, None, None, None, None, None, 200, "surprise"],
+        [None, None, None, None, None],
+        ["text below the table"],
+    ]
+    lay(tmp_path / "HS_long/SMIC-HS-E/s03/s3_ne_04", "image{}.jpg", range(100, 130))
+    lay(tmp_path / "HS_long/SMIC-HS-E/s20/s20_sur_01", "image{}.jpg", range(200, 220))
+    lay(tmp_path / "HS_long/SMIC-HS-E/s01/s1_ne_02", "image{}.jpg", range(3))
+    workbook(tmp_path / "HS_long/SMIC-HS-E_annotation.xlsx", HS=[head, *rows], VIS=[head])
+    found = recordings.inspect("smic", tmp_path)
+    assert not found.problems and [note.what for note in found.notes] == [
+        "has no row in the label sheet; it is left out",
+        "has 2 recordings where 157 are published",
+    ]
+    first, second = found.recordings
+    assert (first.subject, first.name) == ("s03", "s03_ne_04")
+    assert [mark[:5] for mark in marks(first)] == [
+        (
+            110,
+            None,
+            114,
+            "micro",
+            "negative",
+        ),  # by its name
+        (121, None, 125, "micro", "negative"),
+    ]
+    assert [mark[4] for mark in marks(second)] == ["surprise"]
+
+
+def test_two_files_of_one_number_and_two_folders_of_one_recording(tmp_path):
+    samm(tmp_path, MICRO)
+    (tmp_path / "SAMM_longvideos/006_1/006_1_5.jpg").write_bytes(PIXELS)
+    lay(tmp_path / "SAMM_longvideos/copy/006_2", "006_2_{:04d}.jpg", range(3))
+    with pytest.raises(DataError) as error:
+        recordings.load("samm_lv", tmp_path)
+    assert "006_1_0005.jpg and 006_1_5.jpg have one frame number" in str(error.value)
+    assert "is the same recording as" in str(error.value)
+
+
+def test_a_damaged_frame_is_named_when_it_is_read(tmp_path):
+    samm(tmp_path, MICRO)
+    (tmp_path / "SAMM_longvideos/006_1/006_1_0005.jpg").write_bytes(PIXELS[:-9])
+    video = recordings.load("samm_lv", tmp_path)[0]
+    assert video[5:8].shape == (3, 6, 5, 1)
+    with pytest.raises(UserError, match=r"006_1_0005\.jpg: cannot be read"):
+        video[3:6]
+
+
+@pytest.mark.parametrize("given", ["labels", "images"])
+def test_a_sheet_elsewhere_and_a_kind_of_images(tmp_path, given):
+    samm(tmp_path, MICRO)
+    sheet = tmp_path / "mine.csv"
+    with open(sheet, "w", newline="") as file:
+        csv.writer(file).writerows([HEAD, ("006", "006_2_1", 2, 3, 4, 5, 3, "Micro", "1", "")])
+    option = {"labels": "mine.csv", "images": "raw"}[given]
+    found = recordings.load("samm_lv", tmp_path, **{given: option})
+    assert [len(video.intervals) for video in found] == ([0, 1] if given == "labels" else [1, 0])
+
+
+def mine(root, *, rate=30.0):
+    """A database of one's own: `tests.datasets.test_recordings:mine`."""
+    read = lambda start, stop: np.zeros((stop - start, 4, 4, 1), np.uint8)
+    return [records.Recording("mine", "s1", str(root), read, 9, rate)]
+
+
+def test_a_database_of_ones_own():
+    name = "tests.datasets.test_recordings:mine"
+    assert recordings.load(name, "here", rate=50.0)[0].fps == 50.0
+    with pytest.raises(UserError, match="did you mean 'rate'"):
+        recordings.load(name, "here", rat=50.0)
+
+
+def test_unknown_names_and_missing_folders(tmp_path):
+    with pytest.raises(UserError, match="did you mean 'samm_lv'"):
+        recordings.load("samm_lw", tmp_path)
+    with pytest.raises(UserError, match="give it as root="):
+        recordings.load("samm_lv", None)
+    with pytest.raises(DataError, match="is no folder; SAMM Long Videos should be there"):
+        recordings.load("samm_lv", tmp_path / "no")
+    with pytest.raises(DataError, match="holds no label sheet"):
+        recordings.load("samm_lv", tmp_path)
+    with pytest.raises(UserError, match="kind of SAMM Long Videos images"):
+        recordings.load("samm_lv", tmp_path, images="cropped")

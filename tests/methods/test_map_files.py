@@ -1,0 +1,95 @@
+"""Flow maps as files: their form by NumPy, their motion by the rendered truth, their comparison."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mer_jax import datasets
+from mer_jax.clips import in_memory
+from mer_jax.datasets import synthetic
+from mer_jax.errors import UserError
+from mer_jax.methods import map_files
+
+SCENES = synthetic.scenes(
+    subjects=1, clips_per_subject=3, frames=(8, 12), noise=0.0, drift=0.0, blinks=0.0, flicker=0.0,
+    amplitude=(1.5, 2.0),
+)  # fmt: skip
+LABELS = ["positive", "surprise", "negative"]
+
+
+@pytest.fixture(scope="module")
+def made():
+    return map_files.make([scene.clip for scene in SCENES], frame_size=(64, 64))
+
+
+def test_every_channel_fills_its_range():
+    maps = np.random.default_rng(0).normal(size=(5, 6, 7, 3))
+    maps[0, :, :, 1] = 4.0
+    found = map_files.stretch(maps)
+    for n in range(5):
+        for c in range(3):
+            plane = maps[n, :, :, c]
+            span = plane.max() - plane.min()
+            want = 255 * (plane - plane.min()) / span if span else 0 * plane
+            assert_array_equal(found[n, :, :, c], np.round(want).astype(np.uint8))
+
+
+def test_the_maps_show_the_true_motion(made):
+    """The rendered flow from onset to apex, averaged over blocks, correlates with u and v."""
+    assert made.shape == (3, 28, 28, 3) and made.dtype == np.uint8
+    assert (made.min((1, 2)) == 0).all() and (made.max((1, 2)) == 255).all()
+    for scene, each in zip(SCENES, made):
+        flow = scene.flow(scene.apex, scene.onset)
+        for channel in range(2):
+            true = synthetic_resize(flow[..., channel])
+            if np.abs(true).max() > 1:
+                assert np.corrcoef(true.ravel(), each[..., channel].ravel())[0, 1] > 0.75
+
+
+def synthetic_resize(plane):
+    import cv2
+
+    return cv2.resize(plane, (28, 28), interpolation=cv2.INTER_AREA)
+
+
+def test_what_is_written_is_read_and_compared(tmp_path, made):
+    clips = [scene.clip for scene in SCENES]
+    map_files.write(tmp_path, clips, LABELS, made)
+    stored = datasets.load("flow_maps", tmp_path)
+    assert [clip.emotion for clip in stored] == LABELS
+    assert_array_equal(np.stack([clip.frames[0] for clip in stored]), made)
+    same = map_files.compare(stored, stored)
+    assert_allclose(same.correlation, 1)
+    assert not same.difference.any() and (same.only_first, same.only_second) == (0, 0)
+    assert "3 clips in both" in same.text()
+
+
+def test_a_comparison_by_numpy(made):
+    clips = [scene.clip for scene in SCENES]
+    other = np.random.default_rng(1).integers(0, 256, made.shape).astype(np.uint8)
+    other[0, ..., 2] = 7
+    bare = {"content": "flow", "onset": 0, "apex": None, "offset": None}
+    as_flow = lambda maps: [
+        dataclasses.replace(c, read=in_memory(m[None]), **bare) for c, m in zip(clips, maps)
+    ]
+    second = [*as_flow(other)[:2], dataclasses.replace(as_flow(other)[2], name="elsewhere")]
+    second[1] = dataclasses.replace(second[1], subject=second[1].subject.upper().replace("0", "00"))
+    found = map_files.compare(as_flow(made), second)
+    assert (len(found.keys), found.only_first, found.only_second) == (2, 1, 1)
+    for n in range(2):
+        for c in range(3):
+            a, b = made[n, ..., c].ravel().astype(float), other[n, ..., c].ravel().astype(float)
+            assert found.difference[n, c] == pytest.approx(np.abs(a - b).mean())
+            want = np.corrcoef(a, b)[0, 1] if np.ptp(b) else 0
+            assert found.correlation[n, c] == pytest.approx(want, abs=1e-12)
+            cross = other[1 - n, ..., c].ravel()
+            want = np.corrcoef(a, cross)[0, 1] if np.ptp(cross) else 0
+            assert found.chance[n, c] == pytest.approx(want, abs=1e-12)
+    with pytest.raises(UserError, match="no clip is in both"):
+        map_files.compare(as_flow(made), second[2:])
+    with pytest.raises(UserError, match="make them of one size"):
+        map_files.compare(as_flow(made), as_flow(other[:, :14]))
+    with pytest.raises(UserError, match="is a flow map already"):
+        map_files.make(as_flow(made))

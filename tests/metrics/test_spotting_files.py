@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from mer_jax.errors import DataError, UserError
+from mer_jax.metrics import spotting, spotting_files
+from mer_jax.metrics.spotting import Event
+from mer_jax.recordings import Interval, Recording
+
+TABLES = {
+    "vid,pred_onset,pred_offset,type\n006_1,5,9,me\n006_1,20,40.0,mae\n": [
+        Event("006", "006_1", 5, 9, "micro"), Event("006", "006_1", 20, 40, "macro"),
+    ],
+    "vid;onset;offset;type\ns15_0401;-3;9;Micro\n": [Event("s15", "s15_0401", -3, 9, "micro")],
+    "subject,video,onset,offset,emotion\n17,017_3,316,428,Positive\n\n": [
+        Event("17", "017_3", 316, 428, "", "positive"),
+    ],
+    "subject,video_name,start_frame,apex_frame,end_frame,type_idx,au\n"
+    "casme_015,casme_015_0401,557,572,608,1,4+10\ncasme_015,casme_015_0401,7,8,9,2,4\n": [
+        Event("casme_015", "casme_015_0401", 557, 608, "macro"),
+        Event("casme_015", "casme_015_0401", 7, 9, "micro"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TABLES)
+def test_the_tables_of_the_field(tmp_path, text):
+    path = tmp_path / "pred.csv"
+    path.write_text(text)
+    assert spotting_files.is_table(path) and not spotting_files.is_log(path)
+    assert spotting_files.read(path) == TABLES[text]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("006_1,x,9,me", "line 3: onset is 'x', not the number of a frame"),
+        ("006_1,5.5,9,me", "line 3: onset is '5.5'"),
+        ("006_1,5,,me", "line 3: offset is ''"),
+        ("006_1,9,5,me", "line 3: the offset 5 is before the onset 9"),
+        (",5,9,me", "line 3: the cell of the video is blank"),
+        ("006_1,5,9,mi", "line 3: 'mi' is no kind of expression"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path, line, message):
+    path = tmp_path / "pred.csv"
+    path.write_text(f"vid,pred_onset,pred_offset,type\n006_1,1,2,me\n{line}\n")
+    with pytest.raises(DataError) as error:
+        spotting_files.read(path)
+    assert message in str(error.value)
+
+
+def test_missing_columns_are_named(tmp_path):
+    path = tmp_path / "pred.csv"
+    path.write_text("vid,start\n1,2\n")
+    with pytest.raises(UserError, match="line 1 has no column onset or pred_onset or start_frame"):
+        spotting_files.read(path)
+    assert not spotting_files.is_table(path)
+
+
+LOG = """1
+006_1   566     743     560     740     TP
+006_1   -       -       900     950     FP
+2
+15_0401 557     608     -       -       FN
+15_0401 557     608     100     120     FP
+"""
+
+
+def test_a_log_of_2020(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text(LOG)
+    assert spotting_files.is_log(path)
+    log = spotting_files.read_log(path)
+    assert log.truths == [
+        Event("006", "006_1", 566, 743, database="samm_lv"),
+        Event("15", "15_0401", 557, 608, database="casme_squared"),
+    ]  # fmt: skip
+    assert len(log.predictions) == 3 and log.claimed == {"TP": 1, "FP": 2, "FN": 1}
+    path.write_text(LOG + "what\n")
+    with pytest.raises(DataError, match="line 7: is neither 1 nor 2"):
+        spotting_files.read_log(path)
+
+
+def test_what_is_written_is_read(tmp_path):
+    named = [Event("006", "006_1", 5, 9, "micro"), Event("006", "006_1", 5, 19, "macro")]
+    assert spotting_files.read(spotting_files.write(tmp_path / "a.csv", named)) == named
+    felt = [Event("006", "006_1", 5, 9, "", "fear")]
+    assert spotting_files.read(spotting_files.write(tmp_path / "b.csv", felt)) == felt
+    samm = {"database": "samm_lv"}
+    truths = [Event("006", "006_1", 0, 9, **samm), Event("006", "006_1", 50, 59, **samm)]
+    found = [Event("006", "006_1", 1, 9, **samm), Event("006", "006_2", 3, 4, **samm)]
+    path = tmp_path / "log.txt"
+    hits = spotting.spot(truths, found).hits
+    spotting_files.write_log(path, truths, found, database="samm_lv", hits=hits)
+    log = spotting_files.read_log(path)
+    assert {*log.truths} == {*truths} and {*log.predictions} == {*found}
+    assert log.claimed == {"TP": 1, "FP": 1, "FN": 1}
+
+
+def test_the_intervals_of_a_recording_meet_those_of_a_file(tmp_path):
+    """CAS(ME)^2 calls a recording 0401 of s15; its predictions are files of s15_0401 and kin."""
+    read = lambda start, stop: np.zeros((stop - start, 2, 2, 1), np.uint8)
+    video = Recording("casme_squared", "s15", "0401", read, 99, 30.0, (Interval(5, 7, 14),))
+    truths = spotting.events([video])
+    for vid in ("s15_0401", "15_401", "casme_015_0401", "S15_0401"):
+        path = tmp_path / "pred.csv"
+        path.write_text(f"vid,pred_onset,pred_offset,type\n{vid},5,14,me\n{vid},60,70,me\n")
+        found = spotting.spot(truths, spotting_files.read(path))
+        assert found.counts.sum((0, 1)).tolist() == [1, 1, 0], vid
+    spotting_files.write(path, [event._replace(emotion="") for event in truths])
+    assert spotting.spot(truths, spotting_files.read(path)).counts.sum((0, 1)).tolist() == [1, 0, 0]
