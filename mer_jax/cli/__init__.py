@@ -20,7 +20,7 @@ from mer_jax.errors import unknown_name
 
 COMMANDS = (
     *("run", "predict", "score", "compare", "audit", "check-data", "prepare", "show", "analyse"),
-    *("summary", "tensorboard", "convert-weights", "doctor"),
+    *("summary", "tensorboard", "convert-weights", "cache", "doctor"),
 )
 
 
