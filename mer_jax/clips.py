@@ -341,15 +341,18 @@ def check_finite(
         )
 
 
-def stack(clips: Sequence[Clip], *, size: Sequence[int] | None = None) -> ClipBatch:
+def stack(
+    clips: Sequence[Clip], *, size: Sequence[int] | None = None, length: int | None = None
+) -> ClipBatch:
     """Reads clips and puts them on the device.
 
     Args:
       clips: N clips, of equal height, width and channels unless resized.
       size: height and width to resize to, px; default: no resizing.
+      length: frames to pad to, at least those of the longest clip, which is the default.
 
     Returns:
-      A `ClipBatch`, padded to the longest clip.
+      A `ClipBatch`.
 
     Raises:
       UserError: where two clips differ in height, width or channels, for an empty list, and as
@@ -371,15 +374,18 @@ def stack(clips: Sequence[Clip], *, size: Sequence[int] | None = None) -> ClipBa
                 f"{clip.key}: frames are {arrays[-1].shape[1:]} where {clips[0].key} has "
                 f"{arrays[0].shape[1:]}; crop the clips to one size, or all to gray, first"
             )
-    length = np.array([len(frames) for frames in arrays], np.int32)
-    out = np.empty((len(arrays), np.max(length), *arrays[0].shape[1:]), np.float32)
+    lengths = np.array([len(frames) for frames in arrays], np.int32)
+    longest = int(np.max(lengths)) if length is None else length
+    if longest < np.max(lengths):
+        raise UserError(f"length is {length}; the longest clip has {np.max(lengths)} frames")
+    out = np.empty((len(arrays), longest, *arrays[0].shape[1:]), np.float32)
     for row, frames in zip(out, arrays):
         row[: len(frames)] = frames
         row[len(frames) :] = frames[-1]
-    last = [n - 1 if clip.offset is None else clip.offset for clip, n in zip(clips, length)]
+    last = [n - 1 if clip.offset is None else clip.offset for clip, n in zip(clips, lengths)]
     return ClipBatch(
         frames=jnp.asarray(out),
-        length=jnp.asarray(length),
+        length=jnp.asarray(lengths),
         onset=jnp.array([clip.onset for clip in clips], jnp.int32),
         apex=jnp.array([-1 if c.apex is None else c.apex for c in clips], jnp.int32),
         offset=jnp.array(last, jnp.int32),

@@ -31,7 +31,8 @@ from mer_jax.datasets.labels import label
 from mer_jax.errors import UserError
 from mer_jax.inference import profile
 from mer_jax.io import learning_curves, saving
-from mer_jax.methods import Examples
+from mer_jax.io.row_cache import RowCache
+from mer_jax.methods import Examples, rows
 from mer_jax.protocols import Folds
 from mer_jax.reporting import outputs, thumbnails
 from mer_jax.training import (
@@ -50,7 +51,10 @@ from mer_jax.training.records import Weights
 
 VARIANTS = "variants"
 # What may differ between two runs of one job without changing a number.
-_FREE = ("title", "parallel", "checkpoint_seconds", "report")
+_FREE = (
+    *("title", "parallel", "checkpoint_seconds", "report"),
+    *("examples_dir", "examples_limit_gib"),
+)
 
 
 @runtime.pinned()
@@ -140,7 +144,8 @@ def _prepare(
         f"{len(clips)} clips of {len(set(folds[0].subjects))} subjects, {len(folds[0])} folds"
         + (f", {len(variants)} variants in one job" if len(variants) > 1 else "")
     )
-    examples = prepare_examples(config, clips, {} if cache is None else cache)
+    with rows.use(_row_cache(config), quiet=quiet):
+        examples = prepare_examples(config, clips, {} if cache is None else cache)
     model, sizes = config.model.name, configuration.options_of(config, "model")
     build = lambda rngs: models.create(
         model, num_classes=len(classes), rngs=rngs, shape=examples.input_shape, **sizes
@@ -296,6 +301,13 @@ def prepare_examples(
         options = configuration.options_of(config, "method")
         cache[key] = methods.create(config.method.name, clips, **options)
     return cache[key]
+
+
+def _row_cache(config: ConfigDict) -> RowCache | None:
+    if not config.examples_limit_gib:
+        return None
+    folder = config.examples_dir or runtime.cache_folder() / "examples"
+    return RowCache(pathlib.Path(folder).expanduser(), config.examples_limit_gib * 2**30)
 
 
 def prepare_folds(

@@ -25,6 +25,12 @@ def enable_huge_pages() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
+def cache_folder() -> pathlib.Path:
+    """The user's folder for what can be made again: XDG_CACHE_HOME/mer_jax or ~/.cache/mer_jax."""
+    caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(caches) / "mer_jax"
+
+
 def enable_compile_cache() -> None:
     """Sets JAX's compilation cache to the user's cache folder, unless one is set.
 
@@ -35,8 +41,7 @@ def enable_compile_cache() -> None:
     directory = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # made as it runs
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or directory:
         return
-    caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(caches) / "mer_jax"))
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
 
 
 @contextlib.contextmanager

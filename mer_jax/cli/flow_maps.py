@@ -60,7 +60,7 @@ def main(argv: list[str]) -> None:
         )
         named = [found.classes[k] for k in found.labels]
         index = map_files.write(out, found.clips, named, maps)
-        print(f"{len(maps)} maps in {index}; {len(found.left_out)} clips have no class")
+        print(f"{len(maps)} maps in {index}; {len(found.excluded)} clips have no class")
     elif not _COMPARE.value:
         raise UserError("give --database=NAME to make maps, or --compare=FOLDER to compare them")
     if _COMPARE.value:

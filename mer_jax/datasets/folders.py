@@ -5,6 +5,7 @@ img100.jpg comes after img46.jpg.
 """
 
 import dataclasses
+import inspect
 import math
 import os
 import pathlib
@@ -73,7 +74,8 @@ class Frames:
 
 def length(clip: Clip) -> int:
     """How many frames a clip has; reads none where its `read` knows."""
-    return len(clip.read) if isinstance(clip.read, Sized) else len(clip.frames)
+    read = inspect.unwrap(clip.read)
+    return len(read) if isinstance(read, Sized) else len(clip.frames)
 
 
 def read_image(path: pathlib.Path, *, gray: bool = False) -> np.ndarray:

@@ -20,6 +20,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from mer_jax.clips import Clip, duplicates
+from mer_jax.datasets import identity
 from mer_jax.datasets.records import Inspection
 from mer_jax.errors import Problem, UserError
 from mer_jax.io import reading, saving
@@ -194,7 +195,10 @@ def digests(clips: Sequence[Clip], parameters: Mapping[str, Any]) -> list[str]:
     These are the reader's fields, the name, size and time of each file, the parameters and VERSION;
     not the database's path.
     """
-    return [_digest([VERSION, parameters, _facts(clip), _files(clip.read)])[:20] for clip in clips]
+    return [
+        _digest([VERSION, parameters, identity.metadata(clip), identity.file_stats(clip.read)])[:20]
+        for clip in clips
+    ]
 
 
 def fingerprint(all_digests: Sequence[str]) -> str:
@@ -209,19 +213,6 @@ def record_key(found: Mapping[str, Any]) -> str:
 
 def _digest(content: Any) -> str:
     return saving.digest(json.dumps(content, sort_keys=True))
-
-
-def _facts(clip: Clip) -> list:
-    marks = None if clip.landmarks is None else np.asarray(clip.landmarks).round(3).tolist()
-    fields = [f.name for f in dataclasses.fields(Clip) if f.name not in ("read", "landmarks")]
-    return [*(getattr(clip, name) for name in fields), marks]
-
-
-def _files(read) -> list:
-    """The files of a `read`: in `files` or `path`; rendered clips have none."""
-    paths = getattr(read, "files", None) or ([read.path] if hasattr(read, "path") else [])
-    stats = [(path.name, path.stat()) for path in paths]
-    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
 def _clip(directory: pathlib.Path, row: Mapping[str, Any]) -> Clip:

@@ -12,6 +12,7 @@ from typing import Any
 from mer_jax import runtime
 from mer_jax.clips import Clip
 from mer_jax.errors import UserError
+from mer_jax.methods import rows
 from mer_jax.methods.examples import Examples
 from mer_jax.options import check, defaults, find
 
@@ -79,7 +80,9 @@ def create(name: str, clips: Sequence[Clip], **given) -> Examples:
         raise UserError(f"method {name} has no clips to make examples of: the list is empty")
     if name in _METHODS and name != "flow_maps" and any(clip.content != "video" for clip in clips):
         raise UserError(f"method {name} needs videos; pre-computed maps go with method flow_maps")
-    return _method(name)(clips, **given)
+    function = _method(name)
+    with rows.stage(name, given, function):
+        return function(clips, **given)
 
 
 def _method(name: str) -> Callable[..., Examples]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.methods import preprocessing
+from mer_jax.methods import preprocessing, rows
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video import apex_index
@@ -42,12 +42,15 @@ def apex(
     >>> methods.create("apex", [clip], size=(4, 4), subtract_onset=True).inputs[0, 0, 0]
     Array([0.3, 0.3, 0.3], dtype=float32)
     """
-    out = []
-    for clip, frames in zip(clips, preprocessing.read_frames(clips, size, gray=False), strict=True):
+
+    def compute(clip):
+        frames = preprocessing.to_size(clip.frames, size, gray=False)
         given = clip.apex is not None and apex == "given"
         frame = frames[clip.apex if given else int(apex_index(jnp.asarray(frames)))]
-        out.append(frame - frames[0] if subtract_onset else frame)
-    return Examples(inputs=jnp.asarray(np.stack(out)), input_shape=out[0].shape)
+        return frame - frames[0] if subtract_onset else frame
+
+    found = rows.make(clips, compute)
+    return Examples(inputs=jnp.asarray(found), input_shape=found.shape[1:])
 
 
 @checked
@@ -73,15 +76,14 @@ def frames(
       subtract_onset: as in `apex`.
       repeats_per_epoch: samples of a training clip in an epoch, each one of its frames at random.
     """
-    indices = lambda n: np.round(np.linspace(0, n - 1, num_frames)).astype(int)
-    sampled = np.stack(
-        [
-            frames[indices(len(frames))]
-            for frames in preprocessing.read_frames(clips, size, gray=False)
-        ]
-    )
-    if subtract_onset:  # the first index is 0
-        sampled = sampled - sampled[:, :1]
+
+    def compute(clip):
+        video = clip.frames
+        indices = np.round(np.linspace(0, len(video) - 1, num_frames)).astype(int)
+        sampled = preprocessing.to_size(video[indices], size, gray=False)
+        return sampled - sampled[:1] if subtract_onset else sampled  # the first index is 0
+
+    sampled = rows.make(clips, compute)
 
     def fit_statistics(inputs, weights):
         normalized = weights / jnp.sum(weights)

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax import descriptors
-from mer_jax.clips import Clip, ClipBatch, stack
+from mer_jax.clips import Clip
 from mer_jax.errors import DataError, Problem
-from mer_jax.methods import frame_selection
+from mer_jax.methods import frame_selection, rows
 from mer_jax.methods.examples import Examples
 from mer_jax.methods.flow_maps import onset_to_apex
 from mer_jax.options import checked
@@ -49,7 +49,7 @@ def lbp_top(
             video, radii=tuple(radii), blocks=tuple(blocks), length=length, **options
         )
 
-    return _examples(_videos(describe, frames, alpha), stack(clips, size=tuple(size)))
+    return _examples(_videos(describe, frames, alpha), clips, size)
 
 
 @checked
@@ -67,7 +67,7 @@ def lbp_sip(
     def describe(video, length):
         return descriptors.lbp_sip(video, radii=tuple(radii), blocks=tuple(blocks), length=length)
 
-    return _examples(_videos(describe, frames, alpha), stack(clips, size=tuple(size)))
+    return _examples(_videos(describe, frames, alpha), clips, size)
 
 
 @checked
@@ -87,7 +87,7 @@ def bi_woof(
     """
     flow = onset_to_apex(preset=preset, alpha=alpha, apex=apex)
     describe = lambda clip: descriptors.bi_woof(flow(clip), blocks=tuple(blocks), bins=bins)
-    return _examples(describe, stack(clips, size=tuple(size)))
+    return _examples(describe, clips, size)
 
 
 @checked
@@ -110,14 +110,15 @@ def mdmo(
     if without:
         what = "has no 68 landmarks of its first frame"
         raise DataError("method mdmo", [Problem(key, what) for key in without])
-    points = [_resized(np.asarray(clip.landmarks), clip.frames.shape[1:3], size) for clip in clips]
+
+    def points(clip):
+        return jnp.asarray(_resized(np.asarray(clip.landmarks), clip.frames.shape[1:3], size))
 
     def describe(video, length, points):
         flows = jax.lax.map(lambda frame: optical_flow(video[0], frame, preset=preset), video)
         return descriptors.mdmo(flows, points, brow=brow, align=align, length=length)
 
-    batch = stack(clips, size=tuple(size))
-    return _examples(_videos(describe, frames, alpha), batch, jnp.asarray(np.stack(points)))
+    return _examples(_videos(describe, frames, alpha), clips, size, more=points)
 
 
 def _resized(points: np.ndarray, shape: Sequence[int], size: Sequence[int]) -> np.ndarray:
@@ -135,16 +136,21 @@ def _videos(describe: Callable, frames: int, alpha: float) -> Callable:
             video = magnify(video, alpha=alpha)
         if frames:
             table = frame_selection.tables(len(video), frames, ["tim"])[0]
-            rows = frame_selection.all_frames(jnp.asarray(table), length)
-            video = apply(rows, video)
+            weights = frame_selection.all_frames(jnp.asarray(table), length)
+            video = apply(weights, video)
             length = frames
         return describe(video, length, *more)
 
     return of_clip
 
 
-def _examples(describe: Callable, batch: ClipBatch, *more: jax.Array) -> Examples:
-    """One vector a clip of `batch`."""
-    vectors = jax.jit(lambda *rows: jax.lax.map(lambda row: describe(*row), rows, batch_size=8))
-    found = vectors(batch, *more)
-    return Examples(inputs=found, input_shape=found.shape[1:])
+def _examples(
+    describe: Callable,
+    clips: Sequence[Clip],
+    size: Sequence[int],
+    *,
+    more: Callable[[Clip], jax.Array] | None = None,
+) -> Examples:
+    """One vector a clip."""
+    found = rows.make_on_device(clips, describe, size=size, chunk=8, more=more)
+    return Examples(inputs=jnp.asarray(found), input_shape=found.shape[1:])

@@ -9,6 +9,7 @@ import numpy as np
 
 from mer_jax.clips import Clip, ClipBatch, stack
 from mer_jax.errors import UserError
+from mer_jax.methods import rows
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video import apex_index, magnify, optical_flow, optical_strain
@@ -48,13 +49,13 @@ def flow_maps(
     Raises:
       UserError: for clips of both contents, or stored maps of another size.
     """
-    flow = onset_to_apex(preset=preset, alpha=alpha, apex=apex)
     pick = np.array([CHANNELS.index(name) for name in channels])
     contents = {clip.content for clip in clips}
     if contents == {"flow"}:
         maps = _stored(clips, tuple(size))
     elif contents == {"video"}:
-        maps = _computed(stack(clips), size=tuple(size), flow=flow)
+        compute = _small_map(tuple(size), preset=preset, alpha=alpha, apex=apex)
+        maps = jnp.asarray(rows.make_on_device(clips, compute))
     else:
         raise UserError("some clips are videos and some are flow maps; give one kind")
     maps = maps[..., pick] / flow_scale
@@ -84,13 +85,16 @@ def onset_to_apex(*, preset: str, alpha: float, apex: str) -> Callable[[ClipBatc
     return flow
 
 
-@functools.partial(jax.jit, static_argnames=("size", "flow"))
-def _computed(
-    batch: ClipBatch, *, size: tuple[int, int], flow: Callable[[ClipBatch], jax.Array]
-) -> jax.Array:
-    def one(clip):
+@functools.cache
+def _small_map(
+    size: tuple[int, ...], *, preset: str, alpha: float, apex: str
+) -> Callable[[ClipBatch], jax.Array]:
+    """A function of one clip of a batch: its flow and strain, averaged down to [*size, 3]."""
+    flow = onset_to_apex(preset=preset, alpha=alpha, apex=apex)
+
+    def compute(clip):
         moved = flow(clip)
         maps = jnp.concatenate([moved, optical_strain(moved)[..., None]], axis=-1)
         return jax.image.resize(maps, (*size, 3), "linear", antialias=True)
 
-    return jax.lax.map(one, batch, batch_size=16)
+    return compute

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from mer_jax.clips import Clip, stack
-from mer_jax.methods import frame_selection
+from mer_jax.clips import Clip
+from mer_jax.methods import frame_selection, rows
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video import core_region, magnify
@@ -44,19 +44,17 @@ def mer_rcnn(
       kernels, kernel: resampling kernels of training samples and of test clips.
       repeats_per_epoch: samples of a training clip in an epoch.
     """
-    batch = stack(clips, size=tuple(size))
-    channels = batch.frames.shape[-1]
     pixels = core_region(*size, num_pixels=num_pixels)
 
-    def prepare(frames):
-        moved = magnify(frames, alpha=alpha, wavelength=wavelength, saturate=False)
-        return moved.reshape(len(frames), -1, channels)[:, pixels]
+    def compute(clip):
+        moved = magnify(clip.frames, alpha=alpha, wavelength=wavelength, saturate=False)
+        moved = moved.reshape(len(moved), -1, moved.shape[-1])[:, pixels]
+        return {"frames": moved, "length": clip.length}
 
-    inputs = {
-        "frames": jax.jit(lambda f: jax.lax.map(prepare, f))(batch.frames),  # [N, T, P, C]
-        "length": batch.length,
-    }
-    table = jnp.asarray(frame_selection.tables(batch.frames.shape[1], length, [*kernels, kernel]))
+    inputs = rows.make_on_device(clips, compute, size=size, chunk=4, time_axes={"frames": 0})
+    inputs = jax.tree.map(jnp.asarray, inputs)  # frames [N, T, P, C], length [N]
+    longest, channels = inputs["frames"].shape[1], inputs["frames"].shape[-1]
+    table = jnp.asarray(frame_selection.tables(longest, length, [*kernels, kernel]))
     percentages = jnp.asarray(percents, jnp.float32)
 
     def resample(time, example):

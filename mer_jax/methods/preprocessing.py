@@ -1,6 +1,6 @@
 """Clips as arrays of one size, and the rotations and flips that augment them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import jax
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip, resize, to_float
+from mer_jax.datasets import folders
 from mer_jax.errors import DataError, Problem
 from mer_jax.options import checked
 from mer_jax.video import to_gray
@@ -19,70 +20,55 @@ FLIPS = {"vertical": (-1, 1), "horizontal": (1, -1), "none": (1, 1)}  # signs of
 
 
 @checked
-def read_frames(
-    clips: Sequence[Clip],
-    size: Sequence[int],
-    *,
-    gray: bool,
-    region: Callable[[Clip, tuple[int, int]], tuple[slice, slice]] | None = None,
-) -> Iterator[np.ndarray]:
-    """The frames of each clip in turn, decoded when the iterator reaches them.
+def to_size(frames: np.ndarray, size: Sequence[int], *, gray: bool) -> np.ndarray:
+    """Frames of one size and number of channels.
 
     Args:
-      clips: videos.
-      size: (H, W) px of the resized frames.
-      gray: convert to gray; else a gray clip is repeated over three channels.
-      region: (clip, (height, width)) -> rows and columns that are cropped before resizing.
+      frames: [T, H, W, 1 or 3].
+      size: (H, W) px of the result.
+      gray: convert to gray; else gray frames are repeated over three channels.
 
-    Yields:
+    Returns:
       [T, *size, C] float32 in [0, 1], C = 1 if `gray`, else 3.
-
-    Raises:
-      UserError: for a frame with NaN or infinity.
     """
-    for clip in clips:
-        frames = to_float(clip.frames)
-        if region:
-            frames = frames[:, *region(clip, frames.shape[1:3])]
-        if gray:
-            frames = np.asarray(to_gray(cast(jax.Array, frames)))
-        frames = resize(frames, tuple(size))
-        yield frames if gray or frames.shape[-1] == 3 else np.repeat(frames, 3, axis=-1)
+    frames = to_float(frames)
+    if gray:
+        frames = np.asarray(to_gray(cast(jax.Array, frames)))
+    frames = resize(frames, tuple(size))
+    return frames if gray or frames.shape[-1] == 3 else np.repeat(frames, 3, axis=-1)
 
 
-def to_length(
-    method: str,
-    clips: Sequence[Clip],
-    videos: Iterator[np.ndarray],
-    length: int,
-    time: str,
-) -> np.ndarray:
-    """Videos of one length.
+def require_length(method: str, clips: Sequence[Clip], length: int, *, time: str) -> None:
+    """Raises `DataError` with every clip that is too short for `to_length` with time="first".
 
     Args:
       method: its name, for the message.
       clips: N clips.
-      videos: their frames, each [T, H, W, C].
+      length: frames that are needed.
+      time: as in `to_length`; "resample" needs no length.
+    """
+    counts = [(clip.key, folders.length(clip)) for clip in clips] if time == "first" else []
+    short = [
+        Problem(key, f"has {count} frames of the {length} needed")
+        for key, count in counts
+        if count < length
+    ]
+    if short:
+        raise DataError(f"method {method}, which takes such clips with method.time=resample", short)
+
+
+def to_length(video: np.ndarray, length: int, *, time: str) -> np.ndarray:
+    """A video of one length.
+
+    Args:
+      video: [T, ...].
       length: frames of the result.
       time: "first": the first `length` frames; "resample": all frames, resampled by TIM.
 
     Returns:
-      [N, length, H, W, C] float32.
-
-    Raises:
-      DataError: with every clip that is too short for "first".
+      [length, ...] float32.
     """
-    out, short = [], []
-    for clip, video in zip(clips, videos, strict=True):
-        if time == "resample":
-            out.append(resample_frames(video, length))
-        elif len(video) >= length:
-            out.append(video[:length])
-        else:
-            short.append(Problem(clip.key, f"has {len(video)} frames of the {length} needed"))
-    if short:
-        raise DataError(f"method {method}, which takes such clips with method.time=resample", short)
-    return np.stack(out)
+    return resample_frames(video, length) if time == "resample" else video[:length]
 
 
 def resample_frames(video: np.ndarray, length: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.methods import preprocessing
+from mer_jax.methods import preprocessing, rows
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video.rpca import keep_quantiles, rpca
@@ -61,17 +61,13 @@ def psn(
         _, error = rpca(columns.reshape(len(over), -1).T, lam=lam or None)
         return keep_quantiles(error.T[among], low=low, high=high).reshape(frames, *size, 1)
 
-    grays, parts = [], []
-    for frames_of_clip in preprocessing.read_frames(clips, size, gray=True):
-        frames_of_clip = preprocessing.resample_frames(frames_of_clip, length)
-        grays.append(frames_of_clip[used])
-        parts.append(sparse(frames_of_clip[over]))
-    parts = jnp.stack(parts)
-    inputs = {
-        "sparse": parts,
-        "gray": jnp.asarray(np.stack(grays)),
-        "square": jnp.mean(jnp.square(parts), (1, 2, 3, 4)),  # [N]
-    }
+    def compute(clip):
+        video = preprocessing.to_size(clip.frames, size, gray=True)
+        video = preprocessing.resample_frames(video, length)
+        return {"sparse": sparse(video[over]), "gray": video[used]}
+
+    inputs = jax.tree.map(jnp.asarray, rows.make(clips, compute))
+    inputs["square"] = jnp.mean(jnp.square(inputs["sparse"]), (1, 2, 3, 4))  # [N]
     flipped = preprocessing.flip_matrix(flip)
 
     def fit_statistics(inputs, weights):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.methods import preprocessing
+from mer_jax.methods import preprocessing, rows
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 
@@ -41,10 +41,13 @@ def r3d(
         the macro-expressions (decided: the mean of 3 x 3 pixels).
       repeats_per_epoch: samples of a training clip in an epoch.
     """
-    videos = preprocessing.read_frames(clips, size, gray=False)
-    frames = np.stack(
-        [video[frame_indices(clip, len(video), length)] for clip, video in zip(clips, videos)]
-    )
+
+    def compute(clip):
+        video = clip.frames
+        chosen = video[frame_indices(clip, len(video), length)]
+        return preprocessing.to_size(chosen, size, gray=False)
+
+    frames = rows.make(clips, compute)
     matrices = jnp.stack(
         [jnp.eye(2), preprocessing.flip_matrix(flip), preprocessing.rotation_matrix(rotation)]
     )

@@ -17,7 +17,7 @@ import numpy as np
 from mer_jax import faces
 from mer_jax.clips import Clip
 from mer_jax.errors import DataError, Problem
-from mer_jax.methods import preprocessing
+from mer_jax.methods import preprocessing, rows
 from mer_jax.methods.examples import Examples, Tree
 from mer_jax.options import checked
 
@@ -47,8 +47,13 @@ def stcnn(
     Raises:
       DataError: with the clips that have fewer frames than "first" needs.
     """
-    videos = preprocessing.read_frames(clips, size, gray=True)
-    return _scaled(preprocessing.to_length("stcnn", clips, videos, length, time), scaling)
+    preprocessing.require_length("stcnn", clips, length, time=time)
+
+    def compute(clip):
+        video = preprocessing.to_size(clip.frames, size, gray=True)
+        return preprocessing.to_length(video, length, time=time)
+
+    return _scaled(rows.make(clips, compute), scaling)
 
 
 @checked
@@ -77,12 +82,17 @@ def fusenet(
         why = "has no 68 landmarks, by which eyes and mouth are cropped"
         raise DataError("method fusenet", [Problem(clip.key, why) for clip in without])
 
-    def region(box):
-        crop = lambda clip, size: _pixels(clip, box(clip.landmarks, margin=margin), size)
-        videos = preprocessing.read_frames(clips, size, gray=True, region=crop)
-        return preprocessing.to_length("fusenet", clips, videos, length, time)
+    preprocessing.require_length("fusenet", clips, length, time=time)
 
-    return _scaled({name: region(box) for name, box in _REGIONS.items()}, scaling)
+    def compute(clip):
+        frames, row = clip.frames, {}
+        for name, box in _REGIONS.items():
+            pixels = _pixels(clip, box(clip.landmarks, margin=margin), frames.shape[1:3])
+            video = preprocessing.to_size(frames[:, *pixels], size, gray=True)
+            row[name] = preprocessing.to_length(video, length, time=time)
+        return row
+
+    return _scaled(rows.make(clips, compute), scaling)
 
 
 def _pixels(clip: Clip, box: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice]:

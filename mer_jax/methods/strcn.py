@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip, stack
-from mer_jax.methods import frame_selection
+from mer_jax.datasets import folders
+from mer_jax.io import saving
+from mer_jax.methods import frame_selection, rows
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video import (
@@ -31,6 +33,7 @@ from mer_jax.video import (
 
 ALPHAS = tuple(range(5, 15))  # ten factors in [5, 14]
 PERCENTS = (100, 90, 80, 70, 60)
+_FLOW_BATCH = 8  # pairs of frames of one call
 
 
 @checked
@@ -65,20 +68,27 @@ def strcn_a(
       repeats_per_epoch: samples of a training clip in an epoch.
     """
     height, width = size
-    batch = stack(clips, size=tuple(size))
-    channels = batch.frames.shape[-1]
     num_pixels = int(mask_fraction * height * width)
     gain = lambda a: gains(height, width, alpha=a, wavelength=wavelength)
 
     def prepare(clip):
-        frames, count = clip
-        parts = bands(frames)
-        heat = difference_heatmap(combine(frames, parts, gain(alpha), saturate=False), length=count)
-        flat = lambda a: a.reshape(*a.shape[:-3], height * width, channels)
-        return {"frames": flat(frames), "bands": flat(parts), "heat": heat.ravel(), "length": count}
+        parts = bands(clip.frames)
+        magnified = combine(clip.frames, parts, gain(alpha), saturate=False)
+        heat = difference_heatmap(magnified, length=clip.length)
+        flat = lambda a: a.reshape(*a.shape[:-3], height * width, a.shape[-1])
+        return {
+            "frames": flat(clip.frames),
+            "bands": flat(parts),
+            "heat": heat.ravel(),
+            "length": clip.length,
+        }
 
-    inputs = jax.jit(lambda f, n: jax.lax.map(prepare, (f, n)))(batch.frames, batch.length)
-    table = jnp.asarray(frame_selection.tables(batch.frames.shape[1], length, [kernel])[0])
+    inputs = rows.make_on_device(
+        clips, prepare, size=size, chunk=4, time_axes={"frames": 0, "bands": 1}
+    )
+    inputs = jax.tree.map(jnp.asarray, inputs)
+    longest, channels = inputs["frames"].shape[1], inputs["frames"].shape[-1]
+    table = jnp.asarray(frame_selection.tables(longest, length, [kernel])[0])
     factors, percentages = jnp.asarray(alphas, jnp.float32), jnp.asarray(percents, jnp.float32)
 
     def fit_statistics(inputs, weights):
@@ -136,26 +146,39 @@ def strcn_g(
       seed: of the random frames.
       alpha, alphas, percents, repeats_per_epoch, wavelength: as in `strcn_a`.
     """
-    batch = stack(clips, size=tuple(size))
-    longest = batch.frames.shape[1]
-    rng = np.random.default_rng(seed)
-    variants = [(alpha, 100.0)] + [(float(a), float(p)) for a in alphas for p in percents]
-    # The frames of each clip that a variant uses, [N, V, T], sampled on the host.
-    selected = np.zeros((len(clips), len(variants), longest), bool)
-    for row, count in zip(selected, np.asarray(batch.length)):
-        for mask, (_, percent) in zip(row, variants):
-            used = max(2, round(count * percent / 100))
-            mask[np.sort(rng.choice(count, min(used, count), replace=False))] = True
+    longest = max(folders.length(clip) for clip in clips)
+    # A group of variants has one factor; the first group is the test sample.
+    groups = [(float(alpha), (100.0,))] + [(float(a), tuple(map(float, percents))) for a in alphas]
+    groups = [(factor, group) for factor, group in groups if group]
+    widest = max(len(group) for _, group in groups)
 
-    factors = jnp.asarray([a for a, _ in variants], jnp.float32)
-    options = dict(wavelength=float(wavelength), preset=preset)
+    def compute(clip):
+        batch = stack([clip], size=size, length=longest)
+        rng = np.random.default_rng([seed, int(saving.digest(clip.key)[:8], 16)])
+        onsets, apexes = [], []
+        for factor, group in groups:
+            selected = np.zeros((widest, longest), bool)  # the frames that a variant uses
+            for mask, percent in zip(selected, group):
+                count = int(batch.length[0])
+                used = min(count, max(2, round(count * percent / 100)))
+                mask[np.sort(rng.choice(count, used, replace=False))] = True
+            selected[len(group) :] = selected[0]
+            pair = _onset_and_apex(
+                batch.frames[0], jnp.asarray(selected), jnp.float32(factor), wavelength=wavelength
+            )
+            onsets.append(pair[0][: len(group)])
+            apexes.append(pair[1][: len(group)])
+        return _flows(np.concatenate(onsets), np.concatenate(apexes), preset=preset)
+
+    flows = rows.make(clips, compute, depends_on=longest)  # [N, V, H, W, 2]
+    num_variants = flows.shape[1]
 
     def augment(key, example, statistics):
         del statistics
-        return example[jax.random.randint(key, (), 1, len(variants))]
+        return example[jax.random.randint(key, (), 1, num_variants)]
 
     return Examples(
-        inputs=_flows(batch.frames, jnp.asarray(selected), factors, **options),  # [N, V, H, W, 2]
+        inputs=jnp.asarray(flows),
         augment=augment,
         eval_transform=lambda example, statistics: example[0],
         repeats_per_epoch=repeats_per_epoch,
@@ -163,26 +186,31 @@ def strcn_g(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("wavelength", "preset"))
-def _flows(
-    frames: jax.Array, selected: jax.Array, factors: jax.Array, *, wavelength: float, preset: str
-) -> jax.Array:
-    """[N, T, H, W, C], [N, V, T] and [V] -> [N, V, H, W, 2] px."""
-    longest = frames.shape[1]
+@functools.partial(jax.jit, static_argnames="wavelength")
+def _onset_and_apex(
+    frames: jax.Array, selected: jax.Array, factor: jax.Array, *, wavelength: float
+) -> tuple[jax.Array, jax.Array]:
+    """[T, H, W, C] magnified by `factor` and each selection [V, T]: two frames [V, H, W, C]."""
+    moved = magnify(frames, alpha=factor, wavelength=wavelength)
 
-    def one(frames, mask, factor):
-        moved = magnify(frames, alpha=factor, wavelength=wavelength)
+    def one(mask):
         # An unused frame repeats the used one before it, so that it cannot be the apex.
-        order = jnp.arange(longest, dtype=jnp.int32)
-        first = jnp.argmax(mask)
-        source = jax.lax.cummax(jnp.where(mask, order, first.astype(jnp.int32)))
-        used = moved[jnp.maximum(source, first)]
-        onset, apex = used[0], used[apex_index(used)]
-        return optical_flow(onset, apex, preset=preset)
+        order = jnp.arange(len(mask), dtype=jnp.int32)
+        first = jnp.argmax(mask).astype(jnp.int32)
+        used = moved[jnp.maximum(jax.lax.cummax(jnp.where(mask, order, first)), first)]
+        return used[0], used[apex_index(used)]
 
-    def every(clip):
-        frames, masks = clip
-        variant = lambda v: one(frames, *v)
-        return jax.lax.map(variant, (masks, factors), batch_size=min(8, len(factors)))
+    return jax.lax.map(one, selected)
 
-    return jax.lax.map(every, (frames, selected))
+
+def _flows(onsets: np.ndarray, apexes: np.ndarray, *, preset: str) -> np.ndarray:
+    """[V, H, W, C] twice -> [V, H, W, 2] px, in batches of one size."""
+    count, size = len(onsets), min(_FLOW_BATCH, len(onsets))
+    pairs = np.arange(-(-count // size) * size).reshape(-1, size) % count
+    found = [np.asarray(_flow(onsets[pair], apexes[pair], preset=preset)) for pair in pairs]
+    return np.concatenate(found)[:count]
+
+
+@functools.partial(jax.jit, static_argnames="preset")
+def _flow(onsets: jax.Array, apexes: jax.Array, *, preset: str) -> jax.Array:
+    return jax.vmap(lambda onset, apex: optical_flow(onset, apex, preset=preset))(onsets, apexes)

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.metrics.intervals import DRAWS, percentile, resampled
-from mer_jax.metrics.scores import of_margins, ratio
+from mer_jax.metrics.scores import ratio, scores_from_counts
 
 KINDS = ("micro", "macro")
 RULES = ("optimal", "greedy", "first")
@@ -277,7 +277,7 @@ def recognition(matrix: ArrayLike) -> dict[str, np.ndarray]:
     size = matrix.shape[-2]
     hit = np.diagonal(matrix[..., :size], axis1=-2, axis2=-1)
     support, predicted = matrix.sum(-1), matrix[..., :size].sum(-2)
-    found = of_margins(np.stack([hit, support, predicted], -2))
+    found = scores_from_counts(np.stack([hit, support, predicted], -2))
     precision = ratio(hit, predicted, empty=0.0).mean(-1)
     recall = ratio(hit, support, empty=0.0).mean(-1)
     scored = {name: np.nan_to_num(found[name]) for name in ("uf1", "uar", "accuracy")}

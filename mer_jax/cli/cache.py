@@ -1,0 +1,47 @@
+"""Lists the finished examples that jobs keep on disk, or removes them.
+
+    mer-jax cache [--clear[=METHOD]] [--examples_dir=DIR]
+
+Examples are the clips in the form that a method gives to the network (flow, magnified frames, ...).
+The next job with the same clips, method and options reads them instead of computing them again.
+The size limit is --config.examples_limit_gib of `mer-jax run`.
+
+Example:
+
+    mer-jax cache
+    mer-jax cache --clear=strcn_g
+"""
+
+import datetime
+import pathlib
+
+from absl import flags
+
+from mer_jax import runtime
+from mer_jax.cli.command import no_arguments
+
+_DIR = flags.DEFINE_string("examples_dir", None, "The folder; default: in the user's cache folder.")
+_CLEAR = flags.DEFINE_string("clear", None, "Remove the examples of this method, or of 'all'.")
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parses the flags; `--clear` without a value means all methods."""
+    return flags.FLAGS(["--clear=all" if arg in ("--clear", "-clear") else arg for arg in argv])
+
+
+def main(argv: list[str]) -> None:
+    """Prints a line for each method, after removing what --clear names."""
+    from mer_jax.io import row_cache
+
+    no_arguments(argv)
+    folder = pathlib.Path(_DIR.value or runtime.cache_folder() / "examples").expanduser()
+    if _CLEAR.value:
+        group = None if _CLEAR.value == "all" else _CLEAR.value
+        removed = row_cache.clear(folder, group)
+        rows, size = (sum(getattr(took, f) for took in removed.values()) for f in ("rows", "bytes"))
+        print(f"removed {rows} clips, {size / 2**20:,.1f} MiB")
+    found = row_cache.usage(folder)
+    print(f"{folder}: {'empty' if not found else ''}".rstrip())
+    for name, (rows, size, last_used) in found.items():
+        day = datetime.datetime.fromtimestamp(last_used).strftime("%Y-%m-%d %H:%M")
+        print(f"  {name:<16} {rows:>7} clips {size / 2**20:>12,.1f} MiB   last used {day}")

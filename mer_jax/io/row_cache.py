@@ -1,0 +1,112 @@
+"""Results of long computations on disk, one file for each: written whole, verified when read.
+
+    cache = RowCache("cache", limit_bytes=50e9)
+    cache.write("strcn_g", key, {"flow": flow})
+    row = cache.read("strcn_g", key)        # None: not there, or damaged
+
+A row is a dictionary of arrays. The file of a row is DIRECTORY/GROUP/KEY.npz; its entries carry
+checksums, and a file that is cut short, damaged or not this row's is removed and counts as missing.
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from mer_jax.errors import UserError
+from mer_jax.io import saving
+
+Row = dict[str, np.ndarray]
+_KEY = "__key__"  # the entry that names the row
+
+
+class Usage(NamedTuple):
+    """What one group of a cache takes."""
+
+    rows: int
+    bytes: int
+    last_used: float  # seconds since the epoch
+
+
+@dataclasses.dataclass
+class RowCache:
+    """The rows in `directory`, at most `limit_bytes` of them; the oldest are removed first."""
+
+    directory: pathlib.Path
+    limit_bytes: float
+
+    def read(self, group: str, key: str) -> Row | None:
+        """The row, or None where it is missing or damaged. Marks it as used now."""
+        path = self._path(group, key)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                row = {name: file[name] for name in file.files}
+            if str(row.pop(_KEY)) != key:
+                raise ValueError("another row's file")
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        except Exception:  # zip, zlib and NumPy raise a dozen kinds
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+        return row
+
+    def write(self, group: str, key: str, row: Mapping[str, np.ndarray]) -> None:
+        """Writes the row. Raises `UserError` where the disk is full or the folder read-only."""
+        with saving.atomic(self._path(group, key)) as temporary:
+            np.savez(temporary, **{_KEY: np.array(key)}, **row)  # type: ignore[arg-type]
+
+    def trim(self) -> None:
+        """Removes the rows that were used longest ago until the limit is kept."""
+        files = sorted(_files(self.directory), key=lambda file: file[1].st_mtime_ns)
+        excess = sum(stat.st_size for _, stat in files) - self.limit_bytes
+        for path, stat in files:
+            if excess <= 0:
+                return
+            with contextlib.suppress(OSError):
+                path.unlink()
+            excess -= stat.st_size
+
+    def _path(self, group: str, key: str) -> pathlib.Path:
+        return self.directory / group.replace(":", "-").replace(os.sep, "-") / f"{key}.npz"
+
+
+def usage(directory: str | os.PathLike) -> dict[str, Usage]:
+    """What each group of a cache takes, by name; empty for a folder that does not exist."""
+    found: dict[str, Usage] = {}
+    for path, stat in _files(pathlib.Path(directory)):
+        rows, size, last = found.get(path.parent.name, Usage(0, 0, 0.0))
+        found[path.parent.name] = Usage(rows + 1, size + stat.st_size, max(last, stat.st_mtime))
+    return dict(sorted(found.items()))
+
+
+def clear(directory: str | os.PathLike, group: str | None = None) -> dict[str, Usage]:
+    """Removes all rows, or those of one group; returns what they took.
+
+    Raises:
+      UserError: for a group that is not there.
+    """
+    found = usage(directory)
+    if group is not None and group not in found:
+        raise UserError(f"{directory} has no {group!r}; it has {', '.join(found) or 'nothing'}")
+    chosen = {name: took for name, took in found.items() if group in (None, name)}
+    for name in chosen:
+        for path, _ in _files(pathlib.Path(directory), name):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        with contextlib.suppress(OSError):
+            (pathlib.Path(directory) / name).rmdir()
+    return chosen
+
+
+def _files(directory: pathlib.Path, group: str = "*") -> list[tuple[pathlib.Path, os.stat_result]]:
+    found = []
+    for path in directory.glob(f"{group}/*.npz"):
+        with contextlib.suppress(OSError):  # another process removed it
+            found.append((path, path.stat()))
+    return found

@@ -1,0 +1,249 @@
+"""The rows of a method's examples, one a clip, made in chunks on the host.
+
+A chunk that is finished is kept: `use(cache)` reads rows that an earlier job, seed or sweep row
+made and writes the new ones, so that a killed job goes on where it was and the next one begins at
+once. A line on stderr shows clips, clips/s and the time left.
+"""
+
+import contextlib
+import contextvars
+import functools
+import hashlib
+import inspect
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+import mer_jax
+from mer_jax.clips import Clip, stack
+from mer_jax.datasets import folders, identity
+from mer_jax.errors import UserError
+from mer_jax.io import saving
+from mer_jax.io.row_cache import Row, RowCache
+
+_SINGLE = "row"  # the entry of a row that is one array and no dictionary
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class _Stage(NamedTuple):
+    """What the rows of one method are made for."""
+
+    method: str
+    options: Mapping[str, Any]
+    function: Callable
+
+
+_cache = contextvars.ContextVar[RowCache | None]("cache", default=None)
+_visible = contextvars.ContextVar("visible", default=False)
+_stage = contextvars.ContextVar[_Stage | None]("stage", default=None)
+
+
+@contextlib.contextmanager
+def use(cache: RowCache | None, *, quiet: bool) -> Iterator[None]:
+    """Within the block, methods keep their rows in `cache` (None: not at all)."""
+    tokens = _cache.set(cache), _visible.set(not quiet)
+    try:
+        yield
+    finally:
+        _cache.reset(tokens[0])
+        _visible.reset(tokens[1])
+
+
+@contextlib.contextmanager
+def stage(method: str, options: Mapping[str, Any], function: Callable) -> Iterator[None]:
+    """Within the block, rows are those of `method`, a `function` under these `options`."""
+    token = _stage.set(_Stage(method, options, function))
+    try:
+        yield
+    finally:
+        _stage.reset(token)
+
+
+def make(
+    clips: Sequence[Clip],
+    compute: Callable[[Clip], Any],
+    *,
+    depends_on: Any = None,
+) -> Any:
+    """The rows of all clips, stacked: an array [N, ...] or a dictionary of them, on the host.
+
+    Args:
+      clips: the clips of a job.
+      compute: a clip -> its row, an array or a dictionary of arrays of one shape for all clips.
+      depends_on: what a row depends on beside its clip, the method and the method's options, in
+        JSON's types.
+    """
+    return _make(clips, lambda members: [compute(members[0])], 1, depends_on, {})
+
+
+def _make(
+    clips: Sequence[Clip],
+    compute: Callable[[Sequence[Clip]], Sequence[Any]],
+    chunk: int,
+    depends_on: Any,
+    time_axes: Mapping[str, int],
+) -> Any:
+    cache, current = _cache.get(), _stage.get()
+    made: list[Row | None] = [None] * len(clips)
+    keys: list[str] = []
+    if cache and current:
+        common = _digest_of(current, depends_on)
+        keys = [saving.digest(common, identity.digest(clip)) for clip in clips]
+        made = [cache.read(current.method, key) for key in keys]
+    missing = [n for n, row in enumerate(made) if row is None]
+    with _Bar(current.method if current else "rows", len(clips), len(missing)) as bar:
+        for start in range(0, len(missing), chunk):
+            indices = missing[start : start + chunk]
+            for n, row in zip(indices, compute([clips[n] for n in indices]), strict=True):
+                named = row if isinstance(row, dict) else {_SINGLE: row}
+                made[n] = {name: np.asarray(value) for name, value in named.items()}
+                if cache and current:
+                    cache = _write(cache, current.method, keys[n], made[n])
+            bar.update(len(indices))
+    if cache and missing:
+        cache.trim()
+    return _stack(made, time_axes)
+
+
+def _write(cache: RowCache, method: str, key: str, row: Any) -> RowCache | None:
+    """Writes a row; where that fails, the job goes on without a cache."""
+    try:
+        cache.write(method, key, row)
+    except UserError as error:
+        print(f"examples are not kept from here on: {error}", file=sys.stderr, flush=True)
+        return None
+    return cache
+
+
+def make_on_device(
+    clips: Sequence[Clip],
+    compute: Callable[..., Any],
+    *,
+    size: Sequence[int] | None = None,
+    chunk: int = 16,
+    more: Callable[[Clip], Any] | None = None,
+    time_axes: Mapping[str, int] | None = None,
+) -> Any:
+    """As `make`, with one compiled program for all chunks.
+
+    Args:
+      clips: the clips of a job; all are padded to the longest of them.
+      compute: one clip of a `ClipBatch` (and `more` of it) -> its row; `vmap` adds the clips.
+      size: (H, W) that frames are resized to; None: their own.
+      chunk: clips of one call.
+      more: further arguments of `compute` for a clip, a tree of arrays.
+      time_axes: entries of a row that have the clip's own length along that axis.
+    """
+    longest = max(folders.length(clip) for clip in clips)
+    chunk = min(chunk, len(clips))
+
+    def compute_chunk(members: Sequence[Clip]) -> list[Any]:
+        full = [*members, *[members[-1]] * (chunk - len(members))]
+        batch = stack(full, size=size, length=longest)
+        extra = (jax.tree.map(lambda *a: jnp.stack(a), *map(more, full)),) if more else ()
+        found = jax.tree.map(np.asarray, _compiled(compute)(batch, *extra))
+        lengths = np.asarray(batch.length)
+        return [_row(found, n, int(lengths[n]), time_axes or {}) for n in range(len(members))]
+
+    return _make(clips, compute_chunk, chunk, [longest, chunk], time_axes or {})
+
+
+@functools.lru_cache(maxsize=32)  # one function for one choice of options is compiled once
+def _compiled(compute: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.jit(jax.vmap(compute))
+
+
+def _row(found: Any, n: int, length: int, time_axes: Mapping[str, int]) -> Any:
+    row = jax.tree.map(lambda a: a[n], found)
+    for name, axis in time_axes.items():
+        row[name] = row[name].take(range(length), axis)
+    return row
+
+
+def _stack(rows: list, time_axes: Mapping[str, int]) -> Any:
+    """The rows as arrays [N, ...]; each row is freed as soon as it is copied."""
+    shapes: dict[str, list[int]] = {name: list(value.shape) for name, value in rows[0].items()}
+    for name, axis in time_axes.items():
+        shapes[name][axis] = max(row[name].shape[axis] for row in rows)
+    out = {
+        name: np.empty((len(rows), *shape), rows[0][name].dtype) for name, shape in shapes.items()
+    }
+    for n in range(len(rows)):
+        for name, value in rows[n].items():
+            if (axis := time_axes.get(name)) is not None:
+                order = np.minimum(np.arange(shapes[name][axis]), value.shape[axis] - 1)
+                value = value.take(order, axis)
+            out[name][n] = value
+        rows[n] = None
+    return out[_SINGLE] if set(out) == {_SINGLE} else out
+
+
+def _digest_of(current: _Stage, depends_on: Any) -> str:
+    """What a row depends on beside its clip: method, options, code, versions, kind of device."""
+    options = json.dumps([saving.plain(dict(current.options)), depends_on], sort_keys=True)
+    device = jax.devices()[0]
+    source = inspect.getsourcefile(current.function) or ""
+    own = pathlib.Path(source).read_bytes() if source and _package() not in source else b""
+    parts = (current.method, options, _code(), own, jax.__version__, device.device_kind)
+    return saving.digest(*parts)
+
+
+def _package() -> str:
+    return str(pathlib.Path(mer_jax.__file__).parent)
+
+
+@functools.cache
+def _code() -> str:
+    """A digest of the package's source: other code may give other numbers under one version."""
+    found = hashlib.sha256()
+    for folder in ("datasets", "descriptors", "faces", "methods", "video"):
+        for path in sorted(pathlib.Path(_package(), folder).rglob("*.py")):
+            found.update(path.read_bytes())
+    found.update(pathlib.Path(_package(), "clips.py").read_bytes())
+    return found.hexdigest()
+
+
+class _Bar:
+    """Progress over clips: a bar on a terminal, in a log file a line every ten seconds."""
+
+    def __init__(self, method: str, total: int, missing: int):
+        self._method, self._total, self._done = method, total, 0
+        self._missing = missing
+        self._began = self._printed = time.monotonic()
+        self._bar = None
+        if missing and _visible.get() and sys.stderr.isatty():
+            kept = total - missing
+            self._bar = tqdm(total=total, initial=kept, desc=f"examples ({method})", unit=" clips")
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *exc) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, count: int) -> None:
+        """`count` more clips are done."""
+        self._done += count
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(count)
+        elif _visible.get() and now - self._printed > _SECONDS_BETWEEN_LINES:
+            self._printed = now
+            rate = self._done / (now - self._began)
+            left = (self._missing - self._done) / rate
+            done = self._total - self._missing + self._done
+            print(
+                f"examples ({self._method}): clips {done}/{self._total}, "
+                f"{rate:.3g} clips/s, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )

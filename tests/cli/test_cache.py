@@ -1,0 +1,29 @@
+import numpy as np
+from absl import flags
+
+from mer_jax.cli import cache
+from mer_jax.io.row_cache import RowCache
+
+
+def run(capsys, *arguments):
+    flags.FLAGS.unparse_flags()
+    for name in ("examples_dir", "clear"):
+        flags.FLAGS[name].unparse()
+    code = cache.main(cache.parse(["mer-jax cache", *arguments]))
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_lists_and_clears(capsys, tmp_path):
+    for method, key in (("psn", "a"), ("psn", "b"), ("strcn_g", "a")):
+        RowCache(tmp_path, 1e9).write(method, key, {"row": np.zeros(2**18, np.float32)})
+    folder = f"--examples_dir={tmp_path}"
+    code, out, err = run(capsys, folder)
+    assert code == 0 and not err
+    assert "psn" in out and "2 clips" in out and "2.0 MiB" in out and "strcn_g" in out
+    code, out, err = run(capsys, folder, "--clear=pns")
+    assert code == 2 and "has no 'pns'; it has psn, strcn_g" in err
+    assert "removed 2 clips, 2.0 MiB" in run(capsys, folder, "--clear=psn")[1]
+    assert "removed 1 clips" in run(capsys, folder, "--clear")[1]
+    assert run(capsys, folder)[1].strip() == f"{tmp_path}: empty"
+    assert run(capsys, f"{folder}/nowhere")[0] == 0

@@ -1,0 +1,124 @@
+"""Rows are computed once: what is in the cache is read, and only what is in it."""
+
+import os
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+from mer_jax import methods
+from mer_jax.clips import Clip, in_memory
+from mer_jax.datasets.folders import Frames
+from mer_jax.io.row_cache import RowCache
+from mer_jax.methods import rows
+
+OPTIONS = {"size": (16, 12), "length": 5, "num_pixels": 20}
+
+
+def clips_of(lengths, seed=0):
+    rng = np.random.default_rng(seed)
+    videos = [rng.integers(0, 256, (length, 16, 12, 1), np.uint8) for length in lengths]
+    return [Clip("toy", "s1", f"c{n}", in_memory(v), "x", fps=100.0) for n, v in enumerate(videos)]
+
+
+def inputs(clips, cache, method="mer_rcnn", **options):
+    with rows.use(cache, quiet=True):
+        return jax.tree.map(np.asarray, methods.create(method, clips, **OPTIONS | options).inputs)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return RowCache(tmp_path / "examples", limit_bytes=1e9)
+
+
+def test_rows_from_the_cache_are_the_computed_ones(cache):
+    clips = clips_of([6, 8, 7, 8, 5])
+    plain = inputs(clips, None)
+    assert not cache.directory.exists()
+    first = inputs(clips, cache)
+    assert len(list(cache.directory.glob("mer_rcnn/*.npz"))) == 5
+    second = inputs(clips, cache)
+    for got in (first, second):
+        jax.tree.map(np.testing.assert_array_equal, got, plain)
+    # Frames past a clip's end repeat its last one.
+    np.testing.assert_array_equal(plain["frames"][4, 4], plain["frames"][4, 7])
+
+
+def test_only_what_is_missing_is_computed(cache):
+    computed = []
+
+    def compute(clip):
+        computed.append(clip.name)
+        return np.float32(clip.frames.mean())
+
+    clips = clips_of([4, 4, 4])
+
+    def make(clips, **options):
+        with rows.use(cache, quiet=True), rows.stage("mean", options, compute):
+            return rows.make(clips, compute)
+
+    want = [np.float32(clip.frames.mean()) for clip in clips]
+    np.testing.assert_array_equal(make(clips[:2]), want[:2])
+    np.testing.assert_array_equal(make(clips), want)
+    assert computed == ["c0", "c1", "c2"]
+    (cache.directory / "mean").glob("*.npz").__next__().write_bytes(b"torn")
+    np.testing.assert_array_equal(make(clips), want)
+    assert len(computed) == 4
+    make(clips[:1], scale=2)  # another option
+    other = clips_of([4, 4, 4], seed=1)  # other frames under the same names
+    np.testing.assert_array_equal(make(other), [np.float32(c.frames.mean()) for c in other])
+    assert len(computed) == 8
+
+
+def test_changed_files_are_other_rows(cache, tmp_path):
+    files = tuple(tmp_path / f"{n}.png" for n in range(3))
+    for file in files:
+        cv2.imwrite(str(file), np.full((16, 12), 50, np.uint8))
+    clip = Clip("toy", "s1", "c", Frames("toy/s1/c", files, gray=True), "x")
+    options = {"size": (16, 12), "length": 3}
+
+    def first(cache):
+        with rows.use(cache, quiet=True):
+            return np.asarray(methods.create("r3d", [clip], **options).inputs)[0, 0, 0, 0, 0]
+
+    assert first(cache) == pytest.approx(50 / 255)
+    cv2.imwrite(str(files[0]), np.full((16, 12), 90, np.uint8))
+    os.utime(files[0], (1, 1))  # the file system's clock may be coarse
+    assert first(cache) == pytest.approx(90 / 255)
+
+
+def test_a_killed_stage_keeps_its_finished_rows(cache):
+    clips = clips_of([4, 4, 4])
+
+    def compute(clip):
+        if clip.name == "c2":
+            raise KeyboardInterrupt
+        return clip.frames.astype(np.float32)
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        rows.use(cache, quiet=True),
+        rows.stage("frames", {}, compute),
+    ):
+        rows.make(clips, compute)
+    assert len(list(cache.directory.glob("frames/*.npz"))) == 2
+
+
+def test_without_a_writable_folder_the_job_goes_on(tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    clips = clips_of([6, 6])
+    found = inputs(clips, RowCache(blocked, limit_bytes=1e9))
+    jax.tree.map(np.testing.assert_array_equal, found, inputs(clips, None))
+    note = capsys.readouterr().err
+    assert note.count("\n") == 1 and "examples are not kept from here on" in note
+
+
+def test_rows_of_a_clip_do_not_depend_on_its_neighbors():
+    clips = clips_of([6] * 6)
+    options = {"size": (16, 12), "alphas": (5, 9), "percents": (100, 50), "preset": "horn_schunck"}
+    together = np.asarray(methods.create("strcn_g", clips, **options).inputs)
+    alone = np.asarray(methods.create("strcn_g", clips[4:5], **options).inputs)
+    assert together.shape == (6, 5, 16, 12, 2)
+    np.testing.assert_array_equal(alone[0], together[4])
