@@ -319,6 +319,17 @@ BOUNDS: dict[str, Bound] = {
     "data_dtype": _one_of("float32", "float16"),
     "validation": _number("[0, 1)"),
     "weight_decay": _NOT_NEGATIVE,
+    # spotting
+    "compute.evidence": _one_of("spotting.evidence.EVIDENCE"),
+    "compute.span": _whole("[2, 100000]"),
+    "leave_one_subject_out.method": _one_of("spotting.evidence.EVIDENCE"),
+    "leave_one_subject_out.rule": _one_of("spotting.protocol.RULES"),
+    "leave_one_subject_out.kinds": _several(_one_of("recordings.KINDS"), (1, 2)),
+    "p": _SHARE,
+    "duration": _LENGTH,
+    "shortest": _LENGTH,
+    "longest": _LENGTH,
+    "smooth.width": _LENGTH,
     # a job
     "checkpoint_seconds": _NOT_NEGATIVE,
     "examples_dir": _text,

@@ -1,0 +1,170 @@
+"""How much a face moves in each frame of a long video: one number a frame, in constant memory.
+
+strain  mean optical strain between two frames `span` apart, half of it before and half after the
+        frame (Shreve et al. 2009, 2011: strain is free of the head's translation)
+flow    mean length of the flow between them less the flow of the head, an affine field
+mdmd    main directional maximal difference (Wang, Wu, Qian, Li, Fu, Neurocomputing 230, 2017): is
+        there a block that moves from frame i - span to i and is back at i + span?
+
+A frame whose neighbors lie outside of the video has the evidence 0.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from mer_jax import runtime
+from mer_jax.clips import resize
+from mer_jax.descriptors.directions import bin_of, polar
+from mer_jax.errors import UserError
+from mer_jax.options import checked
+from mer_jax.recordings import Recording
+from mer_jax.video import optical_flow, optical_strain, to_gray
+
+# Movements within a span are a pixel or so, of faces some 64 px high: two warps a level find them.
+_FLOW = {"texture": 0.0, "warps": 2, "median": 1}
+_CHUNK = 16  # frames of one call: the same compiled program computes every frame
+_BLOCK = 256  # frames that are read at a time
+
+
+def strain_difference(frames: Array, *, preset: str) -> Array:
+    """[2, H, W, 1] -> []: the mean optical strain of the flow between two frames, px per px."""
+    return jnp.mean(optical_strain(optical_flow(frames[0], frames[1], preset=preset, **_FLOW)))
+
+
+def flow_difference(frames: Array, *, preset: str) -> Array:
+    """[2, H, W, 1] -> []: the mean length of the flow less its affine part, px."""
+    return jnp.mean(
+        polar(_without_affine(optical_flow(frames[0], frames[1], preset=preset, **_FLOW)))[0]
+    )
+
+
+def _without_affine(flow: Array) -> Array:
+    """[H, W, 2] px: what an affine motion, by least squares, does not explain."""
+    height, width, _ = flow.shape
+    y, x = jnp.meshgrid(jnp.linspace(-1, 1, height), jnp.linspace(-1, 1, width), indexing="ij")
+    basis = jnp.stack([jnp.ones_like(x), x, y], -1).reshape(-1, 3)
+    product = functools.partial(jnp.einsum, precision="highest")
+    flat = flow.reshape(-1, 2)
+    found = jnp.linalg.solve(product("pi,pj->ij", basis, basis), product("pi,pc->ic", basis, flat))
+    return (flat - product("pi,ic->pc", basis, found)).reshape(flow.shape)
+
+
+def maximal_difference(
+    frames: Array, *, preset: str, blocks: int = 6, directions: int = 4, largest: int = 3
+) -> Array:
+    """[3, H, W, 1], head, current and tail frame -> []: the mean of the largest blocks' d, px.
+
+    In each of `blocks` x `blocks` parts of the face, the main direction is the one of `directions`
+    sectors with the most vectors of the flow from head to current frame. Of these vectors' lengths
+    the lengths of the flow from head to tail at the same points are subtracted; d is the mean of
+    the largest third of the differences. The sectors begin at the angle 0 (the paper's Fig. 2).
+    """
+    to_current = optical_flow(frames[0], frames[1], preset=preset, **_FLOW)
+    to_tail = optical_flow(frames[0], frames[2], preset=preset, **_FLOW)
+    length, angle = polar(to_current)
+    difference = length - polar(to_tail)[0]
+    sector = bin_of(angle, bins=directions, start=0.0)
+    height, width = (side - side % blocks for side in length.shape)
+
+    def split(plane):  # [H, W] -> [blocks^2, pixels]
+        parts = plane[:height, :width].reshape(blocks, height // blocks, blocks, width // blocks)
+        return parts.transpose(0, 2, 1, 3).reshape(blocks * blocks, -1)
+
+    sector, difference = split(sector), split(difference)
+    counts = (sector[..., None] == jnp.arange(directions, dtype=sector.dtype)[None, None]).sum(1)
+    main = sector == jnp.argmax(counts, axis=-1, keepdims=True)
+    third = jnp.maximum(main.sum(-1, keepdims=True) // 3, 1)
+    ordered = -jnp.sort(jnp.where(main, -difference, jnp.inf), axis=-1)
+    order = jnp.arange(ordered.shape[-1], dtype=third.dtype)[None, :]
+    total = jnp.sum(jnp.where(order < third, ordered, 0.0), axis=-1)
+    d = total / third[:, 0].astype(total.dtype)
+    return jnp.mean(jax.lax.top_k(d, min(largest, len(d)))[0])
+
+
+def relative_difference(values: np.ndarray, span: int) -> np.ndarray:
+    """[T] -> [T]: each value less the mean of those `span` - 1 frames before and after it.
+
+    Frames without both neighbors are 0.
+    """
+    out = np.zeros_like(values)
+    step = span - 1
+    if len(values) > 2 * step:
+        middle = values[step : len(values) - step]
+        sides = values[: len(values) - 2 * step] + values[2 * step :]
+        out[step : len(values) - step] = middle - 0.5 * sides
+    return out
+
+
+class Evidence(NamedTuple):
+    """One kind of evidence."""
+
+    offsets: Callable[[int], tuple[int, ...]]  # span -> the frames that frame 0 depends on
+    score: Callable[..., Array]  # (frames [len(offsets), H, W, 1], *, preset) -> []
+    share: float  # span / mean duration of the expressions
+    finish: Callable[[np.ndarray, int], np.ndarray] | None = None  # ([T], span) -> [T]
+
+
+def _pair(span: int) -> tuple[int, ...]:
+    return (-(span // 2), span - span // 2)
+
+
+EVIDENCE = {
+    "strain": Evidence(_pair, strain_difference, 0.5),
+    "flow": Evidence(_pair, flow_difference, 0.5),
+    "mdmd": Evidence(lambda span: (-span, 0, span), maximal_difference, 1.0, relative_difference),
+}
+
+
+@checked
+@runtime.pinned()
+def compute(
+    recording: Recording,
+    *,
+    evidence: str = "mdmd",
+    span: int = 12,
+    size: tuple[int, int] = (64, 64),
+    preset: str = "horn_schunck",
+) -> np.ndarray:
+    """The evidence of every frame, [T] float32.
+
+    Args:
+      recording: a cropped face; it is read in blocks and never held in memory.
+      evidence: a member of EVIDENCE.
+      span: frames between the frames that are compared.
+      size: (H, W) px that frames are resized to.
+      preset: of `video.optical_flow`.
+
+    Raises:
+      UserError: an unknown name, or a video that is shorter than what one frame depends on.
+    """
+    kind = EVIDENCE[evidence]
+    offsets = np.array(kind.offsets(span))
+    reach = int(offsets[-1] - offsets[0])
+    if recording.length <= reach:
+        raise UserError(
+            f"{recording.key}: has {recording.length} frames; {evidence} with a span of {span} "
+            f"compares frames {reach} apart"
+        )
+    score = _compiled(kind.score, preset)
+    found = []
+    for _, frames in recording.blocks(_BLOCK + reach, overlap=reach):
+        gray = np.asarray(to_gray(jnp.asarray(resize(frames, size))))
+        count = len(gray) - reach
+        for begin in range(0, count, _CHUNK):
+            first = np.minimum(np.arange(begin, begin + _CHUNK), count - 1)
+            rows = first[:, None] + (offsets - offsets[0])[None, :]
+            found.append(np.asarray(score(gray[rows]))[: count - begin])
+    values = np.zeros(recording.length, np.float32)
+    values[-offsets[0] : recording.length - offsets[-1]] = np.concatenate(found)
+    return kind.finish(values, span) if kind.finish else values
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(score: Callable[..., Array], preset: str) -> Callable[[Array], Array]:
+    return jax.jit(lambda frames: jax.lax.map(functools.partial(score, preset=preset), frames))

@@ -1,0 +1,112 @@
+"""Evidence against the paper's sums written out, on flows that are known."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax.errors import UserError
+from mer_jax.recordings import Recording
+from mer_jax.spotting import evidence
+from mer_jax.video import optical_flow, optical_strain
+
+SIZE = (24, 24)
+
+
+def recording(frames, fps=30.0):
+    return Recording("toy", "s1", "v", lambda i, j: frames[i:j], len(frames), fps)
+
+
+def texture(shift, rng=None):
+    """[24, 24] uint8: a smooth texture whose upper left quarter has moved right by `shift` px."""
+    y, x = np.mgrid[:24, :24].astype(np.float64)
+    near = np.exp(-(((x - 7) ** 2 + (y - 7) ** 2) / 30))
+    x = x - shift * near
+    plane = 120 + 50 * np.sin(x / 2.1) * np.cos(y / 2.7) + 30 * np.sin(x / 3.7 + y / 2.9)
+    return np.round(np.clip(plane, 0, 255)).astype(np.uint8)
+
+
+def movement(length, onset, apex, offset, peak=1.2):
+    t = np.arange(length)
+    return peak * np.interp(t, [onset, apex, offset], [0, 1, 0])
+
+
+@pytest.fixture(scope="module")
+def video():
+    shifts = movement(60, 25, 31, 37)
+    return recording(np.stack([texture(s) for s in shifts])[..., None])
+
+
+def written_out(frames, preset="horn_schunck", blocks=6):
+    """The maximal difference of Wang et al. by loops, from the same flows."""
+    flows = [
+        np.asarray(optical_flow(frames[0], frames[n], preset=preset, **evidence._FLOW))
+        for n in (1, 2)
+    ]
+    lengths = [
+        np.hypot(f[..., 0], f[..., 1]) * (np.hypot(*np.moveaxis(f, -1, 0)) >= 1e-4) for f in flows
+    ]
+    angle = np.arctan2(flows[0][..., 1], flows[0][..., 0]) * (lengths[0] > 0)
+    sector = np.floor(angle / (np.pi / 2) + 1e-5).astype(int) % 4
+    d = []
+    height, width = (side // blocks for side in lengths[0].shape)
+    for row in range(blocks):
+        for column in range(blocks):
+            part = np.s_[row * height : (row + 1) * height, column * width : (column + 1) * width]
+            chosen = sector[part] == np.argmax(np.bincount(sector[part].ravel(), minlength=4))
+            values = np.sort((lengths[0] - lengths[1])[part][chosen])[::-1]
+            d.append(values[: max(1, len(values) // 3)].mean())
+    return np.mean(np.sort(d)[::-1][:3])
+
+
+def test_mdmd_is_the_papers_sums(video):
+    frames = jnp.asarray(video[:], jnp.float32)[np.array([25, 31, 37])] / 255
+    got = evidence.maximal_difference(frames, preset="horn_schunck")
+    np.testing.assert_allclose(got, written_out(frames), rtol=1e-4)
+    assert got > 0.2  # px: the quarter moved, and is back
+    stays = frames[np.array([0, 1, 1])]
+    assert evidence.maximal_difference(stays, preset="horn_schunck") == 0
+
+
+def test_the_relative_difference_is_the_papers():
+    values = np.random.default_rng(0).normal(size=30).astype(np.float32)
+    got = evidence.relative_difference(values, 5)
+    for i in range(30):
+        want = values[i] - 0.5 * (values[i - 4] + values[i + 4]) if 4 <= i < 26 else 0
+        assert got[i] == pytest.approx(want, abs=1e-6)
+    assert not evidence.relative_difference(values[:8], 5).any()
+
+
+@pytest.mark.parametrize("name", ["strain", "flow", "mdmd"])
+def test_evidence_is_highest_at_the_movement(video, name):
+    span = 6
+    values = evidence.compute(video, evidence=name, span=span, size=SIZE)
+    assert values.shape == (60,) and values.dtype == np.float32
+    assert 25 <= np.argmax(values) <= 37
+    away = np.r_[values[:15], values[47:]]
+    assert np.abs(away).max() < 0.05 * values.max()
+
+
+def test_each_frame_compares_the_frames_around_it(video):
+    values = evidence.compute(video, evidence="strain", span=5, size=SIZE)
+    gray = jnp.asarray(video[:], jnp.float32)[..., 0] / 255
+    for t in (2, 30, 56):
+        flow = optical_flow(gray[t - 2], gray[t + 3], preset="horn_schunck", **evidence._FLOW)
+        np.testing.assert_allclose(values[t], optical_strain(flow).mean(), rtol=2e-4, atol=1e-7)
+    assert not values[:2].any() and not values[57:].any()
+
+
+def test_blocks_change_nothing(video, monkeypatch):
+    whole = evidence.compute(video, evidence="mdmd", span=4, size=SIZE)
+    monkeypatch.setattr(evidence, "_BLOCK", 16)
+    np.testing.assert_array_equal(
+        evidence.compute(video, evidence="mdmd", span=4, size=SIZE), whole
+    )
+
+
+def test_what_cannot_be_computed_is_said(video):
+    short = recording(np.zeros((8, *SIZE, 1), np.uint8))
+    with pytest.raises(UserError, match="toy/s1/v: has 8 frames; mdmd with a span of 4 compares"):
+        evidence.compute(short, evidence="mdmd", span=4, size=SIZE)
+    with pytest.raises(UserError, match="did you mean 'mdmd'"):
+        evidence.compute(video, evidence="mdmo", size=SIZE)
+    assert not evidence.compute(short, evidence="strain", span=4, size=SIZE).any()  # no movement

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from mer_jax.spotting import above_threshold, around_peaks, smooth, threshold
+
+VALUES = np.random.default_rng(1).random(80)
+
+
+def test_smooth_is_the_mean_of_what_exists():
+    got = smooth(VALUES, width=5)
+    for t in (0, 1, 40, 79):
+        np.testing.assert_allclose(got[t], VALUES[max(0, t - 2) : t + 3].mean())
+    np.testing.assert_array_equal(smooth(VALUES, width=1), VALUES)
+    np.testing.assert_allclose(smooth(VALUES[:3], width=9), VALUES[:3].mean())
+
+
+def test_the_threshold_lies_between_mean_and_maximum():
+    assert threshold(VALUES, p=0.0) == pytest.approx(VALUES.mean())
+    assert threshold(VALUES, p=1.0) == pytest.approx(VALUES.max())
+
+
+def test_intervals_around_peaks():
+    values = np.zeros(50)
+    values[[0, 10, 13, 30, 49]] = (5, 4, 6, 1, 5)
+    found = around_peaks(values, p=0.4, duration=7)
+    # Frame 10 is too near to the higher frame 13, frame 30 too low; the ends are cut off.
+    assert found.tolist() == [[0, 3], [10, 16], [46, 49]]
+    assert around_peaks(np.ones(9), p=0.5, duration=3).shape == (0, 2)
+    assert around_peaks(values, p=0.4, duration=1).tolist() == [
+        [0, 0],
+        [10, 10],
+        [13, 13],
+        [49, 49],
+    ]
+
+
+def test_runs_of_a_length_that_counts():
+    values = np.array([9, 9, 0, 9, 0, 0, 9, 9, 9, 0, 9, 9, 9, 9.0])
+    found = above_threshold(values, p=0.0, shortest=2, longest=3)
+    assert found.tolist() == [[0, 1], [6, 8]]
+    assert above_threshold(np.ones(5), p=0.0, shortest=1, longest=9).shape == (0, 2)

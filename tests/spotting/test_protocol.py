@@ -1,0 +1,74 @@
+"""Strict leave-one-subject-out: what a fold learns does not hear of its test subject."""
+
+import numpy as np
+import pytest
+
+from mer_jax import spotting
+from mer_jax.errors import UserError
+from mer_jax.metrics import spotting as scoring
+from mer_jax.recordings import Interval, Recording
+from tests.spotting.test_evidence import movement, texture
+
+OPTIONS = {"method": "strain", "kinds": ("micro",), "size": (24, 24)}
+
+
+def video(subject, onsets, duration=13, seed=0, length=120):
+    shifts = sum(movement(length, on, on + duration // 2, on + duration - 1) for on in onsets)
+    frames = np.stack([texture(s) for s in shifts])[..., None]
+    marked = tuple(Interval(on, on + duration // 2, on + duration - 1) for on in onsets)
+    read = lambda i, j: frames[i:j]
+    return Recording("toy", subject, f"{subject}_1", read, length, 30.0, marked)
+
+
+@pytest.fixture(scope="module")
+def videos():
+    return [video("a", [30, 80]), video("b", [20]), video("c", [50, 90])]
+
+
+@pytest.fixture(scope="module")
+def found(videos):
+    return spotting.leave_one_subject_out(videos, **OPTIONS)
+
+
+def test_known_movements_are_found(videos, found):
+    truths = scoring.events(videos)
+    result = scoring.spot(truths, found.events)
+    assert result.counts.sum((0, 1)).tolist() == [5, 0, 0]
+    assert {(e.database, e.subject) for e in found.events} == {("toy", name) for name in "abc"}
+    assert all(len(values) == 120 for values in found.evidence.values())
+
+
+def test_a_fold_does_not_hear_of_its_test_subject(videos, found):
+    """Other marks of subject a, of other durations, change nothing in its own fold."""
+    other = Recording(
+        "toy",
+        "a",
+        "a_1",
+        videos[0].read,
+        120,
+        30.0,
+        (Interval(5, None, 60), Interval(70, None, 75)),
+    )
+    changed = spotting.leave_one_subject_out([other, *videos[1:]], **OPTIONS)
+    own = lambda result: (
+        [fold for fold in result.folds if fold.subject == "toy/a"],
+        [event for event in result.events if event.subject == "a"],
+    )
+    assert own(changed) == own(found)
+    assert changed.folds[1:] != found.folds[1:]  # and the other folds do hear of it
+
+
+def test_a_published_p_is_not_learned(videos):
+    fixed = spotting.leave_one_subject_out(videos, p=0.9, **OPTIONS)
+    assert {fold.p for fold in fixed.folds} == {0.9}
+    runs = spotting.leave_one_subject_out(videos, rule="runs", **OPTIONS | {"method": "mdmd"})
+    assert all(13 <= e.offset - e.onset + 1 <= 13 for e in runs.events)
+
+
+def test_mistakes_are_one_sentence(videos):
+    with pytest.raises(UserError, match="two subjects or more"):
+        spotting.leave_one_subject_out(videos[:1])
+    with pytest.raises(UserError, match="have no macro-expression"):
+        spotting.leave_one_subject_out(videos, **OPTIONS | {"kinds": ("macro",)})
+    with pytest.raises(UserError, match="did you mean 'peaks'"):
+        spotting.leave_one_subject_out(videos, rule="peak")
