@@ -35,11 +35,7 @@ def digest(clip: Clip) -> str:
     Of image files the name, the size and the time of change stand for their content, as they do for
     make: a database is not decoded to find that nothing changed. Other frames are read.
     """
-    stats = file_stats(clip.read)
-    content = (
-        clip.frames
-        if not stats
-        else repr((stats, getattr(inspect.unwrap(clip.read), "gray", None)))
-    )
+    stats, read = file_stats(clip.read), inspect.unwrap(clip.read)
+    content = repr((stats, getattr(read, "gray", None))) if stats else clip.frames
     shape = repr(content.shape) if isinstance(content, np.ndarray) else ""
     return saving.digest(repr(metadata(clip)), shape, content)

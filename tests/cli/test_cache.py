@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from absl import flags
 
 from mer_jax.cli import cache
+from mer_jax.errors import UserError
 from mer_jax.io.row_cache import RowCache
 
 
@@ -11,7 +13,7 @@ def run(capsys, *arguments):
         flags.FLAGS[name].unparse()
     code = cache.main(cache.parse(["mer-jax cache", *arguments]))
     out = capsys.readouterr()
-    return code, out.out, out.err
+    return code or 0, out.out, out.err
 
 
 def test_lists_and_clears(capsys, tmp_path):
@@ -21,8 +23,8 @@ def test_lists_and_clears(capsys, tmp_path):
     code, out, err = run(capsys, folder)
     assert code == 0 and not err
     assert "psn" in out and "2 clips" in out and "2.0 MiB" in out and "strcn_g" in out
-    code, out, err = run(capsys, folder, "--clear=pns")
-    assert code == 2 and "has no 'pns'; it has psn, strcn_g" in err
+    with pytest.raises(UserError, match="has no 'pns'; it has psn, strcn_g"):
+        run(capsys, folder, "--clear=pns")
     assert "removed 2 clips, 2.0 MiB" in run(capsys, folder, "--clear=psn")[1]
     assert "removed 1 clips" in run(capsys, folder, "--clear")[1]
     assert run(capsys, folder)[1].strip() == f"{tmp_path}: empty"
