@@ -30,6 +30,7 @@ from mer_jax import (
     models,
     options,
     protocols,
+    spotting,
     training,
 )
 from mer_jax import video as video_functions
@@ -38,7 +39,10 @@ from mer_jax.training import optimizers
 from mer_jax.video import flow
 
 # Keyword arguments that are no settings of a user: arrays, functions, what a caller passes on.
-NO_OPTION = {"onset_to_apex", "to_flow"}
+NO_OPTION = {
+    *("onset_to_apex", "to_flow", "make", "make_on_device", "require_length", "stage", "use"),
+    *("flow_difference", "maximal_difference", "strain_difference"),
+}
 
 
 class Target(NamedTuple):
@@ -71,9 +75,9 @@ def targets() -> Iterator[Target]:
 
 
 def functions() -> Iterator[Callable]:
-    """Every public function with options of video, descriptors, protocols, methods, optimisers."""
+    """Every public function with options of video, descriptors, protocols, methods, spotting."""
     modules = [optimizers]
-    for package in (video_functions, descriptors, protocols, methods):
+    for package in (video_functions, descriptors, protocols, methods, spotting):
         found = pkgutil.iter_modules(package.__path__)
         modules += [importlib.import_module(f"{package.__name__}.{each.name}") for each in found]
     for module in modules:
