@@ -41,7 +41,8 @@ def _clear() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector):
-    if not isinstance(collector, pytest.Module):
+    # A module is collected twice, for its tests and its doctests, and imported the first time only.
+    if not isinstance(collector, pytest.Module) or collector.nodeid in _STAGES:
         return (yield)
     _clear()
     report = yield
