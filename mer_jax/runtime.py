@@ -2,12 +2,17 @@
 numbers."""
 
 import contextlib
+import hashlib
 import os
 import pathlib
+import platform
+import re
 import sys
 from collections.abc import Iterator
 
 from mer_jax.errors import UserError
+
+_CPU = pathlib.Path("/proc/cpuinfo")
 
 
 def enable_huge_pages() -> None:
@@ -25,8 +30,26 @@ def enable_huge_pages() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
+def compile_cache_folder() -> pathlib.Path:
+    """The folder of compiled programs in the user's cache, by jaxlib version and CPU.
+
+    XLA compiles for the instructions of the CPU it runs on; another CPU, with the same home
+    folder, cannot run these programs.
+    """
+    import jaxlib
+
+    processor = platform.machine() + platform.processor()
+    with contextlib.suppress(OSError):  # Linux: model and features, the same for all cores
+        text = _CPU.read_text()
+        lines = re.findall(r"^(?:vendor_id|model|flags|CPU .*|Features)\b.*:.*", text, re.M)
+        processor += "".join(sorted(set(lines)))
+    digest = hashlib.sha256(processor.encode()).hexdigest()[:8]
+    caches = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    return caches / "mer_jax" / f"jaxlib-{jaxlib.__version__}-{digest}"
+
+
 def enable_compile_cache() -> None:
-    """Sets JAX's compilation cache to the user's cache folder, unless one is set.
+    """Sets JAX's compilation cache to `compile_cache_folder`, unless one is set.
 
     JAX_COMPILATION_CACHE_DIR sets another folder; if it is empty, there is no cache.
     """
@@ -35,8 +58,7 @@ def enable_compile_cache() -> None:
     directory = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # made as it runs
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or directory:
         return
-    caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(caches) / "mer_jax"))
+    jax.config.update("jax_compilation_cache_dir", str(compile_cache_folder()))
 
 
 @contextlib.contextmanager

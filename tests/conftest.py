@@ -1,11 +1,11 @@
-"""The test session: strict dtypes, eight fake CPU devices, compiled functions kept on disk."""
+"""The test session: strict dtypes and ranks, eight simulated CPU devices, a compilation cache."""
 
 import os
-import pathlib
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from mer_jax import runtime
+
 # In the environment, so that the processes which tests start find them too.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".jax_cache")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(runtime.compile_cache_folder()))
 # The tests ask for numbers, not for speed, and most of their time is compiling: with few of LLVM's
 # optimisations that is two thirds (with none, a network here and there learns nothing). An empty
 # XLA_FLAGS tests the programs as users get them.
@@ -18,4 +18,5 @@ import jax  # noqa: E402
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

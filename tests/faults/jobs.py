@@ -31,7 +31,6 @@ def start(*flags: str, environment: dict[str, str] | None = None) -> subprocess.
     """`python -m mer_jax.cli.run` with `flags`; compiled programs are kept for the next one."""
     kept = {
         "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     return subprocess.Popen(

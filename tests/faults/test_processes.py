@@ -48,7 +48,6 @@ def start(folder: pathlib.Path, epochs: int, devices: int, *flags: str, **enviro
     settings = {
         "JAX_PLATFORMS": "cpu",
         "JAX_NUM_CPU_DEVICES": str(devices),
-        "JAX_COMPILATION_CACHE_DIR": str(jobs.ROOT / ".jax_cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     folder.mkdir(exist_ok=True)
