@@ -89,8 +89,7 @@ def pinned() -> Iterator[None]:
     that change numbers, whatever the environment sets.
 
     JAX_ENABLE_X64, JAX_DEFAULT_PRNG_IMPL, JAX_THREEFRY_PARTITIONABLE and
-    JAX_DEFAULT_MATMUL_PRECISION would else give the same command and seed other scores; and
-    JAX_NUMPY_RANK_PROMOTION=raise, which is for a user's own code, would fail a correct job.
+    JAX_DEFAULT_MATMUL_PRECISION would else give the same command and seed other scores.
     """
     import jax
 
@@ -99,6 +98,5 @@ def pinned() -> Iterator[None]:
         jax.default_prng_impl("threefry2x32"),
         jax.threefry_partitionable(True),
         jax.default_matmul_precision(None),
-        jax.numpy_rank_promotion("allow"),
     ):
         yield

@@ -91,7 +91,7 @@ def test_a_device_that_is_not_there_is_a_sentence(monkeypatch):
         jax.devices()
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 @pytest.mark.skipif(pathlib.Path("/dev/nvidia0").exists(), reason="there is a GPU")
 @pytest.mark.parametrize(
     "command",

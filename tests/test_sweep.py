@@ -124,7 +124,7 @@ def table(tmp_path_factory):
     return rows, workdir
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 def test_a_table_has_what_the_paper_prints_beside_ours(table):
     _, workdir = table
     lines = [line for line in (workdir / "table.md").read_text().splitlines() if line[:1] == "|"]
@@ -139,7 +139,7 @@ def test_a_table_has_what_the_paper_prints_beside_ours(table):
     assert (workdir / "table.html").exists() and (workdir / "table.tex").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 def test_a_row_that_has_run_is_not_run_again_unless_it_has_changed(table, monkeypatch):
     rows, workdir = table
     rows = {name: rows[name] for name in ("slow rate", "fast rate")}

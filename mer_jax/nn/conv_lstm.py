@@ -61,7 +61,7 @@ class ConvLSTM(nnx.Module):
     def step(self, memory: Memory, projected: jax.Array) -> Memory:
         """One step; `projected` [B, H, W, 4 F] is `self.input` of x_t."""
         i, f, o, candidate = jnp.split(projected + self.hidden(memory.h), 4, axis=-1)
-        to_i, to_f, to_o = self.peepholes[...]
+        to_i, to_f, to_o = self.peepholes[...][:, None]
         i = nnx.sigmoid(i + to_i * memory.c)
         f = nnx.sigmoid(f + to_f * memory.c)
         c = f * memory.c + i * jnp.tanh(candidate)

@@ -8,6 +8,8 @@ import pytest
 
 from tests.faults import jobs
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.mark.parametrize(
     ("flags", "sentence"),

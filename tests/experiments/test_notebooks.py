@@ -48,7 +48,7 @@ def test_the_file_is_sound_and_holds_nothing_of_anybodys_machine(name):
     assert sizes.source.startswith("SMALL = False")
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 @pytest.mark.parametrize("name", NAMES)
 def test_every_cell_runs(name, tmp_path, monkeypatch):
     for key, value in {

@@ -10,8 +10,6 @@ import pytest
 
 from tests.faults import drive, jobs
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> dict[str, object]:

@@ -13,8 +13,6 @@ import pytest
 
 from tests.faults import jobs
 
-pytestmark = pytest.mark.slow
-
 FEW, MANY = 12, 2000  # epochs: to the end, and more than anybody waits for
 
 

@@ -134,7 +134,6 @@ def test_names_that_are_no_utf8(tmp_path):
         str(told.value).encode()
 
 
-@pytest.mark.slow
 def test_a_second_job_in_the_same_folder_is_refused_and_does_no_harm(tmp_path):
     first = jobs.start(*jobs.SMALL, f"--workdir={tmp_path / 'run'}")
     while first.poll() is None and jobs.epochs_done(tmp_path / "run") < 5:
@@ -176,7 +175,6 @@ def get_config():
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("value", ["jnp.nan", "jnp.inf"])
 def test_a_sick_fold_stays_alone_and_is_told_of(tmp_path, value):
     """The command from end to end: its exit code, what it says, its report, the other folds."""

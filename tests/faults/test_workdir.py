@@ -124,7 +124,6 @@ def test_damage(workdir, spoil, name, file):
     damage_at_random(workdir, spoil, name, file, 9)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "file"), PAIRS, ids=lambda value: value)
 def test_much_damage(workdir, spoil, name, file):
     said = damage_at_random(workdir, spoil, name, file, 60 if name != "report" else 15)
@@ -263,7 +262,6 @@ def rerun(workdir: pathlib.Path) -> None:
     experiment.run(job(), workdir, quiet=True)
 
 
-@pytest.mark.slow
 def test_the_same_command_in_a_spoiled_folder(workdir, spoil):
     """What a job reads back is refused where it is damaged, and what it wrote is written again."""
     names = [*READERS["report"][1].split(), "folds.json", "audit.npz", "predict.json"]
@@ -298,7 +296,7 @@ def clips(found) -> list[tuple[str, bytes]]:
     return [(clip.key, clip.frames.tobytes()) for clip in found]
 
 
-@pytest.mark.parametrize("times", [9, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [9])
 def test_a_prepared_database(source, tmp_path, times):
     out = tmp_path / "out"
     whole, told = made(source, out), 0
