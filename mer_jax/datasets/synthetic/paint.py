@@ -261,9 +261,7 @@ def _brows(face, brush, skin, y, ax, grain, shade):
     mask = brush.inside(jnp.abs(y - middle) - thick, 0.03)
     mask = mask * brush.inside(-s, 0.2) * brush.inside(s - 1, 0.15)
     hairs = 0.85 + 0.08 * _wave(110 * ax + 60 * y) + 2 * grain
-    return _over(
-        skin, _tint(face.hair, shade), mask * jnp.clip(hairs, 0.0, 0.95)
-    )
+    return _over(skin, _tint(face.hair, shade), mask * jnp.clip(hairs, 0.0, 0.95))
 
 
 def _hair(face, brush, rgb, x, y, ax, grain, radius):
