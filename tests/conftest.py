@@ -6,6 +6,7 @@ from mer_jax import runtime
 
 # In the environment, so that the processes which tests start find them too.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(runtime.compile_cache_folder()))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 # The tests ask for numbers, not for speed, and most of their time is compiling: with few of LLVM's
 # optimisations that is two thirds (with none, a network here and there learns nothing). An empty
 # XLA_FLAGS tests the programs as users get them.
@@ -20,7 +21,6 @@ jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def pytest_collection_modifyitems(items):

@@ -96,8 +96,8 @@ def inside(polygons: Array, height: int, width: int) -> Array:
 
     By the even-odd rule; of two polygons with a common edge one has the pixels on it.
     """
-    y = jnp.arange(height, dtype=jnp.float32)[:, None]
-    x = jnp.arange(width, dtype=jnp.float32)
+    y = jnp.arange(height, dtype=jnp.float32)[None, :, None]
+    x = jnp.arange(width, dtype=jnp.float32)[None, None, :]
     held = jnp.zeros((len(polygons), height, width), bool)
     at = lambda corner: polygons[:, corner, None, None, :]
     for corner in range(polygons.shape[1]):
@@ -175,7 +175,7 @@ def aligned(flow: Array, landmarks: Array) -> Array:
     height, width = flow.shape[:2]
     rigid = landmarks[_RIGID]
     size = jnp.array([width, height], jnp.float32)
-    nearest = jnp.clip(jnp.round(rigid), 0, size - 1).astype(jnp.int32)
+    nearest = jnp.clip(jnp.round(rigid), 0, size[None, :] - 1).astype(jnp.int32)
     moved = flow[nearest[:, 1], nearest[:, 0]]
 
     def columns(x, y):  # about the frame's centre and in its size, for the sake of float32
@@ -199,10 +199,10 @@ def _main_vectors(flow: Array, masks: Array) -> Array:
     # From the sector's middle: angles on both sides of pi lie next to each other.
     middle = step * sector.astype(jnp.float32)
     bend = (angles - middle + np.pi) % (2 * np.pi) - np.pi
-    votes = sector == jnp.arange(DIRECTIONS, dtype=jnp.int32)[:, None, None]
-    votes = (votes & (lengths > 0)).astype(jnp.float32)
+    votes = sector[None] == jnp.arange(DIRECTIONS, dtype=jnp.int32)[:, None, None]
+    votes = (votes & (lengths > 0)[None]).astype(jnp.float32)
     count, length, bend = (
-        jnp.einsum("bhw,khw->kb", votes * weight, masks, precision=lax.Precision.HIGHEST)
+        jnp.einsum("bhw,khw->kb", votes * weight[None], masks, precision=lax.Precision.HIGHEST)
         for weight in (jnp.ones_like(lengths), lengths, bend)
     )
     main = jnp.argmax(count, axis=1)

@@ -31,7 +31,7 @@ def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Arr
     A training set's map is the sum of its clips' maps (STRCN, Eq. 4).
     """
     clip = _settled(to_float(clip, axes="THWC", beyond=MAGNIFIED), length)
-    return jnp.sum(jnp.abs(clip - clip[0]), axis=(0, 3))
+    return jnp.sum(jnp.abs(clip - clip[:1]), axis=(0, 3))
 
 
 @checked
@@ -97,12 +97,12 @@ def remove_global_motion(
     mean = jnp.mean(frames, axis=0, where=_real(count, length)[:, None, None])
     down, across = jnp.gradient(mean)
     y = jnp.linspace(-1, 1, height, dtype=clip.dtype)[:, None]
-    x = jnp.linspace(-1, 1, width, dtype=clip.dtype)
+    x = jnp.linspace(-1, 1, width, dtype=clip.dtype)[None, :]
     slopes = [slope * by for slope in (across, down) for by in (jnp.ones_like(x), x, y)]
     pictures = jnp.stack([*slopes, mean - jnp.mean(mean), jnp.ones_like(mean)])
     share = jnp.ones_like(mean) if weights is None else weights
-    pictures = (pictures * share).reshape(len(pictures), -1)
-    moved = ((frames - frames[0]) * share).reshape(count, -1)
+    pictures = (pictures * share[None]).reshape(len(pictures), -1)
+    moved = ((frames - frames[:1]) * share[None]).reshape(count, -1)
     product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)
     normal = product("ip,jp->ij", pictures, pictures)
     # A picture that is 0 everywhere, as the slopes of a flat clip are, gets the coefficient 0.

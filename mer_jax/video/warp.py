@@ -96,7 +96,7 @@ def warp(
     filtered = to_float(filtered, axes="HWc", beyond=math.inf)
     flow = to_flow(flow)
     height, width, channels = filtered.shape
-    x = jnp.arange(width, dtype=flow.dtype) + flow[..., 0]
+    x = jnp.arange(width, dtype=flow.dtype)[None, :] + flow[..., 0]
     y = jnp.arange(height, dtype=flow.dtype)[:, None] + flow[..., 1]
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     x = jnp.clip(x, 0, width - 1)

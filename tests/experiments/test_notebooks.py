@@ -53,7 +53,6 @@ def test_the_file_is_sound_and_holds_nothing_of_anybodys_machine(name):
 def test_every_cell_runs(name, tmp_path, monkeypatch):
     for key, value in {
         "JAX_PLATFORMS": "cpu",
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
         "PYTHONPATH": os.pathsep.join([str(FOLDER.parents[1]), os.environ.get("PYTHONPATH", "")]),
     }.items():
         monkeypatch.setenv(key, value)

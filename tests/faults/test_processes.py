@@ -46,7 +46,6 @@ def start(folder: pathlib.Path, epochs: int, devices: int, *flags: str, **enviro
     settings = {
         "JAX_PLATFORMS": "cpu",
         "JAX_NUM_CPU_DEVICES": str(devices),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(

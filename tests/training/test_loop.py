@@ -72,6 +72,7 @@ def test_vmapped_folds_agree_to_rounding(reference):
     assert_same(run(within="vmap", devices=2), reference, tolerance=1e-5)
 
 
+@pytest.mark.train
 def test_it_learns_what_there_is_to_learn():
     result = run(settings=Settings(epochs=60, batch_size=8, learning_rate=2e-2))
     labels = small.problem()[1]
