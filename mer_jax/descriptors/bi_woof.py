@@ -45,7 +45,7 @@ def bi_woof(flow: Array, *, blocks: Sequence[int] = (5, 5), bins: int = 8) -> Ar
     rows, columns = _members(height, blocks[0]), _members(width, blocks[1])
     magnitude, angle = polar(flow)
     which = bin_of(angle, bins=bins, start=-np.pi)
-    votes = jnp.where(which == jnp.arange(bins, dtype=jnp.int32)[:, None, None], magnitude, 0)
+    votes = jnp.where(which[None] == jnp.arange(bins, dtype=jnp.int32)[:, None, None], magnitude, 0)
     summed = lambda planes: jnp.einsum(
         "ih,...hw,jw->ij...", rows, planes, columns, precision=lax.Precision.HIGHEST
     )

@@ -71,7 +71,7 @@ def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
     clip.
     """
     clip = _settled(to_float(clip, axes="THWC", beyond=MAGNIFIED), length)
-    spread = jnp.var(clip - clip[0], axis=(1, 2, 3))  # largest where its root is
+    spread = jnp.var(clip - clip[:1], axis=(1, 2, 3))  # largest where its root is
     return jnp.argmax(jnp.where(spread < _ROUNDING**2, 0, spread)).astype(jnp.int32)
 
 
