@@ -74,7 +74,8 @@ def frames(
         return {"mean": mean, "deviation": jnp.sqrt(jnp.maximum(variance, 1e-8))}
 
     def eval_transform(example, statistics):
-        return (example - statistics["mean"][None]) / statistics["deviation"]
+        mean = jnp.broadcast_to(statistics["mean"], example.shape)
+        return (example - mean) / statistics["deviation"]
 
     def augment(key, example, statistics):
         return eval_transform(example[jax.random.randint(key, (), 0, num_frames)], statistics)

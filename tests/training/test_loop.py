@@ -54,7 +54,7 @@ def assert_same(result, reference, rows=slice(None), tolerance=0.0):
     "options",
     [
         {"devices": 4},  # 6 folds on 4 devices: two of padding
-        {"devices": 4, "across": "pmap"},
+        pytest.param({"devices": 4, "across": "pmap"}, marks=pytest.mark.slow),
         {"devices": 2, "folds_per_device": 1},
     ],
     ids=str,
@@ -69,7 +69,7 @@ def test_a_fold_alone_is_the_fold_in_the_job(reference):
 
 
 def test_vmapped_folds_agree_to_rounding(reference):
-    assert_same(run(within="vmap", devices=2), reference, tolerance=1e-5)
+    assert_same(run(within="vmap", devices=4), reference, tolerance=1e-5)
 
 
 @pytest.mark.train
@@ -133,20 +133,6 @@ def test_another_job_in_the_same_place_is_refused_with_the_difference(tmp_path):
     run(settings=one_epoch, directory=tmp_path, job_fingerprint={"seed": 1, "data": "x"})
     with pytest.raises(UserError, match=r"another job \(seed: 1 there, 2 now\)"):
         run(settings=one_epoch, directory=tmp_path, job_fingerprint={"seed": 2, "data": "x"})
-
-
-def test_a_sick_fold_stays_alone(reference):
-    examples, labels, folds = small.problem()
-    fit_statistics = examples.fit_statistics
-
-    def poisoned(inputs, weights):
-        # The fold that does not train on clip 7 (person 1) learns NaN.
-        return jnp.where(weights[7] == 0, jnp.nan, fit_statistics(inputs, weights))
-
-    diverged = run(problem=(dataclasses.replace(examples, fit_statistics=poisoned), labels, folds))
-    assert diverged.diverged == ["toy/s1"]
-    healthy = [0, 2, 3, 4, 5]
-    np.testing.assert_array_equal(diverged.probabilities[healthy], reference.probabilities[healthy])
 
 
 def test_validation_chooses_the_epoch_and_patience_stops():
@@ -337,6 +323,7 @@ def test_a_cpu_holds_the_folds_that_its_memory_does(reference, monkeypatch):
     assert [memory._evenly(102, most) for most in (200, 55, 30, 1)] == [102, 51, 26, 1]
 
 
+@pytest.mark.slow
 def test_a_job_of_68_folds_compiles_three_programs():
     """init, epochs and finish: chunks, the padded last one and blocks of epochs share them."""
     compiled = []
