@@ -26,13 +26,11 @@ CASES = {
     "kernel larger than what comes out": ((2, 9, 8), (5, 5), 3, 4, {"strides": 2}),
     "deep": ((2, 7, 6), (5, 5), 96, 3, {"padding": 1}),
     "deep gradient": ((2, 9, 8), (5, 5), 3, 96, {"strides": 2, "padding": 2}),
-    "many maps": ((3, 15, 13), (3, 3), 128, 130, {"padding": 1}),
-    "many maps, padded unevenly": ((3, 13, 16), (3, 3), 129, 128, {"padding": [(0, 2), 0]}),
+    "many maps": ((3, 15, 13), (3, 3), 128, 130, {"padding": [(0, 2), 1]}),
     "same": ((2, 7, 7), (2, 3), 4, 2, {"padding": "SAME"}),
-    "3-D": ((2, 6, 7, 5), (3, 3, 3), 3, 4, {"padding": 1}),
+    "3-D": ((2, 7, 6, 5), (3, 3, 3), 3, 4, {"padding": [(0, 2), 1, (1, 0)]}),
     "3-D stride": ((2, 8, 9, 8), (3, 3, 3), 3, 4, {"strides": 2, "padding": 1}),
     "3-D small": ((1, 4, 2, 2), (3, 3, 3), 3, 4, {"padding": 1}),
-    "3-D odd frames": ((2, 7, 6, 5), (3, 3, 3), 3, 4, {"padding": [(0, 2), 1, (1, 0)]}),
     "3-D one frame": ((2, 1, 6, 5), (3, 3, 3), 3, 4, {"padding": 1}),
     "3-D few patches": ((2, 3, 5, 4), (3, 3, 3), 2, 24, {"strides": 2, "padding": [1, (0, 1), 1]}),
     "3-D few patches, dilation": ((1, 7, 3, 4), (3, 2, 2), 2, 20, {"dilation": (2, 1, 1)}),
@@ -69,7 +67,7 @@ def exact(case):
 
 @pytest.mark.parametrize(
     ("case", "name"),
-    [(case, "matmul") for case in CASES] + [(case, None) for case in ("3x3", "3-D", "1x1")],
+    [(case, "matmul") for case in CASES] + [(case, None) for case in ("3x3", "frames alone")],
 )
 def test_formulations_equal_xla(case, name):
     with jax.enable_x64(True):
@@ -77,9 +75,7 @@ def test_formulations_equal_xla(case, name):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-12, 1e-12), ours, exact(case))
 
 
-@pytest.mark.parametrize(
-    "case", ["3x3", "few channels", "deep", "stride", "many maps", "3-D", "3-D few patches"]
-)
+@pytest.mark.parametrize("case", ["3x3", "deep", "many maps", "3-D few patches"])
 def test_float32_keeps_its_precision(case):
     """Also where frames or rows are subtracted first: no error over 2e-6 of the largest number."""
     x, w, options = arrays(case)
@@ -88,7 +84,7 @@ def test_float32_keeps_its_precision(case):
         assert np.abs(a - b).max() < 2e-6 * np.abs(b).max()
 
 
-@pytest.mark.parametrize("case", ["3x3", "3-D"])
+@pytest.mark.parametrize("case", ["3x3"])
 def test_bfloat16_sums_in_float32(case):
     x, w, options = arrays(case, np.float32)
     x, w = (np.tile(x, (64, *[1] * (x.ndim - 1))), w)  # enough blocks for a bfloat16 sum to drift
@@ -132,7 +128,7 @@ def test_under_vmap_map_and_scan():
         np.testing.assert_allclose(ours, want, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("case", ["3x3", "3-D"])
+@pytest.mark.parametrize("case", ["3x3", pytest.param("3-D", marks=pytest.mark.slow)])
 def test_under_shard_map(case):
     """One fold a device: no collective, the same gradient."""
     x, w, options = arrays(case, np.float32)
