@@ -115,7 +115,12 @@ class Function(NamedTuple):
     gradient: Callable | None  # of <weights, output> in the clip
 
 
-@pytest.fixture(scope="module", params=FUNCTIONS)
+# Made of the same parts as others.
+VARIANTS = {"bands", "combine", "reconstruct", "yiq_to_rgb", "mix", "top_pixels", "strain_tensor"}
+EACH = [pytest.param(n, marks=pytest.mark.slow) if n in VARIANTS else n for n in FUNCTIONS]
+
+
+@pytest.fixture(scope="module", params=EACH)
 def function(request):
     name, call = request.param, FUNCTIONS[request.param]
     gradient = jax.jit(jax.grad(lambda clip, weights: jnp.vdot(weights, call(clip, T))))
@@ -134,6 +139,7 @@ def test_no_public_function_is_left_out():
     assert set(video.__all__) <= set(FUNCTIONS) | ELSEWHERE | CONSTANTS
 
 
+@pytest.mark.slow
 def test_jit_is_eager(function):
     (clip,) = clips(1)
     np.testing.assert_allclose(function.compiled(clip, LENGTH), function.call(clip, T), atol=2e-5)
