@@ -2,12 +2,17 @@
 numbers."""
 
 import contextlib
+import hashlib
 import os
 import pathlib
+import platform
+import re
 import sys
 from collections.abc import Iterator
 
 from mer_jax.errors import UserError
+
+_CPU = pathlib.Path("/proc/cpuinfo")
 
 
 def enable_huge_pages() -> None:
@@ -31,8 +36,25 @@ def cache_folder() -> pathlib.Path:
     return pathlib.Path(caches) / "mer_jax"
 
 
+def compile_cache_folder() -> pathlib.Path:
+    """The folder of compiled programs in the user's cache, by jaxlib version and CPU.
+
+    XLA compiles for the instructions of the CPU it runs on; another CPU, with the same home
+    folder, cannot run these programs.
+    """
+    import jaxlib
+
+    processor = platform.machine() + platform.processor()
+    with contextlib.suppress(OSError):  # Linux: model and features, the same for all cores
+        text = _CPU.read_text()
+        lines = re.findall(r"^(?:vendor_id|model|flags|CPU .*|Features)\b.*:.*", text, re.M)
+        processor += "".join(sorted(set(lines)))
+    digest = hashlib.sha256(processor.encode()).hexdigest()[:8]
+    return cache_folder() / f"jaxlib-{jaxlib.__version__}-{digest}"
+
+
 def enable_compile_cache() -> None:
-    """Sets JAX's compilation cache to the user's cache folder, unless one is set.
+    """Sets JAX's compilation cache to `compile_cache_folder`, unless one is set.
 
     JAX_COMPILATION_CACHE_DIR sets another folder; if it is empty, there is no cache.
     """
@@ -41,7 +63,7 @@ def enable_compile_cache() -> None:
     directory = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # made as it runs
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or directory:
         return
-    jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+    jax.config.update("jax_compilation_cache_dir", str(compile_cache_folder()))
 
 
 @contextlib.contextmanager
@@ -72,8 +94,7 @@ def pinned() -> Iterator[None]:
     that change numbers, whatever the environment sets.
 
     JAX_ENABLE_X64, JAX_DEFAULT_PRNG_IMPL, JAX_THREEFRY_PARTITIONABLE and
-    JAX_DEFAULT_MATMUL_PRECISION would else give the same command and seed other scores; and
-    JAX_NUMPY_RANK_PROMOTION=raise, which is for a user's own code, would fail a correct job.
+    JAX_DEFAULT_MATMUL_PRECISION would else give the same command and seed other scores.
     """
     import jax
 
@@ -82,6 +103,5 @@ def pinned() -> Iterator[None]:
         jax.default_prng_impl("threefry2x32"),
         jax.threefry_partitionable(True),
         jax.default_matmul_precision(None),
-        jax.numpy_rank_promotion("allow"),
     ):
         yield

@@ -1,11 +1,12 @@
-"""The test session: strict dtypes, eight fake CPU devices, compiled functions kept on disk."""
+"""The test session: strict dtypes and ranks, eight simulated CPU devices, a compilation cache."""
 
 import os
-import pathlib
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from mer_jax import runtime
+
 # In the environment, so that the processes which tests start find them too.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".jax_cache")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(runtime.compile_cache_folder()))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 # The tests ask for numbers, not for speed, and most of their time is compiling: with few of LLVM's
 # optimizations that is two thirds (with none, the gradient of a maximum can be NaN: WORKSPACE.md).
 # An empty XLA_FLAGS tests the programs as users get them.
@@ -13,9 +14,17 @@ os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
 )
 
-import jax  # noqa: E402
+import jax
+import pytest
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_collection_modifyitems(items):
+    """The tier of tests/faults is the folder."""
+    for item in items:
+        if item.path.parent.name == "faults":
+            item.add_marker(pytest.mark.faults)

@@ -17,6 +17,7 @@ from tests.datasets import replica
 from tests.tiny_run import job, tiny_run
 
 
+@pytest.mark.e2e
 def test_a_job_of_two_seeds_is_two_runs_and_their_mean(tmp_path, tmp_path_factory):
     summary = experiment.run(job(seeds=2), tmp_path, devices=jax.devices()[:2], quiet=True)
     alone = tiny_run(tmp_path_factory)
@@ -40,6 +41,7 @@ def test_a_job_of_two_seeds_is_two_runs_and_their_mean(tmp_path, tmp_path_factor
     assert len(inference.load(tmp_path).networks.folds) == 6  # all rows answer
 
 
+@pytest.mark.e2e
 def test_as_published_both_numbers_come_from_one_job(tmp_path, tmp_path_factory):
     config = job(statistics_on_all_clips=True, model_selection="best_test")
     summary = experiment.run(config, tmp_path, devices=jax.devices()[:1], quiet=True)
@@ -61,6 +63,7 @@ def test_as_published_both_numbers_come_from_one_job(tmp_path, tmp_path_factory)
     assert audit(tmp_path / "variants" / "strict") == ([], [verdict.sentence(leaks[0])])
 
 
+@pytest.mark.e2e
 def test_settings_of_jax_change_no_number_and_end_no_job(tmp_path, tmp_path_factory):
     alone = tiny_run(tmp_path_factory)
     with (

@@ -160,6 +160,7 @@ def files(folder, root):
     return {path.relative_to(root).as_posix() for path in found if path.suffix != ".pyc"}
 
 
+@pytest.mark.e2e
 def test_what_is_distributed(tmp_path):
     """The wheel is the package alone, whole and typed; the sdist is the checkout."""
     source = tmp_path / "checkout"
@@ -207,6 +208,7 @@ print(count)
 """
 
 
+@pytest.mark.e2e
 def test_every_module_is_imported_without_posix():
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_POSIX], cwd=ROOT, capture_output=True, text=True

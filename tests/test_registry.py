@@ -74,6 +74,7 @@ def own(tmp_path, monkeypatch):
     return "own_parts"
 
 
+@pytest.mark.e2e
 def test_a_job_of_own_parts_runs_and_is_loaded_again(own, tmp_path):
     config = configuration.make(
         data={"name": f"{own}:clips", "subjects": 4},

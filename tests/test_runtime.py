@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import jax
+import jaxlib
 import pytest
 
 from mer_jax import runtime
@@ -29,10 +30,26 @@ def test_they_are_kept_in_the_users_cache_unless_told_otherwise(nowhere, monkeyp
     assert not jax.config.jax_compilation_cache_dir
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     runtime.enable_compile_cache()
-    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mer_jax")
+    folder = pathlib.Path(jax.config.jax_compilation_cache_dir)
+    assert folder.parent == tmp_path / "mer_jax"
+    assert folder.name.startswith(f"jaxlib-{jaxlib.__version__}-")
     jax.config.update("jax_compilation_cache_dir", "elsewhere")
     runtime.enable_compile_cache()
     assert jax.config.jax_compilation_cache_dir == "elsewhere"
+
+
+def test_another_cpu_has_another_cache(monkeypatch, tmp_path):
+    """XLA:CPU's programs hold instructions of the CPU that compiled them."""
+    monkeypatch.setattr(runtime, "_CPU", tmp_path / "cpuinfo")
+
+    def folder(model, features, clock):
+        text = f"model\t: {model}\nflags\t: fpu {features}\ncpu MHz\t: {clock}\n"
+        runtime._CPU.write_text(text + text)  # two cores
+        return runtime.compile_cache_folder()
+
+    here = folder(6, "avx2", 2600)
+    assert folder(6, "avx2", 3100) == here  # the clock differs from minute to minute
+    assert len({here, folder(6, "avx2 amx_tile", 2600), folder(7, "avx2", 2600)}) == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="large pages are asked for on Linux only")
@@ -74,7 +91,7 @@ def test_a_device_that_is_not_there_is_a_sentence(monkeypatch):
         jax.devices()
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 @pytest.mark.skipif(pathlib.Path("/dev/nvidia0").exists(), reason="there is a GPU")
 @pytest.mark.parametrize(
     "command",

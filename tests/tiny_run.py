@@ -3,33 +3,37 @@
 Its method has a statistic of the fold's training clips, so that prediction must take the fold's.
 """
 
-import fcntl
 import os
 import pathlib
+from collections.abc import Callable
 
+import filelock
 import jax
 import pytest
 
-from mer_jax import configuration, experiment, inference
+from mer_jax import configuration, experiment
 
 
-def tiny_run(factory: pytest.TempPathFactory, *, model_selection: str = "last") -> pathlib.Path:
-    """The working directory, made by whichever worker of the session asks first."""
+def shared(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[pathlib.Path], object]
+) -> pathlib.Path:
+    """A folder of the session, filled by `make` in whichever worker needs it first."""
     root = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent  # what the workers share
-    folder = root / f"tiny_run_{model_selection}"
-    with open(root / "tiny_run.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / inference.profile.FILENAME).is_file():
-            make(folder, model_selection)
+        root = root.parent  # of all workers
+    folder = root / name
+    with filelock.FileLock(root / f"{name}.lock"):
+        if not (root / f"{name}.done").exists():
+            make(folder)
+            (root / f"{name}.done").touch()
     return folder
 
 
-def make(folder: pathlib.Path, model_selection: str) -> None:
-    experiment.run(
-        job(model_selection=model_selection), folder, devices=jax.devices()[:1], quiet=True
-    )
+def tiny_run(factory: pytest.TempPathFactory, *, model_selection: str = "last") -> pathlib.Path:
+    """The working directory of `job`, which is run once a session."""
+    config = job(model_selection=model_selection)
+    run = lambda folder: experiment.run(config, folder, devices=jax.devices()[:1], quiet=True)
+    return shared(factory, f"tiny_run_{model_selection}", run)
 
 
 def job(**train):

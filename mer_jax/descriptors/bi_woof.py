@@ -50,7 +50,8 @@ def bi_woof(flow: Array, *, blocks: Sequence[int] = (5, 5), bins: int = 8) -> Ar
     rows, columns = _membership(height, blocks[0]), _membership(width, blocks[1])
     magnitude, angle = polar(flow)
     sector = bin_of(angle, bins=bins, start=-np.pi)
-    weighted = jnp.where(sector == jnp.arange(bins, dtype=jnp.int32)[:, None, None], magnitude, 0)
+    order = jnp.arange(bins, dtype=jnp.int32)[:, None, None]
+    weighted = jnp.where(sector[None] == order, magnitude[None], 0)
     summed = lambda planes: jnp.einsum(
         "ih,...hw,jw->ij...", rows, planes, columns, precision=lax.Precision.HIGHEST
     )

@@ -117,8 +117,8 @@ def inside(polygons: Array, height: int, width: int) -> Array:
     >>> jax.jit(inside, static_argnums=(1, 2))(square, 4, 4).sum(axis=(0, 1)).tolist()
     [0, 2, 2, 0]
     """
-    y = jnp.arange(height, dtype=jnp.float32)[:, None]
-    x = jnp.arange(width, dtype=jnp.float32)
+    y = jnp.arange(height, dtype=jnp.float32)[None, :, None]
+    x = jnp.arange(width, dtype=jnp.float32)[None, None, :]
     found = jnp.zeros((len(polygons), height, width), bool)
     at = lambda corner: polygons[:, corner, None, None, :]
     for corner in range(polygons.shape[1]):
@@ -202,7 +202,7 @@ def aligned(flow: Array, landmarks: Array) -> Array:
     height, width = flow.shape[:2]
     rigid = landmarks[_RIGID]
     size = jnp.array([width, height], jnp.float32)
-    nearest = jnp.clip(jnp.round(rigid), 0, size - 1).astype(jnp.int32)
+    nearest = jnp.clip(jnp.round(rigid), 0, size[None, :] - 1).astype(jnp.int32)
     moved = flow[nearest[:, 1], nearest[:, 0]]
 
     def columns(x, y):  # relative to the frame's center and size, for the precision of float32
@@ -226,10 +226,10 @@ def _main_vectors(flow: Array, masks: Array) -> Array:
     # Relative to the sector's middle, angles on both sides of pi are adjacent.
     middle = step * sector.astype(jnp.float32)
     offset = (angles - middle + np.pi) % (2 * np.pi) - np.pi
-    member = sector == jnp.arange(DIRECTIONS, dtype=jnp.int32)[:, None, None]
-    member = (member & (lengths > 0)).astype(jnp.float32)
+    member = sector[None] == jnp.arange(DIRECTIONS, dtype=jnp.int32)[:, None, None]
+    member = (member & (lengths > 0)[None]).astype(jnp.float32)
     count, length, offset = (
-        jnp.einsum("bhw,khw->kb", member * weight, masks, precision=lax.Precision.HIGHEST)
+        jnp.einsum("bhw,khw->kb", member * weight[None], masks, precision=lax.Precision.HIGHEST)
         for weight in (jnp.ones_like(lengths), lengths, offset)
     )
     main = jnp.argmax(count, axis=1)

@@ -57,15 +57,16 @@ def lwm_fit(fixed: jax.Array, moving: jax.Array, *, neighbors: int = 12) -> Loca
     radii = jnp.sqrt(-near[:, -1])
 
     def polynomial(center, radius, order):
-        terms = _terms((fixed[order] - center) / radius)
+        terms = _terms((fixed[order] - center[None]) / radius)
         # The middle is taken out so that float32 is left with the displacements' digits.
-        solved = _least_squares(terms, moving[order] - center)
+        solved = _least_squares(terms, moving[order] - center[None])
         return solved.at[0].add(center)
 
     polynomials = jax.vmap(polynomial)(fixed, radii, order)
     middle = fixed.mean(0)
-    spread = jnp.sqrt(jnp.mean((fixed - middle) ** 2))
-    slopes = _least_squares((fixed - middle) / spread, moving - moving.mean(0)) / spread
+    away = fixed - middle[None]
+    spread = jnp.sqrt(jnp.mean(away**2))
+    slopes = _least_squares(away / spread, moving - moving.mean(0)[None]) / spread
     shift = moving.mean(0) - _multiply(middle, slopes)
     return LocalWeightedMean(fixed, radii, polynomials, jnp.concatenate([shift[None], slopes]))
 
@@ -88,7 +89,7 @@ def lwm_apply(fitted: LocalWeightedMean, points: jax.Array) -> tuple[jax.Array, 
 
     def add(total, disc):
         center, radius, polynomial = disc
-        place = (flat - center) / radius
+        place = (flat - center[None]) / radius
         r = jnp.sqrt(jnp.maximum(jnp.sum(place * place, -1), 1e-20))
         weight = jnp.where(r < 1, 1 - 3 * r * r + 2 * r * r * r, 0.0)[:, None]
         value = _multiply(_terms(place), polynomial)
@@ -99,7 +100,7 @@ def lwm_apply(fitted: LocalWeightedMean, points: jax.Array) -> tuple[jax.Array, 
         add, empty, (fitted.centers, fitted.radii, fitted.polynomials)
     )
     covered = weights > 0
-    outside = fitted.affine[0] + _multiply(flat, fitted.affine[1:])
+    outside = fitted.affine[:1] + _multiply(flat, fitted.affine[1:])
     found = jnp.where(covered, values / jnp.where(covered, weights, 1.0), outside)
     return found.reshape(points.shape), covered.reshape(points.shape[:-1])
 

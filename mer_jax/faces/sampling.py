@@ -46,7 +46,7 @@ def sample(frames: jax.Array, grid: jax.Array, *, order: str = "bilinear") -> ja
     left = jnp.clip(jnp.floor(x), 0, max(width - 2, 0))
     top = jnp.clip(jnp.floor(y), 0, max(height - 2, 0))
     right, bottom = jnp.minimum(left + 1, width - 1), jnp.minimum(top + 1, height - 1)
-    across, down = (x - left)[..., None], (y - top)[..., None]
+    across, down = (x - left)[None, ..., None], (y - top)[None, ..., None]
     upper = at(top, left) * (1 - across) + at(top, right) * across
     lower = at(bottom, left) * (1 - across) + at(bottom, right) * across
     return upper * (1 - down) + lower * down

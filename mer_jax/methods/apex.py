@@ -89,12 +89,13 @@ def frames(
         normalized = weights / jnp.sum(weights)
         mean = jnp.einsum("n,nvhwc->hwc", normalized, inputs) / num_frames
         variance = jnp.einsum(
-            "n,n->", normalized, jnp.mean(jnp.square(inputs - mean), (1, 2, 3, 4))
+            "n,n->", normalized, jnp.mean(jnp.square(inputs - mean[None, None]), (1, 2, 3, 4))
         )
         return {"mean": mean, "deviation": jnp.sqrt(jnp.maximum(variance, 1e-8))}
 
     def eval_transform(example, statistics):
-        return (example - statistics["mean"]) / statistics["deviation"]
+        mean = jnp.broadcast_to(statistics["mean"], example.shape)
+        return (example - mean) / statistics["deviation"]
 
     def augment(key, example, statistics):
         return eval_transform(example[jax.random.randint(key, (), 0, num_frames)], statistics)

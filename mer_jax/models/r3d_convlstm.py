@@ -15,8 +15,8 @@ from mer_jax.nn import Conv, adaptive_avg_pool
 from mer_jax.nn.conv_lstm import ConvLSTM
 
 # Mean and standard deviation of Kinetics-400's RGB in [0, 1], with which torchvision trained.
-_KINETICS_MEAN = np.array([0.43216, 0.394666, 0.37645], np.float32)
-_KINETICS_STD = np.array([0.22803, 0.22145, 0.216989], np.float32)
+_KINETICS_MEAN = np.array([[[[[0.43216, 0.394666, 0.37645]]]]], np.float32)
+_KINETICS_STD = np.array([[[[[0.22803, 0.22145, 0.216989]]]]], np.float32)
 
 
 class R3D18(nnx.Module):

@@ -69,7 +69,7 @@ class ConvLSTM(nnx.Module):
     def step(self, state: State, projected: jax.Array) -> State:
         """The state after x_t; `projected` [B, H, W, 4 F] is `self.input(x_t)`."""
         i, f, o, candidate = jnp.split(projected + self.hidden(state.h), 4, axis=-1)
-        to_i, to_f, to_o = self.peepholes[...]
+        to_i, to_f, to_o = self.peepholes[...][:, None]
         i = nnx.sigmoid(i + to_i * state.c)
         f = nnx.sigmoid(f + to_f * state.c)
         c = f * state.c + i * jnp.tanh(candidate)

@@ -39,7 +39,7 @@ def conv_relu_pool(
     (2, 2, 2, 2, 4)
     """
     if current_formulation() == "xla":
-        return max_pool(nnx.relu(conv(x, kernel) + bias), window)
+        return max_pool(nnx.relu(conv(x, kernel) + jnp.expand_dims(bias, (0, 1, 2, 3))), window)
     return _conv_relu_pool(current_formulation() == "matmul", tuple(window), x, kernel, bias)
 
 
@@ -51,7 +51,8 @@ def _conv_relu_pool(forced, window, x, kernel, bias):
 def _forward(forced, window, x, kernel, bias):
     on_cpu, elsewhere = partial(fused_pool.forward, window), partial(_pool_of_maps, window)
     maxima, argmax = by_platform(forced, on_cpu, elsewhere, x, kernel)
-    y = nnx.relu(maxima + bias)  # monotonic, so they may follow the maximum
+    # Both are monotonic, so they may follow the maximum.
+    y = nnx.relu(maxima + jnp.expand_dims(bias, (0, 1, 2, 3)))
     return y, (x, kernel, y > 0, argmax)
 
 

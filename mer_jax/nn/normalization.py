@@ -64,7 +64,9 @@ class BatchNorm(nnx.Module):
         z, scale, bias = (a.astype(dtype) for a in (x, self.scale[...], self.bias[...]))
         if self.use_running_average:
             mean, var = self.mean[...].astype(dtype), self.var[...].astype(dtype)
-            return ((z - mean) * (lax.rsqrt(var + self.epsilon) * scale) + bias).astype(x.dtype)
+            factor = lax.rsqrt(var + self.epsilon) * scale
+            mean, factor, bias = (lax.broadcast_to_rank(a, x.ndim) for a in (mean, factor, bias))
+            return ((z - mean) * factor + bias).astype(x.dtype)
         weights = jnp.ones(x.shape[0], dtype) if mask is None else mask.astype(dtype)
         if current_formulation() == "xla":
             y, mean, var, count = _forward(self.epsilon, z, scale, bias, weights)[0]
@@ -85,15 +87,16 @@ def _normalize(epsilon, x, scale, bias, weights):
 
 def _forward(epsilon, x, scale, bias, weights):
     axes = tuple(range(x.ndim - 1))
+    expand = partial(lax.broadcast_to_rank, rank=x.ndim)  # [C] -> [1, ..., 1, C]
     # Selected, not multiplied: 0 times the NaN of a padding sample would be NaN.
     real = (weights != 0).reshape(-1, *(1,) * (x.ndim - 1))
     count = weights.sum() * (x.size // (x.shape[0] * x.shape[-1]))
     each = 1 / jnp.maximum(count, 1)
     mean = jnp.where(real, x, 0).sum(axes) * each
-    centered = jnp.where(real, x - mean, 0)
+    centered = jnp.where(real, x - expand(mean), 0)
     var = (centered * centered).sum(axes) * each
     inverse = lax.rsqrt(var + epsilon)
-    y = jnp.where(real, centered * (inverse * scale) + bias, 0)
+    y = jnp.where(real, centered * expand(inverse * scale) + expand(bias), 0)
     return (y, mean, var, count), (x, mean, inverse, scale, real, each)
 
 
@@ -105,12 +108,13 @@ def _backward(epsilon, residuals, cotangents):
     """
     x, mean, inverse, scale, real, each = residuals
     axes = tuple(range(x.ndim - 1))
+    expand = partial(lax.broadcast_to_rank, rank=x.ndim)
     g = jnp.where(real, cotangents[0], 0)
-    normal = jnp.where(real, (x - mean) * inverse, 0)
+    normal = jnp.where(real, (x - expand(mean)) * expand(inverse), 0)
     d_bias = g.sum(axes)
     d_scale = (g * normal).sum(axes)
-    shared = jnp.where(real, d_bias * each + normal * (d_scale * each), 0)
-    dx = (inverse * scale) * (g - shared)
+    shared = jnp.where(real, expand(d_bias * each) + normal * expand(d_scale * each), 0)
+    dx = expand(inverse * scale) * (g - shared)
     return dx, d_scale, d_bias, None
 
 

@@ -105,7 +105,7 @@ def preview_clip(
             "mask": jnp.zeros(heat.size, bool).at[largest].set(True).reshape(heat.shape),
             "sparse": keep_quantiles(sparse.T).reshape(length, height, width),
             "perception": 255 * temporal_perception(gray[None])[0],
-            "distance": 255 * jnp.std(moved - moved[0], axis=(1, 2, 3)),
+            "distance": 255 * jnp.std(moved - moved[:1], axis=(1, 2, 3)),
             "found": apex_index(moved),
         }
 

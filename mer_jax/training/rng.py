@@ -80,8 +80,8 @@ def shuffled(
     start = step * base + jnp.minimum(step, extra)
     size = base + (step < extra).astype(jnp.int32)
     row = jnp.arange(batch_size, dtype=jnp.int32)
-    mask = row < size[:, None]
-    visit = jnp.where(mask, start[:, None] + row, 0)  # padding repeats the first visit
+    mask = row[None, :] < size[:, None]
+    visit = jnp.where(mask, start[:, None] + row[None, :], 0)  # padding repeats the first visit
     return (order[visit] % clips).astype(jnp.int32), mask.astype(jnp.float32)
 
 

@@ -47,7 +47,7 @@ def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Arr
            [0. , 0. ]], dtype=float32)
     """
     clip = _without_padding(to_float(clip, axes="THWC", beyond=MAGNIFIED), length)
-    return jnp.sum(jnp.abs(clip - clip[0]), axis=(0, 3))
+    return jnp.sum(jnp.abs(clip - clip[:1]), axis=(0, 3))
 
 
 @checked
@@ -126,7 +126,7 @@ def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
     """
     clip = _without_padding(to_float(clip, axes="THWC", beyond=MAGNIFIED), length)
     check_finite(clip)
-    variance = jnp.var(clip - clip[0], axis=(1, 2, 3))  # largest where its root is
+    variance = jnp.var(clip - clip[:1], axis=(1, 2, 3))  # largest where its root is
     apex = jnp.argmax(jnp.where(variance < _ROUNDING**2, 0, variance))
     return jnp.where(jnp.isfinite(variance).all(), apex, -1).astype(jnp.int32)
 
@@ -173,12 +173,12 @@ def remove_global_motion(
     mean = jnp.mean(frames, axis=0, where=_before(count, length)[:, None, None])
     slope_y, slope_x = jnp.gradient(mean)
     y = jnp.linspace(-1, 1, height, dtype=clip.dtype)[:, None]
-    x = jnp.linspace(-1, 1, width, dtype=clip.dtype)
+    x = jnp.linspace(-1, 1, width, dtype=clip.dtype)[None, :]
     slopes = [slope * by for slope in (slope_x, slope_y) for by in (jnp.ones_like(x), x, y)]
     images = jnp.stack([*slopes, mean - jnp.mean(mean), jnp.ones_like(mean)])
     weight = jnp.ones_like(mean) if weights is None else weights
-    images = (images * weight).reshape(len(images), -1)
-    moved = ((frames - frames[0]) * weight).reshape(count, -1)
+    images = (images * weight[None]).reshape(len(images), -1)
+    moved = ((frames - frames[:1]) * weight[None]).reshape(count, -1)
     product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)
     normal = product("ip,jp->ij", images, images)
     # An image that is 0 everywhere, as the slopes of a flat clip are, gets the coefficient 0.

@@ -171,7 +171,7 @@ def solve(
         for parts in zip(
             _split(weights),
             _split(jnp.stack([known * ix, known * iy])),
-            _split(omega * inverse / determinant),
+            _split(omega * inverse / determinant[None]),
             strict=True,
         )
     )
@@ -290,7 +290,7 @@ class TotalVariation(Settings):
             residual = offset + (slope * smooth).sum(axis=0)
             # The minimizer of the data term: a full step to zero residual where that is short.
             share = jnp.clip(residual / jnp.maximum(squared, 1e-9), -bound, bound)
-            fitted = smooth - share * slope
+            fitted = smooth - share[None] * slope
             smooth = fitted + self.tightness * divergence(dual)
             slopes = gradient(smooth)
             ratio = self.step / self.tightness

@@ -40,8 +40,8 @@ def _shrink_spectrum(x: jax.Array, by: jax.Array) -> jax.Array:
     d = jnp.where(nonzero, d, 0)
     w, q = jnp.linalg.eigh(_product("ip,jp->ij", unit, unit))
     root = jnp.sqrt(jnp.maximum(w, 1e-6))
-    left, s, right = jnp.linalg.svd(d[:, None] * (q * root))
-    reduced = (left * jnp.maximum(s - by, 0)) @ (right @ (q / root).T)
+    left, s, right = jnp.linalg.svd(d[:, None] * (q * root[None, :]))
+    reduced = (left * jnp.maximum(s - by, 0)[None, :]) @ (right @ (q / root[None, :]).T)
     return _product("ij,jp->ip", _product("ij,jk->ik", v, reduced), unit)
 
 

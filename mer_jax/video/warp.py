@@ -107,7 +107,7 @@ def warp(
     filtered = to_float(filtered, axes="HWc", beyond=math.inf, name="image", least=3)
     height, width, channels = filtered.shape
     flow = to_flow(flow, axes=f"{height} {width}")
-    x = jnp.arange(width, dtype=flow.dtype) + flow[..., 0]
+    x = jnp.arange(width, dtype=flow.dtype)[None, :] + flow[..., 0]
     y = jnp.arange(height, dtype=flow.dtype)[:, None] + flow[..., 1]
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     x = jnp.clip(x, 0, width - 1)

@@ -74,6 +74,7 @@ def test_mistakes_in_the_command(capsys, root):
         assert code == 2 and not out and said in err
 
 
+@pytest.mark.e2e
 def test_from_the_shell(tmp_path):
     command = [
         sys.executable,

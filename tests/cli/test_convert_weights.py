@@ -21,6 +21,7 @@ def state():
     return fill(features(ALEXNET))
 
 
+@pytest.mark.e2e
 def test_converts_a_table_of_arrays(tmp_path, state):
     np.savez(tmp_path / "alexnet.npz", **state)
     command = ["-m", "mer_jax", "convert-weights", "--network=alexnet"]

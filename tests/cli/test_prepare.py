@@ -94,6 +94,7 @@ def test_an_experiment_runs_on_it(root, tmp_path):
     assert clips[0].frames.shape[1:] == (20, 16, 1) and len(classes) == 3
 
 
+@pytest.mark.e2e
 def test_after_kill_9_what_is_done_is_kept(root, tmp_path, cropped):
     script = f"""
 import os, signal
@@ -141,6 +142,7 @@ def test_the_same_command_again_does_nothing(root, tmp_path, cropped):
     assert not cropped and (tmp_path / "out" / prepared.MANIFEST).stat() == manifest
 
 
+@pytest.mark.e2e
 def test_one_process_at_a_time(root, tmp_path, cropped, capsys):
     """The second is refused while the first is at its third clip; the first is not disturbed."""
     out = tmp_path / "out"
@@ -291,6 +293,7 @@ def test_a_folder_of_prepared_databases_is_all_of_them(root, tmp_path):
         datasets.load("prepared", tmp_path / "all")
 
 
+@pytest.mark.e2e
 def test_several_processes_write_the_same(root, tmp_path):
     same(run(root, tmp_path / "two", jobs=2), run(root, tmp_path / "one"))
 

@@ -1,28 +1,28 @@
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+from absl import flags
 
+from mer_jax.cli import command, score
 from mer_jax.metrics import scores, write_csv, write_log
 from tests.metrics.examples import predictions
 
 
-def tool(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "mer_jax", "score", *map(str, words)],
-        capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"},
-    )  # fmt: skip
+def run(capsys, *arguments):
+    flags.FLAGS.unparse_flags()
+    for name in ("json", "expected", "classes", "truth"):
+        flags.FLAGS[name].unparse()
+    code = command.run(score.main, flags.FLAGS(["score", *map(str, arguments)]))
+    return code, *capsys.readouterr()
 
 
-def test_json_of_a_log_and_a_csv_of_the_same_run(tmp_path):
+def test_json_of_a_log_and_a_csv_of_the_same_run(capsys, tmp_path):
     record = predictions()
     log = write_log(tmp_path / "log.txt", record)
     table = write_csv(tmp_path / "predictions.csv", record)
-    done = tool(log, table, f"--expected={table}", "--json")
-    assert done.returncode == 0, done.stderr
-    first, second = json.loads(done.stdout)
+    code, out, err = run(capsys, log, table, f"--expected={table}", "--json")
+    assert code == 0, err
+    first, second = json.loads(out)
     assert first["file"] == str(log)
     expected = float(scores(record.confusion())["uf1"])
     for found in (first, second):
@@ -31,40 +31,39 @@ def test_json_of_a_log_and_a_csv_of_the_same_run(tmp_path):
     assert first["alternative_scores"] == pytest.approx(second["alternative_scores"])
 
 
-def test_text_and_class_names(tmp_path):
+def test_text_and_class_names(capsys, tmp_path):
     path = tmp_path / "log.txt"
     path.write_text("casme2 sub01\nEP1 0 0\nEP2 1 0\n")
-    done = tool(path, "--classes=a,b")
-    assert done.returncode == 0, done.stderr
-    assert str(path) in done.stdout and "0.3333" in done.stdout  # F1 2/3 and 0, over two classes
-    assert "  classes: a, b\n    classes as given\n" in done.stdout
+    code, out, err = run(capsys, path, "--classes=a,b")
+    assert code == 0, err
+    assert str(path) in out and "0.3333" in out  # F1 2/3 and 0, over two classes
+    assert "  classes: a, b\n    classes as given\n" in out
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [("casme2 sub01\nEP1 0\n" + 205 * "?\n", "line 3"), (None, "cannot be read")],
 )
-def test_bad_file_is_one_message_and_exit_2(tmp_path, content, message):
+def test_bad_file_is_one_message_and_exit_2(capsys, tmp_path, content, message):
     path = tmp_path / "log.txt"
     if content is not None:
         path.write_text(content)
-    done = tool(path)
-    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
-    assert done.stdout == "" and len(done.stderr.splitlines()) < 15
+    code, out, err = run(capsys, path)
+    assert code == 2 and message in err and not out and len(err.splitlines()) < 15
 
 
-def test_spotted_intervals(tmp_path):
+def test_spotted_intervals(capsys, tmp_path):
     truth, found, log = (tmp_path / name for name in ("truth.csv", "found.csv", "log.txt"))
     head = "subject,video,onset,offset,emotion\n"
     truth.write_text(head + "1,a,0,9,fear\n1,a,20,29,anger\n2,b,0,9,fear\n")
     found.write_text(head + "1,a,0,9,fear\n1,c,20,29,fear\n")
     log.write_text("1\n006_1 0 9 0 9 TP\n006_1 - - 20 29 FP\n")
-    done = tool(found, f"--truth={truth}", "--json")
-    assert done.returncode == 0, done.stderr
-    (result,) = json.loads(done.stdout)
+    code, out, err = run(capsys, found, f"--truth={truth}", "--json")
+    assert code == 0, err
+    (result,) = json.loads(out)
     assert [result["spotting"]["all"][name] for name in ("tp", "fp", "fn")] == [1, 1, 2]
     assert result["strs"]["value"] == pytest.approx(0.4 * 0.5)
-    done = tool(log)
-    assert "its own lines: 1 TP, 1 FP, 0 FN" in done.stdout and "0.6667" in done.stdout
-    done = tool(found)
-    assert done.returncode == 2 and "--truth=FILE" in done.stderr
+    out = run(capsys, log)[1]
+    assert "its own lines: 1 TP, 1 FP, 0 FN" in out and "0.6667" in out
+    code, _, err = run(capsys, found)
+    assert code == 2 and "--truth=FILE" in err

@@ -1,11 +1,14 @@
-"""Every shipped configuration, shrunk until it runs in seconds, from clips to report."""
+"""Every shipped configuration, shrunk until it runs in seconds, from clips to report or, where
+another one trains the same way, to what its network takes."""
 
 import json
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from mer_jax import configuration, datasets, experiment, inference, metrics, models, protocols
 from mer_jax.errors import UserError
@@ -77,15 +80,42 @@ def shrunk(name: str):
     return config
 
 
-# Networks and descriptors that take long to compile.
-HEAVY = (
-    *("baseline_bi_woof", "baseline_mdmo", "capsule_megc2019", "cd6me", "dual_inception_megc2019"),
-    *("image_cnn", "psn", "r3d_convlstm", "r3d_macro"),
-)
-EACH = [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in SHIPPED]
+# One of each kind of input, label, loss and protocol.
+TRAINED = ("baseline_lbp_top", "cd6me", "default", "fusenet_smic", "image_cnn", "psn", "strcn_a")
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", [n for n in SHIPPED if n not in TRAINED])
+def test_the_examples_of_a_shipped_config_are_what_its_network_takes(name):
+    config = shrunk(name)
+    settings = configuration.check(config)
+    clips, labels, classes = experiment.prepare_clips(config)
+    folds = experiment.prepare_folds(config, settings, clips, labels, classes)
+    assert len(folds.clips) == len(labels)
+    examples = experiment.prepare_examples(config, clips, {})
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(examples.inputs))
+    if config.model.name == "svm":
+        assert examples.inputs.shape[0] == len(clips)
+        return
+    options = configuration.options_of(config, "model")
+
+    def logits():
+        network = models.create(
+            config.model.name,
+            num_classes=len(classes),
+            rngs=nnx.Rngs(0),
+            shape=examples.input_shape,
+            **options,
+        )
+        is_shape = lambda shape: isinstance(shape, tuple)
+        draw = lambda shape: jnp.zeros((2, *shape))
+        return network(jax.tree.map(draw, examples.input_shape, is_leaf=is_shape))
+
+    assert jax.eval_shape(logits).shape == (2, len(classes))
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", [*TRAINED, pytest.param("r3d_convlstm", marks=pytest.mark.slow)])
 def test_a_shipped_config_runs_from_clips_to_report(name, tmp_path):
     config = shrunk(name)
     summary = experiment.run(config, tmp_path, command="make it", devices=jax.devices()[:2])
@@ -140,6 +170,7 @@ def test_stcnn_tests_the_clips_of_each_class_that_its_paper_does(name, table_4):
         assert np.bincount(found.labels[folds.test[0]]).tolist() == list(table_4.values())
 
 
+@pytest.mark.e2e
 def test_flow_maps_from_a_folder_go_the_same_way(tmp_path):
     root = tmp_path / "maps"
     replica.write("flow_maps", root, subjects=3, size=(28, 28))
@@ -152,6 +183,7 @@ def test_flow_maps_from_a_folder_go_the_same_way(tmp_path):
         inference.load(tmp_path / "run")
 
 
+@pytest.mark.e2e
 def test_the_same_command_twice_gives_the_same_numbers_and_trains_once(tmp_path):
     config = shrunk("default")
     first = experiment.run(config, tmp_path, devices=jax.devices()[:1], quiet=True)
@@ -162,6 +194,7 @@ def test_the_same_command_twice_gives_the_same_numbers_and_trains_once(tmp_path)
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.e2e
 def test_as_published_is_marked_and_reports_both_numbers(tmp_path):
     config = shrunk("default")
     config.train.model_selection = "best_test"

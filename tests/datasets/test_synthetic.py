@@ -61,6 +61,7 @@ def test_clips_are_ragged_and_well_formed():
         assert sorted(shown[:4]) == sorted(shown[4:]) == sorted(set(shown))
 
 
+@pytest.mark.slow
 def test_vmap_is_the_loop():
     one, two = synthetic.scenes(subjects=2, clips_per_subject=1)
     size = {"size": (64, 64), "frames": 40}
@@ -72,6 +73,7 @@ def test_vmap_is_the_loop():
         assert np.abs(np.asarray(row).astype(int) - alone).max() <= 1
 
 
+@pytest.mark.slow
 def test_the_apex_warped_back_by_the_true_flow_is_the_first_frame():
     options = OFF | {"drift": 1.0, "amplitude": (1.0, 2.0), "size": (160, 160)}
     for scene in synthetic.scenes(subjects=2, clips_per_subject=2, frames=(16, 16), **options):
@@ -137,6 +139,7 @@ def test_grey_is_the_colour_picture_weighted():
     assert np.abs(gray(color) - plain[..., 0]).max() <= 0.501
 
 
+@pytest.mark.slow
 def test_a_larger_frame_shows_the_same_face_and_moves_it_farther():
     small = synthetic.scenes(subjects=1, clips_per_subject=1, **OFF)[0]
     large = synthetic.scenes(subjects=1, clips_per_subject=1, size=(128, 160), **OFF)[0]

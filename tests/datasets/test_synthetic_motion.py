@@ -1,5 +1,7 @@
 """The synthetic faces' motion: its fields, its course in time, and the true flow."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -9,10 +11,14 @@ from mer_jax.datasets.synthetic import expressions, face, motion
 from mer_jax.errors import UserError
 
 ALL = tuple(synthetic.EMOTIONS)
-FACES = [jax.jit(face.sample)(jax.random.key(seed)) for seed in range(3)]
 _landmarks = jax.jit(face.landmarks)
 _displacement = jax.jit(expressions.displacement)
 _source = jax.jit(motion.source)
+
+
+@functools.cache
+def people():
+    return [jax.jit(face.sample)(jax.random.key(seed)) for seed in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,7 @@ UPPER = (1, 2, 4, 5, 6, 7)
 @pytest.mark.parametrize("unit", expressions.UNITS)
 def test_a_unit_moves_its_own_part_of_the_face(unit):
     mark, right, down = MOVES[unit]
-    for person in FACES:
+    for person in people():
         ((dx, dy),) = move(person, str(unit), mark)
         length = np.hypot(dx, dy)
         assert 0.3 < length < 1.7
@@ -67,7 +73,7 @@ def test_a_unit_moves_its_own_part_of_the_face(unit):
 
 
 def test_both_sides_mirror_each_other_and_one_side_stays_on_it():
-    for person in FACES:
+    for person in people():
         left, right = move(person, "6+12", [48, 54])
         np.testing.assert_allclose(left * [-1, 1], right, atol=1e-5)
         left, right = np.linalg.norm(move(person, "L12", [48, 54]), axis=1)
@@ -90,7 +96,7 @@ def test_the_field_is_the_sum_of_its_bumps():
     rng = np.random.default_rng(0)
     where = rng.uniform(-1, 1, (2, 40))
     strength = rng.uniform(0, 1, (len(expressions.UNITS), 2))
-    person = FACES[0]
+    person = people()[0]
     site = {name: np.array(at, float) for name, at in expressions.sites(person).items()}
     expected = np.zeros((2, 40))
     for (left, right), bumps in zip(strength, expressions.UNITS.values()):

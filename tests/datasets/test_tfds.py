@@ -58,6 +58,7 @@ def test_frames_in_the_unit_range_are_stored_in_256_steps():
     assert made["apex"] == made["offset"] == -1
 
 
+@pytest.mark.e2e
 def test_other_code_reads_it_by_name_or_folder_through_tfds_alone(tmp_path):
     """`data_source` is what `tfds.load` is without TensorFlow; no builder of ours is at hand."""
     replica.write("casme2", tmp_path / "raw", subjects=1)

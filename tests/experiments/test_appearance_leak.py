@@ -50,7 +50,7 @@ def accuracies(network: str, *, epochs: int) -> dict[str, float]:
     return {"LOSO": accuracy(slice(len(loso))), "LOVO": accuracy(slice(len(loso), None))}
 
 
-@pytest.mark.slow
+@pytest.mark.train
 def test_appearance_wins_on_known_faces_and_motion_on_new_ones():
     appearance, motion = accuracies("STRCN-A", epochs=24), accuracies("STRCN-G", epochs=12)
     assert appearance["LOVO"] > 0.75, appearance

@@ -1,5 +1,7 @@
 """Saliency against differences, maps and perception against loops, and the network left alone."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,28 +12,31 @@ from mer_jax import explain, models
 from mer_jax.errors import UserError
 from mer_jax.nn import Conv
 
-CASES = {
+SIZES = {
     "ststnet": {"shape": (10, 10, 3)},
+    "fusenet_late": {
+        "shape": (7, 8, 8, 1), "kernel": (3, 3, 3), "filters": 3, "widths": (4, 3)
+    },
     "psn": {"shape": (3, 32, 32, 1), "width": 1 / 64},
-    "stcnn": {"shape": (7, 8, 8, 1), "kernel": (3, 3, 3), "filters": 3, "hidden": 4},
-}
+}  # fmt: skip
 
 
-def create(name, **sizes):
+@functools.cache
+def create(name):
     """Made as one program: compiling the initialisers one by one takes three times as long."""
     key = jax.random.key(0, impl="unsafe_rbg")
-    return nnx.jit(lambda rngs: models.create(name, num_classes=3, rngs=rngs, **sizes))(
-        nnx.Rngs(key)
-    )
+    build = lambda rngs: models.create(name, num_classes=3, rngs=rngs, **SIZES[name])
+    return nnx.jit(build)(nnx.Rngs(key))
 
 
 draw = lambda shape: np.random.default_rng(0).random((2, *shape), np.float32)
 is_shape = lambda leaf: isinstance(leaf, tuple)
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=["ststnet", "fusenet_late"])
 def case(request):
-    network = create(request.param, **CASES[request.param])
+    """A picture, and a dict of two clips."""
+    network = create(request.param)
     network.train()
     return network, jax.tree.map(draw, network.input_shape, is_leaf=is_shape)
 
@@ -78,7 +83,7 @@ def test_saliency_is_the_slope_of_the_class_score(case):
     ],
 )
 def test_saliency_of_no_class_is_refused(label, words):
-    network = create("ststnet", **CASES["ststnet"])
+    network = create("ststnet")
     with pytest.raises(UserError, match=words):
         explain.saliency(network, draw((10, 10, 3)), label=label)
 
@@ -103,7 +108,7 @@ def test_the_network_stays_as_it_is(case):
 
 
 def test_feature_maps_against_a_loop():
-    network = create("ststnet", shape=(10, 10, 3))
+    network = create("ststnet")
     x = draw((10, 10, 3))
     found = explain.feature_maps(network, x)
     assert list(found) == ["conv"]
@@ -139,7 +144,7 @@ def test_first_and_fifth_layer(name, sizes, first, fifth):
 
 
 def test_perception_is_the_spread_of_the_change():
-    network = create("psn", **CASES["psn"])
+    network = create("psn")
     x = {"gray": draw((3, 32, 32, 1)), "sparse": draw((3, 32, 32, 1))}
     change = np.diff(x["gray"].astype(np.float64), axis=1)
     expected = np.pad(255 * change.std((2, 3, 4)), ((0, 0), (1, 0)))
@@ -147,6 +152,6 @@ def test_perception_is_the_spread_of_the_change():
 
 
 def test_no_unit_no_perception():
-    network = create("ststnet", shape=(10, 10, 3))
+    network = create("ststnet")
     with pytest.raises(UserError, match="STSTNet has no Temporal Perception Unit"):
         explain.temporal_perception(network, draw((10, 10, 3)))

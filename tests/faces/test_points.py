@@ -1,3 +1,5 @@
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -5,12 +7,15 @@ import pytest
 from mer_jax import faces
 from mer_jax.datasets import synthetic
 
-SCENE = synthetic.scenes(subjects=1, clips_per_subject=1, size=(120, 92), frames=(8, 8))[0]
+
+@functools.cache
+def scene():
+    return synthetic.scenes(subjects=1, clips_per_subject=1, size=(80, 64), frames=(8, 8))[0]
 
 
 @pytest.mark.parametrize("array", [np.asarray, jnp.asarray])
 def test_centres_and_boxes(array):
-    marks = SCENE.landmarks
+    marks = scene().landmarks
     both = array(np.stack([marks, marks + 3]))
     eyes = faces.eye_centers(both)
     assert type(eyes) is type(both) and eyes.shape == (2, 2, 2)

@@ -117,7 +117,9 @@ def main() -> int:
     if done.differing:
         return 1
     if given.tests:
-        return subprocess.call([sys.executable, "-m", "pytest", "-n0", "tests/faults"])
+        return subprocess.call(
+            [sys.executable, "-m", "pytest", "-n0", "-m", "faults", "tests/faults"]
+        )
     return 0
 
 

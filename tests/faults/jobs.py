@@ -30,16 +30,11 @@ SMALL = (
 
 
 def start(*flags: str, environment: dict[str, str] | None = None) -> subprocess.Popen:
-    """`python -m mer_jax.cli.run` with `flags`; compiled programs are kept for the next one."""
-    kept = {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+    """`python -m mer_jax run` with `flags`."""
     return subprocess.Popen(
         [sys.executable, "-m", "mer_jax", "run", *flags],
         cwd=ROOT,
-        env=os.environ | kept | (environment or {}),
+        env=os.environ | {"JAX_PLATFORMS": "cpu"} | (environment or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -65,7 +65,6 @@ def files_of(step: pathlib.Path) -> list[pathlib.Path]:
     return sorted(path.relative_to(step) for path in step.rglob("*") if path.is_file())
 
 
-@pytest.mark.slow
 def test_whichever_file_is_hit(sound, tmp_path, caplog):
     draw, tried, before = random.Random(0), 0, 0
     newest = sound / checkpoints.STEPS / "3"

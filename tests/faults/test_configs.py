@@ -91,7 +91,6 @@ def test_a_section_that_is_not_there(section):
         configuration.check(given)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -79,7 +79,6 @@ def _mark() -> tuple[float, float, float]:
     return resident, time.process_time(), time.monotonic()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not STATM.exists(), reason="resident memory is read from /proc")
 def test_memory_is_flat_and_nothing_is_compiled_again(tmp_path):
     """`python -m tests.faults.drive --long` does so with 68 folds and 800 epochs."""

@@ -13,8 +13,6 @@ import pytest
 
 from tests.faults import jobs
 
-pytestmark = pytest.mark.slow
-
 FEW, MANY = 12, 2000  # epochs: to the end, and more than anybody waits for
 
 
@@ -48,8 +46,6 @@ def start(folder: pathlib.Path, epochs: int, devices: int, *flags: str, **enviro
     settings = {
         "JAX_PLATFORMS": "cpu",
         "JAX_NUM_CPU_DEVICES": str(devices),
-        "JAX_COMPILATION_CACHE_DIR": str(jobs.ROOT / ".jax_cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(

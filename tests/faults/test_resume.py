@@ -135,8 +135,7 @@ def test_names_that_are_no_utf8(tmp_path):
         str(told.value).encode()
 
 
-@pytest.mark.slow
-def test_a_second_job_in_the_same_folder_is_refused_and_does_no_harm(tmp_path):
+def test_a_second_job_in_the_same_folder_is_refused_and_does_no_harm(tmp_path, undisturbed):
     first = jobs.start(*jobs.SMALL, f"--workdir={tmp_path / 'run'}")
     while first.poll() is None and jobs.epochs_done(tmp_path / "run") < 5:
         time.sleep(0.01)
@@ -150,8 +149,7 @@ def test_a_second_job_in_the_same_folder_is_refused_and_does_no_harm(tmp_path):
         first.send_signal(signal.SIGCONT)
     _, err = first.communicate(timeout=600)
     assert first.returncode == 0, err
-    jobs.finish(tmp_path / "alone")
-    assert not jobs.differences(tmp_path / "run", jobs.outcome(tmp_path / "alone"))
+    assert not jobs.differences(tmp_path / "run", undisturbed)
 
 
 CONFIG = """
@@ -164,10 +162,10 @@ create = methods.create
 
 def poisoned(name, clips, **options):
     examples = create(name, clips, **options)
-    def fit_statistics(inputs, weights):  # {value} for the fold that tests the first clip
+    def fit_statistics(inputs, weights):  # NaN for the fold that tests the first clip
         bad = (weights[0] == 0) & {poison}
         statistics = examples.fit_statistics(inputs, weights)
-        return jax.tree.map(lambda a: jnp.where(bad, {value}, a), statistics)
+        return jax.tree.map(lambda a: jnp.where(bad, jnp.nan, a), statistics)
     return dataclasses.replace(examples, fit_statistics=fit_statistics)
 
 methods.create = poisoned
@@ -177,12 +175,10 @@ def get_config():
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("value", ["jnp.nan", "jnp.inf"])
-def test_a_sick_fold_stays_alone_and_is_told_of(tmp_path, value):
+def test_a_diverged_fold_stays_alone_and_is_reported(tmp_path):
     """The command from end to end: its exit code, what it says, its report, the other folds."""
     for name, poison in (("well", False), ("sick", True)):
-        (tmp_path / f"{name}.py").write_text(CONFIG.format(value=value, poison=poison))
+        (tmp_path / f"{name}.py").write_text(CONFIG.format(poison=poison))
     run = lambda name: jobs.run(
         f"--config={tmp_path / name}.py",
         f"--workdir={tmp_path / name}",

@@ -159,7 +159,6 @@ def many(root, count: int) -> float:
     return time.perf_counter() - began
 
 
-@pytest.mark.slow
 def test_a_hundred_thousand_clips(tmp_path):
     print(f"{many(tmp_path / 'maps', 100_000):.1f} s")
 

@@ -118,17 +118,11 @@ def damage_at_random(workdir, spoil, name, file, times):
     return said
 
 
-@pytest.mark.parametrize(("name", "file"), QUICK, ids=lambda value: value)
+@pytest.mark.parametrize(("name", "file"), PAIRS, ids=lambda value: value)
 def test_damage(workdir, spoil, name, file):
     if name == "tensorboard":
         pytest.importorskip("tensorboardX")
-    damage_at_random(workdir, spoil, name, file, 9)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "file"), PAIRS, ids=lambda value: value)
-def test_much_damage(workdir, spoil, name, file):
-    said = damage_at_random(workdir, spoil, name, file, 60 if name != "report" else 15)
+    said = damage_at_random(workdir, spoil, name, file, 20 if name != "report" else 6)
     print(f"{name}, {file}: {sum(map(bool, said))} of {len(said)} told")
     assert any(said)
 
@@ -264,7 +258,6 @@ def rerun(workdir: pathlib.Path) -> None:
     experiment.run(job(), workdir, quiet=True)
 
 
-@pytest.mark.slow
 def test_the_same_command_in_a_spoiled_folder(workdir, spoil):
     """What a job reads back is refused where it is damaged, and what it wrote is written again."""
     names = [*READERS["report"][1].split(), "folds.json", "audit.npz", "predict.json"]
@@ -299,9 +292,8 @@ def clips(found) -> list[tuple[str, bytes]]:
     return [(clip.key, clip.frames.tobytes()) for clip in found]
 
 
-@pytest.mark.parametrize("times", [9, pytest.param(100, marks=pytest.mark.slow)])
-def test_a_prepared_database(source, tmp_path, times):
-    out = tmp_path / "out"
+def test_a_prepared_database(source, tmp_path):
+    out, times = tmp_path / "out", 9
     whole, told = made(source, out), 0
     draw = random.Random(times)
     files = [path for path in out.rglob("*") if path.is_file() and path.name != ".lock"]

@@ -37,7 +37,9 @@ def own():
     return load("synthetic", subjects=3, clips_per_subject=4, frames=(8, 12), size=(40, 40))
 
 
-@pytest.mark.parametrize("model_selection", ("last", "best_test"))
+@pytest.mark.parametrize(
+    "model_selection", ("last", pytest.param("best_test", marks=pytest.mark.e2e))
+)
 def test_a_fold_says_of_its_test_clips_what_the_run_said(tmp_path_factory, own, model_selection):
     """With the fold's own network, of the chosen epoch, and its own statistics."""
     workdir = tiny_run(tmp_path_factory, model_selection=model_selection)

@@ -49,7 +49,7 @@ def test_resampled_and_magnified(clips):
         assert np.abs(row - expected).mean() < 2e-3
 
 
-@pytest.mark.parametrize("apex", ["given", "found"])
+@pytest.mark.parametrize("apex", ["given", pytest.param("found", marks=pytest.mark.slow)])
 def test_bi_woof_is_of_the_flow_from_onset_to_apex(apex, clips):
     describe = jax.jit(descriptors.bi_woof)
     examples = methods.create("bi_woof", clips, size=(32, 32), preset=PRESET, apex=apex)
@@ -88,6 +88,7 @@ def test_a_pre_computed_map_is_no_video(clips):
         methods.create("lbp_top", [stored])
 
 
+@pytest.mark.slow
 def test_what_does_not_move_is_zero(clips):
     """As the 55 clips of CAS(ME)^3 whose apex is their onset; one gray level of noise is motion."""
     still = np.repeat(clips[0].frames[:1], 9, 0)

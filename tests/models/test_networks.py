@@ -109,7 +109,9 @@ def test_maps_of_the_rivals():
 
 def test_masked_samples_change_nothing():
     """Real samples get the same logits, gradients and statistics with and without padding."""
-    network, x = learning.small("strcn_a")
+    sizes = {"shape": (40, 12, 3), "maps": 2, "recurrent_layers": 1}
+    network = models.create("strcn_a", num_classes=3, rngs=nnx.Rngs(0), **sizes)
+    x = learning.examples("strcn_a")
     graph, params, rest = nnx.split(network, nnx.Param, ...)
     params, rest = nnx.as_pure(params), nnx.as_pure(rest)
 

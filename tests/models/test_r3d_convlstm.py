@@ -299,6 +299,7 @@ def test_two_channels_are_a_sentence():
         create(shape=(12, 64, 64, 2))
 
 
+@pytest.mark.slow
 def test_masked_clips_count_for_nothing():
     network = create(**SMALL)
     x = np.random.default_rng(0).random((4, *SMALL["shape"]), np.float32)

@@ -59,7 +59,8 @@ def test_gradient_is_that_of_the_definition(masked):
             w = weights[:, None, None, None]
             count = weights.sum() * 20
             mean = (x * w).sum((0, 1, 2)) / count
-            var = ((x - mean) ** 2 * w).sum((0, 1, 2)) / count
+            var = ((x - mean[None, None, None]) ** 2 * w).sum((0, 1, 2)) / count
+            mean, var, scale, bias = (a[None, None, None] for a in (mean, var, scale, bias))
             return ((x - mean) / jnp.sqrt(var + 1e-5) * scale + bias) * w
 
         ours = jax.vjp(lambda *a: _normalize(1e-5, *a, jnp.asarray(weights))[0], x, scale, bias)

@@ -44,6 +44,7 @@ def job(labels, settings, **options):
     return small.trained(settings, job=(examples, labels, folds.take([0, 1])), **options)
 
 
+@pytest.mark.train
 def test_a_fold_learns_several_labels():
     """Class k has a blob of size k + 1: "larger than 1", "larger than 2" and "odd" are learned."""
     size = small.problem()[1] + 1

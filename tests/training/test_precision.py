@@ -36,6 +36,7 @@ def task_of(build, precision="float32", remat=False):
     )
 
 
+@pytest.mark.slow
 def test_bfloat16_follows_float32_and_tf32_is_float32_on_a_cpu():
     exact, narrow = run(), run("bfloat16")
     np.testing.assert_allclose(narrow.train_loss, exact.train_loss, atol=0.05)

@@ -27,6 +27,7 @@ from mer_jax.video.strain import optical_strain, strain_tensor
 from mer_jax.video.warp import prefilter, warp
 
 T, H, W = 6, 20, 24
+LENGTH = np.int32(T)  # as arrays hold it: one program a function
 JITTER = jitter_matrices(T, 4, percents=(100, 60), kernels=("cubic", "box"), pad_to=T + 3)
 
 GAINS = jnp.array([2.0, 0.5])
@@ -115,7 +116,12 @@ class Function(NamedTuple):
     gradient: Callable | None  # of <weights, output> in the clip
 
 
-@pytest.fixture(scope="module", params=FUNCTIONS)
+# Made of the same parts as others.
+VARIANTS = {"bands", "combine", "reconstruct", "yiq_to_rgb", "mix", "top_pixels", "strain_tensor"}
+EACH = [pytest.param(n, marks=pytest.mark.slow) if n in VARIANTS else n for n in FUNCTIONS]
+
+
+@pytest.fixture(scope="module", params=EACH)
 def function(request):
     name, call = request.param, FUNCTIONS[request.param]
     gradient = jax.jit(jax.grad(lambda clip, weights: jnp.vdot(weights, call(clip, T))))
@@ -134,9 +140,10 @@ def test_no_public_function_is_left_out():
     assert set(video.__all__) <= set(FUNCTIONS) | ELSEWHERE | CONSTANTS
 
 
+@pytest.mark.slow
 def test_jit_is_eager(function):
     (clip,) = clips(1)
-    np.testing.assert_allclose(function.compiled(clip, T), function.call(clip, T), atol=2e-5)
+    np.testing.assert_allclose(function.compiled(clip, LENGTH), function.call(clip, T), atol=2e-5)
 
 
 def test_vmap_is_a_loop(function):
@@ -151,9 +158,9 @@ def test_padding_changes_nothing(function):
     if function.name in ONE_LENGTH:
         pytest.skip("knows no length")
     (clip,) = clips(1)
-    plain = function.compiled(clip, T)
+    plain = function.compiled(clip, LENGTH)
     for padding in (jnp.repeat(clip[-1:], 3, axis=0), jnp.full((3, H, W, 3), jnp.nan)):
-        long = function.compiled(jnp.concatenate([clip, padding]), T)
+        long = function.compiled(jnp.concatenate([clip, padding]), LENGTH)
         if function.name in BY_FRAME:
             long = long[: len(plain)]
         np.testing.assert_allclose(long, plain, atol=2e-5)
@@ -162,7 +169,7 @@ def test_padding_changes_nothing(function):
 def test_flat_clips_give_finite_values_and_gradients(function):
     for level in (0.0, 0.5, 1.0):
         clip = jnp.full((T, H, W, 3), level, jnp.float32)
-        value = function.compiled(clip, T)
+        value = function.compiled(clip, LENGTH)
         assert jnp.isfinite(value).all(), level
         if function.gradient:
             assert jnp.isfinite(function.gradient(clip, jnp.ones_like(value))).all(), level
@@ -173,14 +180,14 @@ def test_gradients_are_finite_and_right(function):
     if not function.gradient:
         pytest.skip("gives indices, or says that it has no derivative")
     (clip,) = clips(1, seed=1)
-    value = function.compiled(clip, T)
+    value = function.compiled(clip, LENGTH)
     weights = jnp.asarray(np.random.default_rng(2).random(value.shape), jnp.float32)
     gradient = function.gradient(clip, weights)
     assert jnp.isfinite(gradient).all()
     if function.name in NOT_SMOOTH:
         return
     direction = np.random.default_rng(3).standard_normal(clip.shape).astype(np.float32)
-    plus, minus = (function.compiled(clip + h * direction, T) for h in (1e-3, -1e-3))
+    plus, minus = (function.compiled(clip + h * direction, LENGTH) for h in (1e-3, -1e-3))
     slope = float(jnp.vdot(weights, plus - minus)) / 2e-3
     # One scalar of many terms that cancel: measured against their size.
     size = float(jnp.linalg.norm(gradient) * np.linalg.norm(direction)) / np.sqrt(clip.size)
@@ -207,7 +214,7 @@ def test_whole_numbers_of_px_are_a_flow():
 def test_grey_levels_as_floats_are_refused(function):
     (clip,) = clips(1)
     if function.name in ANY_RANGE:
-        assert jnp.isfinite(function.compiled(255 * clip, T)).all()
+        assert jnp.isfinite(function.compiled(255 * clip, LENGTH)).all()
         return
     for made in (
         255 * clip,

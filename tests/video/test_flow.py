@@ -98,7 +98,13 @@ def test_classic_l_on_a_face_of_128_px(amplitude, most):
     assert got < 0.8 * _error(_skimage(first, second), flow)
 
 
-@pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"classic_l"}))
+@pytest.mark.parametrize(
+    "preset",
+    [
+        *sorted(set(PRESETS) - {"classic_l", "classic_c"}),
+        pytest.param("classic_c", marks=pytest.mark.slow),
+    ],
+)
 def test_other_presets_find_a_motion_of_2_px(preset):
     first, second, flow = _face(48, 2, 0)
     assert _error(optical_flow(first, second, preset=preset), flow) < 0.5 * _error(0 * flow, flow)
@@ -114,17 +120,17 @@ def texture():
 
 def test_sign_order_and_unit(texture):
     # What stands at (y, x) in the first image stands 2 px right and 1 px up in the second.
-    first, second = texture[20:60, 20:60], texture[21:61, 18:58]
+    first, second = texture[20:68, 20:68], texture[21:69, 18:66]
     flow = np.asarray(optical_flow(first, second, preset="tv_l1"))[6:-6, 6:-6]
     np.testing.assert_allclose(flow, np.broadcast_to([2, -1], flow.shape), atol=0.1)
 
 
 def test_batch_of_pairs_equals_each_pair_alone(texture):
-    firsts = np.stack([texture[i : i + 28, 5:36] for i in (0, 9, 30)])
-    seconds = np.stack([texture[i : i + 28, 6:37] for i in (1, 9, 29)])
+    firsts = np.stack([texture[i : i + 28, 5:33] for i in (0, 9, 30)])
+    seconds = np.stack([texture[i : i + 28, 6:34] for i in (1, 9, 29)])
     flow = functools.partial(optical_flow, **SHORT)
     got = jax.jit(jax.vmap(flow))(firsts, seconds)
-    assert got.shape == (3, 28, 31, 2) and got.dtype == jnp.float32
+    assert got.shape == (3, 28, 28, 2) and got.dtype == jnp.float32
     for one, first, second in zip(got, firsts, seconds, strict=True):
         np.testing.assert_allclose(one, flow(first, second), atol=1e-3)
 

@@ -92,7 +92,7 @@ def displacement(face: Face, strength: jax.Array, where: jax.Array) -> jax.Array
     sigma, push = jnp.split(jnp.array(numbers, jnp.float32).T, 2, axis=-1)
     power = strength[np.array(unit)]
 
-    mirror = jnp.array([-1.0, 1.0])
+    mirror = jnp.array([[-1.0, 1.0]])
     left = (center * mirror, sigma, push * mirror * power[:, :1])
     right = (center, sigma, push * power[:, 1:])
 
@@ -100,7 +100,7 @@ def displacement(face: Face, strength: jax.Array, where: jax.Array) -> jax.Array
     def add(total, bump):
         (cx, cy), (sx, sy), push = bump
         near = jnp.exp(-0.5 * (((where[0] - cx) / sx) ** 2 + ((where[1] - cy) / sy) ** 2))
-        return total + push.reshape(2, *[1] * near.ndim) * near, None
+        return total + push.reshape(2, *[1] * near.ndim) * near[None], None
 
     both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), left, right)
     return jax.lax.scan(add, jnp.zeros_like(where), both)[0]

@@ -121,8 +121,8 @@ def sample(key: jax.Array) -> Face:
         backdrop=0.35 + 0.4 * gray + 0.06 * tint[2],
         clothes=0.4 + 0.3 * tint[3] + 0.05 * tint[4],
         waves=waves,
-        moles=mole.reshape(MOLES, 3) * jnp.array([1.1, 1.1, 0.008])
-        + jnp.array([-0.55, -0.25, 0.005]),
+        moles=mole.reshape(MOLES, 3) * jnp.array([[1.1, 1.1, 0.008]])
+        + jnp.array([[-0.55, -0.25, 0.005]]),
     )
 
 
@@ -165,7 +165,7 @@ def landmarks(face: Face) -> jax.Array:
 
     Left and right are the image's; Sagonas et al., "300 Faces in-the-Wild Challenge", 2013.
     """
-    mirror = jnp.array([-1.0, 1.0])
+    mirror = jnp.array([[-1.0, 1.0]])
 
     def points(x, y):
         return jnp.stack(jnp.broadcast_arrays(x, y), -1)

@@ -91,7 +91,7 @@ def sample(
 
     shown = jnp.floor(which * jnp.asarray(_COUNT, jnp.float32)[emotion]).astype(jnp.int32)
     strength = jnp.asarray(_SHOWN)[emotion, shown]
-    strength = strength * (0.7 + 0.6 * each[:, None]) * (0.75 + 0.5 * sides)
+    strength = strength * (0.7 + 0.6 * each[:, None]) * (0.75 + 0.5 * sides[None, :])
     peak = amplitude[0] + (amplitude[1] - amplitude[0]) * peak
     strength = strength * (peak * pixel / _peak(face, strength))
 
@@ -186,7 +186,7 @@ def target(face: Face, take: Take, t: jax.Array, neutral: jax.Array) -> jax.Arra
         rest, (a, c) = jax.jvp(settle, (where,), (jnp.stack([one, zero]),))
         _, (b, d) = jax.jvp(settle, (where,), (jnp.stack([zero, one]),))
         ex, ey = rest - neutral
-        return where - jnp.stack([d * ex - b * ey, a * ey - c * ex]) / (a * d - b * c)
+        return where - jnp.stack([d * ex - b * ey, a * ey - c * ex]) / (a * d - b * c)[None]
 
     where = jax.lax.fori_loop(0, 13, step, neutral)
     matrix, shift = _pose(take, t)

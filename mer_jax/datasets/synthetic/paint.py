@@ -31,7 +31,7 @@ def paint(face: Face, x: jax.Array, y: jax.Array, *, px: jax.Array, closed: jax.
     skin = _skin(face, brush, x, y, ax, grain)
     skin = _nose(face, brush, skin, y, ax)
     skin = _mouth(face, brush, skin, x, y, grain)
-    skin = _lids(face, brush, skin, y, ax) * shade + gloss
+    skin = _lids(face, brush, skin, y, ax) * shade[None] + gloss[None]
     skin = _eyes(face, brush, skin, x, y, ax, closed, shade)
     skin = _brows(face, brush, skin, y, ax, grain, shade)
     rgb = _over(_behind(face, brush, x, y, ax, grain), skin, head)
@@ -59,7 +59,12 @@ def _over(under: jax.Array, color: jax.Array, mask: jax.Array) -> jax.Array:
     """`color`, [3] or [3, ...], laid over `under` where mask is 1."""
     if color.ndim == 1:
         color = color.reshape(3, *[1] * mask.ndim)
-    return under + (color - under) * mask
+    return under + (color - under) * mask[None]
+
+
+def _tint(color: jax.Array, values: jax.Array) -> jax.Array:
+    """`color` [3] times `values` [...]: [3, ...]."""
+    return color.reshape(3, *[1] * values.ndim) * values[None]
 
 
 _Number = jax.Array | float
@@ -91,7 +96,7 @@ def _texture(face: Face, x: jax.Array, y: jax.Array, px: jax.Array) -> jax.Array
 def _behind(face, brush, x, y, ax, grain):
     """Backdrop, long hair, neck, clothes and ears."""
     glow = 1.08 - 0.14 * (x * x + (y + 0.3) ** 2) + 0.06 * face.light_x * x
-    rgb = face.backdrop.reshape(3, *[1] * x.ndim) * glow
+    rgb = _tint(face.backdrop, glow)
 
     # Long hair falls from the temples and ends round; hair shorter than that has no such part.
     reach = face.head_width + face.hair_volume - 0.14 * jnp.clip(y, 0.0, 1.2) ** 2
@@ -99,20 +104,20 @@ def _behind(face, brush, x, y, ax, grain):
     behind = brush.inside(ax - reach - 0.02 * _wave(9 * y), 0.06) * brush.inside(end, 0.12)
     behind = behind * brush.inside(-0.15 - y, 0.3)
     strands = 0.75 + 0.25 * _wave(70 * x + 8 * y) * _wave(23 * x)
-    rgb = _over(rgb, face.hair.reshape(3, *[1] * x.ndim) * strands, behind)
+    rgb = _over(rgb, _tint(face.hair, strands), behind)
 
     neck = brush.inside(ax - 0.43 - 0.3 * jnp.clip(y - 1.05, 0.0, 1.0) ** 2, 0.05)
     under_chin = jnp.clip(0.42 + 0.5 * (y - 0.95) - 0.25 * ax, 0.3, 0.8) * (1 + grain)
     neck = neck * brush.inside(0.5 - y, 0.1)
-    rgb = _over(rgb, face.skin.reshape(3, *[1] * x.ndim) * under_chin, neck)
+    rgb = _over(rgb, _tint(face.skin, under_chin), neck)
     collar = brush.inside(1.16 - 0.25 * (ax - 0.3) ** 2 - y)
     fabric = 0.85 + 0.1 * _wave(19 * x + 5 * y) + 0.1 * face.light_x * x
-    rgb = _over(rgb, face.clothes.reshape(3, *[1] * x.ndim) * fabric, collar)
+    rgb = _over(rgb, _tint(face.clothes, fabric), collar)
 
     ex, ey = (ax - face.head_width - 0.005) / 0.085, (y - 0.0) / 0.2
     ear = brush.inside((jnp.sqrt(ex * ex + ey * ey + 1e-6) - 1) * 0.09)
     hollow = 0.72 - 0.25 * _spot(ex, ey, 0.45, 0.5) + 0.12 * face.light_x * jnp.sign(x)
-    return _over(rgb, face.skin.reshape(3, *[1] * x.ndim) * hollow, ear)
+    return _over(rgb, _tint(face.skin, hollow), ear)
 
 
 def _light(face, x, y, ax, radius):
@@ -202,7 +207,7 @@ def _mouth(face, brush, skin, x, y, grain):
     mask = brush.inside(jnp.maximum(top - y, y - bottom), 0.02) * brush.inside(jnp.abs(u) - 1, 0.1)
     upper = brush.inside(y - line, 0.02)
     creases = 1 - 0.16 * upper + 0.04 * _wave(95 * x + 40 * grain)
-    red = tone.reshape(3, *[1] * x.ndim) * creases
+    red = _tint(tone, creases)
     skin = _over(skin, red, mask * (0.35 + 0.5 * face.lip_red))
     ends = brush.inside(jnp.abs(u) - 1.02, 0.06)
     skin = _over(skin, skin * 0.28, 0.85 * ends * brush.stroke(y - line, 0.012))
@@ -236,12 +241,12 @@ def _eyes(face, brush, skin, x, y, ax, closed, shade):
     ball = jnp.stack([0.93 * lit, 0.9 * lit, 0.88 * lit])
     size = face.iris_size
     ring = 1 - 0.45 * brush.inside(0.8 * size - r, 0.02) + 6 * jnp.maximum(dy, 0.0)
-    iris = face.iris.reshape(3, *[1] * x.ndim) * ring
+    iris = _tint(face.iris, ring)
     ball = _over(ball, iris, brush.inside(r - size, 0.012))
     ball = _over(ball, jnp.full((3,), 0.03), brush.inside(r - 0.42 * size, 0.012))
     glint = _spot(dx - 0.3 * size * jnp.sign(face.light_x), dy + 0.022, 0.012, 0.012)
     shadow = 1 - 0.55 * brush.stroke(y - upper, 0.025)
-    ball = _over(ball * shadow, jnp.ones(3), 0.9 * glint)
+    ball = _over(ball * shadow[None], jnp.ones(3), 0.9 * glint)
     skin = _over(skin, ball, opening)
 
     taper = brush.inside(jnp.abs(u) - 1, 0.25)
@@ -256,9 +261,7 @@ def _brows(face, brush, skin, y, ax, grain, shade):
     mask = brush.inside(jnp.abs(y - middle) - thick, 0.03)
     mask = mask * brush.inside(-s, 0.2) * brush.inside(s - 1, 0.15)
     hairs = 0.85 + 0.08 * _wave(110 * ax + 60 * y) + 2 * grain
-    return _over(
-        skin, face.hair.reshape(3, *[1] * y.ndim) * shade, mask * jnp.clip(hairs, 0.0, 0.95)
-    )
+    return _over(skin, _tint(face.hair, shade), mask * jnp.clip(hairs, 0.0, 0.95))
 
 
 def _hair(face, brush, rgb, x, y, ax, grain, radius):
@@ -271,4 +274,4 @@ def _hair(face, brush, rgb, x, y, ax, grain, radius):
     front = crown * brush.inside(y - line, 0.07)
     sheen = 0.8 + 0.5 * _spot(x - 0.4 * face.light_x, y + 1.0, 0.5, 0.1)
     strands = sheen + 0.16 * _wave(60 * x * (1.4 + y * 0.4)) + 0.1 * _wave(27 * x + 9 * y)
-    return _over(rgb, face.hair.reshape(3, *[1] * x.ndim) * (strands + 2 * grain), front)
+    return _over(rgb, _tint(face.hair, strands + 2 * grain), front)

@@ -108,7 +108,8 @@ def kernel_gradient(
         at, argmax, g = frame
         for i, j, number in _offsets(window):
             numbers = jnp.asarray(np.arange(pt) * ph * pw + number, argmax.dtype)
-            dy = jnp.where(argmax[:, None] == numbers[:, None], g[:, None], 0).reshape(len(g), -1)
+            dy = jnp.where(argmax[:, None] == numbers[None, :, None], g[:, None], 0)
+            dy = dy.reshape(len(g), -1)
             total += product(_patches(window, kernel.shape, phases, at, i, j), dy)
         return total, None
 
