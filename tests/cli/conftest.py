@@ -46,7 +46,7 @@ def pytest_make_collect_report(collector):
         return (yield)
     _clear()
     report = yield
-    _STAGES.setdefault(collector.nodeid, _now())  # later for its doctests, which import nothing
+    _STAGES[collector.nodeid] = _now()
     return report
 
 
