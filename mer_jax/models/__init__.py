@@ -23,14 +23,14 @@ Figure = tuple[int, ...] | int  # (first axes of) what a module gives, or its pa
 
 
 class Info(NamedTuple):
-    """Where a model comes from, how it is fitted, and what its paper says about it."""
+    """Where a model comes from, how it is fitted, and the numbers in its paper."""
 
     module: str  # where it is; ".strcn" is below this package
     name: str  # class in that module
     paper: str = ""
     parameters: int = 0  # trainable, counted by hand or by the authors' code; 0: not known
     classes: int = 3  # for which `parameters` holds
-    stated: str = ""  # what the paper says of its number of parameters
+    stated: str = ""  # the number of parameters in the paper's words
     printed: Mapping[str, Figure] = {}  # what it prints of a module, by the module's dotted path
     estimator: bool = False  # fitted by its own `fit`; else a network, trained by `training.fit`
 
@@ -125,7 +125,7 @@ def networks() -> tuple[str, ...]:
 
 
 def info(name: str) -> Info:
-    """Where model `name` comes from, and what its paper says.
+    """The entry of model `name`.
 
     Raises:
       UserError: for an unknown name, or a class of your own that cannot be imported.
