@@ -2,7 +2,7 @@
 
     mer-jax databases [NAME...] [--json]
 
-The addresses and forms are those that the authors or the MEGC challenges print; - if none was found.
+Addresses and forms are those that the authors or the MEGC challenges print; "-": none was found.
 The license is the agreement that is signed there. mer_jax contains no database and downloads none.
 """
 
