@@ -6,8 +6,8 @@ Example:
 
     mer-jax databases casme2 samm
 
-The addresses are those that the authors print; what is not printed there is left to the authors of
-the paper. mer_jax contains no database and downloads none.
+Addresses and forms are those that the authors or the MEGC challenges print; "-": none was found.
+The license is the agreement that is signed there. mer_jax contains no database and downloads none.
 """
 
 import json
@@ -32,18 +32,18 @@ class Source(NamedTuple):
     paper: str
 
 
-_SIGNED = "signed license agreement"
-_RESEARCH = "academic research; no redistribution"
-_ASK = "ask the authors"
+_PAGE = "application on the page"
+_RESEARCH = "license as in that agreement"
+_ASK = "by its authors, of the paper"
 _CASME = "application form on the page, with a scan of the signed license agreement"
 
 SOURCES = (
     Source(
-        *("casme", "CASME", "micro-expressions, 60 Hz", _CASME, "http://casme.psych.ac.cn"),
+        *("casme", "CASME", "micro-expressions, 60 Hz", _PAGE, "http://casme.psych.ac.cn"),
         *(_RESEARCH, "Yan et al., FG 2013"),
     ),
     Source(
-        *("casme2", "CASME II", "micro-expressions, 200 Hz", _CASME, "http://casme.psych.ac.cn"),
+        *("casme2", "CASME II", "micro-expressions, 200 Hz", _PAGE, "http://casme.psych.ac.cn"),
         *(_RESEARCH, "Yan et al., PLoS ONE 9(1), 2014"),
     ),
     Source(
@@ -51,11 +51,11 @@ SOURCES = (
         *("http://casme.psych.ac.cn/casme/e3", _RESEARCH, "Qu et al., TAC 9(4), 2018"),
     ),
     Source(
-        *("casme3", "CAS(ME)^3", "long videos with depth, micro and macro, 30 Hz", _CASME),
+        *("casme3", "CAS(ME)^3", "long videos with depth, micro and macro, 30 Hz", _PAGE),
         *("http://casme.psych.ac.cn/casme/e4", _RESEARCH, "Li et al., TPAMI 45(3), 2023"),
     ),
     Source(
-        *("smic", "SMIC, SMIC-E", "micro-expressions, 100 Hz and 25 Hz", _SIGNED),
+        *("smic", "SMIC, SMIC-E", "micro-expressions, 100 Hz and 25 Hz", _PAGE),
         *("https://www.oulu.fi/cmvs/node/41319", _RESEARCH, "Li et al., FG 2013"),
     ),
     Source(
@@ -88,7 +88,7 @@ SOURCES = (
         *("http://www.pitt.edu/~emotion/ck-spread.htm", _RESEARCH, "Lucey et al., CVPRW 2010"),
     ),
     Source(
-        *("mug", "MUG", "posed expressions", _ASK, "https://mug.ee.auth.gr/fed/", _RESEARCH),
+        *("mug", "MUG", "posed expressions", _ASK, "-", _RESEARCH),
         "Aifanti, Papachristou & Delopoulos, WIAMIS 2010",
     ),
     Source(
