@@ -62,7 +62,7 @@ def in_classes(found: Inspection, scheme: str) -> Inspection:
         what = f"has no class for {len(labelled.left_out)} clip(s), e.g. {key}: {why}"
         notes.insert(0, Problem(f"label scheme {scheme}", what))
     groups = [labelled.classes[k] for k in labelled.labels]
-    published = found.published if found.groups else {}
+    published = found.published if set(found.published) <= set(labelled.classes) else {}
     return found._replace(
         clips=list(labelled.clips), groups=groups, notes=notes, published=published
     )

@@ -54,6 +54,7 @@ SPEC = records.Database(
         "offset": Column(("OffsetFrame", "Offset"), int),
         "action_units": records.AUS,
         "emotion": records.EMOTION,
+        "objective": records.OBJECTIVE,
     },
     classes=("CASME2-ObjectiveClasses*",),
     emotions=("others", "disgust", "happiness", "repression", "surprise", "sadness", "fear"),

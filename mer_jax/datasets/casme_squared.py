@@ -52,7 +52,7 @@ SPEC = records.Database(
         "selected": Tree(("selectedpic",), _CLIP),
         "raw": Tree(("rawpic",), _VIDEO, video=True),
     },
-    sheets=("CAS(ME)^2code_final*Updated*", "CAS(ME)^2code*", "*code_final*"),
+    sheets=("CAS(ME)^2code_final(Updated)", "CAS(ME)^2code*", "*code_final*"),
     sheet=("CASFEcode_final", "CASMEcode_final"),
     columns={field: Column((field,), int if field in _WHOLE else str) for field in _FIELDS},
     positions=_FIELDS,

@@ -9,24 +9,23 @@ where it is not, a note. Where the paper's own figure cannot follow, `remark` sa
 import collections
 import hashlib
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mer_jax import datasets
 from mer_jax.clips import Clip
 from mer_jax.datasets import database, folders, labels
-from mer_jax.datasets.annotations import plain
 from mer_jax.datasets.records import Inspection, Source
 from mer_jax.errors import Problem, unknown_name
 
 # Usual names of the databases' folders besides those of `datasets.names()`.
 _FOLDERS = {
     "casme2": ("CASME II",),
-    "casme3": ("CAS(ME)^3",),
-    "casme_squared": ("CAS(ME)^2", "CASME^2", "CASME Squared"),
-    "ck_plus": ("CK+", "CKplus", "cohn-kanade"),
+    "casme3": ("CASME III", "CAS(ME)^3", "CAS(ME)3", "CASME^3"),
+    "casme_squared": ("CAS(ME)^2", "CAS(ME)2", "CASME^2"),
+    "ck_plus": ("CK+",),
     "fourdme": ("4DME",),
-    "oulu_casia": ("Oulu-CASIA NIR&VIS",),
 }
 
 
@@ -65,8 +64,9 @@ _COMPOSITES = {
         _parts("casme", "casme2", "casme_squared", "samm"),
         "psn4",
         {"positive": 55, "negative": 280, "surprise": 50, "others": 265},
-        # Seven is how many CASME II clips are called sadness, of which Tables 3 and 4 say nothing:
-        # no rule that is printed takes out these, or the three. Nor does one give SAMM's row.
+        # No printed rule takes out the seven, or the three. By the sheet of 2014, CASME II's row
+        # (24, 132, 15, 77) is that of all 255 clips without the five whose action units are "?"
+        # and two negative ones, as many as have no apex, or one that is their onset.
         remark="the paper leaves out seven clips of CASME II and three of CAS(ME)^2 unnamed; its "
         "row of SAMM (21, 30, 14, 94) follows from no printed rule: Table 2 gives 17, 30, 13, 99",
     ),
@@ -97,6 +97,7 @@ _COMPOSITES = {
         "stcnn_casme_squared",
         {"happy": 94, "angry": 76, "disgust": 36},
         shortest=96,
+        remark="by the published sheet five of the 357 expressions last 96 frames",
     ),
     "stcnn_smic": Composite(
         _parts("smic"),
@@ -265,9 +266,10 @@ def inspect(
 
 
 def _folder(root: pathlib.Path, part: str) -> pathlib.Path:
-    usual = {plain(part), *map(plain, _FOLDERS.get(part, ()))}
+    short = lambda name: re.sub(r"[\s_-]", "", name).casefold()
+    usual = {short(name) for name in (part, *_FOLDERS.get(part, ()))}
     if root.is_dir() and not (root / part).is_dir():
         for entry in folders.visible(root):
-            if plain(entry.name) in usual and entry.is_dir():
+            if short(entry.name) in usual and entry.is_dir():
                 return pathlib.Path(entry.path)
     return root / part
