@@ -163,8 +163,8 @@ def damage_sheet(draw, root):
     elif how == "word":
         cell.value = draw(st.sampled_from(["#REF!", "xyz", "12.5", "２０２０-01-01", True]))
     elif how == "formula":
-        formulas = [f"={cell.value}+0", f"=SUM({cell.value},0)", "=A1", "='other sheet'!A1"]
-        cell.value = draw(st.sampled_from(formulas))
+        same = [f"={cell.value}+0"] if isinstance(cell.value, int) else []
+        cell.value = draw(st.sampled_from([*same, "=SUM(1,0)", "='other sheet'!A1"]))
     elif how == "minus":
         cell.value = -1
     elif how == "swap" and not headless:
