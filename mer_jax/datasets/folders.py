@@ -1,7 +1,7 @@
 """Folders of frames: finding them, putting their files in order, reading them when asked.
 
-A frame's place in its clip is the number in its file name, never the order of the listing:
-img100.jpg comes after img46.jpg.
+Frames are in the order of the numbers in their file names, never of the listing: img100.jpg comes
+after img46.jpg. One rule decides which folder is read (`choose`).
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import os
 import pathlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,14 @@ _MODALITIES = frozenset(
 _ANIMATED = "holds more than one picture; a frame is one picture"
 _TOO_LARGE = "is too large for a picture of a face (over 100 million pixels)"
 _MOST_PIXELS = 10**8
+# How the files begin and, where a mark says so, end.
+_KINDS = (
+    (b"\xff\xd8\xff", "JPEG", b"\xff\xd9"),
+    (b"\x89PNG\r\n\x1a\n", "PNG", b"IEND"),
+    (b"BM", "BMP", b""),
+    (b"II*\0", "TIFF", b""),
+    (b"MM\0*", "TIFF", b""),
+)
 _DEEPEST = 8  # levels below the root, so that a looping link ends
 
 
@@ -51,7 +59,7 @@ class Folder(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Frames:
-    """The `read` of a clip that lies as one image file a frame: [T, H, W, C] uint8, RGB or grey."""
+    """The `read` of a clip with one image file a frame: [T, H, W, C] uint8, RGB or gray."""
 
     key: str
     files: tuple[pathlib.Path, ...]
@@ -72,13 +80,18 @@ class Frames:
 
 
 def length(clip: Clip) -> int:
-    """How many frames a clip has; reads none where its `read` knows."""
+    """Number of frames of a clip; none is read where its `read` has a length."""
     return len(clip.read) if isinstance(clip.read, Sized) else len(clip.frames)
 
 
 def read_image(path: pathlib.Path, *, gray: bool = False) -> np.ndarray:
-    """[H, W, 3] uint8 RGB, or [H, W, 1]; 16 bits become 8, CMYK becomes RGB, transparency is left
-    out. Raises `UserError` with the file's name where it is damaged, or more than one picture."""
+    """An image file as [H, W, 3] uint8 RGB, or gray [H, W, 1].
+
+    16 bits become 8, CMYK becomes RGB, transparency is left out.
+
+    Raises:
+      UserError: with the file's name, where it is damaged or holds more than one picture.
+    """
     import cv2
 
     if wrong := damage(path):
@@ -102,33 +115,25 @@ def damage(path: pathlib.Path) -> str:
     """
     try:
         with open(path, "rb") as file:
+            head = file.read(8)
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1024))
             tail = file.read()
             file.seek(0)
-            head = file.read(8)
-            file.seek(0)
             if not size:
                 return "is empty"
-            if head.startswith(b"\xff\xd8\xff"):
-                if b"\xff\xd9" not in tail:
-                    return "is cut short (no end of the JPEG data)"
-                return _header_damage(file, "JPEG", size)
-            if head == b"\x89PNG\r\n\x1a\n":
-                if wrong := _header_damage(file, "PNG", size):
-                    return wrong
-                return "" if b"IEND" in tail else "is cut short (no end of the PNG data)"
-            if head.startswith(b"BM"):
-                return _header_damage(file, "BMP", size)
-            if head[:4] in (b"II*\0", b"MM\0*"):
-                return _header_damage(file, "TIFF", size)
+            for start, kind, end in _KINDS:
+                if head.startswith(start):
+                    whole = end in tail
+                    missing = f"is cut short (no end of the {kind} data)"
+                    return _header_damage(file, kind, size) if whole else missing
             return "is not a JPEG, PNG, BMP or TIFF image"
     except OSError as error:
         return f"cannot be opened ({error.strerror})"
 
 
-def _header_damage(file, kind: str, size: int) -> str:
-    """What the header of an image of `size` bytes says against it; Pillow reads it.
+def _header_damage(file: BinaryIO, kind: str, size: int) -> str:
+    """What is wrong with an image of `size` bytes by its header; Pillow reads it.
 
     The classes of the formats are called, not `Image.open`, which warns of large pictures.
     """
@@ -163,8 +168,11 @@ def _header_damage(file, kind: str, size: int) -> str:
 
 
 def visible(folder: pathlib.Path) -> list[os.DirEntry]:
-    """A folder's entries by name, without clutter. Raises `UserError` where it cannot be listed,
-    or a name is bytes that are no text."""
+    """A folder's entries by name, without clutter.
+
+    Raises:
+      UserError: the folder cannot be listed, or a name is not UTF-8.
+    """
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
