@@ -81,6 +81,7 @@ class Row:
 
     @instants.setter
     def instants(self, values: tuple[int | None, int | None, int | None]) -> None:
+        """Sets onset, apex and offset."""
         self.onset, self.apex, self.offset = values
 
 
