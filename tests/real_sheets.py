@@ -211,7 +211,7 @@ def frame(clip, index: int | None) -> int | None:
 def compare(rows: list[Row], found, database: str) -> tuple[dict[str, int], list[str]]:
     """(counts, a line for each difference): of a row and the clip that was read from it."""
     clips = {(clip.subject, clip.name): clip for clip in found.clips}
-    told = collections.Counter(
+    noted = collections.Counter(
         finding.where.split(" ")[0]
         for finding in (*found.problems, *found.notes)
         if finding in found.problems or re.search(r"became|is None|: the apex is", finding.what)
@@ -222,8 +222,8 @@ def compare(rows: list[Row], found, database: str) -> tuple[dict[str, int], list
         key = f"{database}/{row.subject}/{row.clip}"
         clip = clips.get((row.subject, row.clip))
         if clip is None:
-            count["told"] += bool(told[key])
-            wrong += [] if told[key] else [f"{key} is lost"]
+            count["noted"] += bool(noted[key])
+            wrong += [] if noted[key] else [f"{key} is lost"]
             continue
         last = len(clip.read.files) - 1
         want = (row.onset, row.apex, row.offset, row.emotion.lower(), row.units, row.objective)
@@ -231,8 +231,8 @@ def compare(rows: list[Row], found, database: str) -> tuple[dict[str, int], list
         got = (frame(clip, clip.onset), frame(clip, clip.apex), frame(clip, offset))
         got = (*got, clip.emotion, clip.action_units, clip.objective)
         if " ".join(map(str, want)).split() != " ".join(map(str, got)).split():
-            count["told"] += bool(told[key])
-            wrong += [] if told[key] else [f"{key} is {got} where the sheet has {want}"]
+            count["noted"] += bool(noted[key])
+            wrong += [] if noted[key] else [f"{key} is {got} where the sheet has {want}"]
     extra = set(clips) - {(row.subject, row.clip) for row in rows}
     renamed = {note.what for note in found.notes if note.what.startswith("name ")}
     wrong += [
@@ -308,7 +308,7 @@ def main(folder: pathlib.Path) -> int:
     """Prints the table; 1 where something differs."""
     files, seen, failed = sorted(f for f in folder.rglob("*") if f.is_file()), set[str](), 0
     laid = collections.defaultdict[str, list[tuple[pathlib.Path, pathlib.Path]]](list)
-    print(f"{'database':<14}{'rows':>5}{'clips':>6}{'told':>5}{'differ':>7}{'problems':>9}  sheet")
+    print(f"{'database':<14}{'rows':>5}{'clips':>6}{'noted':>6}{'differ':>7}{'problems':>9}  sheet")
     with tempfile.TemporaryDirectory(dir=folder) as name:
         scratch = pathlib.Path(name)
         for file in files:
@@ -331,7 +331,7 @@ def main(folder: pathlib.Path) -> int:
             if file.name != "coding.csv" and (sheet.database != "casme2" or len(rows) == 255):
                 laid[sheet.database].append((file, root))
             print(
-                f"{sheet.database:<14}{count['rows']:>5}{count['clips']:>6}{count['told']:>5}"
+                f"{sheet.database:<14}{count['rows']:>5}{count['clips']:>6}{count['noted']:>6}"
                 f"{len(wrong):>7}{len(found.problems):>9}  {file.relative_to(folder)}"
             )
             for line in (*wrong[:5], *found.problems[:5]):

@@ -63,7 +63,7 @@ def inspect(
     for key in sorted(without - keys):
         log.problem("/".join(key), NOT_THERE)
     clips, used, without_folder = [], set(), collections.defaultdict(list)
-    told = set()  # folders whose problems are listed
+    listed = set()  # folders whose problems are listed
     for row in rows:
         row_key = row.subject, row.video if tree.video else row.name
         row_key = spelled.get(_folded(*row_key), row_key)
@@ -78,8 +78,8 @@ def inspect(
             if row.subject and row.name:  # a blank cell is among the problems already
                 without_folder[row.subject].append(row)
             continue
-        if folder.path not in told:  # several clips of one recording share a folder
-            told.add(folder.path)
+        if folder.path not in listed:  # several clips of one recording share a folder
+            listed.add(folder.path)
             log.problems += folder.problems
         if not row.broken and not folder.problems:
             clip = clip_building.build_clip(
