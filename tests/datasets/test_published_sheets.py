@@ -9,6 +9,7 @@ from mer_jax import datasets
 from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets import labels
 from mer_jax.errors import DataError
+from tests import real_sheets
 from tests.datasets import replica
 
 CASME2 = ["Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None]
@@ -353,3 +354,19 @@ def test_the_three_clips_that_change_their_emotion_are_noted(tmp_path, lay):
             lay("Cropped/sub24/EP10_03/img{n}.jpg", 46, 86)
         found = datasets.inspect("casme2", tmp_path)
         assert found.clips[0].emotion == emotion and other in str(found.notes)
+
+
+def test_the_script_over_real_sheets_finds_a_difference(tmp_path, capsys):
+    casme2(tmp_path, casme2_row(), casme2_row("EP01_02", apex="/"))
+    assert real_sheets.main(tmp_path) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.split()[:6] == ["casme2", "2", "2", "0", "0", "0"]
+    sheet = real_sheets.SHEETS[1]
+    rows = real_sheets.parse(tmp_path / "CASME2-coding-20140508.xlsx", sheet)
+    real_sheets.lay(tmp_path, rows)
+    found = datasets.inspect("casme2", tmp_path)
+    other = [rows[0]._replace(offset=85), rows[1], rows[1]._replace(clip="EP01_03")]
+    _, wrong = real_sheets.compare(other, found, "casme2")
+    assert (
+        len(wrong) == 2 and "EP01_01 is (46, 59, 86" in wrong[0] and "EP01_03 is lost" in wrong[1]
+    )
