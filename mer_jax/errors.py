@@ -30,25 +30,34 @@ class Problem(NamedTuple):
 class DataError(UserError):
     """All problems of a database or a file.
 
-    most: how many problems of a kind the message lists, by default all. Problems are of a kind if
-    they differ only in numbers and quoted text.
+    most: how many problems of a kind the message lists (`lines`), by default all.
     """
 
     def __init__(self, database: str, problems: Sequence[Problem], *, most: int | None = None):
         self.database = database
         self.problems = tuple(problems)
-        kinds: dict[str, list[Problem]] = {}
-        for problem in self.problems:
-            kinds.setdefault(re.sub(r"'.*?'|\d+", "", problem.what), []).append(problem)
-        listed = {id(problem) for found in kinds.values() for problem in found[:most]}
-        lines = [f"  {problem}" for problem in self.problems if id(problem) in listed]
-        if most is not None:
-            lines += [
-                f"  and {len(found) - most} more of this kind: {found[most].what}"
-                for found in kinds.values()
-                if len(found) > most
-            ]
-        super().__init__("\n".join([f"{database}: {len(self.problems)} problem(s):", *lines]))
+        head = f"{database}: {len(self.problems)} problem(s):"
+        super().__init__("\n".join([head, *lines(self.problems, most=most)]))
+
+
+def lines(problems: Sequence[Problem], *, most: int | None = None) -> list[str]:
+    """A line for each problem, at most `most` of a kind, and one that counts the others.
+
+    Problems are of a kind if they differ only in numbers, quoted text and paths.
+    """
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kind = re.sub(r"'.*?'|\S*/\S*|\d+", "", problem.what)
+        kinds.setdefault(kind, []).append(problem)
+    listed = {id(problem) for found in kinds.values() for problem in found[:most]}
+    shown = [f"  {problem}" for problem in problems if id(problem) in listed]
+    if most is not None:
+        shown += [
+            f"  and {len(found) - most} more of this kind: {found[most].what}"
+            for found in kinds.values()
+            if len(found) > most
+        ]
+    return shown
 
 
 @contextlib.contextmanager

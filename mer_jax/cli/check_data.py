@@ -1,47 +1,79 @@
-"""Compares a database with its published counts and lists its problems.
+"""Checks a database, a composite or a configuration's data before anything is trained on it.
 
-    mer-jax check-data --database=NAME --root=DIR [--decode] [--json] [--option=NAME=VALUE ...]
+    mer-jax check-data (--database=NAME | --config=NAME) --root=DIR [--decode] [--json]
+                       [--option=NAME=VALUE ...]
 
-Prints the clips by emotion and subject beside the published counts, then every problem with its
-file or row, then the notes: mismatches that were resolved. Exit code: 0 usable, 1 not usable, 2 a
-mistake in the command.
+With --config: what the configuration reads, in its classes. Prints the clips by emotion (or class)
+and subject beside the published counts, the files that are read, then the problems with file or
+row, then the notes: mismatches that were resolved; of a kind ten at most, then a count (--json:
+all). Exit code: 0 usable, 1 not usable, 2 a mistake in the command.
 
 Example:
 
     mer-jax check-data --database=casme2 --root="data/CASME II" --decode
+    mer-jax check-data --config=stcnn_casme_squared --root=data
 """
 
 import collections
+import functools
 import json
+from collections.abc import Sequence
 
 from absl import flags
 
-from mer_jax import datasets
-from mer_jax.cli import database_flags
-from mer_jax.datasets.records import Inspection
+from mer_jax import configuration, datasets, errors
+from mer_jax.cli import database_flags, run_flags
+from mer_jax.datasets import labels
+from mer_jax.datasets.records import Inspection, Source
 from mer_jax.errors import Problem, UserError
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(database_flags)
 flags.DEFINE_bool("decode", False, "Also decode every frame, which may take minutes.")
 flags.DEFINE_bool("json", False, "Print one JSON object.")
+flags.declare_key_flag("config")
+parse = functools.partial(run_flags.parse, to_run=False)
 
 
 def decode(found: Inspection) -> Inspection:
     """`found` with every clip whose frames cannot be read moved to the problems."""
-    readable, problems = [], list(found.problems)
-    for clip in found.clips:
+    readable, groups, problems = [], [], list(found.problems)
+    for clip, group in zip(found.clips, _groups(found)):
         try:
             _ = clip.frames
             readable.append(clip)
+            groups.append(group)
         except UserError as error:
             problems.append(Problem(clip.key, str(error)))
-    return found._replace(clips=readable, problems=problems)
+    return found._replace(clips=readable, groups=groups, problems=problems)
+
+
+def _groups(found: Inspection) -> Sequence[str]:
+    return found.groups or [clip.emotion for clip in found.clips]
+
+
+def in_classes(found: Inspection, scheme: str) -> Inspection:
+    """`found` by the classes of a label scheme; clips outside of it are one note."""
+    if found.problems:
+        return found
+    labelled = labels.label(scheme, found.clips)
+    if labelled.labels.ndim > 1:
+        return found
+    notes = list(found.notes)
+    if labelled.excluded:
+        key, why = labelled.excluded[0]
+        what = f"has no class for {len(labelled.excluded)} clip(s), e.g. {key}: {why}"
+        notes.insert(0, Problem(f"label scheme {scheme}", what))
+    groups = [labelled.classes[k] for k in labelled.labels]
+    published = found.published if set(found.published) <= set(labelled.classes) else {}
+    return found._replace(
+        clips=list(labelled.clips), groups=groups, notes=notes, published=published
+    )
 
 
 def summary(found: Inspection) -> dict:
     """Counts and findings as plain values."""
-    emotions = collections.Counter(clip.emotion for clip in found.clips)
+    emotions = collections.Counter(_groups(found))
     return {
         "usable": not found.problems,
         "clips": len(found.clips),
@@ -54,6 +86,7 @@ def summary(found: Inspection) -> dict:
             sorted(collections.Counter(clip.subject_key for clip in found.clips).items())
         ),
         "published_subjects": found.subjects,
+        "sources": [source._asdict() for source in found.sources],
         "problems": [problem._asdict() for problem in found.problems],
         "notes": [note._asdict() for note in found.notes],
     }
@@ -68,9 +101,11 @@ def page(database: str, root: str, facts: dict) -> str:
     count, published = len(facts["subjects"]), facts["published_subjects"] or "-"
     lines += [f"{'subjects':<24}{count:>6}{published:>11}", ""]
     lines += [f"{subject:<24}{clips:>6}" for subject, clips in facts["subjects"].items()]
-    for title, findings in (("problem(s)", facts["problems"]), ("note(s)", facts["notes"])):
-        lines += ["", f"{len(findings)} {title}"]
-        lines += [f"  {finding['where']}: {finding['what']}" for finding in findings]
+    lines += ["", *(str(Source(**source)) for source in facts["sources"])]
+    for title in ("problem", "note"):
+        findings = [Problem(**finding) for finding in facts[f"{title}s"]]
+        lines += ["", f"{len(findings)} {title}(s)"]
+        lines += errors.lines(findings, most=datasets.MOST_OF_A_KIND)
     lines += ["", "usable" if facts["usable"] else "not usable until the problems are fixed"]
     if not facts["usable"]:
         lines.append(database_flags.HINTS)
@@ -79,10 +114,17 @@ def page(database: str, root: str, facts: dict) -> str:
 
 def main(argv: list[str]) -> int:
     """Inspects the database that the flags name; 1 where it is not usable."""
-    if len(argv) > 1 or not FLAGS.database or not FLAGS.root:
-        raise UserError("give --database=NAME and --root=FOLDER, and nothing else")
-    found = datasets.inspect(FLAGS.database, FLAGS.root, **database_flags.options())
+    config = run_flags.CONFIG.value if FLAGS["config"].present else None
+    database = config.data.name if config else FLAGS.database
+    root = FLAGS.root or (config.data.root if config else None)
+    if len(argv) > 1 or bool(config) == bool(FLAGS.database) or not root:
+        raise UserError(
+            "give --root=FOLDER and either --database=NAME or --config=NAME, and nothing else"
+        )
+    options = configuration.options_of(config, "data") if config else {}
+    found = datasets.inspect(database, root, **(options | database_flags.options()))
+    if config:
+        found = in_classes(found, config.data.label_scheme)
     facts = summary(decode(found) if FLAGS.decode else found)
-    text = json.dumps(facts, indent=1) if FLAGS.json else page(FLAGS.database, FLAGS.root, facts)
-    print(text)
+    print(json.dumps(facts, indent=1) if FLAGS.json else page(database, root, facts))
     return 0 if facts["usable"] else 1

@@ -7,11 +7,16 @@ from typing import Any
 from absl import flags
 
 from mer_jax import datasets
+from mer_jax.datasets import composites
 from mer_jax.errors import UserError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("database", None, "The database: " + ", ".join(datasets.names()))
-flags.DEFINE_string("root", None, "The database's folder.")
+flags.DEFINE_string(
+    "database",
+    None,
+    "The database or composite: " + ", ".join([*datasets.names(), *composites.names()]),
+)
+flags.DEFINE_string("root", None, "Its folder.")
 flags.DEFINE_multi_string("option", [], "An option of the database as NAME=VALUE, e.g. images=raw.")
 flags.DEFINE_multi_string("exclude", [], "The key of a clip to leave out.")
 flags.DEFINE_bool("allow_mismatch", False, "Continue where the sheet and the frames disagree.")

@@ -27,8 +27,11 @@ DISTRIBUTED = flags.DEFINE_bool(
 )
 
 
-def parse(argv: list[str]) -> list[str]:
-    """Parses the command line. Raises `UserError` for any mistake, the configuration's too."""
+def parse(argv: list[str], *, to_run: bool = True) -> list[str]:
+    """Parses the command line. Raises `UserError` for any mistake, the configuration's too.
+
+    to_run: --config and --workdir are required.
+    """
     flag = flags.FLAGS["config"]
     try:
         argv[:] = map(
@@ -38,15 +41,16 @@ def parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         no_arguments(rest)
         file = config_flags.get_config_filename(flag) if flag.present else ""
-        if not file:
+        if not file and to_run:
             raise UserError("no configuration given: mer-jax run NAME|FILE or --config=NAME|FILE")
-        if not pathlib.Path(file).is_file():
+        if file and not pathlib.Path(file).is_file():
             raise unknown_name(
                 "--config file", file, map(str, pathlib.Path(file).parent.glob("*.py"))
             )
-        if not WORKDIR.value:
+        if not WORKDIR.value and to_run:
             raise UserError("no output folder is given: --workdir=DIR")
-        CONFIG.value.lock()
+        if file:
+            CONFIG.value.lock()
     except Exception as error:  # a configuration is a user's program: any exception
         raise UserError(_sentence(error)) from None
     return rest

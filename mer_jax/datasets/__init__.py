@@ -9,6 +9,7 @@
 `labels.label` assigns classes to clips; `composites` are sets of several databases.
 """
 
+import functools
 import importlib
 import pathlib
 from collections.abc import Callable
@@ -27,9 +28,11 @@ _FOLDERS = (
 # Rendered databases: modules with `clips(**options)`.
 _RENDERED = ("synthetic",)
 
+MOST_OF_A_KIND = 10  # problems or notes of a kind that are listed, then a count
+
 
 def names() -> list[str]:
-    """The names `load` takes."""
+    """The names of databases that `load` takes."""
     return sorted(_FOLDERS + _RENDERED)
 
 
@@ -39,8 +42,8 @@ def in_folder(name: str) -> bool:
 
 
 def options(name: str) -> dict[str, Any]:
-    """The options of database `name` and their defaults; a composite has none."""
-    return {} if name in _composites().names() else defaults(_reader(name), without=("root",))
+    """The options of a database or composite and their defaults."""
+    return defaults(_reader(name), without=("root", "name"))
 
 
 def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Clip]:
@@ -52,7 +55,7 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
         named like it. None for "synthetic".
       **given: options of the database (`options(name)`).
 
-    Notes on the data (`inspect` returns them) and clips that a composite leaves out are logged.
+    The files that are read and the first note on the data are logged; `inspect` returns all notes.
 
     Raises:
       UserError: an unknown database or option, or no root.
@@ -65,47 +68,36 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
     (8, 24, 24, 3)
 
     """
-    if name in _composites().names():
-        if given:
-            raise UserError(f"{name} is a composite and has no option {next(iter(given))!r}")
-        return _compose(name, root)
     found = inspect(name, root, **given)
     if found.problems:
-        raise DataError(name, found.problems)
-    if found.notes:
-        from absl import logging
+        raise DataError(name, found.problems, most=MOST_OF_A_KIND)
+    from absl import logging
 
-        logging.info("%s: %d note(s), e.g. %s", name, len(found.notes), found.notes[0])
+    for source in found.sources:
+        level = logging.WARNING if source.others else logging.INFO
+        logging.log(level, "%s: %s", name, source)
+    if found.notes:
+        level = logging.WARNING if name in _composites().names() else logging.INFO
+        logging.log(level, "%s: %d note(s), e.g. %s", name, len(found.notes), found.notes[0])
     return found.clips
 
 
 def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
-    """The clips of a database, its problems, and notes on resolved mismatches.
+    """The clips of a database or composite, its problems, and notes on resolved mismatches.
 
-    Raises `UserError` for an unknown database or option, or where a folder is needed and not given.
+    Args:
+      name, root, **given: as of `load`.
+
+    Raises:
+      UserError: an unknown database or option, or no root where one is needed.
     """
     reader, given = _reader(name), check("data", name, given, options(name))
     if name in _RENDERED:
         return Inspection(_module(name).clips(**given), [], [])
-    if root is None and name in _FOLDERS:
+    if root is None and name in (*_FOLDERS, *_composites().names()):
         raise UserError(f"{name} is read from a folder; give it as root=")
     found = reader(root, **given)
     return found if isinstance(found, Inspection) else Inspection(list(found), [], [])
-
-
-def _compose(name: str, root: str | pathlib.Path | None) -> list[Clip]:
-    if root is None:
-        raise UserError(f"{name} is read from a folder of databases; give it as root=")
-    parts = dict.fromkeys(database for database, _ in _composites().get(name).parts)
-    found = _composites().load(name, {part: pathlib.Path(root) / part for part in parts})
-    if found.excluded:
-        from absl import logging
-
-        key, why = found.excluded[0]
-        logging.warning(
-            "%s leaves out %d clip(s), e.g. %s: %s", name, len(found.excluded), key, why
-        )
-    return list(found.clips)
 
 
 def _composites():
@@ -115,6 +107,8 @@ def _composites():
 def _reader(name: str) -> Callable:
     if name in _RENDERED:
         return _module(name).scenes  # `clips` takes what `scenes` takes
+    if name in _composites().names():
+        return functools.partial(_composites().inspect, name)
     found = find("database", name, dict.fromkeys(names()))
     return _module(name).inspect if name in _FOLDERS else found
 

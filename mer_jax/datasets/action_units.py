@@ -1,6 +1,6 @@
 """The action units of the Facial Action Coding System as annotators write them.
 
-    4+7   L12A   (R6 or R12)+R15   R14A or 17A or 24A   10A/B   A/L12   ref(7B)+43   12(k)
+    4+7   L12A   (R6 or R12)+R15   14or23   R14A or 17A or 24A   10A/B   A/L12   ref(7B)+43   12(k)
 
 A letter before the number is the side (L, R left or right; T, B upper or lower lip; A
 asymmetric), one after it the intensity (A to E); "/" and "or" part alternatives; "?" is unclear;
@@ -12,10 +12,12 @@ import re
 from typing import NamedTuple
 
 _UNIT = re.compile(
-    r"(?P<side>[ALRTB](?:/[ALRTB])?)?\s*(?:AU)?\s*0*(?P<number>[1-9]\d?)\s*"
+    r"(?P<side>[ALRTB](?:/[ALRTB])?)?\s*(?:A[UD])?\s*0*(?P<number>[1-9]\d?)\s*"
     r"(?P<intensity>[A-E](?:/[A-E])?)?(?P<after>[LR])?\s*(?P<doubt>\?)?",
     re.I,
 )
+
+_OR = re.compile(r"\s+or\s+|(?<=[0-9A-E?])or(?=[ALRTB]?\d)|/", re.I)
 
 
 class ActionUnit(NamedTuple):
@@ -49,7 +51,7 @@ def _parse(text: str) -> tuple[tuple[ActionUnit, ...], tuple[str, ...]]:
         bare = re.sub(r"\(\s*k\s*\)", "", piece, flags=re.I)
         reference = re.match(r"\s*ref\b", bare, re.I)
         bare = re.sub(r"^\s*ref\b|[()]", " ", bare, flags=re.I).strip()
-        options = [bare] if _UNIT.fullmatch(bare) else re.split(r"\s+or\s+|/", bare, flags=re.I)
+        options = [bare] if _UNIT.fullmatch(bare) else _OR.split(bare)
         for option in options:
             match = _UNIT.fullmatch(option.strip())
             if not match:

@@ -3,15 +3,18 @@
 Nothing about a sheet's shape is assumed. The header row is the first that carries every needed
 heading; columns are found by heading, so that blank columns, free text above or below and another
 order do no harm. Only sheets that have no header at all are read by position. Cells may be numbers
-or text. What cannot be read is named with its file and row, numbered as a spreadsheet does.
+or text; a formula whose value the file lacks is computed where it adds and subtracts cells. What
+cannot be read is named with its file and row, numbered as a spreadsheet does.
 """
 
 import csv
+import functools
 import io
 import pathlib
 import re
 import unicodedata
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,6 +32,10 @@ class Column(NamedTuple):
     needed: bool = True  # a sheet without it is not this database's
 
 
+class Formula(str):
+    """The text of a formula ("=D2+M2-1") whose value the file does not hold."""
+
+
 class Record(NamedTuple):
     """One row: field -> str; of a column of whole numbers int, or None (blank, or a mark: '/')."""
 
@@ -38,7 +45,11 @@ class Record(NamedTuple):
 
 
 def plain(text: object) -> str:
-    """A heading or name reduced to its letters and digits, lower case."""
+    """A heading or name reduced to its letters and digits, lower case.
+
+    >>> plain("SAMM_Cropped"), plain("Action Units")
+    ('sammcropped', 'actionunits')
+    """
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", str(text)).casefold())
 
 
@@ -99,6 +110,10 @@ def read(
     return [], [Problem(path.name, f"is not a sheet with columns {heads}: {hint}")]
 
 
+_WITHOUT_VALUE = (
+    "the {!r} cell is the formula {!r} and the file does not hold its value; open it in a "
+    "spreadsheet program and save it"
+)
 # What is taken for a label sheet and is none that can be read here, by how it begins.
 _OTHERS = (
     (b"%pdf", "is a PDF; give the sheet itself"),
@@ -159,10 +174,46 @@ def _csv(content: bytes) -> list[list]:
 def _xlsx(content: bytes) -> dict[str, list[list]]:
     import openpyxl
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of styles and validations that openpyxl leaves out
-        book = openpyxl.load_workbook(io.BytesIO(content), data_only=True)
-    return {s.title: [list(row) for row in s.iter_rows(values_only=True)] for s in book.worksheets}
+    def sheets(data_only):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of styles and validations that openpyxl leaves out
+            book = openpyxl.load_workbook(io.BytesIO(content), data_only=data_only)
+        return {s.title: [list(r) for r in s.iter_rows(values_only=True)] for s in book.worksheets}
+
+    values, cells = sheets(data_only=True), {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
+        if any(re.search(rb"<(\w+:)?f[ >]", archive.read(part)) for part in parts):
+            cells = sheets(data_only=False)
+    for name, rows in cells.items():
+        for r, row in enumerate(rows):
+            for c, cell in enumerate(row):
+                if values[name][r][c] is None and cell is not None:  # a program wrote no value
+                    values[name][r][c] = _computed(rows, str(getattr(cell, "text", cell)))
+    return values
+
+
+def _computed(rows: list[list], formula: str, depth: int = 8) -> int | Formula:
+    """The value of a formula that adds and subtracts cells and whole numbers, else the formula."""
+    total, terms = 0, re.sub(r"[\s$]", "", formula)
+    if not depth or not re.fullmatch(r"=[+-]?[A-Z]*\d+([+-][A-Z]*\d+)*", terms):
+        return Formula(formula)
+    for sign, column, number in re.findall(r"([+-]?)([A-Z]*)(\d+)", terms[1:]):
+        term: Any = int(number)
+        if column:
+            c = functools.reduce(lambda index, letter: 26 * index + ord(letter) - 64, column, 0)
+            try:
+                term = rows[int(number) - 1][c - 1]
+            except IndexError:
+                term = None
+            if isinstance(term, str) and term.startswith("="):
+                term = _computed(rows, term, depth - 1)
+            if isinstance(term, float) and term.is_integer():
+                term = int(term)
+            if type(term) is not int:
+                return Formula(formula)
+        total += -term if sign == "-" else term
+    return total
 
 
 def _xls(content: bytes) -> dict[str, list[list]]:
@@ -201,6 +252,7 @@ def _rows(file, rows, start, fields, columns, keys):
     records, problems = [], []
     for i, cells in enumerate(rows[start:], start + 1):
         raw = {f: text(cells[c]) if c < len(cells) else "" for f, c in fields.items()}
+        formulas = {f for f, c in fields.items() if c < len(cells) and type(cells[c]) is Formula}
         filled = sum(bool(value) for value in raw.values())
         blank = [key for key in keys if not raw.get(key)]
         if filled <= 2 and (blank or filled < len(keys)):
@@ -210,7 +262,10 @@ def _rows(file, rows, start, fields, columns, keys):
         values: dict[str, Any] = {}
         for field, value in raw.items():
             values[field] = value
-            if columns[field].kind is int:
+            if field in formulas:
+                wrong.append(Problem(where, _WITHOUT_VALUE.format(columns[field].names[0], value)))
+                values[field] = None if columns[field].kind is int else ""
+            elif columns[field].kind is int:
                 values[field] = _whole(value)
                 if values[field] is None and value.casefold() not in _UNMARKED:
                     head = columns[field].names[0]
@@ -228,9 +283,10 @@ def _whole(value: str) -> int | None:
 
 
 def numbered(prefix: str, digits: int, word: str) -> str:
-    """One spelling for a numbered name: numbered('sub', 2, x) is 'sub01' for 1, '01' and 'Sub1'.
+    """One spelling for a numbered name; a word without a number stays as it is.
 
-    A word that is no number after an optional prefix stays as it is.
+    >>> [numbered("sub", 2, word) for word in ("1", "01", "SUB1", "sub01", "x")]
+    ['sub01', 'sub01', 'sub01', 'sub01', 'x']
     """
     match = re.fullmatch(rf"(?:{re.escape(prefix)})?(\d+)", word.strip(), re.I)
     return f"{prefix}{int(match[1]):0{digits}d}" if match else word.strip()

@@ -10,6 +10,7 @@ the first is the apex. A third column that is headed Onset is a duration and is 
 """
 
 import functools
+import re
 
 from mer_jax.datasets import database, records
 from mer_jax.datasets.annotations import Column, numbered
@@ -18,17 +19,21 @@ from mer_jax.datasets.folders import Tree
 _CLIP = r"(^|/)(?P<subject>sub\d+)/(?P<name>EP\d[\w-]*)$"
 _FRAME = r".*-(\d+)"
 
+
+def clip_name(name: str) -> str:
+    """A clip's name as the sheets write it: 'EP02_01f' for 'ep02_01F'."""
+    return re.sub(r"(?i)^ep", "EP", name.strip().lower())
+
+
 SPEC = records.Database(
     name="casme",
     title="CASME",
     fps=60.0,
     trees={
         "cropped": Tree(("Cropped", "CASME_cropped"), _CLIP, _FRAME),
-        "raw": Tree(
-            ("CASME_raw_selected", "RAW_selected", "RAW", "CASME"), _CLIP, _FRAME, without="cropped"
-        ),
+        "raw": Tree(("CASME_raw_selected", "RAW_selected", "RAW", "CASME"), _CLIP, _FRAME),
     },
-    sheets=("CASME-coded*.xlsx", "casme.xlsx", "CASME-coded*.csv", "CASME-coded*.xls"),
+    sheets=("CASME-coded*", "casme"),
     columns={
         "subject": records.SUBJECT,
         "name": records.NAME,
@@ -43,6 +48,7 @@ SPEC = records.Database(
         *("contempt", "others"),
     ),
     subject=functools.partial(numbered, "sub", 2),
+    clip=clip_name,
     published={  # 189 in all (PSN, Table 4); by emotion not checked against a sheet
         "tense": 69,
         "disgust": 44,

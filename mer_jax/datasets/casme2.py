@@ -5,20 +5,31 @@
     CASME2-RAW/sub01/EP02_01f/img1.jpg              whole clips
     CASME2-coding-20140508.xlsx, CASME2-coding-20190701.xlsx, CASME2-coding-updated.xlsx
 
-File names carry no leading zeros. Subjects are '01' in the sheet of 2014, 1 in that of 2019, and
-sub01 here. CASME2-ObjectiveClasses.xlsx is read where it is there.
+File names carry no leading zeros. Subjects are '01' or 1 in the sheets and sub01 here.
+CASME2-ObjectiveClasses.xlsx, made for the sheet of 2014, is read where it exists and lists every
+clip. The sheet of 2019 has other action units in 57 rows and another emotion in three.
 """
 
 import functools
 
-from mer_jax.datasets import database, records
+from mer_jax.datasets import casme, database, records
 from mer_jax.datasets.annotations import Column, numbered
 from mer_jax.datasets.folders import Tree
 from mer_jax.datasets.records import KnownIssue
 
 _CLIP = r"(^|/)(?P<subject>sub\d+)/(?P<name>EP\d[\w-]*)$"
 _NO_ROW = (KnownIssue("no row", "it was published without a label and is left out"),)
-_RELEASES = "the releases of the sheet disagree and the frames decide"
+_NUMBERING = "the releases number the frames of this clip differently"
+_EMOTION = (
+    KnownIssue("emotion", "the sheet of 2014 has sadness", use="surprise", seen="surprise"),
+    KnownIssue("emotion", "the sheet of 2019 has surprise", use="sadness", seen="sadness"),
+)
+
+
+def _numberings(*use: tuple[int, int, int]) -> tuple[KnownIssue, ...]:
+    """Whichever of the two numberings of (onset, apex, offset) the sheet has."""
+    return tuple(KnownIssue("numbering", _NUMBERING, o, s) for o, s in (use, use[::-1]))
+
 
 SPEC = records.Database(
     name="casme2",
@@ -30,11 +41,10 @@ SPEC = records.Database(
         "raw": Tree(("CASME2-RAW", "RAW"), _CLIP),
     },
     sheets=(
-        "CASME2-coding-20190701.xlsx",
-        "CASME2-coding-updated.xlsx",
-        "CASME2-coding*.xlsx",
-        "CASME2-coding*.csv",
-        "CASME2_label*.xls*",
+        "CASME2-coding-20190701",
+        "CASME2-coding-updated",
+        "CASME2-coding*",
+        "CASME2_label*",
     ),
     columns={
         "subject": records.SUBJECT,
@@ -44,21 +54,20 @@ SPEC = records.Database(
         "offset": Column(("OffsetFrame", "Offset"), int),
         "action_units": records.AUS,
         "emotion": records.EMOTION,
+        "objective": records.OBJECTIVE,
     },
-    classes=("CASME2-ObjectiveClasses*.xlsx",),
+    classes=("CASME2-ObjectiveClasses*",),
     emotions=("others", "disgust", "happiness", "repression", "surprise", "sadness", "fear"),
     subject=functools.partial(numbered, "sub", 2),
+    clip=casme.clip_name,
     known_issues={
         ("sub09", "EP02_02f"): _NO_ROW,
         ("sub24", "EP02_07"): _NO_ROW,
-        ("sub07", "EP06_01"): (
-            KnownIssue("span", _RELEASES, use=(15, 49)),
-            KnownIssue("span", _RELEASES, use=(56, 89)),
-        ),
-        ("sub12", "EP09_02"): (
-            KnownIssue("span", _RELEASES, use=(16, 59)),
-            KnownIssue("span", _RELEASES, use=(161, 176)),
-        ),
+        ("sub07", "EP06_01"): _numberings((15, 49, 68), (56, 89, 116)),
+        ("sub12", "EP09_02"): _numberings((16, 59, 101), (161, 176, 206)),
+        ("sub24", "EP07_01"): _EMOTION,
+        ("sub24", "EP07_04f"): _EMOTION,
+        ("sub24", "EP10_03"): _EMOTION,
     },
     published={  # the sheet of 2014
         "others": 99,

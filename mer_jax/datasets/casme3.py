@@ -1,8 +1,9 @@
 """CAS(ME)^3 part A: 860 micro-expressions of 94 of 100 subjects at 30 Hz (Li et al., TPAMI 2023).
 
     Part_A_ME_clip/frame/spNo.1_a_355/355.jpg       one expression a folder, 355 its onset
-    part_A/spNO.1/a/color/355.jpg                   whole recordings
-    cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx       sheet 'label'
+    Part_A_ME_clip/depth/..., video/...             the same names, another modality: not read
+    part_A/spNO.1/a/color/355.jpg                   whole recordings; beside it depth
+    cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx       sheet 'label'; v1 is an .xls of 921 clips
 
 Subject and file name do not identify a clip: its name here is the recording's letter and the
 onset (a_355). Recordings are published with frames missing, most of them at the start, so the
@@ -17,6 +18,7 @@ from mer_jax.datasets.folders import Tree
 from mer_jax.datasets.records import KnownIssue
 
 _OFFSET = "the published offset is 0 or has a digit too many"
+_PART_A = "the authors' sheet of all of part A has these values"
 
 
 def _adapt(row, cells):
@@ -32,13 +34,15 @@ SPEC = records.Database(
     trees={
         "clips": Tree(("Part_A_ME_clip",), r"(^|/)(?P<subject>spno\.\d+)_(?P<name>[a-z]\d*_\d+)$"),
         "raw": Tree(
-            ("part_A",),
-            r"(^|/)(?P<subject>spno\.\d+)/(?P<name>[a-z]\d*)/color$",
-            video=True,
-            without="/depth$",
+            ("part_A",), r"(^|/)(?P<subject>spno\.\d+)/(?P<name>[a-z]\d*)/color$", video=True
         ),
     },
-    sheets=("cas(me)3_part_A_ME_label_JpgIndex*.xlsx", "cas(me)3_part_A*.xlsx", "cas(me)3*.csv"),
+    sheets=(
+        "cas(me)3_part_A_ME_label_JpgIndex_v2",
+        "cas(me)3_part_A_ME_label_JpgIndex*",
+        "cas(me)3_part_A*",
+        "cas(me)3*",
+    ),
     sheet=("label",),
     columns={
         "subject": records.SUBJECT,
@@ -58,6 +62,13 @@ SPEC = records.Database(
         ("spNo.40", "e_1812"): (KnownIssue("offset", _OFFSET, use=1845, seen=None),),
         ("spNo.40", "e_2327"): (KnownIssue("offset", _OFFSET, use=2403, seen=None),),
         ("spNo.214", "c"): (KnownIssue("offset", _OFFSET, use=34, seen=3460),),
+        ("spNo.149", "d"): (
+            KnownIssue("instants", _PART_A, use=(112, 160, 358), seen=(112, 83, 358)),
+        ),
+        ("spNo.216", "d"): (
+            KnownIssue("instants", _PART_A, use=(2647, 2668, 2694), seen=(3647, 2668, 2694)),
+            KnownIssue("name", _PART_A, use="d_2647", seen="d_3647"),
+        ),
     },
     allow_mismatch=True,
     published={

@@ -5,21 +5,21 @@
     rawpic/s15/15_0401girlcrashing/img001.jpg       whole recordings
     CAS(ME)^2code_final.xlsx, CAS(ME)^2code_final (Updated).xlsx
 
-The sheet has no header. Its subjects count from 1: the sheet 'naming rule1' gives the folder of
-each (column 3 -> column 2), 'naming rule2' the four digits of a recording (anger1 -> 0401). An
-offset of 0 is none. The naming inside selectedpic is taken to be that of cropped.
+The sheet has no header. Its subjects count from 1 and its clips are named by the stimulus; which
+folders these are, its other two tabs say ('naming rule1' and 'naming rule2'), and `_SUBJECTS` and
+`_VIDEOS` here, so that a .csv or the first tab alone is enough. An offset of 0 is none. The naming
+inside selectedpic is taken to be that of cropped.
 """
 
 import dataclasses
 import functools
 import pathlib
-import re
 from collections.abc import Iterable
 
-from mer_jax.datasets import annotations, database, records, sheets
+from mer_jax.datasets import database, records
 from mer_jax.datasets.annotations import Column, numbered
 from mer_jax.datasets.folders import Tree
-from mer_jax.datasets.records import Inspection
+from mer_jax.datasets.records import Inspection, KnownIssue
 from mer_jax.errors import unknown_name
 
 KINDS = ("micro", "macro", "all")
@@ -30,6 +30,18 @@ _FIELDS = (
     "feeling",
 )
 _WHOLE = ("onset", "apex", "offset")
+# The naming rules: subjects 1 to 22 by folder, stimuli by the four digits of a recording.
+_SUBJECTS = (15, 16, *range(19, 28), *range(29, 39), 40)
+_VIDEOS = {
+    **{"disgust1": "0101", "disgust2": "0102", "anger1": "0401", "anger2": "0402"},
+    **{"happy1": "0502", "happy2": "0503", "happy3": "0505", "happy4": "0507", "happy5": "0508"},
+}
+
+
+def _late_apex(onset: int, apex: int, offset: int) -> tuple[KnownIssue, ...]:
+    why = "the published apex is after the offset: the clip's apex is None"
+    return (KnownIssue("instants", why, use=(onset, None, offset), seen=(onset, apex, offset)),)
+
 
 SPEC = records.Database(
     name="casme_squared",
@@ -40,7 +52,7 @@ SPEC = records.Database(
         "selected": Tree(("selectedpic",), _CLIP),
         "raw": Tree(("rawpic",), _VIDEO, video=True),
     },
-    sheets=("CAS(ME)^2code_final*Updated*.xlsx", "CAS(ME)^2code_final*.xlsx", "CAS(ME)^2code*.csv"),
+    sheets=("CAS(ME)^2code_final(Updated)", "CAS(ME)^2code*", "*code_final*"),
     sheet=("CASFEcode_final", "CASMEcode_final"),
     columns={field: Column((field,), int if field in _WHOLE else str) for field in _FIELDS},
     positions=_FIELDS,
@@ -49,6 +61,11 @@ SPEC = records.Database(
     clip=str.lower,
     published={"negative": 21, "positive": 8, "surprise": 9, "others": 19},
     subjects=22,
+    known_issues={
+        ("s27", "disgust1_5"): _late_apex(1221, 1230, 1224),
+        ("s31", "happy2_1"): _late_apex(2169, 2203, 2202),
+        ("s32", "anger1_12"): _late_apex(2407, 2455, 2451),
+    },
 )
 
 
@@ -64,20 +81,17 @@ def inspect(
     """As `database.inspect`; `kind` is "micro", "macro" or "all"."""
     if kind not in KINDS:
         raise unknown_name("kind of expression", kind, KINDS)
-    path = pathlib.Path(root).expanduser()
-    found = [pathlib.Path(labels)] if labels else sheets.locate(SPEC.sheets, path)
-    found = [f if f.is_file() else path / f for f in found[:1]]
-    book = annotations.workbook(found[0])[0] if found and found[0].is_file() else {}
-    subjects, videos = _naming_rules(book)
 
     def adapt(row, cells):
-        row.subject = subjects.get(cells["subject"] or "", row.subject)
-        row.video = videos.get(row.name.split("_")[0], "")
+        number = cells["subject"] or ""
+        if number.isdigit() and 1 <= int(number) <= len(_SUBJECTS):
+            row.subject = f"s{_SUBJECTS[int(number) - 1]}"
+        row.video = _VIDEOS.get(row.name.split("_")[0], "")
         row.apex, row.offset = row.apex or None, row.offset or None
-        said = (cells["kind"] or "").lower()
-        if said not in ("micro-expression", "macro-expression"):
-            row.fault = f"{said!r} is neither micro-expression nor macro-expression"
-        row.wanted = bool(row.fault) or kind == "all" or said.startswith(kind)
+        cell = (cells["kind"] or "").lower()
+        if cell not in ("micro-expression", "macro-expression"):
+            row.fault = f"{cell!r} is neither micro-expression nor macro-expression"
+        row.wanted = bool(row.fault) or kind == "all" or cell.startswith(kind)
         return row
 
     return database.inspect(
@@ -88,17 +102,3 @@ def inspect(
         allow_mismatch=allow_mismatch,
         exclude=exclude,
     )
-
-
-def _naming_rules(book) -> tuple[dict[str, str], dict[str, str]]:
-    """({sheet's subject: folder's}, {stimulus: four digits}) from the sheets that say so."""
-    rules = {annotations.plain(name): rows for name, rows in book.items()}
-    cells = [[annotations.text(cell) for cell in row] for row in rules.get("namingrule1", [])]
-    subjects = {row[2]: numbered("s", 2, row[1]) for row in cells if len(row) > 2 and row[2]}
-    cells = [[annotations.text(cell) for cell in row] for row in rules.get("namingrule2", [])]
-    videos = {
-        row[1].lower(): f"{int(row[0]):04d}"
-        for row in cells
-        if len(row) > 1 and re.fullmatch(r"\d+", row[0])
-    }
-    return subjects, videos

@@ -9,17 +9,25 @@ from mer_jax.datasets.action_units import unread
 from mer_jax.datasets.folders import Folder, Frames, Tree
 from mer_jax.datasets.records import ANY, Database, Log, Row
 
+# Frames that `allow_mismatch` may move an instant by; CAS(ME)^3 lacks the first 8 of some clips.
+_MOST_MOVED = 10
 
-def apply_known_issues(spec: Database, row: Row, folder: Folder | None, log: Log) -> None:
-    """Applies the known issues that change the row, and checks its emotion and action units."""
-    key = f"{spec.name}/{row.subject}/{row.name}"
+
+def apply_known_issues(spec: Database, row: Row, log: Log) -> None:
+    """Corrects the row by the known issues that do not depend on its frames."""
+    row.folder = row.name
     for issue in log.known_issues(row):
-        if issue.field == "span" and folder and folder.numbers:
-            _correct_span(key, row, folder.numbers, issue, log)
-        elif hasattr(row, issue.field) and issue.seen in (ANY, getattr(row, issue.field)):
+        if hasattr(row, issue.field) and issue.seen in (ANY, getattr(row, issue.field)):
             was = getattr(row, issue.field)
-            log.add_note(key, f"{issue.field} {was!r} became {issue.use!r}; {issue.why}")
+            change = "is kept" if was == issue.use else f"became {issue.use!r}"
+            key = f"{spec.name}/{row.subject}/{row.name}"
+            log.add_note(key, f"{issue.field} {was!r} {change}; {issue.why}")
             setattr(row, issue.field, issue.use)
+
+
+def check_labels(spec: Database, row: Row, folder: Folder | None, log: Log) -> None:
+    """Checks the row's emotion and action units."""
+    key = f"{spec.name}/{row.subject}/{row.name}"
     if row.broken:
         return
     for word in row.emotion.split("+"):
@@ -38,15 +46,26 @@ def apply_known_issues(spec: Database, row: Row, folder: Folder | None, log: Log
         log.add_note(key, f"in the action units {row.action_units!r}, {pieces} was ignored")
 
 
-def _correct_span(key, row, numbers, issue, log):
-    def exist(onset, offset):
-        return onset in numbers and offset in numbers
+def _renumber(key, row, tree, numbers, log):
+    """Instants in the numbering of the frames, where that is not the sheet's.
 
-    if not exist(row.onset, row.offset) and exist(*issue.use):
-        log.add_note(key, f"frames {row.onset} to {row.offset} became {issue.use}; {issue.why}")
-        row.onset, row.offset = issue.use
-        if row.apex is not None and not row.onset <= row.apex <= row.offset:
-            row.apex = None
+    Either the two releases of a sheet number them differently (a known issue), or somebody has
+    renumbered the frames of a cropped clip from 0 or 1.
+    """
+    known = [issue for issue in log.known_issues(row) if issue.field == "numbering"]
+    options = [row.instants, *(issue.use for issue in known if issue.seen == row.instants)]
+    fits = [o for o in options if {number for number in o if number is not None} <= set(numbers)]
+    from_one = numbers[0] in (0, 1) and numbers[-1] - numbers[0] + 1 == len(numbers)
+    for onset, apex, offset in options:
+        if fits or tree.video or not from_one or None in (onset, offset):
+            break
+        if offset - onset + 1 == len(numbers):
+            shift = numbers[0] - onset
+            fits = [(numbers[0], None if apex is None else apex + shift, numbers[-1])]
+    if fits and fits[0] != row.instants:
+        why = known[0].why if fits[0] in options else "the frames are renumbered"
+        log.add_note(key, f"onset, apex and offset {row.instants} became {fits[0]}; {why}")
+        row.instants = fits[0]
 
 
 def build_clip(
@@ -56,9 +75,10 @@ def build_clip(
     key = f"{spec.name}/{row.subject}/{row.name}"
     where = f"{key} ({row.where})" if row.where != str(folder.path) else key
     numbers, files = folder.numbers, folder.files
-    onset, apex, offset = row.onset, row.apex, row.offset
+    onset, apex, offset = row.instants
     if row.marked:
-        instants = _ordered(row, where, allow_mismatch, log)
+        _renumber(key, row, tree, numbers, log)
+        instants = _ordered(spec, row, where, allow_mismatch, log)
         if instants is None:
             return None
         onset, apex, offset = instants
@@ -77,8 +97,13 @@ def build_clip(
     indices = {}
     for instant, number in (("onset", onset), ("apex", apex), ("offset", offset)):
         index = None if number is None else _nearest(numbers, number)
-        if index is not None and numbers[index] != number:
+        if number is not None and index is not None and numbers[index] != number:
             what = f"{instant} frame {number} is not in {folder.path} ({ends})"
+            moved = abs(numbers[index] - number)
+            if moved > _MOST_MOVED:
+                hint = "are the files renumbered, or of another release?"
+                log.add_problem(where, f"{what}; the nearest is {moved} frames off: {hint}")
+                return None
             if allow_mismatch:
                 log.add_note(where, f"{what}; frame {numbers[index]} replaces it")
             else:
@@ -107,9 +132,9 @@ def build_clip(
     )
 
 
-def _ordered(row, where, allow_mismatch, log):
+def _ordered(spec, row, where, allow_mismatch, log):
     """(onset, apex, offset) in order, or None."""
-    onset, apex, offset = row.onset, row.apex, row.offset
+    onset, apex, offset = row.instants
     if onset is None:
         log.add_problem(where, "has no onset frame; fill in the cell")
         return None
@@ -119,7 +144,8 @@ def _ordered(row, where, allow_mismatch, log):
         log.add_problem(where, f"the offset frame {offset} is not after the onset frame {onset}")
         return None
     if apex is None:
-        log.add_note(where, "has no apex frame; the clip's apex is None")
+        if "apex" in spec.columns:  # a database that marks none has no news here
+            log.add_note(where, "has no apex frame; the clip's apex is None")
     elif apex < onset or (offset is not None and apex > offset):
         what = f"the apex frame {apex} is outside the clip's {onset} to {offset}"
         why = log.known_issue((row.subject, row.name), "outside")

@@ -9,8 +9,10 @@ import pathlib
 from collections.abc import Iterable
 
 from mer_jax.datasets import clip_building, folders, sheets
-from mer_jax.datasets.records import Database, Inspection, Log, Row
+from mer_jax.datasets.records import Database, Inspection, Log, Row, Source
 from mer_jax.errors import Problem, unknown_name
+
+NOT_THERE = "is to be excluded but is not in the database"
 
 
 def inspect(
@@ -30,10 +32,11 @@ def inspect(
     Args:
       spec: the database.
       root: its folder, or a parent of it.
-      images: which kind of images, a key of `spec.trees`; "" takes the first that exists.
+      images: which kind of images, a key of `spec.trees`; "" takes the first that exists
+        (`folders.choose`).
       labels: the label sheet, if it is elsewhere or there are several releases.
-      allow_mismatch: continue where the sheet and the frames disagree: the nearest frame replaces
-        a missing one, an apex outside its clip becomes None. Each case is a note.
+      allow_mismatch: continue where the sheet and the frames disagree: the nearest frame, at most
+        ten away, replaces a missing one, an apex outside its clip becomes None. Each is a note.
       exclude: keys of clips ("casme2/sub01/EP02_01f") to leave out.
     """
     root = pathlib.Path(root).expanduser()
@@ -43,35 +46,41 @@ def inspect(
         problem = Problem(str(root), f"is no folder; {spec.title} should be there")
         return Inspection([], [problem], [], spec.published, spec.subjects)
     log = Log(spec)
-    tree, top = _tree(spec, root, images, log)
-    found, notes = folders.scan(top, tree) if top else ([], [])
+    kind, top = _choose(spec, root, images, log)
+    tree, without = spec.trees[kind], folders.foreign(spec.trees, kind)
+    found, notes = folders.scan(top, tree, without=without) if top else ([], [])
     log.notes += notes
-    if top and not found:
-        log.add_problem(str(top), f"has no folder of {spec.title} clips below it")
     by_key = _by_key(spec, tree, found, log)
     if spec.sheets:
         path = sheets.choose(spec, root, labels, log)
         rows = sheets.rows(spec, root, path, log) if path else []
     else:
         rows = _folder_rows(spec, by_key.values(), log)
+    spelled = {_folded(*key): key for key in by_key}
     without = {tuple(key.split("/", 2)) for key in exclude}
     keys = {(spec.name, row.subject, row.name) for row in rows}
     keys |= {(spec.name, *row_key) for row_key in by_key}
     for key in sorted(without - keys):
-        log.add_problem("/".join(key), "is to be excluded but is not in the database")
+        log.add_problem("/".join(key), NOT_THERE)
     clips, used, without_folder = [], set(), collections.defaultdict(list)
+    listed = set()  # folders whose problems are listed
     for row in rows:
         row_key = row.subject, row.video if tree.video else row.name
+        row_key = spelled.get(_folded(*row_key), row_key)
+        if row_key not in by_key:
+            row_key = spelled.get(_folded(row.subject, row.folder), row_key)
         used.add(row_key)
         if not row.wanted or (spec.name, row.subject, row.name) in without:
             continue
         folder = by_key.get(row_key)
-        clip_building.apply_known_issues(spec, row, folder, log)
+        clip_building.check_labels(spec, row, folder, log)
         if folder is None:
             if row.subject and row.name:  # a blank cell is among the problems already
                 without_folder[row.subject].append(row)
             continue
-        log.problems += [problem for problem in folder.problems if problem not in log.problems]
+        if folder.path not in listed:  # several clips of one recording share a folder
+            listed.add(folder.path)
+            log.problems += folder.problems
         if not row.broken and not folder.problems:
             clip = clip_building.build_clip(
                 spec, tree, row, folder, allow_mismatch or spec.allow_mismatch, log
@@ -95,28 +104,39 @@ def inspect(
                 )
                 report = log.add_note if why else log.add_problem
                 report(str(by_key[row_key].path), f"{what}; {why}" if why else what)
-    return Inspection(clips, log.problems, log.notes, spec.published, spec.subjects)
+    return Inspection(clips, log.problems, log.notes, spec.published, spec.subjects, log.sources)
 
 
-def _tree(spec, root, images, log):
+def _choose(spec, root, images, log):
+    """(kind of images, the folder above its subjects or None)."""
     kinds = [images] if images else list(spec.trees)
-    for kind in kinds:
-        top = folders.find(root, spec.trees[kind])
-        if top:
-            return spec.trees[kind], top
+    found = folders.choose(root, spec.trees, kinds)
+    if found:
+        others = ", ".join(f"{path} ({kind})" for kind, path in found.others)
+        others += "; images=KIND or root=FOLDER chooses" if others else ""
+        log.sources.append(Source(f"frames ({found.kind})", str(found.top), others))
+        return found.kind, found.top
     tops = " or ".join(repr(spec.trees[kind].tops[0]) for kind in kinds)
     there = ", ".join(entry.name for entry in folders.visible(root)[:8]) or "nothing"
     log.add_problem(str(root), f"has no clips below a folder {tops}; there is: {there}")
-    return spec.trees[kinds[0]], None
+    return kinds[0], None
+
+
+def _folded(subject: str, name: str) -> tuple[str, str]:
+    """A clip's key where upper and lower case are one: folders are copied between file systems."""
+    return subject.casefold(), name.casefold()
 
 
 def _by_key(spec, tree, found, log):
     by_key: dict[tuple[str, str], folders.Folder] = {}
+    first: dict[tuple[str, str], folders.Folder] = {}
     for folder in found:
         name = folder.groups["name"]
         key = spec.subject(folder.groups["subject"]), name if tree.video else spec.clip(name)
-        other = by_key.setdefault(key, folder)
-        if other is not folder:
+        other = first.setdefault(_folded(*key), folder)
+        if other is folder:
+            by_key[key] = folder
+        else:
             log.add_problem(str(folder.path), f"is the same clip as {other.path}; remove one")
     return by_key
 

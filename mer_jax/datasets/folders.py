@@ -1,17 +1,16 @@
 """Folders of frames: finding them, putting their files in order, reading them when asked.
 
-A frame's place in its clip is the number in its file name, never the order of the listing:
-img100.jpg comes after img46.jpg.
+Frames are in the order of the numbers in their file names, never of the listing: img100.jpg comes
+after img46.jpg. One rule decides which folder is read (`choose`).
 """
 
 import dataclasses
 import inspect
-import math
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sized
-from typing import BinaryIO, Literal, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -20,20 +19,29 @@ from mer_jax.datasets.annotations import plain
 from mer_jax.errors import Problem, UserError
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
-_CLUTTER = {"thumbs.db", "desktop.ini"}  # what file managers leave behind
+_CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}  # written by file managers
+# Folders of another modality, as `plain` writes them: their images are no frames.
+_MODALITIES = frozenset(
+    ("depth", "depths", "video", "videos", "flow", "flows", "opticalflow", "mask", "masks")
+)
 _ANIMATED = "holds more than one picture; a frame is one picture"
 _TOO_LARGE = "is too large for a picture of a face (over 100 million pixels)"
 _MOST_PIXELS = 10**8
-# Kinds of JPEG segments: those without a length, and those with the size of the picture.
-_ALONE = bytes((0x00, 0x01, *range(0xD0, 0xD9)))
-_FRAME = bytes(set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC})
+# How the files begin and, where a mark says so, end.
+_KINDS = (
+    (b"\xff\xd8\xff", "JPEG", b"\xff\xd9"),
+    (b"\x89PNG\r\n\x1a\n", "PNG", b"IEND"),
+    (b"BM", "BMP", b""),
+    (b"II*\0", "TIFF", b""),
+    (b"MM\0*", "TIFF", b""),
+)
 _DEEPEST = 8  # levels below the root, so that a looping link ends
 
 
 class Tree(NamedTuple):
     """How one kind of images lies on the disk."""
 
-    tops: tuple[str, ...]  # names that the folder above the subjects goes by
+    tops: tuple[str, ...]  # names of the folder above the subjects, the preferred first
     clip: str  # a pattern for the end of a clip folder's path; groups subject, name, ...
     frame: str = r".*?(\d+)"  # a pattern for a frame's whole stem; group 1 is its number
     video: bool = False  # a folder holds a whole recording with several clips
@@ -52,7 +60,7 @@ class Folder(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Frames:
-    """The `read` of a clip that lies as one image file a frame: [T, H, W, C] uint8, RGB or grey."""
+    """The `read` of a clip with one image file a frame: [T, H, W, C] uint8, RGB or gray."""
 
     key: str
     files: tuple[pathlib.Path, ...]
@@ -73,14 +81,19 @@ class Frames:
 
 
 def length(clip: Clip) -> int:
-    """How many frames a clip has; reads none where its `read` knows."""
+    """Number of frames of a clip; none is read where its `read` has a length."""
     read = inspect.unwrap(clip.read)
     return len(read) if isinstance(read, Sized) else len(clip.frames)
 
 
 def read_image(path: pathlib.Path, *, gray: bool = False) -> np.ndarray:
-    """[H, W, 3] uint8 RGB, or [H, W, 1]; 16 bits become 8, CMYK becomes RGB, transparency is left
-    out. Raises `UserError` with the file's name where it is damaged, or more than one picture."""
+    """An image file as [H, W, 3] uint8 RGB, or gray [H, W, 1].
+
+    16 bits become 8, CMYK becomes RGB, transparency is left out.
+
+    Raises:
+      UserError: with the file's name, where it is damaged or holds more than one picture.
+    """
     import cv2
 
     if wrong := damage(path):
@@ -97,89 +110,71 @@ def read_image(path: pathlib.Path, *, gray: bool = False) -> np.ndarray:
 
 
 def damage(path: pathlib.Path) -> str:
-    """What is wrong with an image file by its first and last bytes, '' where nothing is.
+    """What is wrong with an image file by its header and its last bytes, '' where nothing is.
 
     Catches files that are empty, cut short, animated, too large or no image at all, without
     decoding them.
     """
     try:
         with open(path, "rb") as file:
-            head = file.read(4096)
+            head = file.read(8)
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1024))
             tail = file.read()
-            if head.startswith(b"\xff\xd8\xff"):
-                whole = b"\xff\xd9" in tail
-                return _jpeg(file) if whole else "is cut short (no end of the JPEG data)"
-            if head[:4] in (b"II*\0", b"MM\0*"):
-                return _tiff(file, "little" if head[:1] == b"I" else "big")
+            file.seek(0)
+            if not size:
+                return "is empty"
+            for start, kind, end in _KINDS:
+                if head.startswith(start):
+                    whole = end in tail
+                    missing = f"is cut short (no end of the {kind} data)"
+                    return _header_damage(file, kind, size) if whole else missing
+            return "is not a JPEG, PNG, BMP or TIFF image"
     except OSError as error:
         return f"cannot be opened ({error.strerror})"
-    if not size:
-        return "is empty"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        if b"acTL" in head.partition(b"IDAT")[0]:
-            return _ANIMATED
-        if int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big") > _MOST_PIXELS:
-            return _TOO_LARGE
-        return "" if b"IEND" in tail else "is cut short (no end of the PNG data)"
-    if head.startswith(b"BM") and size >= 54:
-        start, width, height = (int.from_bytes(head[i : i + 4], "little") for i in (10, 18, 22))
-        bits, packed = head[28] + 256 * head[29], int.from_bytes(head[30:34], "little")
-        height = min(height, 2**32 - height)  # negative: stored from the top
-        if width * height > _MOST_PIXELS:
-            return _TOO_LARGE
-        whole = start + (width * bits + 31) // 32 * 4 * height
-        return "is cut short" if not packed and size < whole else ""
-    return "is not a JPEG, PNG, BMP or TIFF image"
 
 
-def _jpeg(file: BinaryIO) -> str:
-    """A JPEG's segments up to the frame header, which has the size (ITU T.81, B.1 and B.2.2).
+def _header_damage(file: BinaryIO, kind: str, size: int) -> str:
+    """What is wrong with an image of `size` bytes by its header; Pillow reads it.
 
-    A segment is FF, its kind and its length; what stands between two is passed over, as decoders
-    do, and small pictures inside of a segment are not looked at.
+    The classes of the formats are called, not `Image.open`, which warns of large pictures.
     """
-    number = lambda count: int.from_bytes(file.read(count), "big")
-    file.seek(2)
-    while following := file.read(1):
-        if following != b"\xff":
-            continue
-        while (kind := file.read(1)) == b"\xff":
-            pass  # padding
-        if kind in (b"\xd9", b"\xda"):  # the end, or the data
-            break
-        if kind and kind in _ALONE:
-            continue
-        length = number(2)
-        if kind and kind in _FRAME:
-            file.seek(1, os.SEEK_CUR)  # bits of a sample
-            return _TOO_LARGE if number(2) * number(2) > _MOST_PIXELS else ""
-        file.seek(max(0, length - 2), os.SEEK_CUR)
-    return "is cut short (no size in the JPEG data)"
+    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
-
-def _tiff(file: BinaryIO, order: Literal["little", "big"]) -> str:
-    """A TIFF's first directory: entries of 12 bytes, then the place of the next picture's."""
-    number = lambda count: int.from_bytes(file.read(count), order)
-    file.seek(4)
-    file.seek(number(4))
-    sides, entries = {}, number(2)
-    for _ in range(entries):
-        name, kind, _, value = number(2), number(2), number(4), file.read(4)
-        if name in (256, 257):  # width and height, of two bytes or of four
-            sides[name] = int.from_bytes(value[:2] if kind == 3 else value, order)
-    following = file.read(4)
-    if not entries or len(following) < 4:
-        return "is cut short"
-    if math.prod(sides.values()) > _MOST_PIXELS:
+    end, animated = 0, False
+    try:
+        if kind == "TIFF":
+            directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+            file.seek(directory.next)
+            directory.load(file)
+            width, height = directory[256], directory[257]
+            animated = bool(directory.next)
+        else:
+            classes: dict[str, Any] = {
+                "JPEG": JpegImagePlugin.JpegImageFile,
+                "PNG": PngImagePlugin.PngImageFile,
+                "BMP": BmpImagePlugin.BmpImageFile,
+            }
+            found = classes[kind](file)
+            width, height = found.size
+            animated = kind == "PNG" and found.is_animated
+            if kind == "BMP" and found.tile[0][0] == "raw":
+                end = found.tile[0][2] + found.tile[0][3][1] * height
+    except Exception:  # Pillow raises a dozen kinds for a damaged header
+        return f"is cut short (no size in the {kind} data)"
+    if width * height > _MOST_PIXELS:
         return _TOO_LARGE
-    return _ANIMATED if any(following) else ""
+    if animated:
+        return _ANIMATED
+    return "is cut short" if size < end else ""
 
 
 def visible(folder: pathlib.Path) -> list[os.DirEntry]:
-    """A folder's entries by name, without clutter. Raises `UserError` where it cannot be listed,
-    or a name is bytes that are no text."""
+    """A folder's entries by name, without clutter.
+
+    Raises:
+      UserError: the folder cannot be listed, or a name is not UTF-8.
+    """
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
@@ -191,40 +186,110 @@ def visible(folder: pathlib.Path) -> list[os.DirEntry]:
     return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _CLUTTER]
 
 
-def below(root: pathlib.Path, *, depth: int = _DEEPEST) -> Iterator[tuple[pathlib.Path, list]]:
-    """Every folder from `root` down, nearest first, with its visible entries."""
+def below(
+    root: pathlib.Path, *, depth: int = _DEEPEST, without: Collection[str] = ()
+) -> Iterator[tuple[pathlib.Path, list[os.DirEntry]]]:
+    """Every folder from `root` down, nearest first, with its visible entries.
+
+    Args:
+      root: the first folder.
+      depth: levels below it.
+      without: `plain` names of folders that are not entered.
+    """
     level = [root]
     for _ in range(depth + 1):
         following = []
         for folder in level:
             entries = visible(folder)
             yield folder, entries
-            following += [pathlib.Path(entry.path) for entry in entries if entry.is_dir()]
+            following += [
+                pathlib.Path(entry.path)
+                for entry in entries
+                if plain(entry.name) not in without and entry.is_dir()
+            ]
         level = following
 
 
-def find(root: pathlib.Path, tree: Tree) -> pathlib.Path | None:
-    """The folder that `tree` describes: `root` itself, or one at most three levels below."""
-    names = {plain(top) for top in tree.tops}
-    for folder, _ in below(root, depth=3):
-        if plain(folder.name) in names:
-            return folder
-    inside = (
-        f"{root.name}/{path.relative_to(root).as_posix()}" for path, _ in below(root, depth=4)
+class Choice(NamedTuple):
+    """The folder that is read."""
+
+    kind: str  # of the images
+    top: pathlib.Path
+    others: tuple[tuple[str, pathlib.Path], ...]  # (kind, folder) that could be read as well
+
+
+def choose(root: pathlib.Path, trees: Mapping[str, Tree], kinds: Sequence[str]) -> Choice | None:
+    """Which folder below `root` is read, or None.
+
+    The first of `kinds` that has a named folder (`Tree.tops`, in their order) with clips in it, at
+    most three levels below `root`; of several the nearest, then the first by name. Where no folder
+    has any of the names, `root` itself, if there are clips below it.
+
+    Args:
+      root: the folder of the database, or a parent of it.
+      trees: kind of images -> how they lie.
+      kinds: the keys of `trees` that may be read, the preferred first.
+    """
+    found = [folder for folder, _ in below(root, depth=3, without=_MODALITIES)]
+    named = [
+        (kind, folder)
+        for kind, tree in trees.items()
+        for top in dict.fromkeys(map(plain, tree.tops))
+        for folder in found
+        if plain(folder.name) == top and _has_clips(folder, tree, foreign(trees, kind))
+    ]
+    named.sort(key=lambda pair: (pair[0] not in kinds, (*kinds, pair[0]).index(pair[0])))
+    if named and named[0][0] in kinds:
+        kind, top = named[0]
+        others = [pair for pair in named[1:] if pair[0] != kind or top not in pair[1].parents]
+        return Choice(kind, top, tuple(others))
+    tree = trees[kinds[0]]
+    if plain(root.name) in _MODALITIES | foreign(trees, kinds[0]):
+        return None
+    inside = _has_clips(root, tree, foreign(trees, kinds[0]))
+    return Choice(kinds[0], root, tuple(named)) if inside else None
+
+
+def foreign(trees: Mapping[str, Tree], kind: str) -> frozenset[str]:
+    """The `plain` names of folders with the other kinds of images."""
+    own, others = set(map(plain, trees[kind].tops)), set[str]()
+    return frozenset(others.union(*(map(plain, t.tops) for t in trees.values())) - own)
+
+
+def _has_clips(top: pathlib.Path, tree: Tree, without: frozenset[str]) -> bool:
+    return any(
+        re.search(tree.clip, f"{top.name}/{path.relative_to(top).as_posix()}", re.I)
+        for path, _ in below(top, depth=5, without=without | _MODALITIES)
     )
-    return root if any(re.search(tree.clip, path, re.I) for path in inside) else None
 
 
-def scan(top: pathlib.Path, tree: Tree) -> tuple[list[Folder], list[Problem]]:
-    """The clip folders below `top`, and what was passed over."""
-    folders, notes = [], []
-    for path, entries in below(top):
+def scan(
+    top: pathlib.Path, tree: Tree, *, without: frozenset[str] = frozenset()
+) -> tuple[list[Folder], list[Problem]]:
+    """The clip folders below `top`, and what was passed over.
+
+    The frames may lie one level deeper, in the only folder that a clip's folder has.
+
+    Args:
+      top: the folder above the subjects.
+      tree: how the images lie.
+      without: `plain` names of folders with other kinds of images (`foreign`).
+    """
+    folders, notes, modalities, inner = [], [], list[str](), set[pathlib.Path]()
+    for path, entries in below(top, without=without | _MODALITIES):
+        modalities += [e.name for e in entries if plain(e.name) in _MODALITIES and e.is_dir()]
         relative = path.relative_to(top).as_posix()
-        if tree.without and re.search(tree.without, f"{top.name}/{relative}", re.I):
+        if path in inner or (
+            tree.without and re.search(tree.without, f"{top.name}/{relative}", re.I)
+        ):
             continue
         match = re.search(tree.clip, f"{top.name}/{relative}", re.I)
-        files = [pathlib.Path(entry.path) for entry in entries if not entry.is_dir()]
-        images = [file for file in files if file.suffix.lower() in _IMAGES]
+        files, images = _files(entries)
+        subfolders = [pathlib.Path(entry.path) for entry in entries if entry.is_dir()]
+        if match and not images and len(subfolders) == 1:
+            inner.update(subfolders)
+            path = subfolders[0]
+            files, images = _files(visible(path))
         if match:
             folders.append(_order(path, images, tree, match.groupdict("")))
             others = [file for file in files if file not in images]
@@ -234,7 +299,16 @@ def scan(top: pathlib.Path, tree: Tree) -> tuple[list[Folder], list[Problem]]:
             notes.append(Problem(str(path), what))
         elif not entries:
             notes.append(Problem(str(path), "is an empty folder"))
+    if modalities:
+        names = ", ".join(sorted(set(map(repr, modalities))))
+        what = f"{len(modalities)} folder(s) named {names} hold another modality; passed over"
+        notes.append(Problem(str(top), what))
     return folders, notes
+
+
+def _files(entries: Sequence[os.DirEntry]) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+    files = [pathlib.Path(entry.path) for entry in entries if not entry.is_dir()]
+    return files, [file for file in files if file.suffix.lower() in _IMAGES]
 
 
 def _order(path, images, tree, groups):

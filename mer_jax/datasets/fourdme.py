@@ -31,7 +31,7 @@ SPEC = records.Database(
             ("gray_micro", "grey_micro"), r"(^|/)gr[ae]y_micro/(?P<subject>[^/]+)/(?P<name>[^/]+)$"
         )
     },
-    sheets=("4DME_Labelling_Micro*.xlsx", "4DME*Micro*.xlsx", "4DME*Micro*.csv"),
+    sheets=("4DME_Labelling_Micro*", "4DME*Micro*"),
     columns={
         "subject": Column(("sub_ID", "Subject")),
         "name": Column(("fold_name", "Filename")),

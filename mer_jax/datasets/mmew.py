@@ -31,7 +31,7 @@ SPEC = records.Database(
             without="macro_expression",
         )
     },
-    sheets=("MMEW_Micro_Exp*.xlsx", "MMEW_Micro_Exp*.csv"),
+    sheets=("MMEW_Micro_Exp*",),
     columns={
         "subject": records.SUBJECT,
         "name": records.NAME,

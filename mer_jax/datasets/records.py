@@ -1,13 +1,14 @@
 """The records that describe a database and what was found in it.
 
 A database is a `Database`: how its folders are named, which sheets it was published with, which
-headings they carry, which emotions it knows, and where the published data themselves are at odds
-(`KnownIssue`, keyed by subject and clip, so that it holds in any release).
+headings they carry, which emotions it has, and where the published data contradict themselves
+(`KnownIssue`, keyed by subject and clip and by the value in the sheet, so that it holds in any
+release and not in a corrected one).
 """
 
 import dataclasses
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from mer_jax.clips import Clip
@@ -25,12 +26,14 @@ ANY = object()
 
 
 class KnownIssue(NamedTuple):
-    """A known fault of the published data and how it is settled.
+    """A known fault of the published data and how it is resolved.
 
-    Where `field` is a field of `Row`, the value `seen` (default: any) becomes `use`. "span": the
-    releases disagree on onset and offset, and the pair in `use` is taken where it fits the frames
-    and the sheet's does not. Otherwise `field` is what goes wrong, and the problem becomes a note:
-    "no folder", "no row", "outside" (of the apex, which is then None).
+    Where `field` is a field of `Row`, the value `seen` (default: any) becomes `use`; where the two
+    are equal, the value stays and only the note is given. "instants" is (onset, apex, offset).
+    "numbering": `use` has the instants by two numberings of the frames; where the sheet has those
+    of `seen` and the frames are not numbered so, they become `use`. Otherwise `field` is what goes
+    wrong, and the problem becomes a note: "no folder", "no row", "outside" (of the apex, which is
+    then None).
     """
 
     field: str
@@ -39,9 +42,21 @@ class KnownIssue(NamedTuple):
     seen: object = ANY
 
 
+class Source(NamedTuple):
+    """A file or folder that is read."""
+
+    what: str  # that is read from it
+    where: str
+    others: str = ""  # that could be read instead, and how
+
+    def __str__(self) -> str:
+        instead = f", not from {self.others}" if self.others else ""
+        return f"{self.what}: from {self.where}{instead}"
+
+
 @dataclasses.dataclass
 class Row:
-    """What a database says of one clip. Instants are frame numbers as in the file names."""
+    """A database's labels of one clip. Instants are frame numbers as in the file names."""
 
     where: str
     subject: str
@@ -53,33 +68,46 @@ class Row:
     action_units: str = ""
     objective: str = ""
     video: str = ""  # the recording it is part of, where frames lie by recording
+    folder: str = ""  # the clip's name before it was corrected
     marked: bool = True  # whether the database marks instants at all
     fault: str = ""  # what `Database.adapt` finds wrong with it
     wanted: bool = True  # False: a row of another kind, which only accounts for its folder
     broken: bool = False  # a cell of it is among the problems already
     fps: float = 0.0  # Hz, where the clips of a database differ
 
+    @property
+    def instants(self) -> tuple[int | None, int | None, int | None]:
+        """(onset, apex, offset)."""
+        return self.onset, self.apex, self.offset
+
+    @instants.setter
+    def instants(self, values: tuple[int | None, int | None, int | None]) -> None:
+        """Sets onset, apex and offset."""
+        self.onset, self.apex, self.offset = values
+
 
 class Inspection(NamedTuple):
-    """The sound clips of a database, what is wrong with it, and what was settled."""
+    """The sound clips of a database, what is wrong with it, and what was resolved."""
 
     clips: list[Clip]
     problems: list[Problem]
     notes: list[Problem]
     published: Mapping[str, int] = types.MappingProxyType({})  # clips by emotion
     subjects: int = 0  # as published
+    sources: Sequence[Source] = ()  # which files are read
+    groups: Sequence[str] = ()  # what `published` counts, one a clip; () is its emotion
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Database:
-    """How a database lies on disk and what its sheets say; what differs from one to the next."""
+    """How a database lies on disk and how its sheets are read."""
 
     name: str
     title: str
     fps: float  # Hz
-    trees: Mapping[str, Tree]  # kind of images -> how they lie; the first that is there is read
+    trees: Mapping[str, Tree]  # kind of images -> how they lie; the first found is read
     emotions: tuple[str, ...]
-    sheets: tuple[str, ...] = ()  # file patterns, the preferred release first
+    sheets: tuple[str, ...] = ()  # patterns of file names without suffix, the preferred first
     columns: Mapping[str, Column] = dataclasses.field(default_factory=dict)
     sheet: tuple[str, ...] = ()  # names of the workbook's sheet
     positions: tuple[str, ...] = ()  # fields from left to right where there is no header
@@ -103,11 +131,12 @@ class Database:
 
 
 class Log:
-    """Problems and notes as they come up, and what the quirks say to them."""
+    """Problems and notes as they come up, and the known issues."""
 
     def __init__(self, spec: Database):
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
+        self.sources: list[Source] = []
         self._known_issues = spec.known_issues
 
     def known_issues(self, row: Row) -> tuple[KnownIssue, ...]:
@@ -125,5 +154,5 @@ class Log:
         self.problems.append(Problem(where, what))
 
     def add_note(self, where: str, what: str) -> None:
-        """Something that was settled."""
+        """Something that was resolved."""
         self.notes.append(Problem(where, what))

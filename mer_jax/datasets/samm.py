@@ -1,6 +1,7 @@
 """SAMM: 159 grey clips of 29 subjects at 200 Hz (Davison et al., TAC 9(1), 2018).
 
-    SAMM/006/006_1_2/006_05562.jpg
+    SAMM/006/006_1_2/006_05562.jpg              as published
+    SAMM_cropped/006/006_1_2/006_05562.jpg      SAMM_CROP and kin: faces that a user cut out
     SAMM_Micro_FACS_Codes_v2.xlsx, SAMM_20181215_Micro_FACS_Codes_v2.xlsx
 
 The first sheet has its header in row 14 under the FACS key, the second in row 1. Most frame numbers
@@ -14,6 +15,7 @@ from mer_jax.datasets.annotations import Column, numbered
 from mer_jax.datasets.folders import Tree
 from mer_jax.datasets.records import KnownIssue
 
+_CLIP, _FRAME = r"(^|/)(?P<subject>\d{3})/(?P<name>\d{3}_\d+_\d+)$", r".*_(\d+)"
 _OUTSIDE = (KnownIssue("outside", "some releases give no usable apex: the clip's apex is None"),)
 
 SPEC = records.Database(
@@ -21,18 +23,10 @@ SPEC = records.Database(
     title="SAMM",
     fps=200.0,
     trees={
-        "cropped": Tree(
-            ("SAMM_cropped", "SAMM"),
-            r"(^|/)(?P<subject>\d{3})/(?P<name>\d{3}_\d+_\d+)$",
-            r".*_(\d+)",
-        )
+        "cropped": Tree(("SAMM_cropped", "SAMM_crop", "Cropped", "Crop"), _CLIP, _FRAME),
+        "raw": Tree(("SAMM",), _CLIP, _FRAME),
     },
-    sheets=(
-        "SAMM_20181215_Micro_FACS_Codes_v2.xlsx",
-        "SAMM*Micro*FACS*.xlsx",
-        "SAMM*Micro*FACS*.csv",
-        "SAMM*Micro*FACS*.xls",
-    ),
+    sheets=("SAMM_20181215_Micro_FACS_Codes_v2", "SAMM*Micro*FACS*", "SAMM"),
     sheet=("MICRO_ONLY",),
     columns={
         "subject": records.SUBJECT,

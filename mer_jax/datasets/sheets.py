@@ -1,24 +1,34 @@
-"""From a label sheet to rows: which file it is, what its cells mean in this database."""
+"""From a label sheet to rows: which file is read, and its cells as the labels of this database."""
 
 import fnmatch
 import pathlib
 from collections.abc import Sequence
 
-from mer_jax.datasets import annotations, folders
-from mer_jax.datasets.records import NAME, OBJECTIVE, SUBJECT, Database, Log, Row
+from mer_jax.datasets import annotations, clip_building, folders
+from mer_jax.datasets.records import NAME, OBJECTIVE, SUBJECT, Database, Log, Row, Source
 
 _NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
+# Sheets that are read, the preferred first, then those that are named as what they are.
+_SUFFIXES = (".xlsx", ".xlsm", ".csv", ".xls", ".ods", ".xlsb")
 
 
 def locate(patterns: Sequence[str], root: pathlib.Path) -> list[pathlib.Path]:
-    """The files at most two levels below `root` that match, the preferred pattern first."""
+    """The sheets at most two levels below `root` whose names match, the preferred first.
+
+    Args:
+      patterns: of file names without suffix, the preferred first; case does not count.
+      root: the folder.
+    """
     files = [
         pathlib.Path(entry.path)
         for _, entries in folders.below(root, depth=2)
         for entry in entries
-        if not entry.is_dir() and not entry.name.startswith("~$")  # a lock of an open workbook
+        if not entry.name.startswith("~$")  # a lock of an open workbook
+        and pathlib.PurePath(entry.name).suffix.lower() in _SUFFIXES
+        and not entry.is_dir()
     ]
-    found = (f for p in patterns for f in files if fnmatch.fnmatch(f.name.lower(), p.lower()))
+    files.sort(key=lambda file: _SUFFIXES.index(file.suffix.lower()))
+    found = (f for p in patterns for f in files if fnmatch.fnmatch(f.stem.lower(), p.lower()))
     return list(dict.fromkeys(found))
 
 
@@ -28,20 +38,21 @@ def choose(spec: Database, root: pathlib.Path, labels: str, log: Log) -> pathlib
         given = pathlib.Path(labels).expanduser()
         path = given if given.is_file() else root / labels
         if path.is_file():
+            log.sources.append(Source("labels", str(path)))
             return path
         log.add_problem(str(path), "is no file; labels= should name the label sheet")
         return None
     found = locate(spec.sheets, root)
     if not found:
         what = (
-            f"holds no label sheet {spec.sheets[0]!r}, nor another release of it; "
+            f"holds no label sheet '{spec.sheets[0]}.xlsx', nor another release of it; "
             "labels=FILE names one that lies elsewhere"
         )
         log.add_problem(str(root), what)
         return None
-    if len(found) > 1:
-        others = ", ".join(file.name for file in found[1:])
-        log.add_note(found[0].name, f"is read; also there: {others} (labels= chooses)")
+    others = ", ".join(file.name for file in found[1:])
+    others += "; labels=FILE chooses" if others else ""
+    log.sources.append(Source("labels", str(found[0]), others))
     return found[0]
 
 
@@ -52,15 +63,15 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
     )
     log.problems += problems
     for field, column in spec.columns.items():
-        if records and field not in records[0].values:
+        if records and field not in records[0].values and field != "objective":
             log.add_note(path.name, f"has no column {column.names[0]!r}")
-    classes = _classes(spec, root, log)
     found: dict[tuple[str, str], Row] = {}
     for record in records:
         cells = record.values
-        for field in ("action_units", "objective"):
-            if cells.get(field) == "":
-                log.add_note(record.where, f"its {spec.columns[field].names[0]!r} cell is blank")
+        if cells.get("action_units") == "":
+            log.add_note(
+                record.where, f"its {spec.columns['action_units'].names[0]!r} cell is blank"
+            )
         subject, name = spec.subject(cells["subject"] or ""), spec.clip(cells["name"] or "")
         row = Row(
             where=record.where,
@@ -71,12 +82,11 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
             apex=cells.get("apex"),
             offset=cells.get("offset"),
             action_units=cells.get("action_units") or "",
-            objective=_objective(
-                cells.get("objective") or classes.get((subject, name), ""), record.where, log
-            ),
+            objective=_numeral(cells.get("objective") or ""),
             broken=record.broken,
         )
         row = spec.adapt(row, cells)
+        clip_building.apply_known_issues(spec, row, log)
         if row.fault and not row.broken:
             log.add_problem(row.where, row.fault)
             row.broken = True
@@ -84,28 +94,47 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
         if other is not row and row.name:
             what = f"clip {row.subject}/{row.name} again (first in {other.where}); remove one"
             log.add_problem(row.where, what)
-    return list(found.values())
+    rows = list(found.values())
+    if "action_units" in spec.columns and rows:
+        _objective_classes(spec, root, path, rows, log)
+    return rows
 
 
-def _objective(cell: str, where: str, log: Log) -> str:
-    """A class as its Roman numeral, whichever way the sheet counts; '' where it is none."""
-    numeral = _NUMERALS[int(cell) - 1] if cell in tuple("1234567") else cell.upper()
-    if numeral not in ("", *_NUMERALS):
-        log.add_note(where, f"{cell!r} is no objective class; the action units decide")
-        return ""
-    return numeral
+def _numeral(cell: str) -> str:
+    """An objective class as its Roman numeral, whichever way the sheet counts."""
+    return _NUMERALS[int(cell) - 1] if cell in tuple("1234567") else cell.upper()
 
 
-def _classes(spec, root, log):
-    """Objective classes from a sheet of their own, where there is one."""
-    found = locate(spec.classes, root)
-    if not found:
-        return {}
-    columns = {"subject": SUBJECT, "name": NAME, "objective": OBJECTIVE._replace(needed=True)}
-    records, problems = annotations.read(found[0], columns)
-    log.problems += problems
-    return {
-        (spec.subject(r.values["subject"]), spec.clip(r.values["name"])): r.values["objective"]
-        for r in records
-        if not r.broken
-    }
+def _objective_classes(spec, root, path, rows, log):
+    """Sets the objective classes of all rows from one source.
+
+    The first that has every row: the sheet's own column, a sheet of classes alone. Otherwise none
+    is set, and `labels.objective` derives all from the action units.
+    """
+    sources = [(path.name, {(row.subject, row.name): row.objective for row in rows})]
+    for file in locate(spec.classes, root)[:1]:
+        columns = {"subject": SUBJECT, "name": NAME, "objective": OBJECTIVE._replace(needed=True)}
+        records, problems = annotations.read(file, columns)
+        log.problems += problems
+        classes = {
+            (spec.subject(r.values["subject"]), spec.clip(r.values["name"])): r.values["objective"]
+            for r in records
+            if not r.broken
+        }
+        sources.append((file.name, classes))
+    why = []
+    for name, classes in sources:
+        known = [_numeral(classes.get((row.subject, row.name), "")) for row in rows]
+        missing = [row for row, numeral in zip(rows, known) if numeral not in _NUMERALS]
+        if not missing:
+            for row, numeral in zip(rows, known):
+                row.objective = numeral
+            log.sources.append(Source("objective classes", name))
+            return
+        if len(missing) < len(rows):
+            example = f"{missing[0].subject}/{missing[0].name}"
+            why.append(f"{name}, which has none for {len(missing)} clip(s), e.g. {example}")
+    for row in rows:
+        row.objective = ""
+    what = "objective classes (derived from the action units, Davison et al. 2018, Table 2)"
+    log.sources.append(Source(what, path.name, "; ".join(why)))

@@ -84,7 +84,7 @@ EXTENDED = records.Database(
             r"(^|/)(?P<subject>s\d+)/(?P<name>s\d+_(?P<emotion>[a-z]+)_\d+)$",
         )
     },
-    sheets=("SMIC-HS-E_annotation_2019.xlsx", "SMIC-HS-E_annotation*"),
+    sheets=("SMIC-HS-E_annotation_2019", "SMIC-HS-E_annotation*"),
     sheet=("HS",),
     columns={
         "subject": records.SUBJECT,
@@ -133,8 +133,8 @@ def inspect(
         raise unknown_name("kind of SMIC images", images, kinds)
     path = pathlib.Path(root).expanduser()
     if part == "hs" and images in ("", "extended") and path.is_dir():
-        short = any(folders.find(path, tree) for tree in chosen.trees.values())
-        longer = folders.find(path, EXTENDED.trees["extended"])
+        short = folders.choose(path, chosen.trees, list(chosen.trees))
+        longer = folders.choose(path, EXTENDED.trees, ["extended"])
         if images or (longer and not short):
             chosen = EXTENDED
     return database.inspect(

@@ -37,7 +37,7 @@ _FEATURES = {
     "emotion": tfds.features.Text(),
     "fps": tfds.features.Scalar(np.float32),  # 0: not known
     "onset": tfds.features.Scalar(np.int32),
-    "apex": tfds.features.Scalar(np.int32),  # -1: nobody marked it
+    "apex": tfds.features.Scalar(np.int32),  # -1: not annotated
     "offset": tfds.features.Scalar(np.int32),  # -1: the last frame
     "action_units": tfds.features.Text(),
     "objective": tfds.features.Text(),
@@ -50,8 +50,10 @@ _FEATURES = {
 class Config(tfds.core.BuilderConfig):
     """A database, read with options.
 
-    database: its name, where `name` is another. options: those of its reader. clips: stand in for
-    what the reader finds in manual_dir.
+    Args:
+      database: its name, where `name` is another.
+      options: those of its reader.
+      clips: are written instead of the clips in manual_dir.
     """
 
     database: str = ""
@@ -60,7 +62,7 @@ class Config(tfds.core.BuilderConfig):
 
 
 class MicroExpressions(tfds.core.GeneratorBasedBuilder):
-    """Clips of facial expressions, frame by frame, with what their database says of them."""
+    """Clips of facial expressions, frame by frame, with the labels of their database."""
 
     VERSION = tfds.core.Version(VERSION)
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
@@ -91,8 +93,8 @@ class MicroExpressions(tfds.core.GeneratorBasedBuilder):
     def _download_and_prepare(self, dl_manager, download_config):
         """Writes clip by clip, in their order.
 
-        TFDS' own way holds all examples, sorts them by hashed keys, and above 1 GB of them needs
-        TensorFlow.
+        TFDS' own method keeps all examples in memory, sorts them by hashed keys, and needs
+        TensorFlow above 1 GB.
         """
         info = self._info()  # self.info has the final folder, this one the temporary
         writer = tfds.core.SequentialWriter(
@@ -122,14 +124,14 @@ def example(clip: Clip) -> dict[str, Any]:
 
 
 def build(out: pathlib.Path, config: Config) -> pathlib.Path:
-    """Writes the records of a config that has its clips below `out` and returns their folder.
+    """Writes the records of a config with `clips` below `out` and returns their folder.
 
-    TFDS writes to a temporary folder and renames it: there are all records or none. One clip is
-    held in memory at a time.
+    TFDS writes to a temporary folder and renames it: there are all records or none. One clip is in
+    memory at a time.
     """
     tfds.disable_progress_bar()
     builder = MicroExpressions(config=config, data_dir=out)
-    with contextlib.redirect_stdout(io.StringIO()):  # it speaks of a download
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about a download
         builder.download_and_prepare(
             download_dir=out / ".downloads",
             download_config=tfds.download.DownloadConfig(compute_stats="skip"),

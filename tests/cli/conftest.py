@@ -46,7 +46,7 @@ def pytest_make_collect_report(collector):
         return (yield)
     _clear()
     report = yield
-    _STAGES[collector.nodeid] = _now()
+    _STAGES.setdefault(collector.nodeid, _now())  # the collector of its examples comes again
     return report
 
 

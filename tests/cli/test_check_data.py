@@ -43,6 +43,33 @@ def test_an_unusable_one(capsys, root):
     assert run(capsys, "--database=casme2", f"--root={root}", key)[0] == 0
 
 
+def test_what_is_read_and_ten_of_a_kind(capsys, root):
+    (root / "RAW").symlink_to(root / "Cropped")
+    for number in range(96, 102):
+        for clip in ("EP01_01f", "EP01_02"):
+            (root / f"Cropped/sub01/{clip}/x{number}_copy.jpg").write_bytes(b"")
+    code, out, _ = run(capsys, "--database=casme2", f"--root={root}")
+    assert code == 1 and f"frames (cropped): from {root}/Cropped, not from {root}/RAW (raw)" in out
+    assert f"labels: from {root}/CASME2-coding-20190701.xlsx" in out
+    assert "objective classes (derived from the action units" in out
+    assert "12 problem(s)" in out and out.count("_copy.jpg") == 10
+    assert "and 2 more of this kind: has no frame number in its name" in out
+
+
+def test_a_configuration_s_data(capsys, tmp_path, monkeypatch):
+    """What stcnn_casme_squared needs: all expressions, of 96 frames or more, in its classes."""
+    replica.write("casme_squared", tmp_path / "casme_squared", subjects=1)
+    arguments = ["check_data", "--config=stcnn_casme_squared", f"--config.data.root={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", arguments)  # ml_collections reads it
+    flags.FLAGS.unparse_flags()
+    code = command.run(check_data.main, check_data.parse(sys.argv))
+    out = capsys.readouterr().out
+    assert code == 0 and "stcnn_casme_squared in" in out
+    assert "happy                        0         94" in out
+    assert "leaves out 4 clip(s), e.g. casme_squared/s15/anger1_1: has 9 frames and" in out
+    assert "five of the 357 expressions last 96 frames" in out
+
+
 def test_decode_finds_what_the_first_look_does_not(capsys, root):
     file = root / "Cropped/sub01/EP01_01f/reg_img95.jpg"
     data = file.read_bytes()
@@ -65,7 +92,7 @@ def test_json(capsys, root):
 
 def test_mistakes_in_the_command(capsys, root):
     for arguments, said in (
-        ((), "give --database=NAME and --root=FOLDER"),
+        ((), "give --root=FOLDER and either --database=NAME or --config=NAME"),
         (("--database=casme9", f"--root={root}"), "unknown database 'casme9'"),
         (("--database=casme2", f"--root={root}", "--option=images"), "of the form NAME=VALUE"),
         (("--database=casme2", f"--root={root}", "--option=images=blue"), "unknown kind"),

@@ -88,8 +88,8 @@ def _casme2(subjects: int, release: str, known_issues: bool) -> Plan:
         add(5, "EP16_04f", 40, 47, 47, "disgust", "4+9")
         add(9, "EP02_02f", 10, 12, 18, "others", "", row=False)
         add(24, "EP02_07", 10, 12, 18, "others", "", row=False)
-        add(7, "EP06_01", 56, None, 89, "others", "14", sheet=(15, 30, 49))
-        add(12, "EP09_02", 161, 165, 176, "others", "12", sheet=(161, 165, 176))
+        add(7, "EP06_01", 56, 89, 116, "others", "14", sheet=(15, 49, 68))
+        add(12, "EP09_02", 161, 176, 206, "others", "12")
     head = ["Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None]
     return Plan(clips, {file: {"Sheet1": [[*head, "Action Units", "Estimated Emotion"], *rows]}})
 

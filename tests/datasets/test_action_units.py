@@ -21,6 +21,10 @@ from mer_jax.datasets.action_units import ActionUnit, action_units, numbers, unr
             "R14A or 17A or 24A",
             [(14, "R", "A", "or"), (17, "", "A", "or"), (24, "", "A", "or")],
         ),
+        ("14or23", [(14, "", "", "or"), (23, "", "", "or")]),
+        ("10or11+4", [(10, "", "", "or"), (11, "", "", "or"), (4,)]),
+        ("R14Aor17A", [(14, "R", "A", "or"), (17, "", "A", "or")]),
+        ("AD38+4", [(38,), (4,)]),
         ("10A/B", [(10, "", "A/B")]),
         ("A/L12", [(12, "A/L")]),
         ("4/7", [(4, "", "", "or"), (7, "", "", "or")]),
@@ -42,6 +46,7 @@ def test_what_is_no_unit_is_named():
     assert unread("R14+17+soft focus") == ("soft focus",)
     assert unread("4+0+120") == ("0", "120")
     assert unread("4+?+7B") == ()
+    assert unread("NULL") == ("NULL",) and unread("4+minor") == ("minor",)
 
 
 def test_static_units_do_not_count():

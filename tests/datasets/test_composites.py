@@ -1,9 +1,9 @@
 """The composites' counts follow from label sheets with the published counts, without one image."""
 
 import collections
+import hashlib
 import itertools
 
-import numpy as np
 import pytest
 
 from mer_jax import datasets
@@ -11,7 +11,7 @@ from mer_jax.clips import Clip
 from mer_jax.datasets import casme2, composites, samm, sheets
 from mer_jax.datasets.folders import Frames
 from mer_jax.datasets.records import Log
-from mer_jax.errors import UserError
+from mer_jax.errors import DataError, UserError
 from tests.datasets import replica
 
 
@@ -181,28 +181,84 @@ def test_cd6me_keeps_every_clip():
     assert found.excluded == (("smic/s01/a", "smic is not part of cd6me"),)
 
 
-def test_load_reads_the_parts(tmp_path):
-    roots = {}
-    for name in ("casme2", "smic", "samm"):
-        roots[name] = tmp_path / name
-        replica.write(name, roots[name], subjects=2)
-    found = composites.load("megc2019", roots)
+def test_a_difference_from_the_published_set_has_both_values(sheeted):
+    found = composites.compose("megc2019", [*sheeted["casme2"], *smic(), *sheeted["samm"]])
+    # Clips of other names: the counts agree, the clips do not.
+    told = composites.differences("megc2019", found)
+    assert [line.split()[0] for line in told] == ["casme2", "smic", "samm"]
+    assert all("the published counts but other clips or classes" in line for line in told)
+    fewer = composites.compose("megc2019", [*sheeted["casme2"], *smic()[:-1], *sheeted["samm"]])
+    told = composites.differences("megc2019", fewer)
+    assert "surprise has 82 clip(s) where 83 are published" in told
+    assert "smic surprise has 42 clip(s) where 43 are published" in told
+    lines = b"s01/a negative\ns01/b positive"  # the sorted lines, by hand
+    digest = composites.digest([("s01", "b", "positive"), ("s01", "a", "negative")])
+    assert digest == hashlib.sha256(lines).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("release", ["sadness", "surprise"])  # of 2014, of 2019
+def test_megc2019_is_one_set_whatever_the_release(release):
+    """The releases of CASME II disagree on the emotion of three clips."""
+    names = ("EP07_01", "EP07_04f", "EP10_03")
+    clips = [made("casme2", "sub24", name, release) for name in names]
+    found = composites.compose("megc2019", [*clips, made("casme2", "sub24", "EP1", "surprise")])
+    assert [clip.name for clip in found.clips] == ["EP1"] and len(found.excluded) == 3
+
+
+def parts(root, *, subjects=2, names=("casme2", "smic", "samm")):
+    for name in names:
+        replica.write(name, root / name, subjects=subjects)
+
+
+def test_a_composite_is_checked_at_load(tmp_path):
+    parts(tmp_path)
+    with pytest.raises(
+        DataError, match=r"negative has \d+ clip\(s\) where 250 are published"
+    ) as told:
+        datasets.load("megc2019", tmp_path)
+    assert len(told.value.problems) == 1 and "allow_mismatch=True continues" in str(told.value)
+    found = datasets.inspect("megc2019", tmp_path, allow_mismatch=True)
+    assert not found.problems and "where 250 are published" in str(found.notes[0])
     assert {clip.database for clip in found.clips} == {"casme2", "smic", "samm"}
-    assert np.bincount(found.labels, minlength=3).min() > 0
-    with pytest.raises(UserError, match="megc2019 needs folders of samm, smic too"):
-        composites.load("megc2019", {"casme2": roots["casme2"]})
+    assert set(found.groups) == {"negative", "positive", "surprise"}
+    assert "leaves out" in str(found.notes[1])
     with pytest.raises(UserError, match="unknown composite 'megc'"):
         composites.get("megc")
 
 
-def test_a_composite_is_loaded_by_name_from_one_folder(tmp_path):
-    for name in ("casme2", "smic", "samm"):
-        replica.write(name, tmp_path / name, subjects=2)
-    roots = {name: str(tmp_path / name) for name in ("casme2", "smic", "samm")}
-    wanted = [clip.key for clip in composites.load("megc2019", roots).clips]
-    assert [clip.key for clip in datasets.load("megc2019", tmp_path)] == wanted
-    assert datasets.options("megc2019") == {}
-    with pytest.raises(UserError, match="folder of databases"):
+def test_a_composite_leaves_out_and_tolerates(tmp_path):
+    parts(tmp_path)
+    frame = tmp_path / "casme2/Cropped/sub01/EP01_01f/reg_img95.jpg"
+    frame.unlink()
+    key = "casme2/sub01/EP01_01f"
+    assert "onset frame 95" in str(datasets.inspect("megc2019", tmp_path).problems)
+    clips = datasets.load("megc2019", tmp_path, exclude=[key])
+    assert key not in {clip.key for clip in clips}
+    assert datasets.load("megc2019", tmp_path, allow_mismatch=True)
+    told = datasets.inspect("megc2019", tmp_path, exclude=["casme/sub01/EP01", "smic/s1/x"])
+    assert "megc2019 has no clips of such a database" in str(told.problems[0])
+    assert "smic/s1/x: is to be excluded but is not in the database" in map(str, told.problems)
+
+
+def test_one_part_of_smic_may_lack_what_another_part_leaves_out(tmp_path):
+    """R3D reads two parts of SMIC."""
+    replica.write("smic", tmp_path / "smic", subjects=1)
+    found = datasets.inspect("r3d", tmp_path, exclude=["smic/s01/s01_po_01_vis"])
+    assert "excluded" not in str(found.problems)
+    assert len(found.clips) == 5
+
+
+def test_a_composite_is_loaded_by_name_from_one_folder(tmp_path, caplog):
+    parts(tmp_path, names=("smic",), subjects=1)
+    (tmp_path / "smic").rename(tmp_path / "SMIC")
+    clips = datasets.load("stcnn_smic", tmp_path)
+    assert clips == [] and "differs from the published set: negative has 0" in caplog.text
+    for name in ("CASME II", "CAS(ME)^2"):
+        (tmp_path / name).mkdir()
+    found = str(datasets.inspect("psn", tmp_path).problems)
+    assert f"{tmp_path}/CASME II" in found and f"{tmp_path}/CAS(ME)^2" in found
+    assert datasets.options("megc2019") == {"allow_mismatch": False, "exclude": ()}
+    with pytest.raises(UserError, match="is read from a folder; give it as root="):
         datasets.load("megc2019")
-    with pytest.raises(UserError, match="has no option 'stride'"):
+    with pytest.raises(UserError, match="unknown option of data megc2019 'stride'"):
         datasets.load("megc2019", tmp_path, stride=2)

@@ -1,7 +1,8 @@
-"""Replicas damaged at random: it is told, or it changed nothing, and nothing else is raised."""
+"""Replicas damaged at random: it is reported, or it changed nothing, and nothing else is raised."""
 
 import hashlib
 import pathlib
+import re
 import shutil
 import tempfile
 
@@ -47,7 +48,7 @@ def outcome(name, root):
             pixels = str(error)
         instants = clip.onset, clip.apex, clip.offset, clip.objective
         clips.add((clip.key, clip.emotion, clip.action_units, *instants, pixels))
-    told = [str(finding) for finding in (*found.problems, *found.notes)]
+    told = [str(finding) for finding in (*found.problems, *found.notes, *found.sources)]
     return told, clips
 
 
@@ -87,6 +88,46 @@ def damage_folder(draw, root):
         folder.rename(folder.with_name("x" + folder.name))
 
 
+def leaves(root):
+    """The folders that have pictures in them."""
+    return sorted({p.parent for p in root.rglob("*") if p.suffix in (".jpg", ".png")})
+
+
+def renumber_frames(draw, root):
+    """Numbers the frames of one clip, or of all, from 1: their names no longer fit the sheet."""
+    folders = leaves(root)
+    for folder in folders if draw(st.booleans()) else [draw(st.sampled_from(folders))]:
+        files = sorted(folder.iterdir(), key=lambda p: [int(n) for n in re.findall(r"\d+", p.name)])
+        for number, file in enumerate(files, 1):
+            file.rename(folder / re.sub(r"\d+(\.\w+)$", rf"{number}\1.part", file.name))
+        for file in list(folder.iterdir()):
+            file.rename(file.with_suffix(""))
+
+
+def add_modality(draw, root):
+    """A folder with its pictures once more as another modality, inside it or beside it."""
+    modality = draw(st.sampled_from(["depth", "video", "flow"]))
+    folder = draw(st.sampled_from(leaves(root)))
+    levels = len(folder.relative_to(root).parts)
+    source = draw(st.sampled_from([folder, *folder.parents][:levels]))
+    shutil.copytree(source, root.parent / "copy")
+    for file in (root.parent / "copy").rglob("*.jpg"):
+        replica.save(file, replica.draw(1, 1, (10, 8))[0])
+    target = draw(st.sampled_from([source / modality, source.parent / modality / source.name]))
+    shutil.move(root.parent / "copy", target)
+
+
+def mix_releases(draw, root):
+    """A second sheet beside the first, which says something else."""
+    path = next(p for p in root.iterdir() if p.suffix in (".xlsx", ".csv"))
+    name = draw(st.sampled_from([f"{path.stem}-old{path.suffix}", f"A{path.name}", "index2.csv"]))
+    (root / "other").mkdir()
+    shutil.copy(path, root / "other" / path.name)
+    damage_sheet(draw, root / "other")
+    (root / "other" / path.name).rename(root / name)
+    (root / "other").rmdir()
+
+
 def damage_sheet(draw, root):
     path = next(p for p in root.iterdir() if p.suffix in (".xlsx", ".csv"))
     if path.suffix == ".csv":
@@ -116,11 +157,14 @@ def damage_sheet(draw, root):
     columns = [c + 1 for c in range(last) if headless or (head[c] and head[c] not in UNREAD)]
     row = draw(st.integers(1, sheet.max_row))
     cell = sheet.cell(row, draw(st.sampled_from(columns)))
-    how = draw(st.sampled_from(["blank", "word", "minus", "swap", "twice", "drop"]))
+    how = draw(st.sampled_from(["blank", "word", "minus", "swap", "twice", "drop", "formula"]))
     if how == "blank":
         cell.value = None
     elif how == "word":
         cell.value = draw(st.sampled_from(["#REF!", "xyz", "12.5", "２０２０-01-01", True]))
+    elif how == "formula":
+        same = [f"={cell.value}+0"] if isinstance(cell.value, int) else []
+        cell.value = draw(st.sampled_from([*same, "=SUM(1,0)", "='other sheet'!A1"]))
     elif how == "minus":
         cell.value = -1
     elif how == "swap" and not headless:
@@ -146,8 +190,9 @@ def test_no_damage_is_silent(sound, name, data):
     with tempfile.TemporaryDirectory() as place:
         root = pathlib.Path(place) / original.name
         shutil.copytree(original, root)
-        damage = st.sampled_from([damage_file, damage_folder, damage_sheet])
-        data.draw(damage)(data.draw, root)
+        damage = [damage_file, damage_folder, damage_sheet]
+        damage += [renumber_frames, add_modality, mix_releases]
+        data.draw(st.sampled_from(damage))(data.draw, root)
         told_now, clips_now = outcome(name, root)
     strip = [finding.replace(str(root), str(original)) for finding in told_now]
     assert set(strip) - set(told) or clips_now == clips

@@ -90,14 +90,38 @@ def test_length_reads_nothing(tmp_path):
     assert folders.length(on_disk) == 4 and folders.length(held) == 3
 
 
-def test_find_looks_below_and_at_the_root(tmp_path):
+def found_in(root, *kinds):
+    """(kind, folder, other folders) that `folders.choose` finds, folders relative to `root`."""
+    trees = {"cropped": TREE, "raw": TREE._replace(tops=("RAW_selected", "RAW"))}
+    found = folders.choose(root, trees, kinds or list(trees))
+    others = [path.relative_to(root).as_posix() for _, path in found.others] if found else []
+    return found and (found.kind, found.top.relative_to(root).as_posix(), others)
+
+
+def test_choose_looks_below_and_at_the_root(tmp_path):
     clips = tmp_path / "CASME2" / "preprocessed" / "CROPPED" / "s1" / "c1"
     clips.mkdir(parents=True)
-    assert folders.find(tmp_path, TREE).name == "CROPPED"
-    assert folders.find(clips.parents[1], TREE) == clips.parents[1]
-    bare = tmp_path / "own" / "s1" / "c1"
-    bare.mkdir(parents=True)
-    assert folders.find(tmp_path / "own", TREE) == tmp_path / "own"
-    assert folders.find(tmp_path / "own" / "s1", TREE) == tmp_path / "own" / "s1"
+    assert found_in(tmp_path) == ("cropped", "CASME2/preprocessed/CROPPED", [])
+    assert found_in(clips.parents[1]) == ("cropped", ".", [])
+    for root in (tmp_path / "own", tmp_path / "own" / "s1"):
+        (tmp_path / "own" / "s1" / "c1").mkdir(parents=True, exist_ok=True)
+        assert found_in(root) == ("cropped", ".", [])
     (tmp_path / "empty").mkdir()
-    assert folders.find(tmp_path / "empty", TREE) is None
+    assert found_in(tmp_path / "empty") is None
+
+
+def test_one_rule_chooses_among_folders(tmp_path):
+    """The first kind that has clips, by the order of its names, nearest first."""
+    for path in ("RAW/s1/c1", "RAW_selected/s1/c1", "b/Cropped"):
+        (tmp_path / path).mkdir(parents=True)
+    assert found_in(tmp_path) == ("raw", "RAW_selected", ["RAW"])  # that Cropped is empty
+    assert found_in(tmp_path, "cropped") is None  # raw frames are no cropped ones
+    assert found_in(tmp_path / "RAW", "cropped") is None
+    (tmp_path / "b/Cropped/s1/c1").mkdir(parents=True)
+    (tmp_path / "a/Cropped/s1/c1").mkdir(parents=True)
+    assert found_in(tmp_path) == ("cropped", "a/Cropped", ["b/Cropped", "RAW_selected", "RAW"])
+    assert found_in(tmp_path, "raw")[:2] == ("raw", "RAW_selected")
+    (tmp_path / "Cropped/s1/c1").mkdir(parents=True)
+    assert found_in(tmp_path)[1] == "Cropped"
+    inside = folders.scan(tmp_path, TREE, without=frozenset({"raw", "rawselected"}))[0]
+    assert len(inside) == 3  # no clip of another kind

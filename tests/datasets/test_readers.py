@@ -76,18 +76,10 @@ def test_casme2_faults(tmp_path):
     assert "is the offset frame too" in said(found, "sub05/EP16_04f")[0]
     assert "published without a label" in said(found, "sub09/EP02_02f")[0]
     assert "published without a label" in said(found, "sub24/EP02_07")[0]
-    assert "became (56, 89)" in said(found, "sub07/EP06_01")[0]
+    assert "became (56, 89, 116)" in said(found, "sub07/EP06_01")[0]
     assert not said(found, "sub12/EP09_02")
-    assert clips["casme2/sub12/EP09_02"].offset == 176 - 161
+    assert clips["casme2/sub12/EP09_02"].offset == 206 - 161
     assert clips["casme2/sub01/EP01_3"].action_units == "12"  # a number in the sheet
-
-
-def test_casme2_reads_objective_classes(tmp_path):
-    replica.write("casme2", tmp_path, subjects=1, known_issues=False)
-    rows = [["Subject", "Filename", "Objective Class"], [1, "EP01_01f", "iv"], [1, "EP01_02", 2]]
-    replica.table(tmp_path / "CASME2-ObjectiveClasses.xlsx", {"s": rows})
-    clips = {clip.name: clip.objective for clip in datasets.load("casme2", tmp_path)}
-    assert clips["EP01_01f"] == "IV" and clips["EP01_02"] == "II" and clips["EP01_3"] == ""
 
 
 def test_casme2_says_which_release_it_reads(tmp_path):
@@ -95,7 +87,7 @@ def test_casme2_says_which_release_it_reads(tmp_path):
     replica.write("casme2", tmp_path / "b", subjects=2, known_issues=False, release="2014")
     (tmp_path / "b" / "CASME2-coding-20140508.xlsx").rename(tmp_path / "a/CASME2-coding-x.xlsx")
     found = datasets.inspect("casme2", tmp_path / "a")
-    assert "is read; also there: CASME2-coding-x.xlsx" in str(found.notes[0])
+    assert "not from CASME2-coding-x.xlsx; labels=FILE chooses" in str(found.sources[1])
     assert not found.problems
     found = datasets.inspect("casme2", tmp_path / "a", labels="CASME2-coding-x.xlsx")
     assert "none of its 4 clips has a folder" in said(found, "casme2/sub02")[0]
@@ -234,7 +226,7 @@ def test_oulu_casia_lights(tmp_path):
     replica.write("oulu_casia", tmp_path, subjects=1)
     weak = datasets.load("oulu_casia", tmp_path, light="weak")
     assert weak[0].name == "vl_weak_anger" and weak[0].apex == 6
-    with pytest.raises(DataError, match="has no folder of Oulu-CASIA clips"):
+    with pytest.raises(DataError, match="has no clips below a folder 'PreProcess Img'"):
         datasets.load("oulu_casia", tmp_path, camera="ni")
     with pytest.raises(UserError, match="unknown light"):
         datasets.load("oulu_casia", tmp_path, light="dim")
