@@ -31,7 +31,10 @@ def enable_huge_pages() -> None:
 
 
 def cache_folder() -> pathlib.Path:
-    """The user's folder for what can be made again: XDG_CACHE_HOME/mer_jax or ~/.cache/mer_jax."""
+    """The user's folder for what can be made again: MER_JAX_CACHE_DIR, XDG_CACHE_HOME/mer_jax or
+    ~/.cache/mer_jax."""
+    if folder := os.environ.get("MER_JAX_CACHE_DIR"):
+        return pathlib.Path(folder)
     caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(caches) / "mer_jax"
 

@@ -1,6 +1,7 @@
 """The test session: strict dtypes and ranks, eight simulated CPU devices, a compilation cache."""
 
 import os
+import tempfile
 
 from mer_jax import runtime
 
@@ -13,6 +14,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
 )
+# Examples that a test computes are no other test's.
+_CACHE = tempfile.TemporaryDirectory(prefix="mer_jax-tests-", ignore_cleanup_errors=True)
+os.environ["MER_JAX_CACHE_DIR"] = _CACHE.name
 
 import jax
 import pytest
