@@ -18,8 +18,8 @@ os.environ.setdefault(
 _CACHE = tempfile.TemporaryDirectory(prefix="mer_jax-tests-", ignore_cleanup_errors=True)
 os.environ["MER_JAX_CACHE_DIR"] = _CACHE.name
 
-import jax
-import pytest
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
