@@ -85,12 +85,12 @@ def predict() -> str:
     """Writes the prediction of the flags' video; returns the text to print."""
     from mer_jax import inference
     from mer_jax.datasets import video_source
-    from mer_jax.io import saving
+    from mer_jax.io import saving, video_files
     from mer_jax.reporting import figures, overlay
 
     run, video = required(_RUN), required(_VIDEO)
     alpha = options.value("--alpha", "alpha", _ALPHA.value)
-    source = video_source.find(video, fps=_FPS.value, seconds=_SECONDS.value)
+    source = video_source.open_video(video, fps=_FPS.value, seconds=_SECONDS.value)
     fps = source.fps or (1.0 if source.count == 1 else 0.0)  # a picture has no rate
     if not fps:
         raise UserError(f"{source.name} does not say its frame rate; give it: --fps=200")
@@ -131,7 +131,7 @@ def predict() -> str:
             saliency=[None if i is None else result.saliency[i] for i in window],
             insets=inference.magnify_face(source.frames(), corners, alpha=alpha),
         )  # fmt: skip
-        lines.append(str(saving.write_video(_VIDEO_OUT.value, pictures, fps)))
+        lines.append(str(video_files.write(_VIDEO_OUT.value, pictures, fps)))
     return "\n".join(lines)
 
 

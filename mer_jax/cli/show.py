@@ -96,14 +96,14 @@ def show(source: str) -> pathlib.Path:
     out = pathlib.Path(_OUT.value or name)
     if out.suffix not in (".png", ".gif"):
         raise UserError(f"--out={out}: the picture is a .png or a .gif")
-    source = video_source.find(source, fps=_FPS.value)
+    source = video_source.open_video(source, fps=_FPS.value)
     start, stop = span(_SPAN.value)
     frames = read(source, start, stop, size=_SIZE.value, face=_FACE.value)
     marks: dict[str, Any] = {"onset": 0, "apex": None}
-    if source.marked and not start:
-        apex = source.marked.apex
+    if source.rendered and not start:
+        apex = source.rendered.apex
         seen = apex is not None and apex < len(frames)
-        marks = {"onset": source.marked.onset, "apex": apex if seen else None}
+        marks = {"onset": source.rendered.onset, "apex": apex if seen else None}
     for mark, flag in (("onset", _ONSET), ("apex", _APEX)):
         if flag.value is not None:
             marks[mark] = flag.value - start

@@ -18,9 +18,9 @@ from mer_jax.clips import Clip
 from mer_jax.datasets.annotations import plain
 from mer_jax.errors import Problem, UserError
 
-_IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 _CLUTTER = {"thumbs.db", "desktop.ini"}  # what file managers leave behind
-_ANIMATED = "holds more than one picture; a frame is one picture"
+ANIMATED = "holds more than one picture; a frame is one picture"
 _TOO_LARGE = "is too large for a picture of a face (over 100 million pixels)"
 _MOST_PIXELS = 10**8
 # Kinds of JPEG segments: those without a length, and those with the size of the picture.
@@ -117,10 +117,12 @@ def damage(path: pathlib.Path) -> str:
         return "is empty"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         if b"acTL" in head.partition(b"IDAT")[0]:
-            return _ANIMATED
+            return ANIMATED
         if int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big") > _MOST_PIXELS:
             return _TOO_LARGE
         return "" if b"IEND" in tail else "is cut short (no end of the PNG data)"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return _webp(head, size)
     if head.startswith(b"BM") and size >= 54:
         start, width, height = (int.from_bytes(head[i : i + 4], "little") for i in (10, 18, 22))
         bits, packed = head[28] + 256 * head[29], int.from_bytes(head[30:34], "little")
@@ -129,7 +131,7 @@ def damage(path: pathlib.Path) -> str:
             return _TOO_LARGE
         whole = start + (width * bits + 31) // 32 * 4 * height
         return "is cut short" if not packed and size < whole else ""
-    return "is not a JPEG, PNG, BMP or TIFF image"
+    return "is not a JPEG, PNG, BMP, TIFF or WebP image"
 
 
 def _jpeg(file: BinaryIO) -> str:
@@ -172,7 +174,23 @@ def _tiff(file: BinaryIO, order: Literal["little", "big"]) -> str:
         return "is cut short"
     if math.prod(sides.values()) > _MOST_PIXELS:
         return _TOO_LARGE
-    return _ANIMATED if any(following) else ""
+    return ANIMATED if any(following) else ""
+
+
+def _webp(head: bytes, size: int) -> str:
+    """A WebP's first chunk has the size, and whether it is animated (RFC 9649, 2.5 to 2.7)."""
+    number = lambda start, stop: int.from_bytes(head[start:stop], "little")
+    if size < number(4, 8) + 8 or size < 30:
+        return "is cut short"
+    if head[12:16] == b"VP8X":
+        if head[20] & 2:
+            return ANIMATED
+        width, height = 1 + number(24, 27), 1 + number(27, 30)
+        return _TOO_LARGE if width * height > _MOST_PIXELS else ""
+    width, height = number(26, 28) % 2**14, number(28, 30) % 2**14
+    if head[12:16] == b"VP8L":
+        width, height = 1 + number(21, 23) % 2**14, 1 + (number(21, 25) >> 14) % 2**14
+    return _TOO_LARGE if width * height > _MOST_PIXELS else ""
 
 
 def visible(folder: pathlib.Path) -> list[os.DirEntry]:
@@ -222,7 +240,7 @@ def scan(top: pathlib.Path, tree: Tree) -> tuple[list[Folder], list[Problem]]:
             continue
         match = re.search(tree.clip, f"{top.name}/{relative}", re.I)
         files = [pathlib.Path(entry.path) for entry in entries if not entry.is_dir()]
-        images = [file for file in files if file.suffix.lower() in _IMAGES]
+        images = [file for file in files if file.suffix.lower() in IMAGES]
         if match:
             folders.append(_order(path, images, tree, match.groupdict("")))
             others = [file for file in files if file not in images]

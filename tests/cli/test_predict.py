@@ -9,6 +9,7 @@ from absl import flags
 
 from mer_jax.cli import predict
 from mer_jax.datasets import synthetic, video_source
+from mer_jax.io import video_files
 from tests.tiny_run import tiny_run
 
 _FLAGS = ("run", "video", "out", "video_out", "onset", "apex", "offset", "window", "stride")
@@ -53,10 +54,7 @@ def test_a_video(capsys, workdir, tmp_path, scene):
         assert sum(chances.values()) == pytest.approx(1, abs=1e-4)
         assert max(chances, key=chances.get) == row["label"]
     assert cv2.imread(f"{tmp_path}/o/prediction.png") is not None
-    film = cv2.VideoCapture(f"{tmp_path}/o/film.mp4")
-    frames = []
-    while (got := film.read())[0]:
-        frames.append(got[1])
+    frames = [frame for _, frame in video_files.decode(f"{tmp_path}/o/film.mp4")]
     assert len(frames) == scene.length
     assert frames[0].shape[0] == 240 and frames[0].shape[1] > 200  # enlarged, and the panel
 

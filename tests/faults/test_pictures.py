@@ -91,7 +91,7 @@ def test_animations_and_pages_are_not_one_frame(tmp_path, picture):
     for name in ("moving.png", "pages.tiff"):
         assert "more than one picture" in refused(tmp_path / name)
     (tmp_path / "a.png").write_bytes(b"GIF89a" + bytes(60))
-    assert done and "is not a JPEG, PNG, BMP or TIFF" in refused(tmp_path / "a.png")
+    assert done and "is not a JPEG, PNG, BMP, TIFF or WebP" in refused(tmp_path / "a.png")
 
 
 def test_a_bomb_is_not_set_off(tmp_path):
@@ -183,7 +183,7 @@ def film(tmp_path_factory, picture) -> bytes:
 def taken(path: pathlib.Path) -> tuple[int, str]:
     """(frames, what was said against it)."""
     try:
-        found = video_source.find(path, fps=25)
+        found = video_source.open_video(path, fps=25)
         count = sum(frame.dtype == np.uint8 and frame.ndim == 3 for frame in found.frames())
     except UserError as error:
         assert path.name in str(error)

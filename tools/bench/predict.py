@@ -11,6 +11,7 @@ import numpy as np
 
 from mer_jax import configuration, experiment, inference
 from mer_jax.datasets import synthetic, video_source
+from mer_jax.io import video_files
 from tools.bench.race import Table
 
 FPS, SIZE = 100, (480, 640)
@@ -50,7 +51,7 @@ def tables(rounds: int, quick: bool = False) -> Iterator[Table]:
 def clock(predictor, path: pathlib.Path, options: dict):
     """(seconds, seconds of processor, forecast)."""
     began, busy = time.perf_counter(), time.process_time()
-    seen = video_source.find(path)
+    seen = video_source.open_video(path)
     result = predictor.predict_video(seen.frames(), seen.fps, total=seen.count, **options)
     return time.perf_counter() - began, time.process_time() - busy, result
 
@@ -62,10 +63,6 @@ def film(path: pathlib.Path, seconds: int) -> pathlib.Path:
     scenes = synthetic.scenes(
         subjects=1, clips_per_subject=seconds, size=half, frames=(FPS, FPS), fps=FPS
     )
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, SIZE[::-1])
-    for scene in scenes:
-        for frame in scene.frames:
-            large = cv2.resize(frame, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
-            writer.write(cv2.cvtColor(large, cv2.COLOR_RGB2BGR))
-    writer.release()
-    return path
+    frames = (frame for scene in scenes for frame in scene.frames)
+    large = (cv2.resize(frame, SIZE[::-1], interpolation=cv2.INTER_CUBIC) for frame in frames)
+    return video_files.write(path, large, FPS)
