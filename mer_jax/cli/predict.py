@@ -116,11 +116,13 @@ def predict() -> str:
         raise UserError(f"{source.name}: {error}") from None
     for note in (*source.notes, *result.notes):
         print(f"note: {note}", file=sys.stderr)
+    caption = f"trained on {result.trained_on}"
     saving.write(out / "prediction.csv", result.csv())
     chart = overlay.probabilities_over_time(
         result.start / fps, result.stop / fps, result.probabilities, result.classes,
         result.movement, result.threshold, spread=result.spread,
     )  # fmt: skip
+    chart.suptitle(caption, fontsize=8, x=0.01, ha="left")
     saving.write(out / "prediction.png", figures.png(chart))
     lines = [result.summary(), str(out / "prediction.csv"), str(out / "prediction.png")]
     if _VIDEO_OUT.value:
@@ -131,7 +133,8 @@ def predict() -> str:
             saliency=[None if i is None else result.saliency[i] for i in window],
             insets=inference.magnify_face(source.frames(), corners, alpha=alpha),
         )  # fmt: skip
-        lines.append(str(video_files.write(_VIDEO_OUT.value, pictures, fps)))
+        captioned = (overlay.add_caption(picture, caption) for picture in pictures)
+        lines.append(str(video_files.write(_VIDEO_OUT.value, captioned, fps)))
     return "\n".join(lines)
 
 

@@ -23,6 +23,9 @@ REGIONS = {
     "mouth": slice(48, 68),
 }
 
+# What neither blinks, speech nor brows move: the corners of the eyes, and the nose.
+STABLE = (36, 39, 42, 45, *range(27, 36))
+
 
 def eye_centers(landmarks: Array) -> Array:
     """[..., 68, 2] -> [..., 2, 2]: the mean of each eye's six points, the left one first.

@@ -13,13 +13,25 @@ from mer_jax import options, runtime
 from mer_jax.clips import Clip, check_instants, in_memory
 from mer_jax.errors import UserError
 from mer_jax.inference import profile, trained
-from mer_jax.inference.profile import DatasetProfile, movement
+from mer_jax.inference.profile import DatasetProfile, Motion, motion
 from mer_jax.inference.tracking import EyeDetector, FaceBox, FaceTracker, find_eyes, prefetch
 from mer_jax.inference.trained import TrainedNetworks
-from mer_jax.inference.video_predictions import VideoPredictions
+from mer_jax.inference.video_predictions import (
+    FACE_LOST,
+    HEAD_MOVES,
+    NO_FACE,
+    NO_MOVEMENT,
+    TOO_LONG,
+    TOO_MUCH,
+    VideoPredictions,
+)
 from mer_jax.video.resample import matrix
 
 _BATCH = 16  # windows in one call of the method, at most
+_DETECTIONS = 4  # a second
+_FEWEST = 5  # frames of a window, under which the rate is too low for the run's clips
+_LOW = 0.45  # of the run's frame rate, under which a note tells
+_HEAD = 1.0  # px of `Motion.head` that no head rests below
 _BYTES = 2**28  # of float32 frames in them
 
 
@@ -66,10 +78,16 @@ class Predictor:
           quiet: hides the progress bar.
 
         Returns:
-          `VideoPredictions`, one row a window.
+          `VideoPredictions`, one row a window. Instead of a class a window gets the verdict
+          "no face" or "face lost"; "no movement" where it moves less than 90 % of the run's clips
+          (`inference.movement`); "head moves" or "too much movement" where head or skin move more
+          than in any of them; "movement too long" where windows move without a pause for more than
+          three windows' length, as in speech. With an own threshold, or an onset, only the first
+          three are given.
 
         Raises:
-          UserError: too few frames, no face in any of them, or instants in the wrong order.
+          UserError: too few frames, no face in any of them, instants in the wrong order, or a
+            frame rate at which the run's median clip has under five frames.
         """
         if not fps:
             raise UserError("the frame rate is not known; give fps in Hz")
@@ -78,6 +96,18 @@ class Predictor:
             threshold = options.value("threshold", "threshold", threshold)
         profile, notes = self.profile, []
         length = window or max(2, round(self._seconds(fps) * fps))
+        if window is None and onset is None and total != 1 and length < _FEWEST:
+            seconds = self._seconds(fps)
+            raise UserError(
+                f"{fps:.4g} Hz is too low for this run: its clips last {seconds:.2g} s, which is "
+                f"{seconds * fps:.1f} frames, and {_FEWEST} are needed; film at "
+                f"{_FEWEST / seconds:.0f} Hz or more, or give a longer window"
+            )
+        if total != 1 and fps < _LOW * profile.fps:
+            notes.append(
+                f"{fps:.4g} Hz is low for a run on clips of {profile.fps:.4g} Hz: faster movements "
+                "are missed"
+            )
         if onset is None:
             # Half a window is enough, and so is a still picture, in which nothing can move.
             min_frames = -(-length // 2) if total != 1 else 1
@@ -100,7 +130,7 @@ class Predictor:
             profile,
             length=length,
             stride=stride if onset is None else sys.maxsize,
-            every=max(1, round(fps)) if onset is None else sys.maxsize,
+            every=max(1, round(fps / _DETECTIONS)) if onset is None else sys.maxsize,
             eye_detector=eye_detector,
             first=onset or 0,
             min_frames=min_frames,
@@ -110,15 +140,14 @@ class Predictor:
             windows = list(tracker.windows(progress))
         if eye_detector and all(each.frames is None for each in windows):
             raise UserError("no face was found in any of the frames examined")
-        notes += _count_notes(tracker.face_boxes)
+        notes = _count_notes(tracker.face_boxes) + notes
 
         start = np.array([each.start for each in windows])
         lengths = [len(each.frames) if each.frames is not None else length for each in windows]
-        measured = [
-            (math.nan, 0) if each.frames is None else movement(each.frames) for each in windows
-        ]
-        moved = np.array([value for value, _ in measured], np.float32)
-        tops = np.array([top if apex is None else apex - (onset or 0) for _, top in measured])
+        none = Motion(math.nan, 0, math.nan)
+        motions = [none if each.frames is None else motion(each.frames) for each in windows]
+        moved = np.array([each.skin for each in motions], np.float32)
+        tops = np.array([m.apex if apex is None else apex - (onset or 0) for m in motions])
         limit = profile.movement if threshold is None else float(threshold)
         moving = np.flatnonzero(~np.isnan(moved) & (moved >= limit) & (moved > 0))
         clips = [
@@ -149,6 +178,24 @@ class Predictor:
                 f"the mean is over {len(self.networks.folds)} of the {self.networks.num_folds} "
                 "folds: those with a checkpoint whose training did not diverge"
             )
+        lost = [box.start for box in tracker.face_boxes if box.corners is None]
+        verdicts, strict = [], threshold is None and onset is None
+        too_long = _runs_longer_than(3 * length, start, start + np.array(lengths), moving)
+        for i, each in enumerate(motions):
+            if windows[i].frames is None:
+                verdicts.append(NO_FACE)
+            elif any(start[i] < frame < start[i] + lengths[i] for frame in lost):
+                verdicts.append(FACE_LOST)
+            elif i not in moving:
+                verdicts.append(NO_MOVEMENT)
+            elif strict and each.head > max(profile.head, _HEAD):
+                verdicts.append(HEAD_MOVES)
+            elif strict and each.skin > profile.largest:
+                verdicts.append(TOO_MUCH)
+            elif strict and i in too_long:
+                verdicts.append(TOO_LONG)
+            else:
+                verdicts.append("")
         return VideoPredictions(
             classes=self.networks.classes,
             fps=float(fps),
@@ -162,6 +209,8 @@ class Predictor:
             spread=spread,
             face_boxes=tuple(tracker.face_boxes),
             notes=tuple(notes),
+            verdicts=tuple(verdicts),
+            trained_on=profile.trained_on,
             saliency=tuple(maps),
         )
 
@@ -196,6 +245,16 @@ class Predictor:
             output = function([clips[row] for row in batch_rows], batch_rows)
             parts.append(None if output is None else output[: len(np.unique(batch_rows))])
         return parts
+
+
+def _runs_longer_than(
+    frames: int, start: np.ndarray, stop: np.ndarray, moving: np.ndarray
+) -> set[int]:
+    """The windows of `moving` [M] that lie in a row of moving windows of more than `frames`."""
+    rows = np.split(moving, np.flatnonzero(np.diff(moving) > 1) + 1)
+    return {
+        int(i) for row in rows if len(row) and stop[row[-1]] - start[row[0]] > frames for i in row
+    }
 
 
 def _count_notes(face_boxes: Sequence[FaceBox]) -> list[str]:

@@ -158,6 +158,19 @@ def overlay_predictions(
         yield out[:height, : out.shape[1] - out.shape[1] % 2]
 
 
+def add_caption(picture: np.ndarray, text: str) -> np.ndarray:
+    """[H, W, 3] uint8 with a line of text above it, as large as its width allows."""
+    import cv2
+
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)
+    scale = min(0.6, 0.96 * picture.shape[1] / max(width, 1))
+    rows = 2 * round(0.8 * scale * (height + below))
+    line = np.full((rows, *picture.shape[1:]), 255, np.uint8)
+    at = round(0.02 * picture.shape[1]), round(0.7 * rows)
+    cv2.putText(line, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (31, 41, 51), 1, cv2.LINE_AA)
+    return np.concatenate([line, picture])
+
+
 def _overlay_saliency(picture: np.ndarray, heat: np.ndarray, corners: np.ndarray) -> None:
     """Draws `heat` [h, w] in [0, 1] in red over the rectangle `corners`, in px of `picture`."""
     import cv2
