@@ -71,8 +71,13 @@ def packages() -> Iterator[Finding]:
 
 
 # What a package is imported as, where that is another name.
-_MODULES = {"absl-py": "absl", "opencv-python": "cv2", "orbax-checkpoint": "orbax.checkpoint"}
-_MODULES |= {"tensorflow-datasets": "tensorflow_datasets"}
+_MODULES = {
+    "absl-py": "absl",
+    "pillow": "PIL",
+    "opencv-python": "cv2",
+    "orbax-checkpoint": "orbax.checkpoint",
+}
+_MODULES |= {"pillow": "PIL", "tensorflow-datasets": "tensorflow_datasets"}
 # The same module in another wrapping: OpenCV without windows, and with its extra modules.
 _ALIKE = {
     "opencv-python": (
@@ -95,14 +100,27 @@ def package(name: str, least: str | None) -> Finding:
     if least and numbers(version) < numbers(least):
         return Finding(WRONG, spelt, f"{version}, too old", f"pip install -U '{name}>={least}'")
     try:
-        importlib.import_module(_MODULES.get(name, name.replace("-", "_")))
+        module = importlib.import_module(_MODULES.get(name, name.replace("-", "_")))
     except Exception as error:  # a shared library, a half-removed package: whatever there is
         reason = " ".join(str(error).split())[:120]
         cure = f"pip install --force-reinstall {spelt}"
         if "libGL" in reason or "libxcb" in reason or "libgthread" in reason:
             cure = "pip uninstall -y opencv-python; pip install 'opencv-python-headless<5'"
         return Finding(WRONG, spelt, f"{version} cannot be imported: {reason}", cure)
+    # Several OpenCV packages share one folder: the one installed last is imported.
+    imported = getattr(module, "__version__", version)
+    if name in _ALIKE and numbers(imported)[:3] != numbers(version)[:3]:
+        installed = [each for each in (name, *_ALIKE[name]) if _installed(each)]
+        cure = f"pip uninstall -y {' '.join(installed)}; pip install '{name}>={least or 0}'"
+        return Finding(HINT, spelt, f"{version}, but version {imported} is imported", cure)
     return Finding(OK, spelt, version)
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def numbers(version: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@
   python -m tools.bench startup      import, first step cold, first step from a warm cache
   python -m tools.bench roofline     operations and bytes of each network, and the ceilings here
   python -m tools.bench predict      a ten-second video through a finished run
+  python -m tools.bench faces        real clips beside the checkout, and a photograph that moves
   python -m tools.bench all --out=FILE.md --json=FILE.json
 
 --quick takes small sizes and few rounds: to see that it works, not to quote. --only=rcn takes the
@@ -31,7 +32,7 @@ import sys
 
 from absl import app, flags
 
-from mer_jax.cli.command import command, parse
+from mer_jax.cli import command
 from mer_jax.errors import UserError
 
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Interleaved rounds; the median counts.", lower_bound=1)
@@ -41,11 +42,11 @@ _ONLY = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string("out", None, "A Markdown file that gets the tables too.")
 _JSON = flags.DEFINE_string("json", None, "A JSON file that gets the numbers, unrounded.")
-_SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict")
+_SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict", "faces")
 _BY_NETWORK = ("networks", "roofline")
 
 
-@command
+@command.command
 def main(argv: list[str]) -> None:
     chosen = argv[1:] or ["all"]
     if set(chosen) - {*_SUITES, "all"}:
@@ -92,4 +93,4 @@ def _version(package: str) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=functools.partial(parse, sys.modules[__name__]))
+    app.run(main, flags_parser=functools.partial(command.parse, sys.modules[__name__]))
