@@ -73,7 +73,6 @@ def packages() -> Iterator[Finding]:
 # What a package is imported as, where that is another name.
 _MODULES = {
     "absl-py": "absl",
-    "pillow": "PIL",
     "opencv-python": "cv2",
     "orbax-checkpoint": "orbax.checkpoint",
 }

@@ -27,6 +27,7 @@ from mer_jax.io import video_files
 
 RENDERED, CAMERA = "synthetic:", "camera:"
 _MOST = 2**31  # bytes of frames that a camera fills
+_CLOCKED = 0.25  # of a step: gaps this near to multiples of a step come from one clock
 _NEAR = 0.1  # of a step: a frame this near to a tick is used as it is
 _SPARSE = 100  # ticks a frame, beyond which timestamps make no sense
 
@@ -161,13 +162,13 @@ def _missing(files: list[pathlib.Path]) -> list[str]:
     varying = [i for i, parts in enumerate(zip(*numbered)) if len(set(parts)) > 1]
     if len({len(parts) for parts in numbered}) > 1 or len(varying) != 1 or varying[0] % 2 == 0:
         return []
-    numbers = np.array([int(parts[varying[0]]) for parts in numbered], object)
-    steps = np.diff(numbers)
-    step = int(np.median(steps.astype(np.float64)))
-    gaps = np.flatnonzero(steps > max(step, 1))
-    if not len(gaps):
+    numbers = [int(parts[varying[0]]) for parts in numbered]
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
+    smallest = max(1, min(steps))
+    gaps = [index for index, step in enumerate(steps) if step > smallest]
+    if not gaps:
         return []
-    lost = sum(int(steps[i]) // max(step, 1) - 1 for i in gaps)
+    lost = sum(steps[index] // smallest - 1 for index in gaps)
     where = ", ".join(f"{files[i].name} and {files[i + 1].name}" for i in gaps[:3])
     more = ", ..." if len(gaps) > 3 else ""
     return [f"{lost} frame number(s) are missing, between {where}{more}; times do not count them"]
@@ -265,8 +266,8 @@ def _constant_rate(
 def clock(times: np.ndarray) -> tuple[float, bool]:
     """The step of a clock that ticks at `times` [T], and whether the times are regular.
 
-    The step is that between most neighbors, with a longer gap counted as several ticks; regular
-    times lie within half a step of tick 0, 1, 2, ...
+    The step is the mean gap, with a longer one counted as several if each is about a multiple of
+    the median gap, else the median gap. Regular times lie within half a step of tick 0, 1, 2, ...
 
     >>> clock(np.array([0.0, 0.033, 0.067, 0.1]))
     (0.03333..., True)
@@ -277,7 +278,9 @@ def clock(times: np.ndarray) -> tuple[float, bool]:
     typical = float(np.median(gaps)) if len(gaps) else 0.0
     if typical <= 0:
         return 0.0, True
-    step = float(times[-1] - times[0]) / float(np.maximum(1, np.round(gaps / typical)).sum())
+    ticks = np.maximum(1, np.round(gaps / typical))
+    clocked = (ticks == 1).all() or np.abs(gaps / typical - ticks).max() < _CLOCKED
+    step = float(times[-1] - times[0]) / float(ticks.sum()) if clocked else typical
     late = times - times[0] - step * np.arange(len(times))
     return step, bool(np.abs(late).max() < step / 2)
 
