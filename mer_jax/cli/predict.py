@@ -8,14 +8,17 @@ VIDEO is a video file, a folder with one image a frame (then say --fps), a singl
 camera:INDEX, recorded for --seconds first, or synthetic:INDEX, a rendered clip. The face is
 detected and cropped like the run's own clips, and the video is split into windows as long as they
 are. The output folder gets prediction.csv (a row a window: label, movement, each class's
-probability and its standard deviation over the folds) and prediction.png, the same over time.
+probability and its standard deviation over the folds) and prediction.png, the same over time. The
+first line of each output names the clips that the run was trained on.
 The video of --video_out shows the face's box with a saliency map in red (the gradient of the
 class's score), bars of the probabilities, and the face with its motion magnified.
 
 A run with several seeds predicts with the networks of all seeds, one with several learning rates
-with those of the first; give its --workdir, not a folder in variants/. A window with hardly any
-movement is labeled "no movement". Predictions on the run's own database are not valid scores: its
-networks were trained on it.
+with those of the first; give its --workdir, not a folder in variants/. Instead of a class, a window
+gets a verdict where the run cannot judge it: "no face", "face lost", "no movement", "head moves"
+and "too much movement" (more than in any clip of the run), "movement too long" (for more than three
+windows without a pause: speech). --threshold turns the last three off. Predictions on the run's own
+database are not valid scores: its networks were trained on it.
 """
 
 import pathlib

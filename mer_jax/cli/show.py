@@ -5,12 +5,11 @@
     mer-jax show frames/ --onset=12 --apex=30 --span=100:180
 
 CLIP is a video file, a folder with one image a frame (in the order of the numbers in their names),
-or synthetic:INDEX, one of the rendered clips that need no data. The picture holds: the onset; the
-apex, as filmed and with its motion magnified; the difference to the first frame over the whole
-clip, and the pixels with most of it; the sparse part that RPCA splits off; the flow from onset to
-apex with the wheel that reads its colours; its strain; and two curves that tell when the face
-moves. The apex is the frame of --apex, the one that is marked, or else the one that differs most
-from the first (it says which).
+or synthetic:INDEX, one of the rendered clips that need no data. The picture shows the onset; the
+apex, as filmed and with its motion magnified; the difference to the first frame over all frames,
+and the pixels with most of it; the sparse part of RPCA; the flow from onset to apex, with the wheel
+of its colors; its strain; and two curves of the face's motion over time. The apex is that of --apex
+or of the rendered clip ("given"), or else the frame that differs most from the first ("found").
 """
 
 import itertools
@@ -33,10 +32,12 @@ _SPAN = flags.DEFINE_string("span", None, "START:STOP, the frames to look at, of
 _ALPHA = flags.DEFINE_float("alpha", 8.0, "How strongly motion is magnified.", lower_bound=0)
 _SHARE = flags.DEFINE_float("mask_fraction", 0.3, "Which part of the pixels the mask keeps.")
 _SIZE = flags.DEFINE_integer("size", 160, "px of the longer side, to which frames are shrunk.", 10)
-_FACE = flags.DEFINE_bool("face", False, "Find the face and cut it out first.")
+_FACE = flags.DEFINE_bool("face", False, "Detect the face and crop it first.")
+_LANDMARKS = flags.DEFINE_string("landmarks", None, "A landmark model to crop the face by.")
 _FPS = flags.DEFINE_float("fps", None, "Frames a second, where the file does not say it.")
 
-_MOST = 400  # frames: a clip of a micro-expression has less, and all of it is in memory at once
+_MOST = 400  # frames, all of them in memory
+_SLOW = 150  # frames, from which on the user is warned
 
 
 def span(given: str | None) -> tuple[int, int | None]:
@@ -53,10 +54,13 @@ def span(given: str | None) -> tuple[int, int | None]:
     return start, stop
 
 
-def read(source, start: int, stop: int | None, *, size: int, face: bool) -> np.ndarray:
+def read(
+    source, start: int, stop: int | None, *, size: int, face: bool, model: str | None = None
+) -> np.ndarray:
     """[T, H, W, C] float32: the frames from `start` to before `stop`, shrunk to `size`.
 
-    face: cut out by the eyes of the first of them, before they are shrunk.
+    face: cropped by the eyes of the first of them, before they are shrunk. model: the file of a
+    landmark model that finds them.
     """
     from mer_jax import faces
 
@@ -78,7 +82,8 @@ def read(source, start: int, stop: int | None, *, size: int, face: bool) -> np.n
         return np.stack(frames)
     clip = Clip("footage", "", source.name, in_memory(np.stack(frames)), emotion="")
     try:
-        found, note = faces.crop_face(clip, faces.CropConfig("eyes"))
+        landmarker = faces.landmarker(model) if model else None
+        found, note = faces.crop_face(clip, faces.CropConfig("eyes"), landmarker=landmarker)
     except UserError as error:
         raise UserError(f"{source.name}: {error}") from None
     if note:
@@ -98,7 +103,12 @@ def show(source: str) -> pathlib.Path:
         raise UserError(f"--out={out}: the picture is a .png or a .gif")
     source = video_source.open_video(source, fps=_FPS.value)
     start, stop = span(_SPAN.value)
-    frames = read(source, start, stop, size=_SIZE.value, face=_FACE.value)
+    model = _LANDMARKS.value
+    face = _FACE.value or model is not None
+    frames = read(source, start, stop, size=_SIZE.value, face=face, model=model)
+    if len(frames) > _SLOW:
+        hint = "RPCA of so many takes a minute or more; --span=START:STOP chooses some"
+        print(f"note: {len(frames)} frames; {hint}", file=sys.stderr)
     marks: dict[str, Any] = {"onset": 0, "apex": None}
     if source.rendered and not start:
         apex = source.rendered.apex

@@ -65,10 +65,8 @@ def find_eyes(frame: np.ndarray) -> np.ndarray:
         low, high = np.percentile(rgb[::4, ::4], (1, 99))
         stretched = np.clip((rgb - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
         stretched = cv2.warpAffine(stretched, turn, rgb.shape[1::-1])
-        found = (_eyes_in(stretched, need_eyes=True) @ back[:, :2].T + back[:, 2]).astype(
-            np.float32
-        )
-    return found
+        found = _eyes_in(stretched, need_eyes=True) @ back[:, :2].T + back[:, 2]
+    return found.astype(np.float32)
 
 
 def _turned(shape: tuple[int, ...], degrees: float) -> tuple[np.ndarray, np.ndarray]:

@@ -43,9 +43,10 @@ def test_a_video(capsys, workdir, tmp_path, scene):
         f"--video_out={tmp_path}/o/film.mp4", "--window=0.12s", "--stride=6",
     )  # fmt: skip
     assert code == 0 and not err
+    assert out.startswith("trained on 12 clips of 3 subjects (synthetic); rendered faces")
     assert "3 window(s)" in out and "most certain" in out
     with open(tmp_path / "o" / "prediction.csv", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     assert [row["start_frame"] for row in rows] == ["0", "6", "12"]
     said = [row for row in rows if row["label"] in ("negative", "positive", "surprise")]
     assert said
@@ -103,7 +104,7 @@ def test_a_camera(capsys, workdir, tmp_path, scene, monkeypatch):
     code, _, err = filmed(camera, "--seconds=0.6")
     assert code == 0 and not err and camera.released
     with open(tmp_path / "o" / "prediction.csv", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     assert int(rows[-1]["stop_frame"]) <= 31  # 0.6 s at 50 Hz
     assert float(rows[-1]["stop_s"]) == pytest.approx(int(rows[-1]["stop_frame"]) / 50, abs=1e-3)
     code, _, err = filmed(Camera(film, [0.02] * 10 + [0.3] + [0.02] * 99), "--seconds=9")

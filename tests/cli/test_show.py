@@ -34,7 +34,18 @@ def folder(scene, tmp_path):
 
 def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
-    for name in ("out", "onset", "apex", "span", "alpha", "mask_fraction", "size", "face", "fps"):
+    for name in (
+        "out",
+        "onset",
+        "apex",
+        "span",
+        "alpha",
+        "mask_fraction",
+        "size",
+        "face",
+        "landmarks",
+        "fps",
+    ):
         flags.FLAGS[name].unparse()
     code = show.main(flags.FLAGS(["show", *map(str, arguments)]))
     out = capsys.readouterr()
@@ -65,7 +76,7 @@ def test_the_page_shows_eight_tiles_and_the_apex(looks):
     figure = preview.plot_preview(looks)
     tiles = [axes for axes in figure.axes if axes.images]
     assert len(tiles) == 8
-    assert f"apex {looks.apex}, marked" in [axes.get_title() for axes in tiles]
+    assert f"apex {looks.apex}, given" in [axes.get_title() for axes in tiles]
     picture = cv2.imdecode(np.frombuffer(figures.png(figure), np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[1] > 1000 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 500
 
@@ -129,6 +140,7 @@ def test_mistakes_in_the_command(capsys, folder):
         ((folder, "--span=50:"), "has no frames in --span=50:"),
         ((folder, "--onset=99"), "onset is 99"),
         ((folder, "--fps=-1"), "fps is -1"),
+        ((folder, "--landmarks=x.dat"), "there is no such landmark model"),
     ):
         code, out, err = run(capsys, *arguments)
         assert code == 2 and not out and said in err and err.count("\n") == 1
