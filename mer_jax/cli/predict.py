@@ -122,7 +122,7 @@ def predict() -> str:
     caption = f"trained on {result.trained_on}"
     saving.write(out / "prediction.csv", result.csv())
     chart = overlay.probabilities_over_time(
-        result.start / fps, result.stop / fps, result.probabilities, result.classes,
+        result.start / fps, result.stop / fps, shown(result), result.classes,
         result.movement, result.threshold, spread=result.spread,
     )  # fmt: skip
     chart.suptitle(caption, fontsize=8, x=0.01, ha="left")
@@ -133,12 +133,20 @@ def predict() -> str:
         corners, window = boxes(result), nearest(result)
         pictures = overlay.overlay_predictions(
             source.frames(), frame_labels(result), corners, result.classes,
-            saliency=[None if i is None else result.saliency[i] for i in window],
+            saliency=[
+                None if i is None or result.verdicts[i] else result.saliency[i] for i in window
+            ],
             insets=inference.magnify_face(source.frames(), corners, alpha=alpha),
         )  # fmt: skip
         captioned = (overlay.add_caption(picture, caption) for picture in pictures)
         lines.append(str(video_files.write(_VIDEO_OUT.value, captioned, fps)))
     return "\n".join(lines)
+
+
+def shown(result) -> np.ndarray:
+    """[N, K]: the probabilities; NaN where a window is given a verdict instead of a class."""
+    judged = np.array([not verdict for verdict in result.verdicts])
+    return np.where(judged[:, None], result.probabilities, np.nan)
 
 
 def nearest(result) -> list[int | None]:
@@ -152,7 +160,8 @@ def nearest(result) -> list[int | None]:
 def frame_labels(result) -> list[tuple[str, np.ndarray]]:
     """The label and the probabilities at each frame."""
     nothing, labels = ("", np.full(len(result.classes), np.nan)), result.labels
-    return [nothing if i is None else (labels[i], result.probabilities[i]) for i in nearest(result)]
+    values = shown(result)
+    return [nothing if i is None else (labels[i], values[i]) for i in nearest(result)]
 
 
 def boxes(result) -> list[np.ndarray | None]:

@@ -73,7 +73,7 @@ def probabilities_over_time(
     above.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     below.set(xlabel="seconds, middle of the window", ylabel="px")
     below.set_ylim(0, 1.15 * max(threshold, float(np.nanmax(movement, initial=0)), 1e-6))
-    below.set_title("Movement; shaded: too little for a prediction")
+    below.set_title("Movement; shaded: no class is given")
     above.legend(loc="upper right", ncols=min(len(classes), 4), bbox_to_anchor=(1, 1.2))
     return figure
 

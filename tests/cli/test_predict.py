@@ -40,7 +40,7 @@ def test_a_video(capsys, workdir, tmp_path, scene):
     video = synthetic.video(tmp_path / "me.mp4", scene)
     code, out, err = run(
         capsys, f"--run={workdir}", f"--video={video}", f"--out={tmp_path}/o",
-        f"--video_out={tmp_path}/o/film.mp4", "--window=0.12s", "--stride=6",
+        f"--video_out={tmp_path}/o/film.mp4", "--window=0.12s", "--stride=6", "--threshold=0.02",
     )  # fmt: skip
     assert code == 0 and not err
     assert out.startswith("trained on 12 clips of 3 subjects (synthetic); rendered faces")

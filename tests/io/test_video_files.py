@@ -1,6 +1,8 @@
 """Video files of many kinds, encoded here by FFmpeg, against the pictures that went into them."""
 
 import fractions
+import shutil
+import subprocess
 
 import av
 import numpy as np
@@ -86,6 +88,22 @@ def test_what_is_decoded_is_what_was_encoded(tmp_path, kind):
     header = video_files.timestamps(path)
     np.testing.assert_allclose(header.times, [time for time, _ in found], atol=1e-6)
     assert header.rate == pytest.approx(25, rel=1e-3)
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="there is no ffmpeg command")
+@pytest.mark.parametrize("kind", ["h264", "h264 interlaced", "hevc 10 bits", "mpeg4"])
+def test_pixels_are_those_of_the_ffmpeg_command(tmp_path, kind):
+    name, codec, pixels, options, _ = KINDS[kind]
+    path = encode(tmp_path / name, codec, pixels, pictures(), options=options)
+    flags = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+    command = ["ffmpeg", "-v", "error", "-i", str(path), "-sws_flags", flags]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    data = subprocess.run(command, capture_output=True, check=True).stdout
+    expected = np.frombuffer(data, np.uint8).reshape(-1, *SIZE, 3)
+    found = np.stack([frame for _, frame in video_files.decode(path)])
+    assert found.shape == expected.shape
+    distance = np.abs(found.astype(int) - expected)
+    assert distance.mean() < 0.5 and distance.max() <= 4
 
 
 def test_dv_of_which_the_size_is_given(tmp_path):

@@ -11,15 +11,11 @@ import time
 from collections.abc import Iterator, Mapping
 
 import cv2
-import jax.numpy as jnp
 import numpy as np
 
-from mer_jax import faces, inference, video
-from mer_jax.clips import to_float
+from mer_jax import faces, inference
 from mer_jax.datasets import load, video_source
 from mer_jax.errors import UserError
-from mer_jax.inference.profile import motion
-from mer_jax.inference.tracking import FaceTracker
 from tools.bench import predict
 from tools.bench.race import Table
 
@@ -67,47 +63,23 @@ def _found(names: list[str], quick: bool) -> Table:
 
 
 def _answers(title: str, predictor, films: Mapping[str, tuple[list[np.ndarray], float]]) -> Table:
-    """Movement, steadiness of the crop, noise of the flow and verdicts, of a frame of 64 px."""
-    rows, profile = [], predictor.profile
+    """Movement (px of a frame of 64 px), steadiness of the crop, and verdicts."""
+    rows = []
     for name, (frames, fps) in films.items():
-        length = max(2, round(profile.length / profile.fps * fps))
-        every = max(1, round(fps / 4))
-        tracker = FaceTracker(profile, length=length, stride=length, every=every)
-        windows = [w.frames for w in tracker.windows(frames) if w.frames is not None]
-        corners = [box.corners for box in tracker.face_boxes if box.corners is not None]
-        sides = [np.hypot(*(each[1] - each[0])) for each in corners]
-        skin = [motion(each).skin for each in windows]
         try:
-            labels = predictor.predict_video(frames, fps).labels
+            result = predictor.predict_video(frames, fps)
         except UserError as error:
-            labels = [str(error)]
-        told = collections.Counter(
-            "a class" if x in predictor.networks.classes else x for x in labels
-        )
-        parts = [f"{100 * n / len(labels):.0f} % {label}" for label, n in told.most_common()]
-        rows.append(
-            (
-                *(name, len(labels), _or_nan(np.median, skin), _or_nan(np.max, skin)),
-                f"{100 * (max(sides) / min(sides) - 1):.1f} %" if sides else "",
-                _flow_noise(windows), ", ".join(parts),
-            )
-        )  # fmt: skip
-    columns = ("clip", "windows", "median px", "largest px", "crop ±", "flow px", "verdicts")
+            rows.append((name, 0, np.nan, np.nan, "", str(error)))
+            continue
+        corners = [box.corners for box in result.face_boxes if box.corners is not None]
+        sides = [np.hypot(*(each[1] - each[0])) for each in corners]
+        counts = collections.Counter(verdict or "a class" for verdict in result.verdicts)
+        share = [f"{100 * n / len(result.start):.0f} % {v}" for v, n in counts.most_common()]
+        movement = float(np.nanmedian(result.movement)), float(np.nanmax(result.movement))
+        crop = f"{100 * (max(sides) / min(sides) - 1):.1f} %"
+        rows.append((name, len(result.start), *movement, crop, ", ".join(share)))
+    columns = ("clip", "windows", "median px", "largest px", "crop ±", "verdicts")
     return Table(title, columns, rows)
-
-
-def _or_nan(function, values) -> float:
-    return float(function(values)) if values else float("nan")
-
-
-def _flow_noise(windows: list[np.ndarray]) -> float:
-    """Median length (px) of the flow between the first two frames of up to five windows."""
-    found = []
-    for frames in windows[:: max(1, len(windows) // 5)]:
-        gray = to_float(jnp.asarray(frames[:2])).mean(-1, keepdims=True)
-        flow = np.asarray(video.optical_flow(gray[0], gray[1]))
-        found.append(float(np.median(np.hypot(*np.moveaxis(flow, -1, 0)))))
-    return _or_nan(np.median, found)
 
 
 def shaken(picture: np.ndarray) -> dict[str, list[np.ndarray]]:
