@@ -216,8 +216,9 @@ def _check(profile: DatasetProfile) -> None:
     height, width = profile.size
     if min(height, width, profile.length) < 1 or height * width * profile.length > _MOST:
         raise ValueError(f"{profile.length} frames of {height} x {width}")
-    if profile.channels not in (1, 3) or profile.fps < 0 or profile.movement < 0:
-        raise ValueError("channels, fps or movement is out of range")
+    lowest = min(profile.fps, profile.movement, profile.largest, profile.head)
+    if profile.channels not in (1, 3) or lowest < 0:
+        raise ValueError("channels, fps, movement, largest or head is out of range")
     if profile.eyes is not None and not (len(profile.eyes) == 4 and min(profile.eyes[2:]) > 0):
         raise ValueError("eyes are four numbers, the last two above 0")
 

@@ -15,7 +15,7 @@ from mer_jax.faces.detection import to_rgb
 from mer_jax.inference.profile import DatasetProfile, match_profile
 
 _FINEST = 6  # samples a pixel and side, averaged, where a large face is shrunk
-_DETECTION = 640  # px of the longer side, in which faces are looked for
+_DETECTION = 480  # px of the longer side, in which faces are looked for
 _APART = (0.30, 0.52)  # eyes' distances in a face's box that are plausible, of the box's width
 _STEADY = 0.08  # of the eyes' distance: a face that moved less keeps its crop
 _ODD = 0.1  # change of the eyes' distance that a second detection has to confirm
@@ -54,7 +54,7 @@ def find_eyes(frame: np.ndarray) -> np.ndarray:
     Faces less than half as wide as the largest count as background. Eyes that are not detected,
     or not at a plausible distance, are placed by the face's box. Where no face is found, a face
     with both eyes is looked for with the contrast stretched, and turned by 15 degrees either way.
-    Faces are looked for in a frame of at most 640 px, eyes in the frame itself.
+    Faces are looked for in a frame of at most 480 px, eyes in the frame itself.
     """
     rgb = to_rgb(frame)
     found = _eyes_in(rgb, need_eyes=False)
