@@ -76,7 +76,7 @@ def packages() -> Iterator[Finding]:
 
 # Import names that differ from the package's.
 _MODULES = {"absl-py": "absl", "opencv-python": "cv2", "orbax-checkpoint": "orbax.checkpoint"}
-_MODULES |= {"tensorflow-datasets": "tensorflow_datasets"}
+_MODULES |= {"pillow": "PIL", "tensorflow-datasets": "tensorflow_datasets"}
 # Other packages of the same module: OpenCV without windows, and with its extra modules.
 _ALTERNATIVES = {
     "opencv-python": (
@@ -99,14 +99,27 @@ def package(name: str, least: str | None) -> Finding:
     if least and numbers(version) < numbers(least):
         return Finding(WRONG, installed, f"{version}, too old", f"pip install -U '{name}>={least}'")
     try:
-        importlib.import_module(_MODULES.get(name, name.replace("-", "_")))
+        module = importlib.import_module(_MODULES.get(name, name.replace("-", "_")))
     except Exception as error:  # a missing shared library, a half-removed package, ...
         reason = " ".join(str(error).split())[:120]
         fix = f"pip install --force-reinstall {installed}"
         if "libGL" in reason or "libxcb" in reason or "libgthread" in reason:
             fix = "pip uninstall -y opencv-python; pip install 'opencv-python-headless<5'"
         return Finding(WRONG, installed, f"{version} cannot be imported: {reason}", fix)
+    # Several OpenCV packages share one folder: the one installed last is imported.
+    imported = getattr(module, "__version__", version)
+    if name in _ALTERNATIVES and numbers(imported)[:3] != numbers(version)[:3]:
+        there = [each for each in (name, *_ALTERNATIVES[name]) if _installed(each)]
+        fix = f"pip uninstall -y {' '.join(there)}; pip install '{name}>={least or 0}'"
+        return Finding(HINT, installed, f"{version}, but version {imported} is imported", fix)
     return Finding(OK, installed, version)
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def numbers(version: str) -> tuple[int, ...]:

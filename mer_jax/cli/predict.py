@@ -13,13 +13,16 @@ Example:
 The face is detected and cropped like the run's own clips, and the video is split into windows as
 long as they are. The output folder gets prediction.csv (a row per window: label, movement, each
 class's probability and its standard deviation over the folds) and prediction.png, the same over
-time. The video of --video_out shows the face's box with a saliency map in red (the gradient of the
+time. The first line of each names the clips that the run was trained on.
+The video of --video_out shows the face's box with a saliency map in red (the gradient of the
 class's score), bars of the probabilities, and the face with its motion magnified.
 
 A run with several seeds predicts with the networks of all seeds, one with several learning rates
-with those of the first; give its --workdir, not a folder in variants/. A window with hardly any
-movement is labeled "no movement". Predictions on the run's own database are not valid scores: its
-networks were trained on it.
+with those of the first; give its --workdir, not a folder in variants/. Instead of a class, a window
+gets a verdict where the run cannot judge it: "no face", "face lost", "no movement", "head moves"
+and "too much movement" (more than in any clip of the run), "movement too long" (for more than three
+windows without a pause: speech). --threshold turns the last three off. Predictions on the run's own
+database are not valid scores: its networks were trained on it.
 """
 
 import pathlib
@@ -91,12 +94,12 @@ def predict() -> str:
     """Writes the prediction of the flags' video; returns the text to print."""
     from mer_jax import inference
     from mer_jax.datasets import video_source
-    from mer_jax.io import saving
+    from mer_jax.io import saving, video_files
     from mer_jax.reporting import figures, overlay
 
     run, video = required(_RUN), required(_VIDEO)
     alpha = options.check_value("--alpha", "alpha", _ALPHA.value)
-    source = video_source.find(video, fps=_FPS.value, seconds=_SECONDS.value)
+    source = video_source.open_video(video, fps=_FPS.value, seconds=_SECONDS.value)
     fps = source.fps or (1.0 if source.count == 1 else 0.0)  # a picture has no rate
     if not fps:
         raise UserError(f"{source.name} has no frame rate; give it: --fps=200")
@@ -122,11 +125,13 @@ def predict() -> str:
         raise UserError(f"{source.name}: {error}") from None
     for note in (*source.notes, *result.notes):
         print(f"note: {note}", file=sys.stderr)
+    caption = f"trained on {result.trained_on}"
     saving.write(out / "prediction.csv", result.csv())
     chart = overlay.probabilities_over_time(
-        result.start / fps, result.stop / fps, result.probabilities, result.classes,
+        result.start / fps, result.stop / fps, shown(result), result.classes,
         result.movement, result.threshold, deviation=result.std,
     )  # fmt: skip
+    chart.suptitle(caption, fontsize=8, x=0.01, ha="left")
     saving.write(out / "prediction.png", figures.png(chart))
     lines = [result.summary(), str(out / "prediction.csv"), str(out / "prediction.png")]
     if _VIDEO_OUT.value:
@@ -134,11 +139,20 @@ def predict() -> str:
         corners, window = boxes(result), nearest(result)
         pictures = overlay.overlay_predictions(
             source.frames(), frame_labels(result), corners, result.classes,
-            saliency=[None if i is None else result.saliency[i] for i in window],
+            saliency=[
+                None if i is None or result.verdicts[i] else result.saliency[i] for i in window
+            ],
             insets=inference.magnify_face(source.frames(), corners, alpha=alpha),
         )  # fmt: skip
-        lines.append(str(saving.write_video(_VIDEO_OUT.value, pictures, fps)))
+        captioned = (overlay.add_caption(picture, caption) for picture in pictures)
+        lines.append(str(video_files.write(_VIDEO_OUT.value, captioned, fps)))
     return "\n".join(lines)
+
+
+def shown(result) -> np.ndarray:
+    """[N, K]: the probabilities; NaN where a window is given a verdict instead of a class."""
+    judged = np.array([not verdict for verdict in result.verdicts])
+    return np.where(judged[:, None], result.probabilities, np.nan)
 
 
 def nearest(result) -> list[int | None]:
@@ -152,7 +166,8 @@ def nearest(result) -> list[int | None]:
 def frame_labels(result) -> list[tuple[str, np.ndarray]]:
     """The label and the probabilities at each frame."""
     nothing, labels = ("", np.full(len(result.classes), np.nan)), result.labels
-    return [nothing if i is None else (labels[i], result.probabilities[i]) for i in nearest(result)]
+    values = shown(result)
+    return [nothing if i is None else (labels[i], values[i]) for i in nearest(result)]
 
 
 def boxes(result) -> list[np.ndarray | None]:

@@ -14,7 +14,8 @@ Example:
 
 A folder that contains several of them is read as all of them together. Without landmarks (the
 database's own, or --landmarks=MODEL) the eyes are detected. Clips without a detected face are
-listed, and nothing is packed until they are repaired or excluded. Re-run the same command to
+listed, and nothing is packed until they are repaired or excluded. OUT/contact_sheet_1.png (and so
+on) shows the first, middle and last frame of each clip: look at them. Re-run the same command to
 resume; after a change of the parameters or the source it recomputes only what differs. Exit code:
 0 prepared, 1 the problems printed, 2 a mistake in the command.
 """
@@ -31,6 +32,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from absl import flags
 from tqdm import tqdm
@@ -40,6 +42,7 @@ from mer_jax.cli import database_flags
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.errors import DataError, Problem, UserError
+from mer_jax.faces import contact_sheet
 from mer_jax.io import locks, reading, saving
 
 FLAGS = flags.FLAGS
@@ -48,12 +51,17 @@ flags.DEFINE_string("out", None, "The folder that gets the records; one for each
 flags.DEFINE_enum("crop", "eyes", faces.CROPS, "Crop by the eyes, by the face's box, or not.")
 flags.DEFINE_list("size", None, "H,W of a frame; by default each clip's own crop size.")
 flags.DEFINE_bool("gray", False, "Gray frames: one channel instead of three.")
-flags.DEFINE_bool("align", False, "Align 68 landmarks to a template before the crop.")
+flags.DEFINE_bool("align", False, "Align eye corners and nose to a template before the crop.")
 flags.DEFINE_string("landmarks", None, "A landmark model: .dat, .yaml, .onnx or .task.")
 flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Number of processes.", lower_bound=1)
 
 _WORK = ".work"  # cropped clips until they are packed; named by their digests
-_CUT = {"frames": ("u", (None,) * 4), "landmarks": ("f", (None, 2)), "note": ("U", ())}
+_CUT = {
+    "frames": ("u", (None,) * 4),
+    "landmarks": ("f", (None, 2)),
+    "note": ("U", ()),
+    "strip": ("u", (None, None, 3)),
+}
 
 
 class Task(NamedTuple):
@@ -136,8 +144,20 @@ def _make(out, source, clips, digests, *, config, model, jobs, quiet) -> None:
     builder_config = tfds.Config(name=name, database=database, clips=[clip for clip, _ in done])
     directory = tfds.build(out, builder_config)
     notes = [Problem(clip.key, note) for clip, note in done if note]
+    _write_contact_sheets(out, tasks)
     prepared.write(out, directory, source, [clip for clip, _ in done], notes)
     shutil.rmtree(work)
+
+
+def _write_contact_sheets(out: pathlib.Path, tasks: Sequence[Task]) -> None:
+    """Writes contact_sheet_1.png, ... in place of earlier ones."""
+    for old in out.glob("contact_sheet_*.png"):
+        old.unlink()
+    strips = [reading.load_arrays(t.path, {"strip": _CUT["strip"]})["strip"] for t in tasks]
+    sheets = contact_sheet.pages(strips, [task.clip.key for task in tasks])
+    for number, sheet in enumerate(sheets, 1):
+        _, data = cv2.imencode(".png", sheet[..., ::-1])
+        saving.write(out / f"contact_sheet_{number}.png", data.tobytes())
 
 
 def size() -> tuple[int, int] | None:
@@ -220,7 +240,13 @@ def _crop(task: Task) -> str:
         return str(error)
     content = example(clip)
     with saving.atomic(task.path) as temporary:
-        np.savez(temporary, frames=content["frames"], landmarks=content["landmarks"], note=note)
+        np.savez(
+            temporary,
+            frames=content["frames"],
+            landmarks=content["landmarks"],
+            note=note,
+            strip=contact_sheet.strip(content["frames"]),
+        )
     return ""
 
 

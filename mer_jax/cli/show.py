@@ -42,9 +42,11 @@ _SIZE = flags.DEFINE_integer(
     "size", 160, "Longer side of the frames in px; larger ones are shrunk.", 10
 )
 _FACE = flags.DEFINE_bool("face", False, "Detect the face and crop it first.")
+_LANDMARKS = flags.DEFINE_string("landmarks", None, "A landmark model to crop the face by.")
 _FPS = flags.DEFINE_float("fps", None, "Frame rate in Hz, if the file does not have it.")
 
 _MOST = 400  # frames: clips of micro-expressions have fewer, and all are in memory at once
+_SLOW = 150  # frames, from which on the user is warned
 
 
 def span(given: str | None) -> tuple[int, int | None]:
@@ -61,10 +63,13 @@ def span(given: str | None) -> tuple[int, int | None]:
     return start, stop
 
 
-def read(source, start: int, stop: int | None, *, size: int, face: bool) -> np.ndarray:
+def read(
+    source, start: int, stop: int | None, *, size: int, face: bool, model: str | None = None
+) -> np.ndarray:
     """[T, H, W, C] float32: the frames from `start` to before `stop`, shrunk to `size`.
 
     face: whether to crop the face, by the eyes in the first of them, before they are shrunk.
+    model: the file of a landmark model that finds the eyes.
     """
     from mer_jax import faces
 
@@ -86,7 +91,8 @@ def read(source, start: int, stop: int | None, *, size: int, face: bool) -> np.n
         return np.stack(frames)
     clip = Clip("footage", "unknown", source.name, in_memory(np.stack(frames)), emotion="")
     try:
-        found, note = faces.crop_face(clip, faces.CropConfig("eyes"))
+        landmarker = faces.landmarker(model) if model else None
+        found, note = faces.crop_face(clip, faces.CropConfig("eyes"), landmarker=landmarker)
     except UserError as error:
         raise UserError(f"{source.name}: {error}") from None
     if note:
@@ -104,14 +110,19 @@ def show(source: str) -> pathlib.Path:
     out = pathlib.Path(_OUT.value or name)
     if out.suffix not in (".png", ".gif"):
         raise UserError(f"--out={out}: the picture is a .png or a .gif")
-    source = video_source.find(source, fps=_FPS.value)
+    source = video_source.open_video(source, fps=_FPS.value)
     start, stop = span(_SPAN.value)
-    frames = read(source, start, stop, size=_SIZE.value, face=_FACE.value)
+    model = _LANDMARKS.value
+    face = _FACE.value or model is not None
+    frames = read(source, start, stop, size=_SIZE.value, face=face, model=model)
+    if len(frames) > _SLOW:
+        hint = "RPCA of so many takes a minute or more; --span=START:STOP chooses some"
+        print(f"note: {len(frames)} frames; {hint}", file=sys.stderr)
     marks: dict[str, Any] = {"onset": 0, "apex": None}
-    if source.marked and not start:
-        apex = source.marked.apex
+    if source.rendered and not start:
+        apex = source.rendered.apex
         is_read = apex is not None and apex < len(frames)
-        marks = {"onset": source.marked.onset, "apex": apex if is_read else None}
+        marks = {"onset": source.rendered.onset, "apex": apex if is_read else None}
     for mark, flag in (("onset", _ONSET), ("apex", _APEX)):
         if flag.value is not None:
             marks[mark] = flag.value - start

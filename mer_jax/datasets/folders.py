@@ -18,13 +18,13 @@ from mer_jax.clips import Clip
 from mer_jax.datasets.annotations import plain
 from mer_jax.errors import Problem, UserError
 
-_IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}  # written by file managers
 # Folders of another modality, as `plain` writes them: their images are no frames.
 _MODALITIES = frozenset(
     ("depth", "depths", "video", "videos", "flow", "flows", "opticalflow", "mask", "masks")
 )
-_ANIMATED = "holds more than one picture; a frame is one picture"
+ANIMATED = "holds more than one picture; a frame is one picture"
 _TOO_LARGE = "is too large for a picture of a face (over 100 million pixels)"
 _MOST_PIXELS = 10**8
 # How the files begin and, where a mark says so, end.
@@ -34,6 +34,7 @@ _KINDS = (
     (b"BM", "BMP", b""),
     (b"II*\0", "TIFF", b""),
     (b"MM\0*", "TIFF", b""),
+    (b"RIFF", "WebP", b""),
 )
 _DEEPEST = 8  # levels below the root, so that a looping link ends
 
@@ -117,7 +118,7 @@ def damage(path: pathlib.Path) -> str:
     """
     try:
         with open(path, "rb") as file:
-            head = file.read(8)
+            head = file.read(12)
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1024))
             tail = file.read()
@@ -125,11 +126,11 @@ def damage(path: pathlib.Path) -> str:
             if not size:
                 return "is empty"
             for start, kind, end in _KINDS:
-                if head.startswith(start):
+                if head.startswith(start) and (kind != "WebP" or head.endswith(b"WEBP")):
                     whole = end in tail
                     missing = f"is cut short (no end of the {kind} data)"
                     return _header_damage(file, kind, size) if whole else missing
-            return "is not a JPEG, PNG, BMP or TIFF image"
+            return "is not a JPEG, PNG, BMP, TIFF or WebP image"
     except OSError as error:
         return f"cannot be opened ({error.strerror})"
 
@@ -139,7 +140,13 @@ def _header_damage(file: BinaryIO, kind: str, size: int) -> str:
 
     The classes of the formats are called, not `Image.open`, which warns of large pictures.
     """
-    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+    from PIL import (
+        BmpImagePlugin,
+        JpegImagePlugin,
+        PngImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
 
     end, animated = 0, False
     try:
@@ -154,10 +161,14 @@ def _header_damage(file: BinaryIO, kind: str, size: int) -> str:
                 "JPEG": JpegImagePlugin.JpegImageFile,
                 "PNG": PngImagePlugin.PngImageFile,
                 "BMP": BmpImagePlugin.BmpImageFile,
+                "WebP": WebPImagePlugin.WebPImageFile,
             }
             found = classes[kind](file)
             width, height = found.size
-            animated = kind == "PNG" and found.is_animated
+            animated = kind in ("PNG", "WebP") and found.is_animated
+            if kind == "WebP":  # RIFF: the size of what follows
+                file.seek(4)
+                end = 8 + int.from_bytes(file.read(4), "little")
             if kind == "BMP" and found.tile[0][0] == "raw":
                 end = found.tile[0][2] + found.tile[0][3][1] * height
     except Exception:  # Pillow raises a dozen kinds for a damaged header
@@ -165,7 +176,7 @@ def _header_damage(file: BinaryIO, kind: str, size: int) -> str:
     if width * height > _MOST_PIXELS:
         return _TOO_LARGE
     if animated:
-        return _ANIMATED
+        return ANIMATED
     return "is cut short" if size < end else ""
 
 
@@ -308,7 +319,7 @@ def scan(
 
 def _files(entries: Sequence[os.DirEntry]) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
     files = [pathlib.Path(entry.path) for entry in entries if not entry.is_dir()]
-    return files, [file for file in files if file.suffix.lower() in _IMAGES]
+    return files, [file for file in files if file.suffix.lower() in IMAGES]
 
 
 def _order(path, images, tree, groups):

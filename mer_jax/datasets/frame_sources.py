@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mer_jax.datasets import folders, video_source
+from mer_jax.datasets import folders
 from mer_jax.errors import UserError
+from mer_jax.io import video_files
 
 
 @functools.lru_cache(maxsize=4)
@@ -24,7 +25,7 @@ def listing(path: pathlib.Path, pattern: str) -> tuple[np.ndarray, tuple[str, ..
     for entry in folders.visible(path):
         stem, dot, suffix = entry.name.rpartition(".")
         match = re.fullmatch(pattern, stem, re.I)
-        if match and f"{dot}{suffix}".lower() in folders._IMAGES:
+        if match and f"{dot}{suffix}".lower() in folders.IMAGES:
             other = numbered_files.setdefault(int(match[1]), entry.name)
             if other != entry.name:
                 raise UserError(f"{path}: {other} and {entry.name} have one frame number")
@@ -64,7 +65,7 @@ class FilmFile:
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
         if not 0 <= self._next <= start:
-            self._frames, self._next = iter(video_source.find(self.path).frames()), 0
+            self._frames, self._next = (frame for _, frame in video_files.decode(self.path)), 0
         wanted = list(itertools.islice(self._frames, start - self._next, stop - self._next))
         self._next = stop
         if len(wanted) < stop - start:

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mer_jax.datasets import annotations, folders, sheets, video_source
+from mer_jax.datasets import annotations, folders, sheets
 from mer_jax.datasets.frame_sources import FilmFile, FrameFolder, listing
 from mer_jax.datasets.long_videos import SPECS, LongVideos, Mark
 from mer_jax.errors import DataError, Problem, UserError, unknown_name
+from mer_jax.io import video_files
 from mer_jax.options import check, defaults, find
 from mer_jax.recordings import KINDS, Interval, Recording
 
@@ -315,7 +316,7 @@ def _found(spec, top, tree, problems) -> dict[tuple[str, str], FrameFolder | Fil
                 continue
             try:
                 if tree.video:
-                    count = video_source.find(path).count
+                    count = len(video_files.timestamps(path).times)
                     found[key] = FilmFile(path, np.arange(1, count + 1), spec.gray)
                 else:
                     numbers = listing(path, tree.frame)[0]

@@ -1,18 +1,21 @@
 """A user's own recording: a video file, a folder of frames, a picture, a camera, a rendered clip.
 
-video = find("me.mp4")
+video = open_video("me.mp4")
 for frame in video.frames(): ...      # [H, W, 3] uint8 RGB, one at a time
 clip = video.clip                     # the same as a Clip, all frames in memory when read
+
+The frames of a source have a constant rate. A recording whose rate varies is interpolated by its
+timestamps, so that frame t is the face at t / fps seconds.
 """
 
 import dataclasses
 import functools
+import itertools
 import os
 import pathlib
 import re
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -20,12 +23,13 @@ from mer_jax import options
 from mer_jax.clips import Clip
 from mer_jax.datasets import folders
 from mer_jax.errors import UserError
+from mer_jax.io import video_files
 
-_STILL = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 RENDERED, CAMERA = "synthetic:", "camera:"
 _MOST = 2**31  # bytes of frames that a camera fills
-_UNSTEADY = "the frame rate varies; all times assume {:.4g} Hz"
-_UNEVEN = 0.25  # of a frame's duration: timestamps that stray by more are no constant rate
+_CLOCKED = 0.25  # of a step: gaps this near to multiples of a step come from one clock
+_NEAR = 0.1  # of a step: a frame this near to a tick is used as it is
+_SPARSE = 100  # ticks a frame, beyond which timestamps make no sense
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,13 +41,13 @@ class VideoSource:
     fps: float  # Hz; 0 where it is not known
     count: int  # frames, as the file announces them; 0 where it does not
     notes: list[str]  # irregularities, filled while it is read
-    marked: Clip | None = None  # of a rendered clip, with its onset and apex
+    rendered: Clip | None = None  # a rendered clip, with its onset and apex
 
     @property
     def clip(self) -> Clip:
         """The whole video as one clip without a subject."""
-        if self.marked:
-            return self.marked
+        if self.rendered:
+            return self.rendered
         read = functools.partial(_stacked, self.frames)
         return Clip("footage", "unknown", self.name, read, emotion="", fps=self.fps or None)
 
@@ -52,15 +56,19 @@ def _stacked(frames: Callable[[], Iterator[np.ndarray]]) -> np.ndarray:
     return np.stack(list(frames()))
 
 
-def find(
+def open_video(
     source: str | os.PathLike, *, fps: float | None = None, seconds: float = 10.0
 ) -> VideoSource:
     """What `source` names: a video file, a folder with one image a frame, a picture (one frame),
     "camera:INDEX", which is filmed now for `seconds`, or "synthetic:INDEX", a clip of
     `datasets.load("synthetic")`.
 
-    fps: Hz, where the file does not say it or is wrong. Raises `UserError` where there is nothing
-    that can be read; `frames` raises it for what turns out to be broken on the way.
+    Args:
+      fps: Hz, where the file has none or a wrong one; its timestamps are then not used.
+
+    Raises:
+      UserError: there is nothing that can be read. `VideoSource.frames` raises it for what turns
+        out to be broken on the way.
     """
     if fps is not None:
         fps = options.check_value("fps", "fps", fps)
@@ -78,7 +86,7 @@ def find(
             f"{path}: there is no such file or folder (a camera is {CAMERA}INDEX, a rendered clip "
             f"{RENDERED}INDEX)"
         )
-    if path.suffix.lower() in _STILL:
+    if path.suffix.lower() in folders.IMAGES and folders.damage(path) != folders.ANIMATED:
         frame = folders.read_image(path)
         return VideoSource(path.name, functools.partial(iter, [frame]), fps or 0.0, 1, [])
     return _video(path, fps)
@@ -127,23 +135,43 @@ def _filmed(source: str, fps: float | None, seconds: float) -> VideoSource:
     finally:
         camera.release()
     # Measured: the rate that cameras report is often wrong.
-    rate = fps or (len(times) - 1) / max(times[-1] - times[0], 1e-9)
-    if uneven(times):
-        notes.append(_UNSTEADY.format(rate))
-    return VideoSource(source, functools.partial(iter, frames), float(rate), len(frames), notes)
+    if fps:
+        return VideoSource(source, functools.partial(iter, frames), fps, len(frames), notes)
+    seconds_from_first = np.array(times) - times[0]
+    timed = functools.partial(zip, seconds_from_first, frames)
+    return _constant_rate(source, seconds_from_first, timed, notes, 0.0)
 
 
 def _folder(path: pathlib.Path, fps: float | None) -> VideoSource:
     files = [pathlib.Path(e.path) for e in folders.visible(path) if e.is_file()]
-    files = [file for file in files if file.suffix.lower() in _STILL]
+    files = [file for file in files if file.suffix.lower() in folders.IMAGES]
     if not files:
-        raise UserError(f"{path}: the folder holds no images ({', '.join(sorted(_STILL))})")
+        raise UserError(f"{path}: the folder holds no images ({', '.join(sorted(folders.IMAGES))})")
     # By the numbers in the names: img100.jpg comes after img46.jpg.
     order = lambda file: [
         int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)
     ]
     files.sort(key=order)
-    return VideoSource(path.name, functools.partial(_pictures, files), fps or 0.0, len(files), [])
+    frames = functools.partial(_pictures, files)
+    return VideoSource(path.name, frames, fps or 0.0, len(files), _missing(files))
+
+
+def _missing(files: list[pathlib.Path]) -> list[str]:
+    """A note if frame numbers are missing between `files`, whose names differ in one number."""
+    numbered = [re.split(r"(\d+)", file.stem) for file in files]
+    varying = [i for i, parts in enumerate(zip(*numbered)) if len(set(parts)) > 1]
+    if len({len(parts) for parts in numbered}) > 1 or len(varying) != 1 or varying[0] % 2 == 0:
+        return []
+    numbers = [int(parts[varying[0]]) for parts in numbered]
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
+    smallest = max(1, min(steps))
+    gaps = [index for index, step in enumerate(steps) if step > smallest]
+    if not gaps:
+        return []
+    lost = sum(steps[index] // smallest - 1 for index in gaps)
+    where = ", ".join(f"{files[i].name} and {files[i + 1].name}" for i in gaps[:3])
+    more = ", ..." if len(gaps) > 3 else ""
+    return [f"{lost} frame number(s) are missing, between {where}{more}; times do not count them"]
 
 
 def _pictures(files: list[pathlib.Path]) -> Iterator[np.ndarray]:
@@ -160,52 +188,114 @@ def _pictures(files: list[pathlib.Path]) -> Iterator[np.ndarray]:
 
 
 def _video(path: pathlib.Path, fps: float | None) -> VideoSource:
-    import cv2
-
-    film = _opened(path)
-    rate = fps or film.get(cv2.CAP_PROP_FPS) or 0.0
-    count = max(0, int(film.get(cv2.CAP_PROP_FRAME_COUNT)))
-    film.release()
+    """A video file, or an animated picture."""
+    if path.suffix.lower() == ".webp":  # FFmpeg does not read animated ones
+        times, announced_rate, announced = np.array([s for s, _ in _animated(path)]), 0.0, 0
+    else:
+        times, announced_rate, announced = video_files.timestamps(path)
     notes: list[str] = []
-    frames = functools.partial(_played, path, rate, count, notes)
-    return VideoSource(path.name, frames, float(rate), count, notes)
+    frames = functools.partial(_decoded, path, announced, notes)
+    if fps:
+        return VideoSource(path.name, functools.partial(_untimed, frames), fps, len(times), notes)
+    return _constant_rate(path.name, times, frames, notes, announced_rate)
 
 
-def _opened(path: pathlib.Path) -> Any:
-    import cv2
-
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # one sentence of ours is enough
-    film = cv2.VideoCapture(str(path))
-    if not film.isOpened():
-        raise UserError(f"{path}: cannot be read as a video; convert it to .mp4 or to images")
-    return film
-
-
-def _played(path: pathlib.Path, rate: float, count: int, notes: list[str]) -> Iterator[np.ndarray]:
-    import cv2
-
-    film, times = _opened(path), []
-    notes.clear()
+def _decoded(
+    path: pathlib.Path, announced: int, notes: list[str]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """The frames of a file and their times (s); adds to `notes` what is not yet there."""
+    count, found = 0, list[str]()
+    animated = path.suffix.lower() == ".webp"
     try:
-        while (got := film.read())[0]:
-            times.append(film.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-            yield cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB)
+        for timed in _animated(path) if animated else video_files.decode(path, notes=found):
+            count += 1
+            yield timed
+        if count < announced:
+            found.append(f"only {count} of the {announced} frames the file announces can be read")
     finally:
-        film.release()
-    if not times:
-        raise UserError(f"{path}: not one frame of this video can be read")
-    if len(times) < 0.9 * count:
-        notes.append(f"only {len(times)} of the {count} frames the file announces can be read")
-    if uneven(times):
-        notes.append(_UNSTEADY.format(rate))
+        notes += [note for note in found if note not in notes]
 
 
-def uneven(times: list[float]) -> bool:
-    """True where instants in seconds are no ticks of one clock."""
-    if len(times) < 3 or times[-1] <= times[0]:
-        return False
-    step = (times[-1] - times[0]) / (len(times) - 1)
-    ticks = times[0] + step * np.arange(len(times))
-    return bool(np.abs(np.diff(times) - step).max() > _UNEVEN * step + 2e-3) and bool(
-        np.abs(times - ticks).max() > step
+def _animated(path: pathlib.Path) -> Iterator[tuple[float, np.ndarray]]:
+    """The pictures of an animated WebP file and their times (s)."""
+    from PIL import Image, ImageSequence
+
+    milliseconds = 0
+    try:
+        with Image.open(path) as pictures:
+            for picture in ImageSequence.Iterator(pictures):
+                frame = np.asarray(picture.convert("RGB"))
+                yield milliseconds / 1000, frame
+                milliseconds += picture.info.get("duration", 0)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{path}: cannot be read as an animated picture ({error})") from None
+
+
+_TimedFrames = Callable[[], Iterator[tuple[float, np.ndarray]]]
+
+
+def _untimed(frames: _TimedFrames) -> Iterator[np.ndarray]:
+    return (frame for _, frame in frames())
+
+
+def _constant_rate(
+    name: str, times: np.ndarray, frames: _TimedFrames, notes: list[str], announced_rate: float
+) -> VideoSource:
+    """Frames at `times` [T] (s) as a source of a constant rate, interpolated where it varies."""
+    step, regular = clock(times)
+    rate = 1 / step if step else announced_rate
+    if announced_rate and abs(rate / announced_rate - 1) < 0.005:  # exact, unlike timestamps in ms
+        rate = announced_rate
+    if regular:
+        return VideoSource(name, functools.partial(_untimed, frames), rate, len(times), notes)
+    count = int(times[-1] / step + 0.5) + 1
+    if count > _SPARSE * len(times):
+        raise UserError(
+            f"{name}: its timestamps make no sense ({len(times)} frames in {times[-1]:.0f} s, most "
+            f"of them {step:.4f} s apart); give the frame rate in Hz"
+        )
+    longest = int(np.argmax(np.diff(times)))
+    notes.append(
+        f"the frame rate varies (longest gap {times[longest + 1] - times[longest]:.3g} s, at "
+        f"{times[longest]:.2f} s); frames are interpolated by their timestamps at {rate:.4g} Hz"
     )
+    read = functools.partial(_interpolated, frames, step)
+    return VideoSource(name, read, rate, count, notes)
+
+
+def clock(times: np.ndarray) -> tuple[float, bool]:
+    """The step of a clock that ticks at `times` [T], and whether the times are regular.
+
+    The step is the mean gap, with a longer one counted as several if each is about a multiple of
+    the median gap, else the median gap. Regular times lie within half a step of tick 0, 1, 2, ...
+
+    >>> clock(np.array([0.0, 0.033, 0.067, 0.1]))
+    (0.03333..., True)
+    >>> clock(np.array([0.0, 0.1, 0.2, 0.5]))
+    (0.1, False)
+    """
+    gaps = np.diff(times)
+    typical = float(np.median(gaps)) if len(gaps) else 0.0
+    if typical <= 0:
+        return 0.0, True
+    ticks = np.maximum(1, np.round(gaps / typical))
+    clocked = (ticks == 1).all() or np.abs(gaps / typical - ticks).max() < _CLOCKED
+    step = float(times[-1] - times[0]) / float(ticks.sum()) if clocked else typical
+    late = times - times[0] - step * np.arange(len(times))
+    return step, bool(np.abs(late).max() < step / 2)
+
+
+def _interpolated(frames: _TimedFrames, step: float) -> Iterator[np.ndarray]:
+    """Frames at 0, `step`, 2 `step`, ... s, each between its two neighbors in time, linearly."""
+    ticks = itertools.count()
+    at, before = step * next(ticks), None
+    for time_, frame in frames():
+        while at <= time_ + _NEAR * step:
+            if before is None or at >= time_ - _NEAR * step:
+                yield frame
+            else:
+                weight = np.float32((at - before[0]) / (time_ - before[0]))
+                mean = before[1] + weight * (frame.astype(np.float32) - before[1])
+                yield np.round(mean).astype(np.uint8)
+            at = step * next(ticks)
+        before = time_, frame

@@ -12,7 +12,6 @@ from mer_jax.errors import UserError, unknown_name
 from mer_jax.faces import detection, points
 from mer_jax.faces.alignment import template
 from mer_jax.faces.landmarker import Landmarker
-from mer_jax.faces.lwm import lwm_apply, lwm_fit
 from mer_jax.faces.rectangles import (
     Rectangle,
     box_rectangle,
@@ -34,7 +33,9 @@ class CropConfig:
 
     crop: "eyes" by the distance of the eyes (`eye_rectangle`), "box" the square around the face,
     "none" the whole frame. size: (H, W), None the crop's own. gray: one channel instead of three.
-    align: local weighted mean of the 68 landmarks to `template`, before the crop.
+    align: the affine map that brings eye corners and nose (`points.STABLE`) nearest to those of
+    `template`, before the crop. `faces.align` moves all 68 landmarks, as STRCN does; where eyes
+    are closed or a mouth is open in the first frame, it folds the skin of the others.
     """
 
     crop: str = "eyes"
@@ -98,9 +99,11 @@ def _find_face(frame, marks, config, landmarker):
         if marks is None:
             raise UserError("it has no 68 landmarks to align it by; name a model that finds them")
         target = template(frame.shape[:2])
-        zoom = _distance(marks) / _distance(target)
-        plane = lambda places: _aligned(target, marks, places)
-        return _rectangle(frame, target, None, config)[0], target, plane, zoom, ""
+        slopes, shift = _affine(target, marks)
+        zoom = float(np.sqrt(np.linalg.det(slopes)))
+        plane = lambda positions: positions @ slopes + shift
+        aligned = ((marks - shift) @ np.linalg.inv(slopes)).astype(np.float32)
+        return _rectangle(frame, target, None, config)[0], aligned, plane, zoom, ""
     rectangle, note = _rectangle(frame, marks, five, config)
     return rectangle, marks, here, 1.0, note
 
@@ -127,14 +130,20 @@ def _rectangle(frame, marks, five, config) -> tuple[Rectangle, str]:
     return eye_rectangle(eyes), ""
 
 
-def _distance(marks: np.ndarray) -> float:
-    left, right = points.eye_centers(marks)
-    return float(np.hypot(*(right - left)))
+def _affine(target: np.ndarray, marks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """slopes [2, 2] and shift [2]: marks = target @ slopes + shift, least squares over `STABLE`.
 
-
-@jax.jit
-def _aligned(target, marks, places):
-    return lwm_apply(lwm_fit(target, marks), places)[0]
+    Raises `UserError` where the marks are no upright face.
+    """
+    stable = list(points.STABLE)
+    ones = np.ones((len(stable), 1))
+    terms = np.concatenate([target[stable], ones], 1).astype(np.float64)
+    solved = np.linalg.lstsq(terms, marks[stable].astype(np.float64), rcond=None)[0]
+    slopes, shift = solved[:2].astype(np.float32), solved[2].astype(np.float32)
+    largest, smallest = np.linalg.svd(slopes, compute_uv=False)
+    if np.linalg.det(slopes) <= 0 or smallest < largest / 3:
+        raise UserError("the landmarks in its first frame are no upright face to align")
+    return slopes, shift
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))

@@ -1,4 +1,4 @@
-"""Faces and eyes found with what OpenCV's wheel holds: no model file, no network.
+"""Detection of faces and eyes by the cascades of OpenCV's wheel: no model file, no network.
 
 Frames are [H, W, C] uint8, or float32 in [0, 1] (or what `clips.to_float` makes that); boxes are
 [4] px (x, y, width, height).
@@ -12,17 +12,23 @@ from mer_jax.clips import to_uint8
 from mer_jax.errors import UserError
 
 _NOMINAL = np.array([[0.3, 0.4], [0.7, 0.4]], np.float32)  # eyes in a face's box; see nominal_eyes
-_SMALLEST = 1 / 8  # of the frame's shorter side: these databases film one near face
-_BORDER = 1 / 4  # what a tight crop is widened by on each side
-_ROI = 160  # px: width at which eyes are looked for
+_SMALLEST = 1 / 8  # width of the smallest face, of the frame's shorter side
+_BORDER = 1 / 4  # width of the border around a tight crop, of the frame's longer side
+_ROI = 160  # px: width of a face in which eyes are detected
 
 
 def detect_faces(frame: np.ndarray) -> np.ndarray:
-    """The upright frontal faces, square boxes [n, 4] float32, the largest first.
+    """Detects upright frontal faces: square boxes [n, 4] float32, the largest first.
 
-    Viola & Jones' cascade (OpenCV's frontalface_alt2). Where it finds none, it looks once more
-    with the frame's edge repeated around it: a face that fills its frame, as in the databases'
-    cropped images, is found only so.
+    Viola & Jones' cascade (OpenCV's frontalface_alt2). If it finds none, it is run again on the
+    frame with its edge repeated around it, which finds faces that fill their frame, as in the
+    databases' cropped images.
+
+    Args:
+      frame: [H, W, C] uint8, or float32 in [0, 1].
+
+    Raises:
+      UserError: OpenCV has no cascade classifier.
     """
     import cv2
 
@@ -47,10 +53,14 @@ def detect_face(frame: np.ndarray) -> np.ndarray | None:
 
 
 def detect_eyes(frame: np.ndarray, box: np.ndarray) -> np.ndarray | None:
-    """The centres of both eyes in a face's box, [2, 2] px (x, y), the image's left first, or None.
+    """Detects the centers of both eyes: [2, 2] px (x, y), the image's left first, or None.
 
-    Of what the eye cascade finds in the box's upper part, the two that come nearest to where
-    `nominal_eyes` has them, if each is within 0.15 of the box's width of it.
+    Of the detections of the eye cascade in the box's upper part, the two nearest to
+    `nominal_eyes(box)`, if both are within 0.15 of the box's width of it.
+
+    Args:
+      frame: [H, W, C] uint8, or float32 in [0, 1].
+      box: [4] px, of a face in it.
     """
     import cv2
 
@@ -78,10 +88,15 @@ def detect_eyes(frame: np.ndarray, box: np.ndarray) -> np.ndarray | None:
 
 
 def nominal_eyes(box: np.ndarray) -> np.ndarray:
-    """Where eyes are in a box of `detect_face`: [2, 2] px (x, y), the image's left first.
+    """The usual positions of the eyes in a box of `detect_face`, [2, 2] px (x, y).
 
     At 0.3 and 0.7 of the width and 0.4 of the height: the mean over the synthetic faces to within
-    0.01, from which a subject differs by 0.02; in a photograph of a turned head by 0.04.
+    0.01, from which a subject differs by 0.02. In thirteen clips of eleven real people detected
+    eyes are at 0.31 and 0.65, and at 0.39.
+
+    >>> nominal_eyes(np.array([10, 20, 100, 100]))
+    array([[39.5, 59.5],
+           [79.5, 59.5]], dtype=float32)
     """
     box = np.asarray(box, np.float32)
     return box[:2] + _NOMINAL * box[2:] - np.float32(0.5)

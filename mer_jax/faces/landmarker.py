@@ -1,9 +1,9 @@
 """Landmarks from a model file of the user's: none comes with the library.
 
     find = landmarker("shape_predictor_68_face_landmarks.dat")
-    points = find(frame)
+    points = find(frame)                # [68, 2] px, or None
 
-The ending of the file says whose it is:
+The suffix names the kind of model, and the package that runs it:
 
     .dat          dlib's shape predictor        68 points         dlib
     .yaml, .yml   OpenCV's LBF                  68 points         opencv-contrib-python
@@ -17,10 +17,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mer_jax.clips import resize
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.faces.detection import detect_face, to_gray, to_rgb
 
 Landmarker = Callable[[np.ndarray], np.ndarray | None]
+
+_YUNET = 640  # px of the longer side of a frame that YuNet gets
+_FACES = 4  # faces that MediaPipe looks for, to take the largest
 
 # The points of MediaPipe's mesh that come nearest to the 68, in their order.
 _MESH = (
@@ -41,34 +45,34 @@ def landmarker(path: str | pathlib.Path) -> Landmarker:
     model finds no face.
 
     Raises:
-      UserError: there is no such file, its ending is none of those above, the package it needs is
+      UserError: there is no such file, its suffix is none of those above, the package it needs is
         not installed, or the package cannot read it.
     """
     path = pathlib.Path(path).expanduser()
     if path.suffix.lower() not in _KINDS:
-        raise unknown_name("ending of a landmark model", path.suffix, _KINDS)
+        raise unknown_name("suffix of a landmark model", path.suffix, _KINDS)
     if not path.is_file():
         raise UserError(f"{path}: there is no such landmark model")
     try:
         return _KINDS[path.suffix.lower()](path)
     except UserError:
         raise
-    except Exception as error:  # each package has its own way to fail on a file that is not its
+    except Exception as error:  # each package fails in its own way on a damaged file
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: cannot be read as a landmark model ({reason})") from error
 
 
 def _dlib(path: pathlib.Path) -> Landmarker:
-    dlib = _need("dlib", path)
-    faces, shapes = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(path))
+    dlib = _import("dlib", path)
+    detector, predictor = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(path))
 
     def find(frame):
         gray = to_gray(frame)
-        found = faces(gray, 1)
-        if not found:
+        boxes = detector(gray, 1)
+        if not boxes:
             return None
-        shape = shapes(gray, max(found, key=lambda rectangle: rectangle.area()))
-        return _sixty_eight([(part.x, part.y) for part in shape.parts()], path)
+        shape = predictor(gray, max(boxes, key=lambda box: box.area()))
+        return _check_68([(part.x, part.y) for part in shape.parts()], path)
 
     return find
 
@@ -85,8 +89,8 @@ def _lbf(path: pathlib.Path) -> Landmarker:
         box = detect_face(frame)
         if box is None:
             return None
-        fits, found = model.fit(to_gray(frame), box[None].astype(np.int32))
-        return _sixty_eight(found[0].reshape(-1, 2), path) if fits else None
+        fitted, points = model.fit(to_gray(frame), box[None].astype(np.int32))
+        return _check_68(points[0].reshape(-1, 2), path) if fitted else None
 
     return find
 
@@ -97,26 +101,36 @@ def _yunet(path: pathlib.Path) -> Landmarker:
     model = cv2.FaceDetectorYN.create(str(path), "", (320, 320))
 
     def find(frame):
-        model.setInputSize(frame.shape[1::-1])
-        _, found = model.detect(np.ascontiguousarray(to_rgb(frame)[..., ::-1]))
-        if found is None:
+        rgb = to_rgb(frame)
+        scale = min(1.0, _YUNET / max(rgb.shape[:2]))  # it misses faces of over 400 px
+        small = resize(rgb[None], [max(1, round(scale * side)) for side in rgb.shape[:2]])[0]
+        model.setInputSize(small.shape[1::-1])
+        _, rows = model.detect(np.ascontiguousarray(small[..., ::-1]))
+        if rows is None:
             return None
-        return max(found, key=lambda row: row[2] * row[3])[4:14].reshape(5, 2)
+        points = max(rows, key=lambda row: row[2] * row[3])[4:14].reshape(5, 2)
+        stretch = np.array(rgb.shape[1::-1], np.float32) / np.array(small.shape[1::-1], np.float32)
+        return (points + np.float32(0.5)) * stretch - np.float32(0.5)
 
     return find
 
 
 def _mediapipe(path: pathlib.Path) -> Landmarker:
-    package = _need("mediapipe", path)
+    package = _import("mediapipe", path)
     vision = importlib.import_module("mediapipe.tasks.python.vision")
-    model = vision.FaceLandmarker.create_from_model_path(str(path))
+    base = importlib.import_module("mediapipe.tasks.python").BaseOptions
+    options = vision.FaceLandmarkerOptions(base(model_asset_path=str(path)), num_faces=_FACES)
+    model = vision.FaceLandmarker.create_from_options(options)
 
     def find(frame):
         image = package.Image(image_format=package.ImageFormat.SRGB, data=to_rgb(frame))
-        found = model.detect(image).face_landmarks
-        if not found:
+        meshes = [
+            np.array([(point.x, point.y) for point in mesh], np.float32)
+            for mesh in model.detect(image).face_landmarks
+        ]
+        if not meshes:
             return None
-        mesh = np.array([(point.x, point.y) for point in found[0]], np.float32)
+        mesh = max(meshes, key=lambda points: np.ptp(points, axis=0).prod())
         return mesh[list(_MESH)] * np.float32(frame.shape[1::-1]) - np.float32(0.5)
 
     return find
@@ -131,14 +145,14 @@ _KINDS: dict[str, Callable[[pathlib.Path], Landmarker]] = {
 }
 
 
-def _need(package: str, path: pathlib.Path):
+def _import(package: str, path: pathlib.Path):
     try:
         return importlib.import_module(package)
     except ImportError:
         raise UserError(f"{path} needs {package}; pip install {package}") from None
 
 
-def _sixty_eight(points, path: pathlib.Path) -> np.ndarray:
+def _check_68(points, path: pathlib.Path) -> np.ndarray:
     if len(points) != 68:
         raise UserError(f"{path} finds {len(points)} landmarks where 68 are needed")
     return np.asarray(points, np.float32)

@@ -14,13 +14,32 @@ from mer_jax import options, runtime
 from mer_jax.clips import Clip, check_instants, in_memory
 from mer_jax.errors import UserError
 from mer_jax.inference import profile, trained
-from mer_jax.inference.profile import DatasetProfile, movement
-from mer_jax.inference.tracking import EyeDetector, FaceBox, FaceTracker, find_eyes, prefetch
+from mer_jax.inference.profile import DatasetProfile, Motion, motion
+from mer_jax.inference.tracking import (
+    EyeDetector,
+    FaceBox,
+    FaceTracker,
+    Window,
+    find_eyes,
+    prefetch,
+)
 from mer_jax.inference.trained import TrainedNetworks
-from mer_jax.inference.video_predictions import VideoPredictions
+from mer_jax.inference.video_predictions import (
+    FACE_LOST,
+    HEAD_MOVES,
+    NO_FACE,
+    NO_MOVEMENT,
+    TOO_LONG,
+    TOO_MUCH,
+    VideoPredictions,
+)
 from mer_jax.video.resample import matrix
 
 _BATCH = 16  # windows in one call of the method, at most
+_DETECTIONS = 4  # a second
+_FEWEST = 5  # frames of a window, under which the rate is too low for the run's clips
+_LOW = 0.45  # of the run's frame rate, under which a note tells
+_HEAD = 1.0  # px of `Motion.head` that no head rests below
 _BYTES = 2**28  # of float32 frames in them
 
 
@@ -75,10 +94,16 @@ class Predictor:
           quiet: hides the progress bar.
 
         Returns:
-          `VideoPredictions`, one row a window.
+          `VideoPredictions`, one row a window. Instead of a class a window gets the verdict
+          "no face" or "face lost"; "no movement" where it moves less than 90 % of the run's clips
+          (`inference.movement`); "head moves" or "too much movement" where head or skin move more
+          than in any of them; "movement too long" where windows move without a pause for more than
+          three windows' length, as in speech. With an own threshold, or an onset, only the first
+          three are given.
 
         Raises:
-          UserError: too few frames, no face in any of them, or instants in the wrong order.
+          UserError: too few frames, no face in any of them, instants in the wrong order, or a
+            frame rate at which the run's median clip has under five frames.
         """
         if not fps:
             raise UserError("the frame rate is not known; give fps in Hz")
@@ -96,7 +121,7 @@ class Predictor:
             self.profile,
             length=plan.length,
             stride=plan.stride,
-            every=max(1, round(fps)) if onset is None else sys.maxsize,
+            every=max(1, round(fps / _DETECTIONS)) if onset is None else sys.maxsize,
             eye_detector=eye_detector,
             first=onset or 0,
             min_frames=plan.min_frames,
@@ -109,11 +134,10 @@ class Predictor:
 
         start = np.array([each.start for each in windows])
         lengths = [plan.length if each.frames is None else len(each.frames) for each in windows]
-        measured = [
-            (math.nan, 0) if each.frames is None else movement(each.frames) for each in windows
-        ]
-        moved = np.array([value for value, _ in measured], np.float32)
-        tops = np.array([top if apex is None else apex - (onset or 0) for _, top in measured])
+        none = Motion(math.nan, 0, math.nan)
+        motions = [none if each.frames is None else motion(each.frames) for each in windows]
+        moved = np.array([each.skin for each in motions], np.float32)
+        tops = np.array([m.apex if apex is None else apex - (onset or 0) for m in motions])
         limit = self.profile.movement if threshold is None else float(threshold)
         moving = np.flatnonzero(~np.isnan(moved) & (moved >= limit) & (moved > 0))
         clips = [
@@ -123,7 +147,11 @@ class Predictor:
         mean, std = np.full((2, len(windows), len(self.networks.classes)), np.nan, np.float32)
         mean[moving], std[moving] = self._probabilities(clips, quiet=quiet)
         maps: list[np.ndarray | None] = [None] * len(windows)
-        notes = [*_face_notes(tracker.face_boxes), *self._fold_notes()]
+        notes = [
+            *_face_notes(tracker.face_boxes),
+            *self._rate_notes(fps, still=total == 1),
+            *self._fold_notes(),
+        ]
         if saliency and len(moving):
             heat = self._saliency(clips, mean[moving].argmax(1).astype(np.int32), quiet=quiet)
             if heat is None:
@@ -134,6 +162,9 @@ class Predictor:
             else:
                 for i, picture in zip(moving, heat):
                     maps[i] = picture
+        lost = [box.start for box in tracker.face_boxes if box.corners is None]
+        strict = threshold is None and onset is None
+        verdicts = self._verdicts(windows, motions, start, lengths, moving, lost, strict=strict)
         return VideoPredictions(
             classes=self.networks.classes,
             fps=float(fps),
@@ -147,6 +178,8 @@ class Predictor:
             std=std,
             face_boxes=tuple(tracker.face_boxes),
             notes=tuple(notes),
+            verdicts=tuple(verdicts),
+            trained_on=self.profile.trained_on,
             saliency=tuple(maps),
         )
 
@@ -155,6 +188,13 @@ class Predictor:
     ) -> "_Plan":
         """Windows over all of a video; of a still picture one frame is enough."""
         length = self._length(fps, window)
+        if window is None and not still and length < _FEWEST:
+            seconds = self.profile.length / (self.profile.fps or fps)
+            raise UserError(
+                f"{fps:.4g} Hz is too low for this run: its clips last {seconds:.2g} s, which is "
+                f"{seconds * fps:.1f} frames, and {_FEWEST} are needed; film at "
+                f"{_FEWEST / seconds:.0f} Hz or more, or give a longer window"
+            )
         stride = stride or max(1, length // 4)
         if min(length, stride) < 1:
             raise UserError("a window and its stride are at least one frame")
@@ -191,6 +231,43 @@ class Predictor:
         explain = lambda batch, rows: self.networks.saliency(batch, label[rows])
         heat = self._batches(clips, explain, quiet=quiet)
         return None if heat[0] is None else np.concatenate(heat)
+
+    def _verdicts(
+        self,
+        windows: Sequence[Window],
+        motions: Sequence[Motion],
+        start: np.ndarray,
+        lengths: Sequence[int],
+        moving: np.ndarray,
+        lost: Sequence[int],
+        *,
+        strict: bool,
+    ) -> list[str]:
+        """Why each window has no class; "" where it has one."""
+        stop, longest = start + np.array(lengths), 3 * max(lengths)
+        too_long = _runs_longer_than(longest, start, stop, moving)
+
+        def verdict(i: int) -> str:
+            checks = (
+                (NO_FACE, windows[i].frames is None),
+                (FACE_LOST, any(start[i] < frame < stop[i] for frame in lost)),
+                (NO_MOVEMENT, i not in moving),
+                (HEAD_MOVES, strict and motions[i].head > max(self.profile.head, _HEAD)),
+                (TOO_MUCH, strict and motions[i].skin > self.profile.largest),
+                (TOO_LONG, strict and i in too_long),
+            )
+            return next((name for name, applies in checks if applies), "")
+
+        return [verdict(i) for i in range(len(windows))]
+
+    def _rate_notes(self, fps: float, *, still: bool) -> list[str]:
+        """A note if the video's rate is far below that of the run's clips."""
+        if still or fps >= _LOW * self.profile.fps:
+            return []
+        return [
+            f"{fps:.4g} Hz is low for a run on clips of {self.profile.fps:.4g} Hz: faster "
+            "movements are missed"
+        ]
 
     def _fold_notes(self) -> list[str]:
         """A note if the mean is over some of the run's folds only."""
@@ -230,6 +307,16 @@ class Predictor:
             output = function([clips[row] for row in batch_rows], batch_rows)
             parts.append(None if output is None else output[: len(np.unique(batch_rows))])
         return parts
+
+
+def _runs_longer_than(
+    frames: int, start: np.ndarray, stop: np.ndarray, moving: np.ndarray
+) -> set[int]:
+    """The windows of `moving` [M] that lie in a row of moving windows of more than `frames`."""
+    rows = np.split(moving, np.flatnonzero(np.diff(moving) > 1) + 1)
+    return {
+        int(i) for row in rows if len(row) and stop[row[-1]] - start[row[0]] > frames for i in row
+    }
 
 
 def _face_notes(face_boxes: Sequence[FaceBox]) -> list[str]:

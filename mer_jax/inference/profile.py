@@ -7,7 +7,7 @@ finished run writes it to WORKDIR/predict.json, so that predictions do not need 
 import collections
 import pathlib
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,7 +22,9 @@ FILENAME = "predict.json"
 STILL_QUANTILE = 0.1  # share of the run's own clips below the threshold of movement
 _CLIPS = 64  # clips that are measured, evenly over the run
 _LARGEST = 64  # px of the longer side, on which movement is measured
+_SMOOTH = 0.5  # px of these: standard deviation of the Gaussian that precedes the shrinking
 _BLUR = 5  # px of these: averages out sensor noise, not moving skin
+_FEW = 5  # frames, under which noise and movement cannot be told apart
 _FLOOR = 1e-4  # px of these, below which movement counts as 0
 _RIM = 6  # px of these at the border, into which a drift of the head may move the background
 
@@ -30,6 +32,14 @@ _RIM = 6  # px of these at the border, into which a drift of the head may move t
 _Count = Annotated[int, msgspec.Meta(ge=1, lt=2**15)]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
 _NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Motion(NamedTuple):
+    """What moves in a clip, in px of a frame whose longer side has 64 px."""
+
+    skin: float  # `movement`
+    apex: int  # the frame of the largest movement
+    head: float  # the farthest that the face's affine map moves a corner of the frame
 
 
 class DatasetProfile(msgspec.Struct, frozen=True):
@@ -42,6 +52,9 @@ class DatasetProfile(msgspec.Struct, frozen=True):
     length: _Count  # frames of the median clip
     marked: bool  # the run's clips have a marked apex
     movement: _NotNegative  # threshold on `movement`, px
+    largest: _NotNegative  # `movement` of the clip that moves most, px
+    head: _NotNegative  # `Motion.head` of the clip whose head moves most, px
+    trained_on: str  # the run's databases, in words
 
 
 def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
@@ -52,12 +65,12 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
       their `movement`.
     """
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, _CLIPS).astype(int))]
-    shapes, lengths, eyes, movements = [], [], [], []
+    shapes, lengths, eyes, motions = [], [], [], list[Motion]()
     for clip in chosen:
         frames = clip.frames
         shapes.append(frames.shape[1:])
         lengths.append(len(frames))
-        movements.append(movement(frames)[0])
+        motions.append(motion(frames))
         found = _eyes(frames[0], clip.landmarks)
         if found is not None:
             eyes.append(_constants(found, *frames.shape[1:3]))
@@ -70,25 +83,42 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
         fps=float(np.median([clip.fps or 0.0 for clip in chosen])),
         length=int(np.median(lengths)),
         marked=sum(clip.apex is not None for clip in chosen) > len(chosen) / 2,
-        movement=round(float(np.quantile(movements, STILL_QUANTILE)), 4),
+        movement=round(float(np.quantile([each.skin for each in motions], STILL_QUANTILE)), 4),
+        largest=max(each.skin for each in motions),
+        head=max(each.head for each in motions),
+        trained_on=_trained_on(clips),
     )
 
 
+def _trained_on(clips: Sequence[Clip]) -> str:
+    """The databases of `clips`, in words."""
+    databases = sorted({clip.database for clip in clips})
+    subjects = len({clip.subject_key for clip in clips})
+    text = f"{len(clips)} clips of {subjects} subjects ({', '.join(databases)})"
+    if all(database.startswith("synthetic") for database in databases):
+        text += "; rendered faces: it has seen no real one"
+    return text
+
+
 def movement(frames: np.ndarray) -> tuple[float, int]:
-    """How far the skin of a face moves in a clip, and the frame of the largest movement.
+    """`motion(frames)[:2]`: how far skin moves (px), and the frame of the largest movement."""
+    return motion(frames)[:2]
+
+
+def motion(frames: np.ndarray) -> Motion:
+    """How far a face's skin, and the head, move in a clip.
 
     With d(t) the mean square of the residual of I_t - I_0 (`remove_global_motion`, on blurred gray
     frames) and n the median over t of the mean square of its change from t - 1 to t (what noise
-    alone gives), movement is sqrt(q90(d) - n) over the root mean square of the first frame's
-    gradient. It does not depend on sensor noise, light, contrast, the head's drift or single
-    frames that jump.
+    alone gives; 0 for under five frames, in which it would be the movement itself), skin is
+    sqrt(q90(d) - n) over the root mean square of the first frame's gradient. It does not depend on
+    sensor noise, light, contrast, focus, the head's drift or single frames that jump.
 
     Args:
       frames: [T, H, W, C] uint8, or float32 in [0, 1].
 
     Returns:
-      (movement, frame): px of a frame whose longer side has 64 px, 0 for one frame or below 1e-4
-      px; and the index of the frame with the largest d.
+      `Motion`; skin is 0 for one frame or below 1e-4 px, apex the frame with the largest d.
 
     >>> movement(np.zeros((5, 32, 32, 1), np.uint8))
     (0.0, 0)
@@ -96,27 +126,37 @@ def movement(frames: np.ndarray) -> tuple[float, int]:
     import cv2
 
     shrink = min(1.0, _LARGEST / max(frames.shape[1:3]))
-    small = resize(frames, tuple(max(1, round(side * shrink)) for side in frames.shape[1:3]))
+    sides = tuple(max(1, round(side * shrink)) for side in frames.shape[1:3])
+    if shrink < 1:  # means of pixels alone alias
+        smooth = [cv2.GaussianBlur(frame, (0, 0), _SMOOTH / shrink) for frame in frames]
+        frames = np.stack(smooth).reshape(frames.shape)
+    small = resize(frames, sides)
     if len(frames) < 2 or min(small.shape[1:3]) < 2:
-        return 0.0, 0
+        return Motion(0.0, 0, 0.0)
     gray = np.stack([cv2.blur(to_gray(f).astype(np.float32), (_BLUR, _BLUR)) for f in small])
-    residual = remove_global_motion(gray)
+    residual, head = remove_global_motion(gray)
     distance = np.square(residual).mean((1, 2))
     noise = np.median(np.square(np.diff(residual, axis=0)).mean((1, 2)))
+    noise = noise if len(frames) >= _FEW else 0.0
     slope = np.square(np.gradient(gray[0])).sum(0).mean()
     moved = max(0.0, np.quantile(distance, 0.9) - noise) / max(slope, 1e-6)
-    return float(np.sqrt(moved)) * (moved >= _FLOOR**2), int(np.argmax(distance))
+    skin = float(np.sqrt(moved)) if moved >= _FLOOR**2 else 0.0
+    return Motion(skin, int(np.argmax(distance)), float(head.max()))
 
 
-def remove_global_motion(gray: np.ndarray) -> np.ndarray:
-    """The residual of I_t - I_0 after affine motion and a change of light, [T, h, w] float32.
+def remove_global_motion(gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The residual of I_t - I_0 after affine motion and changes of light and focus.
 
     Registers each frame to the first by an affine map (Lucas and Kanade 1981: one Gauss-Newton step
     from the map of the previous frame), then subtracts the least-squares fit of the map's six
-    derivatives, a gain and an offset. The rim is cropped if the frame is large enough.
+    derivatives, an offset, a gain that changes linearly over the frame (light from the side), and
+    the Laplacian (blur and zoom). The rim is cropped if the frame is large enough.
 
     Args:
       gray: [T, H, W] float32, both sides at least 2.
+
+    Returns:
+      [T, h, w] float32, and [T] px: the farthest that the map moves a corner of the frame.
     """
     import cv2
 
@@ -126,14 +166,19 @@ def remove_global_motion(gray: np.ndarray) -> np.ndarray:
     down, across = np.gradient(first)
     y, x = np.indices(first.shape, np.float32)
     y, x = (y - (height - 1) / 2) / height, (x - (width - 1) / 2) / width
-    parts = (across, x * across, y * across, down, x * down, y * down, first, np.ones_like(first))
+    blur = cv2.Laplacian(first, cv2.CV_32F, borderType=cv2.BORDER_REPLICATE)
+    parts = (
+        *(across, x * across, y * across, down, x * down, y * down),
+        *(np.ones_like(first), first, x * first, y * first, blur),
+    )
     slopes = np.stack([part[inner, inner].ravel() for part in parts], 1).astype(np.float64)
     square = slopes.T @ slopes
-    solve = np.linalg.solve(square + 1e-9 * (1 + np.trace(square)) * np.eye(8), slopes.T)
+    solve = np.linalg.solve(square + 1e-9 * (1 + np.trace(square)) * np.eye(len(parts)), slopes.T)
     # From px to the (x, y, 1) above.
     centered = np.array([[1 / width, 0, 0.5 / width - 0.5], [0, 1 / height, 0.5 / height - 0.5],
                         [0, 0, 1]])  # fmt: skip
-    affine, out = np.eye(3), []
+    corners = np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]], np.float64)
+    affine, out, head = np.eye(3), [], []
     for frame in gray:
         for last in (False, True):
             warped = cv2.warpAffine(
@@ -146,7 +191,8 @@ def remove_global_motion(gray: np.ndarray) -> np.ndarray:
                 shift = np.array([[p[1], p[2], p[0]], [p[4], p[5], p[3]], [0, 0, 0]]) @ centered
                 affine = affine @ (np.eye(3) - shift)
         out.append(error - (slopes @ p).reshape(error.shape).astype(np.float32))
-    return np.stack(out)
+        head.append(np.hypot(*((affine - np.eye(3)) @ corners)[:2]).max())
+    return np.stack(out), np.array(head)
 
 
 def read(workdir: pathlib.Path) -> DatasetProfile:

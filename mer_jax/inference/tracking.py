@@ -9,11 +9,17 @@ import cv2
 import numpy as np
 
 from mer_jax import faces
-from mer_jax.clips import check_finite, to_uint8
+from mer_jax.clips import check_finite, resize, to_uint8
 from mer_jax.errors import UserError
+from mer_jax.faces.detection import to_rgb
 from mer_jax.inference.profile import DatasetProfile, match_profile
 
 _FINEST = 6  # samples a pixel and side, averaged, where a large face is shrunk
+_DETECTION = 480  # px of the longer side, in which faces are looked for
+_APART = (0.30, 0.52)  # eyes' distances in a face's box that are plausible, of the box's width
+_STEADY = 0.08  # of the eyes' distance: a face that moved less keeps its crop
+_ODD = 0.1  # change of the eyes' distance that a second detection has to confirm
+_BLUR = 0.5  # px of the crop: standard deviation of the Gaussian that precedes the shrinking
 
 
 class Window(NamedTuple):
@@ -31,20 +37,60 @@ class FaceBox(NamedTuple):
     faces: int = 1  # number of faces in the frame
 
 
-_Grid = tuple[np.ndarray, np.ndarray]  # sample positions of a crop, as `cv2.remap` takes them
+class _Grid(NamedTuple):
+    """The sample positions of a crop."""
+
+    maps: tuple[np.ndarray, np.ndarray]  # as `cv2.remap` takes them
+    times: int  # samples a pixel of the crop and side
+    shrink: int  # px of the frame, averaged first, that are one px of the positions
+
+
 EyeDetector = Callable[[np.ndarray], np.ndarray]  # frame -> [n, 2, 2] px: each face's eyes (x, y)
 
 
 def find_eyes(frame: np.ndarray) -> np.ndarray:
     """The eyes of the faces in a frame, [n, 2, 2] px (x, y), the largest face first.
 
-    Faces less than half as wide as the largest count as background. Eyes that are not detected
-    are placed by the face's box.
+    Faces less than half as wide as the largest count as background. Eyes that are not detected,
+    or not at a plausible distance, are placed by the face's box. Where no face is found, a face
+    with both eyes is looked for with the contrast stretched, and turned by 15 degrees either way.
+    Faces are looked for in a frame of at most 480 px, eyes in the frame itself.
     """
-    boxes = faces.detect_faces(frame)
-    near = [box for box in boxes if box[2] >= boxes[0, 2] / 2]
-    found = [faces.detect_eyes(frame, box) for box in near]
-    eyes = [faces.nominal_eyes(box) if e is None else e for box, e in zip(near, found)]
+    rgb = to_rgb(frame)
+    found = _eyes_in(rgb, need_eyes=False)
+    for degrees in (0, -15, 15):
+        if len(found):
+            break
+        turn, back = _turned(rgb.shape, degrees)
+        low, high = np.percentile(rgb[::4, ::4], (1, 99))
+        stretched = np.clip((rgb - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+        stretched = cv2.warpAffine(stretched, turn, rgb.shape[1::-1])
+        found = _eyes_in(stretched, need_eyes=True) @ back[:, :2].T + back[:, 2]
+    return found.astype(np.float32)
+
+
+def _turned(shape: tuple[int, ...], degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """The turn about the middle of a frame, and back: [2, 3] each."""
+    middle = (shape[1] - 1) / 2, (shape[0] - 1) / 2
+    return cv2.getRotationMatrix2D(middle, degrees, 1), cv2.getRotationMatrix2D(middle, -degrees, 1)
+
+
+def _eyes_in(frame: np.ndarray, *, need_eyes: bool) -> np.ndarray:
+    """[n, 2, 2] px: the eyes of the near faces, by the box where they are not detected."""
+    longest = _DETECTION // 2 if need_eyes else _DETECTION  # a second look may be coarse
+    scale = min(1.0, longest / max(frame.shape[:2]))
+    small = resize(frame[None], [max(1, round(scale * side)) for side in frame.shape[:2]])[0]
+    boxes = faces.detect_faces(small) / np.float32(scale)
+    eyes = []
+    for box in boxes:
+        if box[2] < boxes[0, 2] / 2:
+            continue
+        found = faces.detect_eyes(frame, box)
+        if found is not None:
+            apart = float(np.hypot(*(found[1] - found[0]))) / box[2]
+            found = found if _APART[0] <= apart <= _APART[1] else None
+        if found is not None or not need_eyes:
+            eyes.append(faces.nominal_eyes(box) if found is None else found)
     return np.array(eyes, np.float32).reshape(-1, 2, 2)
 
 
@@ -59,12 +105,20 @@ def prefetch(frames: Iterable[np.ndarray], *, depth: int = 16) -> Iterator[np.nd
             yield frame
 
 
+def _change(eyes: np.ndarray, others: np.ndarray) -> float:
+    """How much the distance of two pairs of eyes differs, of the second's."""
+    apart = [float(np.linalg.norm(pair[1] - pair[0])) for pair in (eyes, others)]
+    return abs(apart[0] / max(apart[1], 1e-6) - 1)
+
+
 class FaceTracker:
     """Crops windows of a stream of frames.
 
     The face is detected in every `every`-th frame: first the largest, later the nearest to the
     previous one. Windows that start after it are cropped by it. All frames of a window have the
-    same crop: one that followed the face within a window would add motion of its own.
+    same crop: one that followed the face within a window would add motion of its own. A face that
+    hardly moved keeps its crop, and so does one that is missed once between two detections. Without
+    an `eye_detector` frames are not cropped.
     """
 
     def __init__(
@@ -93,7 +147,9 @@ class FaceTracker:
         self._length, self._stride, self._every, self._first = length, stride, every, first
         self._min_frames = min_frames
         self.face_boxes: list[FaceBox] = []
-        self._eyes: np.ndarray | None = None  # [2, 2] px, as detected last
+        self._eyes: np.ndarray | None = None  # [2, 2] px, those of the crop in use
+        self._seen = np.zeros((2, 2), np.float32)  # px, as detected last
+        self._found: tuple[_Grid | None, np.ndarray | None, int] = None, None, 0  # the last face
         self.num_frames = 0  # frames read
 
     def windows(self, frames: Iterable[np.ndarray]) -> Iterator[Window]:
@@ -105,7 +161,7 @@ class FaceTracker:
         Raises:
           UserError: for too few frames, or one that is not an image.
         """
-        open_parts: list[tuple[int, tuple | None, list]] = []  # start, grid, frames
+        open_parts: list[tuple[int, _Grid | None, list]] = []  # start, grid, frames
         for number, frame in enumerate(frames):
             self.num_frames = number + 1
             if number < self._first:
@@ -115,10 +171,19 @@ class FaceTracker:
             frame = np.ascontiguousarray(to_uint8(frame, axes="HWC"))
             if (number - self._first) % self._every == 0:
                 grid, corners, count = self._detect(frame)
+                last = self.face_boxes[-1:]
+                if not count and last and last[0].faces:  # missed once: perhaps still there
+                    grid, corners, _ = self._found
+                elif not count and last and last[0].corners is not None:
+                    self.face_boxes[-1] = last[0]._replace(corners=None)
+                    open_parts[-1] = open_parts[-1][0], None, open_parts[-1][2]
                 self.face_boxes.append(FaceBox(number, corners, count))
                 open_parts.append((number, grid, []))
+            cropped: dict[int, np.ndarray | None] = {}  # parts share their crops
             for _, grid, crops in open_parts:
-                crops.append(self._crop(frame, grid))
+                if id(grid) not in cropped:
+                    cropped[id(grid)] = self._crop(frame, grid)
+                crops.append(cropped[id(grid)])
             # The last window of a part starts before the next part does.
             if len(open_parts) > 1 and number + 1 == open_parts[1][0] + self._length - 1:
                 yield from self._of_part(open_parts.pop(0), self._every)
@@ -157,26 +222,39 @@ class FaceTracker:
                 "them; give frames that are cropped already (--noface)"
             )
         if self._eyes is None:
-            self._eyes = found[0]
+            self._eyes = self._seen = found[0]
         else:
-            self._eyes = min(found, key=lambda eyes: np.linalg.norm(eyes - self._eyes))
+            previous = self._eyes
+            nearest = min(found, key=lambda eyes: np.linalg.norm(eyes - previous))
+            odd = min(_change(nearest, previous), _change(nearest, self._seen)) > _ODD
+            self._seen = nearest
+            moved = np.linalg.norm(nearest - previous, axis=-1).max()
+            steady = moved < _STEADY * np.linalg.norm(previous[1] - previous[0])
+            if self._found[2] and (odd or steady):
+                return *self._found[:2], len(found)
+            self._eyes = nearest
         crop = faces.eye_rectangle(self._eyes, constants=self._profile.eyes)
         rows, columns = self._profile.size
-        times = int(np.clip(np.ceil(float(crop.height) / rows), 1, _FINEST))
+        ratio = float(crop.height) / rows
+        times, shrink = int(np.clip(np.ceil(ratio), 1, _FINEST)), max(1, int(ratio / _FINEST))
         positions = np.asarray(faces.grid(crop, size=(rows * times, columns * times)))
+        positions = (positions + np.float32(0.5)) / np.float32(shrink) - np.float32(0.5)
         corner, across, down = (np.asarray(a) for a in (crop.corner, crop.across, crop.down))
         across, down = across * float(crop.width), down * float(crop.height)
         corners = corner + 0.5 + np.stack([0 * across, across, across + down, down])
         # Fixed-point maps, converted once; OpenCV takes None for the second map.
-        grid: Any = cv2.convertMaps(positions, None, cv2.CV_16SC2)  # type: ignore[call-overload]
-        return grid, corners, len(found)
+        maps: Any = cv2.convertMaps(positions, None, cv2.CV_16SC2)  # type: ignore[call-overload]
+        self._found = _Grid(maps, times, shrink), corners, len(found)
+        return self._found
 
     def _crop(self, frame: np.ndarray, grid: _Grid | None) -> np.ndarray | None:
         if grid is not None:
-            frame = cv2.remap(
-                frame, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-            frame = frame.reshape(*grid[0].shape[:2], -1)
+            if grid.shrink > 1:
+                frame = resize(frame[None], [max(1, s // grid.shrink) for s in frame.shape[:2]])[0]
+            frame = cv2.remap(frame, *grid.maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            if grid.times > 1:  # means alone alias: a shaken photograph would seem to move
+                frame = cv2.GaussianBlur(frame, (0, 0), _BLUR * grid.times)
+            frame = frame.reshape(*grid.maps[0].shape[:2], -1)
         elif self._eye_detector:
             return None
         return match_profile(frame, self._profile)

@@ -9,7 +9,8 @@ import numpy as np
 from mer_jax.inference.tracking import FaceBox
 from mer_jax.metrics.predictions import escape_formula
 
-NO_MOVEMENT, NO_FACE = "no movement", "no face"
+NO_MOVEMENT, NO_FACE, FACE_LOST = "no movement", "no face", "face lost"
+HEAD_MOVES, TOO_MUCH, TOO_LONG = "head moves", "too much movement", "movement too long"
 
 
 class VideoPredictions(NamedTuple):
@@ -27,28 +28,28 @@ class VideoPredictions(NamedTuple):
     std: np.ndarray  # [N, K] float32, standard deviation over the folds; likewise NaN
     face_boxes: tuple[FaceBox, ...]  # of the frames examined
     notes: tuple[str, ...]  # for the user
+    verdicts: tuple[str, ...]  # [N] why a window is given no class; "" where it is
+    trained_on: str  # the run's databases, in words
     saliency: tuple[np.ndarray | None, ...] = ()  # [N] of [h, w] float32 in [0, 1]
 
     @property
     def labels(self) -> list[str]:
-        """[N]: a class, "no movement" or "no face"."""
+        """[N]: the window's verdict, or else the class."""
         return [
-            NO_FACE
-            if np.isnan(moved)
-            else NO_MOVEMENT
-            if np.isnan(row).any()
-            else self.classes[int(row.argmax())]
-            for moved, row in zip(self.movement, self.probabilities)
+            verdict or self.classes[int(np.argmax(row))]
+            for verdict, row in zip(self.verdicts, self.probabilities)
         ]
 
     def csv(self) -> str:
         """The table as CSV.
 
-        Columns: start, stop and apex in s and in frames, label, movement and threshold in px, and
-        of each class the mean probability p_NAME and its standard deviation std_NAME over the
-        folds; empty without a prediction.
+        The first line, which begins with #, names what the run was trained on. Columns: start, stop
+        and apex in s and in frames, label, movement and threshold in px, and of each class the mean
+        probability p_NAME and its standard deviation std_NAME over the folds; empty without a
+        prediction.
         """
-        out = io.StringIO()
+        out = io.StringIO(newline="")
+        out.write(f"# trained on {self.trained_on}\n")
         table = csv.writer(out, lineterminator="\n")
         head = ["start_s", "stop_s", "apex_s", "start_frame", "stop_frame", "apex_frame"]
         names = [f"{kind}_{name}" for kind in ("p", "std") for name in self.classes]
@@ -69,13 +70,14 @@ class VideoPredictions(NamedTuple):
         return out.getvalue()
 
     def summary(self) -> str:
-        """The number of windows of each label, and the most certain window, in one or two lines."""
+        """What the run was trained on, the counts of the labels, and the most certain window."""
         labels = self.labels
         counts = {label: labels.count(label) for label in dict.fromkeys(labels)}
-        text = f"{len(labels)} window(s): " + ", ".join(
+        text = f"trained on {self.trained_on}\n{len(labels)} window(s): " + ", ".join(
             f"{n} x {label}" for label, n in counts.items()
         )
-        largest = np.nanmax(np.where(np.isnan(self.probabilities), -1, self.probabilities), axis=1)
+        known = np.array([not verdict for verdict in self.verdicts])[:, None]
+        largest = np.where(known, self.probabilities, -1).max(axis=1)
         if (best := int(np.argmax(largest))) >= 0 and largest[best] >= 0:
             text += (
                 f"\nmost certain: {labels[best]}, {largest[best]:.0%}, from "

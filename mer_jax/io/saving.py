@@ -10,12 +10,12 @@ import math
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from mer_jax.errors import UserError, report_write_errors
+from mer_jax.errors import report_write_errors
 
 
 @contextlib.contextmanager
@@ -54,36 +54,6 @@ def write_json(path: str | os.PathLike, content: Any) -> pathlib.Path:
     """Writes `content` as JSON; NumPy numbers and arrays become numbers and lists, NaN null."""
     text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
     return write(path, text + "\n")
-
-
-def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float) -> pathlib.Path:
-    """Writes [H, W, 3] uint8 RGB frames as .mp4 (MPEG-4) or .avi (motion JPEG) of `fps` Hz.
-
-    Raises:
-      UserError: for another suffix, for no frames, or where OpenCV cannot write the file.
-    """
-    import cv2
-
-    path = pathlib.Path(path)
-    codecs = {".mp4": "mp4v", ".avi": "MJPG"}
-    if path.suffix not in codecs:
-        raise UserError(f"{path}: a video is written as .mp4 or .avi")
-    codec = cv2.VideoWriter.fourcc(*codecs[path.suffix])
-    with atomic(path) as temporary:
-        writer = None
-        try:
-            for frame in frames:
-                if writer is None:
-                    writer = cv2.VideoWriter(str(temporary), codec, fps, frame.shape[1::-1])
-                    if not writer.isOpened():
-                        raise UserError(f"{path}: OpenCV cannot write a {path.suffix} file here")
-                writer.write(np.ascontiguousarray(frame[..., ::-1]))
-        finally:
-            if writer is not None:
-                writer.release()
-        if writer is None:
-            raise UserError(f"{path}: there are no frames to write")
-    return path
 
 
 def plain(content: Any) -> Any:

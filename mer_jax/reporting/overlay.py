@@ -73,7 +73,7 @@ def probabilities_over_time(
     above.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     below.set(xlabel="seconds, middle of the window", ylabel="px")
     below.set_ylim(0, 1.15 * max(threshold, float(np.nanmax(movement, initial=0)), 1e-6))
-    below.set_title("Movement; shaded: too little for a prediction")
+    below.set_title("Movement; shaded: no class is given")
     above.legend(loc="upper right", ncols=min(len(classes), 4), bbox_to_anchor=(1, 1.2))
     return figure
 
@@ -156,6 +156,19 @@ def overlay_predictions(
             panel[top : top + len(small), left : left + small.shape[1]] = small
         out = np.concatenate([picture, panel], axis=1)
         yield out[:height, : out.shape[1] - out.shape[1] % 2]
+
+
+def add_caption(picture: np.ndarray, text: str) -> np.ndarray:
+    """[H, W, 3] uint8 with a line of text above it, as large as its width allows."""
+    import cv2
+
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)
+    scale = min(0.6, 0.96 * picture.shape[1] / max(width, 1))
+    rows = 2 * round(0.8 * scale * (height + below))
+    line = np.full((rows, *picture.shape[1:]), 255, np.uint8)
+    at = round(0.02 * picture.shape[1]), round(0.7 * rows)
+    cv2.putText(line, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (31, 41, 51), 1, cv2.LINE_AA)
+    return np.concatenate([line, picture])
 
 
 def _overlay_saliency(picture: np.ndarray, heat: np.ndarray, corners: np.ndarray) -> None:

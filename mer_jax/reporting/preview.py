@@ -194,7 +194,7 @@ def _draw(preview: Preview, start: int) -> tuple["Figure", Callable[[int], None]
     max_flow, max_sparse = top(np.linalg.norm(preview.flow, axis=-1)), 2 * top(preview.sparse)
     # The square root shows small motion beside a blink.
     root = lambda values: {"cmap": "magma", "norm": PowerNorm(0.5, vmin=0, vmax=top(values))}
-    apex = f"apex {preview.apex}, {'marked' if preview.marked else 'found'}"
+    apex = f"apex {preview.apex}, {'given' if preview.marked else 'found'}"
     index = {int(frame): i for i, frame in enumerate(preview.flow_frames)}
     still = lambda picture: lambda t: picture
     # title at t, picture at t, options of imshow

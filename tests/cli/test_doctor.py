@@ -3,6 +3,7 @@
 import os
 from importlib import metadata
 
+import cv2
 import pytest
 from absl import flags
 
@@ -48,11 +49,16 @@ def test_headless_opencv_counts_as_opencv(monkeypatch):
     def version(name):
         if name == "opencv-python":
             raise metadata.PackageNotFoundError(name)
-        return "4.11.0"
+        return installed
 
     monkeypatch.setattr(doctor.metadata, "version", version)
+    installed = f"{cv2.__version__}.12"
     found = doctor.package("opencv-python", "4.10")
     assert found.state == OK and found.what == "opencv-python-headless"
+    installed = "4.10.0.84"
+    found = doctor.package("opencv-python", "4.10")
+    assert found.state == HINT and f"but version {cv2.__version__} is imported" in found.found
+    assert "opencv-contrib-python" in found.cure
 
 
 def test_releases_are_compared_as_numbers():

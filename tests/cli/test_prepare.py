@@ -74,7 +74,7 @@ def test_what_is_read_back_is_what_was_cut_out(root, tmp_path):
     assert [clip.key for clip in read] == [clip.key for clip in raw]
     assert [folders.length(clip) for clip in read] == [len(clip.frames) for clip in raw]
     left = sorted(path.name for path in out.iterdir())
-    assert left == [".lock", "micro_expressions", prepared.MANIFEST]
+    assert left == [".lock", "contact_sheet_1.png", "micro_expressions", prepared.MANIFEST]
 
 
 def test_an_experiment_runs_on_it(root, tmp_path):
@@ -197,7 +197,7 @@ def test_a_changed_source_is_never_read(root, tmp_path, monkeypatch):
     (tmp_path / "out").rename(tmp_path / "moved")
     same(datasets.load("prepared", tmp_path / "moved"), after)
     monkeypatch.setattr(prepared, "VERSION", "9.9.9")
-    with pytest.raises(DataError, match=r"by version 1\.0\.0, this is 9\.9\.9"):
+    with pytest.raises(DataError, match=r"by version 1\.1\.0, this is 9\.9\.9"):
         datasets.load("prepared", tmp_path / "moved")
 
 

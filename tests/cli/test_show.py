@@ -34,7 +34,18 @@ def folder(scene, tmp_path):
 
 def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
-    for name in ("out", "onset", "apex", "span", "alpha", "mask_fraction", "size", "face", "fps"):
+    for name in (
+        "out",
+        "onset",
+        "apex",
+        "span",
+        "alpha",
+        "mask_fraction",
+        "size",
+        "face",
+        "landmarks",
+        "fps",
+    ):
         flags.FLAGS[name].unparse()
     code = command.run(show.main, flags.FLAGS(["show", *map(str, arguments)]))
     out = capsys.readouterr()
@@ -65,7 +76,7 @@ def test_the_page_shows_eight_tiles_and_the_apex(looks):
     figure = preview.plot_preview(looks)
     tiles = [axes for axes in figure.axes if axes.images]
     assert len(tiles) == 8
-    assert f"apex {looks.apex}, marked" in [axes.get_title() for axes in tiles]
+    assert f"apex {looks.apex}, given" in [axes.get_title() for axes in tiles]
     picture = cv2.imdecode(np.frombuffer(figures.png(figure), np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[1] > 1000 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 500
 
@@ -96,23 +107,17 @@ def test_what_no_clip_is(scene):
 
 
 def test_a_folder_of_frames_in_the_order_of_their_numbers(scene, folder):
-    found = video_source.find(folder, fps=50)
+    found = video_source.open_video(folder, fps=50)
     assert found.count == 10 and found.fps == 50
     np.testing.assert_array_equal(found.clip.frames, scene.frames)
 
 
-@pytest.mark.parametrize("ending", (".mp4", ".avi"))
+@pytest.mark.parametrize("ending", (".mp4", ".webm"))
 def test_a_video_file(scene, tmp_path, ending):
-    found = video_source.find(synthetic.video(tmp_path / f"v{ending}", scene))
+    found = video_source.open_video(synthetic.video(tmp_path / f"v{ending}", scene))
     assert found.fps == pytest.approx(scene.fps) and found.count == scene.length
     assert np.abs(found.clip.frames.astype(int) - scene.frames).mean() < 6
     assert not found.notes
-
-
-def test_ticks_of_a_clock():
-    even = [i / 30 for i in range(20)]
-    assert not video_source.uneven(even) and not video_source.uneven([round(t, 3) for t in even])
-    assert video_source.uneven(even[:10] + [t + 0.2 for t in even[10:]])
 
 
 def test_the_command_on_a_folder(capsys, folder):
@@ -135,6 +140,7 @@ def test_mistakes_in_the_command(capsys, folder):
         ((folder, "--span=50:"), "has no frames in --span=50:"),
         ((folder, "--onset=99"), "onset is 99"),
         ((folder, "--fps=-1"), "fps is -1"),
+        ((folder, "--landmarks=x.dat"), "there is no such landmark model"),
     ):
         code, out, err = run(capsys, *arguments)
         assert code == 2 and not out and said in err and err.count("\n") == 1

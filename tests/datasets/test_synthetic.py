@@ -1,6 +1,6 @@
 """The synthetic faces as a database: the same everywhere, every option does what it says."""
 
-import cv2
+import av
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -254,16 +254,14 @@ def test_a_wrong_option_is_one_sentence(wrong, says):
         synthetic.scenes(**wrong)
 
 
-@pytest.mark.parametrize("ending", [".mp4", ".avi"])
+@pytest.mark.parametrize("ending", [".mp4", ".webm"])
 def test_a_video_holds_the_frames(tmp_path, ending):
     scene = synthetic.scenes(subjects=1, clips_per_subject=1, noise=0.0)[0]
     path = synthetic.video(tmp_path / f"clip{ending}", scene)
     assert [p.name for p in tmp_path.iterdir()] == [f"clip{ending}"]
-    film = cv2.VideoCapture(str(path))
-    assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(scene.fps)
-    frames = []
-    while (read := film.read())[0]:
-        frames.append(read[1][..., ::-1])
+    with av.open(str(path)) as film:
+        assert film.streams.video[0].average_rate == scene.fps
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
     assert len(frames) == scene.length
     assert np.abs(np.stack(frames).astype(int) - scene.frames).mean() < 6
 
@@ -274,4 +272,4 @@ def test_a_video_needs_an_ending_that_is_known(tmp_path):
         synthetic.video(tmp_path / "clip.mov", scene)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
-        synthetic.video(tmp_path / "file" / "clip.avi", scene)
+        synthetic.video(tmp_path / "file" / "clip.mp4", scene)

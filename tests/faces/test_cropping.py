@@ -2,12 +2,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from skimage.transform import downscale_local_mean
+from skimage import transform
+from sklearn import linear_model
 
 from mer_jax import faces
 from mer_jax.clips import in_memory
 from mer_jax.datasets import synthetic
 from mer_jax.errors import UserError
+from mer_jax.faces import points
 
 SCENE = synthetic.scenes(subjects=1, clips_per_subject=1, size=(150, 120), frames=(18, 18))[0]
 CLIP = SCENE.clip
@@ -38,7 +40,7 @@ def test_a_whole_frame_is_the_frame():
 
 def test_a_smaller_frame_is_the_mean_of_its_pixels():
     out, _ = faces.crop_face(CLIP, faces.CropConfig("none", (50, 40)))
-    expected = np.stack([downscale_local_mean(f, (3, 3, 1)) for f in CLIP.frames])
+    expected = np.stack([transform.downscale_local_mean(f, (3, 3, 1)) for f in CLIP.frames])
     assert np.abs(out.frames - expected).max() <= 0.51
     points = (CLIP.landmarks + 0.5) / 3 - 0.5
     np.testing.assert_allclose(out.landmarks, points, atol=1e-4)
@@ -60,14 +62,41 @@ def test_a_box_with_landmarks_is_about_the_box_without():
     assert apart < 20
 
 
-def test_alignment_puts_the_landmarks_where_the_template_has_them():
+def test_alignment_brings_stable_points_to_the_template():
+    """Against scikit-learn's least squares and scikit-image's resampling."""
+    target = faces.template((150, 120))
     out, _ = faces.crop_face(CLIP, faces.CropConfig("none", align=True))
-    np.testing.assert_allclose(out.landmarks, faces.template((150, 120)), atol=1e-3)
-    aligned, _ = faces.align(CLIP.frames, CLIP.landmarks, faces.template((150, 120)))
-    assert np.abs(out.frames - 255 * np.asarray(aligned)).max() < 1.01
+    stable = list(points.STABLE)
+    fitted = linear_model.LinearRegression().fit(
+        target[stable].astype(float), CLIP.landmarks[stable].astype(float)
+    )
+    matrix = np.eye(3)
+    matrix[:2, :2], matrix[:2, 2] = fitted.coef_, fitted.intercept_
+    inverse = np.linalg.inv(matrix)
+    expected = CLIP.landmarks @ inverse[:2, :2].T + inverse[:2, 2]
+    np.testing.assert_allclose(out.landmarks, expected, atol=1e-3)
+    warped = transform.warp(CLIP.frames[3], matrix, order=1, mode="edge", preserve_range=True)
+    assert np.abs(out.frames[3] - warped).max() < 1.5
     crop, _ = faces.crop_face(CLIP, faces.CropConfig("eyes", (66, 54), align=True))
     expected = np.array([[12, 18], [42, 18]])
-    np.testing.assert_allclose(faces.eye_centers(crop.landmarks), expected, atol=1)
+    np.testing.assert_allclose(faces.eye_centers(crop.landmarks), expected, atol=1.5)
+
+
+def test_alignment_does_not_depend_on_eyelids_mouth_brows_and_jaw():
+    how, other = faces.CropConfig("none", align=True), CLIP.landmarks.copy()
+    moving = [i for i in range(68) if i not in points.STABLE]
+    other[moving] += np.random.default_rng(0).normal(0, 4, (len(moving), 2)).astype(np.float32)
+    blinking = dataclasses.replace(CLIP, landmarks=other)
+    np.testing.assert_array_equal(
+        faces.crop_face(CLIP, how)[0].frames, faces.crop_face(blinking, how)[0].frames
+    )
+
+
+@pytest.mark.parametrize("turn", [[[-1, 0], [0, 1]], [[1, 0], [0, 0.1]], [[0, 0], [0, 0]]])
+def test_landmarks_that_are_no_face_are_not_aligned(turn):
+    wrong = dataclasses.replace(CLIP, landmarks=(CLIP.landmarks @ np.float32(turn)))
+    with pytest.raises(UserError, match="no upright face"):
+        faces.crop_face(wrong, faces.CropConfig("none", align=True))
 
 
 def test_a_model_of_the_users_is_asked_once_and_only_without_landmarks():

@@ -11,11 +11,11 @@ from mer_jax.errors import UserError
 from mer_jax.faces.landmarker import _MESH
 
 
-def test_a_missing_file_or_an_unknown_ending_is_one_sentence(tmp_path):
+def test_a_missing_file_or_an_unknown_suffix_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="no such landmark model"):
         faces.landmarker(tmp_path / "model.dat")
     (tmp_path / "model.pth").write_text("x")
-    with pytest.raises(UserError, match="ending of a landmark model"):
+    with pytest.raises(UserError, match="suffix of a landmark model"):
         faces.landmarker(tmp_path / "model.pth")
 
 
@@ -59,6 +59,33 @@ def test_lbf_is_asked_for_the_detected_face(tmp_path, monkeypatch):
     assert points.shape == (68, 2) and points.dtype == np.float32
     np.testing.assert_array_equal(points[[0, -1]], [box[:2], box[:2] + box[2:]])
     assert find(np.zeros_like(frame)) is None
+
+
+@pytest.mark.parametrize("size", [(240, 320), (900, 1500)])
+def test_yunet_gets_at_most_640_px_and_its_points_are_those_of_the_frame(
+    tmp_path, monkeypatch, size
+):
+    """A stand-in puts all points on the brightest pixel, of the larger of two faces."""
+    import cv2
+
+    class Model:
+        def setInputSize(self, size):
+            self.size = size
+
+        def detect(self, image):
+            assert image.shape[1::-1] == self.size and max(self.size) <= 640
+            y, x = np.unravel_index(image[..., 0].argmax(), image.shape[:2])
+            far, near = np.zeros((2, 15), np.float32)
+            far[2:4], near[2:4], near[4:14] = 10, 50, [x, y] * 5
+            return 1, np.stack([far, near])
+
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: Model())
+    (tmp_path / "yunet.onnx").write_text("x")
+    frame = np.zeros((*size, 3), np.uint8)
+    frame[size[0] // 3 - 2 : size[0] // 3 + 3, size[1] // 2 - 2 : size[1] // 2 + 3] = 255
+    points = faces.landmarker(tmp_path / "yunet.onnx")(frame)
+    assert points.dtype == np.float32
+    np.testing.assert_allclose(points, [[size[1] // 2, size[0] // 3]] * 5, atol=2.5)
 
 
 def test_the_points_of_the_mesh_are_sixty_eight_and_distinct():

@@ -30,18 +30,3 @@ def test_digest_is_sha256_of_the_bytes():
     parts = [array.T, array[:0], np.float32(2), np.array([True])]
     expected = hashlib.sha256("é".encode() + b"b" + b"".join(each.tobytes() for each in parts))
     assert saving.digest("é", b"b", *parts) == expected.hexdigest()
-
-
-def test_an_incomplete_video_is_not_left(tmp_path):
-    def torn():
-        yield np.zeros((16, 16, 3), np.uint8)
-        raise UserError("torn")
-
-    for name, frames, text in (
-        ("a.mp4", torn(), "torn"),
-        ("a.gif", torn(), "is written as"),
-        ("a.avi", iter(()), "no frames"),
-    ):
-        with pytest.raises(UserError, match=text):
-            saving.write_video(tmp_path / name, frames, 10.0)
-    assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@
   python -m tools.bench startup      import, first step cold, first step from a warm cache
   python -m tools.bench roofline     operations and bytes of each network, and the ceilings here
   python -m tools.bench predict      a ten-second video through a finished run
+  python -m tools.bench faces        real clips beside the checkout, and a photograph that moves
   python -m tools.bench all --out=FILE.md --json=FILE.json
 
 --quick takes small sizes and few rounds, to see that it works, not to quote. --only=rcn selects the
@@ -40,7 +41,7 @@ _ONLY = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string("out", None, "Also write the tables to this Markdown file.")
 _JSON = flags.DEFINE_string("json", None, "Also write the unrounded numbers to this JSON file.")
-_SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict")
+_SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict", "faces")
 _BY_NETWORK = ("networks", "roofline")
 
 

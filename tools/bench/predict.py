@@ -11,6 +11,7 @@ import numpy as np
 
 from mer_jax import configuration, experiment, inference
 from mer_jax.datasets import synthetic, video_source
+from mer_jax.io import video_files
 from tools.bench.race import Table
 
 FPS, SIZE = 100, (480, 640)
@@ -27,14 +28,7 @@ def tables(rounds: int, quick: bool = False) -> Iterator[Table]:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         path = film(folder / "film.mp4", seconds)
-        job = configuration.make(
-            data={"name": "synthetic", "subjects": 3 if quick else 12, "clips_per_subject": 3},
-            method="flow_maps",
-            model="ststnet",
-            train={"epochs": 1, "batch_size": 16},
-        )
-        experiment.run(job, folder / "run", command="bench", quiet=True)
-        predictor, rows = inference.load(folder / "run"), []
+        predictor, rows = trained(folder / "run", quick), []
         for case, options in CASES.items():
             times = 1 if case.startswith("first") else min(rounds, 3)
             spent = [clock(predictor, path, options) for _ in range(times)]
@@ -47,10 +41,22 @@ def tables(rounds: int, quick: bool = False) -> Iterator[Table]:
     yield Table(f"{title}, {len(predictor.networks.folds)} folds", columns, rows)
 
 
+def trained(workdir: pathlib.Path, quick: bool):
+    """A predictor of a job of one epoch: as fast as a good one, and as careful."""
+    job = configuration.make(
+        data={"name": "synthetic", "subjects": 3 if quick else 12, "clips_per_subject": 3},
+        method="flow_maps",
+        model="ststnet",
+        train={"epochs": 1, "batch_size": 16},
+    )
+    experiment.run(job, workdir, command="bench", quiet=True)
+    return inference.load(workdir)
+
+
 def clock(predictor, path: pathlib.Path, options: dict):
     """(seconds, CPU seconds, predictions)."""
     began, busy = time.perf_counter(), time.process_time()
-    source = video_source.find(path)
+    source = video_source.open_video(path)
     result = predictor.predict_video(source.frames(), source.fps, total=source.count, **options)
     return time.perf_counter() - began, time.process_time() - busy, result
 
@@ -62,10 +68,6 @@ def film(path: pathlib.Path, seconds: int) -> pathlib.Path:
     scenes = synthetic.scenes(
         subjects=1, clips_per_subject=seconds, size=half, frames=(FPS, FPS), fps=FPS
     )
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, SIZE[::-1])
-    for scene in scenes:
-        for frame in scene.frames:
-            large = cv2.resize(frame, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
-            writer.write(cv2.cvtColor(large, cv2.COLOR_RGB2BGR))
-    writer.release()
-    return path
+    frames = (frame for scene in scenes for frame in scene.frames)
+    large = (cv2.resize(frame, SIZE[::-1], interpolation=cv2.INTER_CUBIC) for frame in frames)
+    return video_files.write(path, large, FPS)

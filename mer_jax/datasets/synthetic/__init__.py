@@ -27,7 +27,7 @@ from mer_jax.datasets.synthetic.expressions import EMOTIONS
 from mer_jax.datasets.synthetic.face import Face
 from mer_jax.datasets.synthetic.motion import REFERENCE, Take, scale
 from mer_jax.errors import UserError
-from mer_jax.io import saving
+from mer_jax.io import video_files
 from mer_jax.options import checked
 
 __all__ = ["EMOTIONS", "REFERENCE", "Scene", "clips", "flow", "render", "scenes", "video"]
@@ -259,9 +259,9 @@ def clips(**options) -> list[Clip]:
 
 
 def video(path: str | os.PathLike, scene: Scene) -> pathlib.Path:
-    """Writes a scene as a video, .mp4 (MPEG-4) or .avi (motion JPEG), at its own rate.
+    """Writes a scene as a video, .mp4 (H.264) or .webm (VP9), at its own rate.
 
-    Raises `UserError` for another ending or where OpenCV cannot write the file.
+    Raises `UserError` for another ending or where FFmpeg cannot write the file.
     """
     frames = (np.broadcast_to(frame, (*scene.size, 3)) for frame in scene.frames)
-    return saving.write_video(path, frames, scene.fps)
+    return video_files.write(path, frames, scene.fps)
