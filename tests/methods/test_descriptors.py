@@ -37,6 +37,7 @@ def test_binary_patterns_of_ragged_clips(name, clips):
     assert examples.input_shape == examples.inputs.shape[1:]
 
 
+@pytest.mark.slow
 def test_resampled_and_magnified(clips):
     options = dict(radii=(1, 1, 2), blocks=(2, 2))
     describe = jax.jit(lambda clip: descriptors.lbp_sip(clip, **options))
@@ -60,6 +61,7 @@ def test_bi_woof_is_of_the_flow_from_onset_to_apex(apex, clips):
         np.testing.assert_allclose(row, describe(flow), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_mdmo_takes_its_landmarks_along_when_frames_are_resized(clips):
     examples = methods.create("mdmo", clips[:1], size=(24, 40), preset=PRESET)
     for row, clip in zip(examples.inputs, clips[:1]):

@@ -84,6 +84,7 @@ def test_padding_of_shorter_clips_changes_nothing(clips):
     )
 
 
+@pytest.mark.slow
 def test_strcn_g_flows_from_the_first_frame_to_the_apex_of_the_magnified_clip(clips):
     options = {"size": (32, 32), "preset": "horn_schunck"}
     examples = methods.create("strcn_g", clips[:2], alphas=(5, 8), percents=(100, 60), **options)

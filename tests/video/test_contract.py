@@ -116,8 +116,9 @@ class Function(NamedTuple):
     gradient: Callable | None  # of <weights, output> in the clip
 
 
-# Made of the same parts as others.
+# Made of the same parts as others, or long to compile.
 VARIANTS = {"bands", "combine", "reconstruct", "yiq_to_rgb", "mix", "top_pixels", "strain_tensor"}
+VARIANTS |= {"optical_flow", "stream"}
 EACH = [pytest.param(n, marks=pytest.mark.slow) if n in VARIANTS else n for n in FUNCTIONS]
 
 
