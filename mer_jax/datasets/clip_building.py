@@ -83,7 +83,9 @@ def build_clip(
             return None
         onset, apex, offset = instants
     if tree.video:
-        assert onset is not None  # a clip of a recording begins there
+        if onset is None:  # a clip of a recording begins there
+            log.add_problem(where, "has no onset frame; fill in the cell")
+            return None
         offset = offset if offset is not None else apex if apex is not None else onset
         inside = [i for i, number in enumerate(numbers) if onset <= number <= offset]
         numbers, files = tuple(numbers[i] for i in inside), tuple(files[i] for i in inside)

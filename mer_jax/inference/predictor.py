@@ -196,8 +196,8 @@ class Predictor:
                 f"{_FEWEST / seconds:.0f} Hz or more, or give a longer window"
             )
         stride = stride or max(1, length // 4)
-        if min(length, stride) < 1:
-            raise UserError("a window and its stride are at least one frame")
+        if length < 2 or stride < 1:
+            raise UserError("a window is at least two frames, and its stride at least one")
         # Half a window is enough, and so is a still picture, in which nothing can move.
         return _Plan(length, stride, min_frames=1 if still else -(-length // 2))
 

@@ -250,7 +250,9 @@ class FaceTracker:
     def _crop(self, frame: np.ndarray, grid: _Grid | None) -> np.ndarray | None:
         if grid is not None:
             if grid.shrink > 1:
-                frame = resize(frame[None], [max(1, s // grid.shrink) for s in frame.shape[:2]])[0]
+                small = [max(1, side // grid.shrink) for side in frame.shape[:2]]
+                whole = [side * grid.shrink for side in small]  # a scale of exactly 1 / shrink
+                frame = resize(frame[None, : whole[0], : whole[1]], small)[0]
             frame = cv2.remap(frame, *grid.maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             if grid.times > 1:  # means alone alias: a shaken photograph would seem to move
                 frame = cv2.GaussianBlur(frame, (0, 0), _BLUR * grid.times)

@@ -1,4 +1,4 @@
-"""The rows of a method's examples, one a clip, made in chunks on the host.
+"""The examples of a method, one a clip (a row of arrays), computed in chunks and cached on disk.
 
 A chunk that is finished is kept: `use(cache)` reads rows that an earlier job, seed or sweep row
 made and writes the new ones, so that a killed job goes on where it was and the next one begins at
@@ -17,8 +17,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import cv2
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 from tqdm import tqdm
 
@@ -29,6 +31,7 @@ from mer_jax.errors import UserError
 from mer_jax.io import saving
 from mer_jax.io.row_cache import Row, RowCache
 
+_PACKAGE = pathlib.Path(mer_jax.__file__).parent
 _SINGLE = "row"  # the entry of a row that is one array and no dictionary
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -118,7 +121,7 @@ def _write(cache: RowCache, method: str, key: str, row: Any) -> RowCache | None:
     try:
         cache.write(method, key, row)
     except UserError as error:
-        print(f"examples are not kept from here on: {error}", file=sys.stderr, flush=True)
+        print(f"examples are not cached from here on: {error}", file=sys.stderr, flush=True)
         return None
     return cache
 
@@ -139,8 +142,10 @@ def make_on_device(
       compute: one clip of a `ClipBatch` (and `more` of it) -> its row; `vmap` adds the clips.
       size: (H, W) that frames are resized to; None: their own.
       chunk: clips of one call.
-      more: further arguments of `compute` for a clip, a tree of arrays.
-      time_axes: entries of a row that have the clip's own length along that axis.
+      more: further arguments of `compute` for a clip, a tree of arrays; they follow from the clip
+        and the method's options.
+      time_axes: entries of a row with the clip's own length along that axis; shorter ones are
+        padded to the longest by their last element.
     """
     longest = max(folders.length(clip) for clip in clips)
     chunk = min(chunk, len(clips))
@@ -156,7 +161,7 @@ def make_on_device(
     return _make(clips, compute_chunk, chunk, [longest, chunk], time_axes or {})
 
 
-@functools.lru_cache(maxsize=32)  # one function for one choice of options is compiled once
+@functools.lru_cache(maxsize=4)  # a function that is cached itself is compiled once
 def _compiled(compute: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(jax.vmap(compute))
 
@@ -189,15 +194,12 @@ def _stack(rows: list, time_axes: Mapping[str, int]) -> Any:
 def _digest_of(current: _Stage, depends_on: Any) -> str:
     """What a row depends on beside its clip: method, options, code, versions, kind of device."""
     options = json.dumps([saving.plain(dict(current.options)), depends_on], sort_keys=True)
-    device = jax.devices()[0]
-    source = inspect.getsourcefile(current.function) or ""
-    own = pathlib.Path(source).read_bytes() if source and _package() not in source else b""
-    parts = (current.method, options, _code(), own, jax.__version__, device.device_kind)
-    return saving.digest(*parts)
-
-
-def _package() -> str:
-    return str(pathlib.Path(mer_jax.__file__).parent)
+    module = inspect.getmodule(inspect.unwrap(current.function))
+    source = pathlib.Path(getattr(module, "__file__", None) or mer_jax.__file__)
+    own = b"" if source.is_relative_to(_PACKAGE) else source.read_bytes()
+    versions = [library.__version__ for library in (jax, jaxlib, np, cv2)]
+    device = jax.devices()[0].device_kind
+    return saving.digest(current.method, options, _code(), own, repr([*versions, device]))
 
 
 @functools.cache
@@ -205,9 +207,9 @@ def _code() -> str:
     """A digest of the package's source: other code may give other numbers under one version."""
     found = hashlib.sha256()
     for folder in ("datasets", "descriptors", "faces", "methods", "video"):
-        for path in sorted(pathlib.Path(_package(), folder).rglob("*.py")):
+        for path in sorted((_PACKAGE / folder).rglob("*.py")):
             found.update(path.read_bytes())
-    found.update(pathlib.Path(_package(), "clips.py").read_bytes())
+    found.update((_PACKAGE / "clips.py").read_bytes())
     return found.hexdigest()
 
 

@@ -119,7 +119,7 @@ def compare_paired(
       seed: of NumPy's generator.
 
     Returns:
-      Differences `second` - `first`, their intervals and p values.
+      Differences `second` - `first`, their intervals (NaN for fewer than two subjects), p values.
 
     Raises:
       UserError: if classes, clips or labels differ.
@@ -147,7 +147,10 @@ def compare_paired(
     only_second = int((second.correct & ~first.correct).sum())
     return PairedComparison(
         difference={name: float(observed[name]) for name in COMPARED},
-        interval={name: percentile(drawn[name], level=level) for name in COMPARED},
+        interval={
+            name: percentile(drawn[name], level=level) if len(one) > 1 else (math.nan, math.nan)
+            for name in COMPARED
+        },
         p_permutation={name: float((beyond[name].sum() + 1) / (draws + 1)) for name in COMPARED},
         p_mcnemar=mcnemar(only_first, only_second),
         only_first=only_first,

@@ -117,7 +117,7 @@ class Folds:
         return missing
 
     def to_json(self) -> dict:
-        """A dictionary of JSON types (see `SCHEMA`): folds are lists of indices into the clips."""
+        """A dictionary of JSON types (see `_Record`): folds are lists of indices into the clips."""
         indices = lambda row: np.flatnonzero(row).tolist()
         return {
             "clips": list(self.clips),
@@ -138,10 +138,10 @@ class Folds:
 
     @classmethod
     def from_json(cls, record: dict) -> "Folds":
-        """The inverse of `to_json`. Raises `ValueError` for invalid folds."""
+        """The inverse of `to_json`. Raises `ValueError` or `UserError` for invalid folds."""
         folds, clips = record["folds"], range(len(record["clips"]))
         if len(record["subjects"]) != len(clips) or len(set(record["clips"])) != len(clips):
-            raise ValueError("each clip has one key and one subject")
+            raise ValueError("a clip has no subject, or two clips have one key")
         rows = {
             part: np.zeros((len(folds), len(record["clips"])), bool)
             for part in ("train", "validation", "test")

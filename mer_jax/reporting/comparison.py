@@ -275,7 +275,8 @@ def sentences(rows: Sequence[Row]) -> list[str]:
             sentence += f", {VERDICTS[False]}"
         if row.gain is not None:
             gain, (low, high) = row.gain.difference["uf1"], row.gain.interval["uf1"]
-            significant = low > 0 or high < 0
+            p = row.p_permutation  # adjusted for the number of comparisons, unlike the interval
+            significant = (low > 0 or high < 0) and p is not None and p < 1 - intervals.LEVEL
             better = "better than" if gain > 0 else "worse than"
             sentence += f", {better if significant else 'not significantly different from'}"
             sentence += f" the first run on these clips ({gain:+.4f}, 95 % interval {low:+.2f} to "

@@ -1,6 +1,7 @@
 """The training loop: every fold of a job as one compiled program.
 
-    result, = fit(examples, labels, [folds], settings, build=lambda rngs: models.create(...))
+    build = lambda rngs: models.create("ststnet", num_classes=3, rngs=rngs)
+    result, = fit(examples, labels, [folds], settings, num_classes=3, build=build)
 
 A row of the job is one fold under one seed and one learning rate. All clips are on every device
 once. The rows are trained in chunks of as many as the devices hold, with the same program; an epoch
@@ -58,7 +59,7 @@ class Hooks:
 
     Attributes:
       on_epoch_end: called with the index of a variant and an epoch's record, a dictionary of lists.
-      should_stop: called after each block of epochs; if it returns True, the job is saved and
+      should_stop: called between blocks of epochs; if it returns True, the job is saved and
         `Interrupted` raised.
       quiet: print no progress line.
     """
@@ -312,7 +313,7 @@ def _as_dtype(inputs: Tree, dtype: str) -> Tree:
 
 
 def _block(epochs: int) -> int:
-    """Epochs of one call: the largest divisor of `epochs` that leaves about two hundred calls.
+    """Epochs of one call: the largest divisor of `epochs` that leaves two hundred calls or more.
 
     Saving, hooks and stopping happen between calls; a call costs a millisecond or two.
     """

@@ -41,7 +41,8 @@ def _shrink_spectrum(x: jax.Array, by: jax.Array) -> jax.Array:
     w, q = jnp.linalg.eigh(_product("ip,jp->ij", unit, unit))
     root = jnp.sqrt(jnp.maximum(w, 1e-6))
     left, s, right = jnp.linalg.svd(d[:, None] * (q * root[None, :]))
-    reduced = (left * jnp.maximum(s - by, 0)[None, :]) @ (right @ (q / root[None, :]).T)
+    back = _product("ik,jk->ij", right, q / root[None, :])
+    reduced = _product("ij,jk->ik", left * jnp.maximum(s - by, 0)[None, :], back)
     return _product("ij,jp->ip", _product("ij,jk->ik", v, reduced), unit)
 
 
@@ -56,8 +57,9 @@ def rpca(
     """Splits a matrix D into low-rank + sparse: min |A|_* + lam |E|_1 with D = A + E.
 
     Args:
-      matrix: [P, T], one column a frame (any shape works; the short side costs). Floats of any
-        range, with which A and E scale; integers are converted by theirs (`clips.to_float`).
+      matrix: [P, T], one column a frame; any shape works, and time grows with the cube of the
+        shorter side. Floats of any range, with which A and E scale; integers are converted by
+        their range (`clips.to_float`).
       lam: the weight of the sparse part; default 1 / sqrt(max(P, T)). On 8-bit video that leaves
         hardly an exact zero in E; 1.5 times as much leaves about a third non-zero.
       tol: stops when |D - A - E|_F < tol |D|_F. float32 does not reach 1e-7.

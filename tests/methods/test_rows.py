@@ -112,7 +112,7 @@ def test_without_a_writable_folder_the_job_goes_on(tmp_path, capsys):
     found = inputs(clips, RowCache(blocked, limit_bytes=1e9))
     jax.tree.map(np.testing.assert_array_equal, found, inputs(clips, None))
     note = capsys.readouterr().err
-    assert note.count("\n") == 1 and "examples are not kept from here on" in note
+    assert note.count("\n") == 1 and "examples are not cached from here on" in note
 
 
 def test_rows_of_a_clip_do_not_depend_on_its_neighbors():
