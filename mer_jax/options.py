@@ -218,7 +218,6 @@ BOUNDS: dict[str, Bound] = {
     "r2": _POSITIVE,
     "radii": _tuple_of(_LENGTH, 3),
     "flow_scale": _POSITIVE,
-    "region": _unchecked("a function of a clip"),
     "rng": _unchecked("a NumPy generator"),
     "rotation": _number("[-360, 360]"),
     "saturate": _flag,

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from mer_jax import configuration, datasets, methods, models, protocols
+from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.training import Settings
 
@@ -80,6 +81,7 @@ def test_messages_and_docstrings_name_keys_that_exist():
     for section, registry in registries.items():
         options = (configuration.SECTIONS[section](name) for name in registry.names())
         known[section] = {"name", "root", "label_scheme", "permute_labels"}.union(*options)
+    known["data"].update(*(recordings.options(name) for name in recordings.names()))
     lost, count = [], 0
     for path in sorted(pathlib.Path(configuration.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     folder = pathlib.Path(_DIR.value or runtime.cache_folder() / "examples").expanduser()
     if _CLEAR.value:
         group = None if _CLEAR.value == "all" else _CLEAR.value
-        removed = row_cache.clear(folder, group)
+        removed = row_cache.clear(folder, group=group)
         rows, size = (sum(getattr(took, f) for took in removed.values()) for f in ("rows", "bytes"))
         print(f"removed {rows} clips, {size / 2**20:,.1f} MiB")
     found = row_cache.usage(folder)

@@ -1,7 +1,7 @@
 """Checks a database, a composite or a configuration's data before anything is trained on it.
 
-    mer-jax check-data (--database=NAME | --config=NAME) --root=DIR [--decode] [--json]
-                       [--option=NAME=VALUE ...]
+    mer-jax check-data --database=NAME --root=DIR [--decode] [--json] [--option=NAME=VALUE ...]
+    mer-jax check-data --config=NAME --root=DIR [--decode] [--json] [--option=NAME=VALUE ...]
 
 With --config: what the configuration reads, in its classes. Prints the clips by emotion (or class)
 and subject beside the published counts, the files that are read, then the problems with file or

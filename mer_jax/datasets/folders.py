@@ -118,7 +118,7 @@ def damage(path: pathlib.Path) -> str:
     """
     try:
         with open(path, "rb") as file:
-            head = file.read(12)
+            head = file.read(32)
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1024))
             tail = file.read()
@@ -126,7 +126,9 @@ def damage(path: pathlib.Path) -> str:
             if not size:
                 return "is empty"
             for start, kind, end in _KINDS:
-                if head.startswith(start) and (kind != "WebP" or head.endswith(b"WEBP")):
+                if head.startswith(start) and (kind != "WebP" or head[8:12] == b"WEBP"):
+                    if kind == "WebP":  # Pillow opens none that is cut short or too large
+                        return _webp(head, size)
                     whole = end in tail
                     missing = f"is cut short (no end of the {kind} data)"
                     return _header_damage(file, kind, size) if whole else missing
@@ -145,7 +147,6 @@ def _header_damage(file: BinaryIO, kind: str, size: int) -> str:
         JpegImagePlugin,
         PngImagePlugin,
         TiffImagePlugin,
-        WebPImagePlugin,
     )
 
     end, animated = 0, False
@@ -161,14 +162,10 @@ def _header_damage(file: BinaryIO, kind: str, size: int) -> str:
                 "JPEG": JpegImagePlugin.JpegImageFile,
                 "PNG": PngImagePlugin.PngImageFile,
                 "BMP": BmpImagePlugin.BmpImageFile,
-                "WebP": WebPImagePlugin.WebPImageFile,
             }
             found = classes[kind](file)
             width, height = found.size
-            animated = kind in ("PNG", "WebP") and found.is_animated
-            if kind == "WebP":  # RIFF: the size of what follows
-                file.seek(4)
-                end = 8 + int.from_bytes(file.read(4), "little")
+            animated = kind == "PNG" and found.is_animated
             if kind == "BMP" and found.tile[0][0] == "raw":
                 end = found.tile[0][2] + found.tile[0][3][1] * height
     except Exception:  # Pillow raises a dozen kinds for a damaged header
@@ -178,6 +175,22 @@ def _header_damage(file: BinaryIO, kind: str, size: int) -> str:
     if animated:
         return ANIMATED
     return "is cut short" if size < end else ""
+
+
+def _webp(head: bytes, size: int) -> str:
+    """A WebP's first chunk has the size, and whether it is animated (RFC 9649, 2.5 to 2.7)."""
+    number = lambda start, stop: int.from_bytes(head[start:stop], "little")
+    if size < number(4, 8) + 8 or size < 30:
+        return "is cut short"
+    if head[12:16] == b"VP8X":
+        if head[20] & 2:
+            return ANIMATED
+        width, height = 1 + number(24, 27), 1 + number(27, 30)
+        return _TOO_LARGE if width * height > _MOST_PIXELS else ""
+    width, height = number(26, 28) % 2**14, number(28, 30) % 2**14
+    if head[12:16] == b"VP8L":
+        width, height = 1 + number(21, 23) % 2**14, 1 + (number(21, 25) >> 14) % 2**14
+    return _TOO_LARGE if width * height > _MOST_PIXELS else ""
 
 
 def visible(folder: pathlib.Path) -> list[os.DirEntry]:

@@ -97,7 +97,10 @@ def grid(rectangle: Rectangle, *, size: tuple[int, int] | None = None) -> jax.Ar
         for n, step in zip((height, width), steps)
     )
     rows, columns = rows[:, None, None], columns[None, :, None]
-    return rectangle.corner + rows * rectangle.down + columns * rectangle.across
+    corner, down, across = (
+        vector[None, None] for vector in (rectangle.corner, rectangle.down, rectangle.across)
+    )
+    return corner + rows * down + columns * across
 
 
 def locate(rectangle: Rectangle, points: Array, *, size: tuple[int, int]) -> Array:

@@ -1,10 +1,10 @@
 """Results of long computations on disk, one file for each: written whole, verified when read.
 
     cache = RowCache("cache", limit_bytes=50e9)
-    cache.write("strcn_g", key, {"flow": flow})
-    row = cache.read("strcn_g", key)        # None: not there, or damaged
+    cache.write("strcn_g", digest, {"flow": flow})
+    row = cache.read("strcn_g", digest)        # None: not there, or damaged
 
-A row is a dictionary of arrays. The file of a row is DIRECTORY/GROUP/KEY.npz; its entries carry
+A row is a dictionary of arrays. The file of a row is DIRECTORY/GROUP/NAME.npz; its entries carry
 checksums, and a file that is cut short, damaged or not this row's is removed and counts as missing.
 """
 
@@ -21,7 +21,7 @@ from mer_jax.errors import UserError
 from mer_jax.io import saving
 
 Row = dict[str, np.ndarray]
-_KEY = "__key__"  # the entry that names the row
+_NAME = "__name__"  # the entry that names the row
 
 
 class Usage(NamedTuple):
@@ -39,13 +39,13 @@ class RowCache:
     directory: pathlib.Path
     limit_bytes: float
 
-    def read(self, group: str, key: str) -> Row | None:
+    def read(self, group: str, name: str) -> Row | None:
         """The row, or None where it is missing or damaged. Marks it as used now."""
-        path = self._path(group, key)
+        path = self._path(group, name)
         try:
             with np.load(path, allow_pickle=False) as file:
-                row = {name: file[name] for name in file.files}
-            if str(row.pop(_KEY)) != key:
+                row = {entry: file[entry] for entry in file.files}
+            if str(row.pop(_NAME)) != name:
                 raise ValueError("another row's file")
             os.utime(path)
         except FileNotFoundError:
@@ -56,10 +56,10 @@ class RowCache:
             return None
         return row
 
-    def write(self, group: str, key: str, row: Mapping[str, np.ndarray]) -> None:
+    def write(self, group: str, name: str, row: Mapping[str, np.ndarray]) -> None:
         """Writes the row. Raises `UserError` where the disk is full or the folder read-only."""
-        with saving.atomic(self._path(group, key)) as temporary:
-            np.savez(temporary, **{_KEY: np.array(key)}, **row)  # type: ignore[arg-type]
+        with saving.atomic(self._path(group, name)) as temporary:
+            np.savez(temporary, **{_NAME: np.array(name)}, **row)  # type: ignore[arg-type]
 
     def trim(self) -> None:
         """Removes the rows that were used longest ago until the limit is kept."""
@@ -72,8 +72,8 @@ class RowCache:
                 path.unlink()
             excess -= stat.st_size
 
-    def _path(self, group: str, key: str) -> pathlib.Path:
-        return self.directory / group.replace(":", "-").replace(os.sep, "-") / f"{key}.npz"
+    def _path(self, group: str, name: str) -> pathlib.Path:
+        return self.directory / group.replace(":", "-").replace(os.sep, "-") / f"{name}.npz"
 
 
 def usage(directory: str | os.PathLike) -> dict[str, Usage]:
@@ -85,7 +85,7 @@ def usage(directory: str | os.PathLike) -> dict[str, Usage]:
     return dict(sorted(found.items()))
 
 
-def clear(directory: str | os.PathLike, group: str | None = None) -> dict[str, Usage]:
+def clear(directory: str | os.PathLike, *, group: str | None = None) -> dict[str, Usage]:
     """Removes all rows, or those of one group; returns what they took.
 
     Raises:

@@ -38,6 +38,7 @@ def to_size(frames: np.ndarray, size: Sequence[int], *, gray: bool) -> np.ndarra
     return frames if gray or frames.shape[-1] == 3 else np.repeat(frames, 3, axis=-1)
 
 
+@checked
 def require_length(method: str, clips: Sequence[Clip], length: int, *, time: str) -> None:
     """Raises `DataError` with every clip that is too short for `to_length` with time="first".
 
@@ -57,6 +58,7 @@ def require_length(method: str, clips: Sequence[Clip], length: int, *, time: str
         raise DataError(f"method {method}, which takes such clips with method.time=resample", short)
 
 
+@checked
 def to_length(video: np.ndarray, length: int, *, time: str) -> np.ndarray:
     """A video of one length.
 
@@ -91,10 +93,11 @@ def transform(video: jax.Array, matrix_2x2: jax.Array) -> jax.Array:
 
     >>> import jax.numpy as jnp
     >>> from mer_jax.methods import preprocessing
-    >>> video = jnp.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
+    >>> video = jnp.arange(9.0).reshape(1, 3, 3, 1)
     >>> preprocessing.transform(video, preprocessing.flip_matrix("vertical"))[0, ..., 0]
-    Array([[3., 4.],
-           [1., 2.]], dtype=float32)
+    Array([[6., 7., 8.],
+           [3., 4., 5.],
+           [0., 1., 2.]], dtype=float32)
     """
     frames, height, width, channels = video.shape
     rows, columns = jnp.meshgrid(

@@ -58,7 +58,7 @@ def test_headless_opencv_counts_as_opencv(monkeypatch):
     installed = "4.10.0.84"
     found = doctor.package("opencv-python", "4.10")
     assert found.state == HINT and f"but version {cv2.__version__} is imported" in found.found
-    assert "opencv-contrib-python" in found.cure
+    assert "opencv-contrib-python" in found.fix
 
 
 def test_releases_are_compared_as_numbers():

@@ -34,7 +34,7 @@ def test_a_damaged_file_is_missing_and_goes(cache, damage):
         cache.write("strcn_g", "b", ROW)
         path.with_name("b.npz").replace(path)
     elif damage == "pickled":
-        np.savez(path, __key__=np.array("a"), flow=np.array([{}], object))
+        np.savez(path, __name__=np.array("a"), flow=np.array([{}], object))
     else:
         middle = len(content) // 2 - 120  # within the array's data
         at = content.find(ROW["flow"].tobytes()) + 5
@@ -65,8 +65,8 @@ def test_usage_and_clear(cache):
         "strcn_g": 1,
     }
     with pytest.raises(UserError, match="has no 'pns'; it has psn, strcn_g"):
-        row_cache.clear(cache.directory, "pns")
-    assert list(row_cache.clear(cache.directory, "psn")) == ["psn"]
+        row_cache.clear(cache.directory, group="pns")
+    assert list(row_cache.clear(cache.directory, group="psn")) == ["psn"]
     assert list(row_cache.usage(cache.directory)) == ["strcn_g"]
     row_cache.clear(cache.directory)
     assert row_cache.usage(cache.directory) == {}

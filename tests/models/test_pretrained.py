@@ -53,7 +53,7 @@ def test_a_grey_network_sees_what_three_equal_channels_would(vgg16):
     pretrained.load_weights(weights, network)
     x = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
     rgb = np.repeat(x, 3, axis=-1)
-    want = nn.conv(rgb, weights["convs.0.kernel"], padding=1) + weights["convs.0.bias"]
+    want = np.asarray(nn.conv(rgb, weights["convs.0.kernel"], padding=1)) + weights["convs.0.bias"]
     np.testing.assert_allclose(network.backbone.convs[0](x), want, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(
         network.backbone.convs[12].kernel[...], weights["convs.12.kernel"]

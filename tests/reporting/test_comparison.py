@@ -28,12 +28,12 @@ RUNS = [
 
 @pytest.fixture(scope="module")
 def rows():
-    return comparison.compare(RUNS, draws=60)
+    return comparison.compare(RUNS, draws=500)
 
 
 def test_rows_hold_scores_and_adjusted_tests(rows):
     assert rows[0].gain is None
-    raw = [intervals.compare_paired(FIRST, run.predictions, draws=60) for run in RUNS[1:]]
+    raw = [intervals.compare_paired(FIRST, run.predictions, draws=500) for run in RUNS[1:]]
     assert [row.gain.difference for row in rows[1:]] == [test.difference for test in raw]
     assert [row.p_mcnemar for row in rows[1:]] == intervals.holm([t.p_mcnemar for t in raw])
     assert [row.p_permutation for row in rows[1:]] == intervals.holm(
@@ -72,7 +72,7 @@ def test_the_page_opens_with_what_the_table_says(rows):
     assert first == f"base|line: UF1 {rows[0].scores['uf1']['value']:.4f}."
     assert "AS PUBLISHED" in second and "AS PUBLISHED" not in first + third
     assert ", better than the first run" in third and f"p {rows[2].p_permutation:.3f}" in third
-    turned = comparison.compare([RUNS[2], RUNS[0], RUNS[2]], draws=60)
+    turned = comparison.compare([RUNS[2], RUNS[0], RUNS[2]], draws=500)
     assert ", worse than the first run" in comparison.sentences(turned)[1]
     assert ", not significantly different from the first run" in comparison.sentences(turned)[2]
 
@@ -98,10 +98,10 @@ def test_runs_on_several_sets_of_clips_are_each_compared_with_the_first_on_the_s
     half = np.arange(30)
     fewer = [run._replace(predictions=run.predictions.take(half)) for run in RUNS[:2]]
     runs = [RUNS[0], fewer[0], RUNS[1], fewer[1]]
-    rows = comparison.compare_per_clip_set(runs, draws=60)
+    rows = comparison.compare_per_clip_set(runs, draws=500)
     assert [row.name for row in rows] == [run.name for run in runs]
     assert [row.gain is None for row in rows] == [True, True, False, False]
-    alone = comparison.compare([RUNS[0], RUNS[1]], draws=60)
+    alone = comparison.compare([RUNS[0], RUNS[1]], draws=500)
     assert rows[2].gain.difference == alone[1].gain.difference
     assert rows[3].scores["clips"] == 30
 

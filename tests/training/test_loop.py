@@ -177,7 +177,7 @@ def test_a_test_clip_has_no_say_in_the_validation_loss():
             self.weight = nnx.Param(jnp.ones(()))
 
         def __call__(self, x, *, mask=None):
-            return self.weight[...] * x[:, :1] * jnp.array([-1.0, 1.0, 0.0])
+            return self.weight[...] * x[:, :1] * jnp.array([[-1.0, 1.0, 0.0]])
 
     inputs = np.random.default_rng(0).normal(size=(len(labels), 1)).astype(np.float32)
     inputs[0] = 3e38  # of person 0, whom fold 0 tests
