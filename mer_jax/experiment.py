@@ -31,8 +31,8 @@ from mer_jax.datasets.labels import label
 from mer_jax.errors import UserError
 from mer_jax.inference import profile
 from mer_jax.io import learning_curves, saving
-from mer_jax.io.row_cache import RowCache
-from mer_jax.methods import Examples, rows
+from mer_jax.io.array_cache import ArrayCache
+from mer_jax.methods import Examples, per_clip
 from mer_jax.protocols import Folds
 from mer_jax.reporting import outputs, thumbnails
 from mer_jax.training import (
@@ -144,7 +144,7 @@ def _prepare(
         f"{len(clips)} clips of {len(set(folds[0].subjects))} subjects, {len(folds[0])} folds"
         + (f", {len(variants)} variants in one job" if len(variants) > 1 else "")
     )
-    with rows.use(_row_cache(config), quiet=quiet):
+    with per_clip.caching(_example_cache(config), quiet=quiet):
         examples = prepare_examples(config, clips, {} if cache is None else cache)
     model, sizes = config.model.name, configuration.options_of(config, "model")
     build = lambda rngs: models.create(
@@ -303,11 +303,11 @@ def prepare_examples(
     return cache[key]
 
 
-def _row_cache(config: ConfigDict) -> RowCache | None:
+def _example_cache(config: ConfigDict) -> ArrayCache | None:
     if not config.examples_limit_gib:
         return None
     folder = config.examples_dir or runtime.cache_folder() / "examples"
-    return RowCache(pathlib.Path(folder).expanduser(), config.examples_limit_gib * 2**30)
+    return ArrayCache(pathlib.Path(folder).expanduser(), config.examples_limit_gib * 2**30)
 
 
 def prepare_folds(
@@ -325,7 +325,7 @@ def prepare_folds(
     options = configuration.options_of(config, "protocol")
     folds = protocols.create(config.protocol.name, clips, labels, **options)
     if settings.validation:
-        folds = protocols.validate(folds, fraction=settings.validation, seed=settings.seed)
+        folds = protocols.with_validation(folds, fraction=settings.validation, seed=settings.seed)
     lacking = folds.check_classes(labels, classes)
     if lacking:
         raise UserError(

@@ -286,7 +286,7 @@ BOUNDS: dict[str, Bound] = {
     "by": _one_of("subject", "sample"),
     "folds": _integer("[2, 1000000]"),
     "fraction": _number("(0, 1)"),
-    "validate.fraction": _number("[0, 1)"),
+    "with_validation.fraction": _number("[0, 1)"),
     "repeats": _integer("[1, 10000]"),
     "stratified": _flag,
     "test_counts": _tuple_of(_integer("[0, 1000000]"), _ANY),

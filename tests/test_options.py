@@ -38,7 +38,7 @@ DRAW = random.Random(0)
 def test_the_walk_finds_all_that_has_options():
     found = {(target.section, target.name) for target in TARGETS}
     assert {("", "magnify"), ("", "keep_quantiles"), ("", "lbp_top"), ("", "create")} <= found
-    assert {("protocol", "validate"), ("train", ""), ("data", "synthetic")} <= found
+    assert {("protocol", "with_validation"), ("train", ""), ("data", "synthetic")} <= found
     for section, module in (("method", methods), ("model", models), ("protocol", protocols)):
         assert {(section, name) for name in module.names()} <= found
 
@@ -160,7 +160,7 @@ def test_a_job_with_a_wrong_value_is_not_made(section, name, option, value):
         lambda: optimizers.schedule("step", epochs=2, steps=3, rate=0.0, every=1),
         lambda: optimizers.create("sgd", lambda step: 1.0, momentum=1.0),
         lambda: flow_maps([], size=28),
-        lambda: protocols.validate(None, fraction=1),
+        lambda: protocols.with_validation(None, fraction=1),
     ],
 )
 def test_functions_called_directly_look_at_their_options(call):

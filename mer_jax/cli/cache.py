@@ -31,16 +31,16 @@ def parse(argv: list[str]) -> list[str]:
 
 def main(argv: list[str]) -> None:
     """Prints a line for each method, after removing what --clear names."""
-    from mer_jax.io import row_cache
+    from mer_jax.io import array_cache
 
     no_arguments(argv)
     folder = pathlib.Path(_DIR.value or runtime.cache_folder() / "examples").expanduser()
     if _CLEAR.value:
         group = None if _CLEAR.value == "all" else _CLEAR.value
-        removed = row_cache.clear(folder, group=group)
+        removed = array_cache.clear(folder, group=group)
         rows, size = (sum(getattr(took, f) for took in removed.values()) for f in ("rows", "bytes"))
         print(f"removed {rows} clips, {size / 2**20:,.1f} MiB")
-    found = row_cache.usage(folder)
+    found = array_cache.usage(folder)
     print(f"{folder}: {'empty' if not found else ''}".rstrip())
     for name, (rows, size, last_used) in found.items():
         day = datetime.datetime.fromtimestamp(last_used).strftime("%Y-%m-%d %H:%M")

@@ -321,15 +321,16 @@ def _runs_longer_than(
 
 def _face_notes(face_boxes: Sequence[FaceBox]) -> list[str]:
     """Notes on frames with several faces, and with none."""
-    most, count = max(face_boxes, key=lambda box: box.faces), len(face_boxes)
+    most, count = max(face_boxes, key=lambda box: box.num_faces), len(face_boxes)
     several, none = (
-        sum(test(box.faces) for box in face_boxes) for test in (lambda n: n > 1, lambda n: not n)
+        sum(test(box.num_faces) for box in face_boxes)
+        for test in (lambda n: n > 1, lambda n: not n)
     )
     notes = []
     if several:
         notes.append(
-            f"{most.faces} faces in frame {most.start} (more than one in {several} of the {count} "
-            "frames examined): the face that was largest at first is tracked"
+            f"{most.num_faces} faces in frame {most.start} (more than one in {several} of the "
+            f"{count} frames examined): the face that was largest at first is tracked"
         )
     if none:
         notes.append(f"no face in {none} of the {count} frames examined")

@@ -34,15 +34,15 @@ class FaceBox(NamedTuple):
 
     start: int
     corners: np.ndarray | None  # [4, 2] px (x, y) of the crop; None: no face
-    faces: int = 1  # number of faces in the frame
+    num_faces: int = 1  # number of faces in the frame
 
 
 class _Grid(NamedTuple):
     """The sample positions of a crop."""
 
     maps: tuple[np.ndarray, np.ndarray]  # as `cv2.remap` takes them
-    times: int  # samples a pixel of the crop and side
-    shrink: int  # px of the frame, averaged first, that are one px of the positions
+    oversampling: int  # samples per pixel of the crop, along each axis
+    prescale: int  # px of the frame that are averaged to one px of the positions
 
 
 EyeDetector = Callable[[np.ndarray], np.ndarray]  # frame -> [n, 2, 2] px: each face's eyes (x, y)
@@ -172,7 +172,7 @@ class FaceTracker:
             if (number - self._first) % self._every == 0:
                 grid, corners, count = self._detect(frame)
                 last = self.face_boxes[-1:]
-                if not count and last and last[0].faces:  # missed once: perhaps still there
+                if not count and last and last[0].num_faces:  # missed once: perhaps still there
                     grid, corners, _ = self._found
                 elif not count and last and last[0].corners is not None:
                     self.face_boxes[-1] = last[0]._replace(corners=None)
@@ -236,26 +236,27 @@ class FaceTracker:
         crop = faces.eye_rectangle(self._eyes, constants=self._profile.eyes)
         rows, columns = self._profile.size
         ratio = float(crop.height) / rows
-        times, shrink = int(np.clip(np.ceil(ratio), 1, _FINEST)), max(1, int(ratio / _FINEST))
-        positions = np.asarray(faces.grid(crop, size=(rows * times, columns * times)))
-        positions = (positions + np.float32(0.5)) / np.float32(shrink) - np.float32(0.5)
+        oversampling = int(np.clip(np.ceil(ratio), 1, _FINEST))
+        prescale = max(1, int(ratio / _FINEST))
+        positions = np.asarray(faces.grid(crop, size=(rows * oversampling, columns * oversampling)))
+        positions = (positions + np.float32(0.5)) / np.float32(prescale) - np.float32(0.5)
         corner, across, down = (np.asarray(a) for a in (crop.corner, crop.across, crop.down))
         across, down = across * float(crop.width), down * float(crop.height)
         corners = corner + 0.5 + np.stack([0 * across, across, across + down, down])
         # Fixed-point maps, converted once; OpenCV takes None for the second map.
         maps: Any = cv2.convertMaps(positions, None, cv2.CV_16SC2)  # type: ignore[call-overload]
-        self._found = _Grid(maps, times, shrink), corners, len(found)
+        self._found = _Grid(maps, oversampling, prescale), corners, len(found)
         return self._found
 
     def _crop(self, frame: np.ndarray, grid: _Grid | None) -> np.ndarray | None:
         if grid is not None:
-            if grid.shrink > 1:
-                small = [max(1, side // grid.shrink) for side in frame.shape[:2]]
-                whole = [side * grid.shrink for side in small]  # a scale of exactly 1 / shrink
+            if grid.prescale > 1:
+                small = [max(1, side // grid.prescale) for side in frame.shape[:2]]
+                whole = [side * grid.prescale for side in small]  # a scale of exactly 1 / prescale
                 frame = resize(frame[None, : whole[0], : whole[1]], small)[0]
             frame = cv2.remap(frame, *grid.maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            if grid.times > 1:  # means alone alias: a shaken photograph would seem to move
-                frame = cv2.GaussianBlur(frame, (0, 0), _BLUR * grid.times)
+            if grid.oversampling > 1:  # means alone alias: a shaken photograph would seem to move
+                frame = cv2.GaussianBlur(frame, (0, 0), _BLUR * grid.oversampling)
             frame = frame.reshape(*grid.maps[0].shape[:2], -1)
         elif self._eye_detector:
             return None

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.methods import preprocessing, rows
+from mer_jax.methods import per_clip, preprocessing
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video import apex_index
@@ -49,7 +49,7 @@ def apex(
         frame = frames[clip.apex if given else int(apex_index(jnp.asarray(frames)))]
         return frame - frames[0] if subtract_onset else frame
 
-    found = rows.make(clips, compute)
+    found = per_clip.compute(clips, compute)
     return Examples(inputs=jnp.asarray(found), input_shape=found.shape[1:])
 
 
@@ -83,7 +83,7 @@ def frames(
         sampled = preprocessing.to_size(video[indices], size, gray=False)
         return sampled - sampled[:1] if subtract_onset else sampled  # the first index is 0
 
-    sampled = rows.make(clips, compute)
+    sampled = per_clip.compute(clips, compute)
 
     def fit_statistics(inputs, weights):
         normalized = weights / jnp.sum(weights)

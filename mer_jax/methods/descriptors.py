@@ -20,7 +20,7 @@ import numpy as np
 from mer_jax import descriptors
 from mer_jax.clips import Clip
 from mer_jax.errors import DataError, Problem
-from mer_jax.methods import frame_selection, rows
+from mer_jax.methods import frame_selection, per_clip
 from mer_jax.methods.examples import Examples
 from mer_jax.methods.flow_maps import onset_to_apex
 from mer_jax.options import checked
@@ -152,5 +152,5 @@ def _examples(
     more: Callable[[Clip], jax.Array] | None = None,
 ) -> Examples:
     """One vector a clip."""
-    found = rows.make_on_device(clips, describe, size=size, chunk=8, more=more)
+    found = per_clip.compute_on_device(clips, describe, size=size, chunk=8, more=more)
     return Examples(inputs=jnp.asarray(found), input_shape=found.shape[1:])

@@ -9,7 +9,7 @@ import numpy as np
 
 from mer_jax.clips import Clip, ClipBatch, stack
 from mer_jax.errors import UserError
-from mer_jax.methods import rows
+from mer_jax.methods import per_clip
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video import apex_index, magnify, optical_flow, optical_strain
@@ -55,7 +55,7 @@ def flow_maps(
         maps = _stored(clips, tuple(size))
     elif contents == {"video"}:
         compute = _small_map(tuple(size), preset=preset, alpha=alpha, apex=apex)
-        maps = jnp.asarray(rows.make_on_device(clips, compute))
+        maps = jnp.asarray(per_clip.compute_on_device(clips, compute))
     else:
         raise UserError("some clips are videos and some are flow maps; give one kind")
     maps = maps[..., pick] / flow_scale

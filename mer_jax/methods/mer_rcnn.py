@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from mer_jax.clips import Clip
-from mer_jax.methods import frame_selection, rows
+from mer_jax.methods import frame_selection, per_clip
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video import core_region, magnify
@@ -51,7 +51,7 @@ def mer_rcnn(
         moved = moved.reshape(len(moved), -1, moved.shape[-1])[:, pixels]
         return {"frames": moved, "length": clip.length}
 
-    inputs = rows.make_on_device(clips, compute, size=size, chunk=4, time_axes={"frames": 0})
+    inputs = per_clip.compute_on_device(clips, compute, size=size, chunk=4, time_axes={"frames": 0})
     inputs = jax.tree.map(jnp.asarray, inputs)  # frames [N, T, P, C], length [N]
     longest, channels = inputs["frames"].shape[1], inputs["frames"].shape[-1]
     table = jnp.asarray(frame_selection.tables(longest, length, [*kernels, kernel]))

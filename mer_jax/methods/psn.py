@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.methods import preprocessing, rows
+from mer_jax.methods import per_clip, preprocessing
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video.rpca import keep_quantiles, rpca
@@ -66,7 +66,7 @@ def psn(
         video = preprocessing.resample_frames(video, length)
         return {"sparse": sparse(video[over]), "gray": video[used]}
 
-    inputs = jax.tree.map(jnp.asarray, rows.make(clips, compute))
+    inputs = jax.tree.map(jnp.asarray, per_clip.compute(clips, compute))
     inputs["square"] = jnp.mean(jnp.square(inputs["sparse"]), (1, 2, 3, 4))  # [N]
     flipped = preprocessing.flip_matrix(flip)
 

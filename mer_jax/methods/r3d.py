@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.methods import preprocessing, rows
+from mer_jax.methods import per_clip, preprocessing
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 
@@ -47,7 +47,7 @@ def r3d(
         chosen = video[frame_indices(clip, len(video), length)]
         return preprocessing.to_size(chosen, size, gray=False)
 
-    frames = rows.make(clips, compute)
+    frames = per_clip.compute(clips, compute)
     matrices = jnp.stack(
         [jnp.eye(2), preprocessing.flip_matrix(flip), preprocessing.rotation_matrix(rotation)]
     )

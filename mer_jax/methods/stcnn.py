@@ -17,7 +17,7 @@ import numpy as np
 from mer_jax import faces
 from mer_jax.clips import Clip
 from mer_jax.errors import DataError, Problem
-from mer_jax.methods import preprocessing, rows
+from mer_jax.methods import per_clip, preprocessing
 from mer_jax.methods.examples import Examples, Tree
 from mer_jax.options import checked
 
@@ -53,7 +53,7 @@ def stcnn(
         video = preprocessing.to_size(clip.frames, size, gray=True)
         return preprocessing.to_length(video, length, time=time)
 
-    return _scaled(rows.make(clips, compute), scaling)
+    return _scaled(per_clip.compute(clips, compute), scaling)
 
 
 @checked
@@ -92,7 +92,7 @@ def fusenet(
             row[name] = preprocessing.to_length(video, length, time=time)
         return row
 
-    return _scaled(rows.make(clips, compute), scaling)
+    return _scaled(per_clip.compute(clips, compute), scaling)
 
 
 def _pixels(clip: Clip, box: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice]:

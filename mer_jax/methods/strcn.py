@@ -17,7 +17,7 @@ import numpy as np
 from mer_jax.clips import Clip, stack
 from mer_jax.datasets import folders
 from mer_jax.io import saving
-from mer_jax.methods import frame_selection, rows
+from mer_jax.methods import frame_selection, per_clip
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 from mer_jax.video import (
@@ -83,7 +83,7 @@ def strcn_a(
             "length": clip.length,
         }
 
-    inputs = rows.make_on_device(
+    inputs = per_clip.compute_on_device(
         clips, prepare, size=size, chunk=4, time_axes={"frames": 0, "bands": 1}
     )
     inputs = jax.tree.map(jnp.asarray, inputs)
@@ -170,7 +170,7 @@ def strcn_g(
             apexes.append(pair[1][: len(group)])
         return _flows(np.concatenate(onsets), np.concatenate(apexes), preset=preset)
 
-    flows = rows.make(clips, compute, depends_on=longest)  # [N, V, H, W, 2]
+    flows = per_clip.compute(clips, compute, depends_on=longest)  # [N, V, H, W, 2]
     num_variants = flows.shape[1]
 
     def augment(key, example, statistics):

@@ -3,7 +3,7 @@
     folds = protocols.create("loso", clips, labels)
 
 `package.module:name` is a function of your own, (clips, labels, *, options) -> Folds. A protocol
-uses the subject, database and label of a clip, not its frames. `validate` splits an inner
+uses the subject, database and label of a clip, not its frames. `with_validation` splits an inner
 validation set off each fold's training clips, by subject, so that an epoch or a size can be
 selected without the test clips.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from mer_jax.clips import Clip, check_axes
 from mer_jax.errors import UserError
 from mer_jax.options import check, defaults, find
-from mer_jax.protocols.folds import Folds, validate
+from mer_jax.protocols.folds import Folds, with_validation
 from mer_jax.protocols.schemes import (
     hold_out,
     k_fold,
@@ -37,7 +37,7 @@ __all__ = [
     "names",
     "options",
     "repetition_name",
-    "validate",
+    "with_validation",
 ]
 
 _SCHEMES = {

@@ -160,7 +160,7 @@ class Folds:
 
 
 @checked
-def validate(folds: Folds, *, fraction: float = 0.2, seed: int = 0) -> Folds:
+def with_validation(folds: Folds, *, fraction: float = 0.2, seed: int = 0) -> Folds:
     """Moves about `fraction` of each fold's training subjects, with all their clips, to validation.
 
     Args:
@@ -179,7 +179,7 @@ def validate(folds: Folds, *, fraction: float = 0.2, seed: int = 0) -> Folds:
     >>> test = np.eye(4, dtype=bool)
     >>> keys = tuple("abcd")
     >>> folds = Folds(keys, keys, keys, ~test, test, np.zeros_like(test))
-    >>> validate(folds, fraction=0.3).validation.sum(axis=1).tolist()
+    >>> with_validation(folds, fraction=0.3).validation.sum(axis=1).tolist()
     [1, 1, 1, 1]
     """
     if not fraction:

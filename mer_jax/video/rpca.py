@@ -18,12 +18,12 @@ def _product(subscripts: str, *operands: jax.Array) -> jax.Array:
     return jnp.einsum(subscripts, *operands, precision=lax.Precision.HIGHEST)
 
 
-def _shrink(x: jax.Array, by: jax.Array) -> jax.Array:
-    return x - jnp.clip(x, -by, by)
+def _soft_threshold(x: jax.Array, threshold: jax.Array) -> jax.Array:
+    return x - jnp.clip(x, -threshold, threshold)
 
 
-def _shrink_spectrum(x: jax.Array, by: jax.Array) -> jax.Array:
-    """Subtracts `by` from the singular values of x, [T, P] with T <= P; none becomes negative.
+def _threshold_singular_values(x: jax.Array, threshold: jax.Array) -> jax.Array:
+    """Subtracts `threshold` from the singular values of x [T, P], T <= P; none becomes negative.
 
     All decompositions are T x T. The Gram matrix alone squares the condition number, and in float32
     singular values under 3e-4 of the largest are lost. So its eigenvectors only rotate x to rows
@@ -42,7 +42,7 @@ def _shrink_spectrum(x: jax.Array, by: jax.Array) -> jax.Array:
     root = jnp.sqrt(jnp.maximum(w, 1e-6))
     left, s, right = jnp.linalg.svd(d[:, None] * (q * root[None, :]))
     back = _product("ik,jk->ij", right, q / root[None, :])
-    reduced = _product("ij,jk->ik", left * jnp.maximum(s - by, 0)[None, :], back)
+    reduced = _product("ij,jk->ik", left * jnp.maximum(s - threshold, 0)[None, :], back)
     return _product("ij,jp->ip", _product("ij,jk->ik", v, reduced), unit)
 
 
@@ -99,8 +99,8 @@ def rpca(
     def improve(state):
         iteration, low_rank, _, dual, mu, _ = state
         shifted = matrix + dual / mu
-        sparse = _shrink(shifted - low_rank, lam / mu)
-        low_rank = _shrink_spectrum(shifted - sparse, 1 / mu)
+        sparse = _soft_threshold(shifted - low_rank, lam / mu)
+        low_rank = _threshold_singular_values(shifted - sparse, 1 / mu)
         remainder = matrix - low_rank - sparse
         residual = jnp.linalg.norm(remainder) / frobenius
         dual = dual + mu * remainder

@@ -4,7 +4,7 @@ from absl import flags
 
 from mer_jax.cli import cache
 from mer_jax.errors import UserError
-from mer_jax.io.row_cache import RowCache
+from mer_jax.io.array_cache import ArrayCache
 
 
 def run(capsys, *arguments):
@@ -18,7 +18,7 @@ def run(capsys, *arguments):
 
 def test_lists_and_clears(capsys, tmp_path):
     for method, key in (("psn", "a"), ("psn", "b"), ("strcn_g", "a")):
-        RowCache(tmp_path, 1e9).write(method, key, {"row": np.zeros(2**18, np.float32)})
+        ArrayCache(tmp_path, 1e9).write(method, key, {"row": np.zeros(2**18, np.float32)})
     folder = f"--examples_dir={tmp_path}"
     code, out, err = run(capsys, folder)
     assert code == 0 and not err

@@ -40,7 +40,7 @@ from mer_jax.video import flow
 
 # Keyword arguments that are no settings of a user: arrays, functions, what a caller passes on.
 NO_OPTION = {
-    *("onset_to_apex", "to_flow", "make_on_device", "require_length", "stage", "use"),
+    *("onset_to_apex", "to_flow", "require_length"),
     *("flow_difference", "maximal_difference", "strain_difference"),
 }
 
@@ -80,7 +80,7 @@ def functions() -> Iterator[Callable]:
     for package in (video_functions, descriptors, protocols, methods, spotting):
         found = pkgutil.iter_modules(package.__path__)
         modules += [importlib.import_module(f"{package.__name__}.{each.name}") for each in found]
-    modules.remove(importlib.import_module("mer_jax.methods.rows"))  # called by methods
+    modules.remove(importlib.import_module("mer_jax.methods.per_clip"))  # called by methods
     for module in modules:
         for name, function in vars(module).items():
             own = getattr(function, "__module__", "") == module.__name__ and name[0] != "_"

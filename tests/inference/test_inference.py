@@ -269,9 +269,9 @@ def test_of_two_faces_the_first_largest_is_followed_and_it_is_said(predictor):
         film, 8.0, window=4, stride=4, eye_detector=lambda frame: next(answers)
     )
     assert {
-        int(place.corners[:, 0].mean() > 100) for place in result.face_boxes if place.faces
+        int(place.corners[:, 0].mean() > 100) for place in result.face_boxes if place.num_faces
     } == {1}
-    assert [place.faces for place in result.face_boxes] == [2, 2, 0, 2]
+    assert [place.num_faces for place in result.face_boxes] == [2, 2, 0, 2]
     assert "2 faces in frame 0 (more than one in 3 of the 4 frames" in result.notes[0]
     assert result.notes[1] == "no face in 1 of the 4 frames examined"
 

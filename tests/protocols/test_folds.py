@@ -258,19 +258,19 @@ def test_leave_one_database_out(clips, labels):
 
 def test_validation_takes_whole_subjects_from_training_by_the_folds_own_name(clips, labels):
     folds = protocols.create("loso", clips, labels)
-    held_out = protocols.validate(folds, fraction=0.25, seed=3)
+    held_out = protocols.with_validation(folds, fraction=0.25, seed=3)
     assert held_out.subject_disjoint
     assert (held_out.train | held_out.validation == folds.train).all()
     assert (held_out.test == folds.test).all()
     assert set(held_out.validation.sum(1)) == {3 * 4}
-    alone = protocols.validate(folds.take([5]), fraction=0.25, seed=3)
+    alone = protocols.with_validation(folds.take([5]), fraction=0.25, seed=3)
     assert (alone.validation[0] == held_out.validation[5]).all()
-    other = protocols.validate(folds, fraction=0.25, seed=4)
+    other = protocols.with_validation(folds, fraction=0.25, seed=4)
     assert (other.validation != held_out.validation).any()
-    assert not protocols.validate(folds, fraction=0.0).validation.any()
+    assert not protocols.with_validation(folds, fraction=0.0).validation.any()
     for fraction in (-0.1, 1.0, float("nan")):
         with pytest.raises(UserError, match=r"fraction is"):
-            protocols.validate(folds, fraction=fraction)
+            protocols.with_validation(folds, fraction=fraction)
 
 
 def test_folds_survive_json_and_change_their_fingerprint_with_their_rows(clips, labels):

@@ -63,7 +63,7 @@ def test_the_rule_of_pytorch_is_its_schedulers(patience):
 def test_validation_watches_the_loss_that_is_trained():
     """Class-weighted where training is: PyTorch's weighted mean, by hand."""
     _, labels, folds = small.problem()
-    folds = protocols.validate(folds.take([0, 3]), fraction=0.4, seed=0)
+    folds = protocols.with_validation(folds.take([0, 3]), fraction=0.4, seed=0)
     settings = Settings(
         epochs=2,
         batch_size=8,

@@ -148,7 +148,7 @@ def test_validation_chooses_the_epoch_and_patience_stops():
         model_selection="best_val",
         early_stopping_patience=2,
     )
-    eval_index = protocols.validate(folds, fraction=0.2, seed=0)
+    eval_index = protocols.with_validation(folds, fraction=0.2, seed=0)
     result = run(eval_index, settings)
     for f in range(len(folds)):
         ran = np.flatnonzero(result.status[f] == 0)
@@ -184,7 +184,7 @@ def test_a_test_clip_has_no_say_in_the_validation_loss():
     (result,) = fit(
         Examples(inputs=jnp.asarray(inputs)),
         labels,
-        [protocols.validate(folds, fraction=0.2, seed=0)],
+        [protocols.with_validation(folds, fraction=0.2, seed=0)],
         Settings(
             epochs=1, batch_size=8, learning_rate=1e-6, validation=0.2, model_selection="best_val"
         ),

@@ -113,8 +113,8 @@ def kernel_gradient(
             total += product(_patches(window, kernel.shape, phases, at, i, j), dy)
         return total, None
 
-    band, fold = jax.vjp(partial(_band, pt), kernel)
+    band, unband = jax.vjp(partial(_band, pt), kernel)
     every = _pooled_frames(window, samples, frames)
     start = zeros_varying_like(band.shape, x, g)
     total, _ = lax.scan(pooled_frame, start, (every, by_frame(argmax), by_frame(g)))
-    return fold(total.astype(band.dtype))[0]
+    return unband(total.astype(band.dtype))[0]

@@ -10,8 +10,8 @@ import pytest
 from mer_jax import methods
 from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets.folders import Frames
-from mer_jax.io.row_cache import RowCache
-from mer_jax.methods import rows
+from mer_jax.io.array_cache import ArrayCache
+from mer_jax.methods import per_clip
 
 OPTIONS = {"size": (16, 12), "length": 5, "num_pixels": 20}
 
@@ -23,13 +23,13 @@ def clips_of(lengths, seed=0):
 
 
 def inputs(clips, cache, method="mer_rcnn", **options):
-    with rows.use(cache, quiet=True):
+    with per_clip.caching(cache, quiet=True):
         return jax.tree.map(np.asarray, methods.create(method, clips, **OPTIONS | options).inputs)
 
 
 @pytest.fixture
 def cache(tmp_path):
-    return RowCache(tmp_path / "examples", limit_bytes=1e9)
+    return ArrayCache(tmp_path / "examples", limit_bytes=1e9)
 
 
 def test_rows_from_the_cache_are_the_computed_ones(cache):
@@ -55,8 +55,8 @@ def test_only_what_is_missing_is_computed(cache):
     clips = clips_of([4, 4, 4])
 
     def make(clips, **options):
-        with rows.use(cache, quiet=True), rows.stage("mean", options, compute):
-            return rows.make(clips, compute)
+        with per_clip.caching(cache, quiet=True), per_clip.for_method("mean", options, compute):
+            return per_clip.compute(clips, compute)
 
     want = [np.float32(clip.frames.mean()) for clip in clips]
     np.testing.assert_array_equal(make(clips[:2]), want[:2])
@@ -79,7 +79,7 @@ def test_changed_files_are_other_rows(cache, tmp_path):
     options = {"size": (16, 12), "length": 3}
 
     def first(cache):
-        with rows.use(cache, quiet=True):
+        with per_clip.caching(cache, quiet=True):
             return np.asarray(methods.create("r3d", [clip], **options).inputs)[0, 0, 0, 0, 0]
 
     assert first(cache) == pytest.approx(50 / 255)
@@ -98,10 +98,10 @@ def test_a_killed_stage_keeps_its_finished_rows(cache):
 
     with (
         pytest.raises(KeyboardInterrupt),
-        rows.use(cache, quiet=True),
-        rows.stage("frames", {}, compute),
+        per_clip.caching(cache, quiet=True),
+        per_clip.for_method("frames", {}, compute),
     ):
-        rows.make(clips, compute)
+        per_clip.compute(clips, compute)
     assert len(list(cache.directory.glob("frames/*.npz"))) == 2
 
 
@@ -109,7 +109,7 @@ def test_without_a_writable_folder_the_job_goes_on(tmp_path, capsys):
     blocked = tmp_path / "file"
     blocked.write_text("")
     clips = clips_of([6, 6])
-    found = inputs(clips, RowCache(blocked, limit_bytes=1e9))
+    found = inputs(clips, ArrayCache(blocked, limit_bytes=1e9))
     jax.tree.map(np.testing.assert_array_equal, found, inputs(clips, None))
     note = capsys.readouterr().err
     assert note.count("\n") == 1 and "examples are not cached from here on" in note

@@ -1,6 +1,6 @@
 """The examples of a method, one a clip (a row of arrays), computed in chunks and cached on disk.
 
-A chunk that is finished is kept: `use(cache)` reads rows that an earlier job, seed or sweep row
+A chunk that is finished is kept: `caching(cache)` reads rows that an earlier job, seed or sweep row
 made and writes the new ones, so that a killed job goes on where it was and the next one begins at
 once. A line on stderr shows clips, clips/s and the time left.
 """
@@ -29,48 +29,48 @@ from mer_jax.clips import Clip, stack
 from mer_jax.datasets import folders, identity
 from mer_jax.errors import UserError
 from mer_jax.io import saving
-from mer_jax.io.row_cache import Row, RowCache
+from mer_jax.io.array_cache import ArrayCache, Row
 
 _PACKAGE = pathlib.Path(mer_jax.__file__).parent
-_SINGLE = "row"  # the entry of a row that is one array and no dictionary
+_UNNAMED = "row"  # the entry of a row that is one array and no dictionary
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-class _Stage(NamedTuple):
-    """What the rows of one method are made for."""
+class _Method(NamedTuple):
+    """The method whose examples are computed, and its options."""
 
     method: str
     options: Mapping[str, Any]
     function: Callable
 
 
-_cache = contextvars.ContextVar[RowCache | None]("cache", default=None)
-_visible = contextvars.ContextVar("visible", default=False)
-_stage = contextvars.ContextVar[_Stage | None]("stage", default=None)
+_cache = contextvars.ContextVar[ArrayCache | None]("cache", default=None)
+_quiet = contextvars.ContextVar("quiet", default=True)
+_method = contextvars.ContextVar[_Method | None]("method", default=None)
 
 
 @contextlib.contextmanager
-def use(cache: RowCache | None, *, quiet: bool) -> Iterator[None]:
-    """Within the block, methods keep their rows in `cache` (None: not at all)."""
-    tokens = _cache.set(cache), _visible.set(not quiet)
+def caching(cache: ArrayCache | None, *, quiet: bool) -> Iterator[None]:
+    """Within the block, methods read and write their examples in `cache` (None: in none)."""
+    tokens = _cache.set(cache), _quiet.set(quiet)
     try:
         yield
     finally:
         _cache.reset(tokens[0])
-        _visible.reset(tokens[1])
+        _quiet.reset(tokens[1])
 
 
 @contextlib.contextmanager
-def stage(method: str, options: Mapping[str, Any], function: Callable) -> Iterator[None]:
-    """Within the block, rows are those of `method`, a `function` under these `options`."""
-    token = _stage.set(_Stage(method, options, function))
+def for_method(method: str, options: Mapping[str, Any], function: Callable) -> Iterator[None]:
+    """Within the block, examples are those of `method`, a `function` with these `options`."""
+    token = _method.set(_Method(method, options, function))
     try:
         yield
     finally:
-        _stage.reset(token)
+        _method.reset(token)
 
 
-def make(
+def compute(
     clips: Sequence[Clip],
     compute: Callable[[Clip], Any],
     *,
@@ -84,21 +84,21 @@ def make(
       depends_on: what a row depends on beside its clip, the method and the method's options, in
         JSON's types.
     """
-    return _make(clips, lambda members: [compute(members[0])], 1, depends_on, {})
+    return _compute(clips, lambda members: [compute(members[0])], 1, depends_on, {})
 
 
-def _make(
+def _compute(
     clips: Sequence[Clip],
     compute: Callable[[Sequence[Clip]], Sequence[Any]],
     chunk: int,
     depends_on: Any,
     time_axes: Mapping[str, int],
 ) -> Any:
-    cache, current = _cache.get(), _stage.get()
+    cache, current = _cache.get(), _method.get()
     made: list[Row | None] = [None] * len(clips)
     keys: list[str] = []
     if cache and current:
-        common = _digest_of(current, depends_on)
+        common = _common_key(current, depends_on)
         keys = [saving.digest(common, identity.digest(clip)) for clip in clips]
         made = [cache.read(current.method, key) for key in keys]
     missing = [n for n, row in enumerate(made) if row is None]
@@ -106,7 +106,7 @@ def _make(
         for start in range(0, len(missing), chunk):
             indices = missing[start : start + chunk]
             for n, row in zip(indices, compute([clips[n] for n in indices]), strict=True):
-                named = row if isinstance(row, dict) else {_SINGLE: row}
+                named = row if isinstance(row, dict) else {_UNNAMED: row}
                 made[n] = {name: np.asarray(value) for name, value in named.items()}
                 if cache and current:
                     cache = _write(cache, current.method, keys[n], made[n])
@@ -116,7 +116,7 @@ def _make(
     return _stack(made, time_axes)
 
 
-def _write(cache: RowCache, method: str, key: str, row: Any) -> RowCache | None:
+def _write(cache: ArrayCache, method: str, key: str, row: Any) -> ArrayCache | None:
     """Writes a row; where that fails, the job goes on without a cache."""
     try:
         cache.write(method, key, row)
@@ -126,7 +126,7 @@ def _write(cache: RowCache, method: str, key: str, row: Any) -> RowCache | None:
     return cache
 
 
-def make_on_device(
+def compute_on_device(
     clips: Sequence[Clip],
     compute: Callable[..., Any],
     *,
@@ -135,7 +135,7 @@ def make_on_device(
     more: Callable[[Clip], Any] | None = None,
     time_axes: Mapping[str, int] | None = None,
 ) -> Any:
-    """As `make`, with one compiled program for all chunks.
+    """As `compute`, with one compiled program for all chunks.
 
     Args:
       clips: the clips of a job; all are padded to the longest of them.
@@ -158,7 +158,7 @@ def make_on_device(
         lengths = np.asarray(batch.length)
         return [_row(found, n, int(lengths[n]), time_axes or {}) for n in range(len(members))]
 
-    return _make(clips, compute_chunk, chunk, [longest, chunk], time_axes or {})
+    return _compute(clips, compute_chunk, chunk, [longest, chunk], time_axes or {})
 
 
 @functools.lru_cache(maxsize=4)  # a function that is cached itself is compiled once
@@ -188,10 +188,10 @@ def _stack(rows: list, time_axes: Mapping[str, int]) -> Any:
                 value = value.take(order, axis)
             out[name][n] = value
         rows[n] = None
-    return out[_SINGLE] if set(out) == {_SINGLE} else out
+    return out[_UNNAMED] if set(out) == {_UNNAMED} else out
 
 
-def _digest_of(current: _Stage, depends_on: Any) -> str:
+def _common_key(current: _Method, depends_on: Any) -> str:
     """What a row depends on beside its clip: method, options, code, versions, kind of device."""
     options = json.dumps([saving.plain(dict(current.options)), depends_on], sort_keys=True)
     module = inspect.getmodule(inspect.unwrap(current.function))
@@ -199,11 +199,11 @@ def _digest_of(current: _Stage, depends_on: Any) -> str:
     own = b"" if source.is_relative_to(_PACKAGE) else source.read_bytes()
     versions = [library.__version__ for library in (jax, jaxlib, np, cv2)]
     device = jax.devices()[0].device_kind
-    return saving.digest(current.method, options, _code(), own, repr([*versions, device]))
+    return saving.digest(current.method, options, _source_digest(), own, repr([*versions, device]))
 
 
 @functools.cache
-def _code() -> str:
+def _source_digest() -> str:
     """A digest of the package's source: other code may give other numbers under one version."""
     found = hashlib.sha256()
     for folder in ("datasets", "descriptors", "faces", "methods", "video"):
@@ -221,7 +221,7 @@ class _Bar:
         self._missing = missing
         self._began = self._printed = time.monotonic()
         self._bar = None
-        if missing and _visible.get() and sys.stderr.isatty():
+        if missing and not _quiet.get() and sys.stderr.isatty():
             kept = total - missing
             self._bar = tqdm(total=total, initial=kept, desc=f"examples ({method})", unit=" clips")
 
@@ -238,7 +238,7 @@ class _Bar:
         now = time.monotonic()
         if self._bar is not None:
             self._bar.update(count)
-        elif _visible.get() and now - self._printed > _SECONDS_BETWEEN_LINES:
+        elif not _quiet.get() and now - self._printed > _SECONDS_BETWEEN_LINES:
             self._printed = now
             rate = self._done / (now - self._began)
             left = (self._missing - self._done) / rate

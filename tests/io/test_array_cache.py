@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import UserError
-from mer_jax.io import row_cache
-from mer_jax.io.row_cache import RowCache
+from mer_jax.io import array_cache
+from mer_jax.io.array_cache import ArrayCache
 
 ROW = {"flow": np.arange(6, dtype=np.float32).reshape(2, 3), "length": np.array(4, np.int32)}
 
 
 @pytest.fixture
 def cache(tmp_path):
-    cache = RowCache(tmp_path, limit_bytes=1e9)
+    cache = ArrayCache(tmp_path, limit_bytes=1e9)
     cache.write("strcn_g", "a", ROW)
     return cache
 
@@ -54,20 +54,20 @@ def test_the_rows_used_longest_ago_go_first(cache):
         os.utime(path, (path.stat().st_mtime - age,) * 2)
     cache.read("psn", "b")  # used now
     each = (cache.directory / "psn" / "b.npz").stat().st_size
-    RowCache(cache.directory, limit_bytes=2.5 * each).trim()
+    ArrayCache(cache.directory, limit_bytes=2.5 * each).trim()
     assert [path.stem for path in sorted(cache.directory.glob("*/*.npz"))] == ["b", "a"]
 
 
 def test_usage_and_clear(cache):
     cache.write("psn", "b", ROW)
-    assert {name: took.rows for name, took in row_cache.usage(cache.directory).items()} == {
+    assert {name: took.rows for name, took in array_cache.usage(cache.directory).items()} == {
         "psn": 1,
         "strcn_g": 1,
     }
     with pytest.raises(UserError, match="has no 'pns'; it has psn, strcn_g"):
-        row_cache.clear(cache.directory, group="pns")
-    assert list(row_cache.clear(cache.directory, group="psn")) == ["psn"]
-    assert list(row_cache.usage(cache.directory)) == ["strcn_g"]
-    row_cache.clear(cache.directory)
-    assert row_cache.usage(cache.directory) == {}
-    assert row_cache.usage(cache.directory / "nowhere") == {}
+        array_cache.clear(cache.directory, group="pns")
+    assert list(array_cache.clear(cache.directory, group="psn")) == ["psn"]
+    assert list(array_cache.usage(cache.directory)) == ["strcn_g"]
+    array_cache.clear(cache.directory)
+    assert array_cache.usage(cache.directory) == {}
+    assert array_cache.usage(cache.directory / "nowhere") == {}

@@ -1,6 +1,6 @@
 """Results of long computations on disk, one file for each: written whole, verified when read.
 
-    cache = RowCache("cache", limit_bytes=50e9)
+    cache = ArrayCache("cache", limit_bytes=50e9)
     cache.write("strcn_g", digest, {"flow": flow})
     row = cache.read("strcn_g", digest)        # None: not there, or damaged
 
@@ -33,7 +33,7 @@ class Usage(NamedTuple):
 
 
 @dataclasses.dataclass
-class RowCache:
+class ArrayCache:
     """The rows in `directory`, at most `limit_bytes` of them; the oldest are removed first."""
 
     directory: pathlib.Path
