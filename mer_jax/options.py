@@ -319,6 +319,7 @@ BOUNDS: dict[str, Bound] = {
     "validation": _number("[0, 1)"),
     "weight_decay": _NOT_NEGATIVE,
     # spotting
+    "quiet": _flag,
     "compute.evidence": _one_of("spotting.evidence.EVIDENCE"),
     "compute.span": _integer("[2, 100000]"),
     "leave_one_subject_out.method": _one_of("spotting.evidence.EVIDENCE"),

@@ -17,7 +17,8 @@ from mer_jax.errors import unknown_name
 
 COMMANDS = (
     *("run", "predict", "score", "compare", "audit", "check-data", "prepare", "show", "analyse"),
-    *("flow-maps", "summary", "tensorboard", "convert-weights", "databases", "cache", "doctor"),
+    *("flow-maps", "spot", "summary", "tensorboard", "convert-weights", "databases", "cache"),
+    "doctor",
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from mer_jax.errors import UserError
 from mer_jax.metrics import spotting as scoring
@@ -57,6 +58,7 @@ def leave_one_subject_out(
     kinds: Sequence[str] = KINDS,
     size: tuple[int, int] = (64, 64),
     preset: str = "horn_schunck",
+    quiet: bool = True,
 ) -> Found:
     """Spots the expressions of each subject with what the other subjects taught.
 
@@ -69,6 +71,7 @@ def leave_one_subject_out(
         setting, such as MEGC 2020's 0.01.
       kinds: "micro", "macro" or both; each is spotted by itself.
       size, preset: as in `spotting.compute`.
+      quiet: no progress bar.
 
     Raises:
       UserError: fewer than two subjects, or no expression of a kind among the training subjects.
@@ -84,23 +87,23 @@ def leave_one_subject_out(
     events: list[Event] = []
     folds: list[Fold] = []
     smoothed: dict[tuple[str, str], np.ndarray] = {}
-    for subject in subjects:
-        for kind in kinds:
-            train = [at for at, video in enumerate(recordings) if video.subject_key != subject]
-            known = _durations([recordings[at] for at in train], subject, kind, method)
-            width = known["duration"] if rule == "peaks" else 1
-            curve = lambda at, span=known["span"], width=width: intervals.smooth(
-                compute(at, span), width=width
-            )
-            candidates = _P if p is None else (p,)
-            best, f1 = _best_p(
-                [recordings[at] for at in train], map(curve, train), known, rule, kind, candidates
-            )
-            folds.append(Fold(subject, kind, **known, p=best, train_f1=f1))
-            for at, video in enumerate(recordings):
-                if video.subject_key == subject:
-                    values = smoothed[video.key, kind] = curve(at)
-                    events += _events(video, values, known, rule, kind, best)
+    pairs = [(subject, kind) for subject in subjects for kind in kinds]
+    for subject, kind in tqdm(pairs, "folds", disable=quiet, leave=False):
+        train = [at for at, video in enumerate(recordings) if video.subject_key != subject]
+        known = _durations([recordings[at] for at in train], subject, kind, method)
+        width = known["duration"] if rule == "peaks" else 1
+        curve = lambda at, span=known["span"], width=width: intervals.smooth(
+            compute(at, span), width=width
+        )
+        candidates = _P if p is None else (p,)
+        best, f1 = _best_p(
+            [recordings[at] for at in train], map(curve, train), known, rule, kind, candidates
+        )
+        folds.append(Fold(subject, kind, **known, p=best, train_f1=f1))
+        for at, video in enumerate(recordings):
+            if video.subject_key == subject:
+                values = smoothed[video.key, kind] = curve(at)
+                events += _events(video, values, known, rule, kind, best)
     return Found(events, folds, smoothed)
 
 
