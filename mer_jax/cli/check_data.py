@@ -2,6 +2,7 @@
 
     mer-jax check-data --database=NAME --root=DIR [--decode] [--json] [--option=NAME=VALUE ...]
     mer-jax check-data --config=NAME --root=DIR [--decode] [--json] [--option=NAME=VALUE ...]
+    mer-jax check-data --database=NAME --root=DIR --long_videos [--json] [--option=NAME=VALUE ...]
 
 With --config: what the configuration reads, in its classes. Prints the clips by emotion (or class)
 and subject beside the published counts, the files that are read, then the problems with file or
@@ -23,7 +24,7 @@ from absl import flags
 
 from mer_jax import configuration, datasets, errors
 from mer_jax.cli import database_flags, run_flags
-from mer_jax.datasets import labels
+from mer_jax.datasets import labels, recordings
 from mer_jax.datasets.records import Inspection, Source
 from mer_jax.errors import Problem, UserError
 
@@ -31,6 +32,7 @@ FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(database_flags)
 flags.DEFINE_bool("decode", False, "Also decode every frame, which may take minutes.")
 flags.DEFINE_bool("json", False, "Print one JSON object.")
+flags.DEFINE_bool("long_videos", False, "Check the database's long videos with their intervals.")
 flags.declare_key_flag("config")
 parse = functools.partial(run_flags.parse, to_run=False)
 
@@ -112,6 +114,30 @@ def page(database: str, root: str, facts: dict) -> str:
     return "\n".join(lines)
 
 
+def check_recordings(database: str, root: str) -> int:
+    """Prints the counts and the problems of a database of long videos; 1 if there are problems."""
+    found = recordings.inspect(database, root, **database_flags.options())
+    here = recordings.counts(found.recordings)
+    if FLAGS.json:
+        facts = {
+            "usable": not found.problems,
+            "counts": here,
+            "published": dict(found.published),
+            "problems": [problem._asdict() for problem in found.problems],
+            "notes": [note._asdict() for note in found.notes],
+        }
+        print(json.dumps(facts, indent=1))
+        return 1 if found.problems else 0
+    lines = [f"{database}, long videos in {root}", "", f"{'':<24}{'here':>6}{'published':>11}"]
+    lines += [f"{name:<24}{n:>6}{found.published.get(name, '-'):>11}" for name, n in here.items()]
+    for title, findings in (("problem", found.problems), ("note", found.notes)):
+        lines += ["", f"{len(findings)} {title}(s)"]
+        lines += errors.lines(findings, most=datasets.MOST_OF_A_KIND)
+    lines += ["", "not usable until the problems are fixed" if found.problems else "usable"]
+    print("\n".join(lines))
+    return 1 if found.problems else 0
+
+
 def main(argv: list[str]) -> int:
     """Inspects the database that the flags name; 1 where it is not usable."""
     config = run_flags.CONFIG.value if FLAGS["config"].present else None
@@ -121,6 +147,10 @@ def main(argv: list[str]) -> int:
         raise UserError(
             "give --root=FOLDER and either --database=NAME or --config=NAME, and nothing else"
         )
+    if FLAGS.long_videos:
+        if config:
+            raise UserError("--long_videos checks a database: give --database=NAME")
+        return check_recordings(database, root)
     options = configuration.options_of(config, "data") if config else {}
     found = datasets.inspect(database, root, **(options | database_flags.options()))
     if config:

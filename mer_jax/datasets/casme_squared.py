@@ -6,8 +6,8 @@
     CAS(ME)^2code_final.xlsx, CAS(ME)^2code_final (Updated).xlsx
 
 The sheet has no header. Its subjects count from 1 and its clips are named by the stimulus; which
-folders these are, its other two tabs say ('naming rule1' and 'naming rule2'), and `_SUBJECTS` and
-`_VIDEOS` here, so that a .csv or the first tab alone is enough. An offset of 0 is none. The naming
+folders these are, its other two tabs say ('naming rule1' and 'naming rule2'), and `SUBJECTS` and
+`STIMULI` here, so that a .csv or the first tab alone is enough. An offset of 0 is none. The naming
 inside selectedpic is taken to be that of cropped.
 """
 
@@ -31,8 +31,8 @@ _FIELDS = (
 )
 _WHOLE = ("onset", "apex", "offset")
 # The naming rules: subjects 1 to 22 by folder, stimuli by the four digits of a recording.
-_SUBJECTS = (15, 16, *range(19, 28), *range(29, 39), 40)
-_VIDEOS = {
+SUBJECTS = (15, 16, *range(19, 28), *range(29, 39), 40)
+STIMULI = {
     **{"disgust1": "0101", "disgust2": "0102", "anger1": "0401", "anger2": "0402"},
     **{"happy1": "0502", "happy2": "0503", "happy3": "0505", "happy4": "0507", "happy5": "0508"},
 }
@@ -84,9 +84,9 @@ def inspect(
 
     def adapt(row, cells):
         number = cells["subject"] or ""
-        if number.isdigit() and 1 <= int(number) <= len(_SUBJECTS):
-            row.subject = f"s{_SUBJECTS[int(number) - 1]}"
-        row.video = _VIDEOS.get(row.name.split("_")[0], "")
+        if number.isdigit() and 1 <= int(number) <= len(SUBJECTS):
+            row.subject = f"s{SUBJECTS[int(number) - 1]}"
+        row.video = STIMULI.get(row.name.split("_")[0], "")
         row.apex, row.offset = row.apex or None, row.offset or None
         cell = (cells["kind"] or "").lower()
         if cell not in ("micro-expression", "macro-expression"):

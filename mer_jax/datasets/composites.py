@@ -26,6 +26,8 @@ _FOLDERS = {
     "casme_squared": ("CAS(ME)^2", "CAS(ME)2", "CASME^2"),
     "ck_plus": ("CK+",),
     "fourdme": ("4DME",),
+    "samm": ("SAMM dataset", "SAMM_cropped", "SAMM_CROP"),
+    "smic": ("SMIC-HS", "SMIC_all_cropped", "SMIC_all_raw", "SMIC-E", "SMIC-HS-E"),
 }
 
 
@@ -267,9 +269,8 @@ def inspect(
 
 def _folder(root: pathlib.Path, part: str) -> pathlib.Path:
     short = lambda name: re.sub(r"[\s_-]", "", name).casefold()
-    usual = {short(name) for name in (part, *_FOLDERS.get(part, ()))}
-    if root.is_dir() and not (root / part).is_dir():
-        for entry in folders.visible(root):
-            if short(entry.name) in usual and entry.is_dir():
-                return pathlib.Path(entry.path)
-    return root / part
+    if not root.is_dir() or (root / part).is_dir():
+        return root / part
+    there = {short(e.name): pathlib.Path(e.path) for e in folders.visible(root) if e.is_dir()}
+    usual = map(short, (part, *_FOLDERS.get(part, ())))
+    return next((there[name] for name in usual if name in there), root / part)

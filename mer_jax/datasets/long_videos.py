@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mer_jax.datasets import annotations, records, sheets
+from mer_jax.datasets import annotations, casme_squared, records, sheets
 from mer_jax.datasets.annotations import Column, numbered
 from mer_jax.datasets.folders import Tree
 from mer_jax.errors import UserError, unknown_name
@@ -124,19 +124,14 @@ def _samm_emotions(marks, root):
 
 
 # Folders of the 22 subjects that the sheet of CAS(ME)^2 numbers from 1, and digits of the stimuli.
-_SQUARED_SUBJECTS = (15, 16, *range(19, 28), *range(29, 39), 40)
-_SQUARED_STIMULI = {
-    **{"disgust1": "0101", "disgust2": "0102", "anger1": "0401", "anger2": "0402"},
-    **{"happy1": "0502", "happy2": "0503", "happy3": "0505", "happy4": "0507", "happy5": "0508"},
-}
 
 
 def _squared(cells):
     number, stimulus = cells["subject"], cells["name"].split("_")[0].lower()
     if number not in map(str, range(1, 23)):
         raise UserError(f"{number!r} is no subject of CAS(ME)^2, a number from 1 to 22")
-    if stimulus not in _SQUARED_STIMULI:
-        raise unknown_name("stimulus", stimulus, _SQUARED_STIMULI)
+    if stimulus not in casme_squared.STIMULI:
+        raise unknown_name("stimulus", stimulus, casme_squared.STIMULI)
     onset, offset = _number(cells, "onset"), _number(cells, "offset")
     apex, note = _number(cells, "apex") or None, ""
     if not offset:
@@ -147,8 +142,8 @@ def _squared(cells):
         apex = None
     return [
         Mark(
-            subject=f"s{_SQUARED_SUBJECTS[int(number) - 1]}",
-            video=_SQUARED_STIMULI[stimulus],
+            subject=f"s{casme_squared.SUBJECTS[int(number) - 1]}",
+            video=casme_squared.STIMULI[stimulus],
             kind=_kind(cells),
             onset=onset,
             apex=apex,

@@ -1,6 +1,7 @@
 """The command as a user runs it."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 from absl import flags
 
 from mer_jax.cli import check_data, command
-from tests.datasets import replica
+from tests.datasets import replica, test_recordings
 
 
 @pytest.fixture
@@ -19,7 +20,8 @@ def root(tmp_path):
 
 def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
-    for name in ("database", "root", "option", "exclude", "allow_mismatch", "decode", "json"):
+    names = ("database", "root", "option", "exclude", "allow_mismatch", "decode", "json")
+    for name in (*names, "long_videos"):
         flags.FLAGS[name].unparse()
     code = command.run(check_data.main, flags.FLAGS(["check_data", *arguments]))
     out = capsys.readouterr()
@@ -113,3 +115,18 @@ def test_from_the_shell(tmp_path):
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "holds no label sheet" in done.stdout and not done.stderr
+
+
+def test_long_videos(capsys, tmp_path):
+    test_recordings.samm(tmp_path, test_recordings.MICRO)
+    arguments = ("--database=samm_lv", f"--root={tmp_path}", "--long_videos")
+    code, out, err = run(capsys, *arguments)
+    assert code == 0, err
+    assert re.search(r"^micro +1 +159$", out, re.M) and re.search(
+        r"^recordings +2 +147$", out, re.M
+    )
+    facts = json.loads(run(capsys, *arguments, "--json")[1])
+    assert facts["usable"] and facts["counts"] == {"recordings": 2, "micro": 1, "macro": 0}
+    (tmp_path / "SAMM_LongVideos_V2_Release.xlsx").unlink()
+    code, out, _ = run(capsys, *arguments)
+    assert code == 1 and "not usable" in out

@@ -253,10 +253,14 @@ def test_a_composite_is_loaded_by_name_from_one_folder(tmp_path, caplog):
     (tmp_path / "smic").rename(tmp_path / "SMIC")
     clips = datasets.load("stcnn_smic", tmp_path)
     assert clips == [] and "differs from the published set: negative has 0" in caplog.text
-    for name in ("CASME II", "CAS(ME)^2"):
+    for name in ("CASME II", "CAS(ME)^2", "SAMM_CROP"):
         (tmp_path / name).mkdir()
     found = str(datasets.inspect("psn", tmp_path).problems)
     assert f"{tmp_path}/CASME II" in found and f"{tmp_path}/CAS(ME)^2" in found
+    assert f"{tmp_path}/SAMM_CROP" in str(datasets.inspect("megc2019", tmp_path).problems)
+    (tmp_path / "SAMM").mkdir()  # its own name comes first, whatever lies beside it
+    found = str(datasets.inspect("megc2019", tmp_path).problems)
+    assert f"{tmp_path}/SAMM_CROP" not in found and f"{tmp_path}/SAMM" in found
     assert datasets.options("megc2019") == {"allow_mismatch": False, "exclude": ()}
     with pytest.raises(UserError, match="is read from a folder; give it as root="):
         datasets.load("megc2019")
