@@ -63,7 +63,7 @@ def test_fewer_folds_at_a_time_and_the_same_numbers(reference, memory_for, caplo
     lines = []
     found = run(
         directory=tmp_path,
-        seconds=0.0,
+        interval_s=0.0,
         on_epoch_end=lambda _, line: lines.append((len(line["folds"]), line["epoch"])),
     )
     assert "no memory for 6 folds at a time; going on with 3" in caplog.text

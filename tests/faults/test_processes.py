@@ -138,4 +138,4 @@ def test_one_is_killed_and_the_other_says_so_and_ends(tmp_path, lost):
 def test_who_the_others_are_has_to_be_said(tmp_path):
     codes, said = ended(start(tmp_path, FEW, 1, "--distributed"))
     assert codes == [2] and "Traceback" not in said[0]
-    assert "nothing says who the other processes are" in said[0] and "JAX_PROCESS_ID" in said[0]
+    assert "the other processes are not known" in said[0] and "JAX_PROCESS_ID" in said[0]
