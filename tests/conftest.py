@@ -1,5 +1,6 @@
 """The test session: strict dtypes and ranks, eight simulated CPU devices, a compilation cache."""
 
+import atexit
 import os
 import tempfile
 
@@ -17,6 +18,7 @@ os.environ.setdefault(
 # Examples that a test computes are no other test's.
 _CACHE = tempfile.TemporaryDirectory(prefix="mer_jax-tests-", ignore_cleanup_errors=True)
 os.environ["MER_JAX_CACHE_DIR"] = _CACHE.name
+atexit.register(_CACHE.cleanup)
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

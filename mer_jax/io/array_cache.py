@@ -43,8 +43,8 @@ class ArrayCache:
         """The row, or None where it is missing or damaged. Marks it as used now."""
         path = self._path(group, name)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                row = {entry: file[entry] for entry in file.files}
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as entries:
+                row = {entry: entries[entry] for entry in entries.files}
             if str(row.pop(_NAME)) != name:
                 raise ValueError("another row's file")
             os.utime(path)
