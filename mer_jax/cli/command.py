@@ -1,11 +1,13 @@
 """Shared by all commands: flags, help, and exit codes (0 success, 2 a mistake of the user)."""
 
+import ast
+import contextlib
 import functools
 import inspect
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 from absl import app, flags, logging
 
@@ -61,6 +63,22 @@ def required(flag: flags.FlagHolder[str | None]) -> str:
     if not flag.value:
         raise UserError(f"--{flag.name}=... is required")
     return flag.value
+
+
+def named_values(flag: flags.FlagHolder[list[str]]) -> dict[str, Any]:
+    """NAME -> value of a flag given as --option=NAME=VALUE, once or more.
+
+    Values are Python literals or plain text. Raises `UserError` for one of another form.
+    """
+    found: dict[str, Any] = {}
+    for given in flag.value:
+        name, equals, value = given.partition("=")
+        if not equals:
+            raise UserError(f"--{flag.name}={given} is not of the form NAME=VALUE")
+        found[name] = value
+        with contextlib.suppress(ValueError, SyntaxError):
+            found[name] = ast.literal_eval(value)
+    return found
 
 
 def no_arguments(argv: list[str]) -> None:

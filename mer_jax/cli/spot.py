@@ -12,15 +12,12 @@ Example:
     mer-jax spot --data=casme_squared --root="data/CAS(ME)^2" --out=spotted --method=strain
 """
 
-import ast
-import contextlib
 import pathlib
 
 from absl import flags
 
 from mer_jax import options, runtime
-from mer_jax.cli.command import no_arguments, required
-from mer_jax.errors import UserError
+from mer_jax.cli.command import named_values, no_arguments, required
 
 _DATA = flags.DEFINE_string("data", None, "A database of long videos, or synthetic.")
 _ROOT = flags.DEFINE_string("root", None, "Its folder.")
@@ -47,7 +44,7 @@ def main(argv: list[str]) -> None:
     name, out = required(_DATA), pathlib.Path(required(_OUT)).expanduser()
     p = None if _P.value is None else options.check_value("--p", "p", _P.value)
     runtime.enable_compile_cache()
-    videos = databases.load(name, _ROOT.value, **_options())
+    videos = databases.load(name, _ROOT.value, **named_values(_OPTION))
     found = spotting.leave_one_subject_out(
         videos,
         method=_METHOD.value,
@@ -76,15 +73,3 @@ def main(argv: list[str]) -> None:
     saving.write(out / "report.html", page)
     print(format_spotting(summary))
     print(out / "report.html")
-
-
-def _options() -> dict:
-    found: dict = {}
-    for option in _OPTION.value:
-        name, equals, value = option.partition("=")
-        if not equals:
-            raise UserError(f"--option={option} is not of the form NAME=VALUE")
-        found[name] = value
-        with contextlib.suppress(ValueError, SyntaxError):
-            found[name] = ast.literal_eval(value)
-    return found
