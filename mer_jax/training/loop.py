@@ -248,8 +248,10 @@ def _resume(job: _Job, store: "_Store", result: Result, chunk_size: int) -> _Chu
     state, record, (members, epochs) = restored
     for name, value in record.items():
         getattr(result, name)[:] = value
-    if len(members) > chunk_size:  # fewer fit than before: what is not finished starts again
-        return job.chunk_from(members.stop if epochs == job.epochs else members.start, chunk_size)
+    if epochs == job.epochs:  # saved with its predictions
+        return job.chunk_from(members.stop, chunk_size)
+    if len(members) > chunk_size:  # fewer fit than before: the chunk starts again
+        return job.chunk_from(members.start, chunk_size)
     state = records.take_rows(state, range(len(members)), chunk_size)
     return _Chunk(members, epochs, shard(job.layout, state))
 
