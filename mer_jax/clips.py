@@ -25,6 +25,8 @@ import numpy as np
 from mer_jax.errors import UserError
 from mer_jax.options import check_value
 
+# Luma of RGB by ITU-R BT.601; cast it to the dtype of the frames.
+LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114])
 _MAX_SIDE = 2**15 - 1  # px, of OpenCV's images
 # How far a magnified, not saturated clip may lie outside of [0, 1]: the largest alpha of the papers
 # is 14. A face in gray levels of 0..255 is brighter: black in video is 16.
@@ -34,7 +36,37 @@ Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Clip:
+class Keyed:
+    """The names of a clip or a recording, which make up its key.
+
+    Raises `UserError` for an empty one, and for a "/" in `database` or `subject`.
+    """
+
+    database: str
+    subject: str
+    name: str
+
+    def __post_init__(self):
+        kind = type(self).__name__.lower()
+        for field in ("database", "subject", "name"):
+            text = getattr(self, field)
+            slash = "" if field == "name" else ' without "/", which separates the parts of its key'
+            if not isinstance(text, str) or not text or (slash and "/" in text):
+                raise UserError(f"a {kind}'s {field} is {text!r}; it must be text{slash}")
+
+    @property
+    def key(self) -> str:
+        """'database/subject/name', unique in a job."""
+        return f"{self.database}/{self.subject}/{self.name}"
+
+    @property
+    def subject_key(self) -> str:
+        """'database/subject', unique over databases."""
+        return f"{self.database}/{self.subject}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Clip(Keyed):
     """One clip of one subject, as its database describes it.
 
     `read` returns the frames, [T, H, W, C] uint8 or float32 in [0, 1]; each access to `frames`
@@ -51,9 +83,6 @@ class Clip:
     ('mine/s01/smile', (9, 8, 8, 1), None)
     """
 
-    database: str
-    subject: str
-    name: str
     read: Callable[[], np.ndarray]
     emotion: str  # as the database names it, lower case
     fps: float | None = None  # Hz; None where it is not known
@@ -66,11 +95,7 @@ class Clip:
     landmarks: np.ndarray | None = None  # [68, 2] px (x, y) in the first frame
 
     def __post_init__(self):
-        for field in ("database", "subject", "name"):
-            text = getattr(self, field)
-            slash = "" if field == "name" else ' without "/", which separates the parts of its key'
-            if not isinstance(text, str) or not text or (slash and "/" in text):
-                raise UserError(f"a clip's {field} is {text!r}; it must be text{slash}")
+        super().__post_init__()
         if self.fps is not None:
             object.__setattr__(self, "fps", check_value(f"{self.key}: fps", "fps", self.fps))
         self._check()
@@ -107,16 +132,6 @@ class Clip:
         if self.content == "video":
             self._check(len(frames))
         return frames
-
-    @property
-    def key(self) -> str:
-        """'database/subject/name', unique in a job."""
-        return f"{self.database}/{self.subject}/{self.name}"
-
-    @property
-    def subject_key(self) -> str:
-        """'database/subject', unique over databases."""
-        return f"{self.database}/{self.subject}"
 
 
 def in_memory(frames: np.ndarray) -> Callable[[], np.ndarray]:

@@ -3,7 +3,7 @@
     summary = run(config, "runs/first")
 
 The working directory gets config.json, folds.json, metrics.jsonl while it trains, and at the end
-metrics.json, predictions.csv, megc_log.txt, audit.npz, pictures/, report.html and, of videos,
+metrics.json, predictions.csv, megc_log.txt, audit.npz, report.html and, of videos,
 predict.json; with checkpoints/ the same command resumes. Several seeds or learning rates are
 trained as one job: the working directory is the run of the first, variants/NAME/ those of the
 others, and metrics.json has their mean and standard deviation.
@@ -137,7 +137,7 @@ def _prepare(
     """Reads the clips; makes folds and examples. Prints their numbers unless `quiet`."""
     log = (lambda *_: None) if quiet else lambda text: print(text, file=sys.stderr, flush=True)
     clips, labels, classes = prepare_clips(config)
-    clips = _decode_once(clips) if any(config.report.values()) else clips
+    clips = _decode_once(clips)
     variants = settings.variants
     folds = [prepare_folds(config, each, clips, labels, classes) for each in variants.values()]
     log(

@@ -12,7 +12,7 @@ import pytest
 from mer_jax import configuration, experiment, inference, metrics
 from mer_jax.cli.audit import audit
 from mer_jax.datasets import folders
-from mer_jax.reporting import report, verdict
+from mer_jax.reporting import verdict
 from tests.datasets import replica
 from tests.tiny_run import job, tiny_run
 
@@ -108,12 +108,6 @@ def test_a_job_decodes_each_frame_once(tmp_path, decoded, shown):
     assert set(decoded.values()) == {1} and len(decoded) > 3 * len(clips)
     names = [path.name for path in (tmp_path / "run").rglob("*")]
     assert ("predict.json" in names) == shown
-    assert any(name.endswith(".png") for name in names) == shown
-    assert any(name.endswith(".webp") for name in names) == shown
-    assert ("<img" in (tmp_path / "run" / "report.html").read_text()) == shown
-
-
-def test_the_report_from_memory_is_that_of_the_files(tmp_path_factory):
-    workdir = tiny_run(tmp_path_factory)
-    page = (workdir / "report.html").read_bytes()
-    assert report.build(workdir).read_bytes() == page
+    page = (tmp_path / "run" / "report.html").read_text()
+    for kind in ("png", "webp"):
+        assert (f'src="data:image/{kind};' in page) == shown

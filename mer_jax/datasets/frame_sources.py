@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mer_jax.clips import LUMA_WEIGHTS
 from mer_jax.datasets import folders
 from mer_jax.errors import UserError
 from mer_jax.io import video_files
@@ -76,8 +77,7 @@ class FilmFile:
             )
         block = np.stack(wanted)
         if self.gray and block.shape[-1] == 3:
-            luma = block @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-            block = np.round(luma)[..., None].astype(np.uint8)
+            block = np.round(block @ LUMA_WEIGHTS)[..., None].astype(np.uint8)
         return block
 
     def __reduce__(self):  # a copy starts the file again

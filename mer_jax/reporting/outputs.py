@@ -20,7 +20,7 @@ from mer_jax.leakage import Reason
 from mer_jax.metrics import Predictions, multilabel
 from mer_jax.metrics.multilabel import MultiLabelPredictions
 from mer_jax.protocols import Folds
-from mer_jax.reporting import report, thumbnails
+from mer_jax.reporting import report
 from mer_jax.reporting.report import Picture
 from mer_jax.training import Result, Settings, label_kinds
 
@@ -99,9 +99,7 @@ def evaluate_variant(
         seed=settings.seed,
     )
     summary["diverged_folds"] = result.diverged
-    drawn = pictures(single_label)
-    thumbnails.write(folder, drawn)
-    return Evaluation(summary, single_label, history, drawn)
+    return Evaluation(summary, single_label, history, pictures(single_label))
 
 
 def write_reports(
