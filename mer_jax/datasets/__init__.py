@@ -74,7 +74,7 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
     from absl import logging
 
     for source in found.sources:
-        level = logging.WARNING if source.others else logging.INFO
+        level = logging.WARNING if source.alternatives else logging.INFO
         logging.log(level, "%s: %s", name, source)
     if found.notes:
         level = logging.WARNING if name in _composites().names() else logging.INFO

@@ -29,7 +29,7 @@ class Column(NamedTuple):
 
     names: tuple[str, ...]
     kind: type = str  # str or int
-    needed: bool = True  # a sheet without it is not this database's
+    required: bool = True  # a sheet without it is not this database's
 
 
 class Formula(str):
@@ -41,13 +41,13 @@ class Record(NamedTuple):
 
     where: str  # "CASME2-coding-20140508.xlsx, row 14"
     values: Mapping[str, Any]
-    broken: bool  # a cell of it is among the problems
+    invalid: bool  # a cell of it is among the problems
 
 
-def plain(text: object) -> str:
+def slug(text: object) -> str:
     """A heading or name reduced to its letters and digits, lower case.
 
-    >>> plain("SAMM_Cropped"), plain("Action Units")
+    >>> slug("SAMM_Cropped"), slug("Action Units")
     ('sammcropped', 'actionunits')
     """
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", str(text)).casefold())
@@ -83,8 +83,8 @@ def read(
     book, problem = workbook(path)
     if problem:
         return [], [problem]
-    wanted = [plain(name) for name in sheets]
-    order = sorted(book, key=lambda name: plain(name) not in wanted)
+    wanted = [slug(name) for name in sheets]
+    order = sorted(book, key=lambda name: slug(name) not in wanted)
     nearest: tuple[int, str] = (-1, "")
     for name in order:
         found = _header(book[name], columns)
@@ -105,7 +105,7 @@ def read(
     if positions and order and nearest[0] <= 1:
         fields = {field: i for i, field in enumerate(positions) if field}
         return _rows(path.name, book[order[0]], 0, fields, columns, keys)
-    heads = ", ".join(column.names[0] for column in columns.values() if column.needed)
+    heads = ", ".join(column.names[0] for column in columns.values() if column.required)
     hint = nearest[1] or "no row carries any of these headings"
     return [], [Problem(path.name, f"is not a sheet with columns {heads}: {hint}")]
 
@@ -233,14 +233,14 @@ def _header(rows, columns):
     """(row, field -> column, needed fields that are missing, a heading that occurs twice)."""
     best = None
     for i, cells in enumerate(rows[:_HEADER_ROWS]):
-        heads = [plain(cell) if cell is not None else "" for cell in cells]
+        heads = [slug(cell) if cell is not None else "" for cell in cells]
         fields, twice = {}, ""
         for field, column in columns.items():
-            head = next((h for h in map(plain, column.names) if h in heads), None)
+            head = next((h for h in map(slug, column.names) if h in heads), None)
             if head is not None:
                 fields[field] = heads.index(head)
                 twice = twice or (text(cells[fields[field]]) if heads.count(head) > 1 else "")
-        missing = [f for f, column in columns.items() if column.needed and f not in fields]
+        missing = [f for f, column in columns.items() if column.required and f not in fields]
         if not missing:
             return i, fields, missing, twice
         if fields and (best is None or len(fields) > len(best[1])):
@@ -282,10 +282,10 @@ def _whole(value: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def numbered(prefix: str, digits: int, word: str) -> str:
+def zero_padded(prefix: str, digits: int, word: str) -> str:
     """One spelling for a numbered name; a word without a number stays as it is.
 
-    >>> [numbered("sub", 2, word) for word in ("1", "01", "SUB1", "sub01", "x")]
+    >>> [zero_padded("sub", 2, word) for word in ("1", "01", "SUB1", "sub01", "x")]
     ['sub01', 'sub01', 'sub01', 'sub01', 'x']
     """
     match = re.fullmatch(rf"(?:{re.escape(prefix)})?(\d+)", word.strip(), re.I)

@@ -6,7 +6,7 @@ import itertools
 
 from mer_jax.clips import Clip
 from mer_jax.datasets.action_units import unread
-from mer_jax.datasets.folders import Folder, Frames, Tree
+from mer_jax.datasets.folders import Folder, FolderLayout, Frames
 from mer_jax.datasets.records import ANY, Database, Log, Row
 
 # Frames that `allow_mismatch` may move an instant by; CAS(ME)^3 lacks the first 8 of some clips.
@@ -17,47 +17,50 @@ def apply_known_issues(spec: Database, row: Row, log: Log) -> None:
     """Corrects the row by the known issues that do not depend on its frames."""
     row.folder = row.name
     for issue in log.known_issues(row):
-        if hasattr(row, issue.field) and issue.seen in (ANY, getattr(row, issue.field)):
+        if hasattr(row, issue.field) and issue.published in (ANY, getattr(row, issue.field)):
             was = getattr(row, issue.field)
-            change = "is kept" if was == issue.use else f"became {issue.use!r}"
+            change = "is kept" if was == issue.corrected else f"became {issue.corrected!r}"
             key = f"{spec.name}/{row.subject}/{row.name}"
             log.add_note(key, f"{issue.field} {was!r} {change}; {issue.why}")
-            setattr(row, issue.field, issue.use)
+            setattr(row, issue.field, issue.corrected)
 
 
 def check_labels(spec: Database, row: Row, folder: Folder | None, log: Log) -> None:
     """Checks the row's emotion and action units."""
     key = f"{spec.name}/{row.subject}/{row.name}"
-    if row.broken:
+    if row.invalid:
         return
     for word in row.emotion.split("+"):
         if word not in spec.emotions:
             near = difflib.get_close_matches(word, spec.emotions, n=1, cutoff=0.3)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(spec.emotions)}"
             log.add_problem(row.where, f"{key} has the unknown emotion {word!r}; {hint}")
-            row.broken = True
+            row.invalid = True
     folder_label = folder.groups.get("emotion", "").lower() if folder else ""
     if folder_label not in ("", row.emotion, spec.folder_label.get(row.emotion)):
         log.add_problem(row.where, f"{key} is {row.emotion!r} but its folder is {folder_label!r}")
-        row.broken = True
+        row.invalid = True
     unknown = unread(row.action_units)
     if unknown:
         pieces = ", ".join(map(repr, unknown))
         log.add_note(key, f"in the action units {row.action_units!r}, {pieces} was ignored")
 
 
-def _renumber(key, row, tree, numbers, log):
+def _renumber(key, row, layout, numbers, log):
     """Instants in the numbering of the frames, where that is not the sheet's.
 
     Either the two releases of a sheet number them differently (a known issue), or somebody has
     renumbered the frames of a cropped clip from 0 or 1.
     """
     known = [issue for issue in log.known_issues(row) if issue.field == "numbering"]
-    options = [row.instants, *(issue.use for issue in known if issue.seen == row.instants)]
+    options = [
+        row.instants,
+        *(issue.corrected for issue in known if issue.published == row.instants),
+    ]
     fits = [o for o in options if {number for number in o if number is not None} <= set(numbers)]
     from_one = numbers[0] in (0, 1) and numbers[-1] - numbers[0] + 1 == len(numbers)
     for onset, apex, offset in options:
-        if fits or tree.video or not from_one or None in (onset, offset):
+        if fits or layout.recordings or not from_one or None in (onset, offset):
             break
         if offset - onset + 1 == len(numbers):
             shift = numbers[0] - onset
@@ -69,20 +72,20 @@ def _renumber(key, row, tree, numbers, log):
 
 
 def build_clip(
-    spec: Database, tree: Tree, row: Row, folder: Folder, allow_mismatch: bool, log: Log
+    spec: Database, layout: FolderLayout, row: Row, folder: Folder, allow_mismatch: bool, log: Log
 ) -> Clip | None:
     """The clip, or None if its instants do not match its frames (`log` gets the problem)."""
     key = f"{spec.name}/{row.subject}/{row.name}"
     where = f"{key} ({row.where})" if row.where != str(folder.path) else key
     numbers, files = folder.numbers, folder.files
     onset, apex, offset = row.instants
-    if row.marked:
-        _renumber(key, row, tree, numbers, log)
+    if row.has_instants:
+        _renumber(key, row, layout, numbers, log)
         instants = _ordered(spec, row, where, allow_mismatch, log)
         if instants is None:
             return None
         onset, apex, offset = instants
-    if tree.video:
+    if layout.recordings:
         if onset is None:  # a clip of a recording begins there
             log.add_problem(where, "has no onset frame; fill in the cell")
             return None
@@ -90,7 +93,7 @@ def build_clip(
         inside = [i for i, number in enumerate(numbers) if onset <= number <= offset]
         numbers, files = tuple(numbers[i] for i in inside), tuple(files[i] for i in inside)
     if len(files) < 2:
-        span = f" from {onset} to {offset}" if tree.video else ""
+        span = f" from {onset} to {offset}" if layout.recordings else ""
         what = f"{folder.path} has {len(files)} frame(s){span}; a clip has at least 2"
         log.add_problem(where, what)
         return None

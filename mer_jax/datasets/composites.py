@@ -271,6 +271,6 @@ def _folder(root: pathlib.Path, part: str) -> pathlib.Path:
     short = lambda name: re.sub(r"[\s_-]", "", name).casefold()
     if not root.is_dir() or (root / part).is_dir():
         return root / part
-    there = {short(e.name): pathlib.Path(e.path) for e in folders.visible(root) if e.is_dir()}
+    there = {short(e.name): pathlib.Path(e.path) for e in folders.list_entries(root) if e.is_dir()}
     usual = map(short, (part, *_FOLDERS.get(part, ())))
     return next((there[name] for name in usual if name in there), root / part)

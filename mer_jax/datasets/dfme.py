@@ -13,8 +13,8 @@ import pathlib
 from collections.abc import Iterable, Mapping
 
 from mer_jax.datasets import annotations, database, records, sheets
-from mer_jax.datasets.annotations import Column, numbered
-from mer_jax.datasets.folders import Folder, Tree
+from mer_jax.datasets.annotations import Column, zero_padded
+from mer_jax.datasets.folders import Folder, FolderLayout
 from mer_jax.datasets.records import Inspection, Row
 from mer_jax.errors import Problem, unknown_name
 
@@ -36,12 +36,12 @@ SPEC = records.Database(
     name="dfme",
     title="DFME",
     fps=500.0,  # a row's own rate comes first
-    trees={
-        "images": Tree(("DFME",), r"(^|/)(?P<name>(?P<subject>sub\d+)_\d+)$"),
+    layouts={
+        "images": FolderLayout(("DFME",), r"(^|/)(?P<name>(?P<subject>sub\d+)_\d+)$"),
     },
     emotions=("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"),
-    subject=functools.partial(numbered, "sub", 4),
-    clip=str.lower,
+    normalize_subject=functools.partial(zero_padded, "sub", 4),
+    normalize_clip=str.lower,
     published={
         "anger": 241,
         "contempt": 171,
@@ -129,11 +129,11 @@ def _rows(path: pathlib.Path) -> tuple[Mapping[str, Row], list[Problem]]:
     for record in found:
         cells = record.values
         name = cells["name"].lower()
-        broken = record.broken
-        if cells["fps"] not in _RATES and not broken:
+        invalid = record.invalid
+        if cells["fps"] not in _RATES and not invalid:
             what = f"Fps is {cells['fps']!r}; it is one of {', '.join(_RATES)}"
             problems.append(Problem(record.where, what))
-            broken = True
+            invalid = True
         if name in rows:
             what = f"clip {name} again (first in {rows[name].where}); remove one"
             problems.append(Problem(record.where, what))
@@ -141,15 +141,15 @@ def _rows(path: pathlib.Path) -> tuple[Mapping[str, Row], list[Problem]]:
             name,
             Row(
                 where=record.where,
-                subject=SPEC.subject(cells["subject"]),
+                subject=SPEC.normalize_subject(cells["subject"]),
                 name=name,
                 emotion=cells["emotion"].lower(),
                 onset=cells["onset"],
                 apex=cells["apex"],
                 offset=cells["offset"],
                 action_units=cells.get("action_units") or "",
-                broken=broken,
-                fps=0.0 if broken else float(cells["fps"]),
+                invalid=invalid,
+                fps=0.0 if invalid else float(cells["fps"]),
             ),
         )
     return rows, problems

@@ -54,7 +54,7 @@ def inspect(root: str | pathlib.Path, *, index: str = "index.csv") -> Inspection
     shapes = dict[tuple[int, ...], list[str]]()
     for record in records:
         cells = record.values
-        if record.broken:
+        if record.invalid:
             continue
         wrong = _row(root, cells)
         key = f"{cells['database']}/{cells['subject']}/{cells['clip']}"
@@ -123,9 +123,9 @@ def _unlisted(root: pathlib.Path, records) -> list[Problem]:
     parents = {file.parent for file in listed}
     parents = sorted(parent for parent in parents if _there(parent, stat.S_ISDIR))
     return [
-        Problem(str(root / entry.path), "is in no row of the index and was passed over")
+        Problem(str(root / entry.path), "is in no row of the index and was skipped")
         for parent in parents
         if parent.resolve().is_relative_to(root.resolve())
-        for entry in folders.visible(parent)
+        for entry in folders.list_entries(parent)
         if entry.name.lower().endswith(".png") and pathlib.Path(entry.path) not in listed
     ]

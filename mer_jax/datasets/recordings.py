@@ -19,14 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mer_jax.datasets import annotations, folders, sheets
-from mer_jax.datasets.frame_sources import FilmFile, FrameFolder, listing
+from mer_jax.datasets.frame_sources import FrameFolder, VideoFile, list_frames
 from mer_jax.datasets.long_videos import SPECS, LongVideos, Mark
 from mer_jax.errors import DataError, Problem, UserError, unknown_name
 from mer_jax.io import video_files
 from mer_jax.options import check, defaults, find
 from mer_jax.recordings import KINDS, Interval, Recording
 
-_FILMS = {".avi", ".mp4", ".mov", ".mpg", ".mkv"}
+_VIDEO_SUFFIXES = {".avi", ".mp4", ".mov", ".mpg", ".mkv"}
 
 
 class Inspection(NamedTuple):
@@ -116,7 +116,7 @@ def read(
     Args:
       spec: the database.
       root: its folder, or a parent of it.
-      images: which kind of images, a key of `spec.trees`; "" takes the first that exists.
+      images: which kind of images, a key of `spec.layouts`; "" takes the first that exists.
       labels: the label sheet, if it is elsewhere or there are several releases.
       allow_mismatch: take the nearest frame for every instant that is not there, and leave out
         intervals of which no frame is there; each case is a note.
@@ -124,22 +124,22 @@ def read(
     """
     root = pathlib.Path(root).expanduser()
     problems, notes = list[Problem](), list[Problem]()
-    if images and images not in spec.trees:
-        raise unknown_name(f"kind of {spec.title} images", images, spec.trees)
+    if images and images not in spec.layouts:
+        raise unknown_name(f"kind of {spec.title} images", images, spec.layouts)
     if not root.is_dir():
         problem = Problem(str(root), f"is no folder; {spec.title} should be there")
         return Inspection([], [problem], [], spec.published)
     marks = _marks(spec, root, labels, problems, notes)
     videos = _videos(spec, root, images, problems, notes)
-    without = set(exclude)
+    excluded = set(exclude)
     keys = {f"{spec.name}/{subject}/{name}" for subject, name in [*videos, *marks]}
-    for key in sorted(without - keys):
+    for key in sorted(excluded - keys):
         problems.append(Problem(key, "is to be excluded but is not in the database"))
     recordings = []
     for (subject, name), source in sorted(videos.items()):
         key = f"{spec.name}/{subject}/{name}"
         rows = marks.pop((subject, name), [])
-        if key in without:
+        if key in excluded:
             continue
         if not rows and spec.unlisted == "left out":
             notes.append(Problem(str(source.path), "has no row in the label sheet; it is left out"))
@@ -154,8 +154,8 @@ def read(
             notes.append(Problem(str(source.path), what))
         intervals = []
         for where, mark in rows:
-            reach = None if allow_mismatch else spec.reach
-            made = _interval(mark, where, source, reach, problems, notes)
+            tolerance = None if allow_mismatch else spec.tolerance
+            made = _interval(mark, where, source, tolerance, problems, notes)
             intervals += [made] if made else []
         twice = [each for each, count in collections.Counter(intervals).items() if count > 1]
         for each in twice:
@@ -174,7 +174,7 @@ def read(
         )
     for (subject, name), rows in marks.items():
         key = f"{spec.name}/{subject}/{name}"
-        if videos and key not in without:
+        if videos and key not in excluded:
             what = f"is marked in {rows[0][0]} ({len(rows)} expression(s)) but has no frames"
             known = (subject, name) in spec.absent
             (notes if known else problems).append(Problem(key, what))
@@ -203,12 +203,12 @@ def _marks(spec, root, labels, problems, notes) -> dict[tuple[str, str], list[tu
         others = ", ".join(file.name for file in found[1:])
         notes.append(Problem(found[0].name, f"is read; also there: {others} (labels= chooses)"))
     rows, wrong = annotations.read(
-        found[0], spec.columns, sheets=spec.sheet, positions=spec.positions
+        found[0], spec.columns, sheets=spec.worksheets, positions=spec.positions
     )
     problems += wrong
     read_marks, rows_of = list[Mark](), list[str]()
     for row in rows:
-        if row.broken:
+        if row.invalid:
             continue
         try:
             made = spec.marks(row.values)
@@ -230,10 +230,10 @@ def _marks(spec, root, labels, problems, notes) -> dict[tuple[str, str], list[tu
     return out
 
 
-def _interval(mark, where, source, reach, problems, notes) -> Interval | None:
+def _interval(mark, where, source, tolerance, problems, notes) -> Interval | None:
     """The interval in indices of the frames that are there, or None with the problem.
 
-    reach: frames by which an instant may miss the nearest frame; None: any number.
+    tolerance: frames by which an instant may miss the nearest frame; None: any number.
     """
     numbers = source.numbers
     if mark.onset is None or mark.offset is None:
@@ -248,7 +248,7 @@ def _interval(mark, where, source, reach, problems, notes) -> Interval | None:
     hint = "; allow_mismatch=True "
     if mark.onset > numbers[-1] or mark.offset < numbers[0]:
         what = f"not one of the frames {mark.onset} to {mark.offset} is in {ends}"
-        if reach is None:
+        if tolerance is None:
             notes.append(Problem(where, f"{what}; the interval is left out"))
         else:
             problems.append(Problem(where, f"{what}{hint}leaves the interval out"))
@@ -258,7 +258,7 @@ def _interval(mark, where, source, reach, problems, notes) -> Interval | None:
     index = {name: nearest(numbers, number) for name, number in marked.items()}
     moved = {name: numbers[at] for name, at in index.items() if numbers[at] != marked[name]}
     for name, number in moved.items():
-        if reach is not None and abs(int(number) - marked[name]) > reach:
+        if tolerance is not None and abs(int(number) - marked[name]) > tolerance:
             what = f"{name} frame {marked[name]} is not in {ends}"
             problems.append(Problem(where, f"{what}{hint}takes the nearest frame"))
             return None
@@ -284,30 +284,32 @@ def nearest(numbers: np.ndarray, number: int) -> int:
     return min(around, key=lambda i: (abs(int(numbers[i]) - number), i))
 
 
-def _videos(spec, root, images, problems, notes) -> dict[tuple[str, str], FrameFolder | FilmFile]:
+def _videos(spec, root, images, problems, notes) -> dict[tuple[str, str], FrameFolder | VideoFile]:
     """The recordings on disk by (subject, video)."""
-    listing.cache_clear()  # the folder may have changed
-    kinds = [images] if images else list(spec.trees)
-    for tree in (spec.trees[kind] for kind in kinds):
-        names = set(map(annotations.plain, tree.tops))
-        levels = (folder for folder, _ in folders.below(root, depth=3))
-        top = next((folder for folder in levels if annotations.plain(folder.name) in names), root)
-        if found := _found(spec, top, tree, problems):
+    list_frames.cache_clear()  # the folder may have changed
+    kinds = [images] if images else list(spec.layouts)
+    for layout in (spec.layouts[kind] for kind in kinds):
+        names = set(map(annotations.slug, layout.folder_names))
+        levels = (folder for folder, _ in folders.walk(root, depth=3))
+        top = next((folder for folder in levels if annotations.slug(folder.name) in names), root)
+        if found := _found(spec, top, layout, problems):
             return found
-    tops = " or ".join(repr(spec.trees[kind].tops[0]) for kind in kinds)
+    tops = " or ".join(repr(spec.layouts[kind].folder_names[0]) for kind in kinds)
     problems.append(Problem(str(root), f"has no recordings below a folder {tops}"))
     return {}
 
 
-def _found(spec, top, tree, problems) -> dict[tuple[str, str], FrameFolder | FilmFile]:
-    found: dict[tuple[str, str], FrameFolder | FilmFile] = {}
-    for folder, entries in folders.below(top):
-        files = [e for e in entries if pathlib.Path(e.name).suffix.lower() in _FILMS]
-        for path in map(pathlib.Path, files) if tree.video else [folder]:
+def _found(spec, top, layout, problems) -> dict[tuple[str, str], FrameFolder | VideoFile]:
+    found: dict[tuple[str, str], FrameFolder | VideoFile] = {}
+    for folder, entries in folders.walk(top):
+        files = [e for e in entries if pathlib.Path(e.name).suffix.lower() in _VIDEO_SUFFIXES]
+        for path in map(pathlib.Path, files) if layout.video_files else [folder]:
             relative = f"{top.name}/{path.with_suffix('').relative_to(top).as_posix()}"
-            relative = relative if tree.video else f"{top.name}/{path.relative_to(top).as_posix()}"
-            match = re.search(tree.clip, relative, re.I)
-            if not match or (tree.without and re.search(tree.without, relative, re.I)):
+            relative = (
+                relative if layout.video_files else f"{top.name}/{path.relative_to(top).as_posix()}"
+            )
+            match = re.search(layout.clip_pattern, relative, re.I)
+            if not match or (layout.exclude and re.search(layout.exclude, relative, re.I)):
                 continue
             key = spec.identify(match.groupdict(""))
             if key in found:
@@ -315,12 +317,12 @@ def _found(spec, top, tree, problems) -> dict[tuple[str, str], FrameFolder | Fil
                 problems.append(Problem(str(path), what))
                 continue
             try:
-                if tree.video:
+                if layout.video_files:
                     count = len(video_files.timestamps(path).times)
-                    found[key] = FilmFile(path, np.arange(1, count + 1), spec.gray)
+                    found[key] = VideoFile(path, np.arange(1, count + 1), spec.gray)
                 else:
-                    numbers = listing(path, tree.frame)[0]
-                    found[key] = FrameFolder(path, tree.frame, numbers, spec.gray)
+                    numbers = list_frames(path, layout.frame_pattern)[0]
+                    found[key] = FrameFolder(path, layout.frame_pattern, numbers, spec.gray)
             except UserError as error:
                 problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
     return found

@@ -143,7 +143,7 @@ def _filmed(source: str, fps: float | None, seconds: float) -> VideoSource:
 
 
 def _folder(path: pathlib.Path, fps: float | None) -> VideoSource:
-    files = [pathlib.Path(e.path) for e in folders.visible(path) if e.is_file()]
+    files = [pathlib.Path(e.path) for e in folders.list_entries(path) if e.is_file()]
     files = [file for file in files if file.suffix.lower() in folders.IMAGES]
     if not files:
         raise UserError(f"{path}: the folder holds no images ({', '.join(sorted(folders.IMAGES))})")

@@ -244,7 +244,8 @@ def rerun(workdir: pathlib.Path) -> None:
 
 def test_the_same_command_in_a_spoiled_folder(workdir, spoil):
     """What a job reads back is refused where it is damaged, and what it wrote is written again."""
-    names = ["config.json", "metrics.json", "predictions.csv", "metrics.jsonl", "folds.json", "audit.npz", "predict.json"]
+    names = ["predictions.csv", "metrics.jsonl", "audit.npz"]
+    names += [f"{name}.json" for name in ("config", "metrics", "folds", "predict")]
     whole = {name: (workdir / name).read_bytes() for name in names}
     for name in whole.keys() - {"metrics.jsonl", "predict.json"}:
         spoil(name, b"[" * 9000)
