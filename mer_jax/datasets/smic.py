@@ -55,7 +55,7 @@ def _shared(part: str) -> dict:
         title=f"SMIC-{part.upper()}",
         fps=_HZ[part],
         emotions=tuple(_CODES),
-        subject=subject,
+        normalize_subject=subject,
         normalize_clip=clip,
         gray=part == "nir",
         published=dict(zip(_CODES, _PUBLISHED[part])),
@@ -74,7 +74,9 @@ def spec(part: str) -> records.Database:
             "cropped": FolderLayout(("SMIC_all_cropped",), pattern, exclude=exclude),
             "raw": FolderLayout(("SMIC_all_raw",), pattern, exclude=exclude),
         },
-        row_from_folder=functools.partial(_row, shared["subject"], shared["clip"]),
+        row_from_folder=functools.partial(
+            _row, shared["normalize_subject"], shared["normalize_clip"]
+        ),
         **shared,
     )
 
