@@ -30,7 +30,7 @@ LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114])
 _MAX_SIDE = 2**15 - 1  # px, of OpenCV's images
 # How far a magnified, not saturated clip may lie outside of [0, 1]: the largest alpha of the papers
 # is 14. A face in gray levels of 0..255 is brighter: black in video is 16.
-MAGNIFIED = 15.0
+MAGNIFIED_MARGIN = 15.0
 
 Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
 
@@ -155,8 +155,8 @@ def check_instants(
     Raises:
       UserError: where they are not integers in this order and range.
     """
-    named: dict[str, Any] = {"onset": onset, "apex": apex, "offset": offset}
-    known = {name: at for name, at in named.items() if at is not None or name == "onset"}
+    instants: dict[str, Any] = {"onset": onset, "apex": apex, "offset": offset}
+    known = {name: at for name, at in instants.items() if at is not None or name == "onset"}
     for name, at in known.items():
         if not isinstance(at, numbers.Integral) or isinstance(at, bool) or int(at) < 0:
             raise UserError(
@@ -182,20 +182,20 @@ class ClipBatch:
 
 
 def to_float(
-    frames: Pixels, *, axes: str = "", beyond: float = 1.0, name: str = "frames", least: int = 1
+    frames: Pixels, *, axes: str = "", margin: float = 1.0, name: str = "frames", min_size: int = 1
 ) -> Pixels:
     """Frames as floats in [0, 1]: the first step of every function that takes pixels.
 
     uint8 and uint16 are divided by their largest value, bool becomes 0 and 1. Other integers are
     refused, as their dtype does not give their range (an int64 image usually goes to 255). So are
-    floats farther than `beyond` outside of [0, 1], such as gray levels of 0..255; NaN is ignored.
+    floats farther than `margin` outside of [0, 1], such as gray levels of 0..255; NaN is ignored.
     Traced arrays have no values: of them only dtype and shape are checked.
 
     Args:
       frames: a NumPy or JAX array.
-      axes, name, least: see `check_axes`; "": any axes.
-      beyond: `MAGNIFIED` for functions that take magnified, not saturated clips, infinity for
-        functions of any numbers.
+      axes, name, min_size: see `check_axes`; "": any axes.
+      margin: `MAGNIFIED_MARGIN` for functions that take magnified, not saturated clips; infinity
+        for functions of any numbers.
 
     Returns:
       An array of the same library and shape: float32, or the float dtype of a JAX array.
@@ -209,7 +209,7 @@ def to_float(
     xp: Any = jnp if isinstance(frames, jax.Array) else np
     array = xp.asarray(frames)
     if axes:
-        check_axes(array, axes, name=name, least=least)
+        check_axes(array, axes, name=name, min_size=min_size)
     if array.dtype in (np.uint8, np.uint16):
         top, levels = np.float32(np.iinfo(array.dtype).max), array.astype(np.float32)
         if xp is np:
@@ -225,10 +225,10 @@ def to_float(
             f"{name} of dtype {array.dtype}: expected uint8 (0 to 255), uint16, or float (0 to 1); "
             "convert them first"
         )
-    if not isinstance(array, jax.core.Tracer) and beyond < math.inf:
+    if not isinstance(array, jax.core.Tracer) and margin < math.inf:
         with jax.ensure_compile_time_eval():  # values, also during a trace
             low, high = float(xp.nanmin(array, initial=0)), float(xp.nanmax(array, initial=1))
-        if not -beyond <= low <= high <= 1 + beyond:
+        if not -margin <= low <= high <= 1 + margin:
             raise UserError(
                 f"{name} from {low:g} to {high:g}: floats are in [0, 1]; give gray levels of "
                 "0..255 as uint8, or divide them by 255"
@@ -255,7 +255,7 @@ def to_uint8(frames: np.ndarray, *, axes: str) -> np.ndarray:
     return np.round(np.clip(to_float(frames), 0, 1) * 255).astype(np.uint8)
 
 
-def check_axes(array: Any, axes: str, *, name: str = "frames", least: int = 1) -> None:
+def check_axes(array: Any, axes: str, *, name: str = "frames", min_size: int = 1) -> None:
     """Checks the shape of an array.
 
     Args:
@@ -263,7 +263,7 @@ def check_axes(array: Any, axes: str, *, name: str = "frames", least: int = 1) -
       axes: a letter or a number for each axis, as "THWC", "HW2" or "68 2". A number is the axis'
         exact size; a C at the end is 1 or 3 channels; "..." stands for any axes.
       name: of the array, for the message.
-      least: the smallest size of H and W, px; other axes have 1 or more.
+      min_size: the smallest size of H and W, px; other axes have 1 or more.
 
     Raises:
       UserError: for another shape.
@@ -278,7 +278,7 @@ def check_axes(array: Any, axes: str, *, name: str = "frames", least: int = 1) -
     if "..." in names:
         at = names.index("...")
         names[at : at + 1] = ["any"] * (len(shape) - len(names) + 1)
-    smallest = {"H": least, "W": least}
+    smallest = {"H": min_size, "W": min_size}
 
     def fits(axis: str, size: int) -> bool:
         if axis == "C":
@@ -288,7 +288,7 @@ def check_axes(array: Any, axes: str, *, name: str = "frames", least: int = 1) -
     if len(names) == len(shape) and all(map(fits, names, shape)):
         return
     hint = ", C = 1 (gray) or 3 (RGB)" if "C" in axes else ""
-    hint += f", H and W at least {least}" if least > 1 else ""
+    hint += f", H and W at least {min_size}" if min_size > 1 else ""
     if 0 in shape:
         hint = ", none of them empty"
     elif len(shape) == len(names) - 1 and axes[-1] in "Cc":
@@ -314,7 +314,7 @@ def resize(frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """
     check_axes(frames, "THWC")
     if frames.dtype != np.uint8:
-        frames = to_float(frames, beyond=math.inf)
+        frames = to_float(frames, margin=math.inf)
     if frames.shape[1:3] == tuple(size):
         return frames
     if len(size) != 2 or not all(side in range(1, _MAX_SIDE + 1) for side in size):

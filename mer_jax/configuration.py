@@ -144,7 +144,7 @@ def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
     return config
 
 
-def plain(config: ConfigDict) -> dict[str, Any]:
+def to_dict(config: ConfigDict) -> dict[str, Any]:
     """`config` as nested dictionaries of JSON types."""
 
     def simple(value):
@@ -152,7 +152,7 @@ def plain(config: ConfigDict) -> dict[str, Any]:
             return {str(k): simple(v) for k, v in value.items()}
         if isinstance(value, tuple | list):
             return [simple(v) for v in value]
-        return options.plain(value)
+        return options.to_python(value)
 
     return simple(config.to_dict())
 

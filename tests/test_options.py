@@ -215,7 +215,7 @@ def test_numbers_of_numpy_and_paths_become_plain():
         and made.train.statistics_on_all_clips is True
     )
     configuration.check(made)
-    assert json.loads(json.dumps(configuration.plain(made)))["method"]["size"] == [28, 20]
+    assert json.loads(json.dumps(configuration.to_dict(made)))["method"]["size"] == [28, 20]
 
 
 def test_a_key_of_train_at_the_top_level_is_refused():

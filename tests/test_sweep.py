@@ -55,7 +55,7 @@ def test_every_row_is_a_valid_job(name):
     for title, row in rows.items():
         config = sweep.configured(row, {"data.root": "DIR"})
         losses.create(configuration.check(config).loss)
-        plain = configuration.plain(config)
+        plain = configuration.to_dict(config)
         for key, value in row.changes.items():  # nothing is lost on the way
             section, option = key.split(".")
             value = list(value) if isinstance(value, tuple) else value

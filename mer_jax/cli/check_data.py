@@ -34,7 +34,7 @@ flags.DEFINE_bool("decode", False, "Also decode every frame, which may take minu
 flags.DEFINE_bool("json", False, "Print one JSON object.")
 flags.DEFINE_bool("long_videos", False, "Check the database's long videos with their intervals.")
 flags.declare_key_flag("config")
-parse = functools.partial(run_flags.parse, to_run=False)
+parse = functools.partial(run_flags.parse, required=False)
 
 
 def decode(found: Inspection) -> Inspection:
@@ -58,18 +58,18 @@ def in_classes(found: Inspection, scheme: str) -> Inspection:
     """`found` by the classes of a label scheme; clips outside of it are one note."""
     if found.problems:
         return found
-    labelled = labels.label(scheme, found.clips)
-    if labelled.labels.ndim > 1:
+    labeled = labels.label(scheme, found.clips)
+    if labeled.labels.ndim > 1:
         return found
     notes = list(found.notes)
-    if labelled.excluded:
-        key, why = labelled.excluded[0]
-        what = f"has no class for {len(labelled.excluded)} clip(s), e.g. {key}: {why}"
+    if labeled.excluded:
+        key, why = labeled.excluded[0]
+        what = f"has no class for {len(labeled.excluded)} clip(s), e.g. {key}: {why}"
         notes.insert(0, Problem(f"label scheme {scheme}", what))
-    groups = [labelled.classes[k] for k in labelled.labels]
-    published = found.published if set(found.published) <= set(labelled.classes) else {}
+    groups = [labeled.classes[k] for k in labeled.labels]
+    published = found.published if set(found.published) <= set(labeled.classes) else {}
     return found._replace(
-        clips=list(labelled.clips), groups=groups, notes=notes, published=published
+        clips=list(labeled.clips), groups=groups, notes=notes, published=published
     )
 
 
@@ -107,7 +107,7 @@ def page(database: str, root: str, facts: dict) -> str:
     for title in ("problem", "note"):
         findings = [Problem(**finding) for finding in facts[f"{title}s"]]
         lines += ["", f"{len(findings)} {title}(s)"]
-        lines += errors.lines(findings, most=datasets.MOST_OF_A_KIND)
+        lines += errors.format_problems(findings, max_per_kind=datasets.MAX_PER_KIND)
     lines += ["", "usable" if facts["usable"] else "not usable until the problems are fixed"]
     if not facts["usable"]:
         lines.append(database_flags.HINTS)
@@ -132,7 +132,7 @@ def check_recordings(database: str, root: str) -> int:
     lines += [f"{name:<24}{n:>6}{found.published.get(name, '-'):>11}" for name, n in here.items()]
     for title, findings in (("problem", found.problems), ("note", found.notes)):
         lines += ["", f"{len(findings)} {title}(s)"]
-        lines += errors.lines(findings, most=datasets.MOST_OF_A_KIND)
+        lines += errors.format_problems(findings, max_per_kind=datasets.MAX_PER_KIND)
     lines += ["", "not usable until the problems are fixed" if found.problems else "usable"]
     print("\n".join(lines))
     return 1 if found.problems else 0

@@ -27,10 +27,10 @@ DISTRIBUTED = flags.DEFINE_bool(
 )
 
 
-def parse(argv: list[str], *, to_run: bool = True) -> list[str]:
+def parse(argv: list[str], *, required: bool = True) -> list[str]:
     """Parses the command line. Raises `UserError` for any mistake, the configuration's too.
 
-    to_run: --config and --workdir are required.
+    required: whether --config and --workdir are required.
     """
     flag = flags.FLAGS["config"]
     try:
@@ -41,18 +41,18 @@ def parse(argv: list[str], *, to_run: bool = True) -> list[str]:
         rest = flags.FLAGS(argv)
         no_arguments(rest)
         file = config_flags.get_config_filename(flag) if flag.present else ""
-        if not file and to_run:
+        if not file and required:
             raise UserError("no configuration given: mer-jax run NAME|FILE or --config=NAME|FILE")
         if file and not pathlib.Path(file).is_file():
             raise unknown_name(
                 "--config file", file, map(str, pathlib.Path(file).parent.glob("*.py"))
             )
-        if not WORKDIR.value and to_run:
+        if not WORKDIR.value and required:
             raise UserError("no output folder is given: --workdir=DIR")
         if file:
             CONFIG.value.lock()
     except Exception as error:  # a configuration is a user's program: any exception
-        raise UserError(_sentence(error)) from None
+        raise UserError(_message(error)) from None
     return rest
 
 
@@ -91,8 +91,8 @@ def _expand_name(flag: str) -> str:
 class _Parser(flags.ArgumentParser):
     """Reads the file that --config names.
 
-    A section that the command line renames (--config.data.name=synthetic) gets the options of the
-    new name, so that other flags can override them.
+    A section whose name the command line changes (--config.data.name=synthetic) gets the options
+    of that name, so that other flags can override them.
     """
 
     def __init__(self, reader: flags.ArgumentParser, argv: list[str]):
@@ -113,7 +113,7 @@ class _Parser(flags.ArgumentParser):
         )
 
 
-def _sentence(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """A mistake in the flags, or in the file that --config names, as one sentence."""
     if isinstance(error, (flags.Error, UserError)):
         return str(error)

@@ -81,6 +81,6 @@ def main(argv: list[str]) -> None:
             judged[path], as_text[path] = score_log(record, expected=wanted), format_scores
     if _JSON.value:
         rows = [{"file": path, **result} for path, result in judged.items()]
-        print(json.dumps(saving.plain(rows), indent=1, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(saving.to_builtins(rows), indent=1, ensure_ascii=False, allow_nan=False))
     else:
         print("\n\n".join(f"{path}\n{as_text[path](result)}" for path, result in judged.items()))

@@ -1,4 +1,4 @@
-"""CK+: 593 posed sequences of 123 subjects, 327 of them labelled (Lucey et al., CVPRW 2010).
+"""CK+: 593 posed sequences of 123 subjects, 327 of them labeled (Lucey et al., CVPRW 2010).
 
     cohn-kanade-images/S005/001/S005_001_00000001.png
     Emotion/S005/001/S005_001_00000011_emotion.txt      one number, 1 to 7

@@ -129,8 +129,8 @@ def get(name: str) -> Composite:
     return _COMPOSITES[name]
 
 
-def compose(name: str, clips: Sequence[Clip]) -> labels.Labelled:
-    """The composite's part of `clips`, labelled; what is left out is listed with the reason.
+def compose(name: str, clips: Sequence[Clip]) -> labels.Labeled:
+    """The composite's part of `clips`, labeled; what is left out is listed with the reason.
 
     A clip's length is the number of its frames, which are not read for it.
     """
@@ -159,7 +159,7 @@ def digest(clips: Iterable[tuple[str, str, str]]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def differences(name: str, found: labels.Labelled) -> list[str]:
+def differences(name: str, found: labels.Labeled) -> list[str]:
     """How the composed clips differ from the published set, each with both values."""
     rules = get(name)
     groups = _groups(found)
@@ -185,7 +185,7 @@ def _compare(part: str, here: Mapping[str, int], published: Mapping[str, int]) -
     ]
 
 
-def _groups(found: labels.Labelled) -> list[str]:
+def _groups(found: labels.Labeled) -> list[str]:
     """What `Composite.published` counts: a clip's class, its database for several labels."""
     if found.labels.ndim > 1:
         return [clip.database for clip in found.clips]

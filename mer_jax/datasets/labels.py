@@ -15,10 +15,10 @@ from mer_jax.clips import Clip
 from mer_jax.datasets.action_units import action_units, numbers, unread
 from mer_jax.errors import DataError, Problem, unknown_name
 
-__all__ = ["Labelled", "action_units", "label", "objective", "schemes", "unread"]
+__all__ = ["Labeled", "action_units", "label", "objective", "schemes", "unread"]
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
     """Clips with their classes, and those that the scheme leaves out."""
 
     clips: tuple[Clip, ...]
@@ -181,7 +181,7 @@ def schemes() -> list[str]:
     return sorted(_SCHEMES)
 
 
-def label(scheme: str, clips: Sequence[Clip]) -> Labelled:
+def label(scheme: str, clips: Sequence[Clip]) -> Labeled:
     """The clips a scheme has a class for, in their order, with their classes.
 
     "own" takes each database's words (one class each, in alphabetical order). "strcn4" and
@@ -228,7 +228,7 @@ def label(scheme: str, clips: Sequence[Clip]) -> Labelled:
         for clip, found in zip(clips, assigned)
         if found is None
     )
-    return Labelled(tuple(clip for clip, _ in kept), labels, classes, excluded)
+    return Labeled(tuple(clip for clip, _ in kept), labels, classes, excluded)
 
 
 def _advise(word: str) -> str:

@@ -66,7 +66,7 @@ def load(name: str, root: str | pathlib.Path | None, **given) -> list[Recording]
     """
     found = inspect(name, root, **given)
     if found.problems:
-        raise DataError(name, found.problems, most=10)
+        raise DataError(name, found.problems, max_per_kind=10)
     if found.notes:
         from absl import logging
 

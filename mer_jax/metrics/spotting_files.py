@@ -98,7 +98,7 @@ def read(path: str | os.PathLike) -> list[Event]:
         else:
             problems.append(Problem(f"line {number}", event))
     if problems:
-        raise DataError(str(path), problems, most=10)
+        raise DataError(str(path), problems, max_per_kind=10)
     return found_events
 
 
@@ -143,7 +143,7 @@ def read_log(path: str | os.PathLike) -> Log:
             what = "is neither 1 nor 2 nor `video onset offset onset offset TP`, - for none"
             problems.append(Problem(f"line {number}", what))
     if problems:
-        raise DataError(str(path), problems, most=10)
+        raise DataError(str(path), problems, max_per_kind=10)
     return Log(list(sides[0]), list(sides[1]), claimed)
 
 

@@ -34,7 +34,7 @@ def score_log(
 
     Returns:
       Numbers in nested dicts: overall, databases, classes, remarks, confusion, majority,
-      alternative_scores, and clips (repeated, expected, missing, extra, relabelled).
+      alternative_scores, and clips (repeated, expected, missing, extra, relabeled).
     """
     parts = predictions.by_database()
     out = {
@@ -65,7 +65,7 @@ def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict
         "expected": len(wanted),
         "missing": [key for short, key in wanted.items() if short not in labels],
         "extra": [key for short, key in names.items() if short not in wanted],
-        "relabelled": [
+        "relabeled": [
             f"{key}: {labels[short]}, expected {expected[key]}"
             for short, key in wanted.items()
             if short in labels and normalize_name(labels[short]) != normalize_name(expected[key])
@@ -126,7 +126,7 @@ def format_scores(result: Mapping[str, Any], *, listed: int = 10) -> str:
     clips = result["clips"]
     if "expected" in clips:
         lines.append(f"  expected clips: {clips['expected']}")
-    for kind in ("missing", "extra", "relabelled", "repeated"):
+    for kind in ("missing", "extra", "relabeled", "repeated"):
         if kind in clips:
             lines.append(f"  {kind}: {len(clips[kind])}")
             lines += [f"    {name}" for name in clips[kind][:listed]]

@@ -289,7 +289,7 @@ def _format_fact(name: str, value: Any) -> str:
         return f"{''.join(larger)}{seconds} s"
     if isinstance(value, Mapping):
         return ", ".join(f"{part} {_format_fact(part, content)}" for part, content in value.items())
-    return value if isinstance(value, str) else json.dumps(saving.plain(value))
+    return value if isinstance(value, str) else json.dumps(saving.to_builtins(value))
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -297,4 +297,4 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", json.dumps(saving.plain(value), ensure_ascii=False)
+            yield f"{prefix}{name}", json.dumps(saving.to_builtins(value), ensure_ascii=False)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from mer_jax.clips import MAGNIFIED, to_float
+from mer_jax.clips import MAGNIFIED_MARGIN, to_float
 
 # Rows R, G, B; columns Y, I, Q: the three-digit NTSC matrix of MATLAB's ntsc2rgb.
 RGB_FROM_YIQ = np.array([[1, 0.956, 0.621], [1, -0.272, -0.647], [1, -1.106, 1.703]])
@@ -28,7 +28,7 @@ def rgb_to_yiq(image: Array) -> Array:
     >>> rgb_to_yiq(jnp.array([1.0, 1.0, 1.0])).round(3) + 0
     Array([1., 0., 0.], dtype=float32)
     """
-    return mix(to_float(image, axes="...3", beyond=MAGNIFIED, name="image"), YIQ_FROM_RGB)
+    return mix(to_float(image, axes="...3", margin=MAGNIFIED_MARGIN, name="image"), YIQ_FROM_RGB)
 
 
 def yiq_to_rgb(image: Array) -> Array:
@@ -61,7 +61,7 @@ def to_gray(image: Array) -> Array:
     >>> print(f"{to_gray(jnp.array([1.0, 0.0, 0.0]))[0]:.3f}")
     0.299
     """
-    image = to_float(image, axes="...C", beyond=MAGNIFIED, name="image")
+    image = to_float(image, axes="...C", margin=MAGNIFIED_MARGIN, name="image")
     return image if image.shape[-1] == 1 else mix(image, YIQ_FROM_RGB[:1])
 
 
@@ -78,7 +78,7 @@ def mix(image: Array, matrix: np.ndarray) -> Array:
     Raises:
       UserError: for another number of channels.
     """
-    image = to_float(image, axes=f"...{matrix.shape[1]}", beyond=math.inf, name="image")
+    image = to_float(image, axes=f"...{matrix.shape[1]}", margin=math.inf, name="image")
     # Sums of channels: a product with a matrix this small is 20 times as slow on CPU.
     channel = [image[..., c : c + 1] for c in range(image.shape[-1])]
     mixed = [sum(float(w) * x for w, x in zip(row, channel)) for row in matrix]

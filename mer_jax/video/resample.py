@@ -141,7 +141,7 @@ def apply(matrix: Array | np.ndarray, clip: Array) -> Array:
     Array([0.5, 2.5], dtype=float32)
     """
     check_axes(matrix, "OT", name="matrix")
-    clip = to_float(clip, axes=f"{matrix.shape[1]}...", beyond=math.inf)
+    clip = to_float(clip, axes=f"{matrix.shape[1]}...", margin=math.inf)
     used = jnp.any(jnp.asarray(matrix) != 0, axis=0)  # 0 times NaN would be NaN
     clip = jnp.where(used.reshape(-1, *(1,) * (clip.ndim - 1)), clip, 0)
     return jnp.einsum("ot,t...->o...", matrix, clip, precision=lax.Precision.HIGHEST)

@@ -164,7 +164,7 @@ def test_same_files_same_report(tmp_path):
     assert page_of(tmp_path).read_text() == page_of(tmp_path).read_text()
 
 
-def test_as_published_comes_first_in_text_and_color(tmp_path):
+def test_not_strict_comes_first_in_text_and_color(tmp_path):
     record = predictions(skill=0.5)
     better = record.probabilities + 0.6 * np.eye(3, dtype=np.float32)[record.label]
     published = dataclasses.replace(record, probabilities=better)
@@ -174,7 +174,7 @@ def test_as_published_comes_first_in_text_and_color(tmp_path):
     shown = check(text)
     assert 'class="banner warning"' in text and 'class="banner strict"' not in text
     assert (
-        shown.text.index("AS PUBLISHED")
+        shown.text.index("NOT STRICT")
         < shown.text.index(verdict.sentence(leak))
         < shown.text.index("UF1")
     )
@@ -221,7 +221,7 @@ def test_names_with_markup_stay_text(names, tmp_path_factory):
 def test_undefined_scores_are_dashes(tmp_path):
     record = predictions(clips=1)
     found = summary(record, protocol="loso", draws=5)
-    for content in (found, json.loads(json.dumps(saving.plain(found)))):
+    for content in (found, json.loads(json.dumps(saving.to_builtins(found)))):
         path = report.write(
             tmp_path / "r.html", config={}, summary=content, predictions=record, provenance={}
         )
