@@ -188,25 +188,6 @@ def remove_global_motion(
     return residual.reshape(count, height, width, 1)
 
 
-def temporal_difference(clip: Array) -> Array:
-    """The change from frame to frame, I(t) - I(t - 1).
-
-    Args:
-      clip: [T, ...].
-
-    Returns:
-      [T, ...]; 0 for the first frame, and for padding by the last one.
-
-    Raises:
-      UserError: for floats out of range.
-
-    >>> temporal_difference(jnp.array([0.25, 0.5, 0.5]))
-    Array([0.  , 0.25, 0.  ], dtype=float32)
-    """
-    clip = to_float(clip, axes="T...", margin=MAGNIFIED_MARGIN)
-    return clip - jnp.concatenate([clip[:1], clip[:-1]])
-
-
 def _smoothed(frames: Array) -> Array:
     """[T, H, W] smoothed by (1 2 1) / 4 along H and W, with repeated edges."""
     for axis in (1, 2):
