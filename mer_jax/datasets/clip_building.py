@@ -7,13 +7,13 @@ import itertools
 from mer_jax.clips import Clip
 from mer_jax.datasets.action_units import unread
 from mer_jax.datasets.folders import Folder, FolderLayout, Frames
-from mer_jax.datasets.records import ANY, Database, Log, Row
+from mer_jax.datasets.records import ANY, Database, IssueLog, Row
 
 # Frames that `allow_mismatch` may move an instant by; CAS(ME)^3 lacks the first 8 of some clips.
 _MOST_MOVED = 10
 
 
-def apply_known_issues(spec: Database, row: Row, log: Log) -> None:
+def apply_known_issues(spec: Database, row: Row, log: IssueLog) -> None:
     """Corrects the row by the known issues that do not depend on its frames."""
     row.folder = row.name
     for issue in log.known_issues(row):
@@ -25,7 +25,7 @@ def apply_known_issues(spec: Database, row: Row, log: Log) -> None:
             setattr(row, issue.field, issue.corrected)
 
 
-def check_labels(spec: Database, row: Row, folder: Folder | None, log: Log) -> None:
+def check_labels(spec: Database, row: Row, folder: Folder | None, log: IssueLog) -> None:
     """Checks the row's emotion and action units."""
     key = f"{spec.name}/{row.subject}/{row.name}"
     if row.invalid:
@@ -72,7 +72,12 @@ def _renumber(key, row, layout, numbers, log):
 
 
 def build_clip(
-    spec: Database, layout: FolderLayout, row: Row, folder: Folder, allow_mismatch: bool, log: Log
+    spec: Database,
+    layout: FolderLayout,
+    row: Row,
+    folder: Folder,
+    allow_mismatch: bool,
+    log: IssueLog,
 ) -> Clip | None:
     """The clip, or None if its instants do not match its frames (`log` gets the problem)."""
     key = f"{spec.name}/{row.subject}/{row.name}"

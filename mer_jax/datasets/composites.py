@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mer_jax import datasets
 from mer_jax.clips import Clip
-from mer_jax.datasets import database, folders, labels
+from mer_jax.datasets import folders, labels, records
 from mer_jax.datasets.records import Inspection, Source
 from mer_jax.errors import Problem, unknown_name
 
@@ -239,7 +239,7 @@ def inspect(
                 for problem in found.problems
                 if problem not in problems
                 and not (  # a clip of another part
-                    problem.what == database.NOT_THERE
+                    problem.what == records.NOT_THERE
                     and any(problem not in other.problems for other in several)
                 )
             ]

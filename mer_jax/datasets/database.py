@@ -9,10 +9,7 @@ import pathlib
 from collections.abc import Iterable
 
 from mer_jax.datasets import clip_building, folders, sheets
-from mer_jax.datasets.records import Database, Inspection, Log, Row, Source
-from mer_jax.errors import Problem, unknown_name
-
-NOT_THERE = "is to be excluded but is not in the database"
+from mer_jax.datasets.records import NOT_THERE, Database, Inspection, IssueLog, Row, Source
 
 
 def inspect(
@@ -40,12 +37,9 @@ def inspect(
       exclude: keys of clips ("casme2/sub01/EP02_01f") to leave out.
     """
     root = pathlib.Path(root).expanduser()
-    if images and images not in spec.layouts:
-        raise unknown_name(f"kind of {spec.title} images", images, spec.layouts)
-    if not root.is_dir():
-        problem = Problem(str(root), f"is no folder; {spec.title} should be there")
-        return Inspection([], [problem], [], spec.published, spec.subjects)
-    log = Log(spec)
+    if missing := spec.missing(root, images):
+        return Inspection([], missing, [], spec.published, spec.subjects)
+    log = IssueLog(spec.known_issues)
     kind, top = _choose(spec, root, images, log)
     layout, exclude_folders = spec.layouts[kind], folders.other_folder_names(spec.layouts, kind)
     found, notes = folders.scan(top, layout, exclude=exclude_folders) if top else ([], [])

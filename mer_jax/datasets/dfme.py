@@ -66,9 +66,8 @@ def inspect(
     if part and part not in PARTS:
         raise unknown_name("part of DFME", part, PARTS)
     path = pathlib.Path(root).expanduser()
-    if not path.is_dir():
-        problem = Problem(str(path), f"is no folder; {SPEC.title} should be there")
-        return Inspection([], [problem], [], SPEC.published, SPEC.subjects)
+    if missing := SPEC.missing(path, ""):
+        return Inspection([], missing, [], SPEC.published, SPEC.subjects)
     rows, problems = dict[str, Row](), list[Problem]()
     of_part = dict[str, list[str]]()
     for name in [part] if part else PARTS:

@@ -37,25 +37,15 @@ class Mark(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LongVideos:
-    """The folders of a database of long videos, and how its sheet is read."""
+class LongVideos(records.DatabaseFiles):
+    """A database of long videos. `published` counts recordings, micro and macro."""
 
-    name: str
-    title: str
-    fps: float  # Hz
-    layouts: Mapping[str, FolderLayout]  # by kind of images
-    sheets: tuple[str, ...]  # patterns of file names, the preferred release first
-    columns: Mapping[str, Column]
-    worksheets: tuple[str, ...] = ()  # names of the sheet in the workbook
-    positions: tuple[str, ...] = ()  # fields from left to right if there is no header
     marks: Callable[[Mapping[str, Any]], list[Mark]]  # of a row; raises `UserError` for a fault
     emotions: Callable[[list[Mark], pathlib.Path], list[Mark]] | None = None  # from another sheet
     identify: Callable[[Mapping[str, str]], tuple[str, str]]  # a folder's groups: subject, video
-    published: Mapping[str, int]
     tolerance: int = 2  # frames by which a marked instant may miss the nearest frame
     unlisted: str = "empty"  # recordings without a row: "empty", or "left out"
     absent: frozenset[tuple[str, str]] = frozenset()  # marked in a sheet, but in no release
-    gray: bool = False
 
 
 def _number(cells: Mapping[str, Any], field: str) -> int | None:

@@ -7,14 +7,15 @@ release and not in a corrected one).
 """
 
 import dataclasses
-import types
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mer_jax.clips import Clip
 from mer_jax.datasets.annotations import Column
 from mer_jax.datasets.folders import Folder, FolderLayout
-from mer_jax.errors import Problem
+from mer_jax.errors import Problem, unknown_name
 
 # Headings that most sheets share.
 SUBJECT = Column(("Subject",))
@@ -23,6 +24,7 @@ AUS = Column(("Action Units", "AUs", "AU"), required=False)
 EMOTION = Column(("Estimated Emotion", "Emotion"))
 OBJECTIVE = Column(("Objective Classes", "Objective Class", "Objective"), required=False)
 ANY = object()
+NOT_THERE = "is to be excluded but is not in the database"
 
 
 class KnownIssue(NamedTuple):
@@ -91,52 +93,66 @@ class Inspection(NamedTuple):
     clips: list[Clip]
     problems: list[Problem]
     notes: list[Problem]
-    published: Mapping[str, int] = types.MappingProxyType({})  # clips by emotion
+    published: Mapping[str, int] = MappingProxyType({})  # clips by emotion
     subjects: int = 0  # as published
     sources: Sequence[Source] = ()  # which files are read
     groups: Sequence[str] = ()  # of each clip, by which `published` counts; (): its emotion
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Database:
-    """The folders of a database, and how its sheets are read."""
+class DatabaseFiles:
+    """The folders and label sheets of a database, and its published counts."""
 
     name: str
     title: str
     fps: float  # Hz
     layouts: Mapping[str, FolderLayout]  # by kind of images; the first found is read
-    emotions: tuple[str, ...]
     sheets: tuple[str, ...] = ()  # patterns of file names without suffix, the preferred first
     columns: Mapping[str, Column] = dataclasses.field(default_factory=dict)
     worksheets: tuple[str, ...] = ()  # names of the workbook's sheet
     positions: tuple[str, ...] = ()  # fields from left to right where there is no header
+    gray: bool = False
+    published: Mapping[str, int] = dataclasses.field(default_factory=dict)  # name -> count
+
+    def missing(self, root: pathlib.Path, images: str) -> list[Problem]:
+        """A problem if `root` is no folder. Raises `UserError` for an unknown kind of images."""
+        if images and images not in self.layouts:
+            raise unknown_name(f"kind of {self.title} images", images, self.layouts)
+        if root.is_dir():
+            return []
+        return [Problem(str(root), f"is no folder; {self.title} should be there")]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Database(DatabaseFiles):
+    """A database of clips. `published` counts clips by emotion."""
+
+    emotions: tuple[str, ...]
     class_sheets: tuple[str, ...] = ()  # patterns of a sheet with objective classes alone
     normalize_subject: Callable[[str], str] = str  # any spelling -> that of `Clip.subject`
     normalize_clip: Callable[[str], str] = str  # any spelling -> that of `Clip.name`
     adapt_row: Callable[[Row, Mapping], Row] = lambda row, cells: row  # (row, its cells) -> row
-    row_from_folder: Callable[[Folder], Row | str | None] | None = (
-        None  # a folder's row, or its problem
-    )
+    # a folder's row, or its problem
+    row_from_folder: Callable[[Folder], Row | str | None] | None = None
     known_issues: Mapping[tuple[str, str], tuple[KnownIssue, ...]] = dataclasses.field(
         default_factory=dict
     )
-    folder_label: Mapping[str, str] = dataclasses.field(
-        default_factory=dict
-    )  # emotion -> folder's word
+    # emotion -> the folder's word
+    folder_label: Mapping[str, str] = dataclasses.field(default_factory=dict)
     allow_mismatch: bool = False  # the published frames are known to be incomplete
-    gray: bool = False
-    published: Mapping[str, int] = dataclasses.field(default_factory=dict)  # clips by emotion
     subjects: int = 0  # as published
 
 
-class Log:
+class IssueLog:
     """Problems and notes as they come up, and the known issues."""
 
-    def __init__(self, spec: Database):
+    def __init__(
+        self, known_issues: Mapping[tuple[str, str], tuple[KnownIssue, ...]] = MappingProxyType({})
+    ):
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
         self.sources: list[Source] = []
-        self._known_issues = spec.known_issues
+        self._known_issues = known_issues
 
     def known_issues(self, row: Row) -> tuple[KnownIssue, ...]:
         """Those of the clip and of its recording."""

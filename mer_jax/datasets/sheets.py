@@ -5,7 +5,16 @@ import pathlib
 from collections.abc import Sequence
 
 from mer_jax.datasets import annotations, clip_building, folders
-from mer_jax.datasets.records import NAME, OBJECTIVE, SUBJECT, Database, Log, Row, Source
+from mer_jax.datasets.records import (
+    NAME,
+    OBJECTIVE,
+    SUBJECT,
+    Database,
+    DatabaseFiles,
+    IssueLog,
+    Row,
+    Source,
+)
 
 _NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
 # Sheets that are read, the preferred first, then those that are named as what they are.
@@ -32,7 +41,9 @@ def locate(patterns: Sequence[str], root: pathlib.Path) -> list[pathlib.Path]:
     return list(dict.fromkeys(found))
 
 
-def choose(spec: Database, root: pathlib.Path, labels: str, log: Log) -> pathlib.Path | None:
+def choose(
+    spec: DatabaseFiles, root: pathlib.Path, labels: str, log: IssueLog
+) -> pathlib.Path | None:
     """The label sheet to read, or None with the problem in `log`."""
     if labels:
         given = pathlib.Path(labels).expanduser()
@@ -56,7 +67,7 @@ def choose(spec: Database, root: pathlib.Path, labels: str, log: Log) -> pathlib
     return found[0]
 
 
-def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> list[Row]:
+def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: IssueLog) -> list[Row]:
     """The rows of the sheet at `path`, each clip once."""
     records, problems = annotations.read(
         path, spec.columns, sheets=spec.worksheets, positions=spec.positions
