@@ -134,6 +134,15 @@ class Clip(Keyed):
         return frames
 
 
+def normalize_key(key: str) -> str:
+    """A key, or a part of one, for comparisons: lower case, numbers without leading zeros.
+
+    >>> normalize_key("SAMM/006/006_1_2")
+    'samm/6/6_1_2'
+    """
+    return re.sub(r"(?<!\d)0+(?=\d)", "", key.casefold())
+
+
 def in_memory(frames: np.ndarray) -> Callable[[], np.ndarray]:
     """The `read` of a clip whose frames are in memory.
 

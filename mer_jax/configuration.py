@@ -42,8 +42,8 @@ _JOB = {
     "title": "",
     "remat": False,  # recompute activations for the gradient
     "checkpoint_seconds": 20.0,  # 0: after each block of epochs
-    "examples_dir": "",  # finished examples are kept there; "": in the user's cache folder
-    "examples_limit_gib": 50.0,  # of all jobs' examples, the oldest go first; 0: keep none
+    "examples_dir": "",  # cache of examples; "": in the user's cache folder
+    "examples_limit_gib": 50.0,  # least recently used are deleted first; 0: no cache
 }
 # How folds are divided over devices, see `training.Parallel`; it changes no number.
 _PARALLEL = {

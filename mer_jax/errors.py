@@ -74,15 +74,24 @@ def report_write_errors(path: str | os.PathLike) -> Iterator[None]:
         ) from error
 
 
+def suggestion(name: str, known: Sequence[str], *, cutoff: float = 0.3) -> str:
+    """The most similar known name as a question, or all known ones.
+
+    >>> suggestion("suprise", ["surprise", "sadness"]), suggestion("x", ["a", "b"])
+    ("did you mean 'surprise'?", 'known: a, b')
+    """
+    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """A `UserError` for an unknown name, which suggests the most similar known one.
 
     >>> str(unknown_name("method", "strnc", ["strcn", "psn"]))
     "unknown method 'strnc'; did you mean 'strcn'?"
     """
-    known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+    hint = suggestion(str(name), sorted(known), cutoff=0.5)
+    hint = hint if hint.endswith("?") else f"{hint}."
     shown = str(name) if len(str(name)) <= 100 else f"{str(name)[:97]}..."
     return UserError(f"unknown {kind} {shown!r}; {hint}")
 

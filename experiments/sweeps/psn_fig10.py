@@ -1,6 +1,6 @@
 r"""PSN (Li et al.), Fig. 10: a tenth of the non-zero sparse part at a time, the strongest first.
 
-Published: a picture; the text says that 20 to 30 % is best. Our choice: a band counts from the
+Published: a picture; in the text, 20 to 30 % is best. Our choice: a band counts from the
 largest non-zero entry of E, and the complete network gets it (the paper gives apex frames to its
 classifier). Ten stratified folds by sample put subjects into training and test, which is flagged;
 --config.protocol.name=loso is the strict study. DIR contains casme/, casme2/, casme_squared/,

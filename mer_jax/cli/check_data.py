@@ -77,7 +77,6 @@ def summary(found: Inspection) -> dict:
     """Counts and findings as plain values."""
     emotions = collections.Counter(_groups(found))
     return {
-        "usable": not found.problems,
         "clips": len(found.clips),
         "published_clips": sum(found.published.values()),
         "emotions": {
@@ -89,6 +88,13 @@ def summary(found: Inspection) -> dict:
         ),
         "published_subjects": found.subjects,
         "sources": [source._asdict() for source in found.sources],
+        **_issues(found),
+    }
+
+
+def _issues(found: Inspection | recordings.Inspection) -> dict:
+    return {
+        "usable": not found.problems,
         "problems": [problem._asdict() for problem in found.problems],
         "notes": [note._asdict() for note in found.notes],
     }
@@ -104,37 +110,32 @@ def page(database: str, root: str, facts: dict) -> str:
     lines += [f"{'subjects':<24}{count:>6}{published:>11}", ""]
     lines += [f"{subject:<24}{clips:>6}" for subject, clips in facts["subjects"].items()]
     lines += ["", *(str(Source(**source)) for source in facts["sources"])]
+    return "\n".join(lines + _findings(facts))
+
+
+def _findings(facts: dict) -> list[str]:
+    """Lines of the problems, the notes and the verdict."""
+    lines = []
     for title in ("problem", "note"):
         findings = [Problem(**finding) for finding in facts[f"{title}s"]]
         lines += ["", f"{len(findings)} {title}(s)"]
         lines += errors.format_problems(findings, max_per_kind=datasets.MAX_PER_KIND)
-    lines += ["", "usable" if facts["usable"] else "not usable until the problems are fixed"]
-    if not facts["usable"]:
-        lines.append(database_flags.HINTS)
-    return "\n".join(lines)
+    if facts["usable"]:
+        return [*lines, "", "usable"]
+    return [*lines, "", "not usable until the problems are fixed", database_flags.HINTS]
 
 
 def check_recordings(database: str, root: str) -> int:
     """Prints the counts and the problems of a database of long videos; 1 if there are problems."""
     found = recordings.inspect(database, root, **database_flags.options())
     here = recordings.counts(found.recordings)
+    facts = {"counts": here, "published": dict(found.published), **_issues(found)}
     if FLAGS.json:
-        facts = {
-            "usable": not found.problems,
-            "counts": here,
-            "published": dict(found.published),
-            "problems": [problem._asdict() for problem in found.problems],
-            "notes": [note._asdict() for note in found.notes],
-        }
         print(json.dumps(facts, indent=1))
         return 1 if found.problems else 0
     lines = [f"{database}, long videos in {root}", "", f"{'':<24}{'here':>6}{'published':>11}"]
     lines += [f"{name:<24}{n:>6}{found.published.get(name, '-'):>11}" for name, n in here.items()]
-    for title, findings in (("problem", found.problems), ("note", found.notes)):
-        lines += ["", f"{len(findings)} {title}(s)"]
-        lines += errors.format_problems(findings, max_per_kind=datasets.MAX_PER_KIND)
-    lines += ["", "not usable until the problems are fixed" if found.problems else "usable"]
-    print("\n".join(lines))
+    print("\n".join(lines + _findings(facts)))
     return 1 if found.problems else 0
 
 

@@ -52,7 +52,7 @@ def spotted(path: str) -> dict:
         counts = ", ".join(f"{count} {name}" for name, count in claimed.items())
         remarks = [
             f"its own lines: {counts}",
-            "the log does not say which intervals are micro and which macro: all are one kind",
+            "the log does not distinguish micro- and macro-expressions: all are one kind",
         ]
     else:
         predictions = spotting_files.read(path)

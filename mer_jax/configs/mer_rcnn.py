@@ -2,7 +2,7 @@ r"""MER-RCNN: Xia et al. 2018, Table 2. Central pixels of the magnified clip, 5 
 
 Published: accuracy 0.658 (CASME 0.632, SMIC 0.571: sweeps/mer_rcnn_table2.py). The paper's folds
 are random over samples, so a person stands on both sides: the report is marked.
---config.protocol.by=subject keeps persons together. Time: hours on 2 CPU cores.
+--config.protocol.by=subject separates subjects. Time: hours on 2 CPU cores.
   mer-jax run mer_rcnn \
       --config.data.root="CASME II" --workdir=runs/mer_rcnn
 Without a licence: --config.data.name=synthetic.

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from mer_jax.errors import Problem
 
-_HEADER_ROWS = 60  # how far down a header is looked for
+_HEADER_ROWS = 60  # in which a header is searched
 _UNMARKED = {"", "/", "\\", "-", "--", "?", "n/a", "na", "nan", "none", "null"}
 
 
@@ -37,7 +37,7 @@ class Formula(str):
 
 
 class Record(NamedTuple):
-    """One row: field -> str; of a column of whole numbers int, or None (blank, or a mark: '/')."""
+    """One row: field -> str; of a column of integers int, or None (blank, or a mark: '/')."""
 
     where: str  # "CASME2-coding-20140508.xlsx, row 14"
     values: Mapping[str, Any]
@@ -70,7 +70,7 @@ def read(
     positions: Sequence[str] = (),
     keys: Sequence[str] = ("subject", "name"),
 ) -> tuple[list[Record], list[Problem]]:
-    """The data rows of a label sheet and all that is wrong with it.
+    """The data rows of a label sheet and all problems.
 
     Args:
       path: the file.
@@ -92,8 +92,8 @@ def read(
             continue
         row, fields, missing, twice = found
         if twice:
-            place = f"{path.name}, row {row + 1}"
-            return [], [Problem(place, f"two columns are headed {twice!r}; rename or remove one")]
+            where = f"{path.name}, row {row + 1}"
+            return [], [Problem(where, f"two columns are headed {twice!r}; rename or remove one")]
         if not missing:
             return _rows(path.name, book[name], row + 1, fields, columns, keys)
         if len(fields) > nearest[0]:
@@ -114,7 +114,7 @@ _WITHOUT_VALUE = (
     "the {!r} cell is the formula {!r} and the file does not hold its value; open it in a "
     "spreadsheet program and save it"
 )
-# What is taken for a label sheet and is none that can be read here, by how it begins.
+# Files that are no readable label sheet, by their first bytes.
 _OTHERS = (
     (b"%pdf", "is a PDF; give the sheet itself"),
     (b"<?xml", "is XML; open it in a spreadsheet program and save it as .xlsx"),
@@ -129,9 +129,9 @@ _LOCKED = "EncryptedPackage".encode("utf-16-le")
 
 
 def workbook(path: pathlib.Path) -> tuple[dict[str, list[list]], Problem | None]:
-    """Every sheet of a file as rows of cells, or what keeps it from being read.
+    """Every sheet of a file as rows of cells, or the problem.
 
-    What a file is, its content says: workbooks are handed on under the names of other kinds.
+    The content decides the format, not the suffix: workbooks are found under wrong suffixes.
     """
     import xlrd
 
@@ -194,7 +194,7 @@ def _xlsx(content: bytes) -> dict[str, list[list]]:
 
 
 def _computed(rows: list[list], formula: str, depth: int = 8) -> int | Formula:
-    """The value of a formula that adds and subtracts cells and whole numbers, else the formula."""
+    """The value of a formula that adds and subtracts cells and integers, else the formula."""
     total, terms = 0, re.sub(r"[\s$]", "", formula)
     if not depth or not re.fullmatch(r"=[+-]?[A-Z]*\d+([+-][A-Z]*\d+)*", terms):
         return Formula(formula)

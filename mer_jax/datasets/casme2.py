@@ -2,7 +2,7 @@
 
     Cropped/sub01/EP02_01f/reg_img46.jpg            faces, onset to offset
     CASME2_RAW_selected/sub01/EP02_01f/img46.jpg
-    CASME2-RAW/sub01/EP02_01f/img1.jpg              whole clips
+    CASME2-RAW/sub01/EP02_01f/img1.jpg              full clips
     CASME2-coding-20140508.xlsx, CASME2-coding-20190701.xlsx, CASME2-coding-updated.xlsx
 
 File names carry no leading zeros. Subjects are '01' or 1 in the sheets and sub01 here.

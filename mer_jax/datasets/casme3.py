@@ -2,7 +2,7 @@
 
     Part_A_ME_clip/frame/spNo.1_a_355/355.jpg       one expression a folder, 355 its onset
     Part_A_ME_clip/depth/..., video/...             the same names, another modality: not read
-    part_A/spNO.1/a/color/355.jpg                   whole recordings; beside it depth
+    part_A/spNO.1/a/color/355.jpg                   recordings; beside it depth
     cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx       sheet 'label'; v1 is an .xls of 921 clips
 
 Subject and file name do not identify a clip: its name here is the recording's letter and the

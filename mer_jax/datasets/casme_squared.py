@@ -2,11 +2,11 @@
 
     cropped/s15/anger1_1/img552.jpg                 one expression a folder; also 15/anger1_1
     selectedpic/s15/anger1_1/img552.jpg
-    rawpic/s15/15_0401girlcrashing/img001.jpg       whole recordings
+    rawpic/s15/15_0401girlcrashing/img001.jpg       recordings
     CAS(ME)^2code_final.xlsx, CAS(ME)^2code_final (Updated).xlsx
 
 The sheet has no header. Its subjects count from 1 and its clips are named by the stimulus; which
-folders these are, its other two tabs say ('naming rule1' and 'naming rule2'), and `SUBJECTS` and
+folders these are is in its other two tabs ('naming rule1' and 'naming rule2'), and `SUBJECTS` and
 `STIMULI` here, so that a .csv or the first tab alone is enough. An offset of 0 is none. The naming
 inside selectedpic is taken to be that of cropped.
 """

@@ -21,10 +21,10 @@ EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surpris
 def _row(folder: Folder) -> Row | str | None:
     sequence = pathlib.Path(*folder.path.parts[-2:])
     above = folder.path.parents[2]
-    places = [e for e in above.iterdir() if slug(e.name) in ("emotion", "emotionlabels")]
-    if not places:
+    found = [e for e in above.iterdir() if slug(e.name) in ("emotion", "emotionlabels")]
+    if not found:
         return f"has no folder of labels {above / 'Emotion'} beside its images"
-    files = sorted((places[0] / sequence).glob("*_emotion.txt"))
+    files = sorted((found[0] / sequence).glob("*_emotion.txt"))
     if not files:
         return None
     words = files[0].read_text(encoding="utf-8", errors="replace").split()

@@ -1,16 +1,16 @@
 """A row and its folder become a clip: frame numbers turn into indices of the frames read."""
 
 import collections
-import difflib
 import itertools
 
 from mer_jax.clips import Clip
 from mer_jax.datasets.action_units import unread
 from mer_jax.datasets.folders import Folder, FolderLayout, Frames
 from mer_jax.datasets.records import ANY, Database, IssueLog, Row
+from mer_jax.errors import suggestion
 
 # Frames that `allow_mismatch` may move an instant by; CAS(ME)^3 lacks the first 8 of some clips.
-_MOST_MOVED = 10
+_MAX_SHIFT = 10
 
 
 def apply_known_issues(spec: Database, row: Row, log: IssueLog) -> None:
@@ -19,7 +19,7 @@ def apply_known_issues(spec: Database, row: Row, log: IssueLog) -> None:
     for issue in log.known_issues(row):
         if hasattr(row, issue.field) and issue.published in (ANY, getattr(row, issue.field)):
             was = getattr(row, issue.field)
-            change = "is kept" if was == issue.corrected else f"became {issue.corrected!r}"
+            change = "is unchanged" if was == issue.corrected else f"became {issue.corrected!r}"
             key = f"{spec.name}/{row.subject}/{row.name}"
             log.add_note(key, f"{issue.field} {was!r} {change}; {issue.why}")
             setattr(row, issue.field, issue.corrected)
@@ -32,8 +32,7 @@ def check_labels(spec: Database, row: Row, folder: Folder | None, log: IssueLog)
         return
     for word in row.emotion.split("+"):
         if word not in spec.emotions:
-            near = difflib.get_close_matches(word, spec.emotions, n=1, cutoff=0.3)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(spec.emotions)}"
+            hint = suggestion(word, spec.emotions)
             log.add_problem(row.where, f"{key} has the unknown emotion {word!r}; {hint}")
             row.invalid = True
     folder_label = folder.groups.get("emotion", "").lower() if folder else ""
@@ -110,7 +109,7 @@ def build_clip(
         if number is not None and index is not None and numbers[index] != number:
             what = f"{instant} frame {number} is not in {folder.path} ({ends})"
             moved = abs(numbers[index] - number)
-            if moved > _MOST_MOVED:
+            if moved > _MAX_SHIFT:
                 hint = "are the files renumbered, or of another release?"
                 log.add_problem(where, f"{what}; the nearest is {moved} frames off: {hint}")
                 return None
@@ -154,7 +153,7 @@ def _ordered(spec, row, where, allow_mismatch, log):
         log.add_problem(where, f"the offset frame {offset} is not after the onset frame {onset}")
         return None
     if apex is None:
-        if "apex" in spec.columns:  # a database that marks none has no news here
+        if "apex" in spec.columns:  # a database that marks none needs no notes
             log.add_note(where, "has no apex frame; the clip's apex is None")
     elif apex < onset or (offset is not None and apex > offset):
         what = f"the apex frame {apex} is outside the clip's {onset} to {offset}"
@@ -166,7 +165,7 @@ def _ordered(spec, row, where, allow_mismatch, log):
         apex = None
     elif apex in (onset, offset):
         end = "onset" if apex == onset else "offset"
-        log.add_note(where, f"the apex frame {apex} is the {end} frame too; kept as published")
+        log.add_note(where, f"the apex frame {apex} is the {end} frame too, as published")
     return onset, apex, offset
 
 

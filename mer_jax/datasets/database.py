@@ -23,7 +23,7 @@ def inspect(
 ) -> Inspection:
     """Reads all of a database; no image is decoded.
 
-    A clip keeps all frames of its folder (of a whole recording: those from onset to offset), and
+    A clip has all frames of its folder (of a recording: those from onset to offset), and
     its onset, apex and offset are indices of these.
 
     Args:
@@ -57,7 +57,7 @@ def inspect(
     for key in sorted(excluded - keys):
         log.add_problem("/".join(key), NOT_THERE)
     clips, used, without_folder = [], set(), collections.defaultdict(list)
-    listed = set()  # folders whose problems are listed
+    listed = set()  # folders whose problems are in the log
     for row in rows:
         row_key = row.subject, row.video if layout.recordings else row.name
         row_key = spelled.get(_folded(*row_key), row_key)

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
 
 from mer_jax.datasets import annotations, database, records, sheets
 from mer_jax.datasets.annotations import Column, zero_padded
@@ -108,17 +109,11 @@ def inspect(
             if f"{SPEC.name}/{rows[name].subject}/{name}" not in known
         ]
     for file, names in of_part.items():
-        name = next(key for key, pattern in PARTS.items() if _is(file, pattern))
+        name = next(key for key, pattern in PARTS.items() if fnmatch(file.lower(), pattern.lower()))
         if len(names) != _COUNTS[name]:
             what = f"has {len(names)} clips where {_COUNTS[name]} are published"
             notes.append(Problem(file, what))
     return found_clips._replace(problems=[*problems, *found_clips.problems], notes=notes)
-
-
-def _is(file: str, pattern: str) -> bool:
-    import fnmatch
-
-    return fnmatch.fnmatch(file.lower(), pattern.lower())
 
 
 def _rows(path: pathlib.Path) -> tuple[Mapping[str, Row], list[Problem]]:

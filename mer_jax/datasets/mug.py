@@ -1,6 +1,6 @@
 """MUG: posed expressions of 86 subjects (Aifanti, Papachristou & Delopoulos, WIAMIS 2010).
 
-    subjects3/001/001/anger/take000/img_0000.jpg        one level fewer in some copies
+    subjects3/001/001/anger/take000/img_0000.jpg        one level fewer in some distributions
 
 The folder is the label; there is no apex.
 """

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax import clips as clip_module
-from mer_jax.clips import Clip
+from mer_jax.clips import Clip, normalize_key
 from mer_jax.errors import UserError
 from mer_jax.io import saving
 from mer_jax.methods.flow_maps import CHANNELS, flow_maps
@@ -148,7 +148,7 @@ def compare(first: Sequence[Clip], second: Sequence[Clip]) -> Comparison:
 
     Raises `UserError` where the maps differ in size, or no clip is in both.
     """
-    sides = [{_plain(clip.key): clip for clip in side} for side in (first, second)]
+    sides = [{normalize_key(clip.key): clip for clip in side} for side in (first, second)]
     both = [key for key in sides[0] if key in sides[1]]
     if not both:
         raise UserError(
@@ -175,7 +175,3 @@ def compare(first: Sequence[Clip], second: Sequence[Clip]) -> Comparison:
         chance=(table.sum(1) - own) / max(1, len(both) - 1),
         difference=np.abs(flat[0] - flat[1]).mean(1),
     )
-
-
-def _plain(key: str) -> str:
-    return re.sub(r"(?<!\d)0+(?=\d)", "", key.casefold())

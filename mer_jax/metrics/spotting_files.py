@@ -161,31 +161,6 @@ def write(path: str | os.PathLike, events: Sequence[Event]) -> pathlib.Path:
     return saving.write(path, text.getvalue())
 
 
-def write_log(
-    path: str | os.PathLike,
-    truths: Sequence[Event],
-    predictions: Sequence[Event],
-    *,
-    database: str,
-    hits: Sequence[tuple[Event, Event, float]],
-) -> pathlib.Path:
-    """Writes the log of MEGC 2020 of one database, "samm_lv" or "casme_squared".
-
-    hits: from `spotting.spot`.
-    """
-    code = {name: number for number, name in _DATABASES.items()}[database]
-    hit = [{id(pair[at]) for pair in hits} for at in (0, 1)]
-    extra = [event for event in predictions if id(event) not in hit[1]]
-    missed = [event for event in truths if id(event) not in hit[0]]
-    lines = [
-        (t.video, p.onset, f"{t.onset} {t.offset} {p.onset} {p.offset} TP") for t, p, _ in hits
-    ]
-    lines += [(_vid(e), e.onset, f"- - {e.onset} {e.offset} FP") for e in extra]
-    lines += [(_vid(e), e.onset, f"{e.onset} {e.offset} - - FN") for e in missed]
-    rows = [f"{video} {rest}" for video, _, rest in sorted(lines)]
-    return saving.write(path, "\n".join([code, *rows]) + "\n")
-
-
 def _frame(text: str) -> int | None:
     match = re.fullmatch(r"(-?\d+)(?:\.0*)?", text)
     return int(match[1]) if match else None

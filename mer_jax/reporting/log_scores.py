@@ -9,10 +9,10 @@ import csv
 import io
 import os
 import pathlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from mer_jax.clips import normalize_key
 from mer_jax.errors import UserError
 from mer_jax.io import reading
 from mer_jax.metrics.intervals import COMPARED
@@ -51,8 +51,8 @@ def score_log(
 
 def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict[str, Any]:
     keys = predictions.keys
-    unique = expected is None or len({_normalize(key) for key in expected}) == len(expected)
-    normalize = _normalize if unique else str
+    unique = expected is None or len({normalize_key(key) for key in expected}) == len(expected)
+    normalize = normalize_key if unique else str
     names = {normalize(key): key for key in keys}
     count = collections.Counter(map(normalize, keys))
     found = {"repeated": [names[key] for key in names if count[key] > 1]}
@@ -133,7 +133,3 @@ def format_scores(result: Mapping[str, Any], *, listed: int = 10) -> str:
             if len(clips[kind]) > listed:
                 lines.append(f"    and {len(clips[kind]) - listed} more")
     return "\n".join(lines)
-
-
-def _normalize(key: str) -> str:
-    return re.sub(r"(?<!\d)0+(?=\d)", "", key.lower())

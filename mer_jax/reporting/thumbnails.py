@@ -114,12 +114,12 @@ def _motion_maps(clips: Sequence[Clip]) -> Iterator[Mapping[str, np.ndarray]]:
         frames, length = resize(frames, size), len(frames)
         padded = np.minimum(np.arange(2 ** int(np.ceil(np.log2(length)))), length - 1)
         apex = -1 if clip.apex is None else clip.apex
-        maps = _key_frames(frames[padded], length, clip.onset, apex)
+        maps = _magnified(frames[padded], length, clip.onset, apex)
         yield jax.device_get(maps | _motion(maps["onset"], maps["apex"]))
 
 
 @jax.jit
-def _key_frames(frames, length, onset, apex):
+def _magnified(frames, length, onset, apex):
     moved = magnify(frames, alpha=_ALPHA)
     apex = jnp.where(apex >= 0, apex, apex_index(moved, length=length))
     return {
@@ -130,7 +130,7 @@ def _key_frames(frames, length, onset, apex):
     }
 
 
-@jax.jit  # apart from `_key_frames`: its slow compilation is shared by clips of all lengths
+@jax.jit  # apart from `_magnified`: its slow compilation is shared by clips of all lengths
 def _motion(onset, apex):
     flow = optical_flow(onset, apex, preset="tv_l1")
     return {"flow": flow, "strain": optical_strain(flow)}

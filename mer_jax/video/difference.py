@@ -204,7 +204,7 @@ def _before(count: int, length: int | Array | None) -> Array:
 
 
 def _without_padding(clip: Array, length: int | Array | None) -> Array:
-    """The clip with its first frame in place of all from `length` on.
+    """The clip with all frames from `length` on replaced by the first.
 
     A product with 0 would keep a NaN of the padding, also in the gradients.
     """

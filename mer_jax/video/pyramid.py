@@ -108,7 +108,7 @@ def up(image: Array, *, like: Array) -> Array:
       [..., H, W, C], H and W of `like`.
     """
     image = to_float(image, margin=math.inf)
-    # Columns first: the pass over the larger image then runs along whole rows.
+    # Columns first: the pass over the larger image then runs along full rows.
     for axis in (COLUMNS, ROWS):
         size, half = like.shape[axis], image.shape[axis]
         # Beyond the last pixel the mirror shows this level's last sample where the size is even

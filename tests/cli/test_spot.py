@@ -31,7 +31,7 @@ def test_results_lie_in_the_folder(capsys, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "NOT STRICT" in page and page.count("<svg") == 2 and "marked" in page
     # The files hold what was scored.
-    found = scoring.spot(
+    found = scoring.match_events(
         *(spotting_files.read(tmp_path / name) for name in ("truth.csv", "predictions.csv"))
     )
     assert found.counts.sum((0, 1)).tolist() == [counts["tp"], counts["fp"], counts["fn"]]

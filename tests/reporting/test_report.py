@@ -215,7 +215,7 @@ def test_names_with_markup_stay_text(names, tmp_path_factory):
     )
     found = check(path.read_text())
     for name in names[:3]:
-        assert " ".join(str(figures.printable(name, keep="\n\t")).split()) in found.text
+        assert " ".join(str(figures.printable(name, allowed="\n\t")).split()) in found.text
 
 
 def test_undefined_scores_are_dashes(tmp_path):
