@@ -14,19 +14,19 @@ from mer_jax import configuration
 def get_config():
     return configuration.make(
         title="MER-RCNN",
-        data={"name": "casme2", "label_scheme": "mer_rcnn"},
+        data=dict(name="casme2", label_scheme="mer_rcnn"),
         method="mer_rcnn",
         model="mer_rcnn",
-        protocol={"name": "k_fold", "folds": 5, "by": "sample", "stratified": False},
-        train={
-            "epochs": 30,
-            "batch_size": 64,
-            "learning_rate": 1e-3,
-            "optimizer": "sgd",
-            "momentum": 0.9,
-            "weight_decay": 5e-4,
-            "schedule": "decay",
-            "schedule_rate": 0.5,
-            "min_loss_change": 1e-4,
-        },
+        protocol=dict(name="k_fold", folds=5, by="sample", stratified=False),
+        train=dict(
+            epochs=30,
+            batch_size=64,
+            learning_rate=1e-3,
+            optimizer="sgd",
+            momentum=0.9,
+            weight_decay=5e-4,
+            schedule="decay",
+            schedule_rate=0.5,
+            min_loss_change=1e-4,
+        ),
     )

@@ -19,9 +19,9 @@ from mer_jax import configuration
 def get_config():
     return configuration.make(
         title="PSN",
-        data={"name": "psn", "label_scheme": "psn4"},
+        data=dict(name="psn", label_scheme="psn4"),
         method="psn",
         model="psn",
-        protocol={"name": "k_fold", "folds": 10, "by": "sample"},
-        train={"epochs": 30, "batch_size": 5, "learning_rate": 1e-4},
+        protocol=dict(name="k_fold", folds=10, by="sample"),
+        train=dict(epochs=30, batch_size=5, learning_rate=1e-4),
     )

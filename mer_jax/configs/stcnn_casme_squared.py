@@ -20,15 +20,9 @@ from mer_jax import configuration
 def get_config():
     return configuration.make(
         title="MicroExpSTCNN, CAS(ME)^2",
-        data={"name": "stcnn_casme_squared", "label_scheme": "stcnn_casme_squared"},
-        method={"name": "stcnn", "length": 96},
+        data=dict(name="stcnn_casme_squared", label_scheme="stcnn_casme_squared"),
+        method=dict(name="stcnn", length=96),
         model="stcnn",
-        protocol={"name": "hold_out", "by": "sample", "test_counts": (21, 12, 8)},
-        train={
-            "epochs": 100,
-            "batch_size": 8,
-            "learning_rate": 1e-2,
-            "optimizer": "sgd",
-            "momentum": 0.0,
-        },
+        protocol=dict(name="hold_out", by="sample", test_counts=(21, 12, 8)),
+        train=dict(epochs=100, batch_size=8, learning_rate=1e-2, optimizer="sgd", momentum=0.0),
     )

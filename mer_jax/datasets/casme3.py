@@ -75,15 +75,7 @@ SPEC = records.Database(
         ),
     },
     allow_mismatch=True,
-    published={
-        "disgust": 250,
-        "surprise": 187,
-        "others": 161,
-        "fear": 86,
-        "anger": 64,
-        "sad": 57,
-        "happy": 55,
-    },
+    published=dict(disgust=250, surprise=187, others=161, fear=86, anger=64, sad=57, happy=55),
     subjects=94,
 )
 

@@ -43,15 +43,9 @@ SPEC = records.Database(
     emotions=("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"),
     normalize_subject=functools.partial(zero_padded, "sub", 4),
     normalize_clip=str.lower,
-    published={
-        "anger": 241,
-        "contempt": 171,
-        "disgust": 735,
-        "fear": 365,
-        "happiness": 311,
-        "sadness": 359,
-        "surprise": 447,
-    },
+    published=dict(
+        anger=241, contempt=171, disgust=735, fear=365, happiness=311, sadness=359, surprise=447
+    ),
     subjects=259,
 )
 

@@ -46,15 +46,7 @@ SPEC = records.Database(
     normalize_clip=str.upper,
     adapt_row=_adapt,
     folder_label={"others": "repression"},
-    published={
-        "happiness": 36,
-        "anger": 8,
-        "surprise": 89,
-        "disgust": 72,
-        "fear": 16,
-        "sadness": 13,
-        "others": 66,
-    },
+    published=dict(happiness=36, anger=8, surprise=89, disgust=72, fear=16, sadness=13, others=66),
     subjects=36,
 )
 

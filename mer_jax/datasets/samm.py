@@ -52,16 +52,9 @@ SPEC = records.Database(
         ),
     },
     gray=True,
-    published={
-        "anger": 57,
-        "other": 26,
-        "happiness": 26,
-        "surprise": 15,
-        "contempt": 12,
-        "disgust": 9,
-        "fear": 8,
-        "sadness": 6,
-    },
+    published=dict(
+        anger=57, other=26, happiness=26, surprise=15, contempt=12, disgust=9, fear=8, sadness=6
+    ),
     subjects=29,
 )
 

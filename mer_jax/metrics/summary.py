@@ -1,7 +1,7 @@
 """The content of metrics.json: all scores of a job, and whether they are strict or as published."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,24 +11,13 @@ from mer_jax.metrics.scores import OVERALL, PER_CLASS, alternative_scores, major
 from mer_jax.protocols import repetition_name
 
 
-class _ScoreFunctions(NamedTuple):
-    scores: Callable
-    majority: Callable
-    alternative_scores: Callable
-
-
-_SINGLE_LABEL = _ScoreFunctions(scores, majority, alternative_scores)
-_MULTI_LABEL = _ScoreFunctions(
-    multilabel.scores, multilabel.majority, multilabel.alternative_scores
-)
-
-
 def _score_functions(
     predictions: Predictions | multilabel.MultiLabelPredictions,
-) -> _ScoreFunctions:
-    return (
-        _MULTI_LABEL if isinstance(predictions, multilabel.MultiLabelPredictions) else _SINGLE_LABEL
-    )
+) -> tuple[Callable, Callable, Callable]:
+    """`scores`, `majority` and `alternative_scores` for one label a clip, or for several."""
+    if isinstance(predictions, multilabel.MultiLabelPredictions):
+        return multilabel.scores, multilabel.majority, multilabel.alternative_scores
+    return scores, majority, alternative_scores
 
 
 def summary(
@@ -75,8 +64,8 @@ def summary(
     _, subjects = predictions.by_subject()
     _, folds = predictions.by_fold()
     pooled = predictions.confusion()
-    functions = _score_functions(predictions)
-    found = functions.scores(pooled)
+    score, majority_of, alternatives = _score_functions(predictions)
+    found = score(pooled)
     databases = predictions.by_database()
     out = {
         "verdict": {"strict": not leaks, "leaks": list(leaks)},
@@ -98,9 +87,9 @@ def summary(
             for index, name in enumerate(predictions.classes)
         },
         "confusion": pooled.tolist(),
-        "majority": functions.majority(pooled),
-        "over_folds": intervals.mean_and_std(functions.scores(folds)["accuracy"]),
-        "alternative_scores": functions.alternative_scores(folds),
+        "majority": majority_of(pooled),
+        "over_folds": intervals.mean_and_std(score(folds)["accuracy"]),
+        "alternative_scores": alternatives(folds),
         "intervals": {
             "method": "percentile bootstrap over subjects",
             "level": intervals.LEVEL,
@@ -110,7 +99,7 @@ def summary(
     }
     repeats = np.array([repetition_name(fold) for fold in predictions.fold.tolist()])
     if len(names := sorted(set(repeats.tolist()))) > 1:
-        each = [functions.scores(predictions.take(repeats == name).confusion()) for name in names]
+        each = [score(predictions.take(repeats == name).confusion()) for name in names]
         out["over_repeats"] = {
             name: intervals.mean_and_std([found[name] for found in each])
             for name in intervals.COMPARED
@@ -184,7 +173,7 @@ def scores_with_intervals(
       and "subjects".
     """
     names, subjects = predictions.by_subject()
-    score = _score_functions(predictions).scores
+    score = _score_functions(predictions)[0]
     found = score(predictions.confusion())
     bounds = intervals.bootstrap(subjects, draws=draws, seed=seed, scores=score)
     counts = {"clips": len(predictions), "subjects": len(names)}
