@@ -55,8 +55,8 @@ def rows(path: str | pathlib.Path, *, only: str = "") -> dict[str, Row]:
     return selected
 
 
-def shared(rows: Mapping[str, Row]) -> ConfigDict:
-    """The configuration of the first row, for `get_config` of a sweep.
+def first_configuration(rows: Mapping[str, Row]) -> ConfigDict:
+    """The configuration of the first row, for the flags of a sweep.
 
     The command line changes its keys, and with them those of every row.
     """

@@ -14,7 +14,7 @@ One network: --only=psn. One seed: --config.train.seeds=1.
 
 from typing import Any
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 
 def _section(section: str, **options: Any) -> dict[str, Any]:
@@ -108,7 +108,3 @@ ROWS = {
         (f"{name}, permuted", _row(name, **{"data.permute_labels": True})),
     )
 }
-
-
-def get_config():
-    return shared(ROWS)

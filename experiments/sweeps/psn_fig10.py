@@ -9,7 +9,7 @@ samm/. Estimated time: weeks on 2 CPU cores.
       --config.data.root=DIR --workdir=runs/psn_fig10
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 ROWS = {
     f"{10 * band} to {10 * (band + 1)} %": Row(
@@ -17,7 +17,3 @@ ROWS = {
     )
     for band in range(10)
 }
-
-
-def get_config():
-    return shared(ROWS)

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import pathlib
 import re
+import runpy
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -89,7 +90,7 @@ def _expand_name(flag: str) -> str:
 
 
 class _Parser(flags.ArgumentParser):
-    """Reads the file that --config names.
+    """Reads the file that --config names; of a sweep, the configuration of its first row.
 
     A section whose name the command line changes (--config.data.name=synthetic) gets the options
     of that name, so that other flags can override them.
@@ -101,7 +102,13 @@ class _Parser(flags.ArgumentParser):
     def parse(self, path: str) -> ConfigDict:
         from mer_jax import configuration
 
-        config, names = self._reader.parse(path), {}
+        if pathlib.Path(path).is_file() and (rows := runpy.run_path(path).get("ROWS")):
+            from mer_jax import sweep
+
+            config = sweep.first_configuration(rows)
+        else:
+            config = self._reader.parse(path)
+        names = {}
         for flag, following in zip(self._argv, [*self._argv[1:], ""]):
             if found := re.fullmatch(r"--?config\.(\w+)\.name(=.*)?", flag):
                 section, name = found.groups()
