@@ -64,8 +64,8 @@ def summary(
     _, subjects = predictions.by_subject()
     _, folds = predictions.by_fold()
     pooled = predictions.confusion()
-    score, majority_of, alternatives = _score_functions(predictions)
-    found = score(pooled)
+    scores_of, majority_of, alternatives = _score_functions(predictions)
+    found = scores_of(pooled)
     databases = predictions.by_database()
     out = {
         "verdict": {"strict": not leaks, "leaks": list(leaks)},
@@ -88,7 +88,7 @@ def summary(
         },
         "confusion": pooled.tolist(),
         "majority": majority_of(pooled),
-        "over_folds": intervals.mean_and_std(score(folds)["accuracy"]),
+        "over_folds": intervals.mean_and_std(scores_of(folds)["accuracy"]),
         "alternative_scores": alternatives(folds),
         "intervals": {
             "method": "percentile bootstrap over subjects",
@@ -99,7 +99,7 @@ def summary(
     }
     repeats = np.array([repetition_name(fold) for fold in predictions.fold.tolist()])
     if len(names := sorted(set(repeats.tolist()))) > 1:
-        each = [score(predictions.take(repeats == name).confusion()) for name in names]
+        each = [scores_of(predictions.take(repeats == name).confusion()) for name in names]
         out["over_repeats"] = {
             name: intervals.mean_and_std([found[name] for found in each])
             for name in intervals.COMPARED
@@ -137,7 +137,7 @@ def combine_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, An
       summaries: `summary` of each variant, by its name.
 
     Returns:
-      The names; for every overall score the values in this order, their mean and sample deviation,
+      The names; for parts overall score the values in this order, their mean and sample deviation,
       over all clips and for each database.
     """
 
@@ -145,13 +145,13 @@ def combine_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, An
         values = {name: [part[name]["value"] for part in parts] for name in OVERALL}
         return {name: {"values": v} | intervals.mean_and_std(v) for name, v in values.items()}
 
-    every = list(summaries.values())
+    variants = list(summaries.values())
     return {
         "names": list(summaries),
-        "overall": combined([each["overall"] for each in every]),
+        "overall": combined([each["overall"] for each in variants]),
         "databases": {
-            name: combined([each["databases"][name] for each in every])
-            for name in every[0]["databases"]
+            name: combined([each["databases"][name] for each in variants])
+            for name in variants[0]["databases"]
         },
     }
 
