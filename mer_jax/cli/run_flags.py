@@ -35,9 +35,8 @@ def parse(argv: list[str], *, required: bool = True) -> list[str]:
     """
     flag = flags.FLAGS["config"]
     try:
-        argv[:] = map(
-            _expand_name, _with_config_file(argv)
-        )  # in place: ml_collections reads sys.argv
+        # In place: ml_collections reads sys.argv.
+        argv[:] = map(_expand_name, _with_config_file(argv))
         flag.parser = _Parser(flag.parser, argv)
         rest = flags.FLAGS(argv)
         no_arguments(rest)

@@ -1,7 +1,7 @@
 r"""MER-RCNN: Xia et al. 2018, Table 2. Central pixels of the magnified clip, 5 folds by sample.
 
 Published: accuracy 0.658 (CASME 0.632, SMIC 0.571: sweeps/mer_rcnn_table2.py). The paper's folds
-are random over samples, so a person stands on both sides: the report is marked.
+are random over samples: subjects are in training and test, which the report flags.
 --config.protocol.by=subject separates subjects. Time: hours on 2 CPU cores.
   mer-jax run mer_rcnn \
       --config.data.root="CASME II" --workdir=runs/mer_rcnn

@@ -269,7 +269,7 @@ def _rows(file, rows, start, fields, columns, keys):
                 values[field] = _whole(value)
                 if values[field] is None and value.casefold() not in _UNMARKED:
                     head = columns[field].names[0]
-                    wrong.append(Problem(where, f"{head} is {value!r}, not a whole number"))
+                    wrong.append(Problem(where, f"{head} is {value!r}, not an integer"))
         problems += wrong
         records.append(Record(where, values, bool(wrong)))
     if not records:

@@ -4,7 +4,7 @@
     Emotion/S005/001/S005_001_00000011_emotion.txt      one number, 1 to 7
 
 Sequences run from neutral to the peak: the apex is the last frame. Those without a label are left
-out. Most sequences were digitised at 30 Hz.
+out. Most sequences were digitized at 30 Hz.
 """
 
 import functools

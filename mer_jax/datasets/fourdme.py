@@ -1,4 +1,4 @@
-"""4DME: 267 micro-expressions of 41 subjects at 60 Hz, the grey videos (Li et al., TAC 2022).
+"""4DME: 267 micro-expressions of 41 subjects at 60 Hz, the gray videos (Li et al., TAC 2022).
 
     gray_micro/<subject>/<clip>/1.jpg
     4DME_Labelling_Micro_release v1.xlsx

@@ -1,4 +1,4 @@
-"""SAMM: 159 grey clips of 29 subjects at 200 Hz (Davison et al., TAC 9(1), 2018).
+"""SAMM: 159 gray clips of 29 subjects at 200 Hz (Davison et al., TAC 9(1), 2018).
 
     SAMM/006/006_1_2/006_05562.jpg              as published
     SAMM_cropped/006/006_1_2/006_05562.jpg      SAMM_CROP and kin: faces that a user cut out

@@ -1,4 +1,4 @@
-"""SMIC: 16 subjects at 100 Hz (HS), 8 of them also at 25 Hz in colour (VIS) and infrared (NIR).
+"""SMIC: 16 subjects at 100 Hz (HS), 8 of them also at 25 Hz in color (VIS) and infrared (NIR).
 
 Li et al., FG 2013.
 
@@ -9,8 +9,8 @@ Li et al., FG 2013.
 
 In the first two the folder is the label and the clip is the movement: no sheet is needed, and
 there is no apex anywhere. Subjects and clips are padded here as in the lists of the 2019
-challenge (s01, s01_ne_01); clips of VIS and NIR end in _vis and _nir, so that a subject of two
-parts stays one person.
+challenge (s01, s01_ne_01); clips of VIS and NIR end in _vis and _nir, so that both parts
+of a subject have one key.
 """
 
 import functools

@@ -206,7 +206,7 @@ def _before(count: int, length: int | Array | None) -> Array:
 def _without_padding(clip: Array, length: int | Array | None) -> Array:
     """The clip with all frames from `length` on replaced by the first.
 
-    A product with 0 would keep a NaN of the padding, also in the gradients.
+    A product with 0 would leave a NaN of the padding, also in the gradients.
     """
     return jnp.where(_before(len(clip), length)[:, None, None, None], clip, clip[:1])
 

@@ -114,7 +114,7 @@ def test_cells_are_named_by_row(tmp_path):
     ]
     records, problems = annotations.read(save(tmp_path / "a.xlsx", ("s", rows)), COLUMNS)
     assert [problem.where for problem in problems] == ["a.xlsx, row 2", "a.xlsx, row 3"]
-    assert "'12.5', not a whole number" in problems[0].what
+    assert "'12.5', not an integer" in problems[0].what
     assert "'Filename' cell is blank" in problems[1].what
     assert [record.invalid for record in records] == [True, True, False]
     assert records[2].values["onset"] is None

@@ -56,9 +56,7 @@ def main(argv: list[str]) -> None:
     from tools.bench import workloads
 
     parallel.use_all_cores()  # as mer_jax.cli.run does
-    workloads.select(
-        quick=_QUICK.value, only=_ONLY.value
-    )  # raises for a mistake before anything is measured
+    workloads.select(quick=_QUICK.value, only=_ONLY.value)  # raises for a mistake, at once
     device = jax.devices()[0]
     machine = {
         "jax": jax.__version__,
