@@ -94,9 +94,9 @@ def configured(row: Row, overrides: Mapping[str, Any]) -> ConfigDict:
 
 
 def _changed(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
-    """A copy with these values; new names come first and bring their options."""
+    """`config` with these values; new names come first and bring their options."""
     names = {key.split(".")[0]: name for key, name in changes.items() if key.endswith(".name")}
-    config = configuration.rename(config.copy_and_resolve_references(), names)  # sections too
+    config = configuration.rename(config, names)
     for key, value in changes.items():
         if not _has(config, key):
             raise UserError(f"a sweep sets {key}, which its configuration does not have")
