@@ -202,9 +202,9 @@ def test_valid_fields_of_a_clip_are_kept():
     ("shape", "axes", "options", "fits"),
     [
         ((5, 4), "HW", {}, True),
-        ((5, 4), "HW", {"least": 5}, False),
+        ((5, 4), "HW", {"min_size": 5}, False),
         ((2, 8, 8), "TW7", {}, False),
-        ((2, 8, 7), "TW7", {"least": 3}, True),
+        ((2, 8, 7), "TW7", {"min_size": 3}, True),
         ((4,), "...C", {}, False),
         ((3,), "...C", {}, True),
         ((9, 9, 1), "...C", {}, True),
