@@ -18,6 +18,7 @@ define without a leading underscore.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+# ruff: noqa: F401
 if TYPE_CHECKING:
     from mer_jax import (
         clips,
@@ -96,51 +97,7 @@ _NAMES = {  # name: where it is defined
     "scores": "metrics.scores",
 }
 
-__all__ = [
-    "Clip",
-    "DataError",
-    "Recording",
-    "UserError",
-    "apex_index",
-    "clips",
-    "configuration",
-    "datasets",
-    "descriptors",
-    "difference_heatmap",
-    "errors",
-    "experiment",
-    "explain",
-    "faces",
-    "inference",
-    "inspect",
-    "label",
-    "leakage",
-    "load",
-    "load_predictor",
-    "load_recordings",
-    "magnify",
-    "make_config",
-    "methods",
-    "metrics",
-    "models",
-    "nn",
-    "optical_flow",
-    "optical_strain",
-    "options",
-    "protocols",
-    "read_config",
-    "read_predictions",
-    "recordings",
-    "reporting",
-    "resample",
-    "rpca",
-    "run",
-    "runtime",
-    "scores",
-    "sweep",
-    "training",
-    "video",
-]
+__all__ = [*_MODULES, *_NAMES]
 
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of them

@@ -25,16 +25,48 @@ import numpy as np
 from mer_jax.errors import UserError
 from mer_jax.options import check_value
 
+# Luma of RGB by ITU-R BT.601; cast it to the dtype of the frames.
+LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114])
 _MAX_SIDE = 2**15 - 1  # px, of OpenCV's images
 # How far a magnified, not saturated clip may lie outside of [0, 1]: the largest alpha of the papers
 # is 14. A face in gray levels of 0..255 is brighter: black in video is 16.
-MAGNIFIED = 15.0
+MAGNIFIED_MARGIN = 15.0
 
 Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Clip:
+class Keyed:
+    """The names of a clip or a recording, which make up its key.
+
+    Raises `UserError` for an empty one, and for a "/" in `database` or `subject`.
+    """
+
+    database: str
+    subject: str
+    name: str
+
+    def __post_init__(self):
+        kind = type(self).__name__.lower()
+        for field in ("database", "subject", "name"):
+            text = getattr(self, field)
+            slash = "" if field == "name" else ' without "/", which separates the parts of its key'
+            if not isinstance(text, str) or not text or (slash and "/" in text):
+                raise UserError(f"a {kind}'s {field} is {text!r}; it must be text{slash}")
+
+    @property
+    def key(self) -> str:
+        """'database/subject/name', unique in a job."""
+        return f"{self.database}/{self.subject}/{self.name}"
+
+    @property
+    def subject_key(self) -> str:
+        """'database/subject', unique over databases."""
+        return f"{self.database}/{self.subject}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Clip(Keyed):
     """One clip of one subject, as its database describes it.
 
     `read` returns the frames, [T, H, W, C] uint8 or float32 in [0, 1]; each access to `frames`
@@ -51,9 +83,6 @@ class Clip:
     ('mine/s01/smile', (9, 8, 8, 1), None)
     """
 
-    database: str
-    subject: str
-    name: str
     read: Callable[[], np.ndarray]
     emotion: str  # as the database names it, lower case
     fps: float | None = None  # Hz; None where it is not known
@@ -66,11 +95,7 @@ class Clip:
     landmarks: np.ndarray | None = None  # [68, 2] px (x, y) in the first frame
 
     def __post_init__(self):
-        for field in ("database", "subject", "name"):
-            text = getattr(self, field)
-            slash = "" if field == "name" else ' without "/", which separates the parts of its key'
-            if not isinstance(text, str) or not text or (slash and "/" in text):
-                raise UserError(f"a clip's {field} is {text!r}; it must be text{slash}")
+        super().__post_init__()
         if self.fps is not None:
             object.__setattr__(self, "fps", check_value(f"{self.key}: fps", "fps", self.fps))
         self._check()
@@ -108,15 +133,14 @@ class Clip:
             self._check(len(frames))
         return frames
 
-    @property
-    def key(self) -> str:
-        """'database/subject/name', unique in a job."""
-        return f"{self.database}/{self.subject}/{self.name}"
 
-    @property
-    def subject_key(self) -> str:
-        """'database/subject', unique over databases."""
-        return f"{self.database}/{self.subject}"
+def normalize_key(key: str) -> str:
+    """A key, or a part of one, for comparisons: lower case, numbers without leading zeros.
+
+    >>> normalize_key("SAMM/006/006_1_2")
+    'samm/6/6_1_2'
+    """
+    return re.sub(r"(?<!\d)0+(?=\d)", "", key.casefold())
 
 
 def in_memory(frames: np.ndarray) -> Callable[[], np.ndarray]:
@@ -140,8 +164,8 @@ def check_instants(
     Raises:
       UserError: where they are not integers in this order and range.
     """
-    named: dict[str, Any] = {"onset": onset, "apex": apex, "offset": offset}
-    known = {name: at for name, at in named.items() if at is not None or name == "onset"}
+    instants: dict[str, Any] = {"onset": onset, "apex": apex, "offset": offset}
+    known = {name: at for name, at in instants.items() if at is not None or name == "onset"}
     for name, at in known.items():
         if not isinstance(at, numbers.Integral) or isinstance(at, bool) or int(at) < 0:
             raise UserError(
@@ -167,20 +191,20 @@ class ClipBatch:
 
 
 def to_float(
-    frames: Pixels, *, axes: str = "", beyond: float = 1.0, name: str = "frames", least: int = 1
+    frames: Pixels, *, axes: str = "", margin: float = 1.0, name: str = "frames", min_size: int = 1
 ) -> Pixels:
     """Frames as floats in [0, 1]: the first step of every function that takes pixels.
 
     uint8 and uint16 are divided by their largest value, bool becomes 0 and 1. Other integers are
     refused, as their dtype does not give their range (an int64 image usually goes to 255). So are
-    floats farther than `beyond` outside of [0, 1], such as gray levels of 0..255; NaN is ignored.
+    floats farther than `margin` outside of [0, 1], such as gray levels of 0..255; NaN is ignored.
     Traced arrays have no values: of them only dtype and shape are checked.
 
     Args:
       frames: a NumPy or JAX array.
-      axes, name, least: see `check_axes`; "": any axes.
-      beyond: `MAGNIFIED` for functions that take magnified, not saturated clips, infinity for
-        functions of any numbers.
+      axes, name, min_size: see `check_axes`; "": any axes.
+      margin: `MAGNIFIED_MARGIN` for functions that take magnified, not saturated clips; infinity
+        for functions of any numbers.
 
     Returns:
       An array of the same library and shape: float32, or the float dtype of a JAX array.
@@ -194,7 +218,7 @@ def to_float(
     xp: Any = jnp if isinstance(frames, jax.Array) else np
     array = xp.asarray(frames)
     if axes:
-        check_axes(array, axes, name=name, least=least)
+        check_axes(array, axes, name=name, min_size=min_size)
     if array.dtype in (np.uint8, np.uint16):
         top, levels = np.float32(np.iinfo(array.dtype).max), array.astype(np.float32)
         if xp is np:
@@ -210,10 +234,10 @@ def to_float(
             f"{name} of dtype {array.dtype}: expected uint8 (0 to 255), uint16, or float (0 to 1); "
             "convert them first"
         )
-    if not isinstance(array, jax.core.Tracer) and beyond < math.inf:
+    if not isinstance(array, jax.core.Tracer) and margin < math.inf:
         with jax.ensure_compile_time_eval():  # values, also during a trace
             low, high = float(xp.nanmin(array, initial=0)), float(xp.nanmax(array, initial=1))
-        if not -beyond <= low <= high <= 1 + beyond:
+        if not -margin <= low <= high <= 1 + margin:
             raise UserError(
                 f"{name} from {low:g} to {high:g}: floats are in [0, 1]; give gray levels of "
                 "0..255 as uint8, or divide them by 255"
@@ -240,7 +264,7 @@ def to_uint8(frames: np.ndarray, *, axes: str) -> np.ndarray:
     return np.round(np.clip(to_float(frames), 0, 1) * 255).astype(np.uint8)
 
 
-def check_axes(array: Any, axes: str, *, name: str = "frames", least: int = 1) -> None:
+def check_axes(array: Any, axes: str, *, name: str = "frames", min_size: int = 1) -> None:
     """Checks the shape of an array.
 
     Args:
@@ -248,7 +272,7 @@ def check_axes(array: Any, axes: str, *, name: str = "frames", least: int = 1) -
       axes: a letter or a number for each axis, as "THWC", "HW2" or "68 2". A number is the axis'
         exact size; a C at the end is 1 or 3 channels; "..." stands for any axes.
       name: of the array, for the message.
-      least: the smallest size of H and W, px; other axes have 1 or more.
+      min_size: the smallest size of H and W, px; other axes have 1 or more.
 
     Raises:
       UserError: for another shape.
@@ -263,7 +287,7 @@ def check_axes(array: Any, axes: str, *, name: str = "frames", least: int = 1) -
     if "..." in names:
         at = names.index("...")
         names[at : at + 1] = ["any"] * (len(shape) - len(names) + 1)
-    smallest = {"H": least, "W": least}
+    smallest = {"H": min_size, "W": min_size}
 
     def fits(axis: str, size: int) -> bool:
         if axis == "C":
@@ -273,7 +297,7 @@ def check_axes(array: Any, axes: str, *, name: str = "frames", least: int = 1) -
     if len(names) == len(shape) and all(map(fits, names, shape)):
         return
     hint = ", C = 1 (gray) or 3 (RGB)" if "C" in axes else ""
-    hint += f", H and W at least {least}" if least > 1 else ""
+    hint += f", H and W at least {min_size}" if min_size > 1 else ""
     if 0 in shape:
         hint = ", none of them empty"
     elif len(shape) == len(names) - 1 and axes[-1] in "Cc":
@@ -299,7 +323,7 @@ def resize(frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """
     check_axes(frames, "THWC")
     if frames.dtype != np.uint8:
-        frames = to_float(frames, beyond=math.inf)
+        frames = to_float(frames, margin=math.inf)
     if frames.shape[1:3] == tuple(size):
         return frames
     if len(size) != 2 or not all(side in range(1, _MAX_SIDE + 1) for side in size):

@@ -42,8 +42,8 @@ _JOB = {
     "title": "",
     "remat": False,  # recompute activations for the gradient
     "checkpoint_seconds": 20.0,  # 0: after each block of epochs
-    "examples_dir": "",  # finished examples are kept there; "": in the user's cache folder
-    "examples_limit_gib": 50.0,  # of all jobs' examples, the oldest go first; 0: keep none
+    "examples_dir": "",  # cache of examples; "": in the user's cache folder
+    "examples_limit_gib": 50.0,  # least recently used are deleted first; 0: no cache
 }
 # How folds are divided over devices, see `training.Parallel`; it changes no number.
 _PARALLEL = {
@@ -144,7 +144,7 @@ def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
     return config
 
 
-def plain(config: ConfigDict) -> dict[str, Any]:
+def to_dict(config: ConfigDict) -> dict[str, Any]:
     """`config` as nested dictionaries of JSON types."""
 
     def simple(value):
@@ -152,7 +152,7 @@ def plain(config: ConfigDict) -> dict[str, Any]:
             return {str(k): simple(v) for k, v in value.items()}
         if isinstance(value, tuple | list):
             return [simple(v) for v in value]
-        return options.plain(value)
+        return options.to_python(value)
 
     return simple(config.to_dict())
 

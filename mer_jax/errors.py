@@ -30,18 +30,20 @@ class Problem(NamedTuple):
 class DataError(UserError):
     """All problems of a database or a file.
 
-    most: how many problems of a kind the message lists (`lines`), by default all.
+    max_per_kind: how many problems of a kind the message lists (`format_problems`), by default all.
     """
 
-    def __init__(self, database: str, problems: Sequence[Problem], *, most: int | None = None):
+    def __init__(
+        self, database: str, problems: Sequence[Problem], *, max_per_kind: int | None = None
+    ):
         self.database = database
         self.problems = tuple(problems)
-        head = f"{database}: {len(self.problems)} problem(s):"
-        super().__init__("\n".join([head, *lines(self.problems, most=most)]))
+        lines = format_problems(self.problems, max_per_kind=max_per_kind)
+        super().__init__("\n".join([f"{database}: {len(self.problems)} problem(s):", *lines]))
 
 
-def lines(problems: Sequence[Problem], *, most: int | None = None) -> list[str]:
-    """A line for each problem, at most `most` of a kind, and one that counts the others.
+def format_problems(problems: Sequence[Problem], *, max_per_kind: int | None = None) -> list[str]:
+    """A line for each problem, at most `max_per_kind` of a kind, and one that counts the others.
 
     Problems are of a kind if they differ only in numbers, quoted text and paths.
     """
@@ -49,13 +51,13 @@ def lines(problems: Sequence[Problem], *, most: int | None = None) -> list[str]:
     for problem in problems:
         kind = re.sub(r"'.*?'|\S*/\S*|\d+", "", problem.what)
         kinds.setdefault(kind, []).append(problem)
-    listed = {id(problem) for found in kinds.values() for problem in found[:most]}
+    listed = {id(problem) for found in kinds.values() for problem in found[:max_per_kind]}
     shown = [f"  {problem}" for problem in problems if id(problem) in listed]
-    if most is not None:
+    if max_per_kind is not None:
         shown += [
-            f"  and {len(found) - most} more of this kind: {found[most].what}"
+            f"  and {len(found) - max_per_kind} more of this kind: {found[max_per_kind].what}"
             for found in kinds.values()
-            if len(found) > most
+            if len(found) > max_per_kind
         ]
     return shown
 
@@ -72,15 +74,24 @@ def report_write_errors(path: str | os.PathLike) -> Iterator[None]:
         ) from error
 
 
+def suggestion(name: str, known: Sequence[str], *, cutoff: float = 0.3) -> str:
+    """The most similar known name as a question, or all known ones.
+
+    >>> suggestion("suprise", ["surprise", "sadness"]), suggestion("x", ["a", "b"])
+    ("did you mean 'surprise'?", 'known: a, b')
+    """
+    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """A `UserError` for an unknown name, which suggests the most similar known one.
 
     >>> str(unknown_name("method", "strnc", ["strcn", "psn"]))
     "unknown method 'strnc'; did you mean 'strcn'?"
     """
-    known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+    hint = suggestion(str(name), sorted(known), cutoff=0.5)
+    hint = hint if hint.endswith("?") else f"{hint}."
     shown = str(name) if len(str(name)) <= 100 else f"{str(name)[:97]}..."
     return UserError(f"unknown {kind} {shown!r}; {hint}")
 

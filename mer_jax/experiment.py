@@ -3,7 +3,7 @@
     summary = run(config, "runs/first")
 
 The working directory gets config.json, folds.json, metrics.jsonl while it trains, and at the end
-metrics.json, predictions.csv, megc_log.txt, audit.npz, pictures/, report.html and, of videos,
+metrics.json, predictions.csv, megc_log.txt, audit.npz, report.html and, of videos,
 predict.json; with checkpoints/ the same command resumes. Several seeds or learning rates are
 trained as one job: the working directory is the run of the first, variants/NAME/ those of the
 others, and metrics.json has their mean and standard deviation.
@@ -93,7 +93,7 @@ def run(
     workdir = pathlib.Path(workdir).expanduser()
     job = _prepare(config, settings, cache=cache, quiet=quiet)
     checkpoints.verify_same_job(workdir / "checkpoints", job.fingerprint)
-    variants, plain = settings.variants, configuration.plain(config)
+    variants, plain = settings.variants, configuration.to_dict(config)
     folders = [workdir, *(workdir / VARIANTS / name for name in list(variants)[1:])]
     configs = [
         plain,
@@ -124,7 +124,7 @@ class _Job(NamedTuple):
     classes: tuple[str, ...]  # K
     folds: list[Folds]  # of each variant; they differ at most in their validation clips
     examples: Examples  # of the N clips
-    contents: list[str]  # [N] fingerprints of the examples
+    digests: list[str]  # [N], of the examples
     sizes: dict[str, Any]  # options of the model
     build: Callable[[nnx.Rngs], nnx.Module]
     initial_weights: Weights
@@ -137,7 +137,7 @@ def _prepare(
     """Reads the clips; makes folds and examples. Prints their numbers unless `quiet`."""
     log = (lambda *_: None) if quiet else lambda text: print(text, file=sys.stderr, flush=True)
     clips, labels, classes = prepare_clips(config)
-    clips = _decode_once(clips) if any(config.report.values()) else clips
+    clips = _decode_once(clips)
     variants = settings.variants
     folds = [prepare_folds(config, each, clips, labels, classes) for each in variants.values()]
     log(
@@ -150,18 +150,18 @@ def _prepare(
     build = lambda rngs: models.create(
         model, num_classes=len(classes), rngs=rngs, shape=examples.input_shape, **sizes
     )
-    contents = fingerprints(examples.inputs)
-    plain = configuration.plain(config)
+    digests = example_digests(examples.inputs)
+    plain = configuration.to_dict(config)
     fingerprint = {key: value for key, value in plain.items() if key not in _FREE}
     # The folder may move; its content may not change. The first variant's folds give the others'.
     fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
-    fingerprint |= {"folds": folds[0].fingerprint, "clips": digest("".join(contents), labels)}
+    fingerprint |= {"folds": folds[0].fingerprint, "clips": digest("".join(digests), labels)}
     initial_weights = initialization.read(settings.init_from, build) if settings.init_from else {}
     if initial_weights:
         fingerprint["initial_weights"] = digest(*initial_weights, *initial_weights.values())
         log(f"{len(initial_weights)} tensors start from {settings.init_from}")
     return _Job(
-        *(clips, labels, classes, folds, examples, contents, sizes, build, initial_weights),
+        *(clips, labels, classes, folds, examples, digests, sizes, build, initial_weights),
         fingerprint,
     )
 
@@ -248,7 +248,7 @@ def _evaluate(
         job.clips,
         job.labels,
         job.classes,
-        job.contents,
+        job.digests,
         job.examples.repeats_per_epoch,
         config.protocol.name,
     )
@@ -294,7 +294,7 @@ def prepare_examples(
     config: ConfigDict, clips: Sequence[Clip], cache: dict[str, Examples]
 ) -> Examples:
     """The examples that the `method` section makes of `clips`; `cache` has the last ones."""
-    plain = configuration.plain(config)
+    plain = configuration.to_dict(config)
     key = json.dumps([plain["data"], plain["method"]], sort_keys=True)
     if key not in cache:
         cache.clear()  # frees their memory for the next ones
@@ -344,7 +344,7 @@ def digest(*parts: str | np.ndarray) -> str:
     return saving.digest(*parts)[:12]
 
 
-def fingerprints(inputs: Any) -> list[str]:
+def example_digests(inputs: Any) -> list[str]:
     """[N] hexadecimal digests, one for each example."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(inputs)]
     return [saving.digest(*rows) for rows in zip(*leaves)]

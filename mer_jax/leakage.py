@@ -8,7 +8,7 @@ files of a finished job.
 
 import enum
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -58,14 +58,14 @@ class LeakError(UserError):
     """A test clip had a part in training that no setting declares."""
 
 
-def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[str]) -> list[Leak]:
+def check(settings: Settings, folds: Folds, result: Result, digests: Sequence[str]) -> list[Leak]:
     """Verifies a finished job of F folds over N clips.
 
     Args:
       settings: that it was trained with.
       folds: its folds.
       result: of its training.
-      contents: [N] fingerprints of the examples, to find duplicates under other names.
+      digests: [N], of the examples, to find duplicates under other names.
 
     Returns:
       The declared leaks; none if the job is strict.
@@ -75,16 +75,17 @@ def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[s
         `train.statistics_on_all_clips`, or an epoch was selected other than by
         `train.model_selection`.
     """
-    _refuse(folds, result.sample_counts > 0, "in a training batch")
-    if not settings.statistics_on_all_clips:
-        _refuse(folds, result.statistics_mask, "in a statistic")
-    _refuse_choice(
-        settings.model_selection,
-        result.names,
+    undeclared = _undeclared(
+        settings,
+        folds,
+        result.sample_counts,
+        result.statistics_mask,
         result.chosen_epoch,
         result.epochs_run,
         result.validation_loss,
     )
+    if sentence := next(undeclared, ""):
+        raise LeakError(sentence)
     found = []
     if settings.model_selection == "best_test":
         stopping = settings.early_stopping_patience or settings.lr_plateau_patience
@@ -96,15 +97,15 @@ def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[s
     run = settings.init_from
     if run and (count := initialization.pretraining_overlap(run, folds)):
         found.append(Leak(Reason.PRETRAINING, run=run, count=count))
-    return found + find_duplicates(folds, contents)
+    return found + find_duplicates(folds, digests)
 
 
-def find_duplicates(folds: Folds, contents: Sequence[str]) -> list[Leak]:
+def find_duplicates(folds: Folds, digests: Sequence[str]) -> list[Leak]:
     """The first fold that trains on a duplicate of a clip that it tests (or validates on).
 
     Args:
       folds: over N clips.
-      contents: [N] fingerprints; clips with equal ones are duplicates.
+      digests: [N], of the examples; clips with equal ones are duplicates.
 
     Returns:
       One `Leak` with the two clips, or none.
@@ -117,7 +118,7 @@ def find_duplicates(folds: Folds, contents: Sequence[str]) -> list[Leak]:
     >>> find_duplicates(folds, ["f00d", "f00d"])[0].to_json()
     {'reason': 'duplicate', 'fold': 's1', 'train_clip': 'b', 'test_clip': 'a'}
     """
-    code = np.unique(np.asarray(contents), return_inverse=True)[1]
+    code = np.unique(np.asarray(digests), return_inverse=True)[1]
     for name, train, held_out in zip(folds.names, folds.train, folds.test | folds.validation):
         shared = np.intersect1d(code[train], code[held_out])
         if shared.size:
@@ -220,51 +221,44 @@ def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[s
         train, last = jnp.asarray(folds.train[f]), jnp.asarray(epochs[f])
         if (np.asarray(count_samples(key, train, last)) != counts[f]).any():
             found.append(f"Fold {name}: the recorded batches are not those of its seed.")
-    refusals = [lambda: _refuse(folds, counts > 0, "in a training batch")]
-    if not settings.statistics_on_all_clips:
-        refusals.append(lambda: _refuse(folds, record["statistics_mask"], "in a statistic"))
-    refusals.append(
-        lambda: _refuse_choice(
-            settings.model_selection, folds.names, chosen, epochs, validation_loss
+    return found + list(
+        _undeclared(
+            settings, folds, counts, record["statistics_mask"], chosen, epochs, validation_loss
         )
     )
-    for refuse in refusals:
-        try:
-            refuse()
-        except LeakError as error:
-            found.append(str(error))
-    return found
 
 
-def _refuse_choice(
-    model_selection: str,
-    names: Sequence[str],
+def _undeclared(
+    settings: Settings,
+    folds: Folds,
+    sample_counts: np.ndarray,
+    statistics_mask: np.ndarray,
     chosen: np.ndarray,
     epochs: np.ndarray,
     validation_loss: np.ndarray,
-) -> None:
-    """Raises `LeakError` if a fold's epoch is not its last, or its best on validation clips."""
-    if model_selection == "best_test":
+) -> Iterator[str]:
+    """A sentence for each use of a clip and each selected epoch that `settings` does not allow."""
+    used = {"in a training batch": sample_counts > 0}
+    if not settings.statistics_on_all_clips:
+        used["in a statistic"] = statistics_mask
+    for where, mask in used.items():
+        wrong = np.argwhere(mask & ~folds.train)
+        if len(wrong):
+            fold, clip = wrong[0]
+            yield (
+                f"Fold {folds.names[fold]}: clip {folds.clips[clip]} is not a training clip, but "
+                f"was {where} ({len(wrong)} such clips in all)."
+            )
+    selection = settings.model_selection
+    if selection == "best_test":
         return
-    for name, epoch, last, losses in zip(names, chosen, epochs, validation_loss):
-        if model_selection == "last":
-            expected = last
-        else:
+    for name, epoch, last, losses in zip(folds.names, chosen, epochs, validation_loss):
+        expected = last
+        if selection != "last":
             run = losses[:last]
             expected = np.argmin(np.where(np.isnan(run), np.inf, run)) + 1 if last else 0
         if epoch != expected:
-            raise LeakError(
-                f"Fold {name}: epoch {epoch} was selected, but "
-                f"train.model_selection={model_selection!r} selects epoch {expected}."
+            yield (
+                f"Fold {name}: epoch {epoch} was selected, but train.model_selection="
+                f"{selection!r} selects epoch {expected}."
             )
-
-
-def _refuse(folds: Folds, used: np.ndarray, where: str) -> None:
-    """Raises `LeakError` if a fold used [F, N] a clip that is not one of its training clips."""
-    wrong = np.argwhere(used & ~folds.train)
-    if len(wrong):
-        fold, clip = wrong[0]
-        raise LeakError(
-            f"Fold {folds.names[fold]}: clip {folds.clips[clip]} is not a training clip, but "
-            f"was {where} ({len(wrong)} such clips in all)."
-        )

@@ -68,7 +68,7 @@ class Bound(NamedTuple):
         return ", ".join(["an integer" if self.kind is int else "a number", " and ".join(ends)])
 
     def fits(self, value: Any) -> bool:
-        """Whether `value`, a plain Python value (see `plain`), is valid."""
+        """Whether `value`, a plain Python value (see `to_python`), is valid."""
         least, most = self.members
         if most:
             one = self._replace(members=(0, 0))
@@ -209,8 +209,6 @@ BOUNDS: dict[str, Bound] = {
     "mapping": _one_of("descriptors.lbp.MAPPINGS"),
     "margin": _number("[0, 10]"),
     "max_iter": _integer("[1, 1000000]"),
-    "pad_to": _LENGTH,
-    "percent": _number("(0, 100]"),
     "percents": _tuple_of(_number("(0, 100]"), _SOME),
     "points": _one_of(4, 8, kind=int),
     "preset": _one_of("video.flow.PRESETS"),
@@ -218,7 +216,6 @@ BOUNDS: dict[str, Bound] = {
     "r2": _POSITIVE,
     "radii": _tuple_of(_LENGTH, 3),
     "flow_scale": _POSITIVE,
-    "rng": _unchecked("a NumPy generator"),
     "rotation": _number("[-360, 360]"),
     "saturate": _flag,
     "scaling": _one_of("methods.stcnn.SCALINGS"),
@@ -370,13 +367,13 @@ def defaults(function: Callable, *, without: Iterable[str] = ()) -> dict[str, An
     return found
 
 
-def plain(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """`value` as a type of Python and JSON: no NumPy or JAX array or scalar, path or list.
 
     A traced array has no value and is returned unchanged.
 
     >>> import numpy as np
-    >>> plain([np.float32(0.5), np.arange(2)])
+    >>> to_python([np.float32(0.5), np.arange(2)])
     (0.5, (0, 1))
     """
     if hasattr(value, "tolist"):
@@ -386,7 +383,7 @@ def plain(value: Any) -> Any:
             return value
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
+    return tuple(map(to_python, value)) if isinstance(value, list | tuple) else value
 
 
 def bound(section: str, owner: str, name: str) -> Bound | None:
@@ -466,7 +463,7 @@ def checked(function: _F) -> _F:
     @functools.wraps(function)
     def run(*args, **options):
         for name, given in (options | dict(zip(parameters, args))).items():
-            if name in rows and not hasattr(plain(given), "shape"):
+            if name in rows and not hasattr(to_python(given), "shape"):
                 _validated(where + name, given, rows[name], known.get(name, ...) is None)
         _check_order(where, known | options)
         return function(*args, **options)
@@ -476,7 +473,7 @@ def checked(function: _F) -> _F:
 
 def _check_order(where: str, values: Mapping[str, Any]) -> None:
     for lesser, greater in _ORDERED:
-        low, high = (plain(values.get(name)) for name in (lesser, greater))
+        low, high = (to_python(values.get(name)) for name in (lesser, greater))
         numeric = isinstance(low, numbers.Real) and isinstance(high, numbers.Real)
         if numeric and low > high:
             raise UserError(f"{where}{lesser} is {low}; it must be at most {greater}, {high}")
@@ -484,7 +481,7 @@ def _check_order(where: str, values: Mapping[str, Any]) -> None:
 
 def _validated(label: str, given: Any, row: Bound | None, optional: bool) -> Any:
     """`given` as a plain value; `UserError` if it does not fit `row`. optional: None is valid."""
-    found = plain(given)
+    found = to_python(given)
     if row is None or (optional and found is None) or row.fits(found):
         return found
     shown = re.sub(r"\s+", " ", reprlib.repr(found))[:100]
@@ -497,7 +494,7 @@ def _validated(label: str, given: Any, row: Bound | None, optional: bool) -> Any
 
 def _bound_like(default: Any) -> Bound:
     """The bound of an option without a row: any number, text or flag, as its default is."""
-    kind = type(plain(default))
+    kind = type(to_python(default))
     return Bound(kind if kind in (bool, int, float, str) else object)
 
 

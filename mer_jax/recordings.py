@@ -18,7 +18,7 @@ from typing import overload
 
 import numpy as np
 
-from mer_jax.clips import Clip, check_instants
+from mer_jax.clips import Clip, Keyed, check_instants
 from mer_jax.errors import UserError, unknown_name
 
 KINDS = ("micro", "macro")
@@ -58,14 +58,14 @@ class Interval:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Recording:
+class Recording(Keyed):
     """A long video of one subject and the intervals that its database marks in it.
 
     `read(start, stop)` returns the frames start to stop - 1, [T, H, W, C] uint8; it is called each
     time frames are asked for. Intervals are sorted by onset; they may overlap.
 
-    Raises `UserError` for a "/" in `database` or `subject`, for a length or a rate that is none,
-    and for an interval past the last frame.
+    Raises `UserError` for names as `Keyed` does, for a length or rate that is not above 0, and for
+    an interval past the last frame.
 
     >>> frames = np.zeros((9, 4, 4, 1), np.uint8)
     >>> marked = (Interval(2, 3, 5),)
@@ -76,19 +76,13 @@ class Recording:
     [False, False, True, True, True, True, False, False, False]
     """
 
-    database: str
-    subject: str
-    name: str
     read: Callable[[int, int], np.ndarray]
     length: int  # frames
     fps: float  # Hz
     intervals: tuple[Interval, ...] = ()
 
     def __post_init__(self):
-        for field in ("database", "subject", "name"):
-            text = getattr(self, field)
-            if not isinstance(text, str) or ("/" in text and field != "name"):
-                raise UserError(f"the {field} of a recording is {text!r}; it is text without '/'")
+        super().__post_init__()
         if not isinstance(self.length, numbers.Integral) or self.length < 1:
             raise UserError(f"{self.key}: its length is {self.length!r}; it is 1 frame or more")
         if not 0 < self.fps < math.inf:
@@ -178,13 +172,3 @@ class Recording:
             )
             for each in self.of_kind(kind)
         ]
-
-    @property
-    def key(self) -> str:
-        """'database/subject/name'."""
-        return f"{self.database}/{self.subject}/{self.name}"
-
-    @property
-    def subject_key(self) -> str:
-        """'database/subject'."""
-        return f"{self.database}/{self.subject}"

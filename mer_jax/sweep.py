@@ -55,8 +55,8 @@ def rows(path: str | pathlib.Path, *, only: str = "") -> dict[str, Row]:
     return selected
 
 
-def shared(rows: Mapping[str, Row]) -> ConfigDict:
-    """The configuration of the first row, for `get_config` of a sweep.
+def first_configuration(rows: Mapping[str, Row]) -> ConfigDict:
+    """The configuration of the first row, for the flags of a sweep.
 
     The command line changes its keys, and with them those of every row.
     """
@@ -94,9 +94,9 @@ def configured(row: Row, overrides: Mapping[str, Any]) -> ConfigDict:
 
 
 def _changed(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
-    """A copy with these values; new names come first and bring their options."""
+    """`config` with these values; new names come first and bring their options."""
     names = {key.split(".")[0]: name for key, name in changes.items() if key.endswith(".name")}
-    config = configuration.rename(config.copy_and_resolve_references(), names)  # sections too
+    config = configuration.rename(config, names)
     for key, value in changes.items():
         if not _has(config, key):
             raise UserError(f"a sweep sets {key}, which its configuration does not have")
@@ -117,7 +117,7 @@ def run(
     overrides: Mapping[str, Any],
     devices: Sequence[jax.Device] | None = None,
     should_stop: Callable[[], bool] | None = None,
-    begin: Callable[[], None] = lambda: None,
+    on_row_start: Callable[[], None] = lambda: None,
 ) -> str:
     """Runs every row and writes the table of those that ran.
 
@@ -126,7 +126,7 @@ def run(
       workdir: each row gets a folder in it.
       overrides: dotted keys and values that replace those of every row that has the key.
       devices, should_stop: as of `experiment.run`.
-      begin: called before each row that is run.
+      on_row_start: called before each row that is run.
 
     Returns:
       The table in Markdown.
@@ -149,7 +149,7 @@ def run(
         try:
             if not _finished(row_dir, job):
                 print(f"{number} of {len(jobs)}: {name}", file=sys.stderr, flush=True)
-                begin()
+                on_row_start()
                 experiment.run(job, row_dir, devices=devices, should_stop=should_stop, cache=cache)
             found += _runs(name, rows[name], row_dir)
         except UserError as error:
@@ -183,7 +183,7 @@ def _finished(workdir: pathlib.Path, job: ConfigDict) -> bool:
     path = workdir / "config.json"
     if not (workdir / "report.html").exists() or not path.exists():
         return False
-    return reading.load_json(path, Any) == json.loads(json.dumps(configuration.plain(job)))
+    return reading.load_json(path, Any) == json.loads(json.dumps(configuration.to_dict(job)))
 
 
 def _runs(name: str, row: Row, workdir: pathlib.Path) -> list[comparison.Run]:

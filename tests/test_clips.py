@@ -72,8 +72,8 @@ def test_the_range_of_floats():
         for frames in (np.array([np.nan, 0.5, bad]), jnp.array([np.nan, 0.5, bad])):
             with pytest.raises(UserError, match=r"frames from .* to .*: floats are in \[0, 1\]"):
                 to_float(frames)
-        assert to_float(np.array([float(bad)]), beyond=np.inf).shape == (1,)
-    assert to_float(np.array([-15.0, 16.0]), beyond=15).shape == (2,)
+        assert to_float(np.array([float(bad)]), margin=np.inf).shape == (1,)
+    assert to_float(np.array([-15.0, 16.0]), margin=15).shape == (2,)
 
 
 def test_traces_are_not_looked_at_but_constants_are():
@@ -202,9 +202,9 @@ def test_valid_fields_of_a_clip_are_kept():
     ("shape", "axes", "options", "fits"),
     [
         ((5, 4), "HW", {}, True),
-        ((5, 4), "HW", {"least": 5}, False),
+        ((5, 4), "HW", {"min_size": 5}, False),
         ((2, 8, 8), "TW7", {}, False),
-        ((2, 8, 7), "TW7", {"least": 3}, True),
+        ((2, 8, 7), "TW7", {"min_size": 3}, True),
         ((4,), "...C", {}, False),
         ((3,), "...C", {}, True),
         ((9, 9, 1), "...C", {}, True),

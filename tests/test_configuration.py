@@ -70,7 +70,7 @@ def test_all_registries_list_options_for_all_their_names():
 def test_plain_is_json(tmp_path):
     import json
 
-    text = json.dumps(configuration.plain(make()))
+    text = json.dumps(configuration.to_dict(make()))
     assert json.loads(text)["data"]["emotions"] == list(make().data.emotions)
 
 

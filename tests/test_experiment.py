@@ -12,7 +12,7 @@ import pytest
 from mer_jax import configuration, experiment, inference, metrics
 from mer_jax.cli.audit import audit
 from mer_jax.datasets import folders
-from mer_jax.reporting import report, verdict
+from mer_jax.reporting import verdict
 from tests.datasets import replica
 from tests.tiny_run import job, tiny_run
 
@@ -55,7 +55,7 @@ def test_as_published_both_numbers_come_from_one_job(tmp_path, tmp_path_factory)
         np.testing.assert_allclose(found, summary["overall"][score]["value"])
     assert gap["removed_leaks"] == leaks and gap["remaining_leaks"] == []
     page = (tmp_path / "report.html").read_text()
-    assert "AS PUBLISHED" in page and "the same job, strict" in page
+    assert "NOT STRICT" in page and "the same job, strict" in page
     twin = json.loads((tmp_path / "variants" / "strict" / "metrics.json").read_text())
     assert twin["verdict"]["leaks"] == leaks[:1]  # its epoch is chosen as well
     assert audit(tmp_path) == ([], [verdict.sentence(leak) for leak in leaks])
@@ -108,12 +108,6 @@ def test_a_job_decodes_each_frame_once(tmp_path, decoded, shown):
     assert set(decoded.values()) == {1} and len(decoded) > 3 * len(clips)
     names = [path.name for path in (tmp_path / "run").rglob("*")]
     assert ("predict.json" in names) == shown
-    assert any(name.endswith(".png") for name in names) == shown
-    assert any(name.endswith(".webp") for name in names) == shown
-    assert ("<img" in (tmp_path / "run" / "report.html").read_text()) == shown
-
-
-def test_the_report_from_memory_is_that_of_the_files(tmp_path_factory):
-    workdir = tiny_run(tmp_path_factory)
-    page = (workdir / "report.html").read_bytes()
-    assert report.build(workdir).read_bytes() == page
+    page = (tmp_path / "run" / "report.html").read_text()
+    for kind in ("png", "webp"):
+        assert (f'src="data:image/{kind};' in page) == shown

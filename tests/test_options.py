@@ -21,12 +21,10 @@ from mer_jax.training import Settings, optimizers
 from mer_jax.video import (
     apex_index,
     gains,
-    jitter_matrices,
     keep_quantiles,
     magnify,
     optical_flow,
     rpca,
-    select,
 )
 from tests.faults import fuzz_options
 
@@ -150,11 +148,9 @@ def test_a_job_with_a_wrong_value_is_not_made(section, name, option, value):
         lambda: gains(64, 64, alpha=jnp.float32(-3)),
         lambda: gains(64, 64, alpha=np.array([2.0, 4.0])),
         lambda: gains(64, width=0, alpha=2),
-        lambda: jitter_matrices(10, 5, percents=np.array([100, 0])),
         lambda: apex_index(np.zeros((3, 8, 8, 1)), length=jnp.int32(0)),
         lambda: confusion([0], [0], num_classes=-1),
         lambda: confusion([0], [0], num_classes=1.5),
-        lambda: select(10, percent=math.nan),
         lambda: optical_flow(np.zeros((9, 9)), np.zeros((9, 9)), limit=-1.0),
         lambda: optical_flow(np.zeros((9, 9)), np.zeros((9, 9)), stages=()),
         lambda: optimizers.schedule("step", epochs=2, steps=3, rate=0.0, every=1),
@@ -215,7 +211,7 @@ def test_numbers_of_numpy_and_paths_become_plain():
         and made.train.statistics_on_all_clips is True
     )
     configuration.check(made)
-    assert json.loads(json.dumps(configuration.plain(made)))["method"]["size"] == [28, 20]
+    assert json.loads(json.dumps(configuration.to_dict(made)))["method"]["size"] == [28, 20]
 
 
 def test_a_key_of_train_at_the_top_level_is_refused():

@@ -51,11 +51,13 @@ def traced(name, sizes, shape):
 def test_every_row_is_a_valid_job(name):
     rows = sweep.rows(FOLDER / f"{name}.py")
     assert len({sweep.folder(title) for title in rows}) == len(rows)
+    # None would be a type that --config.data.root cannot override.
+    assert sweep.first_configuration(rows).data.get_type("root") is str
     seen = set()
     for title, row in rows.items():
         config = sweep.configured(row, {"data.root": "DIR"})
         losses.create(configuration.check(config).loss)
-        plain = configuration.plain(config)
+        plain = configuration.to_dict(config)
         for key, value in row.changes.items():  # nothing is lost on the way
             section, option = key.split(".")
             value = list(value) if isinstance(value, tuple) else value

@@ -12,7 +12,7 @@ Expected: experiments/results/appearance_leak.md. Time: ten minutes on 2 idle CP
 Without the cues: --config.data.appearance_leak=0.
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 FACES = {
     "data.subjects": 6,
@@ -69,7 +69,3 @@ ROWS = {
     for network, changes in NETWORKS.items()
     for protocol, folds in PROTOCOLS.items()
 }
-
-
-def get_config():
-    return shared(ROWS)

@@ -9,7 +9,7 @@ their defaults (the paper prints none). DIR contains smic/, casme/, casme2/ (pre
 Folds by subject: --config.protocol.by=subject.
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 DATABASES = {"SMIC": "smic", "CASME": "casme", "CASME2": "casme2"}
 FOLDS = {
@@ -32,7 +32,3 @@ ROWS = {
     for number, (database, folder) in enumerate(DATABASES.items())
     for method, (base, scores) in METHODS.items()
 }
-
-
-def get_config():
-    return shared(ROWS)

@@ -14,27 +14,27 @@ One network: --only=psn. One seed: --config.train.seeds=1.
 
 from typing import Any
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
-FACES = {
-    "data.subjects": 6,
-    "data.clips_per_subject": 9,
-    "data.size": (48, 48),
-    "data.frames": (16, 20),
-    "data.emotions": ("happiness", "surprise", "disgust"),
-    "data.amplitude": (1.5, 2.5),
-    "data.drift": 0.1,
-    "data.blinks": 0.0,
-    "data.noise": 0.005,
-}
-LARGE = {"data.amplitude": (2.5, 2.5)}
-MORE = LARGE | {"data.subjects": 12, "data.clips_per_subject": 6}
-FLOW = {"method.name": "flow_maps", "method.size": (20, 20)}
-UV = FLOW | {"method.size": (16, 16), "method.channels": ("u", "v")}
-REGIONS = {"method.name": "fusenet", "method.size": (24, 24), "method.length": 16}
-RCN = {"model.maps": 8, "model.pool": 3}
-TWO_STREAMS = {"model.filters": 8, "model.kernel": (7, 3, 3), "model.widths": (64, 32)}
-PIXELS = {"method.size": (32, 24), "method.length": 12, "method.repeats_per_epoch": 4} | MORE
+
+def _section(section: str, **options: Any) -> dict[str, Any]:
+    return {f"{section}.{name}": value for name, value in options.items()}
+
+
+FACES = _section(
+    "data",
+    subjects=6, clips_per_subject=9, size=(48, 48), frames=(16, 20), drift=0.1, blinks=0.0,
+    noise=0.005, emotions=("happiness", "surprise", "disgust"), amplitude=(1.5, 2.5),
+)  # fmt: skip
+LARGE = _section("data", amplitude=(2.5, 2.5))
+MORE = LARGE | _section("data", subjects=12, clips_per_subject=6)
+FLOW = _section("method", name="flow_maps", size=(20, 20))
+UV = FLOW | _section("method", size=(16, 16), channels=("u", "v"))
+REGIONS = _section("method", name="fusenet", size=(24, 24), length=16)
+RCN = _section("model", maps=8, pool=3)
+TWO_STREAMS = _section("model", filters=8, kernel=(7, 3, 3), widths=(64, 32))
+PIXELS = _section("method", size=(32, 24), length=12, repeats_per_epoch=4) | MORE
+SMALL_BATCH = {"model.width": 1 / 16, "train.batch_size": 6}
 
 # network: (its faces and its method, its sizes, epochs, learning rate)
 NETWORKS: dict[str, tuple[dict, dict, int, float]] = {
@@ -45,74 +45,48 @@ NETWORKS: dict[str, tuple[dict, dict, int, float]] = {
     "off_apexnet": (UV, {"model.hidden": 128}, 40, 1e-3),
     "dual_inception": (UV, {"model.maps": (4, 8), "model.hidden": 64}, 30, 1e-3),
     "stcnn": (
-        {"method.name": "stcnn", "method.size": (32, 32), "method.length": 16},
-        {"model.filters": 8, "model.kernel": (7, 3, 3), "model.hidden": 32},
-        60,
-        1e-3,
+        _section("method", name="stcnn", size=(32, 32), length=16),
+        _section("model", filters=8, kernel=(7, 3, 3), hidden=32),
+        *(60, 1e-3),
     ),
     "fusenet_intermediate": (REGIONS, TWO_STREAMS, 60, 1e-3),
     "fusenet_late": (REGIONS, TWO_STREAMS, 60, 1e-3),
     "psn": (
-        {"method.name": "psn", "method.size": (32, 32), "method.length": 16, "method.frames": 8},
+        _section("method", name="psn", size=(32, 32), length=16, frames=8),
         {"model.width": 1 / 16},
-        30,
-        1e-3,
+        *(30, 1e-3),
     ),
     "r3d_convlstm": (
-        {
-            "method.name": "r3d",
-            "method.size": (32, 32),
-            "method.length": 6,
-            "method.flip": "horizontal",
-            "method.rotation": 0.0,
-            "method.repeats_per_epoch": 2,
-            **MORE,
-        },
-        {"model.width": 1 / 16, "train.batch_size": 6},
-        50,
-        1e-3,
+        _section("method", name="r3d", size=(32, 32), length=6, flip="horizontal", rotation=0.0)
+        | {"method.repeats_per_epoch": 2, **MORE},
+        SMALL_BATCH,
+        *(50, 1e-3),
     ),
     "strcn_a": (
         {"method.name": "strcn_a", **PIXELS},
-        {"model.maps": 16, "model.recurrent_layers": 3},
-        12,
-        3e-3,
+        _section("model", maps=16, recurrent_layers=3),
+        *(12, 3e-3),
     ),
     "mer_rcnn": (
         {"method.name": "mer_rcnn", **PIXELS, "method.num_pixels": 720},
-        {"model.maps": 16, "model.recurrent_layers": 3},
-        16,
-        3e-3,
+        _section("model", maps=16, recurrent_layers=3),
+        *(16, 3e-3),
     ),
     "strcn_g": (
-        {
-            "method.name": "strcn_g",
-            "method.size": (48, 40),
-            "method.alphas": (8.0,),
-            "method.percents": (100, 80),
-            "method.repeats_per_epoch": 2,
-        },
-        {"model.maps": 8, "model.recurrent_layers": 2},
-        15,
-        3e-3,
+        _section("method", name="strcn_g", size=(48, 40), alphas=(8.0,), percents=(100, 80))
+        | {"method.repeats_per_epoch": 2},
+        _section("model", maps=8, recurrent_layers=2),
+        *(15, 3e-3),
     ),
     "capsule": (
-        {"method.name": "apex", "method.size": (129, 129), "method.subtract_onset": True, **LARGE},
-        {"model.width": 1 / 16, "train.batch_size": 6},
-        40,
-        2e-3,
+        _section("method", name="apex", size=(129, 129), subtract_onset=True) | LARGE,
+        SMALL_BATCH,
+        *(40, 2e-3),
     ),
     "image_cnn": (
-        {
-            "method.name": "frames",
-            "method.size": (32, 32),
-            "method.num_frames": 6,
-            "method.subtract_onset": True,
-            **LARGE,
-        },
+        _section("method", name="frames", size=(32, 32), num_frames=6, subtract_onset=True) | LARGE,
         {"model.width": 1 / 16, "model.dropout": 0.0},
-        20,
-        1e-3,
+        *(20, 1e-3),
     ),
 }
 
@@ -134,7 +108,3 @@ ROWS = {
         (f"{name}, permuted", _row(name, **{"data.permute_labels": True})),
     )
 }
-
-
-def get_config():
-    return shared(ROWS)

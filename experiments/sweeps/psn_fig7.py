@@ -8,7 +8,7 @@ Estimated time: weeks on 2 CPU cores.
       --config.data.root=DIR --workdir=runs/psn_fig7
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 ROWS = {
     "PSN": Row("psn", {}, {"accuracy": 0.6492, "uf1": 0.5211}),
@@ -19,7 +19,3 @@ ROWS = {
     "AlexNet + RNN": Row("psn", {"model.perception": "none"}),
     "PSN_no_conv": Row("psn", {"model.pointwise": False}),
 }
-
-
-def get_config():
-    return shared(ROWS)

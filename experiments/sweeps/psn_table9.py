@@ -8,7 +8,7 @@ Estimated time: weeks on 2 CPU cores.
       --config.data.root=DIR --workdir=runs/psn_table9
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 PUBLISHED = {  # rate's mean and deviation, F1
     ("alexnet", "sum"): (0.6492, 0.084, 0.5211),
@@ -29,7 +29,3 @@ ROWS = {
     )
     for (backbone, fusion), (mean, deviation, f1) in PUBLISHED.items()
 }
-
-
-def get_config():
-    return shared(ROWS)

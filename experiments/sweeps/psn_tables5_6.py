@@ -10,7 +10,7 @@ DIR contains casme/, casme2/, casme_squared/, samm/. Estimated time: days on 2 C
       --config.data.root=DIR --workdir=runs/psn_tables5_6
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 DATABASES = ("casme", "casme2", "casme_squared", "samm")
 SET = {
@@ -81,7 +81,3 @@ ROWS = {
     ),
     "LBP-SIP, 8 x 8": _lbp_sip(8, {"accuracy": 0.5462}),
 }
-
-
-def get_config():
-    return shared(ROWS)

@@ -9,7 +9,7 @@ casme_squared/, samm/; the first stage is r3d_macro.py. Estimated time: days on 
 Table 3's rows of other authors' networks: capsule_megc2019.py, rcn_megc2019.py.
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 SCORES = ("accuracy", "uar", "uf1")
 FOLDS = {"protocol.name": "k_fold", "protocol.folds": 5, "protocol.by": "sample"}
@@ -17,7 +17,3 @@ ROWS = {
     "LOSO": Row("r3d_convlstm", {}, dict(zip(SCORES, (0.973, 0.971, 0.966)))),
     "stratified 5 folds": Row("r3d_convlstm", FOLDS, dict(zip(SCORES, (0.976, 0.976, 0.973)))),
 }
-
-
-def get_config():
-    return shared(ROWS)

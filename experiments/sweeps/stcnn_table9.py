@@ -10,7 +10,7 @@ As published: --config.train.model_selection=best_test
 --config.protocol.name=loso.
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 ACCURACY = {  # (height, width, time)
     (3, 3, 3): 0.8293,
@@ -32,7 +32,3 @@ ROWS = {
     )
     for (height, width, time), accuracy in ACCURACY.items()
 }
-
-
-def get_config():
-    return shared(ROWS)

@@ -12,7 +12,7 @@ As published: --config.train.model_selection=best_test
 --config.protocol.name=loso.
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 LATE = {"model.name": "fusenet_late"}
 ROWS = {
@@ -33,7 +33,3 @@ ROWS = {
         "fusenet_smic", LATE, {"accuracy": 0.6482, "last_epochs": (0.5995, 0.0319)}
     ),
 }
-
-
-def get_config():
-    return shared(ROWS)

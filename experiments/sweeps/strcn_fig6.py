@@ -9,7 +9,7 @@ alone.
 As published (the mask over all clips): --config.train.statistics_on_all_clips=True.
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 DATABASES = {"SMIC": "smic", "CASME II": "casme2", "SAMM": "samm"}
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
@@ -28,7 +28,3 @@ ROWS = {
     for mask_fraction in SHARES
     for protocol in DEFAULT
 }
-
-
-def get_config():
-    return shared(ROWS)

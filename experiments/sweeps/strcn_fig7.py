@@ -8,7 +8,7 @@ ones with --config.data.name=prepared). Estimated time: weeks on 2 CPU cores;
 As published (the mask of STRCN-A over all clips): --config.train.statistics_on_all_clips=True.
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 DATABASES = {"SMIC": "smic", "CASME II": "casme2", "SAMM": "samm"}
 NETWORKS = {"STRCN-A": "strcn_a", "STRCN-G": "strcn_g"}
@@ -21,7 +21,3 @@ ROWS = {
     for protocol in ("LOSO", "LOVO")
     for maps in (16, 32, 64, 128)
 }
-
-
-def get_config():
-    return shared(ROWS)

@@ -9,7 +9,7 @@ after it up to that many. DIR contains smic/, casme2/, samm/ (prepared ones with
 As published (the mask of STRCN-A over all clips): --config.train.statistics_on_all_clips=True.
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 DATABASES = {"SMIC": "smic", "CASME II": "casme2", "SAMM": "samm"}
 NETWORKS = {"STRCN-A": "strcn_a", "STRCN-G": "strcn_g"}
@@ -27,7 +27,3 @@ ROWS = {
     for protocol in ("LOSO", "LOVO")
     for layers in range(5)
 }
-
-
-def get_config():
-    return shared(ROWS)

@@ -11,7 +11,7 @@ As published (the mask of STRCN-A over all clips): --config.train.statistics_on_
 
 from typing import Any
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 DATABASES = {"SMIC": "smic", "CASME II": "casme2", "SAMM": "samm"}
 NETWORKS = {"STRCN-A": "strcn_a", "STRCN-G": "strcn_g"}
@@ -50,7 +50,3 @@ ROWS = {
     for without, changes in CHANGES.items()
     for protocol in PUBLISHED
 }
-
-
-def get_config():
-    return shared(ROWS)

@@ -13,7 +13,7 @@ Estimated time: weeks on 2 CPU cores; --only="SMIC, LOSO" runs those alone.
 As published (the mask of STRCN-A over all clips): --config.train.statistics_on_all_clips=True.
 """
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 DATABASES = {"SMIC": "smic", "CASME II": "casme2", "SAMM": "samm"}
 _STRCN4 = {"data.label_scheme": "strcn4"}
@@ -59,7 +59,3 @@ ROWS = {
     for protocol in PUBLISHED
     if method in PUBLISHED[protocol]
 }
-
-
-def get_config():
-    return shared(ROWS)

@@ -55,9 +55,9 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
             f"predictions.csv: {len(predicted ^ tests)} rows differ from the folds' test clips."
         )
     if not folds.subject_disjoint and verdict.strict:
-        found.append("metrics.json says strict, but a subject is in training and in test.")
+        found.append("metrics.json claims to be strict, but a subject is in training and in test.")
     if settings.as_published and verdict.strict:
-        found.append("metrics.json says strict, but config.json lets test clips choose.")
+        found.append("metrics.json claims to be strict, but config.json selects by test clips.")
     return found, declared
 
 

@@ -1,4 +1,4 @@
-"""Lists the finished examples that jobs keep on disk, or removes them.
+"""Lists the cached examples of jobs on disk, or removes them.
 
     mer-jax cache [--clear[=METHOD]] [--examples_dir=DIR]
 

@@ -34,7 +34,7 @@ flags.DEFINE_bool("decode", False, "Also decode every frame, which may take minu
 flags.DEFINE_bool("json", False, "Print one JSON object.")
 flags.DEFINE_bool("long_videos", False, "Check the database's long videos with their intervals.")
 flags.declare_key_flag("config")
-parse = functools.partial(run_flags.parse, to_run=False)
+parse = functools.partial(run_flags.parse, required=False)
 
 
 def decode(found: Inspection) -> Inspection:
@@ -58,18 +58,18 @@ def in_classes(found: Inspection, scheme: str) -> Inspection:
     """`found` by the classes of a label scheme; clips outside of it are one note."""
     if found.problems:
         return found
-    labelled = labels.label(scheme, found.clips)
-    if labelled.labels.ndim > 1:
+    labeled = labels.label(scheme, found.clips)
+    if labeled.labels.ndim > 1:
         return found
     notes = list(found.notes)
-    if labelled.excluded:
-        key, why = labelled.excluded[0]
-        what = f"has no class for {len(labelled.excluded)} clip(s), e.g. {key}: {why}"
+    if labeled.excluded:
+        key, why = labeled.excluded[0]
+        what = f"has no class for {len(labeled.excluded)} clip(s), e.g. {key}: {why}"
         notes.insert(0, Problem(f"label scheme {scheme}", what))
-    groups = [labelled.classes[k] for k in labelled.labels]
-    published = found.published if set(found.published) <= set(labelled.classes) else {}
+    groups = [labeled.classes[k] for k in labeled.labels]
+    published = found.published if set(found.published) <= set(labeled.classes) else {}
     return found._replace(
-        clips=list(labelled.clips), groups=groups, notes=notes, published=published
+        clips=list(labeled.clips), groups=groups, notes=notes, published=published
     )
 
 
@@ -77,7 +77,6 @@ def summary(found: Inspection) -> dict:
     """Counts and findings as plain values."""
     emotions = collections.Counter(_groups(found))
     return {
-        "usable": not found.problems,
         "clips": len(found.clips),
         "published_clips": sum(found.published.values()),
         "emotions": {
@@ -89,6 +88,13 @@ def summary(found: Inspection) -> dict:
         ),
         "published_subjects": found.subjects,
         "sources": [source._asdict() for source in found.sources],
+        **_issues(found),
+    }
+
+
+def _issues(found: Inspection | recordings.Inspection) -> dict:
+    return {
+        "usable": not found.problems,
         "problems": [problem._asdict() for problem in found.problems],
         "notes": [note._asdict() for note in found.notes],
     }
@@ -104,37 +110,32 @@ def page(database: str, root: str, facts: dict) -> str:
     lines += [f"{'subjects':<24}{count:>6}{published:>11}", ""]
     lines += [f"{subject:<24}{clips:>6}" for subject, clips in facts["subjects"].items()]
     lines += ["", *(str(Source(**source)) for source in facts["sources"])]
+    return "\n".join(lines + _findings(facts))
+
+
+def _findings(facts: dict) -> list[str]:
+    """Lines of the problems, the notes and the verdict."""
+    lines = []
     for title in ("problem", "note"):
         findings = [Problem(**finding) for finding in facts[f"{title}s"]]
         lines += ["", f"{len(findings)} {title}(s)"]
-        lines += errors.lines(findings, most=datasets.MOST_OF_A_KIND)
-    lines += ["", "usable" if facts["usable"] else "not usable until the problems are fixed"]
-    if not facts["usable"]:
-        lines.append(database_flags.HINTS)
-    return "\n".join(lines)
+        lines += errors.format_problems(findings, max_per_kind=datasets.MAX_PER_KIND)
+    if facts["usable"]:
+        return [*lines, "", "usable"]
+    return [*lines, "", "not usable until the problems are fixed", database_flags.HINTS]
 
 
 def check_recordings(database: str, root: str) -> int:
     """Prints the counts and the problems of a database of long videos; 1 if there are problems."""
     found = recordings.inspect(database, root, **database_flags.options())
     here = recordings.counts(found.recordings)
+    facts = {"counts": here, "published": dict(found.published), **_issues(found)}
     if FLAGS.json:
-        facts = {
-            "usable": not found.problems,
-            "counts": here,
-            "published": dict(found.published),
-            "problems": [problem._asdict() for problem in found.problems],
-            "notes": [note._asdict() for note in found.notes],
-        }
         print(json.dumps(facts, indent=1))
         return 1 if found.problems else 0
     lines = [f"{database}, long videos in {root}", "", f"{'':<24}{'here':>6}{'published':>11}"]
     lines += [f"{name:<24}{n:>6}{found.published.get(name, '-'):>11}" for name, n in here.items()]
-    for title, findings in (("problem", found.problems), ("note", found.notes)):
-        lines += ["", f"{len(findings)} {title}(s)"]
-        lines += errors.lines(findings, most=datasets.MOST_OF_A_KIND)
-    lines += ["", "not usable until the problems are fixed" if found.problems else "usable"]
-    print("\n".join(lines))
+    print("\n".join(lines + _findings(facts)))
     return 1 if found.problems else 0
 
 

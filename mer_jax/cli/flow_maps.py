@@ -36,7 +36,7 @@ _FRAME_SIZE = flags.DEFINE_list("frame_size", ["128", "128"], "H,W px that frame
 
 def _pair(flag: flags.FlagHolder) -> tuple[int, ...]:
     if len(flag.value) != 2 or not all(word.strip().isdigit() for word in flag.value):
-        raise UserError(f"--{flag.name}={','.join(flag.value)} is not H,W, two whole numbers")
+        raise UserError(f"--{flag.name}={','.join(flag.value)} is not H,W, two integers")
     return tuple(map(int, flag.value))
 
 

@@ -24,6 +24,7 @@ import signal
 import sys
 import tempfile
 import threading
+from typing import Any
 
 from absl import flags, logging
 from ml_collections import config_flags
@@ -36,7 +37,7 @@ parse = run_flags.parse
 
 
 class Signals:
-    """SIGTERM and Ctrl-C: a job that has trained saves and stops; otherwise it exits at once.
+    """SIGTERM and Ctrl-C: a job saves and stops once training has begun; before, it exits at once.
 
     Python's handlers wait for the compiled call that is running, which may take minutes. A thread
     reads the interpreter's wake-up file descriptor (`signal.set_wakeup_fd`) without that delay.
@@ -44,7 +45,7 @@ class Signals:
 
     def __init__(self):
         self.received = 0  # number of the signal; the exit code is 128 more
-        self._trained = False  # there is something to save
+        self._can_save = False  # training has begun
         read, write = os.pipe()
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -54,12 +55,12 @@ class Signals:
 
     def __call__(self) -> bool:
         """Whether to save and stop; training calls this after each block of epochs."""
-        self._trained = True
+        self._can_save = True
         return bool(self.received)
 
-    def begin(self) -> None:
-        """Resets at the start of a job: there is nothing to save yet."""
-        self._trained = False
+    def reset(self) -> None:
+        """Called at the start of a job, which has nothing to save yet."""
+        self._can_save = False
 
     def _receive(self, number, _):
         self.received = number
@@ -68,7 +69,7 @@ class Signals:
     def _watch(self, read):
         while True:
             number = os.read(read, 1)[0]
-            if number in (signal.SIGTERM, signal.SIGINT) and not self._trained:
+            if number in (signal.SIGTERM, signal.SIGINT) and not self._can_save:
                 text = "stopped before training began; nothing to save. Re-run the command to start"
                 print(text, file=sys.stderr, flush=True)
                 os._exit(128 + number)
@@ -105,11 +106,8 @@ def _run(workdir: str, signals: Signals) -> int:
         file = config_flags.get_config_filename(flags.FLAGS["config"])
         if rows := sweep.rows(file, only=run_flags.ONLY.value):
             overrides = config_flags.get_override_values(flags.FLAGS["config"])
-            show(
-                sweep.run(
-                    rows, workdir, overrides=overrides, should_stop=signals, begin=signals.begin
-                )
-            )
+            hooks: dict[str, Any] = {"should_stop": signals, "on_row_start": signals.reset}
+            show(sweep.run(rows, workdir, overrides=overrides, **hooks))
             show(f"{workdir}/table.html")
             return 0
         summary = experiment.run(run_flags.CONFIG.value, workdir, should_stop=signals, quiet=quiet)

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import pathlib
 import re
+import runpy
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -27,32 +28,31 @@ DISTRIBUTED = flags.DEFINE_bool(
 )
 
 
-def parse(argv: list[str], *, to_run: bool = True) -> list[str]:
+def parse(argv: list[str], *, required: bool = True) -> list[str]:
     """Parses the command line. Raises `UserError` for any mistake, the configuration's too.
 
-    to_run: --config and --workdir are required.
+    required: whether --config and --workdir are required.
     """
     flag = flags.FLAGS["config"]
     try:
-        argv[:] = map(
-            _expand_name, _with_config_file(argv)
-        )  # in place: ml_collections reads sys.argv
+        # In place: ml_collections reads sys.argv.
+        argv[:] = map(_expand_name, _with_config_file(argv))
         flag.parser = _Parser(flag.parser, argv)
         rest = flags.FLAGS(argv)
         no_arguments(rest)
         file = config_flags.get_config_filename(flag) if flag.present else ""
-        if not file and to_run:
+        if not file and required:
             raise UserError("no configuration given: mer-jax run NAME|FILE or --config=NAME|FILE")
         if file and not pathlib.Path(file).is_file():
             raise unknown_name(
                 "--config file", file, map(str, pathlib.Path(file).parent.glob("*.py"))
             )
-        if not WORKDIR.value and to_run:
+        if not WORKDIR.value and required:
             raise UserError("no output folder is given: --workdir=DIR")
         if file:
             CONFIG.value.lock()
     except Exception as error:  # a configuration is a user's program: any exception
-        raise UserError(_sentence(error)) from None
+        raise UserError(_message(error)) from None
     return rest
 
 
@@ -89,10 +89,10 @@ def _expand_name(flag: str) -> str:
 
 
 class _Parser(flags.ArgumentParser):
-    """Reads the file that --config names.
+    """Reads the file that --config names; of a sweep, the configuration of its first row.
 
-    A section that the command line renames (--config.data.name=synthetic) gets the options of the
-    new name, so that other flags can override them.
+    A section whose name the command line changes (--config.data.name=synthetic) gets the options
+    of that name, so that other flags can override them.
     """
 
     def __init__(self, reader: flags.ArgumentParser, argv: list[str]):
@@ -101,7 +101,13 @@ class _Parser(flags.ArgumentParser):
     def parse(self, path: str) -> ConfigDict:
         from mer_jax import configuration
 
-        config, names = self._reader.parse(path), {}
+        if pathlib.Path(path).is_file() and (rows := runpy.run_path(path).get("ROWS")):
+            from mer_jax import sweep
+
+            config = sweep.first_configuration(rows)
+        else:
+            config = self._reader.parse(path)
+        names = {}
         for flag, following in zip(self._argv, [*self._argv[1:], ""]):
             if found := re.fullmatch(r"--?config\.(\w+)\.name(=.*)?", flag):
                 section, name = found.groups()
@@ -113,7 +119,7 @@ class _Parser(flags.ArgumentParser):
         )
 
 
-def _sentence(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """A mistake in the flags, or in the file that --config names, as one sentence."""
     if isinstance(error, (flags.Error, UserError)):
         return str(error)

@@ -9,7 +9,7 @@ pooled. UF1 is the mean over the printed classes; their source is printed, too.
 
 Spotted intervals are tables as MEGC 2022 (vid,pred_onset,pred_offset,type) and 2024 (subject,video,
 onset,offset,emotion) have them, which are compared with the marked intervals of --truth, or a log
-of MEGC 2020, which holds the truth itself. F1 counts a hit at an overlap of 0.5, over all videos;
+of MEGC 2020, which contains the truth. F1 counts a hit at an overlap of 0.5, over all videos;
 STRS is that of MEGC 2024.
 
 Example:
@@ -52,7 +52,7 @@ def spotted(path: str) -> dict:
         counts = ", ".join(f"{count} {name}" for name, count in claimed.items())
         remarks = [
             f"its own lines: {counts}",
-            "the log does not say which intervals are micro and which macro: all are one kind",
+            "the log does not distinguish micro- and macro-expressions: all are one kind",
         ]
     else:
         predictions = spotting_files.read(path)
@@ -71,16 +71,16 @@ def main(argv: list[str]) -> None:
     paths = argv[1:]
     if not paths:
         raise UserError("name at least one log, predictions.csv or working directory")
-    wanted = read_expected_clips(_EXPECTED.value) if _EXPECTED.value else None
-    judged, as_text = dict[str, dict](), dict[str, Callable]()
+    expected = read_expected_clips(_EXPECTED.value) if _EXPECTED.value else None
+    results, as_text = dict[str, dict](), dict[str, Callable]()
     for path in paths:
         if _TRUTH.value or spotting_files.is_table(path):
-            judged[path], as_text[path] = spotted(path), format_spotting
+            results[path], as_text[path] = spotted(path), format_spotting
         else:
             record = read(path, classes=_CLASSES.value or None)
-            judged[path], as_text[path] = score_log(record, expected=wanted), format_scores
+            results[path], as_text[path] = score_log(record, expected=expected), format_scores
     if _JSON.value:
-        rows = [{"file": path, **result} for path, result in judged.items()]
-        print(json.dumps(saving.plain(rows), indent=1, ensure_ascii=False, allow_nan=False))
+        rows = [{"file": path, **result} for path, result in results.items()]
+        print(json.dumps(saving.to_builtins(rows), indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        print("\n\n".join(f"{path}\n{as_text[path](result)}" for path, result in judged.items()))
+        print("\n\n".join(f"{path}\n{as_text[path](result)}" for path, result in results.items()))

@@ -22,10 +22,10 @@ from mer_jax.cli.command import named_values, no_arguments, required
 _DATA = flags.DEFINE_string("data", None, "A database of long videos, or synthetic.")
 _ROOT = flags.DEFINE_string("root", None, "Its folder.")
 _OPTION = flags.DEFINE_multi_string("option", [], "An option of the database as NAME=VALUE.")
-_OUT = flags.DEFINE_string("out", None, "The folder that gets the results.")
+_OUT = flags.DEFINE_string("out", None, "The folder to write to.")
 _METHOD = flags.DEFINE_string("method", "mdmd", "The evidence of a frame: mdmd, strain or flow.")
 _RULE = flags.DEFINE_string("rule", "peaks", "From evidence to intervals: peaks or runs.")
-_P = flags.DEFINE_float("p", None, "A published p of the threshold; by default it is learned.")
+_P = flags.DEFINE_float("p", None, "A published p of the threshold; by default it is fitted.")
 _KINDS = flags.DEFINE_list("kinds", ["micro", "macro"], "Which expressions.")
 _SIZE = flags.DEFINE_integer("size", 64, "px of the frames' sides, to which they are resized.", 10)
 

@@ -29,7 +29,7 @@ _CLASSES = flags.DEFINE_integer("classes", None, "Classes; the paper's own numbe
 _SIZES = flags.DEFINE_string("sizes", "", "The network's sizes as name=value, separated by commas.")
 
 
-class Row(NamedTuple):
+class Layer(NamedTuple):
     """One module; where it is called again, its last call."""
 
     path: str
@@ -39,9 +39,9 @@ class Row(NamedTuple):
     parameters: int  # trainable, in the module and below it
 
 
-def rows(name: str, *, num_classes: int, **sizes) -> list[Row]:
+def rows(name: str, *, num_classes: int, **sizes) -> list[Layer]:
     """The modules of network `name` in the order of their first calls, itself first."""
-    found: list[Row] = []
+    found: list[Layer] = []
     shapes = lambda tree: jax.tree.map(lambda a: a.shape[1:], tree)
 
     def run():
@@ -54,7 +54,7 @@ def rows(name: str, *, num_classes: int, **sizes) -> list[Row]:
         with calls.record_calls(network) as made:
             network(x)
         found.extend(
-            Row(
+            Layer(
                 call.path or "(network)",
                 type(call.module).__name__,
                 shapes(call.inputs),
@@ -74,7 +74,7 @@ def text(name: str, *, num_classes: int | None = None, **sizes) -> str:
     return table(name, rows(name, num_classes=classes, **sizes), num_classes=classes)
 
 
-def table(name: str, found: Sequence[Row], *, num_classes: int) -> str:
+def table(name: str, found: Sequence[Layer], *, num_classes: int) -> str:
     """Rows of network `name`, compared with its paper."""
     info = models.info(name)
     head = ("module", "layer", "in", "out", "parameters", "paper" if info.printed else "")

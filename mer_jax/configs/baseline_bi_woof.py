@@ -15,5 +15,5 @@ def get_config():
         title="Bi-WOOF and SVM",
         data="synthetic",
         method="bi_woof",
-        model={"name": "svm", "kernel": "linear", "C": 1.0},
+        model=dict(name="svm", kernel="linear", C=1.0),
     )

@@ -15,5 +15,5 @@ def get_config():
         title="LBP-SIP and SVM",
         data="synthetic",
         method="lbp_sip",
-        model={"name": "svm", "kernel": "linear", "C": 1.0},
+        model=dict(name="svm", kernel="linear", C=1.0),
     )

@@ -15,5 +15,5 @@ def get_config():
         title="LBP-TOP and SVM",
         data="synthetic",
         method="lbp_top",
-        model={"name": "svm", "kernel": "linear", "C": 1.0},
+        model=dict(name="svm", kernel="linear", C=1.0),
     )

@@ -15,5 +15,5 @@ def get_config():
         title="MDMO and SVM",
         data="synthetic",
         method="mdmo",
-        model={"name": "svm", "kernel": "linear", "C": 1.0},
+        model=dict(name="svm", kernel="linear", C=1.0),
     )

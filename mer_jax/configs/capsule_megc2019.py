@@ -18,12 +18,12 @@ def get_config():
         method="apex",
         model="capsule",
         protocol="megc2019",
-        train={
-            "epochs": 30,
-            "batch_size": 32,
-            "learning_rate": 1e-4,
-            "schedule": "decay",
-            "schedule_rate": 0.9,
-            "loss": "capsule_margin",
-        },
+        train=dict(
+            epochs=30,
+            batch_size=32,
+            learning_rate=1e-4,
+            schedule="decay",
+            schedule_rate=0.9,
+            loss="capsule_margin",
+        ),
     )

@@ -18,9 +18,9 @@ from mer_jax import configuration
 def get_config():
     return configuration.make(
         title="CD6ME, action units",
-        data={"name": "cd6me", "label_scheme": "cd6me"},
-        method={"name": "flow_maps", "channels": ("u", "v")},
+        data=dict(name="cd6me", label_scheme="cd6me"),
+        method=dict(name="flow_maps", channels=("u", "v")),
         model="off_apexnet",
         protocol="leave_one_database_out",
-        train={"epochs": 100, "batch_size": 256, "learning_rate": 5e-4, "loss": "multilabel_bce"},
+        train=dict(epochs=100, batch_size=256, learning_rate=5e-4, loss="multilabel_bce"),
     )

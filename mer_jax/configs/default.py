@@ -14,5 +14,5 @@ def get_config():
         method="flow_maps",
         model="ststnet",
         protocol="loso",
-        train={"epochs": 60, "batch_size": 32, "learning_rate": 1e-3},
+        train=dict(epochs=60, batch_size=32, learning_rate=1e-3),
     )

@@ -15,8 +15,8 @@ def get_config():
     return configuration.make(
         title="Dual-Inception, MEGC2019",
         data="flow_maps",
-        method={"name": "flow_maps", "channels": ("u", "v"), "flow_scale": 255.0},
+        method=dict(name="flow_maps", channels=("u", "v"), flow_scale=255.0),
         model="dual_inception",
         protocol="megc2019",
-        train={"epochs": 10, "batch_size": 64, "learning_rate": 1e-3},
+        train=dict(epochs=10, batch_size=64, learning_rate=1e-3),
     )

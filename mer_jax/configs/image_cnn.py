@@ -15,15 +15,15 @@ from mer_jax import configuration
 def get_config():
     return configuration.make(
         title="Image CNN",
-        data={"name": "casme2", "label_scheme": "strcn4"},
+        data=dict(name="casme2", label_scheme="strcn4"),
         method="frames",
         model="image_cnn",
-        train={
-            "epochs": 30,
-            "batch_size": 32,
-            "learning_rate": 1e-3,
-            "optimizer": "sgd",
-            "momentum": 0.9,
-            "weight_decay": 5e-4,
-        },
+        train=dict(
+            epochs=30,
+            batch_size=32,
+            learning_rate=1e-3,
+            optimizer="sgd",
+            momentum=0.9,
+            weight_decay=5e-4,
+        ),
     )

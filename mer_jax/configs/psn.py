@@ -1,7 +1,7 @@
 r"""PSN: Li et al., Tables 5, 6, 9 and Figs. 7, 10, on 650 clips of four databases in four classes.
 
-Published: recognition rate 64.92 %, F1 0.5211 (Table 5), stratified ten folds by sample: a person
-stands on both sides and the report is marked; --config.protocol.name=loso is the strict number.
+Published: recognition rate 64.92 %, F1 0.5211 (Table 5), stratified ten folds by sample: subjects
+are in training and test, which the report flags; --config.protocol.name=loso is the strict number.
 Time: days on 2 CPU cores. DIR holds casme/, casme2/, casme_squared/ and
 samm/.
   mer-jax run psn \
@@ -19,9 +19,9 @@ from mer_jax import configuration
 def get_config():
     return configuration.make(
         title="PSN",
-        data={"name": "psn", "label_scheme": "psn4"},
+        data=dict(name="psn", label_scheme="psn4"),
         method="psn",
         model="psn",
-        protocol={"name": "k_fold", "folds": 10, "by": "sample"},
-        train={"epochs": 30, "batch_size": 5, "learning_rate": 1e-4},
+        protocol=dict(name="k_fold", folds=10, by="sample"),
+        train=dict(epochs=30, batch_size=5, learning_rate=1e-4),
     )

@@ -24,18 +24,18 @@ from mer_jax import configuration
 def get_config():
     return configuration.make(
         title="R3D-ConvLSTM",
-        data={"name": "r3d", "label_scheme": "r3d"},
+        data=dict(name="r3d", label_scheme="r3d"),
         method="r3d",
         model="r3d_convlstm",
-        train={
-            "epochs": 60,
-            "batch_size": 64,
-            "learning_rate": 1e-3,
-            "loss": "weighted_ce",
-            "sampler": "balanced",
-            "validation": 0.2,
-            "model_selection": "best_val",
-            "lr_plateau_patience": 5,
-            "early_stopping_patience": 8,
-        },
+        train=dict(
+            epochs=60,
+            batch_size=64,
+            learning_rate=1e-3,
+            loss="weighted_ce",
+            sampler="balanced",
+            validation=0.2,
+            model_selection="best_val",
+            lr_plateau_patience=5,
+            early_stopping_patience=8,
+        ),
     )

@@ -17,19 +17,19 @@ from mer_jax import configuration
 def get_config():
     return configuration.make(
         title="R3D-ConvLSTM, macro-expressions",
-        data={"name": "r3d_macro", "label_scheme": "r3d"},
-        method={"name": "r3d", "smooth": True, "repeats_per_epoch": 4},
+        data=dict(name="r3d_macro", label_scheme="r3d"),
+        method=dict(name="r3d", smooth=True, repeats_per_epoch=4),
         model="r3d_convlstm",
-        protocol={"name": "hold_out", "fraction": 0.2},
-        train={
-            "epochs": 100,
-            "batch_size": 64,
-            "learning_rate": 1e-4,
-            "loss": "weighted_ce",
-            "sampler": "balanced",
-            "validation": 0.2,
-            "model_selection": "best_val",
-            "lr_plateau_patience": 5,
-            "early_stopping_patience": 10,
-        },
+        protocol=dict(name="hold_out", fraction=0.2),
+        train=dict(
+            epochs=100,
+            batch_size=64,
+            learning_rate=1e-4,
+            loss="weighted_ce",
+            sampler="balanced",
+            validation=0.2,
+            model_selection="best_val",
+            lr_plateau_patience=5,
+            early_stopping_patience=10,
+        ),
     )

@@ -2,7 +2,7 @@ r"""MicroExpSTCNN on CAS(ME)^2: Reddy et al. 2019, Tables V, VIII (stability) an
 
 Published: 87.80 % (best epoch on the 41 clips of one split by sample; 29.27 % to 87.80 % over Table
 IX's kernels), 82.20 +- 5.02 % over epochs 91 to 100. The split has Table IV's counts, which are not
-stratified: 21 happy, 12 angry and 8 disgust clips are tested (which ones, nobody says).
+stratified: 21 happy, 12 angry and 8 disgust clips are tested (which ones is not published).
 --config.protocol.test_counts="()" tests a stratified fifth. Subjects are in training and test,
 which is flagged; --config.protocol.name=loso is the strict number, which the paper lacks. The best
 epoch and statistics of all clips: --config.train.model_selection=best_test
@@ -20,15 +20,9 @@ from mer_jax import configuration
 def get_config():
     return configuration.make(
         title="MicroExpSTCNN, CAS(ME)^2",
-        data={"name": "stcnn_casme_squared", "label_scheme": "stcnn_casme_squared"},
-        method={"name": "stcnn", "length": 96},
+        data=dict(name="stcnn_casme_squared", label_scheme="stcnn_casme_squared"),
+        method=dict(name="stcnn", length=96),
         model="stcnn",
-        protocol={"name": "hold_out", "by": "sample", "test_counts": (21, 12, 8)},
-        train={
-            "epochs": 100,
-            "batch_size": 8,
-            "learning_rate": 1e-2,
-            "optimizer": "sgd",
-            "momentum": 0.0,
-        },
+        protocol=dict(name="hold_out", by="sample", test_counts=(21, 12, 8)),
+        train=dict(epochs=100, batch_size=8, learning_rate=1e-2, optimizer="sgd", momentum=0.0),
     )

@@ -14,15 +14,9 @@ from mer_jax import configuration
 def get_config():
     return configuration.make(
         title="MicroExpSTCNN, SMIC-HS",
-        data={"name": "stcnn_smic", "label_scheme": "stcnn_smic"},
-        method={"name": "stcnn", "length": 18},
+        data=dict(name="stcnn_smic", label_scheme="stcnn_smic"),
+        method=dict(name="stcnn", length=18),
         model="stcnn",
-        protocol={"name": "hold_out", "by": "sample", "test_counts": (19, 6, 7)},
-        train={
-            "epochs": 100,
-            "batch_size": 8,
-            "learning_rate": 1e-2,
-            "optimizer": "sgd",
-            "momentum": 0.0,
-        },
+        protocol=dict(name="hold_out", by="sample", test_counts=(19, 6, 7)),
+        train=dict(epochs=100, batch_size=8, learning_rate=1e-2, optimizer="sgd", momentum=0.0),
     )

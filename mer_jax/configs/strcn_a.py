@@ -15,19 +15,19 @@ from mer_jax import configuration
 def get_config():
     return configuration.make(
         title="STRCN-A",
-        data={"name": "casme2", "label_scheme": "strcn4"},
+        data=dict(name="casme2", label_scheme="strcn4"),
         method="strcn_a",
         model="strcn_a",
-        train={
-            "epochs": 30,
-            "batch_size": 20,
-            "learning_rate": 1e-3,
-            "optimizer": "sgd",
-            "momentum": 0.9,
-            "weight_decay": 5e-4,
-            "schedule": "decay",
-            "schedule_rate": 0.8,
-            "loss": "class_balanced_bce",
-            "min_loss_change": 1e-3,
-        },
+        train=dict(
+            epochs=30,
+            batch_size=20,
+            learning_rate=1e-3,
+            optimizer="sgd",
+            momentum=0.9,
+            weight_decay=5e-4,
+            schedule="decay",
+            schedule_rate=0.8,
+            loss="class_balanced_bce",
+            min_loss_change=1e-3,
+        ),
     )

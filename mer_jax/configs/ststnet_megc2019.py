@@ -18,5 +18,5 @@ def get_config():
         method="flow_maps",
         model="ststnet",
         protocol="megc2019",
-        train={"epochs": 800, "batch_size": 256, "learning_rate": 5e-5},
+        train=dict(epochs=800, batch_size=256, learning_rate=5e-5),
     )

@@ -12,8 +12,8 @@ from mer_jax import configuration
 def get_config():
     return configuration.make(
         title="Action units of rendered faces",
-        data={"name": "synthetic", "label_scheme": "cd6me"},
+        data=dict(name="synthetic", label_scheme="cd6me"),
         method="flow_maps",
         model="ststnet",
-        train={"epochs": 80, "batch_size": 32, "learning_rate": 3e-3, "loss": "multilabel_bce"},
+        train=dict(epochs=80, batch_size=32, learning_rate=3e-3, loss="multilabel_bce"),
     )

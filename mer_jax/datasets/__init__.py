@@ -28,7 +28,7 @@ _FOLDERS = (
 # Rendered databases: modules with `clips(**options)`.
 _RENDERED = ("synthetic",)
 
-MOST_OF_A_KIND = 10  # problems or notes of a kind that are listed, then a count
+MAX_PER_KIND = 10  # problems or notes of a kind that are listed, then a count
 
 
 def names() -> list[str]:
@@ -70,11 +70,11 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
     """
     found = inspect(name, root, **given)
     if found.problems:
-        raise DataError(name, found.problems, most=MOST_OF_A_KIND)
+        raise DataError(name, found.problems, max_per_kind=MAX_PER_KIND)
     from absl import logging
 
     for source in found.sources:
-        level = logging.WARNING if source.others else logging.INFO
+        level = logging.WARNING if source.alternatives else logging.INFO
         logging.log(level, "%s: %s", name, source)
     if found.notes:
         level = logging.WARNING if name in _composites().names() else logging.INFO

@@ -4,7 +4,7 @@
 
 A letter before the number is the side (L, R left or right; T, B upper or lower lip; A
 asymmetric), one after it the intensity (A to E); "/" and "or" part alternatives; "?" is unclear;
-"ref" says that the unit is there in the reference frame already; "(k)" (4DME) that it does not
+"ref" marks a unit that the reference frame has already; "(k)" (4DME) one that does not
 move. (Key of SAMM's sheet; Ekman, Friesen & Hager, Facial Action Coding System, 2002.)
 """
 

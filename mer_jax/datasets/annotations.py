@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from mer_jax.errors import Problem
 
-_HEADER_ROWS = 60  # how far down a header is looked for
+_HEADER_ROWS = 60  # in which a header is searched
 _UNMARKED = {"", "/", "\\", "-", "--", "?", "n/a", "na", "nan", "none", "null"}
 
 
@@ -29,7 +29,7 @@ class Column(NamedTuple):
 
     names: tuple[str, ...]
     kind: type = str  # str or int
-    needed: bool = True  # a sheet without it is not this database's
+    required: bool = True  # a sheet without it is not this database's
 
 
 class Formula(str):
@@ -37,17 +37,17 @@ class Formula(str):
 
 
 class Record(NamedTuple):
-    """One row: field -> str; of a column of whole numbers int, or None (blank, or a mark: '/')."""
+    """One row: field -> str; of a column of integers int, or None (blank, or a mark: '/')."""
 
     where: str  # "CASME2-coding-20140508.xlsx, row 14"
     values: Mapping[str, Any]
-    broken: bool  # a cell of it is among the problems
+    invalid: bool  # a cell of it is among the problems
 
 
-def plain(text: object) -> str:
+def slug(text: object) -> str:
     """A heading or name reduced to its letters and digits, lower case.
 
-    >>> plain("SAMM_Cropped"), plain("Action Units")
+    >>> slug("SAMM_Cropped"), slug("Action Units")
     ('sammcropped', 'actionunits')
     """
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", str(text)).casefold())
@@ -70,7 +70,7 @@ def read(
     positions: Sequence[str] = (),
     keys: Sequence[str] = ("subject", "name"),
 ) -> tuple[list[Record], list[Problem]]:
-    """The data rows of a label sheet and all that is wrong with it.
+    """The data rows of a label sheet and all problems.
 
     Args:
       path: the file.
@@ -83,8 +83,8 @@ def read(
     book, problem = workbook(path)
     if problem:
         return [], [problem]
-    wanted = [plain(name) for name in sheets]
-    order = sorted(book, key=lambda name: plain(name) not in wanted)
+    wanted = [slug(name) for name in sheets]
+    order = sorted(book, key=lambda name: slug(name) not in wanted)
     nearest: tuple[int, str] = (-1, "")
     for name in order:
         found = _header(book[name], columns)
@@ -92,8 +92,8 @@ def read(
             continue
         row, fields, missing, twice = found
         if twice:
-            place = f"{path.name}, row {row + 1}"
-            return [], [Problem(place, f"two columns are headed {twice!r}; rename or remove one")]
+            where = f"{path.name}, row {row + 1}"
+            return [], [Problem(where, f"two columns are headed {twice!r}; rename or remove one")]
         if not missing:
             return _rows(path.name, book[name], row + 1, fields, columns, keys)
         if len(fields) > nearest[0]:
@@ -105,7 +105,7 @@ def read(
     if positions and order and nearest[0] <= 1:
         fields = {field: i for i, field in enumerate(positions) if field}
         return _rows(path.name, book[order[0]], 0, fields, columns, keys)
-    heads = ", ".join(column.names[0] for column in columns.values() if column.needed)
+    heads = ", ".join(column.names[0] for column in columns.values() if column.required)
     hint = nearest[1] or "no row carries any of these headings"
     return [], [Problem(path.name, f"is not a sheet with columns {heads}: {hint}")]
 
@@ -114,7 +114,7 @@ _WITHOUT_VALUE = (
     "the {!r} cell is the formula {!r} and the file does not hold its value; open it in a "
     "spreadsheet program and save it"
 )
-# What is taken for a label sheet and is none that can be read here, by how it begins.
+# Files that are no readable label sheet, by their first bytes.
 _OTHERS = (
     (b"%pdf", "is a PDF; give the sheet itself"),
     (b"<?xml", "is XML; open it in a spreadsheet program and save it as .xlsx"),
@@ -129,9 +129,9 @@ _LOCKED = "EncryptedPackage".encode("utf-16-le")
 
 
 def workbook(path: pathlib.Path) -> tuple[dict[str, list[list]], Problem | None]:
-    """Every sheet of a file as rows of cells, or what keeps it from being read.
+    """Every sheet of a file as rows of cells, or the problem.
 
-    What a file is, its content says: workbooks are handed on under the names of other kinds.
+    The content decides the format, not the suffix: workbooks are found under wrong suffixes.
     """
     import xlrd
 
@@ -194,7 +194,7 @@ def _xlsx(content: bytes) -> dict[str, list[list]]:
 
 
 def _computed(rows: list[list], formula: str, depth: int = 8) -> int | Formula:
-    """The value of a formula that adds and subtracts cells and whole numbers, else the formula."""
+    """The value of a formula that adds and subtracts cells and integers, else the formula."""
     total, terms = 0, re.sub(r"[\s$]", "", formula)
     if not depth or not re.fullmatch(r"=[+-]?[A-Z]*\d+([+-][A-Z]*\d+)*", terms):
         return Formula(formula)
@@ -233,14 +233,14 @@ def _header(rows, columns):
     """(row, field -> column, needed fields that are missing, a heading that occurs twice)."""
     best = None
     for i, cells in enumerate(rows[:_HEADER_ROWS]):
-        heads = [plain(cell) if cell is not None else "" for cell in cells]
+        heads = [slug(cell) if cell is not None else "" for cell in cells]
         fields, twice = {}, ""
         for field, column in columns.items():
-            head = next((h for h in map(plain, column.names) if h in heads), None)
+            head = next((h for h in map(slug, column.names) if h in heads), None)
             if head is not None:
                 fields[field] = heads.index(head)
                 twice = twice or (text(cells[fields[field]]) if heads.count(head) > 1 else "")
-        missing = [f for f, column in columns.items() if column.needed and f not in fields]
+        missing = [f for f, column in columns.items() if column.required and f not in fields]
         if not missing:
             return i, fields, missing, twice
         if fields and (best is None or len(fields) > len(best[1])):
@@ -269,7 +269,7 @@ def _rows(file, rows, start, fields, columns, keys):
                 values[field] = _whole(value)
                 if values[field] is None and value.casefold() not in _UNMARKED:
                     head = columns[field].names[0]
-                    wrong.append(Problem(where, f"{head} is {value!r}, not a whole number"))
+                    wrong.append(Problem(where, f"{head} is {value!r}, not an integer"))
         problems += wrong
         records.append(Record(where, values, bool(wrong)))
     if not records:
@@ -282,10 +282,10 @@ def _whole(value: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def numbered(prefix: str, digits: int, word: str) -> str:
+def zero_padded(prefix: str, digits: int, word: str) -> str:
     """One spelling for a numbered name; a word without a number stays as it is.
 
-    >>> [numbered("sub", 2, word) for word in ("1", "01", "SUB1", "sub01", "x")]
+    >>> [zero_padded("sub", 2, word) for word in ("1", "01", "SUB1", "sub01", "x")]
     ['sub01', 'sub01', 'sub01', 'sub01', 'x']
     """
     match = re.fullmatch(rf"(?:{re.escape(prefix)})?(\d+)", word.strip(), re.I)

@@ -13,8 +13,8 @@ import functools
 import re
 
 from mer_jax.datasets import database, records
-from mer_jax.datasets.annotations import Column, numbered
-from mer_jax.datasets.folders import Tree
+from mer_jax.datasets.annotations import Column, zero_padded
+from mer_jax.datasets.folders import FolderLayout
 
 _CLIP = r"(^|/)(?P<subject>sub\d+)/(?P<name>EP\d[\w-]*)$"
 _FRAME = r".*-(\d+)"
@@ -29,9 +29,9 @@ SPEC = records.Database(
     name="casme",
     title="CASME",
     fps=60.0,
-    trees={
-        "cropped": Tree(("Cropped", "CASME_cropped"), _CLIP, _FRAME),
-        "raw": Tree(("CASME_raw_selected", "RAW_selected", "RAW", "CASME"), _CLIP, _FRAME),
+    layouts={
+        "cropped": FolderLayout(("Cropped", "CASME_cropped"), _CLIP, _FRAME),
+        "raw": FolderLayout(("CASME_raw_selected", "RAW_selected", "RAW", "CASME"), _CLIP, _FRAME),
     },
     sheets=("CASME-coded*", "casme"),
     columns={
@@ -40,15 +40,15 @@ SPEC = records.Database(
         "onset": Column(("OnsetF", "OnsetFrame"), int),
         "apex": Column(("ApexF1", "ApexF", "ApexFrame"), int),
         "offset": Column(("OffsetF", "OffsetFrame"), int),
-        "action_units": Column(("AU", "AUs", "Action Units"), needed=False),
+        "action_units": Column(("AU", "AUs", "Action Units"), required=False),
         "emotion": Column(("Emotion", "Estimated Emotion")),
     },
     emotions=(
         *("tense", "disgust", "repression", "surprise", "happiness", "sadness", "fear"),
         *("contempt", "others"),
     ),
-    subject=functools.partial(numbered, "sub", 2),
-    clip=clip_name,
+    normalize_subject=functools.partial(zero_padded, "sub", 2),
+    normalize_clip=clip_name,
     published={  # 189 in all (PSN, Table 4); by emotion not checked against a sheet
         "tense": 69,
         "disgust": 44,

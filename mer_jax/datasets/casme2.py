@@ -2,7 +2,7 @@
 
     Cropped/sub01/EP02_01f/reg_img46.jpg            faces, onset to offset
     CASME2_RAW_selected/sub01/EP02_01f/img46.jpg
-    CASME2-RAW/sub01/EP02_01f/img1.jpg              whole clips
+    CASME2-RAW/sub01/EP02_01f/img1.jpg              full clips
     CASME2-coding-20140508.xlsx, CASME2-coding-20190701.xlsx, CASME2-coding-updated.xlsx
 
 File names carry no leading zeros. Subjects are '01' or 1 in the sheets and sub01 here.
@@ -13,16 +13,20 @@ clip. The sheet of 2019 has other action units in 57 rows and another emotion in
 import functools
 
 from mer_jax.datasets import casme, database, records
-from mer_jax.datasets.annotations import Column, numbered
-from mer_jax.datasets.folders import Tree
+from mer_jax.datasets.annotations import Column, zero_padded
+from mer_jax.datasets.folders import FolderLayout
 from mer_jax.datasets.records import KnownIssue
 
 _CLIP = r"(^|/)(?P<subject>sub\d+)/(?P<name>EP\d[\w-]*)$"
 _NO_ROW = (KnownIssue("no row", "it was published without a label and is left out"),)
 _NUMBERING = "the releases number the frames of this clip differently"
 _EMOTION = (
-    KnownIssue("emotion", "the sheet of 2014 has sadness", use="surprise", seen="surprise"),
-    KnownIssue("emotion", "the sheet of 2019 has surprise", use="sadness", seen="sadness"),
+    KnownIssue(
+        "emotion", "the sheet of 2014 has sadness", corrected="surprise", published="surprise"
+    ),
+    KnownIssue(
+        "emotion", "the sheet of 2019 has surprise", corrected="sadness", published="sadness"
+    ),
 )
 
 
@@ -35,10 +39,10 @@ SPEC = records.Database(
     name="casme2",
     title="CASME II",
     fps=200.0,
-    trees={
-        "cropped": Tree(("Cropped",), _CLIP),
-        "raw_selected": Tree(("CASME2_RAW_selected", "RAW_selected"), _CLIP),
-        "raw": Tree(("CASME2-RAW", "RAW"), _CLIP),
+    layouts={
+        "cropped": FolderLayout(("Cropped",), _CLIP),
+        "raw_selected": FolderLayout(("CASME2_RAW_selected", "RAW_selected"), _CLIP),
+        "raw": FolderLayout(("CASME2-RAW", "RAW"), _CLIP),
     },
     sheets=(
         "CASME2-coding-20190701",
@@ -56,10 +60,10 @@ SPEC = records.Database(
         "emotion": records.EMOTION,
         "objective": records.OBJECTIVE,
     },
-    classes=("CASME2-ObjectiveClasses*",),
+    class_sheets=("CASME2-ObjectiveClasses*",),
     emotions=("others", "disgust", "happiness", "repression", "surprise", "sadness", "fear"),
-    subject=functools.partial(numbered, "sub", 2),
-    clip=casme.clip_name,
+    normalize_subject=functools.partial(zero_padded, "sub", 2),
+    normalize_clip=casme.clip_name,
     known_issues={
         ("sub09", "EP02_02f"): _NO_ROW,
         ("sub24", "EP02_07"): _NO_ROW,

@@ -2,7 +2,7 @@
 
     Part_A_ME_clip/frame/spNo.1_a_355/355.jpg       one expression a folder, 355 its onset
     Part_A_ME_clip/depth/..., video/...             the same names, another modality: not read
-    part_A/spNO.1/a/color/355.jpg                   whole recordings; beside it depth
+    part_A/spNO.1/a/color/355.jpg                   recordings; beside it depth
     cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx       sheet 'label'; v1 is an .xls of 921 clips
 
 Subject and file name do not identify a clip: its name here is the recording's letter and the
@@ -13,8 +13,8 @@ nearest frame stands for one that is marked but not there.
 import functools
 
 from mer_jax.datasets import database, records
-from mer_jax.datasets.annotations import Column, numbered
-from mer_jax.datasets.folders import Tree
+from mer_jax.datasets.annotations import Column, zero_padded
+from mer_jax.datasets.folders import FolderLayout
 from mer_jax.datasets.records import KnownIssue
 
 _OFFSET = "the published offset is 0 or has a digit too many"
@@ -31,10 +31,12 @@ SPEC = records.Database(
     name="casme3",
     title="CAS(ME)^3 part A",
     fps=30.0,
-    trees={
-        "clips": Tree(("Part_A_ME_clip",), r"(^|/)(?P<subject>spno\.\d+)_(?P<name>[a-z]\d*_\d+)$"),
-        "raw": Tree(
-            ("part_A",), r"(^|/)(?P<subject>spno\.\d+)/(?P<name>[a-z]\d*)/color$", video=True
+    layouts={
+        "clips": FolderLayout(
+            ("Part_A_ME_clip",), r"(^|/)(?P<subject>spno\.\d+)_(?P<name>[a-z]\d*_\d+)$"
+        ),
+        "raw": FolderLayout(
+            ("part_A",), r"(^|/)(?P<subject>spno\.\d+)/(?P<name>[a-z]\d*)/color$", recordings=True
         ),
     },
     sheets=(
@@ -43,7 +45,7 @@ SPEC = records.Database(
         "cas(me)3_part_A*",
         "cas(me)3*",
     ),
-    sheet=("label",),
+    worksheets=("label",),
     columns={
         "subject": records.SUBJECT,
         "name": records.NAME,
@@ -55,31 +57,25 @@ SPEC = records.Database(
         "emotion": records.EMOTION,
     },
     emotions=("disgust", "surprise", "others", "fear", "anger", "sad", "happy"),
-    subject=functools.partial(numbered, "spNo.", 1),
-    clip=str.lower,
-    adapt=_adapt,
+    normalize_subject=functools.partial(zero_padded, "spNo.", 1),
+    normalize_clip=str.lower,
+    adapt_row=_adapt,
     known_issues={
-        ("spNo.40", "e_1812"): (KnownIssue("offset", _OFFSET, use=1845, seen=None),),
-        ("spNo.40", "e_2327"): (KnownIssue("offset", _OFFSET, use=2403, seen=None),),
-        ("spNo.214", "c"): (KnownIssue("offset", _OFFSET, use=34, seen=3460),),
+        ("spNo.40", "e_1812"): (KnownIssue("offset", _OFFSET, corrected=1845, published=None),),
+        ("spNo.40", "e_2327"): (KnownIssue("offset", _OFFSET, corrected=2403, published=None),),
+        ("spNo.214", "c"): (KnownIssue("offset", _OFFSET, corrected=34, published=3460),),
         ("spNo.149", "d"): (
-            KnownIssue("instants", _PART_A, use=(112, 160, 358), seen=(112, 83, 358)),
+            KnownIssue("instants", _PART_A, corrected=(112, 160, 358), published=(112, 83, 358)),
         ),
         ("spNo.216", "d"): (
-            KnownIssue("instants", _PART_A, use=(2647, 2668, 2694), seen=(3647, 2668, 2694)),
-            KnownIssue("name", _PART_A, use="d_2647", seen="d_3647"),
+            KnownIssue(
+                "instants", _PART_A, corrected=(2647, 2668, 2694), published=(3647, 2668, 2694)
+            ),
+            KnownIssue("name", _PART_A, corrected="d_2647", published="d_3647"),
         ),
     },
     allow_mismatch=True,
-    published={
-        "disgust": 250,
-        "surprise": 187,
-        "others": 161,
-        "fear": 86,
-        "anger": 64,
-        "sad": 57,
-        "happy": 55,
-    },
+    published=dict(disgust=250, surprise=187, others=161, fear=86, anger=64, sad=57, happy=55),
     subjects=94,
 )
 

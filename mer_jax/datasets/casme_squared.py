@@ -2,11 +2,11 @@
 
     cropped/s15/anger1_1/img552.jpg                 one expression a folder; also 15/anger1_1
     selectedpic/s15/anger1_1/img552.jpg
-    rawpic/s15/15_0401girlcrashing/img001.jpg       whole recordings
+    rawpic/s15/15_0401girlcrashing/img001.jpg       recordings
     CAS(ME)^2code_final.xlsx, CAS(ME)^2code_final (Updated).xlsx
 
 The sheet has no header. Its subjects count from 1 and its clips are named by the stimulus; which
-folders these are, its other two tabs say ('naming rule1' and 'naming rule2'), and `SUBJECTS` and
+folders these are is in its other two tabs ('naming rule1' and 'naming rule2'), and `SUBJECTS` and
 `STIMULI` here, so that a .csv or the first tab alone is enough. An offset of 0 is none. The naming
 inside selectedpic is taken to be that of cropped.
 """
@@ -17,8 +17,8 @@ import pathlib
 from collections.abc import Iterable
 
 from mer_jax.datasets import database, records
-from mer_jax.datasets.annotations import Column, numbered
-from mer_jax.datasets.folders import Tree
+from mer_jax.datasets.annotations import Column, zero_padded
+from mer_jax.datasets.folders import FolderLayout
 from mer_jax.datasets.records import Inspection, KnownIssue
 from mer_jax.errors import unknown_name
 
@@ -40,25 +40,29 @@ STIMULI = {
 
 def _late_apex(onset: int, apex: int, offset: int) -> tuple[KnownIssue, ...]:
     why = "the published apex is after the offset: the clip's apex is None"
-    return (KnownIssue("instants", why, use=(onset, None, offset), seen=(onset, apex, offset)),)
+    return (
+        KnownIssue(
+            "instants", why, corrected=(onset, None, offset), published=(onset, apex, offset)
+        ),
+    )
 
 
 SPEC = records.Database(
     name="casme_squared",
     title="CAS(ME)^2",
     fps=30.0,
-    trees={
-        "cropped": Tree(("cropped", "casme^2_cropped"), _CLIP),
-        "selected": Tree(("selectedpic",), _CLIP),
-        "raw": Tree(("rawpic",), _VIDEO, video=True),
+    layouts={
+        "cropped": FolderLayout(("cropped", "casme^2_cropped"), _CLIP),
+        "selected": FolderLayout(("selectedpic",), _CLIP),
+        "raw": FolderLayout(("rawpic",), _VIDEO, recordings=True),
     },
     sheets=("CAS(ME)^2code_final(Updated)", "CAS(ME)^2code*", "*code_final*"),
-    sheet=("CASFEcode_final", "CASMEcode_final"),
+    worksheets=("CASFEcode_final", "CASMEcode_final"),
     columns={field: Column((field,), int if field in _WHOLE else str) for field in _FIELDS},
     positions=_FIELDS,
     emotions=("positive", "negative", "surprise", "others"),
-    subject=functools.partial(numbered, "s", 2),
-    clip=str.lower,
+    normalize_subject=functools.partial(zero_padded, "s", 2),
+    normalize_clip=str.lower,
     published={"negative": 21, "positive": 8, "surprise": 9, "others": 19},
     subjects=22,
     known_issues={
@@ -90,12 +94,12 @@ def inspect(
         row.apex, row.offset = row.apex or None, row.offset or None
         cell = (cells["kind"] or "").lower()
         if cell not in ("micro-expression", "macro-expression"):
-            row.fault = f"{cell!r} is neither micro-expression nor macro-expression"
-        row.wanted = bool(row.fault) or kind == "all" or cell.startswith(kind)
+            row.problem = f"{cell!r} is neither micro-expression nor macro-expression"
+        row.is_clip = bool(row.problem) or kind == "all" or cell.startswith(kind)
         return row
 
     return database.inspect(
-        dataclasses.replace(SPEC, adapt=adapt),
+        dataclasses.replace(SPEC, adapt_row=adapt),
         root,
         images=images,
         labels=labels,

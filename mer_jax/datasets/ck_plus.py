@@ -1,18 +1,18 @@
-"""CK+: 593 posed sequences of 123 subjects, 327 of them labelled (Lucey et al., CVPRW 2010).
+"""CK+: 593 posed sequences of 123 subjects, 327 of them labeled (Lucey et al., CVPRW 2010).
 
     cohn-kanade-images/S005/001/S005_001_00000001.png
     Emotion/S005/001/S005_001_00000011_emotion.txt      one number, 1 to 7
 
 Sequences run from neutral to the peak: the apex is the last frame. Those without a label are left
-out. Most sequences were digitised at 30 Hz.
+out. Most sequences were digitized at 30 Hz.
 """
 
 import functools
 import pathlib
 
 from mer_jax.datasets import database, records
-from mer_jax.datasets.annotations import plain
-from mer_jax.datasets.folders import Folder, Tree
+from mer_jax.datasets.annotations import slug
+from mer_jax.datasets.folders import Folder, FolderLayout
 from mer_jax.datasets.records import Row
 
 EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")  # 1 to 7
@@ -21,10 +21,10 @@ EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surpris
 def _row(folder: Folder) -> Row | str | None:
     sequence = pathlib.Path(*folder.path.parts[-2:])
     above = folder.path.parents[2]
-    places = [e for e in above.iterdir() if plain(e.name) in ("emotion", "emotionlabels")]
-    if not places:
+    found = [e for e in above.iterdir() if slug(e.name) in ("emotion", "emotionlabels")]
+    if not found:
         return f"has no folder of labels {above / 'Emotion'} beside its images"
-    files = sorted((places[0] / sequence).glob("*_emotion.txt"))
+    files = sorted((found[0] / sequence).glob("*_emotion.txt"))
     if not files:
         return None
     words = files[0].read_text(encoding="utf-8", errors="replace").split()
@@ -34,15 +34,15 @@ def _row(folder: Folder) -> Row | str | None:
         return f"its label {files[0]} is not one of the numbers 1 to 7"
     subject, name = folder.groups["subject"].upper(), folder.groups["name"]
     last = folder.numbers[-1] if folder.numbers else None
-    return Row(str(folder.path), subject, name, emotion, apex=last, marked=False)
+    return Row(str(folder.path), subject, name, emotion, apex=last, has_instants=False)
 
 
 SPEC = records.Database(
     name="ck_plus",
     title="CK+",
     fps=30.0,
-    trees={
-        "images": Tree(
+    layouts={
+        "images": FolderLayout(
             ("cohn-kanade-images", "extended-cohn-kanade-images"),
             r"(^|/)(?P<subject>S\d+)/(?P<name>\d+)$",
             r".*_(\d+)",
@@ -50,7 +50,7 @@ SPEC = records.Database(
     },
     row_from_folder=_row,
     emotions=EMOTIONS,
-    subject=str.upper,
+    normalize_subject=str.upper,
     published=dict(zip(EMOTIONS, (45, 18, 59, 25, 69, 28, 83))),
     subjects=118,
 )

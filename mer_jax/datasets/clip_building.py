@@ -1,63 +1,65 @@
 """A row and its folder become a clip: frame numbers turn into indices of the frames read."""
 
 import collections
-import difflib
 import itertools
 
 from mer_jax.clips import Clip
 from mer_jax.datasets.action_units import unread
-from mer_jax.datasets.folders import Folder, Frames, Tree
-from mer_jax.datasets.records import ANY, Database, Log, Row
+from mer_jax.datasets.folders import Folder, FolderLayout, Frames
+from mer_jax.datasets.records import ANY, Database, IssueLog, Row
+from mer_jax.errors import suggestion
 
 # Frames that `allow_mismatch` may move an instant by; CAS(ME)^3 lacks the first 8 of some clips.
-_MOST_MOVED = 10
+_MAX_SHIFT = 10
 
 
-def apply_known_issues(spec: Database, row: Row, log: Log) -> None:
+def apply_known_issues(spec: Database, row: Row, log: IssueLog) -> None:
     """Corrects the row by the known issues that do not depend on its frames."""
     row.folder = row.name
     for issue in log.known_issues(row):
-        if hasattr(row, issue.field) and issue.seen in (ANY, getattr(row, issue.field)):
+        if hasattr(row, issue.field) and issue.published in (ANY, getattr(row, issue.field)):
             was = getattr(row, issue.field)
-            change = "is kept" if was == issue.use else f"became {issue.use!r}"
+            change = "is unchanged" if was == issue.corrected else f"became {issue.corrected!r}"
             key = f"{spec.name}/{row.subject}/{row.name}"
             log.add_note(key, f"{issue.field} {was!r} {change}; {issue.why}")
-            setattr(row, issue.field, issue.use)
+            setattr(row, issue.field, issue.corrected)
 
 
-def check_labels(spec: Database, row: Row, folder: Folder | None, log: Log) -> None:
+def check_labels(spec: Database, row: Row, folder: Folder | None, log: IssueLog) -> None:
     """Checks the row's emotion and action units."""
     key = f"{spec.name}/{row.subject}/{row.name}"
-    if row.broken:
+    if row.invalid:
         return
     for word in row.emotion.split("+"):
         if word not in spec.emotions:
-            near = difflib.get_close_matches(word, spec.emotions, n=1, cutoff=0.3)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(spec.emotions)}"
+            hint = suggestion(word, spec.emotions)
             log.add_problem(row.where, f"{key} has the unknown emotion {word!r}; {hint}")
-            row.broken = True
+            row.invalid = True
     folder_label = folder.groups.get("emotion", "").lower() if folder else ""
     if folder_label not in ("", row.emotion, spec.folder_label.get(row.emotion)):
         log.add_problem(row.where, f"{key} is {row.emotion!r} but its folder is {folder_label!r}")
-        row.broken = True
+        row.invalid = True
     unknown = unread(row.action_units)
     if unknown:
         pieces = ", ".join(map(repr, unknown))
         log.add_note(key, f"in the action units {row.action_units!r}, {pieces} was ignored")
 
 
-def _renumber(key, row, tree, numbers, log):
+def _renumber(key, row, layout, numbers, log):
     """Instants in the numbering of the frames, where that is not the sheet's.
 
     Either the two releases of a sheet number them differently (a known issue), or somebody has
     renumbered the frames of a cropped clip from 0 or 1.
     """
     known = [issue for issue in log.known_issues(row) if issue.field == "numbering"]
-    options = [row.instants, *(issue.use for issue in known if issue.seen == row.instants)]
+    options = [
+        row.instants,
+        *(issue.corrected for issue in known if issue.published == row.instants),
+    ]
     fits = [o for o in options if {number for number in o if number is not None} <= set(numbers)]
     from_one = numbers[0] in (0, 1) and numbers[-1] - numbers[0] + 1 == len(numbers)
     for onset, apex, offset in options:
-        if fits or tree.video or not from_one or None in (onset, offset):
+        if fits or layout.recordings or not from_one or None in (onset, offset):
             break
         if offset - onset + 1 == len(numbers):
             shift = numbers[0] - onset
@@ -69,20 +71,25 @@ def _renumber(key, row, tree, numbers, log):
 
 
 def build_clip(
-    spec: Database, tree: Tree, row: Row, folder: Folder, allow_mismatch: bool, log: Log
+    spec: Database,
+    layout: FolderLayout,
+    row: Row,
+    folder: Folder,
+    allow_mismatch: bool,
+    log: IssueLog,
 ) -> Clip | None:
     """The clip, or None if its instants do not match its frames (`log` gets the problem)."""
     key = f"{spec.name}/{row.subject}/{row.name}"
     where = f"{key} ({row.where})" if row.where != str(folder.path) else key
     numbers, files = folder.numbers, folder.files
     onset, apex, offset = row.instants
-    if row.marked:
-        _renumber(key, row, tree, numbers, log)
+    if row.has_instants:
+        _renumber(key, row, layout, numbers, log)
         instants = _ordered(spec, row, where, allow_mismatch, log)
         if instants is None:
             return None
         onset, apex, offset = instants
-    if tree.video:
+    if layout.recordings:
         if onset is None:  # a clip of a recording begins there
             log.add_problem(where, "has no onset frame; fill in the cell")
             return None
@@ -90,7 +97,7 @@ def build_clip(
         inside = [i for i, number in enumerate(numbers) if onset <= number <= offset]
         numbers, files = tuple(numbers[i] for i in inside), tuple(files[i] for i in inside)
     if len(files) < 2:
-        span = f" from {onset} to {offset}" if tree.video else ""
+        span = f" from {onset} to {offset}" if layout.recordings else ""
         what = f"{folder.path} has {len(files)} frame(s){span}; a clip has at least 2"
         log.add_problem(where, what)
         return None
@@ -102,7 +109,7 @@ def build_clip(
         if number is not None and index is not None and numbers[index] != number:
             what = f"{instant} frame {number} is not in {folder.path} ({ends})"
             moved = abs(numbers[index] - number)
-            if moved > _MOST_MOVED:
+            if moved > _MAX_SHIFT:
                 hint = "are the files renumbered, or of another release?"
                 log.add_problem(where, f"{what}; the nearest is {moved} frames off: {hint}")
                 return None
@@ -146,7 +153,7 @@ def _ordered(spec, row, where, allow_mismatch, log):
         log.add_problem(where, f"the offset frame {offset} is not after the onset frame {onset}")
         return None
     if apex is None:
-        if "apex" in spec.columns:  # a database that marks none has no news here
+        if "apex" in spec.columns:  # a database that marks none needs no notes
             log.add_note(where, "has no apex frame; the clip's apex is None")
     elif apex < onset or (offset is not None and apex > offset):
         what = f"the apex frame {apex} is outside the clip's {onset} to {offset}"
@@ -158,7 +165,7 @@ def _ordered(spec, row, where, allow_mismatch, log):
         apex = None
     elif apex in (onset, offset):
         end = "onset" if apex == onset else "offset"
-        log.add_note(where, f"the apex frame {apex} is the {end} frame too; kept as published")
+        log.add_note(where, f"the apex frame {apex} is the {end} frame too, as published")
     return onset, apex, offset
 
 

@@ -3,7 +3,7 @@
 Each is a list of databases, a label scheme and, where the paper has one, a shortest clip; which
 clips are in it follows from these rules. `inspect` compares the result with the published counts.
 Where the published set is known clip by clip (`Composite.digests`), a difference is a problem;
-where it is not, a note. Where the paper's own figure cannot follow, `remark` says why.
+where it is not, a note. Where the published count cannot be reached, `remark` gives the reason.
 """
 
 import collections
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mer_jax import datasets
 from mer_jax.clips import Clip
-from mer_jax.datasets import database, folders, labels
+from mer_jax.datasets import folders, labels, records
 from mer_jax.datasets.records import Inspection, Source
 from mer_jax.errors import Problem, unknown_name
 
@@ -38,7 +38,7 @@ class Composite(NamedTuple):
     scheme: str
     published: Mapping[str, int]  # clips by class; by database for several labels a clip
     subjects: int = 0  # 0: not printed
-    shortest: int = 0  # frames
+    min_frames: int = 0
     remark: str = ""
     # database -> (clips by class, digest of its clips and their classes: `digest`), if published
     digests: Mapping[str, tuple[Mapping[str, int], str]] = {}
@@ -83,7 +83,7 @@ _COMPOSITES = {
         {"negative": 368, "positive": 139, "surprise": 111},
         subjects=87,
         # The sheet's classes II (13) and III to V (31) are the paper's. It cuts every clip at its
-        # apex, and some releases give three SAMM clips none; it does not say that one is out.
+        # apex, and some releases give three SAMM clips none; it names no clip that is left out.
         remark="SAMM has 24 clips of objective class I where the paper counts 23",
     ),
     # R3D-ConvLSTM, Table 1, the macro-expressions it is trained on first.
@@ -91,21 +91,21 @@ _COMPOSITES = {
         _parts("ck_plus", "mug", "oulu_casia"),
         "r3d",
         {"negative": 717, "positive": 301, "surprise": 295},
-        remark="the paper does not name the clips of MUG and Oulu-CASIA that it keeps",
+        remark="the paper does not name the clips of MUG and Oulu-CASIA that it uses",
     ),
     # MicroExpSTCNN, Table IV and the text below it.
     "stcnn_casme_squared": Composite(
         (("casme_squared", {"kind": "all"}),),
         "stcnn_casme_squared",
         {"happy": 94, "angry": 76, "disgust": 36},
-        shortest=96,
+        min_frames=96,
         remark="by the published sheet five of the 357 expressions last 96 frames",
     ),
     "stcnn_smic": Composite(
         _parts("smic"),
         "stcnn_smic",
         {"negative": 79, "positive": 34, "surprise": 43},
-        shortest=18,
+        min_frames=18,
         remark="SMIC-HS has 70 negative clips; the authors' code uses 66, 47 and 43",
     ),
     # Varanka, Li, Peng & Zhao 2022, twelve action units.
@@ -129,23 +129,23 @@ def get(name: str) -> Composite:
     return _COMPOSITES[name]
 
 
-def compose(name: str, clips: Sequence[Clip]) -> labels.Labelled:
-    """The composite's part of `clips`, labelled; what is left out is listed with the reason.
+def compose(name: str, clips: Sequence[Clip]) -> labels.Labeled:
+    """The composite's part of `clips`, labeled; what is left out is listed with the reason.
 
     A clip's length is the number of its frames, which are not read for it.
     """
     rules = get(name)
     databases = {part for part, _ in rules.parts}
-    kept, excluded = [], []
+    included, excluded = [], []
     for clip in clips:
         if clip.database not in databases:
             excluded.append((clip.key, f"{clip.database} is not part of {name}"))
-        elif rules.shortest and folders.length(clip) < rules.shortest:
-            why = f"has {folders.length(clip)} frames and {name} needs {rules.shortest}"
+        elif rules.min_frames and folders.length(clip) < rules.min_frames:
+            why = f"has {folders.length(clip)} frames and {name} needs {rules.min_frames}"
             excluded.append((clip.key, why))
         else:
-            kept.append(clip)
-    found = labels.label(rules.scheme, kept)
+            included.append(clip)
+    found = labels.label(rules.scheme, included)
     return found._replace(excluded=(*excluded, *found.excluded))
 
 
@@ -159,7 +159,7 @@ def digest(clips: Iterable[tuple[str, str, str]]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def differences(name: str, found: labels.Labelled) -> list[str]:
+def differences(name: str, found: labels.Labeled) -> list[str]:
     """How the composed clips differ from the published set, each with both values."""
     rules = get(name)
     groups = _groups(found)
@@ -185,8 +185,8 @@ def _compare(part: str, here: Mapping[str, int], published: Mapping[str, int]) -
     ]
 
 
-def _groups(found: labels.Labelled) -> list[str]:
-    """What `Composite.published` counts: a clip's class, its database for several labels."""
+def _groups(found: labels.Labeled) -> list[str]:
+    """The group of each clip in `Composite.published`: its class, or (several labels) database."""
     if found.labels.ndim > 1:
         return [clip.database for clip in found.clips]
     return [found.classes[k] for k in found.labels]
@@ -221,16 +221,16 @@ def inspect(
     ]
     clips, notes, sources = [], list[Problem](), list[Source]()
     for part in databases:
-        given = {
+        shared = {
             "allow_mismatch": allow_mismatch,
             "exclude": [key for key in exclude if key.startswith(f"{part}/")],
         }
-        several = [
-            datasets.inspect(part, _folder(root, part), **options, **given)
+        inspections = [
+            datasets.inspect(part, _folder(root, part), **options, **shared)
             for other, options in rules.parts
             if other == part
         ]
-        for found in several:
+        for found in inspections:
             clips += found.clips
             notes += found.notes
             sources += found.sources
@@ -239,8 +239,8 @@ def inspect(
                 for problem in found.problems
                 if problem not in problems
                 and not (  # a clip of another part
-                    problem.what == database.NOT_THERE
-                    and any(problem not in other.problems for other in several)
+                    problem.what == records.NOT_THERE
+                    and any(problem not in other.problems for other in inspections)
                 )
             ]
     composed = compose(name, clips)
@@ -268,9 +268,11 @@ def inspect(
 
 
 def _folder(root: pathlib.Path, part: str) -> pathlib.Path:
-    short = lambda name: re.sub(r"[\s_-]", "", name).casefold()
+    normalize = lambda name: re.sub(r"[\s_-]", "", name).casefold()
     if not root.is_dir() or (root / part).is_dir():
         return root / part
-    there = {short(e.name): pathlib.Path(e.path) for e in folders.visible(root) if e.is_dir()}
-    usual = map(short, (part, *_FOLDERS.get(part, ())))
+    there = {
+        normalize(e.name): pathlib.Path(e.path) for e in folders.list_entries(root) if e.is_dir()
+    }
+    usual = map(normalize, (part, *_FOLDERS.get(part, ())))
     return next((there[name] for name in usual if name in there), root / part)

@@ -9,10 +9,7 @@ import pathlib
 from collections.abc import Iterable
 
 from mer_jax.datasets import clip_building, folders, sheets
-from mer_jax.datasets.records import Database, Inspection, Log, Row, Source
-from mer_jax.errors import Problem, unknown_name
-
-NOT_THERE = "is to be excluded but is not in the database"
+from mer_jax.datasets.records import NOT_THERE, Database, Inspection, IssueLog, Row, Source
 
 
 def inspect(
@@ -26,13 +23,13 @@ def inspect(
 ) -> Inspection:
     """Reads all of a database; no image is decoded.
 
-    A clip keeps all frames of its folder (of a whole recording: those from onset to offset), and
+    A clip has all frames of its folder (of a recording: those from onset to offset), and
     its onset, apex and offset are indices of these.
 
     Args:
       spec: the database.
       root: its folder, or a parent of it.
-      images: which kind of images, a key of `spec.trees`; "" takes the first that exists
+      images: which kind of images, a key of `spec.layouts`; "" takes the first that exists
         (`folders.choose`).
       labels: the label sheet, if it is elsewhere or there are several releases.
       allow_mismatch: continue where the sheet and the frames disagree: the nearest frame, at most
@@ -40,37 +37,34 @@ def inspect(
       exclude: keys of clips ("casme2/sub01/EP02_01f") to leave out.
     """
     root = pathlib.Path(root).expanduser()
-    if images and images not in spec.trees:
-        raise unknown_name(f"kind of {spec.title} images", images, spec.trees)
-    if not root.is_dir():
-        problem = Problem(str(root), f"is no folder; {spec.title} should be there")
-        return Inspection([], [problem], [], spec.published, spec.subjects)
-    log = Log(spec)
+    if missing := spec.missing(root, images):
+        return Inspection([], missing, [], spec.published, spec.subjects)
+    log = IssueLog(spec.known_issues)
     kind, top = _choose(spec, root, images, log)
-    tree, without = spec.trees[kind], folders.foreign(spec.trees, kind)
-    found, notes = folders.scan(top, tree, without=without) if top else ([], [])
+    layout, exclude_folders = spec.layouts[kind], folders.other_folder_names(spec.layouts, kind)
+    found, notes = folders.scan(top, layout, exclude=exclude_folders) if top else ([], [])
     log.notes += notes
-    by_key = _by_key(spec, tree, found, log)
+    by_key = _by_key(spec, layout, found, log)
     if spec.sheets:
         path = sheets.choose(spec, root, labels, log)
         rows = sheets.rows(spec, root, path, log) if path else []
     else:
         rows = _folder_rows(spec, by_key.values(), log)
     spelled = {_folded(*key): key for key in by_key}
-    without = {tuple(key.split("/", 2)) for key in exclude}
+    excluded = {tuple(key.split("/", 2)) for key in exclude}
     keys = {(spec.name, row.subject, row.name) for row in rows}
     keys |= {(spec.name, *row_key) for row_key in by_key}
-    for key in sorted(without - keys):
+    for key in sorted(excluded - keys):
         log.add_problem("/".join(key), NOT_THERE)
     clips, used, without_folder = [], set(), collections.defaultdict(list)
-    listed = set()  # folders whose problems are listed
+    listed = set()  # folders whose problems are in the log
     for row in rows:
-        row_key = row.subject, row.video if tree.video else row.name
+        row_key = row.subject, row.video if layout.recordings else row.name
         row_key = spelled.get(_folded(*row_key), row_key)
         if row_key not in by_key:
             row_key = spelled.get(_folded(row.subject, row.folder), row_key)
         used.add(row_key)
-        if not row.wanted or (spec.name, row.subject, row.name) in without:
+        if not row.is_clip or (spec.name, row.subject, row.name) in excluded:
             continue
         folder = by_key.get(row_key)
         clip_building.check_labels(spec, row, folder, log)
@@ -81,9 +75,9 @@ def inspect(
         if folder.path not in listed:  # several clips of one recording share a folder
             listed.add(folder.path)
             log.problems += folder.problems
-        if not row.broken and not folder.problems:
+        if not row.invalid and not folder.problems:
             clip = clip_building.build_clip(
-                spec, tree, row, folder, allow_mismatch or spec.allow_mismatch, log
+                spec, layout, row, folder, allow_mismatch or spec.allow_mismatch, log
             )
             clips += [clip] if clip else []
     if without_folder and by_key and not used & by_key.keys():
@@ -95,9 +89,9 @@ def inspect(
         log.add_problem(str(path), what)
     elif top:
         _report_without_folder(spec, without_folder, {subject for subject, _ in by_key}, log)
-    if used & by_key.keys() and spec.sheets and not tree.video:
+    if used & by_key.keys() and spec.sheets and not layout.recordings:
         for row_key in sorted(by_key.keys() - used):
-            if (spec.name, *row_key) not in without:
+            if (spec.name, *row_key) not in excluded:
                 what, why = (
                     "has frames but no row in the label sheet",
                     log.known_issue(row_key, "no row"),
@@ -109,15 +103,15 @@ def inspect(
 
 def _choose(spec, root, images, log):
     """(kind of images, the folder above its subjects or None)."""
-    kinds = [images] if images else list(spec.trees)
-    found = folders.choose(root, spec.trees, kinds)
+    kinds = [images] if images else list(spec.layouts)
+    found = folders.choose(root, spec.layouts, kinds)
     if found:
-        others = ", ".join(f"{path} ({kind})" for kind, path in found.others)
+        others = ", ".join(f"{path} ({kind})" for kind, path in found.alternatives)
         others += "; images=KIND or root=FOLDER chooses" if others else ""
         log.sources.append(Source(f"frames ({found.kind})", str(found.top), others))
         return found.kind, found.top
-    tops = " or ".join(repr(spec.trees[kind].tops[0]) for kind in kinds)
-    there = ", ".join(entry.name for entry in folders.visible(root)[:8]) or "nothing"
+    tops = " or ".join(repr(spec.layouts[kind].folder_names[0]) for kind in kinds)
+    there = ", ".join(entry.name for entry in folders.list_entries(root)[:8]) or "nothing"
     log.add_problem(str(root), f"has no clips below a folder {tops}; there is: {there}")
     return kinds[0], None
 
@@ -127,12 +121,15 @@ def _folded(subject: str, name: str) -> tuple[str, str]:
     return subject.casefold(), name.casefold()
 
 
-def _by_key(spec, tree, found, log):
+def _by_key(spec, layout, found, log):
     by_key: dict[tuple[str, str], folders.Folder] = {}
     first: dict[tuple[str, str], folders.Folder] = {}
     for folder in found:
         name = folder.groups["name"]
-        key = spec.subject(folder.groups["subject"]), name if tree.video else spec.clip(name)
+        key = (
+            spec.normalize_subject(folder.groups["subject"]),
+            name if layout.recordings else spec.normalize_clip(name),
+        )
         other = first.setdefault(_folded(*key), folder)
         if other is folder:
             by_key[key] = folder

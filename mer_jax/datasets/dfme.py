@@ -11,10 +11,11 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
 
 from mer_jax.datasets import annotations, database, records, sheets
-from mer_jax.datasets.annotations import Column, numbered
-from mer_jax.datasets.folders import Folder, Tree
+from mer_jax.datasets.annotations import Column, zero_padded
+from mer_jax.datasets.folders import Folder, FolderLayout
 from mer_jax.datasets.records import Inspection, Row
 from mer_jax.errors import Problem, unknown_name
 
@@ -36,21 +37,15 @@ SPEC = records.Database(
     name="dfme",
     title="DFME",
     fps=500.0,  # a row's own rate comes first
-    trees={
-        "images": Tree(("DFME",), r"(^|/)(?P<name>(?P<subject>sub\d+)_\d+)$"),
+    layouts={
+        "images": FolderLayout(("DFME",), r"(^|/)(?P<name>(?P<subject>sub\d+)_\d+)$"),
     },
     emotions=("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"),
-    subject=functools.partial(numbered, "sub", 4),
-    clip=str.lower,
-    published={
-        "anger": 241,
-        "contempt": 171,
-        "disgust": 735,
-        "fear": 365,
-        "happiness": 311,
-        "sadness": 359,
-        "surprise": 447,
-    },
+    normalize_subject=functools.partial(zero_padded, "sub", 4),
+    normalize_clip=str.lower,
+    published=dict(
+        anger=241, contempt=171, disgust=735, fear=365, happiness=311, sadness=359, surprise=447
+    ),
     subjects=259,
 )
 
@@ -66,9 +61,8 @@ def inspect(
     if part and part not in PARTS:
         raise unknown_name("part of DFME", part, PARTS)
     path = pathlib.Path(root).expanduser()
-    if not path.is_dir():
-        problem = Problem(str(path), f"is no folder; {SPEC.title} should be there")
-        return Inspection([], [problem], [], SPEC.published, SPEC.subjects)
+    if missing := SPEC.missing(path, ""):
+        return Inspection([], missing, [], SPEC.published, SPEC.subjects)
     rows, problems = dict[str, Row](), list[Problem]()
     of_part = dict[str, list[str]]()
     for name in [part] if part else PARTS:
@@ -109,17 +103,11 @@ def inspect(
             if f"{SPEC.name}/{rows[name].subject}/{name}" not in known
         ]
     for file, names in of_part.items():
-        name = next(key for key, pattern in PARTS.items() if _is(file, pattern))
+        name = next(key for key, pattern in PARTS.items() if fnmatch(file.lower(), pattern.lower()))
         if len(names) != _COUNTS[name]:
             what = f"has {len(names)} clips where {_COUNTS[name]} are published"
             notes.append(Problem(file, what))
     return found_clips._replace(problems=[*problems, *found_clips.problems], notes=notes)
-
-
-def _is(file: str, pattern: str) -> bool:
-    import fnmatch
-
-    return fnmatch.fnmatch(file.lower(), pattern.lower())
 
 
 def _rows(path: pathlib.Path) -> tuple[Mapping[str, Row], list[Problem]]:
@@ -129,11 +117,11 @@ def _rows(path: pathlib.Path) -> tuple[Mapping[str, Row], list[Problem]]:
     for record in found:
         cells = record.values
         name = cells["name"].lower()
-        broken = record.broken
-        if cells["fps"] not in _RATES and not broken:
+        invalid = record.invalid
+        if cells["fps"] not in _RATES and not invalid:
             what = f"Fps is {cells['fps']!r}; it is one of {', '.join(_RATES)}"
             problems.append(Problem(record.where, what))
-            broken = True
+            invalid = True
         if name in rows:
             what = f"clip {name} again (first in {rows[name].where}); remove one"
             problems.append(Problem(record.where, what))
@@ -141,15 +129,15 @@ def _rows(path: pathlib.Path) -> tuple[Mapping[str, Row], list[Problem]]:
             name,
             Row(
                 where=record.where,
-                subject=SPEC.subject(cells["subject"]),
+                subject=SPEC.normalize_subject(cells["subject"]),
                 name=name,
                 emotion=cells["emotion"].lower(),
                 onset=cells["onset"],
                 apex=cells["apex"],
                 offset=cells["offset"],
                 action_units=cells.get("action_units") or "",
-                broken=broken,
-                fps=0.0 if broken else float(cells["fps"]),
+                invalid=invalid,
+                fps=0.0 if invalid else float(cells["fps"]),
             ),
         )
     return rows, problems

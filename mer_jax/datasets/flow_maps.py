@@ -11,7 +11,6 @@ about 0 with another channel as strain). A program that reads with OpenCV sees s
 """
 
 import dataclasses
-import difflib
 import pathlib
 import stat
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from mer_jax.clips import Clip
 from mer_jax.datasets import annotations, folders
 from mer_jax.datasets.annotations import Column
 from mer_jax.datasets.records import Inspection
-from mer_jax.errors import Problem, UserError
+from mer_jax.errors import Problem, UserError, suggestion
 
 _COLUMNS = {name: Column((name,)) for name in ("database", "subject", "clip", "label", "file")}
 LABELS = ("negative", "positive", "surprise", "others")
@@ -54,7 +53,7 @@ def inspect(root: str | pathlib.Path, *, index: str = "index.csv") -> Inspection
     shapes = dict[tuple[int, ...], list[str]]()
     for record in records:
         cells = record.values
-        if record.broken:
+        if record.invalid:
             continue
         wrong = _row(root, cells)
         key = f"{cells['database']}/{cells['subject']}/{cells['clip']}"
@@ -82,9 +81,9 @@ def inspect(root: str | pathlib.Path, *, index: str = "index.csv") -> Inspection
             )
     if len(shapes) > 1:
         usual = max(shapes, key=lambda shape: len(shapes[shape]))
-        for shape, places in shapes.items():
+        for shape, rows in shapes.items():
             what = f"the map is {shape[0]} x {shape[1]} where most are {usual[0]} x {usual[1]}"
-            problems += [Problem(where, what) for where in places if shape != usual]
+            problems += [Problem(where, what) for where in rows if shape != usual]
     return Inspection(clips, problems, _unlisted(root, records))
 
 
@@ -95,8 +94,7 @@ def _row(root: pathlib.Path, cells) -> list[str]:
         if "/" in cells[name]
     ]
     if cells["label"].lower() not in LABELS:
-        near = difflib.get_close_matches(cells["label"].lower(), LABELS, n=1, cutoff=0.3)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(LABELS)}"
+        hint = suggestion(cells["label"].lower(), LABELS)
         wrong.append(f"unknown label {cells['label']!r}; {hint}")
     file = pathlib.PurePosixPath(cells["file"].replace("\\", "/"))
     if not cells["file"]:
@@ -123,9 +121,9 @@ def _unlisted(root: pathlib.Path, records) -> list[Problem]:
     parents = {file.parent for file in listed}
     parents = sorted(parent for parent in parents if _there(parent, stat.S_ISDIR))
     return [
-        Problem(str(root / entry.path), "is in no row of the index and was passed over")
+        Problem(str(root / entry.path), "is in no row of the index and was skipped")
         for parent in parents
         if parent.resolve().is_relative_to(root.resolve())
-        for entry in folders.visible(parent)
+        for entry in folders.list_entries(parent)
         if entry.name.lower().endswith(".png") and pathlib.Path(entry.path) not in listed
     ]

@@ -15,20 +15,20 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from mer_jax.clips import Clip
-from mer_jax.datasets.annotations import plain
+from mer_jax.datasets.annotations import slug
 from mer_jax.errors import Problem, UserError
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}  # written by file managers
-# Folders of another modality, as `plain` writes them: their images are no frames.
+# Slugs of folders of another modality: their images are no frames.
 _MODALITIES = frozenset(
     ("depth", "depths", "video", "videos", "flow", "flows", "opticalflow", "mask", "masks")
 )
 ANIMATED = "holds more than one picture; a frame is one picture"
 _TOO_LARGE = "is too large for a picture of a face (over 100 million pixels)"
-_MOST_PIXELS = 10**8
-# How the files begin and, where a mark says so, end.
-_KINDS = (
+_MAX_PIXELS = 10**8
+# First bytes, format, and a marker that the last bytes contain (b"": none).
+_FORMATS = (
     (b"\xff\xd8\xff", "JPEG", b"\xff\xd9"),
     (b"\x89PNG\r\n\x1a\n", "PNG", b"IEND"),
     (b"BM", "BMP", b""),
@@ -36,17 +36,18 @@ _KINDS = (
     (b"MM\0*", "TIFF", b""),
     (b"RIFF", "WebP", b""),
 )
-_DEEPEST = 8  # levels below the root, so that a looping link ends
+_MAX_DEPTH = 8  # levels below the root, so that a cyclic link ends
 
 
-class Tree(NamedTuple):
-    """How one kind of images lies on the disk."""
+class FolderLayout(NamedTuple):
+    """Where one kind of images is in a database's folder."""
 
-    tops: tuple[str, ...]  # names of the folder above the subjects, the preferred first
-    clip: str  # a pattern for the end of a clip folder's path; groups subject, name, ...
-    frame: str = r".*?(\d+)"  # a pattern for a frame's whole stem; group 1 is its number
-    video: bool = False  # a folder holds a whole recording with several clips
-    without: str = ""  # a pattern for paths that are left alone
+    folder_names: tuple[str, ...]  # of the folder above the subjects, the preferred first
+    clip_pattern: str  # of the end of a clip folder's path; groups subject, name, ...
+    frame_pattern: str = r".*?(\d+)"  # of the full stem of a frame's file; group 1 is its number
+    recordings: bool = False  # a folder is a recording that contains several clips
+    video_files: bool = False  # a recording is a video file, not a folder
+    exclude: str = ""  # pattern of paths that are ignored
 
 
 class Folder(NamedTuple):
@@ -125,13 +126,13 @@ def damage(path: pathlib.Path) -> str:
             file.seek(0)
             if not size:
                 return "is empty"
-            for start, kind, end in _KINDS:
+            for start, kind, end in _FORMATS:
                 if head.startswith(start) and (kind != "WebP" or head[8:12] == b"WEBP"):
                     if kind == "WebP":  # Pillow opens none that is cut short or too large
                         return _webp(head, size)
-                    whole = end in tail
-                    missing = f"is cut short (no end of the {kind} data)"
-                    return _header_damage(file, kind, size) if whole else missing
+                    if end not in tail:
+                        return f"is cut short (no end of the {kind} data)"
+                    return _header_damage(file, kind, size)
             return "is not a JPEG, PNG, BMP, TIFF or WebP image"
     except OSError as error:
         return f"cannot be opened ({error.strerror})"
@@ -170,7 +171,7 @@ def _header_damage(file: BinaryIO, kind: str, size: int) -> str:
                 end = found.tile[0][2] + found.tile[0][3][1] * height
     except Exception:  # Pillow raises a dozen kinds for a damaged header
         return f"is cut short (no size in the {kind} data)"
-    if width * height > _MOST_PIXELS:
+    if width * height > _MAX_PIXELS:
         return _TOO_LARGE
     if animated:
         return ANIMATED
@@ -186,15 +187,15 @@ def _webp(head: bytes, size: int) -> str:
         if head[20] & 2:
             return ANIMATED
         width, height = 1 + number(24, 27), 1 + number(27, 30)
-        return _TOO_LARGE if width * height > _MOST_PIXELS else ""
+        return _TOO_LARGE if width * height > _MAX_PIXELS else ""
     width, height = number(26, 28) % 2**14, number(28, 30) % 2**14
     if head[12:16] == b"VP8L":
         width, height = 1 + number(21, 23) % 2**14, 1 + (number(21, 25) >> 14) % 2**14
-    return _TOO_LARGE if width * height > _MOST_PIXELS else ""
+    return _TOO_LARGE if width * height > _MAX_PIXELS else ""
 
 
-def visible(folder: pathlib.Path) -> list[os.DirEntry]:
-    """A folder's entries by name, without clutter.
+def list_entries(folder: pathlib.Path) -> list[os.DirEntry]:
+    """A folder's entries by name, without hidden files and those of file managers.
 
     Raises:
       UserError: the folder cannot be listed, or a name is not UTF-8.
@@ -210,26 +211,26 @@ def visible(folder: pathlib.Path) -> list[os.DirEntry]:
     return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _CLUTTER]
 
 
-def below(
-    root: pathlib.Path, *, depth: int = _DEEPEST, without: Collection[str] = ()
+def walk(
+    root: pathlib.Path, *, depth: int = _MAX_DEPTH, exclude: Collection[str] = ()
 ) -> Iterator[tuple[pathlib.Path, list[os.DirEntry]]]:
     """Every folder from `root` down, nearest first, with its visible entries.
 
     Args:
       root: the first folder.
       depth: levels below it.
-      without: `plain` names of folders that are not entered.
+      exclude: slugs of folders that are not entered.
     """
     level = [root]
     for _ in range(depth + 1):
         following = []
         for folder in level:
-            entries = visible(folder)
+            entries = list_entries(folder)
             yield folder, entries
             following += [
                 pathlib.Path(entry.path)
                 for entry in entries
-                if plain(entry.name) not in without and entry.is_dir()
+                if slug(entry.name) not in exclude and entry.is_dir()
             ]
         level = following
 
@@ -239,93 +240,96 @@ class Choice(NamedTuple):
 
     kind: str  # of the images
     top: pathlib.Path
-    others: tuple[tuple[str, pathlib.Path], ...]  # (kind, folder) that could be read as well
+    alternatives: tuple[tuple[str, pathlib.Path], ...]  # (kind, folder) that could be read, too
 
 
-def choose(root: pathlib.Path, trees: Mapping[str, Tree], kinds: Sequence[str]) -> Choice | None:
+def choose(
+    root: pathlib.Path, layouts: Mapping[str, FolderLayout], kinds: Sequence[str]
+) -> Choice | None:
     """Which folder below `root` is read, or None.
 
-    The first of `kinds` that has a named folder (`Tree.tops`, in their order) with clips in it, at
-    most three levels below `root`; of several the nearest, then the first by name. Where no folder
-    has any of the names, `root` itself, if there are clips below it.
+    The first of `kinds` that has a named folder (`FolderLayout.folder_names`, in their order) with
+    clips in it, at most three levels below `root`; of several the nearest, then the first by name.
+    Where no folder has any of the names, `root` itself, if there are clips below it.
 
     Args:
       root: the folder of the database, or a parent of it.
-      trees: kind of images -> how they lie.
-      kinds: the keys of `trees` that may be read, the preferred first.
+      layouts: kind of images -> where they are.
+      kinds: the keys of `layouts` that may be read, the preferred first.
     """
-    found = [folder for folder, _ in below(root, depth=3, without=_MODALITIES)]
+    found = [folder for folder, _ in walk(root, depth=3, exclude=_MODALITIES)]
     named = [
         (kind, folder)
-        for kind, tree in trees.items()
-        for top in dict.fromkeys(map(plain, tree.tops))
+        for kind, layout in layouts.items()
+        for top in dict.fromkeys(map(slug, layout.folder_names))
         for folder in found
-        if plain(folder.name) == top and _has_clips(folder, tree, foreign(trees, kind))
+        if slug(folder.name) == top
+        and _has_clips(folder, layout, other_folder_names(layouts, kind))
     ]
     named.sort(key=lambda pair: (pair[0] not in kinds, (*kinds, pair[0]).index(pair[0])))
     if named and named[0][0] in kinds:
         kind, top = named[0]
         others = [pair for pair in named[1:] if pair[0] != kind or top not in pair[1].parents]
         return Choice(kind, top, tuple(others))
-    tree = trees[kinds[0]]
-    if plain(root.name) in _MODALITIES | foreign(trees, kinds[0]):
+    layout = layouts[kinds[0]]
+    if slug(root.name) in _MODALITIES | other_folder_names(layouts, kinds[0]):
         return None
-    inside = _has_clips(root, tree, foreign(trees, kinds[0]))
+    inside = _has_clips(root, layout, other_folder_names(layouts, kinds[0]))
     return Choice(kinds[0], root, tuple(named)) if inside else None
 
 
-def foreign(trees: Mapping[str, Tree], kind: str) -> frozenset[str]:
-    """The `plain` names of folders with the other kinds of images."""
-    own, others = set(map(plain, trees[kind].tops)), set[str]()
-    return frozenset(others.union(*(map(plain, t.tops) for t in trees.values())) - own)
+def other_folder_names(layouts: Mapping[str, FolderLayout], kind: str) -> frozenset[str]:
+    """The slugs of folders with the other kinds of images."""
+    own, others = set(map(slug, layouts[kind].folder_names)), set[str]()
+    return frozenset(others.union(*(map(slug, t.folder_names) for t in layouts.values())) - own)
 
 
-def _has_clips(top: pathlib.Path, tree: Tree, without: frozenset[str]) -> bool:
+def _has_clips(top: pathlib.Path, layout: FolderLayout, exclude: frozenset[str]) -> bool:
     return any(
-        re.search(tree.clip, f"{top.name}/{path.relative_to(top).as_posix()}", re.I)
-        for path, _ in below(top, depth=5, without=without | _MODALITIES)
+        re.search(layout.clip_pattern, f"{top.name}/{path.relative_to(top).as_posix()}", re.I)
+        for path, _ in walk(top, depth=5, exclude=exclude | _MODALITIES)
     )
 
 
 def scan(
-    top: pathlib.Path, tree: Tree, *, without: frozenset[str] = frozenset()
+    top: pathlib.Path, layout: FolderLayout, *, exclude: frozenset[str] = frozenset()
 ) -> tuple[list[Folder], list[Problem]]:
-    """The clip folders below `top`, and what was passed over.
+    """The clip folders below `top`, and notes on what was skipped.
 
     The frames may lie one level deeper, in the only folder that a clip's folder has.
 
     Args:
       top: the folder above the subjects.
-      tree: how the images lie.
-      without: `plain` names of folders with other kinds of images (`foreign`).
+      layout: of the images.
+      exclude: slugs of folders with other kinds of images (`other_folder_names`).
     """
     folders, notes, modalities, inner = [], [], list[str](), set[pathlib.Path]()
-    for path, entries in below(top, without=without | _MODALITIES):
-        modalities += [e.name for e in entries if plain(e.name) in _MODALITIES and e.is_dir()]
+    for path, entries in walk(top, exclude=exclude | _MODALITIES):
+        modalities += [e.name for e in entries if slug(e.name) in _MODALITIES and e.is_dir()]
         relative = path.relative_to(top).as_posix()
         if path in inner or (
-            tree.without and re.search(tree.without, f"{top.name}/{relative}", re.I)
+            layout.exclude and re.search(layout.exclude, f"{top.name}/{relative}", re.I)
         ):
             continue
-        match = re.search(tree.clip, f"{top.name}/{relative}", re.I)
+        match = re.search(layout.clip_pattern, f"{top.name}/{relative}", re.I)
         files, images = _files(entries)
         subfolders = [pathlib.Path(entry.path) for entry in entries if entry.is_dir()]
         if match and not images and len(subfolders) == 1:
             inner.update(subfolders)
             path = subfolders[0]
-            files, images = _files(visible(path))
+            files, images = _files(list_entries(path))
         if match:
-            folders.append(_order(path, images, tree, match.groupdict("")))
+            folders.append(_order(path, images, layout, match.groupdict("")))
             others = [file for file in files if file not in images]
-            notes += [Problem(str(file), "is no image and was passed over") for file in others]
+            notes += [Problem(str(file), "is no image and was skipped") for file in others]
         elif images:
-            what = f"{len(images)} image(s) in a folder that is not named as a clip; passed over"
+            what = f"{len(images)} image(s) in a folder that is not named as a clip; skipped"
             notes.append(Problem(str(path), what))
         elif not entries:
             notes.append(Problem(str(path), "is an empty folder"))
     if modalities:
         names = ", ".join(sorted(set(map(repr, modalities))))
-        what = f"{len(modalities)} folder(s) named {names} hold another modality; passed over"
+        what = f"{len(modalities)} folder(s) named {names} hold another modality; skipped"
         notes.append(Problem(str(top), what))
     return folders, notes
 
@@ -335,11 +339,11 @@ def _files(entries: Sequence[os.DirEntry]) -> tuple[list[pathlib.Path], list[pat
     return files, [file for file in files if file.suffix.lower() in IMAGES]
 
 
-def _order(path, images, tree, groups):
+def _order(path, images, layout, groups):
     numbered: dict[int, pathlib.Path] = {}
     problems = []
     for image in images:
-        match = re.fullmatch(tree.frame, image.stem, re.I)
+        match = re.fullmatch(layout.frame_pattern, image.stem, re.I)
         wrong = damage(image) if match else "has no frame number in its name; rename or remove it"
         if match and int(match[1]) in numbered:
             wrong = f"has the frame number of {numbered[int(match[1])].name}; remove one of them"

@@ -1,4 +1,4 @@
-"""4DME: 267 micro-expressions of 41 subjects at 60 Hz, the grey videos (Li et al., TAC 2022).
+"""4DME: 267 micro-expressions of 41 subjects at 60 Hz, the gray videos (Li et al., TAC 2022).
 
     gray_micro/<subject>/<clip>/1.jpg
     4DME_Labelling_Micro_release v1.xlsx
@@ -13,7 +13,7 @@ import re
 
 from mer_jax.datasets import database, records
 from mer_jax.datasets.annotations import Column
-from mer_jax.datasets.folders import Tree
+from mer_jax.datasets.folders import FolderLayout
 
 
 def _adapt(row, cells):
@@ -26,8 +26,8 @@ SPEC = records.Database(
     name="fourdme",
     title="4DME",
     fps=60.0,
-    trees={
-        "gray": Tree(
+    layouts={
+        "gray": FolderLayout(
             ("gray_micro", "grey_micro"), r"(^|/)gr[ae]y_micro/(?P<subject>[^/]+)/(?P<name>[^/]+)$"
         )
     },
@@ -39,10 +39,10 @@ SPEC = records.Database(
         "apex": Column(("Apex",), int),
         "offset": Column(("Offset",), int),
         "emotion": Column(("Emotion",)),
-        "action_units": Column(("AUs", "AU"), needed=False),
+        "action_units": Column(("AUs", "AU"), required=False),
     },
     emotions=("positive", "negative", "surprise", "repression", "others"),
-    adapt=_adapt,
+    adapt_row=_adapt,
     gray=True,
     subjects=41,
 )

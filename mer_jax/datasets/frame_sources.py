@@ -9,20 +9,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mer_jax.clips import LUMA_WEIGHTS
 from mer_jax.datasets import folders
 from mer_jax.errors import UserError
 from mer_jax.io import video_files
 
 
 @functools.lru_cache(maxsize=4)
-def listing(path: pathlib.Path, pattern: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def list_frames(path: pathlib.Path, pattern: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """The frame numbers of a folder, ascending [T], and the names of their files.
 
     pattern: of a file's stem; group 1 is the number. Only the last few folders are cached: a
     database has millions of names. Raises `UserError` for two files with one number.
     """
     numbered_files: dict[int, str] = {}
-    for entry in folders.visible(path):
+    for entry in folders.list_entries(path):
         stem, dot, suffix = entry.name.rpartition(".")
         match = re.fullmatch(pattern, stem, re.I)
         if match and f"{dot}{suffix}".lower() in folders.IMAGES:
@@ -43,7 +44,7 @@ class FrameFolder:
     gray: bool = False
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
-        numbers, files = listing(self.path, self.pattern)
+        numbers, files = list_frames(self.path, self.pattern)
         if len(numbers) != len(self.numbers):
             raise UserError(f"{self.path}: the folder changed since it was listed; load it again")
         chosen = tuple(self.path / name for name in files[start:stop])
@@ -51,7 +52,7 @@ class FrameFolder:
 
 
 @dataclasses.dataclass(eq=False)
-class FilmFile:
+class VideoFile:
     """The `read` of a recording in a video file; frame by frame from the start, so it is exact.
 
     A block that follows the last one goes on from there; any other starts the file again.
@@ -76,9 +77,8 @@ class FilmFile:
             )
         block = np.stack(wanted)
         if self.gray and block.shape[-1] == 3:
-            luma = block @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-            block = np.round(luma)[..., None].astype(np.uint8)
+            block = np.round(block @ LUMA_WEIGHTS)[..., None].astype(np.uint8)
         return block
 
     def __reduce__(self):  # a copy starts the file again
-        return FilmFile, (self.path, self.numbers, self.gray)
+        return VideoFile, (self.path, self.numbers, self.gray)

@@ -5,7 +5,6 @@ database, subject and name, and nothing else; a clip that a scheme has no class 
 with the reason. An emotion that no scheme knows is a mistake and is named.
 """
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -13,12 +12,12 @@ import numpy as np
 
 from mer_jax.clips import Clip
 from mer_jax.datasets.action_units import action_units, numbers, unread
-from mer_jax.errors import DataError, Problem, unknown_name
+from mer_jax.errors import DataError, Problem, suggestion, unknown_name
 
-__all__ = ["Labelled", "action_units", "label", "objective", "schemes", "unread"]
+__all__ = ["Labeled", "action_units", "label", "objective", "schemes", "unread"]
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
     """Clips with their classes, and those that the scheme leaves out."""
 
     clips: tuple[Clip, ...]
@@ -181,7 +180,7 @@ def schemes() -> list[str]:
     return sorted(_SCHEMES)
 
 
-def label(scheme: str, clips: Sequence[Clip]) -> Labelled:
+def label(scheme: str, clips: Sequence[Clip]) -> Labeled:
     """The clips a scheme has a class for, in their order, with their classes.
 
     "own" takes each database's words (one class each, in alphabetical order). "strcn4" and
@@ -206,7 +205,7 @@ def label(scheme: str, clips: Sequence[Clip]) -> Labelled:
         raise unknown_name("label scheme", scheme, _SCHEMES)
     classes, assign, outside, several = _SCHEMES[scheme]
     strange = [
-        Problem(clip.key, _advise(clip.emotion))
+        Problem(clip.key, f"emotion {clip.emotion!r} is not known; {_suggest(clip.emotion)}")
         for clip in clips
         if not set(emotion(clip).split("+")) <= set(_EMOTIONS)
     ]
@@ -217,21 +216,20 @@ def label(scheme: str, clips: Sequence[Clip]) -> Labelled:
         classes = tuple(sorted(set(map(str, assigned))))
     if assign is _four and clips and all(clip.database == "smic" for clip in clips):
         classes = classes[:3]
-    kept = [(clip, found) for clip, found in zip(clips, assigned) if found is not None]
+    assigned_clips = [(clip, found) for clip, found in zip(clips, assigned) if found is not None]
     if several:
-        rows = [[name in found for name in classes] for _, found in kept]
-        labels = np.array(rows, np.int32).reshape(len(kept), len(classes))
+        rows = [[name in found for name in classes] for _, found in assigned_clips]
+        labels = np.array(rows, np.int32).reshape(len(assigned_clips), len(classes))
     else:
-        labels = np.array([classes.index(found) for _, found in kept], np.int32)
+        labels = np.array([classes.index(found) for _, found in assigned_clips], np.int32)
     excluded = tuple(
         (clip.key, f"{outside} (emotion {clip.emotion!r})")
         for clip, found in zip(clips, assigned)
         if found is None
     )
-    return Labelled(tuple(clip for clip, _ in kept), labels, classes, excluded)
+    return Labeled(tuple(clip for clip, _ in assigned_clips), labels, classes, excluded)
 
 
-def _advise(word: str) -> str:
-    near = difflib.get_close_matches(word.strip().lower(), [*_EMOTIONS, *_SAME], n=1, cutoff=0.3)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_EMOTIONS)}"
-    return f"emotion {word!r} is not known; {hint}"
+def _suggest(word: str) -> str:
+    near = suggestion(word.strip().lower(), [*_EMOTIONS, *_SAME])
+    return near if near.endswith("?") else f"known: {', '.join(_EMOTIONS)}"

@@ -1,4 +1,4 @@
-"""The databases of long videos: how they lie on disk, and what a row of their sheets means.
+"""The databases of long videos: their folders and files, and how a row of their sheets is read.
 
 samm_lv         SAMM_longvideos/006_1/006_1_0001.jpg        SAMM_LongVideos_V2_Release.xlsx
 casme_squared   rawpic/s15/15_0101disgustingteeth/img001.jpg    CAS(ME)^2code_final.xlsx
@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from mer_jax.datasets import annotations, casme_squared, records, sheets
-from mer_jax.datasets.annotations import Column, numbered
-from mer_jax.datasets.folders import Tree
+from mer_jax.datasets.annotations import Column, zero_padded
+from mer_jax.datasets.folders import FolderLayout
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.recordings import KINDS
 
@@ -37,31 +37,21 @@ class Mark(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LongVideos:
-    """How a database of long videos lies on disk, and what its sheet holds."""
+class LongVideos(records.DatabaseFiles):
+    """A database of long videos. `published` counts recordings, micro and macro."""
 
-    name: str
-    title: str
-    fps: float  # Hz
-    trees: Mapping[str, Tree]  # kind of images -> how they lie; video=True: one file a recording
-    sheets: tuple[str, ...]  # patterns of file names, the preferred release first
-    columns: Mapping[str, Column]
-    sheet: tuple[str, ...] = ()  # names of the sheet in the workbook
-    positions: tuple[str, ...] = ()  # fields from left to right if there is no header
     marks: Callable[[Mapping[str, Any]], list[Mark]]  # of a row; raises `UserError` for a fault
     emotions: Callable[[list[Mark], pathlib.Path], list[Mark]] | None = None  # from another sheet
     identify: Callable[[Mapping[str, str]], tuple[str, str]]  # a folder's groups: subject, video
-    published: Mapping[str, int]
-    reach: int = 2  # frames by which a marked instant may miss the nearest frame
+    tolerance: int = 2  # frames by which a marked instant may miss the nearest frame
     unlisted: str = "empty"  # recordings without a row: "empty", or "left out"
     absent: frozenset[tuple[str, str]] = frozenset()  # marked in a sheet, but in no release
-    gray: bool = False
 
 
 def _number(cells: Mapping[str, Any], field: str) -> int | None:
     """A frame number; fractions are rounded to the nearest frame, halves up."""
     text = str(cells.get(field) or "")
-    if annotations.plain(text) in ("", "na", "nan", "none", "null") or text in ("/", "-", "?"):
+    if annotations.slug(text) in ("", "na", "nan", "none", "null") or text in ("/", "-", "?"):
         return None
     try:
         value = float(text)
@@ -73,7 +63,7 @@ def _number(cells: Mapping[str, Any], field: str) -> int | None:
 
 
 def _kind(cells: Mapping[str, Any]) -> str:
-    word = annotations.plain(cells["kind"])
+    word = annotations.slug(cells["kind"])
     for kind in KINDS:
         if word.startswith(kind):
             return kind
@@ -82,7 +72,7 @@ def _kind(cells: Mapping[str, Any]) -> str:
 
 def _units(cells: Mapping[str, Any]) -> str:
     text = cells.get("action_units") or ""
-    return "" if annotations.plain(text) == "null" else text
+    return "" if annotations.slug(text) == "null" else text
 
 
 _INSTANTS = {
@@ -118,12 +108,9 @@ def _samm_emotions(marks, root):
     rows = []
     if found:
         rows = annotations.read(found[0], columns, sheets=("MICRO_ONLY",), keys=("name",))[0]
-    emotion = {row.values["name"]: row.values["emotion"].lower() for row in rows if not row.broken}
+    emotion = {row.values["name"]: row.values["emotion"].lower() for row in rows if not row.invalid}
     own = lambda mark: emotion.get(mark.name) if mark.kind == "micro" else None
     return [mark._replace(emotion=own(mark)) for mark in marks]
-
-
-# Folders of the 22 subjects that the sheet of CAS(ME)^2 numbers from 1, and digits of the stimuli.
 
 
 def _squared(cells):
@@ -157,7 +144,7 @@ def _squared(cells):
 
 def _casme3(cells):
     mark = Mark(
-        subject=numbered("spNo.", 1, cells["subject"]),
+        subject=zero_padded("spNo.", 1, cells["subject"]),
         video=cells["name"].lower(),
         kind=_kind(cells),
         onset=_number(cells, "onset"),
@@ -190,7 +177,7 @@ def _casme3_emotions(marks, root):
     emotion = dict[tuple, str]()
     for row in rows:
         cells = row.values
-        subject, video = numbered("spNo.", 1, cells["subject"]), cells["name"].lower()
+        subject, video = zero_padded("spNo.", 1, cells["subject"]), cells["name"].lower()
         instants = [_number(cells, field) for field in _INSTANTS]
         emotion |= dict.fromkeys(keys(subject, video, instants), cells["emotion"].lower())
 
@@ -202,7 +189,7 @@ def _casme3_emotions(marks, root):
 
 
 def _smic(cells):
-    subject = numbered("s", 2, cells["subject"])
+    subject = zero_padded("s", 2, cells["subject"])
     match = re.fullmatch(r"s(\d+)_([a-z]+)_(\d+)", cells["name"].lower())
     if not match:
         raise UserError(f"{cells['name']!r} is no clip of SMIC, like s3_ne_04")
@@ -236,7 +223,7 @@ def _smic_clip(match) -> str:
 
 def _smic_folder(groups):
     match = re.fullmatch(r"s(\d+)_([a-z]+)_(\d+)", groups["name"], re.I)
-    return numbered("s", 2, groups["subject"]), _smic_clip(match)
+    return zero_padded("s", 2, groups["subject"]), _smic_clip(match)
 
 
 _NAME = Column(("Filename", "File name"))
@@ -252,15 +239,15 @@ SPECS = {
         name="samm_lv",
         title="SAMM Long Videos",
         fps=200.0,
-        trees={
-            "raw": Tree(
+        layouts={
+            "raw": FolderLayout(
                 ("SAMM_longvideos", "SAMM_long_videos", "SAMM Long Videos"),
                 r"(^|/)(?P<subject>\d{3})_(?P<name>\d+)$",
                 r".*_(\d+)",
             )
         },
         sheets=(*(f"SAMM_LongVideos_V{n}*" for n in (3, 2, 1)), "SAMM_LongVideos*"),
-        sheet=("FACS_Movement_Only",),
+        worksheets=("FACS_Movement_Only",),
         columns={
             "subject": records.SUBJECT,
             "name": _NAME,
@@ -279,18 +266,22 @@ SPECS = {
         name="casme_squared",
         title="CAS(ME)^2",
         fps=30.0,
-        trees={
-            "pictures": Tree(("rawpic",), r"(^|/)(?P<subject>s?\d+)/\d+_(?P<name>\d{4})[^/]*$"),
-            "video": Tree(
-                ("rawvideo",), r"(^|/)(?P<subject>s?\d+)/\d+_(?P<name>\d{4})[^/]*$", video=True
+        layouts={
+            "pictures": FolderLayout(
+                ("rawpic",), r"(^|/)(?P<subject>s?\d+)/\d+_(?P<name>\d{4})[^/]*$"
+            ),
+            "video": FolderLayout(
+                ("rawvideo",),
+                r"(^|/)(?P<subject>s?\d+)/\d+_(?P<name>\d{4})[^/]*$",
+                video_files=True,
             ),
         },
         sheets=("CAS(ME)^2code_final*Updated*", "CAS(ME)^2code*", "code_final*"),
-        sheet=("CASFEcode_final", "CASMEcode_final"),
+        worksheets=("CASFEcode_final", "CASMEcode_final"),
         columns={field: Column((field,)) for field in _SQUARED_FIELDS},
         positions=_SQUARED_FIELDS,
         marks=_squared,
-        identify=lambda groups: (numbered("s", 2, groups["subject"]), groups["name"]),
+        identify=lambda groups: (zero_padded("s", 2, groups["subject"]), groups["name"]),
         published={"recordings": 98, "micro": 57, "macro": 300},
     ),
     # Li et al., TPAMI 2023; version 2 of the sheet turns 61 micro- into macro-expressions.
@@ -298,15 +289,15 @@ SPECS = {
         name="casme3",
         title="CAS(ME)^3 part A",
         fps=30.0,
-        trees={
-            "raw": Tree(
+        layouts={
+            "raw": FolderLayout(
                 ("part_A", "Part_A"),
                 r"(^|/)(?P<subject>spno\.\d+)/(?P<name>[a-z]\d*)/color$",
-                without="(^|/)depth(/|$)",
+                exclude="(^|/)depth(/|$)",
             )
         },
         sheets=("CAS(ME)3_part_A_v2*", "CAS(ME)3_part_A_v1*"),
-        sheet=("AU+Emotion",),
+        worksheets=("AU+Emotion",),
         columns={
             "subject": records.SUBJECT,
             "name": records.NAME,
@@ -317,32 +308,32 @@ SPECS = {
         marks=_casme3,
         emotions=_casme3_emotions,
         identify=lambda groups: (
-            numbered("spNo.", 1, groups["subject"]),
+            zero_padded("spNo.", 1, groups["subject"]),
             groups["name"].lower(),
         ),
         published={"recordings": 1300, "micro": 860, "macro": 3346},
-        reach=30,  # recordings were published with frames missing
+        tolerance=30,  # recordings were published with frames missing
     ),
     # Li, Pfister, Huang, Zhao & Pietikäinen, FG 2013; the extended release.
     "smic": LongVideos(
         name="smic",
         title="SMIC-HS-E",
         fps=100.0,
-        trees={
-            "long": Tree(
+        layouts={
+            "long": FolderLayout(
                 ("SMIC-HS-E", "HS_long"),
                 r"(^|/)(?P<subject>s\d+)/(?P<name>s\d+_[a-z]+_\d+)$",
             )
         },
         sheets=("SMIC-HS-E_annotation_2019*", "SMIC-HS-E_annotation*"),
-        sheet=("HS",),
+        worksheets=("HS",),
         columns={
             "subject": records.SUBJECT,
             "name": _NAME,
             "onset": Column(("OnsetF", "Onset")),
             "offset": Column(("OffsetF", "Offset")),
             **{
-                f"{field}{at}": Column((f"{field.title()}{at}F",), needed=False)
+                f"{field}{at}": Column((f"{field.title()}{at}F",), required=False)
                 for at in "23"
                 for field in ("onset", "offset")
             },

@@ -10,13 +10,13 @@ import functools
 import re
 
 from mer_jax.datasets import database, records
-from mer_jax.datasets.annotations import Column, numbered
-from mer_jax.datasets.folders import Tree
+from mer_jax.datasets.annotations import Column, zero_padded
+from mer_jax.datasets.folders import FolderLayout
 
 
 def _adapt(row, cells):
     if re.match(r"S\d+-", row.name):  # the clip's name settles how the subject is written
-        row.subject = SPEC.subject(row.name.split("-")[0])
+        row.subject = SPEC.normalize_subject(row.name.split("-")[0])
     return row
 
 
@@ -24,11 +24,11 @@ SPEC = records.Database(
     name="mmew",
     title="MMEW",
     fps=90.0,
-    trees={
-        "cropped": Tree(
+    layouts={
+        "cropped": FolderLayout(
             ("Micro_Expression", "MMEW"),
             r"(^|/)(?P<emotion>[a-z]+)/(?P<name>(?P<subject>S\d+)-\d+-\d+)$",
-            without="macro_expression",
+            exclude="macro_expression",
         )
     },
     sheets=("MMEW_Micro_Exp*",),
@@ -42,19 +42,11 @@ SPEC = records.Database(
         "emotion": records.EMOTION,
     },
     emotions=("happiness", "anger", "surprise", "disgust", "fear", "sadness", "others"),
-    subject=functools.partial(numbered, "S", 2),
-    clip=str.upper,
-    adapt=_adapt,
+    normalize_subject=functools.partial(zero_padded, "S", 2),
+    normalize_clip=str.upper,
+    adapt_row=_adapt,
     folder_label={"others": "repression"},
-    published={
-        "happiness": 36,
-        "anger": 8,
-        "surprise": 89,
-        "disgust": 72,
-        "fear": 16,
-        "sadness": 13,
-        "others": 66,
-    },
+    published=dict(happiness=36, anger=8, surprise=89, disgust=72, fear=16, sadness=13, others=66),
     subjects=36,
 )
 

@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Iterable
 
 from mer_jax.datasets import database, records
-from mer_jax.datasets.folders import Folder, Tree
+from mer_jax.datasets.folders import Folder, FolderLayout
 from mer_jax.datasets.records import Inspection, Row
 from mer_jax.errors import unknown_name
 
@@ -28,24 +28,24 @@ def spec(camera: str, light: str) -> records.Database:
     def row(folder: Folder) -> Row:
         subject, emotion = folder.groups["subject"].upper(), folder.groups["name"].lower()
         last = folder.numbers[-1] if folder.numbers else None
-        return Row(str(folder.path), subject, clip(emotion), emotion, apex=last, marked=False)
+        return Row(str(folder.path), subject, clip(emotion), emotion, apex=last, has_instants=False)
 
     pattern = rf"(^|/){camera}(_acropped)?/{light}/(?P<subject>P\d+)/(?P<name>[a-z]+)$"
     cameras = "|".join(other for other in _CAMERAS if other != camera)
     lights = "|".join(other for other in _LIGHTS if other != light)
-    without = rf"(^|/)(({cameras})(_acropped)?|{lights})(/|$)"
+    exclude = rf"(^|/)(({cameras})(_acropped)?|{lights})(/|$)"
     return records.Database(
         name="oulu_casia",
         title="Oulu-CASIA",
         fps=25.0,
-        trees={
-            "cropped": Tree(("PreProcess Img", "PreProcessImg"), pattern, without=without),
-            "original": Tree(("OriginalImg",), pattern, without=without),
+        layouts={
+            "cropped": FolderLayout(("PreProcess Img", "PreProcessImg"), pattern, exclude=exclude),
+            "original": FolderLayout(("OriginalImg",), pattern, exclude=exclude),
         },
         row_from_folder=row,
         emotions=EMOTIONS,
-        subject=str.upper,
-        clip=clip,
+        normalize_subject=str.upper,
+        normalize_clip=clip,
         gray=camera == "ni",
         published=dict.fromkeys(EMOTIONS, 80),
         subjects=80,

@@ -19,14 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mer_jax.datasets import annotations, folders, sheets
-from mer_jax.datasets.frame_sources import FilmFile, FrameFolder, listing
+from mer_jax.datasets.frame_sources import FrameFolder, VideoFile, list_frames
 from mer_jax.datasets.long_videos import SPECS, LongVideos, Mark
-from mer_jax.errors import DataError, Problem, UserError, unknown_name
+from mer_jax.datasets.records import NOT_THERE, IssueLog
+from mer_jax.errors import DataError, Problem, UserError
 from mer_jax.io import video_files
 from mer_jax.options import check, defaults, find
 from mer_jax.recordings import KINDS, Interval, Recording
 
-_FILMS = {".avi", ".mp4", ".mov", ".mpg", ".mkv"}
+_VIDEO_SUFFIXES = {".avi", ".mp4", ".mov", ".mpg", ".mkv"}
 
 
 class Inspection(NamedTuple):
@@ -66,7 +67,7 @@ def load(name: str, root: str | pathlib.Path | None, **given) -> list[Recording]
     """
     found = inspect(name, root, **given)
     if found.problems:
-        raise DataError(name, found.problems, most=10)
+        raise DataError(name, found.problems, max_per_kind=10)
     if found.notes:
         from absl import logging
 
@@ -116,51 +117,48 @@ def read(
     Args:
       spec: the database.
       root: its folder, or a parent of it.
-      images: which kind of images, a key of `spec.trees`; "" takes the first that exists.
+      images: which kind of images, a key of `spec.layouts`; "" takes the first that exists.
       labels: the label sheet, if it is elsewhere or there are several releases.
       allow_mismatch: take the nearest frame for every instant that is not there, and leave out
         intervals of which no frame is there; each case is a note.
       exclude: keys of recordings ("samm_lv/006/006_1") to leave out.
     """
     root = pathlib.Path(root).expanduser()
-    problems, notes = list[Problem](), list[Problem]()
-    if images and images not in spec.trees:
-        raise unknown_name(f"kind of {spec.title} images", images, spec.trees)
-    if not root.is_dir():
-        problem = Problem(str(root), f"is no folder; {spec.title} should be there")
-        return Inspection([], [problem], [], spec.published)
-    marks = _marks(spec, root, labels, problems, notes)
-    videos = _videos(spec, root, images, problems, notes)
-    without = set(exclude)
+    if missing := spec.missing(root, images):
+        return Inspection([], missing, [], spec.published)
+    log = IssueLog()
+    marks = _marks(spec, root, labels, log)
+    videos = _videos(spec, root, images, log)
+    excluded = set(exclude)
     keys = {f"{spec.name}/{subject}/{name}" for subject, name in [*videos, *marks]}
-    for key in sorted(without - keys):
-        problems.append(Problem(key, "is to be excluded but is not in the database"))
+    for key in sorted(excluded - keys):
+        log.add_problem(key, NOT_THERE)
     recordings = []
     for (subject, name), source in sorted(videos.items()):
         key = f"{spec.name}/{subject}/{name}"
         rows = marks.pop((subject, name), [])
-        if key in without:
+        if key in excluded:
             continue
         if not rows and spec.unlisted == "left out":
-            notes.append(Problem(str(source.path), "has no row in the label sheet; it is left out"))
+            log.add_note(str(source.path), "has no row in the label sheet; it is left out")
             continue
         numbers = source.numbers
         if not len(numbers):
-            problems.append(Problem(str(source.path), "has no frames that can be read"))
+            log.add_problem(str(source.path), "has no frames that can be read")
             continue
         gaps = int(numbers[-1]) - int(numbers[0]) + 1 - len(numbers)
         if gaps:
             what = f"lacks {gaps} of the frames {numbers[0]} to {numbers[-1]}; the rest are joined"
-            notes.append(Problem(str(source.path), what))
+            log.add_note(str(source.path), what)
         intervals = []
         for where, mark in rows:
-            reach = None if allow_mismatch else spec.reach
-            made = _interval(mark, where, source, reach, problems, notes)
+            tolerance = None if allow_mismatch else spec.tolerance
+            made = _interval(mark, where, source, tolerance, log)
             intervals += [made] if made else []
         twice = [each for each, count in collections.Counter(intervals).items() if count > 1]
         for each in twice:
             what = f"the {each.kind}-expression from {each.onset} to {each.offset} is there twice"
-            problems.append(Problem(key, f"{what}; remove one row"))
+            log.add_problem(key, f"{what}; remove one row")
         recordings.append(
             Recording(
                 database=spec.name,
@@ -174,101 +172,92 @@ def read(
         )
     for (subject, name), rows in marks.items():
         key = f"{spec.name}/{subject}/{name}"
-        if videos and key not in without:
+        if videos and key not in excluded:
             what = f"is marked in {rows[0][0]} ({len(rows)} expression(s)) but has no frames"
-            known = (subject, name) in spec.absent
-            (notes if known else problems).append(Problem(key, what))
+            report = log.add_note if (subject, name) in spec.absent else log.add_problem
+            report(key, what)
     for name, count in counts(recordings).items():
         if count != spec.published.get(name, count):
             unit = "recordings" if name == "recordings" else f"{name}-expressions"
             what = f"has {count} {unit} where {spec.published[name]} are published"
-            notes.append(Problem(spec.title, what))
-    return Inspection(recordings, problems, notes, spec.published)
+            log.add_note(spec.title, what)
+    return Inspection(recordings, log.problems, log.notes, spec.published)
 
 
-def _marks(spec, root, labels, problems, notes) -> dict[tuple[str, str], list[tuple[str, Mark]]]:
+def _marks(spec, root, labels, log) -> dict[tuple[str, str], list[tuple[str, Mark]]]:
     """The marks of each (subject, video), each with its row."""
-    path = pathlib.Path(labels).expanduser() if labels else None
-    if path and not path.is_file():
-        path = root / labels
-        if not path.is_file():
-            problems.append(Problem(str(path), "is no file; labels= should name the label sheet"))
-            return {}
-    found = [path] if path else sheets.locate(spec.sheets, root)
-    if not found:
-        what = f"holds no label sheet {spec.sheets[0]!r}; labels=FILE names one that lies elsewhere"
-        problems.append(Problem(str(root), what))
+    path = sheets.choose(spec, root, labels, log)
+    if not path:
         return {}
-    if len(found) > 1:
-        others = ", ".join(file.name for file in found[1:])
-        notes.append(Problem(found[0].name, f"is read; also there: {others} (labels= chooses)"))
+    if others := log.sources[0].alternatives:
+        log.add_note(path.name, f"is read, not {others}")
     rows, wrong = annotations.read(
-        found[0], spec.columns, sheets=spec.sheet, positions=spec.positions
+        path, spec.columns, sheets=spec.worksheets, positions=spec.positions
     )
-    problems += wrong
+    log.problems += wrong
     read_marks, rows_of = list[Mark](), list[str]()
     for row in rows:
-        if row.broken:
+        if row.invalid:
             continue
         try:
             made = spec.marks(row.values)
         except UserError as error:
-            problems.append(Problem(row.where, str(error)))
+            log.add_problem(row.where, str(error))
             continue
         read_marks += made
         rows_of += [row.where] * len(made)
-        notes += [Problem(row.where, mark.note) for mark in made if mark.note]
+        log.notes += [Problem(row.where, mark.note) for mark in made if mark.note]
     if spec.emotions:
         read_marks = spec.emotions(read_marks, root)
         unlabeled = [m for m in read_marks if m.kind == "micro" and m.emotion is None]
         if unlabeled:
             what = f"gives no emotion of {len(unlabeled)} micro-expression(s): they have none"
-            notes.append(Problem(found[0].name, what))
+            log.add_note(path.name, what)
     out: dict[tuple[str, str], list[tuple[str, Mark]]] = {}
     for where, mark in zip(rows_of, read_marks, strict=True):
         out.setdefault((mark.subject, mark.video), []).append((where, mark))
     return out
 
 
-def _interval(mark, where, source, reach, problems, notes) -> Interval | None:
+def _interval(mark, where, source, tolerance, log) -> Interval | None:
     """The interval in indices of the frames that are there, or None with the problem.
 
-    reach: frames by which an instant may miss the nearest frame; None: any number.
+    tolerance: frames by which an instant may miss the nearest frame; None: any number.
     """
     numbers = source.numbers
     if mark.onset is None or mark.offset is None:
         name = "onset" if mark.onset is None else "offset"
-        problems.append(Problem(where, f"has no {name} frame; fill in the cell"))
+        log.add_problem(where, f"has no {name} frame; fill in the cell")
         return None
     if mark.offset < mark.onset:
         what = f"the offset frame {mark.offset} is before the onset frame {mark.onset}"
-        problems.append(Problem(where, what))
+        log.add_problem(where, what)
         return None
     ends = f"{source.path} (frames {numbers[0]} to {numbers[-1]})"
     hint = "; allow_mismatch=True "
     if mark.onset > numbers[-1] or mark.offset < numbers[0]:
         what = f"not one of the frames {mark.onset} to {mark.offset} is in {ends}"
-        if reach is None:
-            notes.append(Problem(where, f"{what}; the interval is left out"))
+        if tolerance is None:
+            log.add_note(where, f"{what}; the interval is left out")
         else:
-            problems.append(Problem(where, f"{what}{hint}leaves the interval out"))
+            log.add_problem(where, f"{what}{hint}leaves the interval out")
         return None
     marked = {"onset": mark.onset, "offset": mark.offset, "apex": mark.apex}
     marked = {name: number for name, number in marked.items() if number is not None}
     index = {name: nearest(numbers, number) for name, number in marked.items()}
     moved = {name: numbers[at] for name, at in index.items() if numbers[at] != marked[name]}
     for name, number in moved.items():
-        if reach is not None and abs(int(number) - marked[name]) > reach:
+        if tolerance is not None and abs(int(number) - marked[name]) > tolerance:
             what = f"{name} frame {marked[name]} is not in {ends}"
-            problems.append(Problem(where, f"{what}{hint}takes the nearest frame"))
+            log.add_problem(where, f"{what}{hint}takes the nearest frame")
             return None
     if moved:
         what = ", ".join(f"{name} frame {marked[name]} became {at}" for name, at in moved.items())
-        notes.append(Problem(where, f"{what}: {ends}"))
+        log.add_note(where, f"{what}: {ends}")
     onset, apex, offset = index["onset"], index.get("apex"), index["offset"]
     if apex is not None and not onset <= apex <= offset:
         what = f"the apex frame {mark.apex} is outside of {mark.onset} to {mark.offset}; it is None"
-        notes.append(Problem(where, what))
+        log.add_note(where, what)
         apex = None
     return Interval(onset, apex, offset, mark.kind, mark.emotion or None, mark.action_units)
 
@@ -284,43 +273,43 @@ def nearest(numbers: np.ndarray, number: int) -> int:
     return min(around, key=lambda i: (abs(int(numbers[i]) - number), i))
 
 
-def _videos(spec, root, images, problems, notes) -> dict[tuple[str, str], FrameFolder | FilmFile]:
+def _videos(spec, root, images, log) -> dict[tuple[str, str], FrameFolder | VideoFile]:
     """The recordings on disk by (subject, video)."""
-    listing.cache_clear()  # the folder may have changed
-    kinds = [images] if images else list(spec.trees)
-    for tree in (spec.trees[kind] for kind in kinds):
-        names = set(map(annotations.plain, tree.tops))
-        levels = (folder for folder, _ in folders.below(root, depth=3))
-        top = next((folder for folder in levels if annotations.plain(folder.name) in names), root)
-        if found := _found(spec, top, tree, problems):
+    list_frames.cache_clear()  # the folder may have changed
+    kinds = [images] if images else list(spec.layouts)
+    for layout in (spec.layouts[kind] for kind in kinds):
+        names = set(map(annotations.slug, layout.folder_names))
+        levels = (folder for folder, _ in folders.walk(root, depth=3))
+        top = next((folder for folder in levels if annotations.slug(folder.name) in names), root)
+        if found := _found(spec, top, layout, log):
             return found
-    tops = " or ".join(repr(spec.trees[kind].tops[0]) for kind in kinds)
-    problems.append(Problem(str(root), f"has no recordings below a folder {tops}"))
+    tops = " or ".join(repr(spec.layouts[kind].folder_names[0]) for kind in kinds)
+    log.add_problem(str(root), f"has no recordings below a folder {tops}")
     return {}
 
 
-def _found(spec, top, tree, problems) -> dict[tuple[str, str], FrameFolder | FilmFile]:
-    found: dict[tuple[str, str], FrameFolder | FilmFile] = {}
-    for folder, entries in folders.below(top):
-        files = [e for e in entries if pathlib.Path(e.name).suffix.lower() in _FILMS]
-        for path in map(pathlib.Path, files) if tree.video else [folder]:
-            relative = f"{top.name}/{path.with_suffix('').relative_to(top).as_posix()}"
-            relative = relative if tree.video else f"{top.name}/{path.relative_to(top).as_posix()}"
-            match = re.search(tree.clip, relative, re.I)
-            if not match or (tree.without and re.search(tree.without, relative, re.I)):
+def _found(spec, top, layout, log) -> dict[tuple[str, str], FrameFolder | VideoFile]:
+    found: dict[tuple[str, str], FrameFolder | VideoFile] = {}
+    for folder, entries in folders.walk(top):
+        files = [e for e in entries if pathlib.Path(e.name).suffix.lower() in _VIDEO_SUFFIXES]
+        for path in map(pathlib.Path, files) if layout.video_files else [folder]:
+            stem = path.with_suffix("") if layout.video_files else path
+            relative = f"{top.name}/{stem.relative_to(top).as_posix()}"
+            match = re.search(layout.clip_pattern, relative, re.I)
+            if not match or (layout.exclude and re.search(layout.exclude, relative, re.I)):
                 continue
             key = spec.identify(match.groupdict(""))
             if key in found:
                 what = f"is the same recording as {found[key].path}; remove one"
-                problems.append(Problem(str(path), what))
+                log.add_problem(str(path), what)
                 continue
             try:
-                if tree.video:
+                if layout.video_files:
                     count = len(video_files.timestamps(path).times)
-                    found[key] = FilmFile(path, np.arange(1, count + 1), spec.gray)
+                    found[key] = VideoFile(path, np.arange(1, count + 1), spec.gray)
                 else:
-                    numbers = listing(path, tree.frame)[0]
-                    found[key] = FrameFolder(path, tree.frame, numbers, spec.gray)
+                    numbers = list_frames(path, layout.frame_pattern)[0]
+                    found[key] = FrameFolder(path, layout.frame_pattern, numbers, spec.gray)
             except UserError as error:
-                problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+                log.add_problem(str(path), str(error).removeprefix(f"{path}: "))
     return found

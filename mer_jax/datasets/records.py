@@ -1,45 +1,46 @@
 """The records that describe a database and what was found in it.
 
-A database is a `Database`: how its folders are named, which sheets it was published with, which
-headings they carry, which emotions it has, and where the published data contradict themselves
+A database is a `Database`: the names of its folders and sheets, the headings of these, its
+emotions, and where the published data contradict themselves
 (`KnownIssue`, keyed by subject and clip and by the value in the sheet, so that it holds in any
 release and not in a corrected one).
 """
 
 import dataclasses
-import types
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mer_jax.clips import Clip
 from mer_jax.datasets.annotations import Column
-from mer_jax.datasets.folders import Folder, Tree
-from mer_jax.errors import Problem
+from mer_jax.datasets.folders import Folder, FolderLayout
+from mer_jax.errors import Problem, unknown_name
 
 # Headings that most sheets share.
 SUBJECT = Column(("Subject",))
 NAME = Column(("Filename", "File name", "Clip"))
-AUS = Column(("Action Units", "AUs", "AU"), needed=False)
+AUS = Column(("Action Units", "AUs", "AU"), required=False)
 EMOTION = Column(("Estimated Emotion", "Emotion"))
-OBJECTIVE = Column(("Objective Classes", "Objective Class", "Objective"), needed=False)
+OBJECTIVE = Column(("Objective Classes", "Objective Class", "Objective"), required=False)
 ANY = object()
+NOT_THERE = "is to be excluded but is not in the database"
 
 
 class KnownIssue(NamedTuple):
     """A known fault of the published data and how it is resolved.
 
-    Where `field` is a field of `Row`, the value `seen` (default: any) becomes `use`; where the two
-    are equal, the value stays and only the note is given. "instants" is (onset, apex, offset).
-    "numbering": `use` has the instants by two numberings of the frames; where the sheet has those
-    of `seen` and the frames are not numbered so, they become `use`. Otherwise `field` is what goes
-    wrong, and the problem becomes a note: "no folder", "no row", "outside" (of the apex, which is
-    then None).
+    Where `field` is a field of `Row`, the value `published` (default: any) becomes `corrected`;
+    where the two are equal, the value stays and only the note is given. "instants" is (onset, apex,
+    offset). "numbering": where the sheet has the instants `published` and the frames are not
+    numbered so, they become `corrected`. Otherwise `field` is the problem that becomes a note: "no
+    folder", "no row", "outside" (of the apex, which is then None).
     """
 
     field: str
     why: str
-    use: object = None
-    seen: object = ANY
+    corrected: object = None
+    published: object = ANY
 
 
 class Source(NamedTuple):
@@ -47,10 +48,10 @@ class Source(NamedTuple):
 
     what: str  # that is read from it
     where: str
-    others: str = ""  # that could be read instead, and how
+    alternatives: str = ""  # that could be read instead, and how
 
     def __str__(self) -> str:
-        instead = f", not from {self.others}" if self.others else ""
+        instead = f", not from {self.alternatives}" if self.alternatives else ""
         return f"{self.what}: from {self.where}{instead}"
 
 
@@ -69,10 +70,10 @@ class Row:
     objective: str = ""
     video: str = ""  # the recording it is part of, where frames lie by recording
     folder: str = ""  # the clip's name before it was corrected
-    marked: bool = True  # whether the database marks instants at all
-    fault: str = ""  # what `Database.adapt` finds wrong with it
-    wanted: bool = True  # False: a row of another kind, which only accounts for its folder
-    broken: bool = False  # a cell of it is among the problems already
+    has_instants: bool = True  # whether the database marks instants at all
+    problem: str = ""  # that `Database.adapt_row` found
+    is_clip: bool = True  # False: a row of another kind, which only accounts for its folder
+    invalid: bool = False  # a cell of it is among the problems already
     fps: float = 0.0  # Hz, where the clips of a database differ
 
     @property
@@ -87,57 +88,71 @@ class Row:
 
 
 class Inspection(NamedTuple):
-    """The sound clips of a database, what is wrong with it, and what was resolved."""
+    """The valid clips of a database, its problems, and notes on what was resolved."""
 
     clips: list[Clip]
     problems: list[Problem]
     notes: list[Problem]
-    published: Mapping[str, int] = types.MappingProxyType({})  # clips by emotion
+    published: Mapping[str, int] = MappingProxyType({})  # clips by emotion
     subjects: int = 0  # as published
     sources: Sequence[Source] = ()  # which files are read
-    groups: Sequence[str] = ()  # what `published` counts, one a clip; () is its emotion
+    groups: Sequence[str] = ()  # of each clip, by which `published` counts; (): its emotion
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Database:
-    """How a database lies on disk and how its sheets are read."""
+class DatabaseFiles:
+    """The folders and label sheets of a database, and its published counts."""
 
     name: str
     title: str
     fps: float  # Hz
-    trees: Mapping[str, Tree]  # kind of images -> how they lie; the first found is read
-    emotions: tuple[str, ...]
+    layouts: Mapping[str, FolderLayout]  # by kind of images; the first found is read
     sheets: tuple[str, ...] = ()  # patterns of file names without suffix, the preferred first
     columns: Mapping[str, Column] = dataclasses.field(default_factory=dict)
-    sheet: tuple[str, ...] = ()  # names of the workbook's sheet
+    worksheets: tuple[str, ...] = ()  # names of the workbook's sheet
     positions: tuple[str, ...] = ()  # fields from left to right where there is no header
-    classes: tuple[str, ...] = ()  # patterns of a sheet with objective classes alone
-    subject: Callable[[str], str] = str  # any spelling -> the one that clips carry
-    clip: Callable[[str], str] = str
-    adapt: Callable[[Row, Mapping], Row] = lambda row, cells: row  # what is peculiar to its rows
-    row_from_folder: Callable[[Folder], Row | str | None] | None = (
-        None  # a folder's row, or its problem
-    )
+    gray: bool = False
+    published: Mapping[str, int] = dataclasses.field(default_factory=dict)  # name -> count
+
+    def missing(self, root: pathlib.Path, images: str) -> list[Problem]:
+        """A problem if `root` is no folder. Raises `UserError` for an unknown kind of images."""
+        if images and images not in self.layouts:
+            raise unknown_name(f"kind of {self.title} images", images, self.layouts)
+        if root.is_dir():
+            return []
+        return [Problem(str(root), f"is no folder; {self.title} should be there")]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Database(DatabaseFiles):
+    """A database of clips. `published` counts clips by emotion."""
+
+    emotions: tuple[str, ...]
+    class_sheets: tuple[str, ...] = ()  # patterns of a sheet with objective classes alone
+    normalize_subject: Callable[[str], str] = str  # any spelling -> that of `Clip.subject`
+    normalize_clip: Callable[[str], str] = str  # any spelling -> that of `Clip.name`
+    adapt_row: Callable[[Row, Mapping], Row] = lambda row, cells: row  # (row, its cells) -> row
+    # a folder's row, or its problem
+    row_from_folder: Callable[[Folder], Row | str | None] | None = None
     known_issues: Mapping[tuple[str, str], tuple[KnownIssue, ...]] = dataclasses.field(
         default_factory=dict
     )
-    folder_label: Mapping[str, str] = dataclasses.field(
-        default_factory=dict
-    )  # emotion -> folder's word
+    # emotion -> the folder's word
+    folder_label: Mapping[str, str] = dataclasses.field(default_factory=dict)
     allow_mismatch: bool = False  # the published frames are known to be incomplete
-    gray: bool = False
-    published: Mapping[str, int] = dataclasses.field(default_factory=dict)  # clips by emotion
     subjects: int = 0  # as published
 
 
-class Log:
+class IssueLog:
     """Problems and notes as they come up, and the known issues."""
 
-    def __init__(self, spec: Database):
+    def __init__(
+        self, known_issues: Mapping[tuple[str, str], tuple[KnownIssue, ...]] = MappingProxyType({})
+    ):
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
         self.sources: list[Source] = []
-        self._known_issues = spec.known_issues
+        self._known_issues = known_issues
 
     def known_issues(self, row: Row) -> tuple[KnownIssue, ...]:
         """Those of the clip and of its recording."""
@@ -150,9 +165,9 @@ class Log:
         return next((issue.why for issue in known if issue.field == event), "")
 
     def add_problem(self, where: str, what: str) -> None:
-        """Something that is wrong."""
+        """Adds something that the user must repair."""
         self.problems.append(Problem(where, what))
 
     def add_note(self, where: str, what: str) -> None:
-        """Something that was resolved."""
+        """Adds something that was resolved."""
         self.notes.append(Problem(where, what))

@@ -5,7 +5,16 @@ import pathlib
 from collections.abc import Sequence
 
 from mer_jax.datasets import annotations, clip_building, folders
-from mer_jax.datasets.records import NAME, OBJECTIVE, SUBJECT, Database, Log, Row, Source
+from mer_jax.datasets.records import (
+    NAME,
+    OBJECTIVE,
+    SUBJECT,
+    Database,
+    DatabaseFiles,
+    IssueLog,
+    Row,
+    Source,
+)
 
 _NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
 # Sheets that are read, the preferred first, then those that are named as what they are.
@@ -21,7 +30,7 @@ def locate(patterns: Sequence[str], root: pathlib.Path) -> list[pathlib.Path]:
     """
     files = [
         pathlib.Path(entry.path)
-        for _, entries in folders.below(root, depth=2)
+        for _, entries in folders.walk(root, depth=2)
         for entry in entries
         if not entry.name.startswith("~$")  # a lock of an open workbook
         and pathlib.PurePath(entry.name).suffix.lower() in _SUFFIXES
@@ -32,7 +41,9 @@ def locate(patterns: Sequence[str], root: pathlib.Path) -> list[pathlib.Path]:
     return list(dict.fromkeys(found))
 
 
-def choose(spec: Database, root: pathlib.Path, labels: str, log: Log) -> pathlib.Path | None:
+def choose(
+    spec: DatabaseFiles, root: pathlib.Path, labels: str, log: IssueLog
+) -> pathlib.Path | None:
     """The label sheet to read, or None with the problem in `log`."""
     if labels:
         given = pathlib.Path(labels).expanduser()
@@ -56,10 +67,10 @@ def choose(spec: Database, root: pathlib.Path, labels: str, log: Log) -> pathlib
     return found[0]
 
 
-def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> list[Row]:
+def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: IssueLog) -> list[Row]:
     """The rows of the sheet at `path`, each clip once."""
     records, problems = annotations.read(
-        path, spec.columns, sheets=spec.sheet, positions=spec.positions
+        path, spec.columns, sheets=spec.worksheets, positions=spec.positions
     )
     log.problems += problems
     for field, column in spec.columns.items():
@@ -72,7 +83,10 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
             log.add_note(
                 record.where, f"its {spec.columns['action_units'].names[0]!r} cell is blank"
             )
-        subject, name = spec.subject(cells["subject"] or ""), spec.clip(cells["name"] or "")
+        subject, name = (
+            spec.normalize_subject(cells["subject"] or ""),
+            spec.normalize_clip(cells["name"] or ""),
+        )
         row = Row(
             where=record.where,
             subject=subject,
@@ -83,13 +97,13 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: Log) -> li
             offset=cells.get("offset"),
             action_units=cells.get("action_units") or "",
             objective=_numeral(cells.get("objective") or ""),
-            broken=record.broken,
+            invalid=record.invalid,
         )
-        row = spec.adapt(row, cells)
+        row = spec.adapt_row(row, cells)
         clip_building.apply_known_issues(spec, row, log)
-        if row.fault and not row.broken:
-            log.add_problem(row.where, row.fault)
-            row.broken = True
+        if row.problem and not row.invalid:
+            log.add_problem(row.where, row.problem)
+            row.invalid = True
         other = found.setdefault((row.subject, row.name), row)
         if other is not row and row.name:
             what = f"clip {row.subject}/{row.name} again (first in {other.where}); remove one"
@@ -112,14 +126,17 @@ def _objective_classes(spec, root, path, rows, log):
     is set, and `labels.objective` derives all from the action units.
     """
     sources = [(path.name, {(row.subject, row.name): row.objective for row in rows})]
-    for file in locate(spec.classes, root)[:1]:
-        columns = {"subject": SUBJECT, "name": NAME, "objective": OBJECTIVE._replace(needed=True)}
+    for file in locate(spec.class_sheets, root)[:1]:
+        columns = {"subject": SUBJECT, "name": NAME, "objective": OBJECTIVE._replace(required=True)}
         records, problems = annotations.read(file, columns)
         log.problems += problems
         classes = {
-            (spec.subject(r.values["subject"]), spec.clip(r.values["name"])): r.values["objective"]
+            (
+                spec.normalize_subject(r.values["subject"]),
+                spec.normalize_clip(r.values["name"]),
+            ): r.values["objective"]
             for r in records
-            if not r.broken
+            if not r.invalid
         }
         sources.append((file.name, classes))
     why = []

@@ -1,4 +1,4 @@
-"""SMIC: 16 subjects at 100 Hz (HS), 8 of them also at 25 Hz in colour (VIS) and infrared (NIR).
+"""SMIC: 16 subjects at 100 Hz (HS), 8 of them also at 25 Hz in color (VIS) and infrared (NIR).
 
 Li et al., FG 2013.
 
@@ -9,8 +9,8 @@ Li et al., FG 2013.
 
 In the first two the folder is the label and the clip is the movement: no sheet is needed, and
 there is no apex anywhere. Subjects and clips are padded here as in the lists of the 2019
-challenge (s01, s01_ne_01); clips of VIS and NIR end in _vis and _nir, so that a subject of two
-parts stays one person.
+challenge (s01, s01_ne_01); clips of VIS and NIR end in _vis and _nir, so that both parts
+of a subject have one key.
 """
 
 import functools
@@ -19,8 +19,8 @@ import re
 from collections.abc import Iterable
 
 from mer_jax.datasets import database, folders, records
-from mer_jax.datasets.annotations import Column, numbered
-from mer_jax.datasets.folders import Tree
+from mer_jax.datasets.annotations import Column, zero_padded
+from mer_jax.datasets.folders import FolderLayout
 from mer_jax.datasets.records import Inspection, KnownIssue, Row
 from mer_jax.errors import unknown_name
 
@@ -42,19 +42,21 @@ def _row(subject, clip, folder) -> Row | str:
     name = clip(folder.groups["name"])
     if _CODES.get(emotion) != name.split("_")[1]:
         return f"lies in folder {emotion!r}, which its name contradicts; move or rename it"
-    return Row(str(folder.path), subject(folder.groups["subject"]), name, emotion, marked=False)
+    return Row(
+        str(folder.path), subject(folder.groups["subject"]), name, emotion, has_instants=False
+    )
 
 
 def _shared(part: str) -> dict:
-    subject = functools.partial(numbered, "s", 2)
+    subject = functools.partial(zero_padded, "s", 2)
     clip = functools.partial(_clip, "" if part == "hs" else f"_{part}")
     return dict(
         name="smic",
         title=f"SMIC-{part.upper()}",
         fps=_HZ[part],
         emotions=tuple(_CODES),
-        subject=subject,
-        clip=clip,
+        normalize_subject=subject,
+        normalize_clip=clip,
         gray=part == "nir",
         published=dict(zip(_CODES, _PUBLISHED[part])),
         subjects=_SUBJECTS[part],
@@ -66,26 +68,28 @@ def spec(part: str) -> records.Database:
     pattern = rf"(^|/){part}/(?P<subject>s\d+)/micro/(?P<emotion>[a-z]+)/(?P<name>s\d+_[a-z]+_\d+)$"
     shared = _shared(part)
     others = "|".join(other for other in _HZ if other != part)
-    without = rf"non_micro|(^|/)({others})(/|$)"
+    exclude = rf"non_micro|(^|/)({others})(/|$)"
     return records.Database(
-        trees={
-            "cropped": Tree(("SMIC_all_cropped",), pattern, without=without),
-            "raw": Tree(("SMIC_all_raw",), pattern, without=without),
+        layouts={
+            "cropped": FolderLayout(("SMIC_all_cropped",), pattern, exclude=exclude),
+            "raw": FolderLayout(("SMIC_all_raw",), pattern, exclude=exclude),
         },
-        row_from_folder=functools.partial(_row, shared["subject"], shared["clip"]),
+        row_from_folder=functools.partial(
+            _row, shared["normalize_subject"], shared["normalize_clip"]
+        ),
         **shared,
     )
 
 
 EXTENDED = records.Database(
-    trees={
-        "extended": Tree(
+    layouts={
+        "extended": FolderLayout(
             ("SMIC-HS-E", "HS_long"),
             r"(^|/)(?P<subject>s\d+)/(?P<name>s\d+_(?P<emotion>[a-z]+)_\d+)$",
         )
     },
     sheets=("SMIC-HS-E_annotation_2019", "SMIC-HS-E_annotation*"),
-    sheet=("HS",),
+    worksheets=("HS",),
     columns={
         "subject": records.SUBJECT,
         "name": records.NAME,
@@ -106,8 +110,8 @@ EXTENDED = records.Database(
             KnownIssue(
                 "emotion",
                 "the sheet contradicts the clip's name and the challenge's list",
-                use="surprise",
-                seen="negative",
+                corrected="surprise",
+                published="negative",
             ),
         ),
     },
@@ -128,13 +132,13 @@ def inspect(
     if part not in _HZ:
         raise unknown_name("part of SMIC", part, _HZ)
     chosen = spec(part)
-    kinds = (*chosen.trees, *EXTENDED.trees)
+    kinds = (*chosen.layouts, *EXTENDED.layouts)
     if images and images not in kinds:
         raise unknown_name("kind of SMIC images", images, kinds)
     path = pathlib.Path(root).expanduser()
     if part == "hs" and images in ("", "extended") and path.is_dir():
-        short = folders.choose(path, chosen.trees, list(chosen.trees))
-        longer = folders.choose(path, EXTENDED.trees, ["extended"])
+        short = folders.choose(path, chosen.layouts, list(chosen.layouts))
+        longer = folders.choose(path, EXTENDED.layouts, ["extended"])
         if images or (longer and not short):
             chosen = EXTENDED
     return database.inspect(

@@ -93,7 +93,7 @@ class MicroExpressions(tfds.core.GeneratorBasedBuilder):
     def _download_and_prepare(self, dl_manager, download_config):
         """Writes clip by clip, in their order.
 
-        TFDS' own method keeps all examples in memory, sorts them by hashed keys, and needs
+        TFDS' own method holds all examples in memory, sorts them by hashed keys, and needs
         TensorFlow above 1 GB.
         """
         info = self._info()  # self.info has the final folder, this one the temporary

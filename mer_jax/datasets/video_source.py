@@ -26,10 +26,10 @@ from mer_jax.errors import UserError
 from mer_jax.io import video_files
 
 RENDERED, CAMERA = "synthetic:", "camera:"
-_MOST = 2**31  # bytes of frames that a camera fills
-_CLOCKED = 0.25  # of a step: gaps this near to multiples of a step come from one clock
-_NEAR = 0.1  # of a step: a frame this near to a tick is used as it is
-_SPARSE = 100  # ticks a frame, beyond which timestamps make no sense
+_MAX_BYTES = 2**31  # of frames from a camera
+_CLOCK_TOLERANCE = 0.25  # of a step: gaps this near to multiples of a step come from one clock
+_EXACT_TOLERANCE = 0.1  # of a step: a frame this near to a tick is used as it is
+_MAX_TICKS_PER_FRAME = 100  # ticks a frame, beyond which timestamps make no sense
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class VideoSource:
     """Frames in their order, read anew each time `frames` is called."""
 
     name: str
-    frames: Callable[[], Iterator[np.ndarray]]  # each [H, W, C] uint8, RGB or grey
+    frames: Callable[[], Iterator[np.ndarray]]  # each [H, W, C] uint8, RGB or gray
     fps: float  # Hz; 0 where it is not known
     count: int  # frames, as the file announces them; 0 where it does not
     notes: list[str]  # irregularities, filled while it is read
@@ -45,7 +45,7 @@ class VideoSource:
 
     @property
     def clip(self) -> Clip:
-        """The whole video as one clip without a subject."""
+        """All frames as one clip, of an unknown subject."""
         if self.rendered:
             return self.rendered
         read = functools.partial(_stacked, self.frames)
@@ -59,25 +59,25 @@ def _stacked(frames: Callable[[], Iterator[np.ndarray]]) -> np.ndarray:
 def open_video(
     source: str | os.PathLike, *, fps: float | None = None, seconds: float = 10.0
 ) -> VideoSource:
-    """What `source` names: a video file, a folder with one image a frame, a picture (one frame),
-    "camera:INDEX", which is filmed now for `seconds`, or "synthetic:INDEX", a clip of
+    """Opens a video file, a folder with one image a frame, a picture (one frame),
+    "camera:INDEX", which is recorded now for `seconds`, or "synthetic:INDEX", a clip of
     `datasets.load("synthetic")`.
 
     Args:
       fps: Hz, where the file has none or a wrong one; its timestamps are then not used.
 
     Raises:
-      UserError: there is nothing that can be read. `VideoSource.frames` raises it for what turns
-        out to be broken on the way.
+      UserError: there is nothing that can be read. `VideoSource.frames` raises it for damage
+        that is found while reading.
     """
     if fps is not None:
         fps = options.check_value("fps", "fps", fps)
     seconds = options.check_value("seconds", "seconds", seconds)
     source = str(source)
     if source.startswith(RENDERED):
-        return _rendered(source, fps)
+        return _from_synthetic(source, fps)
     if source.startswith(CAMERA):
-        return _filmed(source, fps, seconds)
+        return _from_camera(source, fps, seconds)
     path = pathlib.Path(source).expanduser()
     if path.is_dir():
         return _folder(path, fps)
@@ -92,7 +92,7 @@ def open_video(
     return _video(path, fps)
 
 
-def _rendered(source: str, fps: float | None) -> VideoSource:
+def _from_synthetic(source: str, fps: float | None) -> VideoSource:
     from mer_jax.datasets import load
 
     clips, index = load("synthetic"), source.removeprefix(RENDERED)
@@ -104,7 +104,7 @@ def _rendered(source: str, fps: float | None) -> VideoSource:
     return VideoSource(source, frames, clip.fps or 0.0, len(clip.frames), [], clip)
 
 
-def _filmed(source: str, fps: float | None, seconds: float) -> VideoSource:
+def _from_camera(source: str, fps: float | None, seconds: float) -> VideoSource:
     import cv2
 
     index = source.removeprefix(CAMERA)
@@ -123,7 +123,7 @@ def _filmed(source: str, fps: float | None, seconds: float) -> VideoSource:
             num_bytes += frames[-1].nbytes
             if times[-1] - times[0] >= seconds:
                 break
-            if num_bytes > _MOST:
+            if num_bytes > _MAX_BYTES:
                 notes.append(
                     f"filmed {times[-1] - times[0]:.1f} s only: the memory limit is reached"
                 )
@@ -143,7 +143,7 @@ def _filmed(source: str, fps: float | None, seconds: float) -> VideoSource:
 
 
 def _folder(path: pathlib.Path, fps: float | None) -> VideoSource:
-    files = [pathlib.Path(e.path) for e in folders.visible(path) if e.is_file()]
+    files = [pathlib.Path(e.path) for e in folders.list_entries(path) if e.is_file()]
     files = [file for file in files if file.suffix.lower() in folders.IMAGES]
     if not files:
         raise UserError(f"{path}: the folder holds no images ({', '.join(sorted(folders.IMAGES))})")
@@ -249,7 +249,7 @@ def _constant_rate(
     if regular:
         return VideoSource(name, functools.partial(_untimed, frames), rate, len(times), notes)
     count = int(times[-1] / step + 0.5) + 1
-    if count > _SPARSE * len(times):
+    if count > _MAX_TICKS_PER_FRAME * len(times):
         raise UserError(
             f"{name}: its timestamps make no sense ({len(times)} frames in {times[-1]:.0f} s, most "
             f"of them {step:.4f} s apart); give the frame rate in Hz"
@@ -279,7 +279,7 @@ def clock(times: np.ndarray) -> tuple[float, bool]:
     if typical <= 0:
         return 0.0, True
     ticks = np.maximum(1, np.round(gaps / typical))
-    clocked = (ticks == 1).all() or np.abs(gaps / typical - ticks).max() < _CLOCKED
+    clocked = (ticks == 1).all() or np.abs(gaps / typical - ticks).max() < _CLOCK_TOLERANCE
     step = float(times[-1] - times[0]) / float(ticks.sum()) if clocked else typical
     late = times - times[0] - step * np.arange(len(times))
     return step, bool(np.abs(late).max() < step / 2)
@@ -290,8 +290,8 @@ def _interpolated(frames: _TimedFrames, step: float) -> Iterator[np.ndarray]:
     ticks = itertools.count()
     at, before = step * next(ticks), None
     for time_, frame in frames():
-        while at <= time_ + _NEAR * step:
-            if before is None or at >= time_ - _NEAR * step:
+        while at <= time_ + _EXACT_TOLERANCE * step:
+            if before is None or at >= time_ - _EXACT_TOLERANCE * step:
                 yield frame
             else:
                 weight = np.float32((at - before[0]) / (time_ - before[0]))

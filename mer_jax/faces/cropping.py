@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.clips import Clip, in_memory
+from mer_jax.clips import LUMA_WEIGHTS, Clip, in_memory
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.faces import detection, points
 from mer_jax.faces.alignment import template
@@ -24,7 +24,7 @@ from mer_jax.faces.sampling import sample
 
 CROPS = ("eyes", "box", "none")
 _CHUNK = 16  # frames at a time: bounds the memory, and one compilation serves clips of any length
-_GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_GRAY = LUMA_WEIGHTS.astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)

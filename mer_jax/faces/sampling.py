@@ -31,7 +31,7 @@ def sample(frames: jax.Array, grid: jax.Array, *, order: str = "bilinear") -> ja
     if order not in ORDERS:
         raise unknown_name("order of interpolation", order, ORDERS)
     if order == "bilinear":
-        frames = to_float(frames, axes="THWc", beyond=math.inf)
+        frames = to_float(frames, axes="THWc", margin=math.inf)
     length, height, width, channels = frames.shape
     flat = frames.reshape(length, height * width, channels)
     x = jnp.clip(grid[..., 0], 0, width - 1)

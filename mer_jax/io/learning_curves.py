@@ -62,7 +62,7 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
                     Problem(where, f"{name} has {len(values)} values for {count} folds")
                 )
     if problems:
-        raise DataError(str(path), problems, most=10)
+        raise DataError(str(path), problems, max_per_kind=10)
     folds = tuple(dict.fromkeys(name for row in found for name in row["folds"]))
     epochs = sorted({row["epoch"] for row in found})
     names = {name for row in found for name in _lists(row)}

@@ -52,22 +52,22 @@ def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
 
 def write_json(path: str | os.PathLike, content: Any) -> pathlib.Path:
     """Writes `content` as JSON; NumPy numbers and arrays become numbers and lists, NaN null."""
-    text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(to_builtins(content), indent=1, ensure_ascii=False, allow_nan=False)
     return write(path, text + "\n")
 
 
-def plain(content: Any) -> Any:
+def to_builtins(content: Any) -> Any:
     """`content` in JSON's types: dict, list, str, bool, int, finite float, None.
 
-    >>> plain({"uf1": np.float64("nan"), "classes": ("a", "b"), "counts": np.array([1, 2])})
+    >>> to_builtins({"uf1": np.float64("nan"), "classes": ("a", "b"), "counts": np.array([1, 2])})
     {'uf1': None, 'classes': ['a', 'b'], 'counts': [1, 2]}
     """
     if isinstance(content, dict):
-        return {str(key): plain(value) for key, value in content.items()}
+        return {str(key): to_builtins(value) for key, value in content.items()}
     if isinstance(content, np.ndarray | np.generic):
-        return plain(content.tolist())
+        return to_builtins(content.tolist())
     if isinstance(content, list | tuple | set | frozenset):
-        return [plain(value) for value in content]
+        return [to_builtins(value) for value in content]
     if isinstance(content, float) and not math.isfinite(content):
         return None
     if content is None or isinstance(content, str | bool | int | float):

@@ -19,7 +19,7 @@ from mer_jax.errors import UserError
 from mer_jax.io import saving
 
 _CODECS = {".mp4": "libx264", ".webm": "libvpx-vp9"}
-_QUALITY = {"crf": "18", "b": "0"}  # b: VP9 keeps to crf alone
+_QUALITY = {"crf": "18", "b": "0"}  # b=0: VP9 uses crf alone
 # An .mp4 plays before all of it is loaded.
 _OPTIONS: dict[str, dict[str, str]] = {".mp4": {"movflags": "+faststart"}, ".webm": {}}
 _BT709 = 1  # the code of color space, primaries and transfer in every video format
@@ -62,7 +62,7 @@ def decode(
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Yields the frames of a video file as players show them, with their times.
 
-    Frames are turned and mirrored as the file says, have square pixels (the shorter side is
+    Frames are turned and mirrored by the file's metadata, have square pixels (the shorter side is
     stretched), full chroma resolution and 8 bits; transparency is left out. The fields of an
     interlaced frame stay woven.
 

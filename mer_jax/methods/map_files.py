@@ -1,5 +1,4 @@
-"""Flow maps of one's own frames in the form that the field passes on, and how far they are from
-stored ones.
+"""Flow maps of your own frames in the form of the public ones, and a comparison with stored maps.
 
     maps = make(clips)                          # [N, 28, 28, 3] uint8: u, v, strain
     write("maps", clips, labels, maps)          # database "flow_maps" reads it back
@@ -23,8 +22,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax import clips as clip_module
-from mer_jax.clips import Clip
+from mer_jax.clips import Clip, in_memory, normalize_key, resize, to_float
 from mer_jax.errors import UserError
 from mer_jax.io import saving
 from mer_jax.methods.flow_maps import CHANNELS, flow_maps
@@ -60,10 +58,10 @@ def make(
     for clip in clips:
         if clip.content != "video":
             raise UserError(f"{clip.key}: is a flow map already; maps are made from frames")
-        frames = clip_module.resize(clip.frames, frame_size)
-        at = clip.apex if apex == "given" else None
-        at = _found(frames, clip.onset) if at is None else at
-        ends = clip_module.in_memory(frames[[clip.onset, at]])
+        frames = resize(clip.frames, frame_size)
+        index = clip.apex if apex == "given" else None
+        index = _find_apex(frames, clip.onset) if index is None else index
+        ends = in_memory(frames[[clip.onset, index]])
         pairs.append(dataclasses.replace(clip, read=ends, onset=0, apex=1, offset=1))
     maps = np.zeros((len(clips), *size, 3), np.uint8)
     count = min(_CHUNK, len(pairs)) or 1
@@ -75,8 +73,8 @@ def make(
     return maps
 
 
-def _found(frames: np.ndarray, onset: int) -> int:
-    moving = clip_module.to_float(frames[onset:])
+def _find_apex(frames: np.ndarray, onset: int) -> int:
+    moving = to_float(frames[onset:])
     missing = -len(moving) % _FRAMES
     padded = np.concatenate([moving, np.repeat(moving[-1:], missing, 0)])
     return onset + int(apex_index(jnp.asarray(padded), length=len(moving)))
@@ -148,7 +146,7 @@ def compare(first: Sequence[Clip], second: Sequence[Clip]) -> Comparison:
 
     Raises `UserError` where the maps differ in size, or no clip is in both.
     """
-    sides = [{_plain(clip.key): clip for clip in side} for side in (first, second)]
+    sides = [{normalize_key(clip.key): clip for clip in side} for side in (first, second)]
     both = [key for key in sides[0] if key in sides[1]]
     if not both:
         raise UserError(
@@ -175,7 +173,3 @@ def compare(first: Sequence[Clip], second: Sequence[Clip]) -> Comparison:
         chance=(table.sum(1) - own) / max(1, len(both) - 1),
         difference=np.abs(flat[0] - flat[1]).mean(1),
     )
-
-
-def _plain(key: str) -> str:
-    return re.sub(r"(?<!\d)0+(?=\d)", "", key.casefold())

@@ -193,7 +193,7 @@ def _stack(rows: list, time_axes: Mapping[str, int]) -> Any:
 
 def _common_key(current: _Method, depends_on: Any) -> str:
     """What a row depends on beside its clip: method, options, code, versions, kind of device."""
-    options = json.dumps([saving.plain(dict(current.options)), depends_on], sort_keys=True)
+    options = json.dumps([saving.to_builtins(dict(current.options)), depends_on], sort_keys=True)
     module = inspect.getmodule(inspect.unwrap(current.function))
     source = pathlib.Path(getattr(module, "__file__", None) or mer_jax.__file__)
     own = b"" if source.is_relative_to(_PACKAGE) else source.read_bytes()

@@ -10,6 +10,7 @@ Parametric and Bootstrap Tests of Hypotheses, chapter 3 (permutation of paired s
 """
 
 import collections
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -182,14 +183,8 @@ def aligned(first: Predictions, second: Predictions) -> Predictions:
     second = second.take(np.array([row_of[key] for key in keys]))
     order = np.array([second.classes.index(name) for name in first.classes])
     label = np.argsort(order)[second.label].astype(np.int32)
-    second = Predictions(
-        first.classes,
-        second.database,
-        second.subject,
-        second.clip,
-        second.fold,
-        label,
-        second.probabilities[:, order],
+    second = dataclasses.replace(
+        second, classes=first.classes, label=label, probabilities=second.probabilities[:, order]
     )
     other = np.flatnonzero(second.label != first.label)
     if other.size:

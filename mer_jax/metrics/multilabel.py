@@ -29,9 +29,7 @@ BINARY_CLASSES = ("absent", "present")
 class MultiLabelPredictions:
     """R tested clips, each with K labels; the same methods as `Predictions`."""
 
-    units: tuple[
-        Predictions, ...
-    ]  # [K] of the same R clips, each with the classes of `BINARY_CLASSES`
+    units: tuple[Predictions, ...]  # [K] of the same R clips, of `BINARY_CLASSES`
     classes: tuple[str, ...]  # [K]
 
     def __len__(self) -> int:

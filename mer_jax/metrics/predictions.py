@@ -405,7 +405,7 @@ def _assemble(
     if not rows and not problems:
         problems.append(Problem("line 1", "there is no clip in the file"))
     if problems:
-        raise DataError(str(path), problems, most=10)
+        raise DataError(str(path), problems, max_per_kind=10)
 
     def column(name: str) -> np.ndarray:
         return np.array([row[name] for _, row in rows], object)

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mer_jax.clips import normalize_key
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.metrics.intervals import DRAWS, percentile, resampled
 from mer_jax.metrics.scores import ratio, scores_from_counts
@@ -66,10 +67,10 @@ def identify(subject: str, video: str, *, by_number: bool = True) -> tuple[str, 
     >>> identify("006", "006_1"), identify("s15", "s15_0401"), identify("casme_015", "0401")
     (('6', '1'), ('15', '401'), ('15', '401'))
     """
-    plain = [re.sub(r"(?<!\d)0+(?=\d)", "", name.casefold().strip()) for name in (subject, video)]
-    numbers = re.findall(r"\d+", plain[0])
-    number = numbers[0] if by_number and len(numbers) == 1 else plain[0]
-    return number, plain[1].removeprefix(f"{plain[0]}_").removeprefix(f"{number}_")
+    name, video = (normalize_key(text.strip()) for text in (subject, video))
+    numbers = re.findall(r"\d+", name)
+    number = numbers[0] if by_number and len(numbers) == 1 else name
+    return number, video.removeprefix(f"{name}_").removeprefix(f"{number}_")
 
 
 def iou(first: ArrayLike, second: ArrayLike) -> np.ndarray:
@@ -115,24 +116,24 @@ def match(overlap: ArrayLike, *, threshold: float = OVERLAP, rule: str = "optima
     if rule not in RULES:
         raise unknown_name("rule of matching", rule, RULES)
     overlap = np.asarray(overlap, np.float64)
-    able = overlap >= threshold
+    allowed = overlap >= threshold
     if rule == "optimal":
         from scipy.optimize import linear_sum_assignment
 
-        worth = able * (1 + overlap / (1 + min(overlap.shape)))  # one more hit outweighs any sum
-        rows, columns = linear_sum_assignment(worth, maximize=True)
-        pairs = [(int(r), int(c)) for r, c in zip(rows, columns) if able[r, c]]
+        value = allowed * (1 + overlap / (1 + min(overlap.shape)))  # one more hit outweighs any sum
+        rows, columns = linear_sum_assignment(value, maximize=True)
+        pairs = [(int(r), int(c)) for r, c in zip(rows, columns) if allowed[r, c]]
     else:
-        pairs = [(int(r), int(c)) for r, c in zip(*able.nonzero())]
+        pairs = [(int(r), int(c)) for r, c in zip(*allowed.nonzero())]
         if rule == "greedy":
             pairs.sort(key=lambda pair: (-overlap[pair], pair))
         else:
             pairs.sort(key=lambda pair: (pair[1], pair[0]))
-        pairs = _once(pairs)
+        pairs = _take_free(pairs)
     return np.array(sorted(pairs), np.int64).reshape(-1, 2)
 
 
-def _once(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _take_free(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Of pairs in the order of preference, those whose two members are still free."""
     rows, columns, found = set(), set(), []
     for row, column in pairs:
@@ -161,7 +162,7 @@ class Spotting:
         return {**named, "both": self.counts.sum(1)}
 
 
-def spot(
+def match_events(
     truths: Sequence[Event],
     predictions: Sequence[Event],
     *,
@@ -179,10 +180,10 @@ def spot(
       UserError: an event that ends before it begins, or an unknown kind.
     """
     pairing = lambda overlap: match(overlap, threshold=threshold, rule=rule)
-    return _spot(truths, predictions, iou, pairing)
+    return _match_events(truths, predictions, iou, pairing)
 
 
-def _spot(
+def _match_events(
     truths: Sequence[Event],
     predictions: Sequence[Event],
     overlap: Callable[[np.ndarray, np.ndarray], np.ndarray],
@@ -211,7 +212,7 @@ def _spot(
         ]
         shared = overlap(*ends)
         pairs = pairing(shared)
-        found = len(set(pairs[:, 1].tolist()))  # a prediction counts once, whatever it takes
+        found = len(set(pairs[:, 1].tolist()))  # a prediction counts once
         counts[subjects.index(subject), kinds.index(kind)] += (
             len(pairs),
             len(predicted) - found,
@@ -308,7 +309,7 @@ def summary(
       value, low and high), recognition (classes, confusion, uf1, uar, accuracy, f1_a), strs,
       videos (counts), subjects, alternative_scores.
     """
-    found = spot(truths, predictions, threshold=threshold, rule=rule)
+    found = match_events(truths, predictions, threshold=threshold, rule=rule)
     with_truth, predicted = ({found.key(e) for e in side} for side in (truths, predictions))
     out: dict[str, Any] = {
         "spotting": {},
@@ -372,37 +373,41 @@ def alternative_scores(
 
     They explain why published numbers differ; do not report them.
     """
-    f1 = lambda spotting: float(scores(spotting.counts.sum((0, 1)))["f1"])
+
+    def f1(predicted: Sequence[Event] = predictions, overlap=iou, pairing=match) -> float:
+        counts = _match_events(truths, predicted, overlap, pairing).counts.sum((0, 1))
+        return float(scores(counts)["f1"])
+
     key = _key(truths, predictions)
     with_truth = {key(event) for event in truths}
     inside = [event for event in predictions if key(event) in with_truth]
+    more_than_half = functools.partial(match, threshold=np.nextafter(0.5, 1))
     out = {
-        "F1, pairs of the largest overlap first": f1(spot(truths, predictions, rule="greedy")),
-        "F1, predictions in the order of the file": f1(spot(truths, predictions, rule="first")),
-        "F1, overlap of more than 0.5 without the last frame": f1(
-            _spot(truths, predictions, _open_iou, lambda overlap: match(overlap, threshold=_ABOVE))
+        "F1, pairs of the largest overlap first": f1(
+            pairing=functools.partial(match, rule="greedy")
         ),
-        "F1, several truths to one prediction": f1(_spot(truths, predictions, iou, _several)),
-        **_any_overlap(truths, predictions),
-        "F1, videos without truth left out": f1(spot(truths, inside)),
+        "F1, predictions in the order of the file": f1(
+            pairing=functools.partial(match, rule="first")
+        ),
+        "F1, overlap of more than 0.5 without the last frame": f1(
+            overlap=_iou_of_lengths, pairing=more_than_half
+        ),
+        "F1, several truths to one prediction": f1(pairing=_several_truths),
+        **_scores_by_side(truths, predictions),
+        "F1, videos without truth left out": f1(inside),
     }
     if classes and any(event.emotion for event in predictions):
-        found = spot(truths, predictions)
-        score = recognition(confusions(found, classes=classes).sum(0))
-        out["STRS with UF1 for F1_a"] = f1(found) * float(score["uf1"])
-        out["STRS, as the code of the challenge counts"] = _challenge(truths, predictions, classes)
-        matrix = confusions(found, classes=classes).sum(0)
+        matrix = confusions(match_events(truths, predictions), classes=classes).sum(0)
         hit, predicted = np.diagonal(matrix), matrix[:, :-1].sum(0)
-        out['macro precision of the hits, printed as "UAR"'] = float(
-            ratio(hit, predicted, empty=0.0).mean()
-        )
+        precision = ratio(hit, predicted, empty=0.0).mean()
+        strs = _challenge_strs(truths, predictions, classes)
+        out["STRS with UF1 for F1_a"] = f1() * float(recognition(matrix)["uf1"])
+        out["STRS, as the code of the challenge counts"] = strs
+        out['macro precision of the hits, printed as "UAR"'] = float(precision)
     return out
 
 
-_ABOVE = np.nextafter(0.5, 1)
-
-
-def _open_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _iou_of_lengths(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The overlap of intervals as lengths: the last frame is not in them."""
     a, b = first[:, None], second[None, :]
     shared = np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0])
@@ -410,7 +415,7 @@ def _open_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return ratio(shared, (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - shared, empty=0.0)
 
 
-def _several(overlap: np.ndarray) -> np.ndarray:
+def _several_truths(overlap: np.ndarray) -> np.ndarray:
     """Every prediction, in order, takes all truths that are free."""
     free, pairs = set(range(len(overlap))), []
     for column in range(overlap.shape[1]):
@@ -420,9 +425,9 @@ def _several(overlap: np.ndarray) -> np.ndarray:
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def _any_overlap(truths: Sequence[Event], predictions: Sequence[Event]) -> dict[str, float]:
-    """Scores that ask of each interval whether any of the other side overlaps with it."""
-    found = _spot(truths, predictions, iou, lambda overlap: np.argwhere(overlap >= OVERLAP))
+def _scores_by_side(truths: Sequence[Event], predictions: Sequence[Event]) -> dict[str, float]:
+    """Scores by the share of intervals of each side that overlap with any of the other side."""
+    found = _match_events(truths, predictions, iou, lambda overlap: np.argwhere(overlap >= OVERLAP))
     hit, taken = ({id(pair[at]) for pair in found.hits} for at in (0, 1))
     precision = ratio(len(taken), len(predictions), empty=0.0)
     recall = ratio(len(hit), len(truths), empty=0.0)
@@ -434,7 +439,7 @@ def _any_overlap(truths: Sequence[Event], predictions: Sequence[Event]) -> dict[
     }
 
 
-def _challenge(
+def _challenge_strs(
     truths: Sequence[Event], predictions: Sequence[Event], classes: Sequence[str]
 ) -> float:
     """Several truths to a prediction, in order; a subject without predictions and a video without
@@ -442,11 +447,11 @@ def _challenge(
     key = _key(truths, predictions)
     subjects = {key(event)[0] for event in predictions}
     videos = {key(event) for event in truths}
-    found = _spot(
+    found = _match_events(
         [event for event in truths if key(event)[0] in subjects],
         [event for event in predictions if key(event) in videos],
         iou,
-        _several,
+        _several_truths,
     )
     score = recognition(confusions(found, classes=classes).sum(0))
     return float(scores(found.counts.sum((0, 1)))["f1"]) * float(score["f1_a"])

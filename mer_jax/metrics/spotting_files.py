@@ -98,7 +98,7 @@ def read(path: str | os.PathLike) -> list[Event]:
         else:
             problems.append(Problem(f"line {number}", event))
     if problems:
-        raise DataError(str(path), problems, most=10)
+        raise DataError(str(path), problems, max_per_kind=10)
     return found_events
 
 
@@ -143,7 +143,7 @@ def read_log(path: str | os.PathLike) -> Log:
             what = "is neither 1 nor 2 nor `video onset offset onset offset TP`, - for none"
             problems.append(Problem(f"line {number}", what))
     if problems:
-        raise DataError(str(path), problems, most=10)
+        raise DataError(str(path), problems, max_per_kind=10)
     return Log(list(sides[0]), list(sides[1]), claimed)
 
 
@@ -159,31 +159,6 @@ def write(path: str | os.PathLike, events: Sequence[Event]) -> pathlib.Path:
         kinds = {"micro": "me", "macro": "mae", "": "me"}
         writer.writerows((_vid(e), e.onset, e.offset, kinds[e.kind]) for e in events)
     return saving.write(path, text.getvalue())
-
-
-def write_log(
-    path: str | os.PathLike,
-    truths: Sequence[Event],
-    predictions: Sequence[Event],
-    *,
-    database: str,
-    hits: Sequence[tuple[Event, Event, float]],
-) -> pathlib.Path:
-    """Writes the log of MEGC 2020 of one database, "samm_lv" or "casme_squared".
-
-    hits: from `spotting.spot`.
-    """
-    code = {name: number for number, name in _DATABASES.items()}[database]
-    hit = [{id(pair[at]) for pair in hits} for at in (0, 1)]
-    extra = [event for event in predictions if id(event) not in hit[1]]
-    missed = [event for event in truths if id(event) not in hit[0]]
-    lines = [
-        (t.video, p.onset, f"{t.onset} {t.offset} {p.onset} {p.offset} TP") for t, p, _ in hits
-    ]
-    lines += [(_vid(e), e.onset, f"- - {e.onset} {e.offset} FP") for e in extra]
-    lines += [(_vid(e), e.onset, f"{e.onset} {e.offset} - - FN") for e in missed]
-    rows = [f"{video} {rest}" for video, _, rest in sorted(lines)]
-    return saving.write(path, "\n".join([code, *rows]) + "\n")
 
 
 def _frame(text: str) -> int | None:

@@ -1,7 +1,7 @@
 """The content of metrics.json: all scores of a job, and whether they are strict or as published."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,24 +11,13 @@ from mer_jax.metrics.scores import OVERALL, PER_CLASS, alternative_scores, major
 from mer_jax.protocols import repetition_name
 
 
-class _ScoreFunctions(NamedTuple):
-    scores: Callable
-    majority: Callable
-    alternative_scores: Callable
-
-
-_SINGLE_LABEL = _ScoreFunctions(scores, majority, alternative_scores)
-_MULTI_LABEL = _ScoreFunctions(
-    multilabel.scores, multilabel.majority, multilabel.alternative_scores
-)
-
-
 def _score_functions(
     predictions: Predictions | multilabel.MultiLabelPredictions,
-) -> _ScoreFunctions:
-    return (
-        _MULTI_LABEL if isinstance(predictions, multilabel.MultiLabelPredictions) else _SINGLE_LABEL
-    )
+) -> tuple[Callable, Callable, Callable]:
+    """`scores`, `majority` and `alternative_scores` for one label a clip, or for several."""
+    if isinstance(predictions, multilabel.MultiLabelPredictions):
+        return multilabel.scores, multilabel.majority, multilabel.alternative_scores
+    return scores, majority, alternative_scores
 
 
 def summary(
@@ -75,8 +64,8 @@ def summary(
     _, subjects = predictions.by_subject()
     _, folds = predictions.by_fold()
     pooled = predictions.confusion()
-    functions = _score_functions(predictions)
-    found = functions.scores(pooled)
+    scores_of, majority_of, alternatives = _score_functions(predictions)
+    found = scores_of(pooled)
     databases = predictions.by_database()
     out = {
         "verdict": {"strict": not leaks, "leaks": list(leaks)},
@@ -98,9 +87,9 @@ def summary(
             for index, name in enumerate(predictions.classes)
         },
         "confusion": pooled.tolist(),
-        "majority": functions.majority(pooled),
-        "over_folds": intervals.mean_and_std(functions.scores(folds)["accuracy"]),
-        "alternative_scores": functions.alternative_scores(folds),
+        "majority": majority_of(pooled),
+        "over_folds": intervals.mean_and_std(scores_of(folds)["accuracy"]),
+        "alternative_scores": alternatives(folds),
         "intervals": {
             "method": "percentile bootstrap over subjects",
             "level": intervals.LEVEL,
@@ -110,7 +99,7 @@ def summary(
     }
     repeats = np.array([repetition_name(fold) for fold in predictions.fold.tolist()])
     if len(names := sorted(set(repeats.tolist()))) > 1:
-        each = [functions.scores(predictions.take(repeats == name).confusion()) for name in names]
+        each = [scores_of(predictions.take(repeats == name).confusion()) for name in names]
         out["over_repeats"] = {
             name: intervals.mean_and_std([found[name] for found in each])
             for name in intervals.COMPARED
@@ -148,7 +137,7 @@ def combine_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, An
       summaries: `summary` of each variant, by its name.
 
     Returns:
-      The names; for every overall score the values in this order, their mean and sample deviation,
+      The names; for parts overall score the values in this order, their mean and sample deviation,
       over all clips and for each database.
     """
 
@@ -156,13 +145,13 @@ def combine_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, An
         values = {name: [part[name]["value"] for part in parts] for name in OVERALL}
         return {name: {"values": v} | intervals.mean_and_std(v) for name, v in values.items()}
 
-    every = list(summaries.values())
+    variants = list(summaries.values())
     return {
         "names": list(summaries),
-        "overall": combined([each["overall"] for each in every]),
+        "overall": combined([each["overall"] for each in variants]),
         "databases": {
-            name: combined([each["databases"][name] for each in every])
-            for name in every[0]["databases"]
+            name: combined([each["databases"][name] for each in variants])
+            for name in variants[0]["databases"]
         },
     }
 
@@ -184,7 +173,7 @@ def scores_with_intervals(
       and "subjects".
     """
     names, subjects = predictions.by_subject()
-    score = _score_functions(predictions).scores
+    score = _score_functions(predictions)[0]
     found = score(predictions.confusion())
     bounds = intervals.bootstrap(subjects, draws=draws, seed=seed, scores=score)
     counts = {"clips": len(predictions), "subjects": len(names)}

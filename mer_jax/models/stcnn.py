@@ -1,4 +1,4 @@
-"""MicroExpSTCNN: one 3-D convolution over the whole clip (Reddy et al., Table I)."""
+"""MicroExpSTCNN: one 3-D convolution over all frames (Reddy et al., Table I)."""
 
 import math
 from collections.abc import Sequence

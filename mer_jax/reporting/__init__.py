@@ -2,6 +2,6 @@
 
 from mer_jax.reporting import comparison, report
 
-report.build("runs/first")
+report.write("report.html", config=..., summary=..., predictions=..., provenance=...)
 print(comparison.markdown(comparison.cells(comparison.compare(runs))))
 """

@@ -32,7 +32,7 @@ AVERAGES = {
     "over_seeds": "UF1, mean of seeds",
 }
 TITLES = report.TITLES | AVERAGES
-VERDICTS = {None: "", True: "strict", False: "AS PUBLISHED"}
+VERDICTS = {None: "", True: "strict", False: "NOT STRICT"}
 NOTES = (
     "Intervals: 95 % percentile bootstrap over subjects. Gain: UF1 minus that of the first run, "
     "with the interval of the difference under the same resampling.",

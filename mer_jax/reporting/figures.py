@@ -123,11 +123,13 @@ def _saved(figure: "Figure", **options) -> bytes:
     return out.getvalue()
 
 
-def printable(text: str, *, keep: str = "") -> str:
-    """`text` with a box for each character that cannot be printed and is not in `keep`."""
+def printable(text: str, *, allowed: str = "") -> str:
+    """`text` with a box for each character that cannot be printed and is not in `allowed`."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(
+        c if c.isprintable() or c in allowed else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
 
 
 def shorten(name: str, *, longest: int = 22) -> str:

@@ -9,10 +9,10 @@ import csv
 import io
 import os
 import pathlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from mer_jax.clips import normalize_key
 from mer_jax.errors import UserError
 from mer_jax.io import reading
 from mer_jax.metrics.intervals import COMPARED
@@ -34,7 +34,7 @@ def score_log(
 
     Returns:
       Numbers in nested dicts: overall, databases, classes, remarks, confusion, majority,
-      alternative_scores, and clips (repeated, expected, missing, extra, relabelled).
+      alternative_scores, and clips (repeated, expected, missing, extra, relabeled).
     """
     parts = predictions.by_database()
     out = {
@@ -51,8 +51,8 @@ def score_log(
 
 def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict[str, Any]:
     keys = predictions.keys
-    unique = expected is None or len({_normalize(key) for key in expected}) == len(expected)
-    normalize = _normalize if unique else str
+    unique = expected is None or len({normalize_key(key) for key in expected}) == len(expected)
+    normalize = normalize_key if unique else str
     names = {normalize(key): key for key in keys}
     count = collections.Counter(map(normalize, keys))
     found = {"repeated": [names[key] for key in names if count[key] > 1]}
@@ -65,7 +65,7 @@ def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict
         "expected": len(wanted),
         "missing": [key for short, key in wanted.items() if short not in labels],
         "extra": [key for short, key in names.items() if short not in wanted],
-        "relabelled": [
+        "relabeled": [
             f"{key}: {labels[short]}, expected {expected[key]}"
             for short, key in wanted.items()
             if short in labels and normalize_name(labels[short]) != normalize_name(expected[key])
@@ -126,14 +126,10 @@ def format_scores(result: Mapping[str, Any], *, listed: int = 10) -> str:
     clips = result["clips"]
     if "expected" in clips:
         lines.append(f"  expected clips: {clips['expected']}")
-    for kind in ("missing", "extra", "relabelled", "repeated"):
+    for kind in ("missing", "extra", "relabeled", "repeated"):
         if kind in clips:
             lines.append(f"  {kind}: {len(clips[kind])}")
             lines += [f"    {name}" for name in clips[kind][:listed]]
             if len(clips[kind]) > listed:
                 lines.append(f"    and {len(clips[kind]) - listed} more")
     return "\n".join(lines)
-
-
-def _normalize(key: str) -> str:
-    return re.sub(r"(?<!\d)0+(?=\d)", "", key.lower())

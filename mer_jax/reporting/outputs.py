@@ -20,7 +20,7 @@ from mer_jax.leakage import Reason
 from mer_jax.metrics import Predictions, multilabel
 from mer_jax.metrics.multilabel import MultiLabelPredictions
 from mer_jax.protocols import Folds
-from mer_jax.reporting import report, thumbnails
+from mer_jax.reporting import report
 from mer_jax.reporting.report import Picture
 from mer_jax.training import Result, Settings, label_kinds
 
@@ -37,7 +37,7 @@ class Job(NamedTuple):
     clips: Sequence[Clip]  # N
     labels: np.ndarray  # [N] or [N, K] int
     classes: tuple[str, ...]  # K names
-    contents: Sequence[str]  # [N] fingerprints of the examples
+    digests: Sequence[str]  # [N], of the examples
     repeats_per_epoch: int  # how often a clip occurs in an epoch
     protocol: str  # its name
 
@@ -77,7 +77,7 @@ def evaluate_variant(
     tested = job.clips, job.labels, job.classes
     predictions = collect_predictions(result, *tested)
     single_label = write_predictions(folder, predictions)
-    leaks, strict = leakage.check(settings, folds, result, job.contents), None
+    leaks, strict = leakage.check(settings, folds, result, job.digests), None
     leakage.save_audit(folder / "audit.npz", job.labels, job.repeats_per_epoch, result)
     # Where test clips decided how long to train, no epoch of this result is strict.
     stopped_on_test = Reason.STOPPING in {leak.reason for leak in leaks}
@@ -99,9 +99,7 @@ def evaluate_variant(
         seed=settings.seed,
     )
     summary["diverged_folds"] = result.diverged
-    drawn = pictures(single_label)
-    thumbnails.write(folder, drawn)
-    return Evaluation(summary, single_label, history, drawn)
+    return Evaluation(summary, single_label, history, pictures(single_label))
 
 
 def write_reports(
@@ -132,11 +130,11 @@ def write_reports(
         report.write(
             folder / "report.html",
             config=config,
-            summary=saving.plain(each.summary),
+            summary=saving.to_builtins(each.summary),
             predictions=each.predictions,
             history=each.history,
             pictures=each.pictures,
-            provenance=saving.plain(each.summary["provenance"]),
+            provenance=saving.to_builtins(each.summary["provenance"]),
         )
     return summary
 

@@ -67,7 +67,7 @@ def environment(*folders: str | os.PathLike) -> jinja2.Environment:
 
 
 def _finalize(value: Any) -> Any:
-    return value if isinstance(value, Markup) else printable(str(value), keep="\n\t")
+    return value if isinstance(value, Markup) else printable(str(value), allowed="\n\t")
 
 
 def number(value: float | None, *, digits: int = 4) -> str:

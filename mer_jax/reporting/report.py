@@ -1,19 +1,4 @@
-"""report.html: the results of a job on one page, from the files of its working directory.
-
-`build(workdir)` reads these files, `write` takes their content:
-
-    config.json             the config as nested objects; the page's heading is `title`, by default
-                            made of `model.name` (or `method.name`) and `data.name`
-    metrics.json            `metrics.summary(...)`, with "provenance": {"command": str, "versions":
-                            {name: version}, "device": str, "seed": int, "wall_seconds": float, ...}
-                            (text, numbers and objects of these; all are shown), and, if training
-                            diverged, "diverged_folds": [name, ...]
-    predictions.csv         `predictions.write_csv`
-    metrics.jsonl           optional: see `io.learning_curves`
-    pictures/pictures.json  optional: [{"file": "example.png", "caption": str, "alt": str,
-                            "clip": "database/subject/clip"}, ...] in the order of the page; the
-                            files, PNG or WebP, are in the same folder. Those with "clip" show wrong
-                            clips, the others are examples
+"""report.html: the results of a job on one self-contained page.
 
 The page shows the main scores, then charts, tables and provenance. For more than 40 classes a table
 of the most frequent mistakes replaces the confusion matrix and the class balance.
@@ -25,13 +10,11 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
-from mer_jax.errors import DataError, Problem
-from mer_jax.io import learning_curves, reading, saving
+from mer_jax.io import saving
 from mer_jax.metrics.intervals import COMPARED
-from mer_jax.metrics.predictions import Predictions, read
+from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import OVERALL, PER_CLASS
 from mer_jax.reporting import figures, page
 from mer_jax.reporting.page import number
@@ -44,15 +27,6 @@ TITLES = {
 
 _MAX_CLASSES = 40  # that fit in a confusion matrix and a legend
 _MAX_MISTAKES = 20
-
-
-class _Entry(msgspec.Struct):
-    """Of pictures.json."""
-
-    file: str
-    caption: str
-    alt: str
-    clip: str = ""
 
 
 class Picture(NamedTuple):
@@ -70,31 +44,6 @@ class Picture(NamedTuple):
         return "png" if self.content.startswith(b"\x89PNG") else "webp" if webp else ""
 
 
-def build(workdir: str | os.PathLike) -> pathlib.Path:
-    """Writes `workdir`/report.html from the files there and returns its path.
-
-    Raises:
-      UserError: a file is missing or damaged.
-      DataError: pictures are missing or damaged; all are listed.
-    """
-    workdir = pathlib.Path(workdir)
-    summary = reading.load_json(workdir / "metrics.json", dict[str, Any])
-    curves = workdir / "metrics.jsonl"
-    parts = dict(
-        config=reading.load_json(workdir / "config.json", dict[str, Any]),
-        predictions=read(workdir),
-        history=learning_curves.read(curves) if curves.exists() else None,
-        pictures=_pictures(workdir / "pictures"),
-    )
-    with reading.report_damage(f"{workdir}: metrics.json or config.json"):
-        return write(
-            workdir / "report.html",
-            summary=summary,
-            provenance=summary.get("provenance", {}),
-            **parts,
-        )
-
-
 def write(
     path: str | os.PathLike,
     *,
@@ -109,12 +58,15 @@ def write(
 
     Args:
       path: of the HTML file.
-      config: content of config.json.
-      summary: from `metrics.summary`, or content of metrics.json.
+      config: content of config.json; `title` is the heading, by default made of `model.name` (or
+        `method.name`) and `data.name`.
+      summary: from `metrics.summary`, or content of metrics.json; "diverged_folds" if training
+        diverged.
       predictions: of all tested clips.
-      history: from `io.learning_curves.read`.
-      pictures: in the order of the page.
-      provenance: as in metrics.json.
+      history: learning curves, from `io.learning_curves.read`.
+      pictures: in the order of the page; those with a `clip` show wrong clips, others are examples.
+      provenance: {"command": str, "versions": {name: version}, "device": str, "seed": int,
+        "wall_seconds": float, ...}: text, numbers and mappings of these.
 
     >>> import tempfile
     >>> from mer_jax import metrics
@@ -337,7 +289,7 @@ def _format_fact(name: str, value: Any) -> str:
         return f"{''.join(larger)}{seconds} s"
     if isinstance(value, Mapping):
         return ", ".join(f"{part} {_format_fact(part, content)}" for part, content in value.items())
-    return value if isinstance(value, str) else json.dumps(saving.plain(value))
+    return value if isinstance(value, str) else json.dumps(saving.to_builtins(value))
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -345,29 +297,4 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", json.dumps(saving.plain(value), ensure_ascii=False)
-
-
-def _pictures(folder: pathlib.Path) -> list[Picture]:
-    index = folder / "pictures.json"
-    if not index.exists():
-        return []
-    pictures, problems = [], []
-    for number_, entry in enumerate(reading.load_json(index, list[_Entry])):
-        where, name = f"entry {number_}", entry.file
-        if pathlib.PurePath(name).name != name:
-            problems.append(Problem(where, f"{name} is not in the same folder"))
-            continue
-        try:
-            content = (folder / name).read_bytes()
-        except (OSError, ValueError) as error:
-            problems.append(
-                Problem(where, f"{name} cannot be read ({reading.error_summary(error)})")
-            )
-            continue
-        pictures.append(Picture(content, entry.caption, entry.alt, entry.clip))
-        if not pictures[-1].kind:
-            problems.append(Problem(where, f"{name} is neither a PNG nor a WebP file"))
-    if problems:
-        raise DataError(str(index), problems, most=10)
-    return pictures
+            yield f"{prefix}{name}", json.dumps(saving.to_builtins(value), ensure_ascii=False)

@@ -1,8 +1,6 @@
 """Pictures of clips for the report: motion before and after magnification."""
 
 import collections
-import json
-import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import jax
@@ -10,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip, resize, to_float
-from mer_jax.io import saving
 from mer_jax.metrics.predictions import Predictions
 from mer_jax.reporting import colors, figures
 from mer_jax.reporting.report import Picture, mistakes
@@ -117,12 +114,12 @@ def _motion_maps(clips: Sequence[Clip]) -> Iterator[Mapping[str, np.ndarray]]:
         frames, length = resize(frames, size), len(frames)
         padded = np.minimum(np.arange(2 ** int(np.ceil(np.log2(length)))), length - 1)
         apex = -1 if clip.apex is None else clip.apex
-        maps = _key_frames(frames[padded], length, clip.onset, apex)
+        maps = _magnified(frames[padded], length, clip.onset, apex)
         yield jax.device_get(maps | _motion(maps["onset"], maps["apex"]))
 
 
 @jax.jit
-def _key_frames(frames, length, onset, apex):
+def _magnified(frames, length, onset, apex):
     moved = magnify(frames, alpha=_ALPHA)
     apex = jnp.where(apex >= 0, apex, apex_index(moved, length=length))
     return {
@@ -133,7 +130,7 @@ def _key_frames(frames, length, onset, apex):
     }
 
 
-@jax.jit  # apart from `_key_frames`: its slow compilation is shared by clips of all lengths
+@jax.jit  # apart from `_magnified`: its slow compilation is shared by clips of all lengths
 def _motion(onset, apex):
     flow = optical_flow(onset, apex, preset="tv_l1")
     return {"flow": flow, "strain": optical_strain(flow)}
@@ -178,17 +175,3 @@ def _webp(tiles: Sequence[np.ndarray]) -> bytes:
     picture = np.round(255 * np.concatenate(parts[:-1], axis=1)).astype(np.uint8)
     _, data = cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 80])
     return data.tobytes()
-
-
-def write(workdir: str | pathlib.Path, pictures: Sequence[Picture]) -> None:
-    """Writes the pictures and the index pictures/pictures.json, which `report.build` reads."""
-    folder = pathlib.Path(workdir) / "pictures"
-    folder.mkdir(parents=True, exist_ok=True)
-    index = []
-    for number, picture in enumerate(pictures, 1):
-        name = f"clip{number:03d}.{picture.kind}"
-        saving.write(folder / name, picture.content)
-        index.append(
-            {"file": name, "caption": picture.caption, "alt": picture.alt, "clip": picture.clip}
-        )
-    saving.write(folder / "pictures.json", json.dumps(index, indent=1))

@@ -157,7 +157,7 @@ def _best_p(
             for video, values in zip(train, curves)
             for event in _events(video, values, known, rule, kind, p)
         ]
-        counts = scoring.spot(truths, predicted).counts.sum((0, 1))
+        counts = scoring.match_events(truths, predicted).counts.sum((0, 1))
         found.append((float(scoring.scores(counts)["f1"]), p))
     f1, best = max(found)
     return best, f1

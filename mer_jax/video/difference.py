@@ -1,9 +1,9 @@
 """Where and when a clip moves: differences of frames, and the pixels and frames they select.
 
 A clip is [T, H, W, C] in [0, 1], or uint8 and other dtypes of `clips.to_float`; a magnified, not
-saturated one may reach MAGNIFIED beyond. `length` is the number of its frames without padding (a
-number or a traced scalar, default all); later frames change nothing. Pixel indices are row-major,
-as in `heatmap.reshape(-1)`.
+saturated one may exceed that by MAGNIFIED_MARGIN. `length` is the number of its frames without
+padding (a number or a traced scalar, default all); later frames change nothing. Pixel indices are
+row-major, as in `heatmap.reshape(-1)`.
 
 Xia, Hong, Gao, Zhao, "Spatiotemporal recurrent convolutional networks for recognizing spontaneous
 micro-expressions" (STRCN), Eq. 4 and Section III-C; the core region is that of MER-RCNN, Section
@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array, lax
 from jax.core import Tracer
 
-from mer_jax.clips import MAGNIFIED, check_axes, check_finite, to_float
+from mer_jax.clips import MAGNIFIED_MARGIN, check_axes, check_finite, to_float
 from mer_jax.errors import UserError
 from mer_jax.options import checked
 from mer_jax.video.color import to_gray
@@ -46,7 +46,7 @@ def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Arr
     Array([[0. , 0.5],
            [0. , 0. ]], dtype=float32)
     """
-    clip = _without_padding(to_float(clip, axes="THWC", beyond=MAGNIFIED), length)
+    clip = _without_padding(to_float(clip, axes="THWC", margin=MAGNIFIED_MARGIN), length)
     return jnp.sum(jnp.abs(clip - clip[:1]), axis=(0, 3))
 
 
@@ -124,7 +124,7 @@ def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
     >>> int(apex_index(clip))
     3
     """
-    clip = _without_padding(to_float(clip, axes="THWC", beyond=MAGNIFIED), length)
+    clip = _without_padding(to_float(clip, axes="THWC", margin=MAGNIFIED_MARGIN), length)
     check_finite(clip)
     variance = jnp.var(clip - clip[:1], axis=(1, 2, 3))  # largest where its root is
     apex = jnp.argmax(jnp.where(variance < _ROUNDING**2, 0, variance))
@@ -163,7 +163,7 @@ def remove_global_motion(
     >>> bool(jnp.abs(jax.jit(remove_global_motion)(lighter)).max() < 1e-4)
     True
     """
-    clip = to_float(clip, axes="THWC", beyond=MAGNIFIED, least=2)
+    clip = to_float(clip, axes="THWC", margin=MAGNIFIED_MARGIN, min_size=2)
     if weights is not None:
         check_axes(weights, f"{clip.shape[1]} {clip.shape[2]}", name="weights")
         if not isinstance(weights, Tracer) and not np.all(np.asarray(weights) >= 0):
@@ -188,25 +188,6 @@ def remove_global_motion(
     return residual.reshape(count, height, width, 1)
 
 
-def temporal_difference(clip: Array) -> Array:
-    """The change from frame to frame, I(t) - I(t - 1).
-
-    Args:
-      clip: [T, ...].
-
-    Returns:
-      [T, ...]; 0 for the first frame, and for padding by the last one.
-
-    Raises:
-      UserError: for floats out of range.
-
-    >>> temporal_difference(jnp.array([0.25, 0.5, 0.5]))
-    Array([0.  , 0.25, 0.  ], dtype=float32)
-    """
-    clip = to_float(clip, axes="T...", beyond=MAGNIFIED)
-    return clip - jnp.concatenate([clip[:1], clip[:-1]])
-
-
 def _smoothed(frames: Array) -> Array:
     """[T, H, W] smoothed by (1 2 1) / 4 along H and W, with repeated edges."""
     for axis in (1, 2):
@@ -223,9 +204,9 @@ def _before(count: int, length: int | Array | None) -> Array:
 
 
 def _without_padding(clip: Array, length: int | Array | None) -> Array:
-    """The clip with its first frame in place of all from `length` on.
+    """The clip with all frames from `length` on replaced by the first.
 
-    A product with 0 would keep a NaN of the padding, also in the gradients.
+    A product with 0 would leave a NaN of the padding, also in the gradients.
     """
     return jnp.where(_before(len(clip), length)[:, None, None, None], clip, clip[:1])
 

@@ -65,8 +65,8 @@ PRESETS: dict[str, Energy] = {
     ),
 }
 
-_CONTRAST = 1e-3  # of a range of 1; an 8-bit image that is not flat has four times as much
-_COARSEST = 16  # px of the shorter side of the coarsest level, at least
+_MIN_CONTRAST = 1e-3  # of a range of 1; an 8-bit image that is not flat has four times as much
+_MIN_SIZE = 16  # px of the shorter side of the coarsest level, at least
 
 
 def _gray(image: jax.Array) -> jax.Array:
@@ -80,14 +80,14 @@ def _gray(image: jax.Array) -> jax.Array:
     )
 
 
-def _rescaled(images: jax.Array, low: float, high: float) -> jax.Array:
+def _rescale(images: jax.Array, low: float, high: float) -> jax.Array:
     """`images` from their common range to [low, high]; constant ones to low."""
-    least, most = images.min(), images.max()
-    return low + (high - low) * (images - least) / jnp.maximum(most - least, 1e-6)
+    lowest, highest = images.min(), images.max()
+    return low + (high - low) * (images - lowest) / jnp.maximum(highest - lowest, 1e-6)
 
 
 def _structure(images: jax.Array) -> jax.Array:
-    """The cartoon part of images [..., H, W] in [-1, 1].
+    """The structure (without texture) of images [..., H, W] in [-1, 1].
 
     The model of Rudin, Osher & Fatemi by 100 dual steps (Wedel et al. 2009, section 3).
     """
@@ -102,12 +102,12 @@ def _structure(images: jax.Array) -> jax.Array:
     return images + theta * divergence(p)
 
 
-def _prepared(pair: jax.Array, texture: float) -> jax.Array:
-    """Gray levels of 0..255; with `texture`, less that share of their structure and stretched."""
+def _preprocess(pair: jax.Array, texture: float) -> jax.Array:
+    """Gray levels of 0..255; with `texture`, that share of the structure is subtracted first."""
     if not texture:
         return 255 * pair
-    pair = _rescaled(pair, -1.0, 1.0)
-    return _rescaled(pair - texture * _structure(pair), 0.0, 255.0)
+    pair = _rescale(pair, -1.0, 1.0)
+    return _rescale(pair - texture * _structure(pair), 0.0, 255.0)
 
 
 def _resize(planes: jax.Array, shape: Sequence[int]) -> jax.Array:
@@ -116,7 +116,7 @@ def _resize(planes: jax.Array, shape: Sequence[int]) -> jax.Array:
     )
 
 
-def _blurred(planes: jax.Array, sigma: float) -> jax.Array:
+def _blur(planes: jax.Array, sigma: float) -> jax.Array:
     radius = round(1.5 * sigma)
     taps = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
     height, width = planes.shape[-2:]
@@ -130,11 +130,11 @@ def _pyramid(pair: jax.Array, levels: int, spacing: float) -> list[jax.Array]:
     out = [pair]
     for _ in range(levels - 1):
         shape = tuple(math.ceil(n / spacing) for n in out[-1].shape[1:])
-        out.append(_resize(_blurred(out[-1], math.sqrt(spacing / 2)), shape))
+        out.append(_resize(_blur(out[-1], math.sqrt(spacing / 2)), shape))
     return out
 
 
-def _slopes(images: jax.Array) -> jax.Array:
+def _derivatives(images: jax.Array) -> jax.Array:
     """[..., H, W] to [..., H, W, 2]: along W and along H, by [1, -8, 0, 8, -1] / 12, mirrored."""
     height, width = images.shape[-2:]
     p = jnp.pad(images, [(0, 0)] * (images.ndim - 2) + [(2, 2)] * 2, mode="symmetric")
@@ -147,20 +147,20 @@ def _slopes(images: jax.Array) -> jax.Array:
     return jnp.stack([across, down], axis=-1)
 
 
-def _level(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Energy) -> jax.Array:
-    """The warps of one level: a better flow, [2, H, W]."""
+def _refine(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Energy) -> jax.Array:
+    """The flow [2, H, W] after the warps of one level."""
     first, second = pair
-    first_slopes, second_slopes = _slopes(pair)
+    first_derivatives, second_derivatives = _derivatives(pair)
     kernel = settings.kernel
-    moving = prefilter(jnp.concatenate([second[..., None], second_slopes], -1), kernel=kernel)
+    moving = prefilter(jnp.concatenate([second[..., None], second_derivatives], -1), kernel=kernel)
 
     def sampled(flow):
         return warp(moving, jnp.moveaxis(flow, 0, -1), kernel=kernel)
 
     def refine(_, state):
         flow, memory, (warped, inside) = state
-        slopes = settings.blend * first_slopes + (1 - settings.blend) * warped[..., 1:]
-        terms = (warped[..., 0] - first, slopes[..., 0], slopes[..., 1])
+        derivatives = settings.blend * first_derivatives + (1 - settings.blend) * warped[..., 1:]
+        terms = (warped[..., 0] - first, derivatives[..., 0], derivatives[..., 1])
         it, ix, iy = (jnp.where(inside, term, 0) for term in terms)
         flow, memory = settings.refine(Linearized(it, ix, iy), flow, memory, stage)
         flow = jax.vmap(functools.partial(median_filter, size=settings.median))(flow)
@@ -180,16 +180,16 @@ def _coarse_to_fine(
         shape = pair.shape[1:]
         ratio = jnp.array([shape[1] / width, shape[0] / height], flow.dtype)
         flow = _resize(flow, shape) * ratio[:, None, None]
-        flow = _level(pair, flow, stage, settings)
+        flow = _refine(pair, flow, stage, settings)
     return flow
 
 
 @functools.partial(jax.jit, static_argnames="settings")
 def _estimate(first: jax.Array, second: jax.Array, settings: Energy) -> jax.Array:
     both = jnp.stack([first, second])
-    pair = _prepared(both, settings.texture)
+    pair = _preprocess(both, settings.texture)
     shortest = min(first.shape)
-    levels = 1 + max(0, math.floor(math.log(shortest / _COARSEST, settings.spacing) + 1e-9))
+    levels = 1 + max(0, math.floor(math.log(shortest / _MIN_SIZE, settings.spacing) + 1e-9))
     stages = jnp.array(settings.stages, jnp.float32)
     flow = jnp.zeros((2, *first.shape), jnp.float32)
     flow = _coarse_to_fine(_pyramid(pair, levels, settings.spacing), flow, stages[0], settings)
@@ -204,7 +204,7 @@ def _estimate(first: jax.Array, second: jax.Array, settings: Energy) -> jax.Arra
     flow = flow - lax.stop_gradient(jnp.where(jnp.all(first == second), flow, 0))
     # A flat pair, stretched to its own range, would be noise.
     contrast = jnp.max(both.max((1, 2)) - both.min((1, 2)))
-    flow = jnp.where(contrast < _CONTRAST, 0, flow)
+    flow = jnp.where(contrast < _MIN_CONTRAST, 0, flow)
     return jnp.moveaxis(flow, 0, -1)
 
 
@@ -244,5 +244,5 @@ def optical_flow(
         raise UserError(
             f"optical flow needs two images of one size, not {first.shape} and {second.shape}"
         )
-    check_axes(first, "HW", name="image", least=3)
+    check_axes(first, "HW", name="image", min_size=3)
     return _estimate(first, second, dataclasses.replace(settings, **options))

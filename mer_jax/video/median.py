@@ -11,7 +11,7 @@ from mer_jax.errors import UserError
 from mer_jax.options import checked
 
 
-def _exchanges(n: int) -> list[tuple[int, int]]:
+def _comparators(n: int) -> list[tuple[int, int]]:
     """The comparisons of Batcher's odd-even merge network, in order, to sort n values."""
     pairs = []
     p = 1
@@ -27,9 +27,9 @@ def _exchanges(n: int) -> list[tuple[int, int]]:
     return pairs
 
 
-def _sorted(values: Sequence[jax.Array]) -> list[jax.Array]:
+def _sort(values: Sequence[jax.Array]) -> list[jax.Array]:
     values = list(values)
-    for low, high in _exchanges(len(values)):
+    for low, high in _comparators(len(values)):
         a, b = values[low], values[high]
         values[low], values[high] = jnp.minimum(a, b), jnp.maximum(a, b)
     return values
@@ -63,11 +63,11 @@ def median_filter(image: jax.Array, *, size: int = 5) -> jax.Array:
     """
     if size % 2 == 0:
         raise UserError(f"a median filter's size must be odd, not {size}")
-    image = to_float(image, axes="HW", beyond=math.inf, name="image")
+    image = to_float(image, axes="HW", margin=math.inf, name="image")
     height, width = image.shape
     padded = jnp.pad(image, size // 2, mode="symmetric")
-    columns = _sorted([padded[i : i + height] for i in range(size)])
-    rows = [_sorted([column[:, j : j + width] for j in range(size)]) for column in columns]
+    columns = _sort([padded[i : i + height] for i in range(size)])
+    rows = [_sort([column[:, j : j + width] for j in range(size)]) for column in columns]
     # Sorting the rows keeps the columns sorted: (i + 1)(j + 1) values are at most the one at i, j.
     half = size * size // 2 + 1
     rest = [
@@ -76,4 +76,4 @@ def median_filter(image: jax.Array, *, size: int = 5) -> jax.Array:
         for j in range(size)
         if (i + 1) * (j + 1) <= half and (size - i) * (size - j) <= half
     ]
-    return _sorted(rest)[len(rest) // 2]
+    return _sort(rest)[len(rest) // 2]

@@ -46,7 +46,7 @@ def build(image: Array) -> tuple[Array, ...]:
     >>> [band.shape for band in build(jnp.ones((12, 10, 1)))]
     [(12, 10, 1), (6, 5, 1), (3, 3, 1)]
     """
-    image = to_float(image, axes="...HWc", beyond=math.inf, name="image")
+    image = to_float(image, axes="...HWc", margin=math.inf, name="image")
     bands = []
     for _ in range(depth(image.shape[ROWS], image.shape[COLUMNS]) - 1):
         smaller = down(image)
@@ -84,7 +84,7 @@ def down(image: Array) -> Array:
     Returns:
       [..., ceil(H / 2), ceil(W / 2), C].
     """
-    image = to_float(image, axes="...HWc", beyond=math.inf, name="image", least=5)
+    image = to_float(image, axes="...HWc", margin=math.inf, name="image", min_size=5)
     for axis in (ROWS, COLUMNS):
         size = image.shape[axis]
         last = (size - 1) // 2 * 2
@@ -107,8 +107,8 @@ def up(image: Array, *, like: Array) -> Array:
     Returns:
       [..., H, W, C], H and W of `like`.
     """
-    image = to_float(image, beyond=math.inf)
-    # Columns first: the pass over the larger image then runs along whole rows.
+    image = to_float(image, margin=math.inf)
+    # Columns first: the pass over the larger image then runs along full rows.
     for axis in (COLUMNS, ROWS):
         size, half = like.shape[axis], image.shape[axis]
         # Beyond the last pixel the mirror shows this level's last sample where the size is even

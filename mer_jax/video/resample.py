@@ -1,8 +1,8 @@
 """Resampling in time: every way to do it is a fixed matrix, applied as one product.
 
-`matrix` builds it in NumPy, [length out, length in]; matrices compose, so that leaving out frames
-and resampling the rest (the temporal jittering of MER-RCNN and STRCN) is one matrix again, and an
-augmentation on the device is the choice of a row of `jitter_matrices`.
+`matrix` builds it in NumPy, [length out, length in]. Matrices compose: leaving out frames and
+resampling the rest (the temporal jittering of MER-RCNN and STRCN, `methods.frame_selection`) is one
+matrix again.
 
 Kernels
     tim        temporal interpolation model: samples of the smooth curve through the frames
@@ -21,14 +21,12 @@ Negative lobes (tim, cubic, lanczos) can leave [0, 1] by a little; nothing is cl
 """
 
 import math
-from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
 from mer_jax.clips import check_axes, to_float
-from mer_jax.errors import UserError
 from mer_jax.options import checked
 
 
@@ -72,7 +70,7 @@ def matrix(
 ) -> np.ndarray:
     """The weights of every input frame in every output frame; rows sum to 1.
 
-    Beyond its ends the clip is mirrored with its end frames repeated, as imresize does. TIM keeps
+    Beyond its ends the clip is mirrored with its end frames repeated, as imresize does. TIM has
     the first and the last frame, spaces the rest evenly between them, and does not antialias: its
     manifold of a path graph is the DCT-II basis, the same for every clip, so that no decomposition
     is needed.
@@ -127,7 +125,7 @@ def apply(matrix: Array | np.ndarray, clip: Array) -> Array:
     """Multiplies a matrix and a clip.
 
     Args:
-      matrix: [length out, T], of `matrix` or `jitter_matrices`.
+      matrix: [length out, T], as of `matrix`.
       clip: [T, ...], floats of any range (it is linear); integers are converted by theirs. Frames
         whose column is 0 may be NaN.
 
@@ -141,78 +139,10 @@ def apply(matrix: Array | np.ndarray, clip: Array) -> Array:
     Array([0.5, 2.5], dtype=float32)
     """
     check_axes(matrix, "OT", name="matrix")
-    clip = to_float(clip, axes=f"{matrix.shape[1]}...", beyond=math.inf)
+    clip = to_float(clip, axes=f"{matrix.shape[1]}...", margin=math.inf)
     used = jnp.any(jnp.asarray(matrix) != 0, axis=0)  # 0 times NaN would be NaN
     clip = jnp.where(used.reshape(-1, *(1,) * (clip.ndim - 1)), clip, 0)
     return jnp.einsum("ot,t...->o...", matrix, clip, precision=lax.Precision.HIGHEST)
-
-
-@checked
-def select(length: int, *, percent: float, rng: np.random.Generator | None = None) -> np.ndarray:
-    """The frames to keep of a clip: M = length percent / 100 of them (rounded, at least 1).
-
-    Args:
-      length: frames of the clip.
-      percent: in (0, 100].
-      rng: draws them without replacement, as in STRCN and MER-RCNN; default: evenly spaced from
-        the first to the last frame.
-
-    Returns:
-      [M] int32 frame numbers, ascending.
-
-    Raises:
-      UserError: for a percent out of (0, 100] or a length below 1.
-
-    >>> select(9, percent=50)
-    array([0, 2, 4, 6, 8], dtype=int32)
-    """
-    count = max(1, int(length * percent / 100 + 0.5))
-    if rng is not None:
-        return np.sort(rng.choice(length, count, replace=False)).astype(np.int32)
-    # Integers, rounded half up: the same frames on every machine.
-    spaces = max(count - 1, 1)
-    return ((2 * np.arange(count) * (length - 1) + spaces) // (2 * spaces)).astype(np.int32)
-
-
-@checked
-def jitter_matrices(
-    length: int,
-    length_out: int,
-    *,
-    percents: Sequence[float] = (100, 90, 80, 70, 60, 50),
-    kernels: Sequence[str] = IMRESIZE_KERNELS,
-    pad_to: int | None = None,
-    rng: np.random.Generator | None = None,
-) -> np.ndarray:
-    """Every selection of frames followed by every kernel, one matrix each.
-
-    Args:
-      length, length_out: frames of the clip and of the result.
-      percents: of the frames that are kept, by `select`, the same for all kernels. The defaults
-        are MER-RCNN's 48 matrices; STRCN uses the percents down to 60.
-      kernels: of the module.
-      pad_to: columns, at least `length`, its default. Columns from `length` on are zero, so that
-        padding of a clip has no effect.
-      rng: see `select`.
-
-    Returns:
-      [P K, length_out, pad_to] float32; row p K + k has `percents[p]` and `kernels[k]`.
-
-    Raises:
-      UserError: for a `pad_to` below `length`, and as `select` and `matrix`.
-
-    >>> jitter_matrices(10, 6, percents=(100, 60), kernels=("cubic", "box")).shape
-    (4, 6, 10)
-    """
-    pad_to = length if pad_to is None else pad_to
-    if pad_to < length:
-        raise UserError(f"cannot pad {length} frames to {pad_to}; pad_to must be {length} or more")
-    out = np.zeros((len(percents), len(kernels), length_out, pad_to), np.float32)
-    for row, percent in zip(out, percents):
-        frames = select(length, percent=percent, rng=rng)
-        for weights, kernel in zip(row, kernels):
-            weights[:, frames] = matrix(len(frames), length_out, kernel=kernel)
-    return out.reshape(-1, length_out, pad_to)
 
 
 def _tim(length_in: int, length_out: int) -> np.ndarray:

@@ -76,7 +76,7 @@ def rpca(
     >>> print(f"{sparse[3, 2]:.2f} {jnp.abs(low_rank - still).max():.2f}")
     0.50 0.00
     """
-    matrix = to_float(matrix, axes="PT", beyond=math.inf, name="matrix")
+    matrix = to_float(matrix, axes="PT", margin=math.inf, name="matrix")
     check_finite(jnp.moveaxis(matrix, 1, 0), axis="column")
     if matrix.shape[0] > matrix.shape[1]:
         low_rank, sparse = rpca(matrix.T, lam=lam, tol=tol, max_iter=max_iter)
@@ -139,7 +139,7 @@ def keep_quantiles(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) ->
     >>> keep_quantiles(jnp.array([0.0, 4.0, -1.0, -3.0, 2.0]), low=0.5)
     Array([ 0.,  4.,  0., -3.,  0.], dtype=float32)
     """
-    sparse = to_float(sparse, axes="N...", beyond=math.inf, name="sparse")
+    sparse = to_float(sparse, axes="N...", margin=math.inf, name="sparse")
     check_finite(sparse, axis="row")
     magnitude = lax.stop_gradient(jnp.abs(sparse))
     finite = jnp.isfinite(magnitude)

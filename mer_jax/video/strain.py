@@ -23,13 +23,13 @@ def _central(x: jax.Array, axis: int) -> jax.Array:
 SCHEMES = {"backward": _backward, "central": _central}
 
 
-def to_flow(flow: jax.Array, *, axes: str = "HW", least: int = 1) -> jax.Array:
+def to_flow(flow: jax.Array, *, axes: str = "HW", min_size: int = 1) -> jax.Array:
     """A flow as float32 px, of any length; integers are px as well, whatever their dtype.
 
     Args:
       flow: [*axes, 2], (u, v) px along W and H.
       axes: those before the last, see `clips.check_axes`.
-      least: the smallest H and W, px.
+      min_size: the smallest H and W, px.
 
     Raises:
       UserError: for other axes.
@@ -37,7 +37,7 @@ def to_flow(flow: jax.Array, *, axes: str = "HW", least: int = 1) -> jax.Array:
     >>> to_flow([[[1, -2]]]).tolist()
     [[[1.0, -2.0]]]
     """
-    check_axes(flow, f"{axes} 2", name="flow", least=least)
+    check_axes(flow, f"{axes} 2", name="flow", min_size=min_size)
     return jnp.asarray(flow, jnp.float32)
 
 
@@ -61,7 +61,7 @@ def strain_tensor(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
     >>> strain_tensor(stretch, scheme="central")[1, 1].tolist()
     [0.25, 0.0, 0.0]
     """
-    flow = to_flow(flow, least=2)
+    flow = to_flow(flow, min_size=2)
     difference = SCHEMES[scheme]
     u, v = flow[..., 0], flow[..., 1]
     shear = (difference(u, 0) + difference(v, 1)) / 2

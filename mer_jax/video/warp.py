@@ -69,7 +69,7 @@ def prefilter(image: jax.Array, *, kernel: str = "spline") -> jax.Array:
     Raises:
       UserError: for an unknown kernel or other axes.
     """
-    image = to_float(image, axes="HWc", beyond=math.inf, name="image", least=3)
+    image = to_float(image, axes="HWc", margin=math.inf, name="image", min_size=3)
     inverse = KERNELS[kernel].inverse
     if inverse is None:
         return image
@@ -104,7 +104,7 @@ def warp(
     >>> moved[1, :, 0].round().tolist(), inside[1].tolist()
     ([1.0, 2.0, 3.0, 4.0, 4.0], [True, True, True, True, False])
     """
-    filtered = to_float(filtered, axes="HWc", beyond=math.inf, name="image", least=3)
+    filtered = to_float(filtered, axes="HWc", margin=math.inf, name="image", min_size=3)
     height, width, channels = filtered.shape
     flow = to_flow(flow, axes=f"{height} {width}")
     x = jnp.arange(width, dtype=flow.dtype)[None, :] + flow[..., 0]

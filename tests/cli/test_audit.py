@@ -59,7 +59,7 @@ def test_an_honest_job_holds(finished, capsys):
     ("name", "values", "sentence"),
     [
         ("config", {"seed": 5}, "not those of its seed"),
-        ("config", {"model_selection": "best_test"}, "lets test clips"),
+        ("config", {"model_selection": "best_test"}, "selects by test clips"),
         ("folds", None, "is not a training clip"),
     ],
 )

@@ -129,7 +129,6 @@ def test_a_shipped_config_runs_from_clips_to_report(name, tmp_path):
         "metrics.json",
         "predictions.csv",
         "megc_log.txt",
-        "pictures",
         "checkpoints",
         "report.html",
     }

@@ -357,13 +357,13 @@ def _ck_plus(subjects: int, release: str, known_issues: bool) -> Plan:
     clips, texts = [], {}
     for sub in range(5, 5 + subjects):
         for c in range(1, 5):
-            code, labelled = (sub + c) % 7, not (known_issues and c == 4)
+            code, labeled = (sub + c) % 7, not (known_issues and c == 4)
             subject, name, last = f"S{sub:03d}", f"{c:03d}", 5 + c
             stem = f"{subject}_{name}"
             path = f"cohn-kanade-images/{subject}/{name}/{stem}_{{n:08d}}.png"
             place = (path, tuple(range(1, last + 1)), None, last, None)
-            clips.append(FakeFolder(subject, name, emotions[code], *place, kept=labelled))
-            if labelled:
+            clips.append(FakeFolder(subject, name, emotions[code], *place, kept=labeled))
+            if labeled:
                 text = f"Emotion/{subject}/{name}/{stem}_{last:08d}_emotion.txt"
                 texts[text] = f"   {code + 1:.7e}\n"
     return Plan(clips, {}, texts)

@@ -9,14 +9,14 @@ import pytest
 import xlwt
 
 from mer_jax.datasets import annotations
-from mer_jax.datasets.annotations import Column, numbered, text
+from mer_jax.datasets.annotations import Column, text, zero_padded
 
 COLUMNS = {
     "subject": Column(("Subject",)),
     "name": Column(("Filename",)),
     "onset": Column(("OnsetF", "Onset Frame", "Onset"), int),
     "emotion": Column(("Emotion",)),
-    "action_units": Column(("AU",), needed=False),
+    "action_units": Column(("AU",), required=False),
 }
 
 
@@ -114,9 +114,9 @@ def test_cells_are_named_by_row(tmp_path):
     ]
     records, problems = annotations.read(save(tmp_path / "a.xlsx", ("s", rows)), COLUMNS)
     assert [problem.where for problem in problems] == ["a.xlsx, row 2", "a.xlsx, row 3"]
-    assert "'12.5', not a whole number" in problems[0].what
+    assert "'12.5', not an integer" in problems[0].what
     assert "'Filename' cell is blank" in problems[1].what
-    assert [record.broken for record in records] == [True, True, False]
+    assert [record.invalid for record in records] == [True, True, False]
     assert records[2].values["onset"] is None
 
 
@@ -191,4 +191,4 @@ def test_cells_as_text():
     assert [text(c) for c in (None, math.nan, 4.0, 4.5, " a  b ", "４＋７")] == [
         *("", "", "4", "4.5", "a b", "4+7"),
     ]
-    assert [numbered("sub", 2, w) for w in ("1", "01", "Sub1", "x1")] == ["sub01"] * 3 + ["x1"]
+    assert [zero_padded("sub", 2, w) for w in ("1", "01", "Sub1", "x1")] == ["sub01"] * 3 + ["x1"]

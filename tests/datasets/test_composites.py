@@ -10,14 +10,14 @@ from mer_jax import datasets
 from mer_jax.clips import Clip
 from mer_jax.datasets import casme2, composites, samm, sheets
 from mer_jax.datasets.folders import Frames
-from mer_jax.datasets.records import Log
+from mer_jax.datasets.records import IssueLog
 from mer_jax.errors import DataError, UserError
 from tests.datasets import replica
 
 
 def clips_of(spec, root):
     """Clips from a sheet alone: nothing that a composite needs is in the frames."""
-    log = Log(spec)
+    log = IssueLog(spec.known_issues)
     rows = sheets.rows(spec, root, sheets.choose(spec, root, "", log), log)
     assert not log.problems
     return [

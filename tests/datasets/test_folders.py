@@ -6,11 +6,11 @@ import pytest
 
 from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets import folders
-from mer_jax.datasets.folders import Frames, Tree
+from mer_jax.datasets.folders import FolderLayout, Frames
 from mer_jax.errors import UserError
 from tests.datasets import replica
 
-TREE = Tree(("Cropped",), r"(^|/)(?P<subject>s\d)/(?P<name>c\d)$")
+LAYOUT = FolderLayout(("Cropped",), r"(^|/)(?P<subject>s\d)/(?P<name>c\d)$")
 
 
 def fill(folder, names, size=(6, 5)):
@@ -20,7 +20,7 @@ def fill(folder, names, size=(6, 5)):
 
 def test_numbers_decide_the_order(tmp_path):
     fill(tmp_path / "s1" / "c1", ["img9.png", "img100.png", "img10.png"])
-    found, notes = folders.scan(tmp_path, TREE)
+    found, notes = folders.scan(tmp_path, LAYOUT)
     assert not found[0].problems and not notes
     assert found[0].numbers == (9, 10, 100)
     frames = Frames("k", found[0].files)()
@@ -34,14 +34,14 @@ def test_clutter_is_passed_over_and_the_rest_is_named(tmp_path):
         (clip / name).write_bytes(b"x")
     fill(tmp_path / "loose", ["a1.png"])
     (tmp_path / "s2").mkdir()
-    found, notes = folders.scan(tmp_path, TREE)
+    found, notes = folders.scan(tmp_path, LAYOUT)
     assert not found[0].problems and found[0].numbers == (1, 2)
     assert sorted(note.where.rsplit("/", 1)[1] for note in notes) == ["loose", "readme.txt", "s2"]
 
 
 def test_names_that_do_not_say_the_order(tmp_path):
     fill(tmp_path / "s1" / "c1", ["img1.png", "img2.png", "img02.png", "best.png"])
-    problems = folders.scan(tmp_path, TREE)[0][0].problems
+    problems = folders.scan(tmp_path, LAYOUT)[0][0].problems
     assert len(problems) == 2
     assert "no frame number" in problems[0].what and "has the frame number of" in problems[1].what
 
@@ -92,9 +92,9 @@ def test_length_reads_nothing(tmp_path):
 
 def found_in(root, *kinds):
     """(kind, folder, other folders) that `folders.choose` finds, folders relative to `root`."""
-    trees = {"cropped": TREE, "raw": TREE._replace(tops=("RAW_selected", "RAW"))}
-    found = folders.choose(root, trees, kinds or list(trees))
-    others = [path.relative_to(root).as_posix() for _, path in found.others] if found else []
+    layouts = {"cropped": LAYOUT, "raw": LAYOUT._replace(folder_names=("RAW_selected", "RAW"))}
+    found = folders.choose(root, layouts, kinds or list(layouts))
+    others = [path.relative_to(root).as_posix() for _, path in found.alternatives] if found else []
     return found and (found.kind, found.top.relative_to(root).as_posix(), others)
 
 
@@ -123,5 +123,5 @@ def test_one_rule_chooses_among_folders(tmp_path):
     assert found_in(tmp_path, "raw")[:2] == ("raw", "RAW_selected")
     (tmp_path / "Cropped/s1/c1").mkdir(parents=True)
     assert found_in(tmp_path)[1] == "Cropped"
-    inside = folders.scan(tmp_path, TREE, without=frozenset({"raw", "rawselected"}))[0]
+    inside = folders.scan(tmp_path, LAYOUT, exclude=frozenset({"raw", "rawselected"}))[0]
     assert len(inside) == 3  # no clip of another kind

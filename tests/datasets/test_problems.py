@@ -79,7 +79,7 @@ def test_an_elsewhere_sheet_is_asked_for(root):
     ("row", "column", "value", "said"),
     [
         (2, 4, None, "has no onset frame"),
-        (2, 4, "soon", "'soon', not a whole number"),
+        (2, 4, "soon", "'soon', not an integer"),
         (2, 4, 9000, "the offset frame 102 is not after the onset frame 9000"),
         (2, 4, 90, "onset frame 90 is not in"),
         (2, 5, 500, "the apex frame 500 is outside the clip's 95 to 102"),

@@ -199,7 +199,7 @@ def test_samm_raw_and_cropped(tmp_path, lay, folders, images, read, named):
     found = datasets.inspect("samm", tmp_path, images=images)
     assert not found.problems and len(found.clips) == 1
     assert found.clips[0].read.files[0].parents[2] == tmp_path / read
-    assert found.sources[0].where == str(tmp_path / read) and named in found.sources[0].others
+    assert found.sources[0].where == str(tmp_path / read) and named in found.sources[0].alternatives
 
 
 def test_casme2_s_raw_folders_beside_each_other(tmp_path, lay):
@@ -214,7 +214,7 @@ def test_casme2_s_raw_folders_beside_each_other(tmp_path, lay):
     lay("Cropped-updated/Cropped/sub01/EP01_01/img{n}.jpg", 46, 66)
     found = datasets.inspect("casme2", tmp_path)
     assert not found.problems and found.sources[0].where == str(tmp_path / "Cropped")
-    assert "Cropped-updated/Cropped (cropped)" in found.sources[0].others
+    assert "Cropped-updated/Cropped (cropped)" in found.sources[0].alternatives
 
 
 # Item 9: formulas.

@@ -190,7 +190,7 @@ def wrong_values(target: Target, option: str, values: list[Any]) -> list[Any]:
     return [
         value
         for value in values
-        if not (row is None or row.fits(options.plain(value)) or (value is default is None))
+        if not (row is None or row.fits(options.to_python(value)) or (value is default is None))
     ]
 
 

@@ -20,7 +20,7 @@ from mer_jax.datasets import prepared
 from mer_jax.errors import UserError
 from mer_jax.explain import tested_clip
 from mer_jax.protocols import Folds
-from mer_jax.reporting import comparison, report
+from mer_jax.reporting import comparison
 from mer_jax.reporting.log_scores import format_scores, score_log
 from mer_jax.training import initialization
 from tests.datasets import replica
@@ -55,14 +55,9 @@ READERS = {
     "compare": (compared, "metrics.json predictions.csv"),
     "score": (lambda at: format_scores(score_log(metrics.read(at))), "predictions.csv"),
     "tensorboard": (lambda at: convert(at, folds=True), "metrics.jsonl"),
-    "report": (
-        report.build,
-        "config.json metrics.json predictions.csv metrics.jsonl pictures/pictures.json",
-    ),
     "init_from": (told_apart, "folds.json"),
 }
 PAIRS = [(name, file) for name, (_, files) in READERS.items() for file in files.split()]
-QUICK = [pair for pair in PAIRS if pair[0] != "report"]  # a page takes half a second
 
 
 @pytest.fixture(scope="module")
@@ -95,15 +90,15 @@ def answer(reader, place) -> str:
     return ""
 
 
-@pytest.mark.parametrize(("name", "file"), QUICK, ids=lambda value: value)
+@pytest.mark.parametrize(("name", "file"), PAIRS, ids=lambda value: value)
 def test_what_is_no_such_file_at_all(workdir, spoil, name, file):
     if name == "tensorboard":
         pytest.importorskip("tensorboardX")
     for content in NO_JSON:
         spoil(file, content)
         said = answer(READERS[name][0], workdir)
-        if not said:  # no pictures, curves whose only line was cut off, nothing said
-            assert file in ("pictures/pictures.json", "metrics.jsonl") or content == b"{}"
+        if not said:  # curves whose only line was cut off, nothing said
+            assert file == "metrics.jsonl" or content == b"{}"
         else:
             assert pathlib.Path(file).stem in said, said
 
@@ -122,7 +117,7 @@ def damage_at_random(workdir, spoil, name, file, times):
 def test_damage(workdir, spoil, name, file):
     if name == "tensorboard":
         pytest.importorskip("tensorboardX")
-    said = damage_at_random(workdir, spoil, name, file, 20 if name != "report" else 6)
+    said = damage_at_random(workdir, spoil, name, file, 20)
     print(f"{name}, {file}: {sum(map(bool, said))} of {len(said)} told")
     assert any(said)
 
@@ -243,24 +238,14 @@ def test_folds_that_are_none(workdir, spoil):
             assert answer(reader, workdir), change
 
 
-def test_pictures_from_elsewhere_are_not_shown(workdir, spoil, tmp_path):
-    words = {"caption": "<b>a</b>", "alt": "a"}
-    (tmp_path / "outside.png").write_bytes(b"\x89PNG\r\n\x1a\n secret")
-    for name in (str(tmp_path / "outside.png"), "../config.json", "a/b.png", "..", "", "x\0.png"):
-        spoil("pictures/pictures.json", json.dumps([{"file": name, **words}]).encode())
-        assert "entry 0" in answer(report.build, workdir), name
-    for entry in (1, [], {"file": 1, **words}, {"file": "a.png", "caption": [], "alt": "a"}):
-        spoil("pictures/pictures.json", json.dumps([entry]).encode())
-        assert "pictures.json is damaged ([0]" in answer(report.build, workdir), entry
-
-
 def rerun(workdir: pathlib.Path) -> None:
     experiment.run(job(), workdir, quiet=True)
 
 
 def test_the_same_command_in_a_spoiled_folder(workdir, spoil):
     """What a job reads back is refused where it is damaged, and what it wrote is written again."""
-    names = [*READERS["report"][1].split(), "folds.json", "audit.npz", "predict.json"]
+    names = ["predictions.csv", "metrics.jsonl", "audit.npz"]
+    names += [f"{name}.json" for name in ("config", "metrics", "folds", "predict")]
     whole = {name: (workdir / name).read_bytes() for name in names}
     for name in whole.keys() - {"metrics.jsonl", "predict.json"}:
         spoil(name, b"[" * 9000)

@@ -7,7 +7,7 @@ import pytest
 
 from mer_jax.errors import UserError
 from mer_jax.metrics import spotting
-from mer_jax.metrics.spotting import Event, iou, match, spot
+from mer_jax.metrics.spotting import Event, iou, match, match_events
 from mer_jax.recordings import Interval, Recording
 
 
@@ -75,7 +75,7 @@ FOUND = [
 
 
 def test_counts_by_hand():
-    found = spot(TRUTH, FOUND)
+    found = match_events(TRUTH, FOUND)
     assert found.subjects == ("1", "2", "3", "4")
     assert found.by_kind()["micro"].tolist() == [[1, 1, 1], [1, 1, 0], [0, 0, 0], [0, 1, 0]]
     assert found.by_kind()["macro"].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]]
@@ -88,7 +88,7 @@ def test_counts_by_hand():
 
 def test_without_kinds_all_is_one():
     bare = [event._replace(kind="") for event in FOUND]
-    found = spot(TRUTH, bare)
+    found = match_events(TRUTH, bare)
     assert [*found.by_kind()] == ["all"]
     assert found.by_kind()["all"].sum(0).tolist() == [3, 3, 2]
 
@@ -100,7 +100,7 @@ def test_without_kinds_all_is_one():
      ([on("a", 0, 9)], [on("a", 0, 9, subject="s2")], [0, 1, 1])],
 )  # fmt: skip
 def test_no_hit_is_zero_and_not_nan(truths, predictions, counts):
-    found = spot(truths, predictions)
+    found = match_events(truths, predictions)
     assert found.counts.sum((0, 1)).tolist() == counts and not found.hits
     result = spotting.summary(truths, predictions)
     for part in result["spotting"].values():
@@ -201,21 +201,21 @@ def test_events_of_recordings():
 
 def test_subjects_of_two_databases_are_two_if_they_are_named():
     one, two = (on("v", 0, 9)._replace(database=name) for name in ("samm", "smic"))
-    assert spot([one], [two]).counts.sum((0, 1)).tolist() == [0, 1, 1]
-    assert spot([one], [two._replace(database="")]).counts.sum((0, 1)).tolist() == [1, 0, 0]
+    assert match_events([one], [two]).counts.sum((0, 1)).tolist() == [0, 1, 1]
+    assert match_events([one], [two._replace(database="")]).counts.sum((0, 1)).tolist() == [1, 0, 0]
 
 
 def test_names_are_compared_in_one_spelling_unless_that_joins_two_subjects():
     truth = [on("0401", 0, 9, subject="s15"), on("006_1", 0, 9, subject="006")]
     found = [on("casme_015_0401", 0, 9, subject="casme_015"), on("6_1", 0, 9, subject="6")]
-    assert spot(truth, found).counts.sum((0, 1)).tolist() == [2, 0, 0]
+    assert match_events(truth, found).counts.sum((0, 1)).tolist() == [2, 0, 0]
     truth = [on("v", 0, 9, subject="m1"), on("v", 50, 59, subject="f1")]
     found = [on("v", 50, 59, subject="M01"), on("v", 50, 59, subject="F01")]
-    assert spot(truth, found).counts.sum((0, 1)).tolist() == [1, 1, 1]
+    assert match_events(truth, found).counts.sum((0, 1)).tolist() == [1, 1, 1]
 
 
 def test_wrong_events_are_named():
     with pytest.raises(UserError, match="ends before it begins"):
-        spot([on("a", 9, 3)], [])
+        match_events([on("a", 9, 3)], [])
     with pytest.raises(UserError, match="did you mean 'micro'"):
-        spot([on("a", 3, 9, "mirco")], [])
+        match_events([on("a", 3, 9, "mirco")], [])

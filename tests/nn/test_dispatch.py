@@ -110,9 +110,9 @@ def test_blocks_fit_a_cache_or_have_the_size_given():
         (2**17, 2**20, 2),  # eight would fit, but do not divide twelve: six
         (2**30, 0, 12),  # one sample is the least
         (1, 0, 1),
-        (2**17, 2**10, 3),  # a smaller `least` takes nothing away
+        (2**17, 2**10, 3),  # a smaller `block_size` takes nothing away
     ):
-        first, second = in_blocks(x, x[:, :1], width=width, least=least)
+        first, second = in_blocks(x, x[:, :1], width=width, block_size=least)
         assert len(first) == len(second) == blocks
         np.testing.assert_array_equal(first.reshape(x.shape), x)
         np.testing.assert_array_equal(second.reshape(12, 1), x[:, :1])

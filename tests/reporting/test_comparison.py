@@ -48,7 +48,7 @@ def test_markdown_is_a_table_of_one_width(rows):
     assert len(table) == 2 + 3 + 1
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {len(lines[0]) + 1}
     assert f"{rows[1].gain.difference['uf1']:+.4f}" in text
-    assert "AS PUBLISHED" in text and "loso strict" in text and "<b>" not in text
+    assert "NOT STRICT" in text and "loso strict" in text and "<b>" not in text
 
 
 def test_latex_is_escaped_and_has_one_line_end_a_row(rows):
@@ -70,7 +70,7 @@ def test_html_is_a_page_of_the_same_kind(rows):
 def test_the_page_opens_with_what_the_table_says(rows):
     first, second, third = comparison.sentences(rows)
     assert first == f"base|line: UF1 {rows[0].scores['uf1']['value']:.4f}."
-    assert "AS PUBLISHED" in second and "AS PUBLISHED" not in first + third
+    assert "NOT STRICT" in second and "NOT STRICT" not in first + third
     assert ", better than the first run" in third and f"p {rows[2].p_permutation:.3f}" in third
     turned = comparison.compare([RUNS[2], RUNS[0], RUNS[2]], draws=500)
     assert ", worse than the first run" in comparison.sentences(turned)[1]

@@ -42,12 +42,12 @@ def test_missing_extra_relabelled_and_repeated_clips(tmp_path):
     assert clips["missing"] == record.keys[:2]
     assert clips["extra"] == [record.keys[19]]
     assert clips["repeated"] == [record.keys[5]]
-    assert clips["expected"] == 19 and clips["relabelled"] == []
+    assert clips["expected"] == 19 and clips["relabeled"] == []
     other = read_expected_clips(index(tmp_path / "index.csv", record, drop=2, change="else"))
     label = record.classes[record.label[2]]
     clips = score_log(theirs, expected=other)["clips"]
-    assert clips["relabelled"] == [f"{record.keys[2]}: {label}, expected else"]
-    assert "relabelled: 1" in format_scores(score_log(theirs, expected=other))
+    assert clips["relabeled"] == [f"{record.keys[2]}: {label}, expected else"]
+    assert "relabeled: 1" in format_scores(score_log(theirs, expected=other))
 
 
 def test_leading_zeros_and_case_do_not_matter(tmp_path):
@@ -56,7 +56,7 @@ def test_leading_zeros_and_case_do_not_matter(tmp_path):
 
     wanted = {"samm/006/006_1_2": "negative", "smic/s01/s01_ne_01": "negative"}
     clips = score_log(read(path), expected=wanted)["clips"]
-    assert clips["missing"] == clips["extra"] == clips["relabelled"] == []
+    assert clips["missing"] == clips["extra"] == clips["relabeled"] == []
 
 
 def test_keys_that_differ_in_zeros_only_are_kept_apart(tmp_path):

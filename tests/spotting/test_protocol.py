@@ -32,7 +32,7 @@ def found(videos):
 
 def test_known_movements_are_found(videos, found):
     truths = scoring.events(videos)
-    result = scoring.spot(truths, found.events)
+    result = scoring.match_events(truths, found.events)
     assert result.counts.sum((0, 1)).tolist() == [5, 0, 0]
     assert {(e.database, e.subject) for e in found.events} == {("toy", name) for name in "abc"}
     assert all(len(values) == 120 for values in found.evidence.values())

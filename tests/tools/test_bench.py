@@ -11,7 +11,7 @@ import pytest
 from mer_jax import models
 from mer_jax.errors import UserError
 from mer_jax.nn import conv, formulation
-from tools.bench import race, roofline, workloads
+from tools.bench import roofline, timing, workloads
 
 
 def test_operations_are_counted_from_shapes():
@@ -40,15 +40,15 @@ def test_both_formulations_of_a_convolution_count_alike():
     assert len(counts) == 1 and min(counts) > 0
 
 
-def test_a_race_is_told_by_medians_of_ratios(monkeypatch):
+def test_times_are_compared_by_medians_of_ratios(monkeypatch):
     clock = itertools.accumulate([0, 1, 0, 2, 0, 1, 0, 4, 0, 2, 0, 2])
-    monkeypatch.setattr(race.time, "perf_counter", lambda: float(next(clock)))
-    ours, theirs = race.race(
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: float(next(clock)))
+    ours, theirs = timing.compare(
         {"ours": lambda: 0, "theirs": lambda: 0}, rounds=3, per={"ours": 1, "theirs": 2}
     )
     assert (ours.milliseconds, ours.ratio) == (1000, 1)
     assert (theirs.milliseconds, theirs.ratio, theirs.low, theirs.high) == (1000, 1, 0.5, 2)
-    table = race.table("Title", [ours, theirs])
+    table = timing.timing_table("Title", [ours, theirs])
     assert str(table).splitlines()[-1] == "| theirs | 1,000 | 1.00 | 0.50 | 2.00 |  |"
     assert json.loads(json.dumps(table._asdict()))["rows"][1][:2] == ["theirs", 1000.0]
 
@@ -56,7 +56,7 @@ def test_a_race_is_told_by_medians_of_ratios(monkeypatch):
 def test_every_network_has_a_workload_and_one_of_them_runs():
     assert {work.network for work in workloads.WORKLOADS} == set(models.networks())
     small = workloads.Workload("ststnet", 4, {"shape": (8, 8, 3), "dropout": 0.0})
-    mine = workloads.ours(small, folds=2, devices=jax.devices()[:2])
+    mine = workloads.jax_step(small, folds=2, devices=jax.devices()[:2])
     record = mine.run()
     assert record.train_loss.shape == (2, 1) and np.isfinite(record.train_loss).all()
     assert not np.allclose(record.train_loss[0], record.train_loss[1])  # two seeds
@@ -65,21 +65,21 @@ def test_every_network_has_a_workload_and_one_of_them_runs():
 
 
 def test_networks_are_chosen_by_name_and_size():
-    names = lambda **how: [work.network for work in workloads.chosen(**how)]
+    names = lambda **how: [work.network for work in workloads.select(**how)]
     assert names(quick=False, only="") == [work.network for work in workloads.WORKLOADS]
     assert names(quick=False, only="fuse") == ["fusenet_intermediate", "fusenet_late"]
     assert names(quick=True, only="fuse|rcn_[as]$") == ["rcn_a", "rcn_s"]
     with pytest.raises(UserError, match="--only=vgg leaves no network; there are ststnet, rcn_a"):
-        workloads.chosen(quick=True, only="vgg")
+        workloads.select(quick=True, only="vgg")
 
 
 @pytest.mark.parity
 @pytest.mark.parametrize("work", workloads.WORKLOADS, ids=str)
-def test_the_peer_has_as_many_weights(work):
+def test_the_pytorch_network_has_as_many_weights(work):
     pytest.importorskip("torch")
     from flax import nnx
 
-    twin = workloads.twin(work)
+    twin = workloads.torch_network(work)
     theirs = sum(p.numel() for p in twin.parameters())
     network = nnx.eval_shape(lambda: workloads.build(work)(nnx.Rngs(0)))
     ours = sum(a.size for a in jax.tree.leaves(nnx.state(network, nnx.Param)))

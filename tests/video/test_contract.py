@@ -21,14 +21,15 @@ from mer_jax.video import color, difference, pyramid
 from mer_jax.video.flow import optical_flow
 from mer_jax.video.magnify import bands, combine, magnify, stream_init, stream_step
 from mer_jax.video.median import median_filter
-from mer_jax.video.resample import apply, jitter_matrices, resample, select
+from mer_jax.video.resample import apply, matrix, resample
 from mer_jax.video.rpca import keep_quantiles, rpca
 from mer_jax.video.strain import optical_strain, strain_tensor
 from mer_jax.video.warp import prefilter, warp
 
 T, H, W = 6, 20, 24
 LENGTH = np.int32(T)  # as arrays hold it: one program a function
-JITTER = jitter_matrices(T, 4, percents=(100, 60), kernels=("cubic", "box"), pad_to=T + 3)
+JITTER = np.zeros((4, T + 3), np.float32)  # a part of the frames, resampled
+JITTER[:, [0, 2, 5]] = matrix(3, 4, kernel="box")
 
 GAINS = jnp.array([2.0, 0.5])
 
@@ -60,8 +61,6 @@ FUNCTIONS = {
     "reconstruct": lambda clip, length: pyramid.reconstruct(
         [2 * band for band in pyramid.build(clip)]
     ),
-    "rgb_to_yiq": lambda clip, length: color.rgb_to_yiq(clip),
-    "yiq_to_rgb": lambda clip, length: color.yiq_to_rgb(clip),
     "to_gray": lambda clip, length: color.to_gray(clip),
     "mix": lambda clip, length: color.mix(clip, color.YIQ_FROM_RGB[1:]),
     "difference_heatmap": lambda c, n: difference.difference_heatmap(c, length=n),
@@ -70,9 +69,8 @@ FUNCTIONS = {
     ),
     "apex_index": lambda c, n: difference.apex_index(c, length=n),
     "remove_global_motion": lambda c, n: difference.remove_global_motion(c, length=n),
-    "temporal_difference": lambda clip, length: difference.temporal_difference(clip),
     "resample": lambda clip, length: resample(clip, 9, kernel="lanczos2"),
-    "jitter": lambda clip, length: apply(JITTER[3][:, : len(clip)], clip),
+    "jitter": lambda clip, length: apply(JITTER[:, : len(clip)], clip),
     "optical_flow": lambda c, n: optical_flow(
         c[0], last(c, n), preset="horn_schunck", warps=1, median=3
     ),
@@ -85,8 +83,8 @@ FUNCTIONS = {
 }
 # Those that give a frame for a frame: of a padded clip the first T are the clip's.
 BY_FRAME = {
-    "magnify", "bands", "combine", "stream", "pyramid", "reconstruct", "rgb_to_yiq", "yiq_to_rgb",
-    "to_gray", "mix", "remove_global_motion", "temporal_difference",
+    "magnify", "bands", "combine", "stream", "pyramid", "reconstruct", "to_gray", "mix",
+    "remove_global_motion",
 }  # fmt: skip
 # Those that know no length: a ragged clip takes the matrix of its own length, as "jitter" does.
 ONE_LENGTH = {"resample", "rpca", "keep_quantiles"}
@@ -98,13 +96,13 @@ NOT_SMOOTH = {"optical_flow", "keep_quantiles", "median_filter"}
 # range are valid.
 NO_PIXELS = {"warp", "strain_tensor", "optical_strain"}
 ANY_RANGE = NO_PIXELS | {
-    "pyramid", "reconstruct", "yiq_to_rgb", "mix", "resample", "jitter", "rpca", "keep_quantiles",
+    "pyramid", "reconstruct", "mix", "resample", "jitter", "rpca", "keep_quantiles",
     "median_filter",
 }  # fmt: skip
-ANY_AXES = ANY_RANGE | {"rgb_to_yiq", "to_gray", "temporal_difference", "optical_flow", "stream"}
+ANY_AXES = ANY_RANGE | {"to_gray", "optical_flow", "stream"}
 # Driven by other names, and those that take no clip: they make constants on the host.
-ELSEWHERE = {"stream_init", "stream_step", "jitter_matrices"}
-CONSTANTS = {"core_region", "gains", "select"}
+ELSEWHERE = {"stream_init", "stream_step"}
+CONSTANTS = {"core_region", "gains"}
 
 
 class Function(NamedTuple):
@@ -117,7 +115,7 @@ class Function(NamedTuple):
 
 
 # Made of the same parts as others, or long to compile.
-VARIANTS = {"bands", "combine", "reconstruct", "yiq_to_rgb", "mix", "top_pixels", "strain_tensor"}
+VARIANTS = {"bands", "combine", "reconstruct", "mix", "top_pixels", "strain_tensor"}
 VARIANTS |= {"optical_flow", "stream"}
 EACH = [pytest.param(n, marks=pytest.mark.slow) if n in VARIANTS else n for n in FUNCTIONS]
 
@@ -253,12 +251,11 @@ SPOILED[2, 3, 3] = np.nan
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: select(0, percent=50), "length is 0; it must be an integer, 1 or more"),
         (lambda: resample(CLIP, 2.5), r"length is 2\.5; it must be an integer"),
         (lambda: resample(CLIP, "3"), "length is '3'; it must be an integer"),
         (lambda: resample(CLIP[:0], 3), "none of them empty"),
         (lambda: resample(np.float32(1), 3), r"expected \[T, \.\.\.\]"),
-        (lambda: apply(JITTER[0], CLIP), r"frames of shape \(4, .*: expected \[9, \.\.\.\]"),
+        (lambda: apply(JITTER, CLIP), r"frames of shape \(4, .*: expected \[9, \.\.\.\]"),
         (lambda: rpca(np.zeros(5)), r"matrix of shape \(5,\): expected \[P, T\]"),
         (lambda: rpca(np.zeros((5, 0))), "matrix of .* none of them empty"),
         (lambda: keep_quantiles(np.zeros(0)), "sparse of shape .* none of them empty"),
@@ -313,5 +310,5 @@ def test_what_was_magnified_and_not_saturated_may_go_on():
     wild = magnify(clip, alpha=14.0, exaggeration=4.0, saturate=False) + 2
     assert wild.max() > 2
     assert difference.apex_index(wild) == difference.apex_index(np.asarray(wild))
-    for call in (difference.difference_heatmap, difference.remove_global_motion, color.rgb_to_yiq):
+    for call in (difference.difference_heatmap, difference.remove_global_motion):
         assert jnp.isfinite(call(wild)).all()

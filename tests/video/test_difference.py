@@ -11,7 +11,6 @@ from mer_jax.video.difference import (
     core_region,
     difference_heatmap,
     remove_global_motion,
-    temporal_difference,
     top_pixels,
 )
 from mer_jax.video.magnify import magnify
@@ -105,11 +104,6 @@ def test_apex_is_where_the_movement_peaks():
 
 def test_nothing_moves():
     assert apex_index(np.full((5, 6, 7, 1), 0.3, np.float32)) == 0
-
-
-def test_temporal_difference():
-    expected = np.diff(CLIP, axis=0, prepend=CLIP[:1])
-    np.testing.assert_array_equal(temporal_difference(jnp.asarray(CLIP)), expected)
 
 
 def test_rounding_is_no_movement():

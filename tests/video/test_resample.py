@@ -11,10 +11,8 @@ from mer_jax.video.resample import (
     IMRESIZE_KERNELS,
     KERNELS,
     apply,
-    jitter_matrices,
     matrix,
     resample,
-    select,
 )
 
 LENGTHS = [(10, 15), (23, 10), (60, 30), (30, 30), (7, 30), (100, 30), (1, 4), (6, 1), (2, 9)]
@@ -156,55 +154,8 @@ def test_a_frame_of_weight_0_is_not_looked_at():
     np.testing.assert_allclose(slope, np.broadcast_to(weights.sum(0)[:, None, None], clip.shape))
 
 
-def test_select():
-    np.testing.assert_array_equal(select(5, percent=100), range(5))
-    np.testing.assert_array_equal(select(10, percent=60), [0, 2, 4, 5, 7, 9])
-    np.testing.assert_array_equal(select(9, percent=20), [0, 8])
-    np.testing.assert_array_equal(select(3, percent=1), [0])
-    for length in (1, 2, 7, 33, 100):
-        for percent in (100, 90, 80, 70, 60, 50, 3):
-            for rng in (None, np.random.default_rng(2)):
-                frames = select(length, percent=percent, rng=rng)
-                assert len(frames) == max(1, math.floor(length * percent / 100 + 0.5))
-                assert (np.diff(frames) > 0).all() and frames[0] >= 0 and frames[-1] < length
-
-
-def test_random_selection_is_that_of_its_generator():
-    one, same, other = (
-        select(50, percent=50, rng=np.random.default_rng(seed)) for seed in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(one, same)
-    assert not np.array_equal(one, other)
-
-
-def test_jitter_is_selection_then_resampling():
-    percents, kernels = (100, 70, 50), ("cubic", "tim")
-    clip = np.random.default_rng(3).random((20, 3, 4, 1), np.float32)
-    padded = np.concatenate([clip, np.repeat(clip[-1:], 6, axis=0)])
-    padded[20:] = 9.0  # whatever stands there
-    jitter = jitter_matrices(20, 12, percents=percents, kernels=kernels, pad_to=26)
-    assert jitter.shape == (6, 12, 26) and not jitter[:, :, 20:].any()
-    row = 0
-    for percent in percents:
-        for kernel in kernels:
-            expected = resample(clip[select(20, percent=percent)], 12, kernel=kernel)
-            np.testing.assert_allclose(apply(jitter[row], padded), expected, atol=1e-5)
-            row += 1
-
-
-def test_jitter_of_the_papers():
-    assert jitter_matrices(40, 30).shape == (48, 30, 40)
-    drawn = jitter_matrices(40, 30, percents=(60,), rng=np.random.default_rng(0))
-    used = np.abs(drawn).sum(1) > 0  # [8, 40]
-    assert (used.sum(1) <= 24).all() and used.any(0).sum() == 24
-
-
 def test_mistakes():
     with pytest.raises(UserError, match="did you mean 'lanczos3'"):
         matrix(4, 5, kernel="lanczos")
     with pytest.raises(UserError, match="length_out is 0; it must be an integer, 1 or more"):
         matrix(4, 0)
-    with pytest.raises(UserError, match="pad_to must be 20"):
-        jitter_matrices(20, 5, pad_to=19)
-    with pytest.raises(UserError, match="percent is 0; it must be a number, above 0"):
-        select(4, percent=0)

@@ -19,7 +19,7 @@ All is measured in memory pages of 4 kB, the default of Python and PyTorch. `mer
 ones; GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment gives them to all programs.
 
 On a machine with a GPU the same command measures the GPU, with whatever versions are there: JAX
-uses it by itself and so does the PyTorch loop; the peers of `video` stay on the CPU.
+uses it by itself and so does the PyTorch loop; the other packages of `video` stay on the CPU.
 """
 
 import importlib
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
     from tools.bench import workloads
 
     parallel.use_all_cores()  # as mer_jax.cli.run does
-    workloads.chosen(quick=_QUICK.value, only=_ONLY.value)  # a mistake ends it here
+    workloads.select(quick=_QUICK.value, only=_ONLY.value)  # raises for a mistake, at once
     device = jax.devices()[0]
     machine = {
         "jax": jax.__version__,

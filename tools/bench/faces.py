@@ -17,7 +17,7 @@ from mer_jax import faces, inference
 from mer_jax.datasets import load, video_source
 from mer_jax.errors import UserError
 from tools.bench import predict
-from tools.bench.race import Table
+from tools.bench.timing import Table
 
 REAL = pathlib.Path(__file__).resolve().parents[3] / "shared/data/real_faces"
 VIDEOS = (".mpg", ".mp4", ".mov")

@@ -10,24 +10,24 @@ from mer_jax import models, protocols
 from mer_jax.clips import Clip, in_memory
 from mer_jax.methods.examples import Examples
 from mer_jax.training import Parallel, Settings, rng
-from tools.bench.race import Table, race, table
+from tools.bench.timing import Table, compare, timing_table
 from tools.bench.workloads import job
 
 EPOCHS = 2  # in one call
-_CLIPS, _PERSONS, _LOOP = 442, 68, 4
+_CLIPS, _SUBJECTS, _LOOP = 442, 68, 4
 _SETTINGS = Settings(epochs=EPOCHS, batch_size=256, learning_rate=5e-5)
 
 
 def tables(rounds: int, quick: bool) -> Iterator[Table]:
     """A fold-epoch of STSTNet, Adam, batches of 256 (221 here: see streams)."""
-    many = 8 if quick else _PERSONS
+    many = 8 if quick else _SUBJECTS
     cases = {
-        f"mer_jax, {many} folds as one job": ours(many),
-        "mer_jax, one fold a job, compiled before": ours(1, devices=jax.devices()[:1]),
+        f"mer_jax, {many} folds as one job": jax_job(many),
+        "mer_jax, one fold a job, compiled before": jax_job(1, devices=jax.devices()[:1]),
     }
     per = dict(zip(cases, (many * EPOCHS, EPOCHS)))
     if jax.default_backend() != "cpu":
-        cases["mer_jax, folds mapped"] = ours(many, within="map")
+        cases["mer_jax, folds mapped"] = jax_job(many, within="map")
         per["mer_jax, folds mapped"] = many * EPOCHS
     errors = {}
     try:
@@ -43,10 +43,10 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
         f"STSTNet, one epoch of one fold ({steps} steps of {width}; {floor:.1f} GFLOP of "
         f"convolution, {_CLIPS * 900 * 16 * 4 / 1e6:.0f} MB of activations)"
     )
-    yield table(title, race(cases, rounds=rounds, per=per, errors=errors))
+    yield timing_table(title, compare(cases, rounds=rounds, per=per, errors=errors))
 
 
-def ours(
+def jax_job(
     folds: int, *, within: str = "auto", devices: Sequence[jax.Device] | None = None
 ) -> Callable[[], object]:
     """`EPOCHS` epochs of `folds` folds as one job."""
@@ -63,7 +63,7 @@ def _problem():
     maps = rng.uniform(0, 255, (_CLIPS, 28, 28, 3)).astype(np.float32)
     labels = rng.integers(0, 3, _CLIPS)
     clips = [
-        Clip("maps", f"s{i % _PERSONS}", f"c{i}", in_memory(maps[:1]), "x") for i in range(_CLIPS)
+        Clip("maps", f"s{i % _SUBJECTS}", f"c{i}", in_memory(maps[:1]), "x") for i in range(_CLIPS)
     ]
     return maps, labels, protocols.loso(clips, labels)
 

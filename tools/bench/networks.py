@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import jax
 
-from tools.bench.race import Table, race
-from tools.bench.workloads import STEPS, chosen, ours, peer
+from tools.bench.timing import Table, compare
+from tools.bench.workloads import STEPS, jax_step, select, torch_step
 
 
 def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
@@ -18,20 +18,20 @@ def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
     folds = many * len(devices)
     units = {"job": folds * STEPS, "narrow": folds * STEPS, "alone": STEPS, "torch": 1}
     rows = []
-    for work in chosen(quick=quick, only=only):
-        cases = {"job": ours(work, folds=folds, devices=devices).run}
+    for work in select(quick=quick, only=only):
+        cases = {"job": jax_step(work, folds=folds, devices=devices).run}
         if not work.large:
-            cases["alone"] = ours(work, folds=1, devices=devices[:1]).run
-            cases["narrow"] = ours(work, folds=folds, devices=devices, precision="bfloat16").run
-        if theirs := peer(work):
+            cases["alone"] = jax_step(work, folds=1, devices=devices[:1]).run
+            cases["narrow"] = jax_step(work, folds=folds, devices=devices, precision="bfloat16").run
+        if theirs := torch_step(work):
             cases["torch"] = theirs
-        found = {row.name: row for row in race(cases, rounds=rounds, per=units)}
+        found = {row.name: row for row in compare(cases, rounds=rounds, per=units)}
         times = {name: row.milliseconds for name, row in found.items()}
         if theirs:
             torch = found["torch"]
             compared = (1 / torch.ratio, f"{1 / torch.high:.2f} to {1 / torch.low:.2f}")
         else:
-            compared = ("no peer", "")
+            compared = ("not available", "")
         milliseconds = (times.get(name, "") for name in ("alone", "job", "narrow", "torch"))
         rows.append((str(work), *milliseconds, *compared))
         print("  " + ", ".join(map(str, rows[-1])), flush=True)

@@ -12,7 +12,7 @@ import numpy as np
 from mer_jax import configuration, experiment, inference
 from mer_jax.datasets import synthetic, video_source
 from mer_jax.io import video_files
-from tools.bench.race import Table
+from tools.bench.timing import Table
 
 FPS, SIZE = 100, (480, 640)
 CASES = {

@@ -1,11 +1,10 @@
-"""What a training step has to do, what this machine can do, and the share of it that is reached.
+"""Operations and memory traffic of a training step, against the measured peak rates here.
 
 Operations are counted from the program's shapes: two for each product of a convolution or a matrix
-product, loops times their length; what a convolution asks for, though a CPU may get there by fewer
-(mer_jax/nn/minimal_filtering.py), which lowers its floor. Bytes are the compiler's own account of
-what the compiled step moves, without its caches: an upper bound, so that a share of the copy rate
-over 1 means caches. Memory is its account, too: what a fold keeps from step to step, and what one
-step needs beside it.
+product, loops times their length; minimal filtering on CPUs (nn/cpu/minimal_filtering.py) needs
+fewer. Bytes are those that the compiler's cost analysis gives for the compiled step, without
+caches: an upper bound, so that a share of the copy rate over 1 means caches. Memory is by its
+analysis, too: the state of a fold between steps, and the temporary memory of a step.
 """
 
 import math
@@ -17,8 +16,8 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxprs_in_params
 from jax.interpreters import partial_eval
 
-from tools.bench.race import Table, race
-from tools.bench.workloads import STEPS, chosen, ours
+from tools.bench.timing import Table, compare
+from tools.bench.workloads import STEPS, jax_step, select
 
 
 def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
@@ -29,10 +28,10 @@ def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
     }
     numbers = jnp.ones(2**24 if quick else 2**26)
     # In place, repeatedly: memory that is new to a process comes at a third of the rate.
-    repeats_per_epoch = lambda a: jax.lax.fori_loop(0, 8, lambda _, a: a + 1, a)
-    copy = _rate(repeats_per_epoch, numbers, 8 * 8 * numbers.size)
+    add_repeatedly = lambda a: jax.lax.fori_loop(0, 8, lambda _, a: a + 1, a)
+    copy = _rate(add_repeatedly, numbers, 8 * 8 * numbers.size)
     yield Table(
-        "Ceilings measured here",
+        "Peak rates measured here",
         ("what", "rate"),
         [
             *(
@@ -43,15 +42,15 @@ def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
         ],
     )
     rows = []
-    for work in chosen(quick=quick, only=only):
-        mine = ours(work, folds=1, devices=jax.devices()[:1])
+    for work in select(quick=quick, only=only):
+        mine = jax_step(work, folds=1, devices=jax.devices()[:1])
         step, arguments = mine.step
         flop = operations(jax.make_jaxpr(step)(*arguments)) / 1e9
         compiled = jax.jit(step).lower(*arguments).compile()
         moved = (compiled.cost_analysis() or {}).get("bytes accessed", math.nan) / 1e9
         memory = compiled.memory_analysis()
         needed = math.nan if memory is None else memory.temp_size_in_bytes / 1e6
-        (row,) = race({"ours": mine.run}, rounds=rounds, per=STEPS)
+        (row,) = compare({"ours": mine.run}, rounds=rounds, per=STEPS)
         seconds = row.milliseconds / 1e3
         rows.append(
             (
@@ -75,10 +74,10 @@ def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
         "GFLOP/s",
         "share of products",
         "floor, ms",
-        "a fold keeps, MB",
-        "its step needs, MB",
+        "state of a fold, MB",
+        "temporary, MB",
     )
-    yield Table("One training step against the ceilings, float32", columns, rows)
+    yield Table("One training step against the peak rates, float32", columns, rows)
 
 
 def operations(program: ClosedJaxpr) -> int:
@@ -100,7 +99,7 @@ def _operations(jaxpr) -> int:
             kernel = equation.invars[1].aval.shape
             maps = equation.params["dimension_numbers"].rhs_spec[0]
             total += 2 * equation.outvars[0].aval.size * math.prod(kernel) // kernel[maps]
-        elif name == "cond":  # the last branch is the plain one: what is asked for
+        elif name == "cond":  # the last branch is the one without a CPU formulation
             total += _operations(equation.params["branches"][-1].jaxpr)
         else:
             times = equation.params["length"] if name == "scan" else 1

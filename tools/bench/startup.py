@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from tools.bench.race import Table
+from tools.bench.timing import Table
 
 _STEP = """
 import json, sys, time
@@ -17,8 +17,8 @@ imported = time.perf_counter() - began
 import jax
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-from tools.bench.workloads import WORKLOADS, ours
-jax.block_until_ready(ours(WORKLOADS[0], folds=4, devices=jax.devices()).run())
+from tools.bench.workloads import WORKLOADS, jax_step
+jax.block_until_ready(jax_step(WORKLOADS[0], folds=4, devices=jax.devices()).run())
 print(json.dumps([imported, time.perf_counter() - began]))
 """
 

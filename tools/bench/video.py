@@ -14,7 +14,7 @@ from mer_jax.datasets import synthetic
 from mer_jax.descriptors import lbp_top
 from mer_jax.video import magnify, optical_flow, rpca
 from mer_jax.video.resample import apply, matrix
-from tools.bench.race import Table, race, table
+from tools.bench.timing import Table, compare, timing_table
 
 
 def tables(rounds: int, quick: bool) -> Iterator[Table]:
@@ -46,8 +46,8 @@ def _magnify(clip, scene, rounds) -> Table:
         difference = np.abs(np.asarray(ours(device)) - expected).max()
         errors["mer_jax"] = f"largest difference {difference:.1e}"
         cases["NumPy + pyrtools, frame by frame"] = lambda: _streaming(clip, LaplacianPyramid)
-    rows = race(cases, rounds=min(rounds, 3), errors=errors)
-    return table("Magnification, 60 x 128 x 128 gray", rows)
+    rows = compare(cases, rounds=min(rounds, 3), errors=errors)
+    return timing_table("Magnification, 60 x 128 x 128 gray", rows)
 
 
 def _streaming(clip: np.ndarray, pyramid) -> np.ndarray:
@@ -94,7 +94,9 @@ def _rpca(clip, scene, rounds) -> Table:
         sparse = np.asarray(ours(device)[1])
         relative = np.linalg.norm(sparse - reference()[1]) / np.linalg.norm(sparse)
         errors["pyrpca, inexact ALM"] = f"E differs by {relative:.1%} (another update order)"
-    return table("Robust PCA, 12544 x 30", race(cases, rounds=min(rounds, 3), errors=errors))
+    return timing_table(
+        "Robust PCA, 12544 x 30", compare(cases, rounds=min(rounds, 3), errors=errors)
+    )
 
 
 def _flow(clip, scene, rounds) -> Table:
@@ -135,10 +137,10 @@ def _flow(clip, scene, rounds) -> Table:
     }
     for name, run in others.items():
         cases[name], errors[name] = run, error(run())
-    still = f"zero flow: {error(np.zeros_like(truth))}"
+    baseline = f"zero flow: {error(np.zeros_like(truth))}"
     per = {name: 16 if name.endswith("of 16") else 1 for name in cases}
-    rows = race(cases, rounds=rounds, per=per, errors=errors)
-    return table(f"Optical flow, one pair of 128 x 128 ({still})", rows)
+    rows = compare(cases, rounds=rounds, per=per, errors=errors)
+    return timing_table(f"Optical flow, one pair of 128 x 128 ({baseline})", rows)
 
 
 def _tim(clip, scene, rounds) -> Table:
@@ -152,7 +154,9 @@ def _tim(clip, scene, rounds) -> Table:
     }
     difference = np.abs(np.asarray(ours(device)).reshape(10, -1) - _tim_svd(flat, 10)).max()
     errors = {"NumPy, SVD construction": f"largest difference {difference:.1e}"}
-    return table("TIM, 60 frames to 10, 128 x 128", race(cases, rounds=rounds, errors=errors))
+    return timing_table(
+        "TIM, 60 frames to 10, 128 x 128", compare(cases, rounds=rounds, errors=errors)
+    )
 
 
 def _tim_svd(frames: np.ndarray, length: int) -> np.ndarray:
@@ -181,8 +185,8 @@ def _lbp_top(clip, scene, rounds) -> Table:
     cases = {"mer_jax": lambda: ours(device), "NumPy, vectorized": lambda: _lbp_numpy(levels)}
     difference = np.abs(np.asarray(ours(device)) - _lbp_numpy(levels)).max()
     errors = {"NumPy, vectorized": f"largest difference {difference:.1e}"}
-    rows = race(cases, rounds=rounds, errors=errors)
-    return table("LBP-TOP, 60 x 128 x 128 gray, 5 x 5 blocks", rows)
+    rows = compare(cases, rounds=rounds, errors=errors)
+    return timing_table("LBP-TOP, 60 x 128 x 128 gray, 5 x 5 blocks", rows)
 
 
 def _lbp_numpy(levels: np.ndarray) -> np.ndarray:

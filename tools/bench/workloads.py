@@ -1,7 +1,7 @@
-"""A training step of every network: ours as the fold engine runs it, and its PyTorch twin.
+"""A training step of every network: in the fold engine, and of its PyTorch counterpart.
 
-Sizes are those of the papers (the networks' defaults) but where a step would take minutes on two
-cores; the tables say them. Random inputs, Adam, dropout 0 on both sides (the twins have none).
+Sizes are those of the papers (the networks' defaults) except where a step would take minutes on two
+cores; the tables list them. Random inputs, Adam, dropout 0 (the counterparts have none).
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ class Workload(NamedTuple):
     network: str
     batch: int
     sizes: dict[str, Any]
-    twin: tuple = ()  # class of tests.twins.networks and its arguments
+    torch_model: tuple = ()  # class of tests.twins.networks and its arguments
     quick: bool = True  # small enough for --quick
     large: bool = False  # a second job of it does not fit into a small machine's memory
 
@@ -51,57 +51,31 @@ WORKLOADS = (
     Workload("rcn_w", 32, _NO_DROPOUT, ("RCN", "w", CLASSES, 32, 5)),
     Workload("off_apexnet", 221, {}, ("OFFApexNet", CLASSES, 28, (6, 16), 1024)),
     Workload("dual_inception", 64, {}, ("DualInception", CLASSES, 28, (6, 16), 1024)),
-    Workload(
-        "stcnn",
-        8,
-        _NO_DROPOUT | {"shape": (18, 64, 64, 1)},
-        ("STCNN", CLASSES, 20 * 20 * 32, 32, (15, 3, 3), 128),
-    ),
+    Workload("stcnn", 8, _NO_DROPOUT | {"shape": (18, 64, 64, 1)},
+             ("STCNN", CLASSES, 20 * 20 * 32, 32, (15, 3, 3), 128)),
     Workload("stcnn", 8, _NO_DROPOUT, ("STCNN", CLASSES, 345_600, 32, (15, 3, 3), 128), False),
-    Workload(
-        "fusenet_intermediate",
-        8,
-        _NO_DROPOUT,
-        ("FuseNet", False, CLASSES, 86_400, 32, (15, 3, 3), (1024, 128)),
-        quick=False,
-        large=True,
-    ),
-    Workload(
-        "fusenet_late",
-        8,
-        _NO_DROPOUT,
-        ("FuseNet", True, CLASSES, 86_400, 32, (15, 3, 3), (1024, 128)),
-        quick=False,
-        large=True,
-    ),
+    Workload("fusenet_intermediate", 8, _NO_DROPOUT,
+             ("FuseNet", False, CLASSES, 86_400, 32, (15, 3, 3), (1024, 128)), False, large=True),
+    Workload("fusenet_late", 8, _NO_DROPOUT,
+             ("FuseNet", True, CLASSES, 86_400, 32, (15, 3, 3), (1024, 128)), False, large=True),
     Workload("strcn_a", 8, {}, ("Recurrent", _TALL, CLASSES, 3, 64), False),
     Workload("strcn_g", 8, {}, ("Recurrent", _SQUARE, CLASSES, 2, 64), False),
-    Workload(
-        "mer_rcnn", 8, {}, ("Recurrent", ((4, 1), (4, 1), (4, 4), (4, 2)), CLASSES, 3, 64), False
-    ),
-    Workload(
-        "psn",
-        2,
-        _NO_DROPOUT,
-        ("PSN", CLASSES, "alexnet", (96, 256, 384, 256, 256), 256, 512, 16, 112, False, True, 16),
-        False,
-    ),
+    Workload("mer_rcnn", 8, {},
+             ("Recurrent", ((4, 1), (4, 1), (4, 4), (4, 2)), CLASSES, 3, 64), False),
+    Workload("psn", 2, _NO_DROPOUT,
+             ("PSN", CLASSES, "alexnet", (96, 256, 384, 256, 256), 256, 512, 16, 112, False, True,
+              16), False),
     Workload("r3d_convlstm", 2, {}, ("R3DConvLSTM", 512, 100, (4, 4), CLASSES), False),
     Workload("capsule", 4, {}, ("Capsule", CLASSES, (64, 128, 256), 256, 1152), False),
-    Workload(
-        "image_cnn",
-        8,
-        _NO_DROPOUT | {"shape": (32, 32, 3)},
-        ("ImageCNN", CLASSES, (64, 128, 256, 512, 512), 4096),
-        False,
-    ),
-)
+    Workload("image_cnn", 8, _NO_DROPOUT | {"shape": (32, 32, 3)},
+             ("ImageCNN", CLASSES, (64, 128, 256, 512, 512), 4096), False),
+)  # fmt: skip
 
 
-def chosen(*, quick: bool, only: str) -> list[Workload]:
-    """The small ones if `quick`, of these what the regular expression `only` occurs in.
+def select(*, quick: bool, only: str) -> list[Workload]:
+    """The workloads, small ones if `quick`, whose network matches the regular expression `only`.
 
-    Raises `UserError` where it is none, or leaves none.
+    Raises `UserError` for an invalid expression, or if none matches.
     """
     there = [w for w in WORKLOADS if w.quick or not quick]
     names = list(dict.fromkeys(w.network for w in there))
@@ -111,7 +85,7 @@ def chosen(*, quick: bool, only: str) -> list[Workload]:
     return [w for w in there if w.network in left]
 
 
-class Ours(NamedTuple):
+class JaxStep(NamedTuple):
     """A workload in the fold engine."""
 
     run: Callable[[], Any]  # one epoch of STEPS steps for each fold
@@ -119,9 +93,9 @@ class Ours(NamedTuple):
     state_bytes: int  # of a fold between its steps: weights, moments, counters
 
 
-def ours(
+def jax_step(
     work: Workload, *, folds: int, devices: Sequence[jax.Device], precision: str = "float32"
-) -> Ours:
+) -> JaxStep:
     """`folds` folds that train STEPS steps each: an epoch, with the evaluation of one test clip.
 
     folds: a multiple of the devices.
@@ -157,7 +131,7 @@ def ours(
     one = cut(lambda a: a[0], (state.params, state.model_state))
     batch = cut(lambda a: a[: work.batch], (inputs, labels))
     state_bytes = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state)) // folds
-    return Ours(run, (step, (*one, *batch)), state_bytes)
+    return JaxStep(run, (step, (*one, *batch)), state_bytes)
 
 
 def job(
@@ -169,9 +143,9 @@ def job(
     *,
     layout: parallel.Layout,
 ) -> tuple[Callable[[], Any], StaticConfig, State]:
-    """(what runs all epochs of the settings once more, the task, shapes and dtypes of its state).
+    """(a function that runs all epochs, the static configuration, the shapes of the state).
 
-    The rows of `folds` are padded to the devices, as `fit` does.
+    The folds are padded to a multiple of the devices, as `fit` does.
     """
     static = make_static_config(examples, len(labels), settings, num_classes=CLASSES, build=build)
     data = parallel.replicate(layout, Data(examples.inputs, labels, {}))
@@ -189,20 +163,20 @@ def job(
     return run, static, jax.eval_shape(lambda state: state, state[0])
 
 
-def peer(work: Workload) -> Callable[[], Any] | None:
-    """The twin's step on the device that PyTorch has, or None without PyTorch or a twin."""
+def torch_step(work: Workload) -> Callable[[], Any] | None:
+    """A step of the PyTorch network on its device, or None without PyTorch or such a network."""
     try:
         import torch
     except ImportError:
         return None
-    if not work.twin:
+    if not work.torch_model:
         return None
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = twin(work).to(device).train()
+    network = torch_network(work).to(device).train()
     like: Any = nnx.eval_shape(lambda: build(work)(nnx.Rngs(0)))
     draw = lambda size: torch.rand(work.batch, *size, device=device)
     x = jax.tree.map(draw, like.input_shape, is_leaf=lambda size: isinstance(size, tuple))
-    if work.network == "r3d_convlstm":  # this twin has PyTorch's layout
+    if work.network == "r3d_convlstm":  # this one has PyTorch's axes
         x = x.permute(0, 4, 1, 2, 3).contiguous()
     labels = torch.arange(work.batch, device=device) % CLASSES
     rule = torch.optim.Adam(network.parameters())
@@ -217,13 +191,13 @@ def peer(work: Workload) -> Callable[[], Any] | None:
     return run
 
 
-def twin(work: Workload):
+def torch_network(work: Workload):
     """The network in PyTorch."""
     import torch
 
     from tests.twins import networks, r3d_18
 
-    kind, *arguments = work.twin
+    kind, *arguments = work.torch_model
     if kind == "R3DConvLSTM":
         backbone = r3d_18.R3D18()
         backbone.fc = torch.nn.Identity()  # there for its name only
@@ -232,7 +206,7 @@ def twin(work: Workload):
 
 
 def build(work: Workload) -> Callable[[nnx.Rngs], nnx.Module]:
-    """What makes the network from its random streams."""
+    """A function from random streams to the network."""
     return lambda rngs: models.create(work.network, num_classes=CLASSES, rngs=rngs, **work.sizes)
 
 

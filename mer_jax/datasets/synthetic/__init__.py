@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax import runtime
-from mer_jax.clips import Clip
+from mer_jax.clips import LUMA_WEIGHTS, Clip
 from mer_jax.datasets.synthetic import face, motion, paint
 from mer_jax.datasets.synthetic.expressions import EMOTIONS
 from mer_jax.datasets.synthetic.face import Face
@@ -34,7 +34,7 @@ __all__ = ["EMOTIONS", "REFERENCE", "Scene", "clips", "flow", "render", "scenes"
 
 DATABASE = "synthetic"
 DEFAULT_EMOTIONS = ("happiness", "surprise", "disgust", "repression")
-_GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_GRAY = LUMA_WEIGHTS.astype(np.float32)
 
 
 def _grid(size: tuple[int, int]) -> np.ndarray:

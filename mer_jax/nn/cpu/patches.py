@@ -19,7 +19,7 @@ def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
     sizes = window.sizes(x.shape[1:-1], kernel.shape)
     matrix = rows(kernel)
     width = math.prod(sizes) * len(matrix)
-    (blocks,) = in_blocks(window.pad(x), width=width, least=matrix.size)
+    (blocks,) = in_blocks(window.pad(x), width=width, block_size=matrix.size)
 
     def block(x):
         patches = jnp.concatenate(window.taps(x, kernel.shape, sizes), -1)

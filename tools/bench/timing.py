@@ -9,7 +9,7 @@ import jax
 
 
 class Table(NamedTuple):
-    """What a suite found: as Markdown or JSON."""
+    """A table of results, as Markdown or JSON."""
 
     title: str
     columns: Sequence[str]
@@ -22,24 +22,24 @@ class Table(NamedTuple):
         return "\n".join(lines) + "\n"
 
 
-class Row(NamedTuple):
-    """One line of a race."""
+class Timing(NamedTuple):
+    """The times of one case."""
 
     name: str
     milliseconds: float  # median over the rounds
     ratio: float  # median over the rounds of this time over ours in the same round
     low: float  # smallest and largest of these ratios
     high: float
-    error: str = ""  # what the result is worth, where that can be said
+    error: str = ""  # of the result, where there is a reference
 
 
-def race(
+def compare(
     cases: Mapping[str, Callable[[], object]],
     *,
     rounds: int = 7,
     per: int | Mapping[str, int] = 1,
     errors: Mapping[str, str] | None = None,
-) -> list[Row]:
+) -> list[Timing]:
     """Runs the cases in turn, `rounds` times after a warm-up; the first case is ours.
 
     per: how many units of work a call does, of all cases or of each; times are per unit.
@@ -56,7 +56,7 @@ def race(
     ours = next(iter(times.values()))
     ratios = {n: [t / o for t, o in zip(spent, ours)] for n, spent in times.items()}
     return [
-        Row(
+        Timing(
             name,
             statistics.median(spent),
             statistics.median(ratios[name]),
@@ -68,8 +68,8 @@ def race(
     ]
 
 
-def table(title: str, rows: Sequence[Row]) -> Table:
-    """A race as a table."""
+def timing_table(title: str, rows: Sequence[Timing]) -> Table:
+    """The times of all cases as a table."""
     columns = ("", "ms", "time / ours", "from", "to", "")
     return Table(title, columns, [tuple(row) for row in rows])
 
