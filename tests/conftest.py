@@ -10,10 +10,13 @@ from mer_jax import runtime
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(runtime.compile_cache_folder()))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 # The tests ask for numbers, not for speed, and most of their time is compiling: with few of LLVM's
-# optimizations that is two thirds (with none, the gradient of a maximum can be NaN: WORKSPACE.md).
+# optimizations that is two thirds (with none, the gradient of a maximum can be NaN: WORKSPACE.md),
+# and with the older fusions less than half of the rest.
 # An empty XLA_FLAGS tests the programs as users get them.
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_use_fusion_emitters=false",
 )
 # Examples that a test computes are no other test's.
 _CACHE = tempfile.TemporaryDirectory(prefix="mer_jax-tests-", ignore_cleanup_errors=True)

@@ -56,6 +56,7 @@ def test_two_folds_on_two_devices_learn_eight_clips(name):
     assert result.train_loss[0, 0] != result.train_loss[1, 0]  # each from weights of its own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", models.networks())
 def test_a_training_step_lowers_for_accelerators(name):
     x = learning.examples(name)
