@@ -44,6 +44,8 @@ _JOB = {
     "checkpoint_seconds": 20.0,  # 0: after each block of epochs
     "examples_dir": "",  # finished examples are kept there; "": in the user's cache folder
     "examples_limit_gib": 50.0,  # of all jobs' examples, the oldest go first; 0: keep none
+    # A job's examples larger than this lie in a file there, not in memory; 0: half of what is free
+    "examples_memory_gib": 0.0,
 }
 # How folds are divided over devices, see `training.Parallel`; it changes no number.
 _PARALLEL = {
