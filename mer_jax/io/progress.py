@@ -1,4 +1,4 @@
-"""The progress of a long stage on stderr: a bar on a terminal, a line every ten seconds in a log."""
+"""Progress of a long stage on stderr: a bar on a terminal, in a log a line every ten seconds."""
 
 import sys
 import time

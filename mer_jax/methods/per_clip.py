@@ -110,7 +110,9 @@ def _compute(
     if cache and current:
         common = _common_key(current, depends_on)
         keys = [saving.digest(common, identity.digest(clip)) for clip in clips]
-        missing = [n for n, key in enumerate(keys) if not rows.set(n, cache.read(current.method, key))]
+        missing = [
+            n for n, key in enumerate(keys) if not rows.set(n, cache.read(current.method, key))
+        ]
     done, name = len(clips) - len(missing), current.method if current else "rows"
     with Progress(total=len(clips), done=done, quiet=_quiet.get() or not missing) as bar:
         for start in range(0, len(missing), chunk):
@@ -125,8 +127,7 @@ def _compute(
             bar.update(len(indices), f"examples ({name}): clips {done}/{len(clips)}")
     if cache and missing:
         cache.trim()
-    found = rows.arrays
-    return found[_UNNAMED] if set(found) == {_UNNAMED} else found
+    return rows.arrays[_UNNAMED] if set(rows.arrays) == {_UNNAMED} else rows.arrays
 
 
 class _Rows:
