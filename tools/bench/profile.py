@@ -1,4 +1,4 @@
-"""Memory and a trace of the training of STSTNet: what a job takes, and what its time is spent on."""
+"""Memory and a trace of the training of STSTNet: what it takes, and where its time goes."""
 
 import collections
 import pathlib
