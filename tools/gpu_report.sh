@@ -6,13 +6,13 @@
 #   tools/gpu_report.sh OUT [--maps=DIR] [--small]
 #
 # --maps  the folder of database flow_maps (MEGC2019's 442 maps); without it that step is skipped.
-# --small a rehearsal with small sizes, also on a CPU.
+# --small a rehearsal with small sizes, also on a CPU, where it may take half an hour.
 # PYTHON  the interpreter, with JAX for this GPU (default: python).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 [[ $# -ge 1 && $1 != -* ]] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$(realpath -m "$1") && shift
-maps='' small=''
+maps='' small=0
 for option in "$@"; do
     case $option in
         --maps=*) maps=$(realpath -m "${option#*=}") ;;
@@ -45,11 +45,12 @@ bench() {  # SUITE SECONDS OPTION...
 }
 
 export PYTHONPATH=$PWD
-if [[ $small ]]; then
-    bench profile 150 --quick
-    bench loso 150 --quick
-    bench networks 150 --quick --only='^ststnet$'
-    bench video 150 --quick
+if ((small)); then
+    budget=1800
+    bench profile 600 --quick
+    bench networks 600 --quick --only='^ststnet$'
+    bench loso 600 --quick
+    bench video 600 --quick
     epochs=2 tests=(tests/nn/test_normalization.py)
 else
     bench profile 60
@@ -64,7 +65,7 @@ else
     )
 fi
 if [[ -f $maps/index.csv ]]; then
-    step maps 120 "$python" -m mer_jax run ststnet_megc2019 --workdir="$out/run" \
+    step maps $((small ? 600 : 120)) "$python" -m mer_jax run ststnet_megc2019 --workdir="$out/run" \
         --config.data.root="$maps" --config.train.epochs="$epochs" --config.report.thumbnails=False
 else
     printf 'maps\tskipped\t0\tno flow maps: give --maps=DIR\n' >> "$out/steps.tsv"
@@ -72,7 +73,7 @@ fi
 # Products in full float32, as on a CPU; a folder of compiled programs that is the report's own.
 MER_JAX_TEST_PLATFORM=$("$python" -c 'import jax; print(jax.default_backend())') \
     JAX_DEFAULT_MATMUL_PRECISION=highest \
-    step tests 150 "$python" -m pytest -n0 -q --no-header -p no:cacheprovider "${tests[@]}"
+    step tests $((small ? 600 : 150)) "$python" -m pytest -n0 -q --no-header -p no:cacheprovider "${tests[@]}"
 
 "$python" - "$out" "$(git rev-parse --short HEAD 2> /dev/null)" << 'EOF'
 import csv, json, pathlib, re, subprocess, sys
