@@ -28,7 +28,7 @@ class Storage(NamedTuple):
 IN_MEMORY = Storage(math.inf, pathlib.Path())
 
 
-def empty(shape: tuple[int, ...], dtype: Any, storage: Storage = IN_MEMORY) -> np.ndarray:
+def empty(shape: tuple[int, ...], dtype: Any, *, storage: Storage = IN_MEMORY) -> np.ndarray:
     """An array without values, aligned for XLA; a `np.memmap` if it is larger than the limit.
 
     Raises:
@@ -62,7 +62,7 @@ def as_dtype(array: Any, dtype: Any) -> np.ndarray:
     if isinstance(array, np.memmap):
         storage = Storage(0, pathlib.Path(str(array.filename)).parent)
     array = np.asarray(array)
-    out = empty(array.shape, dtype, storage)
+    out = empty(array.shape, dtype, storage=storage)
     with np.errstate(over="ignore"):  # to infinity
         for n, row in enumerate(array):
             out[n] = row

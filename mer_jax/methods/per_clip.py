@@ -169,7 +169,7 @@ class _Rows:
         else:
             storage = large_arrays.IN_MEMORY
         self.arrays = {
-            name: large_arrays.empty((count, *shapes[name]), value.dtype, storage)
+            name: large_arrays.empty((count, *shapes[name]), value.dtype, storage=storage)
             for name, value in row.items()
         }
 

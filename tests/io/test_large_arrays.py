@@ -15,7 +15,7 @@ from mer_jax.io.large_arrays import IN_MEMORY, Storage
 
 @pytest.mark.parametrize("limit", [23, 24])
 def test_a_larger_array_lies_in_a_file_without_a_name(tmp_path, limit):
-    array = large_arrays.empty((2, 3), np.float32, Storage(limit, tmp_path / "new"))
+    array = large_arrays.empty((2, 3), np.float32, storage=Storage(limit, tmp_path / "new"))
     assert isinstance(array, np.memmap) == (limit == 23)  # it has 24 bytes
     assert array.ctypes.data % 64 == 0
     array[:] = np.arange(6).reshape(2, 3)
@@ -25,7 +25,7 @@ def test_a_larger_array_lies_in_a_file_without_a_name(tmp_path, limit):
 
 @pytest.mark.parametrize("shape", [(), (0, 3), (5,)])
 def test_any_shape(shape):
-    assert large_arrays.empty(shape, np.int8, IN_MEMORY).shape == shape
+    assert large_arrays.empty(shape, np.int8, storage=IN_MEMORY).shape == shape
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
@@ -34,7 +34,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(UserError, match=r"cannot be written .No space left on device"):
-        large_arrays.empty((9,), np.float32, Storage(0, tmp_path))
+        large_arrays.empty((9,), np.float32, storage=Storage(0, tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -43,7 +43,9 @@ def test_float16_rounds_as_jax_does(tmp_path, mapped):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(100, 50)) * 10.0 ** rng.uniform(-10, 4, (100, 50))
     values[0, :6] = [0, -0.0, 65504, 65520, 2.98e-8, np.inf]
-    array = large_arrays.empty(values.shape, np.float32, Storage(0 if mapped else 1e9, tmp_path))
+    array = large_arrays.empty(
+        values.shape, np.float32, storage=Storage(0 if mapped else 1e9, tmp_path)
+    )
     array[:] = values
     found = large_arrays.as_dtype(array, "float16")
     assert isinstance(found, np.memmap) == mapped and found.dtype == np.float16

@@ -314,7 +314,7 @@ def test_examples_in_a_file_give_the_same_numbers(reference, tmp_path, capsys):
     """A tiny limit; the file has no name, and float16 examples lie in another one."""
     examples, labels, folds = small.problem()
     storage = large_arrays.Storage(limit_bytes=100, folder=tmp_path)
-    inputs = large_arrays.empty(examples.inputs.shape, np.float32, storage)
+    inputs = large_arrays.empty(examples.inputs.shape, np.float32, storage=storage)
     inputs[:] = examples.inputs
     assert isinstance(inputs, np.memmap) and not list(tmp_path.iterdir())
     examples = dataclasses.replace(examples, inputs=inputs)
