@@ -44,6 +44,8 @@ _JOB = {
     "checkpoint_seconds": 20.0,  # 0: after each block of epochs
     "examples_dir": "",  # cache of examples; "": in the user's cache folder
     "examples_limit_gib": 50.0,  # least recently used are deleted first; 0: no cache
+    # Examples of a job larger than this are in a file there, not in memory; 0: half of what is free
+    "examples_memory_gib": 0.0,
 }
 # How folds are divided over devices, see `training.Parallel`; it changes no number.
 _PARALLEL = {

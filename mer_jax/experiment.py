@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import psutil
 from flax import nnx
 from ml_collections import ConfigDict
 
@@ -30,7 +29,7 @@ from mer_jax.clips import Clip
 from mer_jax.datasets.labels import label
 from mer_jax.errors import UserError
 from mer_jax.inference import profile
-from mer_jax.io import learning_curves, saving
+from mer_jax.io import large_arrays, learning_curves, saving
 from mer_jax.io.array_cache import ArrayCache
 from mer_jax.methods import Examples, per_clip
 from mer_jax.protocols import Folds
@@ -53,7 +52,7 @@ VARIANTS = "variants"
 # What may differ between two runs of one job without changing a number.
 _FREE = (
     *("title", "parallel", "checkpoint_seconds", "report"),
-    *("examples_dir", "examples_limit_gib"),
+    *("examples_dir", "examples_limit_gib", "examples_memory_gib"),
 )
 
 
@@ -144,7 +143,8 @@ def _prepare(
         f"{len(clips)} clips of {len(set(folds[0].subjects))} subjects, {len(folds[0])} folds"
         + (f", {len(variants)} variants in one job" if len(variants) > 1 else "")
     )
-    with per_clip.caching(_example_cache(config), quiet=quiet):
+    cache_on_disk, storage = _example_storage(config)
+    with per_clip.caching(cache_on_disk, quiet=quiet, storage=storage):
         examples = prepare_examples(config, clips, {} if cache is None else cache)
     model, sizes = config.model.name, configuration.options_of(config, "model")
     build = lambda rngs: models.create(
@@ -171,7 +171,7 @@ def _decode_once(clips: Sequence[Clip]) -> list[Clip]:
 
     The method, the pictures of the report and the profile read them from there.
     """
-    free = psutil.virtual_memory().available // 4
+    free = runtime.available_memory() / 4
 
     def read_once(read: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
         found: list[np.ndarray] = []
@@ -303,11 +303,13 @@ def prepare_examples(
     return cache[key]
 
 
-def _example_cache(config: ConfigDict) -> ArrayCache | None:
-    if not config.examples_limit_gib:
-        return None
-    folder = config.examples_dir or runtime.cache_folder() / "examples"
-    return ArrayCache(pathlib.Path(folder).expanduser(), config.examples_limit_gib * 2**30)
+def _example_storage(config: ConfigDict) -> tuple[ArrayCache | None, large_arrays.Storage]:
+    """The cache of finished rows, if any, and where all examples of the job lie together."""
+    folder = pathlib.Path(config.examples_dir or runtime.cache_folder() / "examples").expanduser()
+    limit = config.examples_memory_gib * 2**30 or runtime.available_memory() / 2
+    limit_of_cache = config.examples_limit_gib * 2**30
+    cache = ArrayCache(folder, limit_of_cache) if limit_of_cache else None
+    return cache, large_arrays.Storage(limit, folder)
 
 
 def prepare_folds(

@@ -331,6 +331,7 @@ BOUNDS: dict[str, Bound] = {
     "checkpoint_seconds": _NOT_NEGATIVE,
     "examples_dir": _text,
     "examples_limit_gib": _NOT_NEGATIVE,
+    "examples_memory_gib": _NOT_NEGATIVE,
     "within": _one_of("training.parallel.WITHIN"),
     "across": _one_of("training.parallel.ACROSS"),
     "folds_per_device": _integer("[0, 1000000]"),

@@ -13,6 +13,13 @@ from collections.abc import Iterator
 from mer_jax.errors import UserError
 
 _CPU = pathlib.Path("/proc/cpuinfo")
+_CGROUP = pathlib.Path("/proc/self/cgroup")
+_CGROUPS = pathlib.Path("/sys/fs/cgroup")
+# By the controllers of a line of _CGROUP ("": version 2): folder, and what its files are called.
+_CGROUP_FILES = {
+    "": (_CGROUPS, "memory.max", "memory.current", ""),
+    "memory": (_CGROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+}
 
 
 def enable_huge_pages() -> None:
@@ -67,6 +74,27 @@ def enable_compile_cache() -> None:
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or directory:
         return
     jax.config.update("jax_compilation_cache_dir", str(compile_cache_folder()))
+
+
+def available_memory() -> float:
+    """Bytes of main memory that this process can still take: what the machine has, and what the
+    limits of its cgroups (containers, batch jobs) leave. Cached files count as free."""
+    import psutil
+
+    free = float(psutil.virtual_memory().available)
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        for controllers, own in re.findall(r"^\d+:(.*?):/(.*)$", _CGROUP.read_text(), re.M):
+            if controllers not in _CGROUP_FILES:
+                continue
+            root, limit, usage, prefix = _CGROUP_FILES[controllers]
+            for group in (root / own, *(root / own).parents):
+                if not (group / limit).exists() or (group / limit).read_text() == "max\n":
+                    continue
+                stat = dict(re.findall(r"^(\w+) (\d+)$", (group / "memory.stat").read_text(), re.M))
+                cached = sum(int(stat[f"{prefix}{kind}_file"]) for kind in ("active", "inactive"))
+                used = int((group / usage).read_text()) - cached
+                free = min(free, int((group / limit).read_text()) - used)
+    return max(free, 0.0)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,8 @@ atexit.register(_CACHE.cleanup)
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-jax.config.update("jax_platforms", "cpu")
+# tools/gpu_report.sh runs some on a GPU.
+jax.config.update("jax_platforms", os.environ.get("MER_JAX_TEST_PLATFORM", "cpu"))
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -56,7 +56,7 @@ def options(name: str) -> dict[str, Any]:
 
 @runtime.pinned()
 def create(name: str, clips: Sequence[Clip], **given) -> Examples:
-    """The examples of method `name` of `clips`, on the default device.
+    """The examples of method `name` of `clips`, arrays on the host.
 
     Args:
       name: one of `names()`, or `package.module:name` of your own.
@@ -73,7 +73,7 @@ def create(name: str, clips: Sequence[Clip], **given) -> Examples:
     >>> clip = Clip("db", "s1", "c1", in_memory(np.tile(ramp, (1, 4, 4, 1))), "surprise", apex=3)
     >>> examples = methods.create("r3d", [clip, clip], size=(4, 4), length=3)  # onset to apex
     >>> examples.input_shape, examples.inputs[0, :, 0, 0, 0]
-    ((3, 4, 4, 3), Array([0. , 0.2, 0.3], dtype=float32))
+    ((3, 4, 4, 3), array([0. , 0.2, 0.3], dtype=float32))
     """
     given = check("method", name, given, options(name))
     if not len(clips):

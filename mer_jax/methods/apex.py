@@ -40,7 +40,7 @@ def apex(
     >>> ramp = np.arange(6, dtype=np.float32).reshape(6, 1, 1, 1) / 10  # T = 6, brighter each frame
     >>> clip = Clip("db", "s1", "c1", in_memory(np.tile(ramp, (1, 4, 4, 1))), "surprise", apex=3)
     >>> methods.create("apex", [clip], size=(4, 4), subtract_onset=True).inputs[0, 0, 0]
-    Array([0.3, 0.3, 0.3], dtype=float32)
+    array([0.3, 0.3, 0.3], dtype=float32)
     """
 
     def compute(clip):
@@ -50,7 +50,7 @@ def apex(
         return frame - frames[0] if subtract_onset else frame
 
     found = per_clip.compute(clips, compute)
-    return Examples(inputs=jnp.asarray(found), input_shape=found.shape[1:])
+    return Examples(inputs=found, input_shape=found.shape[1:])
 
 
 @checked
@@ -101,7 +101,7 @@ def frames(
         return eval_transform(example[jax.random.randint(key, (), 0, num_frames)], statistics)
 
     return Examples(
-        inputs=jnp.asarray(sampled),
+        inputs=sampled,
         fit_statistics=fit_statistics,
         augment=augment,
         eval_transform=eval_transform,

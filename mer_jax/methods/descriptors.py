@@ -153,4 +153,4 @@ def _examples(
 ) -> Examples:
     """One vector a clip."""
     found = per_clip.compute_on_device(clips, describe, size=size, chunk=8, more=more)
-    return Examples(inputs=jnp.asarray(found), input_shape=found.shape[1:])
+    return Examples(inputs=found, input_shape=found.shape[1:])

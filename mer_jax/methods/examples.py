@@ -33,7 +33,7 @@ class Examples:
     can reach a statistic.
 
     Attributes:
-      inputs: [N, ...] on the device, once, for all folds.
+      inputs: [N, ...], once, for all folds; on the host they may be larger than memory.
       fit_statistics: (inputs, weights [N]) -> statistics of the clips whose weight is not 0.
       augment: (key, example, statistics) -> one training sample.
       eval_transform: (example, statistics) -> one test sample, or [num_views, ...] of them.

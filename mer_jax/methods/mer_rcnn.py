@@ -51,8 +51,8 @@ def mer_rcnn(
         moved = moved.reshape(len(moved), -1, moved.shape[-1])[:, pixels]
         return {"frames": moved, "length": clip.length}
 
+    # frames [N, T, P, C], length [N]
     inputs = per_clip.compute_on_device(clips, compute, size=size, chunk=4, time_axes={"frames": 0})
-    inputs = jax.tree.map(jnp.asarray, inputs)  # frames [N, T, P, C], length [N]
     longest, channels = inputs["frames"].shape[1], inputs["frames"].shape[-1]
     table = jnp.asarray(frame_selection.tables(longest, length, [*kernels, kernel]))
     percentages = jnp.asarray(percents, jnp.float32)

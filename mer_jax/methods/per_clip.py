@@ -2,7 +2,8 @@
 
 A chunk that is finished is kept: `caching(cache)` reads rows that an earlier job, seed or sweep row
 made and writes the new ones, so that a killed job goes on where it was and the next one begins at
-once. A line on stderr shows clips, clips/s and the time left.
+once. A line on stderr shows clips, clips/s and the time left. Rows that together are larger than
+the limit lie in a file, see `io.large_arrays`.
 """
 
 import contextlib
@@ -11,9 +12,9 @@ import functools
 import hashlib
 import inspect
 import json
+import math
 import pathlib
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,18 +23,18 @@ import jax
 import jax.numpy as jnp
 import jaxlib
 import numpy as np
-from tqdm import tqdm
 
 import mer_jax
 from mer_jax.clips import Clip, stack
 from mer_jax.datasets import folders, identity
 from mer_jax.errors import UserError
-from mer_jax.io import saving
+from mer_jax.io import large_arrays, saving
 from mer_jax.io.array_cache import ArrayCache, Row
+from mer_jax.io.progress import Progress
 
 _PACKAGE = pathlib.Path(mer_jax.__file__).parent
+_REDUCED = 16  # rows of one call of `reduce`
 _UNNAMED = "row"  # the entry of a row that is one array and no dictionary
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 class _Method(NamedTuple):
@@ -45,19 +46,29 @@ class _Method(NamedTuple):
 
 
 _cache = contextvars.ContextVar[ArrayCache | None]("cache", default=None)
+_storage = contextvars.ContextVar("storage", default=large_arrays.IN_MEMORY)
 _quiet = contextvars.ContextVar("quiet", default=True)
 _method = contextvars.ContextVar[_Method | None]("method", default=None)
 
 
 @contextlib.contextmanager
-def caching(cache: ArrayCache | None, *, quiet: bool) -> Iterator[None]:
-    """Within the block, methods read and write their examples in `cache` (None: in none)."""
-    tokens = _cache.set(cache), _quiet.set(quiet)
+def caching(
+    cache: ArrayCache | None,
+    *,
+    quiet: bool,
+    storage: large_arrays.Storage = large_arrays.IN_MEMORY,
+) -> Iterator[None]:
+    """Within the block, methods read and write their examples in `cache` (None: in none).
+
+    storage: where all examples of a job lie together.
+    """
+    tokens = [(_cache, _cache.set(cache)), (_storage, _storage.set(storage))]
+    tokens.append((_quiet, _quiet.set(quiet)))
     try:
         yield
     finally:
-        _cache.reset(tokens[0])
-        _quiet.reset(tokens[1])
+        for variable, token in tokens:
+            variable.reset(token)
 
 
 @contextlib.contextmanager
@@ -95,25 +106,72 @@ def _compute(
     time_axes: Mapping[str, int],
 ) -> Any:
     cache, current = _cache.get(), _method.get()
-    made: list[Row | None] = [None] * len(clips)
-    keys: list[str] = []
+    rows, missing, keys = _Rows(clips, time_axes), list(range(len(clips))), []
     if cache and current:
         common = _common_key(current, depends_on)
         keys = [saving.digest(common, identity.digest(clip)) for clip in clips]
-        made = [cache.read(current.method, key) for key in keys]
-    missing = [n for n, row in enumerate(made) if row is None]
-    with _Bar(current.method if current else "rows", len(clips), len(missing)) as bar:
+        missing = [
+            n for n, key in enumerate(keys) if not rows.set(n, cache.read(current.method, key))
+        ]
+    done, name = len(clips) - len(missing), current.method if current else "rows"
+    with Progress(total=len(clips), done=done, quiet=_quiet.get() or not missing) as bar:
         for start in range(0, len(missing), chunk):
             indices = missing[start : start + chunk]
             for n, row in zip(indices, compute([clips[n] for n in indices]), strict=True):
                 named = row if isinstance(row, dict) else {_UNNAMED: row}
-                made[n] = {name: np.asarray(value) for name, value in named.items()}
+                named = {entry: np.asarray(value) for entry, value in named.items()}
+                rows.set(n, named)
                 if cache and current:
-                    cache = _write(cache, current.method, keys[n], made[n])
-            bar.update(len(indices))
+                    cache = _write(cache, current.method, keys[n], named)
+            done += len(indices)
+            bar.update(len(indices), f"examples ({name}): clips {done}/{len(clips)}")
     if cache and missing:
         cache.trim()
-    return _stack(made, time_axes)
+    return rows.arrays[_UNNAMED] if set(rows.arrays) == {_UNNAMED} else rows.arrays
+
+
+class _Rows:
+    """The rows of all clips as arrays [N, ...], allocated by the first row that is set."""
+
+    def __init__(self, clips: Sequence[Clip], time_axes: Mapping[str, int]):
+        self._clips, self._time_axes = clips, time_axes
+        self.arrays: Row = {}
+
+    def set(self, n: int, row: Row | None) -> bool:
+        """Sets row n, padded along a time axis by its last element; False if there is none."""
+        if row is None:
+            return False
+        if not self.arrays:
+            self._allocate(row)
+        for name, value in row.items():
+            array = self.arrays[name]
+            if (axis := self._time_axes.get(name)) is not None:
+                order = np.minimum(np.arange(array.shape[1 + axis]), value.shape[axis] - 1)
+                value = value.take(order, axis)
+            array[n] = value
+        return True
+
+    def _allocate(self, row: Row) -> None:
+        shapes = {name: list(value.shape) for name, value in row.items()}
+        for name, axis in self._time_axes.items():
+            shapes[name][axis] = max(folders.length(clip) for clip in self._clips)
+        count, storage = len(self._clips), _storage.get()
+        size = count * sum(math.prod(shapes[name]) * row[name].itemsize for name in row)
+        if size > storage.limit_bytes:
+            storage = storage._replace(limit_bytes=0)
+            if not _quiet.get():
+                print(
+                    f"examples: {size / 2**30:.3g} GiB are more than examples_memory_gib; they lie "
+                    f"in a file in {storage.folder}, read as batches need them",
+                    file=sys.stderr,
+                    flush=True,
+                )
+        else:
+            storage = large_arrays.IN_MEMORY
+        self.arrays = {
+            name: large_arrays.empty((count, *shapes[name]), value.dtype, storage=storage)
+            for name, value in row.items()
+        }
 
 
 def _write(cache: ArrayCache, method: str, key: str, row: Any) -> ArrayCache | None:
@@ -161,6 +219,17 @@ def compute_on_device(
     return _compute(clips, compute_chunk, chunk, [longest, chunk], time_axes or {})
 
 
+def reduce(function: Callable[[jax.Array], jax.Array], rows: np.ndarray) -> np.ndarray:
+    """[N] numbers of rows [N, ...] by `function` of [B, ...], a few rows at a time.
+
+    All calls have one B, which is large enough that XLA divides no row's sum over several cores.
+    """
+    count = len(rows)
+    blocks = np.arange(-(-count // _REDUCED) * _REDUCED).reshape(-1, _REDUCED)
+    found = [np.asarray(function(jnp.asarray(rows[np.minimum(i, count - 1)]))) for i in blocks]
+    return np.concatenate(found)[:count]
+
+
 @functools.lru_cache(maxsize=4)  # a function that is cached itself is compiled once
 def _compiled(compute: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(jax.vmap(compute))
@@ -171,24 +240,6 @@ def _row(found: Any, n: int, length: int, time_axes: Mapping[str, int]) -> Any:
     for name, axis in time_axes.items():
         row[name] = row[name].take(range(length), axis)
     return row
-
-
-def _stack(rows: list, time_axes: Mapping[str, int]) -> Any:
-    """The rows as arrays [N, ...]; each row is freed as soon as it is copied."""
-    shapes: dict[str, list[int]] = {name: list(value.shape) for name, value in rows[0].items()}
-    for name, axis in time_axes.items():
-        shapes[name][axis] = max(row[name].shape[axis] for row in rows)
-    out = {
-        name: np.empty((len(rows), *shape), rows[0][name].dtype) for name, shape in shapes.items()
-    }
-    for n in range(len(rows)):
-        for name, value in rows[n].items():
-            if (axis := time_axes.get(name)) is not None:
-                order = np.minimum(np.arange(shapes[name][axis]), value.shape[axis] - 1)
-                value = value.take(order, axis)
-            out[name][n] = value
-        rows[n] = None
-    return out[_UNNAMED] if set(out) == {_UNNAMED} else out
 
 
 def _common_key(current: _Method, depends_on: Any) -> str:
@@ -211,41 +262,3 @@ def _source_digest() -> str:
             found.update(path.read_bytes())
     found.update((_PACKAGE / "clips.py").read_bytes())
     return found.hexdigest()
-
-
-class _Bar:
-    """Progress over clips: a bar on a terminal, in a log file a line every ten seconds."""
-
-    def __init__(self, method: str, total: int, missing: int):
-        self._method, self._total, self._done = method, total, 0
-        self._missing = missing
-        self._began = self._printed = time.monotonic()
-        self._bar = None
-        if missing and not _quiet.get() and sys.stderr.isatty():
-            kept = total - missing
-            self._bar = tqdm(total=total, initial=kept, desc=f"examples ({method})", unit=" clips")
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *exc) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def update(self, count: int) -> None:
-        """`count` more clips are done."""
-        self._done += count
-        now = time.monotonic()
-        if self._bar is not None:
-            self._bar.update(count)
-        elif not _quiet.get() and now - self._printed > _SECONDS_BETWEEN_LINES:
-            self._printed = now
-            rate = self._done / (now - self._began)
-            left = (self._missing - self._done) / rate
-            done = self._total - self._missing + self._done
-            print(
-                f"examples ({self._method}): clips {done}/{self._total}, "
-                f"{rate:.3g} clips/s, {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )

@@ -66,8 +66,9 @@ def psn(
         video = preprocessing.resample_frames(video, length)
         return {"sparse": sparse(video[over]), "gray": video[used]}
 
-    inputs = jax.tree.map(jnp.asarray, per_clip.compute(clips, compute))
-    inputs["square"] = jnp.mean(jnp.square(inputs["sparse"]), (1, 2, 3, 4))  # [N]
+    inputs = per_clip.compute(clips, compute)
+    square = lambda rows: jnp.mean(jnp.square(rows), (1, 2, 3, 4))
+    inputs["square"] = per_clip.reduce(square, inputs["sparse"])
     flipped = preprocessing.flip_matrix(flip)
 
     def fit_statistics(inputs, weights):

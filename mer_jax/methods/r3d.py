@@ -59,7 +59,7 @@ def r3d(
         return jnp.where(number < len(matrices), moved, smoothed(example)) if smooth else moved
 
     return Examples(
-        inputs=jnp.asarray(frames),
+        inputs=frames,
         augment=augment,
         repeats_per_epoch=repeats_per_epoch,
         input_shape=frames.shape[1:],

@@ -109,14 +109,13 @@ def _pixels(clip: Clip, box: np.ndarray, size: tuple[int, int]) -> tuple[slice, 
 def _scaled(videos: Tree, scaling: str) -> Examples:
     """Examples of the arrays [N, T, H, W, 1] in `videos`, scaled array by array."""
     shape = jax.tree.leaves(videos)[0].shape[1:]
-    videos = jax.tree.map(jnp.asarray, videos)
     if scaling == "none":
         return Examples(inputs=videos, input_shape=shape)
     each = tuple(range(1, len(shape) + 1))
     inputs = {
         "frames": videos,
-        "mean": jax.tree.map(lambda a: a.mean(each), videos),  # [N]
-        "top": jax.tree.map(lambda a: a.max(each), videos),  # [N]
+        "mean": jax.tree.map(lambda a: per_clip.reduce(lambda rows: rows.mean(each), a), videos),
+        "top": jax.tree.map(lambda a: per_clip.reduce(lambda rows: rows.max(each), a), videos),
     }
 
     def fit_statistics(inputs, weights):

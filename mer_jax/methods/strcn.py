@@ -86,7 +86,6 @@ def strcn_a(
     inputs = per_clip.compute_on_device(
         clips, prepare, size=size, chunk=4, time_axes={"frames": 0, "bands": 1}
     )
-    inputs = jax.tree.map(jnp.asarray, inputs)
     longest, channels = inputs["frames"].shape[1], inputs["frames"].shape[-1]
     table = jnp.asarray(frame_selection.tables(longest, length, [kernel])[0])
     factors, percentages = jnp.asarray(alphas, jnp.float32), jnp.asarray(percents, jnp.float32)
@@ -178,7 +177,7 @@ def strcn_g(
         return example[jax.random.randint(key, (), 1, num_variants)]
 
     return Examples(
-        inputs=jnp.asarray(flows),
+        inputs=flows,
         augment=augment,
         eval_transform=lambda example, statistics: example[0],
         repeats_per_epoch=repeats_per_epoch,

@@ -82,12 +82,12 @@ def _features(examples: Examples) -> Callable[[np.ndarray], np.ndarray]:
     """A function of a fold's training clips [N] bool: each clip's test view as [N, D] float64."""
 
     @jax.jit
-    def flat(weights):
-        statistics = examples.fit_statistics(examples.inputs, weights)
-        views = jax.vmap(lambda example: examples.eval_transform(example, statistics))(
-            examples.inputs
-        )
+    def flat(inputs, weights):
+        statistics = examples.fit_statistics(inputs, weights)
+        views = jax.vmap(lambda example: examples.eval_transform(example, statistics))(inputs)
         leaves = [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(views)]
         return jnp.concatenate(leaves, axis=1)
 
-    return lambda train: np.asarray(flat(jnp.asarray(train, jnp.float32)), np.float64)
+    return lambda train: np.asarray(
+        flat(examples.inputs, jnp.asarray(train, jnp.float32)), np.float64
+    )

@@ -22,13 +22,14 @@ from flax import nnx
 
 from mer_jax import runtime
 from mer_jax.errors import UserError
+from mer_jax.io import large_arrays
+from mer_jax.io.progress import Progress
 from mer_jax.methods.examples import Examples
 from mer_jax.protocols import Folds
 from mer_jax.training import distributed, label_kinds, memory, records
 from mer_jax.training.checkpoints import Checkpoints
-from mer_jax.training.parallel import Layout, Parallel, replicate, shard
-from mer_jax.training.programs import Programs, compile_programs
-from mer_jax.training.progress import Progress
+from mer_jax.training.parallel import Layout, Parallel, shard
+from mer_jax.training.programs import Programs
 from mer_jax.training.records import Data, FoldArrays, Position, Result, State, Tree, Weights
 from mer_jax.training.settings import Settings
 from mer_jax.training.single_fold import make_static_config
@@ -120,17 +121,22 @@ def fit(
         remat=parallel.remat,
     )
     inputs = _as_dtype(examples.inputs, settings.data_dtype)
-    data = Data(inputs, jnp.asarray(labels, jnp.int32), initial_weights or {})
-    data = replicate(layout, data)
-    chunk_size = memory.chunk_size(
-        static, layout, data, rows, folds_per_device=parallel.folds_per_device
-    )
+    data = Data(inputs, np.asarray(labels, np.int32), initial_weights or {})
     block = _block(settings.epochs)
+    layout, data, programs, chunk_size = memory.plan(
+        static,
+        layout,
+        data,
+        rows,
+        block=block,
+        folds_per_device=parallel.folds_per_device,
+        quiet=hooks.quiet,
+    )
     job = _Job(
         layout,
         data,
         rows,
-        compile_programs(static, layout, block),
+        programs,
         epochs=settings.epochs,
         block=block,
         variants=len(folds),
@@ -177,16 +183,19 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
     """
     current = _resume(job, store, result, chunk_size)
     with Progress(
-        folds=len(result.names),
-        epochs=job.epochs,
+        total=len(result.names) * job.epochs,
+        done=current.members.start * job.epochs + len(current.members) * current.epochs,
         clips=job.clips,
-        behind=current.members.start * job.epochs + len(current.members) * current.epochs,
         quiet=hooks.quiet,
     ) as bar:
 
         def after_block():
             members, done = current.members, current.epochs
-            bar.update(members, job.block, done, result.train_loss[members, done - 1])
+            bar.update(
+                len(members) * job.block,
+                f"folds {members.stop}/{len(result.names)}, epoch {done}/{job.epochs}, "
+                f"loss {result.train_loss[members, done - 1].mean():.4f}",
+            )
             if hooks.on_epoch_end:
                 epochs = range(done - job.block, done)
                 records.notify(hooks.on_epoch_end, result, members, epochs, job.variants)
@@ -301,13 +310,13 @@ def _as_dtype(inputs: Tree, dtype: str) -> Tree:
         return inputs
 
     def narrow(array):
-        if array.dtype != jnp.float32:
+        if array.dtype != np.float32:
             return array
-        found = array.astype(dtype)
-        if not bool(jnp.isfinite(found).all()):
+        found = large_arrays.as_dtype(array, dtype)
+        if not all(np.isfinite(row).all() for row in found):
             raise UserError(
                 f"train.data_dtype={dtype} cannot hold these clips: one has a value of "
-                f"{float(jnp.abs(array).max()):.6g}; leave it at float32"
+                f"{float(np.abs(array).max()):.6g}; leave it at float32"
             )
         return found
 

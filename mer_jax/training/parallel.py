@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import psutil
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mer_jax import options
+from mer_jax import options, runtime
 from mer_jax.errors import UserError
+from mer_jax.io import large_arrays
 
 Tree = Any
 
@@ -89,13 +89,18 @@ def use_all_cores() -> None:
     """Makes each core of a machine without accelerators a device; call it before JAX's first use.
 
     One device trains one fold at a time, whose arrays are too small to divide the work on them over
-    all cores. Each device holds the clips, hence at most `_MAX_CORES`. The environment variable
+    all cores. Each device has its activations, hence at most `_MAX_CORES`. The environment variable
     JAX_NUM_CPU_DEVICES takes precedence.
     """
     if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]  # made as it runs
         available = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
         cores = min(len(available), _MAX_CORES)
         jax.config.update("jax_num_cpu_devices", cores)
+
+
+def local_devices(layout: Layout) -> int:
+    """How many devices of `layout` are this process's."""
+    return sum(device.process_index == jax.process_index() for device in layout.devices)
 
 
 def free_memory(layout: Layout) -> float | None:
@@ -105,8 +110,7 @@ def free_memory(layout: Layout) -> float | None:
     """
     device = layout.devices[0]
     if device.platform == "cpu":
-        local = [d for d in layout.devices if d.process_index == jax.process_index()]
-        return 0.8 * psutil.virtual_memory().available / max(1, len(local))
+        return 0.8 * runtime.available_memory() / max(1, local_devices(layout))
     stats = device.memory_stats() or {}
     if "bytes_limit" not in stats:
         return None
@@ -114,7 +118,9 @@ def free_memory(layout: Layout) -> float | None:
 
 
 def replicate(layout: Layout, tree: Tree) -> Tree:
-    """`tree` on every device."""
+    """`tree` on every device; all CPU devices share its memory, which must not change any more."""
+    if layout.devices[0].platform == "cpu":
+        tree = jax.tree.map(large_arrays.aligned, tree)
     return _put(tree, NamedSharding(layout.mesh, P()))
 
 

@@ -20,7 +20,7 @@ RUNNING, STOPPED, DIVERGED = 0, 1, 2  # values of `State.status`
 
 
 class Data(NamedTuple):
-    """On every device once, shared by all folds."""
+    """Shared by all folds: on each device once, and once for all devices of a CPU."""
 
     inputs: Tree  # [N, ...], float32 or stored as float16
     labels: jax.Array  # [N] int32, or [N, K] of 0 and 1: see `label_kinds`

@@ -40,6 +40,7 @@ PRESETS: dict[str, Energy] = {
         sigma_data=1.5,
         sigma_smooth=0.03,
         smoothness=0.06,
+        sweeps=15,  # a warp starts where the last one ended; 30 sweeps give the same error
         stages=(1.0, 0.5, 0.0),
     ),
     "classic_c": Robust(
@@ -95,11 +96,12 @@ def _structure(images: jax.Array) -> jax.Array:
     step = 1 / (4 * theta)
 
     def iterate(_, p):
-        p = p + step * gradient(images + theta * divergence(p))
-        return p * lax.rsqrt(jnp.maximum(1.0, (p * p).sum(axis=-3, keepdims=True)))
+        x, y = (a + step * b for a, b in zip(p, gradient(images + theta * divergence(*p))))
+        shrink = lax.rsqrt(jnp.maximum(1.0, x * x + y * y))
+        return x * shrink, y * shrink
 
-    p = lax.fori_loop(0, 100, iterate, 0 * gradient(images))
-    return images + theta * divergence(p)
+    p = lax.fori_loop(0, 100, iterate, (0 * images, 0 * images))
+    return images + theta * divergence(*p)
 
 
 def _preprocess(pair: jax.Array, texture: float) -> jax.Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import UserError
-from mer_jax.training import Interrupted, Settings, loop
+from mer_jax.training import Interrupted, Settings, memory
 from tests.training import small
 
 SETTINGS = Settings(epochs=4, batch_size=8, learning_rate=1e-2)
@@ -29,7 +29,7 @@ def memory_for(monkeypatch):
     """
 
     def limit(count: int, after: int = 0):
-        compile_programs, calls = loop.compile_programs, []
+        compile_programs, calls = memory.compile_programs, []
 
         def compiled(*given):
             programs = compile_programs(*given)
@@ -40,9 +40,10 @@ def memory_for(monkeypatch):
                     jax.jit(lambda: jnp.zeros(2**46))().block_until_ready()
                 return programs.epochs(data, part, state)
 
+            epochs.lower = programs.epochs.lower
             return programs._replace(epochs=epochs)
 
-        monkeypatch.setattr(loop, "compile_programs", compiled)
+        monkeypatch.setattr(memory, "compile_programs", compiled)
 
     return limit
 
@@ -99,7 +100,7 @@ def test_without_memory_for_one_fold_there_is_a_sentence(memory_for):
 
 
 def test_other_errors_of_the_device_are_no_question_of_memory(monkeypatch):
-    compile_programs = loop.compile_programs
+    compile_programs = memory.compile_programs
 
     def compiled(*given):
         def epochs(*_):
@@ -107,6 +108,6 @@ def test_other_errors_of_the_device_are_no_question_of_memory(monkeypatch):
 
         return compile_programs(*given)._replace(epochs=epochs)
 
-    monkeypatch.setattr(loop, "compile_programs", compiled)
+    monkeypatch.setattr(memory, "compile_programs", compiled)
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         run()

@@ -11,6 +11,7 @@ from mer_jax import methods
 from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets.folders import Frames
 from mer_jax.io.array_cache import ArrayCache
+from mer_jax.io.large_arrays import Storage
 from mer_jax.methods import per_clip
 
 OPTIONS = {"size": (16, 12), "length": 5, "num_pixels": 20}
@@ -122,3 +123,27 @@ def test_rows_of_a_clip_do_not_depend_on_its_neighbors():
     alone = np.asarray(methods.create("strcn_g", clips[4:5], **options).inputs)
     assert together.shape == (6, 5, 16, 12, 2)
     np.testing.assert_array_equal(alone[0], together[4])
+
+
+def test_examples_above_the_limit_lie_in_a_file(tmp_path, capsys, cache):
+    clips = clips_of([6, 8, 7])
+    plain = inputs(clips, None)
+    size = sum(array.nbytes for array in plain.values())
+    for limit, in_file in ((size, False), (size - 1, True)):
+        for _ in range(2):  # computed, then from the cache
+            with per_clip.caching(cache, quiet=False, storage=Storage(limit, tmp_path / "files")):
+                found = methods.create("mer_rcnn", clips, **OPTIONS).inputs
+            assert all(isinstance(array, np.memmap) == in_file for array in found.values())
+            jax.tree.map(np.testing.assert_array_equal, found, plain)
+    assert not list(tmp_path.glob("files/*"))
+    printed = capsys.readouterr().err
+    assert printed.count("clips 3/3") == 1 and printed.count("they lie in a file in") == 2
+
+
+@pytest.mark.parametrize("count", [3, 16, 35])
+def test_a_reduced_row_depends_on_no_other(count):
+    rows = np.random.default_rng(0).normal(size=(count, 700, 30)).astype(np.float32)
+    mean = lambda rows: rows.mean((1, 2))
+    found = per_clip.reduce(mean, rows)
+    np.testing.assert_allclose(found, rows.astype(float).mean((1, 2)), atol=1e-6)
+    np.testing.assert_array_equal(per_clip.reduce(mean, rows[1:2]), found[1:2])

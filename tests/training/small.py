@@ -86,6 +86,6 @@ def trained(settings: Settings, *, job=None, folds=None, devices: int = 1, **opt
         settings,
         num_classes=3,
         build=build,
-        **grouped(devices=jax.devices()[:devices], quiet=True, **options),
+        **grouped(**{"devices": jax.devices()[:devices], "quiet": True} | options),
     )
     return result

@@ -7,12 +7,12 @@ import types
 import jax
 import jax.numpy as jnp
 import numpy as np
-import psutil
 import pytest
 from flax import nnx
 
-from mer_jax import protocols
+from mer_jax import protocols, runtime
 from mer_jax.errors import UserError
+from mer_jax.io import large_arrays
 from mer_jax.methods import Examples
 from mer_jax.training import (
     Interrupted,
@@ -310,22 +310,69 @@ def test_seeds_and_rates_are_rows_of_one_job(reference):
     assert len(seen) == 4 * 4 * 6 == sum(len(row) - 2 for row in told)
 
 
+def test_examples_in_a_file_give_the_same_numbers(reference, tmp_path, capsys):
+    """A tiny limit; the file has no name, and float16 examples lie in another one."""
+    examples, labels, folds = small.problem()
+    storage = large_arrays.Storage(limit_bytes=100, folder=tmp_path)
+    inputs = large_arrays.empty(examples.inputs.shape, np.float32, storage=storage)
+    inputs[:] = examples.inputs
+    assert isinstance(inputs, np.memmap) and not list(tmp_path.iterdir())
+    examples = dataclasses.replace(examples, inputs=inputs)
+    assert_same(run(problem=(examples, labels, folds), devices=4, quiet=False), reference)
+    lines = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        r"memory: 4.02e-06 GiB of examples in a file, once for 4 CPU devices; 6 folds at a time "
+        r"take [\d.e-]+ GiB; [\d.]+ GiB are free",
+        lines[0],
+    )
+    assert "folds 6/6, epoch 4/4, loss" in lines[-1] and lines[-1].endswith("clips/s, 0 s left")
+
+
 @pytest.mark.slow
-def test_a_cpu_holds_the_folds_that_its_memory_does(reference, monkeypatch):
+def test_a_cpu_holds_the_folds_that_its_memory_does(reference, monkeypatch, caplog):
     """Checkpoints are host arrays: a job of large networks was killed while it wrote its first."""
     chunks = []
 
     def train(available):
         chunks.clear()
-        free = types.SimpleNamespace(available=available)
-        monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+        monkeypatch.setattr(runtime, "available_memory", lambda: available)
         return run(devices=2, on_epoch_end=lambda _, line: chunks.append(len(line["folds"])))
 
-    assert_same(train(1), reference)
-    assert set(chunks) == {2}, "one fold a device"
     assert_same(train(2**34), reference)
     assert set(chunks) == {6}
+    with pytest.raises(UserError, match=r"training one fold takes .* GiB, and .* are free; recomp"):
+        train(1000)
+    needed = memory._folds_that_fit(1, *_small_job(devices=1))[1]
+    assert_same(train(1.5 * needed / 0.8), reference)  # of one device, not of two
+    assert set(chunks) == {1} and "going on with 1 CPU devices" in caplog.text
+    assert_same(train(2.5 * needed / 0.8), reference)
+    assert set(chunks) == {2}, "one fold a device"
     assert [memory._evenly(102, most) for most in (200, 55, 30, 1)] == [102, 51, 26, 1]
+
+
+def _small_job(devices):
+    """(layout, programs, data, rows) of the problem in tests/training/small.py."""
+    examples, labels, folds = small.problem()
+    layout = Parallel(devices=jax.devices()[:devices]).layout(len(folds))
+    static = make_static_config(examples, len(labels), SETTINGS, num_classes=3, build=small.build)
+    data = parallel.replicate(layout, Data(examples.inputs, np.asarray(labels, np.int32), {}))
+    return layout, compile_programs(static, layout, 1), data, records.fold_arrays([folds], SETTINGS)
+
+
+@pytest.mark.parametrize("kind", ["aligned", "unaligned", "jax"])
+def test_the_devices_of_a_cpu_share_the_examples(kind):
+    raw = np.arange(1025, dtype=np.float32)
+    start = -raw.ctypes.data % 64 // 4 + (kind == "unaligned")
+    array = raw[start : start + 1000]
+    if kind == "jax":
+        array = jax.block_until_ready(jnp.asarray(array))
+    layout = Parallel(devices=jax.devices()).layout(len(jax.devices()))
+    found = parallel.replicate(layout, {"inputs": array})["inputs"]
+    addresses = {shard.data.unsafe_buffer_pointer() for shard in found.addressable_shards}
+    assert len(found.addressable_shards) == 8 and len(addresses) == 1
+    if kind == "aligned":
+        assert addresses == {array.ctypes.data}
+    np.testing.assert_array_equal(found, array)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@
   python -m tools.bench startup      import, first step cold, first step from a warm cache
   python -m tools.bench roofline     operations and bytes of each network, and the ceilings here
   python -m tools.bench predict      a ten-second video through a finished run
+  python -m tools.bench profile      memory and a trace of 68 folds of STSTNet
   python -m tools.bench faces        real clips beside the checkout, and a photograph that moves
   python -m tools.bench all --out=FILE.md --json=FILE.json
 
@@ -41,7 +42,8 @@ _ONLY = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string("out", None, "Also write the tables to this Markdown file.")
 _JSON = flags.DEFINE_string("json", None, "Also write the unrounded numbers to this JSON file.")
-_SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict", "faces")
+_SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict", "profile")
+_SUITES += ("faces",)
 _BY_NETWORK = ("networks", "roofline")
 
 

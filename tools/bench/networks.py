@@ -16,13 +16,16 @@ def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
     devices = jax.devices()
     many = 1 if devices[0].platform == "cpu" else 16  # folds a device
     folds = many * len(devices)
-    units = {"job": folds * STEPS, "narrow": folds * STEPS, "alone": STEPS, "torch": 1}
+    precisions = ("bfloat16",) if devices[0].platform == "cpu" else ("tf32", "bfloat16")
+    units = {"job": folds * STEPS, "alone": STEPS, "torch": 1}
+    units |= dict.fromkeys(precisions, folds * STEPS)
     rows = []
     for work in select(quick=quick, only=only):
         cases = {"job": jax_step(work, folds=folds, devices=devices).run}
         if not work.large:
             cases["alone"] = jax_step(work, folds=1, devices=devices[:1]).run
-            cases["narrow"] = jax_step(work, folds=folds, devices=devices, precision="bfloat16").run
+            for name in precisions:
+                cases[name] = jax_step(work, folds=folds, devices=devices, precision=name).run
         if theirs := torch_step(work):
             cases["torch"] = theirs
         found = {row.name: row for row in compare(cases, rounds=rounds, per=units)}
@@ -32,14 +35,15 @@ def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
             compared = (1 / torch.ratio, f"{1 / torch.high:.2f} to {1 / torch.low:.2f}")
         else:
             compared = ("not available", "")
-        milliseconds = (times.get(name, "") for name in ("alone", "job", "narrow", "torch"))
+        names = ("alone", "job", *precisions, "torch")
+        milliseconds = (times.get(name, "") for name in names)
         rows.append((str(work), *milliseconds, *compared))
         print("  " + ", ".join(map(str, rows[-1])), flush=True)
     columns = (
         "step of",
         "alone, ms",
         "a fold in a job, ms",
-        "the same in bfloat16, ms",
+        *(f"the same in {name}, ms" for name in precisions),
         "PyTorch, ms",
         "job / PyTorch",
         "range",
