@@ -32,6 +32,7 @@ class Reason(enum.StrEnum):
     STATISTICS = "statistics"  # `train.statistics_on_all_clips`
     SUBJECTS = "subjects"  # a subject is in training and in test
     PRETRAINING = "pretraining"  # `train.init_from` is a run that was trained on tested subjects
+    UNVERIFIED = "unverified"  # `train.init_from` has classifiers that were trained elsewhere
     DUPLICATE = "duplicate"  # a fold trains on a duplicate of a test clip
 
 
@@ -39,7 +40,7 @@ class Leak(msgspec.Struct, frozen=True, omit_defaults=True):
     """A declared leak; `reporting.verdict.sentence` renders it."""
 
     reason: Reason
-    run: str = ""  # PRETRAINING: its working directory
+    run: str = ""  # PRETRAINING: its working directory; UNVERIFIED: of the weights
     count: int = 0  # PRETRAINING: tested subjects that it was trained on
     fold: str = ""  # DUPLICATE: the fold, and the keys of the two clips
     train_clip: str = ""
@@ -96,6 +97,8 @@ def check(settings: Settings, folds: Folds, result: Result, contents: Sequence[s
     run = settings.init_from
     if run and (count := initialization.pretraining_overlap(run, folds)):
         found.append(Leak(Reason.PRETRAINING, run=run, count=count))
+    if run and initialization.trained_elsewhere(run):
+        found.append(Leak(Reason.UNVERIFIED, run=run))
     return found + find_duplicates(folds, contents)
 
 

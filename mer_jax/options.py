@@ -293,7 +293,7 @@ BOUNDS: dict[str, Bound] = {
     # train
     "batch_size": _integer("[1, 1000000]"),
     "model_selection": _one_of("last", "best_val", "best_test"),
-    "epochs": _integer("[1, 1000000]"),
+    "epochs": _integer("[0, 1000000]"),
     "init_from": _text,
     "learning_rate": _POSITIVE,
     "learning_rates": _tuple_of(_POSITIVE, _ANY),
@@ -309,7 +309,6 @@ BOUNDS: dict[str, Bound] = {
     "schedule": _one_of("training.optimizers.SCHEDULES"),
     "schedule_every": _integer("[1, 1000000]"),
     "schedule_rate": _number("(0, 1000]"),
-    "schedule.epochs": _integer("[1, 1000000]"),
     "schedule.every": _integer("[1, 1000000]"),
     "schedule.rate": _number("(0, 1000]"),
     "schedule.steps": _integer(f"[1, {2**31}]"),

@@ -112,8 +112,9 @@ def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
     """A fresh state: parameters from the fold's key, statistics from its training clips."""
     model = static.build(rng.fold_in_name(fold.key, "init"))
     _, *trees = nnx.split(model, nnx.Param, ...)
+    given = {**data.initial_weights, **fold.initial_weights}
     params, model_state = (
-        initialization.replace_leaves(nnx.as_pure(tree), data.initial_weights) for tree in trees
+        initialization.replace_leaves(nnx.as_pure(tree), given) for tree in trees
     )
     zero = jnp.zeros((), jnp.int32)
     return State(
