@@ -52,8 +52,9 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
           UserError: with the tensor that is missing, not finite, or does not fit the others.
         """
+        parts = [_finite(name, state) for name in self.theirs]
         try:
-            value = np.concatenate([_finite(name, state) for name in self.theirs])
+            value = np.concatenate(parts)
             if self.flattened:
                 value = value.reshape(-1, *self.flattened).transpose(0, 2, 3, 1)
                 value = value.reshape(len(value), -1)
@@ -291,8 +292,8 @@ def of_folds(weights: Mapping[str, Weights], names: Sequence[str]) -> list[Weigh
     return [weights[key] for key in keys]
 
 
-def load_weights(weights: Weights, network: nnx.Module) -> None:
-    """Sets the tensors that `weights` names, in place; others are not changed.
+def fitted(weights: Weights, network: nnx.Module) -> Weights:
+    """The weights in the shapes of `network`, which may be abstract (`nnx.eval_shape`).
 
     A network for gray frames gets the sum of a kernel over its three inputs, which is equivalent to
     three equal channels.
@@ -300,7 +301,7 @@ def load_weights(weights: Weights, network: nnx.Module) -> None:
     Raises:
       UserError: with the tensor that differs.
     """
-    tensors, name_of = variables(network), type(network).__name__
+    tensors, name_of, found = variables(network), type(network).__name__, {}
     for name, value in weights.items():
         if name not in tensors:
             raise UserError(f"{name_of} has no tensor {name!r}: other weights")
@@ -312,6 +313,14 @@ def load_weights(weights: Weights, network: nnx.Module) -> None:
                 f"{name!r} is {_by(value.shape)} in the weights and {_by(shape)} in this "
                 f"{name_of}; the network needs the sizes that the weights were trained with"
             )
+        found[name] = value
+    return found
+
+
+def load_weights(weights: Weights, network: nnx.Module) -> None:
+    """Sets the tensors that `weights` names, in place; others are not changed. Raises as `fitted`."""
+    tensors = variables(network)
+    for name, value in fitted(weights, network).items():
         tensors[name][...] = jnp.asarray(value)
 
 

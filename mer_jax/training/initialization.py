@@ -59,9 +59,10 @@ def read(
         converted = pretrained.read(directory)
         try:
             if pretrained.per_fold(converted):
-                found = [_fitted(each, build) for each in pretrained.of_folds(converted, folds)]
+                own = pretrained.of_folds(converted, folds)
+                found = [pretrained.fitted(each, network) for each in own]
             else:
-                found = _fitted(converted, build)
+                found = pretrained.fitted(converted, network)
         except UserError as error:
             raise UserError(f"train.init_from={str(directory)!r}: {error}") from None
     for each in (found if isinstance(found, list) else [found]) * complete:
@@ -71,14 +72,6 @@ def read(
                 f"{f' (and {len(lacking) - 1} more)' if lacking[1:] else ''}"
             )
     return found
-
-
-def _fitted(weights: Weights, build: Callable[[nnx.Rngs], nnx.Module]) -> Weights:
-    """Converted weights in the shapes of the network."""
-    network = build(nnx.Rngs(0))
-    pretrained.load_weights(weights, network)
-    tensors = pretrained.variables(network)
-    return {name: np.asarray(tensors[name][...]) for name in weights}
 
 
 def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:

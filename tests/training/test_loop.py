@@ -203,7 +203,8 @@ def test_a_fold_stops_when_its_loss_stands_still():
 
 def test_settings_that_make_no_sense_are_one_sentence():
     for options, message in (
-        ({"epochs": 0}, "train.epochs is 0"),
+        ({"epochs": 0}, "train.epochs is 0; give trained networks"),
+        ({"epochs": -1}, "train.epochs"),
         ({"learning_rate": -1.0}, "train.learning_rate"),
         ({"model_selection": "best_val"}, "set train.validation"),
         ({"model_selection": "lst"}, "did you mean 'last'"),
