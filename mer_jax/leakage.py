@@ -200,19 +200,24 @@ def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[s
     counts, labels = record["sample_counts"], record["labels"]
     repeat, epochs = int(record["repeats_per_epoch"]), record["epochs"]
     chosen, validation_loss = record["chosen"], record["validation_loss"]
-    steps, batch_size = rng.steps_and_batch_size(len(labels), settings.batch_size, repeat)
-    size = {"steps": steps, "batch_size": batch_size}
+    steps, batch_size = rng.steps_and_batch_size(
+        len(labels), settings.batch_size, repeat, sampler=settings.sampler
+    )
 
     @jax.jit
     def count_samples(key, train, last):
         def add_epoch(epoch, counts):
             batch_key = rng.fold_in_name(jax.random.fold_in(key, epoch), "batches")
-            if settings.sampler == "balanced":
-                index, _ = rng.balanced(
-                    batch_key, train, jnp.asarray(labels), num_classes=int(labels.max()) + 1, **size
-                )
-            else:
-                index, _ = rng.shuffled(batch_key, train, repeats_per_epoch=repeat, **size)
+            index, _ = rng.batches(
+                settings.sampler,
+                batch_key,
+                train,
+                jnp.asarray(labels),
+                num_classes=int(labels.max()) + 1,
+                steps=steps,
+                batch_size=batch_size,
+                repeats_per_epoch=repeat,
+            )
             return counts.at[index].add(1)
 
         return jax.lax.fori_loop(0, last, add_epoch, jnp.zeros(len(labels), jnp.int32))

@@ -305,7 +305,7 @@ BOUNDS: dict[str, Bound] = {
     "lr_plateau_patience": _integer("[0, 1000000]"),
     "lr_plateau_rule": _one_of("training.settings.PLATEAU_RULES"),
     "precision": _one_of("training.settings.PRECISIONS"),
-    "sampler": _one_of("shuffle", "balanced"),
+    "sampler": _one_of("training.rng.SAMPLERS"),
     "schedule": _one_of("training.optimizers.SCHEDULES"),
     "schedule_every": _integer("[1, 1000000]"),
     "schedule_rate": _number("(0, 1000]"),
