@@ -215,6 +215,7 @@ BOUNDS: dict[str, Bound] = {
     "points": _one_of(4, 8, kind=int),
     "preset": _one_of("video.flow.PRESETS"),
     "r1": _POSITIVE,
+    "regions": _one_of("methods.flow_maps.REGIONS"),
     "r2": _POSITIVE,
     "radii": _tuple_of(_LENGTH, 3),
     "flow_scale": _POSITIVE,
@@ -255,6 +256,8 @@ BOUNDS: dict[str, Bound] = {
     "warps": _integer("[1, 10000]"),
     # models
     "C": _POSITIVE,
+    "gamma": _NOT_NEGATIVE,
+    "standardize": _flag,
     "backbone": _one_of("models.backbones.BACKBONES"),
     "cells": _LENGTH,
     "degree": _integer("[0, 100]"),

@@ -36,7 +36,9 @@ class CABlock(nnx.Module):
         """x [B, H, W, C], before [B, H', W', 1] -> [B, H', W', F] and its map [B, H', W', 1]."""
         y = self.second(nnx.relu(self.first(x, mask)), mask)
         y = nnx.relu(y + (x if self.shortcut is None else self.shortcut(x, mask)))
-        seen = jnp.concatenate([y.mean(-1, keepdims=True), y.max(-1, keepdims=True)], -1)
+        # By index: the gradient of a maximum compares, and XLA can compute y anew for that.
+        top = jnp.take_along_axis(y, jnp.argmax(y, -1, keepdims=True), -1)
+        seen = jnp.concatenate([y.mean(-1, keepdims=True), top], -1)
         attention = jax.nn.sigmoid(self.attention(seen, mask))
         attention = attention if before is None else attention * before
         return y * attention, attention
