@@ -1,5 +1,6 @@
 """BDCNN: convolutions within blocks of four flow pictures (Chen et al. 2022, authors' code)."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -63,7 +64,7 @@ class BDCNN(nnx.Module):
         flat = fused * ((block - 1) // 3 + 1) ** 2  # pool 3 with padding 1
         sizes = (flat, scaled(1024, width), scaled(128, width))
         self.dense = nnx.List(
-            [nnx.Linear(a, b, rngs=rngs, **pytorch_init(a)) for a, b in zip(sizes, sizes[1:])]
+            [nnx.Linear(a, b, rngs=rngs, **pytorch_init(a)) for a, b in itertools.pairwise(sizes)]
         )
         self.classifier = nnx.Linear(sizes[-1], num_classes, rngs=rngs, **pytorch_init(sizes[-1]))
 

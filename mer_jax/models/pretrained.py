@@ -215,7 +215,9 @@ def from_torch_state(network: str | Sequence[Tensor], state: Mapping[str, np.nda
         layers = {ours.rpartition(".")[0] for ours in weights if ours.endswith(".kernel")}
         weights = {o: value for o, value in weights.items() if o.rpartition(".")[0] in layers}
     if not weights:
-        raise UserError(f"no tensor has the shape that our {network} needs; is it {source.owner}'s?")
+        raise UserError(
+            f"no tensor has the shape that our {network} needs; is it {source.owner}'s?"
+        )
     return weights
 
 
@@ -347,7 +349,9 @@ def variables(module: nnx.Module) -> dict[str, nnx.Variable]:
 
 def _digest(weights: Mapping[str, Any]) -> str:
     parts: list[str | np.ndarray] = []
-    for path, value in sorted(jax.tree_util.tree_leaves_with_path(weights), key=lambda x: str(x[0])):
+    for path, value in sorted(
+        jax.tree_util.tree_leaves_with_path(weights), key=lambda x: str(x[0])
+    ):
         name = jax.tree_util.keystr(path, simple=True, separator=": ")
         parts += [f"{name} {value.dtype} {value.shape}", value]
     return saving.digest(*parts)

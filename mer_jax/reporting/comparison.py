@@ -278,7 +278,9 @@ def table_page(
         for name, label in (("uf1", "UF1"), ("uar", "UAR"))
     }
     alt = "; ".join(f"{name}: UF1 {number(row['uf1']['value'])}" for name, row in scores)
-    chart = figures.svg(figures.score_intervals([name for name, _ in scores], values), name="scores", alt=alt)
+    chart = figures.svg(
+        figures.score_intervals([name for name, _ in scores], values), name="scores", alt=alt
+    )
     header, *body = lines
     return page.render(
         "comparison.html",

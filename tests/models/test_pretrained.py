@@ -55,7 +55,10 @@ def test_a_grey_network_sees_what_three_equal_channels_would(vgg16):
     pretrained.load_weights(weights, network)
     x = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
     rgb = np.repeat(x, 3, axis=-1)
-    want = np.asarray(nn.conv(rgb, weights["backbone.convs.0.kernel"], padding=1)) + weights["backbone.convs.0.bias"]
+    want = (
+        np.asarray(nn.conv(rgb, weights["backbone.convs.0.kernel"], padding=1))
+        + weights["backbone.convs.0.bias"]
+    )
     np.testing.assert_allclose(network.backbone.convs[0](x), want, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(
         network.backbone.convs[12].kernel[...], weights["backbone.convs.12.kernel"]
@@ -65,7 +68,9 @@ def test_a_grey_network_sees_what_three_equal_channels_would(vgg16):
 def test_of_alexnet_the_two_layers_that_agree():
     state = fill(features(ALEXNET))
     weights = pretrained.from_torch_state("alexnet", state)
-    assert set(weights) == {f"backbone.convs.{i}.{name}" for i in (3, 4) for name in ("kernel", "bias")}
+    assert set(weights) == {
+        f"backbone.convs.{i}.{name}" for i in (3, 4) for name in ("kernel", "bias")
+    }
     inputs = weights["backbone.convs.4.kernel"]
     np.testing.assert_array_equal(inputs, state["features.10.weight"].transpose(2, 3, 1, 0))
 
@@ -81,7 +86,9 @@ def test_what_was_saved_is_read_and_placed(tmp_path):
     network = psn("alexnet")
     before = np.asarray(network.backbone.convs[0].kernel[...])
     pretrained.load(tmp_path / "weights", network)
-    np.testing.assert_array_equal(network.backbone.convs[4].kernel[...], weights["backbone.convs.4.kernel"])
+    np.testing.assert_array_equal(
+        network.backbone.convs[4].kernel[...], weights["backbone.convs.4.kernel"]
+    )
     np.testing.assert_array_equal(network.backbone.convs[0].kernel[...], before)
     with pytest.raises(UserError, match="exists"):
         pretrained.save(tmp_path / "weights", weights)
@@ -184,7 +191,9 @@ def test_ststnet_of_its_authors_is_ours():
     np.testing.assert_allclose(network(maps), want, rtol=1e-4, atol=1e-2)
     assert np.abs(ststnet_by_hand(state, maps) - want).max() > 1  # the order does matter
     with pytest.raises(UserError, match=r"no tensor 'conv2\.bias'; is it the ststnet of christy"):
-        pretrained.from_torch_state("ststnet", {k: v for k, v in state.items() if k != "conv2.bias"})
+        pretrained.from_torch_state(
+            "ststnet", {k: v for k, v in state.items() if k != "conv2.bias"}
+        )
 
 
 def test_weights_of_each_fold_are_saved_and_found_by_its_name(tmp_path):

@@ -68,8 +68,6 @@ def test_sequential_batches_are_those_of_a_loader_that_does_not_shuffle(held_out
     )
     files = sorted(np.flatnonzero(train).tolist(), key=lambda clip: (labels[clip], clip))
     wanted = [files[at : at + 8] for at in range(0, 24, 8)]
-    found = [
-        row[real > 0].tolist() for row, real in zip(np.asarray(index), np.asarray(mask))
-    ]
+    found = [row[real > 0].tolist() for row, real in zip(np.asarray(index), np.asarray(mask))]
     assert found == wanted
     assert train[np.asarray(index)].all()
