@@ -159,10 +159,11 @@ def _prepare(
     initial_weights: Weights | list[Weights] = {}
     if settings.init_from:
         initial_weights = initialization.read(
-            settings.init_from, build, folds[0].names, complete=not settings.epochs
+            settings.init_from, build, folds=folds[0].names, complete=not settings.epochs
         )
         each = initial_weights if isinstance(initial_weights, list) else [initial_weights]
-        fingerprint["initial_weights"] = digest(*(x for own in each for x in (*own, *own.values())))
+        parts = [part for own in each for part in (*own, *own.values())]
+        fingerprint["initial_weights"] = digest(*parts)
         log(f"{len(each[0])} tensors start from {settings.init_from}")
     return _Job(
         *(clips, labels, classes, folds, examples, contents, sizes, build, initial_weights),

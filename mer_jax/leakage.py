@@ -209,10 +209,10 @@ def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[s
         def add_epoch(epoch, counts):
             batch_key = rng.fold_in_name(jax.random.fold_in(key, epoch), "batches")
             index, _ = rng.batches(
-                settings.sampler,
                 batch_key,
                 train,
                 jnp.asarray(labels),
+                sampler=settings.sampler,
                 num_classes=int(labels.max()) + 1,
                 steps=steps,
                 batch_size=batch_size,

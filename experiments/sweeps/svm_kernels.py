@@ -6,9 +6,11 @@ each of these rows.
       --config.data.name=casme2 --config.data.root=DIR
 """
 
+from typing import Any
+
 from mer_jax.sweep import Row, shared
 
-KERNELS = {
+KERNELS: dict[str, dict[str, Any]] = {
     "linear": {},
     "polynomial": {
         "model.kernel": "poly",

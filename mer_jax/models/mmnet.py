@@ -3,6 +3,7 @@ authors' code)."""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +52,8 @@ class EncoderBlock(nnx.Module):
     """
 
     def __init__(self, features: int, heads: int, *, drop_path: float, rngs: nnx.Rngs):
-        init = {"kernel_init": nnx.initializers.truncated_normal(0.02), "rngs": rngs}
+        init: dict[str, Any] = {"kernel_init": nnx.initializers.truncated_normal(0.02)}
+        init["rngs"] = rngs
         self.norms = nnx.List([LayerNorm(features, epsilon=1e-6) for _ in range(2)])
         self.heads = heads
         self.qkv = nnx.Linear(features, 3 * features, **init)

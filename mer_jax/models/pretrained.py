@@ -238,8 +238,8 @@ def save(directory: str | pathlib.Path, weights: Weights | Mapping[str, Weights]
         (temporary / _DIGEST).write_text(_digest(weights))
 
 
-def read(directory: str | pathlib.Path) -> Weights | dict[str, Weights]:
-    """What `save` wrote to `directory`, as host arrays.
+def read(directory: str | pathlib.Path) -> dict[str, Any]:
+    """What `save` wrote to `directory`: weights, or those of each fold, as host arrays.
 
     Raises:
       UserError: if there are no weights, or they are damaged.
@@ -320,7 +320,7 @@ def fitted(weights: Weights, network: nnx.Module) -> Weights:
 
 
 def load_weights(weights: Weights, network: nnx.Module) -> None:
-    """Sets the tensors that `weights` names, in place; others are not changed. Raises as `fitted`."""
+    """Sets the tensors that `weights` names, in place, and no others. Raises as `fitted`."""
     tensors = variables(network)
     for name, value in fitted(weights, network).items():
         tensors[name][...] = jnp.asarray(value)
@@ -349,9 +349,7 @@ def variables(module: nnx.Module) -> dict[str, nnx.Variable]:
 
 def _digest(weights: Mapping[str, Any]) -> str:
     parts: list[str | np.ndarray] = []
-    for path, value in sorted(
-        jax.tree_util.tree_leaves_with_path(weights), key=lambda x: str(x[0])
-    ):
+    for path, value in jax.tree_util.tree_leaves_with_path(weights):  # sorted by their keys
         name = jax.tree_util.keystr(path, simple=True, separator=": ")
         parts += [f"{name} {value.dtype} {value.shape}", value]
     return saving.digest(*parts)

@@ -10,8 +10,8 @@ from mer_jax.errors import UserError
 class SVM:
     """scikit-learn's `SVC`, one-vs-rest decisions (Cortes & Vapnik 1995).
 
-    A classifier in scikit-learn's sense: `training.estimators` fits one on each fold. The polynomial
-    kernel that papers use of histograms, (0.22 x.y + 0)^2, is kernel="poly", degree=2, gamma=0.22,
+    A classifier in scikit-learn's sense: `training.estimators` fits one on each fold. The papers'
+    polynomial kernel of histograms, (0.22 x.y + 0)^2, is kernel="poly", degree=2, gamma=0.22,
     standardize=False.
 
     Args:

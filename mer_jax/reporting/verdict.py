@@ -20,8 +20,8 @@ _SENTENCES = {
     Reason.SUBJECTS: "Clips of one subject are both in training and in test.",
     Reason.PRETRAINING: "Networks start from {run}, which was trained on {count} of the test "
     "subjects.",
-    Reason.UNVERIFIED: "Networks start from {run}, which was trained elsewhere: whether on test clips "
-    "is not recorded.",
+    Reason.UNVERIFIED: "Networks start from {run}, which was trained elsewhere: whether on test "
+    "clips is not recorded.",
     Reason.DUPLICATE: "Fold {fold} trains on {train_clip}, a duplicate of its test clip "
     "{test_clip}.",
 }

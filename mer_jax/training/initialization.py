@@ -26,8 +26,8 @@ from mer_jax.training.records import Tree, Weights
 def read(
     directory: str | pathlib.Path,
     build: Callable[[nnx.Rngs], nnx.Module],
-    folds: Sequence[str] = (),
     *,
+    folds: Sequence[str] = (),
     complete: bool = False,
 ) -> Weights | list[Weights]:
     """The tensors in `directory` for the network that `build` makes, on the host.
@@ -43,8 +43,8 @@ def read(
       folds.
 
     Raises:
-      UserError: if the directory is neither, the run had several folds, no tensor agrees, a fold has
-        no weights, or the weights are not complete.
+      UserError: if the directory is neither, the run had several folds, no tensor agrees, a fold
+        has no weights, or the weights are not complete.
     """
     directory = pathlib.Path(directory).expanduser()
     network = nnx.eval_shape(lambda: build(nnx.Rngs(0)))

@@ -110,7 +110,7 @@ def fit(
     parallel, hooks = parallel or Parallel(), hooks or Hooks()
     shared = initial_weights if isinstance(initial_weights, Mapping) else {}
     own = () if isinstance(initial_weights, Mapping) else initial_weights or ()
-    rows = records.fold_arrays(folds, settings, own)
+    rows = records.fold_arrays(folds, settings, initial_weights=own)
     layout = parallel.layout(len(rows.eval_index))
     label_kinds.check(labels, settings, num_views=examples.num_views)
     static = make_static_config(

@@ -86,7 +86,7 @@ class FoldPredictions(NamedTuple):
 
 
 def fold_arrays(
-    folds: Sequence[Folds], settings: Settings, initial_weights: Sequence[Weights] = ()
+    folds: Sequence[Folds], settings: Settings, *, initial_weights: Sequence[Weights] = ()
 ) -> FoldArrays:
     """The rows of a job on the host: all folds of the first variant, then those of the next.
 

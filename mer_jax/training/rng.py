@@ -55,11 +55,11 @@ def steps_and_batch_size(
 
 # Eight parameters: those of all samplers.
 def batches(
-    sampler: str,
     key: jax.Array,
     train: jax.Array,
     labels: jax.Array,
     *,
+    sampler: str,
     num_classes: int,
     steps: int,
     batch_size: int,

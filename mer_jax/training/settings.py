@@ -40,9 +40,7 @@ class Settings:
     schedule_rate: float = 1.0  # factor of "decay" (an epoch) and "step" (each schedule_every)
     schedule_every: int = 1
     loss: str = "cross_entropy"  # a key of `losses.LOSSES`
-    sampler: str = (
-        "shuffle"  # "shuffle", "balanced", "sequential" (not shuffled, a short last batch)
-    )
+    sampler: str = "shuffle"  # "shuffle", "balanced", "sequential": see `rng`
     validation: float = 0.0  # share of a fold's training subjects held out for validation
     # "last", "best_val" (loss of the validation clips); "best_test", as in some papers, leaks
     model_selection: str = "last"

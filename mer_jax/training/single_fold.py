@@ -291,10 +291,10 @@ def _batches(
     static: StaticConfig, data: Data, fold: FoldArrays, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     return rng.batches(
-        static.sampler,
         key,
         fold.train,
         data.labels,
+        sampler=static.sampler,
         num_classes=static.num_classes,
         steps=static.steps,
         batch_size=static.batch_size,

@@ -128,7 +128,7 @@ def test_networks_of_each_fold_are_evaluated_as_they_are(tmp_path):
     }
     pretrained.save(tmp_path / "w", given)
     assert initialization.trained_elsewhere(tmp_path / "w")
-    weights = initialization.read(tmp_path / "w", small.build, folds.names, complete=True)
+    weights = initialization.read(tmp_path / "w", small.build, folds=folds.names, complete=True)
     settings = Settings(epochs=0, init_from="w", seeds=2)
     results = fit(
         examples,
@@ -153,5 +153,5 @@ def test_networks_of_each_fold_are_evaluated_as_they_are(tmp_path):
     del given["s3"]["head.bias"]
     pretrained.save(tmp_path / "part", given)
     with pytest.raises(UserError, match=r"has no weights for head\.bias"):
-        initialization.read(tmp_path / "part", small.build, folds.names, complete=True)
-    assert len(initialization.read(tmp_path / "part", small.build, folds.names)) == 2
+        initialization.read(tmp_path / "part", small.build, folds=folds.names, complete=True)
+    assert len(initialization.read(tmp_path / "part", small.build, folds=folds.names)) == 2
