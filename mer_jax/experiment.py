@@ -162,7 +162,9 @@ def _prepare(
             settings.init_from, build, folds=folds[0].names, complete=not settings.epochs
         )
         each = initial_weights if isinstance(initial_weights, list) else [initial_weights]
-        parts = [part for own in each for part in (*own, *own.values())]
+        parts: list[str | np.ndarray] = []
+        for own in each:
+            parts += [*own, *own.values()]
         fingerprint["initial_weights"] = digest(*parts)
         log(f"{len(each[0])} tensors start from {settings.init_from}")
     return _Job(

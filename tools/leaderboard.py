@@ -162,7 +162,8 @@ def write(runs: Sequence[str | pathlib.Path], files: Sequence[str | pathlib.Path
     rows = ranked([line for run in runs for line in lines(run)])
     table = cells(rows)
     commands = dict.fromkeys(f"{row.system}: {row.command}" for row in rows)
-    text = comparison.markdown(table, notes=[*_NOTES, *(f"`{each}`" for each in commands)])
+    notes = [*_NOTES, *(f"`{each}`" for each in commands)]
+    text = f"# Leaderboard\n\n{comparison.markdown(table, notes=notes)}"
     forms = {
         ".md": lambda: text,
         ".html": lambda: comparison.table_page(

@@ -67,7 +67,7 @@ def test_each_way_of_selection_has_a_line(runs, tmp_path):
     files = [tmp_path / "out" / "table.md", tmp_path / "table.html"]
     text = leaderboard.write(runs, files)
     assert files[0].read_text() == text
-    _, _, *body = (line.split(" | ") for line in text.split("\n\n")[0].splitlines())
+    _, _, *body = (line.split(" | ") for line in text.split("\n\n")[1].splitlines())
     table = [[cell.strip("| ") for cell in line] for line in body]
     assert [line[:3] for line in table] == [
         ["RCN-A", "inner validation", "strict"],
