@@ -126,7 +126,7 @@ class _Job(NamedTuple):
     digests: list[str]  # [N], of the examples
     sizes: dict[str, Any]  # options of the model
     build: Callable[[nnx.Rngs], nnx.Module]
-    initial_weights: Weights
+    initial_weights: Weights | list[Weights]
     fingerprint: dict[str, Any]  # what a resumed job must have in common with it
 
 
@@ -156,10 +156,17 @@ def _prepare(
     # The folder may move; its content may not change. The first variant's folds give the others'.
     fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
     fingerprint |= {"folds": folds[0].fingerprint, "clips": digest("".join(digests), labels)}
-    initial_weights = initialization.read(settings.init_from, build) if settings.init_from else {}
-    if initial_weights:
-        fingerprint["initial_weights"] = digest(*initial_weights, *initial_weights.values())
-        log(f"{len(initial_weights)} tensors start from {settings.init_from}")
+    initial_weights: Weights | list[Weights] = {}
+    if settings.init_from:
+        initial_weights = initialization.read(
+            settings.init_from, build, folds=folds[0].names, complete=not settings.epochs
+        )
+        each = initial_weights if isinstance(initial_weights, list) else [initial_weights]
+        parts: list[str | np.ndarray] = []
+        for own in each:
+            parts += [*own, *own.values()]
+        fingerprint["initial_weights"] = digest(*parts)
+        log(f"{len(each[0])} tensors start from {settings.init_from}")
     return _Job(
         *(clips, labels, classes, folds, examples, digests, sizes, build, initial_weights),
         fingerprint,
@@ -253,7 +260,7 @@ def _evaluate(
         config.protocol.name,
     )
     evaluations, variants = {}, list(settings.variants.values())
-    is_estimator = models.info(config.model.name).estimator  # it has no epochs
+    no_epochs = models.info(config.model.name).estimator or not settings.epochs
     for folder, folds, result, name, variant in zip(
         folders, job.folds, results, settings.variants, variants
     ):
@@ -265,7 +272,7 @@ def _evaluate(
             variant,
             shared,
             strict_result=results[variants.index(strict)],
-            history=None if is_estimator else records.learning_curves(result),
+            history=None if no_epochs else records.learning_curves(result),
             pictures=draw,
         )
     return evaluations

@@ -32,6 +32,7 @@ class Reason(enum.StrEnum):
     STATISTICS = "statistics"  # `train.statistics_on_all_clips`
     SUBJECTS = "subjects"  # a subject is in training and in test
     PRETRAINING = "pretraining"  # `train.init_from` is a run that was trained on tested subjects
+    UNVERIFIED = "unverified"  # `train.init_from` has classifiers that were trained elsewhere
     DUPLICATE = "duplicate"  # a fold trains on a duplicate of a test clip
 
 
@@ -39,7 +40,7 @@ class Leak(msgspec.Struct, frozen=True, omit_defaults=True):
     """A declared leak; `reporting.verdict.sentence` renders it."""
 
     reason: Reason
-    run: str = ""  # PRETRAINING: its working directory
+    run: str = ""  # PRETRAINING: its working directory; UNVERIFIED: of the weights
     count: int = 0  # PRETRAINING: tested subjects that it was trained on
     fold: str = ""  # DUPLICATE: the fold, and the keys of the two clips
     train_clip: str = ""
@@ -97,6 +98,8 @@ def check(settings: Settings, folds: Folds, result: Result, digests: Sequence[st
     run = settings.init_from
     if run and (count := initialization.pretraining_overlap(run, folds)):
         found.append(Leak(Reason.PRETRAINING, run=run, count=count))
+    if run and initialization.trained_elsewhere(run):
+        found.append(Leak(Reason.UNVERIFIED, run=run))
     return found + find_duplicates(folds, digests)
 
 
@@ -198,19 +201,24 @@ def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[s
     counts, labels = record["sample_counts"], record["labels"]
     repeat, epochs = int(record["repeats_per_epoch"]), record["epochs"]
     chosen, validation_loss = record["chosen"], record["validation_loss"]
-    steps, batch_size = rng.steps_and_batch_size(len(labels), settings.batch_size, repeat)
-    size = {"steps": steps, "batch_size": batch_size}
+    steps, batch_size = rng.steps_and_batch_size(
+        len(labels), settings.batch_size, repeat, sampler=settings.sampler
+    )
 
     @jax.jit
     def count_samples(key, train, last):
         def add_epoch(epoch, counts):
             batch_key = rng.fold_in_name(jax.random.fold_in(key, epoch), "batches")
-            if settings.sampler == "balanced":
-                index, _ = rng.balanced(
-                    batch_key, train, jnp.asarray(labels), num_classes=int(labels.max()) + 1, **size
-                )
-            else:
-                index, _ = rng.shuffled(batch_key, train, repeats_per_epoch=repeat, **size)
+            index, _ = rng.batches(
+                batch_key,
+                train,
+                jnp.asarray(labels),
+                sampler=settings.sampler,
+                num_classes=int(labels.max()) + 1,
+                steps=steps,
+                batch_size=batch_size,
+                repeats_per_epoch=repeat,
+            )
             return counts.at[index].add(1)
 
         return jax.lax.fori_loop(0, last, add_epoch, jnp.zeros(len(labels), jnp.int32))

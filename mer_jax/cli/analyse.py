@@ -66,7 +66,6 @@ def analyze() -> str:
             {name: one(array, 3) for name, array in heat.items()},
         ),
         "feature_maps": drawings.feature_maps(_first_and_fifth(layers)),
-        "epochs": drawings.epochs({"accuracy": curves["accuracy"], "UF1": curves["uf1"]}),
     }
     numbers = {
         "clip": tested.clip.key,
@@ -74,10 +73,12 @@ def analyze() -> str:
         "label": tested.label,
         "saliency_of": tested.classes[label],
         "probabilities": dict(zip(tested.classes, np.asarray(jax.nn.softmax(logits)))),
-        "last_epochs": {
-            name: intervals.mean_and_std(values[-10:]) for name, values in curves.items()
-        },
     }
+    if len(curves["uf1"]):
+        drawn["epochs"] = drawings.epochs({"accuracy": curves["accuracy"], "UF1": curves["uf1"]})
+        numbers["last_epochs"] = {
+            name: intervals.mean_and_std(values[-10:]) for name, values in curves.items()
+        }
     try:
         tp = np.asarray(explain.temporal_perception(tested.network, tested.inputs)[0])
         drawn["perception"], numbers["tp"] = drawings.temporal_perception(tp), tp

@@ -1,11 +1,21 @@
-"""Converts torchvision's pre-trained weights for the backbones of mer_jax.
+"""Converts weights that PyTorch trained for the networks of mer_jax.
 
-    mer-jax convert-weights --from=FILE --to=DIR [--network=NAME]
+    mer-jax convert-weights --from=FILE --to=DIR [--network=NAME | --table=TABLE.json]
 
-Reads torchvision's own file (.pth; PyTorch must be installed for that) or the same tensors under
-the same names as .npz, checks every tensor's name and shape, and writes a directory that
-`mer_jax.models.pretrained.load` puts into a network's backbone. r3d_18 (Kinetics-400) is the
-backbone of R3D-ConvLSTM; vgg16 and alexnet (ImageNet) are those of PSN.
+Reads a file of PyTorch (.pth; PyTorch must be installed for that) or the same tensors under the
+same names as .npz, checks every tensor's name and shape, and writes a directory that
+--config.train.init_from of a job takes. r3d_18 (Kinetics-400) is torchvision's for the backbone of
+R3D-ConvLSTM; vgg16 and alexnet (ImageNet) are those of PSN. ststnet is that of its authors
+(christy1206/STSTNet). For another network, TABLE.json lists where each of our tensors comes from
+(mer_jax.models.pretrained.Tensor), for example
+
+    [{"ours": "classifier.kernel", "theirs": ["fc.weight"], "flattened": [16, 5, 5]},
+     {"ours": "classifier.bias", "theirs": ["fc.bias"]}]
+
+A folder FILE has the weights of each fold, in files named by the folds or their subjects
+(sub01.pth). Such weights are evaluated under the folds, without training, by
+
+    mer-jax run NAME --config.train.init_from=DIR --config.train.epochs=0
 
 Example:
 
@@ -13,6 +23,7 @@ Example:
 """
 
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from absl import flags
@@ -21,9 +32,10 @@ from mer_jax.cli.command import no_arguments, required
 from mer_jax.errors import UserError
 from mer_jax.models import pretrained
 
-_FROM = flags.DEFINE_string("from", None, "torchvision's file: .pth, or .npz.")
+_FROM = flags.DEFINE_string("from", None, "PyTorch's file, .pth or .npz, or a folder of them.")
 _TO = flags.DEFINE_string("to", None, "The directory to write; it must not exist.")
 _NETWORK = flags.DEFINE_enum("network", "r3d_18", pretrained.names(), "The file's network.")
+_TABLE = flags.DEFINE_string("table", None, "A table of tensors, .json, in place of --network.")
 
 
 def read_tensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -61,19 +73,42 @@ def _read_torch(path):
     return {name: tensor.numpy() for name, tensor in state.items()}
 
 
-def convert(source: str | pathlib.Path, target: str | pathlib.Path, network: str) -> int:
-    """Converts torchvision's `network` in `source` to `target`; returns the number of tensors."""
-    state = read_tensors(source)
+def convert(
+    source: str | pathlib.Path,
+    target: str | pathlib.Path,
+    network: str | Sequence[pretrained.Tensor],
+) -> int:
+    """Converts the weights in `source`, a file or a folder of one a fold, to `target`.
+
+    network: a public network's name, or a table of its tensors.
+
+    Returns the number of files.
+    """
+    source = pathlib.Path(source)
+    if not source.is_dir():
+        pretrained.save(target, _convert_file(source, network))
+        return 1
+    files = sorted(each for each in source.rglob("*") if each.suffix in (".pth", ".pt", ".npz"))
+    if not files:
+        raise UserError(f"{source} has no file of weights (.pth, .pt or .npz)")
+    names = [each.relative_to(source).with_suffix("").as_posix() for each in files]
+    pretrained.save(
+        target, {name: _convert_file(each, network) for name, each in zip(names, files)}
+    )
+    return len(files)
+
+
+def _convert_file(path, network) -> pretrained.Weights:
+    state = read_tensors(path)
     try:
-        weights = pretrained.from_torch_state(network, state)
+        return pretrained.from_torch_state(network, state)
     except UserError as error:
-        raise UserError(f"{source}: {error}") from None
-    pretrained.save(target, weights)
-    return len(weights)
+        raise UserError(f"{path}: {error}") from None
 
 
 def main(argv: list[str]) -> None:
-    """Converts the file that the flags name."""
+    """Converts what the flags name."""
     no_arguments(argv)
-    count = convert(required(_FROM), required(_TO), _NETWORK.value)
-    print(f"{count} tensors of {_NETWORK.value} written to {_TO.value}")
+    network = pretrained.read_table(_TABLE.value) if _TABLE.value else _NETWORK.value
+    count = convert(required(_FROM), required(_TO), network)
+    print(f"weights of {count} {'file' if count == 1 else 'files'} written to {_TO.value}")

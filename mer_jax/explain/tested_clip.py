@@ -78,18 +78,18 @@ def load_tested_clip(
 def epoch_scores(workdir: str | pathlib.Path) -> dict[str, np.ndarray]:
     """Scores of the tested clips after each epoch, all folds pooled: {"uf1": [E], ...}.
 
-    A fold that stopped early has the predictions of its last epoch. Raises `UserError` as
-    `load_tested_clip` does.
+    A fold that stopped early has the predictions of its last epoch; E is 0 for networks that were
+    only evaluated. Raises `UserError` as `load_tested_clip` does.
     """
     workdir = pathlib.Path(workdir).expanduser()
     count = len(trained.read(workdir).classes)
     folds = Folds.read(workdir / "folds.json")
     record = checkpoints.last(workdir / "checkpoints")[0]["record"]
     labels = leakage.read_audit(workdir / "audit.npz", folds)["labels"]
-    epochs = np.arange(record["predicted"].shape[1])
+    epochs = np.arange(record["predicted"].shape[1] if "predicted" in record else 0)
     matrices = np.zeros((len(epochs), count, count), np.int64)
     with reading.report_damage(f"{workdir}: folds.json, metrics.json or audit.npz"):
-        for fold, test in enumerate(folds.test):
+        for fold, test in enumerate(folds.test if len(epochs) else ()):
             epoch = np.minimum(epochs, record["epochs_run"][fold] - 1)
             predicted = record["predicted"][fold, epoch, : test.sum()]  # [E, M], test clips first
             np.add.at(matrices, (epochs[:, None], labels[test][None, :], predicted), 1)

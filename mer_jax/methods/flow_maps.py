@@ -15,6 +15,15 @@ from mer_jax.options import checked
 from mer_jax.video import apex_index, magnify, optical_flow, optical_strain
 
 CHANNELS = ("u", "v", "strain")
+# Centers (row, column) of the windows that HTNet puts together, in a map of 28 x 28: where its code
+# finds no face; "htnet" as that code cuts them, with the landmarks' x for the row, "upright" as its
+# text describes them. Eyes above, corners of the mouth below.
+_EYES_AND_MOUTH = ((11, 9), (10, 21), (21, 10), (21, 20))
+REGIONS = {
+    "": (),
+    "htnet": tuple((column, row) for row, column in _EYES_AND_MOUTH),
+    "upright": _EYES_AND_MOUTH,
+}
 
 
 @checked
@@ -27,6 +36,7 @@ def flow_maps(
     alpha: float = 0.0,
     apex: str = "given",
     flow_scale: float = 1.0,
+    regions: str = "",
 ) -> Examples:
     """[H, W, len(channels)] float32: one map a clip.
 
@@ -45,9 +55,11 @@ def flow_maps(
       flow_scale: divides the maps. A fixed scale preserves sign and size of movements, which
         min-max scaling of each map loses. Networks without normalization (OFF-ApexNet,
         Dual-Inception) need 255 for stored maps.
+      regions: a key of `REGIONS`: a map of four windows of it, half as large, around two eyes and
+        two corners of the mouth (HTNet); "": the map as it is.
 
     Raises:
-      UserError: for clips of both contents, or stored maps of another size.
+      UserError: for clips of both contents, stored maps of another size, or regions of an odd size.
     """
     pick = np.array([CHANNELS.index(name) for name in channels])
     contents = {clip.content for clip in clips}
@@ -59,7 +71,25 @@ def flow_maps(
     else:
         raise UserError("some clips are videos and some are flow maps; give one kind")
     maps = maps[..., pick] / flow_scale
+    if regions:
+        maps = _windows(maps, REGIONS[regions])
     return Examples(inputs=maps, input_shape=maps.shape[1:])
+
+
+def _windows(maps: jax.Array, centers: Sequence[tuple[int, int]]) -> jax.Array:
+    """Four windows around `centers` (of 28 x 28) of maps [N, H, W, C], as one map [N, H, W, C]."""
+    sides = maps.shape[1:3]
+    if any(side % 2 for side in sides):
+        raise UserError(f"method.regions needs an even method.size, not {sides}")
+    cuts = []
+    for center in centers:
+        starts = [
+            min(max(at * side // 28 - side // 4, 0), side // 2) for at, side in zip(center, sides)
+        ]
+        rows, columns = (slice(at, at + side // 2) for at, side in zip(starts, sides))
+        cuts.append(maps[:, rows, columns])
+    above, below = (jnp.concatenate(pair, axis=2) for pair in (cuts[:2], cuts[2:]))
+    return jnp.concatenate([above, below], axis=1)
 
 
 def _stored(clips: Sequence[Clip], size: tuple[int, ...]) -> jax.Array:

@@ -105,6 +105,12 @@ _MODELS = {
     "image_cnn": Info(
         ".vgg", "ImageCNN", "Xia et al., STRCN, Table II (image-based CNN)", 134_276_932, classes=4
     ),
+    "htnet": Info(
+        ".htnet", "HTNet", "Wang et al. 2024, HTNet, authors' code", 117_387_782,
+        stated="139,582,982 with queries and keys",
+    ),
+    "mmnet": Info(".mmnet", "MMNet", "Li et al. 2022, MMNet, authors' code", 9_442_425, classes=5),
+    "bdcnn": Info(".bdcnn", "BDCNN", "Chen et al. 2022, BDCNN, authors' code", 10_881_251),
     "svm": Info(".svm", "SVM", "Cortes & Vapnik 1995, by scikit-learn", estimator=True),
 }  # fmt: skip
 

@@ -8,15 +8,19 @@ from mer_jax.errors import UserError
 
 
 class SVM:
-    """scikit-learn's `SVC` on standardized features, one-vs-rest decisions (Cortes & Vapnik 1995).
+    """scikit-learn's `SVC`, one-vs-rest decisions (Cortes & Vapnik 1995).
 
-    A classifier in scikit-learn's sense: `training.estimators` fits one on each fold. Features are
-    standardized to mean 0 and deviation 1 over the clips it is fitted on; constant ones are 0.
+    A classifier in scikit-learn's sense: `training.estimators` fits one on each fold. The papers'
+    polynomial kernel of histograms, (0.22 x.y + 0)^2, is kernel="poly", degree=2, gamma=0.22,
+    standardize=False.
 
     Args:
-      kernel: "linear", "poly", "rbf" or "sigmoid"; gamma is 1 / (D x variance).
+      kernel: "linear", "poly" (gamma x.y)^degree, "rbf" exp(-gamma |x - y|^2) or "sigmoid".
       C: penalty of a training clip on the wrong side of its margin; larger regularizes less.
       degree: of kernel "poly".
+      gamma: of the kernels; 0: 1 / (D x variance).
+      standardize: features to mean 0 and deviation 1 over the clips it is fitted on, constant ones
+        to 0.
 
     Raises:
       UserError: without scikit-learn (extra `baseline`).
@@ -31,14 +35,25 @@ class SVM:
 
     classes_: np.ndarray  # [K'] int: classes of the clips it was fitted on, ascending
 
-    def __init__(self, *, kernel: str = "linear", C: float = 1.0, degree: int = 3):
+    def __init__(
+        self,
+        *,
+        kernel: str = "linear",
+        C: float = 1.0,
+        degree: int = 3,
+        gamma: float = 0.0,
+        standardize: bool = True,
+    ):
         try:
             from sklearn.svm import SVC
         except ImportError:
             raise UserError(
                 "model svm needs scikit-learn; install it with pip install 'mer_jax[baseline]'"
             ) from None
-        self._svc: Any = SVC(kernel=kernel, C=C, degree=degree, break_ties=True)
+        self._svc: Any = SVC(
+            kernel=kernel, C=C, degree=degree, gamma=gamma or "scale", break_ties=True
+        )
+        self._standardize = standardize
 
     def fit(self, x: np.ndarray, labels: np.ndarray) -> "SVM":
         """Fits the features' statistics and the classifier; returns itself.
@@ -50,10 +65,10 @@ class SVM:
         Raises:
           ValueError: scikit-learn's, for an option or for labels that it refuses.
         """
-        self._mean, deviation = x.mean(0), x.std(0)
+        self._mean, deviation = x.mean(0) * self._standardize, x.std(0)
         # A feature that varies only in the last bits of a float32 is constant.
         varies = deviation > 1e-6 * np.abs(x).max(0)
-        self._deviation = np.where(varies, deviation, np.inf)
+        self._deviation = np.where(varies, deviation, np.inf) if self._standardize else 1.0
         self._svc.fit(self._standardized(x), labels)
         self.classes_ = self._svc.classes_
         return self

@@ -7,7 +7,7 @@ differentiable in both modes and to any order.
 from mer_jax.nn.conv_pool import conv_relu_pool
 from mer_jax.nn.convolution import SAVEABLE, Conv, conv, pytorch_init
 from mer_jax.nn.dispatch import formulation
-from mer_jax.nn.normalization import BatchNorm
+from mer_jax.nn.normalization import BatchNorm, LayerNorm
 from mer_jax.nn.pooling import adaptive_avg_pool, avg_pool, max_pool
 from mer_jax.nn.recurrent_convolution import RecurrentConv
 
@@ -15,6 +15,7 @@ __all__ = [
     "SAVEABLE",
     "BatchNorm",
     "Conv",
+    "LayerNorm",
     "RecurrentConv",
     "adaptive_avg_pool",
     "avg_pool",

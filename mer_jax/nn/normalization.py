@@ -1,4 +1,4 @@
-"""Batch normalization whose statistics exclude padding samples."""
+"""Batch normalization whose statistics exclude padding samples; layer normalization."""
 
 from functools import partial
 
@@ -8,6 +8,38 @@ from flax import nnx
 from jax import lax
 
 from mer_jax.nn.dispatch import accumulator_dtype, current_formulation
+
+
+class LayerNorm(nnx.Module):
+    """(x - mean) / sqrt(var + eps) scale + bias, mean and variance over the last axis (Ba 2016).
+
+    As `nnx.LayerNorm`, but also of float64 under strict dtype promotion. 16-bit inputs are
+    normalized in float32.
+
+    Args:
+      features: C, of the last axis.
+      epsilon: added to the variance.
+
+    >>> import jax.numpy as jnp
+    >>> from mer_jax import nn
+    >>> nn.LayerNorm(2, epsilon=0.0)(jnp.array([[1.0, 3.0]]))
+    Array([[-1.,  1.]], dtype=float32)
+    """
+
+    def __init__(self, features: int, *, epsilon: float = 1e-5):
+        self.scale = nnx.Param(jnp.ones(features))
+        self.bias = nnx.Param(jnp.zeros(features))
+        self.epsilon = epsilon
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """x [..., C] -> [..., C]."""
+        z, scale, bias = (
+            lax.broadcast_to_rank(a.astype(accumulator_dtype(x.dtype)), x.ndim)
+            for a in (x, self.scale[...], self.bias[...])
+        )
+        centered = z - z.mean(-1, keepdims=True)
+        factor = lax.rsqrt((centered * centered).mean(-1, keepdims=True) + self.epsilon)
+        return (centered * factor * scale + bias).astype(x.dtype)
 
 
 class BatchNorm(nnx.Module):

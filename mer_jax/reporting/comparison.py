@@ -221,12 +221,12 @@ def cells(rows: Sequence[Row], *, runs: Sequence[Run] = ()) -> list[list[str]]:
     return out
 
 
-def markdown(lines: Sequence[Sequence[str]]) -> str:
+def markdown(lines: Sequence[Sequence[str]], *, notes: Sequence[str] = NOTES) -> str:
     """`cells` as a Markdown table with its notes."""
     head, *rest = lines
     table = [head, ("---", "---", *["---:"] * (len(head) - 2)), *rest]
     body = "\n".join("| " + " | ".join(map(_markdown, line)) + " |" for line in table)
-    return body + "\n\n" + "\n\n".join(NOTES) + "\n"
+    return body + "\n\n" + "\n\n".join(notes) + "\n"
 
 
 def latex(lines: Sequence[Sequence[str]]) -> str:
@@ -247,22 +247,49 @@ def html(rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> str:
       rows: from `compare`.
       lines: from `cells`.
     """
-    names = [row.name for row in rows]
+    return table_page(
+        f"{len(rows)} runs compared",
+        [(row.name, row.scores) for row in rows],
+        lines,
+        sentences=sentences(rows),
+        notes=NOTES,
+    )
+
+
+def table_page(
+    title: str,
+    scores: Sequence[tuple[str, Mapping[str, Any]]],
+    lines: Sequence[Sequence[str]],
+    *,
+    sentences: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """An HTML page of a table, under a chart of the intervals of UF1 and UAR.
+
+    Args:
+      title: of the page.
+      scores: the name and the `summary.scores_with_intervals` of each row.
+      lines: the text of the table, its heading first.
+      sentences: above the chart.
+      notes: below the table.
+    """
     values = {
-        title: [[row.scores[name][part] for part in ("low", "value", "high")] for row in rows]
-        for name, title in (("uf1", "UF1"), ("uar", "UAR"))
+        label: [[row[name][part] for part in ("low", "value", "high")] for _, row in scores]
+        for name, label in (("uf1", "UF1"), ("uar", "UAR"))
     }
-    alt = "; ".join(f"{row.name}: UF1 {number(row.scores['uf1']['value'])}" for row in rows)
-    chart = figures.svg(figures.score_intervals(names, values), name="scores", alt=alt)
+    alt = "; ".join(f"{name}: UF1 {number(row['uf1']['value'])}" for name, row in scores)
+    chart = figures.svg(
+        figures.score_intervals([name for name, _ in scores], values), name="scores", alt=alt
+    )
     header, *body = lines
     return page.render(
         "comparison.html",
-        title=f"{len(rows)} runs compared",
-        sentences=sentences(rows),
+        title=title,
+        sentences=sentences,
         chart=chart,
         header=header,
         rows=body,
-        notes=NOTES,
+        notes=notes,
     )
 
 

@@ -11,6 +11,7 @@ from mer_jax.leakage import Reason
 
 _STRICT = "No test clip was used for training, statistics or model selection."
 _LEAKY = "Not strict: test clips influenced training, statistics or model selection."
+_UNVERIFIED = "Not verified: the networks were trained elsewhere."
 _SENTENCES = {
     Reason.EPOCH: "Each fold's epoch was chosen on its own test clips.",
     Reason.STOPPING: "Each fold's epoch was chosen, its rate lowered and its training stopped on "
@@ -19,6 +20,8 @@ _SENTENCES = {
     Reason.SUBJECTS: "Clips of one subject are both in training and in test.",
     Reason.PRETRAINING: "Networks start from {run}, which was trained on {count} of the test "
     "subjects.",
+    Reason.UNVERIFIED: "Networks start from {run}, which was trained elsewhere: whether on test "
+    "clips is not recorded.",
     Reason.DUPLICATE: "Fold {fold} trains on {train_clip}, a duplicate of its test clip "
     "{test_clip}.",
 }
@@ -30,6 +33,8 @@ def headline(verdict: Mapping[str, Any]) -> str:
     >>> headline({"strict": True, "leaks": []})
     'No test clip was used for training, statistics or model selection.'
     """
+    if [leak["reason"] for leak in verdict["leaks"]] == [Reason.UNVERIFIED]:
+        return _UNVERIFIED
     return _STRICT if verdict["strict"] else _LEAKY
 
 

@@ -1,4 +1,4 @@
-"""Initial weights of a network: those of an earlier run, or converted ones for its backbone.
+"""Initial weights of networks: those of an earlier run, or converted ones, also of each fold.
 
     initial_weights = initialization.read("runs/macro", build)  # {dotted path: values}
     fit(..., initial_weights=initial_weights)
@@ -9,7 +9,7 @@ folds has seen the others' test clips.
 """
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,35 +23,55 @@ from mer_jax.training import checkpoints
 from mer_jax.training.records import Tree, Weights
 
 
-def read(directory: str | pathlib.Path, build: Callable[[nnx.Rngs], nnx.Module]) -> Weights:
+def read(
+    directory: str | pathlib.Path,
+    build: Callable[[nnx.Rngs], nnx.Module],
+    *,
+    folds: Sequence[str] = (),
+    complete: bool = False,
+) -> Weights | list[Weights]:
     """The tensors in `directory` for the network that `build` makes, on the host.
 
     Args:
       directory: of a finished run, or the output of `mer-jax convert-weights`.
       build: makes a network from its random streams.
+      folds: names of the job's folds.
+      complete: every parameter and batch statistic of the network must be there.
 
     Returns:
-      Arrays by dotted path.
+      Arrays by dotted path, or a list of such of each of `folds` if the directory has weights of
+      folds.
 
     Raises:
-      UserError: if the directory is neither, the run had several folds, or no tensor agrees.
+      UserError: if the directory is neither, the run had several folds, no tensor agrees, a fold
+        has no weights, or the weights are not complete.
     """
     directory = pathlib.Path(directory).expanduser()
+    network = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
+    shapes = {name: leaf.shape for name, leaf in pretrained.variables(network).items()}
+    found: Weights | list[Weights]
     if (directory / "folds.json").is_file():
-        shapes = {
-            name: leaf.shape
-            for name, leaf in _tensors(nnx.eval_shape(lambda: build(nnx.Rngs(0)))).items()
-        }
         weights = _run_weights(directory)
-        initial_weights = {n: v for n, v in weights.items() if v.shape == shapes.get(n)}
-        if not initial_weights:
+        found = {n: v for n, v in weights.items() if v.shape == shapes.get(n)}
+        if not found:
             raise UserError(f"train.init_from: no tensor of {directory} fits this network")
-        return initial_weights
-    network = build(nnx.Rngs(0))
-    weights = pretrained.read(directory)
-    pretrained.load_weights(weights, network)
-    tensors = _tensors(network)
-    return {f"backbone.{name}": np.asarray(tensors[f"backbone.{name}"]) for name in weights}
+    else:
+        converted = pretrained.read(directory)
+        try:
+            if pretrained.per_fold(converted):
+                own = pretrained.of_folds(converted, folds)
+                found = [pretrained.fitted(each, network) for each in own]
+            else:
+                found = pretrained.fitted(converted, network)
+        except UserError as error:
+            raise UserError(f"train.init_from={str(directory)!r}: {error}") from None
+    for each in (found if isinstance(found, list) else [found]) * complete:
+        if lacking := sorted(shapes.keys() - each.keys()):
+            raise UserError(
+                f"train.epochs is 0, but {directory} has no weights for {lacking[0]}"
+                f"{f' (and {len(lacking) - 1} more)' if lacking[1:] else ''}"
+            )
+    return found
 
 
 def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
@@ -67,6 +87,17 @@ def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
     return len(subjects(before, before.train | before.validation) & subjects(folds, folds.test))
 
 
+def trained_elsewhere(directory: str | pathlib.Path) -> bool:
+    """Whether these are converted weights of more than a backbone, so that nothing records what
+    they were trained on; False for a run."""
+    directory = pathlib.Path(directory).expanduser()
+    if (directory / "folds.json").is_file():
+        return False
+    weights = pretrained.read(directory)
+    each = weights.values() if pretrained.per_fold(weights) else [weights]
+    return not all(name.startswith("backbone.") for own in each for name in own)
+
+
 def replace_leaves(tree: Tree, initial_weights: Mapping[str, Any]) -> Tree:
     """`tree` with the leaves that `initial_weights` names by dotted path replaced.
 
@@ -80,12 +111,6 @@ def replace_leaves(tree: Tree, initial_weights: Mapping[str, Any]) -> Tree:
 def named_leaves(tree: Tree) -> dict[str, Any]:
     """The leaves of a tree by their dotted paths."""
     return {_dotted(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def _tensors(network: nnx.Module) -> dict[str, jax.Array]:
-    """Parameters, batch statistics and counters by dotted path."""
-    _, *trees = nnx.split(network, nnx.Param, ...)
-    return {name: leaf for tree in trees for name, leaf in named_leaves(nnx.as_pure(tree)).items()}
 
 
 def _dotted(path) -> str:

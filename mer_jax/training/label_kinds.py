@@ -68,7 +68,9 @@ def check(labels: np.ndarray, settings: Settings, *, num_views: int = 1) -> None
             "set it to 'multilabel_bce'"
         )
     if settings.sampler != "shuffle":
-        raise UserError("train.sampler balances one label a clip, and here it has several")
+        raise UserError(
+            f"train.sampler={settings.sampler!r} takes one label a clip, and here it has several"
+        )
     if num_views > 1:
         raise UserError(
             "a method with several views of a clip takes one label a clip; here it has several"

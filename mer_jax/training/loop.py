@@ -80,7 +80,7 @@ def fit(
     *,
     num_classes: int,
     build: Callable[[nnx.Rngs], nnx.Module],
-    initial_weights: Weights | None = None,
+    initial_weights: Weights | Sequence[Weights] | None = None,
     parallel: Parallel | None = None,
     checkpointing: Checkpointing | None = None,
     hooks: Hooks | None = None,
@@ -95,8 +95,8 @@ def fit(
       settings: how to train.
       num_classes: K.
       build: makes one network from its random streams.
-      initial_weights: tensors by dotted path that replace fresh ones in every row
-        (`initialization.read`).
+      initial_weights: tensors by dotted path that replace fresh ones in every row, or such tensors
+        of each fold (`initialization.read`).
       parallel: how folds are divided over devices.
       checkpointing: where progress is saved; None: nowhere.
       hooks: what is called after epochs.
@@ -109,7 +109,9 @@ def fit(
       Interrupted: if `hooks.should_stop` returned True.
     """
     parallel, hooks = parallel or Parallel(), hooks or Hooks()
-    rows = records.fold_arrays(folds, settings)
+    shared = initial_weights if isinstance(initial_weights, Mapping) else {}
+    own = () if isinstance(initial_weights, Mapping) else initial_weights or ()
+    rows = records.fold_arrays(folds, settings, initial_weights=own)
     layout = parallel.layout(len(rows.eval_index))
     label_kinds.check(labels, settings, num_views=examples.num_views)
     static = make_static_config(
@@ -121,7 +123,7 @@ def fit(
         remat=parallel.remat,
     )
     inputs = _as_dtype(examples.inputs, settings.data_dtype)
-    data = Data(inputs, np.asarray(labels, np.int32), initial_weights or {})
+    data = Data(inputs, np.asarray(labels, np.int32), dict(shared))
     block = _block(settings.epochs)
     layout, data, programs, chunk_size = memory.plan(
         static,

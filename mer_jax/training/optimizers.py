@@ -33,7 +33,7 @@ def schedule(name: str, *, epochs: int, steps: int, rate: float, every: int) -> 
     if name == "constant":
         return optax.constant_schedule(1.0)
     if name == "cosine":
-        return optax.cosine_decay_schedule(1.0, epochs * steps)
+        return optax.cosine_decay_schedule(1.0, max(1, epochs * steps))
     span = steps if name == "decay" else steps * every
     return optax.exponential_decay(1.0, span, rate, staircase=True)
 

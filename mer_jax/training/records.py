@@ -37,6 +37,7 @@ class FoldArrays(NamedTuple):
     eval_index: jax.Array  # [M] int32: evaluated clips, test first; padded with 0
     test: jax.Array  # [M] float32: 1 where `eval_index` is a test clip
     validation: jax.Array  # [M] float32: 1 where `eval_index` is a validation clip
+    initial_weights: Weights  # of this fold's own; replace those of `Data`
 
 
 @chex.dataclass(frozen=True)
@@ -84,8 +85,12 @@ class FoldPredictions(NamedTuple):
     statistics_mask: jax.Array  # [N] bool
 
 
-def fold_arrays(folds: Sequence[Folds], settings: Settings) -> FoldArrays:
+def fold_arrays(
+    folds: Sequence[Folds], settings: Settings, *, initial_weights: Sequence[Weights] = ()
+) -> FoldArrays:
     """The rows of a job on the host: all folds of the first variant, then those of the next.
+
+    initial_weights: of each fold, if they have some of their own.
 
     Raises `UserError` if a fold has no training or no test clips.
     """
@@ -114,6 +119,7 @@ def fold_arrays(folds: Sequence[Folds], settings: Settings) -> FoldArrays:
     index = np.stack([np.pad(i, (0, longest - len(i))) for i in eval_index]).astype(np.int32)
     real = np.arange(longest) < np.array([[len(i)] for i in eval_index])
     is_test = np.arange(longest) < test.sum(1)[:, None]
+    stacked = jax.tree.map(lambda *each: np.stack(each * len(folds)), *initial_weights or [{}])
     rows: dict[str, Any] = dict(
         key=jnp.stack(keys),
         rate=rates.astype(np.float32),
@@ -122,6 +128,7 @@ def fold_arrays(folds: Sequence[Folds], settings: Settings) -> FoldArrays:
         eval_index=index,
         test=is_test.astype(np.float32),
         validation=(real & ~is_test).astype(np.float32),
+        initial_weights=stacked,
     )
     return FoldArrays(**rows)
 
@@ -166,8 +173,8 @@ class Result(NamedTuple):
     @property
     def diverged(self) -> list[str]:
         """Folds whose loss became NaN or infinite; their predictions are from the epoch before."""
-        final = zip(self.names, self.status[:, -1])
-        return [name for name, status in final if status == DIVERGED]
+        final = zip(self.names, self.status[:, -1:])  # none without an epoch
+        return [name for name, status in final if (status == DIVERGED).any()]
 
 
 def empty(names: tuple[str, ...], rows: FoldArrays, epochs: int, num_classes: int) -> Result:
@@ -217,8 +224,9 @@ _CHECKPOINTED = (
 
 
 def checkpoint_arrays(result: Result) -> dict[str, np.ndarray]:
-    """The arrays of a result that a checkpoint saves."""
-    return {name: getattr(result, name) for name in _CHECKPOINTED}
+    """The arrays of a result that a checkpoint saves; without an epoch there are no curves."""
+    arrays = {name: getattr(result, name) for name in _CHECKPOINTED}
+    return {name: array for name, array in arrays.items() if array.size}
 
 
 # Of an epoch's record in metrics.jsonl.

@@ -26,7 +26,7 @@ PLATEAU_RULES = {"consecutive": (0.0, 0), "pytorch": (1e-4, 1)}
 class Settings:
     """How folds are trained; the `train` section of a configuration."""
 
-    epochs: int = 50
+    epochs: int = 50  # 0: evaluate the networks of init_from as they are
     batch_size: int = 32
     learning_rate: float = 1e-3
     learning_rates: tuple[float, ...] = ()  # train all of these, in place of learning_rate
@@ -40,7 +40,7 @@ class Settings:
     schedule_rate: float = 1.0  # factor of "decay" (an epoch) and "step" (each schedule_every)
     schedule_every: int = 1
     loss: str = "cross_entropy"  # a key of `losses.LOSSES`
-    sampler: str = "shuffle"  # "shuffle", "balanced"
+    sampler: str = "shuffle"  # "shuffle", "balanced", "sequential": see `rng`
     validation: float = 0.0  # share of a fold's training subjects held out for validation
     # "last", "best_val" (loss of the validation clips); "best_test", as in some papers, leaks
     model_selection: str = "last"
@@ -61,6 +61,8 @@ class Settings:
             raise UserError(f"train.learning_rates is {self.learning_rates}; two of them are equal")
         if self.seed + self.seeds > 2**32:
             raise UserError(f"train.seed is {self.seed}; {self.seeds} seeds end above 2**32 - 1")
+        if not self.epochs and not self.init_from:
+            raise UserError("train.epochs is 0; give trained networks by train.init_from")
         if self.model_selection == "best_val" and not self.validation:
             raise UserError("train.model_selection is 'best_val'; set train.validation, say to 0.2")
         if (

@@ -44,7 +44,7 @@ class StaticConfig(NamedTuple):
     num_classes: int
     steps: int  # S, steps an epoch
     batch_size: int  # B, rows a batch
-    sampler: str  # "shuffle" or "balanced"
+    sampler: str  # one of `rng.SAMPLERS`
     model_selection: str  # epoch of the final network: "last", "best_val", "best_test"
     early_stopping_patience: int  # epochs without improvement until a fold stops; 0: never
     min_loss_change: float  # a fold stops when its loss changes by less; 0: never
@@ -68,7 +68,7 @@ def make_static_config(
     build: makes a network of K = `num_classes` from its random streams.
     """
     steps, batch_size = rng.steps_and_batch_size(
-        clips, settings.batch_size, examples.repeats_per_epoch
+        clips, settings.batch_size, examples.repeats_per_epoch, sampler=settings.sampler
     )
     model = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
     model.train()
@@ -112,8 +112,9 @@ def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
     """A fresh state: parameters from the fold's key, statistics from its training clips."""
     model = static.build(rng.fold_in_name(fold.key, "init"))
     _, *trees = nnx.split(model, nnx.Param, ...)
+    given = {**data.initial_weights, **fold.initial_weights}
     params, model_state = (
-        initialization.replace_leaves(nnx.as_pure(tree), data.initial_weights) for tree in trees
+        initialization.replace_leaves(nnx.as_pure(tree), given) for tree in trees
     )
     zero = jnp.zeros((), jnp.int32)
     return State(
@@ -221,7 +222,10 @@ def _train_steps(
         rate = fold.rate * state.lr_scale
         params, opt = optimizers.apply_gradients(static.optimizer, params, grads, opt, rate)
         correct = jnp.sum(kind.accuracy(logits, labels) * mask)
-        return (params, model_state, opt), (loss * jnp.sum(mask), correct)
+        after = (params, model_state, opt)
+        if static.sampler == "sequential":  # an empty batch is no step
+            after = jax.tree.map(lambda a, b: jnp.where(jnp.any(mask > 0), a, b), after, carry)
+        return after, (loss * jnp.sum(mask), correct)
 
     numbers = jnp.arange(static.steps, dtype=jnp.int32)
     carry = (state.params, state.model_state, state.opt)
@@ -286,11 +290,15 @@ def apply_model(
 def _batches(
     static: StaticConfig, data: Data, fold: FoldArrays, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    size = dict(steps=static.steps, batch_size=static.batch_size)
-    if static.sampler == "balanced":
-        return rng.balanced(key, fold.train, data.labels, num_classes=static.num_classes, **size)
-    return rng.shuffled(
-        key, fold.train, repeats_per_epoch=static.examples.repeats_per_epoch, **size
+    return rng.batches(
+        key,
+        fold.train,
+        data.labels,
+        sampler=static.sampler,
+        num_classes=static.num_classes,
+        steps=static.steps,
+        batch_size=static.batch_size,
+        repeats_per_epoch=static.examples.repeats_per_epoch,
     )
 
 

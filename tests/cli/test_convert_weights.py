@@ -1,12 +1,15 @@
 """`mer-jax convert-weights`: a file in, a directory out, one sentence where that fails."""
 
+import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from mer_jax import configuration, experiment, metrics
 from mer_jax.cli import convert_weights
 from mer_jax.errors import UserError
 from mer_jax.models import pretrained
@@ -14,6 +17,9 @@ from tests.models.test_pretrained import ALEXNET, features
 from tests.twins.fill import fill
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+MAPS = ROOT.parent / "shared/data/megc2019_flow_maps"
+# A checkout of christy1206/STSTNet, with its 68 files of weights and its log.
+STSTNET = pathlib.Path(os.environ.get("MER_JAX_TEST_STSTNET", "not there"))
 
 
 @pytest.fixture
@@ -30,9 +36,9 @@ def test_converts_a_table_of_arrays(tmp_path, state):
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("4 tensors of alexnet written")
+    assert done.stdout.startswith("weights of 1 file written")
     back = pretrained.read(tmp_path / "weights")
-    np.testing.assert_array_equal(back["convs.3.bias"], state["features.8.bias"])
+    np.testing.assert_array_equal(back["backbone.convs.3.bias"], state["features.8.bias"])
 
     again = subprocess.run(
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
@@ -49,9 +55,9 @@ def test_converts_torchvision_s_kind_of_file(tmp_path):
     torch.save(network.state_dict(), tmp_path / "r3d_18.pth")
     count = convert_weights.convert(tmp_path / "r3d_18.pth", tmp_path / "weights", "r3d_18")
     back = pretrained.read(tmp_path / "weights")
-    assert count == len(back) == 100
+    assert count == 1 and len(back) == 100
     np.testing.assert_array_equal(
-        back["blocks.7.second.norm.var"], network.layer4[1].conv2[1].running_var
+        back["backbone.blocks.7.second.norm.var"], network.layer4[1].conv2[1].running_var
     )
 
 
@@ -83,3 +89,40 @@ def test_a_wrong_file_leaves_nothing_behind(tmp_path, state):
     with pytest.raises(UserError, match=r"alexnet\.npz: there is no tensor 'stem\.0\.weight'"):
         convert_weights.convert(tmp_path / "alexnet.npz", tmp_path / "weights", "r3d_18")
     assert not (tmp_path / "weights").exists()
+
+
+def test_a_folder_of_files_is_one_set_of_weights(tmp_path, state):
+    (tmp_path / "from" / "casme2").mkdir(parents=True)
+    np.savez(tmp_path / "from" / "s1.npz", **state)
+    np.savez(tmp_path / "from" / "casme2" / "sub01.npz", **state)
+    assert convert_weights.convert(tmp_path / "from", tmp_path / "to", "alexnet") == 2
+    assert set(pretrained.read(tmp_path / "to")) == {"s1", "casme2/sub01"}
+    with pytest.raises(UserError, match="has no file of weights"):
+        convert_weights.convert(tmp_path / "to", tmp_path / "again", "alexnet")
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(not (MAPS.is_dir() and STSTNET.is_dir()), reason="weights or maps are absent")
+def test_the_public_log_of_ststnet_comes_out_of_its_weights(tmp_path):
+    """Every prediction of all 68 subjects, and the two scores that its last line prints."""
+    pytest.importorskip("torch")
+    weights = tmp_path / "weights"
+    assert convert_weights.convert(STSTNET / "STSTNet_Weights", weights, "ststnet") == 68
+    config = configuration.read("ststnet_megc2019")
+    config.data.root, config.train.init_from, config.train.epochs = str(MAPS), str(weights), 0
+    summary = experiment.run(config, tmp_path / "run", quiet=True)
+    assert summary["verdict"]["leaks"] == [{"reason": "unverified", "run": str(weights)}]
+
+    log = (STSTNET / "STSTNet_python_logfile.txt").read_text()
+    blocks = re.findall(r"Subject: (\w+) \nPredicted +: \[(.+)\] \nGround Truth: \[(.+)\]", log)
+    found = metrics.read(tmp_path / "run")
+    assert len(blocks) == 68 and sum(len(truth.split(",")) for _, _, truth in blocks) == 442
+    for subject, *lists in blocks:
+        own = np.flatnonzero(found.subject == subject)
+        own = own[np.argsort(found.label[own], kind="stable")]  # the log lists class by class
+        predicted, truth = ([int(label) for label in text.split(",")] for text in lists)
+        assert found.label[own].tolist() == truth, subject
+        assert found.predicted[own].tolist() == predicted, subject
+    uf1, uar = re.findall(r"UF1: (\S+) \| UAR: (\S+)", log)[-1]
+    assert round(summary["overall"]["uf1"]["value"], 4) == float(uf1) == 0.7209
+    assert round(summary["overall"]["uar"]["value"], 4) == float(uar) == 0.725

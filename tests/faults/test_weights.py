@@ -53,7 +53,7 @@ def test_a_damaged_table_is_refused_or_the_same(tmp_path):
 
 
 def test_values_that_are_no_numbers(tmp_path):
-    state = {theirs: np.zeros(3, "U5") for theirs, _ in pretrained.pairs("alexnet")}
+    state = {name: np.zeros(3, "U5") for t in pretrained.table("alexnet") for name in t.theirs}
     with pytest.raises(UserError):
         pretrained.from_torch_state("alexnet", state)
 

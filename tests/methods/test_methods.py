@@ -125,6 +125,23 @@ def test_stored_maps_are_taken_as_they_are():
         methods.create("strcn_a", stored)
 
 
+def test_regions_are_the_four_windows_of_htnets_code():
+    """Its slices, written out, around its default points: x is taken for the row there."""
+    draw = np.random.default_rng(0)
+    maps = draw.integers(0, 256, (2, 1, 28, 28, 3)).astype(np.uint8)
+    stored = [
+        Clip("db", "s", f"c{n}", in_memory(each), "x", content="flow")
+        for n, each in enumerate(maps)
+    ]
+    found = methods.create("flow_maps", stored, regions="htnet").inputs
+    cut = lambda x, y: maps[:, 0, x - 7 : x + 7, y - 7 : y + 7]
+    above = np.concatenate([cut(9, 11), cut(21, 10)], 2)
+    below = np.concatenate([cut(10, 21), cut(20, 21)], 2)
+    np.testing.assert_allclose(found, np.concatenate([above, below], 1), atol=1e-4)
+    upright = methods.create("flow_maps", stored, regions="upright").inputs
+    np.testing.assert_allclose(upright[:, :14, :14], maps[:, 0, 4:18, 2:16], atol=1e-4)
+
+
 def test_mistakes_are_one_sentence(clips):
     with pytest.raises(UserError, match="did you mean 'strcn_a'"):
         methods.create("strcna", clips)

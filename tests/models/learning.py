@@ -40,6 +40,9 @@ SMALL = {
     "image_cnn": {"shape": (32, 32, 3), "width": 1 / 16},
     "psn": {"shape": (3, 32, 32, 1), "width": 1 / 16},
     "r3d_convlstm": {"shape": (4, 32, 32, 3), "width": 1 / 16},
+    "htnet": {"shape": (8, 8, 3), "dim": 8, "depths": (1, 1, 1)},
+    "mmnet": {"shape": (2, 32, 32, 3), "width": 1 / 16},
+    "bdcnn": {"shape": (16, 16, 4), "pictures": 2, "block": 8, "width": 1 / 16},
 }
 
 

@@ -64,7 +64,7 @@ def close(ours, theirs):
 def backbone_gradients(grads):
     """Our gradients in the order and the layout of PyTorch's parameters: a list of arrays."""
     grads = flat(grads)
-    ours = [path for _, path in pretrained.pairs("r3d_18")]
+    ours = [t.ours.removeprefix("backbone.") for t in pretrained.table("r3d_18")]
     return [in_torch(grads[path]) for path in ours if not path.endswith(("mean", "var"))]
 
 
@@ -163,7 +163,8 @@ def test_batch_statistics_move_as_in_pytorch():
     output, statistics = run(rest, np.moveaxis(x, 1, -1))
     assert close(np.moveaxis(output, -1, 1), theirs)
     statistics, after = flat(statistics), network.state_dict()
-    for name, path in pretrained.pairs("r3d_18"):
+    for tensor in pretrained.table("r3d_18"):
+        path, (name,) = tensor.ours.removeprefix("backbone."), tensor.theirs
         if path in statistics:
             assert close(statistics[path], after[name].numpy()), name
 
@@ -263,8 +264,8 @@ def test_the_whole_equals_its_twins():
     logits, change, gradients = twin.answers(Whole().eval(), x)
     states = [{n: v.numpy() for n, v in part.state_dict().items()} for part in parts]
     network = with_cells_of(states[1], **sizes)
-    pairs = pretrained.pairs("r3d_18")
-    pretrained.load_weights({path: in_jax(states[0][name]) for name, path in pairs}, network)
+    table = pretrained.table("r3d_18")
+    pretrained.load_weights(pretrained.from_torch_state(table, states[0]), network)
     network.eval()
     output, dx, grads = answers(lambda network, x: network(x), network, x)
     assert close(output, logits) and close(dx, change)

@@ -143,3 +143,17 @@ def test_mistakes_are_one_sentence(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UserError, match=r"pip install 'mer_jax\[baseline\]'"):
         models.create_estimator("svm")
+
+
+def test_the_papers_polynomial_kernel_is_that_of_the_features_as_they_are():
+    """Against scikit-learn with the Gram matrix (0.22 x.y + 0)^2, computed here."""
+    rng = np.random.default_rng(0)
+    x, labels = rng.random((24, 6)) * 3, np.arange(24) % 3
+    gram = (0.22 * x @ x.T) ** 2
+    oracle = SVC(kernel="precomputed", C=2.0, break_ties=True).fit(gram[:18, :18], labels[:18])
+    machine = SVM(kernel="poly", degree=2, gamma=0.22, standardize=False, C=2.0)
+    found = machine.fit(x[:18], labels[:18]).predict_proba(x[18:])
+    wanted = oracle.decision_function(gram[18:, :18])
+    np.testing.assert_allclose(
+        np.log(found) - np.log(found[:, :1]), wanted - wanted[:, :1], atol=1e-6
+    )

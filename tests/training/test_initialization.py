@@ -94,7 +94,7 @@ def test_converted_weights_go_into_the_backbone(tmp_path):
             self.head = nnx.Linear(2, 3, rngs=rngs)
 
     kernel = np.arange(54, dtype=np.float32).reshape(3, 3, 3, 2)
-    pretrained.save(tmp_path / "w", {"kernel": kernel})
+    pretrained.save(tmp_path / "w", {"backbone.kernel": kernel})
     initial_weights = initialization.read(tmp_path / "w", Backed)
     assert set(initial_weights) == {"backbone.kernel"}
     np.testing.assert_allclose(initial_weights["backbone.kernel"][:, :, 0], kernel.sum(2))
@@ -114,3 +114,44 @@ def test_mistakes_are_one_sentence(tmp_path, run):
         initialization.read(place, small.build)
     with pytest.raises(UserError, match=r"no tensor of .* fits"):
         initialization.read(run[0], lambda rngs: nnx.Linear(7, 3, rngs=rngs))
+
+
+def test_networks_of_each_fold_are_evaluated_as_they_are(tmp_path):
+    """Without an epoch, a fold's predictions are those of the network that was given for it."""
+    examples, labels, folds = small.problem()
+    folds, network, draw = folds.take([0, 3]), small.build(nnx.Rngs(0)), np.random.default_rng(0)
+    network.eval()
+    shapes = {name: value.shape for name, value in pretrained.variables(network).items()}
+    given = {
+        subject: {n: draw.uniform(0.1, 1, shape).astype(np.float32) for n, shape in shapes.items()}
+        for subject in ("s0", "s3")
+    }
+    pretrained.save(tmp_path / "w", given)
+    assert initialization.trained_elsewhere(tmp_path / "w")
+    weights = initialization.read(tmp_path / "w", small.build, folds=folds.names, complete=True)
+    settings = Settings(epochs=0, init_from="w", seeds=2)
+    results = fit(
+        examples,
+        labels,
+        [folds, folds],
+        settings,
+        num_classes=3,
+        build=small.build,
+        initial_weights=weights,
+        **ONE,
+    )
+    for row, own in enumerate(given.values()):
+        pretrained.load_weights(own, network)
+        mean = np.asarray(examples.inputs)[folds.train[row]].mean(0)
+        logits = network(jnp.asarray(np.asarray(examples.inputs)[folds.test[row]] - mean))
+        for result in results:  # of both seeds
+            found = result.probabilities[row, : len(logits)]
+            np.testing.assert_allclose(found, jax.nn.softmax(logits), rtol=1e-4, atol=1e-5)
+    assert results[0].predicted.shape == (2, 0, 5) and not results[0].sample_counts.any()
+    assert results[0].diverged == []
+
+    del given["s3"]["head.bias"]
+    pretrained.save(tmp_path / "part", given)
+    with pytest.raises(UserError, match=r"has no weights for head\.bias"):
+        initialization.read(tmp_path / "part", small.build, folds=folds.names, complete=True)
+    assert len(initialization.read(tmp_path / "part", small.build, folds=folds.names)) == 2

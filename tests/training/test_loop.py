@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from mer_jax import protocols, runtime
+from mer_jax import nn, protocols, runtime
 from mer_jax.errors import UserError
 from mer_jax.io import large_arrays
 from mer_jax.methods import Examples
 from mer_jax.training import (
+    Hooks,
     Interrupted,
     Parallel,
     Settings,
@@ -203,7 +204,8 @@ def test_a_fold_stops_when_its_loss_stands_still():
 
 def test_settings_that_make_no_sense_are_one_sentence():
     for options, message in (
-        ({"epochs": 0}, "train.epochs is 0"),
+        ({"epochs": 0}, "train.epochs is 0; give trained networks"),
+        ({"epochs": -1}, "train.epochs"),
         ({"learning_rate": -1.0}, "train.learning_rate"),
         ({"model_selection": "best_val"}, "set train.validation"),
         ({"model_selection": "lst"}, "did you mean 'last'"),
@@ -386,3 +388,57 @@ def test_a_job_of_68_folds_compiles_three_programs():
     )
     run(problem=small.problem(subjects=68, each=3), devices=2, folds_per_device=5)
     assert compiled.count("jit(sharded)") == 3
+
+
+@pytest.mark.parity
+def test_a_loader_that_does_not_shuffle_trains_as_pytorch():
+    """Three epochs of Adam over batches 8, 8, 2 (and 8, 8, 0), from the same weights."""
+    torch = pytest.importorskip("torch")
+    examples, labels, folds = small.problem(subjects=4)
+    examples = dataclasses.replace(examples, augment=lambda key, picture, mean: picture - mean)
+    train = folds.train.copy()
+    train[0, np.flatnonzero(train[0])[8:]] = False  # its last batches are empty
+    folds = dataclasses.replace(folds, train=train).take([0, 1])
+
+    class Plain(nnx.Module):
+        def __init__(self, rngs):
+            self.norm = nn.BatchNorm(36, rngs=rngs)
+            self.head = nnx.Linear(36, 3, rngs=rngs)
+
+        def __call__(self, x, *, mask=None):
+            return self.head(self.norm(x.reshape(len(x), -1), mask))
+
+    draw = np.random.default_rng(0)
+    start = {"head.kernel": draw.normal(0, 0.1, (36, 3)), "head.bias": draw.normal(0, 0.1, 3)}
+    start = {name: value.astype(np.float32) for name, value in start.items()}
+    (result,) = fit(
+        examples,
+        labels,
+        [folds],
+        Settings(epochs=3, batch_size=8, learning_rate=1e-2, sampler="sequential"),
+        num_classes=3,
+        build=Plain,
+        initial_weights=start,
+        hooks=Hooks(quiet=True),
+    )
+    inputs = np.asarray(examples.inputs)
+    for row, (chosen, tested) in enumerate(zip(folds.train, folds.test)):
+        model = torch.nn.Sequential(torch.nn.BatchNorm1d(36), torch.nn.Linear(36, 3))
+        with torch.no_grad():
+            model[1].weight.copy_(torch.from_numpy(start["head.kernel"].T))
+            model[1].bias.copy_(torch.from_numpy(start["head.bias"]))
+        flat = torch.from_numpy((inputs - inputs[chosen].mean(0)).reshape(len(inputs), -1))
+        order = [clip for kind in range(3) for clip in np.flatnonzero(chosen & (labels == kind))]
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+        for _ in range(3):
+            for at in range(0, len(order), 8):
+                batch = order[at : at + 8]
+                loss = torch.nn.functional.cross_entropy(
+                    model(flat[batch]), torch.from_numpy(labels[batch])
+                )
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        with torch.no_grad():
+            wanted = model.eval()(flat[np.flatnonzero(tested)]).softmax(1).numpy()
+        np.testing.assert_allclose(result.probabilities[row], wanted, rtol=1e-3, atol=1e-4)

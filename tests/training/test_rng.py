@@ -55,3 +55,19 @@ def test_balanced_batches_draw_every_class_alike_and_no_held_out_clip():
     assert np.asarray(index).min() >= 10
     share = np.bincount(np.asarray(labels)[np.asarray(index).ravel()]) / index.size
     np.testing.assert_allclose(share, 1 / 3, atol=0.03)
+
+
+@pytest.mark.parametrize("held_out", [[], [0, 4, 5], list(range(14))])
+def test_sequential_batches_are_those_of_a_loader_that_does_not_shuffle(held_out):
+    """Against a list that is sorted and cut: full batches, a short one, then empty ones."""
+    labels, train = np.arange(23) * 7 % 3, np.ones(23, bool)
+    train[held_out] = False
+    size = rng.steps_and_batch_size(23, 8, 1, sampler="sequential")
+    index, mask = rng.sequential(
+        jnp.asarray(train), jnp.asarray(labels), steps=size[0], batch_size=size[1]
+    )
+    files = sorted(np.flatnonzero(train).tolist(), key=lambda clip: (labels[clip], clip))
+    wanted = [files[at : at + 8] for at in range(0, 24, 8)]
+    found = [row[real > 0].tolist() for row, real in zip(np.asarray(index), np.asarray(mask))]
+    assert found == wanted
+    assert train[np.asarray(index)].all()

@@ -108,6 +108,26 @@ CASES = {
     ),
 }
 
+# Likewise, with twins in `rivals`.
+RIVALS = {
+    "htnet": (
+        "htnet",
+        {"shape": (8, 8, 3), "dim": 4, "heads": 3, "depths": (1, 1, 2)},
+        ("HTNet", 3, 2, 3, 4, 3, (1, 1, 2)),
+    ),
+    "mmnet": (
+        "mmnet",
+        {"shape": (2, 32, 48, 3), "width": 1 / 16, "drop_path": 0.0},
+        ("MMNet", 3, 3, 11, (8, 8, 16, 32), 4, (2, 3)),
+    ),
+    "bdcnn": (
+        "bdcnn",
+        {"shape": (16, 24, 4), "pictures": 2, "block": 8, "width": 1 / 32},
+        ("BDCNN", 3, (16, 24, 4), 2, 8, 1, 16, (32, 4)),
+    ),
+}
+CASES |= RIVALS
+
 ENDS = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
 
@@ -206,10 +226,10 @@ def answers_of_twin(case: str) -> dict[str, np.ndarray]:
     """What the twin says of the same input with the same numbers. Needs PyTorch."""
     import torch
 
-    from tests.twins import networks
+    from tests.twins import networks, rivals
 
     kind, *arguments = CASES[case][2]
-    twin = getattr(networks, kind)(*arguments).double().train()
+    twin = getattr(rivals if case in RIVALS else networks, kind)(*arguments).double().train()
     shapes = {name: tuple(value.shape) for name, value in twin.state_dict().items()}
     state = {name: torch.from_numpy(value) for name, value in fill(shapes).items()}
     twin.load_state_dict(state)

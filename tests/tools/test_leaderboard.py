@@ -1,0 +1,102 @@
+"""The table of systems, from working directories that are written by hand."""
+
+import json
+
+import pytest
+
+from mer_jax.errors import UserError
+from tests.reporting.test_report import check
+from tools import leaderboard
+
+
+def scores(uf1, uar=0.6):
+    cell = lambda value: {"value": value, "low": value - 0.1, "high": value + 0.1}
+    return {"clips": 9, "subjects": 3, "uf1": cell(uf1), "uar": cell(uar)}
+
+
+def run(folder, title, overall, *, selection="last", epochs=10, leaks=(), seeds=1, **more):
+    """A working directory of three folds, with the files and keys that are read."""
+    folder.mkdir(parents=True)
+    train = {"epochs": epochs, "model_selection": selection}
+    config = {"title": title, "model": {"name": "ststnet"}, "train": train}
+    summary = {
+        "verdict": {"strict": not leaks, "leaks": [{"reason": reason} for reason in leaks]},
+        "protocol": {"folds": 3},
+        "overall": overall,
+        "provenance": {
+            "training_seconds": 12.0,
+            "command": f"python -m mer_jax run x --config.data.root=/home/me --workdir={folder}",
+        },
+        **more,
+    }
+    if seeds > 1:
+        summary["variants"] = {"names": [f"seed{n}" for n in range(seeds)]}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "metrics.json").write_text(json.dumps(summary))
+    return folder
+
+
+def gap(strict, difference):
+    interval = {"uf1": [difference - 0.05, difference + 0.05]}
+    return {"strict": strict, "difference": {"uf1": difference}, "interval": interval} | {
+        "remaining_leaks": []
+    }
+
+
+@pytest.fixture
+def runs(tmp_path):
+    best = {"selection": "best_test", "leaks": ["epoch"]}
+    chosen = run(
+        tmp_path / "chosen",
+        "STSTNet",
+        scores(0.8),
+        **best,
+        seeds=2,
+        inflation=gap(scores(0.7), 0.1),
+    )
+    second = {**best, "inflation": gap(scores(0.74), 0.12)}
+    run(chosen / "variants" / "seed1", "STSTNet", scores(0.86), **second)
+    return [
+        chosen,
+        run(tmp_path / "inner", "RCN-A", scores(0.73), selection="best_val"),
+        run(tmp_path / "given", "official", scores(0.9), epochs=0, leaks=["unverified"]),
+    ]
+
+
+def test_each_way_of_selection_has_a_line(runs, tmp_path):
+    files = [tmp_path / "out" / "table.md", tmp_path / "table.html"]
+    text = leaderboard.write(runs, files)
+    assert files[0].read_text() == text
+    _, _, *body = (line.split(" | ") for line in text.split("\n\n")[1].splitlines())
+    table = [[cell.strip("| ") for cell in line] for line in body]
+    assert [line[:3] for line in table] == [
+        ["RCN-A", "inner validation", "strict"],
+        ["STSTNet", "last epoch", "strict"],
+        ["official", "as they were given", "not verified"],
+        ["STSTNet", "best epoch on the test subject", "NOT STRICT"],
+    ]
+    assert [line[3] for line in table] == [
+        "0.7300 [0.63, 0.83]",
+        "0.7000 [0.60, 0.80]",
+        "0.9000 [0.80, 1.00]",
+        "0.8000 [0.70, 0.90]",
+    ]
+    # Mean and deviation of .70 and .74, and of .80 and .86, by hand.
+    assert [line[5] for line in table] == ["", "0.7200 ± 0.0283", "", "0.8300 ± 0.0424"]
+    assert [line[6] for line in table] == ["", "", "", "+0.1000 [+0.05, +0.15]"]
+    # 12 s for 3 folds x 10 epochs, of one seed and of two.
+    assert [line[7] for line in table] == ["0.4000", "0.2000", "", "0.2000"]
+    assert "`STSTNet: mer-jax run x --config.data.root=DIR --workdir=runs/chosen`" in text
+    assert "/home/me" not in text and str(tmp_path) not in text
+    page = check(files[1].read_text())
+    assert "best epoch on the test subject" in page.text and "0.7200 ± 0.0283" in page.text
+
+
+def test_mistakes_are_one_sentence(runs, tmp_path):
+    with pytest.raises(UserError, match=r"nowhere.config\.json"):
+        leaderboard.write([tmp_path / "nowhere"], [])
+    with pytest.raises(UserError, match="form of --out"):
+        leaderboard.write(runs, [tmp_path / "table.txt"])
+    (runs[1] / "metrics.json").write_text("{}")
+    with pytest.raises(UserError, match="inner is damaged"):
+        leaderboard.write(runs, [])
