@@ -35,6 +35,12 @@ class TrainedNetworks(NamedTuple):
     state: dict  # host arrays [F, ...]
     programs: dict  # (clips, shape of their frames) -> compiled (inputs) -> probabilities
 
+    @property
+    def label_scheme(self) -> str:
+        """The scheme of a run with several labels a clip (action units); "" with one."""
+        several = self.config.train.loss == "multilabel_bce"
+        return str(self.config.data.label_scheme) if several else ""
+
     @pinned()
     def probabilities(self, clips: Sequence[Clip]) -> np.ndarray:
         """[F, N, K] float32: each fold's class probabilities of each clip, by the run's own method.
@@ -51,13 +57,14 @@ class TrainedNetworks(NamedTuple):
     def _program(self, examples: Examples, count: int) -> Callable[[Any], jax.Array]:
         static, state = self._static_config(examples, count)
         indices = jnp.arange(count, dtype=jnp.int32)
+        labels = (count, len(self.classes)) if self.label_scheme else (count,)
         # The other fields are for training only.
         unused: dict[str, Any] = dict.fromkeys(records.FoldArrays._fields)
         row = records.FoldArrays(**unused | {"eval_index": indices})
 
         @jax.jit
         def predict(inputs, state):
-            data = records.Data(inputs, jnp.zeros(count, jnp.int32), {})
+            data = records.Data(inputs, jnp.zeros(labels, jnp.int32), {})
             predict_held_out = lambda s: single_fold.predict_held_out(static, data, row, s)
             return jax.lax.map(lambda s: predict_held_out(s).probabilities, state)
 
@@ -167,8 +174,6 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetw
     if not (workdir / "metrics.json").is_file():
         raise UserError(f"the run in {workdir} has not finished; re-run its command")
     config = configuration.load(workdir / "config.json")
-    if config.train.loss == "multilabel_bce":
-        raise UserError(f"the run in {workdir} has several labels a clip; prediction supports one")
     # A job's rows: its folds, variant by variant.
     variants = configuration.check(config).variants.values()
     folds = Folds.read(workdir / "folds.json").names
