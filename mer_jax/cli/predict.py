@@ -39,7 +39,6 @@ database are not valid scores: its networks were trained on it.
 """
 
 import contextlib
-import functools
 import pathlib
 import signal
 import sys
@@ -137,7 +136,6 @@ def frames_of(flag, fps: float) -> int | None:
     return count
 
 
-@functools.cache
 def eye_detector():
     """The eye detector that the flags name."""
     from mer_jax import faces
@@ -157,7 +155,6 @@ def eye_detector():
 
 def check_flags() -> None:
     """Raises `UserError` for a value that no video allows."""
-    eye_detector()
     for flag in (_WINDOW, _STRIDE):
         frames_of(flag, 1e6)
     options.check_value("--alpha", "alpha", _ALPHA.value)
@@ -171,6 +168,7 @@ class Prediction:
 
     def __init__(self, videos: dict[str, str]):
         self.predictor = inference.load(required(_RUN), fold=_FOLD.value)
+        self.eye_detector = eye_detector()
         self.names = list(videos)
         self.progress = Progress(len(videos), passes=2 if _VIDEO_OUT.value else 1)
 
@@ -191,7 +189,7 @@ class Prediction:
                 apex=_APEX.value,
                 offset=_OFFSET.value,
                 threshold=_THRESHOLD.value,
-                eye_detector=eye_detector(),
+                eye_detector=self.eye_detector,
                 saliency=bool(_VIDEO_OUT.value),
                 total=source.count,
             )

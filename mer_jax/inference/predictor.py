@@ -4,6 +4,7 @@ import itertools
 import math
 import pathlib
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from mer_jax import options, runtime
 from mer_jax.clips import Clip, check_instants, in_memory
 from mer_jax.errors import UserError
-from mer_jax.inference import profile, trained
+from mer_jax.inference import profile, run_file, trained
 from mer_jax.inference.batches import BatchedPredictions
 from mer_jax.inference.profile import DatasetProfile, motion
 from mer_jax.inference.tracking import (
@@ -75,8 +76,8 @@ class Predictor:
     def digest(self) -> str:
         """64 hexadecimal digits of all that predictions depend on besides the video."""
         leaves = jax.tree.leaves(self.networks.state)
-        settings = repr((self.networks.config.to_json(), self.networks.folds, self.profile))
-        return saving.digest(settings, *leaves)
+        sections = [self.networks.config[name].to_json() for name in ("method", "model")]
+        return saving.digest(repr((sections, self.networks.folds, self.profile)), *leaves)
 
     @runtime.pinned()
     def predict_video(
@@ -295,7 +296,7 @@ class Predictor:
 
     def _fold_notes(self) -> list[str]:
         """A note if the mean is over some of the run's folds only."""
-        used, all_of_them = len(self.networks.folds), self.networks.num_folds
+        used, all_of_them = len(self.networks.folds), len(self.networks.all_folds)
         if not 1 < used < all_of_them:
             return []
         return [
@@ -353,15 +354,26 @@ def _face_notes(face_boxes: Sequence[FaceBox]) -> list[str]:
     return notes
 
 
-def load(workdir: str | pathlib.Path, *, fold: str | int | None = None) -> Predictor:
-    """Loads the networks of the finished run in `workdir`; its database is not needed.
+def load(run: str | pathlib.Path, *, fold: str | int | None = None) -> Predictor:
+    """Loads the networks of a finished run; its database is not needed.
 
     Args:
-      workdir: the run's working directory.
+      run: the run's working directory, its file (`run_file.export`), or the unpacked file.
       fold: name or number of one fold, to predict with its network alone.
 
     Raises:
       UserError: there is no such run, or it has no network that can predict videos.
     """
-    workdir = pathlib.Path(workdir).expanduser()
-    return Predictor(trained.read(workdir, fold=fold), profile.read(workdir))
+    run = pathlib.Path(run).expanduser()
+    if run.is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            run_file.unpack(run, folder)
+            return _load(pathlib.Path(folder), run, fold)
+    return _load(run, run, fold)
+
+
+def _load(folder: pathlib.Path, name: pathlib.Path, fold: str | int | None) -> Predictor:
+    if not (folder / run_file.MANIFEST).is_file():
+        return Predictor(trained.read(folder, fold=fold), profile.read(folder))
+    networks = trained.select(run_file.read(folder, name=name), fold, name)
+    return Predictor(networks, profile.read(folder))

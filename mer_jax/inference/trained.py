@@ -1,6 +1,7 @@
 """The trained networks of a finished run, read from its last checkpoint."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from mer_jax.protocols import Folds
 from mer_jax.runtime import pinned
 from mer_jax.training import checkpoints, initialization, records, single_fold
 
+PARTS = ("params", "model_state", "statistics", "best")  # of a fold's state, for prediction
 _Metrics = msgspec.defstruct("_Metrics", [("classes", list[str])])  # of metrics.json
 _SALIENCY_FOLDS = 5  # folds whose saliency maps are averaged
 
@@ -31,7 +33,7 @@ class TrainedNetworks(NamedTuple):
     config: ConfigDict
     classes: tuple[str, ...]
     folds: tuple[str, ...]  # names of the folds loaded
-    num_folds: int  # folds of the run
+    all_folds: tuple[str, ...]  # of the run, also those without a network
     state: dict  # host arrays [F, ...]
     programs: dict  # (clips, shape of their frames) -> compiled (inputs) -> probabilities
 
@@ -165,6 +167,36 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetw
 
     Raises `UserError` for no finished run, a model without a network, or a missing fold.
     """
+    return select(_of_workdir(workdir), fold, workdir)
+
+
+def select(
+    networks: TrainedNetworks, fold: str | int | None, run: str | os.PathLike
+) -> TrainedNetworks:
+    """The networks of one fold, or all. run: for messages."""
+    name = None if fold is None else _fold_name(networks, fold)
+    rows = [row for row, each in enumerate(networks.folds) if name in (None, each)]
+    if not rows:
+        raise UserError(f"training of {name or 'all folds'} in {run} diverged, or was not saved")
+    return networks._replace(
+        folds=tuple(networks.folds[row] for row in rows),
+        state=jax.tree.map(lambda a: a[rows], networks.state),
+    )
+
+
+def _fold_name(networks: TrainedNetworks, fold: str | int) -> str:
+    names = networks.all_folds
+    if isinstance(fold, int) or (fold.isdigit() and fold not in names):
+        if not 0 <= int(fold) < len(names):
+            raise UserError(f"there is no fold {fold}; the run's are 0 to {len(names) - 1}")
+        return names[int(fold)]
+    if fold not in names:
+        raise unknown_name("fold", fold, names)
+    return fold
+
+
+def _of_workdir(workdir: pathlib.Path) -> TrainedNetworks:
+    """All networks of the last checkpoint that did not diverge."""
     for name in ("config.json", "folds.json"):
         if not (workdir / name).is_file():
             raise UserError(
@@ -191,27 +223,12 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetw
     same = [each == settings[0] for each in settings]
     converged = state["status"] != records.DIVERGED  # the others may hold NaN
     rows = np.flatnonzero(converged & same)
-    if fold is not None:
-        if isinstance(fold, int) or (fold.isdigit() and fold not in names):
-            if not 0 <= int(fold) < len(names):
-                raise UserError(f"there is no fold {fold}; the run's are 0 to {len(names) - 1}")
-            fold = names[int(fold)]
-        if fold not in names:
-            raise unknown_name("fold", fold, names)
-        if fold not in saved:
-            raise UserError(
-                f"the network of fold {fold} was not saved: checkpoints hold the folds that were "
-                f"trained last ({saved[0]} to {saved[-1]})"
-            )
-        rows = np.intersect1d(rows, saved.index(fold))
-    if not len(rows):
-        raise UserError(f"training of {fold or 'all folds'} in {workdir} diverged")
     return TrainedNetworks(
         config,
         classes,
         tuple(saved[row] for row in rows),
-        len(names),
-        jax.tree.map(lambda a: a[rows], state),
+        tuple(names),
+        {part: jax.tree.map(lambda a: a[rows], state[part]) for part in PARTS},
         programs={},
     )
 
