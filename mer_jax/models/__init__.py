@@ -105,6 +105,9 @@ _MODELS = {
     "image_cnn": Info(
         ".vgg", "ImageCNN", "Xia et al., STRCN, Table II (image-based CNN)", 134_276_932, classes=4
     ),
+    "softnet": Info(
+        ".softnet", "SOFTNet", "Liong et al. 2021, SOFTNet, authors' code", 314_817, classes=1
+    ),
     "svm": Info(".svm", "SVM", "Cortes & Vapnik 1995, by scikit-learn", estimator=True),
 }  # fmt: skip
 
