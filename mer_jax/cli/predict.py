@@ -19,6 +19,9 @@ class's probability and its standard deviation over the folds) and prediction.pn
 time. The first line of each names the clips that the run was trained on. A run on action units
 labels each window with the units that are present (probability above 50 %), names its label scheme
 in the second line, and draws a chart for each unit.
+A spotting run (spot_default) gives intervals instead of windows: prediction.csv has their onset,
+offset, kind and, where it is no expression, a verdict ("face lost", "head moves"), prediction.png
+the evidence with the intervals, and the annotated video a time line.
 The video of --video_out shows the face's box with a saliency map in red (the gradient of the
 class's score), bars of the probabilities, and the face with its motion magnified.
 
@@ -43,6 +46,7 @@ import pathlib
 import signal
 import sys
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -53,7 +57,8 @@ from mer_jax import inference, options, runtime
 from mer_jax.cli.command import no_arguments, required
 from mer_jax.datasets import video_source
 from mer_jax.errors import UserError
-from mer_jax.inference import video_list, video_records
+from mer_jax.inference import spotter, video_list, video_records
+from mer_jax.inference.spotter import SpottedVideo
 from mer_jax.inference.video_predictions import VideoPredictions
 from mer_jax.inference.video_records import VideoRecord
 from mer_jax.io import saving, video_files
@@ -82,10 +87,11 @@ _ALPHA = flags.DEFINE_float("alpha", 8.0, "Magnification of the inset of --video
 _SECONDS = flags.DEFINE_float("seconds", 10.0, "How long a camera records.", lower_bound=0.5)
 
 
+_OF_RECOGNITION = (_ONSET, _APEX, _OFFSET, _WINDOW, _STRIDE, _FOLD, _THRESHOLD)
 # What a prediction depends on besides the video and the run.
 _SETTINGS = (
-    *(_ONSET, _APEX, _OFFSET, _WINDOW, _STRIDE, _FPS, _FOLD, _THRESHOLD, _FACE, _LANDMARKS),
-    *(_ALPHA, _SECONDS, _VIDEO_OUT),
+    *_OF_RECOGNITION,
+    *(_FPS, _FACE, _LANDMARKS, _ALPHA, _SECONDS, _VIDEO_OUT),
 )
 
 
@@ -163,35 +169,52 @@ def check_flags() -> None:
             options.check_value(flag.name, flag.name, flag.value)
 
 
+def recognition_options(fps: float) -> dict[str, Any]:
+    """The options of `Predictor.predict_video` that the flags give."""
+    return dict(
+        window=frames_of(_WINDOW, fps),
+        stride=frames_of(_STRIDE, fps),
+        onset=_ONSET.value,
+        apex=_APEX.value,
+        offset=_OFFSET.value,
+        threshold=_THRESHOLD.value,
+        saliency=bool(_VIDEO_OUT.value),
+    )
+
+
 class Prediction:
-    """The predictions of the flags' run for videos."""
+    """Videos predicted by the flags' run: windows, or the intervals of a spotting run."""
 
     def __init__(self, videos: dict[str, str]):
-        self.predictor = inference.load(required(_RUN), fold=_FOLD.value)
+        run = required(_RUN)
+        self.spots = spotter.is_run(run)
+        given = [flag.name for flag in _OF_RECOGNITION if flag.value is not None]
+        if self.spots and given:
+            raise UserError(f"--{given[0]} is for runs of recognition; {run} spots intervals")
+        self.predictor: Any = (
+            spotter.load(run) if self.spots else inference.load(run, fold=_FOLD.value)
+        )
         self.eye_detector = eye_detector()
         self.names = list(videos)
         self.progress = Progress(len(videos), passes=2 if _VIDEO_OUT.value else 1)
 
-    def predict(self, name: str, video: str) -> tuple[video_source.VideoSource, VideoPredictions]:
+    def predict(
+        self, name: str, video: str
+    ) -> tuple[video_source.VideoSource, VideoPredictions | SpottedVideo]:
         """Predicts one video."""
         source = video_source.open_video(video, fps=_FPS.value, seconds=_SECONDS.value)
         fps = source.fps or (1.0 if source.count == 1 else 0.0)  # a picture has no rate
         if not fps:
             raise UserError(f"{source.name} has no frame rate; give it: --fps=200")
         self.progress.begin(self.names.index(name), name, source.count / fps)
+        options = {} if self.spots else recognition_options(fps)
         try:
             result = self.predictor.predict_video(
                 self.progress.read(source.frames(), fps),
                 fps,
-                window=frames_of(_WINDOW, fps),
-                stride=frames_of(_STRIDE, fps),
-                onset=_ONSET.value,
-                apex=_APEX.value,
-                offset=_OFFSET.value,
-                threshold=_THRESHOLD.value,
                 eye_detector=self.eye_detector,
-                saliency=bool(_VIDEO_OUT.value),
                 total=source.count,
+                **options,
             )
         except UserError as error:
             raise UserError(f"{source.name}: {error}") from None
@@ -199,18 +222,17 @@ class Prediction:
 
     def write(self, source, result, out: pathlib.Path, film: pathlib.Path | None) -> list[str]:
         """Writes the outputs; returns their paths."""
-        from mer_jax.reporting import figures, overlay
+        from mer_jax.reporting import figures, overlay, spotting_overlay
 
+        draw = spotting_overlay if self.spots else overlay
         table, chart = out / video_records.PREDICTION, out / "prediction.png"
         saving.write(table, result.csv())
-        saving.write(chart, figures.png(overlay.over_time(result)))
+        saving.write(chart, figures.png(draw.over_time(result)))
         if film is None:
             return [str(table), str(chart)]
-        frames = lambda: source.frames()
-        counted = self.progress.read(
-            overlay.annotate(frames, result, alpha=_ALPHA.value), result.fps
-        )
+        annotated = draw.annotate(source.frames, result, alpha=_ALPHA.value)
         film.parent.mkdir(parents=True, exist_ok=True)
+        counted = self.progress.read(annotated, result.fps)
         return [str(table), str(chart), str(video_files.write(film, counted, result.fps))]
 
     def record(self, name: str, video: str, folder: pathlib.Path) -> VideoRecord:
@@ -230,7 +252,7 @@ class Prediction:
             name,
             seconds=result.num_frames / result.fps,
             fps=result.fps,
-            windows=len(result.start),
+            rows=result.csv().count("\n") - len(result.header) - 1,
             labels=result.counts,
             notes=[*source.notes, *result.notes],
         )

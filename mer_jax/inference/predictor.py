@@ -20,7 +20,6 @@ from mer_jax.inference.batches import BatchedPredictions
 from mer_jax.inference.profile import DatasetProfile, motion
 from mer_jax.inference.tracking import (
     EyeDetector,
-    FaceBox,
     FaceTracker,
     Window,
     find_eyes,
@@ -35,6 +34,7 @@ from mer_jax.inference.video_predictions import (
     TOO_LONG,
     TOO_MUCH,
     VideoPredictions,
+    face_notes,
 )
 from mer_jax.io import saving
 from mer_jax.video.resample import matrix
@@ -153,7 +153,7 @@ class Predictor:
         if eye_detector and not any(row.has_face for row in measured):
             raise UserError("no face was found in any of the frames examined")
         notes = [
-            *_face_notes(tracker.face_boxes),
+            *face_notes(tracker.face_boxes),
             *self._rate_notes(fps, still=total == 1),
             *self._fold_notes(),
         ]
@@ -334,24 +334,6 @@ def _runs_longer_than(frames: int, measured: Sequence[_Measured]) -> set[int]:
     rows = np.split(moving, np.flatnonzero(np.diff(moving) > 1) + 1)
     span = lambda row: measured[row[-1]].start + measured[row[-1]].length - measured[row[0]].start
     return {int(i) for row in rows if len(row) and span(row) > frames for i in row}
-
-
-def _face_notes(face_boxes: Sequence[FaceBox]) -> list[str]:
-    """Notes on frames with several faces, and with none."""
-    most, count = max(face_boxes, key=lambda box: box.num_faces), len(face_boxes)
-    several, none = (
-        sum(test(box.num_faces) for box in face_boxes)
-        for test in (lambda n: n > 1, lambda n: not n)
-    )
-    notes = []
-    if several:
-        notes.append(
-            f"{most.num_faces} faces in frame {most.start} (more than one in {several} of the "
-            f"{count} frames examined): the face that was largest at first is tracked"
-        )
-    if none:
-        notes.append(f"no face in {none} of the {count} frames examined")
-    return notes
 
 
 def load(run: str | pathlib.Path, *, fold: str | int | None = None) -> Predictor:

@@ -106,7 +106,7 @@ def export(
         folder = pathlib.Path(scratch)
         saving.write_json(folder / CONFIG, config)
         saving.write_json(folder / profile.FILENAME, msgspec.structs.asdict(measured))
-        np.savez(folder / WEIGHTS, **_flat(networks.state))
+        np.savez(folder / WEIGHTS, **_flat(networks.state))  # type: ignore[arg-type]
         manifest.digests = {name: _digest(folder / name) for name in _ENTRIES}
         saving.write_json(folder / MANIFEST, msgspec.to_builtins(manifest))
         with saving.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:

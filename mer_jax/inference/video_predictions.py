@@ -3,6 +3,7 @@
 import collections
 import csv
 import io
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -78,9 +79,7 @@ class VideoPredictions(NamedTuple):
     @property
     def corners_of_frame(self) -> list[np.ndarray | None]:
         """[T] of the face's corners [4, 2] px (x, y), or None."""
-        starts = [box.start for box in self.face_boxes]
-        at = np.searchsorted(starts, np.arange(self.num_frames), side="right") - 1
-        return [self.face_boxes[i].corners if i >= 0 else None for i in at]
+        return corners_of_frame(self.face_boxes, self.num_frames)
 
     def csv(self) -> str:
         """The table as CSV.
@@ -129,3 +128,28 @@ class VideoPredictions(NamedTuple):
             f"{text}\nmost certain: {self.classes[unit]}, {values[best, unit]:.0%}, from "
             f"{self.start[best] / self.fps:.2f} to {self.stop[best] / self.fps:.2f} s"
         )
+
+
+def face_notes(face_boxes: Sequence[FaceBox]) -> list[str]:
+    """Notes on frames with several faces, and with none."""
+    most, count = max(face_boxes, key=lambda box: box.num_faces), len(face_boxes)
+    several, none = (
+        sum(test(box.num_faces) for box in face_boxes)
+        for test in (lambda n: n > 1, lambda n: not n)
+    )
+    notes = []
+    if several:
+        notes.append(
+            f"{most.num_faces} faces in frame {most.start} (more than one in {several} of the "
+            f"{count} frames examined): the face that was largest at first is tracked"
+        )
+    if none:
+        notes.append(f"no face in {none} of the {count} frames examined")
+    return notes
+
+
+def corners_of_frame(face_boxes: Sequence[FaceBox], num_frames: int) -> list[np.ndarray | None]:
+    """[T] of the corners [4, 2] px (x, y) of the last box at or before each frame, or None."""
+    starts = [box.start for box in face_boxes]
+    at = np.searchsorted(starts, np.arange(num_frames), side="right") - 1
+    return [face_boxes[i].corners if i >= 0 else None for i in at]

@@ -17,7 +17,7 @@ from mer_jax.io import locks, reading, saving
 from mer_jax.metrics.predictions import escape_formula
 
 RECORD, PREDICTION = "video.json", "prediction.csv"
-_COLUMNS = ("video", "status", "reason", "seconds", "fps", "windows", "labels", "notes")
+_COLUMNS = ("video", "status", "reason", "seconds", "fps", "rows", "labels", "notes")
 
 
 class VideoRecord(msgspec.Struct):
@@ -27,17 +27,17 @@ class VideoRecord(msgspec.Struct):
     reason: str = ""  # why it failed
     seconds: float = 0.0  # of film
     fps: float = 0.0  # Hz
-    windows: int = 0
-    labels: dict[str, int] = {}  # windows with each
+    rows: int = 0  # of its table: windows, or intervals
+    labels: dict[str, int] = {}  # rows with each
     notes: list[str] = []
     files: str = ""  # digest of names, sizes and times of the source's files
     settings: str = ""  # digest of what the predictions depend on besides
 
-    def row(self) -> tuple[str, ...]:
+    def cells(self) -> tuple[str, ...]:
         """The cells of videos.csv."""
         labels = "; ".join(f"{name}: {count}" for name, count in self.labels.items())
         cells = (self.video, "failed" if self.reason else "done", self.reason)
-        numbers = (f"{self.seconds:.3f}", f"{self.fps:.6g}", str(self.windows))
+        numbers = (f"{self.seconds:.3f}", f"{self.fps:.6g}", str(self.rows))
         return *map(escape_formula, cells), *numbers, labels, "; ".join(self.notes)
 
 
@@ -132,7 +132,7 @@ def _write_tables(out: pathlib.Path, settings: str) -> None:
     with locks.take(out / ".lock", f"{out} is in use by another process", timeout=60):
         found = ((path.parent, _read(path)) for path in sorted(out.rglob(RECORD)))
         records = [(at, each) for at, each in found if each and each.settings == settings]
-        _write_csv(out / "videos.csv", [], [_COLUMNS, *(each.row() for _, each in records)])
+        _write_csv(out / "videos.csv", [], [_COLUMNS, *(each.cells() for _, each in records)])
         tables = [(each.video, at / PREDICTION) for at, each in records if not each.reason]
         comments = [] if not tables else _lines(tables[0][1], comments=True)
         _write_csv(out / "predictions.csv", comments, _joined(tables))

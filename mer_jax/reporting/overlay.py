@@ -9,14 +9,14 @@ import numpy as np
 from mer_jax.inference import VideoPredictions, magnify_face
 from mer_jax.inference.video_predictions import PRESENT
 from mer_jax.reporting import figures
-from mer_jax.reporting.colors import CYCLE, FAINT, INK, LINE
+from mer_jax.reporting.colors import CYCLE, FAINT, INK, LINE, rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-_COLORS = [tuple(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in CYCLE]
+_COLORS = [rgb(color) for color in CYCLE]
 
 
 def over_time(result: VideoPredictions) -> "Figure":

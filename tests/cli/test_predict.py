@@ -92,7 +92,7 @@ def test_a_folder_of_videos(capsys, workdir, tmp_path, scene):
         *(("b.mp4", "done"), ("deep/a.mp4", "done"), ("torn.mp4", "failed")),
     ]
     assert "cannot be read as a video" in videos[2]["reason"] and not videos[0]["reason"]
-    assert [row["windows"] for row in videos] == ["3", "3", "0"]
+    assert [row["rows"] for row in videos] == ["3", "3", "0"]
     assert float(videos[0]["seconds"]) == pytest.approx(scene.length / scene.fps, abs=1e-3)
     # One after the other in one table: what a run on one video writes.
     code, _, _ = run(capsys, *options, f"--out={tmp_path}/one", f"--video={films}/b.mp4")

@@ -58,7 +58,7 @@ def test_each_video_is_done_once_and_again_only_if_something_changed(videos, tmp
 def test_the_tables_have_all_videos_and_their_windows(videos, tmp_path):
     video_records.process(videos, tmp_path / "out", Work(), settings="s")
     head, *rows = read(tmp_path / "out" / "videos.csv")
-    assert head == ["video", "status", "reason", "seconds", "fps", "windows", "labels", "notes"]
+    assert head == ["video", "status", "reason", "seconds", "fps", "rows", "labels", "notes"]
     done = ["2.500", "25", "2", "a: 1; b, c: 1", "a note"]
     assert rows == [
         ["a.mp4", "done", "", *done],
