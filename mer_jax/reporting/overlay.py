@@ -212,13 +212,14 @@ def _panel(
     write(figures.shorten(label, longest=16), 16, 44, 0.85, (31, 41, 51), 2)
     available = 380 if inset is None else 200
     spacing = min(64, available / max(len(classes), 1))
-    size = min(0.6, 0.6 * spacing / 22)  # rows of text must not overlap
+    narrow = spacing < 22  # name and bar in one row
+    size = min(0.6, 0.028 * spacing) if narrow else 0.6
     for index, (name, value) in enumerate(zip(classes, values)):
         row = 96 + spacing * index
-        write(figures.shorten(name, longest=14), 16, row, size, (102, 113, 127))
-        left, right, top, bottom = (
-            round(x * zoom) for x in (16, 284, row + 0.16 * spacing, row + 0.44 * spacing)
-        )
+        write(figures.shorten(name, longest=6 if narrow else 14), 16, row, size, (102, 113, 127))
+        edges = (84, 226, -0.55, 0.05) if narrow else (16, 284, 0.16, 0.44)
+        left, right = (round(x * zoom) for x in edges[:2])
+        top, bottom = (round((row + share * spacing) * zoom) for share in edges[2:])
         cv2.rectangle(panel, (left, top), (right, bottom), (230, 234, 238), -1)
         if not np.isnan(value):
             end = left + round(float(value) * (right - left))
