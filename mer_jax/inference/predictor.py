@@ -34,6 +34,7 @@ from mer_jax.inference.video_predictions import (
     TOO_LONG,
     TOO_MUCH,
     VideoPredictions,
+    check_rate,
     face_notes,
 )
 from mer_jax.io import saving
@@ -127,9 +128,7 @@ class Predictor:
           UserError: too few frames, no face in any of them, instants in the wrong order, or a
             frame rate at which the run's median clip has under five frames.
         """
-        if not fps:
-            raise UserError("the frame rate is not known; give fps in Hz")
-        fps = options.check_value("fps", "fps", fps)
+        fps = check_rate(fps)
         if threshold is not None:
             threshold = options.check_value("threshold", "threshold", threshold)
         limit = self.profile.movement if threshold is None else float(threshold)

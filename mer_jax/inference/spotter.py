@@ -21,12 +21,18 @@ from typing import IO, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from mer_jax import options, runtime
+from mer_jax import runtime
 from mer_jax.errors import UserError
 from mer_jax.faces.rectangles import OULU
 from mer_jax.inference.profile import DatasetProfile, rendered_only
 from mer_jax.inference.tracking import EyeDetector, FaceBox, FaceTracker, find_eyes, prefetch
-from mer_jax.inference.video_predictions import FACE_LOST, HEAD_MOVES, corners_of_frame, face_notes
+from mer_jax.inference.video_predictions import (
+    FACE_LOST,
+    HEAD_MOVES,
+    check_rate,
+    corners_of_frame,
+    face_notes,
+)
 from mer_jax.io import reading, saving
 from mer_jax.recordings import Recording
 from mer_jax.spotting import trained
@@ -139,9 +145,7 @@ class Spotter:
         Raises:
           UserError: no face in any frame, or a video shorter than what one frame depends on.
         """
-        if not fps:
-            raise UserError("the frame rate is not known; give fps in Hz")
-        fps = options.check_value("fps", "fps", fps)
+        fps = check_rate(fps)
         tracker = FaceTracker(
             _profile(self.size, fps),
             length=1,

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mer_jax import options
+from mer_jax.errors import UserError
 from mer_jax.inference.tracking import FaceBox
 from mer_jax.metrics.multilabel import NONE
 from mer_jax.metrics.predictions import escape_formula
@@ -153,3 +155,10 @@ def corners_of_frame(face_boxes: Sequence[FaceBox], num_frames: int) -> list[np.
     starts = [box.start for box in face_boxes]
     at = np.searchsorted(starts, np.arange(num_frames), side="right") - 1
     return [face_boxes[i].corners if i >= 0 else None for i in at]
+
+
+def check_rate(fps: float) -> float:
+    """A known frame rate, Hz. Raises `UserError` for none."""
+    if not fps:
+        raise UserError("the frame rate is not known; give fps in Hz")
+    return options.check_value("fps", "fps", fps)

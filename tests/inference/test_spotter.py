@@ -94,15 +94,17 @@ def test_the_time_line_is_below_the_film_and_its_cursor_moves(film):
     assert len(pictures) == 60 and len({picture.shape for picture in pictures}) == 1
     near = lambda rows, color: np.abs(rows.astype(int) - color).max(-1) < 10
     orange = lambda picture: np.flatnonzero(near(picture[-4], (230, 159, 0)))
-    width = pictures[0].shape[1]
-    assert orange(pictures[45])[0] == pytest.approx(45 / 300 * width, abs=2)  # of 30 s
-    blue = lambda picture: np.abs(picture[-30:].astype(int) - (0, 114, 178)).max(-1) < 10
-    columns = np.flatnonzero(blue(pictures[0]).any(0))
-    assert columns[0] == pytest.approx(10 / 300 * width, abs=1)
+    columns = np.flatnonzero(near(pictures[0][-30:], (0, 114, 178)).any(0))
+    starts = columns[np.diff(columns, prepend=-9) > 1]
+    assert [orange(pictures[frame])[0] for frame in (10, 30, 50)] == pytest.approx(starts, abs=2)
+    assert np.diff(starts) == pytest.approx(0.9 * pictures[0].shape[1] / 3, abs=1.5)
     figure = spotting_overlay.over_time(found)
     (axes,) = figure.axes
     bars = [line.get_xdata() for line in axes.lines[1:]]
     np.testing.assert_allclose(bars, [[1.0, 1.5], [3.0, 3.5], [5.0, 5.5]])
+    shaded = found._replace(intervals=(found.intervals[1]._replace(verdict="head moves"),))
+    (axes,) = spotting_overlay.over_time(shaded).axes
+    assert axes.patches[0].get_x() == 3.0 and len(axes.lines) == 1
 
 
 @pytest.mark.e2e
