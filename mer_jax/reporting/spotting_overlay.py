@@ -98,7 +98,7 @@ def _strip(result: SpottedVideo, start: int, count: int, shape: tuple[int, ...])
         bottom, top = (row + 1) * rows - 2, row * rows + rows // 4
         low, high = float(values.min()), float(values.max())
         frames = np.arange(start, min(start + count, len(values)))
-        x = [_column(width, frame - start, count) for frame in frames]
+        x = [_column(width, int(frame) - start, count) for frame in frames]
         y = bottom - (values[frames] - low) / max(high - low, 1e-12) * (bottom - top)
         points = np.stack([np.array(x), y], 1).round().astype(np.int32)
         cv2.polylines(strip, [points], False, rgb(FAINT), 1, cv2.LINE_AA)
