@@ -14,7 +14,7 @@ import functools
 import math
 import numbers
 from collections.abc import Callable, Iterator
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 
@@ -57,6 +57,14 @@ class Interval:
         return self.offset - self.onset + 1
 
 
+class Distractor(NamedTuple):
+    """A movement that is no expression, from onset to offset, both included."""
+
+    kind: str  # "blinks", "gaze", "head", "speech": a member of `long_videos.DISTRACTORS`
+    onset: int
+    offset: int
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recording(Keyed):
     """A long video of one subject and the intervals that its database marks in it.
@@ -80,6 +88,7 @@ class Recording(Keyed):
     length: int  # frames
     fps: float  # Hz
     intervals: tuple[Interval, ...] = ()
+    distractors: tuple[Distractor, ...] = ()  # of synthetic recordings, which know them
 
     def __post_init__(self):
         super().__post_init__()

@@ -18,7 +18,7 @@ from mer_jax.errors import unknown_name
 COMMANDS = (
     *("run", "predict", "score", "compare", "audit", "check-data", "prepare", "show", "analyse"),
     *("flow-maps", "spot", "summary", "tensorboard", "convert-weights", "databases", "cache"),
-    "doctor",
+    *("export-run", "import-run", "doctor"),
 )
 
 

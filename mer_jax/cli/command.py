@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 from absl import app, flags, logging
 
@@ -16,6 +16,7 @@ from mer_jax.errors import UserError
 
 HELP = ("--help", "-h", "-help", "--helpshort", "--helpfull")
 _Arguments = ParamSpec("_Arguments")
+_Value = TypeVar("_Value")
 
 
 def run(
@@ -58,7 +59,7 @@ def parse(module: ModuleType, argv: list[str]) -> list[str]:
         raise UserError(str(error)) from None
 
 
-def required(flag: flags.FlagHolder[str | None]) -> str:
+def required(flag: flags.FlagHolder[_Value | None]) -> _Value:
     """The value of a required flag. Raises `UserError` if it is missing."""
     if not flag.value:
         raise UserError(f"--{flag.name}=... is required")

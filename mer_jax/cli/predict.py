@@ -1,21 +1,37 @@
-"""Predicts the expressions in a video with the networks of a finished run.
+"""Predicts the expressions in videos with the networks of a finished run.
 
-    mer-jax predict --run=WORKDIR --video=VIDEO [--out=DIR] [--video_out=FILE] ...
+    mer-jax predict --run=RUN --video=VIDEO [--out=DIR] [--video_out=FILE] ...
+    mer-jax predict --run=RUN --video=FOLDER|LIST.txt|PATTERN [--video=...] [--out=DIR] ...
 
-VIDEO is a video file, a folder with one image per frame (then give --fps), a single picture,
-camera:INDEX, recorded for --seconds first, or synthetic:INDEX, a rendered clip.
+RUN is the working directory of a finished run, or a file of `mer-jax export-run`. VIDEO is a video
+file, a folder with one image per frame (then give --fps), a single picture, camera:INDEX, recorded
+for --seconds first, or synthetic:INDEX, a rendered clip.
 
 Example:
 
     mer-jax predict --run=runs/first --video=me.mp4 --out=me --video_out=me/annotated.mp4
+    mer-jax predict --run=runs/first --video=films --out=results
     mer-jax predict --run=runs/first --video=frames --fps=200 --onset=12 --apex=30
 
 The face is detected and cropped like the run's own clips, and the video is split into windows as
 long as they are. The output folder gets prediction.csv (a row per window: label, movement, each
 class's probability and its standard deviation over the folds) and prediction.png, the same over
-time. The first line of each names the clips that the run was trained on.
+time. The first line of each names the clips that the run was trained on. A run on action units
+labels each window with the units that are present (probability above 50 %), names its label scheme
+in the second line, and draws a chart for each unit.
+A spotting run (spot_default) gives intervals instead of windows: prediction.csv has their onset,
+offset, kind and, where it is no expression, a verdict ("face lost", "head moves"), prediction.png
+the evidence with the intervals, and the annotated video a time line.
 The video of --video_out shows the face's box with a saliency map in red (the gradient of the
 class's score), bars of the probabilities, and the face with its motion magnified.
+
+Several videos are a folder (of video files and of folders of frames, with its subfolders), a text
+file with a video in each line, a pattern, or --video more than once. Each gets its own folder in
+DIR; DIR/videos.csv has a row for each video, a failed one with its reason (exit code 1), and
+DIR/predictions.csv all windows. --video_out is then the name of a file in each video's folder.
+Ctrl-C and SIGTERM stop within seconds and keep the finished videos; re-run the same command to
+resume. Several processes with one DIR divide the videos among themselves. Memory does not grow with
+the length of a film.
 
 A run with several seeds predicts with the networks of all seeds, one with several learning rates
 with those of the first; give its --workdir, not a folder in variants/. Instead of a class, a window
@@ -25,18 +41,32 @@ windows without a pause: speech). --threshold turns the last three off. Predicti
 database are not valid scores: its networks were trained on it.
 """
 
+import contextlib
 import pathlib
+import signal
 import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from absl import flags
+from tqdm import tqdm
 
-from mer_jax import options, runtime
+import mer_jax
+from mer_jax import inference, options, runtime
 from mer_jax.cli.command import no_arguments, required
+from mer_jax.datasets import video_source
 from mer_jax.errors import UserError
+from mer_jax.inference import spotter, video_list, video_records
+from mer_jax.inference.spotter import SpottedVideo
+from mer_jax.inference.video_predictions import VideoPredictions
+from mer_jax.inference.video_records import VideoRecord
+from mer_jax.io import saving, video_files
 
-_RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
-_VIDEO = flags.DEFINE_string("video", None, "A video, a folder of frames, camera:0 or synthetic:0.")
+_RUN = flags.DEFINE_string("run", None, "A finished run: its working directory, or its file.")
+_VIDEO = flags.DEFINE_multi_string(
+    "video", [], "A video, a folder of frames or of videos, a list, camera:0 or synthetic:0."
+)
 _OUT = flags.DEFINE_string("out", None, "Folder to write to; by default VIDEO_prediction.")
 _VIDEO_OUT = flags.DEFINE_string("video_out", None, "Write an annotated video to this file.")
 _ONSET = flags.DEFINE_integer("onset", None, "The frame before a known movement, from 0.")
@@ -57,6 +87,45 @@ _ALPHA = flags.DEFINE_float("alpha", 8.0, "Magnification of the inset of --video
 _SECONDS = flags.DEFINE_float("seconds", 10.0, "How long a camera records.", lower_bound=0.5)
 
 
+_OF_RECOGNITION = (_ONSET, _APEX, _OFFSET, _WINDOW, _STRIDE, _FOLD, _THRESHOLD)
+# What a prediction depends on besides the video and the run.
+_SETTINGS = (
+    *_OF_RECOGNITION,
+    *(_FPS, _FACE, _LANDMARKS, _ALPHA, _SECONDS, _VIDEO_OUT),
+)
+
+
+class Stopped(BaseException):
+    """A signal arrived."""
+
+
+class Progress:
+    """A bar over `count` videos: seconds of film, and the time that the others take."""
+
+    def __init__(self, count: int, *, passes: int):
+        """passes: how often each film is read."""
+        self._count, self._passes, self._begun = count, passes, 0
+        text = "{desc} {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s of film, {remaining} left"
+        quiet = not sys.stderr.isatty()
+        self.bar = tqdm(total=0, bar_format=text, disable=quiet, leave=False)
+        self._before = 0.0  # s of film in the videos before
+
+    def begin(self, number: int, name: str, seconds: float) -> None:
+        """Video `number`, from 0; those after it are taken to be as long as the mean so far."""
+        self._begun += 1
+        self.bar.n = self._before
+        self._before += seconds
+        mean = self._before / self._begun
+        self.bar.total = max(1e-9, self._before + mean * (self._count - number - 1))
+        self.bar.set_description_str(f"{number + 1} of {self._count}, {name}:")
+
+    def read(self, frames: Iterable[np.ndarray], fps: float) -> Iterator[np.ndarray]:
+        """The same frames, counted."""
+        for frame in frames:
+            yield frame
+            self.bar.update(1 / fps / self._passes)
+
+
 def frames_of(flag, fps: float) -> int | None:
     """A flag's "32" or "0.3s" in frames."""
     text = flag.value
@@ -75,7 +144,7 @@ def frames_of(flag, fps: float) -> int | None:
 
 def eye_detector():
     """The eye detector that the flags name."""
-    from mer_jax import faces, inference
+    from mer_jax import faces
 
     if not _FACE.value:
         return None
@@ -90,95 +159,173 @@ def eye_detector():
     return find
 
 
-def predict() -> str:
-    """Writes the prediction of the flags' video; returns the text to print."""
-    from mer_jax import inference
-    from mer_jax.datasets import video_source
-    from mer_jax.io import saving, video_files
-    from mer_jax.reporting import figures, overlay
+def check_flags() -> None:
+    """Raises `UserError` for a value that no video allows."""
+    for flag in (_WINDOW, _STRIDE):
+        frames_of(flag, 1e6)
+    options.check_value("--alpha", "alpha", _ALPHA.value)
+    for flag in (_FPS, _THRESHOLD, _SECONDS):
+        if flag.value is not None:
+            options.check_value(flag.name, flag.name, flag.value)
 
-    run, video = required(_RUN), required(_VIDEO)
-    alpha = options.check_value("--alpha", "alpha", _ALPHA.value)
-    source = video_source.open_video(video, fps=_FPS.value, seconds=_SECONDS.value)
-    fps = source.fps or (1.0 if source.count == 1 else 0.0)  # a picture has no rate
-    if not fps:
-        raise UserError(f"{source.name} has no frame rate; give it: --fps=200")
-    predictor = inference.load(run, fold=_FOLD.value)
-    out = _OUT.value or f"{pathlib.Path(source.name.replace(':', '_')).stem}_prediction"
-    out = pathlib.Path(out).expanduser()
-    try:
-        result = predictor.predict_video(
-            source.frames(),
-            fps,
-            window=frames_of(_WINDOW, fps),
-            stride=frames_of(_STRIDE, fps),
-            onset=_ONSET.value,
-            apex=_APEX.value,
-            offset=_OFFSET.value,
-            threshold=_THRESHOLD.value,
-            eye_detector=eye_detector(),
-            saliency=bool(_VIDEO_OUT.value),
-            total=source.count,
-            quiet=not sys.stderr.isatty(),
+
+def recognition_options(fps: float) -> dict[str, Any]:
+    """The options of `Predictor.predict_video` that the flags give."""
+    return dict(
+        window=frames_of(_WINDOW, fps),
+        stride=frames_of(_STRIDE, fps),
+        onset=_ONSET.value,
+        apex=_APEX.value,
+        offset=_OFFSET.value,
+        threshold=_THRESHOLD.value,
+        saliency=bool(_VIDEO_OUT.value),
+    )
+
+
+class Prediction:
+    """Videos predicted by the flags' run: windows, or the intervals of a spotting run."""
+
+    def __init__(self, videos: dict[str, str]):
+        run = required(_RUN)
+        self.spots = spotter.is_run(run)
+        given = [flag.name for flag in _OF_RECOGNITION if flag.value is not None]
+        if self.spots and given:
+            raise UserError(f"--{given[0]} is for runs of recognition; {run} spots intervals")
+        self.predictor: Any = (
+            spotter.load(run) if self.spots else inference.load(run, fold=_FOLD.value)
         )
-    except UserError as error:
-        raise UserError(f"{source.name}: {error}") from None
+        self.eye_detector = eye_detector()
+        self.names = list(videos)
+        self.progress = Progress(len(videos), passes=2 if _VIDEO_OUT.value else 1)
+
+    def predict(
+        self, name: str, video: str
+    ) -> tuple[video_source.VideoSource, VideoPredictions | SpottedVideo]:
+        """Predicts one video."""
+        source = video_source.open_video(video, fps=_FPS.value, seconds=_SECONDS.value)
+        fps = source.fps or (1.0 if source.count == 1 else 0.0)  # a picture has no rate
+        if not fps:
+            raise UserError(f"{source.name} has no frame rate; give it: --fps=200")
+        self.progress.begin(self.names.index(name), name, source.count / fps)
+        options = {} if self.spots else recognition_options(fps)
+        try:
+            result = self.predictor.predict_video(
+                self.progress.read(source.frames(), fps),
+                fps,
+                eye_detector=self.eye_detector,
+                total=source.count,
+                **options,
+            )
+        except UserError as error:
+            raise UserError(f"{source.name}: {error}") from None
+        return source, result
+
+    def write(self, source, result, out: pathlib.Path, film: pathlib.Path | None) -> list[str]:
+        """Writes the outputs; returns their paths."""
+        from mer_jax.reporting import figures, overlay, spotting_overlay
+
+        draw = spotting_overlay if self.spots else overlay
+        table, chart = out / video_records.PREDICTION, out / "prediction.png"
+        saving.write(table, result.csv())
+        saving.write(chart, figures.png(draw.over_time(result)))
+        if film is None:
+            return [str(table), str(chart)]
+        annotated = draw.annotate(source.frames, result, alpha=_ALPHA.value)
+        film.parent.mkdir(parents=True, exist_ok=True)
+        counted = self.progress.read(annotated, result.fps)
+        return [str(table), str(chart), str(video_files.write(film, counted, result.fps))]
+
+    def record(self, name: str, video: str, folder: pathlib.Path) -> VideoRecord:
+        """Predicts one of several videos and writes its outputs."""
+        try:
+            source, result = self.predict(name, video)
+        except Exception as error:  # one video does not stop the others
+            known = isinstance(error, UserError)
+            reason = str(error) if known else f"{type(error).__name__}: {error}"
+            reason = " ".join(reason.split())
+            print(f"{name}: failed: {reason}", file=sys.stderr)
+            return VideoRecord(name, reason)
+        self.write(source, result, folder, folder / _VIDEO_OUT.value if _VIDEO_OUT.value else None)
+        labels = ", ".join(f"{count} x {label}" for label, count in result.counts.items())
+        print(f"{name}: {labels}", flush=True)
+        return VideoRecord(
+            name,
+            seconds=result.num_frames / result.fps,
+            fps=result.fps,
+            rows=result.csv().count("\n") - len(result.header) - 1,
+            labels=result.counts,
+            notes=[*source.notes, *result.notes],
+        )
+
+
+def predict_single(video: str) -> str:
+    """Writes the prediction of one video; returns the text to print."""
+    prediction = Prediction({video: video})
+    source, result = prediction.predict(video, video)
     for note in (*source.notes, *result.notes):
         print(f"note: {note}", file=sys.stderr)
-    caption = f"trained on {result.trained_on}"
-    saving.write(out / "prediction.csv", result.csv())
-    chart = overlay.probabilities_over_time(
-        result.start / fps, result.stop / fps, shown(result), result.classes,
-        result.movement, result.threshold, deviation=result.std,
-    )  # fmt: skip
-    chart.suptitle(caption, fontsize=8, x=0.01, ha="left")
-    saving.write(out / "prediction.png", figures.png(chart))
-    lines = [result.summary(), str(out / "prediction.csv"), str(out / "prediction.png")]
-    if _VIDEO_OUT.value:
-        pathlib.Path(_VIDEO_OUT.value).parent.mkdir(parents=True, exist_ok=True)
-        corners, window = boxes(result), nearest(result)
-        pictures = overlay.overlay_predictions(
-            source.frames(), frame_labels(result), corners, result.classes,
-            saliency=[
-                None if i is None or result.verdicts[i] else result.saliency[i] for i in window
-            ],
-            insets=inference.magnify_face(source.frames(), corners, alpha=alpha),
-        )  # fmt: skip
-        captioned = (overlay.add_caption(picture, caption) for picture in pictures)
-        lines.append(str(video_files.write(_VIDEO_OUT.value, captioned, fps)))
-    return "\n".join(lines)
+    film = pathlib.Path(_VIDEO_OUT.value) if _VIDEO_OUT.value else None
+    paths = prediction.write(source, result, out_folder(source.name), film)
+    return "\n".join([result.summary(), *paths])
 
 
-def shown(result) -> np.ndarray:
-    """[N, K]: the probabilities; NaN where a window is given a verdict instead of a class."""
-    judged = np.array([not verdict for verdict in result.verdicts])
-    return np.where(judged[:, None], result.probabilities, np.nan)
+def out_folder(name: str) -> pathlib.Path:
+    """--out, or a folder named after the video."""
+    stem = pathlib.Path(name.replace(":", "_")).stem
+    return pathlib.Path(_OUT.value or f"{stem}_prediction").expanduser()
 
 
-def nearest(result) -> list[int | None]:
-    """For each frame the window with the nearest center, or None outside of all windows."""
-    middle = (result.start + result.stop - 1) / 2
-    found = [int(np.abs(middle - frame).argmin()) for frame in range(result.num_frames)]
-    inside = lambda i, frame: result.start[i] <= frame < result.stop[i]
-    return [i if inside(i, frame) else None for frame, i in enumerate(found)]
+def predict_several() -> int:
+    """Writes the predictions of all videos; 1 if one failed."""
+    videos, out = video_list.find(_VIDEO.value), out_folder(_VIDEO.value[0])
+    for value in _VIDEO.value:
+        if out.resolve().is_relative_to(pathlib.Path(value).expanduser().resolve()):
+            raise UserError(f"{out} is inside the folder of videos; give another --out")
+    if _VIDEO_OUT.value and pathlib.Path(_VIDEO_OUT.value).name != _VIDEO_OUT.value:
+        raise UserError(
+            f"--video_out={_VIDEO_OUT.value}: of several videos give the name of a file only, as "
+            "in annotated.mp4; each video's folder gets one"
+        )
+    prediction = Prediction(videos)
+    settings = saving.digest(
+        mer_jax.__version__,
+        prediction.predictor.digest,
+        repr([(flag.name, flag.value) for flag in _SETTINGS]),
+    )
+    tally = video_records.process(videos, out, prediction.record, settings=settings)
+    left = f", {tally.busy} in work by another process" * bool(tally.busy)
+    print(f"{tally.done} video(s) done, {tally.failed} failed{left}\n{out / 'videos.csv'}")
+    return 1 if tally.failed else 0
 
 
-def frame_labels(result) -> list[tuple[str, np.ndarray]]:
-    """The label and the probabilities at each frame."""
-    nothing, labels = ("", np.full(len(result.classes), np.nan)), result.labels
-    values = shown(result)
-    return [nothing if i is None else (labels[i], values[i]) for i in nearest(result)]
+@contextlib.contextmanager
+def stopping() -> Iterator[None]:
+    """Raises `Stopped` in the body at SIGTERM and Ctrl-C; a second one ends the process at once."""
+
+    def stop(number: int, _) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def boxes(result) -> list[np.ndarray | None]:
-    """The corners of the face in each frame."""
-    starts = [box.start for box in result.face_boxes]
-    at = np.searchsorted(starts, np.arange(result.num_frames), side="right") - 1
-    return [result.face_boxes[i].corners if i >= 0 else None for i in at]
-
-
-def main(argv: list[str]) -> None:
-    """Predicts the video that the flags name."""
+def main(argv: list[str]) -> int:
+    """Predicts the videos that the flags name; 1 if one of several failed."""
     runtime.enable_compile_cache()
     no_arguments(argv)
-    print(predict())
+    required(_RUN), required(_VIDEO)
+    check_flags()
+    try:
+        with stopping():
+            if not video_list.is_single(_VIDEO.value):
+                return predict_several()
+            print(predict_single(_VIDEO.value[0]))
+            return 0
+    except Stopped as stopped:
+        print("stopped; re-run the same command to resume", file=sys.stderr)
+        return 128 + stopped.args[0]

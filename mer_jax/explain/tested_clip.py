@@ -44,7 +44,7 @@ def load_tested_clip(
       UserError: if there is no such run or clip, or its fold is not in the checkpoint.
     """
     workdir = pathlib.Path(workdir).expanduser()
-    networks = trained.read(workdir)
+    networks = _read(workdir)
     folds = Folds.read(workdir / "folds.json")
     saved = [folds.names.index(name) for name in dict.fromkeys(networks.folds)]
     tested = {folds.clips[i]: f for f in range(len(folds)) for i in np.flatnonzero(folds.test[f])}
@@ -82,7 +82,7 @@ def epoch_scores(workdir: str | pathlib.Path) -> dict[str, np.ndarray]:
     only evaluated. Raises `UserError` as `load_tested_clip` does.
     """
     workdir = pathlib.Path(workdir).expanduser()
-    count = len(trained.read(workdir).classes)
+    count = len(_read(workdir).classes)
     folds = Folds.read(workdir / "folds.json")
     record = checkpoints.last(workdir / "checkpoints")[0]["record"]
     labels = leakage.read_audit(workdir / "audit.npz", folds)["labels"]
@@ -94,3 +94,10 @@ def epoch_scores(workdir: str | pathlib.Path) -> dict[str, np.ndarray]:
             predicted = record["predicted"][fold, epoch, : test.sum()]  # [E, M], test clips first
             np.add.at(matrices, (epochs[:, None], labels[test][None, :], predicted), 1)
     return scores(matrices)
+
+
+def _read(workdir: pathlib.Path) -> trained.TrainedNetworks:
+    networks = trained.read(workdir)
+    if networks.label_scheme:
+        raise UserError(f"the run in {workdir} has several labels a clip; one is explained")
+    return networks

@@ -12,6 +12,9 @@ their probabilities and its standard deviation.
 All networks but one have been trained on each clip of the run's database. Scores of predictions on
 that database mean nothing; the run's report has the cross-validated ones.
 
+Many videos with one folder of results: `video_list.find` and `video_records.process`. A run as one
+file, for machines without its database: `run_file.export`; `load` reads that file, too.
+
 A window is labeled "no movement" if it moves less than 90 % of the run's own clips (`movement`).
 """
 

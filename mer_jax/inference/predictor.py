@@ -4,20 +4,22 @@ import itertools
 import math
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
 from mer_jax import options, runtime
 from mer_jax.clips import Clip, check_instants, in_memory
 from mer_jax.errors import UserError
-from mer_jax.inference import profile, trained
-from mer_jax.inference.profile import DatasetProfile, Motion, motion
+from mer_jax.inference import profile, run_file, trained
+from mer_jax.inference.batches import BatchedPredictions
+from mer_jax.inference.profile import DatasetProfile, motion
 from mer_jax.inference.tracking import (
     EyeDetector,
-    FaceBox,
     FaceTracker,
     Window,
     find_eyes,
@@ -32,15 +34,28 @@ from mer_jax.inference.video_predictions import (
     TOO_LONG,
     TOO_MUCH,
     VideoPredictions,
+    check_rate,
+    face_notes,
 )
+from mer_jax.io import saving
 from mer_jax.video.resample import matrix
 
-_BATCH = 16  # windows in one call of the method, at most
 _DETECTIONS = 4  # a second
 _FEWEST = 5  # frames of a window, under which the rate is too low for the run's clips
 _LOW = 0.45  # of the run's frame rate, under which a note tells
 _HEAD = 1.0  # px of `Motion.head` that no head rests below
-_BYTES = 2**28  # of float32 frames in them
+
+
+class _Measured(NamedTuple):
+    """What is stored of a window."""
+
+    start: int  # its first frame
+    length: int  # frames
+    has_face: bool
+    skin: float  # px, `Motion.skin`; NaN without a face
+    apex: int  # frame from `start`
+    head: float  # px, `Motion.head`; NaN without a face
+    moves: bool  # at least as much as the threshold
 
 
 class _Plan(NamedTuple):
@@ -48,6 +63,7 @@ class _Plan(NamedTuple):
 
     length: int  # frames of a window
     stride: int  # frames
+    every: int  # frames between two detections of the face
     min_frames: int  # that the video needs, from its first window on
 
 
@@ -56,6 +72,13 @@ class Predictor:
 
     def __init__(self, networks: TrainedNetworks, profile: DatasetProfile):
         self.networks, self.profile = networks, profile
+
+    @property
+    def digest(self) -> str:
+        """64 hexadecimal digits of all that predictions depend on besides the video."""
+        leaves = jax.tree.leaves(self.networks.state)
+        sections = [self.networks.config[name].to_json() for name in ("method", "model")]
+        return saving.digest(repr((sections, self.networks.folds, self.profile)), *leaves)
 
     @runtime.pinned()
     def predict_video(
@@ -105,87 +128,104 @@ class Predictor:
           UserError: too few frames, no face in any of them, instants in the wrong order, or a
             frame rate at which the run's median clip has under five frames.
         """
-        if not fps:
-            raise UserError("the frame rate is not known; give fps in Hz")
-        fps = options.check_value("fps", "fps", fps)
+        fps = check_rate(fps)
         if threshold is not None:
             threshold = options.check_value("threshold", "threshold", threshold)
-        if onset is None:
-            if apex is not None or offset is not None:
-                raise UserError("an apex or an offset needs the onset too")
-            plan = self._sliding(fps, window, stride, still=total == 1)
-        else:
-            plan = self._single(fps, window, onset, apex, offset)
+        limit = self.profile.movement if threshold is None else float(threshold)
+        plan = self._plan(fps, window, stride, onset, apex, offset, still=total == 1)
+        if onset is not None:
             frames = itertools.islice(frames, onset + plan.length)
         tracker = FaceTracker(
-            self.profile,
-            length=plan.length,
-            stride=plan.stride,
-            every=max(1, round(fps / _DETECTIONS)) if onset is None else sys.maxsize,
-            eye_detector=eye_detector,
-            first=onset or 0,
-            min_frames=plan.min_frames,
+            self.profile, **plan._asdict(), eye_detector=eye_detector, first=onset or 0
         )
+        batches = BatchedPredictions(self.networks, saliency=saliency)
+        measured: list[_Measured] = []
         bar = dict(total=total or None, disable=quiet, leave=False, unit="")
         with tqdm(prefetch(frames), "frames", **bar) as progress:
-            windows = list(tracker.windows(progress))
-        if eye_detector and all(each.frames is None for each in windows):
+            for each in tracker.windows(progress):
+                row = _measure(
+                    each, plan.length, limit, None if apex is None else apex - (onset or 0)
+                )
+                measured.append(row)
+                if row.moves and each.frames is not None:
+                    batches.add(self._clip(each.frames, row.apex, fps, marked=apex is not None))
+        if eye_detector and not any(row.has_face for row in measured):
             raise UserError("no face was found in any of the frames examined")
-
-        start = np.array([each.start for each in windows])
-        lengths = [plan.length if each.frames is None else len(each.frames) for each in windows]
-        none = Motion(math.nan, 0, math.nan)
-        motions = [none if each.frames is None else motion(each.frames) for each in windows]
-        moved = np.array([each.skin for each in motions], np.float32)
-        tops = np.array([m.apex if apex is None else apex - (onset or 0) for m in motions])
-        limit = self.profile.movement if threshold is None else float(threshold)
-        moving = np.flatnonzero(~np.isnan(moved) & (moved >= limit) & (moved > 0))
-        clips = [
-            self._clip(np.asarray(windows[i].frames), int(tops[i]), fps, marked=apex is not None)
-            for i in moving
-        ]
-        mean, std = np.full((2, len(windows), len(self.networks.classes)), np.nan, np.float32)
-        mean[moving], std[moving] = self._probabilities(clips, quiet=quiet)
-        maps: list[np.ndarray | None] = [None] * len(windows)
         notes = [
-            *_face_notes(tracker.face_boxes),
+            *face_notes(tracker.face_boxes),
             *self._rate_notes(fps, still=total == 1),
             *self._fold_notes(),
         ]
-        if saliency and len(moving):
-            heat = self._saliency(clips, mean[moving].argmax(1).astype(np.int32), quiet=quiet)
-            if heat is None:
-                notes.append(
-                    "no saliency is shown: the inputs of "
-                    f"{self.networks.config.method.name} are not laid out like the face"
-                )
-            else:
-                for i, picture in zip(moving, heat):
-                    maps[i] = picture
-        lost = [box.start for box in tracker.face_boxes if box.corners is None]
         strict = threshold is None and onset is None
-        verdicts = self._verdicts(windows, motions, start, lengths, moving, lost, strict=strict)
+        return self._result(measured, batches, tracker, limit, fps, notes, strict=strict)
+
+    def _result(
+        self,
+        measured: Sequence[_Measured],
+        batches: BatchedPredictions,
+        tracker: FaceTracker,
+        limit: float,
+        fps: float,
+        notes: list[str],
+        *,
+        strict: bool,
+    ) -> VideoPredictions:
+        """What is measured and predicted of all windows, as arrays."""
+        start, length = (
+            np.array([getattr(row, f) for row in measured]) for f in ("start", "length")
+        )
+        moving = np.flatnonzero([row.moves for row in measured])
+        mean, std = np.full((2, len(measured), len(self.networks.classes)), np.nan, np.float32)
+        mean[moving], std[moving] = batches.finish()
+        maps: list[np.ndarray | None] = [None] * len(measured)
+        heat = batches.saliency()
+        if heat is not None:
+            for i, picture in zip(moving, heat):
+                maps[i] = picture
+        elif batches.lacks_saliency:
+            notes.append(
+                "no saliency is shown: the inputs of "
+                f"{self.networks.config.method.name} are not laid out like the face"
+            )
+        lost = [box.start for box in tracker.face_boxes if box.corners is None]
         return VideoPredictions(
             classes=self.networks.classes,
             fps=float(fps),
             num_frames=tracker.num_frames,
             start=start,
-            stop=start + np.array(lengths),
-            apex=start + tops,
-            movement=moved,
+            stop=start + length,
+            apex=start + np.array([row.apex for row in measured]),
+            movement=np.array([row.skin for row in measured], np.float32),
             threshold=limit,
             probabilities=mean,
             std=std,
             face_boxes=tuple(tracker.face_boxes),
             notes=tuple(notes),
-            verdicts=tuple(verdicts),
+            verdicts=tuple(self._verdicts(measured, lost, strict=strict)),
             trained_on=self.profile.trained_on,
+            label_scheme=self.networks.label_scheme,
             saliency=tuple(maps),
         )
 
-    def _sliding(
-        self, fps: float, window: int | None, stride: int | None, *, still: bool
-    ) -> "_Plan":
+    def _plan(
+        self,
+        fps: float,
+        window: int | None,
+        stride: int | None,
+        onset: int | None,
+        apex: int | None,
+        offset: int | None,
+        *,
+        still: bool,
+    ) -> _Plan:
+        """One window from a given onset on, or windows over all of a video."""
+        if onset is not None:
+            return self._single(fps, window, onset, apex, offset)
+        if apex is not None or offset is not None:
+            raise UserError("an apex or an offset needs the onset too")
+        return self._sliding(fps, window, stride, still=still)
+
+    def _sliding(self, fps: float, window: int | None, stride: int | None, *, still: bool) -> _Plan:
         """Windows over all of a video; of a still picture one frame is enough."""
         length = self._length(fps, window)
         if window is None and not still and length < _FEWEST:
@@ -199,11 +239,12 @@ class Predictor:
         if length < 2 or stride < 1:
             raise UserError("a window is at least two frames, and its stride at least one")
         # Half a window is enough, and so is a still picture, in which nothing can move.
-        return _Plan(length, stride, min_frames=1 if still else -(-length // 2))
+        least = 1 if still else -(-length // 2)
+        return _Plan(length, stride, every=max(1, round(fps / _DETECTIONS)), min_frames=least)
 
     def _single(
         self, fps: float, window: int | None, onset: int, apex: int | None, offset: int | None
-    ) -> "_Plan":
+    ) -> _Plan:
         """One window from the onset to the offset."""
         if apex is not None and offset is None:
             offset = 2 * apex - onset
@@ -212,53 +253,36 @@ class Predictor:
         if onset == offset:
             raise UserError(f"onset and offset are both {onset}: nothing moves in one frame")
         last = onset + 1 if apex is None else apex
-        return _Plan(offset - onset + 1, sys.maxsize, min_frames=last - onset + 1)
+        never = sys.maxsize
+        return _Plan(offset - onset + 1, stride=never, every=never, min_frames=last - onset + 1)
 
     def _length(self, fps: float, window: int | None) -> int:
         """Frames of a window; by default the duration of the run's median clip."""
         return window or max(2, round(self.profile.length / (self.profile.fps or fps) * fps))
 
-    def _probabilities(self, clips: list[Clip], *, quiet: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation over the folds, [N, K] each."""
-        predict = lambda batch, _: self.networks.probabilities(batch).swapaxes(0, 1)
-        empty = np.zeros((0, len(self.networks.folds), len(self.networks.classes)), np.float32)
-        each_fold = np.concatenate([empty, *self._batches(clips, predict, quiet=quiet)])
-        each_fold = each_fold.swapaxes(0, 1)
-        return each_fold.mean(0), each_fold.std(0)
-
-    def _saliency(self, clips: list[Clip], label: np.ndarray, *, quiet: bool) -> np.ndarray | None:
-        """[N, H, W], or None if the inputs are not laid out like the face."""
-        explain = lambda batch, rows: self.networks.saliency(batch, label[rows])
-        heat = self._batches(clips, explain, quiet=quiet)
-        return None if heat[0] is None else np.concatenate(heat)
-
     def _verdicts(
-        self,
-        windows: Sequence[Window],
-        motions: Sequence[Motion],
-        start: np.ndarray,
-        lengths: Sequence[int],
-        moving: np.ndarray,
-        lost: Sequence[int],
-        *,
-        strict: bool,
+        self, measured: Sequence[_Measured], lost: Sequence[int], *, strict: bool
     ) -> list[str]:
-        """Why each window has no class; "" where it has one."""
-        stop, longest = start + np.array(lengths), 3 * max(lengths)
-        too_long = _runs_longer_than(longest, start, stop, moving)
+        """Why each window has no class; "" where it has one. lost: frames without the face."""
+        longest = 3 * max(row.length for row in measured)
+        too_long = _runs_longer_than(longest, measured)
+        starts, stops = (
+            np.searchsorted(lost, [row.start for row in measured], side="right"),
+            np.searchsorted(lost, [row.start + row.length for row in measured], side="left"),
+        )
 
-        def verdict(i: int) -> str:
+        def verdict(i: int, row: _Measured) -> str:
             checks = (
-                (NO_FACE, windows[i].frames is None),
-                (FACE_LOST, any(start[i] < frame < stop[i] for frame in lost)),
-                (NO_MOVEMENT, i not in moving),
-                (HEAD_MOVES, strict and motions[i].head > max(self.profile.head, _HEAD)),
-                (TOO_MUCH, strict and motions[i].skin > self.profile.largest),
+                (NO_FACE, not row.has_face),
+                (FACE_LOST, starts[i] < stops[i]),
+                (NO_MOVEMENT, not row.moves),
+                (HEAD_MOVES, strict and row.head > max(self.profile.head, _HEAD)),
+                (TOO_MUCH, strict and row.skin > self.profile.largest),
                 (TOO_LONG, strict and i in too_long),
             )
             return next((name for name, applies in checks if applies), "")
 
-        return [verdict(i) for i in range(len(windows))]
+        return [verdict(i, row) for i, row in enumerate(measured)]
 
     def _rate_notes(self, fps: float, *, still: bool) -> list[str]:
         """A note if the video's rate is far below that of the run's clips."""
@@ -271,7 +295,7 @@ class Predictor:
 
     def _fold_notes(self) -> list[str]:
         """A note if the mean is over some of the run's folds only."""
-        used, all_of_them = len(self.networks.folds), self.networks.num_folds
+        used, all_of_them = len(self.networks.folds), len(self.networks.all_folds)
         if not 1 < used < all_of_them:
             return []
         return [
@@ -292,60 +316,45 @@ class Predictor:
             "video", "unknown", "window", in_memory(frames), emotion="", fps=rate, apex=apex
         )
 
-    def _batches(self, clips: list[Clip], function: Callable, *, quiet: bool) -> list:
-        """function(clips, rows) of each batch, without the padding of the last one.
 
-        All batches have one size, so that they share one compiled program.
-        """
-        if not clips:
-            return []
-        fit = max(1, _BYTES // (4 * clips[0].frames.size))
-        batch = min(_BATCH, fit, 2 ** math.ceil(math.log2(len(clips))))
-        rows = np.arange(batch * math.ceil(len(clips) / batch)).clip(max=len(clips) - 1)
-        parts = []
-        for batch_rows in tqdm(rows.reshape(-1, batch), "windows", disable=quiet, leave=False):
-            output = function([clips[row] for row in batch_rows], batch_rows)
-            parts.append(None if output is None else output[: len(np.unique(batch_rows))])
-        return parts
+def _measure(window: Window, length: int, threshold: float, apex: int | None) -> _Measured:
+    """length: frames of a window, also of one without a face. apex: marked, from its start."""
+    if window.frames is None:
+        return _Measured(window.start, length, False, math.nan, apex or 0, math.nan, False)
+    skin, found, head = motion(window.frames)
+    moves = bool(skin > 0 and np.float32(skin) >= threshold)
+    top = found if apex is None else apex
+    return _Measured(window.start, len(window.frames), True, skin, top, head, moves)
 
 
-def _runs_longer_than(
-    frames: int, start: np.ndarray, stop: np.ndarray, moving: np.ndarray
-) -> set[int]:
-    """The windows of `moving` [M] that lie in a row of moving windows of more than `frames`."""
+def _runs_longer_than(frames: int, measured: Sequence[_Measured]) -> set[int]:
+    """The moving windows that lie in a row of moving ones of more than `frames`."""
+    moving = np.flatnonzero([row.moves for row in measured])
     rows = np.split(moving, np.flatnonzero(np.diff(moving) > 1) + 1)
-    return {
-        int(i) for row in rows if len(row) and stop[row[-1]] - start[row[0]] > frames for i in row
-    }
+    span = lambda row: measured[row[-1]].start + measured[row[-1]].length - measured[row[0]].start
+    return {int(i) for row in rows if len(row) and span(row) > frames for i in row}
 
 
-def _face_notes(face_boxes: Sequence[FaceBox]) -> list[str]:
-    """Notes on frames with several faces, and with none."""
-    most, count = max(face_boxes, key=lambda box: box.num_faces), len(face_boxes)
-    several, none = (
-        sum(test(box.num_faces) for box in face_boxes)
-        for test in (lambda n: n > 1, lambda n: not n)
-    )
-    notes = []
-    if several:
-        notes.append(
-            f"{most.num_faces} faces in frame {most.start} (more than one in {several} of the "
-            f"{count} frames examined): the face that was largest at first is tracked"
-        )
-    if none:
-        notes.append(f"no face in {none} of the {count} frames examined")
-    return notes
-
-
-def load(workdir: str | pathlib.Path, *, fold: str | int | None = None) -> Predictor:
-    """Loads the networks of the finished run in `workdir`; its database is not needed.
+def load(run: str | pathlib.Path, *, fold: str | int | None = None) -> Predictor:
+    """Loads the networks of a finished run; its database is not needed.
 
     Args:
-      workdir: the run's working directory.
+      run: the run's working directory, its file (`run_file.export`), or the unpacked file.
       fold: name or number of one fold, to predict with its network alone.
 
     Raises:
       UserError: there is no such run, or it has no network that can predict videos.
     """
-    workdir = pathlib.Path(workdir).expanduser()
-    return Predictor(trained.read(workdir, fold=fold), profile.read(workdir))
+    run = pathlib.Path(run).expanduser()
+    if run.is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            run_file.unpack(run, folder)
+            return _load(pathlib.Path(folder), run, fold)
+    return _load(run, run, fold)
+
+
+def _load(folder: pathlib.Path, name: pathlib.Path, fold: str | int | None) -> Predictor:
+    if not (folder / run_file.MANIFEST).is_file():
+        return Predictor(trained.read(folder, fold=fold), profile.read(folder))
+    networks = trained.select(run_file.read(folder, name=name), fold, name)
+    return Predictor(networks, profile.read(folder))

@@ -94,10 +94,15 @@ def _trained_on(clips: Sequence[Clip]) -> str:
     """The databases of `clips`, in words."""
     databases = sorted({clip.database for clip in clips})
     subjects = len({clip.subject_key for clip in clips})
-    text = f"{len(clips)} clips of {subjects} subjects ({', '.join(databases)})"
-    if all(database.startswith("synthetic") for database in databases):
-        text += "; rendered faces: it has seen no real one"
-    return text
+    return f"{len(clips)} clips of {subjects} subjects ({', '.join(databases)})" + rendered_only(
+        databases
+    )
+
+
+def rendered_only(databases: Sequence[str]) -> str:
+    """What follows if all `databases` are rendered; else ""."""
+    rendered = all(database.startswith("synthetic") for database in databases)
+    return "; rendered faces: it has seen no real one" if rendered else ""
 
 
 def movement(frames: np.ndarray) -> tuple[float, int]:

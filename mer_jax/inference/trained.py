@@ -1,6 +1,7 @@
 """The trained networks of a finished run, read from its last checkpoint."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from mer_jax.protocols import Folds
 from mer_jax.runtime import pinned
 from mer_jax.training import checkpoints, initialization, records, single_fold
 
+PARTS = ("params", "model_state", "statistics", "best")  # of a fold's state, for prediction
 _Metrics = msgspec.defstruct("_Metrics", [("classes", list[str])])  # of metrics.json
 _SALIENCY_FOLDS = 5  # folds whose saliency maps are averaged
 
@@ -31,9 +33,15 @@ class TrainedNetworks(NamedTuple):
     config: ConfigDict
     classes: tuple[str, ...]
     folds: tuple[str, ...]  # names of the folds loaded
-    num_folds: int  # folds of the run
+    all_folds: tuple[str, ...]  # of the run, also those without a network
     state: dict  # host arrays [F, ...]
     programs: dict  # (clips, shape of their frames) -> compiled (inputs) -> probabilities
+
+    @property
+    def label_scheme(self) -> str:
+        """The scheme of a run with several labels a clip (action units); "" with one."""
+        several = self.config.train.loss == "multilabel_bce"
+        return str(self.config.data.label_scheme) if several else ""
 
     @pinned()
     def probabilities(self, clips: Sequence[Clip]) -> np.ndarray:
@@ -51,13 +59,14 @@ class TrainedNetworks(NamedTuple):
     def _program(self, examples: Examples, count: int) -> Callable[[Any], jax.Array]:
         static, state = self._static_config(examples, count)
         indices = jnp.arange(count, dtype=jnp.int32)
+        labels = (count, len(self.classes)) if self.label_scheme else (count,)
         # The other fields are for training only.
         unused: dict[str, Any] = dict.fromkeys(records.FoldArrays._fields)
         row = records.FoldArrays(**unused | {"eval_index": indices})
 
         @jax.jit
         def predict(inputs, state):
-            data = records.Data(inputs, jnp.zeros(count, jnp.int32), {})
+            data = records.Data(inputs, jnp.zeros(labels, jnp.int32), {})
             predict_held_out = lambda s: single_fold.predict_held_out(static, data, row, s)
             return jax.lax.map(lambda s: predict_held_out(s).probabilities, state)
 
@@ -158,6 +167,36 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetw
 
     Raises `UserError` for no finished run, a model without a network, or a missing fold.
     """
+    return select(_of_workdir(workdir), fold, workdir)
+
+
+def select(
+    networks: TrainedNetworks, fold: str | int | None, run: str | os.PathLike
+) -> TrainedNetworks:
+    """The networks of one fold, or all. run: for messages."""
+    name = None if fold is None else _fold_name(networks, fold)
+    rows = [row for row, each in enumerate(networks.folds) if name in (None, each)]
+    if not rows:
+        raise UserError(f"training of {name or 'all folds'} in {run} diverged, or was not saved")
+    return networks._replace(
+        folds=tuple(networks.folds[row] for row in rows),
+        state=jax.tree.map(lambda a: a[rows], networks.state),
+    )
+
+
+def _fold_name(networks: TrainedNetworks, fold: str | int) -> str:
+    names = networks.all_folds
+    if isinstance(fold, int) or (fold.isdigit() and fold not in names):
+        if not 0 <= int(fold) < len(names):
+            raise UserError(f"there is no fold {fold}; the run's are 0 to {len(names) - 1}")
+        return names[int(fold)]
+    if fold not in names:
+        raise unknown_name("fold", fold, names)
+    return fold
+
+
+def _of_workdir(workdir: pathlib.Path) -> TrainedNetworks:
+    """All networks of the last checkpoint that did not diverge."""
     for name in ("config.json", "folds.json"):
         if not (workdir / name).is_file():
             raise UserError(
@@ -167,8 +206,6 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetw
     if not (workdir / "metrics.json").is_file():
         raise UserError(f"the run in {workdir} has not finished; re-run its command")
     config = configuration.load(workdir / "config.json")
-    if config.train.loss == "multilabel_bce":
-        raise UserError(f"the run in {workdir} has several labels a clip; prediction supports one")
     # A job's rows: its folds, variant by variant.
     variants = configuration.check(config).variants.values()
     folds = Folds.read(workdir / "folds.json").names
@@ -186,27 +223,12 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetw
     same = [each == settings[0] for each in settings]
     converged = state["status"] != records.DIVERGED  # the others may hold NaN
     rows = np.flatnonzero(converged & same)
-    if fold is not None:
-        if isinstance(fold, int) or (fold.isdigit() and fold not in names):
-            if not 0 <= int(fold) < len(names):
-                raise UserError(f"there is no fold {fold}; the run's are 0 to {len(names) - 1}")
-            fold = names[int(fold)]
-        if fold not in names:
-            raise unknown_name("fold", fold, names)
-        if fold not in saved:
-            raise UserError(
-                f"the network of fold {fold} was not saved: checkpoints hold the folds that were "
-                f"trained last ({saved[0]} to {saved[-1]})"
-            )
-        rows = np.intersect1d(rows, saved.index(fold))
-    if not len(rows):
-        raise UserError(f"training of {fold or 'all folds'} in {workdir} diverged")
     return TrainedNetworks(
         config,
         classes,
         tuple(saved[row] for row in rows),
-        len(names),
-        jax.tree.map(lambda a: a[rows], state),
+        tuple(names),
+        {part: jax.tree.map(lambda a: a[rows], state[part]) for part in PARTS},
         programs={},
     )
 

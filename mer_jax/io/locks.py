@@ -7,17 +7,17 @@ import filelock
 from mer_jax.errors import UserError
 
 
-def take(path: pathlib.Path, refusal: str) -> filelock.AcquireReturnProxy:
+def take(path: pathlib.Path, refusal: str, *, timeout: float = 0.0) -> filelock.AcquireReturnProxy:
     """Locks the file `path` until `.lock.release()` or the end of a `with` block on the result.
 
     The file is created if missing, and stays. The system releases the lock of a process that dies.
 
     Raises:
-      UserError: with the text `refusal`, at once, where another process or another call in this
-        process holds the lock.
+      UserError: with the text `refusal`, where another process or another call in this process
+        still holds the lock after `timeout` seconds.
     """
     try:
         # Any thread may release it: checkpoints are written and closed in threads of their own.
-        return filelock.FileLock(path, thread_local=False, blocking=False).acquire()
+        return filelock.FileLock(path, thread_local=False, timeout=timeout).acquire()
     except filelock.Timeout:
         raise UserError(refusal) from None

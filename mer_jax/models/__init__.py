@@ -111,6 +111,9 @@ _MODELS = {
     ),
     "mmnet": Info(".mmnet", "MMNet", "Li et al. 2022, MMNet, authors' code", 9_442_425, classes=5),
     "bdcnn": Info(".bdcnn", "BDCNN", "Chen et al. 2022, BDCNN, authors' code", 10_881_251),
+    "softnet": Info(
+        ".softnet", "SOFTNet", "Liong et al. 2021, SOFTNet, authors' code", 314_817, classes=1
+    ),
     "svm": Info(".svm", "SVM", "Cortes & Vapnik 1995, by scikit-learn", estimator=True),
 }  # fmt: skip
 

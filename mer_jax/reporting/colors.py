@@ -18,6 +18,16 @@ _STEPS = (15, 6, 4, 11, 13, 6)
 _CORNERS = np.array([(1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0, 1)], float)
 
 
+def rgb(color: str) -> tuple[int, int, int]:
+    """A color of the palette as 8-bit values.
+
+    >>> rgb(BLUE)
+    (0, 114, 178)
+    """
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return red, green, blue
+
+
 def wheel() -> np.ndarray:
     """The 55 hues of the color circle from red on, [55, 3] float64 in [0, 1]."""
     after = np.roll(_CORNERS, -1, axis=0)

@@ -1,6 +1,6 @@
 """The page of a spotting run: its scores, and each recording's evidence, truth and predictions.
 
-build(recordings, found, metrics.spotting.summary(...), title="mdmd") -> HTML
+build(recordings, found, metrics.spotting.summary(...), config=config.json) -> HTML
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,7 @@ def build(
     found: Found,
     summary: Mapping[str, Any],
     *,
-    title: str,
-    p: float | None = None,
+    config: Mapping[str, Any],
 ) -> str:
     """The HTML of a run.
 
@@ -33,8 +32,7 @@ def build(
       recordings: those that were spotted.
       found: of `spotting.leave_one_subject_out`.
       summary: of `metrics.spotting.summary`.
-      title: heading of the page.
-      p: the threshold's p, if it was given and not learned.
+      config: the content of config.json.
     """
     keys = ("tp", "fp", "fn", "f1", "precision", "recall")
     charts = [
@@ -48,8 +46,8 @@ def build(
     ]
     return render(
         "spotting.html",
-        title=title,
-        fixed_p=p,
+        title=config["title"] or f"{config['evidence']['name']} on {config['data']['name']}",
+        fixed_p=config["intervals"]["p"],
         videos=len(recordings),
         subjects=len({video.subject_key for video in recordings}),
         scores=[(kind, *(part[key] for key in keys)) for kind, part in summary["spotting"].items()],

@@ -1,6 +1,8 @@
 """The command as a user runs it."""
 
 import csv
+import os
+import signal
 
 import cv2
 import numpy as np
@@ -25,6 +27,11 @@ def run(capsys, *arguments):
     return code, out.out, out.err
 
 
+def read_rows(path):
+    with open(path, encoding="utf-8") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     return tiny_run(tmp_path_factory)
@@ -45,8 +52,7 @@ def test_a_video(capsys, workdir, tmp_path, scene):
     assert code == 0 and not err
     assert out.startswith("trained on 12 clips of 3 subjects (synthetic); rendered faces")
     assert "3 window(s)" in out and "most certain" in out
-    with open(tmp_path / "o" / "prediction.csv", encoding="utf-8") as file:
-        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    rows = read_rows(tmp_path / "o" / "prediction.csv")
     assert [row["start_frame"] for row in rows] == ["0", "6", "12"]
     said = [row for row in rows if row["label"] in ("negative", "positive", "surprise")]
     assert said
@@ -66,6 +72,75 @@ def test_a_picture_shows_no_movement(capsys, workdir, tmp_path, scene):
         capsys, f"--run={workdir}", f"--video={tmp_path}/me.png", f"--out={tmp_path}/o"
     )
     assert (code, err) == (0, "") and "1 x no movement" in out
+
+
+def test_a_folder_of_videos(capsys, workdir, tmp_path, scene):
+    films = tmp_path / "films"
+    synthetic.video(films / "b.mp4", scene)
+    synthetic.video(films / "deep" / "a.mp4", scene)
+    (films / "torn.mp4").write_bytes(b"no video")
+    (films / "notes.txt").write_text("of no interest")
+    options = [
+        f"--run={workdir}", f"--out={tmp_path}/o", "--window=12", "--stride=6", "--threshold=0.02",
+    ]  # fmt: skip
+    code, out, err = run(capsys, *options, f"--video={films}", "--video_out=seen.mp4")
+    assert code == 1 and "2 video(s) done, 1 failed" in out and err.startswith("torn.mp4: failed: ")
+    videos, windows = (
+        read_rows(tmp_path / "o" / name) for name in ("videos.csv", "predictions.csv")
+    )
+    assert [(row["video"], row["status"]) for row in videos] == [
+        *(("b.mp4", "done"), ("deep/a.mp4", "done"), ("torn.mp4", "failed")),
+    ]
+    assert "cannot be read as a video" in videos[2]["reason"] and not videos[0]["reason"]
+    assert [row["rows"] for row in videos] == ["3", "3", "0"]
+    assert float(videos[0]["seconds"]) == pytest.approx(scene.length / scene.fps, abs=1e-3)
+    # One after the other in one table: what a run on one video writes.
+    code, _, _ = run(capsys, *options, f"--out={tmp_path}/one", f"--video={films}/b.mp4")
+    single = read_rows(tmp_path / "one" / "prediction.csv")
+    for name in ("b.mp4", "deep/a.mp4"):
+        assert [row for row in windows if row.pop("video", name) == name][:3] == single
+        assert len(list(video_files.decode(tmp_path / "o" / name / "seen.mp4"))) == scene.length
+        assert cv2.imread(str(tmp_path / "o" / name / "prediction.png")) is not None
+    before = (tmp_path / "o" / "b.mp4" / "prediction.csv").stat().st_mtime_ns
+    code, out, err = run(capsys, *options, f"--video={films}", "--video_out=seen.mp4")
+    assert (code, err) == (1, "") and "2 video(s) done, 1 failed" in out
+    assert (tmp_path / "o" / "b.mp4" / "prediction.csv").stat().st_mtime_ns == before
+
+
+def test_a_signal_stops_and_says_how_to_resume(capsys, workdir, tmp_path, scene, monkeypatch):
+    films, seen = tmp_path / "films", []
+    for name in ("a.mp4", "b.mp4"):
+        synthetic.video(films / name, scene)
+
+    def stop(name, video):
+        seen.append(name)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(predict.Prediction, "predict", lambda self, name, video: stop(name, video))
+    code, _, err = run(capsys, f"--run={workdir}", f"--video={films}", f"--out={tmp_path}/o")
+    assert code == 128 + signal.SIGTERM and seen == ["a.mp4"]
+    assert err == "stopped; re-run the same command to resume\n"
+    assert signal.getsignal(signal.SIGTERM) == handler
+    assert read_rows(tmp_path / "o" / "videos.csv") == []
+    assert not (tmp_path / "o" / "a.mp4" / "video.json").exists()
+
+
+def test_mistakes_with_several_videos(capsys, workdir, tmp_path, scene):
+    films = tmp_path / "films"
+    film = synthetic.video(films / "a.mp4", scene)
+    job = f"--run={workdir}"
+    for arguments, message in (
+        ((f"--video={films}", f"--out={films}/o"), "is inside the folder of videos"),
+        ((f"--video={films}", "--video_out=o/x.mp4"), "give the name of a file only"),
+        ((f"--video={tmp_path}/*.avi",), "no file matches this pattern"),
+        ((f"--video={films}", "--window=1m"), "write frames, as in 32, or seconds"),
+        ((f"--video={films}", "--landmarks=x.dat"), "there is no such landmark model"),
+        ((f"--video={films}", f"--video={tmp_path}/other/a.mp4"), "would both be called a.mp4"),
+    ):
+        code, out, err = run(capsys, job, *arguments)
+        assert code == 2 and not out and message in err and err.count("\n") == 1
+    assert film.exists() and not (tmp_path / "films_prediction").exists()
 
 
 class Camera:
@@ -103,8 +178,7 @@ def test_a_camera(capsys, workdir, tmp_path, scene, monkeypatch):
     camera = Camera(film, [0.02] * 99)
     code, _, err = filmed(camera, "--seconds=0.6")
     assert code == 0 and not err and camera.released
-    with open(tmp_path / "o" / "prediction.csv", encoding="utf-8") as file:
-        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    rows = read_rows(tmp_path / "o" / "prediction.csv")
     assert int(rows[-1]["stop_frame"]) <= 31  # 0.6 s at 50 Hz
     assert float(rows[-1]["stop_s"]) == pytest.approx(int(rows[-1]["stop_frame"]) / 50, abs=1e-3)
     code, _, err = filmed(Camera(film, [0.02] * 10 + [0.3] + [0.02] * 99), "--seconds=9")

@@ -3,36 +3,95 @@
 import numpy as np
 import pytest
 
+from mer_jax.inference import VideoPredictions
+from mer_jax.inference.tracking import FaceBox
 from mer_jax.reporting import overlay
 
 CLASSES = ("negative", "positive")
 NONE = np.array([np.nan, np.nan])
+BOX = np.array([[40, 0], [90, 0], [90, 50], [40, 50]], np.float32)
+
+
+def predictions(probabilities, verdicts, **changes):
+    """Windows of 0.3 s, 0.1 s apart, at 10 Hz."""
+    count, classes = probabilities.shape
+    fields = dict(
+        classes=CLASSES[:classes],
+        fps=10.0,
+        num_frames=count + 2,
+        start=np.arange(count),
+        stop=np.arange(count) + 3,
+        apex=np.arange(count),
+        movement=np.linspace(3, 0.1, count),
+        threshold=1.0,
+        probabilities=probabilities,
+        std=0.05 + 0 * probabilities,
+        face_boxes=(FaceBox(0, BOX),),
+        notes=(),
+        verdicts=verdicts,
+        trained_on="12 clips",
+    )
+    return VideoPredictions(**fields | changes)
 
 
 def test_the_chart_is_broken_where_nothing_is_predicted():
-    start = np.arange(4) / 10
-    values = np.array([[0.9, 0.1], [0.6, 0.4], NONE, [0.2, 0.8]])
-    figure = overlay.probabilities_over_time(
-        start,
-        start + 0.3,
-        values,
-        CLASSES,
-        np.array([3.0, 2.0, 0.1, np.nan]),
-        1.0,
-        deviation=0 * values,
-    )
+    values = np.array([[0.9, 0.1], [0.6, 0.4], NONE, [0.5, 0.5], [0.2, 0.8]])
+    result = predictions(values, ("", "", "no face", "head moves", ""))
+    figure = overlay.over_time(result)
     above, below = figure.axes
     lines = {line.get_label(): line for line in above.lines}
     assert set(lines) == set(CLASSES)
+    shown = values.copy()
+    shown[3] = np.nan
     for k, name in enumerate(CLASSES):
-        np.testing.assert_array_equal(lines[name].get_ydata(), values[:, k])
-        np.testing.assert_allclose(lines[name].get_xdata(), start + 0.15)
-    (shade,) = below.patches
-    assert shade.get_x() < 0.35 < shade.get_x() + shade.get_width()
-    one = overlay.probabilities_over_time(
-        np.zeros(1), np.ones(1), NONE[None], CLASSES, np.zeros(1), 1.0
-    )
-    assert one.axes[0].patches
+        np.testing.assert_array_equal(lines[name].get_ydata(), shown[:, k])
+        np.testing.assert_allclose(lines[name].get_xdata(), np.arange(5) / 10 + 0.15)
+    for axes in (above, below):
+        (shade,) = axes.patches  # one for the two windows, 0.35 and 0.45 s, half a stride around
+        assert shade.get_x() == pytest.approx(0.3) and shade.get_width() == pytest.approx(0.2)
+    assert figure.get_suptitle() == "trained on 12 clips"
+    one = overlay.over_time(predictions(NONE[None], ("no movement",)))
+    assert one.axes[0].patches[0].get_width() == pytest.approx(0.3)
+
+
+def test_each_action_unit_has_its_own_chart():
+    values = np.array([[0.9, 0.1], [0.6, 0.4], NONE])
+    result = predictions(values, ("", "", "no face"), label_scheme="cd6me", classes=("AU1", "AU4"))
+    figure = overlay.over_time(result)
+    assert figure.get_suptitle().splitlines()[1].startswith("action units of the scheme cd6me")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["AU1", "AU4", "px"]
+    for k, axes in enumerate(figure.axes[:2]):
+        line, limit = axes.lines
+        np.testing.assert_array_equal(line.get_ydata(), values[:, k])
+        assert set(limit.get_ydata()) == {0.5} and len(axes.patches) == 1
+
+
+def test_a_frame_shows_the_window_with_the_nearest_center():
+    rng = np.random.default_rng(0)
+    for stride, length, count in ((1, 3, 5), (2, 5, 4), (4, 3, 6), (3, 8, 1)):
+        start = stride * np.arange(count)
+        result = predictions(
+            rng.random((count, 2)), ("",) * count, start=start, stop=start + length, num_frames=40
+        )
+        middle = start + (length - 1) / 2
+        nearest = [int(np.abs(middle - frame).argmin()) for frame in range(40)]
+        expected = [i if start[i] <= f < start[i] + length else -1 for f, i in enumerate(nearest)]
+        assert result.window_of_frame.tolist() == expected
+
+
+def test_the_annotated_video_is_captioned_and_has_the_labels_of_its_windows():
+    frames = np.random.default_rng(0).integers(0, 256, (7, 240, 320, 3), np.uint8)
+    values = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.3, 0.7]])
+    result = predictions(values, ("", "", "", "head moves"), num_frames=7)
+    film = list(overlay.annotate(lambda: iter(frames), result, alpha=2.0))
+    assert len(film) == 7 and len({picture.shape for picture in film}) == 1
+    rows = film[0].shape[0] - 240
+    assert 10 < rows < 40 and (film[0][:rows] < 128).any()  # the caption
+    blue = lambda picture: (
+        np.abs(picture[rows:, 320:].astype(int) - (0, 114, 178)).max(-1) < 12
+    ).sum()
+    assert blue(film[0]) > blue(film[2]) > 0 == blue(film[4])  # 4: given a verdict
+    np.testing.assert_array_equal(film[6][rows + 60 :, :320], frames[6, 60:])  # in no window
 
 
 @pytest.mark.parametrize("shape", ((61, 81, 3), (480, 640, 1)))

@@ -1,0 +1,244 @@
+"""A finished spotting run applied to any video: the intervals of expressions, with constant memory.
+
+    spotter = load("runs/spotting")
+    found = spotter.predict_video(frames, 100.0)      # [T, H, W, C], Hz
+    print(found.csv())
+
+The face is cropped by the eyes and waits, small and gray, in a temporary file, from which the run's
+evidence reads it in blocks. Where the crop had to follow the head, or the face is lost, the
+evidence is not that of an expression: such intervals get a verdict.
+"""
+
+import bisect
+import collections
+import csv
+import io
+import pathlib
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from mer_jax import runtime
+from mer_jax.errors import UserError
+from mer_jax.faces.rectangles import OULU
+from mer_jax.inference.profile import DatasetProfile, rendered_only
+from mer_jax.inference.tracking import EyeDetector, FaceBox, FaceTracker, find_eyes, prefetch
+from mer_jax.inference.video_predictions import (
+    FACE_LOST,
+    HEAD_MOVES,
+    check_rate,
+    corners_of_frame,
+    face_notes,
+)
+from mer_jax.io import reading, saving
+from mer_jax.recordings import Recording
+from mer_jax.spotting import trained
+from mer_jax.spotting.trained import Ensemble
+
+_DETECTIONS = 4  # a second
+
+
+class SpottedInterval(NamedTuple):
+    """One expression from onset to offset, frames from 0, both included."""
+
+    kind: str  # "micro" or "macro"
+    onset: int
+    offset: int
+    evidence: float  # the largest in it
+    verdict: str  # why it is no expression; "" where it is one
+
+
+class SpottedVideo(NamedTuple):
+    """The intervals of a video in their order, and the evidence for them."""
+
+    intervals: tuple[SpottedInterval, ...]
+    evidence: Mapping[str, np.ndarray]  # kind -> [T]
+    fps: float  # Hz
+    num_frames: int  # T
+    face_boxes: tuple[FaceBox, ...]  # of the frames examined
+    notes: tuple[str, ...]  # for the user
+    trained_on: str  # the run's databases, in words
+
+    @property
+    def header(self) -> list[str]:
+        """What the run was trained on."""
+        return [f"trained on {self.trained_on}"]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Intervals with each kind or verdict."""
+        return dict(collections.Counter(each.verdict or each.kind for each in self.intervals))
+
+    @property
+    def corners_of_frame(self) -> list[np.ndarray | None]:
+        """[T] of the face's corners [4, 2] px (x, y), or None."""
+        return corners_of_frame(self.face_boxes, self.num_frames)
+
+    def csv(self) -> str:
+        """The table as CSV: `header` after a #, then onset and offset (s and frames, both
+        included), kind, verdict and the largest evidence of each interval."""
+        out = io.StringIO(newline="")
+        out.writelines(f"# {line}\n" for line in self.header)
+        table = csv.writer(out, lineterminator="\n")
+        names = ("onset_s", "offset_s", "onset_frame", "offset_frame")
+        table.writerow([*names, "kind", "verdict", "evidence"])
+        for each in self.intervals:
+            seconds = [f"{frame / self.fps:.4f}" for frame in (each.onset, each.offset)]
+            rest = (each.onset, each.offset, each.kind, each.verdict, f"{each.evidence:.6g}")
+            table.writerow([*seconds, *rest])
+        return out.getvalue()
+
+    def summary(self) -> str:
+        """`header`, the counts, and the first intervals."""
+        counts = ", ".join(f"{count} x {name}" for name, count in self.counts.items())
+        lines = [f"{len(self.intervals)} interval(s){f': {counts}' if counts else ''}"]
+        known = [each for each in self.intervals if not each.verdict]
+        lines += [
+            f"{each.kind}: {each.onset / self.fps:.2f} to {(each.offset + 1) / self.fps:.2f} s"
+            for each in known[:10]
+        ]
+        more = [f"and {len(known) - 10} more"] * (len(known) > 10)
+        return "\n".join([*self.header, *lines, *more])
+
+
+class Spotter:
+    """The spotters of a run, one for each kind of expression; `load` reads it."""
+
+    def __init__(self, ensembles: Sequence[Ensemble]):
+        self.ensembles = ensembles
+        self.size = tuple(ensembles[0].config.evidence.size)  # (H, W) px
+
+    @property
+    def digest(self) -> str:
+        """64 hexadecimal digits of all that the intervals depend on besides the video."""
+        parts = [repr((each.kind, each.folds, each.rule)) for each in self.ensembles]
+        scorers = [scorer for each in self.ensembles for scorer in each.scorers]
+        weights = [array for scorer in scorers for array in scorer.weights.values()]
+        return saving.digest(self.ensembles[0].config.to_json(), *parts, *weights)
+
+    @property
+    def trained_on(self) -> str:
+        """The subjects and databases of the run, in words."""
+        subjects = {fold.subject for each in self.ensembles for fold in each.folds}
+        databases = sorted({subject.partition("/")[0] for subject in subjects})
+        text = f"long videos of {len(subjects)} subjects ({', '.join(databases)})"
+        return text + rendered_only(databases)
+
+    @runtime.pinned()
+    def predict_video(
+        self,
+        frames: Iterable[np.ndarray],
+        fps: float,
+        *,
+        eye_detector: EyeDetector | None = find_eyes,
+        total: int = 0,
+        quiet: bool = True,
+    ) -> SpottedVideo:
+        """Spots the expressions of a video.
+
+        Args:
+          frames, fps, eye_detector, total, quiet: as of `Predictor.predict_video`.
+
+        Raises:
+          UserError: no face in any frame, or a video shorter than what one frame depends on.
+        """
+        fps = check_rate(fps)
+        tracker = FaceTracker(
+            _profile(self.size, fps),
+            length=1,
+            stride=1,
+            every=max(1, round(fps / _DETECTIONS)),
+            eye_detector=eye_detector,
+        )
+        bar = dict(total=total or None, disable=quiet, leave=False, unit="")
+        with tempfile.TemporaryFile() as file:
+            with tqdm(prefetch(frames), "frames", **bar) as progress:
+                _write_crops(file, tracker, progress, self.size)
+            video = _recording(file, tracker.num_frames, fps, self.size)
+            evidence = {each.kind: each.evidence(video) for each in self.ensembles}
+        boxes = tuple(tracker.face_boxes)
+        found = [
+            _interval(each.kind, evidence[each.kind], onset, offset, boxes)
+            for each in self.ensembles
+            for onset, offset in each.intervals(evidence[each.kind], fps).tolist()
+        ]
+        found.sort(key=lambda each: (each.onset, each.offset))
+        notes = tuple(face_notes(boxes))
+        return SpottedVideo(
+            tuple(found), evidence, fps, tracker.num_frames, boxes, notes, self.trained_on
+        )
+
+
+def _profile(size: Sequence[int], fps: float) -> DatasetProfile:
+    """Of crops around the eyes; what it says of movement is not used."""
+    height, width = size
+    return DatasetProfile(
+        size=(height, width),
+        channels=1,
+        eyes=OULU,
+        fps=fps,
+        length=1,
+        marked=False,
+        movement=0.0,
+        largest=0.0,
+        head=0.0,
+        trained_on="",
+    )
+
+
+def _write_crops(
+    file: IO[bytes], tracker: FaceTracker, frames: Iterable[np.ndarray], size: Sequence[int]
+) -> None:
+    """The face of each frame, [H, W] uint8; where there is none, the last one."""
+    crop, found = np.zeros(size, np.uint8), False
+    for window in tracker.windows(frames):
+        if window.frames is not None:
+            crop, found = window.frames[0], True
+        file.write(crop.tobytes())
+    if not found:
+        raise UserError("no face was found in any of the frames examined")
+    file.flush()
+
+
+def _recording(file: IO[bytes], count: int, fps: float, size: Sequence[int]) -> Recording:
+    """The crops in `file` as a recording."""
+    height, width = size
+
+    def read(start: int, stop: int) -> np.ndarray:
+        file.seek(start * height * width)
+        content = file.read((stop - start) * height * width)
+        return np.frombuffer(content, np.uint8).reshape(-1, height, width, 1)
+
+    return Recording("video", "unknown", "video", read, count, fps)
+
+
+def _interval(
+    kind: str, evidence: np.ndarray, onset: int, offset: int, boxes: Sequence[FaceBox]
+) -> SpottedInterval:
+    """The interval; its verdict is by the boxes up to half of its length before and after it."""
+    margin = (offset - onset + 1) // 2
+    starts = [box.start for box in boxes]
+    first = max(0, bisect.bisect_right(starts, onset - margin) - 1)
+    inside = boxes[first : bisect.bisect_right(starts, offset + margin)]
+    lost = any(box.corners is None for box in inside)
+    moves = not lost and any(
+        not np.array_equal(box.corners, inside[0].corners)  # type: ignore[arg-type]
+        for box in inside
+    )
+    verdict = FACE_LOST if lost else HEAD_MOVES if moves else ""
+    largest = float(evidence[onset : offset + 1].max())
+    return SpottedInterval(kind, onset, offset, largest, verdict)
+
+
+def is_run(run: str | pathlib.Path) -> bool:
+    """Whether `run` is the working directory of a spotting run, rather than of recognition."""
+    path = pathlib.Path(run).expanduser() / "config.json"
+    return path.is_file() and "evidence" in reading.load_json(path, dict)
+
+
+def load(workdir: str | pathlib.Path) -> Spotter:
+    """Loads a finished spotting run. Raises `UserError` as `spotting.trained.load`."""
+    return Spotter(trained.load(workdir))

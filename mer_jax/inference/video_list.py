@@ -1,0 +1,106 @@
+"""The videos that a user names: single ones, folders of them, lists, patterns."""
+
+import glob
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from mer_jax.datasets import folders
+from mer_jax.datasets.video_source import CAMERA, RENDERED
+from mer_jax.errors import UserError
+from mer_jax.io import reading
+
+_LISTS = {".txt", ".lst", ".list"}
+_VIDEOS = {
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".gif"),
+    *(".3gp", ".ts", ".mts", ".m2ts", ".ogv", ".vob", ".dv", ".mxf", ".mjpeg", ".mjpg", ".asf"),
+}
+
+
+def is_single(values: Sequence[str]) -> bool:
+    """Whether `values` name one video rather than a folder, a list or several."""
+    if len(values) != 1 or values[0].startswith((CAMERA, RENDERED)):
+        return len(values) == 1
+    path = pathlib.Path(values[0]).expanduser()
+    if path.is_dir():
+        return list(_inside(path)) in ([], [path])
+    return path.suffix.lower() not in _LISTS and not _is_pattern(path)
+
+
+def find(values: Sequence[str]) -> dict[str, str]:
+    """The videos that `values` name: name -> source, as `datasets.video_source` opens it.
+
+    Args:
+      values: videos; folders of videos (by their suffix) and of folders of frames, with all
+        subfolders; text files with a video in each line, relative to the file (# begins a comment);
+        patterns such as films/*.mp4. The name of a video is its path from that folder or list.
+
+    Raises:
+      UserError: a folder, list or pattern without videos, or two videos of one name.
+    """
+    found: dict[str, str] = {}
+    for value in values:
+        for name, source in _expand(value):
+            if found.setdefault(name, source) != source:
+                raise UserError(
+                    f"{found[name]} and {source} would both be called {name}; give the folder "
+                    "that holds both, or a list of paths"
+                )
+    return found
+
+
+def _expand(value: str) -> Iterator[tuple[str, str]]:
+    if value.startswith((CAMERA, RENDERED)):
+        yield value.replace(":", "_"), value
+        return
+    path = pathlib.Path(value).expanduser()
+    if path.is_dir():
+        for each in _inside(path):
+            yield (path.name if each == path else each.relative_to(path).as_posix()), str(each)
+    elif path.suffix.lower() in _LISTS:
+        yield from _listed(path)
+    elif _is_pattern(path):
+        matches = sorted(glob.glob(str(path)))
+        if not matches:
+            raise UserError(f"{value}: no file matches this pattern")
+        yield from ((pathlib.Path(match).name, match) for match in matches)
+    else:
+        yield path.name, str(path)
+
+
+def _is_pattern(path: pathlib.Path) -> bool:
+    return glob.has_magic(str(path)) and not path.exists()
+
+
+def _inside(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The video files and the folders of frames at or below a folder, by name.
+
+    A folder of frames has images and no video; images beside videos are left out.
+    """
+    entries = [(entry, pathlib.Path(entry.path)) for entry in folders.visible(folder)]
+    suffixes = {path.suffix.lower() for entry, path in entries if entry.is_file()}
+    if suffixes & folders.IMAGES and not suffixes & _VIDEOS:
+        yield folder
+        return
+    for entry, path in entries:
+        if entry.is_dir():
+            yield from _inside(path)
+        elif path.suffix.lower() in _VIDEOS:
+            yield path
+
+
+def _listed(path: pathlib.Path) -> Iterator[tuple[str, str]]:
+    """The lines of a list of videos."""
+    lines = (line.partition("#")[0].strip() for line in reading.read_text(path).splitlines())
+    named = [line for line in lines if line]
+    if not named:
+        raise UserError(f"{path}: the list names no video")
+    for line in named:
+        if line.startswith((CAMERA, RENDERED)):
+            yield from _expand(line)
+            continue
+        source = path.parent / pathlib.Path(line).expanduser()
+        name = os.path.normpath(source)
+        inside = os.path.relpath(name, path.parent)
+        name = name if inside.startswith(os.pardir) else inside
+        yield pathlib.Path(name).as_posix().lstrip("/"), str(source)

@@ -1,0 +1,126 @@
+"""From a finished spotting run and a video to intervals."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from mer_jax import configuration, spotting_experiment
+from mer_jax.datasets import recordings
+from mer_jax.errors import UserError
+from mer_jax.inference import spotter
+from mer_jax.inference.tracking import FaceBox
+from mer_jax.reporting import spotting_overlay
+from mer_jax.spotting import Fold
+
+EYES = np.float32([[[30, 40], [50, 40]]])
+
+
+class Brightness:
+    """The mean gray level of a frame as evidence; an interval where it is over 100."""
+
+    kind, rule, scorers = "micro", None, ()
+    folds = tuple(Fold(f"synthetic/s{n}", "micro", 5, 5, 5, 2, 10.0) for n in (1, 2))
+    config = configuration.make_spotting(
+        data="synthetic", evidence={"name": "strain", "size": (8, 8)}
+    )
+
+    def evidence(self, recording):
+        return np.concatenate([block.mean((1, 2, 3)) for _, block in recording.blocks(7)])
+
+    def intervals(self, evidence, fps):
+        edges = np.flatnonzero(np.diff(np.pad(evidence > 100, 1).astype(int)))
+        return edges.reshape(-1, 2) - [0, 1]
+
+
+@pytest.fixture
+def film():
+    """60 frames, bright in 10 to 14, 30 to 34 and 50 to 54."""
+    frames = np.full((60, 80, 80, 3), 50, np.uint8)
+    for start in (10, 30, 50):
+        frames[start : start + 5] = 200
+    return frames
+
+
+def test_intervals_are_those_of_the_runs_evidence_of_the_cropped_face(film):
+    found = spotter.Spotter([Brightness()]).predict_video(film, 10.0, eye_detector=lambda f: EYES)
+    assert [(each.onset, each.offset) for each in found.intervals] == [(10, 14), (30, 34), (50, 54)]
+    assert found.counts == {"micro": 3} and found.num_frames == 60
+    np.testing.assert_allclose(found.evidence["micro"], film.mean((1, 2, 3)), atol=1)
+    lines = found.csv().splitlines()
+    subjects = "long videos of 2 subjects (synthetic)"
+    assert lines[0] == f"# trained on {subjects}; rendered faces: it has seen no real one"
+    first = next(csv.DictReader(lines[1:]))
+    assert (first["onset_s"], first["offset_s"], first["onset_frame"]) == ("1.0000", "1.4000", "10")
+    assert (first["kind"], first["verdict"], float(first["evidence"])) == ("micro", "", 200)
+    assert "micro: 1.00 to 1.50 s" in found.summary()
+    whole = spotter.Spotter([Brightness()]).predict_video(film, 10.0, eye_detector=None)
+    assert whole.intervals == found.intervals
+
+
+def test_where_the_face_is_lost_or_the_crop_moves_there_is_a_verdict(film):
+    at = iter(range(0, 60, 2))  # the frames of detections, 4 a second
+
+    def eyes(frame):
+        number = next(at)
+        return EYES[: int(not 28 <= number <= 36)] + np.float32([12 * (number >= 50), 0])
+
+    found = spotter.Spotter([Brightness()]).predict_video(film, 10.0, eye_detector=eyes)
+    verdicts = {each.onset: each.verdict for each in found.intervals}
+    assert verdicts[10] == "" and verdicts[50] == "head moves"
+    assert set(verdicts) == {10, 50} or verdicts[30] == "face lost"
+    box = np.zeros((4, 2), np.float32)
+    boxes = [FaceBox(0, box), FaceBox(10, None, 0), FaceBox(20, box), FaceBox(40, box + 1)]
+    interval = lambda a, b: spotter._interval("micro", np.ones(60), a, b, boxes).verdict
+    assert [interval(*ends) for ends in ((0, 5), (12, 14), (25, 30), (38, 44), (50, 55))] == [
+        *("", "face lost", "", "head moves", ""),
+    ]
+
+
+def test_what_cannot_be_spotted(film, tmp_path):
+    spots = spotter.Spotter([Brightness()])
+    with pytest.raises(UserError, match="no face was found"):
+        spots.predict_video(film, 10.0, eye_detector=lambda frame: EYES[:0])
+    with pytest.raises(UserError, match="frame rate is not known"):
+        spots.predict_video(film, 0.0)
+    with pytest.raises(UserError, match="is no finished spotting run"):
+        spotter.load(tmp_path)
+    assert not spotter.is_run(tmp_path)
+
+
+def test_the_time_line_is_below_the_film_and_its_cursor_moves(film):
+    found = spotter.Spotter([Brightness()]).predict_video(film, 10.0, eye_detector=lambda f: EYES)
+    pictures = list(spotting_overlay.annotate(lambda: iter(film), found, alpha=2.0))
+    assert len(pictures) == 60 and len({picture.shape for picture in pictures}) == 1
+    near = lambda rows, color: np.abs(rows.astype(int) - color).max(-1) < 10
+    orange = lambda picture: np.flatnonzero(near(picture[-4], (230, 159, 0)))
+    columns = np.flatnonzero(near(pictures[0][-30:], (0, 114, 178)).any(0))
+    starts = columns[np.diff(columns, prepend=-9) > 1]
+    assert [orange(pictures[frame])[0] for frame in (10, 30, 50)] == pytest.approx(starts, abs=2)
+    assert np.diff(starts) == pytest.approx(0.9 * pictures[0].shape[1] / 3, abs=1.5)
+    figure = spotting_overlay.over_time(found)
+    (axes,) = figure.axes
+    bars = [line.get_xdata() for line in axes.lines[1:]]
+    np.testing.assert_allclose(bars, [[1.0, 1.5], [3.0, 3.5], [5.0, 5.5]])
+    shaded = found._replace(intervals=(found.intervals[1]._replace(verdict="head moves"),))
+    (axes,) = spotting_overlay.over_time(shaded).axes
+    assert axes.patches[0].get_x() == 3.0 and len(axes.lines) == 1
+
+
+@pytest.mark.e2e
+def test_a_recording_of_the_run_is_spotted_as_its_ensemble_does(tmp_path):
+    config = configuration.make_spotting(
+        data={"name": "synthetic", "subjects": 2, "recordings_per_subject": 1, "seconds": 8.0}
+        | {"micro": 1, "macro": 1},
+        evidence={"name": "strain", "size": (24, 24)},
+    )
+    spotting_experiment.run(config, tmp_path / "run", quiet=True)
+    assert spotter.is_run(tmp_path / "run")
+    spots = spotter.load(tmp_path / "run")
+    options = configuration.options_of(config, "data")
+    video = recordings.load("synthetic", None, **options)[0]
+    found = spots.predict_video(video[:], video.fps, eye_detector=None)
+    for ensemble in spots.ensembles:
+        expected = ensemble.evidence(video)
+        correlation = np.corrcoef(found.evidence[ensemble.kind], expected)[0, 1]
+        assert correlation > 0.95  # a crop is smoothed and shrunk before it is gray

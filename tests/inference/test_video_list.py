@@ -1,0 +1,56 @@
+"""From what a user names to videos."""
+
+import pytest
+
+from mer_jax.errors import UserError
+from mer_jax.inference import video_list
+
+
+@pytest.fixture
+def films(tmp_path):
+    for name in ("a.mp4", "B.MOV", "deep/a.avi", "deep/er/c.gif", "frames/1.png", "frames/2.png"):
+        path = tmp_path / "films" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for name in ("notes.md", "cover.jpg", "empty/x.csv", ".hidden.mp4"):
+        path = tmp_path / "films" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    return tmp_path / "films"
+
+
+def test_a_folder_gives_its_videos_and_its_folders_of_frames(films):
+    found = video_list.find([str(films)])
+    assert list(found) == ["B.MOV", "a.mp4", "deep/a.avi", "deep/er/c.gif", "frames"]
+    assert found["deep/a.avi"] == str(films / "deep" / "a.avi")
+    assert video_list.find([str(films / "frames")]) == {"frames": str(films / "frames")}
+
+
+def test_one_video_or_several(films):
+    for one in ("a.mp4", "frames", "nothing.mp4", "empty"):
+        assert video_list.is_single([str(films / one)]), one
+    assert video_list.is_single(["camera:0"]) and video_list.is_single(["synthetic:3"])
+    for several in (str(films), str(films / "deep"), "list.txt", str(films / "*.mp4")):
+        assert not video_list.is_single([several]), several
+    assert not video_list.is_single([str(films / "a.mp4"), "camera:0"])
+    (films / "a[1].mp4").touch()
+    assert video_list.is_single([str(films / "a[1].mp4")])
+
+
+def test_a_list_names_paths_relative_to_itself(films):
+    text = "a.mp4  # the first\n\n# none\ndeep/a.avi\n../films/B.MOV\nsynthetic:2\n/else/d.mp4\n"
+    (films / "list.txt").write_text(text)
+    found = video_list.find([str(films / "list.txt")])
+    assert list(found) == ["a.mp4", "deep/a.avi", "B.MOV", "synthetic_2", "else/d.mp4"]
+    assert found["else/d.mp4"] == "/else/d.mp4" and found["synthetic_2"] == "synthetic:2"
+    (films / "list.txt").write_text("# nothing")
+    with pytest.raises(UserError, match="the list names no video"):
+        video_list.find([str(films / "list.txt")])
+
+
+def test_patterns_and_names_that_two_videos_would_have(films):
+    assert list(video_list.find([str(films / "*.[mM]*4"), str(films / "a.mp4")])) == ["a.mp4"]
+    with pytest.raises(UserError, match=r"would both be called a\.avi"):
+        video_list.find([str(films / "deep" / "a.avi"), "other/a.avi"])
+    with pytest.raises(UserError, match="no file matches"):
+        video_list.find([str(films / "*.wmv")])
