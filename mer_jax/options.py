@@ -342,6 +342,7 @@ BOUNDS: dict[str, Bound] = {
     "targets": _one_of("spotting.samples.TARGETS"),
     "drop_zeros": _number("[0, 1)"),
     "intervals.name": _one_of("spotting.intervals.RULES"),
+    "groups": _LENGTH,
     "relative": _flag,
     "smoothing": _number("[0, 10]"),
     "p": _FRACTION,

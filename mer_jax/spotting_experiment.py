@@ -25,7 +25,7 @@ from mer_jax.metrics import spotting as scoring
 from mer_jax.metrics import spotting_files
 from mer_jax.recordings import Interval, Recording
 from mer_jax.reporting import outputs, spotting_report
-from mer_jax.spotting import networks, protocol
+from mer_jax.spotting import analysis, networks, protocol
 from mer_jax.spotting.trained import NETWORKS, SPOTTERS
 from mer_jax.training import Parallel
 
@@ -99,6 +99,7 @@ def run(
     diverged = [name for result in results.values() for name in result.diverged]
     summary = {
         **scoring.summary(truths, found.events),
+        "false_alarms": analysis.false_alarms(videos, found.events),
         "folds": [fold._asdict() for fold in found.folds],
         "diverged_folds": diverged,
         "provenance": outputs.provenance(
@@ -109,7 +110,7 @@ def run(
         ),
     }
     saving.write_json(workdir / "metrics.json", summary)
-    page = spotting_report.build(videos, found, summary, config=plain)
+    page = spotting_report.build(videos, found, summary, config=plain, rule=rule)
     saving.write(workdir / "report.html", page)
     return summary
 

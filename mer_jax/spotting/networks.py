@@ -81,8 +81,9 @@ class Scorer:
         if not len(inputs):
             return np.zeros(0, np.float32)
         shape = inputs.shape[1:]
-        frozen = (self.architecture.name, tuple(sorted(self.architecture.sizes.items())))
-        apply, like = _apply(*frozen, self.architecture.outputs, shape, self.normalize)
+        name, sizes, outputs = self.architecture
+        sizes_key = tuple(sorted(sizes.items()))
+        apply, like = _apply(name, sizes_key, outputs, shape, self.normalize)
         trees = initialization.replace_leaves(like, self.weights)
         found = []
         for begin in range(0, len(inputs), _BATCH):
@@ -110,7 +111,8 @@ def interpolate(parts: Iterable[tuple[np.ndarray, np.ndarray]], length: int) -> 
     >>> interpolate([(np.array([1, 3]), np.array([1.0, 2.0]))], 5).tolist()
     [0.0, 1.0, 1.5, 2.0, 0.0]
     """
-    frames, scores = (np.concatenate(side) for side in zip(*parts))
+    found = list(parts)
+    frames, scores = (np.concatenate([part[side] for part in found]) for side in (0, 1))
     return np.interp(np.arange(length), frames, scores, left=0, right=0).astype(np.float32)
 
 
@@ -197,7 +199,10 @@ def train(
       training.Interrupted: see `should_stop`.
     """
     _check(settings)
-    scorers, chosen_on, curves, results = {}, {}, {}, {}
+    scorers: dict[str, Scorer] = {}
+    chosen_on: dict[str, Sequence[int]] = {}
+    curves: dict[tuple[str, int], np.ndarray] = {}
+    results: dict[str, Result] = {}
     folds = plan(recordings, kinds=kinds, span_of=lambda mean: span or grid(mean))
     for kind, step in dict.fromkeys((fold.kind, fold.span) for fold in folds):
         group = [fold for fold in folds if (fold.kind, fold.span) == (kind, step)]
@@ -222,7 +227,8 @@ def train(
             should_stop=should_stop,
             quiet=quiet,
         )  # fmt: skip
-        contents = [saving.digest(x) for (_, x) in found for _ in x]
+        # Still frames of two recordings may be equal; two recordings may not.
+        contents = [digest for _, x in found for digest in [saving.digest(x)] * len(x)]
         leakage.check(settings, rows, results[name], contents)
         starts = np.cumsum([0, *(len(x) for _, x in found)])
         for fold, validation in zip(group, rows.validation):

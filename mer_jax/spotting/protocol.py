@@ -21,7 +21,7 @@ from mer_jax.recordings import KINDS, Recording
 from mer_jax.spotting import evidence as evidences
 from mer_jax.spotting.intervals import Rule
 
-_P = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
+P = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
 
 
 class Fold(NamedTuple):
@@ -127,6 +127,20 @@ def spot(
     return Found(events, done, smoothed)
 
 
+def found_with(
+    recordings: Sequence[Recording], found: Found, kind: str, p: float, *, rule: Rule
+) -> list[Event]:
+    """The intervals of `kind` that the same evidence gives with one p for all folds."""
+    folds = {fold.subject: fold for fold in found.folds if fold.kind == kind}
+    return [
+        event
+        for video in recordings
+        for event in _events(
+            video, found.evidence[video.key, kind], folds[video.subject_key], rule, p
+        )
+    ]
+
+
 @checked
 def leave_one_subject_out(
     recordings: Sequence[Recording],
@@ -180,7 +194,7 @@ def _with_best_p(
     smoothed = list(curves)
     truths = [event for event in scoring.events(train) if event.kind == fold.kind]
     found = []
-    for p in _P if rule.p is None else (rule.p,):
+    for p in P if rule.p is None else (rule.p,):
         predicted = [
             event
             for video, values in zip(train, smoothed)

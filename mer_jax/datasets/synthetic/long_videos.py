@@ -221,14 +221,16 @@ def recordings(
                     if kind == "speech"
                     else str(rng.choice(list(synthetic.EMOTIONS[emotion])))
                 )
-                if kind != "speech":
-                    intervals.append(Interval(onset, apex, offset, kind, emotion, units))
                 hertz = rng.uniform(3.0, 5.0) if kind == "speech" else 0.0
                 movement.append((onset, apex, offset, *rng.uniform(0.8, 1.3, 2), hertz))
                 drawn = expressions.strengths(units)
                 drawn = drawn * rng.uniform(0.7, 1.3, (len(drawn), 1))
                 drawn = (drawn * rng.uniform(0.75, 1.25, 2)).astype(np.float32)
-                peak = rng.uniform(*peaks[kind]) / scale(REFERENCE)
+                reach = rng.uniform(*peaks[kind])
+                if kind != "speech":
+                    marked = Interval(onset, apex, offset, kind, emotion, units, float(reach))
+                    intervals.append(marked)
+                peak = reach / scale(REFERENCE)
                 strength.append(drawn * (peak / float(_peak(neutral, jnp.asarray(drawn)))))
             key = jax.random.fold_in(jax.random.fold_in(root, 1), number)
             script = _script(rng, key, movement, strength, distractors, length, fps, noise)
