@@ -81,9 +81,9 @@ class Scorer:
         if not len(inputs):
             return np.zeros(0, np.float32)
         shape = inputs.shape[1:]
-        name, sizes, outputs = self.architecture
+        name, sizes = self.architecture.name, self.architecture.sizes
         sizes_key = tuple(sorted(sizes.items()))
-        apply, like = _apply(name, sizes_key, outputs, shape, self.normalize)
+        apply, like = _apply(name, sizes_key, self.architecture.outputs, shape, self.normalize)
         trees = initialization.replace_leaves(like, self.weights)
         found = []
         for begin in range(0, len(inputs), _BATCH):
