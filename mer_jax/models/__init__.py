@@ -108,6 +108,21 @@ _MODELS = {
     "softnet": Info(
         ".softnet", "SOFTNet", "Liong et al. 2021, SOFTNet, authors' code", 314_817, classes=1
     ),
+    "mean_spotting": Info(
+        ".mean", "MEANSpotting", "Liong et al. 2023, MEAN (spotting), authors' code", 3_593,
+        classes=1,
+    ),
+    "mean_recognition": Info(
+        ".mean", "MEANRecognition", "Liong et al. 2023, MEAN (recognition), authors' code", 3_987
+    ),
+    "mtsn": Info(".mtsn", "MTSN", "Liong et al. 2022, MTSN, authors' code", 66_209, classes=1),
+    "sfamnet": Info(
+        ".sfamnet", "SFAMNet", "Liong et al. 2024, SFAMNet, authors' code", 7_207, classes=5
+    ),
+    "pem": Info(".pem", "PEM", "ABPN 2022, PEM, authors' code", 28_416, classes=10),
+    "auw_gcn": Info(
+        ".auw_gcn", "AUWGCN", "Yin et al. 2023, AUW-GCN, authors' code", 39_248, classes=10
+    ),
     "svm": Info(".svm", "SVM", "Cortes & Vapnik 1995, by scikit-learn", estimator=True),
 }  # fmt: skip
 

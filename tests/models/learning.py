@@ -40,6 +40,12 @@ SMALL = {
     "image_cnn": {"shape": (32, 32, 3), "width": 1 / 16},
     "psn": {"shape": (3, 32, 32, 1), "width": 1 / 16},
     "r3d_convlstm": {"shape": (4, 32, 32, 3), "width": 1 / 16},
+    "mean_spotting": {"shape": (12, 12, 3)},
+    "mean_recognition": {"shape": (12, 12, 3)},
+    "mtsn": {"shape": (12, 12, 6), "hidden": 16},
+    "sfamnet": {"shape": (9, 9, 3)},
+    "pem": {"shape": (12, 12, 2), "maps": 8},
+    "auw_gcn": {"shape": (12, 12, 2), "maps": 8, "hidden": 4},
 }
 
 
@@ -79,7 +85,9 @@ def trainer(network, rule):
 
         def objective(params):
             model = nnx.merge(graph, params, rest)
-            nll = optax.softmax_cross_entropy_with_integer_labels(model(x, mask=mask), labels)
+            logits = model(x, mask=mask)
+            logits = logits.reshape(len(labels), -1, logits.shape[-1]).mean(1)  # over frames
+            nll = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
             return jnp.mean(nll * mask), nnx.as_pure(nnx.state(model, nnx.Not(nnx.Param)))
 
         (loss, rest), grads = jax.value_and_grad(objective, has_aux=True)(params)

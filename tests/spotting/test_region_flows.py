@@ -1,0 +1,61 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax.datasets.synthetic import long_videos
+from mer_jax.descriptors import region_flow
+from mer_jax.errors import UserError
+from mer_jax.recordings import Recording
+from mer_jax.spotting import evidence, region_flows
+from mer_jax.video import optical_flow, to_gray
+
+SIZE = (32, 32)
+
+
+@pytest.fixture(scope="module")
+def video():
+    return long_videos.recordings(
+        subjects=1, recordings_per_subject=1, seconds=3, micro=1, macro=0, size=SIZE, gray=True,
+        amplitude=(2.0, 2.0), seed=3,
+    )[0]  # fmt: skip
+
+
+def test_each_frame_is_the_flow_from_the_one_before(video, monkeypatch):
+    landmarks = long_videos.landmarks(video)
+    short = Recording("toy", "s", "v", video.read, 21, 30.0)
+    got = region_flows(short, landmarks[:21], size=SIZE, radius=2)
+    assert got.shape == (21, 12, 2) and got.dtype == np.float32 and not got[0].any()
+    gray = to_gray(jnp.asarray(short[:]))
+    for t in (1, 9, 20):
+        flow = optical_flow(gray[t - 1], gray[t], preset="horn_schunck", **evidence._FLOW)
+        np.testing.assert_allclose(got[t], region_flow(flow, landmarks[t], radius=2), atol=1e-4)
+    monkeypatch.setattr(evidence, "_BLOCK", 7)
+    again = region_flows(short, landmarks[:21], size=SIZE, radius=2)
+    np.testing.assert_array_equal(again, got)
+
+
+def test_landmarks_of_another_shape_are_refused(video):
+    with pytest.raises(UserError, match=r"landmarks are \[68, 2\] or \[90, 68, 2\]"):
+        region_flows(video, np.zeros((3, 68, 2)), size=SIZE)
+    other = Recording("toy", "s", "v", lambda i, j: None, 9, 30.0)
+    with pytest.raises(UserError, match="not rendered"):
+        long_videos.landmarks(other)
+
+
+def test_landmarks_of_rendered_frames_are_where_the_face_is(video):
+    """What `_source` finds at a landmark of any frame is that landmark of the neutral face."""
+    found = long_videos.landmarks(video)
+    assert found.shape == (90, 68, 2)
+    rendered = video.read
+    times = jnp.arange(0, 90, 10, dtype=jnp.int32)
+    states = long_videos._states(rendered.script, times)
+    scale = long_videos.scale(SIZE)
+    neutral = np.asarray(long_videos.face.landmarks(rendered.neutral))
+    for row, t in enumerate(times):
+        state = long_videos.State(*(x[row] for x in states))
+        where = (jnp.asarray(found[t]) - (np.array(SIZE, np.float32) - 1) / 2) / scale
+        source = long_videos._source(rendered.neutral, state, where.T[..., None])[..., 0].T
+        np.testing.assert_allclose(source * scale, neutral * scale, atol=0.01)  # px
+    (marked,) = video.intervals
+    moved = np.abs(found[marked.apex] - found[marked.onset]).max()
+    assert moved > 0.3  # px: the expression moves landmarks
