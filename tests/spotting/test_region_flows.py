@@ -27,7 +27,7 @@ def test_each_frame_is_the_flow_from_the_one_before(video, monkeypatch):
     assert got.shape == (21, 12, 2) and got.dtype == np.float32 and not got[0].any()
     gray = to_gray(jnp.asarray(short[:]))
     for t in (1, 9, 20):
-        flow = optical_flow(gray[t - 1], gray[t], preset="horn_schunck", **evidence._FLOW)
+        flow = optical_flow(gray[t - 1], gray[t], preset="horn_schunck", **evidence.FLOW)
         np.testing.assert_allclose(got[t], region_flow(flow, landmarks[t], radius=2), atol=1e-4)
     monkeypatch.setattr(evidence, "_BLOCK", 7)
     again = region_flows(short, landmarks[:21], size=SIZE, radius=2)
