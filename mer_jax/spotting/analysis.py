@@ -8,6 +8,7 @@ import numpy as np
 
 from mer_jax.metrics import spotting as scoring
 from mer_jax.metrics.spotting import Event
+from mer_jax.options import checked
 from mer_jax.recordings import Interval, Recording
 from mer_jax.spotting.intervals import Rule
 from mer_jax.spotting.protocol import Found, P, found_with
@@ -58,6 +59,7 @@ def false_alarms(
     return {kind: dict(counter.most_common()) for kind, counter in causes.items()}
 
 
+@checked
 def hits_by(
     recordings: Sequence[Recording],
     events: Sequence[Event],
@@ -104,7 +106,9 @@ def precision_recall(
         truths = [event for event in scoring.events(recordings) if event.kind == kind]
         rows = []
         for p in P:
-            counts = scoring.spot(truths, found_with(recordings, found, kind, p, rule=rule)).counts
+            counts = scoring.spot(
+                truths, found_with(recordings, found, kind=kind, p=p, rule=rule)
+            ).counts
             scored = scoring.scores(counts.sum((0, 1)))
             rows.append((p, float(scored["precision"]), float(scored["recall"])))
         curves[kind] = rows

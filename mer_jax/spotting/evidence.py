@@ -162,6 +162,7 @@ def check_length(recording: Recording, offsets: Sequence[int], name: str) -> Non
         )
 
 
+@checked
 def over_frames(
     recording: Recording,
     function: Callable[[Array], Array],

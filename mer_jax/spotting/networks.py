@@ -24,7 +24,7 @@ from mer_jax.protocols import Folds, with_validation
 from mer_jax.recordings import KINDS, Recording
 from mer_jax.spotting import samples
 from mer_jax.spotting.protocol import Fold, plan
-from mer_jax.spotting.samples import Sampling
+from mer_jax.spotting.samples import TARGETS, Sampling
 from mer_jax.training import (
     Checkpointing,
     Hooks,
@@ -123,12 +123,13 @@ def _apply(
     """(compiled (trees, samples [B, ...]) -> scores [B, K], the trees of a fresh network)."""
     network = Architecture(name, dict(sizes), outputs).build(shape)(nnx.Rngs(0))
     network.eval()
-    graph, params, rest = nnx.split(network, nnx.Param, ...)
+    graph, *trees = nnx.split(network, nnx.Param, ...)
+    params, model_state = map(nnx.as_pure, trees)
     examples = samples.examples(np.zeros((1, *shape), np.float32), normalize=normalize)
     statistics = examples.fit_statistics(examples.inputs, jnp.ones(1))
     like = {
-        "params": nnx.as_pure(params),
-        "model_state": nnx.as_pure(rest),
+        "params": params,
+        "model_state": model_state,
         "statistics": statistics,
     }
 
@@ -180,16 +181,17 @@ def train(
     """Trains a network for each subject, on the others, and kind.
 
     Args:
-      recordings, kinds: as in `protocol.plan`.
+      recordings, kinds: as in `plan`.
       architecture: of the network, with one output.
       settings: how to train.
       folder: gets a folder of each kind and span: weights, checkpoints, learning curves.
       span: a published one (frames); 0: `grid` of the training subjects' mean duration.
       pairs, size, map_size, preset, without_head: as in `samples.Sampling`.
-      stride: frames from one sample to the next; 0: a third of the span.
+      stride: frames from one sample to the next; 0: a sixth of the span, and 2 or more.
       normalize, mirror: as in `samples.examples`.
-      targets: "overlap": that of the sample's frames with an expression; "any": 1 where there is
-        an overlap, as in SOFTNet's code.
+      targets: a member of `samples.TARGETS`: "overlap" of the sample's frames with an expression;
+        "any", 1 where there is an overlap, as in SOFTNet's code; "soft", `targets.soft_labels` of
+        the sample's own frame (MTSN).
       drop_zeros: share of the training samples without overlap that a fold leaves out at random.
       parallel, fingerprint, checkpoint_seconds, should_stop: as in `training.fit`.
       quiet: no progress.
@@ -209,13 +211,9 @@ def train(
         sampling = _sampling(step, pairs, stride, size, map_size, preset, without_head)
         found = [_collected(video, sampling) for video in recordings]
         inputs = np.concatenate([maps for _, maps in found])
-        labels = np.concatenate(
-            [
-                samples.overlaps(video, frames, kind=kind, offsets=sampling.offsets)
-                for video, (frames, _) in zip(recordings, found)
-            ]
-        )[:, None]
-        labels = (labels > 0).astype(np.float32) if targets == "any" else labels
+        label = functools.partial(TARGETS[targets], kind=kind, offsets=sampling.offsets)
+        pairs_of = zip(recordings, found)
+        labels = np.concatenate([label(video, frames) for video, (frames, _) in pairs_of])[:, None]
         rows = _folds(recordings, found, group, labels, settings, drop_zeros)
         examples = samples.examples(inputs, normalize=normalize, mirror=mirror)
         name = f"{kind}_{step}"
@@ -249,7 +247,7 @@ def train(
 
 
 def _sampling(span, pairs, stride, size, map_size, preset, without_head) -> Sampling:
-    stride = stride or max(1, span // 3)
+    stride = stride or max(2, span // 6)
     return Sampling(span, pairs, stride, tuple(size), tuple(map_size), preset, without_head)
 
 

@@ -79,7 +79,11 @@ def propose(
 
 @checked
 def suppress(
-    proposals: Proposals, *, overlap: float = OVERLAP, most: int | None = None, inclusive: bool = True
+    proposals: Proposals,
+    *,
+    overlap: float = OVERLAP,
+    most: int | None = None,
+    inclusive: bool = True,
 ) -> Proposals:
     """Non-maximum suppression: the highest score first, without what overlaps it.
 

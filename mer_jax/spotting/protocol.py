@@ -52,6 +52,7 @@ class Found:
     evidence: Mapping[tuple[str, str], np.ndarray]  # (Recording.key, kind) -> [T]
 
 
+@checked
 def plan(
     recordings: Sequence[Recording], *, kinds: Sequence[str], span_of: Callable[[int], int]
 ) -> list[Fold]:
@@ -91,6 +92,7 @@ def plan(
     return folds
 
 
+@checked
 def spot(
     recordings: Sequence[Recording],
     folds: Sequence[Fold],
@@ -127,8 +129,9 @@ def spot(
     return Found(events, done, smoothed)
 
 
+@checked
 def found_with(
-    recordings: Sequence[Recording], found: Found, kind: str, p: float, *, rule: Rule
+    recordings: Sequence[Recording], found: Found, *, kind: str, p: float, rule: Rule
 ) -> list[Event]:
     """The intervals of `kind` that the same evidence gives with one p for all folds."""
     folds = {fold.subject: fold for fold in found.folds if fold.kind == kind}

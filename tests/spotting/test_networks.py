@@ -109,7 +109,9 @@ def test_folds_over_samples(videos):
     )[:, None]
     count = LENGTH - 2 * SPAN
     rows = networks._folds(videos, found, folds, labels, SETTINGS, 0.0)
-    assert rows.test.sum(1).tolist() == [count] * 4 and rows.train.sum(1).tolist() == [3 * count] * 4
+    assert (
+        rows.test.sum(1).tolist() == [count] * 4 and rows.train.sum(1).tolist() == [3 * count] * 4
+    )
     assert rows.subject_disjoint and rows.clips[1] == "toy/a/a_1@4"
     fewer = networks._folds(videos, found, folds, labels, SETTINGS, 0.5)
     dropped = rows.train & ~fewer.train

@@ -14,9 +14,7 @@ RNG = np.random.default_rng(0)
 
 
 def recording(frames, intervals=()):
-    return Recording(
-        "toy", "s", "a", lambda i, j: frames[i:j], len(frames), 30.0, tuple(intervals)
-    )
+    return Recording("toy", "s", "a", lambda i, j: frames[i:j], len(frames), 30.0, tuple(intervals))
 
 
 def test_a_sample_is_the_flow_to_both_neighbors(monkeypatch):
@@ -69,5 +67,3 @@ def test_statistics_are_those_of_the_training_samples():
     sample = samples.examples(inputs, normalize="sample").eval_transform(examples.inputs[0], ())
     assert np.asarray(sample).min((0, 1)).tolist() == [0, 0, 0]
     assert np.asarray(sample).max((0, 1)).tolist() == [1, 1, 1]
-
-

@@ -103,12 +103,24 @@ CASES = {
     ),
     "mean_spotting": (
         "mean_spotting",
-        {"shape": (13, 13, 3), "maps": (2, 1, 3), "filters": 2, "dropout": 0.0, "head_dropout": 0.0},
+        {
+            "shape": (13, 13, 3),
+            "maps": (2, 1, 3),
+            "filters": 2,
+            "dropout": 0.0,
+            "head_dropout": 0.0,
+        },
         ("MEAN", 3, 13, (2, 1, 3), 2, False),
     ),
     "mean_recognition": (
         "mean_recognition",
-        {"shape": (13, 13, 3), "maps": (2, 1, 3), "filters": 2, "dropout": 0.0, "head_dropout": 0.0},
+        {
+            "shape": (13, 13, 3),
+            "maps": (2, 1, 3),
+            "filters": 2,
+            "dropout": 0.0,
+            "head_dropout": 0.0,
+        },
         ("MEAN", 3, 13, (2, 1, 3), 2, True),
     ),
     "mtsn": (
