@@ -79,7 +79,11 @@ def propose(
 
 @checked
 def suppress(
-    proposals: Proposals, *, overlap: float = OVERLAP, most: int | None = None, inclusive: bool = True
+    proposals: Proposals,
+    *,
+    overlap: float = OVERLAP,
+    most: int | None = None,
+    inclusive: bool = True,
 ) -> Proposals:
     """Non-maximum suppression: the highest score first, without what overlaps it.
 
@@ -93,7 +97,8 @@ def suppress(
     Returns:
       `Proposals` of positive score, in descending order of it; of equal ones the first comes first.
 
-    >>> found = suppress(Proposals(np.array([[0, 9], [1, 10], [20, 29]]), np.array([0.5, 0.9, 0.7])))
+    >>> intervals = np.array([[0, 9], [1, 10], [20, 29]])
+    >>> found = suppress(Proposals(intervals, np.array([0.5, 0.9, 0.7])))
     >>> found.intervals.tolist(), found.scores.tolist()
     ([[1, 10], [20, 29]], [0.9, 0.7])
     """

@@ -37,7 +37,10 @@ def written_out(flow, landmarks, radius):
     points = np.round(landmarks).astype(int)
 
     def box(left, top, right, bottom):
-        rows, columns = range(max(top, 0), min(bottom + 1, height)), range(max(left, 0), min(right + 1, width))
+        rows, columns = (
+            range(max(top, 0), min(bottom + 1, height)),
+            range(max(left, 0), min(right + 1, width)),
+        )
         return [flow[y, x].astype(np.float64) for y in rows for x in columns]
 
     reach = int((points[42, 0] - points[39, 0]) / 2 * 0.35)
