@@ -4,8 +4,9 @@
     describe = jax.jit(jax.vmap(lambda clip, n: lbp_top(clip, length=n)))
     features = describe(batch.frames, batch.length)  # [N, 4425]
 
-Each returns one float32 vector (`region_flow` one for each region of a flow); frames from `length` on do not change it. `methods` makes examples
-of them, and `model.name=svm` trains the classic baselines of the networks.
+Each returns one float32 vector (`region_flow` one for each region); frames from `length` on do not
+change it. `methods` makes examples of them, and `model.name=svm` trains the classic baselines of
+the networks.
 """
 
 from mer_jax.descriptors.bi_woof import bi_woof

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from mer_jax.errors import UserError
-from mer_jax.models.pem import FrameClassifier
+from mer_jax.models.pem import FrameClassifier, outputs_per_frame
 from mer_jax.models.sizes import require
 from mer_jax.nn import BatchNorm, pytorch_init
 
@@ -74,15 +74,16 @@ class AUWGCN(nnx.Module):
     layer; the two of its class are commented out.
 
     Args:
-      num_classes, rngs: as in `models.create`; outputs of each frame.
-      shape: (T, regions, 2) of one example, from `spotting.region_flows`; any T serves.
+      num_classes, rngs: as in `models.create`; K is T times the outputs of a frame.
+      shape: (T, regions, 2) of one example, from `spotting.region_flows`; T changes no parameter.
       maps: feature maps of the convolutions over time.
       hidden: features of each region.
       graph: G row by row, regions^2 numbers in [0, 1], as `region_graph` counts it. (): each unit
         of `MOVES` once alone and once with each other (ours: it needs no data).
 
     Raises:
-      UserError: for a `shape` of another rank, or a `graph` of another length.
+      UserError: for a `shape` of another rank, a K that is no multiple of T, or another length of
+        `graph`.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class AUWGCN(nnx.Module):
         hidden: int = 16,
         graph: Sequence[float] = (),
     ):
-        self.input_shape = _, regions, components = require("AUW-GCN", shape, (1, 1, 1))
+        self.input_shape = frames, regions, components = require("AUW-GCN", shape, (1, 1, 1))
         if not graph and regions == _REGIONS:
             units = itertools.chain(*(itertools.combinations(MOVES, size) for size in (1, 2)))
             graph = tuple(region_graph(units).ravel().tolist())
@@ -106,10 +107,11 @@ class AUWGCN(nnx.Module):
         self.graph = Graph(jnp.reshape(jnp.asarray(graph, jnp.float32), (regions, regions)))
         self.dense = nnx.Linear(components, hidden, rngs=rngs, **pytorch_init(hidden))
         self.norm = BatchNorm(hidden, rngs=rngs)
-        self.frames = FrameClassifier(regions * hidden, maps, num_classes, rngs=rngs)
+        outputs = outputs_per_frame("AUW-GCN", num_classes, frames)
+        self.frames = FrameClassifier(regions * hidden, maps, outputs, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-        """x [B, T, regions, 2], mask [B] -> logits [B, T, K]."""
+        """x [B, T, regions, 2], mask [B] -> logits [B, K], [T, outputs] of each example."""
         mixed = jnp.einsum("ij,btjc->btic", self.graph[...].astype(x.dtype), x)
         x = nnx.relu(self.norm(self.dense(mixed), mask))
         return self.frames(jnp.reshape(x, (*x.shape[:2], -1)), mask)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
 from mer_jax.nn import BatchNorm, Conv
 
@@ -36,11 +37,22 @@ class FrameClassifier(nnx.Module):
         self.classifier = conv(maps, outputs, 3, 2)
 
     def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-        """x [B, T, C] -> [B, T, outputs]."""
+        """x [B, T, C] -> [B, T outputs], frame by frame."""
         x = x[:, :, None, :]
         for layer, norm in zip(self.convs, self.norms, strict=True):
             x = nnx.relu(norm(layer(x), mask))
-        return self.classifier(x)[:, :, 0]
+        return jnp.reshape(self.classifier(x), (len(x), -1))
+
+
+def outputs_per_frame(network: str, num_classes: int, frames: int) -> int:
+    """K / T. Raises `UserError` unless it is an integer."""
+    outputs, rest = divmod(num_classes, frames)
+    if rest:
+        raise UserError(
+            f"{network} has the same outputs for each of {frames} frames; {num_classes} is no "
+            f"multiple of {frames}"
+        )
+    return outputs
 
 
 class PEM(nnx.Module):
@@ -48,21 +60,21 @@ class PEM(nnx.Module):
     for ten outputs a frame.
 
     The outputs of a frame are `spotting.targets.OUTPUTS`, logits: start, end or neither of a micro-
-    and of a macro-expression; apex and action of each. In training the batch's statistics, over
-    frames, are those of the normalizations.
+    and of a macro-expression; apex and action of each. In training the normalizations use the
+    statistics of the batch, over all frames.
 
     The authors' code multiplies the regions by the softmax of twelve weights, which its optimizer
     does not own (they descend by hand, and their gradients add up over all steps): `region_weights`
     trains them as any other parameter, 28,428 in all.
 
     Args:
-      num_classes, rngs: as in `models.create`; outputs of each frame.
-      shape: (T, regions, 2) of one example, from `spotting.region_flows`; any T serves.
+      num_classes, rngs: as in `models.create`; K is T times the outputs of a frame.
+      shape: (T, regions, 2) of one example, from `spotting.region_flows`; T changes no parameter.
       maps: feature maps of the convolutions.
       region_weights: one weight a region.
 
     Raises:
-      UserError: for a `shape` of another rank.
+      UserError: for a `shape` of another rank, or a K that is no multiple of T.
     """
 
     def __init__(
@@ -74,12 +86,13 @@ class PEM(nnx.Module):
         maps: int = 64,
         region_weights: bool = False,
     ):
-        self.input_shape = _, regions, components = require("PEM", shape, (1, 1, 1))
+        self.input_shape = frames, regions, components = require("PEM", shape, (1, 1, 1))
         self.region_weights = nnx.Param(jnp.ones(regions)) if region_weights else None
-        self.frames = FrameClassifier(regions * components, maps, num_classes, rngs=rngs)
+        outputs = outputs_per_frame("PEM", num_classes, frames)
+        self.frames = FrameClassifier(regions * components, maps, outputs, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-        """x [B, T, regions, 2], mask [B] -> logits [B, T, K]."""
+        """x [B, T, regions, 2], mask [B] -> logits [B, K], [T, outputs] of each example."""
         if self.region_weights is not None:
             x = x * nnx.softmax(self.region_weights[...]).astype(x.dtype)[None, None, :, None]
         return self.frames(jnp.reshape(x, (*x.shape[:2], -1)), mask)

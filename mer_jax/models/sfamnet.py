@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
 from mer_jax.nn import BatchNorm, Conv, max_pool, pytorch_init
 
@@ -80,18 +81,18 @@ class Head(nnx.Module):
 class SFAMNet(nnx.Module):
     """A stream with attention for each channel, concatenated 14 x 14 x 9, and a head for each task.
 
-    7,207 parameters for 42 x 42 x 3 and five classes (four emotions and neutral). The authors' code
-    also builds 42 parameters of batch normalization in the streams, 7,249 in all, and does not
-    apply them; `batch_norm` applies them, where CBAM's block has them. Nothing differs in training,
-    but for `batch_norm`, which then uses the batch's statistics.
+    7,207 parameters for 42 x 42 x 3, the spotting score and five emotions (one is neutral). The
+    authors' code also builds 42 parameters of batch normalization in the streams, 7,249 in all, and
+    does not apply them; `batch_norm` applies them, where CBAM's block has them. Nothing differs in
+    training, but for `batch_norm`, which then uses the statistics of the batch.
 
     Column 0 of the output is the spotting score in (0, 1), which the authors train by the squared
-    error; columns 1 to K are the logits of the emotions, trained by cross-entropy with class
+    error; the others are the logits of the emotions, trained by cross-entropy with class
     weights inverse to the clips and 0 for neutral; the loss is 0.9 of the first and 0.1 of the
     second.
 
     Args:
-      num_classes, rngs: as in `models.create`; K, without the spotting score.
+      num_classes, rngs: as in `models.create`; K is 1 for the spotting score, and the emotions.
       shape: (H, W, C) of one example: u, v and flow of the depth, the region of the brows above
         that of the mouth.
       maps: feature maps of each stream.
@@ -99,7 +100,7 @@ class SFAMNet(nnx.Module):
       batch_norm: batch normalization behind the streams' convolutions.
 
     Raises:
-      UserError: for a `shape` of another rank, or smaller than the layers need.
+      UserError: for a `shape` of another rank, or smaller than the layers need, or K below 2.
     """
 
     def __init__(
@@ -113,15 +114,17 @@ class SFAMNet(nnx.Module):
         batch_norm: bool = False,
     ):
         self.input_shape = height, width, channels = require("SFAMNet", shape, (3, 3, 1))
+        if num_classes < 2:
+            raise UserError("SFAMNet has a spotting score and emotions: two outputs or more")
         self.streams = nnx.List(
             [Stream(maps, batch_norm=batch_norm, rngs=rngs) for _ in range(channels)]
         )
         joined = (height // 3, width // 3, channels * maps)
         self.spotting = Head(joined, filters, 1, rngs=rngs)
-        self.recognition = Head(joined, filters, num_classes, rngs=rngs)
+        self.recognition = Head(joined, filters, num_classes - 1, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-        """x [B, H, W, C], mask [B] -> [B, 1 + K]: spotting score, logits of the emotions."""
+        """x [B, H, W, C], mask [B] -> [B, K]: spotting score, logits of the emotions."""
         streams = [stream(x[..., n : n + 1], mask) for n, stream in enumerate(self.streams)]
         maps = jnp.concatenate(streams, -1)
         return jnp.concatenate([nnx.sigmoid(self.spotting(maps)), self.recognition(maps)], -1)

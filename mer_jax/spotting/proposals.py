@@ -97,7 +97,8 @@ def suppress(
     Returns:
       `Proposals` of positive score, in descending order of it; of equal ones the first comes first.
 
-    >>> found = suppress(Proposals(np.array([[0, 9], [1, 10], [20, 29]]), np.array([0.5, 0.9, 0.7])))
+    >>> intervals = np.array([[0, 9], [1, 10], [20, 29]])
+    >>> found = suppress(Proposals(intervals, np.array([0.5, 0.9, 0.7])))
     >>> found.intervals.tolist(), found.scores.tolist()
     ([[1, 10], [20, 29]], [0.9, 0.7])
     """

@@ -44,8 +44,8 @@ SMALL = {
     "mean_recognition": {"shape": (12, 12, 3)},
     "mtsn": {"shape": (12, 12, 6), "hidden": 16},
     "sfamnet": {"shape": (9, 9, 3)},
-    "pem": {"shape": (12, 12, 2), "maps": 8},
-    "auw_gcn": {"shape": (12, 12, 2), "maps": 8, "hidden": 4},
+    "pem": {"shape": (3, 12, 2), "maps": 8},
+    "auw_gcn": {"shape": (3, 12, 2), "maps": 8, "hidden": 4},
 }
 
 
@@ -85,9 +85,7 @@ def trainer(network, rule):
 
         def objective(params):
             model = nnx.merge(graph, params, rest)
-            logits = model(x, mask=mask)
-            logits = logits.reshape(len(labels), -1, logits.shape[-1]).mean(1)  # over frames
-            nll = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+            nll = optax.softmax_cross_entropy_with_integer_labels(model(x, mask=mask), labels)
             return jnp.mean(nll * mask), nnx.as_pure(nnx.state(model, nnx.Not(nnx.Param)))
 
         (loss, rest), grads = jax.value_and_grad(objective, has_aux=True)(params)

@@ -46,7 +46,6 @@ def test_bfloat16_follows_float32_and_tf32_is_float32_on_a_cpu():
         dataclasses.replace(SETTINGS, precision="bfloat")
 
 
-wide = nnx.jit(lambda network, x: network(x))
 CASE = {name: sizes for name, sizes, _ in CASES.values()}
 
 
@@ -68,7 +67,7 @@ def test_every_network_runs_in_bfloat16_and_keeps_float32_weights(name):
     )
     assert "bf16" in str(traced)
     logits, after = jax.eval_shape(apply_model, params, model_state, x)
-    assert logits.dtype == jnp.float32 and logits.shape == wide(network, x).shape
+    assert logits.dtype == jnp.float32 and logits.shape == (2, 3)
     dtypes = lambda tree: jax.tree.map(lambda a: a.dtype, tree)
     assert dtypes(after) == dtypes(model_state)
 

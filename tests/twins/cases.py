@@ -131,23 +131,23 @@ CASES = {
     "sfamnet": (
         "sfamnet",
         {"shape": (10, 10, 2), "maps": 3, "filters": 2},
-        ("SFAMNet", 3, 2, 10, 3, 2, False),
+        ("SFAMNet", 2, 2, 10, 3, 2, False),
     ),
     "sfamnet, normalized": (
         "sfamnet",
-        {"shape": (10, 10, 2), "maps": 3, "filters": 2, "batch_norm": True},
-        ("SFAMNet", 3, 2, 10, 3, 2, True),
+        {"shape": (7, 7, 1), "maps": 3, "filters": 2, "batch_norm": True},
+        ("SFAMNet", 2, 1, 7, 3, 2, True),
     ),
-    "pem": ("pem", {"shape": (9, 4, 2), "maps": 5}, ("PEM", 3, 4, 5, False)),
+    "pem": ("pem", {"shape": (3, 4, 2), "maps": 5}, ("PEM", 1, 4, 5, False)),
     "pem, weighted": (
         "pem",
-        {"shape": (9, 4, 2), "maps": 5, "region_weights": True},
-        ("PEM", 3, 4, 5, True),
+        {"shape": (3, 4, 2), "maps": 5, "region_weights": True},
+        ("PEM", 1, 4, 5, True),
     ),
     "auw_gcn": (
         "auw_gcn",
-        {"shape": (9, 3, 2), "maps": 5, "hidden": 4, "graph": GRAPH},
-        ("AUWGCN", 3, GRAPH, 5, 4),
+        {"shape": (3, 3, 2), "maps": 5, "hidden": 4, "graph": GRAPH},
+        ("AUWGCN", 1, GRAPH, 5, 4),
     ),
     "psn": (
         "psn",

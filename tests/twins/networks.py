@@ -571,7 +571,7 @@ class PEM(nn.Module):
     def forward(self, x):
         if hasattr(self, "region_weights"):
             x = x * self.region_weights.softmax(0).unsqueeze(-1)
-        return upright(self.frames(upright(x.flatten(2))))
+        return upright(self.frames(upright(x.flatten(2)))).flatten(1)
 
 
 class AUWGCN(nn.Module):
@@ -587,6 +587,6 @@ class AUWGCN(nn.Module):
 
     def forward(self, x):
         nodes = x.flatten(0, 1)  # [B T, regions, 2]
-        nodes = self.graph @ (nodes @ self.dense.weight.T) + self.dense.bias
+        nodes = self.graph.to(nodes) @ (nodes @ self.dense.weight.T) + self.dense.bias
         nodes = F.relu(upright(self.norm(upright(nodes))))
-        return upright(self.frames(upright(nodes.reshape(*x.shape[:2], -1))))
+        return upright(self.frames(upright(nodes.reshape(*x.shape[:2], -1)))).flatten(1)
