@@ -130,6 +130,9 @@ def test_the_sections_of_a_spotting_job():
     assert configuration.is_spotting(found)
     renamed = configuration.rename(found, {"data": "samm_lv", "evidence": "flow"})
     assert renamed.data.root is None and renamed.evidence.name == "flow"
+    published = config(intervals={"p": 0.5})
+    published.intervals.p = None
+    assert configuration.rule(published).p is None
     del found["intervals"]
     with pytest.raises(UserError, match="has no section 'intervals'"):
         configuration.check(found)
