@@ -5,6 +5,7 @@ network for seamless evaluation of long videos"; genbing99/MEAN_Spot-then-recogn
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
 from mer_jax.nn import BatchNorm, Conv, max_pool
 
-_KERAS = {"kernel_init": nnx.initializers.glorot_uniform()}
+_KERAS: dict[str, Any] = {"kernel_init": nnx.initializers.glorot_uniform()}
 
 
 class Frozen(nnx.Variable):
