@@ -7,6 +7,9 @@ A section names a database, a method, a network or a protocol and holds its opti
 defaults, read from the function's signature: there is no second list of them. The
 same keys mean the same everywhere: data.name, data.root, model.name, train.epochs,
 train.batch_size, train.learning_rate, train.seed.
+
+A job recognizes the expressions of clips (`make`) or spots them in long videos (`make_spotting`);
+a spotting job has the section `evidence`.
 """
 
 import dataclasses
@@ -18,9 +21,11 @@ from typing import Any
 import msgspec
 from ml_collections import ConfigDict, config_dict
 
-from mer_jax import datasets, methods, models, options, protocols
+from mer_jax import datasets, methods, models, options, protocols, spotting
+from mer_jax.datasets import recordings
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import reading
+from mer_jax.recordings import KINDS
 from mer_jax.training import Settings, estimators
 
 _CONFIGS = pathlib.Path(__file__).parent / "configs"
@@ -31,13 +36,26 @@ SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
     "model": models.options,
     "protocol": protocols.options,
 }
-_Record = msgspec.defstruct(  # what `make` takes of config.json
-    "_Record",
-    [(name, dict[str, Any]) for name in (*SECTIONS, "train", "parallel", "report")]
-    + [("title", str)],
-)
+SPOTTING_SECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "data": recordings.options,
+    "evidence": spotting.options,
+    "model": models.options,
+}
+
+
+def _record(*required: str, **optional: type) -> type:
+    """What `make` or `make_spotting` takes of config.json."""
+    fields: list[Any] = [(name, dict[str, Any]) for name in required]
+    fields += [(name, kind | None, None) for name, kind in optional.items()]
+    return msgspec.defstruct("_Record", [*fields, ("title", str, "")])
+
+
+_RECORD = _record(*SECTIONS, "train", "parallel", "report")
+_SPOTTING_RECORD = _record("data", "evidence", "intervals", model=dict, train=dict, parallel=dict)
 # Options of `data` for every database.
 _DATA = {"root": None, "label_scheme": "megc2019", "permute_labels": False}
+# Likewise of a database of long videos.
+_RECORDINGS = {"root": None, "move_intervals": False}
 _JOB = {
     "title": "",
     "remat": False,  # recompute activations for the gradient
@@ -45,6 +63,8 @@ _JOB = {
     "examples_dir": "",  # finished examples are kept there; "": in the user's cache folder
     "examples_limit_gib": 50.0,  # of all jobs' examples, the oldest go first; 0: keep none
 }
+_SPOTTING_JOB = {key: _JOB[key] for key in ("title", "remat", "checkpoint_seconds")}
+_INTERVALS = {"kinds": KINDS} | spotting.Rule()._asdict()
 # How folds are divided over devices, see `training.Parallel`; it changes no number.
 _PARALLEL = {
     "across": "shard_map",  # devices: or "pmap"
@@ -98,6 +118,66 @@ def make(
     return config
 
 
+def make_spotting(
+    *,
+    data: str | Mapping[str, Any],
+    evidence: str | Mapping[str, Any],
+    model: str | Mapping[str, Any] | None = None,
+    intervals: Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None,
+    parallel: Mapping[str, Any] | None = None,
+    title: str = "",
+) -> ConfigDict:
+    """Makes the configuration of a job that spots expressions in long videos.
+
+    Args:
+      data: a database of long videos, or a mapping with "name" and its options.
+      evidence: likewise, a member of `spotting.EVIDENCE`, or "network".
+      model: of the evidence "network", which the others do not have.
+      intervals: fields of `spotting.Rule`, and "kinds".
+      train, parallel: as in `make`; of the evidence "network".
+      title: of the report.
+
+    Raises:
+      UserError: as `make`, and for a network without a model or the reverse.
+
+    >>> config = make_spotting(data="synthetic", evidence="strain", intervals={"p": 0.5})
+    >>> config.evidence.size, config.intervals.name, "train" in config
+    ((64, 64), 'peaks', False)
+    """
+    config = ConfigDict(_SPOTTING_JOB | options.check("", "", {"title": title}, _SPOTTING_JOB))
+    given = {"data": data, "evidence": evidence} | ({} if model is None else {"model": model})
+    for section, choice in given.items():
+        choice = {"name": choice} if isinstance(choice, str) else dict(choice)
+        config[section] = _section(section, choice, spotting=True)
+    config.intervals = _filled(
+        _INTERVALS | options.check("intervals", "", intervals or {}, _INTERVALS)
+    )
+    _check_network(config)
+    if model is not None:
+        config.train = ConfigDict(dataclasses.asdict(settings({"loss": "mse"} | dict(train or {}))))
+        config.parallel = _PARALLEL | options.check("parallel", "", parallel or {}, _PARALLEL)
+    elif train or parallel:
+        raise UserError(f"evidence {config.evidence.name} trains no network: it has no train")
+    return config
+
+
+def is_spotting(config: ConfigDict) -> bool:
+    """Whether a configuration is that of a spotting job (of `make_spotting`)."""
+    return "evidence" in config
+
+
+def _check_network(config: ConfigDict) -> None:
+    """Raises `UserError` unless a spotting job has a model exactly if its evidence is a network."""
+    network = config.evidence.name == "network"
+    if network != ("model" in config):
+        raise UserError(
+            "evidence 'network' needs a model"
+            if network
+            else f"evidence {config.evidence.name} has no model; that is for evidence 'network'"
+        )
+
+
 def settings(train: Mapping[str, Any]) -> Settings:
     """The `train` section as `Settings`. Raises `UserError` for an unknown key or a wrong value.
 
@@ -115,10 +195,29 @@ def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
     """
     values = dict(config[section])
     name = values.pop("name")
+    sections, of_data = _kind(is_spotting(config))
     if section == "data":
-        common = {key: values.pop(key) for key in _DATA if key in values}
-        options.check(section, name, common, _DATA)
-    return options.check(section, name, values, SECTIONS[section](name))
+        common = {key: values.pop(key) for key in of_data if key in values}
+        options.check(section, name, common, of_data)
+    return options.check(section, name, values, sections[section](name))
+
+
+def rule(config: ConfigDict) -> spotting.Rule:
+    """The rule of the `intervals` section. Raises `UserError` for a value out of its bounds."""
+    found = options.check("intervals", "", dict(config.intervals), _INTERVALS)
+    return spotting.Rule(**{key: found[key] for key in spotting.Rule._fields})
+
+
+def sections(config: ConfigDict) -> Mapping[str, Callable[[str], dict[str, Any]]]:
+    """Section -> name -> the options of that name and their defaults, of the sections of `config`
+    that name something."""
+    known = _kind(is_spotting(config))[0]
+    return {section: options for section, options in known.items() if section in config}
+
+
+def _kind(spotting: bool) -> tuple[Mapping[str, Callable], Mapping[str, Any]]:
+    """The sections of a job, and the options that all of its databases have."""
+    return (SPOTTING_SECTIONS, _RECORDINGS) if spotting else (SECTIONS, _DATA)
 
 
 def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
@@ -137,10 +236,13 @@ def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
     'rcn_a'
     """
     config = ConfigDict(config)
+    of_data = _kind(is_spotting(config))[1]
     for section, name in names.items():
         if config[section].name != name:
-            common = {key: config.data[key] for key in _DATA} if section == "data" else {}
-            config[section] = _section(section, common | {"name": name})
+            common = {key: config.data[key] for key in of_data} if section == "data" else {}
+            config[section] = _section(
+                section, common | {"name": name}, spotting=is_spotting(config)
+            )
     return config
 
 
@@ -157,13 +259,19 @@ def plain(config: ConfigDict) -> dict[str, Any]:
     return simple(config.to_dict())
 
 
-def _section(section: str, choice: dict[str, Any]) -> ConfigDict:
+def _section(section: str, choice: dict[str, Any], *, spotting: bool = False) -> ConfigDict:
     name = choice.pop("name")
-    defaults = SECTIONS[section](name)
+    sections, of_data = _kind(spotting)
+    defaults = dict(sections[section](name))
     if section == "data":
-        defaults |= _DATA
+        defaults |= of_data
     values = defaults | options.check(section, name, choice, defaults)
-    out = ConfigDict({"name": name})
+    return _filled({"name": name} | values)
+
+
+def _filled(values: Mapping[str, Any]) -> ConfigDict:
+    """`values` as a `ConfigDict`, in which None can be replaced by any value."""
+    out = ConfigDict()
     for key, value in values.items():
         if value is None:
             out[key] = config_dict.placeholder(str if key == "root" else object)
@@ -178,25 +286,32 @@ def check(config: ConfigDict) -> Settings:
     Raises:
       UserError: for a missing section, an unknown key, or a value out of its bounds.
     """
-    sections = (*SECTIONS, "train", "parallel", "report")
-    for section in sections:
+    spots = is_spotting(config)
+    others = ("train", "parallel") if "model" in config or not spots else ()
+    others += ("intervals",) if spots else ("report",)
+    named = tuple(sections(config)) if spots else tuple(SECTIONS)
+    for section in (*named, *others):
         if not isinstance(config.get(section), ConfigDict):
             raise UserError(
                 f"the configuration has no section {section!r}; configuration.make gives all"
             )
-    job = {key: value for key, value in config.items() if key not in sections}
+    job = {key: value for key, value in config.items() if key not in (*named, *others)}
+    known = _SPOTTING_JOB if spots else _JOB
     for key in job:
-        found = [section for section in sections if key in config[section]]
-        if key not in _JOB and found:
+        found = [section for section in (*named, *others) if key in config[section]]
+        if key not in known and found:
             raise UserError(f"unknown configuration key {key!r}; did you mean {found[0]}.{key}?")
-    given = {section: options_of(config, section) for section in SECTIONS}
-    train = settings(dict(config.train))
-    if models.info(config.model.name).estimator:
+    given = {section: options_of(config, section) for section in named}
+    train = settings(dict(config.train) if "train" in others else {})
+    if spots:
+        _check_network(config)
+        rule(config)
+    elif models.info(config.model.name).estimator:
         estimators.check(train)
         models.create_estimator(config.model.name, **given["model"])
-    options.check("parallel", "", config.parallel, _PARALLEL)
-    options.check("report", "", config.report, _REPORT)
-    options.check("", "", job, _JOB)
+    options.check("parallel", "", config.get("parallel", {}), _PARALLEL)
+    options.check("report", "", config.get("report", {}), _REPORT)
+    options.check("", "", job, known)
     return train
 
 
@@ -205,12 +320,14 @@ def load(path: str | pathlib.Path) -> ConfigDict:
 
     Raises `UserError` if that is damaged, or has an unknown option.
     """
-    record = msgspec.structs.asdict(reading.load_json(path, _Record))
-    for name in SECTIONS:
-        if not isinstance(record[name].get("name"), str):
+    spots = "evidence" in reading.load_json(path, dict[str, Any])
+    found = msgspec.structs.asdict(reading.load_json(path, _SPOTTING_RECORD if spots else _RECORD))
+    record = {name: value for name, value in found.items() if value is not None}
+    for name in _kind(spots)[0]:
+        if name in record and not isinstance(record[name].get("name"), str):
             raise UserError(f"{path} is damaged ({name} has no name); {reading.RERUN_HINT}")
     try:
-        return make(**record)
+        return make_spotting(**record) if spots else make(**record)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

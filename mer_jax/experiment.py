@@ -25,7 +25,15 @@ import psutil
 from flax import nnx
 from ml_collections import ConfigDict
 
-from mer_jax import configuration, datasets, methods, models, protocols, runtime
+from mer_jax import (
+    configuration,
+    datasets,
+    methods,
+    models,
+    protocols,
+    runtime,
+    spotting_experiment,
+)
 from mer_jax.clips import Clip
 from mer_jax.datasets.labels import label
 from mer_jax.errors import UserError
@@ -71,7 +79,7 @@ def run(
     """Trains and scores one job and writes its report.
 
     Args:
-      config: from `configuration.make`.
+      config: from `configuration.make`, or `make_spotting` (see `spotting_experiment`).
       workdir: the folder to write to, or to resume in.
       command: shown in the report as the way to repeat the run.
       devices: of the job; all if None.
@@ -88,6 +96,10 @@ def run(
         problems of a database.
       training.Interrupted: see `should_stop`.
     """
+    if configuration.is_spotting(config):
+        return spotting_experiment.run(
+            config, workdir, command=command, devices=devices, should_stop=should_stop, quiet=quiet
+        )
     started = time.monotonic()
     settings = configuration.check(config)
     workdir = pathlib.Path(workdir).expanduser()
@@ -108,7 +120,7 @@ def run(
     evaluations = _evaluate(config, settings, job, folders, results)
     for evaluation, variant, result in zip(evaluations.values(), variants.values(), results):
         evaluation.summary["provenance"] = outputs.provenance(
-            command, variant.seed, result, wall_seconds=time.monotonic() - started
+            command, variant.seed, result.seconds, wall_seconds=time.monotonic() - started
         ) | {key: job.fingerprint[key] for key in ("folds", "clips")}
     summary = outputs.write_reports(folders, configs, evaluations, settings)
     if config.report.profile and all(clip.content == "video" for clip in job.clips):

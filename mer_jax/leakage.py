@@ -136,7 +136,7 @@ def save_audit(
 
     Args:
       path: of the .npz file.
-      labels: [N] or [N, K] int.
+      labels: [N] or [N, K].
       repeats_per_epoch: how often a clip occurs in an epoch.
       result: of the job.
     """
@@ -159,7 +159,7 @@ def read_audit(path: str | pathlib.Path, folds: Folds) -> dict[str, np.ndarray]:
     schema = {
         "sample_counts": ("i", (num_folds, clips)),
         "statistics_mask": ("b", (num_folds, clips)),
-        "labels": ("iu", (clips, ...)),
+        "labels": ("iuf", (clips, ...)),
         "repeats_per_epoch": ("i", ()),
         "epochs": ("i", (num_folds,)),
         "chosen": ("i", (num_folds,)),

@@ -14,7 +14,7 @@ import functools
 import math
 import numbers
 from collections.abc import Callable, Iterator
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Interval:
     kind: str = "micro"  # or "macro"
     emotion: str | None = None  # as its database names it, lower case; None: not labeled
     action_units: str = ""  # as its database writes them
+    intensity: float | None = None  # px of a 64 x 64 frame, of synthetic ones
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -55,6 +56,14 @@ class Interval:
     def duration(self) -> int:
         """Frames from onset to offset, both included."""
         return self.offset - self.onset + 1
+
+
+class Distractor(NamedTuple):
+    """A movement that is no expression, from onset to offset, both included."""
+
+    kind: str  # "blinks", "gaze", "head", "speech": a member of `long_videos.DISTRACTORS`
+    onset: int
+    offset: int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,6 +92,7 @@ class Recording:
     length: int  # frames
     fps: float  # Hz
     intervals: tuple[Interval, ...] = ()
+    distractors: tuple[Distractor, ...] = ()  # of synthetic recordings, which know them
 
     def __post_init__(self):
         for field in ("database", "subject", "name"):

@@ -24,6 +24,8 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 from absl import flags, logging
 from ml_collections import config_flags
@@ -96,7 +98,7 @@ def main(_: list[str]) -> int:
 def _run(workdir: str, signals: Signals) -> int:
     """Runs the job in `workdir`; the exit code. Of several processes only the primary prints."""
     from mer_jax import experiment, sweep, training
-    from mer_jax.reporting import verdict
+    from mer_jax.reporting.spotting_scores import format_spotting
     from mer_jax.training import distributed
 
     quiet = not distributed.is_primary()
@@ -116,12 +118,21 @@ def _run(workdir: str, signals: Signals) -> int:
     except training.Interrupted as error:
         print(f"{error}; re-run the command to resume", file=sys.stderr)
         return 128 + (signals.received or signal.SIGTERM)
+    if "spotting" in summary:
+        show(f"{format_spotting(summary)}\n{workdir}/report.html")
+    else:
+        show(_scores(summary, workdir))
+    if diverged := summary["diverged_folds"]:
+        print(f"error: the loss is not finite in {', '.join(diverged)}", file=sys.stderr)
+    return 3 if diverged else 0
+
+
+def _scores(summary: Mapping[str, Any], workdir: str) -> str:
+    from mer_jax.reporting import verdict
+
     overall = summary["overall"]
-    show(
+    return (
         f"UF1 {overall['uf1']['value']:.4f}  UAR {overall['uar']['value']:.4f}  "
         f"accuracy {overall['accuracy']['value']:.4f}  {verdict.headline(summary['verdict'])}\n"
         f"{workdir}/report.html"
     )
-    if diverged := summary["diverged_folds"]:
-        print(f"error: the loss is not finite in {', '.join(diverged)}", file=sys.stderr)
-    return 3 if diverged else 0

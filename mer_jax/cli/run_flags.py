@@ -83,7 +83,7 @@ def _expand_name(flag: str) -> str:
         from mer_jax import configuration
 
         key, section, name = found.groups()
-        if section in configuration.SECTIONS:
+        if section in configuration.SECTIONS | configuration.SPOTTING_SECTIONS:
             return f"{key}.name={name}"
     return flag
 

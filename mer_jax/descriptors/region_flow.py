@@ -36,38 +36,37 @@ def region_flow(
 ) -> Array:
     """The main flow vector of each region, less that of the nose.
 
-        A region is a square of 2 `radius` + 1 px around a landmark of `LANDMARKS`. Of its vectors less
-        that of the nose, those of the fullest of four sectors count (the first of equal ones: down,
-        left, up, right), and of these the longest `share`. The result has the direction of their sum
-        and their mean length.
+    A region is a square of 2 `radius` + 1 px around a landmark of `LANDMARKS`. Of its vectors less
+    that of the nose, those of the fullest of four sectors count (the first of equal ones: down,
+    left, up, right), and of these the longest `share`. The result has the direction of their sum
+    and their mean length.
 
-        The vector of the nose is found in the same way, with quarters of a circle as sectors, in the
-        rectangle around landmarks 29 and 30 with a margin of `nose_margin` times half the distance
-        between the inner corners of the eyes. It stands for the motion of the head.
+    The vector of the nose is found in the same way, with quarters of a circle as sectors, in the
+    rectangle around landmarks 29 and 30 with a margin of `nose_margin` times half the distance
+    between the inner corners of the eyes. It stands for the motion of the head.
 
-        Where the authors' code fails, decided: pixels outside of the image are left out, and at least
-        one vector is averaged. Vectors under 1e-4 px are 0, with the angle 0.
+    Where the authors' code fails, decided: pixels outside of the image are left out, and at least
+    one vector is averaged. Vectors under 1e-4 px are 0, with the angle 0.
 
-        Args:
-          flow: [H, W, 2] px, (u, v) between two frames. The authors take TV-L1 between successive
-            frames and store it as 8 bits over 20 px, so that their vectors are 1/20 of these.
-          landmarks: [68, 2] px (x, y), iBUG order, in the second frame; rounded to pixels.
-          radius: px.
-          share, nose_share: of the vectors of a sector, rounded down.
-          nose_margin: rounded down to px.
+    Args:
+      flow: [H, W, 2] px, (u, v) between two frames. The authors take TV-L1 between successive
+        frames and store it as 8 bits over 20 px, so that their vectors are 1/20 of these.
+      landmarks: [68, 2] px (x, y), iBUG order, in the second frame; rounded to pixels.
+      radius: px.
+      share, nose_share: of the vectors of a sector, rounded down.
+      nose_margin: rounded down to px.
 
-        Returns:
-          [12, 2] float32, px; regions in the order of `LANDMARKS`, 0 for one outside of the image.
+    Returns:
+      [12, 2] float32, px; regions in the order of `LANDMARKS`, 0 for one outside of the image.
 
-        Raises:
-          UserError: for other axes.
+    Raises:
+      UserError: for other axes.
 
-        >>> import jax
-    import jax.numpy as jnp
-        >>> still = jnp.zeros((48, 48, 2))
-        >>> at = jnp.full((68, 2), 24.0).at[18].set(8.0)
-        >>> region_flow(still.at[:16, :16].set(1.0) + 2.0, at, radius=2)[:2].round(4).tolist()
-        [[1.0, 1.0], [0.0, 0.0]]
+    >>> import jax.numpy as jnp
+    >>> still = jnp.zeros((48, 48, 2))
+    >>> at = jnp.full((68, 2), 24.0).at[18].set(8.0)
+    >>> region_flow(still.at[:16, :16].set(1.0) + 2.0, at, radius=2)[:2].round(4).tolist()
+    [[1.0, 1.0], [0.0, 0.0]]
     """
     flow = to_flow(flow)
     check_axes(landmarks, "68 2", name="landmarks")

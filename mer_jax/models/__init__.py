@@ -106,6 +106,9 @@ _MODELS = {
     "image_cnn": Info(
         ".vgg", "ImageCNN", "Xia et al., STRCN, Table II (image-based CNN)", 134_276_932, classes=4
     ),
+    "softnet": Info(
+        ".softnet", "SOFTNet", "Liong et al. 2021, SOFTNet, authors' code", 314_817, classes=1
+    ),
     "mean_spotting": Info(
         ".mean", "MEANSpotting", "Liong et al. 2023, MEAN (spotting), authors' code", 3_593,
         classes=1,

@@ -207,7 +207,9 @@ def _command() -> str:
     return shlex.join([script, *rest] if script == "mer-jax" else ["python", first, *rest])
 
 
-def provenance(command: str, seed: int, result: Result, *, wall_seconds: float) -> dict[str, Any]:
+def provenance(
+    command: str, seed: int, training_seconds: float, *, wall_seconds: float
+) -> dict[str, Any]:
     """Command, versions, device, seed and times of a job."""
     versions = {"mer_jax": mer_jax.__version__, "python": platform.python_version()}
     for package in _VERSIONS:
@@ -221,7 +223,7 @@ def provenance(command: str, seed: int, result: Result, *, wall_seconds: float) 
         "seed": seed,
         "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
         "wall_seconds": round(wall_seconds, 1),
-        "training_seconds": round(result.seconds, 1),
+        "training_seconds": round(training_seconds, 1),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),  # JAX's own settings: `runtime.pinned`
         "versions": versions,
     }

@@ -10,7 +10,7 @@ A frame whose neighbors lie outside of the video has the evidence 0.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -27,24 +27,24 @@ from mer_jax.recordings import Recording
 from mer_jax.video import optical_flow, optical_strain, to_gray
 
 # Movements within a span are a pixel or so, of faces some 64 px high: two warps a level find them.
-_FLOW = {"texture": 0.0, "warps": 2, "median": 1}
+FLOW = {"texture": 0.0, "warps": 2, "median": 1}
 _CHUNK = 16  # frames of one call: the same compiled program computes every frame
 _BLOCK = 256  # frames that are read at a time
 
 
 def strain_difference(frames: Array, *, preset: str) -> Array:
     """[2, H, W, 1] -> []: the mean optical strain of the flow between two frames, px per px."""
-    return jnp.mean(optical_strain(optical_flow(frames[0], frames[1], preset=preset, **_FLOW)))
+    return jnp.mean(optical_strain(optical_flow(frames[0], frames[1], preset=preset, **FLOW)))
 
 
 def flow_difference(frames: Array, *, preset: str) -> Array:
     """[2, H, W, 1] -> []: the mean length of the flow less its affine part, px."""
     return jnp.mean(
-        polar(_without_affine(optical_flow(frames[0], frames[1], preset=preset, **_FLOW)))[0]
+        polar(without_affine(optical_flow(frames[0], frames[1], preset=preset, **FLOW)))[0]
     )
 
 
-def _without_affine(flow: Array) -> Array:
+def without_affine(flow: Array) -> Array:
     """[H, W, 2] px: what an affine motion, by least squares, does not explain."""
     height, width, _ = flow.shape
     y, x = jnp.meshgrid(jnp.linspace(-1, 1, height), jnp.linspace(-1, 1, width), indexing="ij")
@@ -65,8 +65,8 @@ def maximal_difference(
     the lengths of the flow from head to tail at the same points are subtracted; d is the mean of
     the largest third of the differences. The sectors begin at the angle 0 (the paper's Fig. 2).
     """
-    to_current = optical_flow(frames[0], frames[1], preset=preset, **_FLOW)
-    to_tail = optical_flow(frames[0], frames[2], preset=preset, **_FLOW)
+    to_current = optical_flow(frames[0], frames[1], preset=preset, **FLOW)
+    to_tail = optical_flow(frames[0], frames[2], preset=preset, **FLOW)
     length, angle = polar(to_current)
     difference = length - polar(to_tail)[0]
     sector = bin_of(angle, bins=directions, start=0.0)
@@ -144,25 +144,59 @@ def compute(
       UserError: an unknown name, or a video that is shorter than what one frame depends on.
     """
     kind = EVIDENCE[evidence]
-    offsets = np.array(kind.offsets(span))
-    reach = int(offsets[-1] - offsets[0])
+    offsets = kind.offsets(span)
+    check_length(recording, offsets, evidence)
+    score = _compiled(kind.score, preset)
+    values = np.zeros(recording.length, np.float32)
+    for frames, found in over_frames(recording, score, offsets=offsets, size=size):
+        values[frames] = found
+    return kind.finish(values, span) if kind.finish else values
+
+
+def check_length(recording: Recording, offsets: Sequence[int], name: str) -> None:
+    """Raises `UserError` if a recording is shorter than what one frame of evidence depends on."""
+    reach = offsets[-1] - offsets[0]
     if recording.length <= reach:
         raise UserError(
-            f"{recording.key}: has {recording.length} frames; {evidence} with a span of {span} "
-            f"compares frames {reach} apart"
+            f"{recording.key}: has {recording.length} frames; {name} compares frames {reach} apart"
         )
-    score = _compiled(kind.score, preset)
-    found = []
-    for _, frames in recording.blocks(_BLOCK + reach, overlap=reach):
+
+
+@checked
+def over_frames(
+    recording: Recording,
+    function: Callable[[Array], Array],
+    *,
+    offsets: Sequence[int],
+    size: tuple[int, int],
+    stride: int = 1,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What `function` computes of a recording, block after block, in constant memory.
+
+    Args:
+      recording: a cropped face.
+      function: compiled, of gray frames [C, len(offsets), H, W, 1] to [C, ...]; C is always
+        the same.
+      offsets: ascending; the frames, relative to each frame, that it depends on.
+      size: (H, W) px that frames are resized to.
+      stride: frames from one value to the next; the first is that of the first frame with all
+        neighbors.
+
+    Yields:
+      (frames [M] int64, values [M, ...]).
+    """
+    first, reach = offsets[0], offsets[-1] - offsets[0]
+    for start, frames in recording.blocks(_BLOCK + reach, overlap=reach):
         gray = np.asarray(to_gray(jnp.asarray(resize(frames, size))))
-        count = len(gray) - reach
-        for begin in range(0, count, _CHUNK):
-            first = np.minimum(np.arange(begin, begin + _CHUNK), count - 1)
-            rows = first[:, None] + (offsets - offsets[0])[None, :]
-            found.append(np.asarray(score(gray[rows]))[: count - begin])
-    values = np.zeros(recording.length, np.float32)
-    values[-offsets[0] : recording.length - offsets[-1]] = np.concatenate(found)
-    return kind.finish(values, span) if kind.finish else values
+        centers = np.arange(start - first, start - first + len(gray) - reach)
+        centers = centers[(centers + first) % stride == 0]
+        found = []
+        for begin in range(0, len(centers), _CHUNK):
+            part = centers[np.minimum(np.arange(begin, begin + _CHUNK), len(centers) - 1)]
+            rows = part[:, None] + np.asarray(offsets)[None, :] - start
+            found.append(np.asarray(function(gray[rows]))[: len(centers) - begin])
+        if found:
+            yield centers, np.concatenate(found)
 
 
 @functools.lru_cache(maxsize=16)

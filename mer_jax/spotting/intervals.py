@@ -1,5 +1,7 @@
 """From the evidence of each frame to intervals: a threshold, then peaks or runs of frames."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from mer_jax.options import checked
@@ -26,11 +28,15 @@ def threshold(values: np.ndarray, *, p: float) -> float:
 
 
 @checked
-def around_peaks(values: np.ndarray, *, p: float, duration: int) -> np.ndarray:
+def around_peaks(
+    values: np.ndarray, *, p: float, duration: int, relative: bool = True
+) -> np.ndarray:
     """[M, 2] int64 onset and offset: `duration` frames around each peak above the threshold.
 
     Peaks are at least half a duration apart, the higher of two first; what lies outside of the
     video is cut off. A constant video has none.
+
+    relative: the threshold is that of `threshold`; otherwise it is p itself.
 
     >>> around_peaks(np.array([0.0, 0, 0, 1, 3, 1, 0, 0, 0]), p=0.5, duration=3).tolist()
     [[3, 5]]
@@ -42,7 +48,7 @@ def around_peaks(values: np.ndarray, *, p: float, duration: int) -> np.ndarray:
         return np.zeros((0, 2), np.int64)
     # A movement may be under way where the video begins or ends.
     padded = np.concatenate([[-np.inf], values, [-np.inf]])
-    height = threshold(values, p=p)
+    height = threshold(values, p=p) if relative else p
     peaks = find_peaks(padded, height=height, distance=max(1, (duration + 1) // 2))[0] - 1
     onset = peaks - (duration - 1) // 2
     ends = np.stack([onset, onset + duration - 1], axis=-1)
@@ -50,18 +56,57 @@ def around_peaks(values: np.ndarray, *, p: float, duration: int) -> np.ndarray:
 
 
 @checked
-def above_threshold(values: np.ndarray, *, p: float, shortest: int, longest: int) -> np.ndarray:
+def above_threshold(
+    values: np.ndarray, *, p: float, shortest: int, longest: int, relative: bool = True
+) -> np.ndarray:
     """[M, 2] int64 onset and offset: runs of frames above the threshold, of a length that counts.
 
     shortest, longest: frames; runs of another length are left out, as in the baseline of MEGC 2020
-    (He, Wang, Li, Yap 2019).
+    (He, Wang, Li, Yap 2019). relative: as in `around_peaks`.
 
     >>> runs = np.array([0.0, 5, 5, 0, 0, 5, 0, 5, 5, 5, 5])
     >>> above_threshold(runs, p=0.1, shortest=2, longest=3).tolist()
     [[1, 2]]
     """
-    above = np.asarray(values) > threshold(values, p=p)
+    above = np.asarray(values) > (threshold(values, p=p) if relative else p)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], above, [False]])))
     ends = edges.reshape(-1, 2) - np.array([[0, 1]])
     length = ends[:, 1] - ends[:, 0] + 1
     return ends[(length >= shortest) & (length <= longest)].astype(np.int64)
+
+
+class Rule(NamedTuple):
+    """How evidence becomes intervals.
+
+    Attributes:
+      name: "peaks" (`around_peaks`, of the mean duration of the training subjects' expressions) or
+        "runs" (`above_threshold`, from their shortest to their longest).
+      p: of the threshold; None: chosen on training subjects. A number is a published setting, such
+        as the 0.01 of MEGC 2020's baseline or the 0.55 of SOFTNet.
+      relative: whether the threshold is mean + p (max - mean) of the video, or p itself: for a
+        network that predicts an overlap.
+      smoothing: width of the moving average, in durations (of peaks only); 0: none.
+    """
+
+    name: str = "peaks"
+    p: float | None = None
+    relative: bool = True
+    smoothing: float = 1.0
+
+    def smooth(self, values: np.ndarray, duration: int) -> np.ndarray:
+        """The moving average of the evidence [T] for expressions of a mean duration (frames)."""
+        share = self.smoothing if self.name == "peaks" else 0.0
+        return smooth(values, width=max(1, round(share * duration)))
+
+    def intervals(
+        self, values: np.ndarray, p: float, duration: int, shortest: int, longest: int
+    ) -> np.ndarray:
+        """[M, 2] onset and offset in smoothed evidence [T]; durations are frames."""
+        if self.name == "peaks":
+            return around_peaks(values, p=p, duration=duration, relative=self.relative)
+        return above_threshold(
+            values, p=p, shortest=shortest, longest=longest, relative=self.relative
+        )
+
+
+RULES = ("peaks", "runs")

@@ -1,15 +1,14 @@
-"""Leave-one-subject-out spotting: what is learned, is learned from the other subjects.
+"""Leave-one-subject-out spotting: everything a fold uses is fitted to its training subjects.
 
 Of each kind (micro, macro) and fold, the training subjects give the mean duration of an expression,
-and with it the span of the evidence (all of it for mdmd, whose published spans are 12 of 30 Hz and
-80 of 200 Hz for micro-expressions; half of it for two frames); the shortest and the longest
-duration; and the p of the threshold whose intervals have the best F1 on their own videos.
+and with it the span of the evidence; the shortest and the longest duration; and the p of the
+threshold whose intervals have the best F1 on the videos that choose it.
 """
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -20,23 +19,28 @@ from mer_jax.metrics.spotting import Event
 from mer_jax.options import checked
 from mer_jax.recordings import KINDS, Recording
 from mer_jax.spotting import evidence as evidences
-from mer_jax.spotting import intervals
+from mer_jax.spotting.intervals import Rule
 
-RULES = ("peaks", "runs")
-_P = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
+P = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
 
 
 class Fold(NamedTuple):
-    """What one fold has learned for one kind from its training subjects."""
+    """What is fitted to the training subjects of one fold for one kind. Lengths are frames."""
 
-    subject: str  # the test subject
-    kind: str
-    duration: int  # frames, the mean of the training subjects' expressions
-    shortest: int  # frames
+    subject: str  # the test subject, "database/subject"
+    kind: str  # "micro" or "macro"
+    duration: int  # mean of the training subjects' expressions
+    shortest: int
     longest: int
-    span: int  # frames
-    p: float
-    train_f1: float  # of that p
+    span: int  # of the evidence
+    fps: float  # Hz, of the training videos
+    p: float = float("nan")  # of the threshold
+    train_f1: float = float("nan")  # of that p, on the videos that chose it
+
+    @property
+    def name(self) -> str:
+        """'subject kind'."""
+        return f"{self.subject} {self.kind}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,115 +53,157 @@ class Found:
 
 
 @checked
-def leave_one_subject_out(
-    recordings: Sequence[Recording],
-    *,
-    method: str = "mdmd",
-    rule: str = "peaks",
-    p: float | None = None,
-    kinds: Sequence[str] = KINDS,
-    size: tuple[int, int] = (64, 64),
-    preset: str = "horn_schunck",
-    quiet: bool = True,
-) -> Found:
-    """Spots the expressions of each subject with what the other subjects taught.
+def plan(
+    recordings: Sequence[Recording], *, kinds: Sequence[str], span_of: Callable[[int], int]
+) -> list[Fold]:
+    """The folds of each subject and kind, without their p.
 
     Args:
       recordings: of one database; those without an expression count as well.
-      method: the evidence, a member of `spotting.EVIDENCE`.
-      rule: how evidence becomes intervals: "peaks" (`around_peaks`, of the mean duration) or
-        "runs" (`above_threshold`, from the shortest to the longest duration).
-      p: the threshold's p; None: learned from the training subjects. A given p is a published
-        setting, such as MEGC 2020's 0.01.
       kinds: "micro", "macro" or both; each is spotted by itself.
-      size, preset: as in `spotting.compute`.
-      quiet: no progress bar.
+      span_of: the span of the evidence, from the mean duration of an expression (frames).
 
     Raises:
-      UserError: fewer than two subjects, or no expression of a kind among the training subjects.
+      UserError: fewer than two subjects, recordings of two rates, or no expression of a kind among
+        the training subjects.
     """
     subjects = tuple(dict.fromkeys(video.subject_key for video in recordings))
     if len(subjects) < 2:
         raise UserError("leave-one-subject-out needs recordings of two subjects or more")
+    rates = sorted({video.fps for video in recordings})
+    if len(rates) > 1:
+        raise UserError(
+            f"the recordings have rates of {' and '.join(f'{rate:g}' for rate in rates)} Hz; "
+            "durations count in frames: give recordings of one rate"
+        )
+    folds = []
+    for subject in subjects:
+        train = [video for video in recordings if video.subject_key != subject]
+        for kind in kinds:
+            durations = [each.duration for video in train for each in video.of_kind(kind)]
+            if not durations:
+                raise UserError(
+                    f"the training subjects of {subject} have no {kind}-expression; "
+                    "give more recordings, or the other kind alone"
+                )
+            mean = max(1, round(float(np.mean(durations))))
+            lengths = mean, min(durations), max(durations), span_of(mean)
+            folds.append(Fold(subject, kind, *lengths, fps=rates[0]))
+    return folds
+
+
+@checked
+def spot(
+    recordings: Sequence[Recording],
+    folds: Sequence[Fold],
+    evidence: Callable[[Fold, int], np.ndarray],
+    *,
+    rule: Rule,
+    chosen_on: Callable[[Fold], Sequence[int]] | None = None,
+    quiet: bool = True,
+) -> Found:
+    """Finds the intervals of each fold's test subject, with the p of its other subjects.
+
+    Args:
+      folds: of `plan`.
+      evidence: (fold, index of a recording) -> [T], by what the fold has fitted.
+      rule: from evidence to intervals; without a p, each fold's is chosen.
+      chosen_on: fold -> indices of the recordings that choose p; by default those of all training
+        subjects.
+      quiet: no progress bar.
+    """
+    events: list[Event] = []
+    done: list[Fold] = []
+    smoothed: dict[tuple[str, str], np.ndarray] = {}
+    for fold in tqdm(folds, "folds", disable=quiet, leave=False):
+        of_test = [video.subject_key == fold.subject for video in recordings]
+        train = [at for at, test in enumerate(of_test) if not test]
+        train = list(chosen_on(fold)) if chosen_on else train
+        curve = lambda at, fold=fold: rule.smooth(evidence(fold, at), fold.duration)
+        fold = _with_best_p([recordings[at] for at in train], map(curve, train), fold, rule)
+        done.append(fold)
+        for video, test, at in zip(recordings, of_test, range(len(recordings))):
+            if test:
+                values = smoothed[video.key, fold.kind] = curve(at)
+                events += _events(video, values, fold, rule, fold.p)
+    return Found(events, done, smoothed)
+
+
+@checked
+def found_with(
+    recordings: Sequence[Recording], found: Found, *, kind: str, p: float, rule: Rule
+) -> list[Event]:
+    """The intervals of `kind` that the same evidence gives with one p for all folds."""
+    folds = {fold.subject: fold for fold in found.folds if fold.kind == kind}
+    return [
+        event
+        for video in recordings
+        for event in _events(
+            video, found.evidence[video.key, kind], folds[video.subject_key], rule, p
+        )
+    ]
+
+
+@checked
+def leave_one_subject_out(
+    recordings: Sequence[Recording],
+    *,
+    method: str = "mdmd",
+    rule: Rule | None = None,
+    kinds: Sequence[str] = KINDS,
+    span: int = 0,
+    size: tuple[int, int] = (64, 64),
+    preset: str = "horn_schunck",
+    quiet: bool = True,
+) -> Found:
+    """Spots the expressions of each subject by an evidence without a network.
+
+    Args:
+      recordings, kinds: as in `plan`.
+      method: the evidence, a member of `spotting.EVIDENCE`.
+      rule: from evidence to intervals; by default peaks, with a p of the training subjects.
+      span: frames; 0: the mean duration of the training subjects' expressions for mdmd (whose
+        published spans are 12 at 30 Hz and 80 at 200 Hz for micro-expressions), half of it for the
+        other two.
+      size, preset: as in `spotting.compute`.
+      quiet: no progress bar.
+
+    Raises:
+      UserError: as `plan`.
+    """
+    share = evidences.EVIDENCE[method].share
+    folds = plan(recordings, kinds=kinds, span_of=lambda mean: span or max(2, round(mean * share)))
     compute = functools.cache(
         lambda at, span: evidences.compute(
             recordings[at], evidence=method, span=span, size=size, preset=preset
         )
     )
-    events: list[Event] = []
-    folds: list[Fold] = []
-    smoothed: dict[tuple[str, str], np.ndarray] = {}
-    pairs = [(subject, kind) for subject in subjects for kind in kinds]
-    for subject, kind in tqdm(pairs, "folds", disable=quiet, leave=False):
-        train = [at for at, video in enumerate(recordings) if video.subject_key != subject]
-        known = _durations([recordings[at] for at in train], subject, kind, method)
-        width = known["duration"] if rule == "peaks" else 1
-        curve = lambda at, span=known["span"], width=width: intervals.smooth(
-            compute(at, span), width=width
-        )
-        candidates = _P if p is None else (p,)
-        best, f1 = _best_p(
-            [recordings[at] for at in train], map(curve, train), known, rule, kind, candidates
-        )
-        folds.append(Fold(subject, kind, **known, p=best, train_f1=f1))
-        for at, video in enumerate(recordings):
-            if video.subject_key == subject:
-                values = smoothed[video.key, kind] = curve(at)
-                events += _events(video, values, known, rule, kind, best)
-    return Found(events, folds, smoothed)
+    evidence = lambda fold, at: compute(at, fold.span)
+    return spot(recordings, folds, evidence, rule=rule or Rule(), quiet=quiet)
 
 
-def _durations(train: Sequence[Recording], subject: str, kind: str, method: str) -> dict[str, int]:
-    """Durations of the training subjects' expressions and the span that follows, in frames."""
-    durations = [each.duration for video in train for each in video.of_kind(kind)]
-    if not durations:
-        raise UserError(
-            f"the training subjects of {subject} have no {kind}-expression; "
-            "give more recordings, or the other kind alone"
-        )
-    mean = max(1, round(float(np.mean(durations))))
-    return {
-        "duration": mean,
-        "shortest": min(durations),
-        "longest": max(durations),
-        "span": max(2, round(mean * evidences.EVIDENCE[method].share)),
-    }
-
-
-def _events(
-    video: Recording, values: np.ndarray, known: Mapping[str, int], rule: str, kind: str, p: float
-) -> list[Event]:
-    if rule == "peaks":
-        ends = intervals.around_peaks(values, p=p, duration=known["duration"])
-    else:
-        ends = intervals.above_threshold(
-            values, p=p, shortest=known["shortest"], longest=known["longest"]
-        )
+def _events(video: Recording, values: np.ndarray, fold: Fold, rule: Rule, p: float) -> list[Event]:
+    ends = rule.intervals(values, p, fold.duration, fold.shortest, fold.longest)
     return [
-        Event(video.subject, video.name, int(a), int(b), kind, database=video.database)
+        Event(video.subject, video.name, int(a), int(b), fold.kind, database=video.database)
         for a, b in ends
     ]
 
 
-def _best_p(
-    train: Sequence[Recording],
-    curves: Any,
-    known: Mapping[str, int],
-    rule: str,
-    kind: str,
-    candidates: Sequence[float],
-) -> tuple[float, float]:
-    """(p, F1): the candidate with the best F1 on the training videos; of equal ones the highest."""
-    curves = list(curves)
-    truths = [event for event in scoring.events(train) if event.kind == kind]
+def _with_best_p(
+    train: Sequence[Recording], curves: "map[np.ndarray]", fold: Fold, rule: Rule
+) -> Fold:
+    """The fold with the p of the best F1 on the videos `train`; of equal ones the highest."""
+    smoothed = list(curves)
+    truths = [event for event in scoring.events(train) if event.kind == fold.kind]
     found = []
-    for p in candidates:
+    for p in P if rule.p is None else (rule.p,):
         predicted = [
             event
-            for video, values in zip(train, curves)
-            for event in _events(video, values, known, rule, kind, p)
+            for video, values in zip(train, smoothed)
+            for event in _events(video, values, fold, rule, p)
         ]
         counts = scoring.spot(truths, predicted).counts.sum((0, 1))
         found.append((float(scoring.scores(counts)["f1"]), p))
     f1, best = max(found)
-    return best, f1
+    return fold._replace(p=best, train_f1=f1)

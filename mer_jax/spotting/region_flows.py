@@ -69,7 +69,7 @@ def region_flows(
 def _compiled(preset: str, radius: int) -> Callable[..., Array]:
     def one(frames):
         before, after, landmarks = frames
-        flow = optical_flow(before, after, preset=preset, **evidence._FLOW)
+        flow = optical_flow(before, after, preset=preset, **evidence.FLOW)
         return region_flow(flow, landmarks, radius=radius)
 
     return jax.jit(lambda *frames: jax.lax.map(one, frames))

@@ -2,9 +2,11 @@
 
     single label  one class of K: labels [N] int32; the prediction is the largest logit
     multi-label   each class present or absent: labels [N, K] int32 of 0 and 1; present: logit > 0
+    real targets  K numbers: labels [N, K] float32; the prediction is the logits
 
-The rank of a job's labels gives its kind. `predict` returns one number a clip: the class, or the
-sum of 2^k over the present classes (K up to 31); `one_hot` is its inverse.
+The type and the rank of a job's labels give its kind. `predict` returns one integer a clip: the
+class, or the sum of 2^k over the present classes (K up to 31); `one_hot` is its inverse. Of real
+targets those above `OVERLAP` count as present, as a proposal of that overlap is a hit.
 """
 
 from collections.abc import Callable
@@ -15,7 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.errors import UserError
+from mer_jax.training import losses
 from mer_jax.training.settings import Settings
+
+OVERLAP = 0.5
 
 
 class LabelKind(NamedTuple):
@@ -26,12 +31,22 @@ class LabelKind(NamedTuple):
         [jax.Array, jax.Array], jax.Array
     ]  # logits, labels -> [B] share of right predictions
     predict: Callable[[jax.Array], jax.Array]  # logits -> [B] int32
-    probabilities: Callable[[jax.Array], jax.Array]  # logits -> [B, K] in [0, 1]
+    probabilities: Callable[[jax.Array], jax.Array]  # logits -> [B, K] in [0, 1], or real
     one_hot: Callable[[np.ndarray, int], np.ndarray]  # predictions [B], K -> [B, K] float32
 
 
 def _bits(count: int) -> np.ndarray:
     return np.left_shift(np.int32(1), np.arange(count, dtype=np.int32))
+
+
+def _present(logits: jax.Array, threshold: float) -> jax.Array:
+    """[B, K] -> [B] int32, the sum of 2^k over the classes above the threshold."""
+    bits = _bits(logits.shape[-1])
+    return jnp.sum(jnp.where(logits > threshold, bits, 0), -1, dtype=jnp.int32)
+
+
+def _one_hot_bits(predicted: np.ndarray, count: int) -> np.ndarray:
+    return ((predicted[:, None] & _bits(count)) > 0).astype(np.float32)
 
 
 _SINGLE_LABEL = LabelKind(
@@ -46,16 +61,37 @@ _MULTI_LABEL = LabelKind(
         jnp.where(train[:, None], labels, 0), 0, dtype=jnp.float32
     ),
     accuracy=lambda logits, labels: ((logits > 0) == (labels > 0)).astype(jnp.float32).mean(-1),
-    predict=lambda logits: jnp.sum(
-        jnp.where(logits > 0, _bits(logits.shape[-1]), 0), -1, dtype=jnp.int32
-    ),
+    predict=lambda logits: _present(logits, 0.0),
     probabilities=jax.nn.sigmoid,
-    one_hot=lambda predicted, count: ((predicted[:, None] & _bits(count)) > 0).astype(np.float32),
+    one_hot=_one_hot_bits,
+)
+_REAL = LabelKind(
+    counts=lambda labels, train, count: jnp.zeros(count),
+    accuracy=lambda logits, labels: (
+        ((logits > OVERLAP) == (labels > OVERLAP)).astype(jnp.float32).mean(-1)
+    ),
+    predict=lambda logits: _present(logits, OVERLAP),
+    probabilities=lambda logits: logits,
+    one_hot=_one_hot_bits,
 )
 
 
 def check(labels: np.ndarray, settings: Settings, *, num_views: int = 1) -> None:
     """Raises `UserError` for settings that these labels do not allow."""
+    real = np.issubdtype(labels.dtype, np.floating)
+    if real != (settings.loss in losses.REGRESSION) and ":" not in settings.loss:
+        known = [name for name in losses.LOSSES if (name in losses.REGRESSION) == real]
+        given = "real targets" if real else "classes"
+        raise UserError(
+            f"train.loss is {settings.loss!r}, and the labels are {given}; "
+            f"set it to {' or '.join(map(repr, known))}"
+        )
+    if real:
+        if settings.sampler != "shuffle":
+            raise UserError("train.sampler balances classes, and the labels are real targets")
+        if num_views > 1:
+            raise UserError("a method with several views of a clip takes classes, not real targets")
+        return
     if labels.ndim == 1:
         if settings.loss == "multilabel_bce":
             raise UserError(
@@ -78,5 +114,7 @@ def check(labels: np.ndarray, settings: Settings, *, num_views: int = 1) -> None
 
 
 def label_kind(labels: jax.Array | np.ndarray) -> LabelKind:
-    """The kind of these labels, by their rank."""
+    """The kind of these labels, by their type and rank."""
+    if jnp.issubdtype(labels.dtype, jnp.floating):
+        return _REAL
     return _SINGLE_LABEL if labels.ndim == 1 else _MULTI_LABEL

@@ -62,11 +62,14 @@ class Hooks:
       should_stop: called between blocks of epochs; if it returns True, the job is saved and
         `Interrupted` raised.
       quiet: print no progress line.
+      on_trained: called with the trained rows of a job and their state on the host, [F, ...],
+        before their last checkpoint.
     """
 
     on_epoch_end: Callable[[int, dict], None] | None = None
     should_stop: Callable[[], bool] | None = None
     quiet: bool = False
+    on_trained: Callable[[range, State], None] | None = None
 
 
 # Ten parameters: what is trained (four), the network (three), and three groups of options.
@@ -88,7 +91,7 @@ def fit(
 
     Args:
       examples: of N clips.
-      labels: [N] int, or [N, K] of 0 and 1 (see `label_kinds`).
+      labels: [N] int, [N, K] int of 0 and 1, or [N, K] float (see `label_kinds`).
       folds: one `Folds` for each of `Settings.variants`, of the same names; they differ at most in
         their validation clips.
       settings: how to train.
@@ -120,7 +123,8 @@ def fit(
         remat=parallel.remat,
     )
     inputs = _as_dtype(examples.inputs, settings.data_dtype)
-    data = Data(inputs, jnp.asarray(labels, jnp.int32), initial_weights or {})
+    dtype = jnp.float32 if np.issubdtype(labels.dtype, np.floating) else jnp.int32
+    data = Data(inputs, jnp.asarray(labels, dtype), initial_weights or {})
     data = replicate(layout, data)
     chunk_size = memory.chunk_size(
         static, layout, data, rows, folds_per_device=parallel.folds_per_device
@@ -201,6 +205,8 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
                 bar.repeat(len(current.members) * current.epochs)
                 current = job.chunk_from(current.members.start, chunk_size)
             else:
+                if hooks.on_trained:
+                    hooks.on_trained(current.members, distributed.gather_to_host(current.state))
                 store.save(current, result)
                 current = job.chunk_from(current.members.stop, chunk_size)
 

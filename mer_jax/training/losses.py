@@ -2,8 +2,8 @@
 
 `mask` is 1 for a real sample and 0 for padding; `counts` are the fold's training clips of each
 class. Each loss is a mean over the real samples of the batch, float32; the logits of padding, even
-NaN or infinite ones, change neither it nor its gradient. Only "multilabel_bce" takes several labels
-a clip, [B, K] of 0 and 1.
+NaN or infinite ones, change neither it nor its gradient. "multilabel_bce" takes several labels a
+clip, [B, K] of 0 and 1; "mse" real targets, [B, K] float32.
 """
 
 import functools
@@ -117,6 +117,18 @@ def multilabel_bce(
     return _mean(jnp.mean(each, axis=-1), mask)
 
 
+@_without_padding
+def mse(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
+    """The mean squared error of real targets, labels [B, K] (SOFTNet, MEAN, MTSN).
+
+    >>> scores, targets = jnp.array([[1.0], [9.0]]), jnp.array([[0.5], [0.0]])
+    >>> print(mse(scores, targets, jnp.array([1.0, 0.0]), jnp.zeros(1)))
+    0.25
+    """
+    del counts
+    return _mean(jnp.mean(jnp.square(logits - labels), axis=-1), mask)
+
+
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "weighted_ce": weighted_ce,
@@ -124,7 +136,10 @@ LOSSES: dict[str, Loss] = {
     "one_vs_rest_bce": one_vs_rest_bce,
     "capsule_margin": capsule_margin,
     "multilabel_bce": multilabel_bce,
+    "mse": mse,
 }
+# Of real targets.
+REGRESSION = ("mse",)
 
 
 def create(name: str) -> Loss:

@@ -40,6 +40,10 @@ def test_each_frame_is_the_flow_from_the_one_before(monkeypatch):
     monkeypatch.setattr(evidence, "_BLOCK", 7)
     again = region_flows(short, landmarks, size=SIZE, radius=2)
     np.testing.assert_array_equal(again, got)
+    twice = frames.repeat(2, 1).repeat(2, 2)  # centers of pixels: 0 -> 0.5, 1 -> 2.5
+    large = Recording("toy", "s", "v", lambda i, j: twice[i:j], 21, 30.0)
+    again = region_flows(large, 2 * landmarks + 0.5, size=SIZE, radius=2)
+    np.testing.assert_allclose(again, got, atol=1e-4)
 
 
 def test_landmarks_of_another_shape_are_refused(video):

@@ -48,6 +48,16 @@ CASES = {
         ("Recurrent", POOLS["mer_rcnn"], 3, 3, 4, 1),
     ),
     "ststnet": ("ststnet", {"shape": (13, 13, 3), "dropout": 0.0}, ("STSTNet", 3, 13)),
+    "softnet": (
+        "softnet",
+        {"shape": (13, 19, 3), "hidden": 7},
+        ("SOFTNet", 3, 2 * 3 * 16, 3, (3, 5, 8), 7),
+    ),
+    "softnet, two flows": (
+        "softnet",
+        {"shape": (12, 12, 6), "maps": (2, 3, 1), "hidden": 7},
+        ("SOFTNet", 3, 2 * 2 * 6, 6, (2, 3, 1), 7),
+    ),
     "stcnn": (
         "stcnn",
         {"shape": (11, 9, 8, 1), "hidden": 6, "dropout": 0.0, **KERNEL},

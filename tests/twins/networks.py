@@ -91,6 +91,23 @@ class STSTNet(nn.Module):
         return self.classifier(flat(F.avg_pool2d(torch.cat(maps, 1), 2)))
 
 
+class SOFTNet(nn.Module):
+    def __init__(self, outputs, flat_size, channels=3, maps=(3, 5, 8), hidden=400):
+        super().__init__()
+        convs = [nn.Conv2d(channels // 3, out, 5, padding="same") for out in maps]
+        self.streams = nn.ModuleList(convs)
+        self.dense = nn.Linear(flat_size, hidden)
+        self.classifier = nn.Linear(hidden, outputs)
+
+    def forward(self, x):
+        x = first(x)
+        maps = [
+            F.max_pool2d(F.relu(conv(x[:, at::3])), 3, 3) for at, conv in enumerate(self.streams)
+        ]
+        x = F.max_pool2d(torch.cat(maps, 1), 2, 2)
+        return self.classifier(F.relu(self.dense(flat(x))))
+
+
 class Stream(nn.Module):
     def __init__(self, filters, kernel):
         super().__init__()

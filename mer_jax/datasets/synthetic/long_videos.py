@@ -9,6 +9,7 @@ turns and drift of the head, speech-like movement of the mouth (between expressi
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from mer_jax.datasets.synthetic.face import Face
 from mer_jax.datasets.synthetic.motion import REFERENCE, scale
 from mer_jax.errors import UserError
 from mer_jax.options import checked
-from mer_jax.recordings import Interval, Recording
+from mer_jax.recordings import Distractor, Interval, Recording
 
 __all__ = ["DISTRACTORS", "landmarks", "recordings"]
 
@@ -258,17 +259,22 @@ def recordings(
                     if kind == "speech"
                     else str(rng.choice(list(synthetic.EMOTIONS[emotion])))
                 )
-                if kind != "speech":
-                    intervals.append(Interval(onset, apex, offset, kind, emotion, units))
                 hertz = rng.uniform(3.0, 5.0) if kind == "speech" else 0.0
                 movement.append((onset, apex, offset, *rng.uniform(0.8, 1.3, 2), hertz))
                 drawn = expressions.strengths(units)
                 drawn = drawn * rng.uniform(0.7, 1.3, (len(drawn), 1))
                 drawn = (drawn * rng.uniform(0.75, 1.25, 2)).astype(np.float32)
-                peak = rng.uniform(*peaks[kind]) / scale(REFERENCE)
+                reach = rng.uniform(*peaks[kind])
+                if kind != "speech":
+                    marked = Interval(onset, apex, offset, kind, emotion, units, float(reach))
+                    intervals.append(marked)
+                peak = reach / scale(REFERENCE)
                 strength.append(drawn * (peak / float(_peak(neutral, jnp.asarray(drawn)))))
             key = jax.random.fold_in(jax.random.fold_in(root, 1), number)
             script = _script(rng, key, movement, strength, distractors, length, fps, noise)
+            speech = [
+                Distractor("speech", onset, offset) for k, onset, offset in spans if k == "speech"
+            ]
             out.append(
                 Recording(
                     database=synthetic.DATABASE,
@@ -278,12 +284,25 @@ def recordings(
                     length=length,
                     fps=float(fps),
                     intervals=tuple(intervals),
+                    distractors=_distractors(script, length, fps, speech),
                 )
             )
     return out
 
 
 _peak = jax.jit(motion._peak)
+
+
+def _distractors(script: Script, length: int, fps: float, speech) -> tuple[Distractor, ...]:
+    """The movements of a script that are no expressions and have a beginning and an end."""
+    blink, gaze = sum(motion._BLINK) * fps, _SACCADE * fps
+    found = [(kind, float(a), float(b)) for kind, a, b in speech]
+    found += [("blinks", float(a), float(a) + blink) for a, close in script.blink if close]
+    found += [("gaze", float(a), float(a) + gaze) for a, *moved in script.saccade if any(moved)]
+    found += [("head", float(a), float(b)) for a, b, *angles in script.turn if any(angles)]
+    last = length - 1
+    rows = [Distractor(k, min(int(a), last), min(math.ceil(b), last)) for k, a, b in found]
+    return tuple(sorted(rows, key=lambda each: (each.onset, each.kind)))
 
 
 def _spans(rng, kinds, length, fps) -> list[tuple[str, int, int]]:

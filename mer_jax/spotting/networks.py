@@ -1,0 +1,354 @@
+"""Spotting by networks: the folds of a kind as one job, and each fold's network on any recording.
+
+Folds of one span share their samples and are trained together by `training.fit`: inputs and targets
+as in `spotting.samples`, strict (last epoch, or the best of validation subjects). Their weights are
+written to FOLDER/KIND_SPAN/weights.npz, from which `Scorer` reads them again.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from mer_jax import leakage, models, runtime
+from mer_jax.errors import UserError
+from mer_jax.io import learning_curves, reading, saving
+from mer_jax.options import checked
+from mer_jax.protocols import Folds, with_validation
+from mer_jax.recordings import KINDS, Recording
+from mer_jax.spotting import samples
+from mer_jax.spotting.protocol import Fold, plan
+from mer_jax.spotting.samples import TARGETS, Sampling
+from mer_jax.training import (
+    Checkpointing,
+    Hooks,
+    Parallel,
+    Result,
+    Settings,
+    fit,
+    initialization,
+    rng,
+)
+from mer_jax.training.records import State
+
+# Parameters of `train` that are no options of the evidence.
+NOT_OPTIONS = ("kinds", "parallel", "fingerprint", "checkpoint_seconds", "should_stop", "quiet")
+_BATCH = 128  # samples of one call of a trained network
+
+
+def grid(duration: int) -> int:
+    """Half of a mean duration, rounded to 2^n or 3 * 2^n frames: folds share their samples.
+
+    >>> [grid(duration) for duration in (2, 10, 13, 40, 54)]
+    [1, 6, 6, 24, 24]
+    """
+    steps = sorted(factor * 2**n for factor in (1, 3) for n in range(16))
+    return min(steps, key=lambda step: (abs(step - duration / 2), step))
+
+
+class Architecture(NamedTuple):
+    """A network by name and sizes."""
+
+    name: str  # of `models.networks()`
+    sizes: Mapping[str, Any]
+    outputs: int = 1
+
+    def build(self, shape: Sequence[int]) -> Callable[[nnx.Rngs], nnx.Module]:
+        """A function that makes the network for samples of `shape` from its random streams."""
+        return lambda rngs: models.create(
+            self.name, num_classes=self.outputs, rngs=rngs, shape=tuple(shape), **self.sizes
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scorer:
+    """A fold's trained network: scores the frames of any recording."""
+
+    sampling: Sampling
+    architecture: Architecture
+    normalize: str
+    weights: Mapping[str, np.ndarray]  # dotted path -> values, "params.", "model_state.", ...
+
+    @runtime.pinned()
+    def samples(self, inputs: np.ndarray) -> np.ndarray:
+        """[M, H, W, C] samples of `samples.stream` -> [M] scores."""
+        if not len(inputs):
+            return np.zeros(0, np.float32)
+        shape = inputs.shape[1:]
+        name, sizes = self.architecture.name, self.architecture.sizes
+        sizes_key = tuple(sorted(sizes.items()))
+        apply, like = _apply(name, sizes_key, self.architecture.outputs, shape, self.normalize)
+        trees = initialization.replace_leaves(like, self.weights)
+        found = []
+        for begin in range(0, len(inputs), _BATCH):
+            part = inputs[begin : begin + _BATCH]
+            padded = np.concatenate([part, np.zeros((_BATCH - len(part), *shape), part.dtype)])
+            found.append(np.asarray(apply(trees, padded.astype(np.float32)))[: len(part), 0])
+        return np.concatenate(found)
+
+    def evidence(self, recording: Recording) -> np.ndarray:
+        """The score of every frame, [T] float32, streamed in constant memory."""
+        parts = [(at, self.samples(x)) for at, x in samples.stream(recording, self.sampling)]
+        return interpolate(parts, recording.length)
+
+
+def interpolate(parts: Iterable[tuple[np.ndarray, np.ndarray]], length: int) -> np.ndarray:
+    """Scores of samples as the evidence of each frame: linear between samples, 0 beyond them.
+
+    Args:
+      parts: (frames [M], scores [M]) in ascending order.
+      length: T.
+
+    Returns:
+      [T] float32.
+
+    >>> interpolate([(np.array([1, 3]), np.array([1.0, 2.0]))], 5).tolist()
+    [0.0, 1.0, 1.5, 2.0, 0.0]
+    """
+    found = list(parts)
+    frames, scores = (np.concatenate([part[side] for part in found]) for side in (0, 1))
+    return np.interp(np.arange(length), frames, scores, left=0, right=0).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=16)
+def _apply(
+    name: str, sizes: tuple, outputs: int, shape: tuple[int, ...], normalize: str
+) -> tuple[Callable[[Any, Any], jax.Array], dict[str, Any]]:
+    """(compiled (trees, samples [B, ...]) -> scores [B, K], the trees of a fresh network)."""
+    network = Architecture(name, dict(sizes), outputs).build(shape)(nnx.Rngs(0))
+    network.eval()
+    graph, *trees = nnx.split(network, nnx.Param, ...)
+    params, model_state = map(nnx.as_pure, trees)
+    examples = samples.examples(np.zeros((1, *shape), np.float32), normalize=normalize)
+    statistics = examples.fit_statistics(examples.inputs, jnp.ones(1))
+    like = {
+        "params": params,
+        "model_state": model_state,
+        "statistics": statistics,
+    }
+
+    @jax.jit
+    def apply(trees, inputs):
+        x = jax.vmap(examples.eval_transform, (0, None))(inputs, trees["statistics"])
+        return nnx.merge(graph, trees["params"], trees["model_state"])(x)
+
+    return apply, like
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """The networks of all folds of a job, and what they say of its recordings."""
+
+    folds: Sequence[Fold]  # without their p
+    scorers: Mapping[str, Scorer]  # Fold.name -> its network
+    chosen_on: Mapping[str, Sequence[int]]  # Fold.name -> recordings whose intervals choose p
+    evidence: Callable[[Fold, int], np.ndarray]  # (fold, index of a recording) -> [T]
+    results: Mapping[str, Result]  # KIND_SPAN -> what its folds recorded
+
+
+@checked
+@runtime.pinned()
+def train(
+    recordings: Sequence[Recording],
+    architecture: Architecture,
+    settings: Settings,
+    folder: pathlib.Path,
+    *,
+    kinds: Sequence[str] = KINDS,
+    span: int = 0,
+    pairs: str = "two",
+    stride: int = 0,
+    size: tuple[int, int] = (64, 64),
+    map_size: tuple[int, int] = (42, 42),
+    preset: str = "horn_schunck",
+    without_head: bool = True,
+    normalize: str = "training",
+    mirror: bool = True,
+    targets: str = "overlap",
+    drop_zeros: float = 0.0,
+    parallel: Parallel | None = None,
+    fingerprint: Mapping[str, Any] | None = None,
+    checkpoint_seconds: float = 20.0,
+    should_stop: Callable[[], bool] | None = None,
+    quiet: bool = True,
+) -> Trained:
+    """Trains a network for each subject, on the others, and kind.
+
+    Args:
+      recordings, kinds: as in `plan`.
+      architecture: of the network, with one output.
+      settings: how to train.
+      folder: gets a folder of each kind and span: weights, checkpoints, learning curves.
+      span: a published one (frames); 0: `grid` of the training subjects' mean duration.
+      pairs, size, map_size, preset, without_head: as in `samples.Sampling`.
+      stride: frames from one sample to the next; 0: a sixth of the span, and 2 or more.
+      normalize, mirror: as in `samples.examples`.
+      targets: a member of `samples.TARGETS`: "overlap" of the sample's frames with an expression;
+        "any", 1 where there is an overlap, as in SOFTNet's code; "soft", `targets.soft_labels` of
+        the sample's own frame (MTSN).
+      drop_zeros: share of the training samples without overlap that a fold leaves out at random.
+      parallel, fingerprint, checkpoint_seconds, should_stop: as in `training.fit`.
+      quiet: no progress.
+
+    Raises:
+      UserError: a recording that is shorter than a sample, settings that select on test subjects.
+      training.Interrupted: see `should_stop`.
+    """
+    _check(settings)
+    scorers: dict[str, Scorer] = {}
+    chosen_on: dict[str, Sequence[int]] = {}
+    curves: dict[tuple[str, int], np.ndarray] = {}
+    results: dict[str, Result] = {}
+    folds = plan(recordings, kinds=kinds, span_of=lambda mean: span or grid(mean))
+    for kind, step in dict.fromkeys((fold.kind, fold.span) for fold in folds):
+        group = [fold for fold in folds if (fold.kind, fold.span) == (kind, step)]
+        sampling = _sampling(step, pairs, stride, size, map_size, preset, without_head)
+        found = [_collected(video, sampling) for video in recordings]
+        inputs = np.concatenate([maps for _, maps in found])
+        label = functools.partial(TARGETS[targets], kind=kind, offsets=sampling.offsets)
+        pairs_of = zip(recordings, found)
+        labels = np.concatenate([label(video, frames) for video, (frames, _) in pairs_of])[:, None]
+        rows = _folds(recordings, found, group, labels, settings, drop_zeros)
+        examples = samples.examples(inputs, normalize=normalize, mirror=mirror)
+        name = f"{kind}_{step}"
+        _fit(
+            examples, labels, rows, settings, architecture, folder / name, results,
+            parallel=parallel,
+            fingerprint={**(fingerprint or {}), "samples": saving.digest(inputs, labels)},
+            checkpoint_seconds=checkpoint_seconds,
+            should_stop=should_stop,
+            quiet=quiet,
+        )  # fmt: skip
+        # Still frames of two recordings may be equal; two recordings may not.
+        contents = [digest for _, x in found for digest in [saving.digest(x)] * len(x)]
+        leakage.check(settings, rows, results[name], contents)
+        starts = np.cumsum([0, *(len(x) for _, x in found)])
+        for fold, validation in zip(group, rows.validation):
+            weights = read_weights(folder / name, fold.name)
+            scorer = Scorer(sampling, architecture, normalize, weights)
+            scorers[fold.name] = scorer
+            of_validation = [at for at, start in enumerate(starts[:-1]) if validation[start]]
+            train_on = [
+                at for at, video in enumerate(recordings) if video.subject_key != fold.subject
+            ]
+            chosen_on[fold.name] = of_validation or train_on
+            for at, (frames, x) in enumerate(found):
+                if at in chosen_on[fold.name] or at not in train_on:
+                    curves[fold.name, at] = interpolate(
+                        [(frames, scorer.samples(x))], recordings[at].length
+                    )
+    return Trained(folds, scorers, chosen_on, lambda fold, at: curves[fold.name, at], results)
+
+
+def _sampling(span, pairs, stride, size, map_size, preset, without_head) -> Sampling:
+    stride = stride or max(2, span // 6)
+    return Sampling(span, pairs, stride, tuple(size), tuple(map_size), preset, without_head)
+
+
+def read(folder: pathlib.Path, fold: Fold, architecture: Architecture, **options: Any) -> Scorer:
+    """The trained network of `fold`, from the folder and with the options of `train`.
+
+    Raises `UserError` if its weights are damaged or missing.
+    """
+    names = ("pairs", "stride", "size", "map_size", "preset", "without_head")
+    sampling = _sampling(fold.span, *(options[name] for name in names))
+    weights = read_weights(folder / f"{fold.kind}_{fold.span}", fold.name)
+    return Scorer(sampling, architecture, options["normalize"], weights)
+
+
+def _check(settings: Settings) -> None:
+    """Raises `UserError` for settings that spotting does not have."""
+    if settings.as_published:
+        raise UserError(
+            "spotting selects nothing on test subjects: train.model_selection is 'last' or "
+            "'best_val', and train.statistics_on_all_clips False"
+        )
+    if len(settings.variants) > 1:
+        raise UserError("spotting trains one seed and learning rate a job; run it again for others")
+
+
+def _collected(video: Recording, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
+    """(frames [M], samples [M, H, W, C]) of a recording."""
+    frames, maps = zip(*samples.stream(video, sampling))
+    return np.concatenate(frames), np.concatenate(maps)
+
+
+def _folds(
+    recordings: Sequence[Recording],
+    found: Sequence[tuple[np.ndarray, np.ndarray]],
+    group: Sequence[Fold],
+    labels: np.ndarray,
+    settings: Settings,
+    drop_zeros: float,
+) -> Folds:
+    """The folds over samples: the test subject's are tested, all others' trained on."""
+    subjects = [video.subject_key for video, (at, _) in zip(recordings, found) for _ in at]
+    test = np.array([np.array(subjects) == fold.subject for fold in group])
+    folds = Folds(
+        names=tuple(fold.name for fold in group),
+        clips=tuple(f"{v.key}@{at}" for v, (frames, _) in zip(recordings, found) for at in frames),
+        subjects=tuple(subjects),
+        train=~test,
+        test=test,
+        validation=np.zeros_like(test),
+    )
+    if settings.validation:
+        folds = with_validation(folds, fraction=settings.validation, seed=settings.seed)
+    if not drop_zeros:
+        return folds
+    zero, keep = labels.max(1) <= 0, []
+    for name in folds.names:
+        key = rng.fold_in_name(rng.fold_key(settings.seed, name), "drop zeros")
+        keep.append(~zero | (np.asarray(jax.random.uniform(key, zero.shape)) >= drop_zeros))
+    return dataclasses.replace(folds, train=folds.train & np.stack(keep))
+
+
+def _fit(
+    examples, labels, folds, settings, architecture, folder, results, *,
+    parallel, fingerprint, checkpoint_seconds, should_stop, quiet,
+) -> None:  # fmt: skip
+    """Trains a group of folds and writes their weights to `folder`."""
+
+    def write(members: range, state: State) -> None:
+        chosen = state.best or (state.params, state.model_state)
+        trees = dict(zip(("params", "model_state"), chosen), statistics=state.statistics)
+        leaves = initialization.named_leaves(trees)
+        # Keys and counters of dropout stay out: they are not needed to predict.
+        real = {name: np.asarray(a) for name, a in leaves.items() if a.dtype == np.float32}
+        for row, index in enumerate(members):
+            arrays = {name: array[row] for name, array in real.items()}
+            with saving.atomic(_weights_file(folder, folds.names[index])) as path:
+                np.savez(path, **arrays)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with learning_curves.jsonl_writer(folder / "metrics.jsonl") as line:
+        results[folder.name] = fit(
+            examples,
+            labels,
+            [folds],
+            settings,
+            num_classes=architecture.outputs,
+            build=architecture.build(examples.input_shape),
+            parallel=parallel,
+            checkpointing=Checkpointing(
+                folder / "checkpoints", dict(fingerprint), checkpoint_seconds
+            ),
+            hooks=Hooks(lambda _, record: line(record), should_stop, quiet, write),
+        )[0]
+
+
+def _weights_file(folder: pathlib.Path, name: str) -> pathlib.Path:
+    return folder / f"{name.replace('/', '-').replace(' ', '-')}.npz"
+
+
+def read_weights(folder: pathlib.Path, name: str) -> dict[str, np.ndarray]:
+    """The weights of fold `name` in `folder`. Raises `UserError` if they are damaged or missing."""
+    path = _weights_file(folder, name)
+    with reading.report_damage(path), np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}

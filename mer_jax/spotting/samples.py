@@ -1,0 +1,186 @@
+"""Samples of long videos for networks: flow and strain between frames, and overlap as the target.
+
+A sample belongs to one frame of a recording. Its inputs are computed on the device, block by block;
+its target is the overlap of the frames it compares with the expression they belong to, so that a
+network learns to score the proposal around each frame (SOFTNet's pseudo-labels).
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from mer_jax import runtime
+from mer_jax.methods.examples import Examples
+from mer_jax.metrics.spotting import iou
+from mer_jax.options import checked
+from mer_jax.recordings import Recording
+from mer_jax.spotting.evidence import FLOW, check_length, over_frames, without_affine
+from mer_jax.spotting.targets import soft_labels
+from mer_jax.video import optical_flow, optical_strain
+
+NORMALIZATIONS = ("none", "training", "sample")
+
+
+class Pairs(NamedTuple):
+    """Which frames a sample compares."""
+
+    offsets: Callable[[int], tuple[int, ...]]  # span -> frames relative to its own, ascending
+    flows: tuple[tuple[int, int], ...]  # from and to, indices into the offsets
+
+
+PAIRS = {
+    "one": Pairs(lambda span: (-(span // 2), span - span // 2), ((0, 1),)),
+    "two": Pairs(lambda span: (-span, 0, span), ((1, 0), (1, 2))),
+    "two_spans": Pairs(lambda span: (0, 1, max(2, span)), ((0, 2), (0, 1))),
+}
+
+
+class Sampling(NamedTuple):
+    """How samples are made of the frames of a recording.
+
+    Attributes:
+      span: frames between the frames that are compared.
+      pairs: "one": two frames half a span before and after (SOFTNet's, at its middle); "two": each
+        frame with those one span before and after it, two flows; "two_spans": each frame with
+        those one span and one frame after it, two flows (MTSN).
+      stride: frames from one sample to the next.
+      size: (H, W) px that frames are resized to for the flow.
+      map_size: (H, W) px of a sample.
+      preset: of `video.optical_flow`.
+      without_head: whether the affine part of the flow, the motion of the head, is subtracted.
+    """
+
+    span: int
+    pairs: str = "two"
+    stride: int = 1
+    size: tuple[int, int] = (64, 64)
+    map_size: tuple[int, int] = (42, 42)
+    preset: str = "horn_schunck"
+    without_head: bool = True
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """The frames, relative to its own, that a sample depends on."""
+        return PAIRS[self.pairs].offsets(self.span)
+
+
+@runtime.pinned()
+def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The samples of a recording, block after block: (frames [M], maps [M, H, W, C] float32).
+
+    C is 3 (u, v in px, strain in px per px) for each flow.
+
+    Raises `UserError` for a recording that is shorter than what one sample depends on.
+    """
+    offsets = sampling.offsets
+    check_length(recording, offsets, f"a span of {sampling.span} frames")
+    flows = PAIRS[sampling.pairs].flows
+    compute = _compiled(flows, sampling.map_size, sampling.preset, sampling.without_head)
+    yield from over_frames(
+        recording, compute, offsets=offsets, size=sampling.size, stride=sampling.stride
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(
+    flows: tuple[tuple[int, int], ...], map_size: tuple[int, int], preset: str, without_head: bool
+) -> Callable[[Array], Array]:
+    def one(frames):  # [offsets, H, W, 1] -> [*map_size, 3 len(flows)]
+        planes = []
+        for first, second in flows:
+            flow = optical_flow(frames[first], frames[second], preset=preset, **FLOW)
+            flow = without_affine(flow) if without_head else flow
+            planes += [flow, optical_strain(flow)[..., None]]
+        joined = jnp.concatenate(planes, -1)
+        return jax.image.resize(joined, (*map_size, joined.shape[-1]), "linear", antialias=True)
+
+    return jax.jit(lambda frames: jax.lax.map(one, frames))
+
+
+@checked
+def overlaps(
+    recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
+) -> np.ndarray:
+    """[M] float32: the largest intersection over union of the frames that a sample spans with an
+    expression of `kind`.
+
+    Args:
+      frames: [M] int, those of the samples.
+      kind: "micro" or "macro".
+      offsets: of `Sampling`; a sample spans from the first to the last.
+
+    >>> from mer_jax.recordings import Interval
+    >>> marked = (Interval(4, None, 7),)
+    >>> video = Recording("mine", "s1", "a", lambda i, j: None, 20, 30.0, marked)
+    >>> overlaps(video, np.array([4, 6, 15]), kind="micro", offsets=(-1, 0, 1)).tolist()
+    [0.4000000059604645, 0.75, 0.0]
+    """
+    true = [(each.onset, each.offset) for each in recording.of_kind(kind)]
+    if not true:
+        return np.zeros(len(frames), np.float32)
+    spans = np.stack([frames + offsets[0], frames + offsets[-1]], axis=-1)
+    return iou(spans, true).max(1).astype(np.float32)
+
+
+def _any(recording: Recording, frames: np.ndarray, **given) -> np.ndarray:
+    return (overlaps(recording, frames, **given) > 0).astype(np.float32)
+
+
+def _soft(
+    recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
+) -> np.ndarray:
+    del offsets
+    return soft_labels(recording, kind=kind)[frames]
+
+
+# (recording, frames [M], *, kind, offsets) -> targets [M] float32 in [0, 1].
+TARGETS: dict[str, Callable[..., np.ndarray]] = {"overlap": overlaps, "any": _any, "soft": _soft}
+
+
+@checked
+def examples(inputs: np.ndarray, *, normalize: str = "training", mirror: bool = True) -> Examples:
+    """Samples as `Examples`.
+
+    Args:
+      inputs: [N, H, W, C] float32, of `stream`.
+      normalize: "training": each channel divided by its root mean square over the training
+        samples; "sample": each channel of each sample scaled to [0, 1] (SOFTNet's code), which
+        loses how far a face moves; "none".
+      mirror: exchange left and right in half of the training samples.
+    """
+
+    def fit(inputs, weights):
+        if normalize != "training":
+            return ()
+        total = jnp.maximum(jnp.sum(weights), 1.0) * inputs.shape[1] * inputs.shape[2]
+        square = jnp.einsum("n,nhwc,nhwc->c", weights, inputs, inputs, precision="highest")
+        return jnp.sqrt(jnp.maximum(square / total, 1e-12))
+
+    def scaled(sample, statistics):
+        if normalize == "training":
+            return sample / statistics[None, None, :]
+        if normalize == "sample":
+            low, high = sample.min((0, 1), keepdims=True), sample.max((0, 1), keepdims=True)
+            return (sample - low) / jnp.maximum(high - low, 1e-12)
+        return sample
+
+    signs = np.where(np.arange(inputs.shape[-1]) % 3 == 0, -1, 1).astype(np.float32)
+
+    def augment(key, sample, statistics):
+        if mirror:
+            mirrored = sample[:, ::-1] * signs[None, None, :]
+            sample = jnp.where(jax.random.bernoulli(key), mirrored, sample)
+        return scaled(sample, statistics)
+
+    return Examples(
+        inputs=jnp.asarray(inputs),
+        fit_statistics=fit,
+        augment=augment,
+        eval_transform=scaled,
+        input_shape=inputs.shape[1:],
+    )

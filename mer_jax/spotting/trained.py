@@ -1,0 +1,139 @@
+"""The spotters of a finished run: what its folds have fitted, for any recording.
+
+spotters = trained.load("runs/spotting")
+for ensemble in trained.ensembles(spotters):
+    evidence = ensemble.evidence(recording)          # [T], streamed
+    ends = ensemble.intervals(evidence)              # [M, 2] frames
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from ml_collections import ConfigDict
+
+from mer_jax import configuration
+from mer_jax.errors import UserError
+from mer_jax.io import reading
+from mer_jax.recordings import Recording
+from mer_jax.spotting import evidence as evidences
+from mer_jax.spotting import networks, samples
+from mer_jax.spotting.intervals import Rule
+from mer_jax.spotting.networks import Scorer
+from mer_jax.spotting.protocol import Fold
+
+SPOTTERS = "spotters.json"
+NETWORKS = "networks"
+
+_Record = msgspec.defstruct("_Record", [("folds", list[dict[str, Any]])])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ensemble:
+    """All folds of a run for one kind of expression; a new subject is in none of them.
+
+    Evidence is the mean of the folds'; p and durations are their medians. A recording of another
+    frame rate is compared over the same times.
+    """
+
+    kind: str
+    folds: Sequence[Fold]
+    rule: Rule
+    config: ConfigDict
+    scorers: Sequence[Scorer]  # of each fold; none without a network
+
+    def at_rate(self, fps: float) -> "Ensemble":
+        """The same for recordings of `fps` Hz: durations and spans in their frames."""
+        scale = lambda count, fold: max(1, round(count * fps / fold.fps))
+        lengths = ("duration", "shortest", "longest", "span")
+        folds = [
+            fold._replace(fps=fps, **{name: scale(getattr(fold, name), fold) for name in lengths})
+            for fold in self.folds
+        ]
+        scorers = [
+            dataclasses.replace(
+                scorer,
+                sampling=scorer.sampling._replace(
+                    span=new.span, stride=scale(scorer.sampling.stride, old)
+                ),
+            )
+            for scorer, old, new in zip(self.scorers, self.folds, folds)
+        ]
+        return dataclasses.replace(self, folds=folds, scorers=scorers)
+
+    def evidence(self, recording: Recording) -> np.ndarray:
+        """The smoothed evidence of a recording, [T] float64, in constant memory.
+
+        Raises `UserError` for a recording shorter than what one frame depends on.
+        """
+        if any(fold.fps != recording.fps for fold in self.folds):
+            return self.at_rate(recording.fps).evidence(recording)
+        values = np.mean(list(self._each(recording)), axis=0)
+        return self.rule.smooth(values, self._median("duration"))
+
+    def intervals(self, evidence: np.ndarray, fps: float) -> np.ndarray:
+        """[M, 2] onset and offset (frames, both included) in the evidence [T] at `fps` Hz."""
+        own = self.at_rate(fps)
+        lengths = (own._median(name) for name in ("duration", "shortest", "longest"))
+        return own.rule.intervals(evidence, own.p, *lengths)
+
+    @property
+    def p(self) -> float:
+        """The median p of the folds."""
+        return float(np.median([fold.p for fold in self.folds]))
+
+    def _median(self, name: str) -> int:
+        return round(float(np.median([getattr(fold, name) for fold in self.folds])))
+
+    def _each(self, recording: Recording) -> Iterator[np.ndarray]:
+        """The evidence [T] of each fold; folds of one sampling share the samples."""
+        if not self.scorers:
+            options = configuration.options_of(self.config, "evidence")
+            name = self.config.evidence.name
+            for span in {fold.span for fold in self.folds}:
+                found = evidences.compute(
+                    recording, evidence=name, **options | {"span": max(2, span)}
+                )
+                yield from [found] * sum(fold.span == span for fold in self.folds)
+        for sampling in {scorer.sampling for scorer in self.scorers}:
+            group = [scorer for scorer in self.scorers if scorer.sampling == sampling]
+            parts: list[list] = [[] for _ in group]
+            for frames, inputs in samples.stream(recording, sampling):
+                for part, scorer in zip(parts, group):
+                    part.append((frames, scorer.samples(inputs)))
+            for part in parts:
+                yield networks.interpolate(part, recording.length)
+
+
+def load(workdir: str | pathlib.Path) -> list[Ensemble]:
+    """The spotters of a finished run, one for each kind of expression.
+
+    Raises `UserError` if `workdir` is no finished spotting run, or a file of it is damaged.
+    """
+    workdir = pathlib.Path(workdir).expanduser()
+    for name in ("config.json", SPOTTERS):
+        if not (workdir / name).is_file():
+            raise UserError(f"{workdir} is no finished spotting run ({name} is not there)")
+    config = configuration.load(workdir / "config.json")
+    if not configuration.is_spotting(config):
+        raise UserError(f"{workdir} is a run of recognition; its config.json has no evidence")
+    record = reading.load_json(workdir / SPOTTERS, _Record)
+    with reading.report_damage(workdir / SPOTTERS):
+        folds = [Fold(**fold) for fold in record.folds]
+    found = []
+    for kind in dict.fromkeys(fold.kind for fold in folds):
+        own = [fold for fold in folds if fold.kind == kind]
+        scorers = []
+        if "model" in config:
+            architecture = networks.Architecture(
+                config.model.name, configuration.options_of(config, "model")
+            )
+            options = configuration.options_of(config, "evidence")
+            scorers = [
+                networks.read(workdir / NETWORKS, fold, architecture, **options) for fold in own
+            ]
+        found.append(Ensemble(kind, own, configuration.rule(config), config, scorers))
+    return found

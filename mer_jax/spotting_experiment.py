@@ -1,0 +1,132 @@
+"""One spotting job from a configuration to a report.
+
+    summary = run(configuration.read("spot_default"), "runs/spotting")
+
+The working directory gets config.json, predictions.csv and truth.csv (the form of the challenges),
+spotters.json (of each fold and kind: durations, span, p), metrics.json, report.html, and for
+networks networks/KIND_SPAN/ with the weights of every fold, learning curves and checkpoints, from
+which the same command resumes. `spotting.trained.load` reads it.
+"""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from mer_jax import configuration, spotting
+from mer_jax.datasets import recordings as databases
+from mer_jax.io import saving
+from mer_jax.metrics import spotting as scoring
+from mer_jax.metrics import spotting_files
+from mer_jax.recordings import Interval, Recording
+from mer_jax.reporting import outputs, spotting_report
+from mer_jax.spotting import analysis, networks, protocol
+from mer_jax.spotting.trained import NETWORKS, SPOTTERS
+from mer_jax.training import Parallel
+
+
+def run(
+    config: ConfigDict,
+    workdir: str | pathlib.Path,
+    *,
+    command: str = "",
+    devices: Sequence[jax.Device] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Spots the expressions of each subject with what the others gave, and writes the report.
+
+    Args:
+      config: from `configuration.make_spotting`.
+      workdir, command, devices, should_stop, quiet: as in `experiment.run`.
+
+    Returns:
+      The content of metrics.json.
+
+    Raises:
+      UserError: for a mistake in the configuration or the data.
+      training.Interrupted: see `should_stop`.
+    """
+    started = time.monotonic()
+    settings = configuration.check(config)
+    workdir = pathlib.Path(workdir).expanduser()
+    plain, rule = configuration.plain(config), configuration.rule(config)
+    data, kinds = config.data, tuple(config.intervals.kinds)
+    videos = databases.load(data.name, data.root, **configuration.options_of(config, "data"))
+    videos = _moved(videos, settings.seed) if data.move_intervals else videos
+    saving.write_json(workdir / "config.json", plain)
+    options = configuration.options_of(config, "evidence")
+    results = {}
+    if "model" in config:
+        sizes = configuration.options_of(config, "model")
+        free = ("title", "parallel", "checkpoint_seconds", "intervals")
+        trained = networks.train(
+            videos,
+            networks.Architecture(config.model.name, sizes),
+            settings,
+            workdir / NETWORKS,
+            kinds=kinds,
+            parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
+            fingerprint={key: value for key, value in plain.items() if key not in free},
+            checkpoint_seconds=config.checkpoint_seconds,
+            should_stop=should_stop,
+            quiet=quiet,
+            **options,
+        )
+        results = dict(trained.results)
+        found = protocol.spot(
+            videos,
+            trained.folds,
+            trained.evidence,
+            rule=rule,
+            chosen_on=lambda fold: trained.chosen_on[fold.name],
+            quiet=quiet,
+        )
+    else:
+        found = spotting.leave_one_subject_out(
+            videos, method=config.evidence.name, rule=rule, kinds=kinds, quiet=quiet, **options
+        )
+    truths = [event for event in scoring.events(videos) if event.kind in kinds]
+    spotting_files.write(workdir / "predictions.csv", found.events)
+    # Without emotions, which the form of the challenges with kinds does not have.
+    spotting_files.write(workdir / "truth.csv", [event._replace(emotion="") for event in truths])
+    saving.write_json(workdir / SPOTTERS, {"folds": [fold._asdict() for fold in found.folds]})
+    diverged = [name for result in results.values() for name in result.diverged]
+    summary = {
+        **scoring.summary(truths, found.events),
+        "false_alarms": analysis.false_alarms(videos, found.events),
+        "folds": [fold._asdict() for fold in found.folds],
+        "diverged_folds": diverged,
+        "provenance": outputs.provenance(
+            command,
+            settings.seed,
+            sum(result.seconds for result in results.values()),
+            wall_seconds=time.monotonic() - started,
+        ),
+    }
+    saving.write_json(workdir / "metrics.json", summary)
+    page = spotting_report.build(videos, found, summary, config=plain, rule=rule)
+    saving.write(workdir / "report.html", page)
+    return summary
+
+
+def _moved(videos: Sequence[Recording], seed: int) -> list[Recording]:
+    """The recordings with their intervals at random places: a control that scores at chance."""
+    rng = np.random.default_rng(seed)
+
+    def moved(each: Interval, length: int) -> Interval:
+        by = int(rng.integers(0, length - each.duration + 1)) - each.onset
+        apex = None if each.apex is None else each.apex + by
+        return dataclasses.replace(each, onset=each.onset + by, apex=apex, offset=each.offset + by)
+
+    return [
+        dataclasses.replace(
+            video, intervals=tuple(moved(each, video.length) for each in video.intervals)
+        )
+        for video in videos
+    ]
