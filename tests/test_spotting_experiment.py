@@ -1,5 +1,6 @@
 """A spotting job from its configuration to its files, and what reads them again."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,6 +11,8 @@ from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.metrics import spotting as scoring
 from mer_jax.metrics import spotting_files
+from mer_jax.metrics.spotting import Event
+from mer_jax.recordings import Interval, Recording
 from mer_jax.spotting import trained
 
 DATA = {
@@ -36,6 +39,7 @@ def test_a_rule_without_training(finished):
     workdir, summary = finished
     counts = summary["spotting"]["micro"]
     assert counts["tp"] + counts["fn"] == 2 and "f1" in counts
+    assert 0 <= summary["chance"]["micro"] < 0.5
     assert json.loads((workdir / "metrics.json").read_text())["folds"] == summary["folds"]
     # The files hold what was scored.
     found = scoring.spot(
@@ -93,6 +97,16 @@ def test_intervals_at_random_places():
         assert all(each.onset <= each.apex <= each.offset < 900 for each in other.intervals)
 
 
+def test_chance_is_the_share_of_places_that_hit():
+    """One expression of 10 frames of 100, one prediction of as many in the middle: of the 91
+    places of an onset 7 overlap by a half or more, those up to 3 frames away."""
+    video = Recording("d", "s", "v", lambda i, j: None, 100, 30.0, (Interval(0, None, 9),))
+    videos = [dataclasses.replace(video, name=f"v{n}") for n in range(200)]
+    events = [Event("s", each.name, 45, 54, "micro", database="d") for each in videos]
+    found = spotting_experiment._chance(videos, events, ("micro",))
+    assert abs(found["micro"] - 7 / 91) < 0.02
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -116,6 +130,9 @@ def test_the_sections_of_a_spotting_job():
     assert configuration.is_spotting(found)
     renamed = configuration.rename(found, {"data": "samm_lv", "evidence": "flow"})
     assert renamed.data.root is None and renamed.evidence.name == "flow"
+    published = config(intervals={"p": 0.5})
+    published.intervals.p = None
+    assert configuration.rule(published).p is None
     del found["intervals"]
     with pytest.raises(UserError, match="has no section 'intervals'"):
         configuration.check(found)

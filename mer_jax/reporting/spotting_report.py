@@ -55,6 +55,7 @@ def build(
         videos=len(recordings),
         subjects=len({video.subject_key for video in recordings}),
         scores=[(kind, *(part[key] for key in keys)) for kind, part in summary["spotting"].items()],
+        chance=[(kind, number(f1)) for kind, f1 in summary["chance"].items()],
         overall=list(summary["spotting"].values())[-1]["f1"],
         moved=config["data"]["move_intervals"],
         causes=[(cause, kind, count) for kind in causes for cause, count in causes[kind].items()],

@@ -25,7 +25,7 @@ def test_a_sample_is_the_flow_to_both_neighbors(monkeypatch):
     assert not rest and at.tolist() == list(range(3, 17, 2)) and maps.shape == (7, 12, 12, 6)
     # The middle of what moves; back is the opposite of forth.
     back, forth = maps[:, 3, 3, :3], maps[:, 3, 3, 3:]
-    np.testing.assert_allclose(forth[:, 0], 3 * 0.2, rtol=0.25)
+    np.testing.assert_allclose(forth[:, 0], 3 * 0.2, rtol=0.35)
     np.testing.assert_allclose(back[:, :2], -forth[:, :2], atol=0.1)
     monkeypatch.setattr("mer_jax.spotting.evidence._BLOCK", 8)
     parts = list(samples.stream(recording(frames), sampling))
