@@ -360,7 +360,7 @@ BOUNDS: dict[str, Bound] = {
     "after": _tuple_of(_integer("[0, 100000]"), 2),
     "apex_threshold": _FRACTION,
     "before": _tuple_of(_integer("[0, 100000]"), 2),
-    "fill": _number(""),
+    "fill": _number("[-1e6, 1e6]"),
     "inclusive": _flag,
     "most": _integer("[1, 1000000]"),
     "nose_margin": _number("[0, 10]"),

@@ -4,6 +4,7 @@ Leng et al., ABPN (ACM MM 2022), and Yin et al., AUW-GCN (ICME 2023), by their a
 vectors describe a frame of a long video, the input of `models.pem` and `models.auw_gcn`.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -67,7 +68,7 @@ def region_flow(
     >>> region_flow(still.at[:16, :16].set(1.0) + 2.0, at, radius=2)[:2].round(4).tolist()
     [[1.0, 1.0], [0.0, 0.0]]
     """
-    flow = to_flow(flow, axes="")
+    flow = to_flow(flow)
     check_axes(landmarks, "68 2", name="landmarks")
     points = jnp.round(jnp.asarray(landmarks, jnp.float32)).astype(jnp.int32)
     head = _nose_vector(flow, points, nose_share, nose_margin)
@@ -77,8 +78,7 @@ def region_flow(
     inside = ((pixels >= 0) & (pixels < size[None, None, :])).all(-1)
     x, y = jnp.moveaxis(jnp.clip(pixels, 0, size[None, None, :] - 1), -1, 0)
     vectors = flow[y, x] - head[None, None, :]
-    found = [_main_vector(v, m, _WIDE, share) for v, m in zip(vectors, inside)]
-    return jnp.stack(found)
+    return jax.vmap(lambda v, m: _main_vector(v, m, _WIDE, share))(vectors, inside)
 
 
 def _nose_vector(flow: Array, points: Array, share: float, margin: float) -> Array:

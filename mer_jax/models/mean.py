@@ -5,6 +5,7 @@ network for seamless evaluation of long videos"; genbing99/MEAN_Spot-then-recogn
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
 from mer_jax.nn import BatchNorm, Conv, max_pool
 
-_KERAS = {"kernel_init": nnx.initializers.glorot_uniform()}
+_KERAS: dict[str, Any] = {"kernel_init": nnx.initializers.glorot_uniform()}
 
 
 class Frozen(nnx.Variable):
@@ -47,8 +48,10 @@ class Trunk(nnx.Module):
 
     def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
         """x [B, H, W, C] -> [B, ceil(H / 3), ceil(W / 3), sum of maps]."""
+        dtype = x.dtype
+        x = x.astype(self.convs[0].kernel[...].dtype)  # frozen weights are float32 in any precision
         streams = [conv(x[..., n : n + 1]) for n, conv in enumerate(self.convs)]
-        x = self.norm(nnx.relu(jnp.concatenate(streams, -1)), mask)
+        x = self.norm(nnx.relu(jnp.concatenate(streams, -1)), mask).astype(dtype)
         return self.dropout(max_pool(x, 3, padding="SAME"))
 
 

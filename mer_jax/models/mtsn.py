@@ -5,6 +5,7 @@ Soft Pseudo-labels", FME 2022; genbing99/MTSN-Spot-ME-MaE.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
 from mer_jax.nn import Conv, max_pool
 
-_XAVIER = {"kernel_init": nnx.initializers.glorot_uniform()}
+_XAVIER: dict[str, Any] = {"kernel_init": nnx.initializers.glorot_uniform()}
 
 
 class MTSN(nnx.Module):

@@ -5,6 +5,7 @@ wenhaocold/USTC_ME_Spotting.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
 from mer_jax.nn import BatchNorm, Conv
 
-_HE = {"kernel_init": nnx.initializers.variance_scaling(2.0, "fan_in", "normal")}
+_HE: dict[str, Any] = {"kernel_init": nnx.initializers.variance_scaling(2.0, "fan_in", "normal")}
 
 
 class FrameClassifier(nnx.Module):
@@ -28,7 +29,11 @@ class FrameClassifier(nnx.Module):
     def __init__(self, features: int, maps: int, outputs: int, *, rngs: nnx.Rngs):
         def conv(ins, outs, size, dilation):
             pad = ((dilation * (size // 2),) * 2, (0, 0))
-            layer = {"padding": pad, "kernel_dilation": (dilation, 1), "use_bias": False}
+            layer: dict[str, Any] = {
+                "padding": pad,
+                "kernel_dilation": (dilation, 1),
+                "use_bias": False,
+            }
             return Conv(ins, outs, (size, 1), rngs=rngs, **layer, **_HE)
 
         widths = ((features, 1, 1), (maps, 3, 1), (maps, 3, 2))

@@ -29,10 +29,14 @@ class Attention(nnx.Module):
 
     def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
         """x [B, H, W, C] -> the same shape."""
-        pooled = (x.mean((1, 2)), x.max((1, 2)))
+        # Pools, as the gradient of `x.max` compares x with its maximum: XLA may compute both anew,
+        # rounded differently, and then finds no maximum.
+        pooled = (x.mean((1, 2)), max_pool(x, x.shape[1:3])[:, 0, 0])
         gate = sum(self.excite(nnx.relu(self.squeeze(each))) for each in pooled)
         x = x * nnx.sigmoid(gate)[:, None, None, :]
-        y = self.conv(jnp.concatenate([x.max(-1, keepdims=True), x.mean(-1, keepdims=True)], -1))
+        largest = max_pool(x.reshape(len(x), -1, x.shape[-1], 1), (1, x.shape[-1]))
+        largest = largest.reshape(*x.shape[:3], 1)
+        y = self.conv(jnp.concatenate([largest, x.mean(-1, keepdims=True)], -1))
         return x * nnx.sigmoid(_normalized(self.norm, y, mask))
 
 

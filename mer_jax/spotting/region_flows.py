@@ -66,7 +66,7 @@ def region_flows(
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled(preset: str, radius: int) -> Callable[[Array, Array, Array], Array]:
+def _compiled(preset: str, radius: int) -> Callable[..., Array]:
     def one(frames):
         before, after, landmarks = frames
         flow = optical_flow(before, after, preset=preset, **evidence.FLOW)
