@@ -152,9 +152,8 @@ def make_spotting(
     for section, choice in given.items():
         choice = {"name": choice} if isinstance(choice, str) else dict(choice)
         config[section] = _section(section, choice, spotting=True)
-    config.intervals = _filled(
-        _INTERVALS | options.check("intervals", "", intervals or {}, _INTERVALS)
-    )
+    config.intervals = _filled(_INTERVALS)  # a p that is given can be None again
+    config.intervals.update(options.check("intervals", "", intervals or {}, _INTERVALS))
     _check_network(config)
     if model is not None:
         config.train = ConfigDict(dataclasses.asdict(settings({"loss": "mse"} | dict(train or {}))))

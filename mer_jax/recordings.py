@@ -40,6 +40,7 @@ class Interval:
     kind: str = "micro"  # or "macro"
     emotion: str | None = None  # as its database names it, lower case; None: not labeled
     action_units: str = ""  # as its database writes them
+    intensity: float | None = None  # px of a 64 x 64 frame, of synthetic ones
 
     def __post_init__(self):
         if self.kind not in KINDS:

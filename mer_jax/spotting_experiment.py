@@ -23,11 +23,14 @@ from mer_jax.datasets import recordings as databases
 from mer_jax.io import saving
 from mer_jax.metrics import spotting as scoring
 from mer_jax.metrics import spotting_files
+from mer_jax.metrics.spotting import Event
 from mer_jax.recordings import Interval, Recording
 from mer_jax.reporting import outputs, spotting_report
-from mer_jax.spotting import networks, protocol
+from mer_jax.spotting import analysis, networks, protocol
 from mer_jax.spotting.trained import NETWORKS, SPOTTERS
 from mer_jax.training import Parallel
+
+_DRAWS = 20  # of the F1 at chance
 
 
 def run(
@@ -99,6 +102,8 @@ def run(
     diverged = [name for result in results.values() for name in result.diverged]
     summary = {
         **scoring.summary(truths, found.events),
+        "chance": _chance(videos, found.events, kinds),
+        "false_alarms": analysis.false_alarms(videos, found.events),
         "folds": [fold._asdict() for fold in found.folds],
         "diverged_folds": diverged,
         "provenance": outputs.provenance(
@@ -109,9 +114,22 @@ def run(
         ),
     }
     saving.write_json(workdir / "metrics.json", summary)
-    page = spotting_report.build(videos, found, summary, config=plain)
+    page = spotting_report.build(videos, found, summary, config=plain, rule=rule)
     saving.write(workdir / "report.html", page)
     return summary
+
+
+def _chance(
+    videos: Sequence[Recording], events: Sequence[Event], kinds: Sequence[str]
+) -> dict[str, float]:
+    """The F1 of the same intervals against expressions at random places, mean of some draws."""
+    found: dict[str, list[float]] = {}
+    for draw in range(_DRAWS):
+        moved = scoring.events(_moved(videos, draw))
+        truths = [event for event in moved if event.kind in kinds]
+        for kind, counts in scoring.spot(truths, events).by_kind().items():
+            found.setdefault(kind, []).append(float(scoring.scores(counts.sum(0))["f1"]))
+    return {kind: float(np.mean(each)) for kind, each in found.items()}
 
 
 def _moved(videos: Sequence[Recording], seed: int) -> list[Recording]:

@@ -30,6 +30,7 @@ from tests.faults import fuzz_options
 
 TARGETS = list(fuzz_options.targets())
 BASE = {"data": "synthetic", "method": "flow_maps", "model": "ststnet"}
+SPOTTING = {"data": "synthetic", "evidence": "network", "model": "softnet"}
 DRAW = random.Random(0)
 
 
@@ -54,6 +55,9 @@ def test_every_option_has_a_row():
     ]
     for section in ("parallel", "report"):
         known += [(section, "", name) for name in configuration.make(**BASE)[section]]
+    spots = configuration.make_spotting(**SPOTTING)
+    known += [("intervals", "", name) for name in spots.intervals]
+    known += [(s, "", name) for s in ("data", "evidence") for name in spots[s] if name != "name"]
     assert len(known) > 350
     assert not [each for each in known if options.bound(*each) is None]
 
@@ -64,6 +68,8 @@ def test_every_row_is_of_an_option():
     names |= {option for name in recordings.names() for option in recordings.options(name)}
     names |= set(configuration.make(**BASE)) | set(configuration.make(**BASE).data)
     names |= {*configuration.make(**BASE).parallel, *configuration.make(**BASE).report}
+    spots = configuration.make_spotting(**SPOTTING)
+    names |= {*spots.data, *spots.evidence, *spots.intervals}
     names |= {"seconds", "threshold", "shape", "num_classes"}  # video sources, prediction, networks
     assert not [key for key in options.BOUNDS if key.split(".")[-1] not in names]
 

@@ -17,7 +17,7 @@ from mer_jax.errors import unknown_name
 
 COMMANDS = (
     *("run", "predict", "score", "compare", "audit", "check-data", "prepare", "show", "analyse"),
-    *("flow-maps", "spot", "summary", "tensorboard", "convert-weights", "databases", "cache"),
+    *("flow-maps", "summary", "tensorboard", "convert-weights", "databases", "cache"),
     *("export-run", "import-run", "doctor"),
 )
 

@@ -115,7 +115,8 @@ class _Parser(flags.ArgumentParser):
         if not isinstance(config, ConfigDict):  # the file does not exist
             return config
         return configuration.rename(
-            config, {key: name for key, name in names.items() if key in config}
+            config,
+            {key: name for key, name in names.items() if key in configuration.sections(config)},
         )
 
 

@@ -1,7 +1,8 @@
 r"""The embedded default of spotting: synthetic long videos, SOFTNet on flow and strain, LOSO.
 
-Needs no data. 8 rendered subjects, 30 s each, with blinks, gaze, turns of the head, speech and
-changing light.
+Needs no data. 8 rendered subjects, each 60 s in two recordings, with 48 micro-expressions of 0.7 to
+1.5 px and 32 macro-expressions of 1.5 to 2.5 px (of frames of 64 x 64 px) among blinks, gaze, turns
+of the head, speech and changing light. Smaller maps than SOFTNet's for a short run.
   mer-jax run spot_default --workdir=runs/spotting
 """
 
@@ -11,9 +12,15 @@ from mer_jax import configuration
 def get_config():
     return configuration.make_spotting(
         title="Spotting in synthetic long videos",
-        data={"name": "synthetic", "subjects": 8, "recordings_per_subject": 1, "seconds": 30.0},
-        evidence={"name": "network", "map_size": (28, 28)},
+        data={
+            "name": "synthetic",
+            "subjects": 8,
+            "seconds": 30.0,
+            "amplitude": (0.7, 1.5),
+            "gray": True,
+        },
+        evidence={"name": "network", "map_size": (14, 14)},
         model="softnet",
-        intervals={"smoothing": 0.5},
+        intervals={"smoothing": 0.0},
         train={"epochs": 10, "batch_size": 64, "learning_rate": 1e-3},
     )

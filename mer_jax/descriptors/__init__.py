@@ -4,12 +4,14 @@
     describe = jax.jit(jax.vmap(lambda clip, n: lbp_top(clip, length=n)))
     features = describe(batch.frames, batch.length)  # [N, 4425]
 
-Each returns one float32 vector; frames from `length` on do not change it. `methods` makes examples
-of them, and `model.name=svm` trains the classic baselines of the networks.
+Each returns one float32 vector (`region_flow` one for each region); frames from `length` on do not
+change it. `methods` makes examples of them, and `model.name=svm` trains the classic baselines of
+the networks.
 """
 
 from mer_jax.descriptors.bi_woof import bi_woof
 from mer_jax.descriptors.lbp import lbp_sip, lbp_top
 from mer_jax.descriptors.mdmo import mdmo
+from mer_jax.descriptors.region_flow import region_flow
 
-__all__ = ["bi_woof", "lbp_sip", "lbp_top", "mdmo"]
+__all__ = ["bi_woof", "lbp_sip", "lbp_top", "mdmo", "region_flow"]

@@ -2,8 +2,9 @@
 
 A network is an `nnx.Module`, built from sizes only. `network(x, *, mask=None)` takes float32
 examples [B, ...] (channels last; a dict of arrays for a network with several inputs) and returns
-logits [B, K]. `mask` [B] is 0 for padding samples, which batch statistics leave out.
-`network.input_shape` is the shape of one example, without B (for several inputs, a dict of them).
+logits [B, K]; the class of a network of spotting says what its outputs are. `mask` [B] is 0 for
+padding samples, which batch statistics leave out. `network.input_shape` is the shape of one
+example, without B (for several inputs, a dict of them).
 
 An estimator is a classifier in scikit-learn's sense, fitted fold by fold by `training.estimators`.
 `package.module:Name` is a class of your own: a network, or an estimator if it has `fit` and
@@ -113,6 +114,21 @@ _MODELS = {
     "bdcnn": Info(".bdcnn", "BDCNN", "Chen et al. 2022, BDCNN, authors' code", 10_881_251),
     "softnet": Info(
         ".softnet", "SOFTNet", "Liong et al. 2021, SOFTNet, authors' code", 314_817, classes=1
+    ),
+    "mean_spotting": Info(
+        ".mean", "MEANSpotting", "Liong et al. 2023, MEAN (spotting), authors' code", 3_593,
+        classes=1,
+    ),
+    "mean_recognition": Info(
+        ".mean", "MEANRecognition", "Liong et al. 2023, MEAN (recognition), authors' code", 3_987
+    ),
+    "mtsn": Info(".mtsn", "MTSN", "Liong et al. 2022, MTSN, authors' code", 66_209, classes=1),
+    "sfamnet": Info(
+        ".sfamnet", "SFAMNet", "Liong et al. 2024, SFAMNet, authors' code", 7_207, classes=6
+    ),
+    "pem": Info(".pem", "PEM", "Leng et al. 2022, ABPN's PEM, authors' code", 28_416, classes=2700),
+    "auw_gcn": Info(
+        ".auw_gcn", "AUWGCN", "Yin et al. 2023, AUW-GCN, authors' code", 39_248, classes=2700
     ),
     "svm": Info(".svm", "SVM", "Cortes & Vapnik 1995, by scikit-learn", estimator=True),
 }  # fmt: skip

@@ -13,7 +13,7 @@ from mer_jax.metrics.spotting import Event
 from mer_jax.recordings import Recording
 from mer_jax.reporting import figures
 from mer_jax.reporting.page import number, render
-from mer_jax.spotting import Found
+from mer_jax.spotting import Found, Rule, analysis
 
 SHOWN = 12  # recordings before the fold of the page
 _POINTS = 2000  # of a curve
@@ -25,6 +25,7 @@ def build(
     summary: Mapping[str, Any],
     *,
     config: Mapping[str, Any],
+    rule: Rule,
 ) -> str:
     """The HTML of a run.
 
@@ -33,7 +34,10 @@ def build(
       found: of `spotting.leave_one_subject_out`.
       summary: of `metrics.spotting.summary`.
       config: the content of config.json.
+      rule: from evidence to intervals.
     """
+    causes = analysis.false_alarms(recordings, found.events)
+    curves = analysis.precision_recall(recordings, found, rule)
     keys = ("tp", "fp", "fn", "f1", "precision", "recall")
     charts = [
         (
@@ -51,6 +55,18 @@ def build(
         videos=len(recordings),
         subjects=len({video.subject_key for video in recordings}),
         scores=[(kind, *(part[key] for key in keys)) for kind, part in summary["spotting"].items()],
+        chance=[(kind, number(f1)) for kind, f1 in summary["chance"].items()],
+        overall=list(summary["spotting"].values())[-1]["f1"],
+        moved=config["data"]["move_intervals"],
+        causes=[(cause, kind, count) for kind in causes for cause, count in causes[kind].items()],
+        recall=_recall(recordings, found),
+        curve=Markup(
+            figures.svg(
+                precision_over_recall(curves, summary["spotting"]),
+                name="curve",
+                alt="precision over recall for every p",
+            )
+        ),
         charts=charts,
         shown=SHOWN,
         folds=[
@@ -59,6 +75,37 @@ def build(
         ],
         alternatives=[(name, number(v)) for name, v in summary["alternative_scores"].items()],
     )
+
+
+def _recall(recordings: Sequence[Recording], found: Found) -> list[tuple[str, str, str, int, str]]:
+    """Rows of kind, value, its range, number of expressions and the share that was found."""
+    rows = []
+    for kind in dict.fromkeys(fold.kind for fold in found.folds):
+        for value, unit in (("duration", "frames"), ("intensity", "px")):
+            for low, high, count, hits in analysis.hits_by(
+                recordings, found.events, value, kind=kind
+            ):
+                span = f"{low:.3g} to {high:.3g} {unit}"
+                rows.append((kind, value, span, count, f"{hits / count:.0%}"))
+    return rows
+
+
+@figures.styled
+def precision_over_recall(
+    curves: Mapping[str, Sequence[tuple[float, float, float]]], scores: Mapping[str, Any]
+) -> "figures.Figure":
+    """One line a kind over all p, and a point for the p that the folds chose."""
+    figure = figures.new_figure(5.0, 3.2)
+    axes = figure.subplots()
+    for color, (kind, rows) in zip(figures.CYCLE, curves.items()):
+        _, precision, recall = np.array(rows).T
+        axes.plot(recall, precision, color=color, linewidth=1.4, label=kind)
+        if kind in scores:
+            chosen = scores[kind]["recall"]["value"], scores[kind]["precision"]["value"]
+            axes.plot(*chosen, "o", color=color)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(loc="upper right")
+    return figure
 
 
 @figures.styled

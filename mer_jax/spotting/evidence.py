@@ -162,6 +162,7 @@ def check_length(recording: Recording, offsets: Sequence[int], name: str) -> Non
         )
 
 
+@checked
 def over_frames(
     recording: Recording,
     function: Callable[[Array], Array],
@@ -178,7 +179,8 @@ def over_frames(
         the same.
       offsets: ascending; the frames, relative to each frame, that it depends on.
       size: (H, W) px that frames are resized to.
-      stride: only frames of which this is a divisor; those without all neighbors have no value.
+      stride: frames from one value to the next; the first is that of the first frame with all
+        neighbors.
 
     Yields:
       (frames [M] int64, values [M, ...]).
@@ -187,7 +189,7 @@ def over_frames(
     for start, frames in recording.blocks(_BLOCK + reach, overlap=reach):
         gray = np.asarray(to_gray(jnp.asarray(resize(frames, size))))
         centers = np.arange(start - first, start - first + len(gray) - reach)
-        centers = centers[centers % stride == 0]
+        centers = centers[(centers + first) % stride == 0]
         found = []
         for begin in range(0, len(centers), _CHUNK):
             part = centers[np.minimum(np.arange(begin, begin + _CHUNK), len(centers) - 1)]

@@ -24,7 +24,7 @@ from mer_jax.protocols import Folds, with_validation
 from mer_jax.recordings import KINDS, Recording
 from mer_jax.spotting import samples
 from mer_jax.spotting.protocol import Fold, plan
-from mer_jax.spotting.samples import Sampling
+from mer_jax.spotting.samples import TARGETS, Sampling
 from mer_jax.training import (
     Checkpointing,
     Hooks,
@@ -81,8 +81,9 @@ class Scorer:
         if not len(inputs):
             return np.zeros(0, np.float32)
         shape = inputs.shape[1:]
-        frozen = (self.architecture.name, tuple(sorted(self.architecture.sizes.items())))
-        apply, like = _apply(*frozen, self.architecture.outputs, shape, self.normalize)
+        name, sizes = self.architecture.name, self.architecture.sizes
+        sizes_key = tuple(sorted(sizes.items()))
+        apply, like = _apply(name, sizes_key, self.architecture.outputs, shape, self.normalize)
         trees = initialization.replace_leaves(like, self.weights)
         found = []
         for begin in range(0, len(inputs), _BATCH):
@@ -110,7 +111,8 @@ def interpolate(parts: Iterable[tuple[np.ndarray, np.ndarray]], length: int) -> 
     >>> interpolate([(np.array([1, 3]), np.array([1.0, 2.0]))], 5).tolist()
     [0.0, 1.0, 1.5, 2.0, 0.0]
     """
-    frames, scores = (np.concatenate(side) for side in zip(*parts))
+    found = list(parts)
+    frames, scores = (np.concatenate([part[side] for part in found]) for side in (0, 1))
     return np.interp(np.arange(length), frames, scores, left=0, right=0).astype(np.float32)
 
 
@@ -121,12 +123,13 @@ def _apply(
     """(compiled (trees, samples [B, ...]) -> scores [B, K], the trees of a fresh network)."""
     network = Architecture(name, dict(sizes), outputs).build(shape)(nnx.Rngs(0))
     network.eval()
-    graph, params, rest = nnx.split(network, nnx.Param, ...)
+    graph, *trees = nnx.split(network, nnx.Param, ...)
+    params, model_state = map(nnx.as_pure, trees)
     examples = samples.examples(np.zeros((1, *shape), np.float32), normalize=normalize)
     statistics = examples.fit_statistics(examples.inputs, jnp.ones(1))
     like = {
-        "params": nnx.as_pure(params),
-        "model_state": nnx.as_pure(rest),
+        "params": params,
+        "model_state": model_state,
         "statistics": statistics,
     }
 
@@ -178,16 +181,17 @@ def train(
     """Trains a network for each subject, on the others, and kind.
 
     Args:
-      recordings, kinds: as in `protocol.plan`.
+      recordings, kinds: as in `plan`.
       architecture: of the network, with one output.
       settings: how to train.
       folder: gets a folder of each kind and span: weights, checkpoints, learning curves.
       span: a published one (frames); 0: `grid` of the training subjects' mean duration.
       pairs, size, map_size, preset, without_head: as in `samples.Sampling`.
-      stride: frames from one sample to the next; 0: a third of the span.
+      stride: frames from one sample to the next; 0: a sixth of the span, and 2 or more.
       normalize, mirror: as in `samples.examples`.
-      targets: "overlap": that of the sample's frames with an expression; "any": 1 where there is
-        an overlap, as in SOFTNet's code.
+      targets: a member of `samples.TARGETS`: "overlap" of the sample's frames with an expression;
+        "any", 1 where there is an overlap, as in SOFTNet's code; "soft", `targets.soft_labels` of
+        the sample's own frame (MTSN).
       drop_zeros: share of the training samples without overlap that a fold leaves out at random.
       parallel, fingerprint, checkpoint_seconds, should_stop: as in `training.fit`.
       quiet: no progress.
@@ -197,20 +201,19 @@ def train(
       training.Interrupted: see `should_stop`.
     """
     _check(settings)
-    scorers, chosen_on, curves, results = {}, {}, {}, {}
+    scorers: dict[str, Scorer] = {}
+    chosen_on: dict[str, Sequence[int]] = {}
+    curves: dict[tuple[str, int], np.ndarray] = {}
+    results: dict[str, Result] = {}
     folds = plan(recordings, kinds=kinds, span_of=lambda mean: span or grid(mean))
     for kind, step in dict.fromkeys((fold.kind, fold.span) for fold in folds):
         group = [fold for fold in folds if (fold.kind, fold.span) == (kind, step)]
         sampling = _sampling(step, pairs, stride, size, map_size, preset, without_head)
         found = [_collected(video, sampling) for video in recordings]
         inputs = np.concatenate([maps for _, maps in found])
-        labels = np.concatenate(
-            [
-                samples.overlaps(video, frames, kind=kind, offsets=sampling.offsets)
-                for video, (frames, _) in zip(recordings, found)
-            ]
-        )[:, None]
-        labels = (labels > 0).astype(np.float32) if targets == "any" else labels
+        label = functools.partial(TARGETS[targets], kind=kind, offsets=sampling.offsets)
+        pairs_of = zip(recordings, found)
+        labels = np.concatenate([label(video, frames) for video, (frames, _) in pairs_of])[:, None]
         rows = _folds(recordings, found, group, labels, settings, drop_zeros)
         examples = samples.examples(inputs, normalize=normalize, mirror=mirror)
         name = f"{kind}_{step}"
@@ -222,7 +225,8 @@ def train(
             should_stop=should_stop,
             quiet=quiet,
         )  # fmt: skip
-        contents = [saving.digest(x) for (_, x) in found for _ in x]
+        # Still frames of two recordings may be equal; two recordings may not.
+        contents = [digest for _, x in found for digest in [saving.digest(x)] * len(x)]
         leakage.check(settings, rows, results[name], contents)
         starts = np.cumsum([0, *(len(x) for _, x in found)])
         for fold, validation in zip(group, rows.validation):
@@ -243,7 +247,7 @@ def train(
 
 
 def _sampling(span, pairs, stride, size, map_size, preset, without_head) -> Sampling:
-    stride = stride or max(1, span // 3)
+    stride = stride or max(2, span // 6)
     return Sampling(span, pairs, stride, tuple(size), tuple(map_size), preset, without_head)
 
 

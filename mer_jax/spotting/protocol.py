@@ -21,7 +21,7 @@ from mer_jax.recordings import KINDS, Recording
 from mer_jax.spotting import evidence as evidences
 from mer_jax.spotting.intervals import Rule
 
-_P = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
+P = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
 
 
 class Fold(NamedTuple):
@@ -52,6 +52,7 @@ class Found:
     evidence: Mapping[tuple[str, str], np.ndarray]  # (Recording.key, kind) -> [T]
 
 
+@checked
 def plan(
     recordings: Sequence[Recording], *, kinds: Sequence[str], span_of: Callable[[int], int]
 ) -> list[Fold]:
@@ -91,6 +92,7 @@ def plan(
     return folds
 
 
+@checked
 def spot(
     recordings: Sequence[Recording],
     folds: Sequence[Fold],
@@ -125,6 +127,21 @@ def spot(
                 values = smoothed[video.key, fold.kind] = curve(at)
                 events += _events(video, values, fold, rule, fold.p)
     return Found(events, done, smoothed)
+
+
+@checked
+def found_with(
+    recordings: Sequence[Recording], found: Found, *, kind: str, p: float, rule: Rule
+) -> list[Event]:
+    """The intervals of `kind` that the same evidence gives with one p for all folds."""
+    folds = {fold.subject: fold for fold in found.folds if fold.kind == kind}
+    return [
+        event
+        for video in recordings
+        for event in _events(
+            video, found.evidence[video.key, kind], folds[video.subject_key], rule, p
+        )
+    ]
 
 
 @checked
@@ -180,7 +197,7 @@ def _with_best_p(
     smoothed = list(curves)
     truths = [event for event in scoring.events(train) if event.kind == fold.kind]
     found = []
-    for p in _P if rule.p is None else (rule.p,):
+    for p in P if rule.p is None else (rule.p,):
         predicted = [
             event
             for video, values in zip(train, smoothed)

@@ -20,13 +20,23 @@ from mer_jax.metrics.spotting import iou
 from mer_jax.options import checked
 from mer_jax.recordings import Recording
 from mer_jax.spotting.evidence import FLOW, check_length, over_frames, without_affine
+from mer_jax.spotting.targets import soft_labels
 from mer_jax.video import optical_flow, optical_strain
 
-TARGETS = ("overlap", "any")
 NORMALIZATIONS = ("none", "training", "sample")
-PAIRS: dict[str, Callable[[int], tuple[int, ...]]] = {  # span -> offsets of the frames
-    "one": lambda span: (-(span // 2), span - span // 2),
-    "two": lambda span: (-span, 0, span),
+
+
+class Pairs(NamedTuple):
+    """Which frames a sample compares."""
+
+    offsets: Callable[[int], tuple[int, ...]]  # span -> frames relative to its own, ascending
+    flows: tuple[tuple[int, int], ...]  # from and to, indices into the offsets
+
+
+PAIRS = {
+    "one": Pairs(lambda span: (-(span // 2), span - span // 2), ((0, 1),)),
+    "two": Pairs(lambda span: (-span, 0, span), ((1, 0), (1, 2))),
+    "two_spans": Pairs(lambda span: (0, 1, max(2, span)), ((0, 2), (0, 1))),
 }
 
 
@@ -36,7 +46,8 @@ class Sampling(NamedTuple):
     Attributes:
       span: frames between the frames that are compared.
       pairs: "one": two frames half a span before and after (SOFTNet's, at its middle); "two": each
-        frame with those one span before and after it, two flows.
+        frame with those one span before and after it, two flows; "two_spans": each frame with
+        those one span and one frame after it, two flows (MTSN).
       stride: frames from one sample to the next.
       size: (H, W) px that frames are resized to for the flow.
       map_size: (H, W) px of a sample.
@@ -55,7 +66,7 @@ class Sampling(NamedTuple):
     @property
     def offsets(self) -> tuple[int, ...]:
         """The frames, relative to its own, that a sample depends on."""
-        return PAIRS[self.pairs](self.span)
+        return PAIRS[self.pairs].offsets(self.span)
 
 
 @runtime.pinned()
@@ -68,7 +79,8 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
     """
     offsets = sampling.offsets
     check_length(recording, offsets, f"a span of {sampling.span} frames")
-    compute = _compiled(len(offsets), sampling.map_size, sampling.preset, sampling.without_head)
+    flows = PAIRS[sampling.pairs].flows
+    compute = _compiled(flows, sampling.map_size, sampling.preset, sampling.without_head)
     yield from over_frames(
         recording, compute, offsets=offsets, size=sampling.size, stride=sampling.stride
     )
@@ -76,13 +88,11 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
 
 @functools.lru_cache(maxsize=16)
 def _compiled(
-    count: int, map_size: tuple[int, int], preset: str, without_head: bool
+    flows: tuple[tuple[int, int], ...], map_size: tuple[int, int], preset: str, without_head: bool
 ) -> Callable[[Array], Array]:
-    pairs = [(0, 1)] if count == 2 else [(1, 0), (1, 2)]
-
-    def one(frames):  # [count, H, W, 1] -> [*map_size, 3 len(pairs)]
+    def one(frames):  # [offsets, H, W, 1] -> [*map_size, 3 len(flows)]
         planes = []
-        for first, second in pairs:
+        for first, second in flows:
             flow = optical_flow(frames[first], frames[second], preset=preset, **FLOW)
             flow = without_affine(flow) if without_head else flow
             planes += [flow, optical_strain(flow)[..., None]]
@@ -92,6 +102,7 @@ def _compiled(
     return jax.jit(lambda frames: jax.lax.map(one, frames))
 
 
+@checked
 def overlaps(
     recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
 ) -> np.ndarray:
@@ -114,6 +125,21 @@ def overlaps(
         return np.zeros(len(frames), np.float32)
     spans = np.stack([frames + offsets[0], frames + offsets[-1]], axis=-1)
     return iou(spans, true).max(1).astype(np.float32)
+
+
+def _any(recording: Recording, frames: np.ndarray, **given) -> np.ndarray:
+    return (overlaps(recording, frames, **given) > 0).astype(np.float32)
+
+
+def _soft(
+    recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
+) -> np.ndarray:
+    del offsets
+    return soft_labels(recording, kind=kind)[frames]
+
+
+# (recording, frames [M], *, kind, offsets) -> targets [M] float32 in [0, 1].
+TARGETS: dict[str, Callable[..., np.ndarray]] = {"overlap": overlaps, "any": _any, "soft": _soft}
 
 
 @checked

@@ -12,10 +12,13 @@ from flax import nnx
 
 from mer_jax import configuration, datasets, experiment, inference, metrics, models, protocols
 from mer_jax.errors import UserError
+from mer_jax.spotting import networks, samples
 from tests.datasets import replica
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "mer_jax" / "configs"
-SHIPPED = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+SPOTTING = [name for name in NAMES if name.startswith("spot_")]
+SHIPPED = [name for name in NAMES if name not in SPOTTING]
 
 # What makes a job small, by the section it is in; a key that a config lacks is left alone.
 SMALL = {
@@ -79,6 +82,21 @@ def shrunk(name: str):
         config.protocol.name = "loso"  # there is one database
     config.report.update(dict.fromkeys(config.report, False))
     return config
+
+
+@pytest.mark.parametrize("name", SPOTTING)
+def test_a_spotting_config_is_whole_and_its_network_takes_its_samples(name):
+    config = configuration.read(FOLDER / f"{name}.py")
+    configuration.check(config)
+    assert configuration.is_spotting(config)
+    if "model" not in config:
+        return
+    evidence, sizes = config.evidence, configuration.options_of(config, "model")
+    channels = 3 * len(samples.PAIRS[evidence.pairs].flows)
+    shape = (*evidence.map_size, channels)
+    build = networks.Architecture(config.model.name, sizes).build(shape)
+    scores = jax.eval_shape(lambda x: build(nnx.Rngs(0))(x), jnp.zeros((2, *shape)))
+    assert scores.shape == (2, 1)
 
 
 # One of each kind of input, label, loss and protocol.

@@ -97,3 +97,33 @@ def test_gray_is_the_luma():
     assert gray.shape == (24, 20, 1)
     luma = color @ np.array([0.299, 0.587, 0.114])
     assert np.abs(gray[..., 0] - luma).max() <= 0.51
+
+
+@pytest.mark.parametrize("name", ["blinks", "speech"])
+def test_a_distractor_is_where_its_recording_says(name):
+    """Outside of its intervals the face rests; within each it moves."""
+    video = one(seconds=20.0, micro=0, macro=0, distractors=(name,), noise=0.0)
+    film = video[:].astype(int)
+    moved = np.abs(film - film[0]).max((1, 2, 3)) > 0
+    assert video.distractors and {each.kind for each in video.distractors} == {name}
+    inside = np.zeros(len(video), bool)
+    for _, onset, offset in video.distractors:
+        assert moved[onset : offset + 1].any()
+        inside[onset : offset + 1] = True
+    assert not moved[~inside].any()
+
+
+def test_every_movement_that_is_no_expression_is_listed():
+    """Seconds of a recording over those between two of a kind, on average; light has no end."""
+    video = one(seconds=60.0, micro=0, macro=0)
+    kinds = [each.kind for each in video.distractors]
+    counts = {kind: kinds.count(kind) for kind in set(kinds)}
+    assert counts == {"blinks": 15, "gaze": 40, "head": 10, "speech": 3}
+    assert all(0 <= each.onset <= each.offset < 1800 for each in video.distractors)
+
+
+def test_an_expression_carries_its_intensity():
+    video = one(seconds=30.0, micro=4, macro=4)
+    for each in video.intervals:
+        low, high = (0.3, 1.5) if each.kind == "micro" else (1.5, 2.5)
+        assert low <= each.intensity <= high

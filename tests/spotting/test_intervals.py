@@ -39,3 +39,13 @@ def test_runs_of_a_length_that_counts():
     found = above_threshold(values, p=0.0, shortest=2, longest=3)
     assert found.tolist() == [[0, 1], [6, 8]]
     assert above_threshold(np.ones(5), p=0.0, shortest=1, longest=9).shape == (0, 2)
+
+
+def test_a_threshold_that_is_p_itself():
+    """Of a network that predicts an overlap; a video without any peak above it has no interval."""
+    values = np.zeros(30)
+    values[[5, 20]] = 0.3, 0.6
+    assert around_peaks(values, p=0.5, duration=3, relative=False).tolist() == [[19, 21]]
+    assert len(around_peaks(0.5 * values, p=0.5, duration=3, relative=False)) == 0
+    found = above_threshold(values, p=0.5, shortest=1, longest=2, relative=False)
+    assert found.tolist() == [[20, 20]]

@@ -1,5 +1,7 @@
 """Strict leave-one-subject-out: what a fold learns does not hear of its test subject."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -59,9 +61,10 @@ def test_a_fold_does_not_hear_of_its_test_subject(videos, found):
 
 
 def test_a_published_p_is_not_learned(videos):
-    fixed = spotting.leave_one_subject_out(videos, p=0.9, **OPTIONS)
+    fixed = spotting.leave_one_subject_out(videos, rule=spotting.Rule(p=0.9), **OPTIONS)
     assert {fold.p for fold in fixed.folds} == {0.9}
-    runs = spotting.leave_one_subject_out(videos, rule="runs", **OPTIONS | {"method": "mdmd"})
+    rule = spotting.Rule("runs")
+    runs = spotting.leave_one_subject_out(videos, rule=rule, **OPTIONS | {"method": "mdmd"})
     assert all(13 <= e.offset - e.onset + 1 <= 13 for e in runs.events)
 
 
@@ -70,5 +73,6 @@ def test_mistakes_are_one_sentence(videos):
         spotting.leave_one_subject_out(videos[:1])
     with pytest.raises(UserError, match="have no macro-expression"):
         spotting.leave_one_subject_out(videos, **OPTIONS | {"kinds": ("macro",)})
-    with pytest.raises(UserError, match="did you mean 'peaks'"):
-        spotting.leave_one_subject_out(videos, rule="peak")
+    slow = dataclasses.replace(videos[0], fps=25.0)
+    with pytest.raises(UserError, match="rates of 25 and 30 Hz"):
+        spotting.leave_one_subject_out([slow, *videos[1:]], **OPTIONS)

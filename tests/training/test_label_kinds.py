@@ -39,6 +39,15 @@ def test_several_labels_a_clip():
     assert kind.one_hot(np.asarray(every), 31).all()
 
 
+def test_real_targets():
+    real = RNG.uniform(size=(6, 3)).astype(np.float32)
+    kind = label_kinds.label_kind(real)
+    np.testing.assert_array_equal(kind.probabilities(LOGITS), LOGITS)
+    right = ((LOGITS > 0.5) == (real > 0.5)).mean(1)
+    np.testing.assert_allclose(kind.accuracy(LOGITS, jnp.asarray(real)), right, rtol=1e-6)
+    np.testing.assert_array_equal(kind.one_hot(np.asarray(kind.predict(LOGITS)), 3), LOGITS > 0.5)
+
+
 def job(labels, settings, **options):
     examples, _, folds = small.problem()
     return small.trained(settings, job=(examples, labels, folds.take([0, 1])), **options)
@@ -60,16 +69,32 @@ def test_a_fold_learns_several_labels():
     np.testing.assert_array_equal(last, result.probabilities[0] > 0.5)
 
 
+@pytest.mark.train
+def test_a_fold_regresses_real_targets():
+    """Targets 1, 0.5 and 0 by the size of the blob; a constant has a squared error of 1/6."""
+    targets = (1 - small.problem()[1] / 2)[:, None].repeat(3, 1).astype(np.float32)
+    result = job(targets, Settings(epochs=60, batch_size=8, loss="mse", learning_rate=3e-2))
+    error = (result.probabilities - targets[result.eval_index])[result.test]
+    assert (error**2).mean() < 0.05
+    np.testing.assert_array_equal(result.predicted[0, -1] > 0, result.probabilities[0, :, 0] > 0.5)
+
+
 def test_mistakes_are_one_sentence():
     several = np.ones((30, 3), np.int32)
     with pytest.raises(UserError, match="set it to 'multilabel_bce'"):
         job(several, Settings())
     with pytest.raises(UserError, match="and a clip has one"):
         job(np.arange(30) % 3, Settings(loss="multilabel_bce"))
+    with pytest.raises(UserError, match="are real targets; set it to 'mse'"):
+        job(np.ones((30, 1), np.float32), Settings())
+    with pytest.raises(UserError, match="the labels are classes"):
+        job(several, Settings(loss="mse"))
+    with pytest.raises(UserError, match="balances classes"):
+        label_kinds.check(np.ones((30, 1)), Settings(loss="mse", sampler="balanced"))
     with pytest.raises(UserError, match=r"train\.sampler"):
         job(several, Settings(loss="multilabel_bce", sampler="balanced"))
     with pytest.raises(UserError, match="go up to 31"):
-        label_kinds.check(np.ones((4, 40)), Settings(loss="multilabel_bce"))
+        label_kinds.check(np.ones((4, 40), int), Settings(loss="multilabel_bce"))
 
 
 def test_a_database_is_left_out_and_folds_are_dealt_by_several_labels():

@@ -18,11 +18,12 @@ def softmax(z):
     return e / e.sum(-1, keepdims=True)
 
 
+REAL = np.random.default_rng(2).uniform(0, 1, (7, 4)).astype(np.float32)
 SEVERAL = np.random.default_rng(1).integers(0, 2, (7, 4))
 
 
 def run(name, logits=LOGITS, mask=MASK):
-    labels = SEVERAL if name == "multilabel_bce" else LABELS
+    labels = {"multilabel_bce": SEVERAL, "mse": REAL}.get(name, LABELS)
     return losses.create(name)(jnp.asarray(logits), jnp.asarray(labels), mask, COUNTS)
 
 
@@ -35,6 +36,8 @@ def by_hand(name):
         q = 1 / (1 + np.exp(-LOGITS.astype(np.float64)))
         each = -np.where(SEVERAL == 1, np.log(q), np.log(1 - q))
         return np.mean([each[i].mean() for i in real])
+    if name == "mse":
+        return ((LOGITS.astype(np.float64) - REAL) ** 2)[MASK > 0].mean()
     if name == "weighted_ce":
         w = [1 / COUNTS[LABELS[i]] for i in real]
         return sum(wi * -np.log(p[i, LABELS[i]]) for wi, i in zip(w, real)) / sum(w)

@@ -91,6 +91,23 @@ class STSTNet(nn.Module):
         return self.classifier(flat(F.avg_pool2d(torch.cat(maps, 1), 2)))
 
 
+class SOFTNet(nn.Module):
+    def __init__(self, outputs, flat_size, channels=3, maps=(3, 5, 8), hidden=400):
+        super().__init__()
+        convs = [nn.Conv2d(channels // 3, out, 5, padding="same") for out in maps]
+        self.streams = nn.ModuleList(convs)
+        self.dense = nn.Linear(flat_size, hidden)
+        self.classifier = nn.Linear(hidden, outputs)
+
+    def forward(self, x):
+        x = first(x)
+        maps = [
+            F.max_pool2d(F.relu(conv(x[:, at::3])), 3, 3) for at, conv in enumerate(self.streams)
+        ]
+        x = F.max_pool2d(torch.cat(maps, 1), 2, 2)
+        return self.classifier(F.relu(self.dense(flat(x))))
+
+
 class Stream(nn.Module):
     def __init__(self, filters, kernel):
         super().__init__()
@@ -409,3 +426,167 @@ class PSN(nn.Module):
         if self.pixels > 1:
             fused = fused.flatten(2)
         return self.classifier(F.relu(self.mix(fused)).flatten(1))
+
+
+def upright(x):
+    """[B, T, C] -> [B, C, T], as 1-D convolutions want it."""
+    return x.transpose(1, 2)
+
+
+def same_pool(x, size):
+    """Keras' padding "same" with a stride of the window: one more behind than before, if odd."""
+    pads = [(n // 2, n - n // 2) for n in (-side % size for side in x.shape[2:])]
+    return F.max_pool2d(F.pad(x, pads[1] + pads[0], value=-torch.inf), size)
+
+
+class MEAN(nn.Module):
+    """The streams as the authors' graph has them, from the tensors of our joined layers."""
+
+    def __init__(self, classes, side, maps, filters, frozen):
+        super().__init__()
+        self.trunk = nn.Module()
+        self.trunk.convs = nn.ModuleList([nn.Conv2d(1, n, 5, padding=2) for n in maps])
+        self.trunk.norm = nn.BatchNorm2d(sum(maps), eps=1e-3, momentum=0.01)
+        self.conv = nn.Conv2d(sum(maps), filters, 5, padding=2)
+        self.classifier = nn.Linear(filters * (-(-side // 6)) ** 2, classes)
+        self.frozen = frozen
+        if frozen:
+            for p in self.trunk.parameters():
+                p.requires_grad_(False)
+
+    def forward(self, x):
+        streams, start, norm = [], 0, self.trunk.norm
+        for n, conv in enumerate(self.trunk.convs):
+            y, part = F.relu(conv(first(x)[:, n : n + 1])), slice(start, start + conv.out_channels)
+            start += conv.out_channels
+            y = F.batch_norm(
+                y,
+                norm.running_mean[part],
+                norm.running_var[part],
+                norm.weight[part],
+                norm.bias[part],
+                self.training and not self.frozen,
+                norm.momentum,
+                norm.eps,
+            )
+            streams.append(same_pool(y, 3))
+        y = F.relu(self.conv(torch.cat(streams, 1)))
+        return self.classifier(flat(same_pool(y, 2)))
+
+
+class MTSN(nn.Module):
+    def __init__(self, classes, spans, side, maps, hidden):
+        super().__init__()
+        self.convs = nn.ModuleList([nn.Conv2d(1, n, 5, padding=2) for n in maps])
+        self.dense = nn.Linear(spans * sum(maps) * (side // 3 // 2) ** 2, hidden)
+        self.classifier = nn.Linear(hidden, classes)
+
+    def trunk(self, flow):
+        streams = [F.relu(conv(flow[:, n : n + 1])) for n, conv in enumerate(self.convs)]
+        return flat(F.max_pool2d(torch.cat([F.max_pool2d(y, 3) for y in streams], 1), 2))
+
+    def forward(self, x):
+        both = torch.cat([self.trunk(flow) for flow in first(x).split(3, 1)], 1)
+        return torch.sigmoid(self.classifier(F.relu(self.dense(both))))
+
+
+class CBAM(nn.Module):
+    def __init__(self, maps, normalize):
+        super().__init__()
+        self.squeeze, self.excite = nn.Linear(maps, 1), nn.Linear(1, maps)
+        self.conv = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+        self.norm = nn.BatchNorm2d(1, momentum=0.01) if normalize else nn.Identity()
+
+    def forward(self, x):
+        means, maxima = F.adaptive_avg_pool2d(x, 1), F.adaptive_max_pool2d(x, 1)
+        each = [self.excite(F.relu(self.squeeze(p.flatten(1)))) for p in (means, maxima)]
+        x = x * torch.sigmoid(each[0] + each[1]).unflatten(1, (-1, 1, 1))
+        maps = torch.stack([x.amax(1), x.mean(1)], 1)
+        return x * torch.sigmoid(self.norm(self.conv(maps)))
+
+
+class FlowStream(nn.Module):
+    def __init__(self, maps, normalize):
+        super().__init__()
+        self.first = nn.Conv2d(1, maps, 5, padding=2, bias=False)
+        self.second = nn.Conv2d(maps, maps, 5, padding=2, bias=False)
+        self.shortcut = nn.Conv2d(1, maps, 1, bias=False)
+        norm = (lambda: nn.BatchNorm2d(maps)) if normalize else nn.Identity
+        self.first_norm, self.second_norm = norm(), norm()
+        self.attention = CBAM(maps, normalize)
+
+    def forward(self, x):
+        y = self.second_norm(self.second(F.relu(self.first_norm(self.first(x)))))
+        return F.max_pool2d(F.relu(self.attention(y) + self.shortcut(x)), 3)
+
+
+class Task(nn.Module):
+    def __init__(self, before, side, filters, outputs):
+        super().__init__()
+        self.conv = nn.Conv2d(before, filters, 5, padding=2)
+        self.dense = nn.Linear(filters * ((side + 1) // 2) ** 2, outputs)
+
+    def forward(self, x):
+        return self.dense(flat(F.max_pool2d(self.conv(x), 3, 2, 1)))
+
+
+class SFAMNet(nn.Module):
+    def __init__(self, classes, channels, side, maps, filters, normalize):
+        super().__init__()
+        self.streams = nn.ModuleList([FlowStream(maps, normalize) for _ in range(channels)])
+        self.spotting = Task(channels * maps, side // 3, filters, 1)
+        self.recognition = Task(channels * maps, side // 3, filters, classes)
+
+    def forward(self, x):
+        planes = first(x).split(1, 1)
+        maps = torch.cat([stream(p) for stream, p in zip(self.streams, planes)], 1)
+        return torch.cat([torch.sigmoid(self.spotting(maps)), self.recognition(maps)], 1)
+
+
+class Frames(nn.Module):
+    """1-D convolutions; a kernel of ours has a second axis of 1."""
+
+    def __init__(self, features, maps, outputs):
+        super().__init__()
+        sizes = ((features, 1), (maps, 3), (maps, 3))
+        self.convs = nn.ModuleList([nn.Conv2d(n, maps, (k, 1), bias=False) for n, k in sizes])
+        self.norms = nn.ModuleList([nn.BatchNorm1d(maps) for _ in sizes])
+        self.classifier = nn.Conv2d(maps, outputs, (3, 1), bias=False)
+
+    def forward(self, x):
+        for conv, norm, dilation in zip(self.convs, self.norms, (0, 1, 2)):
+            weight = conv.weight.squeeze(-1)
+            x = F.conv1d(x, weight, padding=dilation, dilation=max(1, dilation))
+            x = F.relu(norm(x))
+        return F.conv1d(x, self.classifier.weight.squeeze(-1), padding=2, dilation=2)
+
+
+class PEM(nn.Module):
+    def __init__(self, outputs, regions, maps, weighted):
+        super().__init__()
+        if weighted:
+            self.region_weights = nn.Parameter(torch.ones(regions))
+        self.frames = Frames(2 * regions, maps, outputs)
+
+    def forward(self, x):
+        if hasattr(self, "region_weights"):
+            x = x * self.region_weights.softmax(0).unsqueeze(-1)
+        return upright(self.frames(upright(x.flatten(2)))).flatten(1)
+
+
+class AUWGCN(nn.Module):
+    """The graph layer frame by frame, as G (X W) + b."""
+
+    def __init__(self, outputs, graph, maps, hidden):
+        super().__init__()
+        self.graph = torch.tensor(graph, dtype=torch.float64)
+        self.graph = self.graph.reshape(2 * (int(len(graph) ** 0.5),))
+        self.dense = nn.Linear(2, hidden)
+        self.norm = nn.BatchNorm1d(hidden)
+        self.frames = Frames(len(self.graph) * hidden, maps, outputs)
+
+    def forward(self, x):
+        nodes = x.flatten(0, 1)  # [B T, regions, 2]
+        nodes = self.graph.to(nodes) @ (nodes @ self.dense.weight.T) + self.dense.bias
+        nodes = F.relu(upright(self.norm(upright(nodes))))
+        return upright(self.frames(upright(nodes.reshape(*x.shape[:2], -1)))).flatten(1)

@@ -35,20 +35,34 @@ class Workload(NamedTuple):
     sizes: dict[str, Any]
     torch_model: tuple = ()  # class of tests.twins.networks and its arguments
     quick: bool = True  # small enough for --quick
+    classes: int = CLASSES
     large: bool = False  # a second job of it does not fit into a small machine's memory
 
     def __str__(self) -> str:
-        sizes = ", ".join(f"{k} {_short(v)}" for k, v in self.sizes.items() if k != "dropout")
+        sizes = ", ".join(f"{k} {_short(v)}" for k, v in self.sizes.items() if "dropout" not in k)
         return f"{self.network}, B = {self.batch}{f' ({sizes})' if sizes else ''}"
 
 
 _TALL, _SQUARE = ((4, 1), (4, 1), (4, 4), (2, 2)), ((4, 4), (4, 4), (4, 4), (2, 2))
 _NO_DROPOUT = {"dropout": 0.0}
+_NO_DROPOUTS = _NO_DROPOUT | {"head_dropout": 0.0}
 WORKLOADS = (
     Workload("ststnet", 221, _NO_DROPOUT, ("STSTNet", CLASSES)),
     Workload("rcn_a", 32, _NO_DROPOUT, ("RCN", "a", CLASSES, 32, 5)),
     Workload("rcn_s", 32, _NO_DROPOUT, ("RCN", "s", CLASSES, 32, 5)),
     Workload("rcn_w", 32, _NO_DROPOUT, ("RCN", "w", CLASSES, 32, 5)),
+    Workload("mean_spotting", 32, _NO_DROPOUTS, ("MEAN", CLASSES, 42, (3, 3, 8), 8, False)),
+    Workload("mean_recognition", 32, _NO_DROPOUTS, ("MEAN", CLASSES, 42, (3, 3, 8), 8, True)),
+    Workload("mtsn", 64, {}, ("MTSN", CLASSES, 2, 28, (3, 5, 8), 128)),
+    Workload("sfamnet", 64, {}, ("SFAMNet", CLASSES - 1, 3, 42, 3, 8, False)),
+    Workload("pem", 32, {"shape": (270, 12, 2)}, ("PEM", 10, 12, 64, False), classes=2700),
+    Workload(
+        "auw_gcn",
+        32,
+        {"shape": (270, 12, 2)},
+        ("AUWGCN", 10, (1 / 12,) * 144, 64, 16),
+        classes=2700,
+    ),
     Workload("off_apexnet", 221, {}, ("OFFApexNet", CLASSES, 28, (6, 16), 1024)),
     Workload("dual_inception", 64, {}, ("DualInception", CLASSES, 28, (6, 16), 1024)),
     Workload("stcnn", 8, _NO_DROPOUT | {"shape": (18, 64, 64, 1)},
@@ -115,7 +129,10 @@ def jax_step(
     settings = Settings(epochs=1, batch_size=work.batch, precision=precision, seeds=folds)
     examples = Examples(inputs=inputs, input_shape=shape)
     layout = Parallel(devices=devices).layout(folds)
-    run, static, state = job(examples, labels, [rows] * folds, settings, build(work), layout=layout)
+    run, static, state = job(
+        examples, labels, [rows] * folds, settings, build(work), layout=layout,
+        num_classes=work.classes,
+    )  # fmt: skip
 
     def step(params, model_state, x, labels):
         def loss(params):
@@ -142,12 +159,15 @@ def job(
     build: Callable[[nnx.Rngs], nnx.Module],
     *,
     layout: parallel.Layout,
+    num_classes: int = CLASSES,
 ) -> tuple[Callable[[], Any], StaticConfig, State]:
     """(a function that runs all epochs, the static configuration, the shapes of the state).
 
     The folds are padded to a multiple of the devices, as `fit` does.
     """
-    static = make_static_config(examples, len(labels), settings, num_classes=CLASSES, build=build)
+    static = make_static_config(
+        examples, len(labels), settings, num_classes=num_classes, build=build
+    )
     data = parallel.replicate(layout, Data(examples.inputs, labels, {}))
     rows = records.fold_arrays(folds, settings)
     count, devices = len(rows.eval_index), len(layout.devices)
@@ -207,7 +227,9 @@ def torch_network(work: Workload):
 
 def build(work: Workload) -> Callable[[nnx.Rngs], nnx.Module]:
     """A function from random streams to the network."""
-    return lambda rngs: models.create(work.network, num_classes=CLASSES, rngs=rngs, **work.sizes)
+    return lambda rngs: models.create(
+        work.network, num_classes=work.classes, rngs=rngs, **work.sizes
+    )
 
 
 def _short(value) -> str:

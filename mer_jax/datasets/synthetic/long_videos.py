@@ -26,7 +26,7 @@ from mer_jax.errors import UserError
 from mer_jax.options import checked
 from mer_jax.recordings import Distractor, Interval, Recording
 
-__all__ = ["DISTRACTORS", "recordings"]
+__all__ = ["DISTRACTORS", "landmarks", "recordings"]
 
 DISTRACTORS = ("blinks", "gaze", "head", "speech", "light")
 # Seconds. A micro-expression lasts half a second at most (Yan et al., J. Nonverbal Behav. 2013).
@@ -142,6 +142,21 @@ def _source(neutral: Face, state: State, where: jax.Array) -> jax.Array:
     return frontal - expressions.displacement(neutral, state.strength, frontal)
 
 
+@jax.jit
+def _points(neutral: Face, states: State) -> jax.Array:
+    """[T, 68, 2] face units: where the landmarks of the neutral face are in the frames of `states`.
+
+    `_source` is inverted by a fixed point: it is within a few hundredths of the identity.
+    """
+    target = face.landmarks(neutral).T[..., None]  # [2, 68, 1]
+
+    def frame(state):
+        step = lambda _, where: where + target - _source(neutral, state, where)
+        return jax.lax.fori_loop(0, 12, step, target)[..., 0].T
+
+    return jax.lax.map(frame, states)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Rendered:
     """The `read` of a synthetic recording: [T, H, W, C] uint8."""
@@ -161,6 +176,29 @@ class _Rendered:
             blocks.append(np.asarray(frames)[: stop - begin])
         film = np.concatenate(blocks)
         return np.round(film @ synthetic._GRAY)[..., None].astype(np.uint8) if self.gray else film
+
+
+@runtime.pinned()
+def landmarks(recording: Recording) -> np.ndarray:
+    """The 68 landmarks of each frame of a synthetic recording, as they were rendered.
+
+    They move with the head and the expressions; lids and gaze do not move them.
+
+    Returns:
+      [T, 68, 2] float32 px (x, y), iBUG order.
+
+    Raises:
+      UserError: for another recording.
+    """
+    rendered = recording.read
+    if not isinstance(rendered, _Rendered):
+        raise UserError(f"{recording.key}: is not rendered; a detector finds its landmarks")
+    found = []
+    for begin in range(0, recording.length, _CHUNK):
+        states = _states(rendered.script, jnp.arange(begin, begin + _CHUNK, dtype=jnp.int32))
+        found.append(np.asarray(_points(rendered.neutral, states)))
+    center = (np.array(rendered.size[::-1], np.float32) - 1) / 2
+    return np.concatenate(found)[: recording.length] * np.float32(scale(rendered.size)) + center
 
 
 @checked
@@ -221,14 +259,16 @@ def recordings(
                     if kind == "speech"
                     else str(rng.choice(list(synthetic.EMOTIONS[emotion])))
                 )
-                if kind != "speech":
-                    intervals.append(Interval(onset, apex, offset, kind, emotion, units))
                 hertz = rng.uniform(3.0, 5.0) if kind == "speech" else 0.0
                 movement.append((onset, apex, offset, *rng.uniform(0.8, 1.3, 2), hertz))
                 drawn = expressions.strengths(units)
                 drawn = drawn * rng.uniform(0.7, 1.3, (len(drawn), 1))
                 drawn = (drawn * rng.uniform(0.75, 1.25, 2)).astype(np.float32)
-                peak = rng.uniform(*peaks[kind]) / scale(REFERENCE)
+                reach = rng.uniform(*peaks[kind])
+                if kind != "speech":
+                    marked = Interval(onset, apex, offset, kind, emotion, units, float(reach))
+                    intervals.append(marked)
+                peak = reach / scale(REFERENCE)
                 strength.append(drawn * (peak / float(_peak(neutral, jnp.asarray(drawn)))))
             key = jax.random.fold_in(jax.random.fold_in(root, 1), number)
             script = _script(rng, key, movement, strength, distractors, length, fps, noise)

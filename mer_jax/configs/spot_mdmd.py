@@ -1,0 +1,17 @@
+r"""Spotting by MDMD (Wang et al. 2017), as the baseline of MEGC 2020 (He et al.), on CAS(ME)^2.
+
+The baseline takes runs of frames above the threshold, with p = .01; for p from the training
+subjects: --config.intervals.p=None.
+  mer-jax run spot_mdmd --config.data.root=DIR --workdir=runs/spot_mdmd
+"""
+
+from mer_jax import configuration
+
+
+def get_config():
+    return configuration.make_spotting(
+        title="MDMD, CAS(ME)^2",
+        data="casme_squared",
+        evidence="mdmd",
+        intervals={"name": "runs", "p": 0.01},
+    )

@@ -1,0 +1,26 @@
+r"""MEAN, the spotting network (Liong, See & Chan 2023), on SAMM Long Videos.
+
+Its squared error is without the paper's weight decay; the whole cropped face, spans and durations
+of the training subjects, who choose p, too.
+  mer-jax run spot_mean --config.data.root=DIR --workdir=runs/spot_mean
+"""
+
+from mer_jax import configuration
+
+
+def get_config():
+    return configuration.make_spotting(
+        title="MEAN, SAMM Long Videos",
+        data="samm_lv",
+        evidence={
+            "name": "network",
+            "pairs": "one",
+            "size": (128, 128),
+            "preset": "tv_l1",
+            "normalize": "sample",
+            "targets": "any",
+            "drop_zeros": 0.5,
+        },
+        model="mean_spotting",
+        train={"epochs": 10, "batch_size": 32, "learning_rate": 1e-3},
+    )

@@ -1,0 +1,25 @@
+r"""MTSN (Liong, Liong, See & Chan 2022) on SAMM Long Videos: flow over two spans, soft labels.
+
+The whole cropped face, spans and durations of the training subjects, who choose p, too.
+  mer-jax run spot_mtsn --config.data.root=DIR --workdir=runs/spot_mtsn
+"""
+
+from mer_jax import configuration
+
+
+def get_config():
+    return configuration.make_spotting(
+        title="MTSN, SAMM Long Videos",
+        data="samm_lv",
+        evidence={
+            "name": "network",
+            "pairs": "two_spans",
+            "size": (128, 128),
+            "map_size": (28, 28),
+            "preset": "tv_l1",
+            "targets": "soft",
+            "drop_zeros": 0.5,
+        },
+        model="mtsn",
+        train={"epochs": 10, "batch_size": 32, "learning_rate": 1e-3},
+    )

@@ -1,0 +1,134 @@
+"""SFAMNet: attention over scene flow, spotting and recognition at once (Liong et al. 2024).
+
+"SFAMNet: A scene flow attention-based micro-expression network", Neurocomputing 566;
+genbing99/SFAMNet. The block is that of CBAM (Woo, Park, Lee & Kweon, ECCV 2018).
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from mer_jax.errors import UserError
+from mer_jax.models.sizes import require
+from mer_jax.nn import BatchNorm, Conv, max_pool, pytorch_init
+
+
+class Attention(nnx.Module):
+    """CBAM: each map times sigmoid(f(mean) + f(max)), f a dense layer of one unit with ReLU and one
+    of all; then each pixel times the sigmoid of a 7 x 7 convolution of the maximum and the mean
+    over maps."""
+
+    def __init__(self, maps: int, *, batch_norm: bool, rngs: nnx.Rngs):
+        self.squeeze = nnx.Linear(maps, 1, rngs=rngs, **pytorch_init(maps))
+        self.excite = nnx.Linear(1, maps, rngs=rngs, **pytorch_init(1))
+        init = {"kernel_init": pytorch_init(2 * 49)["kernel_init"]}
+        self.conv = Conv(2, 1, (7, 7), padding=3, use_bias=False, rngs=rngs, **init)
+        self.norm = BatchNorm(1, momentum=0.01, rngs=rngs) if batch_norm else None
+
+    def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+        """x [B, H, W, C] -> the same shape."""
+        # Pools, as the gradient of `x.max` compares x with its maximum: XLA may compute both anew,
+        # rounded differently, and then finds no maximum.
+        pooled = (x.mean((1, 2)), max_pool(x, x.shape[1:3])[:, 0, 0])
+        gate = sum(self.excite(nnx.relu(self.squeeze(each))) for each in pooled)
+        x = x * nnx.sigmoid(gate)[:, None, None, :]
+        largest = max_pool(x.reshape(len(x), -1, x.shape[-1], 1), (1, x.shape[-1]))
+        largest = largest.reshape(*x.shape[:3], 1)
+        y = self.conv(jnp.concatenate([largest, x.mean(-1, keepdims=True)], -1))
+        return x * nnx.sigmoid(_normalized(self.norm, y, mask))
+
+
+class Stream(nnx.Module):
+    """ReLU(Attention(conv(ReLU(conv(x)))) + shortcut(x)), 5 x 5 and 1 x 1 convolutions without
+    bias; pool 3."""
+
+    def __init__(self, maps: int, *, batch_norm: bool, rngs: nnx.Rngs):
+        def conv(ins, size):
+            init = {"kernel_init": pytorch_init(ins * size * size)["kernel_init"]}
+            pad = size // 2
+            return Conv(ins, maps, (size, size), padding=pad, use_bias=False, rngs=rngs, **init)
+
+        self.first, self.second, self.shortcut = conv(1, 5), conv(maps, 5), conv(1, 1)
+        norm = lambda: BatchNorm(maps, rngs=rngs) if batch_norm else None
+        self.first_norm, self.second_norm = norm(), norm()
+        self.attention = Attention(maps, batch_norm=batch_norm, rngs=rngs)
+
+    def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+        """x [B, H, W, 1] -> [B, H // 3, W // 3, maps]."""
+        y = nnx.relu(_normalized(self.first_norm, self.first(x), mask))
+        y = self.attention(_normalized(self.second_norm, self.second(y), mask), mask)
+        return max_pool(nnx.relu(y + self.shortcut(x)), 3)
+
+
+def _normalized(norm: BatchNorm | None, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    return x if norm is None else norm(x, mask)
+
+
+class Head(nnx.Module):
+    """5 x 5 convolution, pool 3 of stride 2, dense."""
+
+    def __init__(self, shape: Sequence[int], filters: int, outputs: int, *, rngs: nnx.Rngs):
+        height, width, maps = shape
+        init = pytorch_init(25 * maps)
+        self.conv = Conv(maps, filters, (5, 5), padding=2, rngs=rngs, **init)
+        flat = filters * -(-height // 2) * -(-width // 2)
+        self.dense = nnx.Linear(flat, outputs, rngs=rngs, **pytorch_init(flat))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """x [B, H, W, C] -> [B, outputs]."""
+        x = max_pool(self.conv(x), 3, strides=2, padding=1)
+        return self.dense(jnp.reshape(x, (len(x), -1)))
+
+
+class SFAMNet(nnx.Module):
+    """A stream with attention for each channel, concatenated 14 x 14 x 9, and a head for each task.
+
+    7,207 parameters for 42 x 42 x 3, the spotting score and five emotions (one is neutral). The
+    authors' code also builds 42 parameters of batch normalization in the streams, 7,249 in all, and
+    does not apply them; `batch_norm` applies them, where CBAM's block has them. Nothing differs in
+    training, but for `batch_norm`, which then uses the statistics of the batch.
+
+    Column 0 of the output is the spotting score in (0, 1), which the authors train by the squared
+    error; the others are the logits of the emotions, trained by cross-entropy with class
+    weights inverse to the clips and 0 for neutral; the loss is 0.9 of the first and 0.1 of the
+    second.
+
+    Args:
+      num_classes, rngs: as in `models.create`; K is 1 for the spotting score, and the emotions.
+      shape: (H, W, C) of one example: u, v and flow of the depth, the region of the brows above
+        that of the mouth.
+      maps: feature maps of each stream.
+      filters: of the heads' convolutions.
+      batch_norm: batch normalization behind the streams' convolutions.
+
+    Raises:
+      UserError: for a `shape` of another rank, or smaller than the layers need, or K below 2.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        rngs: nnx.Rngs,
+        shape: Sequence[int] = (42, 42, 3),
+        maps: int = 3,
+        filters: int = 8,
+        batch_norm: bool = False,
+    ):
+        self.input_shape = height, width, channels = require("SFAMNet", shape, (3, 3, 1))
+        if num_classes < 2:
+            raise UserError("SFAMNet has a spotting score and emotions: two outputs or more")
+        self.streams = nnx.List(
+            [Stream(maps, batch_norm=batch_norm, rngs=rngs) for _ in range(channels)]
+        )
+        joined = (height // 3, width // 3, channels * maps)
+        self.spotting = Head(joined, filters, 1, rngs=rngs)
+        self.recognition = Head(joined, filters, num_classes - 1, rngs=rngs)
+
+    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+        """x [B, H, W, C], mask [B] -> [B, K]: spotting score, logits of the emotions."""
+        streams = [stream(x[..., n : n + 1], mask) for n, stream in enumerate(self.streams)]
+        maps = jnp.concatenate(streams, -1)
+        return jnp.concatenate([nnx.sigmoid(self.spotting(maps)), self.recognition(maps)], -1)

@@ -1,0 +1,132 @@
+"""What networks learn of each frame from the marked intervals of a recording.
+
+`soft_labels` are MTSN's, `boundaries` those of PEM and AUW-GCN, by their authors' code; `windows`
+cuts either, and the inputs, into parts of one length.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from mer_jax.options import checked
+from mer_jax.recordings import KINDS, Interval, Recording
+
+# The outputs of a frame of `models.pem` and `models.auw_gcn`, logits in this order.
+OUTPUTS = (
+    *(f"{kind} {part}" for kind in KINDS for part in ("start", "end", "neither")),
+    *(f"{kind} {part}" for part in ("apex", "action") for kind in KINDS),
+)
+START, END, NEITHER = range(3)
+
+
+@checked
+def soft_labels(recording: Recording, *, kind: str = "", soft: float = 0.3) -> np.ndarray:
+    """MTSN's labels of the frames: (1 - `soft`) times the hard plus `soft` times the soft one.
+
+    The hard label is 1 from onset to offset; the soft one rises from 0 at the onset to 1 at the
+    apex and falls to 0 at the offset. The squared error of the mixture has the gradient of the
+    authors' sum of two, 0.7 of the hard and 0.3 of the soft error; as released, their code sums
+    the hard one twice, which is `soft=0`. Of intervals that overlap, the larger label holds; a
+    missing apex is the middle of the interval.
+
+    Args:
+      kind: "micro", "macro" or "" for both.
+      soft: weight of the soft label.
+
+    Returns:
+      [T] float32 in [0, 1].
+
+    >>> video = Recording("mine", "s", "v", None, 7, 30.0, (Interval(1, 3, 5),))
+    >>> soft_labels(video, soft=0.5).tolist()
+    [0.0, 0.5, 0.75, 1.0, 0.75, 0.5, 0.0]
+    """
+    label = np.zeros(recording.length)
+    for each in recording.of_kind(kind):
+        frames = np.arange(each.onset, each.offset + 1)
+        apex = _apex(each)
+        rise = (frames - each.onset) / max(1, apex - each.onset)
+        fall = (each.offset - frames) / max(1, each.offset - apex)
+        peak = np.where(frames == apex, 1.0, np.minimum(rise, fall))
+        part = label[each.onset : each.offset + 1]
+        np.maximum(part, (1 - soft) + soft * peak, out=part)
+    return label.astype(np.float32)
+
+
+def _apex(interval: Interval) -> int:
+    middle = (interval.onset + interval.offset) // 2
+    return middle if interval.apex is None else interval.apex
+
+
+class Boundaries(NamedTuple):
+    """Targets of each frame; columns in the order of `recordings.KINDS`."""
+
+    boundary: np.ndarray  # [T, 2] int32: START, END or NEITHER
+    apex: np.ndarray  # [T, 2] float32 in [0, 1]
+    action: np.ndarray  # [T, 2] float32, 1 from onset to offset
+
+
+@checked
+def boundaries(
+    recording: Recording, *, reach: Mapping[str, int] | None = None, sigma: float = 4.0
+) -> Boundaries:
+    """The targets of PEM and AUW-GCN.
+
+    A frame is END within `reach` frames of an offset, else START within `reach` frames of an onset,
+    else NEITHER. The apex score is exp(-d^2 / (2 `sigma`^2)) at the distance d, up
+    to `reach`, from the apex; of several the largest (the authors' code: the last). A missing apex
+    is the middle of the interval.
+
+    Args:
+      reach: kind -> frames; default 1 of a micro-, 3 of a macro-expression (of 30 Hz).
+      sigma: frames.
+
+    >>> video = Recording("mine", "s", "v", None, 9, 30.0, (Interval(2, 4, 6, "micro"),))
+    >>> found = boundaries(video)
+    >>> found.boundary[:, 0].tolist(), found.action[:, 0].tolist()
+    ([2, 0, 0, 0, 2, 1, 1, 1, 2], [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
+    """
+    reach = {"micro": 1, "macro": 3} | dict(reach or {})
+    shape = (recording.length, len(KINDS))
+    boundary, action = np.full(shape, NEITHER, np.int32), np.zeros(shape, np.float32)
+    apex = np.zeros(shape)
+    time = np.arange(recording.length)
+    for column, kind in enumerate(KINDS):
+        near = lambda frame, kind=kind: np.abs(time - frame) <= reach[kind]
+        marked = recording.of_kind(kind)
+        for each in marked:
+            boundary[near(each.onset), column] = START
+            action[each.onset : each.offset + 1, column] = 1
+            score = np.exp(-0.5 * ((time - _apex(each)) / sigma) ** 2) * near(_apex(each))
+            apex[:, column] = np.maximum(apex[:, column], score)
+        for each in marked:
+            boundary[near(each.offset), column] = END
+    return Boundaries(boundary, apex.astype(np.float32), action)
+
+
+@checked
+def windows(
+    values: np.ndarray, *, length: int = 256, margin: int = 7, fill: float = 0.0
+) -> np.ndarray:
+    """Values of frames in windows that follow each other, each with a margin on both sides.
+
+    Args:
+      values: [T, ...].
+      length: frames of a window without its margins.
+      margin: frames that neighboring windows show as well; a network's output there is cut off.
+      fill: value of frames outside of the recording.
+
+    Returns:
+      [W, length + 2 margin, ...], W = ceil(T / length); window w begins `margin` frames before
+      frame w * length.
+
+    >>> windows(np.arange(1, 6), length=3, margin=1).tolist()
+    [[0, 1, 2, 3, 4], [3, 4, 5, 0, 0]]
+    """
+    values = np.asarray(values)
+    count = -(-len(values) // length)
+    after = count * length - len(values) + margin
+    pads = [(margin, after)] + [(0, 0)] * (values.ndim - 1)
+    padded = np.pad(values, pads, constant_values=fill)
+    frames = np.arange(count)[:, None] * length + np.arange(length + 2 * margin)[None, :]
+    return padded[frames]

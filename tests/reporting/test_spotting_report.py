@@ -1,0 +1,63 @@
+"""The page of a spotting run, from a run made by hand."""
+
+import re
+
+import numpy as np
+import pytest
+
+from mer_jax.metrics import spotting as scoring
+from mer_jax.metrics.spotting import Event
+from mer_jax.recordings import Distractor, Interval, Recording
+from mer_jax.reporting import spotting_report
+from mer_jax.spotting import Fold, Found, Rule
+
+CONFIG = {
+    "title": "", "data": {"name": "toy", "move_intervals": False}, "evidence": {"name": "strain"},
+    "intervals": {"p": None},
+}  # fmt: skip
+
+
+def build(config=CONFIG, count=2):
+    marked = (Interval(10, None, 19, intensity=0.5),)
+    blink = (Distractor("blinks", 40, 44),)
+    videos = [
+        Recording("d", f"s{n}", "v<b>", lambda i, j: None, 60, 30.0, marked, blink)
+        for n in range(count)
+    ]
+    evidence = np.exp(-(((np.arange(60) - 14) / 5.0) ** 2))
+    folds = [Fold(f"d/s{n}", "micro", 10, 10, 10, 5, 30.0, 0.4, 0.9) for n in range(count)]
+    events = [
+        Event(video.subject, video.name, onset, onset + 9, "micro", database="d")
+        for video in videos
+        for onset in (11, 38)
+    ]
+    found = Found(events, folds, {(video.key, "micro"): evidence for video in videos})
+    summary = scoring.summary(scoring.events(videos), events) | {"chance": {"micro": 0.0625}}
+    return spotting_report.build(videos, found, summary, config=config, rule=Rule())
+
+
+def test_the_page_opens_with_f1_and_its_interval():
+    page = build()
+    text = re.sub(r"\s+", " ", re.sub(r"<style.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL))
+    assert text.index("F1 0.6667 [0.67, 0.67]") < text.index("STRICT") < text.index("precision")
+    assert "strain on toy" in text and "0.0625 (micro)" in text
+    assert "blinks micro 2" in text  # both false alarms
+    assert "micro intensity 0.5 to 0.5 px 1 100%" in text
+    assert "v<b>" not in page and page.count("<svg") == 3 and "AS PUBLISHED" not in text
+
+
+@pytest.mark.parametrize(
+    ("changed", "banner"),
+    [
+        ({"intervals": {"p": 0.55}}, "fixed at 0.55"),
+        ({"data": {"name": "toy", "move_intervals": True}}, "CONTROL"),
+    ],
+    ids=str,
+)
+def test_what_is_not_strict_is_announced(changed, banner):
+    assert banner in build(CONFIG | changed, count=1)
+
+
+def test_many_recordings_fold_away():
+    page = build(count=spotting_report.SHOWN + 2)
+    assert "2 more" in page

@@ -1,0 +1,136 @@
+"""Networks in the fold engine: strict, and the same when they are read again."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from mer_jax.errors import UserError
+from mer_jax.recordings import Interval, Recording
+from mer_jax.spotting import networks, protocol, samples
+from mer_jax.spotting.intervals import Rule
+from mer_jax.spotting.networks import Architecture
+from mer_jax.training import Settings
+
+LENGTH, SPAN = 60, 3
+SETTINGS = Settings(epochs=30, batch_size=64, learning_rate=3e-2, loss="mse")
+
+
+class Net(nnx.Module):
+    """A linear score of the mean map."""
+
+    def __init__(self, *, num_classes: int, rngs: nnx.Rngs, shape=(2, 2, 6)):
+        self.input_shape = shape
+        self.score = nnx.Linear(shape[-1], num_classes, rngs=rngs)
+
+    def __call__(self, x, *, mask=None):
+        return self.score(jnp.mean(x, (1, 2)))
+
+
+def video(subject, onsets, length=LENGTH):
+    """Pixels that carry the overlap with the marked intervals, for `stream` below."""
+    marked = tuple(Interval(on, None, on + 6) for on in onsets)
+    frames = np.zeros((length, 2, 2, 1), np.uint8)
+    return Recording("toy", subject, f"{subject}_1", lambda i, j: frames[i:j], length, 30.0, marked)
+
+
+def stream(recording, sampling):
+    """In place of flow: channel 0 is the overlap, the others noise; both are the recording's."""
+    first, last = sampling.offsets[0], sampling.offsets[-1]
+    frames = np.arange(-first, recording.length - last, sampling.stride)
+    rng = np.random.default_rng([ord(c) for c in recording.subject])
+    maps = rng.normal(0, 0.02, (len(frames), 2, 2, 6)).astype(np.float32)
+    score = samples.overlaps(recording, frames, kind="micro", offsets=sampling.offsets)
+    maps[..., 0] += score[:, None, None]
+    half = len(frames) // 2
+    yield frames[:half], maps[:half]
+    yield frames[half:], maps[half:]
+
+
+@pytest.fixture
+def videos(monkeypatch):
+    monkeypatch.setattr(samples, "stream", stream)
+    return [video("a", [10, 40]), video("b", [25]), video("c", [8, 45]), video("d", [30])]
+
+
+NET = Architecture(f"{__name__}:Net", {})
+
+
+def train(videos, folder, settings=SETTINGS, **options):
+    options = {"kinds": ("micro",), "normalize": "none", "mirror": False, "stride": 1} | options
+    return networks.train(videos, NET, settings, folder, **options)
+
+
+@pytest.mark.train
+def test_a_network_finds_what_it_was_shown(videos, tmp_path):
+    trained = train(videos, tmp_path)
+    fold = trained.folds[0]
+    assert (fold.name, fold.duration, fold.span) == ("toy/a micro", 7, SPAN)
+    rule = Rule(smoothing=0.0)
+    found = protocol.spot(videos, trained.folds, trained.evidence, rule=rule)
+    ends = [(e.subject, e.onset, e.offset) for e in found.events]
+    assert ends == [(v.subject, i.onset, i.offset) for v in videos for i in v.intervals]
+    # What is read back scores as the engine did.
+    (result,) = trained.results.values()
+    for row, fold in enumerate(trained.folds):
+        weights = networks.read_weights(tmp_path / "micro_3", fold.name)
+        scorer = dataclasses.replace(trained.scorers[fold.name], weights=weights)
+        evidence = scorer.evidence(videos[row])
+        np.testing.assert_array_equal(evidence, trained.evidence(fold, row))
+        at = np.arange(SPAN, LENGTH - SPAN)
+        scores = result.probabilities[row, result.test[row], 0]
+        np.testing.assert_allclose(evidence[at], scores, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.train
+def test_a_fold_does_not_depend_on_its_test_subject(videos, tmp_path):
+    other = [video("a", [3]), *videos[1:]]
+    first, second = (
+        train(each, tmp_path / name, dataclasses.replace(SETTINGS, epochs=2))
+        for name, each in (("one", videos), ("two", other))
+    )
+    own, changed = (each.scorers["toy/a micro"].weights for each in (first, second))
+    assert own.keys() == changed.keys()
+    for name in own:
+        np.testing.assert_array_equal(own[name], changed[name])
+
+
+def test_folds_over_samples(videos):
+    sampling = networks._sampling(SPAN, "two", 1, (8, 8), (2, 2), "horn_schunck", True)
+    found = [networks._collected(each, sampling) for each in videos]
+    folds = protocol.plan(videos, kinds=("micro",), span_of=lambda mean: SPAN)
+    labels = np.concatenate(
+        [
+            samples.overlaps(each, at, kind="micro", offsets=sampling.offsets)
+            for each, (at, _) in zip(videos, found)
+        ]
+    )[:, None]
+    count = LENGTH - 2 * SPAN
+    rows = networks._folds(videos, found, folds, labels, SETTINGS, 0.0)
+    assert (
+        rows.test.sum(1).tolist() == [count] * 4 and rows.train.sum(1).tolist() == [3 * count] * 4
+    )
+    assert rows.subject_disjoint and rows.clips[1] == "toy/a/a_1@4"
+    fewer = networks._folds(videos, found, folds, labels, SETTINGS, 0.5)
+    dropped = rows.train & ~fewer.train
+    assert not dropped[:, labels[:, 0] > 0].any() and (fewer.test == rows.test).all()
+    zeros = (rows.train & (labels[:, 0] == 0)[None, :]).sum(1)
+    assert np.abs(dropped.sum(1) / zeros - 0.5).max() < 0.15
+    held = dataclasses.replace(SETTINGS, validation=0.3)
+    validated = networks._folds(videos, found, folds, labels, held, 0.0)
+    assert validated.validation.sum(1).tolist() == [count] * 4  # one subject of three
+    assert validated.subject_disjoint
+
+
+def test_mistakes_are_one_sentence(videos, tmp_path):
+    leaky = dataclasses.replace(SETTINGS, model_selection="best_test")
+    with pytest.raises(UserError, match="selects nothing on test subjects"):
+        train(videos, tmp_path, leaky)
+    with pytest.raises(UserError, match="one seed and learning rate a job"):
+        train(videos, tmp_path, dataclasses.replace(SETTINGS, seeds=2))
+    with pytest.raises(UserError, match="did you mean 'overlap'"):
+        train(videos, tmp_path, targets="overlaps")
+    with pytest.raises(UserError, match="set it to 'mse'"):
+        train(videos, tmp_path, dataclasses.replace(SETTINGS, loss="cross_entropy"))

@@ -1,0 +1,69 @@
+"""Samples for networks, against NumPy by hand."""
+
+import jax
+import numpy as np
+import pytest
+
+from mer_jax.errors import UserError
+from mer_jax.recordings import Interval, Recording
+from mer_jax.spotting import samples
+from mer_jax.spotting.samples import Sampling
+from tests.spotting.test_evidence import texture
+
+RNG = np.random.default_rng(0)
+
+
+def recording(frames, intervals=()):
+    return Recording("toy", "s", "a", lambda i, j: frames[i:j], len(frames), 30.0, tuple(intervals))
+
+
+def test_a_sample_is_the_flow_to_both_neighbors(monkeypatch):
+    """A texture that moves by 0.2 px a frame; blocks of 8 frames give what one block gives."""
+    frames = np.stack([texture(0.2 * t) for t in range(20)])[..., None]
+    sampling = Sampling(3, stride=2, size=(24, 24), map_size=(12, 12), without_head=False)
+    (at, maps), *rest = samples.stream(recording(frames), sampling)
+    assert not rest and at.tolist() == list(range(3, 17, 2)) and maps.shape == (7, 12, 12, 6)
+    # The middle of what moves; back is the opposite of forth.
+    back, forth = maps[:, 3, 3, :3], maps[:, 3, 3, 3:]
+    np.testing.assert_allclose(forth[:, 0], 3 * 0.2, rtol=0.35)
+    np.testing.assert_allclose(back[:, :2], -forth[:, :2], atol=0.1)
+    monkeypatch.setattr("mer_jax.spotting.evidence._BLOCK", 8)
+    parts = list(samples.stream(recording(frames), sampling))
+    assert len(parts) > 1
+    np.testing.assert_array_equal(np.concatenate([part for part, _ in parts]), at)
+    np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), maps)
+    with pytest.raises(UserError, match="has 6 frames; a span of 3 frames compares frames 6 apart"):
+        list(samples.stream(recording(frames[:6]), sampling))
+
+
+def test_targets_are_the_overlap_with_the_nearest_expression_of_the_kind():
+    marked = (Interval(5, None, 9), Interval(20, None, 24), Interval(12, None, 16, "macro"))
+    video = recording(np.zeros((30, 2, 2, 1), np.uint8), marked)
+    found = samples.overlaps(video, np.arange(2, 28), kind="micro", offsets=(-2, 0, 2))
+    for frame, value in zip(range(2, 28), found):
+        own = set(range(frame - 2, frame + 3))
+        best = max(len(own & m) / len(own | m) for m in (set(range(5, 10)), set(range(20, 25))))
+        assert abs(value - best) < 1e-6
+    assert found.max() == 1
+
+
+def test_statistics_are_those_of_the_training_samples():
+    inputs = RNG.normal(0, [1, 2, 3], (5, 4, 6, 3)).astype(np.float32)
+    weights = np.array([1, 0, 1, 1, 0], np.float32)
+    examples = samples.examples(inputs)
+    rms = examples.fit_statistics(examples.inputs, weights)
+    expected = np.sqrt((inputs[weights > 0].astype(np.float64) ** 2).mean((0, 1, 2)))
+    np.testing.assert_allclose(rms, expected, rtol=1e-5)
+    plain = examples.eval_transform(examples.inputs[1], rms)
+    np.testing.assert_allclose(plain, inputs[1] / expected, rtol=1e-5)
+    # A mirrored face moves to the other side: u changes its sign, v and the strain do not.
+    mirrored = inputs[1][:, ::-1] * [-1, 1, 1] / expected
+    keys = jax.random.split(jax.random.key(0), 16)
+    drawn = [np.asarray(examples.augment(key, examples.inputs[1], rms)) for key in keys]
+    kinds = [min((0, plain), (1, mirrored), key=lambda k: np.abs(x - k[1]).max())[0] for x in drawn]
+    assert 0 < sum(kinds) < 16
+    for kind, x in zip(kinds, drawn):
+        np.testing.assert_allclose(x, mirrored if kind else plain, rtol=1e-4, atol=1e-5)
+    sample = samples.examples(inputs, normalize="sample").eval_transform(examples.inputs[0], ())
+    assert np.asarray(sample).min((0, 1)).tolist() == [0, 0, 0]
+    assert np.asarray(sample).max((0, 1)).tolist() == [1, 1, 1]

@@ -1,0 +1,139 @@
+"""A spotting job from its configuration to its files, and what reads them again."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from mer_jax import configuration, experiment, spotting_experiment
+from mer_jax.datasets import recordings
+from mer_jax.errors import UserError
+from mer_jax.metrics import spotting as scoring
+from mer_jax.metrics import spotting_files
+from mer_jax.metrics.spotting import Event
+from mer_jax.recordings import Interval, Recording
+from mer_jax.spotting import trained
+
+DATA = {
+    "name": "synthetic", "recordings_per_subject": 1, "seconds": 6.0, "micro": 1, "macro": 0,
+    "size": (24, 24), "gray": True,
+}  # fmt: skip
+SMALL = {"data": DATA, "intervals": {"kinds": ("micro",)}}
+
+
+def config(**given):
+    return configuration.make_spotting(
+        **SMALL | {"evidence": {"name": "strain", "size": (24, 24)}} | given
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("strain")
+    return workdir, experiment.run(config(title="strains"), workdir, quiet=True)
+
+
+@pytest.mark.e2e
+def test_a_rule_without_training(finished):
+    workdir, summary = finished
+    counts = summary["spotting"]["micro"]
+    assert counts["tp"] + counts["fn"] == 2 and "f1" in counts
+    assert 0 <= summary["chance"]["micro"] < 0.5
+    assert json.loads((workdir / "metrics.json").read_text())["folds"] == summary["folds"]
+    # The files hold what was scored.
+    found = scoring.spot(
+        *(spotting_files.read(workdir / name) for name in ("truth.csv", "predictions.csv"))
+    )
+    assert found.counts.sum((0, 1)).tolist() == [counts["tp"], counts["fp"], counts["fn"]]
+    page = (workdir / "report.html").read_text()
+    assert "<h1>strains" in page and "STRICT" in page and page.count("<svg") == 3
+    assert page.index("F1 ") < page.index("leave one")
+
+
+@pytest.mark.e2e
+def test_a_finished_run_spots_in_another_recording(finished):
+    workdir, summary = finished
+    (ensemble,) = trained.load(workdir)
+    assert [fold._asdict() for fold in ensemble.folds] == summary["folds"]
+    video = recordings.load("synthetic", None, **{k: v for k, v in DATA.items() if k != "name"})[0]
+    evidence = ensemble.evidence(video)
+    assert evidence.shape == (180,) and evidence.max() > 0
+    ends = ensemble.intervals(evidence, video.fps)
+    assert len(ends) and (ends[:, 0] < ends[:, 1]).all()
+    twice = ensemble.at_rate(60.0)
+    assert [f.span for f in twice.folds] == [2 * f.span for f in ensemble.folds]
+    (workdir / "spotters.json").write_text('{"folds": [{"subject": 1}]}')
+    with pytest.raises(UserError, match=r"spotters\.json is damaged"):
+        trained.load(workdir)
+
+
+@pytest.mark.e2e
+def test_a_network_is_trained_and_read_again(tmp_path):
+    given = config(
+        evidence={"name": "network", "size": (24, 24), "map_size": (12, 12)},
+        model={"name": "softnet", "hidden": 4},
+        train={"epochs": 2},
+    )
+    summary = experiment.run(given, tmp_path, quiet=True)
+    assert summary["diverged_folds"] == [] and len(summary["folds"]) == 2
+    again = configuration.load(tmp_path / "config.json")
+    assert configuration.plain(again) == configuration.plain(given)
+    (ensemble,) = trained.load(tmp_path)
+    video = recordings.load("synthetic", None, **{k: v for k, v in DATA.items() if k != "name"})[0]
+    each = [scorer.evidence(video) for scorer in ensemble.scorers]
+    duration = round(np.median([fold.duration for fold in ensemble.folds]))
+    smoothed = ensemble.rule.smooth(np.mean(each, 0), duration)
+    np.testing.assert_allclose(ensemble.evidence(video), smoothed, rtol=1e-5, atol=1e-6)
+
+
+def test_intervals_at_random_places():
+    """The control keeps number, kind and duration of the intervals, and draws their onsets."""
+    videos = recordings.load("synthetic", None, subjects=1, seconds=30.0)
+    moved = spotting_experiment._moved(videos, 0)
+    for video, other in zip(videos, moved):
+        key = lambda each: (each.kind, each.duration, each.emotion)
+        assert sorted(map(key, video.intervals)) == sorted(map(key, other.intervals))
+        assert video.intervals != other.intervals
+        assert all(each.onset <= each.apex <= each.offset < 900 for each in other.intervals)
+
+
+def test_chance_is_the_share_of_places_that_hit():
+    """One expression of 10 frames of 100, one prediction of as many in the middle: of the 91
+    places of an onset 7 overlap by a half or more, those up to 3 frames away."""
+    video = Recording("d", "s", "v", lambda i, j: None, 100, 30.0, (Interval(0, None, 9),))
+    videos = [dataclasses.replace(video, name=f"v{n}") for n in range(200)]
+    events = [Event("s", each.name, 45, 54, "micro", database="d") for each in videos]
+    found = spotting_experiment._chance(videos, events, ("micro",))
+    assert abs(found["micro"] - 7 / 91) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"evidence": "strains"}, "did you mean 'strain'"),
+        ({"evidence": "network"}, "'network' needs a model"),
+        ({"model": "softnet"}, "evidence strain has no model"),
+        ({"train": {"epochs": 2}}, "trains no network"),
+        ({"intervals": {"p": 2.0}}, r"intervals\.p is 2"),
+        ({"intervals": {"name": "peak"}}, "did you mean 'peaks'"),
+        ({"data": {"name": "synthetic", "second": 3}}, "did you mean 'seconds'"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_one_sentence(given, message):
+    with pytest.raises(UserError, match=message):
+        config(**given)
+
+
+def test_the_sections_of_a_spotting_job():
+    found = config()
+    assert configuration.is_spotting(found)
+    renamed = configuration.rename(found, {"data": "samm_lv", "evidence": "flow"})
+    assert renamed.data.root is None and renamed.evidence.name == "flow"
+    published = config(intervals={"p": 0.5})
+    published.intervals.p = None
+    assert configuration.rule(published).p is None
+    del found["intervals"]
+    with pytest.raises(UserError, match="has no section 'intervals'"):
+        configuration.check(found)
