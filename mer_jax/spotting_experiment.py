@@ -58,7 +58,7 @@ def run(
     started = time.monotonic()
     settings = configuration.check(config)
     workdir = pathlib.Path(workdir).expanduser()
-    plain, rule = configuration.plain(config), configuration.rule(config)
+    plain, rule = configuration.to_dict(config), configuration.rule(config)
     data, kinds = config.data, tuple(config.intervals.kinds)
     videos = databases.load(data.name, data.root, **configuration.options_of(config, "data"))
     videos = _moved(videos, settings.seed) if data.move_intervals else videos
@@ -127,7 +127,7 @@ def _chance(
     for draw in range(_DRAWS):
         moved = scoring.events(_moved(videos, draw))
         truths = [event for event in moved if event.kind in kinds]
-        for kind, counts in scoring.spot(truths, events).by_kind().items():
+        for kind, counts in scoring.match_events(truths, events).by_kind().items():
             found.setdefault(kind, []).append(float(scoring.scores(counts.sum(0))["f1"]))
     return {kind: float(np.mean(each)) for kind, each in found.items()}
 

@@ -78,7 +78,7 @@ MER_JAX_TEST_PLATFORM=$("$python" -c 'import jax; print(jax.default_backend())')
 "$python" - "$out" "$(git rev-parse --short HEAD 2> /dev/null)" << 'EOF'
 import csv, json, pathlib, re, subprocess, sys
 
-from tools.bench.race import Table
+from tools.bench.timing import Table
 
 out, commit = pathlib.Path(sys.argv[1]), sys.argv[2]
 columns = ("step", "result", "seconds", "command")

@@ -8,7 +8,7 @@ each of these rows.
 
 from typing import Any
 
-from mer_jax.sweep import Row, shared
+from mer_jax.sweep import Row
 
 KERNELS: dict[str, dict[str, Any]] = {
     "linear": {},
@@ -26,7 +26,3 @@ ROWS = {
     for n in (6, 7, 8)
     for kernel, options in KERNELS.items()
 }
-
-
-def get_config():
-    return shared(ROWS)

@@ -87,7 +87,7 @@ def export(
     """
     workdir = pathlib.Path(workdir).expanduser()
     networks, measured = trained.read(workdir), profile.read(workdir)
-    config = configuration.plain(networks.config)
+    config = configuration.to_dict(networks.config)
     _refuse_code(config, workdir)
     config["data"]["root"], config["examples_dir"] = None, ""  # paths of this machine
     manifest = Manifest(

@@ -77,7 +77,7 @@ def _inside(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
     A folder of frames has images and no video; images beside videos are left out.
     """
-    entries = [(entry, pathlib.Path(entry.path)) for entry in folders.visible(folder)]
+    entries = [(entry, pathlib.Path(entry.path)) for entry in folders.list_entries(folder)]
     suffixes = {path.suffix.lower() for entry, path in entries if entry.is_file()}
     if suffixes & folders.IMAGES and not suffixes & _VIDEOS:
         yield folder

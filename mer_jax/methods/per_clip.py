@@ -62,23 +62,24 @@ def caching(
 
     storage: where all examples of a job lie together.
     """
-    tokens = [(_cache, _cache.set(cache)), (_storage, _storage.set(storage))]
-    tokens.append((_quiet, _quiet.set(quiet)))
-    try:
+    with _set(_cache, cache), _set(_storage, storage), _set(_quiet, quiet):
         yield
-    finally:
-        for variable, token in tokens:
-            variable.reset(token)
 
 
 @contextlib.contextmanager
 def for_method(method: str, options: Mapping[str, Any], function: Callable) -> Iterator[None]:
     """Within the block, examples are those of `method`, a `function` with these `options`."""
-    token = _method.set(_Method(method, options, function))
+    with _set(_method, _Method(method, options, function)):
+        yield
+
+
+@contextlib.contextmanager
+def _set(variable: contextvars.ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _method.reset(token)
+        variable.reset(token)
 
 
 def compute(

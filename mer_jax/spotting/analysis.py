@@ -106,7 +106,7 @@ def precision_recall(
         truths = [event for event in scoring.events(recordings) if event.kind == kind]
         rows = []
         for p in P:
-            counts = scoring.spot(
+            counts = scoring.match_events(
                 truths, found_with(recordings, found, kind=kind, p=p, rule=rule)
             ).counts
             scored = scoring.scores(counts.sum((0, 1)))
@@ -118,4 +118,4 @@ def precision_recall(
 def _spot(recordings: Sequence[Recording], events: Sequence[Event]) -> scoring.Spotting:
     kinds = {event.kind for event in events}
     truths = [event for event in scoring.events(recordings) if event.kind in kinds]
-    return scoring.spot(truths, events)
+    return scoring.match_events(truths, events)

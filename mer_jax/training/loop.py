@@ -126,7 +126,7 @@ def fit(
         remat=parallel.remat,
     )
     inputs = _as_dtype(examples.inputs, settings.data_dtype)
-    dtype = np.float32 if np.issubdtype(labels.dtype, np.floating) else np.int32
+    dtype = np.dtype("float32" if np.issubdtype(labels.dtype, np.floating) else "int32")
     data = Data(inputs, np.asarray(labels, dtype), dict(shared))
     block = _block(settings.epochs)
     layout, data, programs, chunk_size = memory.plan(

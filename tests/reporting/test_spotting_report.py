@@ -43,7 +43,7 @@ def test_the_page_opens_with_f1_and_its_interval():
     assert "strain on toy" in text and "0.0625 (micro)" in text
     assert "blinks micro 2" in text  # both false alarms
     assert "micro intensity 0.5 to 0.5 px 1 100%" in text
-    assert "v<b>" not in page and page.count("<svg") == 3 and "AS PUBLISHED" not in text
+    assert "v<b>" not in page and page.count("<svg") == 3 and "NOT STRICT" not in text
 
 
 @pytest.mark.parametrize(

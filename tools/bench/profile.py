@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import jax
 import psutil
 
-from tools.bench.loso import EPOCHS, ours
-from tools.bench.race import Table
+from tools.bench.loso import EPOCHS, jax_job
+from tools.bench.timing import Table
 
 _SHOWN = 12  # operations
 # Neither the executor's own events nor operations that contain others.
@@ -21,7 +21,7 @@ def tables(rounds: int, quick: bool) -> Iterator[Table]:
     """The memory of a job of 68 folds, then the operations of its epochs by their time."""
     del rounds
     folds = 8 if quick else 68
-    run = ours(folds)
+    run = jax_job(folds)
     jax.block_until_ready(run())
     title = f"{folds} folds of STSTNet as one job"
     yield Table(f"Memory, {title}", ("", "MiB"), _memory())
