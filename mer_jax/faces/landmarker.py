@@ -133,15 +133,16 @@ def _mediapipe(path: pathlib.Path) -> _Model:
     vision = importlib.import_module("mediapipe.tasks.python.vision")
     base = importlib.import_module("mediapipe.tasks.python").BaseOptions
     options = vision.FaceLandmarkerOptions(base(model_asset_path=str(path)), num_faces=_FACES)
+    model = vision.FaceLandmarker.create_from_options(options)
 
-    class Model(vision.FaceLandmarker):
+    class QuietModel(vision.FaceLandmarker):
         def __del__(self):
-            try:  # noqa: SIM105  # contextlib may be gone
+            try:  # noqa: SIM105  # at shutdown contextlib may be gone, as are MediaPipe's threads
                 self.close()
-            except Exception:  # its threads end before it does when the interpreter shuts down
+            except Exception:
                 pass
 
-    model = Model.create_from_options(options)
+    model.__class__ = QuietModel
 
     def find(frame):
         image = package.Image(image_format=package.ImageFormat.SRGB, data=to_rgb(frame))
