@@ -28,7 +28,7 @@ _YUNET = 640  # px of the longer side of a frame that YuNet gets
 _FACES = 4  # faces that MediaPipe detects at most
 
 # The points of MediaPipe's mesh that come nearest to the 68, in their order.
-_MESH = (
+MESH = (
     *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # jaw
     *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),  # brows
     *(168, 197, 5, 4, 98, 97, 2, 326, 327),  # nose
@@ -147,7 +147,7 @@ def _mediapipe(path: pathlib.Path) -> _Model:
     def find(frame):
         image = package.Image(image_format=package.ImageFormat.SRGB, data=to_rgb(frame))
         for mesh in model.detect(image).face_landmarks:
-            points = np.array([(point.x, point.y) for point in mesh], np.float32)[list(_MESH)]
+            points = np.array([(point.x, point.y) for point in mesh], np.float32)[list(MESH)]
             yield points * np.float32(frame.shape[1::-1]) - np.float32(0.5)
 
     return find

@@ -8,7 +8,7 @@ import pytest
 from mer_jax import faces
 from mer_jax.datasets import synthetic
 from mer_jax.errors import UserError
-from mer_jax.faces.landmarker import _MESH
+from mer_jax.faces.landmarker import MESH
 
 
 def test_a_missing_file_or_an_unknown_suffix_is_one_sentence(tmp_path):
@@ -90,7 +90,7 @@ def test_yunet_gets_at_most_640_px_and_its_points_are_those_of_the_frame(
 
 
 def test_the_points_of_the_mesh_are_sixty_eight_and_distinct():
-    assert len(_MESH) == len(set(_MESH)) == 68 and max(_MESH) < 468
+    assert len(MESH) == len(set(MESH)) == 68 and max(MESH) < 468
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("mediapipe"), reason="mediapipe is not installed")
@@ -107,7 +107,7 @@ def test_the_points_of_the_mesh_lie_on_the_features():
         ("FACE_LANDMARKS_LIPS", slice(48, 68)),
     ]:
         lines = getattr(mesh, name)
-        assert set(_MESH[part]) <= {end for line in lines for end in (line.start, line.end)}
+        assert set(MESH[part]) <= {end for line in lines for end in (line.start, line.end)}
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("dlib"), reason="dlib is not installed")
