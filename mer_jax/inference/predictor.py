@@ -32,6 +32,7 @@ from mer_jax.inference.video_predictions import (
     TOO_LONG,
     TOO_MUCH,
     VideoPredictions,
+    facial_events,
 )
 from mer_jax.video.resample import matrix
 
@@ -86,8 +87,9 @@ class Predictor:
             the onset to the offset; default offset: as far after the apex as the onset is before
             it, or one window length without an apex.
           threshold: of movement, px (`movement`); default: that of the run's clips.
-          eye_detector: detects the eyes of each face in a frame, once a second. None: the frames
-            are already cropped like the run's clips.
+          eye_detector: detects the eyes of each face in a frame, four times a second, or the
+            landmarks (`faces.landmarker`). None: the frames are already cropped like the run's
+            clips.
           saliency: also compute saliency maps of the cropped face (`TrainedNetworks.saliency`).
           total: expected number of frames, for the progress bar; 1: a still picture, which is
             labeled "no movement" where a video of one frame raises.
@@ -98,8 +100,9 @@ class Predictor:
           "no face" or "face lost"; "no movement" where it moves less than 90 % of the run's clips
           (`inference.movement`); "head moves" or "too much movement" where head or skin move more
           than in any of them; "movement too long" where windows move without a pause for more than
-          three windows' length, as in speech. With an own threshold, or an onset, only the first
-          three are given.
+          three windows' length, as in speech. Where the landmarks have the eyes shut, or the mouth
+          opening again and again, for half of a window: "blink" or "speech". With an own threshold,
+          or an onset, only the first three are given.
 
         Raises:
           UserError: too few frames, no face in any of them, instants in the wrong order, or a
@@ -165,6 +168,9 @@ class Predictor:
         lost = [box.start for box in tracker.face_boxes if box.corners is None]
         strict = threshold is None and onset is None
         verdicts = self._verdicts(windows, motions, start, lengths, moving, lost, strict=strict)
+        if strict:
+            stop = start + np.array(lengths)
+            verdicts = facial_events(verdicts, start, stop, tracker.openings, fps)
         return VideoPredictions(
             classes=self.networks.classes,
             fps=float(fps),

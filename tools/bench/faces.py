@@ -8,6 +8,7 @@ each model file of --landmarks.
 
 import collections
 import importlib.util
+import itertools
 import pathlib
 import tempfile
 import time
@@ -203,9 +204,7 @@ def harder() -> dict[str, Callable[[Picture], Picture]]:
 
 
 def _warped(picture: Picture, affine, size: tuple[int, int], eyes_stay: bool = True) -> Picture:
-    frame = cv2.warpAffine(
-        picture.frame, affine, size, None, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE
-    )
+    frame = cv2.warpAffine(picture.frame, affine, size, None, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
     eyes = picture.eyes @ affine[:, :2].T + affine[:, 2]
     return Picture(frame, eyes if eyes_stay else eyes[:0])
 
@@ -288,7 +287,7 @@ def measure(frames: Sequence[np.ndarray], fps: float) -> dict[str, float] | None
     residual, head = remove_global_motion(crop)
     step = max(1, round(fps / 25))
     chosen = crop[::step][:12] / 255
-    flow = [np.asarray(optical_flow(a, b, preset="tv_l1")) for a, b in zip(chosen, chosen[1:])]
+    flow = [np.asarray(optical_flow(a, b, preset="tv_l1")) for a, b in itertools.pairwise(chosen)]
     speed = [float(np.linalg.norm(f - np.median(f, (0, 1)), axis=-1).mean()) for f in flow]
     power = np.square(np.abs(np.fft.rfft(residual - residual.mean(0), axis=0))).mean((1, 2))
     hertz = np.fft.rfftfreq(len(residual), 1 / fps)
