@@ -1,12 +1,15 @@
 """Blinks and speech, read off the landmarks of consecutive frames."""
 
+import itertools
+
 import numpy as np
 
 _SECONDS = 3.0  # s around a frame, over which the usual openness of the eyes is taken
 _USUAL = 0.75  # quantile of the openness in them: of eyes that are not shut
-_SHUT, _OPEN = 0.65, 0.85  # of the usual openness: a blink falls below one, and lasts to the other
+_SHUT, _OPEN = 0.75, 0.88  # of the usual openness: a blink falls below one, and lasts to the other
+_LONGEST = 0.6  # s: eyes that are narrow for longer do not blink, they smile
 _RISE = 0.04  # of the eyes' distance: how far a mouth opens for a syllable, at least
-_PAUSE = 0.6  # s: openings of the mouth that follow within it are speech
+_PAUSE = 0.7  # s: openings of the mouth that follow within it are speech
 
 
 def blinks(openness: np.ndarray, fps: float) -> np.ndarray:
@@ -28,7 +31,7 @@ def blinks(openness: np.ndarray, fps: float) -> np.ndarray:
             closing[frame], shut[frame] = value < _OPEN * usual, value < _SHUT * usual
     edges = np.flatnonzero(np.diff(closing)) + 1
     for part in np.split(np.arange(len(openness)), edges):
-        closing[part] &= shut[part].any()
+        closing[part] &= shut[part].any() and len(part) <= _LONGEST * fps
     return closing
 
 
@@ -39,7 +42,7 @@ def speech(opening: np.ndarray, fps: float) -> np.ndarray:
       opening: [T] `faces.mouth_opening`; NaN where there is no face.
       fps: Hz.
 
-    >>> speech(np.array([0, 0, 0.1, 0, 0.1, 0, 0, 0]), fps=10.0).astype(int)
+    >>> speech(np.array([0, 0, 0.1, 0, 0.1, 0, 0, 0]), fps=6.0).astype(int)
     array([0, 1, 1, 1, 1, 1, 0, 0])
     """
     from scipy.signal import find_peaks
@@ -49,9 +52,9 @@ def speech(opening: np.ndarray, fps: float) -> np.ndarray:
     if not len(known):
         return out
     filled = np.interp(np.arange(len(opening)), known, opening[known])
-    peaks, found = find_peaks(filled, prominence=_RISE)
-    near = np.flatnonzero(np.diff(peaks) <= _PAUSE * fps)
-    for first in near:
-        # From the start of the first opening to the end of the second.
-        out[found["left_bases"][first] : found["right_bases"][first + 1] + 1] = True
+    peaks, _ = find_peaks(filled, prominence=_RISE)
+    around = round(_PAUSE * fps / 4)
+    for first, second in itertools.pairwise(peaks):
+        if second - first <= _PAUSE * fps:
+            out[max(0, first - around) : second + around + 1] = True
     return out & ~np.isnan(opening)

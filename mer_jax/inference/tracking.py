@@ -64,9 +64,9 @@ def find_eyes(frame: np.ndarray) -> np.ndarray:
     """The eyes of the faces in a frame, [n, 2, 2] px (x, y), the largest face first.
 
     Faces less than half as wide as the largest count as background. Eyes that are not detected,
-    or not at a plausible distance, are placed by the box of a face that is certain. Where no face is found, a face
-    with both eyes is looked for with the contrast stretched, and turned by 15 degrees either way.
-    Faces are looked for in a frame of at most 480 px, eyes in the frame itself.
+    or not at a plausible distance, are placed by the box of a face that is certain. Where no face
+    is found, a face with both eyes is looked for with the contrast stretched, and turned by 15
+    degrees either way. Faces are looked for in a frame of at most 480 px, eyes in the frame itself.
     """
     rgb = to_rgb(frame)
     found = _eyes_in(rgb, need_eyes=False)

@@ -510,7 +510,7 @@ def test_blinks_and_speech_are_verdicts_where_landmarks_tell(predictor, own):
     moving = labels != "no movement"
     middle = result.start + 10
     assert set(labels[moving & (middle > 165)]) == {"speech"}
-    assert set(labels[moving & (65 <= middle) & (middle < 85)]) == {"blink"}
+    assert set(labels[moving & (middle >= 65) & (middle < 85)]) == {"blink"}
     assert not {"blink", "speech"} & set(labels[(middle < 50) | ((middle > 105) & (middle < 140))])
     labels = predictor.predict_video(
         frames[:40], 100.0, window=20, threshold=0.0, eye_detector=lambda frame: marks[None]

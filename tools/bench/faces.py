@@ -10,7 +10,6 @@ import collections
 import importlib.util
 import itertools
 import pathlib
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -23,9 +22,8 @@ from mer_jax.clips import resize
 from mer_jax.datasets import load, video_source
 from mer_jax.errors import UserError
 from mer_jax.faces.landmarker import MESH
-from mer_jax.inference.profile import remove_global_motion
+from mer_jax.inference.profile import profile_clips, remove_global_motion
 from mer_jax.video import optical_flow
-from tools.bench import predict
 from tools.bench.race import Table
 
 REAL = pathlib.Path(__file__).resolve().parents[3] / "shared/data/real_faces"
@@ -60,11 +58,22 @@ def tables(rounds: int, quick: bool = False, *, landmarks: Sequence[str] = ()) -
     yield _detectors(detectors(landmarks), list(films.values()), still, quick)
     rendered = {f"synthetic, {clip.subject}": (clip.frames, clip.fps) for clip in clips[::4]}
     yield _measures(films | rendered)
-    with tempfile.TemporaryDirectory() as folder:
-        predictor = predict.trained(pathlib.Path(folder) / "run", quick)
-        yield _answers("Verdicts", predictor, films)
-        moved = {name: (film, FPS) for name, film in shaken(picture).items()}
-        yield _answers("A photograph that moves", predictor, moved)
+    own = load("synthetic", subjects=3 if quick else 12, clips_per_subject=5)
+    predictor = inference.Predictor(_AnyClass(), profile_clips(own))
+    yield _answers("Verdicts", predictor, films | rendered)
+    if finder := _points_68(landmarks):
+        yield _answers("Verdicts with 68 landmarks", predictor, films, eye_detector=finder)
+    moved = {name: (film, FPS) for name, film in shaken(picture).items()}
+    yield _answers("A photograph that moves", predictor, moved)
+
+
+class _AnyClass:
+    """Stands for the networks of a run: verdicts depend on its profile only."""
+
+    classes, folds, num_folds, label_scheme = ("a class",), ("fold",), 1, ""
+
+    def probabilities(self, clips):
+        return np.ones((1, len(clips), 1), np.float32)
 
 
 def _film(path: pathlib.Path) -> tuple[list[np.ndarray], float]:
@@ -83,10 +92,7 @@ def detectors(models: Sequence[str]) -> dict[str, tuple[Find, str]]:
         found["MTCNN"] = _mtcnn(), "MIT"
     if there("mediapipe") and there("mediapipe.python.solutions"):
         found["MediaPipe"] = _mediapipe(), "Apache 2.0"
-    if there("dlib") and (wheel := there("face_recognition_models")):
-        folder = pathlib.Path(str(wheel.origin)).parent / "models"
-        models = [str(folder / DLIB_68), *models]
-    for path in models:
+    for path in (*_dlib_model(), *models):
         find = faces.landmarker(path)
         eyes = lambda frame, find=find: faces.eye_centers(find(frame))
         name, licence = pathlib.Path(path).stem, "see its source"
@@ -94,6 +100,20 @@ def detectors(models: Sequence[str]) -> dict[str, tuple[Find, str]]:
             name, licence = "dlib, 68 points", "Boost; points not for commercial use"
         found[name] = eyes, licence
     return found
+
+
+def _dlib_model() -> list[str]:
+    """The model in the wheel, if both packages are there."""
+    wheel = importlib.util.find_spec("face_recognition_models")
+    if wheel is None or not importlib.util.find_spec("dlib"):
+        return []
+    return [str(pathlib.Path(str(wheel.origin)).parent / "models" / DLIB_68)]
+
+
+def _points_68(models: Sequence[str]) -> faces.Landmarker | None:
+    """The first model there is that finds 68 landmarks."""
+    paths = [path for path in (*_dlib_model(), *models) if not path.endswith(".onnx")]
+    return faces.landmarker(paths[0]) if paths else None
 
 
 def _cascades(frame: np.ndarray) -> np.ndarray:
@@ -304,13 +324,13 @@ def measure(frames: Sequence[np.ndarray], fps: float) -> dict[str, float] | None
 
 
 def _answers(
-    title: str, predictor, films: Mapping[str, tuple[Sequence[np.ndarray], float]]
+    title: str, predictor, films: Mapping[str, tuple[Sequence[np.ndarray], float]], **options
 ) -> Table:
     """Movement (px of a frame of 64 px), steadiness of the crop, and verdicts."""
     rows = []
     for name, (frames, fps) in films.items():
         try:
-            result = predictor.predict_video(frames, fps)
+            result = predictor.predict_video(frames, fps, **options)
         except UserError as error:
             rows.append((name, 0, np.nan, np.nan, "", str(error)))
             continue
