@@ -318,8 +318,11 @@ class Predictor:
 def _runs_longer_than(
     frames: int, start: np.ndarray, stop: np.ndarray, moving: np.ndarray
 ) -> set[int]:
-    """The windows of `moving` [M] that lie in a row of moving windows of more than `frames`."""
-    rows = np.split(moving, np.flatnonzero(np.diff(moving) > 1) + 1)
+    """The windows of `moving` [M] that lie in a row of moving windows of more than `frames`.
+
+    One still window is no pause: the movement of a held smile is near the threshold.
+    """
+    rows = np.split(moving, np.flatnonzero(np.diff(moving) > 2) + 1)
     return {
         int(i) for row in rows if len(row) and stop[row[-1]] - start[row[0]] > frames for i in row
     }

@@ -405,6 +405,13 @@ def test_verdicts_stand_for_classes_a_run_cannot_know(predictor, own):
     talking = predictor.predict_video(film, 100.0, **options)
     assert "movement too long" in talking.labels
     assert not set(talking.labels) & set(talking.classes)
+    # A pause of which one window sees nothing else, and one that is half a window longer.
+    for pause, long in ((len(moved) + 1, True), (2 * len(moved), False)):
+        still = np.repeat(largest.frames[:1], pause, 0)
+        paused = np.concatenate([film[: 2 * len(moved)], still, film[: 2 * len(moved)]])
+        found = predictor.predict_video(paused, 100.0, **options)
+        assert ("movement too long" in found.labels) == long
+        assert "no movement" in found.labels
     drift = np.stack([np.roll(largest.frames[0], t // 2, 1) for t in range(12)])
     known = predictor.predict_video(drift, 100.0, threshold=0.0, window=12, eye_detector=None)
     assert known.verdicts == ("",)  # an own threshold: the user decides

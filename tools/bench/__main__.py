@@ -12,8 +12,8 @@
 
 --quick takes small sizes and few rounds, to see that it works, not to quote. --only=rcn selects the
 networks of that name, --landmarks=FILE,FILE adds models to `faces`. Other packages come with the
-extras `bench` and `torch`; one that is missing is skipped and named. Times are medians of interleaved rounds, ratios those of the same round, with
-the smallest and the largest.
+extras `bench` and `torch`; one that is missing is skipped and named. Times are medians of
+interleaved rounds, ratios those of the same round, with the smallest and the largest.
 
 All is measured in memory pages of 4 kB, the default of Python and PyTorch. `mer-jax run` uses large
 ones; GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment gives them to all programs.
