@@ -27,7 +27,7 @@ def detect_faces(frame: np.ndarray, *, neighbors: int = 4) -> np.ndarray:
     Args:
       frame: [H, W, C] uint8, or float32 in [0, 1].
       neighbors: overlapping detections that a face needs. Upright faces have 30 or more, chins and
-        mouths of upside-down ones 6 to 10 (13 clips of eleven people).
+        mouths of upside-down ones 6 to 10 (on 13 clips of real people).
 
     Raises:
       UserError: OpenCV has no cascade classifier.

@@ -18,7 +18,7 @@ _FINEST = 6  # samples a pixel and side, averaged, where a large face is shrunk
 _DETECTION = 480  # px of the longer side, in which faces are looked for
 _APART = (0.30, 0.52)  # eyes' distances in a face's box that are plausible, of the box's width
 _SURE = 20  # `neighbors` of a face without detected eyes
-_STEADY = 0.08  # of the eyes' distance: a face that moved less keeps its crop
+_STEADY = 0.08  # of the eyes' distance: a face that moved less keeps its crop; its size likewise
 _ODD = 0.1  # change of the eyes' distance that a second detection has to confirm
 _STEP = 1.5  # of the eyes' distance: how far a face moves between two detections, at most
 _RATIO = 6  # frames in which blinks and speech are looked for, of those with a detection
@@ -275,6 +275,10 @@ class FaceTracker:
             steady = moved < _STEADY * np.linalg.norm(previous[1] - previous[0])
             if self._found[2] and (odd or steady):
                 return *self._found[:2], len(points)
+            if _change(nearest, previous) < _STEADY:  # of the same size, but for the detector
+                middle = nearest.mean(0)
+                apart, before = (np.linalg.norm(pair[1] - pair[0]) for pair in (nearest, previous))
+                nearest = middle + (nearest - middle) * (before / apart)
             self._eyes = nearest
         crop = faces.eye_rectangle(self._eyes, constants=self._profile.eyes)
         rows, columns = self._profile.size

@@ -469,7 +469,8 @@ def test_a_still_face_keeps_its_crop_and_a_moving_one_is_followed(predictor):
     rng, answers = np.random.default_rng(0), []
     answers += [eyes + rng.normal(0, 0.5, eyes.shape).astype(np.float32) for _ in range(9)]
     answers[4] = np.float32([[[40, 50], [52, 50]]])  # one eye is taken for both
-    answers += [eyes + np.float32([8 * t, 0]) for t in range(1, 4)]
+    wider = np.float32([[[-0.5, 0], [0.5, 0]]])  # 5 %, by which a detector errs
+    answers += [eyes + np.float32([8 * t, 0]) + (t % 2) * wider for t in range(1, 4)]
     queue = iter(answers)
     tracker = FaceTracker(
         predictor.profile, length=1, stride=1, every=1, eye_detector=lambda frame: next(queue)
@@ -477,7 +478,7 @@ def test_a_still_face_keeps_its_crop_and_a_moving_one_is_followed(predictor):
     list(tracker.windows(np.zeros((12, 120, 160, 3), np.uint8)))
     boxes = np.stack([box.corners for box in tracker.face_boxes])
     widths = np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=-1)
-    assert np.ptp(widths[:9]) / widths[0] < 0.02
+    assert np.ptp(widths) / widths[0] < 0.02
     np.testing.assert_allclose(boxes[11, 0, 0] - boxes[3, 0, 0], 24, atol=2)
 
 
