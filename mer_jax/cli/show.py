@@ -50,6 +50,10 @@ _MOST = 400  # frames: clips of micro-expressions have fewer, and all are in mem
 _BAR = "RPCA {percentage:3.0f}% |{bar:30}| {elapsed}"
 
 
+def _advance(bar: tqdm, share: float) -> None:
+    bar.update(float(share) - bar.n)
+
+
 def span(given: str | None) -> tuple[int, int | None]:
     """ "100:180" -> (100, 180); an end that is left out is that of the video."""
     start, colon, stop = (given or ":").partition(":")
@@ -133,7 +137,7 @@ def show(source: str) -> pathlib.Path:
             alpha=_ALPHA.value,
             mask_fraction=_MASK_FRACTION.value,
             every=moving,
-            progress=lambda share: bar.update(float(share) - bar.n),
+            progress=lambda share: _advance(bar, share),
             **marks,
         )
     for note in source.notes:

@@ -7,7 +7,8 @@ import numpy as np
 _SECONDS = 3.0  # s around a frame, over which the usual openness of the eyes is taken
 _USUAL = 0.75  # quantile of the openness in them: of eyes that are not shut
 _SHUT, _OPEN = 0.75, 0.88  # of the usual openness: a blink falls below one, and lasts to the other
-_LONGEST = 0.6  # s: eyes that are narrow for longer do not blink, they smile
+_LONGEST = 0.6  # s: eyes that stay below it for longer do not blink, they smile
+_LID = 0.2  # s: time in which lids close or open
 _RISE = 0.04  # of the eyes' distance: how far a mouth opens for a syllable, at least
 _PAUSE = 0.7  # s: openings of the mouth that follow within it are speech
 
@@ -29,10 +30,14 @@ def blinks(openness: np.ndarray, fps: float) -> np.ndarray:
         if not np.isnan(value):
             usual = np.nanquantile(near, _USUAL)
             closing[frame], shut[frame] = value < _OPEN * usual, value < _SHUT * usual
-    edges = np.flatnonzero(np.diff(closing)) + 1
-    for part in np.split(np.arange(len(openness)), edges):
-        closing[part] &= shut[part].any() and len(part) <= _LONGEST * fps
-    return closing
+    out, margin = np.zeros(len(openness), bool), round(_LID * fps)
+    for run in np.split(np.arange(len(openness)), np.flatnonzero(np.diff(shut)) + 1):
+        if len(run) and shut[run[0]] and len(run) <= _LONGEST * fps:
+            before = closing[max(0, run[0] - margin) : run[0]][::-1]
+            after = closing[run[-1] + 1 : run[-1] + 1 + margin]
+            lids = [int(np.cumprod(part).sum()) for part in (before, after)]  # frames in a row
+            out[run[0] - lids[0] : run[-1] + lids[1] + 1] = True
+    return out
 
 
 def speech(opening: np.ndarray, fps: float) -> np.ndarray:

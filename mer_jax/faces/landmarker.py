@@ -14,6 +14,7 @@ The suffix names the kind of model, and the package that runs it:
 import importlib
 import pathlib
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -130,19 +131,18 @@ def _yunet(path: pathlib.Path) -> _Model:
 
 def _mediapipe(path: pathlib.Path) -> _Model:
     package = _import("mediapipe", path)
-    vision = importlib.import_module("mediapipe.tasks.python.vision")
+    vision: Any = importlib.import_module("mediapipe.tasks.python.vision")
     base = importlib.import_module("mediapipe.tasks.python").BaseOptions
     options = vision.FaceLandmarkerOptions(base(model_asset_path=str(path)), num_faces=_FACES)
     model = vision.FaceLandmarker.create_from_options(options)
 
-    class QuietModel(vision.FaceLandmarker):
-        def __del__(self):
-            try:  # noqa: SIM105  # at shutdown contextlib may be gone, as are MediaPipe's threads
-                self.close()
-            except Exception:
-                pass
+    def close(model):
+        try:  # noqa: SIM105  # at shutdown contextlib may be gone, as are MediaPipe's threads
+            model.close()
+        except Exception:
+            pass
 
-    model.__class__ = QuietModel
+    model.__class__ = type("QuietModel", (vision.FaceLandmarker,), {"__del__": close})
 
     def find(frame):
         image = package.Image(image_format=package.ImageFormat.SRGB, data=to_rgb(frame))

@@ -218,7 +218,7 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
         for packet in container.demux(stream):
             last = last if packet.pts is None else float(packet.pts * packet.time_base)
             try:
-                with _logged_errors() if in_log else contextlib.nullcontext([]) as log:
+                with _logged_errors(in_log) as log:
                     frames = packet.decode()
             except _errors():
                 yield last
@@ -231,10 +231,13 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _logged_errors() -> Iterator[list[tuple[int, str, str]]]:
-    """What FFmpeg logs in this thread: (level, codec, message) each."""
+def _logged_errors(wanted: bool) -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg logs in this thread, if wanted: (level, codec, message) each."""
     from av import logging
 
+    if not wanted:
+        yield []
+        return
     level = logging.get_level()
     logging.set_level(logging.ERROR)
     try:

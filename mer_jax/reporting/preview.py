@@ -66,7 +66,7 @@ def preview_clip(
     alpha: float = 8.0,
     mask_fraction: float = 0.3,
     every: bool = False,
-    progress: Callable[[float], object] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Preview:
     """All steps for one clip.
 

@@ -54,7 +54,7 @@ def rpca(
     lam: float | None = None,
     tol: float = 1e-6,
     max_iter: int = 100,
-    progress: Callable[[float], object] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Splits a matrix D into low-rank + sparse: min |A|_* + lam |E|_1 with D = A + E.
 

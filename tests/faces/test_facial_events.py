@@ -39,6 +39,14 @@ def test_narrowed_eyes_are_no_blink():
     assert not faces.blinks(openness, 50).any()
 
 
+def test_two_blinks_between_which_the_eyes_do_not_open_fully():
+    openness = np.full(50, 0.36)
+    openness[20:29] = 0.21, 0.16, 0.13, 0.18, 0.22, 0.25, 0.28, 0.27, 0.2
+    openness[29:38] = 0.15, 0.15, 0.16, 0.17, 0.2, 0.23, 0.25, 0.28, 0.3
+    found = faces.blinks(openness, 25)
+    assert found[20:38].all() and not found[:20].any() and not found[38:].any()
+
+
 def test_one_opening_of_the_mouth_is_no_speech_and_repeated_ones_are():
     time = np.arange(150) / 50
     once = 0.2 * np.exp(-(((time - 1.5) / 0.2) ** 2))

