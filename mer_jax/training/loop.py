@@ -126,8 +126,9 @@ def fit(
         remat=parallel.remat,
     )
     inputs = _as_dtype(examples.inputs, settings.data_dtype)
-    dtype = np.dtype("float32" if np.issubdtype(labels.dtype, np.floating) else "int32")
-    data = Data(inputs, np.asarray(labels, dtype), dict(shared))
+    real = np.issubdtype(labels.dtype, np.floating)
+    on_host: Any = labels.astype(np.float32 if real else np.int32)
+    data = Data(inputs, on_host, dict(shared))
     block = _block(settings.epochs)
     layout, data, programs, chunk_size = memory.plan(
         static,

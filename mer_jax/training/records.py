@@ -23,7 +23,7 @@ class Data(NamedTuple):
     """Shared by all folds: on each device once, and once for all devices of a CPU."""
 
     inputs: Tree  # [N, ...], float32 or stored as float16
-    labels: jax.Array | np.ndarray  # [N] int32, [N, K] of 0 and 1, or [N, K] float32: see `label_kinds`
+    labels: jax.Array  # [N] int32, [N, K] of 0 and 1, or [N, K] float32: see `label_kinds`
     initial_weights: Weights  # replace the fresh tensors of every fold's network
 
 
