@@ -62,13 +62,13 @@ def caching(
 
     storage: where all examples of a job lie together.
     """
-    tokens = [(_cache, _cache.set(cache)), (_storage, _storage.set(storage))]
-    tokens.append((_quiet, _quiet.set(quiet)))
+    tokens = _cache.set(cache), _storage.set(storage), _quiet.set(quiet)
     try:
         yield
     finally:
-        for variable, token in tokens:
-            variable.reset(token)
+        _cache.reset(tokens[0])
+        _storage.reset(tokens[1])
+        _quiet.reset(tokens[2])
 
 
 @contextlib.contextmanager

@@ -121,7 +121,7 @@ def fit(
         remat=parallel.remat,
     )
     inputs = _as_dtype(examples.inputs, settings.data_dtype)
-    data = Data(inputs, np.asarray(labels, np.int32), initial_weights or {})
+    data = Data(inputs, jnp.asarray(labels, jnp.int32), initial_weights or {})
     block = _block(settings.epochs)
     layout, data, programs, chunk_size = memory.plan(
         static,
