@@ -92,7 +92,7 @@ for suite in found.values():
 if (out / "run" / "metrics.json").exists():
     metrics = json.loads((out / "run" / "metrics.json").read_text())
     provenance = metrics["provenance"]
-    rows = [("UF1", metrics["full"]["uf1"]), ("UAR", metrics["full"]["uar"])]
+    rows = [("UF1", metrics["overall"]["uf1"]["value"]), ("UAR", metrics["overall"]["uar"]["value"])]
     rows += [(name, value) for name, value in provenance.items() if "seconds" in name]
     title = "STSTNet on the real maps, all folds as one job"
     tables.append(Table(title, ("", "value"), rows))

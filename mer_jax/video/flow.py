@@ -40,7 +40,7 @@ PRESETS: dict[str, Energy] = {
         sigma_data=1.5,
         sigma_smooth=0.03,
         smoothness=0.06,
-        sweeps=15,  # a warp starts where the last one ended; 30 sweeps give the same error
+        sweeps=20,  # a warp starts where the last one ended; 30 sweeps give the same error
         stages=(1.0, 0.5, 0.0),
     ),
     "classic_c": Robust(
