@@ -219,6 +219,7 @@ BOUNDS: dict[str, Bound] = {
     "r2": _POSITIVE,
     "radii": _tuple_of(_LENGTH, 3),
     "flow_scale": _POSITIVE,
+    "progress": _unchecked("a function"),
     "rng": _unchecked("a NumPy generator"),
     "rotation": _number("[-360, 360]"),
     "saturate": _flag,

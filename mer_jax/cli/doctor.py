@@ -106,13 +106,18 @@ def package(name: str, least: str | None) -> Finding:
         if "libGL" in reason or "libxcb" in reason or "libgthread" in reason:
             fix = "pip uninstall -y opencv-python; pip install 'opencv-python-headless<5'"
         return Finding(WRONG, installed, f"{version} cannot be imported: {reason}", fix)
+    if name not in _ALTERNATIVES:
+        return Finding(OK, installed, version)
     # Several OpenCV packages share one folder: the one installed last is imported.
+    there = [each for each in (name, *_ALTERNATIVES[name]) if _installed(each)]
     imported = getattr(module, "__version__", version)
-    if name in _ALTERNATIVES and numbers(imported)[:3] != numbers(version)[:3]:
-        there = [each for each in (name, *_ALTERNATIVES[name]) if _installed(each)]
-        fix = f"pip uninstall -y {' '.join(there)}; pip install '{name}>={least or 0}'"
-        return Finding(HINT, installed, f"{version}, but version {imported} is imported", fix)
-    return Finding(OK, installed, version)
+    found = f"{imported} is imported, from {getattr(module, '__file__', '?')}"
+    if len(there) == 1 and numbers(imported)[:3] == numbers(version)[:3]:
+        return Finding(OK, installed, found)
+    versions = ", ".join(f"{each} {metadata.version(each)}" for each in there)
+    # What needs the extra modules, as MediaPipe does, runs with those of the last one.
+    fix = f"pip uninstall -y {' '.join(there)}; pip install '{there[-1]}>={least or 0},<5'"
+    return Finding(HINT, installed, f"{versions}: {found}", fix)
 
 
 def _installed(name: str) -> bool:

@@ -37,7 +37,8 @@ A run with several seeds predicts with the networks of all seeds, one with sever
 with those of the first; give its --workdir, not a folder in variants/. Instead of a class, a window
 gets a verdict where the run cannot judge it: "no face", "face lost", "no movement", "head moves"
 and "too much movement" (more than in any clip of the run), "movement too long" (for more than three
-windows without a pause: speech). --threshold turns the last three off. Predictions on the run's own
+windows without a pause: speech). With --landmarks of 68 points "blink" and "speech" are told apart.
+--threshold turns all but the first three off. Predictions on the run's own
 database are not valid scores: its networks were trained on it.
 """
 
@@ -150,13 +151,7 @@ def eye_detector():
         return None
     if _LANDMARKS.value is None:
         return inference.find_eyes
-    model = faces.landmarker(_LANDMARKS.value)
-
-    def find(frame):
-        points = model(frame)
-        return [] if points is None else faces.eye_centers(points)[None]
-
-    return find
+    return faces.landmarker(_LANDMARKS.value)
 
 
 def check_flags() -> None:

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from absl import flags
+from tqdm import tqdm
 
 from mer_jax import runtime
 from mer_jax.clips import Clip, in_memory, resize, to_float
@@ -46,7 +47,7 @@ _LANDMARKS = flags.DEFINE_string("landmarks", None, "A landmark model to crop th
 _FPS = flags.DEFINE_float("fps", None, "Frame rate in Hz, if the file does not have it.")
 
 _MOST = 400  # frames: clips of micro-expressions have fewer, and all are in memory at once
-_SLOW = 150  # frames, from which on the user is warned
+_BAR = "RPCA {percentage:3.0f}% |{bar:30}| {elapsed}"
 
 
 def span(given: str | None) -> tuple[int, int | None]:
@@ -115,9 +116,6 @@ def show(source: str) -> pathlib.Path:
     model = _LANDMARKS.value
     face = _FACE.value or model is not None
     frames = read(source, start, stop, size=_SIZE.value, face=face, model=model)
-    if len(frames) > _SLOW:
-        hint = "RPCA of so many takes a minute or more; --span=START:STOP chooses some"
-        print(f"note: {len(frames)} frames; {hint}", file=sys.stderr)
     marks: dict[str, Any] = {"onset": 0, "apex": None}
     if source.rendered and not start:
         apex = source.rendered.apex
@@ -127,14 +125,17 @@ def show(source: str) -> pathlib.Path:
         if flag.value is not None:
             marks[mark] = flag.value - start
     moving = out.suffix == ".gif"
-    drawn = preview.preview_clip(
-        frames,
-        fps=source.fps,
-        alpha=_ALPHA.value,
-        mask_fraction=_MASK_FRACTION.value,
-        every=moving,
-        **marks,
-    )
+    shown = sys.stderr.isatty()
+    with tqdm(total=1.0, bar_format=_BAR, leave=False, disable=not shown) as bar:
+        drawn = preview.preview_clip(
+            frames,
+            fps=source.fps,
+            alpha=_ALPHA.value,
+            mask_fraction=_MASK_FRACTION.value,
+            every=moving,
+            progress=lambda share: bar.update(float(share) - bar.n),
+            **marks,
+        )
     for note in source.notes:
         print(f"note: {note}", file=sys.stderr)
     picture = preview.animation(drawn) if moving else figures.png(preview.plot_preview(drawn))

@@ -12,9 +12,18 @@ eyes are detected (`detect_face`, `detect_eyes`). `crop_face` does all of it to 
 from mer_jax.faces.alignment import align, template
 from mer_jax.faces.cropping import CROPS, CropConfig, crop_face
 from mer_jax.faces.detection import detect_eyes, detect_face, detect_faces, nominal_eyes
+from mer_jax.faces.facial_events import blinks, speech
 from mer_jax.faces.landmarker import Landmarker, landmarker
 from mer_jax.faces.lwm import LocalWeightedMean, lwm_apply, lwm_fit
-from mer_jax.faces.points import both_eyes_box, eye_boxes, eye_centers, face_box, mouth_box
+from mer_jax.faces.points import (
+    both_eyes_box,
+    eye_boxes,
+    eye_centers,
+    eye_openness,
+    face_box,
+    mouth_box,
+    mouth_opening,
+)
 from mer_jax.faces.rectangles import (
     Rectangle,
     box_rectangle,
@@ -32,6 +41,7 @@ __all__ = [
     "LocalWeightedMean",
     "Rectangle",
     "align",
+    "blinks",
     "both_eyes_box",
     "box_rectangle",
     "crop_face",
@@ -41,6 +51,7 @@ __all__ = [
     "eye_boxes",
     "eye_centers",
     "eye_crop",
+    "eye_openness",
     "eye_rectangle",
     "face_box",
     "grid",
@@ -49,7 +60,9 @@ __all__ = [
     "lwm_apply",
     "lwm_fit",
     "mouth_box",
+    "mouth_opening",
     "nominal_eyes",
     "sample",
+    "speech",
     "template",
 ]

@@ -91,10 +91,10 @@ def _find_face(frame, marks, config, landmarker):
     here = lambda places: places
     five = None
     if marks is None and landmarker is not None:
-        marks = landmarker(frame)
-        if marks is None:
+        found = landmarker(frame)
+        if not len(found):
             raise UserError("no face was found in its first frame by the landmark model")
-        marks, five = (marks, None) if len(marks) == 68 else (None, marks)
+        marks, five = (found[0], None) if found.shape[1] == 68 else (None, found[0])
     if config.align:
         if marks is None:
             raise UserError("it has no 68 landmarks to align it by; name a model that finds them")

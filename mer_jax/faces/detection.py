@@ -17,7 +17,7 @@ _BORDER = 1 / 4  # width of the border around a tight crop, of the frame's longe
 _ROI = 160  # px: width of a face in which eyes are detected
 
 
-def detect_faces(frame: np.ndarray) -> np.ndarray:
+def detect_faces(frame: np.ndarray, *, neighbors: int = 4) -> np.ndarray:
     """Detects upright frontal faces: square boxes [n, 4] float32, the largest first.
 
     Viola & Jones' cascade (OpenCV's frontalface_alt2). If it finds none, it is run again on the
@@ -26,6 +26,8 @@ def detect_faces(frame: np.ndarray) -> np.ndarray:
 
     Args:
       frame: [H, W, C] uint8, or float32 in [0, 1].
+      neighbors: overlapping detections that a face needs. Upright faces have 30 or more, chins and
+        mouths of upside-down ones 6 to 10 (13 clips of eleven people).
 
     Raises:
       UserError: OpenCV has no cascade classifier.
@@ -38,7 +40,7 @@ def detect_faces(frame: np.ndarray) -> np.ndarray:
         image = cv2.copyMakeBorder(gray, around, around, around, around, cv2.BORDER_REPLICATE)
         smallest = max(20, round(_SMALLEST * min(gray.shape)))
         found = _cascade("haarcascade_frontalface_alt2.xml").detectMultiScale(
-            image, 1.1, 4, minSize=(smallest, smallest)
+            image, 1.1, neighbors, minSize=(smallest, smallest)
         )
         if len(found):
             boxes = found.astype(np.float32) - np.array([around, around, 0, 0], np.float32)

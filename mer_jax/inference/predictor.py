@@ -36,6 +36,7 @@ from mer_jax.inference.video_predictions import (
     VideoPredictions,
     check_rate,
     face_notes,
+    facial_events,
 )
 from mer_jax.io import saving
 from mer_jax.video.resample import matrix
@@ -109,8 +110,9 @@ class Predictor:
             the onset to the offset; default offset: as far after the apex as the onset is before
             it, or one window length without an apex.
           threshold: of movement, px (`movement`); default: that of the run's clips.
-          eye_detector: detects the eyes of each face in a frame, once a second. None: the frames
-            are already cropped like the run's clips.
+          eye_detector: detects the eyes of each face in a frame, four times a second, or the
+            landmarks (`faces.landmarker`). None: the frames are already cropped like the run's
+            clips.
           saliency: also compute saliency maps of the cropped face (`TrainedNetworks.saliency`).
           total: expected number of frames, for the progress bar; 1: a still picture, which is
             labeled "no movement" where a video of one frame raises.
@@ -121,8 +123,9 @@ class Predictor:
           "no face" or "face lost"; "no movement" where it moves less than 90 % of the run's clips
           (`inference.movement`); "head moves" or "too much movement" where head or skin move more
           than in any of them; "movement too long" where windows move without a pause for more than
-          three windows' length, as in speech. With an own threshold, or an onset, only the first
-          three are given.
+          three windows' length, as in speech. Where the landmarks have the eyes shut, or the mouth
+          opening again and again, for half of a window: "blink" or "speech". With an own threshold,
+          or an onset, only the first three are given.
 
         Raises:
           UserError: too few frames, no face in any of them, instants in the wrong order, or a
@@ -188,6 +191,9 @@ class Predictor:
                 f"{self.networks.config.method.name} are not laid out like the face"
             )
         lost = [box.start for box in tracker.face_boxes if box.corners is None]
+        verdicts = self._verdicts(measured, lost, strict=strict)
+        if strict:
+            verdicts = facial_events(verdicts, start, start + length, tracker.openings, fps)
         return VideoPredictions(
             classes=self.networks.classes,
             fps=float(fps),
@@ -201,7 +207,7 @@ class Predictor:
             std=std,
             face_boxes=tuple(tracker.face_boxes),
             notes=tuple(notes),
-            verdicts=tuple(self._verdicts(measured, lost, strict=strict)),
+            verdicts=tuple(verdicts),
             trained_on=self.profile.trained_on,
             label_scheme=self.networks.label_scheme,
             saliency=tuple(maps),
@@ -264,17 +270,16 @@ class Predictor:
         self, measured: Sequence[_Measured], lost: Sequence[int], *, strict: bool
     ) -> list[str]:
         """Why each window has no class; "" where it has one. lost: frames without the face."""
-        longest = 3 * max(row.length for row in measured)
-        too_long = _runs_longer_than(longest, measured)
-        starts, stops = (
-            np.searchsorted(lost, [row.start for row in measured], side="right"),
-            np.searchsorted(lost, [row.start + row.length for row in measured], side="left"),
-        )
+        start = np.array([row.start for row in measured])
+        stop = start + np.array([row.length for row in measured])
+        moving = np.flatnonzero([row.moves for row in measured])
+        too_long = _runs_longer_than(3 * max(stop - start), start, stop, moving)
+        loses = np.searchsorted(lost, start, side="right") < np.searchsorted(lost, stop)
 
         def verdict(i: int, row: _Measured) -> str:
             checks = (
                 (NO_FACE, not row.has_face),
-                (FACE_LOST, starts[i] < stops[i]),
+                (FACE_LOST, loses[i]),
                 (NO_MOVEMENT, not row.moves),
                 (HEAD_MOVES, strict and row.head > max(self.profile.head, _HEAD)),
                 (TOO_MUCH, strict and row.skin > self.profile.largest),
@@ -327,12 +332,17 @@ def _measure(window: Window, length: int, threshold: float, apex: int | None) ->
     return _Measured(window.start, len(window.frames), True, skin, top, head, moves)
 
 
-def _runs_longer_than(frames: int, measured: Sequence[_Measured]) -> set[int]:
-    """The moving windows that lie in a row of moving ones of more than `frames`."""
-    moving = np.flatnonzero([row.moves for row in measured])
-    rows = np.split(moving, np.flatnonzero(np.diff(moving) > 1) + 1)
-    span = lambda row: measured[row[-1]].start + measured[row[-1]].length - measured[row[0]].start
-    return {int(i) for row in rows if len(row) and span(row) > frames for i in row}
+def _runs_longer_than(
+    frames: int, start: np.ndarray, stop: np.ndarray, moving: np.ndarray
+) -> set[int]:
+    """The windows of `moving` [M] that lie in a row of moving windows of more than `frames`.
+
+    One still window is no pause: the movement of a held smile is near the threshold.
+    """
+    rows = np.split(moving, np.flatnonzero(np.diff(moving) > 2) + 1)
+    return {
+        int(i) for row in rows if len(row) and stop[row[-1]] - start[row[0]] > frames for i in row
+    }
 
 
 def load(run: str | pathlib.Path, *, fold: str | int | None = None) -> Predictor:

@@ -17,8 +17,11 @@ from mer_jax.inference.profile import DatasetProfile, match_profile
 _FINEST = 6  # samples a pixel and side, averaged, where a large face is shrunk
 _DETECTION = 480  # px of the longer side, in which faces are looked for
 _APART = (0.30, 0.52)  # eyes' distances in a face's box that are plausible, of the box's width
+_SURE = 20  # `neighbors` of a face without detected eyes
 _STEADY = 0.08  # of the eyes' distance: a face that moved less keeps its crop
 _ODD = 0.1  # change of the eyes' distance that a second detection has to confirm
+_STEP = 1.5  # of the eyes' distance: how far a face moves between two detections, at most
+_RATIO = 6  # frames in which blinks and speech are looked for, of those with a detection
 _BLUR = 0.5  # px of the crop: standard deviation of the Gaussian that precedes the shrinking
 
 
@@ -45,16 +48,25 @@ class _Grid(NamedTuple):
     prescale: int  # px of the frame that are averaged to one px of the positions
 
 
-EyeDetector = Callable[[np.ndarray], np.ndarray]  # frame -> [n, 2, 2] px: each face's eyes (x, y)
+# frame -> [n, 2, 2] px: each face's eyes (x, y); or its landmarks, as `faces.Landmarker` has them
+EyeDetector = Callable[[np.ndarray], np.ndarray]
+
+
+class Opening(NamedTuple):
+    """Eyes and mouth in one frame, by 68 landmarks."""
+
+    frame: int
+    eyes: float  # `faces.eye_openness`
+    mouth: float  # `faces.mouth_opening`
 
 
 def find_eyes(frame: np.ndarray) -> np.ndarray:
     """The eyes of the faces in a frame, [n, 2, 2] px (x, y), the largest face first.
 
     Faces less than half as wide as the largest count as background. Eyes that are not detected,
-    or not at a plausible distance, are placed by the face's box. Where no face is found, a face
-    with both eyes is looked for with the contrast stretched, and turned by 15 degrees either way.
-    Faces are looked for in a frame of at most 480 px, eyes in the frame itself.
+    or not at a plausible distance, are placed by the box of a face that is certain. Where no face
+    is found, a face with both eyes is looked for with the contrast stretched, and turned by 15
+    degrees either way. Faces are looked for in a frame of at most 480 px, eyes in the frame itself.
     """
     rgb = to_rgb(frame)
     found = _eyes_in(rgb, need_eyes=False)
@@ -80,17 +92,21 @@ def _eyes_in(frame: np.ndarray, *, need_eyes: bool) -> np.ndarray:
     longest = _DETECTION // 2 if need_eyes else _DETECTION  # a second look may be coarse
     scale = min(1.0, longest / max(frame.shape[:2]))
     small = resize(frame[None], [max(1, round(scale * side)) for side in frame.shape[:2]])[0]
-    boxes = faces.detect_faces(small) / np.float32(scale)
+    boxes, sure = faces.detect_faces(small), None
     eyes = []
     for box in boxes:
         if box[2] < boxes[0, 2] / 2:
             continue
+        in_small, box = box, box / np.float32(scale)
         found = faces.detect_eyes(frame, box)
         if found is not None:
             apart = float(np.hypot(*(found[1] - found[0]))) / box[2]
             found = found if _APART[0] <= apart <= _APART[1] else None
-        if found is not None or not need_eyes:
-            eyes.append(faces.nominal_eyes(box) if found is None else found)
+        if found is None and not need_eyes:
+            sure = faces.detect_faces(small, neighbors=_SURE) if sure is None else sure
+            found = faces.nominal_eyes(box) if (sure == in_small).all(1).any() else None
+        if found is not None:
+            eyes.append(found)
     return np.array(eyes, np.float32).reshape(-1, 2, 2)
 
 
@@ -115,10 +131,12 @@ class FaceTracker:
     """Crops windows of a stream of frames.
 
     The face is detected in every `every`-th frame: first the largest, later the nearest to the
-    previous one. Windows that start after it are cropped by it. All frames of a window have the
-    same crop: one that followed the face within a window would add motion of its own. A face that
-    hardly moved keeps its crop, and so does one that is missed once between two detections. Without
-    an `eye_detector` frames are not cropped.
+    previous one, if it is near enough to be the same; the largest again once it was missed twice.
+    Windows that start after it are cropped by it. All frames of a window have the same crop: one
+    that followed the face within a window would add motion of its own. A face that hardly moved
+    keeps its crop, and so does one that is missed once between two detections. Without an
+    `eye_detector` frames are not cropped. One that gives 68 landmarks is called in six times as
+    many frames, for `openings`.
     """
 
     def __init__(
@@ -147,6 +165,8 @@ class FaceTracker:
         self._length, self._stride, self._every, self._first = length, stride, every, first
         self._min_frames = min_frames
         self.face_boxes: list[FaceBox] = []
+        self.openings: list[Opening] = []
+        self._sample = max(1, every // _RATIO)
         self._eyes: np.ndarray | None = None  # [2, 2] px, those of the crop in use
         self._seen = np.zeros((2, 2), np.float32)  # px, as detected last
         self._found: tuple[_Grid | None, np.ndarray | None, int] = None, None, 0  # the last face
@@ -169,16 +189,22 @@ class FaceTracker:
             if frame.dtype != np.uint8:
                 check_finite(frame[None], first=number)
             frame = np.ascontiguousarray(to_uint8(frame, axes="HWC"))
-            if (number - self._first) % self._every == 0:
-                grid, corners, count = self._detect(frame)
+            passed = number - self._first
+            if passed % self._every == 0 or (self.openings and passed % self._sample == 0):
+                points = self._eye_detector(frame) if self._eye_detector else np.zeros((0, 2, 2))
+            if passed % self._every == 0:
+                grid, corners, count = self._detect(frame, points)
                 last = self.face_boxes[-1:]
                 if not count and last and last[0].num_faces:  # missed once: perhaps still there
                     grid, corners, _ = self._found
                 elif not count and last and last[0].corners is not None:
+                    self._eyes = None
                     self.face_boxes[-1] = last[0]._replace(corners=None)
                     open_parts[-1] = open_parts[-1][0], None, open_parts[-1][2]
                 self.face_boxes.append(FaceBox(number, corners, count))
                 open_parts.append((number, grid, []))
+            if passed % self._sample == 0:
+                self._measure_opening(number, points)
             cropped: dict[int, np.ndarray | None] = {}  # parts share their crops
             for _, grid, crops in open_parts:
                 if id(grid) not in cropped:
@@ -207,31 +233,48 @@ class FaceTracker:
                 at = number - start
                 yield Window(number, None if frames is None else frames[at : at + self._length])
 
-    def _detect(self, frame: np.ndarray) -> tuple[_Grid | None, np.ndarray | None, int]:
-        """(sample positions, corners [4, 2], number of faces); None without a face."""
+    def _followed(self, points: np.ndarray) -> np.ndarray | None:
+        """The landmarks of the face that is followed, at first the largest; None without it."""
+        if self._eyes is None:
+            return points[0] if len(points) else None
+        apart = np.linalg.norm(self._seen[1] - self._seen[0])
+        steps = [np.linalg.norm((faces.eye_centers(p) - self._seen).mean(0)) for p in points]
+        near = steps and min(steps) <= _STEP * apart
+        return points[int(np.argmin(steps))] if near else None
+
+    def _measure_opening(self, number: int, points: np.ndarray) -> None:
+        """Appends to `openings`, if there are 68 landmarks."""
+        if points.shape[1] == 68 and (followed := self._followed(points)) is not None:
+            eyes, mouth = faces.eye_openness(followed), faces.mouth_opening(followed)
+            self.openings.append(Opening(number, float(eyes), float(mouth)))
+
+    def _detect(
+        self, frame: np.ndarray, points: np.ndarray
+    ) -> tuple[_Grid | None, np.ndarray | None, int]:
+        """(sample positions, corners [4, 2], number of faces); None without the face."""
         height, width = frame.shape[:2]
         if self._eye_detector is None:
             edge = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
             return None, edge - 0.5, 1
-        found = self._eye_detector(frame)
-        if not len(found):
+        followed = self._followed(points)
+        if followed is None:
             return None, None, 0
         if self._profile.eyes is None:
             raise UserError(
                 "no eyes were detected in the run's own clips, so a face cannot be cropped like "
                 "them; give frames that are cropped already (--noface)"
             )
+        nearest = faces.eye_centers(followed)
         if self._eyes is None:
-            self._eyes = self._seen = found[0]
+            self._eyes = self._seen = nearest
         else:
             previous = self._eyes
-            nearest = min(found, key=lambda eyes: np.linalg.norm(eyes - previous))
             odd = min(_change(nearest, previous), _change(nearest, self._seen)) > _ODD
             self._seen = nearest
             moved = np.linalg.norm(nearest - previous, axis=-1).max()
             steady = moved < _STEADY * np.linalg.norm(previous[1] - previous[0])
             if self._found[2] and (odd or steady):
-                return *self._found[:2], len(found)
+                return *self._found[:2], len(points)
             self._eyes = nearest
         crop = faces.eye_rectangle(self._eyes, constants=self._profile.eyes)
         rows, columns = self._profile.size
@@ -245,7 +288,7 @@ class FaceTracker:
         corners = corner + 0.5 + np.stack([0 * across, across, across + down, down])
         # Fixed-point maps, converted once; OpenCV takes None for the second map.
         maps: Any = cv2.convertMaps(positions, None, cv2.CV_16SC2)  # type: ignore[call-overload]
-        self._found = _Grid(maps, oversampling, prescale), corners, len(found)
+        self._found = _Grid(maps, oversampling, prescale), corners, len(points)
         return self._found
 
     def _crop(self, frame: np.ndarray, grid: _Grid | None) -> np.ndarray | None:

@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mer_jax import options
+from mer_jax import faces, options
 from mer_jax.errors import UserError
-from mer_jax.inference.tracking import FaceBox
+from mer_jax.inference.tracking import FaceBox, Opening
 from mer_jax.metrics.multilabel import NONE
 from mer_jax.metrics.predictions import escape_formula
 
 NO_MOVEMENT, NO_FACE, FACE_LOST = "no movement", "no face", "face lost"
 HEAD_MOVES, TOO_MUCH, TOO_LONG = "head moves", "too much movement", "movement too long"
 PRESENT = 0.5  # the probability above which an action unit is present
+BLINK, SPEECH = "blink", "speech"
 
 
 class VideoPredictions(NamedTuple):
@@ -162,3 +163,40 @@ def check_rate(fps: float) -> float:
     if not fps:
         raise UserError("the frame rate is not known; give fps in Hz")
     return options.check_value("fps", "fps", fps)
+
+
+def facial_events(
+    verdicts: Sequence[str],
+    start: np.ndarray,
+    stop: np.ndarray,
+    openings: Sequence[Opening],
+    fps: float,
+) -> list[str]:
+    """The verdicts, with "speech" and "blink" where half of a window with movement or more is one.
+
+    Args:
+      verdicts: of N windows; those without a face or movement keep theirs.
+      start, stop: [N] frames of the windows.
+      openings: of the face that is followed, by ascending frames.
+      fps: Hz of the video.
+    """
+    if len(openings) < 2:
+        return list(verdicts)
+    frames, eyes, mouth = map(np.array, zip(*openings))
+    step = int(np.diff(frames).min())
+    at = np.arange(frames[0], frames[-1] + 1, step)  # NaN where there is no face
+    series = np.full((2, len(at)), np.nan)
+    series[:, (frames - frames[0]) // step] = eyes, mouth
+    events = {
+        SPEECH: faces.speech(series[1], fps / step),
+        BLINK: faces.blinks(series[0], fps / step),
+    }
+
+    def verdict(i: int) -> str:
+        inside = (start[i] <= at) & (at < stop[i])
+        if verdicts[i] in (NO_FACE, FACE_LOST, NO_MOVEMENT) or not inside.any():
+            return verdicts[i]
+        shares = {name: frames[inside].mean() for name, frames in events.items()}
+        return next((name for name, share in shares.items() if share >= 0.5), verdicts[i])
+
+    return [verdict(i) for i in range(len(verdicts))]

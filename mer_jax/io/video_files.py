@@ -211,18 +211,37 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
     last = 0.0
     # An error instead of a frame with made-up parts.
     stream.codec_context.options = {"err_detect": "explode"}
+    in_log = stream.codec_context.name == "ffv1"  # where alone it reports a wrong checksum
+    if in_log:
+        stream.codec_context.thread_count = 1  # the log is that of one thread
     try:
         for packet in container.demux(stream):
             last = last if packet.pts is None else float(packet.pts * packet.time_base)
             try:
-                frames = packet.decode()
+                with _logged_errors() if in_log else contextlib.nullcontext([]) as log:
+                    frames = packet.decode()
             except _errors():
                 yield last
                 continue
+            damaged = any("CRC mismatch" in message for _, _, message in log)
             for frame in frames:
-                yield frame.time if frame.is_corrupt else frame
+                yield frame.time if frame.is_corrupt or damaged else frame
     except _errors():  # of the container
         yield last
+
+
+@contextlib.contextmanager
+def _logged_errors() -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg logs in this thread: (level, codec, message) each."""
+    from av import logging
+
+    level = logging.get_level()
+    logging.set_level(logging.ERROR)
+    try:
+        with logging.Capture() as log:
+            yield log
+    finally:
+        logging.set_level(level)
 
 
 def _interpolation() -> int:

@@ -66,6 +66,7 @@ def preview_clip(
     alpha: float = 8.0,
     mask_fraction: float = 0.3,
     every: bool = False,
+    progress: Callable[[float], object] | None = None,
 ) -> Preview:
     """All steps for one clip.
 
@@ -77,6 +78,7 @@ def preview_clip(
       alpha: magnification factor.
       mask_fraction: share of the pixels in the mask.
       every: flow from the onset to every frame, not only to the apex.
+      progress: of `rpca`, which takes the most time.
 
     Raises:
       UserError: for one frame, or an onset or apex outside the clip or not in this order.
@@ -98,7 +100,7 @@ def preview_clip(
         heat = difference_heatmap(moved)
         largest = top_pixels(heat, num_pixels=max(1, int(mask_fraction * heat.size)))
         gray = to_gray(frames)
-        _, sparse = rpca(gray.reshape(length, -1).T)
+        _, sparse = rpca(gray.reshape(length, -1).T, progress=progress)
         return {
             "magnified": moved,
             "heat": heat,

@@ -5,6 +5,7 @@ The inexact augmented Lagrange multiplier method of Lin, Chen & Ma 2010 (arXiv:1
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +54,7 @@ def rpca(
     lam: float | None = None,
     tol: float = 1e-6,
     max_iter: int = 100,
+    progress: Callable[[float], object] | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Splits a matrix D into low-rank + sparse: min |A|_* + lam |E|_1 with D = A + E.
 
@@ -64,6 +66,8 @@ def rpca(
         hardly an exact zero in E; 1.5 times as much leaves about a third non-zero.
       tol: stops when |D - A - E|_F < tol |D|_F. float32 does not reach 1e-7.
       max_iter: largest number of iterations; about 30 are needed.
+      progress: called after each iteration with the share of the way to `tol`, log(residual) /
+        log(tol) in [0, 1].
 
     Returns:
       (A, E), each as `matrix`; zeros for a matrix of zeros. Not differentiable in reverse.
@@ -79,7 +83,7 @@ def rpca(
     matrix = to_float(matrix, axes="PT", beyond=math.inf, name="matrix")
     check_finite(jnp.moveaxis(matrix, 1, 0), axis="column")
     if matrix.shape[0] > matrix.shape[1]:
-        low_rank, sparse = rpca(matrix.T, lam=lam, tol=tol, max_iter=max_iter)
+        low_rank, sparse = rpca(matrix.T, lam=lam, tol=tol, max_iter=max_iter, progress=progress)
         return low_rank.T, sparse.T
     if lam is None:
         lam = 1 / math.sqrt(matrix.shape[1])
@@ -103,6 +107,8 @@ def rpca(
         low_rank = _threshold_singular_values(shifted - sparse, 1 / mu)
         remainder = matrix - low_rank - sparse
         residual = jnp.linalg.norm(remainder) / frobenius
+        if progress is not None:
+            jax.debug.callback(progress, jnp.clip(jnp.log(residual) / math.log(tol), 0, 1))
         dual = dual + mu * remainder
         mu = jnp.minimum(1.5 * mu, 1e7 * first)
         return iteration + 1, low_rank, sparse, dual, mu, residual

@@ -47,18 +47,22 @@ def test_a_package_that_cannot_be_imported(monkeypatch):
 
 def test_headless_opencv_counts_as_opencv(monkeypatch):
     def version(name):
-        if name == "opencv-python":
+        if name not in installed:
             raise metadata.PackageNotFoundError(name)
-        return installed
+        return installed[name]
 
     monkeypatch.setattr(doctor.metadata, "version", version)
-    installed = f"{cv2.__version__}.12"
+    installed = {"opencv-python-headless": f"{cv2.__version__}.12"}
     found = doctor.package("opencv-python", "4.10")
     assert found.state == OK and found.what == "opencv-python-headless"
-    installed = "4.10.0.84"
+    assert found.found == f"{cv2.__version__} is imported, from {cv2.__file__}"
+    installed["opencv-python-headless"] = "4.10.0.84"  # another one was installed over it
     found = doctor.package("opencv-python", "4.10")
-    assert found.state == HINT and f"but version {cv2.__version__} is imported" in found.found
-    assert "opencv-contrib-python" in found.fix
+    assert found.state == HINT and f"4.10.0.84: {cv2.__version__} is imported" in found.found
+    installed["opencv-contrib-python"] = f"{cv2.__version__}.3"
+    found = doctor.package("opencv-python", "4.10")
+    assert found.state == HINT and "opencv-python-headless 4.10.0.84, opencv-con" in found.found
+    assert found.fix.endswith("pip install 'opencv-contrib-python>=4.10,<5'")
 
 
 def test_releases_are_compared_as_numbers():

@@ -1,5 +1,7 @@
 """One clip as a picture: what is on it, and the command as a user runs it."""
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -124,6 +126,12 @@ def test_the_command_on_a_folder(capsys, folder):
     code, out, err = run(capsys, folder, f"--out={folder}/o.png", "--apex=4")
     assert (code, out.strip(), err) == (0, f"{folder}/o.png", "")
     assert cv2.imread(f"{folder}/o.png") is not None
+
+
+def test_a_terminal_gets_a_bar_of_rpca(capsys, folder, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    code, _, err = run(capsys, folder, f"--out={folder}/o.png", "--apex=4")
+    assert code == 0 and "RPCA   0%" in err and err.count("RPCA") > 1
 
 
 def test_mistakes_in_the_command(capsys, folder):

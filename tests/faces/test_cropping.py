@@ -104,7 +104,7 @@ def test_a_model_of_the_users_is_asked_once_and_only_without_landmarks():
 
     def find(frame):
         asked.append(frame)
-        return CLIP.landmarks
+        return CLIP.landmarks[None]
 
     how = faces.CropConfig("eyes", (33, 27))
     out, _ = faces.crop_face(BARE, how, landmarker=find)
@@ -112,7 +112,7 @@ def test_a_model_of_the_users_is_asked_once_and_only_without_landmarks():
     assert len(asked) == 1
     five = lambda frame: np.concatenate([faces.eye_centers(CLIP.landmarks), np.zeros((3, 2))])
     eyes_only, _ = faces.crop_face(
-        BARE, how, landmarker=lambda frame: five(frame).astype(np.float32)
+        BARE, how, landmarker=lambda frame: five(frame).astype(np.float32)[None]
     )
     np.testing.assert_array_equal(eyes_only.frames, out.frames)
     assert eyes_only.landmarks is None
@@ -133,7 +133,7 @@ def test_eyes_that_are_not_found_are_noted(monkeypatch):
             None,
             "no face",
         ),
-        (BARE, {}, lambda frame: None, "by the landmark model"),
+        (BARE, {}, lambda frame: np.zeros((0, 68, 2)), "by the landmark model"),
         (BARE, {"align": True}, None, "no 68 landmarks"),
         (dataclasses.replace(BARE, content="flow"), {}, None, "content is flow"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from mer_jax import faces
 from mer_jax.datasets import synthetic
 from mer_jax.errors import UserError
-from mer_jax.faces.landmarker import _MESH
+from mer_jax.faces.landmarker import MESH
 
 
 def test_a_missing_file_or_an_unknown_suffix_is_one_sentence(tmp_path):
@@ -56,16 +56,16 @@ def test_lbf_is_asked_for_the_detected_face(tmp_path, monkeypatch):
     find = faces.landmarker(tmp_path / "lbf.yaml")
     frame = synthetic.scenes(subjects=1, clips_per_subject=1, size=(96, 96))[0].frames[0]
     box, points = faces.detect_face(frame), find(frame)
-    assert points.shape == (68, 2) and points.dtype == np.float32
-    np.testing.assert_array_equal(points[[0, -1]], [box[:2], box[:2] + box[2:]])
-    assert find(np.zeros_like(frame)) is None
+    assert points.shape == (1, 68, 2) and points.dtype == np.float32
+    np.testing.assert_array_equal(points[0, [0, -1]], [box[:2], box[:2] + box[2:]])
+    assert find(np.zeros_like(frame)).shape == (0, 68, 2)
 
 
 @pytest.mark.parametrize("size", [(240, 320), (900, 1500)])
 def test_yunet_gets_at_most_640_px_and_its_points_are_those_of_the_frame(
     tmp_path, monkeypatch, size
 ):
-    """A stand-in puts all points on the brightest pixel, of the larger of two faces."""
+    """A stand-in puts the points of the larger of two faces around the brightest pixel."""
     import cv2
 
     class Model:
@@ -76,20 +76,21 @@ def test_yunet_gets_at_most_640_px_and_its_points_are_those_of_the_frame(
             assert image.shape[1::-1] == self.size and max(self.size) <= 640
             y, x = np.unravel_index(image[..., 0].argmax(), image.shape[:2])
             far, near = np.zeros((2, 15), np.float32)
-            far[2:4], near[2:4], near[4:14] = 10, 50, [x, y] * 5
+            far[4:14], near[4:14] = np.arange(10), [x, y] * 5
+            near[4:8] += 20, 20, -20, -20
             return 1, np.stack([far, near])
 
     monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: Model())
     (tmp_path / "yunet.onnx").write_text("x")
     frame = np.zeros((*size, 3), np.uint8)
     frame[size[0] // 3 - 2 : size[0] // 3 + 3, size[1] // 2 - 2 : size[1] // 2 + 3] = 255
-    points = faces.landmarker(tmp_path / "yunet.onnx")(frame)
+    points, _ = faces.landmarker(tmp_path / "yunet.onnx")(frame)
     assert points.dtype == np.float32
-    np.testing.assert_allclose(points, [[size[1] // 2, size[0] // 3]] * 5, atol=2.5)
+    np.testing.assert_allclose(points[2:], [[size[1] // 2, size[0] // 3]] * 3, atol=2.5)
 
 
 def test_the_points_of_the_mesh_are_sixty_eight_and_distinct():
-    assert len(_MESH) == len(set(_MESH)) == 68 and max(_MESH) < 468
+    assert len(MESH) == len(set(MESH)) == 68 and max(MESH) < 468
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("mediapipe"), reason="mediapipe is not installed")
@@ -106,7 +107,7 @@ def test_the_points_of_the_mesh_lie_on_the_features():
         ("FACE_LANDMARKS_LIPS", slice(48, 68)),
     ]:
         lines = getattr(mesh, name)
-        assert set(_MESH[part]) <= {end for line in lines for end in (line.start, line.end)}
+        assert set(MESH[part]) <= {end for line in lines for end in (line.start, line.end)}
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("dlib"), reason="dlib is not installed")
@@ -128,6 +129,6 @@ def test_a_model_of_dlibs_finds_rendered_landmarks(tmp_path):
     dlib.train_shape_predictor(pictures, shapes, options).save(str(tmp_path / "small.dat"))
     find = faces.landmarker(tmp_path / "small.dat")
     for scene in scenes[12:]:
-        error = np.hypot(*(find(scene.frames[0]) - scene.landmarks).T).mean()
+        error = np.hypot(*(find(scene.frames[0])[0] - scene.landmarks).T).mean()
         assert error < 3.5
-    assert find(np.zeros((100, 100, 3), np.uint8)) is None
+    assert not len(find(np.zeros((100, 100, 3), np.uint8)))

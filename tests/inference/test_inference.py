@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mer_jax import inference, metrics
+from mer_jax import faces, inference, metrics
 from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets import load
 from mer_jax.errors import UserError
-from mer_jax.faces import eye_centers
 from mer_jax.inference import profile
+from mer_jax.inference.predictor import _runs_longer_than
 from mer_jax.inference.tracking import FaceTracker, prefetch
 from mer_jax.video import magnify
 from tests.tiny_run import tiny_run
@@ -137,7 +137,7 @@ def test_windows_against_slices(predictor, length, stride, every):
 
 def test_a_face_is_placed_as_in_the_runs_own_clips(predictor):
     (clip,) = load("synthetic", subjects=1, clips_per_subject=1, frames=(8, 8), size=(160, 160))
-    eyes = np.asarray(eye_centers(clip.landmarks))
+    eyes = np.asarray(faces.eye_centers(clip.landmarks))
     as_here = msgspec.structs.replace(predictor.profile, eyes=profile._constants(eyes, 160, 160))
     padded = np.pad(clip.frames, ((0, 0), (30, 10), (50, 0), (0, 0)), "edge")
     there = eyes + np.array([50, 30])
@@ -156,7 +156,7 @@ def test_a_face_is_placed_as_in_the_runs_own_clips(predictor):
     along, below, height, width = predictor.profile.eyes
     middle = np.array([along + 0.5, below]) * 40 / width - 1
     own = load("synthetic", subjects=3, clips_per_subject=4, size=(40, 40))
-    seen = np.median([np.asarray(eye_centers(c.landmarks)).mean(0) for c in own], 0)
+    seen = np.median([np.asarray(faces.eye_centers(c.landmarks)).mean(0) for c in own], 0)
     assert height == width and np.abs(middle - seen).max() < 0.5
 
 
@@ -164,7 +164,7 @@ def test_windows_without_a_face_are_told_so(predictor, own):
     film = np.concatenate(
         [np.repeat(own[0].frames[:1], 20, 0), np.zeros((20, 40, 40, 3), np.uint8)]
     )
-    eyes = np.asarray(eye_centers(own[0].landmarks))
+    eyes = np.asarray(faces.eye_centers(own[0].landmarks))
     result = predictor.predict_video(
         film, 20.0, window=10, stride=10, eye_detector=lambda f: eyes[None][: int(f.any())]
     )
@@ -379,7 +379,7 @@ def test_a_dark_or_turned_face_is_found_at_a_second_look(degrees, light):
     turn = cv2.getRotationMatrix2D((99.5, 99.5), degrees, 0.8)
     frame = cv2.warpAffine(clip.frames[0], turn, (200, 200), borderMode=cv2.BORDER_REPLICATE)
     (found,) = inference.find_eyes((light * frame).astype(np.uint8))
-    eyes = eye_centers(clip.landmarks) @ turn[:, :2].T + turn[:, 2]
+    eyes = faces.eye_centers(clip.landmarks) @ turn[:, :2].T + turn[:, 2]
     apart = np.linalg.norm(eyes[1] - eyes[0])
     assert np.linalg.norm(found - eyes, axis=-1).max() < 0.15 * apart
 
@@ -409,6 +409,13 @@ def test_verdicts_stand_for_classes_a_run_cannot_know(predictor, own):
     drift = np.stack([np.roll(largest.frames[0], t // 2, 1) for t in range(12)])
     known = predictor.predict_video(drift, 100.0, threshold=0.0, window=12, eye_detector=None)
     assert known.verdicts == ("",)  # an own threshold: the user decides
+
+
+def test_one_still_window_is_no_pause():
+    start = np.arange(0, 40, 2)
+    rows = lambda still: _runs_longer_than(24, start, start + 8, np.delete(np.arange(20), still))
+    assert rows([9]) == set(range(20)) - {9}
+    assert rows([9, 10]) == set()
 
 
 def test_every_output_names_what_the_run_was_trained_on(predictor, own):
@@ -472,3 +479,48 @@ def test_a_still_face_keeps_its_crop_and_a_moving_one_is_followed(predictor):
     widths = np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=-1)
     assert np.ptp(widths[:9]) / widths[0] < 0.02
     np.testing.assert_allclose(boxes[11, 0, 0] - boxes[3, 0, 0], 24, atol=2)
+
+
+def test_of_several_faces_the_one_that_stays_is_followed(predictor):
+    """Landmarks of a smaller face take over only after the followed one was missed twice."""
+    large, small = (faces.template((size, size)) for size in (80, 60))
+    large, small = large + np.float32([10, 20]), small + np.float32([95, 30])
+    queue = iter([[large, small], [small], [large], [small], [small], [small], [small]])
+    tracker = FaceTracker(
+        predictor.profile, length=1, stride=1, every=1,
+        eye_detector=lambda frame: np.stack(next(queue)),
+    )  # fmt: skip
+    list(tracker.windows(np.zeros((7, 120, 160, 3), np.uint8)))
+    side = [
+        None if box.corners is None else "small" if box.corners[:, 0].mean() > 80 else "large"
+        for box in tracker.face_boxes
+    ]
+    assert side == ["large"] * 3 + [None, None, "small", "small"]
+    assert [box.num_faces for box in tracker.face_boxes] == [2, 0, 1, 0, 0, 1, 1]
+
+
+def test_blinks_and_speech_are_verdicts_where_landmarks_tell(predictor, own):
+    """A film that moves enough all the time, and landmarks that blink, then speak."""
+    frames = np.concatenate([clip.frames for clip in own] * 4)[:300]
+    frames[:, 0, 0] = np.arange(300)[:, None] // 2  # a clock
+    marks = own[0].landmarks
+
+    def find(frame):
+        points, at = marks.copy(), 2 * int(frame[0, 0, 0])
+        if 60 <= at < 90:
+            points[[37, 38, 43, 44]] = points[[41, 40, 47, 46]]
+        if at >= 150:
+            points[65:68, 1] += 4 * np.sin(at / 4) ** 2
+        return points[None]
+
+    result = predictor.predict_video(frames, 100.0, window=20, stride=10, eye_detector=find)
+    labels = np.array(result.labels)
+    moving = labels != "no movement"
+    middle = result.start + 10
+    assert set(labels[moving & (middle > 165)]) == {"speech"}
+    assert set(labels[moving & (middle >= 65) & (middle < 85)]) == {"blink"}
+    assert not {"blink", "speech"} & set(labels[(middle < 50) | ((middle > 105) & (middle < 140))])
+    labels = predictor.predict_video(
+        frames[:40], 100.0, window=20, threshold=0.0, eye_detector=lambda frame: marks[None]
+    ).labels
+    assert not {"blink", "speech"} & set(labels)

@@ -222,6 +222,7 @@ PREDICTED = {"g": "12", "sc_threshold": "1000000000", "bf": "0"}
             12,
         ),
         ("a.mp4", "libx264", "yuv420p", {"g": "12", "bf": "2", "crf": "10"}, None),
+        ("a.mkv", "ffv1", "yuv420p", {"g": "12", "level": "3", "slicecrc": "1"}, 12),
     ],
 )
 def test_a_frame_that_cannot_be_decoded_is_named(tmp_path, name, codec, pixels, options, until):

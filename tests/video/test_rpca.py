@@ -131,3 +131,13 @@ def test_numbers_that_are_none_are_refused_or_passed_on():
     fine = np.isfinite(spoiled)
     np.testing.assert_array_equal(kept[~fine], spoiled[~fine])
     np.testing.assert_array_equal(kept[fine], keep_quantiles(spoiled[fine]))
+
+
+def test_the_progress_ends_at_one_and_changes_no_number():
+    clip, shares = _clip(frames=12, pixels=400), []
+    run = jax.jit(rpca, static_argnames="progress")
+    for part, same in zip(run(clip, progress=lambda share: shares.append(float(share))), run(clip)):
+        np.testing.assert_array_equal(part, same)
+    jax.effects_barrier()
+    assert max(shares) == 1 and min(shares) >= 0
+    assert len(shares) == _reference(clip, 1 / np.sqrt(400))[2] + 1

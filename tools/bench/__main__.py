@@ -11,9 +11,9 @@
   python -m tools.bench all --out=FILE.md --json=FILE.json
 
 --quick takes small sizes and few rounds, to see that it works, not to quote. --only=rcn selects the
-networks of that name. Other packages come with the extras `bench` and `torch`; one that is missing
-is skipped and named. Times are medians of interleaved rounds, ratios those of the same round, with
-the smallest and the largest.
+networks of that name, --landmarks=FILE,FILE adds models to `faces`. Other packages come with the
+extras `bench` and `torch`; one that is missing is skipped and named. Times are medians of
+interleaved rounds, ratios those of the same round, with the smallest and the largest.
 
 All is measured in memory pages of 4 kB, the default of Python and PyTorch. `mer-jax run` uses large
 ones; GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment gives them to all programs.
@@ -39,6 +39,7 @@ _QUICK = flags.DEFINE_bool("quick", False, "Small sizes, few rounds.")
 _ONLY = flags.DEFINE_string(
     "only", "", "For networks and roofline: only networks that match this regular expression."
 )
+_MODELS = flags.DEFINE_list("landmarks", [], "For faces: landmark models, separated by commas.")
 _OUT = flags.DEFINE_string("out", None, "Also write the tables to this Markdown file.")
 _JSON = flags.DEFINE_string("json", None, "Also write the unrounded numbers to this JSON file.")
 _SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict", "faces")
@@ -71,7 +72,8 @@ def main(argv: list[str]) -> None:
     tables, rounds = [], min(_ROUNDS.value, 2) if _QUICK.value else _ROUNDS.value
     for suite in _SUITES if "all" in chosen else chosen:
         module = importlib.import_module(f"tools.bench.{suite}")
-        options = {"only": _ONLY.value} if suite in _BY_NETWORK else {}
+        options: dict = {"only": _ONLY.value} if suite in _BY_NETWORK else {}
+        options |= {"landmarks": _MODELS.value} if suite == "faces" else {}
         for table in module.tables(rounds, _QUICK.value, **options):
             print(table, flush=True)
             tables.append((suite, table))
