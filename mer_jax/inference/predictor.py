@@ -270,17 +270,16 @@ class Predictor:
         self, measured: Sequence[_Measured], lost: Sequence[int], *, strict: bool
     ) -> list[str]:
         """Why each window has no class; "" where it has one. lost: frames without the face."""
-        longest = 3 * max(row.length for row in measured)
-        too_long = _runs_longer_than(longest, measured)
-        starts, stops = (
-            np.searchsorted(lost, [row.start for row in measured], side="right"),
-            np.searchsorted(lost, [row.start + row.length for row in measured], side="left"),
-        )
+        start = np.array([row.start for row in measured])
+        stop = start + np.array([row.length for row in measured])
+        moving = np.flatnonzero([row.moves for row in measured])
+        too_long = _runs_longer_than(3 * max(stop - start), start, stop, moving)
+        loses = np.searchsorted(lost, start, side="right") < np.searchsorted(lost, stop)
 
         def verdict(i: int, row: _Measured) -> str:
             checks = (
                 (NO_FACE, not row.has_face),
-                (FACE_LOST, starts[i] < stops[i]),
+                (FACE_LOST, loses[i]),
                 (NO_MOVEMENT, not row.moves),
                 (HEAD_MOVES, strict and row.head > max(self.profile.head, _HEAD)),
                 (TOO_MUCH, strict and row.skin > self.profile.largest),
@@ -333,15 +332,17 @@ def _measure(window: Window, length: int, threshold: float, apex: int | None) ->
     return _Measured(window.start, len(window.frames), True, skin, top, head, moves)
 
 
-def _runs_longer_than(frames: int, measured: Sequence[_Measured]) -> set[int]:
-    """The moving windows that lie in a row of moving ones of more than `frames`.
+def _runs_longer_than(
+    frames: int, start: np.ndarray, stop: np.ndarray, moving: np.ndarray
+) -> set[int]:
+    """The windows of `moving` [M] that lie in a row of moving windows of more than `frames`.
 
     One still window is no pause: the movement of a held smile is near the threshold.
     """
-    moving = np.flatnonzero([row.moves for row in measured])
     rows = np.split(moving, np.flatnonzero(np.diff(moving) > 2) + 1)
-    span = lambda row: measured[row[-1]].start + measured[row[-1]].length - measured[row[0]].start
-    return {int(i) for row in rows if len(row) and span(row) > frames for i in row}
+    return {
+        int(i) for row in rows if len(row) and stop[row[-1]] - start[row[0]] > frames for i in row
+    }
 
 
 def load(run: str | pathlib.Path, *, fold: str | int | None = None) -> Predictor:
