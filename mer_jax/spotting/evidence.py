@@ -145,7 +145,7 @@ def compute(
     """
     kind = EVIDENCE[evidence]
     offsets = kind.offsets(span)
-    check_length(recording, offsets, evidence)
+    check_length(recording, offsets, f"{evidence} with a span of {span}")
     score = _compiled(kind.score, preset)
     values = np.zeros(recording.length, np.float32)
     for frames, found in over_frames(recording, score, offsets=offsets, size=size):

@@ -45,8 +45,10 @@ _BATCH = 128  # samples of one call of a trained network
 def grid(duration: int) -> int:
     """Half of a mean duration, rounded to 2^n or 3 * 2^n frames: folds share their samples.
 
+    Of two that are equally near it is the smaller.
+
     >>> [grid(duration) for duration in (2, 10, 13, 40, 54)]
-    [1, 6, 6, 24, 24]
+    [1, 4, 6, 16, 24]
     """
     steps = sorted(factor * 2**n for factor in (1, 3) for n in range(16))
     return min(steps, key=lambda step: (abs(step - duration / 2), step))
