@@ -1,6 +1,6 @@
 """Writes the table of systems from the working directories of their runs: strict, and as published.
 
-    python -m tools.leaderboard RUN RUN... [--out=FILE,FILE]
+    python -m tools.leaderboard RUN RUN... [--files=FILE,FILE]
 
 A run has a line for each way in which its epoch was selected: the last one or inner validation
 (strict), or the best one on the test subject (marked), beside which the same run also has its last
@@ -25,8 +25,8 @@ from mer_jax.metrics import intervals
 from mer_jax.reporting import comparison
 from mer_jax.reporting.page import number, score_text
 
-_OUT = flags.DEFINE_list(
-    "out", ["experiments/results/leaderboard.md", "leaderboard.html"], "Files to write."
+_FILES = flags.DEFINE_list(
+    "files", ["experiments/results/leaderboard.md", "leaderboard.html"], "Files to write."
 )
 _SELECTED = {
     "last": "last epoch",
@@ -175,7 +175,7 @@ def write(runs: Sequence[str | pathlib.Path], files: Sequence[str | pathlib.Path
     }
     for file in files:
         if pathlib.Path(file).suffix not in forms:
-            raise unknown_name("form of --out", pathlib.Path(file).suffix, forms)
+            raise unknown_name("form of --files", pathlib.Path(file).suffix, forms)
     for file in files:
         saving.write(file, forms[pathlib.Path(file).suffix]())
     return text
@@ -185,7 +185,7 @@ def main(argv: list[str]) -> None:
     """Prints and writes the table of the runs that `argv` names."""
     if len(argv) < 2:
         raise UserError("name the working directories of the runs")
-    print(write(argv[1:], _OUT.value), end="")
+    print(write(argv[1:], _FILES.value), end="")
 
 
 if __name__ == "__main__":

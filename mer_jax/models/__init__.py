@@ -144,7 +144,7 @@ def networks() -> tuple[str, ...]:
 
     >>> from mer_jax import models
     >>> models.networks()[:3], set(models.names()) - set(models.networks())
-    (('capsule', 'dual_inception', 'fusenet_intermediate'), {'svm'})
+    (('auw_gcn', 'bdcnn', 'capsule'), {'svm'})
     """
     return tuple(name for name in names() if not _MODELS[name].estimator)
 

@@ -28,6 +28,7 @@ def workdir(tmp_path_factory):
     return tiny_run(tmp_path_factory)
 
 
+@pytest.mark.e2e
 def test_pictures_and_numbers(capsys, workdir, tmp_path):
     code, out, err = run(
         capsys, f"--run={workdir}", f"--out={tmp_path}", "--clip=s02_03", "--class=surprise"

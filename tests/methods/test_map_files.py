@@ -36,6 +36,7 @@ def test_every_channel_fills_its_range():
             assert_array_equal(found[n, :, :, c], np.round(want).astype(np.uint8))
 
 
+@pytest.mark.slow
 def test_the_maps_show_the_true_motion(made):
     """The rendered flow from onset to apex, averaged over blocks, correlates with u and v."""
     assert made.shape == (3, 28, 28, 3) and made.dtype == np.uint8

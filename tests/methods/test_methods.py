@@ -21,6 +21,7 @@ def clips(scenes):
     return [scene.clip for scene in scenes]
 
 
+@pytest.mark.slow
 def test_strcn_a_is_the_formula_written_out(clips):
     size, num_pixels = (32, 32), 102
     examples = methods.create("strcn_a", clips, size=size, length=7, mask_fraction=0.1, alpha=8.0)

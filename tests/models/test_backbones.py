@@ -40,6 +40,7 @@ def test_parameters():
     assert count(ResNet10, (112, 112, 3)) == kernels + norms
 
 
+@pytest.mark.slow
 def test_resnet_leaves_masked_samples_out():
     network = ResNet10((32, 32, 1), width=0.1, rngs=nnx.Rngs(0))
     x = np.random.default_rng(0).random((4, 32, 32, 1), np.float32)

@@ -11,13 +11,28 @@ import pytest
 from tests.make_goldens import FILE
 from tests.twins.cases import CASES, GOLDEN, answers_of_ours, answers_of_twin, summary
 
+# Several seconds of compilation each.
+HEAVY = (
+    "capsule",
+    "dual_inception",
+    "htnet",
+    "image_cnn",
+    "mean_recognition",
+    "mmnet",
+    "psn",
+    "psn, resnet10, concat, no conv",
+    "strcn_a, two shared",
+)
+
 
 def close(ours, theirs, tolerance=1e-6):
     scale = np.abs(theirs).max()
     return np.abs(np.asarray(ours) - theirs).max() <= tolerance * scale + 1e-9
 
 
-@pytest.mark.parametrize("case", GOLDEN)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow) if c in HEAVY else c for c in GOLDEN]
+)
 def test_network_says_what_pytorch_says(case):
     """Against stored answers, so that this runs without PyTorch."""
     with np.load(FILE) as file:

@@ -49,6 +49,7 @@ def test_vgg16_is_taken_whole(vgg16):
     np.testing.assert_array_equal(weights["backbone.convs.0.bias"], vgg16["features.0.bias"])
 
 
+@pytest.mark.slow
 def test_a_grey_network_sees_what_three_equal_channels_would(vgg16):
     weights = pretrained.from_torch_state("vgg16", vgg16)
     network = psn("vgg16")

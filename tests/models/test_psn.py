@@ -91,6 +91,7 @@ def test_rows_of_table_9(backbone, fusion):
     assert learning.shape_of(build, INPUTS) == (2, 4)
 
 
+@pytest.mark.slow
 def test_each_sub_network_sees_its_own_input():
     """What a change of one input changes, for each way to connect them."""
     x, _ = clips(1)
@@ -106,6 +107,7 @@ def test_each_sub_network_sees_its_own_input():
             assert (np.abs(change).max() > 0) == (name in sees), (streams, name)
 
 
+@pytest.mark.slow
 def test_masked_clips_count_for_nothing():
     """ResNet10 normalises over the frames of all clips: a clip's mask is that of its frames."""
     network = made(backbone="resnet10", dropout=0.0)

@@ -95,7 +95,7 @@ def test_each_way_of_selection_has_a_line(runs, tmp_path):
 def test_mistakes_are_one_sentence(runs, tmp_path):
     with pytest.raises(UserError, match=r"nowhere.config\.json"):
         leaderboard.write([tmp_path / "nowhere"], [])
-    with pytest.raises(UserError, match="form of --out"):
+    with pytest.raises(UserError, match="form of --files"):
         leaderboard.write(runs, [tmp_path / "table.txt"])
     (runs[1] / "metrics.json").write_text("{}")
     with pytest.raises(UserError, match="inner is damaged"):

@@ -41,6 +41,7 @@ def run(tmp_path_factory):
     return place, *found
 
 
+@pytest.mark.train
 def test_a_run_goes_on_where_another_one_ended(run):
     """With next to no learning rate, the second run says what the first one said at its end."""
     place, examples, labels, folds, before = run

@@ -72,6 +72,7 @@ def test_every_network_runs_in_bfloat16_and_keeps_float32_weights(name):
     assert dtypes(after) == dtypes(model_state)
 
 
+@pytest.mark.slow
 def test_remat_changes_no_number_and_keeps_less():
     np.testing.assert_allclose(run(remat=True).train_loss, run().train_loss, rtol=1e-5)
 
@@ -92,6 +93,7 @@ def test_remat_changes_no_number_and_keeps_less():
     assert kept(True) < 0.5 * kept(False)
 
 
+@pytest.mark.slow
 def test_clips_stored_in_half_the_bytes_are_trained_on_as_they_were_rounded():
     rounded = small.problem()[0].inputs.astype(jnp.float16).astype(jnp.float32)
     narrow, want = run(data_dtype="float16"), run(inputs=rounded)

@@ -66,6 +66,7 @@ def _skimage(first, second):
     return np.stack([u, v], axis=-1)
 
 
+@pytest.mark.slow
 def test_classic_l_on_a_face_of_64_px():
     first, second, flow = _face(64, 0.5, 1)
     got = _error(optical_flow(first, second), flow)

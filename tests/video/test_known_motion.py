@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import skimage.registration
 
 from mer_jax import faces
@@ -49,12 +50,14 @@ def test_the_apex_of_a_still_head_is_found():
     assert found_in_time(plain, scenes) >= 0.9
 
 
+@pytest.mark.slow
 def test_the_apex_of_a_head_that_drifts_and_blinks_is_found():
     scenes = synthetic.scenes(subjects=3, clips_per_subject=8, gray=True, amplitude=(1, 2))
     assert found_in_time(steady, scenes) >= 0.9
     assert found_in_time(plain, scenes) < 0.8
 
 
+@pytest.mark.slow
 def test_magnified_flow_is_alpha_fold():
     """In the coarsest live band, whose gain is alpha: 1 + alpha times what the filter lets pass."""
     calm = dict(drift=0, blinks=0, flicker=0, noise=0, gray=True, amplitude=(0.1, 0.15))

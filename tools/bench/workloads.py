@@ -51,6 +51,7 @@ WORKLOADS = (
     Workload("rcn_a", 32, _NO_DROPOUT, ("RCN", "a", CLASSES, 32, 5)),
     Workload("rcn_s", 32, _NO_DROPOUT, ("RCN", "s", CLASSES, 32, 5)),
     Workload("rcn_w", 32, _NO_DROPOUT, ("RCN", "w", CLASSES, 32, 5)),
+    Workload("softnet", 32, {}, ("SOFTNet", CLASSES, 7 * 7 * 16)),
     Workload("mean_spotting", 32, _NO_DROPOUTS, ("MEAN", CLASSES, 42, (3, 3, 8), 8, False)),
     Workload("mean_recognition", 32, _NO_DROPOUTS, ("MEAN", CLASSES, 42, (3, 3, 8), 8, True)),
     Workload("mtsn", 64, {}, ("MTSN", CLASSES, 2, 28, (3, 5, 8), 128)),
@@ -83,6 +84,9 @@ WORKLOADS = (
     Workload("capsule", 4, {}, ("Capsule", CLASSES, (64, 128, 256), 256, 1152), False),
     Workload("image_cnn", 8, _NO_DROPOUT | {"shape": (32, 32, 3)},
              ("ImageCNN", CLASSES, (64, 128, 256, 512, 512), 4096), False),
+    Workload("htnet", 32, {}, quick=False, large=True),
+    Workload("mmnet", 8, {"drop_path": 0.0}, quick=False),
+    Workload("bdcnn", 8, {}, quick=False),
 )  # fmt: skip
 
 
