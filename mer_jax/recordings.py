@@ -61,7 +61,7 @@ class Interval:
 class Distractor(NamedTuple):
     """A movement that is no expression, from onset to offset, both included."""
 
-    kind: str  # "blinks", "gaze", "head", "speech": a member of `long_videos.DISTRACTORS`
+    kind: str  # such as "blinks" or "speech": `long_videos.DISTRACTORS`
     onset: int
     offset: int
 

@@ -28,7 +28,7 @@ from mer_jax.recordings import Interval, Recording
 from mer_jax.reporting import outputs, spotting_report
 from mer_jax.spotting import analysis, networks, protocol
 from mer_jax.spotting.trained import NETWORKS, SPOTTERS
-from mer_jax.training import Parallel
+from mer_jax.training import Parallel, checkpoints
 
 _DRAWS = 20  # of the F1 at chance
 
@@ -62,12 +62,16 @@ def run(
     data, kinds = config.data, tuple(config.intervals.kinds)
     videos = databases.load(data.name, data.root, **configuration.options_of(config, "data"))
     videos = _moved(videos, settings.seed) if data.move_intervals else videos
+    free = (*("title", "parallel", "checkpoint_seconds", "intervals"), *("examples_dir", "report"))
+    fingerprint = {key: value for key, value in plain.items() if key not in free}
+    # The folder may move; its content is in the samples' digest.
+    fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
+    checkpoints.verify_same_job(workdir / "checkpoints", fingerprint)
     saving.write_json(workdir / "config.json", plain)
     options = configuration.options_of(config, "evidence")
-    results = {}
+    results, leaks = {}, []
     if "model" in config:
         sizes = configuration.options_of(config, "model")
-        free = ("title", "parallel", "checkpoint_seconds", "intervals")
         trained = networks.train(
             videos,
             networks.Architecture(config.model.name, sizes),
@@ -75,13 +79,13 @@ def run(
             workdir / NETWORKS,
             kinds=kinds,
             parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
-            fingerprint={key: value for key, value in plain.items() if key not in free},
+            fingerprint=fingerprint,
             checkpoint_seconds=config.checkpoint_seconds,
             should_stop=should_stop,
             quiet=quiet,
             **options,
         )
-        results = dict(trained.results)
+        results, leaks = dict(trained.results), [leak.to_json() for leak in trained.leaks]
         found = protocol.spot(
             videos,
             trained.folds,
@@ -101,6 +105,7 @@ def run(
     saving.write_json(workdir / SPOTTERS, {"folds": [fold._asdict() for fold in found.folds]})
     diverged = [name for result in results.values() for name in result.diverged]
     summary = {
+        "verdict": {"strict": not leaks, "leaks": leaks},
         **scoring.summary(truths, found.events),
         "chance": _chance(videos, found.events, kinds),
         "false_alarms": analysis.false_alarms(videos, found.events),
@@ -125,7 +130,7 @@ def _chance(
     """The F1 of the same intervals against expressions at random places, mean of some draws."""
     found: dict[str, list[float]] = {}
     for draw in range(_DRAWS):
-        moved = scoring.events(_moved(videos, draw))
+        moved = scoring.events(_moved(videos, 2**32 + draw))  # beyond the seeds of jobs
         truths = [event for event in moved if event.kind in kinds]
         for kind, counts in scoring.match_events(truths, events).by_kind().items():
             found.setdefault(kind, []).append(float(scoring.scores(counts.sum(0))["f1"]))

@@ -69,9 +69,13 @@ def lines(folder: str | pathlib.Path) -> list[Line]:
 def _lines(folder: pathlib.Path, config: dict[str, Any], summary: dict[str, Any]) -> list[Line]:
     train, provenance = config["train"], summary["provenance"]
     variants = summary.get("variants", {"names": [""]})["names"]
-    others = [folder / "variants" / name / "metrics.json" for name in variants[1:]]
+    rates = max(1, len(train.get("learning_rates") or ()))
+    seeds_of_first = variants[1 : len(variants) // rates]
+    others = [folder / "variants" / name / "metrics.json" for name in seeds_of_first]
     summaries = [summary, *(reading.load_json(path, dict[str, Any]) for path in others)]
-    trained = summary["protocol"]["folds"] * train["epochs"] * len(variants)
+    # As published, each fold is also trained strict.
+    runs = len(variants) * (2 if train.get("statistics_on_all_clips") else 1)
+    trained = summary["protocol"]["folds"] * train["epochs"] * runs
     shared = {
         "system": config["title"] or config["model"]["name"],
         "seconds": provenance["training_seconds"] / trained if trained else None,

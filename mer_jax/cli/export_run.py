@@ -1,4 +1,4 @@
-"""Writes a finished run to one file, which `mer-jax predict` reads on any machine.
+"""Writes a finished run of recognition to one file, which `mer-jax predict` reads on any machine.
 
     mer-jax export-run WORKDIR FILE [--license=TEXT]
 

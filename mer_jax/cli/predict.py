@@ -159,6 +159,8 @@ def check_flags() -> None:
     for flag in (_WINDOW, _STRIDE):
         frames_of(flag, 1e6)
     options.check_value("--alpha", "alpha", _ALPHA.value)
+    if _VIDEO_OUT.value and pathlib.Path(_VIDEO_OUT.value).suffix not in (".mp4", ".webm"):
+        raise UserError(f"--video_out={_VIDEO_OUT.value}: a video is written as .mp4 or .webm")
     for flag in (_FPS, _THRESHOLD, _SECONDS):
         if flag.value is not None:
             options.check_value(flag.name, flag.name, flag.value)
@@ -239,7 +241,7 @@ class Prediction:
             reason = str(error) if known else f"{type(error).__name__}: {error}"
             reason = " ".join(reason.split())
             print(f"{name}: failed: {reason}", file=sys.stderr)
-            return VideoRecord(name, reason)
+            return VideoRecord(name, reason, retry=not known)
         self.write(source, result, folder, folder / _VIDEO_OUT.value if _VIDEO_OUT.value else None)
         labels = ", ".join(f"{count} x {label}" for label, count in result.counts.items())
         print(f"{name}: {labels}", flush=True)
@@ -259,7 +261,7 @@ def predict_single(video: str) -> str:
     source, result = prediction.predict(video, video)
     for note in (*source.notes, *result.notes):
         print(f"note: {note}", file=sys.stderr)
-    film = pathlib.Path(_VIDEO_OUT.value) if _VIDEO_OUT.value else None
+    film = pathlib.Path(_VIDEO_OUT.value).expanduser() if _VIDEO_OUT.value else None
     paths = prediction.write(source, result, out_folder(source.name), film)
     return "\n".join([result.summary(), *paths])
 
@@ -272,6 +274,8 @@ def out_folder(name: str) -> pathlib.Path:
 
 def predict_several() -> int:
     """Writes the predictions of all videos; 1 if one failed."""
+    if not _OUT.value and video_list.is_pattern(_VIDEO.value[0]):
+        raise UserError("a pattern names no folder for the results; give it: --out=DIR")
     videos, out = video_list.find(_VIDEO.value), out_folder(_VIDEO.value[0])
     for value in _VIDEO.value:
         if out.resolve().is_relative_to(pathlib.Path(value).expanduser().resolve()):
@@ -322,5 +326,6 @@ def main(argv: list[str]) -> int:
             print(predict_single(_VIDEO.value[0]))
             return 0
     except Stopped as stopped:
-        print("stopped; re-run the same command to resume", file=sys.stderr)
+        resumes = not video_list.is_single(_VIDEO.value)
+        print(f"stopped{'; re-run the same command to resume' * resumes}", file=sys.stderr)
         return 128 + stopped.args[0]

@@ -13,10 +13,12 @@ Example:
   mer-jax run default --workdir=runs/first
   mer-jax run default --workdir=runs/longer --config.train.epochs=100 --config.model.name=rcn_a
 
-Keys of every configuration: data.name, data.root (the folder of the database), data.label_scheme,
-data.permute_labels (a control that must score at chance), method.name, model.name, protocol.name,
-train.epochs, train.batch_size, train.learning_rate, train.seed, train.seeds (number of seeds in
-one job), parallel.across (shard_map or pmap) and parallel.folds_per_device.
+Keys of every configuration of recognition: data.name, data.root (the folder of the database),
+data.label_scheme, data.permute_labels (a control that must score at chance), method.name,
+model.name, protocol.name, train.epochs, train.batch_size, train.learning_rate, train.seed,
+train.seeds (number of seeds in one job), parallel.across (shard_map or pmap) and
+parallel.folds_per_device. A spotting job (spot_default) has evidence.name, intervals.kinds,
+intervals.p and data.move_intervals (its control) in place of method, protocol and label_scheme.
 """
 
 import os

@@ -86,10 +86,17 @@ def export(
       UserError: no finished run, one that cannot predict videos, or one with own code.
     """
     workdir = pathlib.Path(workdir).expanduser()
+    written = workdir / CONFIG
+    if written.is_file() and "evidence" in reading.load_json(written, dict[str, Any]):
+        raise UserError(f"{workdir} is a spotting run; only runs of recognition are exported")
     networks, measured = trained.read(workdir), profile.read(workdir)
     config = configuration.to_dict(networks.config)
+    # Without the paths of this machine; of the data, what `read` takes.
+    config["data"] = {key: config["data"][key] for key in ("name", "label_scheme")}
+    config["examples_dir"] = ""
+    if start := config["train"]["init_from"]:
+        config["train"]["init_from"] = pathlib.PurePath(start).name
     _refuse_code(config, workdir)
-    config["data"]["root"], config["examples_dir"] = None, ""  # paths of this machine
     manifest = Manifest(
         format=_FORMAT,
         version=mer_jax.__version__,
@@ -165,6 +172,9 @@ def read(folder: pathlib.Path, *, name: str | os.PathLike = "") -> TrainedNetwor
     state: dict[str, dict[str, np.ndarray]] = {part: {} for part in PARTS}
     with reading.report_damage(name, hint=_HINT):
         config = configuration.make(data={"name": "synthetic", "label_scheme": scheme}, **sections)
+        with zipfile.ZipFile(folder / WEIGHTS) as archive:  # written without compression
+            if sum(e.file_size for e in archive.infolist()) > (folder / WEIGHTS).stat().st_size:
+                raise ValueError("its arrays are longer than the file")
         with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
             for entry in arrays.files:
                 part, _, path = entry.partition("/")

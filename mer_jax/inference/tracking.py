@@ -211,7 +211,7 @@ class FaceTracker:
                     cropped[id(grid)] = self._crop(frame, grid)
                 crops.append(cropped[id(grid)])
             # The last window of a part starts before the next part does.
-            if len(open_parts) > 1 and number + 1 == open_parts[1][0] + self._length - 1:
+            if len(open_parts) > 1 and number + 1 >= open_parts[1][0] + self._length - 1:
                 yield from self._of_part(open_parts.pop(0), self._every)
         available = self.num_frames - self._first
         if available < self._length:

@@ -24,7 +24,7 @@ def is_single(values: Sequence[str]) -> bool:
     path = pathlib.Path(values[0]).expanduser()
     if path.is_dir():
         return list(_inside(path)) in ([], [path])
-    return path.suffix.lower() not in _LISTS and not _is_pattern(path)
+    return path.suffix.lower() not in _LISTS and not is_pattern(path)
 
 
 def find(values: Sequence[str]) -> dict[str, str]:
@@ -59,7 +59,7 @@ def _expand(value: str) -> Iterator[tuple[str, str]]:
             yield (path.name if each == path else each.relative_to(path).as_posix()), str(each)
     elif path.suffix.lower() in _LISTS:
         yield from _listed(path)
-    elif _is_pattern(path):
+    elif is_pattern(path):
         matches = sorted(glob.glob(str(path)))
         if not matches:
             raise UserError(f"{value}: no file matches this pattern")
@@ -68,23 +68,28 @@ def _expand(value: str) -> Iterator[tuple[str, str]]:
         yield path.name, str(path)
 
 
-def _is_pattern(path: pathlib.Path) -> bool:
+def is_pattern(path: str | pathlib.Path) -> bool:
+    """Whether it has wildcards and is no file or folder by that name."""
+    path = pathlib.Path(path).expanduser()
     return glob.has_magic(str(path)) and not path.exists()
 
 
 def _inside(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """The video files and the folders of frames at or below a folder, by name.
 
-    A folder of frames has images and no video; images beside videos are left out.
+    A folder of frames has images and no video, nor one in its subfolders; images beside videos are
+    left out.
     """
     entries = [(entry, pathlib.Path(entry.path)) for entry in folders.list_entries(folder)]
     suffixes = {path.suffix.lower() for entry, path in entries if entry.is_file()}
-    if suffixes & folders.IMAGES and not suffixes & _VIDEOS:
+    below = {path: list(_inside(path)) for entry, path in entries if entry.is_dir()}
+    nested = {path.suffix.lower() for paths in below.values() for path in paths}
+    if suffixes & folders.IMAGES and not (suffixes | nested) & _VIDEOS:
         yield folder
         return
-    for entry, path in entries:
-        if entry.is_dir():
-            yield from _inside(path)
+    for _, path in entries:
+        if path in below:
+            yield from below[path]
         elif path.suffix.lower() in _VIDEOS:
             yield path
 
@@ -100,7 +105,8 @@ def _listed(path: pathlib.Path) -> Iterator[tuple[str, str]]:
             yield from _expand(line)
             continue
         source = path.parent / pathlib.Path(line).expanduser()
-        name = os.path.normpath(source)
-        inside = os.path.relpath(name, path.parent)
-        name = name if inside.startswith(os.pardir) else inside
+        name = os.path.abspath(source)
+        inside = os.path.relpath(name, path.parent.absolute())
+        outside = inside == os.pardir or inside.startswith(os.pardir + os.sep)
+        name = name if outside else inside
         yield pathlib.Path(name).as_posix().lstrip("/"), str(source)

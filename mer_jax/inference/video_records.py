@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from mer_jax.datasets.video_source import CAMERA
 from mer_jax.errors import UserError, report_write_errors
 from mer_jax.io import locks, reading, saving
 from mer_jax.metrics.predictions import escape_formula
@@ -25,6 +26,7 @@ class VideoRecord(msgspec.Struct):
 
     video: str  # its name
     reason: str = ""  # why it failed
+    retry: bool = False  # for a reason outside of the video, such as memory
     seconds: float = 0.0  # of film
     fps: float = 0.0  # Hz
     rows: int = 0  # of its table: windows, or intervals
@@ -58,10 +60,10 @@ def process(
 ) -> Tally:
     """Calls `work(name, source, folder)` for each video that is not finished; writes the tables.
 
-    A finished video, also a failed one, is worked on again only if its file or `settings` changed.
-    One that another process works on is left to it. The tables are written also where `work`
-    raises; all that have the same `settings` are in them, so that the last of several processes
-    writes the whole ones.
+    A finished video, also a failed one, is worked on again only if its file or `settings` changed,
+    if it failed for a reason outside of itself, or if a camera records it. One that another process
+    works on is left to it. The tables are written also where `work` raises; all that have the same
+    `settings` are in them, so that the last of several processes writes the whole ones.
 
     Args:
       videos: name -> source, of `video_list.find`.
@@ -83,7 +85,8 @@ def process(
                 continue
             with lock:
                 like = VideoRecord(name, files=_digest_of(source), settings=settings)
-                record = _finished(folder, like) or _record(folder, like, work, source)
+                record = None if source.startswith(CAMERA) else _finished(folder, like)
+                record = record or _record(folder, like, work, source)
             failed, done = failed + bool(record.reason), done + (not record.reason)
     finally:
         if out.is_dir():
@@ -92,16 +95,19 @@ def process(
 
 
 def _finished(folder: pathlib.Path, like: VideoRecord) -> VideoRecord | None:
-    """The record in `folder` if it is of the same files and settings."""
+    """The record in `folder` if it is of the same files and settings, and its outputs are there."""
     record = _read(folder / RECORD)
-    same = record and (record.files, record.settings) == (like.files, like.settings)
-    return record if same else None
+    if record is None or record.retry:
+        return None
+    same = (record.files, record.settings) == (like.files, like.settings)
+    return record if same and (record.reason or (folder / PREDICTION).is_file()) else None
 
 
 def _record(folder: pathlib.Path, like: VideoRecord, work, source: str) -> VideoRecord:
     """The record of `work`, after it is written."""
-    for name in (RECORD, PREDICTION):
-        (folder / name).unlink(missing_ok=True)
+    # What a killed process left unfinished goes too: the folder is locked.
+    for path in (folder / RECORD, folder / PREDICTION, *folder.glob(".part-*")):
+        path.unlink(missing_ok=True)
     record = work(like.video, source, folder)
     record = msgspec.structs.replace(record, files=like.files, settings=like.settings)
     saving.write_json(folder / RECORD, msgspec.structs.asdict(record))
@@ -133,7 +139,11 @@ def _write_tables(out: pathlib.Path, settings: str) -> None:
         found = ((path.parent, _read(path)) for path in sorted(out.rglob(RECORD)))
         records = [(at, each) for at, each in found if each and each.settings == settings]
         _write_csv(out / "videos.csv", [], [_COLUMNS, *(each.cells() for _, each in records)])
-        tables = [(each.video, at / PREDICTION) for at, each in records if not each.reason]
+        tables = [
+            (each.video, at / PREDICTION)
+            for at, each in records
+            if not each.reason and (at / PREDICTION).is_file()
+        ]
         comments = [] if not tables else _lines(tables[0][1], comments=True)
         _write_csv(out / "predictions.csv", comments, _joined(tables))
 

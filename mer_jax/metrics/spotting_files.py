@@ -155,9 +155,13 @@ def write(path: str | os.PathLike, events: Sequence[Event]) -> pathlib.Path:
         writer.writerow(("subject", "video", "onset", "offset", "emotion"))
         writer.writerows((e.subject, e.video, e.onset, e.offset, e.emotion) for e in events)
     else:
-        writer.writerow(("vid", "pred_onset", "pred_offset", "type"))
+        # Without its own column, the subject is read as the name up to the last underscore.
+        own = any(_vid(event).rpartition("_")[0] != event.subject for event in events)
+        writer.writerow(("vid", "pred_onset", "pred_offset", "type", *["subject"] * own))
         kinds = {"micro": "me", "macro": "mae", "": "me"}
-        writer.writerows((_vid(e), e.onset, e.offset, kinds[e.kind]) for e in events)
+        writer.writerows(
+            (_vid(e), e.onset, e.offset, kinds[e.kind], *[e.subject] * own) for e in events
+        )
     return saving.write(path, text.getvalue())
 
 

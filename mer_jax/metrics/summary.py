@@ -137,7 +137,7 @@ def combine_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, An
       summaries: `summary` of each variant, by its name.
 
     Returns:
-      The names; for parts overall score the values in this order, their mean and sample deviation,
+      The names; for every overall score the values in this order, their mean and sample deviation,
       over all clips and for each database.
     """
 

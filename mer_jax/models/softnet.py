@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
 from mer_jax.nn import Conv, max_pool
 
@@ -23,7 +24,7 @@ class SOFTNet(nnx.Module):
       hidden: units of the layer before the output.
 
     Raises:
-      UserError: for a `shape` of another rank, or smaller than the layers need.
+      UserError: for a `shape` of another rank, or smaller than the layers need, or C no multiple of 3.
     """
 
     def __init__(
@@ -36,6 +37,10 @@ class SOFTNet(nnx.Module):
         hidden: int = 400,
     ):
         self.input_shape = height, width, channels = require("SOFTNet", shape, (6, 6, 3))
+        if channels % 3:
+            raise UserError(
+                f"SOFTNet takes u, v and strain of each flow; examples have {channels} channels"
+            )
         glorot = nnx.initializers.glorot_uniform()  # as Keras initializes
         self.streams = nnx.List(
             Conv(channels // 3, out, (5, 5), padding=2, rngs=rngs, kernel_init=glorot)

@@ -54,7 +54,7 @@ def false_alarms(
             (min(event.offset, offset) - max(event.onset, onset) + 1, cause)
             for cause, onset, offset in marked
         ]
-        cause = max([(0, NOTHING), *shared])[1]
+        cause = max([(0, NOTHING), *shared], key=lambda each: each[0])[1]
         causes.setdefault(event.kind, collections.Counter())[cause] += 1
     return {kind: dict(counter.most_common()) for kind, counter in causes.items()}
 
@@ -88,7 +88,7 @@ def hits_by(
         for each in video.of_kind(kind)
         if getattr(each, value) is not None
     ]
-    rows.sort()
+    rows.sort(key=lambda row: row[0])
     parts = np.array_split(np.array(rows, np.float64).reshape(-1, 2), groups)
     return [
         Group(float(part[0, 0]), float(part[-1, 0]), len(part), int(part[:, 1].sum()))

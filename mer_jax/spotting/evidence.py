@@ -141,9 +141,12 @@ def compute(
       preset: of `video.optical_flow`.
 
     Raises:
-      UserError: an unknown name, or a video that is shorter than what one frame depends on.
+      UserError: an unknown name, a span too short to compare frames, or a video that is shorter
+        than what one frame depends on.
     """
     kind = EVIDENCE[evidence]
+    if span < (least := 2 if kind.finish else 1):
+        raise UserError(f"{evidence}: the span is {span} frames; give {least} or more")
     offsets = kind.offsets(span)
     check_length(recording, offsets, f"{evidence} with a span of {span}")
     score = _compiled(kind.score, preset)

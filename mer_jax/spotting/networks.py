@@ -2,7 +2,7 @@
 
 Folds of one span share their samples and are trained together by `training.fit`: inputs and targets
 as in `spotting.samples`, strict (last epoch, or the best of validation subjects). Their weights are
-written to FOLDER/KIND_SPAN/weights.npz, from which `Scorer` reads them again.
+written to FOLDER/KIND_SPAN/SUBJECT-KIND.npz, from which `Scorer` reads them again.
 """
 
 import dataclasses
@@ -86,6 +86,12 @@ class Scorer:
         name, sizes = self.architecture.name, self.architecture.sizes
         sizes_key = tuple(sorted(sizes.items()))
         apply, like = _apply(name, sizes_key, self.architecture.outputs, shape, self.normalize)
+        leaves = initialization.named_leaves(like).items()
+        needed = {path: leaf.shape for path, leaf in leaves if leaf.dtype == np.float32}
+        if needed != {path: array.shape for path, array in self.weights.items()}:
+            raise UserError(
+                f"the weights are not those of {name} for samples of {shape}; run the job again"
+            )
         trees = initialization.replace_leaves(like, self.weights)
         found = []
         for begin in range(0, len(inputs), _BATCH):
@@ -94,6 +100,7 @@ class Scorer:
             found.append(np.asarray(apply(trees, padded.astype(np.float32)))[: len(part), 0])
         return np.concatenate(found)
 
+    @runtime.pinned()
     def evidence(self, recording: Recording) -> np.ndarray:
         """The score of every frame, [T] float32, streamed in constant memory."""
         parts = [(at, self.samples(x)) for at, x in samples.stream(recording, self.sampling)]
@@ -152,6 +159,7 @@ class Trained:
     chosen_on: Mapping[str, Sequence[int]]  # Fold.name -> recordings whose intervals choose p
     evidence: Callable[[Fold, int], np.ndarray]  # (fold, index of a recording) -> [T]
     results: Mapping[str, Result]  # KIND_SPAN -> what its folds recorded
+    leaks: Sequence[leakage.Leak]  # such as one recording under two names
 
 
 @checked
@@ -207,6 +215,7 @@ def train(
     chosen_on: dict[str, Sequence[int]] = {}
     curves: dict[tuple[str, int], np.ndarray] = {}
     results: dict[str, Result] = {}
+    leaks: list[leakage.Leak] = []
     folds = plan(recordings, kinds=kinds, span_of=lambda mean: span or grid(mean))
     for kind, step in dict.fromkeys((fold.kind, fold.span) for fold in folds):
         group = [fold for fold in folds if (fold.kind, fold.span) == (kind, step)]
@@ -229,7 +238,7 @@ def train(
         )  # fmt: skip
         # Still frames of two recordings may be equal; two recordings may not.
         contents = [digest for _, x in found for digest in [saving.digest(x)] * len(x)]
-        leakage.check(settings, rows, results[name], contents)
+        leaks += leakage.check(settings, rows, results[name], contents)
         starts = np.cumsum([0, *(len(x) for _, x in found)])
         for fold, validation in zip(group, rows.validation):
             weights = read_weights(folder / name, fold.name)
@@ -239,13 +248,16 @@ def train(
             train_on = [
                 at for at, video in enumerate(recordings) if video.subject_key != fold.subject
             ]
-            chosen_on[fold.name] = of_validation or train_on
+            judged = any(recordings[at].of_kind(kind) for at in of_validation)
+            chosen_on[fold.name] = of_validation if judged else train_on
             for at, (frames, x) in enumerate(found):
                 if at in chosen_on[fold.name] or at not in train_on:
                     curves[fold.name, at] = interpolate(
                         [(frames, scorer.samples(x))], recordings[at].length
                     )
-    return Trained(folds, scorers, chosen_on, lambda fold, at: curves[fold.name, at], results)
+        del found, inputs, examples  # before the samples of the next span are computed
+    evidence = lambda fold, at: curves[fold.name, at]
+    return Trained(folds, scorers, chosen_on, evidence, results, leaks)
 
 
 def _sampling(span, pairs, stride, size, map_size, preset, without_head) -> Sampling:
@@ -270,6 +282,10 @@ def _check(settings: Settings) -> None:
         raise UserError(
             "spotting selects nothing on test subjects: train.model_selection is 'last' or "
             "'best_val', and train.statistics_on_all_clips False"
+        )
+    if settings.init_from:
+        raise UserError(
+            "spotting trains its networks from fresh weights; leave train.init_from empty"
         )
     if len(settings.variants) > 1:
         raise UserError("spotting trains one seed and learning rate a job; run it again for others")

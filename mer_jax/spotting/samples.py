@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from mer_jax import runtime
 from mer_jax.methods.examples import Examples
 from mer_jax.metrics.spotting import iou
 from mer_jax.options import checked
@@ -69,7 +68,6 @@ class Sampling(NamedTuple):
         return PAIRS[self.pairs].offsets(self.span)
 
 
-@runtime.pinned()
 def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The samples of a recording, block after block: (frames [M], maps [M, H, W, C] float32).
 
@@ -178,7 +176,7 @@ def examples(inputs: np.ndarray, *, normalize: str = "training", mirror: bool = 
         return scaled(sample, statistics)
 
     return Examples(
-        inputs=jnp.asarray(inputs),
+        inputs=inputs,
         fit_statistics=fit,
         augment=augment,
         eval_transform=scaled,

@@ -1,9 +1,8 @@
 """The spotters of a finished run: what its folds have fitted, for any recording.
 
-spotters = trained.load("runs/spotting")
-for ensemble in trained.ensembles(spotters):
-    evidence = ensemble.evidence(recording)          # [T], streamed
-    ends = ensemble.intervals(evidence)              # [M, 2] frames
+for ensemble in trained.load("runs/spotting"):
+    evidence = ensemble.evidence(recording)  # [T], streamed
+    ends = ensemble.intervals(evidence, recording.fps)  # [M, 2] frames
 """
 
 import dataclasses
@@ -15,7 +14,7 @@ import msgspec
 import numpy as np
 from ml_collections import ConfigDict
 
-from mer_jax import configuration
+from mer_jax import configuration, runtime
 from mer_jax.errors import UserError
 from mer_jax.io import reading
 from mer_jax.recordings import Recording
@@ -35,8 +34,9 @@ _Record = msgspec.defstruct("_Record", [("folds", list[dict[str, Any]])])
 class Ensemble:
     """All folds of a run for one kind of expression; a new subject is in none of them.
 
-    Evidence is the mean of the folds'; p and durations are their medians. A recording of another
-    frame rate is compared over the same times.
+    Evidence is the mean of the folds'; p and durations are their medians. At another frame rate,
+    spans and durations are of as many seconds; the second flow of the pairs "two_spans" stays one
+    frame long.
     """
 
     kind: str
@@ -64,6 +64,7 @@ class Ensemble:
         ]
         return dataclasses.replace(self, folds=folds, scorers=scorers)
 
+    @runtime.pinned()
     def evidence(self, recording: Recording) -> np.ndarray:
         """The smoothed evidence of a recording, [T] float64, in constant memory.
 
@@ -93,12 +94,12 @@ class Ensemble:
         if not self.scorers:
             options = configuration.options_of(self.config, "evidence")
             name = self.config.evidence.name
-            for span in {fold.span for fold in self.folds}:
+            for span in dict.fromkeys(fold.span for fold in self.folds):
                 found = evidences.compute(
                     recording, evidence=name, **options | {"span": max(2, span)}
                 )
                 yield from [found] * sum(fold.span == span for fold in self.folds)
-        for sampling in {scorer.sampling for scorer in self.scorers}:
+        for sampling in dict.fromkeys(scorer.sampling for scorer in self.scorers):
             group = [scorer for scorer in self.scorers if scorer.sampling == sampling]
             parts: list[list] = [[] for _ in group]
             for frames, inputs in samples.stream(recording, sampling):

@@ -67,7 +67,11 @@ def plan(
         free = parallel.free_memory(layout)
         if each:
             break
-        layout = _fewer_devices(layout, needed, free or 0.0)
+        # All processes come here together: `each` is their minimum.
+        needed = float(distributed.all_gather(needed).max())
+        free = float(distributed.all_gather(free or 0.0).min())
+        layout = _fewer_devices(layout, needed, free)
+        examples = _examples(layout, data)
     chunk_size = each * len(layout.devices)
     if not quiet and distributed.is_primary():
         local = parallel.local_devices(layout)

@@ -135,6 +135,13 @@ def test_windows_against_slices(predictor, length, stride, every):
         np.testing.assert_array_equal(frames, film[start : start + length])
 
 
+def test_windows_of_one_frame_come_while_the_film_is_read(predictor):
+    film, read = np.zeros((40, 40, 40, 3), np.uint8), []
+    tracker = FaceTracker(predictor.profile, length=1, stride=1, every=5, eye_detector=None)
+    windows = tracker.windows(read.append(n) or frame for n, frame in enumerate(film))
+    assert next(windows).start == 0 and len(read) <= 6
+
+
 def test_a_face_is_placed_as_in_the_runs_own_clips(predictor):
     (clip,) = load("synthetic", subjects=1, clips_per_subject=1, frames=(8, 8), size=(160, 160))
     eyes = np.asarray(faces.eye_centers(clip.landmarks))

@@ -26,6 +26,20 @@ def test_a_folder_gives_its_videos_and_its_folders_of_frames(films):
     assert video_list.find([str(films / "frames")]) == {"frames": str(films / "frames")}
 
 
+def test_a_picture_beside_folders_of_videos_hides_none(tmp_path):
+    for name in ("poster.jpg", "s01/a.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(video_list.find([str(tmp_path)])) == ["s01/a.mp4"]
+
+
+def test_a_list_in_the_current_folder_names_nothing_above_it(films, monkeypatch):
+    monkeypatch.chdir(films / "deep")
+    (films / "deep" / "list.txt").write_text("../a.mp4\n")
+    (name,) = video_list.find(["list.txt"])
+    assert name == (films / "a.mp4").as_posix().lstrip("/")
+
+
 def test_one_video_or_several(films):
     for one in ("a.mp4", "frames", "nothing.mp4", "empty"):
         assert video_list.is_single([str(films / one)]), one

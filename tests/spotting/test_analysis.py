@@ -40,6 +40,8 @@ def test_false_alarms_by_cause():
         "macro": {"speech": 1},
     }
     assert analysis.false_alarms([VIDEO], []) == {}
+    # Right after speech, sharing no frame with it.
+    assert analysis.false_alarms([VIDEO], [event(151, 155)]) == {"micro": {"nothing marked": 1}}
 
 
 def test_hits_by_length_and_intensity():
