@@ -26,7 +26,6 @@ class VideoRecord(msgspec.Struct):
 
     video: str  # its name
     reason: str = ""  # why it failed
-    retry: bool = False  # for a reason outside of the video, such as memory
     seconds: float = 0.0  # of film
     fps: float = 0.0  # Hz
     rows: int = 0  # of its table: windows, or intervals
@@ -34,6 +33,7 @@ class VideoRecord(msgspec.Struct):
     notes: list[str] = []
     files: str = ""  # digest of names, sizes and times of the source's files
     settings: str = ""  # digest of what the predictions depend on besides
+    retry: bool = False  # it failed for a reason outside of the video, such as memory
 
     def cells(self) -> tuple[str, ...]:
         """The cells of videos.csv."""

@@ -24,7 +24,8 @@ class SOFTNet(nnx.Module):
       hidden: units of the layer before the output.
 
     Raises:
-      UserError: for a `shape` of another rank, or smaller than the layers need, or C no multiple of 3.
+      UserError: for a `shape` of another rank or smaller than the layers need, or a C that is no
+        multiple of 3.
     """
 
     def __init__(

@@ -128,7 +128,7 @@ def test_mistakes_are_one_sentence(videos, tmp_path):
     leaky = dataclasses.replace(SETTINGS, model_selection="best_test")
     with pytest.raises(UserError, match="selects nothing on test subjects"):
         train(videos, tmp_path, leaky)
-    with pytest.raises(UserError, match="leave train.init_from empty"):
+    with pytest.raises(UserError, match="networks from fresh weights"):
         train(videos, tmp_path, dataclasses.replace(SETTINGS, init_from="elsewhere"))
     with pytest.raises(UserError, match="one seed and learning rate a job"):
         train(videos, tmp_path, dataclasses.replace(SETTINGS, seeds=2))
