@@ -42,7 +42,7 @@ def test_a_rule_without_training(finished):
     assert 0 <= summary["chance"]["micro"] < 0.5
     assert json.loads((workdir / "metrics.json").read_text())["folds"] == summary["folds"]
     # The files hold what was scored.
-    found = scoring.spot(
+    found = scoring.match_events(
         *(spotting_files.read(workdir / name) for name in ("truth.csv", "predictions.csv"))
     )
     assert found.counts.sum((0, 1)).tolist() == [counts["tp"], counts["fp"], counts["fn"]]
@@ -78,7 +78,7 @@ def test_a_network_is_trained_and_read_again(tmp_path):
     summary = experiment.run(given, tmp_path, quiet=True)
     assert summary["diverged_folds"] == [] and len(summary["folds"]) == 2
     again = configuration.load(tmp_path / "config.json")
-    assert configuration.plain(again) == configuration.plain(given)
+    assert configuration.to_dict(again) == configuration.to_dict(given)
     (ensemble,) = trained.load(tmp_path)
     video = recordings.load("synthetic", None, **{k: v for k, v in DATA.items() if k != "name"})[0]
     each = [scorer.evidence(video) for scorer in ensemble.scorers]

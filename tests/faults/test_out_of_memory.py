@@ -106,7 +106,9 @@ def test_other_errors_of_the_device_are_no_question_of_memory(monkeypatch):
         def epochs(*_):
             raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
-        return compile_programs(*given)._replace(epochs=epochs)
+        programs = compile_programs(*given)
+        epochs.lower = programs.epochs.lower
+        return programs._replace(epochs=epochs)
 
     monkeypatch.setattr(memory, "compile_programs", compiled)
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):

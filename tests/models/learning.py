@@ -43,6 +43,7 @@ SMALL = {
     "htnet": {"shape": (8, 8, 3), "dim": 8, "depths": (1, 1, 1)},
     "mmnet": {"shape": (2, 32, 32, 3), "width": 1 / 16},
     "bdcnn": {"shape": (16, 16, 4), "pictures": 2, "block": 8, "width": 1 / 16},
+    "softnet": {"shape": (12, 12, 3), "hidden": 16},
     "mean_spotting": {"shape": (12, 12, 3)},
     "mean_recognition": {"shape": (12, 12, 3)},
     "mtsn": {"shape": (12, 12, 6), "hidden": 16},

@@ -73,7 +73,9 @@ def grouped(**options) -> dict:
     return options
 
 
-def trained(settings: Settings, *, job=None, folds=None, devices: int = 1, **options) -> Result:
+def trained(
+    settings: Settings, *, job=None, folds=None, devices: int = 1, build=build, **options
+) -> Result:
     """The result of `settings` for a problem (`job`, or that above), or for `folds` of it.
 
     options: as `grouped` takes them.

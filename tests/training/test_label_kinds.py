@@ -1,6 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from mer_jax.clips import Clip, in_memory
 from mer_jax.errors import UserError
@@ -72,8 +73,19 @@ def test_a_fold_learns_several_labels():
 @pytest.mark.train
 def test_a_fold_regresses_real_targets():
     """Targets 1, 0.5 and 0 by the size of the blob; a constant has a squared error of 1/6."""
+
+    class Dense(nnx.Module):
+        """Without dropout, whose noise a squared error follows."""
+
+        def __init__(self, rngs):
+            self.hidden, self.out = nnx.Linear(36, 32, rngs=rngs), nnx.Linear(32, 3, rngs=rngs)
+
+        def __call__(self, x, *, mask=None):
+            return self.out(nnx.relu(self.hidden(x.reshape(len(x), -1))))
+
     targets = (1 - small.problem()[1] / 2)[:, None].repeat(3, 1).astype(np.float32)
-    result = job(targets, Settings(epochs=60, batch_size=8, loss="mse", learning_rate=3e-2))
+    settings = Settings(epochs=60, batch_size=8, loss="mse", learning_rate=1e-2)
+    result = job(targets, settings, build=Dense)
     error = (result.probabilities - targets[result.eval_index])[result.test]
     assert (error**2).mean() < 0.05
     np.testing.assert_array_equal(result.predicted[0, -1] > 0, result.probabilities[0, :, 0] > 0.5)
