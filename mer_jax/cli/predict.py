@@ -274,9 +274,9 @@ def out_folder(name: str) -> pathlib.Path:
 
 def predict_several() -> int:
     """Writes the predictions of all videos; 1 if one failed."""
+    videos, out = video_list.find(_VIDEO.value), out_folder(_VIDEO.value[0])
     if not _OUT.value and video_list.is_pattern(_VIDEO.value[0]):
         raise UserError("a pattern names no folder for the results; give it: --out=DIR")
-    videos, out = video_list.find(_VIDEO.value), out_folder(_VIDEO.value[0])
     for value in _VIDEO.value:
         if out.resolve().is_relative_to(pathlib.Path(value).expanduser().resolve()):
             raise UserError(f"{out} is inside the folder of videos; give another --out")
