@@ -13,6 +13,8 @@ from mer_jax.explain import drawings, tested_clip
 from mer_jax.reporting import figures
 from tests.tiny_run import tiny_run
 
+pytestmark = pytest.mark.e2e
+
 
 def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
@@ -28,7 +30,6 @@ def workdir(tmp_path_factory):
     return tiny_run(tmp_path_factory)
 
 
-@pytest.mark.e2e
 def test_pictures_and_numbers(capsys, workdir, tmp_path):
     code, out, err = run(
         capsys, f"--run={workdir}", f"--out={tmp_path}", "--clip=s02_03", "--class=surprise"

@@ -50,6 +50,7 @@ def test_resampled_and_magnified(clips):
         assert np.abs(row - expected).mean() < 2e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apex", ["given", pytest.param("found", marks=pytest.mark.slow)])
 def test_bi_woof_is_of_the_flow_from_onset_to_apex(apex, clips):
     describe = jax.jit(descriptors.bi_woof)

@@ -99,6 +99,7 @@ def test_strcn_g_flows_from_the_first_frame_to_the_apex_of_the_magnified_clip(cl
     assert any(bool((drawn == variant).all()) for variant in examples.inputs[0, 1:])
 
 
+@pytest.mark.slow
 def test_flow_maps_follow_the_true_motion(scenes, clips):
     examples = methods.create("flow_maps", clips, size=(16, 16), preset="tv_l1")
     assert examples.inputs.shape == (6, 16, 16, 3)

@@ -41,6 +41,7 @@ def test_a_grey_clip_stands_for_all_channels():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smooth", [False, True])
 def test_a_sample_is_the_clip_its_flip_its_rotation_or_smoothed(smooth):
     examples = methods.create("r3d", [clip(6)], size=(10, 10), length=6, smooth=smooth)

@@ -107,6 +107,7 @@ def test_maps_of_the_rivals():
         assert rows[f"rcn_{kind}"]["classifier"].inputs == (800,)
 
 
+@pytest.mark.slow
 def test_masked_samples_change_nothing():
     """Real samples get the same logits, gradients and statistics with and without padding."""
     sizes = {"shape": (40, 12, 3), "maps": 2, "recurrent_layers": 1}

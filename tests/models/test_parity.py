@@ -21,6 +21,8 @@ HEAVY = (
     "mmnet",
     "psn",
     "psn, resnet10, concat, no conv",
+    "rcn_a",
+    "rcn_s",
     "strcn_a, two shared",
 )
 

@@ -133,6 +133,7 @@ FUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", FUSED)
 def test_fusions_are_what_they_are_called(fusion):
     x, _ = clips(1)

@@ -49,6 +49,7 @@ def test_counts_of_the_variants():
     assert count("auw_gcn", num_classes=2700) == 28_416 + (192 - 24) * 64 + 2 * 16 + 16 + 2 * 16
 
 
+@pytest.mark.train
 def test_a_recogniser_trains_its_head_alone():
     """Neither a step nor a batch in training mode changes the trunk."""
     sizes = {"shape": (7, 7, 3), "maps": (1, 1, 1), "filters": 1}

@@ -26,7 +26,7 @@ class Small(nnx.Module):
         return conv_relu_pool(y, self.kernel[...], self.bias[...], (2, 2, 2))
 
 
-HEAVY = ("capsule", "dual_inception", "image_cnn", "mmnet", "psn", "r3d_convlstm")
+HEAVY = ("capsule", "dual_inception", "image_cnn", "mmnet", "psn", "r3d_convlstm", "sfamnet")
 
 
 def objective():

@@ -117,6 +117,7 @@ def test_mistakes_are_one_sentence(tmp_path, run):
         initialization.read(run[0], lambda rngs: nnx.Linear(7, 3, rngs=rngs))
 
 
+@pytest.mark.train
 def test_networks_of_each_fold_are_evaluated_as_they_are(tmp_path):
     """Without an epoch, a fold's predictions are those of the network that was given for it."""
     examples, labels, folds = small.problem()

@@ -77,6 +77,7 @@ def test_classic_l_on_a_face_of_64_px():
     assert got < 0.6 * _error(0 * flow, flow)
 
 
+@pytest.mark.slow
 def test_classic_l_against_the_true_field_of_rendered_faces():
     """A head that drifts, eyes that blink; of the default noise a third, under a steady light."""
     scenes = synthetic.scenes(subjects=4, clips_per_subject=2, gray=True, noise=0.003, flicker=0)
