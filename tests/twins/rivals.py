@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.twins.networks import first, flat
+from tests.twins.networks import ConvNorm, first, flat
 
 
 class Block(nn.Module):
@@ -72,16 +72,6 @@ class HTNet(nn.Module):
             if number < len(self.merges):
                 x = self.merges[number](x)
         return self.classifier(self.norm(x).mean((1, 2)))
-
-
-class ConvNorm(nn.Module):
-    def __init__(self, before, maps, kernel, stride=1, padding=0):
-        super().__init__()
-        self.conv = nn.Conv2d(before, maps, kernel, stride, padding, bias=False)
-        self.norm = nn.BatchNorm2d(maps)
-
-    def forward(self, x):
-        return self.norm(self.conv(x))
 
 
 class CABlock(nn.Module):
