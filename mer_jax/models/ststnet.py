@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from mer_jax.models.sizes import require
-from mer_jax.nn import BatchNorm, Conv, avg_pool, max_pool, pytorch_init
+from mer_jax.nn import BatchNorm, Conv, avg_pool, conv_relu_norm_pool, pytorch_init
 
 
 class STSTNet(nnx.Module):
@@ -49,7 +49,6 @@ class STSTNet(nnx.Module):
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C], mask [B] -> logits [B, K]."""
-        x = self.norm(nnx.relu(self.conv(x)), mask)
-        x = self.dropout(max_pool(x, 3, padding=1))
+        x = self.dropout(conv_relu_norm_pool(self.conv, self.norm, x, mask, 3, padding=1))
         x = avg_pool(x, 2)
         return self.classifier(jnp.reshape(x, (len(x), -1)))

@@ -4,6 +4,7 @@ Arrays are [B, (T,) H, W, C], channels last. `formulation` makes all of them pla
 differentiable in both modes and to any order.
 """
 
+from mer_jax.nn.conv_norm_pool import conv_relu_norm_pool
 from mer_jax.nn.conv_pool import conv_relu_pool
 from mer_jax.nn.convolution import SAVEABLE, Conv, conv, pytorch_init
 from mer_jax.nn.dispatch import formulation
@@ -20,6 +21,7 @@ __all__ = [
     "adaptive_avg_pool",
     "avg_pool",
     "conv",
+    "conv_relu_norm_pool",
     "conv_relu_pool",
     "formulation",
     "max_pool",

@@ -17,7 +17,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from mer_jax.nn.cpu import convolution_2d, convolution_3d
 from mer_jax.nn.dispatch import by_platform, current_formulation
-from mer_jax.nn.windows import Padding, Window, per_axis, resolve
+from mer_jax.nn.windows import Padding, Window, sliding
 
 # A policy of `jax.checkpoint`: saves the outputs of convolutions and products, recomputes all else.
 SAVEABLE = jax.checkpoint_policies.save_from_both_policies(
@@ -55,13 +55,16 @@ def conv(
     Array([[10., 18.],
            [42., 50.]], dtype=float32)
     """
-    axes = x.ndim - 2
-    strides, dilation = per_axis(strides, axes), per_axis(dilation, axes)
-    extent = [(k - 1) * d + 1 for k, d in zip(kernel.shape, dilation)]
-    pads = resolve(padding, x.shape[1:-1], extent, strides)
-    window = Window(strides, pads, dilation, precision)
+    window = sliding(
+        x.shape[1:-1],
+        kernel.shape,
+        strides=strides,
+        padding=padding,
+        dilation=dilation,
+        precision=precision,
+    )
     if current_formulation() == "xla":
-        y = _xla(window, x, kernel)
+        y = xla_convolution(window, x, kernel)
     else:
         y = _conv(current_formulation() == "matmul", window, x, kernel)
     return checkpoint_name(y, "convolution")
@@ -71,8 +74,8 @@ def conv(
 def _conv(forced, window, x, kernel):
     on_cpu = _forward_3d if x.ndim == 5 else convolution_2d.forward(window, x, kernel)
     if on_cpu is None:
-        return _xla(window, x, kernel)
-    return by_platform(forced, partial(on_cpu, window), partial(_xla, window), x, kernel)
+        return xla_convolution(window, x, kernel)
+    return by_platform(forced, partial(on_cpu, window), partial(xla_convolution, window), x, kernel)
 
 
 def _conv_forward(forced, window, x, kernel):
@@ -81,14 +84,15 @@ def _conv_forward(forced, window, x, kernel):
 
 def _conv_backward(forced, window, residuals, g):
     on_cpu = partial(_derived, _forward_3d) if g.ndim == 5 else convolution_2d.gradients
-    elsewhere = partial(_derived, _xla, window)
+    elsewhere = partial(_derived, xla_convolution, window)
     return by_platform(forced, partial(on_cpu, window), elsewhere, *residuals, g)
 
 
 _conv.defvjp(_conv_forward, _conv_backward)
 
 
-def _xla(window, x, kernel):
+def xla_convolution(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """XLA's own convolution: x [B, spatial, C] * kernel [window, C, O] -> [B, spatial', O]."""
     letters = "THW"[-(x.ndim - 2) :]
     return lax.conv_general_dilated(
         x,

@@ -104,12 +104,16 @@ class BatchNorm(nnx.Module):
             y, mean, var, count = _forward(self.epsilon, z, scale, bias, weights)[0]
         else:
             y, mean, var, count = _normalize(self.epsilon, z, scale, bias, weights)
+        self.track(mean, var, count)
+        return y.astype(x.dtype)
+
+    def track(self, mean: jax.Array, var: jax.Array, count: jax.Array) -> None:
+        """Moves the running statistics towards those [C] of a batch of `count` values a channel."""
         step = jnp.where(count > 0, self.momentum, 0.0)
         unbiased = var * (count / jnp.maximum(count - 1, 1))
         for running, current in ((self.mean, mean), (self.var, unbiased)):
             current = lax.stop_gradient(current.astype(running.dtype))
             running[...] += step.astype(running.dtype) * (current - running[...])
-        return y.astype(x.dtype)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -109,7 +109,15 @@ def largest(candidates: Iterable[tuple[int, jax.Array]], count: int) -> tuple[ja
     return maxima, argmax
 
 
-def _backward(window, strides, pads, sizes, argmax, g):
+def gradient(
+    window: tuple[int, ...],
+    strides: tuple[int, ...],
+    pads: tuple[tuple[int, int], ...],
+    sizes: tuple[int, ...],
+    argmax: jax.Array,
+    g: jax.Array,
+) -> jax.Array:
+    """The gradient [B, *sizes, C] of what was pooled: g, of the maxima, at `argmax`, and zeros."""
     if window == strides:
         scattered = scatter_tiles(window, argmax, g)
     else:
@@ -119,10 +127,10 @@ def _backward(window, strides, pads, sizes, argmax, g):
         (-before, n + before - size, 0)
         for n, (before, _), size in zip(sizes, pads, scattered.shape[1:])
     ]
-    return (lax.pad(scattered, jnp.zeros((), g.dtype), [(0, 0, 0), *config, (0, 0, 0)]),)
+    return lax.pad(scattered, jnp.zeros((), g.dtype), [(0, 0, 0), *config, (0, 0, 0)])
 
 
-_max_pool.defvjp(_forward, _backward)
+_max_pool.defvjp(_forward, lambda *arguments: (gradient(*arguments),))
 
 
 def scatter_tiles(window: Sequence[int], argmax: jax.Array, g: jax.Array) -> jax.Array:

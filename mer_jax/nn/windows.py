@@ -52,6 +52,27 @@ class Window(NamedTuple):
         return out
 
 
+def sliding(
+    image: Sequence[int],
+    kernel: Sequence[int],
+    *,
+    strides: int | Sequence[int] = 1,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    precision: lax.PrecisionLike = None,
+) -> Window:
+    """How `kernel` [spatial, ...] slides over `image` (spatial sizes); options as in `nn.conv`.
+
+    >>> from mer_jax.nn.windows import sliding
+    >>> sliding((5, 6), (3, 3), padding="SAME").padding
+    ((1, 1), (1, 1))
+    """
+    axes = len(image)
+    strides, dilation = per_axis(strides, axes), per_axis(dilation, axes)
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
+    return Window(strides, resolve(padding, image, extent, strides), dilation, precision)
+
+
 def per_axis(value: int | Sequence[Each], axes: int) -> tuple[int | Each, ...]:
     """One number for each axis."""
     return (value,) * axes if isinstance(value, int) else tuple(value)

@@ -1,6 +1,8 @@
 """Convolution by patches: the receptive field of each output times the kernel as a matrix."""
 
 import math
+from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +19,18 @@ def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
     which are read once for each block.
     """
     sizes = window.sizes(x.shape[1:-1], kernel.shape)
-    matrix = rows(kernel)
-    width = math.prod(sizes) * len(matrix)
-    (blocks,) = in_blocks(window.pad(x), width=width, block_size=matrix.size)
-
-    def block(x):
-        patches = jnp.concatenate(window.taps(x, kernel.shape, sizes), -1)
-        return product(patches, matrix, precision=window.precision).astype(x.dtype)
-
+    width = math.prod(sizes) * math.prod(kernel.shape[:-1])
+    (blocks,) = in_blocks(window.pad(x), width=width, block_size=kernel.size)
+    block = partial(convolve_padded, window, sizes, kernel=kernel)
     return lax.map(block, blocks).reshape(-1, *sizes, kernel.shape[-1])
+
+
+def convolve_padded(
+    window: Window, sizes: Sequence[int], x: jax.Array, kernel: jax.Array
+) -> jax.Array:
+    """`convolve` of a padded x, with `sizes` positions along each spatial axis, at once."""
+    patches = jnp.concatenate(window.taps(x, kernel.shape, sizes), -1)
+    return product(patches, rows(kernel), precision=window.precision).astype(x.dtype)
 
 
 def kernel_gradient(window: Window, x: jax.Array, kernel: jax.Array, g: jax.Array) -> jax.Array:
