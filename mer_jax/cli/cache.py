@@ -38,10 +38,10 @@ def main(argv: list[str]) -> None:
     if _CLEAR.value:
         group = None if _CLEAR.value == "all" else _CLEAR.value
         removed = array_cache.clear(folder, group=group)
-        rows, size = (sum(getattr(took, f) for took in removed.values()) for f in ("rows", "bytes"))
-        print(f"removed {rows} clips, {size / 2**20:,.1f} MiB")
+        entries, size = (sum(getattr(t, f) for t in removed.values()) for f in ("entries", "bytes"))
+        print(f"removed {entries} clips, {size / 2**20:,.1f} MiB")
     found = array_cache.usage(folder)
     print(f"{folder}: {'empty' if not found else ''}".rstrip())
-    for name, (rows, size, last_used) in found.items():
+    for name, (entries, size, last_used) in found.items():
         day = datetime.datetime.fromtimestamp(last_used).strftime("%Y-%m-%d %H:%M")
-        print(f"  {name:<16} {rows:>7} clips {size / 2**20:>12,.1f} MiB   last used {day}")
+        print(f"  {name:<16} {entries:>7} clips {size / 2**20:>12,.1f} MiB   last used {day}")

@@ -1,7 +1,8 @@
 """Faces: landmarks, crops and alignment, of one clip.
 
     from mer_jax import faces
-    crop = faces.eye_crop(frames, faces.eye_centers(landmarks), size=(128, 105), order="bilinear")
+    rectangle = faces.eye_rectangle(faces.eye_centers(landmarks))
+    crop = faces.sample(frames, faces.grid(rectangle, size=(128, 105)), order="bilinear")
     aligned, covered = faces.align(frames, landmarks, faces.template((250, 190)))
 
 Landmarks are [68, 2] px (x, y) in the iBUG order; boxes [4] px (x, y, width, height); left and
@@ -17,7 +18,6 @@ from mer_jax.faces.landmarker import Landmarker, landmarker
 from mer_jax.faces.lwm import LocalWeightedMean, lwm_apply, lwm_fit
 from mer_jax.faces.points import (
     both_eyes_box,
-    eye_boxes,
     eye_centers,
     eye_openness,
     face_box,
@@ -27,7 +27,6 @@ from mer_jax.faces.points import (
 from mer_jax.faces.rectangles import (
     Rectangle,
     box_rectangle,
-    eye_crop,
     eye_rectangle,
     grid,
     locate,
@@ -48,9 +47,7 @@ __all__ = [
     "detect_eyes",
     "detect_face",
     "detect_faces",
-    "eye_boxes",
     "eye_centers",
-    "eye_crop",
     "eye_openness",
     "eye_rectangle",
     "face_box",

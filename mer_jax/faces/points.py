@@ -60,24 +60,16 @@ def mouth_opening(landmarks: Array) -> Array:
     return gap / _length(eyes[..., 0, :] - eyes[..., 1, :])
 
 
-def eye_boxes(landmarks: Array, *, margin: float = 0.2) -> Array:
-    """[..., 68, 2] -> [..., 2, 4]: a box around each eye, the left one first.
-
-    `margin` is added on each side, as a share of the width of the eye's points.
-    """
-    boxes = [
-        box(landmarks[..., REGIONS[eye], :], margin=margin) for eye in ("left_eye", "right_eye")
-    ]
-    return namespace(landmarks).stack(boxes, -2)
-
-
 def both_eyes_box(landmarks: Array, *, margin: float = 0.2) -> Array:
-    """[..., 68, 2] -> [..., 4]: one box around both eyes, as MicroExpFuseNet sees them."""
+    """[..., 68, 2] -> [..., 4]: one box around both eyes, as MicroExpFuseNet sees them.
+
+    `margin` is added on each side, as a share of the width of the eyes' points.
+    """
     return box(landmarks[..., 36:48, :], margin=margin)
 
 
 def mouth_box(landmarks: Array, *, margin: float = 0.2) -> Array:
-    """[..., 68, 2] -> [..., 4]: a box around the mouth; `margin` as in `eye_boxes`."""
+    """[..., 68, 2] -> [..., 4]: a box around the mouth; `margin` as in `both_eyes_box`."""
     return box(landmarks[..., REGIONS["mouth"], :], margin=margin)
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from mer_jax.errors import UserError
 from mer_jax.faces.points import Array, namespace
-from mer_jax.faces.sampling import sample
 
 OULU = (0.4, 0.6, 2.2, 1.8)
 
@@ -110,29 +109,3 @@ def locate(rectangle: Rectangle, points: Array, *, size: tuple[int, int]) -> Arr
     along = xp.stack([(offset * v).sum(-1) for v in (rectangle.across, rectangle.down)], -1)
     sides = xp.stack([rectangle.width, rectangle.height])
     return (along - half) / (sides / np.asarray(size[::-1], np.float32)) - half
-
-
-def eye_crop(
-    frames: jax.Array,
-    eyes: jax.Array,
-    *,
-    constants: Sequence[float] = OULU,
-    size: tuple[int, int] | None = None,
-    order: str = "nearest",
-) -> jax.Array:
-    """Cuts a face out of a clip by the eyes of its first frame: [T, H, W, C] -> [T, *size, C].
-
-    Args:
-      frames: [T, H, W, C], uint8 or float32; what becomes of them is in `sample`.
-      eyes: [2, 2] px (x, y), the one on the image's left first.
-      constants: see `eye_rectangle`.
-      size: (H, W). None: round(2.2 d) x round(1.8 d), which needs eyes of known numbers, as does
-        every shape under jit. A size far below that skips pixels: cut out a multiple of it and
-        average, as `faces.crop_face` does.
-      order: "nearest", as the authors' code has it, or "bilinear", which is differentiable in
-        `frames` and `eyes`; see `sample`.
-
-    Raises:
-      UserError: the order is unknown, or `size` is None under jit or vmap.
-    """
-    return sample(frames, grid(eye_rectangle(eyes, constants=constants), size=size), order=order)

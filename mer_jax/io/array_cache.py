@@ -2,10 +2,10 @@
 
     cache = ArrayCache("cache", limit_bytes=50e9)
     cache.write("strcn_g", digest, {"flow": flow})
-    row = cache.read("strcn_g", digest)        # None: not there, or damaged
+    entry = cache.read("strcn_g", digest)      # None: not there, or damaged
 
-A row is a dictionary of arrays. The file of a row is DIRECTORY/GROUP/NAME.npz; its entries carry
-checksums, and a file that is cut short, damaged or not this row's is removed and counts as missing.
+An entry is a dictionary of arrays. Its file is DIRECTORY/GROUP/NAME.npz, with a checksum for each
+array; a file that is cut short, damaged or another entry's is removed and counts as missing.
 """
 
 import contextlib
@@ -20,33 +20,33 @@ import numpy as np
 from mer_jax.errors import UserError
 from mer_jax.io import saving
 
-Row = dict[str, np.ndarray]
-_NAME = "__name__"  # the entry that names the row
+Entry = dict[str, np.ndarray]
+_NAME = "__name__"  # the array that holds the entry's name
 
 
 class Usage(NamedTuple):
     """What one group of a cache takes."""
 
-    rows: int
+    entries: int
     bytes: int
     last_used: float  # seconds since the epoch
 
 
 @dataclasses.dataclass
 class ArrayCache:
-    """The rows in `directory`, at most `limit_bytes` of them; the oldest are removed first."""
+    """The entries in `directory`, at most `limit_bytes` of them; the oldest are removed first."""
 
     directory: pathlib.Path
     limit_bytes: float
 
-    def read(self, group: str, name: str) -> Row | None:
-        """The row, or None where it is missing or damaged. Marks it as used now."""
+    def read(self, group: str, name: str) -> Entry | None:
+        """The entry, or None where it is missing or damaged. Marks it as used now."""
         path = self._path(group, name)
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as entries:
-                row = {entry: entries[entry] for entry in entries.files}
-            if str(row.pop(_NAME)) != name:
-                raise ValueError("another row's file")
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+                entry = {key: file[key] for key in file.files}
+            if str(entry.pop(_NAME)) != name:
+                raise ValueError("another entry's file")
             os.utime(path)
         except FileNotFoundError:
             return None
@@ -54,15 +54,15 @@ class ArrayCache:
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
-        return row
+        return entry
 
-    def write(self, group: str, name: str, row: Mapping[str, np.ndarray]) -> None:
-        """Writes the row. Raises `UserError` where the disk is full or the folder read-only."""
+    def write(self, group: str, name: str, entry: Mapping[str, np.ndarray]) -> None:
+        """Writes the entry. Raises `UserError` where the disk is full or the folder read-only."""
         with saving.atomic(self._path(group, name)) as temporary:
-            np.savez(temporary, **{_NAME: np.array(name)}, **row)  # type: ignore[arg-type]
+            np.savez(temporary, **{_NAME: np.array(name)}, **entry)  # type: ignore[arg-type]
 
     def trim(self) -> None:
-        """Removes the rows that were used longest ago until the limit is kept."""
+        """Removes the entries that were used longest ago until the limit is kept."""
         files = sorted(_files(self.directory), key=lambda file: file[1].st_mtime_ns)
         excess = sum(stat.st_size for _, stat in files) - self.limit_bytes
         for path, stat in files:
@@ -80,13 +80,13 @@ def usage(directory: str | os.PathLike) -> dict[str, Usage]:
     """What each group of a cache takes, by name; empty for a folder that does not exist."""
     found: dict[str, Usage] = {}
     for path, stat in _files(pathlib.Path(directory)):
-        rows, size, last = found.get(path.parent.name, Usage(0, 0, 0.0))
-        found[path.parent.name] = Usage(rows + 1, size + stat.st_size, max(last, stat.st_mtime))
+        entries, size, last = found.get(path.parent.name, Usage(0, 0, 0.0))
+        found[path.parent.name] = Usage(entries + 1, size + stat.st_size, max(last, stat.st_mtime))
     return dict(sorted(found.items()))
 
 
 def clear(directory: str | os.PathLike, *, group: str | None = None) -> dict[str, Usage]:
-    """Removes all rows, or those of one group; returns what they took.
+    """Removes all entries, or those of one group; returns what they took.
 
     Raises:
       UserError: for a group that is not there.

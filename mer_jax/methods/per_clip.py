@@ -29,7 +29,7 @@ from mer_jax.clips import Clip, stack
 from mer_jax.datasets import folders, identity
 from mer_jax.errors import UserError
 from mer_jax.io import large_arrays, saving
-from mer_jax.io.array_cache import ArrayCache, Row
+from mer_jax.io.array_cache import ArrayCache, Entry
 from mer_jax.io.progress import Progress
 
 _PACKAGE = pathlib.Path(mer_jax.__file__).parent
@@ -136,9 +136,9 @@ class _Rows:
 
     def __init__(self, clips: Sequence[Clip], time_axes: Mapping[str, int]):
         self._clips, self._time_axes = clips, time_axes
-        self.arrays: Row = {}
+        self.arrays: Entry = {}
 
-    def set(self, n: int, row: Row | None) -> bool:
+    def set(self, n: int, row: Entry | None) -> bool:
         """Sets row n, padded along a time axis by its last element; False if there is none."""
         if row is None:
             return False
@@ -152,7 +152,7 @@ class _Rows:
             array[n] = value
         return True
 
-    def _allocate(self, row: Row) -> None:
+    def _allocate(self, row: Entry) -> None:
         shapes = {name: list(value.shape) for name, value in row.items()}
         for name, axis in self._time_axes.items():
             shapes[name][axis] = max(folders.length(clip) for clip in self._clips)

@@ -72,7 +72,7 @@ class CapsuleNet(nnx.Module):
         sides = [((-(-n // 8) - 8) - 9) // 2 + 1 for n in self.input_shape[:2]]
         count = sides[0] * sides[1] * capsules // PRIMARY
         weights = 0.01 * jax.random.normal(rngs.params(), (num_classes, count, DIGIT, PRIMARY))
-        self.votes = nnx.Param(weights)
+        self.transformations = nnx.Param(weights)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C], mask [B] -> lengths [B, K] of the class capsules."""
@@ -81,28 +81,28 @@ class CapsuleNet(nnx.Module):
             x = block(x, mask)
         x = self.primary(nnx.relu(self.wide(x)))
         capsules = squash(x.reshape(len(x), -1, PRIMARY))
-        votes = jnp.einsum("kidp,bip->bkid", self.votes[...], capsules)
-        v = route(votes, self.routings)
+        predictions = jnp.einsum("kidp,bip->bkid", self.transformations[...], capsules)
+        v = route(predictions, self.routings)
         return jnp.sqrt(jnp.maximum((v * v).sum(-1), 1e-16))
 
 
-def route(votes: jax.Array, routings: int) -> jax.Array:
+def route(predictions: jax.Array, routings: int) -> jax.Array:
     """Routing by agreement (Sabour et al. 2017, procedure 1).
 
     Args:
-      votes: [B, K, I, D], the prediction of each class capsule by each primary capsule.
+      predictions: [B, K, I, D], the prediction of each class capsule by each primary capsule.
       routings: rounds; only the last one is differentiated.
 
     Returns:
       [B, K, D], the class capsules. Coupling coefficients are a softmax over classes.
     """
-    fixed = lax.stop_gradient(votes)
-    logits = jnp.zeros(votes.shape[:3], votes.dtype)
+    fixed = lax.stop_gradient(predictions)
+    logits = jnp.zeros(predictions.shape[:3], predictions.dtype)
     for _ in range(routings - 1):
         v = _round(logits, fixed)
         logits = logits + jnp.einsum("bkd,bkid->bki", v, fixed)
-    return _round(logits, votes)
+    return _round(logits, predictions)
 
 
-def _round(logits, votes):
-    return squash(jnp.einsum("bki,bkid->bkd", jax.nn.softmax(logits, 1), votes))
+def _round(logits, predictions):
+    return squash(jnp.einsum("bki,bkid->bkd", jax.nn.softmax(logits, 1), predictions))

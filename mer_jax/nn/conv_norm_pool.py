@@ -38,7 +38,7 @@ def conv_relu_norm_pool(
     one after the other.
 
     Args:
-      conv, norm: the layers; `conv` has a bias.
+      conv, norm: the layers.
       x: [B, H, W, C] float.
       mask: [B] or None, as in `BatchNorm`.
       window: of the pool, whose windows tile.
@@ -58,18 +58,19 @@ def conv_relu_norm_pool(
     if norm.use_running_average or current_formulation() == "xla":
         return max_pool(norm(nnx.relu(conv(x)), mask), window, padding=padding)
     dtype = accumulator_dtype(x.dtype)
-    kernel, bias = conv.kernel[...], conv.bias[...].astype(dtype)
+    kernel = conv.kernel[...]
+    bias = jnp.zeros(kernel.shape[-1], dtype) if conv.bias is None else conv.bias[...].astype(dtype)
     slide = sliding(
         x.shape[1:-1],
         kernel.shape,
-        strides=conv.strides,
+        strides=conv.strides or 1,
         padding=conv.padding,
-        dilation=conv.kernel_dilation,
+        dilation=conv.kernel_dilation or 1,
         precision=conv.precision,
     )
     sizes = slide.sizes(x.shape[1:-1], kernel.shape)
     tiles = per_axis(window, 2)
-    pool = (tiles, tiles, resolve(padding, sizes, tiles, tiles))
+    pool = (tiles, resolve(padding, sizes, tiles, tiles))
     scale, shift = norm.scale[...].astype(dtype), norm.bias[...].astype(dtype)
     weights = jnp.ones(len(x), dtype) if mask is None else mask.astype(dtype)
     forced = current_formulation() == "matmul"
@@ -136,7 +137,8 @@ def _search(convolve, pool, kernel, bias, sign, samples):
     """(maxima of the maps times `sign`, times `sign`, argmax, mean, squares about it, count)."""
     x, weights = samples
     maps = _maps(convolve, x, kernel, bias)
-    maxima, argmax = max_and_argmax(*pool, maps * _expand(sign))
+    tiles, pads = pool
+    maxima, argmax = max_and_argmax(tiles, tiles, pads, maps * _expand(sign))
     count = weights.sum() * (maps.size // (len(maps) * maps.shape[-1]))
     mean = jnp.where(_real(weights), maps, 0).sum((0, 1, 2)) / jnp.maximum(count, 1)
     centered = jnp.where(_real(weights), maps - _expand(mean), 0)
@@ -176,7 +178,8 @@ def _gradients(convolve, pool, shared, samples):
     x, weights, argmax, g = samples
     maps, pull = jax.vjp(partial(_maps, convolve), x, kernel, bias)
     normal = (maps - _expand(mean)) * _expand(inverse)
-    spread = gradient(*pool, maps.shape[1:-1], argmax, g)
+    tiles, pads = pool
+    spread = gradient(tiles, tiles, pads, maps.shape[1:-1], argmax, g)
     d_maps = spread - _expand(by_shift) - normal * _expand(by_scale)
     return pull(jnp.where(_real(weights), d_maps, 0))
 

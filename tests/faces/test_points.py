@@ -22,14 +22,12 @@ def test_centres_and_boxes(array):
     for i, first in enumerate((36, 42)):
         np.testing.assert_allclose(eyes[0, i], marks[first : first + 6].mean(0), rtol=1e-6)
     assert eyes[0, 0, 0] < eyes[0, 1, 0]  # the image's left comes first
-    boxes = faces.eye_boxes(both, margin=0.5)
-    for i, first in enumerate((36, 42)):
-        points = marks[first : first + 6]
-        (x0, y0), (x1, y1) = points.min(0), points.max(0)
-        around = 0.5 * (x1 - x0)
-        expected = [x0 - around, y0 - around, x1 - x0 + 1 + 2 * around, y1 - y0 + 1 + 2 * around]
-        np.testing.assert_allclose(boxes[0, i], expected, rtol=1e-4)
-        np.testing.assert_allclose(boxes[1, i] - boxes[0, i], [3, 3, 0, 0], atol=1e-3)
+    boxes = faces.both_eyes_box(both, margin=0.5)
+    (x0, y0), (x1, y1) = marks[36:48].min(0), marks[36:48].max(0)
+    around = 0.5 * (x1 - x0)
+    expected = [x0 - around, y0 - around, x1 - x0 + 1 + 2 * around, y1 - y0 + 1 + 2 * around]
+    np.testing.assert_allclose(boxes[0], expected, rtol=1e-4)
+    np.testing.assert_allclose(boxes[1] - boxes[0], [3, 3, 0, 0], atol=1e-3)
     x, y, width, height = faces.mouth_box(both, margin=0.0)[0]
     inside = marks[48:68]
     assert ((inside >= [x, y]) & (inside <= [x + width - 1, y + height - 1])).all()

@@ -229,14 +229,14 @@ def theirs(path) -> str:
 
 def in_torch(array: np.ndarray, name: str) -> np.ndarray:
     """A tensor of ours as PyTorch lays it out: [O, C, ...] for kernels, [O, I] for products."""
-    if array.ndim < 2 or name.endswith("votes"):
+    if array.ndim < 2 or name.endswith("transformations"):
         return array
     return np.moveaxis(array, (-1, -2), (0, 1))
 
 
 def in_jax(array: np.ndarray, name: str) -> np.ndarray:
     """The inverse of `in_torch`."""
-    if array.ndim < 2 or name.endswith("votes"):
+    if array.ndim < 2 or name.endswith("transformations"):
         return array
     return np.moveaxis(array, (0, 1), (-1, -2))
 

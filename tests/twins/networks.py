@@ -304,7 +304,7 @@ class Capsule(nn.Module):
         self.blocks = nn.ModuleList([Block(*size) for size in sizes])
         self.wide = nn.Conv2d(c, c, 9)
         self.primary = nn.Conv2d(c, capsules, 9, 2)
-        self.votes = nn.Parameter(torch.zeros(classes, count, 16, 8))
+        self.transformations = nn.Parameter(torch.zeros(classes, count, 16, 8))
         self.routings = routings
 
     def forward(self, x):
@@ -313,11 +313,11 @@ class Capsule(nn.Module):
             x = block(x)
         x = self.primary(F.relu(self.wide(x)))
         capsules = squash(flat(x).reshape(len(x), -1, 8))
-        votes = (self.votes @ capsules[:, None, :, :, None]).squeeze(-1)
-        coupling = torch.zeros(votes.shape[:3], dtype=x.dtype)
+        predictions = (self.transformations @ capsules[:, None, :, :, None]).squeeze(-1)
+        coupling = torch.zeros(predictions.shape[:3], dtype=x.dtype)
         for number in range(self.routings):
             last = number == self.routings - 1
-            seen = votes if last else votes.detach()
+            seen = predictions if last else predictions.detach()
             v = squash((coupling.softmax(1)[..., None] * seen).sum(2))
             if not last:
                 coupling = coupling + (v[:, :, None] * seen).sum(-1)
