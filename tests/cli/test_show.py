@@ -54,6 +54,7 @@ def run(capsys, *arguments):
     return code, out.out, out.err
 
 
+@pytest.mark.slow
 def test_looks_against_their_definitions(scene, looks):
     gray = looks.frames @ np.array([0.299, 0.587, 0.114], np.float32)
     np.testing.assert_allclose(
@@ -74,6 +75,7 @@ def test_looks_against_their_definitions(scene, looks):
     assert np.abs(looks.flow[scene.onset]).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_the_page_shows_eight_tiles_and_the_apex(looks):
     figure = preview.plot_preview(looks)
     tiles = [axes for axes in figure.axes if axes.images]
@@ -83,6 +85,7 @@ def test_the_page_shows_eight_tiles_and_the_apex(looks):
     assert picture.shape[1] > 1000 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 500
 
 
+@pytest.mark.slow
 def test_the_animation_moves_and_its_layout_does_not(looks, tmp_path):
     (tmp_path / "a.gif").write_bytes(preview.animation(looks))
     film = Image.open(tmp_path / "a.gif")

@@ -26,7 +26,7 @@ class Small(nnx.Module):
         return conv_relu_pool(y, self.kernel[...], self.bias[...], (2, 2, 2))
 
 
-HEAVY = ("capsule", "dual_inception", "image_cnn", "mmnet", "psn", "r3d_convlstm", "sfamnet")
+QUICK = ("htnet", "rcn_a", "strcn_g", "ststnet")  # the other networks are slow tests
 
 
 def objective():
@@ -64,7 +64,7 @@ def test_xla_is_differentiable_in_both_modes():
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in learning.SMALL]
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in learning.SMALL]
 )
 def test_every_network_is_differentiable_in_both_modes(name):
     """Traced, not run: forward mode of the gradient, as in `jax.hessian`, and of the loss."""
