@@ -21,6 +21,7 @@ from mer_jax.faces.points import (
     eye_centers,
     eye_openness,
     face_box,
+    in_profile,
     mouth_box,
     mouth_opening,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "eye_rectangle",
     "face_box",
     "grid",
+    "in_profile",
     "landmarker",
     "locate",
     "lwm_apply",

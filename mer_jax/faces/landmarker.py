@@ -21,6 +21,7 @@ import numpy as np
 from mer_jax.clips import resize
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.faces.detection import detect_faces, to_gray, to_rgb
+from mer_jax.faces.points import in_profile
 
 _Model = Callable[[np.ndarray], Iterable[np.ndarray]]
 Landmarker = Callable[[np.ndarray], np.ndarray]  # frame -> [n, points, 2] px, the largest first
@@ -44,7 +45,7 @@ def landmarker(path: str | pathlib.Path) -> Landmarker:
 
     It returns [n, 68, 2] px (x, y) float32 in the iBUG order, or [n, 5, 2] (left and right eye,
     nose, left and right corner of the mouth, as the image has them), of the n faces in the frame,
-    the largest first.
+    the largest first. Faces in profile (`points.in_profile`) are left out: only one eye is seen.
 
     Raises:
       UserError: there is no such file, its suffix is none of those above, the package it needs is
@@ -75,7 +76,8 @@ def _attempt(path: pathlib.Path, problem: str, function: Callable, *args):
 
 
 def _largest_first(faces: list[np.ndarray]) -> np.ndarray:
-    """[n, P, 2] float32, by the area around the points; [0, 68, 2] without a face."""
+    """[n, P, 2] float32 without profiles, by the area around the points; [0, 68, 2] for none."""
+    faces = [points for points in faces if not in_profile(points)]
     faces = sorted(faces, key=lambda points: -np.ptp(points, axis=0).prod())
     return np.stack(faces) if faces else np.zeros((0, 68, 2), np.float32)
 

@@ -40,6 +40,8 @@ def test_lbf_is_asked_for_the_detected_face(tmp_path, monkeypatch):
     """A stand-in for OpenCV's module gives back the box that it was asked about."""
     import cv2
 
+    (scene,) = synthetic.scenes(subjects=1, clips_per_subject=1, size=(96, 96), frames=(8, 8))
+
     class Model:
         def loadModel(self, path):
             assert path.endswith("lbf.yaml")
@@ -47,17 +49,16 @@ def test_lbf_is_asked_for_the_detected_face(tmp_path, monkeypatch):
         def fit(self, gray, boxes):
             assert gray.ndim == 2 and boxes.dtype == np.int32
             x, y, width, height = boxes[0]
-            line = np.linspace((x, y), (x + width, y + height), 68, dtype=np.float32)
-            return True, [line[None]]
+            return True, [(scene.landmarks[None] * (width, height) / 96 + (x, y)).astype("f4")]
 
     module = types.SimpleNamespace(createFacemarkLBF=Model)
     monkeypatch.setattr(cv2, "face", module, raising=False)
     (tmp_path / "lbf.yaml").write_text("x")
     find = faces.landmarker(tmp_path / "lbf.yaml")
-    frame = synthetic.scenes(subjects=1, clips_per_subject=1, size=(96, 96))[0].frames[0]
+    frame = scene.frames[0]
     box, points = faces.detect_face(frame), find(frame)
     assert points.shape == (1, 68, 2) and points.dtype == np.float32
-    np.testing.assert_array_equal(points[0, [0, -1]], [box[:2], box[:2] + box[2:]])
+    np.testing.assert_allclose(points[0], scene.landmarks * box[2:] / 96 + box[:2], atol=1e-3)
     assert find(np.zeros_like(frame)).shape == (0, 68, 2)
 
 
@@ -65,7 +66,10 @@ def test_lbf_is_asked_for_the_detected_face(tmp_path, monkeypatch):
 def test_yunet_gets_at_most_640_px_and_its_points_are_those_of_the_frame(
     tmp_path, monkeypatch, size
 ):
-    """A stand-in puts the points of the larger of two faces around the brightest pixel."""
+    """A stand-in puts the points of the larger of two faces around the brightest pixel.
+
+    A third face, the largest, is in profile.
+    """
     import cv2
 
     class Model:
@@ -75,10 +79,11 @@ def test_yunet_gets_at_most_640_px_and_its_points_are_those_of_the_frame(
         def detect(self, image):
             assert image.shape[1::-1] == self.size and max(self.size) <= 640
             y, x = np.unravel_index(image[..., 0].argmax(), image.shape[:2])
-            far, near = np.zeros((2, 15), np.float32)
-            far[4:14], near[4:14] = np.arange(10), [x, y] * 5
+            far, near, profile = np.zeros((3, 15), np.float32)
+            far[4:14], near[4:14] = [0, 0, 9, 0, 5, 5, 1, 9, 8, 9], [x, y] * 5
             near[4:8] += 20, 20, -20, -20
-            return 1, np.stack([far, near])
+            profile[4:14] = 50, 40, 90, 40, 10, 80, 60, 120, 90, 120
+            return 1, np.stack([far, near, profile])
 
     monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: Model())
     (tmp_path / "yunet.onnx").write_text("x")

