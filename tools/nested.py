@@ -31,9 +31,6 @@ from mer_jax.clips import Clip
 from mer_jax.errors import UserError
 from mer_jax.io import saving
 from mer_jax.metrics import Predictions
-from mer_jax.metrics.confusion import confusion
-from mer_jax.metrics.scores import scores
-from mer_jax.metrics.summary import scores_with_intervals
 from mer_jax.protocols import Folds
 from mer_jax.reporting import comparison
 from mer_jax.training import estimators
@@ -110,8 +107,8 @@ def uf1(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Of the clips with probabilities [N, K]; NaN: not one of them."""
     rows = np.isfinite(probabilities).all(-1)
     predicted = probabilities[rows].argmax(-1)
-    table = confusion(labels[rows], predicted, num_classes=probabilities.shape[-1])
-    return float(scores(table)["uf1"])
+    table = metrics.confusion(labels[rows], predicted, num_classes=probabilities.shape[-1])
+    return float(metrics.scores(table)["uf1"])
 
 
 def choose(
@@ -146,7 +143,8 @@ def predict(
     trained on, and `UserError` if the recipe is not strict.
     """
     config = ConfigDict(configuration.to_dict(recipes.configs[name]))
-    config.train.seed = seed
+    is_network = not models.info(config.model.name).estimator
+    config.train.seed = seed if is_network else 0  # the others have no seed
     key = experiment.digest(
         json.dumps([configuration.to_dict(config)[part] for part in ("data", "method", "model")]),
         json.dumps(configuration.to_dict(config)["train"]),
@@ -158,23 +156,21 @@ def predict(
     settings = configuration.check(config)
     examples = experiment.prepare_examples(config, recipes.clips, cache)
     sizes, count = configuration.options_of(config, "model"), len(recipes.classes)
-    if models.info(config.model.name).estimator:
-        build = lambda: models.create_estimator(config.model.name, **sizes)
-        result = estimators.fit(examples, recipes.labels, folds, build, num_classes=count)
-    else:
+    if is_network:
         network = lambda rngs: models.create(
             config.model.name, num_classes=count, rngs=rngs, shape=examples.input_shape, **sizes
         )
         (result,) = training.fit(
             examples, recipes.labels, [folds], settings, num_classes=count, build=network
         )
+    else:
+        build = lambda: models.create_estimator(config.model.name, **sizes)
+        result = estimators.fit(examples, recipes.labels, folds, build, num_classes=count)
     digests = experiment.example_digests(examples.inputs)
     if leaks := leakage.check(settings, folds, result, digests):
         raise UserError(f"recipe {name!r} is not strict: {leaks[0].reason}")
     out = np.full((len(folds), len(recipes.clips), count), np.nan, np.float32)
-    for fold, index, test, values in zip(
-        out, result.eval_index, result.test, result.probabilities
-    ):
+    for fold, index, test, values in zip(out, result.eval_index, result.test, result.probabilities):
         fold[index[test]] = values[test]
     with saving.atomic(path) as temporary:
         np.savez_compressed(temporary, probabilities=out)
@@ -189,7 +185,7 @@ def final(
     folder: pathlib.Path,
     cache: dict,
 ) -> Predictions:
-    """Each subject's clips, predicted by the committee of its part, trained on all other subjects."""
+    """Each subject's clips by the committee of its part, trained on all other subjects."""
     loso = protocols.create("loso", recipes.clips, recipes.labels)
     part_of_fold = np.array([recipes.part[test.argmax()] for test in loso.test])
     total = np.zeros((len(recipes.clips), len(recipes.classes)), np.float64)
@@ -212,7 +208,11 @@ def final(
 def run(
     recipes: Recipes, workdir: str | pathlib.Path, *, seeds: int = 0
 ) -> tuple[str, dict[str, Any]]:
-    """Searches, and with `seeds` trains and scores the choice; returns trials.md and scores.json."""
+    """Searches, and with `seeds` trains and scores the choice.
+
+    Returns:
+      trials.md, and the content of scores.json ({} without `seeds`).
+    """
     workdir, cache = pathlib.Path(workdir), dict[str, Any]()
     shared: dict[str, Any] = {"folder": workdir / "trainings", "cache": cache}
     folds = pairs(protocols.create("loso", recipes.clips, recipes.labels), recipes.part)
@@ -228,15 +228,18 @@ def run(
         return text, {}
     committees = [members for members, _ in chosen]
     each = [final(recipes, committees, seed=seed, **shared) for seed in range(seeds)]
-    ensemble = each[0].take(np.arange(len(each[0])))
-    ensemble.probabilities[:] = np.mean([part.probabilities for part in each], axis=0)
+    ensemble = metrics.mean_predictions(each)
     summary: dict[str, Any] = {"committees": committees}
-    for name, predictions in {**{f"seed{n}": p for n, p in enumerate(each)}, "all": ensemble}.items():
+    for name, predictions in {
+        **{f"seed{n}": p for n, p in enumerate(each)},
+        "all": ensemble,
+    }.items():
         metrics.write_csv(workdir / name / "predictions.csv", predictions)
         metrics.write_log(workdir / name / "megc_log.txt", predictions)
-        summary[name] = scores_with_intervals(predictions) | {
+        summary[name] = metrics.scores_with_intervals(predictions) | {
             "databases": {
-                key: scores_with_intervals(part) for key, part in predictions.by_database().items()
+                key: metrics.scores_with_intervals(part)
+                for key, part in predictions.by_database().items()
             }
         }
     saving.write_json(workdir / "scores.json", summary)
@@ -252,7 +255,12 @@ def _trials(
     parts = [f"part {number + 1}" for number in range(len(chosen))]
     cells = [["recipe", "mean", *parts]]
     cells += [[name, *(f"{v:.4f}" for v in (np.mean(rows[name]), *rows[name]))] for name in order]
-    cells.append(["committee", *(f"{v:.4f}" for v in (np.mean([s for _, s in chosen]), *(s for _, s in chosen)))])
+    cells.append(
+        [
+            "committee",
+            *(f"{v:.4f}" for v in (np.mean([s for _, s in chosen]), *(s for _, s in chosen))),
+        ]
+    )
     notes = [f"{part}: {', '.join(members)}" for part, (members, _) in zip(parts, chosen)]
     return comparison.markdown(cells, notes=notes)
 

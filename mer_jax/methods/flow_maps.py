@@ -62,7 +62,7 @@ def flow_maps(
         Dual-Inception) need 255 for stored maps.
       regions: a key of `REGIONS`: a map of four windows of it, half as large, around two eyes and
         two corners of the mouth (HTNet); "": the map as it is.
-      standardize: each channel of each map to mean 0 and deviation 1.
+      standardize: each channel of each map to mean 0 and deviation 1; a constant one to 0.
       mirror: half of the training samples have left and right exchanged and the sign of u turned;
         of a test clip the mean probability of both views is predicted. A stored map was stretched
         over its own range, so that its mirrored u is 255 - u, exactly.
@@ -89,7 +89,9 @@ def flow_maps(
     maps = maps[..., pick] / flow_scale
     if standardize:
         mean, deviation = maps.mean((1, 2), keepdims=True), maps.std((1, 2), keepdims=True)
-        maps = (maps - mean) / jnp.where(deviation > 0, deviation, 1)
+        # A channel that varies only in the last bits of a float32 is constant.
+        varies = deviation > 1e-6 * jnp.abs(maps).max((1, 2), keepdims=True)
+        maps = jnp.where(varies, (maps - mean) / jnp.where(varies, deviation, 1), 0)
     if regions:
         maps = _windows(maps, REGIONS[regions])
     if not moves:

@@ -13,13 +13,15 @@ from mer_jax.methods.map_files import stretch
 
 
 def clips_of(frames, content):
-    return [Clip("d", "s", f"c{n}", in_memory(f), "x", content=content) for n, f in enumerate(frames)]
+    return [
+        Clip("d", "s", f"c{n}", in_memory(f), "x", content=content) for n, f in enumerate(frames)
+    ]
 
 
 def fields(count=3, size=(12, 10)):
     """u, v [N, H, W] px and any third channel; their ranges and zeros differ."""
     draw = np.random.default_rng(0)
-    return draw.normal(0, [1.0, 3.0, 2.0], (count, *size, 3)) + [0.5, -1.0, 4.0]
+    return draw.normal([0.5, -1.0, 4.0], [1.0, 3.0, 2.0], (count, *size, 3))
 
 
 def test_a_mirrored_map_is_the_map_of_the_mirrored_flow():
@@ -28,8 +30,7 @@ def test_a_mirrored_map_is_the_map_of_the_mirrored_flow():
     stored, want = clips_of(stretch(flow)[:, None], "flow"), stretch(mirrored)
     for options, unit in ({}, 1.0), ({"flow_scale": 255.0}, 255.0):
         examples = methods.create("flow_maps", stored, size=(12, 10), mirror=True, **options)
-        views = jax.vmap(lambda one: examples.eval_transform(one, ()))(examples.inputs)
-        views = np.asarray(views)
+        views = np.stack([examples.eval_transform(one, ()) for one in examples.inputs])
         assert views.shape == (3, 2, 12, 10, 3) and examples.num_views == 2
         np.testing.assert_array_equal(views[:, 0], examples.inputs)
         # Halves are rounded to the even neighbor, in the map and in its mirror image.
@@ -75,8 +76,6 @@ def test_turned_and_enlarged_vectors_by_hand():
     grown = turned(linear, 0.0, 2.0, vectors=("u", "v", "strain"))
     half = np.asarray(linear) / 2
     np.testing.assert_allclose(grown[inner], (half * [2, 2, 1])[inner], atol=1e-5)
-    one = turned(linear[..., :1], 0.0, 2.0, vectors=("u",))
-    np.testing.assert_allclose(one[inner], linear[..., :1][inner], atol=1e-5)
 
 
 def test_samples_are_turned_within_the_options():

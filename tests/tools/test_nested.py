@@ -46,6 +46,11 @@ def test_a_part_is_validated_on_the_others_by_networks_that_saw_neither():
             np.testing.assert_equal(found[own, clip], np.float32(wanted))
 
 
+def macro(found, names, own, rows, labels):
+    mean = np.mean([found[name][own, rows] for name in names], 0)
+    return f1_score(labels[rows], mean.argmax(1), average="macro")
+
+
 def test_the_committee_is_that_of_the_best_validation_score():
     draw = np.random.default_rng(0)
     labels = np.arange(60) % 3
@@ -56,20 +61,13 @@ def test_the_committee_is_that_of_the_best_validation_score():
         values[part == np.arange(3)[:, None]] = np.nan
         found[f"r{number}"] = values
     for own, (members, score) in enumerate(nested.choose(found, labels)):
-        rows = part != own
-        macro = lambda names: f1_score(
-            labels[rows],
-            np.mean([found[name][own, rows] for name in names], 0).argmax(1),
-            average="macro",
-        )
-        ranked = sorted(found, key=lambda name: -macro([name]))
-        every = {count: macro(ranked[:count]) for count in nested.COMMITTEES}
-        assert score == pytest.approx(max(every.values()))
-        assert macro(members) == pytest.approx(score)
+        shared = own, part != own, labels
+        ranked = sorted(found, key=lambda name, shared=shared: -macro(found, [name], *shared))
+        every = [macro(found, ranked[:count], *shared) for count in nested.COMMITTEES]
+        assert score == pytest.approx(max(every)) == pytest.approx(macro(found, members, *shared))
         # Its own clips have no part in the choice.
-        changed = {name: values.copy() for name, values in found.items()}
-        flipped = np.where(rows, labels, 2 - labels)
-        assert nested.choose(changed, flipped)[own][0] == members
+        flipped = np.where(part != own, labels, 2 - labels)
+        assert nested.choose(found, flipped)[own][0] == members
 
 
 def test_the_final_predictions_are_those_of_each_parts_committee(tmp_path):
