@@ -36,6 +36,7 @@ _SELECTED = {
     "last": "last epoch",
     "best_val": "inner validation",
     "best_test": "best epoch on the test subject",
+    "nested": "last; recipe by inner validation",  # of tools.nested
 }
 _HEAD = (
     *("system", "epoch", "", "UF1", "UAR", "UF1, seeds", "UAR, seeds", "UF1, ensemble"),
@@ -90,9 +91,10 @@ def _lines(folder: pathlib.Path, config: dict[str, Any], summary: dict[str, Any]
     # As published, each fold is also trained strict.
     runs = len(variants) * (2 if train.get("statistics_on_all_clips") else 1)
     trained = summary["protocol"]["folds"] * train["epochs"] * runs
+    seconds = provenance.get("training_seconds")
     shared = {
         "system": config["title"] or config["model"]["name"],
-        "seconds": provenance["training_seconds"] / trained if trained else None,
+        "seconds": seconds / trained if trained and seconds is not None else None,
         "memory": provenance.get("peak_memory_gib") or None,
         "network": config["model"]["name"],
         "command": portable(provenance["command"], folder.resolve().name),
@@ -187,7 +189,7 @@ def _verdict(leaks: Sequence[Mapping[str, Any]]) -> str:
     return "not verified" if reasons == {Reason.UNVERIFIED} else "NOT STRICT"
 
 
-_PLACES = {"--config.data.root": "DIR", "--config.train.init_from": "WEIGHTS"}
+_PLACES = {"--config.data.root": "DIR", "--root": "DIR", "--config.train.init_from": "WEIGHTS"}
 
 
 def portable(text: str, name: str) -> str:

@@ -10,8 +10,8 @@ probability of its members. Each subject is then tested by the committee of its 
 other subjects. No clip of a subject has a part in the choice of its recipes or in their training:
 the final score is strict leave-one-subject-out of the search and the training together.
 
-WORKDIR gets trials.md (each recipe's validation scores), and, with --final, the predictions of each
-seed, of their mean (the ensemble), and scores.json. Finished trainings are not run again.
+WORKDIR gets trials.md (each recipe's validation scores), and, with --final, the predictions and
+scores of a run: `tools.leaderboard` reads it. Finished trainings are not run again.
 """
 
 import itertools
@@ -32,7 +32,8 @@ from mer_jax.errors import UserError
 from mer_jax.io import saving
 from mer_jax.metrics import Predictions
 from mer_jax.protocols import Folds
-from mer_jax.reporting import comparison
+from mer_jax.reporting import comparison, outputs
+from mer_jax.reporting.page import score_text
 from mer_jax.training import estimators
 
 _ROOT = flags.DEFINE_string("root", "", "data.root of every row.")
@@ -211,7 +212,7 @@ def run(
     """Searches, and with `seeds` trains and scores the choice.
 
     Returns:
-      trials.md, and the content of scores.json ({} without `seeds`).
+      trials.md, and the content of metrics.json ({} without `seeds`).
     """
     workdir, cache = pathlib.Path(workdir), dict[str, Any]()
     shared: dict[str, Any] = {"folder": workdir / "trainings", "cache": cache}
@@ -227,23 +228,38 @@ def run(
     if not seeds:
         return text, {}
     committees = [members for members, _ in chosen]
+    kinds = {recipes.configs[name].model.name for members in committees for name in members}
+    if all(models.info(kind).estimator for kind in kinds):
+        seeds = 1  # they have none
     each = [final(recipes, committees, seed=seed, **shared) for seed in range(seeds)]
-    ensemble = metrics.mean_predictions(each)
-    summary: dict[str, Any] = {"committees": committees}
-    for name, predictions in {
-        **{f"seed{n}": p for n, p in enumerate(each)},
-        "all": ensemble,
-    }.items():
-        metrics.write_csv(workdir / name / "predictions.csv", predictions)
-        metrics.write_log(workdir / name / "megc_log.txt", predictions)
-        summary[name] = metrics.scores_with_intervals(predictions) | {
-            "databases": {
-                key: metrics.scores_with_intervals(part)
-                for key, part in predictions.by_database().items()
-            }
-        }
-    saving.write_json(workdir / "scores.json", summary)
-    return text, summary
+    return text, _write(workdir, each, committees)
+
+
+def _write(
+    workdir: pathlib.Path, each: Sequence[Predictions], committees: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    """Writes the files of a run that `tools.leaderboard` and `mer-jax score` read."""
+    names = [f"seed{number}" for number in range(len(each))]
+    summaries = {
+        name: metrics.summary(one, protocol="loso") | {"committees": committees}
+        for name, one in zip(names, each)
+    }
+    summary = summaries["seed0"]
+    if len(each) > 1:
+        ensemble = metrics.scores_with_intervals(metrics.mean_predictions(each))
+        summary["variants"] = metrics.combine_variants(summaries) | {"ensemble": ensemble}
+    facts = outputs.provenance("", 0, 0.0, wall_seconds=0.0)
+    summary["provenance"] = {k: v for k, v in facts.items() if not k.endswith("_seconds")}
+    train = {"epochs": 1, "model_selection": "nested", "seed": 0, "seeds": len(each)}
+    title, model = "Recipes by nested validation", {"name": "committee"}
+    for folder, one, found in zip(
+        [workdir, *(workdir / "variants" / name for name in names[1:])], each, summaries.values()
+    ):
+        metrics.write_csv(folder / "predictions.csv", one)
+        metrics.write_log(folder / "megc_log.txt", one)
+        saving.write_json(folder / "config.json", {"title": title, "model": model, "train": train})
+        saving.write_json(folder / "metrics.json", found)
+    return summary
 
 
 def _trials(
@@ -272,9 +288,11 @@ def main(argv: list[str]) -> None:
     recipes = read(argv[1], root=_ROOT.value, only=_ONLY.value)
     text, summary = run(recipes, _WORKDIR.value, seeds=_FINAL.value)
     print(text)
-    for name, part in summary.items():
-        if name != "committees":
-            print(f"{name}: UF1 {part['uf1']['value']:.4f}, UAR {part['uar']['value']:.4f}")
+    for name in ("uf1", "uar") if summary else ():
+        print(f"{name}: {score_text(summary['overall'][name])}")
+        if "variants" in summary:
+            print(f"  seeds: {score_text(summary['variants']['overall'][name])}")
+            print(f"  ensemble: {score_text(summary['variants']['ensemble'][name])}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The choice of a recipe by inner validation: what each part sees, and the final predictions."""
 
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from mer_jax import metrics
 from mer_jax.errors import UserError
 from mer_jax.protocols import Folds, k_fold, loso
 from tests.datasets import replica
-from tools import nested
+from tools import leaderboard, nested
 
 SWEEP = """
 from mer_jax.sweep import Row
@@ -80,8 +79,6 @@ def test_the_final_predictions_are_those_of_each_parts_committee(tmp_path):
     np.testing.assert_array_equal(recipes.part, parts.argmax(0))
     text, summary = nested.run(recipes, tmp_path / "run", seeds=2)
     assert "| C 0.5 |" in text and "part 5: " in text
-    names = [f"seed{n}" for n in (0, 1)] + ["all"]
-    assert list(summary) == ["committees", *names]
     maps = np.stack([clip.frames[0] for clip in recipes.clips]).astype(float)
     maps = (maps - maps.mean((1, 2), keepdims=True)) / maps.std((1, 2), keepdims=True)
     folds = loso(recipes.clips, recipes.labels)
@@ -95,16 +92,17 @@ def test_the_final_predictions_are_those_of_each_parts_committee(tmp_path):
             odds = np.exp(svc.decision_function(maps[test].reshape(test.sum(), -1)))
             total = total + odds / odds.sum(1, keepdims=True)
         want[test] = total.argmax(1)
-    for name in names:  # an SVM has no seed
-        predictions = metrics.read(tmp_path / "run" / name)
-        assert (predictions.predicted == want).mean() > 0.98  # rounding decides ties
-        np.testing.assert_array_equal(predictions.label, recipes.labels)
-    saved = json.loads((tmp_path / "run" / "scores.json").read_text())
-    assert saved["all"]["uf1"]["value"] == pytest.approx(
-        f1_score(predictions.label, predictions.predicted, average="macro")
-    )
+    predictions = metrics.read(tmp_path / "run")
+    assert (predictions.predicted == want).mean() > 0.98  # rounding decides ties
+    np.testing.assert_array_equal(predictions.label, recipes.labels)
+    (line,) = leaderboard.lines(tmp_path / "run")  # an SVM has no seed: one run
+    assert (line.verdict, line.seconds) == ("strict", None)
+    assert line.every["uf1"] == [
+        pytest.approx(f1_score(predictions.label, predictions.predicted, average="macro"))
+    ]
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "trainings").iterdir()}
-    assert nested.run(recipes, tmp_path / "run", seeds=2) == (text, summary)  # nothing is run again
+    again = nested.run(recipes, tmp_path / "run", seeds=2)  # nothing is trained again
+    assert again[0] == text and again[1]["overall"] == summary["overall"]
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "trainings").iterdir()}
     assert before == after
 
