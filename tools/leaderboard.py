@@ -10,6 +10,8 @@ in train.seed alone; intervals are those of the first. --bench is the --json of
 `python -m tools.bench networks`, for the times of PyTorch.
 """
 
+import contextlib
+import dataclasses
 import json
 import pathlib
 import re
@@ -20,6 +22,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
+from mer_jax import configuration, experiment
 from mer_jax.cli import command
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import reading, saving
@@ -27,6 +30,7 @@ from mer_jax.leakage import Reason
 from mer_jax.metrics import intervals
 from mer_jax.reporting import comparison
 from mer_jax.reporting.page import number, score_text
+from mer_jax.training import Settings
 
 _FILES = flags.DEFINE_list(
     "files", ["experiments/results/leaderboard.md", "leaderboard.html"], "Files to write."
@@ -45,10 +49,10 @@ _HEAD = (
 _NOTES = (
     "Intervals: 95 % percentile bootstrap over subjects, of the first seed. Ensemble: mean "
     "probability of the seeds of one job. Inflation: the UF1 of the line above the strict one of "
-    "the same run, with the interval of the difference. Seconds: training of all folds, seeds and "
-    "rates, divided by their number and the epochs. Step: time of a training step of a fold of a "
-    "job, over PyTorch's in the same benchmark. GiB: peak memory of a run, of the process or of a "
-    "GPU.",
+    "the same run, with the interval of the difference, of the first seed. Seconds: training of "
+    "all folds, seeds and rates, divided by their number and the epochs. Step: time of a training "
+    "step of a fold of a job, over PyTorch's in the same benchmark. GiB: peak memory of the "
+    "process, or of a GPU.",
 )
 
 
@@ -59,6 +63,7 @@ class Line(NamedTuple):
     epoch: str  # how it was selected
     verdict: str  # "strict", "NOT STRICT" or "not verified"
     scores: Mapping[str, Any]  # `summary.scores_with_intervals`
+    seeds: Sequence[int]
     every: Mapping[str, Sequence[float]]  # "uf1" and "uar" of each seed
     ensemble: Mapping[str, Any]  # its scores, {} of one seed or of several jobs
     inflation: str
@@ -97,6 +102,7 @@ def _lines(folder: pathlib.Path, config: dict[str, Any], summary: dict[str, Any]
         "seconds": seconds / trained if trained and seconds is not None else None,
         "memory": provenance.get("peak_memory_gib") or None,
         "network": config["model"]["name"],
+        "seeds": range(train.get("seed", 0), train.get("seed", 0) + len(summaries)),
         "command": portable(provenance["command"], folder.resolve().name),
         "job": _without_seed(config),
     }
@@ -127,13 +133,13 @@ def _lines(folder: pathlib.Path, config: dict[str, Any], summary: dict[str, Any]
     return found
 
 
-# Of a configuration: what may differ between runs of one job. The folder of the data may, too.
-_FREE = ("parallel", "checkpoint_seconds", "report")
-_FREE += ("examples_dir", "examples_limit_gib", "examples_memory_gib")
-
-
 def _without_seed(config: Mapping[str, Any]) -> str:
-    sections = {key: value for key, value in config.items() if key not in _FREE}
+    """What two runs have in common that differ in the seed; an older run lacks newer options."""
+    sections = {k: v for k, v in config.items() if k == "title" or k not in experiment.FREE}
+    for section, options in configuration.SECTIONS.items():
+        with contextlib.suppress(KeyError, UserError):  # of a part that is not installed
+            sections[section] = options(sections[section]["name"]) | sections[section]
+    sections["train"] = dataclasses.asdict(Settings()) | sections["train"]
     for section, *names in (("data", "root"), ("train", "seed", "seeds")):
         values = sections.get(section, {})
         sections[section] = {key: values[key] for key in values if key not in names}
@@ -141,13 +147,19 @@ def _without_seed(config: Mapping[str, Any]) -> str:
 
 
 def combined(rows: Sequence[Line]) -> list[Line]:
-    """`rows` with those of one job, epoch and verdict as one line of all their seeds."""
+    """`rows` with those of one job, epoch and verdict as one line of all their seeds.
+
+    Raises `UserError` if two of them have a seed in common.
+    """
     groups: dict[tuple[str, ...], list[Line]] = {}
     for row in rows:
         groups.setdefault((row.job, row.epoch, row.verdict), []).append(row)
     found = []
     for first, *others in groups.values():
         each = [first, *others]
+        seeds = [seed for row in each for seed in row.seeds]
+        if len(set(seeds)) < len(seeds):
+            raise UserError(f"two runs of {first.system!r} have a seed in common; name one of them")
         every = {
             score: [value for row in each for value in row.every[score]] for score in first.every
         }

@@ -232,11 +232,15 @@ def run(
     if all(models.info(kind).estimator for kind in kinds):
         seeds = 1  # they have none
     each = [final(recipes, committees, seed=seed, **shared) for seed in range(seeds)]
-    return text, _write(workdir, each, committees)
+    kind = recipes.configs[committees[0][0]].model.name
+    return text, _write(workdir, each, committees, kind)
 
 
 def _write(
-    workdir: pathlib.Path, each: Sequence[Predictions], committees: Sequence[Sequence[str]]
+    workdir: pathlib.Path,
+    each: Sequence[Predictions],
+    committees: Sequence[Sequence[str]],
+    kind: str,
 ) -> dict[str, Any]:
     """Writes the files of a run that `tools.leaderboard` and `mer-jax score` read."""
     names = [f"seed{number}" for number in range(len(each))]
@@ -251,7 +255,7 @@ def _write(
     facts = outputs.provenance("", 0, 0.0, wall_seconds=0.0)
     summary["provenance"] = {k: v for k, v in facts.items() if not k.endswith("_seconds")}
     train = {"epochs": 1, "model_selection": "nested", "seed": 0, "seeds": len(each)}
-    title, model = "Recipes by nested validation", {"name": "committee"}
+    title, model = "Recipes by nested validation", {"name": kind}  # of the first member
     for folder, one, found in zip(
         [workdir, *(workdir / "variants" / name for name in names[1:])], each, summaries.values()
     ):

@@ -135,6 +135,8 @@ def test_runs_that_differ_in_the_seed_alone_are_one_line(tmp_path):
     assert [row["UF1, seeds"] for row in alone] == ["0.8200 ± 0.0283", "0.7200 ± 0.0283", ""]
     assert [row["UF1, ensemble"] for row in alone] == ["0.9000 [0.80, 1.00]", "", ""]
     assert [row["GiB"] for row in alone] == ["", "1.25", ""]
+    with pytest.raises(UserError, match="a seed in common"):
+        leaderboard.write([*runs, runs[0]], [])
     # A further seed joins the two of a job (mean .84, deviation .04), which have no ensemble of 3.
     assert together[0]["UF1, seeds"] == "0.8400 ± 0.0400" and "UF1, ensemble" not in together[0]
     assert together[0]["GiB"] == "2.00"
