@@ -58,7 +58,7 @@ from mer_jax.training.records import Weights
 
 VARIANTS = "variants"
 # What may differ between two runs of one job without changing a number.
-_FREE = (
+FREE = (
     *("title", "parallel", "checkpoint_seconds", "report"),
     *("examples_dir", "examples_limit_gib", "examples_memory_gib"),
 )
@@ -164,7 +164,7 @@ def _prepare(
     )
     digests = example_digests(examples.inputs)
     plain = configuration.to_dict(config)
-    fingerprint = {key: value for key, value in plain.items() if key not in _FREE}
+    fingerprint = {key: value for key, value in plain.items() if key not in FREE}
     # The folder may move; its content may not change. The first variant's folds give the others'.
     fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
     fingerprint |= {"folds": folds[0].fingerprint, "clips": digest("".join(digests), labels)}

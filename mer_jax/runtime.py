@@ -97,6 +97,24 @@ def available_memory() -> float:
     return max(free, 0.0)
 
 
+def peak_memory() -> float:
+    """Bytes: the most that a device has had in use, or this process where devices do not report it.
+
+    0 where neither is known.
+    """
+    import jax
+
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    if peaks := [each["peak_bytes_in_use"] for each in stats if "peak_bytes_in_use" in each]:
+        return float(max(peaks))
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
 @contextlib.contextmanager
 def on_devices() -> Iterator[None]:
     """Runs the body; raises `UserError` if it fails because JAX finds no requested device."""

@@ -36,8 +36,14 @@ def test_a_job_of_two_seeds_is_two_runs_and_their_mean(tmp_path, tmp_path_factor
     np.testing.assert_allclose(together["mean"], np.mean(scores))
     np.testing.assert_allclose(together["std"], np.std(scores, ddof=1))
     assert summary["variants"]["names"] == ["seed0", "seed1"]
+    both = [metrics.read(place) for place in (tmp_path, second)]
+    mean = np.mean([each.probabilities for each in both], axis=0).argmax(1)
+    ensemble = metrics.scores(metrics.confusion(both[0].label, mean, num_classes=3))
+    np.testing.assert_allclose(summary["variants"]["ensemble"]["uf1"]["value"], ensemble["uf1"])
     page = (tmp_path / "report.html").read_text()
     assert f"this is seed0; mean of 2: <b>{together['mean']:.4f}</b>" in page
+    assert "mean probability of all" in page
+    assert 0.05 < summary["provenance"]["peak_memory_gib"] < 1e3
     assert len(inference.load(tmp_path).networks.folds) == 6  # all rows answer
 
 

@@ -1,13 +1,18 @@
 """Writes the table of systems from the working directories of their runs: strict, and as published.
 
-    python -m tools.leaderboard RUN RUN... [--files=FILE,FILE]
+    python -m tools.leaderboard RUN RUN... [--files=FILE,FILE] [--bench=FILE]
 
 A run has a line for each way in which its epoch was selected: the last one or inner validation
 (strict), or the best one on the test subject (marked), beside which the same run also has its last
 epoch. A FILE is .md or .html; by default experiments/results/leaderboard.md and leaderboard.html.
-Runs of several seeds have their mean and deviation, and the interval of the first.
+Seeds are combined to their mean and deviation, whether one job trained them or several that differ
+in train.seed alone; intervals are those of the first. --bench is the --json of
+`python -m tools.bench networks`, for the times of PyTorch.
 """
 
+import contextlib
+import dataclasses
+import json
 import pathlib
 import re
 import shlex
@@ -17,6 +22,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
+from mer_jax import configuration, experiment
 from mer_jax.cli import command
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import reading, saving
@@ -24,20 +30,29 @@ from mer_jax.leakage import Reason
 from mer_jax.metrics import intervals
 from mer_jax.reporting import comparison
 from mer_jax.reporting.page import number, score_text
+from mer_jax.training import Settings
 
 _FILES = flags.DEFINE_list(
     "files", ["experiments/results/leaderboard.md", "leaderboard.html"], "Files to write."
 )
+_BENCH = flags.DEFINE_string("bench", "", "Result of `tools.bench networks --json`.")
 _SELECTED = {
     "last": "last epoch",
     "best_val": "inner validation",
     "best_test": "best epoch on the test subject",
+    "nested": "last; recipe by inner validation",  # of tools.nested
 }
-_HEAD = ("system", "epoch", "", "UF1", "UAR", "UF1, seeds", "inflation of UF1", "s / fold-epoch")
+_HEAD = (
+    *("system", "epoch", "", "UF1", "UAR", "UF1, seeds", "UAR, seeds", "UF1, ensemble"),
+    *("inflation of UF1", "s / fold-epoch", "step / PyTorch's", "GiB"),
+)
 _NOTES = (
-    "Intervals: 95 % percentile bootstrap over subjects, of the first seed. Inflation: the UF1 of "
-    "the line above the strict one of the same run, with the interval of the difference. Seconds: "
-    "training of all folds, seeds and rates, divided by their number and the epochs.",
+    "Intervals: 95 % percentile bootstrap over subjects, of the first seed. Ensemble: mean "
+    "probability of the seeds of one job. Inflation: the UF1 of the line above the strict one of "
+    "the same run, with the interval of the difference, of the first seed. Seconds: training of "
+    "all folds, seeds and rates, divided by their number and the epochs. Step: time of a training "
+    "step of a fold of a job, over PyTorch's in the same benchmark. GiB: peak memory of the "
+    "process, or of a GPU.",
 )
 
 
@@ -48,10 +63,15 @@ class Line(NamedTuple):
     epoch: str  # how it was selected
     verdict: str  # "strict", "NOT STRICT" or "not verified"
     scores: Mapping[str, Any]  # `summary.scores_with_intervals`
-    seeds: Mapping[str, Any]  # mean and std of UF1, {} of one seed
+    seeds: Sequence[int]
+    every: Mapping[str, Sequence[float]]  # "uf1" and "uar" of each seed
+    ensemble: Mapping[str, Any]  # its scores, {} of one seed or of several jobs
     inflation: str
     seconds: float | None  # a fold-epoch
+    memory: float | None  # GiB
+    network: str
     command: str
+    job: str  # the configuration without the seed: equal for runs that differ in it alone
 
 
 def lines(folder: str | pathlib.Path) -> list[Line]:
@@ -76,27 +96,32 @@ def _lines(folder: pathlib.Path, config: dict[str, Any], summary: dict[str, Any]
     # As published, each fold is also trained strict.
     runs = len(variants) * (2 if train.get("statistics_on_all_clips") else 1)
     trained = summary["protocol"]["folds"] * train["epochs"] * runs
+    seconds = provenance.get("training_seconds")
     shared = {
         "system": config["title"] or config["model"]["name"],
-        "seconds": provenance["training_seconds"] / trained if trained else None,
+        "seconds": seconds / trained if trained and seconds is not None else None,
+        "memory": provenance.get("peak_memory_gib") or None,
+        "network": config["model"]["name"],
+        "seeds": range(train.get("seed", 0), train.get("seed", 0) + len(summaries)),
         "command": portable(provenance["command"], folder.resolve().name),
+        "job": _without_seed(config),
     }
 
-    def line(epoch: str, verdict: str, parts: Sequence[Mapping[str, Any]], inflation: str) -> Line:
-        uf1 = [part["uf1"]["value"] for part in parts]
-        seeds = intervals.mean_and_std(uf1) if len(uf1) > 1 else {}
-        return Line(
-            epoch=epoch,
-            verdict=verdict,
-            scores=parts[0],
-            seeds=seeds,
-            inflation=inflation,
-            **shared,
-        )
+    def line(
+        epoch: str,
+        verdict: str,
+        parts: Sequence[Mapping[str, Any]],
+        inflation: str,
+        ensemble: Mapping[str, Any],
+    ) -> Line:
+        every = {score: [part[score]["value"] for part in parts] for score in ("uf1", "uar")}
+        of_line: dict[str, Any] = {"epoch": epoch, "verdict": verdict, "inflation": inflation}
+        return Line(scores=parts[0], every=every, ensemble=ensemble, **of_line, **shared)
 
+    ensemble = summary.get("variants", {}).get("ensemble", {})
     selected = _SELECTED[train["model_selection"]] if train["epochs"] else "as they were given"
     verdict = _verdict(summary["verdict"]["leaks"])
-    found = [line(selected, verdict, [each["overall"] for each in summaries], "")]
+    found = [line(selected, verdict, [each["overall"] for each in summaries], "", ensemble)]
     if "inflation" in summary:
         gap = summary["inflation"]
         low, high = gap["interval"]["uf1"]
@@ -104,7 +129,68 @@ def _lines(folder: pathlib.Path, config: dict[str, Any], summary: dict[str, Any]
         verdict = _verdict(gap["remaining_leaks"])
         strict = [each["inflation"]["strict"] for each in summaries]
         epoch = _SELECTED["last"] if train["model_selection"] == "best_test" else selected
-        found = [line(epoch, verdict, strict, ""), found[0]._replace(inflation=inflation)]
+        found = [line(epoch, verdict, strict, "", {}), found[0]._replace(inflation=inflation)]
+    return found
+
+
+def _without_seed(config: Mapping[str, Any]) -> str:
+    """What two runs have in common that differ in the seed; an older run lacks newer options."""
+    sections = {k: v for k, v in config.items() if k == "title" or k not in experiment.FREE}
+    for section, options in configuration.SECTIONS.items():
+        with contextlib.suppress(KeyError, UserError):  # of a part that is not installed
+            sections[section] = options(sections[section]["name"]) | sections[section]
+    sections["train"] = dataclasses.asdict(Settings()) | sections["train"]
+    for section, *names in (("data", "root"), ("train", "seed", "seeds")):
+        values = sections.get(section, {})
+        sections[section] = {key: values[key] for key in values if key not in names}
+    return json.dumps(sections, sort_keys=True)
+
+
+def combined(rows: Sequence[Line]) -> list[Line]:
+    """`rows` with those of one job, epoch and verdict as one line of all their seeds.
+
+    Raises `UserError` if two of them have a seed in common.
+    """
+    groups: dict[tuple[str, ...], list[Line]] = {}
+    for row in rows:
+        groups.setdefault((row.job, row.epoch, row.verdict), []).append(row)
+    found = []
+    for first, *others in groups.values():
+        each = [first, *others]
+        seeds = [seed for row in each for seed in row.seeds]
+        if len(set(seeds)) < len(seeds):
+            raise UserError(f"two runs of {first.system!r} have a seed in common; name one of them")
+        every = {
+            score: [value for row in each for value in row.every[score]] for score in first.every
+        }
+        seconds = [row.seconds for row in each if row.seconds is not None]
+        found.append(
+            first._replace(
+                every=every,
+                ensemble={} if others else first.ensemble,
+                seconds=sum(seconds) / len(seconds) if seconds else None,
+                memory=max((row.memory for row in each if row.memory), default=None),
+            )
+        )
+    return found
+
+
+def step_ratios(path: str | pathlib.Path) -> dict[str, float]:
+    """Of each network the time of a training step over PyTorch's, of `tools.bench networks`.
+
+    Raises `UserError` for a file of another form.
+    """
+    record = reading.load_json(path, dict[str, Any])
+    with reading.report_damage(path):
+        tables = [table for table in record["tables"] if table["suite"] == "networks"]
+        found = {}
+        for table in tables:
+            ratio = table["columns"].index("job / PyTorch")
+            for row in table["rows"]:
+                if isinstance(row[ratio], float):
+                    found[row[0].split()[0].strip(",")] = row[ratio]
+    if not found:
+        raise UserError(f"{path} has no table of networks beside PyTorch")
     return found
 
 
@@ -115,7 +201,7 @@ def _verdict(leaks: Sequence[Mapping[str, Any]]) -> str:
     return "not verified" if reasons == {Reason.UNVERIFIED} else "NOT STRICT"
 
 
-_PLACES = {"--config.data.root": "DIR", "--config.train.init_from": "WEIGHTS"}
+_PLACES = {"--config.data.root": "DIR", "--root": "DIR", "--config.train.init_from": "WEIGHTS"}
 
 
 def portable(text: str, name: str) -> str:
@@ -133,8 +219,8 @@ def portable(text: str, name: str) -> str:
     return shlex.join(words)
 
 
-def cells(rows: Sequence[Line]) -> list[list[str]]:
-    """The text of the table, its heading first."""
+def cells(rows: Sequence[Line], ratios: Mapping[str, float] | None = None) -> list[list[str]]:
+    """The text of the table, its heading first; columns without an entry are left out."""
     out = [list(_HEAD)]
     for row in rows:
         out.append(
@@ -144,27 +230,44 @@ def cells(rows: Sequence[Line]) -> list[list[str]]:
                 row.verdict,
                 score_text(row.scores["uf1"]),
                 score_text(row.scores["uar"]),
-                score_text(row.seeds) if row.seeds else "",
+                *(_over_seeds(row.every[score]) for score in ("uf1", "uar")),
+                score_text(row.ensemble["uf1"]) if row.ensemble else "",
                 row.inflation,
-                number(row.seconds) if row.seconds is not None else "",
+                _if_known(row.seconds),
+                _if_known((ratios or {}).get(row.network), digits=2),
+                _if_known(row.memory, digits=2),
             ]
         )
-    return out
+    filled = [any(column) for column in zip(*out[1:])]
+    return [[cell for cell, keep in zip(line, filled) if keep] for line in out]
+
+
+def _if_known(value: float | None, *, digits: int = 4) -> str:
+    return "" if value is None else number(value, digits=digits)
+
+
+def _over_seeds(values: Sequence[float]) -> str:
+    return score_text(intervals.mean_and_std(values)) if len(values) > 1 else ""
 
 
 def ranked(rows: Sequence[Line]) -> list[Line]:
     """Strict lines first, the higher UF1 (of several seeds their mean) above the lower."""
-    uf1 = lambda row: row.seeds["mean"] if row.seeds else row.scores["uf1"]["value"]
+    uf1 = lambda row: sum(row.every["uf1"]) / len(row.every["uf1"])
     return sorted(rows, key=lambda row: (row.verdict != "strict", -uf1(row)))
 
 
-def write(runs: Sequence[str | pathlib.Path], files: Sequence[str | pathlib.Path]) -> str:
+def write(
+    runs: Sequence[str | pathlib.Path],
+    files: Sequence[str | pathlib.Path],
+    *,
+    bench: str | pathlib.Path = "",
+) -> str:
     """Writes the table of `runs` to `files`; returns it in Markdown.
 
     Raises `UserError` for a folder without a finished run, or a file of another form.
     """
-    rows = ranked([line for run in runs for line in lines(run)])
-    table = cells(rows)
+    rows = ranked(combined([line for run in runs for line in lines(run)]))
+    table = cells(rows, step_ratios(bench) if bench else None)
     commands = dict.fromkeys(f"{row.system}: {row.command}" for row in rows)
     notes = [*_NOTES, *(f"`{each}`" for each in commands)]
     text = f"# Leaderboard\n\n{comparison.markdown(table, notes=notes)}"
@@ -189,7 +292,7 @@ def main(argv: list[str]) -> None:
     """Prints and writes the table of the runs that `argv` names."""
     if len(argv) < 2:
         raise UserError("name the working directories of the runs")
-    print(write(argv[1:], _FILES.value), end="")
+    print(write(argv[1:], _FILES.value, bench=_BENCH.value), end="")
 
 
 if __name__ == "__main__":

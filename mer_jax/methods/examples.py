@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 Tree = Any  # a pytree of arrays
 
@@ -24,6 +25,26 @@ def _no_augmentation(key: jax.Array, example: Tree, statistics: Tree) -> Tree:
     return example
 
 
+def majority_vote(logits: jax.Array) -> jax.Array:
+    """Majority vote: [V, M, K] -> [M, K], the log of the fraction of V views that predict a class.
+
+    A thousandth of the mean probability is added to break ties.
+    """
+    predicted = jax.nn.one_hot(jnp.argmax(logits, -1), logits.shape[-1], dtype=logits.dtype)
+    return jnp.log(jnp.mean(predicted + 1e-3 * jax.nn.softmax(logits), 0) / 1.001)
+
+
+def mean_probability(logits: jax.Array) -> jax.Array:
+    """[V, M, K] -> [M, K], the log of the mean of the V views' probabilities.
+
+    >>> views = jnp.log(jnp.array([[[0.5, 0.5]], [[0.9, 0.1]]]))
+    >>> print(jnp.exp(mean_probability(views)).round(4))
+    [[0.7 0.3]]
+    """
+    log_sum = jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0)
+    return log_sum - jnp.log(jnp.float32(len(logits)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Examples:
     """All clips of a job as one paper's inputs, and the transforms that a fold applies to them.
@@ -37,7 +58,8 @@ class Examples:
       fit_statistics: (inputs, weights [N]) -> statistics of the clips whose weight is not 0.
       augment: (key, example, statistics) -> one training sample.
       eval_transform: (example, statistics) -> one test sample, or [num_views, ...] of them.
-      num_views: samples of a test clip; their majority is predicted.
+      num_views: samples of a test clip.
+      combine_views: their logits [num_views, M, K] -> those of the clips [M, K].
       repeats_per_epoch: samples of a training clip in an epoch.
       input_shape: shape of one sample (of each input, if several), `shape` of the network.
 
@@ -59,5 +81,6 @@ class Examples:
     augment: Callable[[jax.Array, Tree, Tree], Tree] = _no_augmentation
     eval_transform: Callable[[Tree, Tree], Tree] = _identity
     num_views: int = 1
+    combine_views: Callable[[jax.Array], jax.Array] = majority_vote
     repeats_per_epoch: int = 1
     input_shape: Any = None

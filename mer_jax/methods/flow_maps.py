@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +10,8 @@ import numpy as np
 
 from mer_jax.clips import Clip, ClipBatch, stack
 from mer_jax.errors import UserError
-from mer_jax.methods import per_clip
-from mer_jax.methods.examples import Examples
+from mer_jax.methods import per_clip, preprocessing
+from mer_jax.methods.examples import Examples, mean_probability
 from mer_jax.options import checked
 from mer_jax.video import apex_index, magnify, optical_flow, optical_strain
 
@@ -37,6 +38,10 @@ def flow_maps(
     apex: str = "given",
     flow_scale: float = 1.0,
     regions: str = "",
+    standardize: bool = False,
+    mirror: bool = False,
+    rotation: float = 0.0,
+    zoom: float = 0.0,
 ) -> Examples:
     """[H, W, len(channels)] float32: one map a clip.
 
@@ -46,7 +51,7 @@ def flow_maps(
 
     Args:
       clips: all videos, or all maps.
-      size: (H, W) px; of stored maps their own.
+      size: (H, W) px; stored maps of another size are averaged down, or interpolated, to it.
       channels: of "u", "v" (px) and "strain" (px per px).
       preset: of `video.optical_flow`.
       alpha: above 0: factor of motion magnification, applied first.
@@ -57,12 +62,23 @@ def flow_maps(
         Dual-Inception) need 255 for stored maps.
       regions: a key of `REGIONS`: a map of four windows of it, half as large, around two eyes and
         two corners of the mouth (HTNet); "": the map as it is.
+      standardize: each channel of each map to mean 0 and deviation 1; a constant one to 0.
+      mirror: half of the training samples have left and right exchanged and the sign of u turned;
+        of a test clip the mean probability of both views is predicted. A stored map was stretched
+        over its own range, so that its mirrored u is 255 - u, exactly.
+      rotation: degrees; a training sample is turned by up to so many, either way.
+      zoom: a training sample is enlarged by a factor of 1 - zoom to 1 + zoom. Vectors turn and grow
+        with the map, except where each channel has a scale of its own: in stored maps, and with
+        `standardize`.
 
     Raises:
-      UserError: for clips of both contents, stored maps of another size, or regions of an odd size.
+      UserError: for clips of both contents, regions of an odd size or of a map that is moved, or
+        a rotation of vectors of which a component is missing.
     """
     pick = np.array([CHANNELS.index(name) for name in channels])
-    contents = {clip.content for clip in clips}
+    contents, moves = {clip.content for clip in clips}, mirror or rotation or zoom
+    if regions and moves:
+        raise UserError("method.regions takes no method.mirror, rotation or zoom; leave one out")
     if contents == {"flow"}:
         maps = _stored(clips, tuple(size))
     elif contents == {"video"}:
@@ -71,9 +87,70 @@ def flow_maps(
     else:
         raise UserError("some clips are videos and some are flow maps; give one kind")
     maps = maps[..., pick] / flow_scale
+    if standardize:
+        mean, deviation = maps.mean((1, 2), keepdims=True), maps.std((1, 2), keepdims=True)
+        # A channel that varies only in the last bits of a float32 is constant.
+        varies = deviation > 1e-6 * jnp.abs(maps).max((1, 2), keepdims=True)
+        maps = jnp.where(varies, (maps - mean) / jnp.where(varies, deviation, 1), 0)
     if regions:
         maps = _windows(maps, REGIONS[regions])
-    return Examples(inputs=maps, input_shape=maps.shape[1:])
+    if not moves:
+        return Examples(inputs=maps, input_shape=maps.shape[1:])
+    stored = contents == {"flow"}
+    vectors = () if stored or standardize else tuple(channels)
+    if rotation and vectors and not {"u", "v"} <= set(vectors):
+        raise UserError("method.rotation turns vectors; add 'u' and 'v' to method.channels")
+    top = 255 / flow_scale if stored and not standardize else 0.0
+    is_u = np.array([name == "u" for name in channels])[None, None, :]
+    mirrored = lambda sample: jnp.where(is_u, top - sample[:, ::-1], sample[:, ::-1])
+
+    def augment(key, sample, statistics):
+        del statistics
+        for_angle, for_factor, for_mirror = jax.random.split(key, 3)
+        if rotation or zoom:
+            angle = rotation * jax.random.uniform(for_angle, minval=-1, maxval=1)
+            factor = 1 + zoom * jax.random.uniform(for_factor, minval=-1, maxval=1)
+            sample = turned(sample, angle, factor, vectors=vectors)
+        if mirror:
+            sample = jnp.where(jax.random.bernoulli(for_mirror), mirrored(sample), sample)
+        return sample
+
+    views: dict[str, Any] = {}
+    if mirror:
+        views = {
+            "eval_transform": lambda sample, _: jnp.stack([sample, mirrored(sample)]),
+            "num_views": 2,
+            "combine_views": mean_probability,
+        }
+    return Examples(inputs=maps, augment=augment, input_shape=maps.shape[1:], **views)
+
+
+def turned(
+    sample: jax.Array,
+    degrees: jax.Array | float,
+    factor: jax.Array | float = 1.0,
+    *,
+    vectors: Sequence[str] = (),
+) -> jax.Array:
+    """A map [H, W, C], turned counter-clockwise about its center and enlarged by `factor`.
+
+    Edge pixels are repeated beyond the edges. `vectors` names the channels, of which "u" and "v"
+    (along W and H) then turn and grow, too; empty: only positions do.
+
+    >>> right = jnp.zeros((3, 3, 2)).at[..., 0].set(1.0)
+    >>> print(turned(right, 90.0, vectors=("u", "v"))[1, 1].round(3))  # moves up
+    [-0. -1.]
+    """
+    inverse = preprocessing.rotation_matrix(degrees)  # of (row, column)
+    moved = preprocessing.transform(sample[None], inverse / factor)[0]
+    if not vectors:
+        return moved
+    parts = {name: moved[..., at] for at, name in enumerate(vectors)}
+    if {"u", "v"} <= set(vectors):
+        cos, sin, u, v = inverse[0, 0], inverse[0, 1], parts["u"], parts["v"]
+        parts |= {"u": cos * u + sin * v, "v": cos * v - sin * u}
+    grown = [part * factor if name in ("u", "v") else part for name, part in parts.items()]
+    return jnp.stack(grown, -1)
 
 
 def _windows(maps: jax.Array, centers: Sequence[tuple[int, int]]) -> jax.Array:
@@ -94,9 +171,9 @@ def _windows(maps: jax.Array, centers: Sequence[tuple[int, int]]) -> jax.Array:
 
 def _stored(clips: Sequence[Clip], size: tuple[int, ...]) -> jax.Array:
     maps = stack(clips).frames[:, 0] * 255
-    if maps.shape[1:3] != size:
-        raise UserError(f"the flow maps are {maps.shape[1:3]}; set method.size to that")
-    return maps
+    if maps.shape[1:3] == size:
+        return maps
+    return jax.image.resize(maps, (len(maps), *size, 3), "linear", antialias=True)
 
 
 @functools.cache  # equal options give the same function, so that jit compiles once

@@ -7,16 +7,24 @@ spotting.summary(truths, predictions)          # of intervals; spotting_files re
 """
 
 from mer_jax.metrics.confusion import confusion
-from mer_jax.metrics.predictions import Predictions, read, write_csv, write_log
+from mer_jax.metrics.predictions import (
+    Predictions,
+    mean_predictions,
+    read,
+    write_csv,
+    write_log,
+)
 from mer_jax.metrics.scores import scores
-from mer_jax.metrics.summary import combine_variants, summary
+from mer_jax.metrics.summary import combine_variants, scores_with_intervals, summary
 
 __all__ = [
     "Predictions",
     "combine_variants",
     "confusion",
+    "mean_predictions",
     "read",
     "scores",
+    "scores_with_intervals",
     "summary",
     "write_csv",
     "write_log",

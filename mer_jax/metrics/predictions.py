@@ -125,6 +125,26 @@ class Predictions:
         return grouped(self.label, self.predicted, groups, num_classes=len(self.classes))
 
 
+def mean_predictions(each: Sequence[Predictions]) -> Predictions:
+    """An ensemble: the mean of the probabilities of predictions of the same rows.
+
+    Raises:
+      UserError: if rows or classes differ.
+
+    >>> rows = {name: np.array(["a"]) for name in ("database", "subject", "clip", "fold")}
+    >>> make = lambda *p: Predictions(("x", "y"), **rows, label=np.array([1]), probabilities=[p])
+    >>> mean_predictions([make(0.75, 0.25), make(0.0, 1.0)]).probabilities
+    array([[0.375, 0.625]])
+    """
+    first = each[0]
+    for other in each[1:]:
+        same = first.classes == other.classes and first.keys == other.keys
+        if not same or (first.fold != other.fold).any() or (first.label != other.label).any():
+            raise UserError("an ensemble needs predictions of the same clips, folds and labels")
+    mean = np.mean([one.probabilities for one in each], axis=0)
+    return dataclasses.replace(first, probabilities=mean)
+
+
 def write_csv(
     path: str | os.PathLike, predictions: Predictions, *, with_probabilities: bool = True
 ) -> pathlib.Path:

@@ -21,6 +21,7 @@ class SVM:
       gamma: of the kernels; 0: 1 / (D x variance).
       standardize: features to mean 0 and deviation 1 over the clips it is fitted on, constant ones
         to 0.
+      balanced: C of a class is C M / (K' m), where m of the M training clips are of it.
 
     Raises:
       UserError: without scikit-learn (extra `baseline`).
@@ -43,6 +44,7 @@ class SVM:
         degree: int = 3,
         gamma: float = 0.0,
         standardize: bool = True,
+        balanced: bool = False,
     ):
         try:
             from sklearn.svm import SVC
@@ -51,7 +53,12 @@ class SVM:
                 "model svm needs scikit-learn; install it with pip install 'mer_jax[baseline]'"
             ) from None
         self._svc: Any = SVC(
-            kernel=kernel, C=C, degree=degree, gamma=gamma or "scale", break_ties=True
+            kernel=kernel,
+            C=C,
+            degree=degree,
+            gamma=gamma or "scale",
+            break_ties=True,
+            class_weight="balanced" if balanced else None,
         )
         self._standardize = standardize
 

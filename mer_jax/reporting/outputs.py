@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 import mer_jax
-from mer_jax import leakage, metrics
+from mer_jax import leakage, metrics, runtime
 from mer_jax.clips import Clip
 from mer_jax.io import saving
 from mer_jax.leakage import Reason
@@ -125,6 +125,11 @@ def write_reports(
     }
     if len(comparable) > 1:
         summary["variants"] = metrics.combine_variants(comparable)
+        if len(settings.learning_rates) < 2 and not summary.get("multi_label"):
+            summary["variants"]["ensemble"] = metrics.scores_with_intervals(
+                metrics.mean_predictions([evaluations[name].predictions for name in comparable]),
+                seed=settings.seed,
+            )
     for folder, config, each in reversed(list(zip(folders, configs, evaluations.values()))):
         saving.write_json(folder / "metrics.json", each.summary)
         report.write(
@@ -222,6 +227,7 @@ def provenance(
         "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
         "wall_seconds": round(wall_seconds, 1),
         "training_seconds": round(training_seconds, 1),
+        "peak_memory_gib": round(runtime.peak_memory() / 2**30, 3),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),  # JAX's own settings: `runtime.pinned`
         "versions": versions,
     }

@@ -144,13 +144,16 @@ def _inflation(summary: Mapping[str, Any]) -> list[tuple[str, Mapping]]:
 
 
 def _variants(variants: Mapping[str, Any]) -> list[tuple]:
-    """A row per seed and learning rate of the job, and their mean; the first is the main one."""
+    """A row per seed and learning rate of the job, their mean, and their ensemble."""
     overall = variants["overall"]
     rows = [
         (name, *(number(overall[score]["values"][index]) for score in COMPARED))
         for index, name in enumerate(variants["names"])
     ]
-    return [*rows, ("mean ± deviation", *(overall[score] for score in COMPARED))]
+    rows.append(("mean ± deviation", *(overall[score] for score in COMPARED)))
+    if "ensemble" in variants:
+        rows.append(("mean probability of all", *(variants["ensemble"][name] for name in COMPARED)))
+    return rows
 
 
 def _repeats(scores: Mapping[str, Any]) -> list[tuple]:

@@ -31,8 +31,9 @@ def fit(
     """Fits a fresh estimator on the training clips of each fold and predicts its test clips.
 
     Args:
-      examples: of N clips, one view a clip; `fit_statistics` and `eval_transform` are applied, and
-        what comes out is flattened to [N, D] float64 features.
+      examples: of N clips; `fit_statistics` and `eval_transform` are applied, and what comes out is
+        flattened to [N, D] float64 features. Of several views of a clip each is a training sample;
+        a test clip's are combined by `combine_views`.
       labels: [N] int, classes 0 to K - 1.
       folds: training and test clips.
       build: makes an estimator, an object with scikit-learn's `fit`, `predict_proba`, `score` and
@@ -43,30 +44,31 @@ def fit(
       A `Result` as of networks, of a single epoch.
 
     Raises:
-      UserError: for several labels or several views a clip, and for what the estimator refuses.
+      UserError: for several labels a clip, and for what the estimator refuses.
     """
     if labels.ndim != 1:
         raise UserError("an estimator takes one label a clip; data.label_scheme gives several")
-    if examples.num_views != 1:
-        raise UserError("an estimator takes one example a clip; choose another method.name")
     began = time.monotonic()
     result = records.empty(folds.names, records.fold_arrays([folds], Settings()), 1, num_classes)
-    features = _features(examples)
+    features, views = _features(examples), examples.num_views
     for fold, train in enumerate(folds.train):
         x = features(train)
         estimator, eval_index = build(), result.eval_index[fold]
         probabilities = np.zeros((len(eval_index), num_classes))
         try:
-            estimator.fit(x[train], labels[train])
+            estimator.fit(x[train].reshape(-1, x.shape[-1]), np.repeat(labels[train], views))
         except ValueError as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{type(estimator).__name__}: {reason}") from None
-        probabilities[:, estimator.classes_] = estimator.predict_proba(x[eval_index])
+        of_views = estimator.predict_proba(x[eval_index].reshape(-1, x.shape[-1]))
+        probabilities[:, estimator.classes_] = _combined(examples, of_views)
         correct = probabilities.argmax(1) == labels[eval_index]
         result.statistics_mask[fold] = train
         result.probabilities[fold] = probabilities
         result.predicted[fold, 0] = probabilities.argmax(1)
-        result.train_accuracy[fold] = estimator.score(x[train], labels[train])
+        result.train_accuracy[fold] = estimator.score(
+            x[train].reshape(-1, x.shape[-1]), np.repeat(labels[train], views)
+        )
         result.test_accuracy[fold] = correct[result.test[fold]].mean()
     return result._replace(seconds=time.monotonic() - began)
 
@@ -79,15 +81,24 @@ def check(settings: Settings) -> None:
 
 
 def _features(examples: Examples) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of a fold's training clips [N] bool: each clip's test view as [N, D] float64."""
+    """A function of a fold's training clips [N] bool: test views as [N, num_views, D] float64."""
 
     @jax.jit
     def flat(inputs, weights):
         statistics = examples.fit_statistics(inputs, weights)
         views = jax.vmap(lambda example: examples.eval_transform(example, statistics))(inputs)
-        leaves = [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(views)]
-        return jnp.concatenate(leaves, axis=1)
+        shape = len(weights), examples.num_views, -1
+        return jnp.concatenate([leaf.reshape(shape) for leaf in jax.tree.leaves(views)], axis=2)
 
     return lambda train: np.asarray(
         flat(examples.inputs, jnp.asarray(train, jnp.float32)), np.float64
     )
+
+
+def _combined(examples: Examples, probabilities: np.ndarray) -> np.ndarray:
+    """[M * num_views, K] -> [M, K]."""
+    if examples.num_views == 1:
+        return probabilities
+    logits = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)).astype(np.float32)
+    by_view = logits.reshape(-1, examples.num_views, logits.shape[1]).swapaxes(0, 1)
+    return np.asarray(jax.nn.softmax(examples.combine_views(jnp.asarray(by_view))))

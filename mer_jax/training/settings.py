@@ -40,6 +40,8 @@ class Settings:
     schedule_rate: float = 1.0  # factor of "decay" (an epoch) and "step" (each schedule_every)
     schedule_every: int = 1
     loss: str = "cross_entropy"  # a key of `losses.LOSSES`
+    label_smoothing: float = 0.0  # share of a training label that is divided over all classes
+    mixup: float = 0.0  # weights of mixed training samples: Beta(mixup, mixup); 0: none
     sampler: str = "shuffle"  # "shuffle", "balanced", "sequential": see `rng`
     validation: float = 0.0  # share of a fold's training subjects held out for validation
     # "last", "best_val" (loss of the validation clips); "best_test", as in some papers, leaks
@@ -61,6 +63,10 @@ class Settings:
             raise UserError(f"train.learning_rates is {self.learning_rates}; two of them are equal")
         if self.seed + self.seeds > 2**32:
             raise UserError(f"train.seed is {self.seed}; {self.seeds} seeds end above 2**32 - 1")
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise UserError(
+                f"train.label_smoothing needs train.loss='cross_entropy', not {self.loss!r}"
+            )
         if not self.epochs and not self.init_from:
             raise UserError("train.epochs is 0; give trained networks by train.init_from")
         if self.model_selection == "best_val" and not self.validation:

@@ -40,6 +40,8 @@ class StaticConfig(NamedTuple):
     eval_graph: Any  # nnx.GraphDef in evaluation mode
     build: Callable[[jax.Array], nnx.Module]  # key -> network
     loss: losses.Loss
+    train_loss: losses.Loss  # the same with label smoothing
+    mixup: float  # alpha of the Beta distribution that mixes pairs of samples; 0: none
     optimizer: optax.GradientTransformation
     num_classes: int
     steps: int  # S, steps an epoch
@@ -82,12 +84,15 @@ def make_static_config(
         rate=settings.schedule_rate,
         every=settings.schedule_every,
     )
+    loss = losses.create(settings.loss)
     return StaticConfig(
         examples=dataclasses.replace(examples, inputs=None),
         train_graph=train_graph,
         eval_graph=eval_graph,
         build=lambda key: build(nnx.Rngs(key)),
-        loss=losses.create(settings.loss),
+        loss=loss,
+        train_loss=losses.smoothed(loss, settings.label_smoothing),
+        mixup=settings.mixup,
         optimizer=optimizers.create(
             settings.optimizer,
             rates,
@@ -213,10 +218,17 @@ def _train_steps(
         samples = to_float32(jax.tree.map(lambda a: a[index], data.inputs))
         x = jax.vmap(static.examples.augment, (0, 0, None))(keys, samples, state.statistics)
         labels = data.labels[index]
+        if static.mixup:
+            mix_key = jax.random.fold_in(rng.fold_in_name(augment_key, "mixup"), number)
+            x, weight, partner = _mix(mix_key, x, mask, static.mixup)
 
         def objective(params):
             logits, new_model_state = forward(params, model_state, x, mask)
-            return static.loss(logits, labels, mask, counts), (new_model_state, logits)
+            loss = static.train_loss(logits, labels, mask, counts)
+            if static.mixup:
+                other = static.train_loss(logits, labels[partner], mask, counts)
+                loss = weight * loss + (1 - weight) * other
+            return loss, (new_model_state, logits)
 
         (loss, (model_state, logits)), grads = jax.value_and_grad(objective, has_aux=True)(params)
         rate = fold.rate * state.lr_scale
@@ -234,6 +246,22 @@ def _train_steps(
     )
     trained = dataclasses.replace(state, params=params, model_state=model_state, opt=opt)
     return trained, losses, correct
+
+
+def _mix(
+    key: jax.Array, x: Tree, mask: jax.Array, alpha: float
+) -> tuple[Tree, jax.Array, jax.Array]:
+    """Mixup (Zhang, Cisse, Dauphin & Lopez-Paz 2018) of the samples x [B, ...], mask [B].
+
+    Returns:
+      Weighted means of each sample and its partner; the sample's weight, in [0.5, 1] and one for
+      the batch; the partners [B], which permute the real samples (they come first).
+    """
+    for_weight, for_order = jax.random.split(key)
+    weight = jax.random.beta(for_weight, alpha, alpha)
+    weight = jnp.maximum(weight, 1 - weight)
+    order = jnp.argsort(jnp.where(mask > 0, jax.random.uniform(for_order, mask.shape), 2.0))
+    return jax.tree.map(lambda a: weight * a + (1 - weight) * a[order], x), weight, order
 
 
 def predict_held_out(
@@ -316,7 +344,8 @@ def _eval_logits(static: StaticConfig, data: Data, fold: FoldArrays, state: Stat
         samples = jax.vmap(one)(index)
         if static.examples.num_views == 1:
             return model(samples)
-        return _majority(jax.lax.map(model, jax.tree.map(lambda a: a.swapaxes(0, 1), samples)))
+        views = jax.tree.map(lambda a: a.swapaxes(0, 1), samples)
+        return static.examples.combine_views(jax.lax.map(model, views))
 
     count = fold.eval_index.shape[0]
     batch_size = min(static.batch_size, count)
@@ -324,15 +353,6 @@ def _eval_logits(static: StaticConfig, data: Data, fold: FoldArrays, state: Stat
     if len(rows) == 1:
         return batch(rows[0])
     return jax.lax.map(batch, rows).reshape(rows.size, -1)[:count]
-
-
-def _majority(logits: jax.Array) -> jax.Array:
-    """Majority vote: [V, M, K] -> [M, K], the log of the fraction of V views that predict a class.
-
-    A thousandth of the mean probability is added to break ties.
-    """
-    predicted = jax.nn.one_hot(jnp.argmax(logits, -1), logits.shape[-1], dtype=logits.dtype)
-    return jnp.log(jnp.mean(predicted + 1e-3 * jax.nn.softmax(logits), 0) / 1.001)
 
 
 def _decide(static, before, after, loss, validation_loss, test_accuracy) -> State:

@@ -7,7 +7,7 @@ from flax import nnx
 from mer_jax import methods, protocols, training
 from mer_jax.clips import Clip, in_memory
 from mer_jax.errors import UserError
-from mer_jax.training.single_fold import _majority
+from mer_jax.methods.examples import majority_vote
 
 RNG = np.random.default_rng(0)
 
@@ -86,7 +86,7 @@ def test_most_frames_decide_and_the_mean_parts_a_tie():
     logits[:3, 0, 0] = 0.1
     logits[3, 0, 2] = 20.0
     logits[:2, 1, 1], logits[2:, 1, 2] = 1.0, 5.0
-    got = np.asarray(_majority(jnp.asarray(logits)))
+    got = np.asarray(majority_vote(jnp.asarray(logits)))
     assert got.argmax(-1).tolist() == [0, 2]
     np.testing.assert_allclose(np.exp(got).sum(-1), 1, rtol=1e-5)
     np.testing.assert_allclose(np.exp(got)[0], [0.75, 0.0, 0.25], atol=2e-3)

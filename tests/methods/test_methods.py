@@ -121,8 +121,6 @@ def test_stored_maps_are_taken_as_they_are():
     np.testing.assert_allclose(unit.inputs, examples.inputs / 255, rtol=1e-6)
     swapped = methods.create("flow_maps", stored, channels=("strain", "u"))
     np.testing.assert_allclose(swapped.inputs[1], picture[0][..., [2, 0]], atol=1e-4)
-    with pytest.raises(UserError, match=r"set method\.size"):
-        methods.create("flow_maps", stored, size=(14, 14))
     with pytest.raises(UserError, match="needs videos"):
         methods.create("strcn_a", stored)
 

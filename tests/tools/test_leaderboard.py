@@ -14,10 +14,24 @@ def scores(uf1, uar=0.6):
     return {"clips": 9, "subjects": 3, "uf1": cell(uf1), "uar": cell(uar)}
 
 
-def run(folder, title, overall, *, selection="last", epochs=10, leaks=(), seeds=1, **more):
+# Eleven parameters: of a run what the table shows.
+def run(
+    folder,
+    title,
+    overall,
+    *,
+    selection="last",
+    epochs=10,
+    leaks=(),
+    seed=0,
+    seeds=1,
+    memory=0.0,
+    ensemble=None,
+    **more,
+):
     """A working directory of three folds, with the files and keys that are read."""
     folder.mkdir(parents=True)
-    train = {"epochs": epochs, "model_selection": selection}
+    train = {"epochs": epochs, "model_selection": selection, "seed": seed, "seeds": seeds}
     config = {"title": title, "model": {"name": "ststnet"}, "train": train}
     summary = {
         "verdict": {"strict": not leaks, "leaks": [{"reason": reason} for reason in leaks]},
@@ -25,12 +39,14 @@ def run(folder, title, overall, *, selection="last", epochs=10, leaks=(), seeds=
         "overall": overall,
         "provenance": {
             "training_seconds": 12.0,
+            "peak_memory_gib": memory,
             "command": f"python -m mer_jax run x --config.data.root=/home/me --workdir={folder}",
         },
         **more,
     }
     if seeds > 1:
         summary["variants"] = {"names": [f"seed{n}" for n in range(seeds)]}
+        summary["variants"] |= {"ensemble": ensemble} if ensemble else {}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "metrics.json").write_text(json.dumps(summary))
     return folder
@@ -81,15 +97,63 @@ def test_each_way_of_selection_has_a_line(runs, tmp_path):
         "0.9000 [0.80, 1.00]",
         "0.8000 [0.70, 0.90]",
     ]
-    # Mean and deviation of .70 and .74, and of .80 and .86, by hand.
+    # Mean and deviation of .70 and .74, and of .80 and .86, by hand. Columns without any entry
+    # (memory, ensembles, PyTorch's times) are left out.
     assert [line[5] for line in table] == ["", "0.7200 ± 0.0283", "", "0.8300 ± 0.0424"]
-    assert [line[6] for line in table] == ["", "", "", "+0.1000 [+0.05, +0.15]"]
+    assert [line[6] for line in table] == ["", "0.6000 ± 0.0000", "", "0.6000 ± 0.0000"]
+    assert [line[7] for line in table] == ["", "", "", "+0.1000 [+0.05, +0.15]"]
     # 12 s for 3 folds x 10 epochs, of one seed and of two.
-    assert [line[7] for line in table] == ["0.4000", "0.2000", "", "0.2000"]
+    assert [line[8:] for line in table] == [["0.4000"], ["0.2000"], [""], ["0.2000"]]
     assert "`STSTNet: mer-jax run x --config.data.root=DIR --workdir=runs/chosen`" in text
     assert "/home/me" not in text and str(tmp_path) not in text
     page = check(files[1].read_text())
     assert "best epoch on the test subject" in page.text and "0.7200 ± 0.0283" in page.text
+
+
+def body(text):
+    head, _, *rows = text.split("\n\n")[1].splitlines()
+    names = [cell.strip() for cell in head.strip("|").split("|")]
+    return [dict(zip(names, (cell.strip() for cell in r.strip("|").split("|")))) for r in rows]
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_line(tmp_path):
+    both = scores(0.9)
+    runs = [
+        run(tmp_path / "a", "S", scores(0.70), seed=0, memory=0.5),
+        run(tmp_path / "other", "S", scores(0.10), seed=0, epochs=20),
+        run(tmp_path / "b", "S", scores(0.74), seed=3, memory=1.25),
+        run(tmp_path / "jobs", "T", scores(0.80), seeds=2, ensemble=both),
+    ]
+    run(tmp_path / "jobs" / "variants" / "seed1", "T", scores(0.84))
+    runs.append(run(tmp_path / "third", "T", scores(0.88), seed=2, memory=2.0))
+    alone, together = body(leaderboard.write(runs[:4], [])), body(leaderboard.write(runs, []))
+    assert [row["UF1"] for row in alone] == [
+        "0.8000 [0.70, 0.90]",
+        "0.7000 [0.60, 0.80]",
+        "0.1000 [0.00, 0.20]",
+    ]
+    assert [row["UF1, seeds"] for row in alone] == ["0.8200 ± 0.0283", "0.7200 ± 0.0283", ""]
+    assert [row["UF1, ensemble"] for row in alone] == ["0.9000 [0.80, 1.00]", "", ""]
+    assert [row["GiB"] for row in alone] == ["", "1.25", ""]
+    with pytest.raises(UserError, match="a seed in common"):
+        leaderboard.write([*runs, runs[0]], [])
+    # A further seed joins the two of a job (mean .84, deviation .04), which have no ensemble of 3.
+    assert together[0]["UF1, seeds"] == "0.8400 ± 0.0400" and "UF1, ensemble" not in together[0]
+    assert together[0]["GiB"] == "2.00"
+
+
+def test_times_of_pytorch_come_from_a_benchmark(runs, tmp_path):
+    columns = ["step of", "a fold in a job, ms", "PyTorch, ms", "job / PyTorch"]
+    rows = [["ststnet, B = 32", 2.0, 4.0, 0.5], ["psn, B = 8", 1.0, "", "not available"]]
+    tables = [{"suite": "loso"}, {"suite": "networks", "columns": columns, "rows": rows}]
+    bench = tmp_path / "bench.json"
+    bench.write_text(json.dumps({"machine": {}, "tables": tables}))
+    assert {row["step / PyTorch's"] for row in body(leaderboard.write(runs, [], bench=bench))} == {
+        "0.50"
+    }
+    bench.write_text(json.dumps({"tables": tables[:1]}))
+    with pytest.raises(UserError, match="no table of networks"):
+        leaderboard.write(runs, [], bench=bench)
 
 
 def test_mistakes_are_one_sentence(runs, tmp_path):

@@ -14,6 +14,7 @@ from mer_jax import leakage, models, protocols
 from mer_jax.clips import Clip
 from mer_jax.errors import UserError
 from mer_jax.methods import Examples
+from mer_jax.methods.examples import mean_probability
 from mer_jax.models.svm import SVM
 from mer_jax.training import Settings, estimators
 
@@ -108,6 +109,38 @@ def test_statistics_are_learned_from_a_folds_training_clips():
     np.testing.assert_allclose(centered.probabilities, plain.probabilities, atol=1e-3)
 
 
+def test_each_view_is_a_training_sample_and_test_views_are_combined():
+    examples, labels, folds = job()
+    both = Examples(
+        inputs=examples.inputs,
+        eval_transform=lambda x, _: jnp.stack([x, x[::-1]]),
+        num_views=2,
+        combine_views=mean_probability,
+    )
+    build = lambda: GaussianNB(var_smoothing=1e-3)
+    result = estimators.fit(both, labels, folds, build, num_classes=3)
+    x, train, test = np.asarray(examples.inputs, np.float64), folds.train[1], folds.test[1]
+    twice = np.concatenate([x[train], x[train][:, ::-1]]), np.tile(labels[train], 2)
+    fitted = build().fit(*twice)
+    want = (fitted.predict_proba(x[test]) + fitted.predict_proba(x[test][:, ::-1])) / 2
+    np.testing.assert_allclose(result.probabilities[1][result.test[1]], want, atol=1e-5)
+    np.testing.assert_allclose(result.train_accuracy[1, 0], fitted.score(*twice), rtol=1e-6)
+
+
+def test_balanced_classes_weigh_the_same():
+    """As `SVC` with weights of the samples: one over the class's count, their mean 1."""
+    x = np.random.default_rng(0).normal(size=(30, 3))
+    labels = (np.arange(30) > 23).astype(int) + (np.arange(30) > 27)
+    x[:, 0] += labels
+    weight = 30 / 3 / np.bincount(labels)[labels]
+    want = SVC(gamma="scale", break_ties=True).fit(x, labels, sample_weight=weight)
+    made = lambda **more: SVM(kernel="rbf", standardize=False, **more).fit(x, labels)
+    odds = lambda svm: np.log(svm.predict_proba(x) / svm.predict_proba(x)[:, :1])
+    decision = want.decision_function(x)
+    np.testing.assert_allclose(odds(made(balanced=True)), decision - decision[:, :1], atol=1e-6)
+    assert np.abs(odds(made()) - odds(made(balanced=True))).max() > 0.1
+
+
 def test_a_classifier_of_scikit_learn_by_name():
     examples, labels, folds = job()
     build = lambda: models.create_estimator("sklearn.naive_bayes:GaussianNB", var_smoothing=1e-6)
@@ -129,9 +162,6 @@ def test_mistakes_are_one_sentence(monkeypatch):
     examples, labels, folds = job()
     with pytest.raises(UserError, match="kernel"):
         estimators.fit(examples, labels, folds, lambda: SVM(kernel="cubic"), num_classes=3)
-    voting = Examples(inputs=examples.inputs, num_views=2)
-    with pytest.raises(UserError, match="one example a clip"):
-        estimators.fit(voting, labels, folds, SVM, num_classes=3)
 
     real = builtins.__import__
 

@@ -6,8 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from mer_jax import protocols
+from mer_jax.errors import UserError
+from mer_jax.methods import Examples
 from mer_jax.training import Settings, single_fold
 from tests.training import small
 
@@ -84,3 +87,57 @@ def test_validation_watches_the_loss_that_is_trained():
         watched = result.validation_loss[f, result.chosen_epoch[f] - 1]
         np.testing.assert_allclose(watched, (weight * nll).sum() / weight.sum(), rtol=1e-5)
         assert abs(watched - nll.mean()) > 1e-4
+
+
+def test_mixed_samples_are_weighted_means_with_real_partners():
+    x = {"a": jnp.arange(12.0).reshape(6, 2), "b": jnp.arange(6.0)}
+    mask = jnp.array([1.0, 1, 1, 1, 0, 0])
+    weights, orders = [], set()
+    for seed in range(20):
+        mixed, weight, partner = single_fold._mix(jax.random.key(seed), x, mask, 0.4)
+        assert sorted(partner[:4].tolist()) == [0, 1, 2, 3] and 0.5 <= weight <= 1
+        for name, plain in x.items():
+            want = weight * plain + (1 - weight) * plain[partner]
+            np.testing.assert_allclose(mixed[name][:4], want[:4], rtol=1e-6)
+        weights.append(float(weight))
+        orders.add(tuple(partner[:4].tolist()))
+    assert len(orders) > 5 and np.std(weights) > 0.05
+
+
+class _Logits(nnx.Module):
+    """The input is the logits: a loss can be computed by hand."""
+
+    def __init__(self, *, rngs):
+        self.shift = nnx.Param(jnp.zeros(3))
+
+    def __call__(self, x, *, mask=None):
+        return x + self.shift[None, :]
+
+
+def test_the_loss_of_mixed_and_smoothed_labels_is_the_cross_entropy_of_soft_ones(monkeypatch):
+    """An epoch of one batch, of a network that returns its input."""
+    logits = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+    _, labels, folds = small.problem()
+    monkeypatch.setattr(
+        single_fold,
+        "_mix",
+        lambda key, x, mask, alpha: (x, jnp.float32(0.75), jnp.roll(jnp.arange(len(x)), 1)),
+    )
+    # In file order, class by class, so that each partner is known.
+    settings = Settings(
+        epochs=1, batch_size=30, sampler="sequential", mixup=0.4, label_smoothing=0.3
+    )
+    job = (Examples(inputs=jnp.asarray(logits)), labels, folds.take([2]))
+    result = small.trained(settings, job=job, build=lambda rngs: _Logits(rngs=rngs))
+    rows = np.flatnonzero(folds.train[2])
+    rows = rows[np.argsort(labels[rows], kind="stable")]
+    soft = 0.7 * np.eye(3)[labels[rows]] + 0.1
+    partner = np.r_[rows[0], rows[:-1]]  # padding repeats the first row, and is rolled to it
+    soft = 0.75 * soft + 0.25 * (0.7 * np.eye(3)[labels[partner]] + 0.1)
+    log_p = logits[rows] - np.log(np.exp(logits[rows]).sum(1, keepdims=True))
+    np.testing.assert_allclose(result.train_loss[0, 0], -(soft * log_p).sum(1).mean(), rtol=1e-5)
+
+
+def test_smoothing_is_of_cross_entropy():
+    with pytest.raises(UserError, match="label_smoothing needs"):
+        Settings(label_smoothing=0.1, loss="one_vs_rest_bce")

@@ -1,0 +1,120 @@
+"""Flow maps that are mirrored, turned, enlarged, standardized and resized."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax import methods
+from mer_jax.clips import Clip, in_memory
+from mer_jax.errors import UserError
+from mer_jax.methods.flow_maps import turned
+from mer_jax.methods.map_files import stretch
+
+
+def clips_of(frames, content):
+    return [
+        Clip("d", "s", f"c{n}", in_memory(f), "x", content=content) for n, f in enumerate(frames)
+    ]
+
+
+def fields(count=3, size=(12, 10)):
+    """u, v [N, H, W] px and any third channel; their ranges and zeros differ."""
+    draw = np.random.default_rng(0)
+    return draw.normal([0.5, -1.0, 4.0], [1.0, 3.0, 2.0], (count, *size, 3))
+
+
+def test_a_mirrored_map_is_the_map_of_the_mirrored_flow():
+    flow = fields()
+    mirrored = flow[:, :, ::-1] * [-1, 1, 1]  # the flow of mirrored frames
+    stored, want = clips_of(stretch(flow)[:, None], "flow"), stretch(mirrored)
+    for options, unit in ({}, 1.0), ({"flow_scale": 255.0}, 255.0):
+        examples = methods.create("flow_maps", stored, size=(12, 10), mirror=True, **options)
+        views = np.stack([examples.eval_transform(one, ()) for one in examples.inputs])
+        assert views.shape == (3, 2, 12, 10, 3) and examples.num_views == 2
+        np.testing.assert_array_equal(views[:, 0], examples.inputs)
+        # Halves are rounded to the even neighbor, in the map and in its mirror image.
+        np.testing.assert_allclose(views[:, 1] * unit, want, atol=1.001)
+        assert (np.abs(views[:, 1] * unit - want) < 1e-3).mean() > 0.99
+    drawn = [examples.augment(jax.random.key(n), examples.inputs[0], ()) for n in range(8)]
+    kinds = {next(n for n in (0, 1) if np.array_equal(one, views[0, n])) for one in drawn}
+    assert kinds == {0, 1}
+    standard = methods.create(
+        "flow_maps", stored, size=(12, 10), mirror=True, standardize=True, channels=("v", "u")
+    )
+    view = standard.eval_transform(standard.inputs[0], ())[1]
+    np.testing.assert_allclose(view, standard.inputs[0][:, ::-1] * jnp.array([[[1.0, -1.0]]]))
+
+
+@pytest.mark.slow
+def test_a_mirrored_video_has_the_mirrored_map():
+    x, y = np.meshgrid(np.arange(16), np.arange(16))
+    bump = lambda at: np.exp(-((x - at) ** 2 + (y - 6.5) ** 2) / 20)[..., None]
+    frames = (255 * np.stack([bump(6.0), bump(6.7)])).astype(np.uint8)
+    options = {"size": (8, 8), "preset": "horn_schunck", "mirror": True}
+    make = lambda f: methods.create("flow_maps", clips_of([f], "video"), apex="found", **options)
+    plain, other = make(frames), make(frames[:, :, ::-1])
+    view = plain.eval_transform(plain.inputs[0], ())[1]
+    assert float(jnp.abs(view[..., 0]).max()) > 0.1
+    np.testing.assert_allclose(view, other.inputs[0], atol=1e-3)
+
+
+def test_turned_and_enlarged_vectors_by_hand():
+    field = jnp.asarray(fields(1, (9, 9))[0], jnp.float32)
+    moved = np.rot90(np.asarray(field))  # counter-clockwise
+    # To the right becomes up (v = -u), down becomes to the right (u = v).
+    want = np.stack([moved[..., 1], -moved[..., 0], moved[..., 2]], -1)
+    found = turned(field, 90.0, vectors=("u", "v", "strain"))
+    np.testing.assert_allclose(found, want, atol=1e-4)
+    np.testing.assert_allclose(turned(field, 90.0), moved, atol=1e-4)
+    swapped = turned(field[..., ::-1], 90.0, vectors=("strain", "v", "u"))
+    np.testing.assert_allclose(swapped, want[..., ::-1], atol=1e-4)
+    # A field that is linear in the position p from the center is read at p / 2, and doubled.
+    rows, columns = np.meshgrid(np.arange(9.0) - 4, np.arange(9.0) - 4, indexing="ij")
+    linear = jnp.asarray(np.stack([3 * columns, rows - columns, rows], -1), jnp.float32)
+    inner = np.s_[1:-1, 1:-1]
+    grown = turned(linear, 0.0, 2.0, vectors=("u", "v", "strain"))
+    half = np.asarray(linear) / 2
+    np.testing.assert_allclose(grown[inner], (half * [2, 2, 1])[inner], atol=1e-5)
+
+
+def test_samples_are_turned_within_the_options():
+    stored = clips_of(stretch(fields(1))[:, None], "flow")
+    make = lambda **more: methods.create("flow_maps", stored, size=(12, 10), **more)
+    still, moving = make(rotation=0.0, zoom=1e-9), make(rotation=8.0, zoom=0.2)
+    sample = still.inputs[0]
+    np.testing.assert_allclose(still.augment(jax.random.key(0), sample, ()), sample, atol=1e-3)
+    first, second = (moving.augment(jax.random.key(n), sample, ()) for n in (0, 1))
+    assert moving.num_views == 1 and float(jnp.abs(first - second).max()) > 1
+    # Positions only: a stored map has no scale that its channels share.
+    wide = jnp.zeros_like(sample).at[..., 0].set(9.0)
+    np.testing.assert_allclose(moving.augment(jax.random.key(0), wide, ()), wide, atol=1e-4)
+
+
+def test_standardized_and_resized_maps():
+    pictures = stretch(fields())
+    pictures[1, ..., 2] = 7  # a constant channel
+    stored = clips_of(pictures[:, None], "flow")
+    found = methods.create("flow_maps", stored, size=(12, 10), standardize=True).inputs
+    spread = pictures.std((1, 2), keepdims=True)
+    want = (pictures - pictures.mean((1, 2), keepdims=True)) / np.where(spread > 0, spread, 1)
+    np.testing.assert_allclose(found, want, atol=1e-4)
+    # Triangles of twice the width, whose weights are cut off and made to sum to 1 at the edges.
+    halves = methods.create("flow_maps", stored, size=(6, 5)).inputs
+
+    def weights(count):
+        centers, pixels = 2 * np.arange(count // 2) + 0.5, np.arange(count)
+        table = np.maximum(0, 1 - np.abs(pixels - centers[:, None]) / 2)
+        return table / table.sum(1, keepdims=True)
+
+    want = np.einsum("ih,jw,nhwc->nijc", weights(12), weights(10), pictures)
+    np.testing.assert_allclose(halves, want, atol=1e-3)
+
+
+def test_mistakes_are_one_sentence():
+    stored = clips_of(stretch(fields(1))[:, None], "flow")
+    with pytest.raises(UserError, match=r"regions takes no method\.mirror"):
+        methods.create("flow_maps", stored, size=(12, 10), regions="htnet", mirror=True)
+    video = clips_of(np.zeros((1, 3, 12, 10, 1), np.uint8), "video")
+    with pytest.raises(UserError, match="add 'u' and 'v'"):
+        methods.create("flow_maps", video, preset="horn_schunck", channels=("u",), rotation=5.0)
