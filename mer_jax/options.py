@@ -348,6 +348,7 @@ BOUNDS: dict[str, Bound] = {
     "pairs": _one_of("spotting.samples.PAIRS"),
     "stride": _integer("[0, 100000]"),
     "over_frames.stride": _LENGTH,
+    "per_frame": _unchecked("arrays [T, ...]"),
     "map_size": _SIDES,
     "without_head": _flag,
     "normalize": _one_of("spotting.samples.NORMALIZATIONS"),
