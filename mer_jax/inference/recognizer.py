@@ -145,8 +145,8 @@ def recognize_by_spotter(
     for event in found.events:
         at = index[event.database, event.subject, event.video]
         video = recordings[at]
-        felt = trained.emotion(folds[video.subject_key, event.kind], at)
-        events.append(event._replace(emotion=classes[felt[apex_of(found, video, event)]]))
+        label_of = trained.emotion(folds[video.subject_key, event.kind], at)
+        events.append(event._replace(emotion=classes[label_of[apex_of(found, video, event)]]))
     return events
 
 
