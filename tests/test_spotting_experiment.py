@@ -278,6 +278,7 @@ def test_chance_is_the_share_of_places_that_hit():
         ({"intervals": {"name": "peak"}}, "did you mean 'peaks'"),
         ({"recognition": {"methods": "x"}}, "did you mean 'method'"),
         ({"recognition": {"method": "flow_maps"}}, "recognition has no model"),
+        ({"recognition": {"spotter": True}}, "needs evidence 'network'"),
         ({"recognition": {"run": 3}}, r"recognition\.run is 3; it must be text"),
         ({"data": {"name": "synthetic", "second": 3}}, "did you mean 'seconds'"),
     ],
