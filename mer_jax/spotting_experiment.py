@@ -124,7 +124,7 @@ def run(
     truths = [event for event in marked if event.kind in kinds]
     spotting_files.write(workdir / "predictions.csv", found.events)
     spotting_files.write(workdir / "truth.csv", truths)
-    spotters = {"folds": [fold._asdict() for fold in found.folds]}
+    spotters: dict[str, Any] = {"folds": [fold._asdict() for fold in found.folds]}
     spotters |= {"classes": emotions.classes} if emotions else {}
     source = recognizer or emotions
     saving.write_json(workdir / SPOTTERS, spotters)
