@@ -131,7 +131,7 @@ def run(
     diverged = [name for result in results.values() for name in result.diverged]
     summary = {
         "verdict": {"strict": not leaks, "leaks": leaks},
-        **scoring.summary(truths, found.events, classes=source.classes if source else None),
+        **scoring.summary(truths, found.events, classes=source and source.classes),
         "chance": _chance(videos, found.events, kinds),
         "false_alarms": analysis.false_alarms(videos, found.events),
         "folds": [fold._asdict() for fold in found.folds],
