@@ -66,7 +66,7 @@ def region_flows(
     return values
 
 
-def landmarks(recording: Recording, model: str = "") -> np.ndarray:
+def landmarks(recording: Recording, *, model: str = "") -> np.ndarray:
     """[T, 68, 2] px (x, y), iBUG order, of the largest face in each frame.
 
     Args:

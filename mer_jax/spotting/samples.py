@@ -104,7 +104,7 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
     if sampling.pairs == REGIONS:
         values = region_flows(
             recording,
-            landmarks(recording, sampling.landmarks),
+            landmarks(recording, model=sampling.landmarks),
             size=sampling.size,
             radius=sampling.radius,
             preset=sampling.preset,
