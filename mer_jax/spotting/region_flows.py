@@ -66,6 +66,7 @@ def region_flows(
     return values
 
 
+@checked
 def landmarks(recording: Recording, *, model: str = "") -> np.ndarray:
     """[T, 68, 2] px (x, y), iBUG order, of the largest face in each frame.
 

@@ -235,6 +235,7 @@ TARGETS: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
+@checked
 def of_frames(
     parts: Iterable[tuple[np.ndarray, np.ndarray]], length: int, sampling: Sampling, *, kind: str
 ) -> np.ndarray:
