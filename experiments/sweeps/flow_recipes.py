@@ -22,7 +22,7 @@ _INPUTS: dict[str, dict[str, Any]] = {
     "14, not mirrored": {"method.size": (14, 14), "method.mirror": False},
 }
 _SVM = {
-    "method.standardize": True,
+    "method.normalize": "standard",
     "method.mirror": True,
     "model.name": "svm",
     "model.standardize": False,
@@ -42,7 +42,7 @@ _KERNELS: dict[str, dict[str, Any]] = {
 # STSTNet with other training: 30 epochs of Adam at 3e-3, falling along a cosine.
 _NETWORK = {
     "method.size": (14, 14),
-    "method.standardize": True,
+    "method.normalize": "standard",
     "method.mirror": True,
     "train.epochs": 30,
     "train.batch_size": 64,

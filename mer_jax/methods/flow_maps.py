@@ -27,6 +27,26 @@ REGIONS = {
 }
 
 
+def _to_range(maps: jax.Array) -> jax.Array:
+    low, high = (reduce(maps, (1, 2), keepdims=True) for reduce in (jnp.min, jnp.max))
+    return (maps - low) / jnp.maximum(high - low, 1e-12)
+
+
+def _standardized(maps: jax.Array) -> jax.Array:
+    mean, deviation = maps.mean((1, 2), keepdims=True), maps.std((1, 2), keepdims=True)
+    # A channel that varies only in the last bits of a float32 is constant.
+    varies = deviation > 1e-6 * jnp.abs(maps).max((1, 2), keepdims=True)
+    return jnp.where(varies, (maps - mean) / jnp.where(varies, deviation, 1), 0)
+
+
+# maps [N, H, W, C] -> the same, each channel of each map by itself.
+NORMALIZATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "none": lambda maps: maps,
+    "sample": _to_range,
+    "standard": _standardized,
+}
+
+
 @checked
 def flow_maps(
     clips: Sequence[Clip],
@@ -37,8 +57,8 @@ def flow_maps(
     alpha: float = 0.0,
     apex: str = "given",
     flow_scale: float = 1.0,
+    normalize: str = "none",
     regions: str = "",
-    standardize: bool = False,
     mirror: bool = False,
     rotation: float = 0.0,
     zoom: float = 0.0,
@@ -60,16 +80,17 @@ def flow_maps(
       flow_scale: divides the maps. A fixed scale preserves sign and size of movements, which
         min-max scaling of each map loses. Networks without normalization (OFF-ApexNet,
         Dual-Inception) need 255 for stored maps.
+      normalize: each channel of each map: "sample": scaled to [0, 1] (MEAN); "standard": to mean 0
+        and deviation 1, a constant one to 0; both lose how far a face moves; "none": as it is.
       regions: a key of `REGIONS`: a map of four windows of it, half as large, around two eyes and
         two corners of the mouth (HTNet); "": the map as it is.
-      standardize: each channel of each map to mean 0 and deviation 1; a constant one to 0.
       mirror: half of the training samples have left and right exchanged and the sign of u turned;
         of a test clip the mean probability of both views is predicted. A stored map was stretched
         over its own range, so that its mirrored u is 255 - u, exactly.
       rotation: degrees; a training sample is turned by up to so many, either way.
       zoom: a training sample is enlarged by a factor of 1 - zoom to 1 + zoom. Vectors turn and grow
         with the map, except where each channel has a scale of its own: in stored maps, and with
-        `standardize`.
+        `normalize`.
 
     Raises:
       UserError: for clips of both contents, regions of an odd size or of a map that is moved, or
@@ -87,20 +108,17 @@ def flow_maps(
     else:
         raise UserError("some clips are videos and some are flow maps; give one kind")
     maps = maps[..., pick] / flow_scale
-    if standardize:
-        mean, deviation = maps.mean((1, 2), keepdims=True), maps.std((1, 2), keepdims=True)
-        # A channel that varies only in the last bits of a float32 is constant.
-        varies = deviation > 1e-6 * jnp.abs(maps).max((1, 2), keepdims=True)
-        maps = jnp.where(varies, (maps - mean) / jnp.where(varies, deviation, 1), 0)
+    maps = NORMALIZATIONS[normalize](maps)
     if regions:
         maps = _windows(maps, REGIONS[regions])
     if not moves:
         return Examples(inputs=maps, input_shape=maps.shape[1:])
     stored = contents == {"flow"}
-    vectors = () if stored or standardize else tuple(channels)
+    vectors = () if stored or normalize != "none" else tuple(channels)
     if rotation and vectors and not {"u", "v"} <= set(vectors):
         raise UserError("method.rotation turns vectors; add 'u' and 'v' to method.channels")
-    top = 255 / flow_scale if stored and not standardize else 0.0
+    # u + mirrored u
+    top = {"none": 255 / flow_scale if stored else 0.0, "sample": 1.0, "standard": 0.0}[normalize]
     is_u = np.array([name == "u" for name in channels])[None, None, :]
     mirrored = lambda sample: jnp.where(is_u, top - sample[:, ::-1], sample[:, ::-1])
 

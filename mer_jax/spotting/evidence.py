@@ -168,22 +168,24 @@ def check_length(recording: Recording, offsets: Sequence[int], name: str) -> Non
 @checked
 def over_frames(
     recording: Recording,
-    function: Callable[[Array], Array],
+    function: Callable[..., Array],
     *,
     offsets: Sequence[int],
     size: tuple[int, int],
     stride: int = 1,
+    per_frame: Sequence[np.ndarray] = (),
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What `function` computes of a recording, block after block, in constant memory.
 
     Args:
       recording: a cropped face.
-      function: compiled, of gray frames [C, len(offsets), H, W, 1] to [C, ...]; C is always
-        the same.
+      function: compiled, of gray frames [C, len(offsets), H, W, 1], and a row [C, ...] of each
+        of `per_frame`, to [C, ...]; C is always the same.
       offsets: ascending; the frames, relative to each frame, that it depends on.
       size: (H, W) px that frames are resized to.
       stride: frames from one value to the next; the first is that of the first frame with all
         neighbors.
+      per_frame: arrays [T, ...], such as landmarks.
 
     Yields:
       (frames [M] int64, values [M, ...]).
@@ -197,7 +199,8 @@ def over_frames(
         for begin in range(0, len(centers), _CHUNK):
             part = centers[np.minimum(np.arange(begin, begin + _CHUNK), len(centers) - 1)]
             rows = part[:, None] + np.asarray(offsets)[None, :] - start
-            found.append(np.asarray(function(gray[rows]))[: len(centers) - begin])
+            values = function(gray[rows], *(array[part] for array in per_frame))
+            found.append(np.asarray(values)[: len(centers) - begin])
         if found:
             yield centers, np.concatenate(found)
 

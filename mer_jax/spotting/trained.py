@@ -27,7 +27,9 @@ from mer_jax.spotting.protocol import Fold
 SPOTTERS = "spotters.json"
 NETWORKS = "networks"
 
-_Record = msgspec.defstruct("_Record", [("folds", list[dict[str, Any]])])
+_Record = msgspec.defstruct(
+    "_Record", [("folds", list[dict[str, Any]]), ("classes", list[str], [])]
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,6 +49,13 @@ class Ensemble:
 
     def at_rate(self, fps: float) -> "Ensemble":
         """The same for recordings of `fps` Hz: durations and spans in their frames."""
+        if any(s.sampling.pairs == samples.REGIONS for s in self.scorers) and any(
+            fold.fps != fps for fold in self.folds
+        ):
+            raise UserError(
+                f"this run's networks take the flow from frame to frame at {self.folds[0].fps:g} "
+                f"Hz; the video has {fps:g} Hz: resample it"
+            )
         scale = lambda count, fold: max(1, round(count * fps / fold.fps))
         lengths = ("duration", "shortest", "longest", "span")
         folds = [
@@ -105,8 +114,8 @@ class Ensemble:
             for frames, inputs in samples.stream(recording, sampling):
                 for part, scorer in zip(parts, group):
                     part.append((frames, scorer.samples(inputs)))
-            for part in parts:
-                yield networks.interpolate(part, recording.length)
+            for part, scorer in zip(parts, group):
+                yield scorer.of_frames(part, recording.length)
 
 
 def load(workdir: str | pathlib.Path) -> list[Ensemble]:
@@ -129,8 +138,9 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
         own = [fold for fold in folds if fold.kind == kind]
         scorers = []
         if "model" in config:
+            outputs = 2 + len(record.classes) if record.classes else 1
             architecture = networks.Architecture(
-                config.model.name, configuration.options_of(config, "model")
+                config.model.name, configuration.options_of(config, "model"), outputs
             )
             options = configuration.options_of(config, "evidence")
             scorers = [

@@ -40,7 +40,7 @@ def test_a_mirrored_map_is_the_map_of_the_mirrored_flow():
     kinds = {next(n for n in (0, 1) if np.array_equal(one, views[0, n])) for one in drawn}
     assert kinds == {0, 1}
     standard = methods.create(
-        "flow_maps", stored, size=(12, 10), mirror=True, standardize=True, channels=("v", "u")
+        "flow_maps", stored, size=(12, 10), mirror=True, normalize="standard", channels=("v", "u")
     )
     view = standard.eval_transform(standard.inputs[0], ())[1]
     np.testing.assert_allclose(view, standard.inputs[0][:, ::-1] * jnp.array([[[1.0, -1.0]]]))
@@ -95,7 +95,7 @@ def test_standardized_and_resized_maps():
     pictures = stretch(fields())
     pictures[1, ..., 2] = 7  # a constant channel
     stored = clips_of(pictures[:, None], "flow")
-    found = methods.create("flow_maps", stored, size=(12, 10), standardize=True).inputs
+    found = methods.create("flow_maps", stored, size=(12, 10), normalize="standard").inputs
     spread = pictures.std((1, 2), keepdims=True)
     want = (pictures - pictures.mean((1, 2), keepdims=True)) / np.where(spread > 0, spread, 1)
     np.testing.assert_allclose(found, want, atol=1e-4)
