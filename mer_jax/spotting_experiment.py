@@ -102,7 +102,10 @@ def run(
     spotting_files.write(workdir / "predictions.csv", found.events)
     # Without emotions, which the form of the challenges with kinds does not have.
     spotting_files.write(workdir / "truth.csv", [event._replace(emotion="") for event in truths])
-    saving.write_json(workdir / SPOTTERS, {"folds": [fold._asdict() for fold in found.folds]})
+    keys = [video.key for video in videos]
+    saving.write_json(
+        workdir / SPOTTERS, {"recordings": keys, "folds": [f._asdict() for f in found.folds]}
+    )
     diverged = [name for result in results.values() for name in result.diverged]
     summary = {
         "verdict": {"strict": not leaks, "leaks": leaks},

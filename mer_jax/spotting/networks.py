@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 from flax import nnx
 
 from mer_jax import leakage, models, runtime
 from mer_jax.errors import UserError
-from mer_jax.io import learning_curves, reading, saving
+from mer_jax.io import large_arrays, learning_curves, reading, saving
 from mer_jax.options import checked
 from mer_jax.protocols import Folds, with_validation
 from mer_jax.recordings import KINDS, Recording
@@ -39,6 +40,7 @@ from mer_jax.training.records import State
 
 # Parameters of `train` that are no options of the evidence.
 NOT_OPTIONS = ("kinds", "parallel", "fingerprint", "checkpoint_seconds", "should_stop", "quiet")
+_Samples = msgspec.defstruct("_Samples", [("samples", list[int])])  # of a group's folds.json
 _BATCH = 128  # samples of one call of a trained network
 
 
@@ -52,6 +54,11 @@ def grid(duration: int) -> int:
     """
     steps = sorted(factor * 2**n for factor in (1, 3) for n in range(16))
     return min(steps, key=lambda step: (abs(step - duration / 2), step))
+
+
+def group_name(fold: Fold) -> str:
+    """KIND_SPAN: folds of one group share their samples, and a folder."""
+    return f"{fold.kind}_{fold.span}"
 
 
 class Architecture(NamedTuple):
@@ -211,17 +218,18 @@ def train(
       training.Interrupted: see `should_stop`.
     """
     _check(settings)
+    storage = large_arrays.Storage(runtime.available_memory() / 2, folder)
     scorers: dict[str, Scorer] = {}
     chosen_on: dict[str, Sequence[int]] = {}
     curves: dict[tuple[str, int], np.ndarray] = {}
     results: dict[str, Result] = {}
     leaks: list[leakage.Leak] = []
     folds = plan(recordings, kinds=kinds, span_of=lambda mean: span or grid(mean))
+    small = samples.resized(recordings, tuple(size), storage)
     for kind, step in dict.fromkeys((fold.kind, fold.span) for fold in folds):
         group = [fold for fold in folds if (fold.kind, fold.span) == (kind, step)]
         sampling = _sampling(step, pairs, stride, size, map_size, preset, without_head)
-        found = [_collected(video, sampling) for video in recordings]
-        inputs = np.concatenate([maps for _, maps in found])
+        inputs, found = _collected(small, sampling, storage)
         label = functools.partial(TARGETS[targets], kind=kind, offsets=sampling.offsets)
         pairs_of = zip(recordings, found)
         labels = np.concatenate([label(video, frames) for video, (frames, _) in pairs_of])[:, None]
@@ -236,6 +244,7 @@ def train(
             should_stop=should_stop,
             quiet=quiet,
         )  # fmt: skip
+        save_audit(folder / name, recordings, found, rows, labels, results[name])
         # Still frames of two recordings may be equal; two recordings may not.
         contents = [digest for _, x in found for digest in [saving.digest(x)] * len(x)]
         leaks += leakage.check(settings, rows, results[name], contents)
@@ -272,7 +281,7 @@ def read(folder: pathlib.Path, fold: Fold, architecture: Architecture, **options
     """
     names = ("pairs", "stride", "size", "map_size", "preset", "without_head")
     sampling = _sampling(fold.span, *(options[name] for name in names))
-    weights = read_weights(folder / f"{fold.kind}_{fold.span}", fold.name)
+    weights = read_weights(folder / group_name(fold), fold.name)
     return Scorer(sampling, architecture, options["normalize"], weights)
 
 
@@ -291,10 +300,24 @@ def _check(settings: Settings) -> None:
         raise UserError("spotting trains one seed and learning rate a job; run it again for others")
 
 
-def _collected(video: Recording, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
-    """(frames [M], samples [M, H, W, C]) of a recording."""
-    frames, maps = zip(*samples.stream(video, sampling))
-    return np.concatenate(frames), np.concatenate(maps)
+def _collected(
+    recordings: Sequence[Recording], sampling: Sampling, storage: large_arrays.Storage
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """(samples [N, H, W, C], of each recording its frames [M] and its part [M, H, W, C] of them).
+
+    Each block of samples is written to its rows: they are in memory once, or mapped.
+    """
+    frames = [samples.frames(video, sampling) for video in recordings]
+    ends = np.cumsum([len(each) for each in frames])
+    rows, begin = np.zeros((0,)), 0
+    for video in recordings:
+        for at, maps in samples.stream(video, sampling):
+            if not begin:
+                shape = (int(ends[-1]), *maps.shape[1:])
+                rows = large_arrays.empty(shape, maps.dtype, storage=storage)
+            rows[begin : begin + len(at)] = maps
+            begin += len(at)
+    return rows, list(zip(frames, np.split(rows, ends[:-1])))
 
 
 def _folds(
@@ -320,11 +343,74 @@ def _folds(
         folds = with_validation(folds, fraction=settings.validation, seed=settings.seed)
     if not drop_zeros:
         return folds
+    return _without_zeros(folds, labels, settings, drop_zeros)
+
+
+def _without_zeros(folds: Folds, labels: np.ndarray, settings: Settings, share: float) -> Folds:
+    """Folds that leave out a share of the training samples without overlap, at random."""
     zero, keep = labels.max(1) <= 0, []
     for name in folds.names:
         key = rng.fold_in_name(rng.fold_key(settings.seed, name), "drop zeros")
-        keep.append(~zero | (np.asarray(jax.random.uniform(key, zero.shape)) >= drop_zeros))
+        keep.append(~zero | (np.asarray(jax.random.uniform(key, zero.shape)) >= share))
     return dataclasses.replace(folds, train=folds.train & np.stack(keep))
+
+
+def save_audit(
+    folder: pathlib.Path,
+    recordings: Sequence[Recording],
+    found: Sequence[tuple[np.ndarray, np.ndarray]],
+    rows: Folds,
+    labels: np.ndarray,
+    result: Result,
+) -> None:
+    """Writes what `replay` reads: the folds over recordings, and what was recorded of samples."""
+    counts = [len(frames) for frames, _ in found]
+    starts = np.cumsum([0, *counts[:-1]])
+    test, validation = rows.test[:, starts], rows.validation[:, starts]
+    folds = Folds(
+        rows.names,
+        tuple(video.key for video in recordings),
+        tuple(video.subject_key for video in recordings),
+        train=~(test | validation),
+        test=test,
+        validation=validation,
+    )
+    saving.write_json(folder / "folds.json", folds.to_json() | {"samples": counts})
+    leakage.save_audit(folder / "audit.npz", labels, 1, result)
+
+
+def replay(
+    folder: pathlib.Path, settings: Settings, *, drop_zeros: float = 0.0
+) -> tuple[Folds, list[str]]:
+    """Draws the batches of a finished group of folds again, as `leakage.replay`.
+
+    Args:
+      folder: of a kind and span, FOLDER/KIND_SPAN of `train`.
+      settings, drop_zeros: as of `train`.
+
+    Returns:
+      Its folds over recordings, and one sentence for each disagreement.
+
+    Raises:
+      UserError: a file is missing or damaged.
+    """
+    path = folder / "folds.json"
+    folds = Folds.read(path)
+    counts = reading.load_json(path, _Samples).samples
+    with reading.report_damage(path):
+        each = np.repeat(np.arange(len(folds.clips)), counts)
+    samples_of = Folds(
+        folds.names,
+        tuple(f"{folds.clips[at]} sample {number}" for number, at in enumerate(each)),
+        tuple(folds.subjects[at] for at in each),
+        folds.train[:, each],
+        folds.test[:, each],
+        folds.validation[:, each],
+    )
+    if drop_zeros:
+        labels = leakage.read_audit(folder / "audit.npz", samples_of)["labels"]
+        samples_of = _without_zeros(samples_of, labels, settings, drop_zeros)
+    return folds, leakage.replay(folder / "audit.npz", settings, samples_of)
 
 
 def _fit(
@@ -359,6 +445,11 @@ def _fit(
             ),
             hooks=Hooks(lambda _, record: line(record), should_stop, quiet, write),
         )[0]
+
+
+def weights_file(folder: pathlib.Path, fold: Fold) -> pathlib.Path:
+    """The file of a fold's weights in the folder of `train`."""
+    return _weights_file(folder / group_name(fold), fold.name)
 
 
 def _weights_file(folder: pathlib.Path, name: str) -> pathlib.Path:

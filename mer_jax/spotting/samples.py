@@ -5,7 +5,9 @@ its target is the overlap of the frames it compares with the expression they bel
 network learns to score the proposal around each frame (SOFTNet's pseudo-labels).
 """
 
+import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from mer_jax.clips import resize
+from mer_jax.io import large_arrays
 from mer_jax.methods.examples import Examples
 from mer_jax.metrics.spotting import iou
 from mer_jax.options import checked
@@ -22,6 +26,7 @@ from mer_jax.spotting.evidence import FLOW, check_length, over_frames, without_a
 from mer_jax.spotting.targets import soft_labels
 from mer_jax.video import optical_flow, optical_strain
 
+_BLOCK = 256  # frames that are read at a time
 NORMALIZATIONS = ("none", "training", "sample")
 
 
@@ -66,6 +71,31 @@ class Sampling(NamedTuple):
     def offsets(self) -> tuple[int, ...]:
         """The frames, relative to its own, that a sample depends on."""
         return PAIRS[self.pairs].offsets(self.span)
+
+
+def resized(
+    recordings: Sequence[Recording], size: tuple[int, int], storage: large_arrays.Storage
+) -> list[Recording]:
+    """The recordings with frames of `size` (H, W), read once: in memory, or mapped."""
+    count = sum(video.length for video in recordings)
+    channels = max(video[0].shape[-1] for video in recordings)
+    if count * math.prod(size) * channels > storage.limit_bytes:
+        storage = storage._replace(limit_bytes=0)
+    out = []
+    for video in recordings:
+        shape = (video.length, *size, video[0].shape[-1])
+        frames = large_arrays.empty(shape, np.uint8, storage=storage)
+        for start, block in video.blocks(_BLOCK):
+            frames[start : start + len(block)] = resize(block, size)
+        read = lambda start, stop, frames=frames: frames[start:stop]
+        out.append(dataclasses.replace(video, read=read))
+    return out
+
+
+def frames(recording: Recording, sampling: Sampling) -> np.ndarray:
+    """[M] int64: the frames that have samples, those of all blocks of `stream`."""
+    first, last = sampling.offsets[0], sampling.offsets[-1]
+    return np.arange(-first, recording.length - last, sampling.stride)
 
 
 def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarray, np.ndarray]]:
