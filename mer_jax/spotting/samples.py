@@ -77,19 +77,20 @@ def resized(
     recordings: Sequence[Recording], size: tuple[int, int], storage: large_arrays.Storage
 ) -> list[Recording]:
     """The recordings with frames of `size` (H, W), read once: in memory, or mapped."""
-    count = sum(video.length for video in recordings)
-    channels = max(video[0].shape[-1] for video in recordings)
-    if count * math.prod(size) * channels > storage.limit_bytes:
+    if 3 * math.prod(size) * sum(video.length for video in recordings) > storage.limit_bytes:
         storage = storage._replace(limit_bytes=0)
-    out = []
-    for video in recordings:
-        shape = (video.length, *size, video[0].shape[-1])
-        frames = large_arrays.empty(shape, np.uint8, storage=storage)
+
+    def read_once(video: Recording) -> Recording:
+        frames = np.zeros(0, np.uint8)
         for start, block in video.blocks(_BLOCK):
-            frames[start : start + len(block)] = resize(block, size)
-        read = lambda start, stop, frames=frames: frames[start:stop]
-        out.append(dataclasses.replace(video, read=read))
-    return out
+            block = resize(block, size)
+            if not start:
+                shape = (video.length, *block.shape[1:])
+                frames = large_arrays.empty(shape, np.uint8, storage=storage)
+            frames[start : start + len(block)] = block
+        return dataclasses.replace(video, read=lambda start, stop: frames[start:stop])
+
+    return [read_once(video) for video in recordings]
 
 
 def frames(recording: Recording, sampling: Sampling) -> np.ndarray:
