@@ -51,7 +51,9 @@ def _record(*required: str, **optional: type) -> type:
 
 
 _RECORD = _record(*SECTIONS, "train", "parallel", "report")
-_SPOTTING_RECORD = _record("data", "evidence", "intervals", model=dict, train=dict, parallel=dict)
+_SPOTTING_RECORD = _record(
+    *("data", "evidence", "intervals"), model=dict, train=dict, parallel=dict, recognition=dict
+)
 # Options of `data` for every database.
 _DATA = {"root": None, "label_scheme": "megc2019", "permute_labels": False}
 # Likewise of a database of long videos.
@@ -67,6 +69,9 @@ _JOB = {
 }
 _SPOTTING_JOB = {key: _JOB[key] for key in ("title", "remat", "checkpoint_seconds")}
 _INTERVALS = {"kinds": KINDS} | spotting.Rule()._asdict()
+# What labels the spotted intervals: a finished run of recognition, or one that is trained on the
+# marked intervals of the same recordings. The last three are sections as in `make`.
+_RECOGNITION = {"run": "", "label_scheme": "megc2019", "method": "", "model": "", "train": {}}
 # How folds are divided over devices, see `training.Parallel`; it changes no number.
 _PARALLEL = {
     "across": "shard_map",  # devices: or "pmap"
@@ -128,6 +133,7 @@ def make_spotting(
     intervals: Mapping[str, Any] | None = None,
     train: Mapping[str, Any] | None = None,
     parallel: Mapping[str, Any] | None = None,
+    recognition: Mapping[str, Any] | None = None,
     title: str = "",
 ) -> ConfigDict:
     """Makes the configuration of a job that spots expressions in long videos.
@@ -138,6 +144,9 @@ def make_spotting(
       model: of the evidence "network", which the others do not have.
       intervals: fields of `spotting.Rule`, and "kinds".
       train, parallel: as in `make`; of the evidence "network".
+      recognition: what labels the spotted intervals: "run", the working directory of a finished
+        run of recognition; or "method", "model", "train" (as in `make`) and "label_scheme" of one
+        that is trained on the marked intervals of the same recordings.
       title: of the report.
 
     Raises:
@@ -160,7 +169,37 @@ def make_spotting(
         config.parallel = _PARALLEL | options.check("parallel", "", parallel or {}, _PARALLEL)
     elif train or parallel:
         raise UserError(f"evidence {config.evidence.name} trains no network: it has no train")
+    given = options.check("recognition", "", recognition or {}, _RECOGNITION)
+    config.recognition = ConfigDict({"run": ""} | given)
+    if job := recognition_job(config):  # with every option
+        sections = {name: job[name] for name in ("method", "model", "train")}
+        scheme = {"label_scheme": job.data.label_scheme}
+        config.recognition = ConfigDict({"run": ""} | scheme | sections)
     return config
+
+
+def recognition_job(config: ConfigDict) -> ConfigDict | None:
+    """The job that trains the recognizer of a spotting job; None if it has none, or a finished one.
+
+    Its clips are the marked intervals of the same recordings and kinds; it leaves out one subject
+    at a time.
+
+    Raises `UserError` as `make`.
+    """
+    section = to_dict(config.recognition)
+    if section.pop("run") or not section:
+        return None
+    kinds = tuple(config.intervals.kinds)
+    data = options_of(config, "data") | {
+        "name": f"{config.data.name}_intervals",
+        "root": config.data.root,
+        "kind": kinds[0] if len(kinds) == 1 else "",
+    }
+    data["label_scheme"] = section.pop("label_scheme", _RECOGNITION["label_scheme"])
+    if lacking := [name for name in ("method", "model") if not section.get(name)]:
+        raise UserError(f"recognition has no {lacking[0]}; give it, or a finished run")
+    title = f"Recognition for {config.title}" if config.title else ""
+    return make(data=data, **section, parallel=config.get("parallel"), title=title)
 
 
 def is_spotting(config: ConfigDict) -> bool:
@@ -289,7 +328,7 @@ def check(config: ConfigDict) -> Settings:
     """
     spots = is_spotting(config)
     others = ("train", "parallel") if "model" in config or not spots else ()
-    others += ("intervals",) if spots else ("report",)
+    others += ("intervals", "recognition") if spots else ("report",)
     named = tuple(sections(config)) if spots else tuple(SECTIONS)
     for section in (*named, *others):
         if not isinstance(config.get(section), ConfigDict):
@@ -307,6 +346,9 @@ def check(config: ConfigDict) -> Settings:
     if spots:
         _check_network(config)
         rule(config)
+        options.check("recognition", "", config.recognition, _RECOGNITION)
+        if recognizer := recognition_job(config):
+            check(recognizer)
     elif models.info(config.model.name).estimator:
         estimators.check(train)
         models.create_estimator(config.model.name, **given["model"])

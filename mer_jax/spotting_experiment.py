@@ -6,12 +6,16 @@ The working directory gets config.json, predictions.csv and truth.csv (the form 
 spotters.json (of each fold and kind: durations, span, p), metrics.json, report.html, and for
 networks networks/KIND_SPAN/ with the weights of every fold, learning curves and checkpoints, from
 which the same command resumes. `spotting.trained.load` reads it.
+
+With a section `recognition`, spot-then-recognize: a run of recognition, finished or trained in
+recognition/, gives each predicted interval an emotion, by a fold that was not trained on its
+subject either.
 """
 
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +24,8 @@ from ml_collections import ConfigDict
 
 from mer_jax import configuration, spotting
 from mer_jax.datasets import recordings as databases
+from mer_jax.inference import recognizer as recognition
+from mer_jax.inference.recognizer import Recognizer
 from mer_jax.io import saving
 from mer_jax.metrics import spotting as scoring
 from mer_jax.metrics import spotting_files
@@ -30,6 +36,7 @@ from mer_jax.spotting import analysis, networks, protocol
 from mer_jax.spotting.trained import NETWORKS, SPOTTERS
 from mer_jax.training import Parallel, checkpoints
 
+RECOGNITION = "recognition"  # folder of the recognizer that is trained
 _DRAWS = 20  # of the F1 at chance
 
 
@@ -62,14 +69,18 @@ def run(
     data, kinds = config.data, tuple(config.intervals.kinds)
     videos = databases.load(data.name, data.root, **configuration.options_of(config, "data"))
     videos = _moved(videos, settings.seed) if data.move_intervals else videos
-    free = (*("title", "parallel", "checkpoint_seconds", "intervals"), *("examples_dir", "report"))
+    free = ("title", "parallel", "checkpoint_seconds", "intervals", "recognition")
     fingerprint = {key: value for key, value in plain.items() if key not in free}
     # The folder may move; its content is in the samples' digest.
     fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
     checkpoints.verify_same_job(workdir / "checkpoints", fingerprint)
     saving.write_json(workdir / "config.json", plain)
+    subjects = dict.fromkeys(video.subject_key for video in videos)
+    recognizer = _recognizer(
+        config, workdir, subjects, devices=devices, should_stop=should_stop, quiet=quiet
+    )
     options = configuration.options_of(config, "evidence")
-    results, leaks = {}, []
+    results, leaks = {}, list[Any](recognizer.leaks if recognizer else ())
     if "model" in config:
         sizes = configuration.options_of(config, "model")
         trained = networks.train(
@@ -85,7 +96,8 @@ def run(
             quiet=quiet,
             **options,
         )
-        results, leaks = dict(trained.results), [leak.to_json() for leak in trained.leaks]
+        results = dict(trained.results)
+        leaks += [leak.to_json() for leak in trained.leaks]
         found = protocol.spot(
             videos,
             trained.folds,
@@ -98,10 +110,14 @@ def run(
         found = spotting.leave_one_subject_out(
             videos, method=config.evidence.name, rule=rule, kinds=kinds, quiet=quiet, **options
         )
-    truths = [event for event in scoring.events(videos) if event.kind in kinds]
+    if recognizer:
+        found = dataclasses.replace(found, events=recognizer.recognize(videos, found))
+        marked = recognizer.truths(videos)
+    else:  # the form of the challenges with kinds has no emotions
+        marked = [event._replace(emotion="") for event in scoring.events(videos)]
+    truths = [event for event in marked if event.kind in kinds]
     spotting_files.write(workdir / "predictions.csv", found.events)
-    # Without emotions, which the form of the challenges with kinds does not have.
-    spotting_files.write(workdir / "truth.csv", [event._replace(emotion="") for event in truths])
+    spotting_files.write(workdir / "truth.csv", truths)
     keys = [video.key for video in videos]
     saving.write_json(
         workdir / SPOTTERS, {"recordings": keys, "folds": [f._asdict() for f in found.folds]}
@@ -109,7 +125,7 @@ def run(
     diverged = [name for result in results.values() for name in result.diverged]
     summary = {
         "verdict": {"strict": not leaks, "leaks": leaks},
-        **scoring.summary(truths, found.events),
+        **scoring.summary(truths, found.events, classes=recognizer and recognizer.classes),
         "chance": _chance(videos, found.events, kinds),
         "false_alarms": analysis.false_alarms(videos, found.events),
         "folds": [fold._asdict() for fold in found.folds],
@@ -125,6 +141,19 @@ def run(
     page = spotting_report.build(videos, found, summary, config=plain, rule=rule)
     saving.write(workdir / "report.html", page)
     return summary
+
+
+def _recognizer(
+    config: ConfigDict, workdir: pathlib.Path, subjects: Iterable[str], **given: Any
+) -> Recognizer | None:
+    """The recognizer of the section `recognition`, trained first if it is no finished run."""
+    run = config.recognition.run
+    if job := configuration.recognition_job(config):
+        from mer_jax import experiment
+
+        run = workdir / RECOGNITION
+        experiment.run(job, run, **given)
+    return recognition.load(run, subjects) if run else None
 
 
 def _chance(

@@ -4,6 +4,7 @@
     clips = load("synthetic")
     clips = load("prepared", "~/data/prepared")     # written by mer-jax prepare
     clips = load("psn", "~/data")       # a composite: ~/data/casme, ~/data/casme2, ...
+    clips = load("samm_lv_intervals", root)     # the marked intervals of long videos
     clips = load("package.module:name", root)   # your own function: (root, *, options) -> clips
 
 `labels.label` assigns classes to clips; `composites` are sets of several databases.
@@ -43,6 +44,8 @@ def in_folder(name: str) -> bool:
 
 def options(name: str) -> dict[str, Any]:
     """The options of a database or composite and their defaults."""
+    if name in _intervals().names():
+        return _intervals().options(name)
     return defaults(_reader(name), without=("root", "name"))
 
 
@@ -50,7 +53,7 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
     """The clips of a database, in the order of its sheet; frames are read when asked for.
 
     Args:
-      name: a database (`names()`) or a composite.
+      name: a database (`names()`), a composite, or "NAME_intervals" of a database of long videos.
       root: the database's folder; for a composite, a folder with one for each of its databases,
         named like it. None for "synthetic".
       **given: options of the database (`options(name)`).
@@ -91,17 +94,23 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
     Raises:
       UserError: an unknown database or option, or no root where one is needed.
     """
-    reader, given = _reader(name), check("data", name, given, options(name))
+    given = check("data", name, given, options(name))
     if name in _RENDERED:
         return Inspection(_module(name).clips(**given), [], [])
+    if name in _intervals().names():
+        return _intervals().inspect(name, root, **given)
     if root is None and name in (*_FOLDERS, *_composites().names()):
         raise UserError(f"{name} is read from a folder; give it as root=")
-    found = reader(root, **given)
+    found = _reader(name)(root, **given)
     return found if isinstance(found, Inspection) else Inspection(list(found), [], [])
 
 
 def _composites():
     return importlib.import_module(f"{__name__}.composites")
+
+
+def _intervals():
+    return importlib.import_module(f"{__name__}.intervals")
 
 
 def _reader(name: str) -> Callable:

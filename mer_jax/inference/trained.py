@@ -56,7 +56,37 @@ class TrainedNetworks(NamedTuple):
             self.programs[shape] = self._program(examples, len(clips))
         return np.asarray(self.programs[shape](examples.inputs))
 
+    @pinned()
+    def probabilities_of(self, clips: Sequence[Clip], folds: Sequence[Sequence[int]]) -> np.ndarray:
+        """[N, K] float32: class probabilities of each clip by networks of its own.
+
+        Args:
+          clips: N clips, of any lengths.
+          folds: of each clip, the rows of `folds` whose networks predict it; their mean counts.
+        """
+        found = np.zeros((len(clips), len(self.classes)), np.float32)
+        if not len(clips):
+            return found
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, rows in enumerate(folds):
+            groups.setdefault(tuple(rows), []).append(index)
+        examples, size = self._examples(clips), max(map(len, groups.values()))
+        predict, state = self._predict(examples, size)
+        for rows, members in groups.items():
+            indices = np.resize(members, size)  # one shape, one compiled program
+            inputs = jax.tree.map(lambda a, indices=indices: a[indices], examples.inputs)
+            of_rows = jax.tree.map(lambda a, rows=rows: a[np.array(rows)], state)
+            found[members] = np.asarray(predict(inputs, of_rows)).mean(0)[: len(members)]
+        return found
+
     def _program(self, examples: Examples, count: int) -> Callable[[Any], jax.Array]:
+        predict, state = self._predict(examples, count)
+        return lambda inputs: predict(inputs, state)
+
+    def _predict(
+        self, examples: Examples, count: int
+    ) -> tuple[Callable[[Any, records.State], jax.Array], records.State]:
+        """(compiled (inputs of `count` clips, states) -> [F, N, K], the states of all folds)."""
         static, state = self._static_config(examples, count)
         indices = jnp.arange(count, dtype=jnp.int32)
         labels = (count, len(self.classes)) if self.label_scheme else (count,)
@@ -70,7 +100,7 @@ class TrainedNetworks(NamedTuple):
             predict_held_out = lambda s: single_fold.predict_held_out(static, data, row, s)
             return jax.lax.map(lambda s: predict_held_out(s).probabilities, state)
 
-        return lambda inputs: predict(inputs, state)
+        return predict, state
 
     @pinned()
     def selected_model(self, clips: Sequence[Clip], *, fold: int = 0) -> tuple[nnx.Module, Any]:

@@ -148,19 +148,26 @@ def read_log(path: str | os.PathLike) -> Log:
 
 
 def write(path: str | os.PathLike, events: Sequence[Event]) -> pathlib.Path:
-    """Writes intervals as MEGC 2024 reads them if all have an emotion, else as MEGC 2022 does."""
+    """Writes intervals as MEGC 2024 reads them if one has an emotion, else as MEGC 2022 does.
+
+    The former get a column more, their kind, if all have one.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    if events and all(event.emotion for event in events):
-        writer.writerow(("subject", "video", "onset", "offset", "emotion"))
-        writer.writerows((e.subject, e.video, e.onset, e.offset, e.emotion) for e in events)
+    names = {"micro": "me", "macro": "mae", "": "me"}
+    if any(event.emotion for event in events):
+        kinds = all(event.kind for event in events)
+        writer.writerow(("subject", "video", "onset", "offset", "emotion", *["type"] * kinds))
+        writer.writerows(
+            (e.subject, e.video, e.onset, e.offset, e.emotion, *[names[e.kind]] * kinds)
+            for e in events
+        )
     else:
         # Without its own column, the subject is read as the name up to the last underscore.
         own = any(_vid(event).rpartition("_")[0] != event.subject for event in events)
         writer.writerow(("vid", "pred_onset", "pred_offset", "type", *["subject"] * own))
-        kinds = {"micro": "me", "macro": "mae", "": "me"}
         writer.writerows(
-            (_vid(e), e.onset, e.offset, kinds[e.kind], *[e.subject] * own) for e in events
+            (_vid(e), e.onset, e.offset, names[e.kind], *[e.subject] * own) for e in events
         )
     return saving.write(path, text.getvalue())
 

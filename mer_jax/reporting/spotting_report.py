@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from mer_jax.metrics.spotting import Event
 from mer_jax.recordings import Recording
-from mer_jax.reporting import figures
+from mer_jax.reporting import figures, verdict
 from mer_jax.reporting.page import number, render
 from mer_jax.spotting import Found, Rule, analysis
 
@@ -58,6 +58,8 @@ def build(
         chance=[(kind, number(f1)) for kind, f1 in summary["chance"].items()],
         overall=list(summary["spotting"].values())[-1]["f1"],
         moved=config["data"]["move_intervals"],
+        leaks=[verdict.sentence(leak) for leak in summary["verdict"]["leaks"]],
+        **_recognition(summary),
         causes=[(cause, kind, count) for kind in causes for cause, count in causes[kind].items()],
         recall=_recall(recordings, found),
         curve=Markup(
@@ -75,6 +77,22 @@ def build(
         ],
         alternatives=[(name, number(v)) for name, v in summary["alternative_scores"].items()],
     )
+
+
+def _recognition(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores of the emotions of the hits; nothing where none were recognized."""
+    if "recognition" not in summary:
+        return {}
+    part = summary["recognition"]
+    names = {"UF1": "uf1", "UAR": "uar", "accuracy": "accuracy", "F1_a": "f1_a"}
+    matrix = np.array(part["confusion"])[:, : len(part["classes"])]
+    chart = figures.confusion_matrix(matrix, part["classes"])
+    alt = f"{np.trace(matrix)} of {matrix.sum()} hits are right"
+    return {
+        "strs": summary["strs"],
+        "emotions": [(name, part[key]) for name, key in names.items()],
+        "confusion": Markup(figures.svg(chart, name="confusion", alt=alt)),
+    }
 
 
 def _recall(recordings: Sequence[Recording], found: Found) -> list[tuple[str, str, str, int, str]]:

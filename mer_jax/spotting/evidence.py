@@ -25,23 +25,29 @@ from mer_jax.errors import UserError
 from mer_jax.options import checked
 from mer_jax.recordings import Recording
 from mer_jax.video import optical_flow, optical_strain, to_gray
+from mer_jax.video.flow import PRESETS
 
-# Movements within a span are a pixel or so, of faces some 64 px high: two warps a level find them.
-FLOW = {"texture": 0.0, "warps": 2, "median": 1}
+# Movements within a span are a pixel or so, of faces some 64 px high: two warps a level find them,
+# and each begins so near to its solution that ten sweeps differ from thirty by 1e-3 px.
+_FLOW = {"texture": 0.0, "warps": 2, "median": 1, "sweeps": 10}
 _CHUNK = 16  # frames of one call: the same compiled program computes every frame
 _BLOCK = 256  # frames that are read at a time
 
 
+def flow_between(first: Array, second: Array, *, preset: str) -> Array:
+    """[H, W, 1] each -> [H, W, 2]: `video.optical_flow` with the settings of small movements."""
+    options = {name: value for name, value in _FLOW.items() if hasattr(PRESETS[preset], name)}
+    return optical_flow(first, second, preset=preset, **options)
+
+
 def strain_difference(frames: Array, *, preset: str) -> Array:
     """[2, H, W, 1] -> []: the mean optical strain of the flow between two frames, px per px."""
-    return jnp.mean(optical_strain(optical_flow(frames[0], frames[1], preset=preset, **FLOW)))
+    return jnp.mean(optical_strain(flow_between(frames[0], frames[1], preset=preset)))
 
 
 def flow_difference(frames: Array, *, preset: str) -> Array:
     """[2, H, W, 1] -> []: the mean length of the flow less its affine part, px."""
-    return jnp.mean(
-        polar(without_affine(optical_flow(frames[0], frames[1], preset=preset, **FLOW)))[0]
-    )
+    return jnp.mean(polar(without_affine(flow_between(frames[0], frames[1], preset=preset)))[0])
 
 
 def without_affine(flow: Array) -> Array:
@@ -65,8 +71,8 @@ def maximal_difference(
     the lengths of the flow from head to tail at the same points are subtracted; d is the mean of
     the largest third of the differences. The sectors begin at the angle 0 (the paper's Fig. 2).
     """
-    to_current = optical_flow(frames[0], frames[1], preset=preset, **FLOW)
-    to_tail = optical_flow(frames[0], frames[2], preset=preset, **FLOW)
+    to_current = flow_between(frames[0], frames[1], preset=preset)
+    to_tail = flow_between(frames[0], frames[2], preset=preset)
     length, angle = polar(to_current)
     difference = length - polar(to_tail)[0]
     sector = bin_of(angle, bins=directions, start=0.0)
@@ -168,22 +174,24 @@ def check_length(recording: Recording, offsets: Sequence[int], name: str) -> Non
 @checked
 def over_frames(
     recording: Recording,
-    function: Callable[[Array], Array],
+    function: Callable[..., Array],
     *,
     offsets: Sequence[int],
     size: tuple[int, int],
     stride: int = 1,
+    per_frame: Sequence[np.ndarray] = (),
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What `function` computes of a recording, block after block, in constant memory.
 
     Args:
       recording: a cropped face.
-      function: compiled, of gray frames [C, len(offsets), H, W, 1] to [C, ...]; C is always
-        the same.
+      function: compiled, of gray frames [C, len(offsets), H, W, 1], and a row [C, ...] of each
+        of `per_frame`, to [C, ...]; C is always the same.
       offsets: ascending; the frames, relative to each frame, that it depends on.
       size: (H, W) px that frames are resized to.
       stride: frames from one value to the next; the first is that of the first frame with all
         neighbors.
+      per_frame: arrays [T, ...], such as landmarks.
 
     Yields:
       (frames [M] int64, values [M, ...]).
@@ -197,9 +205,9 @@ def over_frames(
         for begin in range(0, len(centers), _CHUNK):
             part = centers[np.minimum(np.arange(begin, begin + _CHUNK), len(centers) - 1)]
             rows = part[:, None] + np.asarray(offsets)[None, :] - start
-            found.append(np.asarray(function(gray[rows]))[: len(centers) - begin])
-        if found:
-            yield centers, np.concatenate(found)
+            found.append(function(gray[rows], *(array[part] for array in per_frame)))
+        if found:  # all calls of a block are under way, on as many cores as there are
+            yield centers, np.concatenate(jax.device_get(found))[: len(centers)]
 
 
 @functools.lru_cache(maxsize=16)

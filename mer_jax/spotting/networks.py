@@ -187,6 +187,7 @@ def train(
     without_head: bool = True,
     normalize: str = "training",
     mirror: bool = True,
+    reverse: bool = False,
     targets: str = "overlap",
     drop_zeros: float = 0.0,
     parallel: Parallel | None = None,
@@ -205,7 +206,7 @@ def train(
       span: a published one (frames); 0: `grid` of the training subjects' mean duration.
       pairs, size, map_size, preset, without_head: as in `samples.Sampling`.
       stride: frames from one sample to the next; 0: a sixth of the span, and 2 or more.
-      normalize, mirror: as in `samples.examples`.
+      normalize, mirror, reverse: as in `samples.examples`.
       targets: a member of `samples.TARGETS`: "overlap" of the sample's frames with an expression;
         "any", 1 where there is an overlap, as in SOFTNet's code; "soft", `targets.soft_labels` of
         the sample's own frame (MTSN).
@@ -218,6 +219,8 @@ def train(
       training.Interrupted: see `should_stop`.
     """
     _check(settings)
+    if reverse and pairs != "two":
+        raise UserError(f"evidence.reverse is for pairs 'two'; those of this job are {pairs!r}")
     storage = large_arrays.Storage(runtime.available_memory() / 2, folder)
     scorers: dict[str, Scorer] = {}
     chosen_on: dict[str, Sequence[int]] = {}
@@ -234,7 +237,7 @@ def train(
         pairs_of = zip(recordings, found)
         labels = np.concatenate([label(video, frames) for video, (frames, _) in pairs_of])[:, None]
         rows = _folds(recordings, found, group, labels, settings, drop_zeros)
-        examples = samples.examples(inputs, normalize=normalize, mirror=mirror)
+        examples = samples.examples(inputs, normalize=normalize, mirror=mirror, reverse=reverse)
         name = f"{kind}_{step}"
         _fit(
             examples, labels, rows, settings, architecture, folder / name, results,

@@ -4,18 +4,15 @@ import functools
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from mer_jax import runtime
-from mer_jax.clips import resize
 from mer_jax.descriptors.region_flow import LANDMARKS, region_flow
 from mer_jax.errors import UserError
 from mer_jax.options import checked
 from mer_jax.recordings import Recording
 from mer_jax.spotting import evidence
-from mer_jax.video import optical_flow, to_gray
 
 
 @checked
@@ -49,27 +46,26 @@ def region_flows(
             f"{recording.key}: landmarks are [68, 2] or [{recording.length}, 68, 2]; "
             f"these are {list(points.shape)}"
         )
-    points = np.broadcast_to(points, (recording.length, 68, 2))
-    score = _compiled(preset, radius)
-    found = [np.zeros((1, len(LANDMARKS), 2), np.float32)]
-    for start, frames in recording.blocks(evidence._BLOCK + 1, overlap=1):
-        scale = np.array(size[::-1]) / np.array(frames.shape[2:0:-1])
-        # Pixel centers are whole numbers.
-        at = ((points[start : start + len(frames)] + 0.5) * scale - 0.5).astype(np.float32)
-        gray = np.asarray(to_gray(jnp.asarray(resize(frames, size))))
-        count = len(gray) - 1
-        for begin in range(0, count, evidence._CHUNK):
-            rows = np.minimum(np.arange(begin, begin + evidence._CHUNK), count - 1)
-            part = score(gray[rows], gray[rows + 1], at[rows + 1])
-            found.append(np.asarray(part)[: count - begin])
-    return np.concatenate(found)
+    scale = np.array(size[::-1]) / np.array(recording[0].shape[1::-1])
+    # Pixel centers are whole numbers.
+    points = ((points + 0.5) * scale - 0.5).astype(np.float32)
+    values = np.zeros((recording.length, len(LANDMARKS), 2), np.float32)
+    for frames, found in evidence.over_frames(
+        recording,
+        _compiled(preset, radius),
+        offsets=(-1, 0),
+        size=size,
+        per_frame=[np.broadcast_to(points, (recording.length, 68, 2))],
+    ):
+        values[frames] = found
+    return values
 
 
 @functools.lru_cache(maxsize=16)
 def _compiled(preset: str, radius: int) -> Callable[..., Array]:
-    def one(frames):
-        before, after, landmarks = frames
-        flow = optical_flow(before, after, preset=preset, **evidence.FLOW)
+    def one(given):
+        (before, after), landmarks = given
+        flow = evidence.flow_between(before, after, preset=preset)
         return region_flow(flow, landmarks, radius=radius)
 
-    return jax.jit(lambda *frames: jax.lax.map(one, frames))
+    return jax.jit(lambda *given: jax.lax.map(one, given))

@@ -22,9 +22,10 @@ from mer_jax.methods.examples import Examples
 from mer_jax.metrics.spotting import iou
 from mer_jax.options import checked
 from mer_jax.recordings import Recording
-from mer_jax.spotting.evidence import FLOW, check_length, over_frames, without_affine
+from mer_jax.spotting.evidence import check_length, flow_between, over_frames, without_affine
 from mer_jax.spotting.targets import soft_labels
-from mer_jax.video import optical_flow, optical_strain
+from mer_jax.training import rng
+from mer_jax.video import optical_strain
 
 _BLOCK = 256  # frames that are read at a time
 NORMALIZATIONS = ("none", "training", "sample")
@@ -122,7 +123,7 @@ def _compiled(
     def one(frames):  # [offsets, H, W, 1] -> [*map_size, 3 len(flows)]
         planes = []
         for first, second in flows:
-            flow = optical_flow(frames[first], frames[second], preset=preset, **FLOW)
+            flow = flow_between(frames[first], frames[second], preset=preset)
             flow = without_affine(flow) if without_head else flow
             planes += [flow, optical_strain(flow)[..., None]]
         joined = jnp.concatenate(planes, -1)
@@ -172,7 +173,13 @@ TARGETS: dict[str, Callable[..., np.ndarray]] = {"overlap": overlaps, "any": _an
 
 
 @checked
-def examples(inputs: np.ndarray, *, normalize: str = "training", mirror: bool = True) -> Examples:
+def examples(
+    inputs: np.ndarray,
+    *,
+    normalize: str = "training",
+    mirror: bool = True,
+    reverse: bool = False,
+) -> Examples:
     """Samples as `Examples`.
 
     Args:
@@ -181,6 +188,7 @@ def examples(inputs: np.ndarray, *, normalize: str = "training", mirror: bool = 
         samples; "sample": each channel of each sample scaled to [0, 1] (SOFTNet's code), which
         loses how far a face moves; "none".
       mirror: exchange left and right in half of the training samples.
+      reverse: run time backwards in half of them; of the pairs "two", whose two flows it exchanges.
     """
 
     def fit(inputs, weights):
@@ -204,6 +212,9 @@ def examples(inputs: np.ndarray, *, normalize: str = "training", mirror: bool = 
         if mirror:
             mirrored = sample[:, ::-1] * signs[None, None, :]
             sample = jnp.where(jax.random.bernoulli(key), mirrored, sample)
+        if reverse:
+            key = rng.fold_in_name(key, "reverse")
+            sample = jnp.where(jax.random.bernoulli(key), jnp.roll(sample, 3, axis=-1), sample)
         return scaled(sample, statistics)
 
     return Examples(

@@ -86,6 +86,8 @@ def test_what_is_written_is_read(tmp_path):
     assert spotting_files.read(spotting_files.write(tmp_path / "a.csv", named)) == named
     felt = [Event("006", "006_1", 5, 9, "", "fear")]
     assert spotting_files.read(spotting_files.write(tmp_path / "b.csv", felt)) == felt
+    both = [*named, Event("006", "006_1", 50, 59, "micro", "fear")]
+    assert spotting_files.read(spotting_files.write(tmp_path / "c.csv", both)) == both
 
 
 def test_the_intervals_of_a_recording_meet_those_of_a_file(tmp_path):

@@ -1,0 +1,48 @@
+"""The marked intervals of long videos as clips, from onset to offset: "NAME_intervals".
+
+    clips = datasets.load("casme_squared_intervals", root, kind="micro")
+
+NAME is a database of long videos (`recordings.names()`). Intervals without an emotion are left out.
+Subjects are named as in the recordings, so that a recognizer of these clips can be held out together
+with the spotter of the recordings.
+"""
+
+import pathlib
+from typing import Any
+
+from mer_jax.datasets import recordings
+from mer_jax.datasets.records import Inspection
+from mer_jax.errors import Problem, unknown_name
+from mer_jax.recordings import KINDS
+
+_SUFFIX = "_intervals"
+
+
+def names() -> list[str]:
+    """The names `inspect` takes."""
+    return [f"{name}{_SUFFIX}" for name in recordings.names()]
+
+
+def options(name: str) -> dict[str, Any]:
+    """The options of `name` and their defaults: those of the recordings, and `kind`."""
+    return {**recordings.options(name.removesuffix(_SUFFIX)), "kind": ""}
+
+
+def inspect(name: str, root: str | pathlib.Path | None, *, kind: str = "", **given) -> Inspection:
+    """The marked intervals of the recordings, and the problems and notes of their database.
+
+    Args:
+      name: one of `names()`.
+      root: of the recordings.
+      kind: "micro" or "macro"; "" takes both.
+      **given: options of the recordings.
+    """
+    if kind not in ("", *KINDS):
+        raise unknown_name("data.kind", kind, KINDS)
+    found = recordings.inspect(name.removesuffix(_SUFFIX), root, **given)
+    clips = [clip for video in found.recordings for clip in video.clips(kind=kind)]
+    labeled = [clip for clip in clips if clip.emotion]
+    notes = list(found.notes)
+    if missing := len(clips) - len(labeled):
+        notes.append(Problem(name, f"{missing} interval(s) have no emotion; they are left out"))
+    return Inspection(labeled, found.problems, notes)

@@ -1,0 +1,157 @@
+"""Spot-then-recognize: a finished run of recognition labels the intervals that spotting found.
+
+    recognizer = load("runs/recognition", [video.subject_key for video in recordings])
+    truths = recognizer.truths(recordings)
+    events = recognizer.recognize(recordings, found)        # with emotions
+
+An interval is cut out of its recording from onset to offset, with the frame of the largest evidence
+as its apex, and goes through the run's own method and the networks of the folds that were not
+trained on its subject. A run without such a fold is refused: the joint result is strict.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from mer_jax.clips import Clip, normalize_key
+from mer_jax.datasets import labels
+from mer_jax.errors import UserError
+from mer_jax.inference import profile, trained
+from mer_jax.inference.trained import TrainedNetworks
+from mer_jax.io import reading
+from mer_jax.metrics.spotting import Event
+from mer_jax.protocols import Folds
+from mer_jax.recordings import Interval, Recording
+from mer_jax.spotting import Found
+
+_Metrics = msgspec.defstruct("_Metrics", [("verdict", dict[str, Any])])
+# Databases of long videos whose subjects are those of a database of clips.
+_SAME_SUBJECTS = {"samm_lv": "samm"}
+
+
+def identity(subject: str) -> str:
+    """A subject ("database/subject") in one spelling for long videos and clips.
+
+    >>> identity("samm_lv/006"), identity("samm/6")
+    ('samm/6', 'samm/6')
+    """
+    database, _, name = subject.partition("/")
+    return normalize_key(f"{_SAME_SUBJECTS.get(database, database)}/{name}")
+
+
+def held_out(folds: Folds, names: Sequence[str], subject: str) -> tuple[int, ...]:
+    """The rows of networks whose fold neither trained nor validated on a subject.
+
+    Args:
+      folds: of a run.
+      names: of each network, its fold.
+      subject: "database/subject".
+    """
+    own = np.array([identity(each) == identity(subject) for each in folds.subjects], bool)
+    saw = ((folds.train | folds.validation) & own[None, :]).any(1)
+    unseen = {name for name, seen in zip(folds.names, saw) if not seen}
+    return tuple(row for row, name in enumerate(names) if name in unseen)
+
+
+class Recognizer(NamedTuple):
+    """The networks of a finished run, and which of them may label each subject."""
+
+    networks: TrainedNetworks
+    rows: Mapping[str, tuple[int, ...]]  # subject_key -> rows of `networks.folds`
+    leaks: Sequence[Mapping[str, Any]]  # of the run, as in its metrics.json
+    size: tuple[int, int] | None  # (H, W) px of its clips, if the run has a profile
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The emotions it predicts."""
+        return self.networks.classes
+
+    def truths(self, recordings: Iterable[Recording]) -> list[Event]:
+        """The marked intervals with the class that the run's label scheme gives them, or ""."""
+        videos = list(recordings)
+        pairs = [(video, each) for video in videos for each in zip(video.intervals, video.clips())]
+        scheme = self.networks.config.data.label_scheme
+        found = labels.label(scheme, [clip for _, (_, clip) in pairs if clip.emotion])
+        names = {clip.key: found.classes[k] for clip, k in zip(found.clips, found.labels)}
+        return [
+            _event(video, interval, names.get(clip.key, "")) for video, (interval, clip) in pairs
+        ]
+
+    def recognize(self, recordings: Sequence[Recording], found: Found) -> list[Event]:
+        """The intervals of `found`, each with the most probable class.
+
+        An interval that the end of its video cut is widened to the shortest training expression.
+
+        Raises `UserError` if the recordings have frames of another size than the run's clips.
+        """
+        videos = {(video.database, video.subject, video.name): video for video in recordings}
+        folds = {(fold.subject, fold.kind): fold for fold in found.folds}
+        clips, rows = list[Clip](), list[tuple[int, ...]]()
+        for event in found.events:
+            video = videos[event.database, event.subject, event.video]
+            evidence = found.evidence[video.key, event.kind]
+            shortest = folds[video.subject_key, event.kind].shortest
+            clips.append(_cut(video, event, evidence, max(2, shortest)))
+            rows.append(self.rows[video.subject_key])
+        if clips and self.size and (size := clips[0].frames.shape[1:3]) != self.size:
+            raise UserError(
+                f"the recordings' frames are {size[0]} x {size[1]} px, and the clips of the "
+                f"recognition run {self.size[0]} x {self.size[1]}; prepare both alike"
+            )
+        best = self.networks.probabilities_of(clips, rows).argmax(1)
+        return [
+            event._replace(emotion=self.classes[label])
+            for event, label in zip(found.events, best.tolist())
+        ]
+
+
+def _event(video: Recording, interval: Interval, emotion: str) -> Event:
+    ends = interval.onset, interval.offset
+    return Event(video.subject, video.name, *ends, interval.kind, emotion, video.database)
+
+
+def _cut(video: Recording, event: Event, evidence: np.ndarray, shortest: int) -> Clip:
+    """The interval as a clip of `shortest` frames or more, its apex where `evidence` is largest."""
+    onset, offset = event.onset, event.offset
+    apex = onset + int(np.argmax(evidence[onset : offset + 1]))
+    lacking = max(0, shortest - (offset - onset + 1))
+    onset = max(0, onset - lacking // 2)
+    offset = min(video.length - 1, max(offset, onset + shortest - 1))
+    onset = max(0, min(onset, offset - shortest + 1))
+    interval = Interval(onset, apex, offset, event.kind)
+    (clip,) = dataclasses.replace(video, intervals=(interval,)).clips()
+    return clip
+
+
+def load(workdir: str | pathlib.Path, subjects: Iterable[str]) -> Recognizer:
+    """Loads a finished run of recognition for the test subjects of a spotting run.
+
+    Args:
+      workdir: of the run.
+      subjects: "database/subject" of each test subject.
+
+    Raises:
+      UserError: no finished run, a run of action units, or a subject that each of its folds was
+        trained on.
+    """
+    workdir = pathlib.Path(workdir).expanduser()
+    networks = trained.read(workdir)
+    if networks.label_scheme:
+        raise UserError(f"{workdir} recognizes action units; spotted intervals get one emotion")
+    folds = Folds.read(workdir / "folds.json")
+    rows = {subject: held_out(folds, networks.folds, subject) for subject in subjects}
+    if seen := [subject for subject, own in rows.items() if not own]:
+        raise UserError(
+            f"each fold of the recognition run {workdir} was trained on {seen[0]}"
+            f"{f' (and {len(seen) - 1} more)' if seen[1:] else ''}, which spotting tests; give a "
+            "run that leaves out each subject once (protocol.name=loso)"
+        )
+    verdict = reading.load_json(workdir / "metrics.json", _Metrics).verdict
+    size = None
+    if (workdir / profile.FILENAME).is_file():
+        size = profile.read(workdir).size
+    return Recognizer(networks, rows, verdict["leaks"], size)
