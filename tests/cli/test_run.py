@@ -68,5 +68,5 @@ def test_another_name_comes_with_its_options():
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["data"]["subjects"] == 4 and found["data"]["frames"] == [8, 9]
-    assert found["data"]["blinks"] == 0.25 and found["model"]["routings"] == 2
+    assert found["data"]["blinks"] == 0.1 and found["model"]["routings"] == 2
     assert found["train"]["epochs"] == 3 and found["method"]["name"] == "flow_maps"

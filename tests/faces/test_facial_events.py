@@ -30,7 +30,7 @@ def test_openness_by_hand():
 def test_the_blinks_of_a_rendered_face(fps):
     """`motion.closed` is how far the lids of a rendered face are down."""
     [scene] = synthetic.scenes(subjects=1, clips_per_subject=1, fps=fps, blinks=1.0)
-    take = scene.take._replace(blink=jnp.array([0.5 * fps, 1.0]))
+    take = scene.take._replace(blink=jnp.array([0.5 * fps, 1.0, 0.24]))
     closed = np.asarray(motion.closed(take, jnp.arange(2 * fps, dtype=jnp.float32)))
     openness = faces.eye_openness(scene.landmarks) * (1 - closed)
     found = faces.blinks(openness, fps)

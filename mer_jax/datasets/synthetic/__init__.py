@@ -183,9 +183,9 @@ def scenes(
     seed: int = 0,
     amplitude: tuple[float, float] = (0.3, 2.0),
     drift: float = 0.5,
-    blinks: float = 0.25,
+    blinks: float = 0.1,
     flicker: float = 0.01,
-    noise: float = 0.01,
+    noise: float = 0.0055,
     appearance_leak: float = 0.0,
 ) -> list[Scene]:
     """`subjects` times `clips_per_subject` scenes, subject by subject; nothing is rendered yet.
@@ -195,13 +195,13 @@ def scenes(
       size: (height, width) px.
       frames: shortest and longest clip.
       fps: Hz; it says how fast blinks, drift and flicker are in frames.
-      grey: one channel (the colours' BT.601 luma) in place of three.
+      gray: one channel (the colors' BT.601 luma) instead of three.
       amplitude: the longest displacement of the face's own motion at the apex is uniform between
         these two, in px of a 64 x 64 frame. Another size shows the same faces nearer or farther,
         as a camera would, so their displacements in px grow with min(height / 2.5, width / 1.9).
       drift: bound of the head's slow shift along each axis, in the same px; turning and growing
         add up to half of it each at the rim of the face.
-      blinks: share of the clips with a blink.
+      blinks: share of the clips with a blink of 0.2 to 0.4 s; people filmed blink about every 3 s.
       flicker: relative amplitude of the light's brightness.
       noise: the sensor's standard deviation in each color, of a range [0, 1]; compressed films of
         real faces have 0.0035 to 0.007.

@@ -44,7 +44,7 @@ class Script(NamedTuple):
 
     movement: jax.Array  # [E, 6] onset, apex, offset, exponents of rise and fall, Hz (0: none)
     strength: jax.Array  # [E, units, 2] peak of each unit, image left and right, face units
-    blink: jax.Array  # [B, 2] first frame, how far the lids close
+    blink: jax.Array  # [B, 3] first frame, how far the lids close, duration in s
     saccade: jax.Array  # [G, 3] first frame, change of gaze x and y, face units
     turn: jax.Array  # [H, 5] first and last frame; yaw and pitch (face units), roll (rad)
     drift: jax.Array  # [4, 2, 3] of angle, log scale, x, y: amplitude, Hz, phase
@@ -74,10 +74,8 @@ def _states(script: Script, times: jax.Array) -> State:
         t = time.astype(jnp.float32)
         seconds = t / script.fps
         shown = _profile(script, t) @ script.strength.reshape(len(script.strength), -1)
-        begin, close = script.blink.T
-        down, up = motion._BLINK
-        since = (t - begin) / script.fps
-        lids = motion._ease(since / down) - motion._ease((since - down) / up)
+        begin, close, duration = script.blink.T
+        lids = motion.lids((t - begin) / script.fps, duration)
         moved = motion._ease((t - script.saccade[:, 0]) / (_SACCADE * script.fps))
         amplitude, hertz, phase = script.light.T
         waves = amplitude * jnp.sin(2 * jnp.pi * hertz * seconds + phase)
@@ -218,7 +216,7 @@ def recordings(
     amplitude: tuple[float, float] = (0.3, 1.5),
     macro_amplitude: tuple[float, float] = (1.5, 2.5),
     distractors: Sequence[str] = DISTRACTORS,
-    noise: float = 0.01,
+    noise: float = 0.0055,
 ) -> list[Recording]:
     """`subjects` times `recordings_per_subject` recordings; frames are rendered when read.
 
@@ -232,7 +230,7 @@ def recordings(
       amplitude, macro_amplitude: the longest displacement at the apex of a micro- or
         macro-expression is uniform between these two, in px of a 64 x 64 frame.
       distractors: members of DISTRACTORS; () for a still face.
-      noise: standard deviation of the sensor in each channel, of a range [0, 1].
+      noise: standard deviation of the sensor in each channel, of a range [0, 1]; see `scenes`.
 
     Raises `UserError` where the expressions do not fit into the duration.
     """
@@ -295,9 +293,9 @@ _peak = jax.jit(motion._peak)
 
 def _distractors(script: Script, length: int, fps: float, speech) -> tuple[Distractor, ...]:
     """The movements of a script that are no expressions and have a beginning and an end."""
-    blink, gaze = sum(motion._BLINK) * fps, _SACCADE * fps
+    gaze = _SACCADE * fps
     found = [(kind, float(a), float(b)) for kind, a, b in speech]
-    found += [("blinks", float(a), float(a) + blink) for a, close in script.blink if close]
+    found += [("blinks", float(a), float(a + s * fps)) for a, close, s in script.blink if close]
     found += [("gaze", float(a), float(a) + gaze) for a, *moved in script.saccade if any(moved)]
     found += [("head", float(a), float(b)) for a, b, *angles in script.turn if any(angles)]
     last = length - 1
@@ -332,7 +330,7 @@ def _script(rng, key, movement, strength, distractors, length, fps, noise) -> Sc
         return np.sort(rng.uniform(0.3 * fps, max(1.0, length - fps), count))
 
     starts = some("blinks", 4.0)
-    blink = np.stack([starts, np.ones(len(starts))], 1)
+    blink = np.column_stack([starts, np.ones(len(starts)), rng.uniform(*motion.BLINK, len(starts))])
     starts = some("gaze", 1.5)
     target = rng.uniform(-1, 1, (len(starts), 2)) * (0.04, 0.02)
     saccade = np.column_stack([starts, np.diff(target, axis=0, prepend=np.zeros((1, 2)))])
@@ -351,7 +349,7 @@ def _script(rng, key, movement, strength, distractors, length, fps, noise) -> Sc
     return Script(
         movement=_padded(movement, still),
         strength=_padded(strength, np.zeros((units, 2))),
-        blink=_padded(blink, (-9.0, 0.0)),
+        blink=_padded(blink, (-9.0, 0.0, 1.0)),
         saccade=_padded(saccade, (-9.0, 0.0, 0.0)),
         turn=_padded(turn, (-3.0, -1.0, 0.0, 0.0, 0.0)),
         drift=jnp.asarray(drift, jnp.float32),

@@ -23,7 +23,7 @@ from mer_jax.datasets.synthetic.face import VIEW, Face
 
 REFERENCE = (64, 64)  # the frame size at which amplitudes and drifts are given in px
 _DRIFTS = 2  # sinusoids in each of angle, log scale and shift
-_BLINK = (0.08, 0.16)  # seconds to close and to open
+BLINK = (0.2, 0.4)  # s: the shortest and the longest; filmed speakers blink so
 
 
 def scale(size: tuple[int, int]) -> float:
@@ -54,7 +54,7 @@ class Take(NamedTuple):
     bend: jax.Array  # [2] exponents of the rise and the fall
     fps: jax.Array  # [] Hz
     drift: jax.Array  # [4, _DRIFTS, 3]: (angle, log scale, x, y); amplitude, Hz, phase
-    blink: jax.Array  # [2] first frame, and how far the lids close in [0, 1]
+    blink: jax.Array  # [3] first frame, how far the lids close in [0, 1], duration in s
     flicker: jax.Array  # [3] amplitude, Hz, phase
     noise: jax.Array  # [] standard deviation, in the frames' [0, 1]
     key: jax.Array  # of the noise
@@ -76,8 +76,8 @@ def sample(
     """Draws a clip of emotion number `emotion` (order of EMOTIONS); options as in `scenes`."""
     units = _SHOWN.shape[2]
     draws, sensor = jax.random.split(key)
-    draws = jax.random.uniform(draws, (14 + units + 12 * _DRIFTS,))
-    part = jnp.split(draws, (1, 4, 5, 6, 8, 10, 12, 14, 14 + units))
+    draws = jax.random.uniform(draws, (15 + units + 12 * _DRIFTS,))
+    part = jnp.split(draws[:-1], (1, 4, 5, 6, 8, 10, 12, 14, 14 + units))
     (size,), (begin, middle, end), (which,), (peak,), sides, blink, beat, bend, each, wander = part
     pixel = 1 / scale(REFERENCE)
 
@@ -109,7 +109,13 @@ def sample(
         bend=0.8 + 0.5 * bend,
         fps=jnp.float32(fps),
         drift=jnp.stack(drifts, -1),
-        blink=jnp.stack([blink[0] * 0.8 * last, (blink[1] < blinks).astype(jnp.float32)]),
+        blink=jnp.stack(
+            [
+                blink[0] * 0.8 * last,
+                (blink[1] < blinks).astype(jnp.float32),
+                BLINK[0] + (BLINK[1] - BLINK[0]) * draws[-1],
+            ]
+        ),
         flicker=jnp.stack([jnp.float32(flicker), 2 + 8 * beat[0], 2 * jnp.pi * beat[1]]),
         noise=jnp.float32(noise),
         key=sensor,
@@ -142,9 +148,14 @@ def profile(take: Take, t: jax.Array) -> jax.Array:
 
 def closed(take: Take, t: jax.Array) -> jax.Array:
     """How far a blink has the lids down at frame `t`, in [0, 1]; never at frame 0."""
-    seconds = (t - take.blink[0]) / take.fps
-    down, up = _BLINK
-    return take.blink[1] * (_ease(seconds / down) - _ease((seconds - down) / up))
+    first, reach, duration = take.blink
+    return reach * lids((t - first) / take.fps, duration)
+
+
+def lids(since: jax.Array, duration: jax.Array) -> jax.Array:
+    """How far a blink that began `since` seconds ago has the lids down; a third of it to close."""
+    u = 3 * since / duration
+    return _ease(u) - _ease((u - 1) / 2)
 
 
 def brightness(take: Take, t: jax.Array) -> jax.Array:
