@@ -69,9 +69,13 @@ _JOB = {
 }
 _SPOTTING_JOB = {key: _JOB[key] for key in ("title", "remat", "checkpoint_seconds")}
 _INTERVALS = {"kinds": KINDS} | spotting.Rule()._asdict()
-# What labels the spotted intervals: a finished run of recognition, or one that is trained on the
-# marked intervals of the same recordings. The last three are sections as in `make`.
-_RECOGNITION = {"run": "", "label_scheme": "megc2019", "method": "", "model": "", "train": {}}
+# What labels the spotted intervals: a finished run of recognition; the network that spots; or one
+# that is trained on the marked intervals of the same recordings. The last three are sections as in
+# `make`.
+_RECOGNITION = {
+    **{"run": "", "spotter": False, "label_scheme": "megc2019"},
+    **{"method": "", "model": "", "train": {}},
+}
 # How folds are divided over devices, see `training.Parallel`; it changes no number.
 _PARALLEL = {
     "across": "shard_map",  # devices: or "pmap"
@@ -145,8 +149,9 @@ def make_spotting(
       intervals: fields of `spotting.Rule`, and "kinds".
       train, parallel: as in `make`; of the evidence "network".
       recognition: what labels the spotted intervals: "run", the working directory of a finished
-        run of recognition; or "method", "model", "train" (as in `make`) and "label_scheme" of one
-        that is trained on the marked intervals of the same recordings.
+        run of recognition; "spotter": True and "label_scheme", the network that spots (SFAMNet); or
+        "method", "model", "train" (as in `make`) and "label_scheme" of one that is trained on the
+        marked intervals of the same recordings.
       title: of the report.
 
     Raises:
@@ -170,11 +175,11 @@ def make_spotting(
     elif train or parallel:
         raise UserError(f"evidence {config.evidence.name} trains no network: it has no train")
     given = options.check("recognition", "", recognition or {}, _RECOGNITION)
-    config.recognition = ConfigDict({"run": ""} | given)
+    config.recognition = ConfigDict({"run": "", "spotter": False} | given)
     if job := recognition_job(config):  # with every option
         sections = {name: job[name] for name in ("method", "model", "train")}
         scheme = {"label_scheme": job.data.label_scheme}
-        config.recognition = ConfigDict({"run": ""} | scheme | sections)
+        config.recognition = ConfigDict({"run": "", "spotter": False} | scheme | sections)
     return config
 
 
@@ -187,7 +192,7 @@ def recognition_job(config: ConfigDict) -> ConfigDict | None:
     Raises `UserError` as `make`.
     """
     section = to_dict(config.recognition)
-    if section.pop("run") or not section:
+    if section.pop("run") or section.pop("spotter") or not section:
         return None
     kinds = tuple(config.intervals.kinds)
     data = options_of(config, "data") | {

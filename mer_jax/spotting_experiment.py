@@ -75,9 +75,16 @@ def run(
     fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
     checkpoints.verify_same_job(workdir / "checkpoints", fingerprint)
     saving.write_json(workdir / "config.json", plain)
+    emotions = None
+    if config.recognition.spotter:
+        emotions = recognition.label_intervals(videos, config.recognition.label_scheme)
     subjects = dict.fromkeys(video.subject_key for video in videos)
-    recognizer = _recognizer(
-        config, workdir, subjects, devices=devices, should_stop=should_stop, quiet=quiet
+    recognizer = (
+        None
+        if emotions
+        else _recognizer(
+            config, workdir, subjects, devices=devices, should_stop=should_stop, quiet=quiet
+        )
     )
     options = configuration.options_of(config, "evidence")
     results, leaks = {}, list[Any](recognizer.leaks if recognizer else ())
@@ -89,6 +96,7 @@ def run(
             settings,
             workdir / NETWORKS,
             kinds=kinds,
+            emotions=emotions,
             parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
             fingerprint=fingerprint,
             checkpoint_seconds=config.checkpoint_seconds,
@@ -113,19 +121,24 @@ def run(
     if recognizer:
         found = dataclasses.replace(found, events=recognizer.recognize(videos, found))
         marked = recognizer.truths(videos)
+    elif emotions:
+        events = recognition.recognize_by_spotter(videos, found, trained, emotions.classes)
+        found = dataclasses.replace(found, events=events)
+        marked = recognition.marked(videos, emotions)
     else:  # the form of the challenges with kinds has no emotions
         marked = [event._replace(emotion="") for event in scoring.events(videos)]
     truths = [event for event in marked if event.kind in kinds]
     spotting_files.write(workdir / "predictions.csv", found.events)
     spotting_files.write(workdir / "truth.csv", truths)
-    keys = [video.key for video in videos]
-    saving.write_json(
-        workdir / SPOTTERS, {"recordings": keys, "folds": [f._asdict() for f in found.folds]}
-    )
+    spotters: dict[str, list] = {"recordings": [video.key for video in videos]}
+    spotters |= {"folds": [fold._asdict() for fold in found.folds]}
+    spotters |= {"classes": emotions.classes} if emotions else {}
+    classes = (recognizer or emotions).classes if recognizer or emotions else None
+    saving.write_json(workdir / SPOTTERS, spotters)
     diverged = [name for result in results.values() for name in result.diverged]
     summary = {
         "verdict": {"strict": not leaks, "leaks": leaks},
-        **scoring.summary(truths, found.events, classes=recognizer and recognizer.classes),
+        **scoring.summary(truths, found.events, classes=classes),
         "chance": _chance(videos, found.events, kinds),
         "false_alarms": analysis.false_alarms(videos, found.events),
         "folds": [fold._asdict() for fold in found.folds],

@@ -11,10 +11,12 @@ from mer_jax.cli import audit
 from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.inference import run_file, spotter
+from mer_jax.inference import trained as recognition_runs
 from mer_jax.metrics import spotting as scoring
 from mer_jax.metrics import spotting_files
 from mer_jax.metrics.spotting import Event
 from mer_jax.recordings import Interval, Recording
+from mer_jax.spotting import evidence as evidences
 from mer_jax.spotting import trained
 
 DATA = {
@@ -106,6 +108,77 @@ def test_a_network_is_trained_and_read_again(tmp_path):
     assert "its longest is" in wrong and content["folds"][0]["subject"] in wrong
 
 
+RECOGNITION = {
+    "method": {"name": "flow_maps", "size": (8, 8), "preset": "horn_schunck"},
+    "model": {"name": "ststnet", "maps": (1, 1, 1)},
+    "train": {"epochs": 2, "batch_size": 8},
+}
+
+
+@pytest.fixture(scope="module")
+def recognized(tmp_path_factory):
+    """Three subjects whose folds all have clips of the three classes."""
+    workdir = tmp_path_factory.mktemp("recognized")
+    data = DATA | {"subjects": 3, "seconds": 20.0, "micro": 8}
+    given = config(data=data, recognition=RECOGNITION)
+    return workdir, experiment.run(given, workdir, quiet=True), given
+
+
+@pytest.mark.e2e
+def test_spotted_intervals_are_recognized_by_networks_that_never_saw_their_subject(recognized):
+    workdir, summary, given = recognized
+    assert summary["verdict"] == {"strict": True, "leaks": []}
+    events = spotting_files.read(workdir / "predictions.csv")
+    truths = spotting_files.read(workdir / "truth.csv")
+    assert {event.emotion for event in events} <= set(summary["recognition"]["classes"])
+    again = scoring.summary(truths, events, classes=summary["recognition"]["classes"])
+    assert again["strs"] == summary["strs"] and again["recognition"] == summary["recognition"]
+    assert summary["strs"]["value"] == pytest.approx(
+        summary["spotting"]["both"]["f1"]["value"] * summary["recognition"]["f1_a"]["value"]
+    )
+    # The label is that of the fold of the subject, one interval after the other.
+    data = {key: value for key, value in given.data.items() if key not in ("name", "root")}
+    data.pop("move_intervals")
+    videos = {video.name: video for video in recordings.load("synthetic", None, **data)}
+    (ensemble,) = trained.load(workdir)
+    for subject in ("s01", "s03"):
+        networks = recognition_runs.read(workdir / "recognition", fold=f"synthetic/{subject}")
+        fold = next(f for f in ensemble.folds if f.subject == f"synthetic/{subject}")
+        for event in [event for event in events if event.subject == subject][:2]:
+            values = evidences.compute(
+                videos[event.video], evidence="strain", span=fold.span, size=(24, 24)
+            )
+            values = ensemble.rule.smooth(values, fold.duration)
+            apex = event.onset + int(values[event.onset : event.offset + 1].argmax())
+            cut = Interval(event.onset, apex, event.offset)
+            (clip,) = dataclasses.replace(videos[event.video], intervals=(cut,)).clips()
+            best = networks.probabilities([clip])[0, 0].argmax()
+            networks.programs.clear()
+            assert event.emotion == networks.classes[best]
+    page = (workdir / "report.html").read_text()
+    assert "STRS" in page and "Recognized" in page
+
+
+@pytest.mark.e2e
+def test_a_recognizer_that_was_trained_on_a_tested_subject_is_refused(recognized, tmp_path):
+    """A finished run serves another spotting job, unless a fold lacks."""
+    workdir, summary, given = recognized
+    given = configuration.make_spotting(**configuration.to_dict(given) | {
+        "recognition": {"run": str(workdir / "recognition")}
+    })  # fmt: skip
+    other = experiment.run(given, tmp_path / "strict", quiet=True)
+    assert other["recognition"] == summary["recognition"]
+    path = workdir / "recognition" / "folds.json"
+    content = json.loads(path.read_text())
+    first = content["folds"][0]
+    moved = first["test"].pop()
+    first["train"].append(moved)
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"was trained on synthetic/s01, which spotting tests"):
+        experiment.run(given, tmp_path / "leaky", quiet=True)
+    assert not (tmp_path / "leaky" / "predictions.csv").exists()
+
+
 def test_intervals_at_random_places():
     """The control keeps number, kind and duration of the intervals, and draws their onsets."""
     videos = recordings.load("synthetic", None, subjects=1, seconds=30.0)
@@ -136,6 +209,9 @@ def test_chance_is_the_share_of_places_that_hit():
         ({"train": {"epochs": 2}}, "trains no network"),
         ({"intervals": {"p": 2.0}}, r"intervals\.p is 2"),
         ({"intervals": {"name": "peak"}}, "did you mean 'peaks'"),
+        ({"recognition": {"methods": "x"}}, "did you mean 'method'"),
+        ({"recognition": {"method": "flow_maps"}}, "recognition has no model"),
+        ({"recognition": {"run": 3}}, r"recognition\.run is 3; it must be text"),
         ({"data": {"name": "synthetic", "second": 3}}, "did you mean 'seconds'"),
     ],
     ids=str,

@@ -87,18 +87,19 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     if "model" not in config:
         return found, declared
     settings = configuration.settings(config.train.to_dict())
-    groups = dict.fromkeys(networks.group_name(fold) for fold in folds)
-    for name in groups:
+    trained_folds = [networks.network_of(fold, config.evidence.pairs) for fold in folds]
+    for name in dict.fromkeys(map(networks.group_name, trained_folds)):
+        own = {fold.name: fold for fold in trained_folds if networks.group_name(fold) == name}
         rows, wrong = networks.replay(
             workdir / trained.NETWORKS / name, settings, drop_zeros=config.evidence.drop_zeros
         )
         found += wrong
-        if set(rows.names) != {fold.name for fold in folds if networks.group_name(fold) == name}:
+        if set(rows.names) != set(own):
             found.append(f"{name}: its folds are not those of {trained.SPOTTERS}.")
-        for at, fold in enumerate(rows.names):
-            own = [f"{each} {name.partition('_')[0]}" == fold for each in rows.subjects]
-            if rows.test[at].tolist() != own:
-                found.append(f"Fold {fold}: its test recordings are not those of its subject.")
+        for fold_name, test in zip(rows.names, rows.test):
+            fold = own.get(fold_name)
+            if fold and test.tolist() != [each == fold.subject for each in rows.subjects]:
+                found.append(f"Fold {fold_name}: it tests recordings of another subject.")
         if not rows.subject_disjoint:
             found.append(f"{name}: a subject is in training and in test.")
     return found, declared

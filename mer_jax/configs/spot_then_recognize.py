@@ -1,7 +1,7 @@
-r"""Spot-then-recognize on synthetic long videos: strain peaks, then STSTNet on the spotted intervals.
+r"""Spot-then-recognize on synthetic long videos: strain peaks, then STSTNet on their intervals.
 
-Needs no data. 6 rendered subjects, each 40 s in two recordings; the recognizer of a fold is trained on
-the marked intervals of its training subjects, as the spotter is.
+Needs no data. 4 rendered subjects, each 60 s in two recordings; the recognizer of a fold is trained
+on the marked intervals of its training subjects, as the spotter is.
   mer-jax run spot_then_recognize --workdir=runs/spot_then_recognize
 """
 
@@ -13,10 +13,10 @@ def get_config():
         title="Spot-then-recognize in synthetic long videos",
         data={
             "name": "synthetic",
-            "subjects": 6,
-            "seconds": 40.0,
+            "subjects": 4,
+            "seconds": 30.0,
             "micro": 6,
-            "macro": 4,
+            "macro": 3,
             "amplitude": (0.7, 1.5),
             "gray": True,
         },

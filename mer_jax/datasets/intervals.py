@@ -3,8 +3,8 @@
     clips = datasets.load("casme_squared_intervals", root, kind="micro")
 
 NAME is a database of long videos (`recordings.names()`). Intervals without an emotion are left out.
-Subjects are named as in the recordings, so that a recognizer of these clips can be held out together
-with the spotter of the recordings.
+Subjects are named as in the recordings, so that a recognizer of these clips and a spotter of the
+recordings leave out the same ones.
 """
 
 import pathlib

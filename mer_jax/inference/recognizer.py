@@ -27,6 +27,8 @@ from mer_jax.metrics.spotting import Event
 from mer_jax.protocols import Folds
 from mer_jax.recordings import Interval, Recording
 from mer_jax.spotting import Found
+from mer_jax.spotting.intervals import strength
+from mer_jax.spotting.networks import Emotions, Trained
 
 _Metrics = msgspec.defstruct("_Metrics", [("verdict", dict[str, Any])])
 # Databases of long videos whose subjects are those of a database of clips.
@@ -73,13 +75,7 @@ class Recognizer(NamedTuple):
     def truths(self, recordings: Iterable[Recording]) -> list[Event]:
         """The marked intervals with the class that the run's label scheme gives them, or ""."""
         videos = list(recordings)
-        pairs = [(video, each) for video in videos for each in zip(video.intervals, video.clips())]
-        scheme = self.networks.config.data.label_scheme
-        found = labels.label(scheme, [clip for _, (_, clip) in pairs if clip.emotion])
-        names = {clip.key: found.classes[k] for clip, k in zip(found.clips, found.labels)}
-        return [
-            _event(video, interval, names.get(clip.key, "")) for video, (interval, clip) in pairs
-        ]
+        return marked(videos, label_intervals(videos, self.networks.config.data.label_scheme))
 
     def recognize(self, recordings: Sequence[Recording], found: Found) -> list[Event]:
         """The intervals of `found`, each with the most probable class.
@@ -93,9 +89,9 @@ class Recognizer(NamedTuple):
         clips, rows = list[Clip](), list[tuple[int, ...]]()
         for event in found.events:
             video = videos[event.database, event.subject, event.video]
-            evidence = found.evidence[video.key, event.kind]
             shortest = folds[video.subject_key, event.kind].shortest
-            clips.append(_cut(video, event, evidence, max(2, shortest)))
+            apex = apex_of(found, video, event)
+            clips.append(_cut(video, event, apex, max(2, shortest)))
             rows.append(self.rows[video.subject_key])
         if clips and self.size and (size := clips[0].frames.shape[1:3]) != self.size:
             raise UserError(
@@ -109,15 +105,54 @@ class Recognizer(NamedTuple):
         ]
 
 
-def _event(video: Recording, interval: Interval, emotion: str) -> Event:
-    ends = interval.onset, interval.offset
-    return Event(video.subject, video.name, *ends, interval.kind, emotion, video.database)
+def label_intervals(recordings: Sequence[Recording], scheme: str) -> Emotions:
+    """The classes of a label scheme, and that of each marked interval.
+
+    Raises `UserError` as `datasets.labels.label`, and for a scheme of several labels.
+    """
+    clips = [clip for video in recordings for clip in video.clips()]
+    found = labels.label(scheme, [clip for clip in clips if clip.emotion])
+    if found.labels.ndim > 1:
+        raise UserError(f"label scheme {scheme} gives several labels; an interval gets one")
+    names = {clip.key: int(k) for clip, k in zip(found.clips, found.labels)}
+    rows = {v.key: [names.get(clip.key, -1) for clip in v.clips()] for v in recordings}
+    return Emotions(found.classes, rows)
 
 
-def _cut(video: Recording, event: Event, evidence: np.ndarray, shortest: int) -> Clip:
-    """The interval as a clip of `shortest` frames or more, its apex where `evidence` is largest."""
+def marked(recordings: Iterable[Recording], emotions: Emotions) -> list[Event]:
+    """The marked intervals, each with its class or ""."""
+    names = (*emotions.classes, "")  # -1: the last one
+    return [
+        Event(v.subject, v.name, i.onset, i.offset, i.kind, names[k], v.database)
+        for v in recordings
+        for i, k in zip(v.intervals, emotions.labels[v.key])
+    ]
+
+
+def apex_of(found: Found, video: Recording, event: Event) -> int:
+    """The frame of the largest evidence in an interval."""
+    inside = slice(event.onset, event.offset + 1)
+    return event.onset + int(strength(found.evidence[video.key, event.kind])[inside].argmax())
+
+
+def recognize_by_spotter(
+    recordings: Sequence[Recording], found: Found, trained: Trained, classes: Sequence[str]
+) -> list[Event]:
+    """The intervals of `found`, each with the emotion that its own network sees at the apex."""
+    index = {(v.database, v.subject, v.name): at for at, v in enumerate(recordings)}
+    folds = {(fold.subject, fold.kind): fold for fold in trained.folds}
+    events = []
+    for event in found.events:
+        at = index[event.database, event.subject, event.video]
+        video = recordings[at]
+        felt = trained.emotion(folds[video.subject_key, event.kind], at)
+        events.append(event._replace(emotion=classes[felt[apex_of(found, video, event)]]))
+    return events
+
+
+def _cut(video: Recording, event: Event, apex: int, shortest: int) -> Clip:
+    """The interval as a clip of `shortest` frames or more."""
     onset, offset = event.onset, event.offset
-    apex = onset + int(np.argmax(evidence[onset : offset + 1]))
     lacking = max(0, shortest - (offset - onset + 1))
     onset = max(0, onset - lacking // 2)
     offset = min(video.length - 1, max(offset, onset + shortest - 1))

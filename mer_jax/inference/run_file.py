@@ -146,12 +146,17 @@ def _write_spotting(
     ensembles = spotters.load(workdir)
     config = configuration.to_dict(ensembles[0].config)
     config["data"] = {"name": "synthetic"}  # prediction needs no database
+    config.pop("recognition", None)
+    if "landmarks" in config["evidence"]:
+        config["evidence"]["landmarks"] = pathlib.PurePath(config["evidence"]["landmarks"]).name
     _refuse_code(config, _SPOTTING_SECTIONS, workdir)
     saving.write_json(folder / CONFIG, config)
     shutil.copyfile(workdir / spotters.SPOTTERS, folder / spotters.SPOTTERS)
     folds = [fold for each in ensembles for fold in each.folds]
     for fold in folds if "model" in config else ():
-        path = spotting_networks.weights_file(workdir / spotters.NETWORKS, fold)
+        path = spotting_networks.weights_file(
+            workdir / spotters.NETWORKS, fold, config["evidence"]["pairs"]
+        )
         target = folder / path.relative_to(workdir)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)

@@ -36,6 +36,7 @@ def flow_maps(
     alpha: float = 0.0,
     apex: str = "given",
     flow_scale: float = 1.0,
+    own_range: bool = False,
     regions: str = "",
 ) -> Examples:
     """[H, W, len(channels)] float32: one map a clip.
@@ -55,6 +56,7 @@ def flow_maps(
       flow_scale: divides the maps. A fixed scale preserves sign and size of movements, which
         min-max scaling of each map loses. Networks without normalization (OFF-ApexNet,
         Dual-Inception) need 255 for stored maps.
+      own_range: each channel of each map scaled to [0, 1] (MEAN), which loses how far a face moves.
       regions: a key of `REGIONS`: a map of four windows of it, half as large, around two eyes and
         two corners of the mouth (HTNet); "": the map as it is.
 
@@ -71,6 +73,9 @@ def flow_maps(
     else:
         raise UserError("some clips are videos and some are flow maps; give one kind")
     maps = maps[..., pick] / flow_scale
+    if own_range:
+        low, high = (reduce(maps, (1, 2), keepdims=True) for reduce in (jnp.min, jnp.max))
+        maps = (maps - low) / jnp.maximum(high - low, 1e-12)
     if regions:
         maps = _windows(maps, REGIONS[regions])
     return Examples(inputs=maps, input_shape=maps.shape[1:])

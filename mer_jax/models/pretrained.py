@@ -23,6 +23,7 @@ from flax import nnx
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import reading, saving
 from mer_jax.models.backbones import VGG16, AlexNet
+from mer_jax.models.mean import Frozen
 from mer_jax.models.r3d_convlstm import R3D18
 from mer_jax.models.ststnet import STSTNet
 
@@ -332,14 +333,14 @@ def load(directory: str | pathlib.Path, network: nnx.Module) -> None:
 
 
 def variables(module: nnx.Module) -> dict[str, nnx.Variable]:
-    """The parameters and batch statistics of a module by their dotted paths.
+    """The parameters, frozen or not, and batch statistics of a module by their dotted paths.
 
     >>> from flax import nnx
     >>> from mer_jax.models import pretrained
     >>> sorted(pretrained.variables(nnx.Linear(2, 3, rngs=nnx.Rngs(0))))
     ['bias', 'kernel']
     """
-    kinds = (nnx.Param, nnx.BatchStat)
+    kinds = (nnx.Param, Frozen, nnx.BatchStat)
     return {
         ".".join(map(str, path)): value
         for path, value in nnx.iter_graph(module)

@@ -13,7 +13,7 @@ from mer_jax.metrics.spotting import Event
 from mer_jax.recordings import Recording
 from mer_jax.reporting import figures, verdict
 from mer_jax.reporting.page import number, render
-from mer_jax.spotting import Found, Rule, analysis
+from mer_jax.spotting import Found, Rule, analysis, intervals
 
 SHOWN = 12  # recordings before the fold of the page
 _POINTS = 2000  # of a curve
@@ -133,7 +133,7 @@ def time_line(video: Recording, found: Found) -> "figures.Figure":
     figure = figures.new_figure(8.6, 0.5 + 1.15 * len(kinds))
     rows = figure.subplots(len(kinds), 1, sharex=True, squeeze=False)[:, 0]
     for axes, kind in zip(rows, kinds):
-        values = found.evidence[video.key, kind]
+        values = intervals.strength(found.evidence[video.key, kind])
         step = max(1, len(values) // _POINTS)
         seconds = np.arange(0, len(values), step) / video.fps
         axes.plot(seconds, values[::step], color=figures.FAINT, linewidth=0.9)

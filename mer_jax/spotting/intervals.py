@@ -1,10 +1,12 @@
-"""From the evidence of each frame to intervals: a threshold, then peaks or runs of frames."""
+"""From the evidence of each frame to intervals: a threshold, then peaks or runs of frames; or
+proposals, from a network's scores of start, end and apex."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from mer_jax.options import checked
+from mer_jax.spotting.proposals import propose, suppress
 
 
 @checked
@@ -79,29 +81,46 @@ class Rule(NamedTuple):
     """How evidence becomes intervals.
 
     Attributes:
-      name: "peaks" (`around_peaks`, of the mean duration of the training subjects' expressions) or
-        "runs" (`above_threshold`, from their shortest to their longest).
+      name: "peaks" (`around_peaks`, of the mean duration of the training subjects' expressions),
+        "runs" (`above_threshold`, from their shortest to their longest) or "proposals" (`propose`
+        and `suppress`, of evidence [T, 3]; an apex has half the shortest to half the mean duration
+        to each side, and p is the threshold of the apex score).
       p: of the threshold; None: chosen on training subjects. A number is a published setting, such
         as the 0.01 of MEGC 2020's baseline or the 0.55 of SOFTNet.
       relative: whether the threshold is mean + p (max - mean) of the video, or p itself: for a
         network that predicts an overlap.
       smoothing: width of the moving average, in durations (of peaks only); 0: none.
+      most: proposals of a video that remain, those of the highest scores; None: all.
     """
 
     name: str = "peaks"
     p: float | None = None
     relative: bool = True
     smoothing: float = 1.0
+    most: int | None = None
 
     def smooth(self, values: np.ndarray, duration: int) -> np.ndarray:
-        """The moving average of the evidence [T] for expressions of a mean duration (frames)."""
+        """The moving average of the evidence [T] for expressions of a mean duration (frames); of
+        proposals the evidence [T, 3] as it is."""
+        if self.name == "proposals":
+            return values
         share = self.smoothing if self.name == "peaks" else 0.0
         return smooth(values, width=max(1, round(share * duration)))
 
     def intervals(
         self, values: np.ndarray, p: float, duration: int, shortest: int, longest: int
     ) -> np.ndarray:
-        """[M, 2] onset and offset in smoothed evidence [T]; durations are frames."""
+        """[M, 2] onset and offset in smoothed evidence [T] or [T, 3]; durations are frames."""
+        if self.name == "proposals":
+            around = (min(shortest, duration) // 2, duration // 2)
+            found = propose(
+                *values.T,
+                before=around,
+                after=around,
+                duration=(shortest, longest),
+                apex_threshold=p,
+            )
+            return np.sort(suppress(found, most=self.most).intervals, axis=0)
         if self.name == "peaks":
             return around_peaks(values, p=p, duration=duration, relative=self.relative)
         return above_threshold(
@@ -109,4 +128,9 @@ class Rule(NamedTuple):
         )
 
 
-RULES = ("peaks", "runs")
+RULES = ("peaks", "runs", "proposals")
+
+
+def strength(values: np.ndarray) -> np.ndarray:
+    """[T]: the evidence [T] itself, or the apex score of [T, 3]."""
+    return values if values.ndim == 1 else values[:, -1]

@@ -24,6 +24,7 @@ from mer_jax.options import checked
 from mer_jax.protocols import Folds, with_validation
 from mer_jax.recordings import KINDS, Recording
 from mer_jax.spotting import samples
+from mer_jax.spotting import targets as frames_targets
 from mer_jax.spotting.protocol import Fold, plan
 from mer_jax.spotting.samples import TARGETS, Sampling
 from mer_jax.training import (
@@ -39,7 +40,16 @@ from mer_jax.training import (
 from mer_jax.training.records import State
 
 # Parameters of `train` that are no options of the evidence.
-NOT_OPTIONS = ("kinds", "parallel", "fingerprint", "checkpoint_seconds", "should_stop", "quiet")
+NOT_OPTIONS = (
+    "kinds",
+    "emotions",
+    "parallel",
+    "fingerprint",
+    "checkpoint_seconds",
+    "should_stop",
+    "quiet",
+)
+_WINDOW = 256  # frames that a window of regions scores (PEM, AUW-GCN)
 _Samples = msgspec.defstruct("_Samples", [("samples", list[int])])  # of a group's folds.json
 _BATCH = 128  # samples of one call of a trained network
 
@@ -59,6 +69,13 @@ def grid(duration: int) -> int:
 def group_name(fold: Fold) -> str:
     """KIND_SPAN: folds of one group share their samples, and a folder."""
     return f"{fold.kind}_{fold.span}"
+
+
+class Emotions(NamedTuple):
+    """What a network that recognizes as well learns of the marked intervals."""
+
+    classes: tuple[str, ...]
+    labels: Mapping[str, Sequence[int]]  # Recording.key -> class of each interval, -1: none
 
 
 class Architecture(NamedTuple):
@@ -83,12 +100,13 @@ class Scorer:
     architecture: Architecture
     normalize: str
     weights: Mapping[str, np.ndarray]  # dotted path -> values, "params.", "model_state.", ...
+    kind: str  # of the expressions
 
     @runtime.pinned()
     def samples(self, inputs: np.ndarray) -> np.ndarray:
-        """[M, H, W, C] samples of `samples.stream` -> [M] scores."""
+        """[M, H, W, C] samples of `samples.stream` -> [M, K] outputs."""
         if not len(inputs):
-            return np.zeros(0, np.float32)
+            return np.zeros((0, self.architecture.outputs), np.float32)
         shape = inputs.shape[1:]
         name, sizes = self.architecture.name, self.architecture.sizes
         sizes_key = tuple(sorted(sizes.items()))
@@ -104,32 +122,18 @@ class Scorer:
         for begin in range(0, len(inputs), _BATCH):
             part = inputs[begin : begin + _BATCH]
             padded = np.concatenate([part, np.zeros((_BATCH - len(part), *shape), part.dtype)])
-            found.append(np.asarray(apply(trees, padded.astype(np.float32)))[: len(part), 0])
+            found.append(np.asarray(apply(trees, padded.astype(np.float32)))[: len(part)])
         return np.concatenate(found)
 
     @runtime.pinned()
     def evidence(self, recording: Recording) -> np.ndarray:
-        """The score of every frame, [T] float32, streamed in constant memory."""
+        """The evidence of every frame, as `samples.of_frames`, streamed in constant memory."""
         parts = [(at, self.samples(x)) for at, x in samples.stream(recording, self.sampling)]
-        return interpolate(parts, recording.length)
+        return self.of_frames(parts, recording.length)
 
-
-def interpolate(parts: Iterable[tuple[np.ndarray, np.ndarray]], length: int) -> np.ndarray:
-    """Scores of samples as the evidence of each frame: linear between samples, 0 beyond them.
-
-    Args:
-      parts: (frames [M], scores [M]) in ascending order.
-      length: T.
-
-    Returns:
-      [T] float32.
-
-    >>> interpolate([(np.array([1, 3]), np.array([1.0, 2.0]))], 5).tolist()
-    [0.0, 1.0, 1.5, 2.0, 0.0]
-    """
-    found = list(parts)
-    frames, scores = (np.concatenate([part[side] for part in found]) for side in (0, 1))
-    return np.interp(np.arange(length), frames, scores, left=0, right=0).astype(np.float32)
+    def of_frames(self, parts: Iterable[tuple[np.ndarray, np.ndarray]], length: int) -> np.ndarray:
+        """`samples.of_frames` of this network's outputs."""
+        return samples.of_frames(parts, length, self.sampling, kind=self.kind)
 
 
 @functools.lru_cache(maxsize=16)
@@ -141,7 +145,9 @@ def _apply(
     network.eval()
     graph, *trees = nnx.split(network, nnx.Param, ...)
     params, model_state = map(nnx.as_pure, trees)
-    examples = samples.examples(np.zeros((1, *shape), np.float32), normalize=normalize)
+    examples = samples.examples(
+        np.zeros((1, *shape), np.float32), normalize=normalize, mirror=False
+    )
     statistics = examples.fit_statistics(examples.inputs, jnp.ones(1))
     like = {
         "params": params,
@@ -164,7 +170,10 @@ class Trained:
     folds: Sequence[Fold]  # without their p
     scorers: Mapping[str, Scorer]  # Fold.name -> its network
     chosen_on: Mapping[str, Sequence[int]]  # Fold.name -> recordings whose intervals choose p
-    evidence: Callable[[Fold, int], np.ndarray]  # (fold, index of a recording) -> [T]
+    # (fold, index of a recording) -> [T], or [T, 3] of "regions"
+    evidence: Callable[[Fold, int], np.ndarray]
+    # Likewise, [T] the class of the sample nearest to each frame; of a network with emotions
+    emotion: Callable[[Fold, int], np.ndarray]
     results: Mapping[str, Result]  # KIND_SPAN -> what its folds recorded
     leaks: Sequence[leakage.Leak]  # such as one recording under two names
 
@@ -178,6 +187,7 @@ def train(
     folder: pathlib.Path,
     *,
     kinds: Sequence[str] = KINDS,
+    emotions: Emotions | None = None,
     span: int = 0,
     pairs: str = "two",
     stride: int = 0,
@@ -185,6 +195,8 @@ def train(
     map_size: tuple[int, int] = (42, 42),
     preset: str = "horn_schunck",
     without_head: bool = True,
+    radius: int = 5,
+    landmarks: str = "",
     normalize: str = "training",
     mirror: bool = True,
     reverse: bool = False,
@@ -198,18 +210,24 @@ def train(
 ) -> Trained:
     """Trains a network for each subject, on the others, and kind.
 
+    A network of the pairs "regions" scores both kinds, and is trained once for them.
+
     Args:
       recordings, kinds: as in `plan`.
-      architecture: of the network, with one output.
+      architecture: of the network.
       settings: how to train.
       folder: gets a folder of each kind and span: weights, checkpoints, learning curves.
-      span: a published one (frames); 0: `grid` of the training subjects' mean duration.
-      pairs, size, map_size, preset, without_head: as in `samples.Sampling`.
+      emotions: of a network that recognizes as well (SFAMNet): its first output is the score, the
+        others are these classes and neutral; the loss is "spot_recognize".
+      span: a published one (frames); 0: `grid` of the training subjects' mean duration (of
+        "regions" 256).
+      pairs, size, map_size, preset, without_head, radius, landmarks: as in `samples.Sampling`.
       stride: frames from one sample to the next; 0: a sixth of the span, and 2 or more.
       normalize, mirror, reverse: as in `samples.examples`.
       targets: a member of `samples.TARGETS`: "overlap" of the sample's frames with an expression;
         "any", 1 where there is an overlap, as in SOFTNet's code; "soft", `targets.soft_labels` of
-        the sample's own frame (MTSN).
+        the sample's own frame (MTSN); "boundaries", `targets.boundaries` of the frames of a window
+        (PEM, AUW-GCN: of the pairs "regions" alone, with the loss "boundary_focal").
       drop_zeros: share of the training samples without overlap that a fold leaves out at random.
       parallel, fingerprint, checkpoint_seconds, should_stop: as in `training.fit`.
       quiet: no progress.
@@ -219,62 +237,105 @@ def train(
       training.Interrupted: see `should_stop`.
     """
     _check(settings)
+    if (pairs == samples.REGIONS) != (targets == "boundaries"):
+        raise UserError("evidence.pairs='regions' and evidence.targets='boundaries' go together")
+    if (settings.loss == "spot_recognize") != (emotions is not None):
+        raise UserError("train.loss='spot_recognize' and recognition.spotter=True go together")
     if reverse and pairs != "two":
         raise UserError(f"evidence.reverse is for pairs 'two'; those of this job are {pairs!r}")
     storage = large_arrays.Storage(runtime.available_memory() / 2, folder)
     scorers: dict[str, Scorer] = {}
     chosen_on: dict[str, Sequence[int]] = {}
     curves: dict[tuple[str, int], np.ndarray] = {}
+    felt: dict[tuple[str, int], np.ndarray] = {}
     results: dict[str, Result] = {}
     leaks: list[leakage.Leak] = []
-    folds = plan(recordings, kinds=kinds, span_of=lambda mean: span or grid(mean))
-    small = samples.resized(recordings, tuple(size), storage)
-    for kind, step in dict.fromkeys((fold.kind, fold.span) for fold in folds):
-        group = [fold for fold in folds if (fold.kind, fold.span) == (kind, step)]
-        sampling = _sampling(step, pairs, stride, size, map_size, preset, without_head)
+    window = _WINDOW if pairs == samples.REGIONS else 0
+    folds = plan(recordings, kinds=kinds, span_of=lambda mean: span or window or grid(mean))
+    networks = dict.fromkeys(network_of(fold, pairs) for fold in folds)  # each is trained once
+    # Of "regions" there is one group, and the landmarks are those of the frames as they are.
+    small = recordings if window else samples.resized(recordings, tuple(size), storage)
+    for kind, step in dict.fromkeys((fold.kind, fold.span) for fold in networks):
+        group = [fold for fold in networks if (fold.kind, fold.span) == (kind, step)]
+        sampling = _sampling(
+            step, pairs, stride, size, map_size, preset, without_head, radius, landmarks
+        )
         inputs, found = _collected(small, sampling, storage)
         label = functools.partial(TARGETS[targets], kind=kind, offsets=sampling.offsets)
         pairs_of = zip(recordings, found)
-        labels = np.concatenate([label(video, frames) for video, (frames, _) in pairs_of])[:, None]
-        rows = _folds(recordings, found, group, labels, settings, drop_zeros)
-        examples = samples.examples(inputs, normalize=normalize, mirror=mirror, reverse=reverse)
+        labels = np.concatenate([label(video, frames) for video, (frames, _) in pairs_of])
+        labels = targeted = labels.reshape(len(labels), -1)
+        if emotions:
+            parts = [
+                samples.emotions(
+                    video, frames, kind=kind, offsets=sampling.offsets,
+                    classes=emotions.labels[video.key], count=len(emotions.classes),
+                )
+                for video, (frames, _) in zip(recordings, found)
+            ]  # fmt: skip
+            labels = np.concatenate([labels, np.concatenate(parts)], axis=1)
+        network = architecture._replace(outputs=labels.shape[1])
+        rows = _folds(recordings, found, group, targeted, settings, drop_zeros)
+        examples = samples.examples(
+            inputs, normalize=normalize, mirror=mirror, reverse=reverse, pairs=pairs
+        )
         name = f"{kind}_{step}"
         _fit(
-            examples, labels, rows, settings, architecture, folder / name, results,
+            examples, labels, rows, settings, network, folder / name, results,
             parallel=parallel,
             fingerprint={**(fingerprint or {}), "samples": saving.digest(inputs, labels)},
             checkpoint_seconds=checkpoint_seconds,
             should_stop=should_stop,
             quiet=quiet,
         )  # fmt: skip
-        save_audit(folder / name, recordings, found, rows, labels, results[name])
+        save_audit(folder / name, recordings, found, rows, targeted, results[name])
         # Still frames of two recordings may be equal; two recordings may not.
         contents = [digest for _, x in found for digest in [saving.digest(x)] * len(x)]
         leaks += leakage.check(settings, rows, results[name], contents)
         starts = np.cumsum([0, *(len(x) for _, x in found)])
-        for fold, validation in zip(group, rows.validation):
-            weights = read_weights(folder / name, fold.name)
-            scorer = Scorer(sampling, architecture, normalize, weights)
+        validated = dict(zip(group, rows.validation))
+        for fold in folds:
+            if (own := network_of(fold, pairs)) not in validated:
+                continue
+            weights = read_weights(folder / name, own.name)
+            scorer = Scorer(sampling, network, normalize, weights, fold.kind)
             scorers[fold.name] = scorer
-            of_validation = [at for at, start in enumerate(starts[:-1]) if validation[start]]
+            of_validation = [at for at, start in enumerate(starts[:-1]) if validated[own][start]]
             train_on = [
                 at for at, video in enumerate(recordings) if video.subject_key != fold.subject
             ]
-            judged = any(recordings[at].of_kind(kind) for at in of_validation)
+            judged = any(recordings[at].of_kind(fold.kind) for at in of_validation)
             chosen_on[fold.name] = of_validation if judged else train_on
             for at, (frames, x) in enumerate(found):
                 if at in chosen_on[fold.name] or at not in train_on:
-                    curves[fold.name, at] = interpolate(
-                        [(frames, scorer.samples(x))], recordings[at].length
-                    )
+                    outputs, length = scorer.samples(x), recordings[at].length
+                    curves[fold.name, at] = scorer.of_frames([(frames, outputs)], length)
+                    if emotions:
+                        nearest = np.interp(np.arange(length), frames, np.arange(len(frames)))
+                        best = outputs[:, 1:-1].argmax(1)
+                        felt[fold.name, at] = best[np.rint(nearest).astype(int)]
         del found, inputs, examples  # before the samples of the next span are computed
     evidence = lambda fold, at: curves[fold.name, at]
-    return Trained(folds, scorers, chosen_on, evidence, results, leaks)
+    emotion = lambda fold, at: felt[fold.name, at]
+    return Trained(folds, scorers, chosen_on, evidence, emotion, results, leaks)
 
 
-def _sampling(span, pairs, stride, size, map_size, preset, without_head) -> Sampling:
+def _sampling(span, pairs, stride, size, map_size, *others) -> Sampling:
     stride = stride or max(2, span // 6)
-    return Sampling(span, pairs, stride, tuple(size), tuple(map_size), preset, without_head)
+    return Sampling(span, pairs, stride, tuple(size), tuple(map_size), *others)
+
+
+def network_of(fold: Fold, pairs: str) -> Fold:
+    """A fold's own network by kind and span; of "regions" the one of its subject."""
+    if pairs != samples.REGIONS:
+        return fold
+    return Fold(fold.subject, "both", 0, 0, 0, fold.span, fold.fps)
+
+
+def sampling_of(options: Mapping[str, Any], span: int) -> Sampling:
+    """The samples of a span (frames), by the options of `train`."""
+    names = ("pairs", "stride", "size", "map_size", "preset", "without_head", "radius", "landmarks")
+    return _sampling(span, *(options[name] for name in names))
 
 
 def read(folder: pathlib.Path, fold: Fold, architecture: Architecture, **options: Any) -> Scorer:
@@ -282,10 +343,13 @@ def read(folder: pathlib.Path, fold: Fold, architecture: Architecture, **options
 
     Raises `UserError` if its weights are damaged or missing.
     """
-    names = ("pairs", "stride", "size", "map_size", "preset", "without_head")
-    sampling = _sampling(fold.span, *(options[name] for name in names))
-    weights = read_weights(folder / group_name(fold), fold.name)
-    return Scorer(sampling, architecture, options["normalize"], weights)
+    sampling = sampling_of(options, fold.span)
+    own = network_of(fold, sampling.pairs)
+    weights = read_weights(folder / group_name(own), own.name)
+    if sampling.pairs == samples.REGIONS:
+        outputs = len(frames_targets.OUTPUTS) * sampling.shape[0]
+        architecture = architecture._replace(outputs=outputs)
+    return Scorer(sampling, architecture, options["normalize"], weights, fold.kind)
 
 
 def _check(settings: Settings) -> None:
@@ -310,9 +374,9 @@ def _collected(
 
     Each block of samples is written to its rows: they are in memory once, or mapped.
     """
-    frames = [samples.frames(video, sampling) for video in recordings]
+    frames = [samples.frames_of(video, sampling) for video in recordings]
     ends = np.cumsum([len(each) for each in frames])
-    rows, begin = np.zeros((0,)), 0
+    rows, begin = np.zeros(0), 0
     for video in recordings:
         for at, maps in samples.stream(video, sampling):
             if not begin:
@@ -450,9 +514,10 @@ def _fit(
         )[0]
 
 
-def weights_file(folder: pathlib.Path, fold: Fold) -> pathlib.Path:
-    """The file of a fold's weights in the folder of `train`."""
-    return _weights_file(folder / group_name(fold), fold.name)
+def weights_file(folder: pathlib.Path, fold: Fold, pairs: str) -> pathlib.Path:
+    """The file of a fold's weights in the folder of `train`, of networks of these pairs."""
+    own = network_of(fold, pairs)
+    return _weights_file(folder / group_name(own), own.name)
 
 
 def _weights_file(folder: pathlib.Path, name: str) -> pathlib.Path:

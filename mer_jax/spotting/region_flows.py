@@ -8,11 +8,15 @@ import numpy as np
 from jax import Array
 
 from mer_jax import runtime
+from mer_jax.datasets.synthetic import long_videos
 from mer_jax.descriptors.region_flow import LANDMARKS, region_flow
 from mer_jax.errors import UserError
+from mer_jax.faces.landmarker import landmarker
 from mer_jax.options import checked
 from mer_jax.recordings import Recording
 from mer_jax.spotting import evidence
+
+_DETECTED = 8  # frames from one detection of landmarks to the next
 
 
 @checked
@@ -59,6 +63,34 @@ def region_flows(
     ):
         values[frames] = found
     return values
+
+
+def landmarks(recording: Recording, model: str = "") -> np.ndarray:
+    """[T, 68, 2] px (x, y), iBUG order, of the largest face in each frame.
+
+    Args:
+      recording: a rendered one knows its landmarks.
+      model: file of a landmark model (`faces.landmarker`); it finds them in every eighth frame, and
+        between these they are interpolated.
+
+    Raises:
+      UserError: no model for a recording that does not know its landmarks, or no face.
+    """
+    if not model:
+        return long_videos.landmarks(recording)
+    find = landmarker(model)
+    frames, found = list[int](), list[np.ndarray]()
+    for start, block in recording.blocks(evidence._BLOCK):
+        for row in range(0, len(block), _DETECTED):
+            faces = find(block[row])
+            if len(faces) and faces.shape[1] == 68:
+                frames.append(start + row)
+                found.append(faces[0])
+    if not found:
+        raise UserError(f"{recording.key}: {model} finds no face with 68 landmarks")
+    time, points = np.arange(recording.length), np.stack(found).reshape(len(found), -1)
+    columns = [np.interp(time, frames, column) for column in points.T]
+    return np.stack(columns, axis=-1).reshape(-1, 68, 2).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=16)

@@ -3,12 +3,15 @@
 A sample belongs to one frame of a recording. Its inputs are computed on the device, block by block;
 its target is the overlap of the frames it compares with the expression they belong to, so that a
 network learns to score the proposal around each frame (SOFTNet's pseudo-labels).
+
+Samples of the pairs "regions" are windows of frames, each with the flow of twelve facial regions
+from the frame before (PEM, AUW-GCN); their targets and scores are those of each frame.
 """
 
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -22,12 +25,18 @@ from mer_jax.methods.examples import Examples
 from mer_jax.metrics.spotting import iou
 from mer_jax.options import checked
 from mer_jax.recordings import Recording
+from mer_jax.spotting import region_flows as regions
+from mer_jax.spotting import targets as frames_targets
 from mer_jax.spotting.evidence import check_length, flow_between, over_frames, without_affine
 from mer_jax.spotting.targets import soft_labels
 from mer_jax.training import rng
 from mer_jax.video import optical_strain
 
+REGIONS = "regions"
 _BLOCK = 256  # frames that are read at a time
+_MARGIN = 7  # frames that a window shows on each side of those it scores
+# The regions of `region_flow` in a mirrored face.
+_MIRRORED = np.array([5, 4, 3, 2, 1, 0, 6, 7, 10, 9, 8, 11])
 NORMALIZATIONS = ("none", "training", "sample")
 
 
@@ -42,6 +51,7 @@ PAIRS = {
     "one": Pairs(lambda span: (-(span // 2), span - span // 2), ((0, 1),)),
     "two": Pairs(lambda span: (-span, 0, span), ((1, 0), (1, 2))),
     "two_spans": Pairs(lambda span: (0, 1, max(2, span)), ((0, 2), (0, 1))),
+    REGIONS: Pairs(lambda span: tuple(range(-_MARGIN - 1, span + _MARGIN)), ()),
 }
 
 
@@ -49,15 +59,19 @@ class Sampling(NamedTuple):
     """How samples are made of the frames of a recording.
 
     Attributes:
-      span: frames between the frames that are compared.
+      span: frames between the frames that are compared; of "regions" those that a window scores.
       pairs: "one": two frames half a span before and after (SOFTNet's, at its middle); "two": each
         frame with those one span before and after it, two flows; "two_spans": each frame with
-        those one span and one frame after it, two flows (MTSN).
+        those one span and one frame after it, two flows (MTSN); "regions": windows of
+        `region_flows`, one after the other.
       stride: frames from one sample to the next.
       size: (H, W) px that frames are resized to for the flow.
       map_size: (H, W) px of a sample.
       preset: of `video.optical_flow`.
-      without_head: whether the affine part of the flow, the motion of the head, is subtracted.
+      without_head: whether the affine part of the flow, the motion of the head, is subtracted
+        (of "regions" always that of the nose).
+      radius: px, of "regions".
+      landmarks: the file of a landmark model for "regions"; "": those that the recording knows.
     """
 
     span: int
@@ -67,11 +81,20 @@ class Sampling(NamedTuple):
     map_size: tuple[int, int] = (42, 42)
     preset: str = "horn_schunck"
     without_head: bool = True
+    radius: int = 5
+    landmarks: str = ""
 
     @property
     def offsets(self) -> tuple[int, ...]:
         """The frames, relative to its own, that a sample depends on."""
         return PAIRS[self.pairs].offsets(self.span)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of a sample; of "regions" frames, regions and components of the flow."""
+        if self.pairs == REGIONS:
+            return self.span + 2 * _MARGIN, len(_MIRRORED), 2
+        return (*self.map_size, 3 * len(PAIRS[self.pairs].flows))
 
 
 def resized(
@@ -94,8 +117,10 @@ def resized(
     return [read_once(video) for video in recordings]
 
 
-def frames(recording: Recording, sampling: Sampling) -> np.ndarray:
-    """[M] int64: the frames that have samples, those of all blocks of `stream`."""
+def frames_of(recording: Recording, sampling: Sampling) -> np.ndarray:
+    """[M] int64: the frames that `stream` gives with the samples of all blocks."""
+    if sampling.pairs == REGIONS:
+        return np.arange(0, recording.length, sampling.span)
     first, last = sampling.offsets[0], sampling.offsets[-1]
     return np.arange(-first, recording.length - last, sampling.stride)
 
@@ -103,12 +128,24 @@ def frames(recording: Recording, sampling: Sampling) -> np.ndarray:
 def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The samples of a recording, block after block: (frames [M], maps [M, H, W, C] float32).
 
-    C is 3 (u, v in px, strain in px per px) for each flow.
+    C is 3 (u, v in px, strain in px per px) for each flow. Of "regions": the first frame that each
+    window scores, and the windows [M, span + 14, 12, 2].
 
     Raises `UserError` for a recording that is shorter than what one sample depends on.
     """
     offsets = sampling.offsets
     check_length(recording, offsets, f"a span of {sampling.span} frames")
+    if sampling.pairs == REGIONS:
+        values = regions.region_flows(
+            recording,
+            regions.landmarks(recording, sampling.landmarks),
+            size=sampling.size,
+            radius=sampling.radius,
+            preset=sampling.preset,
+        )
+        windows = frames_targets.windows(values, length=sampling.span, margin=_MARGIN)
+        yield np.arange(len(windows)) * sampling.span, windows
+        return
     flows = PAIRS[sampling.pairs].flows
     compute = _compiled(flows, sampling.map_size, sampling.preset, sampling.without_head)
     yield from over_frames(
@@ -144,7 +181,6 @@ def overlaps(
       kind: "micro" or "macro".
       offsets: of `Sampling`; a sample spans from the first to the last.
 
-    >>> from mer_jax.recordings import Interval
     >>> marked = (Interval(4, None, 7),)
     >>> video = Recording("mine", "s1", "a", lambda i, j: None, 20, 30.0, marked)
     >>> overlaps(video, np.array([4, 6, 15]), kind="micro", offsets=(-1, 0, 1)).tolist()
@@ -155,6 +191,49 @@ def overlaps(
         return np.zeros(len(frames), np.float32)
     spans = np.stack([frames + offsets[0], frames + offsets[-1]], axis=-1)
     return iou(spans, true).max(1).astype(np.float32)
+
+
+@checked
+def emotions(
+    recording: Recording,
+    frames: np.ndarray,
+    *,
+    kind: str,
+    offsets: Sequence[int],
+    classes: Sequence[int],
+    count: int,
+) -> np.ndarray:
+    """[M, count + 1] float32: the class of the expression that overlaps most with each sample.
+
+    1 in its column; in the last one if none overlaps. All 0 for an expression without a class.
+
+    Args:
+      frames, kind, offsets: as of `overlaps`.
+      classes: of each interval of the recording, -1 for none.
+      count: of all classes.
+
+    >>> marked = (Interval(4, None, 7), Interval(12, None, 15))
+    >>> video = Recording("mine", "s1", "a", lambda i, j: None, 20, 30.0, marked)
+    >>> given = {"kind": "micro", "offsets": (-1, 0, 1), "classes": (1, -1), "count": 2}
+    >>> emotions(video, np.array([4, 10, 13]), **given).tolist()
+    [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    """
+    own = [
+        (each.onset, each.offset, label)
+        for each, label in zip(recording.intervals, classes, strict=True)
+        if each.kind == kind
+    ]
+    found = np.zeros((len(frames), count + 1), np.float32)
+    if not own:
+        found[:, count] = 1
+        return found
+    spans = np.stack([frames + offsets[0], frames + offsets[-1]], axis=-1)
+    ends, labels = np.array(own)[:, :2], np.array(own)[:, 2]
+    shared = iou(spans, ends)
+    label = np.where(shared.max(1) > 0, labels[shared.argmax(1)], count)
+    rows = np.flatnonzero(label >= 0)
+    found[rows, label[rows]] = 1
+    return found
 
 
 def _any(recording: Recording, frames: np.ndarray, **given) -> np.ndarray:
@@ -168,8 +247,55 @@ def _soft(
     return soft_labels(recording, kind=kind)[frames]
 
 
-# (recording, frames [M], *, kind, offsets) -> targets [M] float32 in [0, 1].
-TARGETS: dict[str, Callable[..., np.ndarray]] = {"overlap": overlaps, "any": _any, "soft": _soft}
+def _boundaries(
+    recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
+) -> np.ndarray:
+    """[M, (span + 14) 10], `targets.one_hot` of the frames of windows; 0 in their margins."""
+    del kind
+    values = frames_targets.one_hot(frames_targets.boundaries(recording))
+    shown = frames[:, None] + np.array(offsets[1:])[None, :]
+    scored = (shown >= frames[:, None]) & (shown < recording.length)
+    scored[:, -_MARGIN:] = False
+    found = values[np.where(scored, shown, 0)] * scored[..., None]
+    return found.reshape(len(frames), -1).astype(np.float32)
+
+
+# (recording, frames [M], *, kind, offsets) -> targets [M] or [M, K] float32 in [0, 1].
+TARGETS: dict[str, Callable[..., np.ndarray]] = {
+    "overlap": overlaps,
+    "any": _any,
+    "soft": _soft,
+    "boundaries": _boundaries,
+}
+
+
+def of_frames(
+    parts: Iterable[tuple[np.ndarray, np.ndarray]], length: int, sampling: Sampling, *, kind: str
+) -> np.ndarray:
+    """The outputs of a network for samples as the evidence of each frame.
+
+    Args:
+      parts: (frames [M], outputs [M, K]) in ascending order.
+      length: T.
+      sampling: of the samples.
+      kind: of the expressions.
+
+    Returns:
+      [T] float32: output 0, linear between samples and 0 beyond them. Of "regions" [T, 3] in
+      [0, 1]: start, end and apex of an expression of `kind`.
+
+    >>> parts = [(np.array([1, 3]), np.array([[1.0], [2.0]]))]
+    >>> of_frames(parts, 5, Sampling(2), kind="micro").tolist()
+    [0.0, 1.0, 1.5, 2.0, 0.0]
+    """
+    found = list(parts)
+    frames, scores = (np.concatenate([part[side] for part in found]) for side in (0, 1))
+    if sampling.pairs != REGIONS:
+        scores = scores[:, 0]
+        return np.interp(np.arange(length), frames, scores, left=0, right=0).astype(np.float32)
+    shown = sampling.span + 2 * _MARGIN
+    outputs = scores.reshape(len(scores), shown, -1)[:, _MARGIN:-_MARGIN]
+    return frames_targets.read(outputs.reshape(-1, outputs.shape[-1])[:length], kind=kind)
 
 
 @checked
@@ -179,16 +305,18 @@ def examples(
     normalize: str = "training",
     mirror: bool = True,
     reverse: bool = False,
+    pairs: str = "two",
 ) -> Examples:
     """Samples as `Examples`.
 
     Args:
-      inputs: [N, H, W, C] float32, of `stream`.
+      inputs: [N, H, W, C] float32, of `stream`; of "regions" H is T and W the regions.
       normalize: "training": each channel divided by its root mean square over the training
         samples; "sample": each channel of each sample scaled to [0, 1] (SOFTNet's code), which
         loses how far a face moves; "none".
       mirror: exchange left and right in half of the training samples.
-      reverse: run time backwards in half of them; of the pairs "two", whose two flows it exchanges.
+      reverse: run time backwards in half of them; of the pairs "two", whose flows it exchanges.
+      pairs: of their `Sampling`.
     """
 
     def fit(inputs, weights):
@@ -206,11 +334,12 @@ def examples(
             return (sample - low) / jnp.maximum(high - low, 1e-12)
         return sample
 
+    order = _MIRRORED if pairs == REGIONS else np.arange(inputs.shape[2])[::-1]
     signs = np.where(np.arange(inputs.shape[-1]) % 3 == 0, -1, 1).astype(np.float32)
 
     def augment(key, sample, statistics):
         if mirror:
-            mirrored = sample[:, ::-1] * signs[None, None, :]
+            mirrored = sample[:, order] * signs[None, None, :]
             sample = jnp.where(jax.random.bernoulli(key), mirrored, sample)
         if reverse:
             key = rng.fold_in_name(key, "reverse")

@@ -104,6 +104,34 @@ def boundaries(
     return Boundaries(boundary, apex.astype(np.float32), action)
 
 
+def one_hot(targets: Boundaries) -> np.ndarray:
+    """[T, 10] float32 in the order of `OUTPUTS`: what a network's outputs are compared with.
+
+    >>> marked = (Interval(2, 4, 6, "micro"),)
+    >>> one_hot(boundaries(Recording("mine", "s", "v", None, 9, 30.0, marked)))[1].tolist()
+    [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    parts = np.eye(3, dtype=np.float32)[targets.boundary]
+    return np.concatenate(
+        [parts.reshape(len(parts), -1), targets.apex, targets.action], axis=-1, dtype=np.float32
+    )
+
+
+@checked
+def read(outputs: np.ndarray, *, kind: str) -> np.ndarray:
+    """[T, 10] logits of `OUTPUTS` -> [T, 3] float32 in [0, 1]: start, end and apex of `kind`.
+
+    Start, end and neither add to 1.
+    """
+    at = KINDS.index(kind)
+    logits = np.asarray(outputs, np.float64)
+    own = logits[:, 3 * at : 3 * at + 3]
+    powers = np.exp(own - own.max(1, keepdims=True))
+    parts = powers / powers.sum(1, keepdims=True)
+    apex = 1 / (1 + np.exp(-logits[:, 6 + at]))
+    return np.stack([parts[:, START], parts[:, END], apex], axis=-1).astype(np.float32)
+
+
 @checked
 def windows(
     values: np.ndarray, *, length: int = 256, margin: int = 7, fill: float = 0.0

@@ -31,8 +31,9 @@ NETWORKS = "networks"
 class Record(msgspec.Struct):
     """The content of spotters.json."""
 
-    folds: list[dict[str, Any]]  # fields of `Fold`
     recordings: list[str]  # keys of all recordings of the run
+    folds: list[dict[str, Any]]  # fields of `Fold`
+    classes: list[str] = []  # of a network that recognizes as well
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,6 +53,13 @@ class Ensemble:
 
     def at_rate(self, fps: float) -> "Ensemble":
         """The same for recordings of `fps` Hz: durations and spans in their frames."""
+        if any(s.sampling.pairs == samples.REGIONS for s in self.scorers) and any(
+            fold.fps != fps for fold in self.folds
+        ):
+            raise UserError(
+                f"this run's networks take the flow from frame to frame at {self.folds[0].fps:g} "
+                f"Hz; the video has {fps:g} Hz: resample it"
+            )
         scale = lambda count, fold: max(1, round(count * fps / fold.fps))
         lengths = ("duration", "shortest", "longest", "span")
         folds = [
@@ -110,8 +118,8 @@ class Ensemble:
             for frames, inputs in samples.stream(recording, sampling):
                 for part, scorer in zip(parts, group):
                     part.append((frames, scorer.samples(inputs)))
-            for part in parts:
-                yield networks.interpolate(part, recording.length)
+            for part, scorer in zip(parts, group):
+                yield scorer.of_frames(part, recording.length)
 
 
 def read_record(workdir: pathlib.Path) -> Record:
@@ -138,13 +146,14 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
     config = configuration.load(workdir / "config.json")
     if not configuration.is_spotting(config):
         raise UserError(f"{workdir} is a run of recognition; its config.json has no evidence")
-    folds, found = read_folds(workdir), []
+    folds, classes, found = read_folds(workdir), read_record(workdir).classes, []
     for kind in dict.fromkeys(fold.kind for fold in folds):
         own = [fold for fold in folds if fold.kind == kind]
         scorers = []
         if "model" in config:
+            outputs = 2 + len(classes) if classes else 1
             architecture = networks.Architecture(
-                config.model.name, configuration.options_of(config, "model")
+                config.model.name, configuration.options_of(config, "model"), outputs
             )
             options = configuration.options_of(config, "evidence")
             scorers = [

@@ -3,9 +3,11 @@
     initial_weights = initialization.read("runs/macro", build)  # {dotted path: values}
     fit(..., initial_weights=initial_weights)
 
-A run gives all tensors whose path and shape agree; a classifier of other classes starts fresh. The
-run must have one fold (a hold-out over macro-expressions, say): a network trained in one of many
-folds has seen the others' test clips.
+A run gives all tensors whose path and shape agree; a classifier of other classes starts fresh. A
+network with frozen weights (MEAN's recognition) takes the modules that hold these alone. The run
+must have one fold (a hold-out over macro-expressions, say): a network trained in one of many folds
+has seen the others' test clips. Of a spotting run, each fold of one subject takes the network that
+was trained without that subject.
 """
 
 import pathlib
@@ -18,6 +20,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models import pretrained
+from mer_jax.models.mean import Frozen
 from mer_jax.protocols import Folds
 from mer_jax.training import checkpoints
 from mer_jax.training.records import Tree, Weights
@@ -48,13 +51,22 @@ def read(
     """
     directory = pathlib.Path(directory).expanduser()
     network = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
-    shapes = {name: leaf.shape for name, leaf in pretrained.variables(network).items()}
+    leaves = pretrained.variables(network)
+    shapes = {name: leaf.shape for name, leaf in leaves.items()}
+    frozen = {name.split(".")[0] for name, leaf in leaves.items() if isinstance(leaf, Frozen)}
+
+    def fitting(weights: Weights) -> Weights:
+        fits = {n: v for n, v in weights.items() if v.shape == shapes.get(n)}
+        fits = {n: v for n, v in fits.items() if not frozen or n.split(".")[0] in frozen}
+        if not fits:
+            raise UserError(f"train.init_from: no tensor of {directory} fits this network")
+        return fits
+
     found: Weights | list[Weights]
     if (directory / "folds.json").is_file():
-        weights = _run_weights(directory)
-        found = {n: v for n, v in weights.items() if v.shape == shapes.get(n)}
-        if not found:
-            raise UserError(f"train.init_from: no tensor of {directory} fits this network")
+        found = fitting(_run_weights(directory))
+    elif _is_spotting(directory):
+        found = [fitting(weights) for weights in _spotter_weights(directory, folds)]
     else:
         converted = pretrained.read(directory)
         try:
@@ -77,9 +89,13 @@ def read(
 def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
     """The number of subjects that `folds` test and the run in `directory` was trained on.
 
-    0 for converted weights, which have no folds.
+    0 for converted weights, which have no folds. A spotting run gives each fold a network that was
+    trained without one subject (`read`); any other that the fold tests counts.
     """
     path = pathlib.Path(directory).expanduser() / "folds.json"
+    if _is_spotting(path.parent):  # of each fold, the tested subjects but the one it is named by
+        others = [np.array(folds.subjects) != name for name in folds.names]
+        return len({folds.subjects[i] for i in np.argwhere(folds.test & np.stack(others))[:, 1]})
     if not path.is_file():
         return 0
     before = Folds.read(path)
@@ -91,7 +107,7 @@ def trained_elsewhere(directory: str | pathlib.Path) -> bool:
     """Whether these are converted weights of more than a backbone, so that nothing records what
     they were trained on; False for a run."""
     directory = pathlib.Path(directory).expanduser()
-    if (directory / "folds.json").is_file():
+    if (directory / "folds.json").is_file() or _is_spotting(directory):
         return False
     weights = pretrained.read(directory)
     each = weights.values() if pretrained.per_fold(weights) else [weights]
@@ -115,6 +131,26 @@ def named_leaves(tree: Tree) -> dict[str, Any]:
 
 def _dotted(path) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _is_spotting(directory: pathlib.Path) -> bool:
+    return (directory / "spotters.json").is_file()
+
+
+def _spotter_weights(directory: pathlib.Path, folds: Sequence[str]) -> list[Weights]:
+    """Of each fold, the network of a spotting run without the subject that names the fold."""
+    from mer_jax.spotting import trained
+
+    ensemble = trained.load(directory)[0]
+    pairs = zip(ensemble.folds, ensemble.scorers)
+    own = {fold.subject: scorer.weights for fold, scorer in pairs}
+    if lacking := [name for name in folds if name not in own]:
+        raise UserError(
+            f"train.init_from: the spotting run {directory} has no network without {lacking[0]} "
+            "alone; leave out the same subjects, one at a time (protocol.name=loso)"
+        )
+    without_tree = lambda name: name.partition(".")[2]  # params., model_state.
+    return [{without_tree(n): v for n, v in own[name].items()} for name in folds]
 
 
 def _run_weights(directory: pathlib.Path) -> Weights:

@@ -66,7 +66,7 @@ _MULTI_LABEL = LabelKind(
     one_hot=_one_hot_bits,
 )
 _REAL = LabelKind(
-    counts=lambda labels, train, count: jnp.zeros(count),
+    counts=lambda labels, train, count: jnp.sum(jnp.where(train[:, None], labels, 0.0), 0),
     accuracy=lambda logits, labels: (
         ((logits > OVERLAP) == (labels > OVERLAP)).astype(jnp.float32).mean(-1)
     ),

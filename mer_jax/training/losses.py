@@ -3,7 +3,8 @@
 `mask` is 1 for a real sample and 0 for padding; `counts` are the fold's training clips of each
 class. Each loss is a mean over the real samples of the batch, float32; the logits of padding, even
 NaN or infinite ones, change neither it nor its gradient. "multilabel_bce" takes several labels a
-clip, [B, K] of 0 and 1; "mse" real targets, [B, K] float32.
+clip, [B, K] of 0 and 1; those of `REGRESSION` real targets,
+[B, K] float32, whose sums over the training clips are the counts.
 """
 
 import functools
@@ -129,6 +130,69 @@ def mse(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
     return _mean(jnp.mean(jnp.square(logits - labels), axis=-1), mask)
 
 
+@_without_padding
+def boundary_focal(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
+) -> jax.Array:
+    """The focal losses of PEM and AUW-GCN (Leng et al. 2022, Yin et al. 2023, authors' code).
+
+    With the ten outputs of each frame (`spotting.targets.OUTPUTS`) and targets t of 0 to 1,
+
+        micro + 0.5 macro, each = 1.8 f(apex, 0.9) + f(start, end, neither) + 0.1 f(action, 0.8).
+
+    f(y, a) of a score p = sigmoid(y) is -a |t - p| log(p) where t > 0 and else
+    -(1 - a) |0.16 - p| log(1 - p); of the three classes it is -a (1 - p) log(p) of the true one's
+    softmax p, a = 0.45, 0.45 and 0.1. Each term is a mean over frames. Frames without any of the
+    three, such as those in the margins of windows, do not count (the authors count the padding
+    behind a video). Decided: log p is exact, without the 1e-5 that the authors add to p.
+
+    >>> frame = jnp.array([[1, 0, 0, 0, 0, 1, 0, 0, 0, 0]], jnp.float32)
+    >>> losses = boundary_focal(jnp.zeros((1, 10)), frame, jnp.ones(1), jnp.zeros(10))
+    >>> zero = (1.8 * 0.1 + 0.1 * 0.2) * abs(0.16 - 0.5) * jnp.log(2)
+    >>> three = (0.45 + 0.5 * 0.1) * (2 / 3) * jnp.log(3)
+    >>> bool(jnp.allclose(losses, 1.5 * zero + three))
+    True
+    """
+    del counts
+    y, t = (jnp.reshape(x, (len(x), -1, 10)) for x in (logits, labels))
+    member = jnp.sum(t[..., :3], -1)  # 1 for a frame that counts
+    weight = (mask[:, None] * member)[..., None]
+
+    def binary(columns, alpha):  # -> [2], of micro and macro
+        score, target = y[..., columns], t[..., columns]
+        p = jax.nn.sigmoid(score)
+        present = alpha * jnp.abs(target - p) * jax.nn.log_sigmoid(score)
+        absent = (1 - alpha) * jnp.abs(0.16 - p) * jax.nn.log_sigmoid(-score)
+        each = -jnp.where(target > 0, present, absent)
+        return jnp.sum(each * weight, (0, 1)) / jnp.maximum(jnp.sum(weight), 1e-12)
+
+    def classes(columns):
+        log_p = jax.nn.log_softmax(y[..., columns])
+        alpha = jnp.array([0.45, 0.45, 0.1])
+        each = -jnp.sum(t[..., columns] * alpha[None, None, :] * (1 - jnp.exp(log_p)) * log_p, -1)
+        return _mean(each, weight[..., 0])
+
+    apex, action = binary(slice(6, 8), 0.9), binary(slice(8, 10), 0.8)
+    parts = jnp.stack([classes(slice(0, 3)), classes(slice(3, 6))])
+    micro, macro = 1.8 * apex + parts + 0.1 * action
+    return micro + 0.5 * macro
+
+
+@_without_padding
+def spot_recognize(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
+) -> jax.Array:
+    """0.9 of the score's squared error and 0.1 of the emotions' cross-entropy (SFAMNet).
+
+    Column 0 is the score; the others are the emotions, the last of them none (neutral), with
+    targets of 0 and 1. A class' weight is inverse to its training samples, and 0 for neutral; the
+    weights of the batch are normalized as in `weighted_ce`. Authors' code of Liong et al. 2024.
+    """
+    spotting = _mean(jnp.square(logits[:, 0] - labels[:, 0]), mask)
+    weight = mask[:, None] * labels[:, 1:-1] / jnp.maximum(counts[1:-1], 1.0)[None, :]
+    return 0.9 * spotting + 0.1 * _mean(-jax.nn.log_softmax(logits[:, 1:])[:, :-1], weight)
+
+
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "weighted_ce": weighted_ce,
@@ -137,9 +201,11 @@ LOSSES: dict[str, Loss] = {
     "capsule_margin": capsule_margin,
     "multilabel_bce": multilabel_bce,
     "mse": mse,
+    "boundary_focal": boundary_focal,
+    "spot_recognize": spot_recognize,
 }
 # Of real targets.
-REGRESSION = ("mse",)
+REGRESSION = ("mse", "boundary_focal", "spot_recognize")
 
 
 def create(name: str) -> Loss:

@@ -91,12 +91,13 @@ def test_a_spotting_config_is_whole_and_its_network_takes_its_samples(name):
     assert configuration.is_spotting(config)
     if "model" not in config:
         return
-    evidence, sizes = config.evidence, configuration.options_of(config, "model")
-    channels = 3 * len(samples.PAIRS[evidence.pairs].flows)
-    shape = (*evidence.map_size, channels)
-    build = networks.Architecture(config.model.name, sizes).build(shape)
-    scores = jax.eval_shape(lambda x: build(nnx.Rngs(0))(x), jnp.zeros((2, *shape)))
-    assert scores.shape == (2, 1)
+    options, sizes = (configuration.options_of(config, name) for name in ("evidence", "model"))
+    sampling = networks.sampling_of(options, 256)
+    regions = sampling.pairs == samples.REGIONS
+    outputs = 10 * sampling.shape[0] if regions else 1
+    build = networks.Architecture(config.model.name, sizes, outputs).build(sampling.shape)
+    scores = jax.eval_shape(lambda x: build(nnx.Rngs(0))(x), jnp.zeros((2, *sampling.shape)))
+    assert scores.shape == (2, outputs)
 
 
 # One of each kind of input, label, loss and protocol.

@@ -33,6 +33,7 @@ def build(config=CONFIG, count=2):
     ]
     found = Found(events, folds, {(video.key, "micro"): evidence for video in videos})
     summary = scoring.summary(scoring.events(videos), events) | {"chance": {"micro": 0.0625}}
+    summary["verdict"] = {"strict": True, "leaks": []}
     return spotting_report.build(videos, found, summary, config=config, rule=Rule())
 
 

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
+from mer_jax.descriptors.region_flow import LANDMARKS
 from mer_jax.errors import UserError
 from mer_jax.recordings import Interval, Recording
-from mer_jax.spotting import samples
+from mer_jax.spotting import samples, targets
 from mer_jax.spotting.samples import Sampling
 from tests.spotting.test_evidence import texture
 
@@ -67,3 +68,35 @@ def test_statistics_are_those_of_the_training_samples():
     sample = samples.examples(inputs, normalize="sample").eval_transform(examples.inputs[0], ())
     assert np.asarray(sample).min((0, 1)).tolist() == [0, 0, 0]
     assert np.asarray(sample).max((0, 1)).tolist() == [1, 1, 1]
+
+
+def test_windows_show_every_frame_once_between_their_margins(monkeypatch):
+    """Targets and outputs of windows, put together again, are those of the frames."""
+    marked = (Interval(4, 8, 12), Interval(20, 25, 33, "macro"))
+    video = Recording("toy", "s", "v", None, 40, 30.0, marked)
+    flows = np.random.default_rng(0).normal(size=(40, 12, 2)).astype(np.float32)
+    monkeypatch.setattr(samples.regions, "landmarks", lambda recording, model: None)
+    monkeypatch.setattr(samples.regions, "region_flows", lambda *_, **__: flows)
+    sampling = samples.Sampling(16, "regions")
+    ((frames, maps),) = samples.stream(video, sampling)
+    assert frames.tolist() == [0, 16, 32] and maps.shape == (3, 30, 12, 2)
+    for t in range(40):
+        np.testing.assert_array_equal(maps[t // 16, 7 + t % 16], flows[t])
+    wanted = targets.one_hot(targets.boundaries(video))
+    rows = samples.TARGETS["boundaries"](video, frames, kind="micro", offsets=sampling.offsets)
+    rows = rows.reshape(3, 30, 10)
+    assert not rows[:, :7].any() and not rows[:, -7:].any() and not rows[2, 15:].any()
+    np.testing.assert_array_equal(rows[:, 7:-7].reshape(-1, 10)[:40], wanted)
+    logits = np.random.default_rng(1).normal(size=(3, 30, 10)).astype(np.float32)
+    found = samples.of_frames([(frames, logits.reshape(3, -1))], 40, sampling, kind="macro")
+    y = logits[1, 7 + 5].astype(np.float64)  # of frame 21
+    parts = np.exp(y[3:6]) / np.exp(y[3:6]).sum()
+    np.testing.assert_allclose(found[21], [parts[0], parts[1], 1 / (1 + np.exp(-y[7]))], rtol=1e-6)
+
+
+def test_regions_of_a_mirrored_face():
+    """Landmark x of iBUG is that of the other side; the middle ones stay."""
+    pairs = {18: 25, 19: 24, 20: 23, 48: 54}
+    other = pairs | {b: a for a, b in pairs.items()}
+    order = [LANDMARKS.index(other.get(point, point)) for point in LANDMARKS]
+    assert samples._MIRRORED.tolist() == order

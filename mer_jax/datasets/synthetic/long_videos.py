@@ -190,7 +190,7 @@ def landmarks(recording: Recording) -> np.ndarray:
     """
     rendered = recording.read
     if not isinstance(rendered, _Rendered):
-        raise UserError(f"{recording.key}: is not rendered; a detector finds its landmarks")
+        raise UserError(f"{recording.key}: is not rendered; set evidence.landmarks to a model")
     found = []
     for begin in range(0, recording.length, _CHUNK):
         states = _states(rendered.script, jnp.arange(begin, begin + _CHUNK, dtype=jnp.int32))

@@ -1,0 +1,31 @@
+r"""SFAMNet (Liong et al. 2024) on CAS(ME)^2: one network spots and recognizes.
+
+Its third input is the strain in place of the flow of the depth, which CAS(ME)^3 alone records. The
+whole cropped face, spans, durations and p of the training subjects, the last epoch.
+  mer-jax run spot_sfamnet --config.data.root=DIR --workdir=runs/spot_sfamnet
+"""
+
+from mer_jax import configuration
+
+
+def get_config():
+    return configuration.make_spotting(
+        title="SFAMNet, CAS(ME)^2",
+        data="casme_squared",
+        evidence={
+            "name": "network",
+            "pairs": "one",
+            "size": (128, 128),
+            "preset": "tv_l1",
+            "normalize": "sample",
+            "targets": "any",
+        },
+        model="sfamnet",
+        train={
+            "epochs": 50,
+            "batch_size": 1024,
+            "learning_rate": 1e-4,
+            "loss": "spot_recognize",
+        },
+        recognition={"spotter": True, "label_scheme": "strcn4"},
+    )
