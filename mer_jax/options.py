@@ -351,7 +351,7 @@ BOUNDS: dict[str, Bound] = {
     "over_frames.stride": _LENGTH,
     "per_frame": _unchecked("arrays [T, ...]"),
     "map_size": _SIDES,
-    "without_head": _flag,
+    "head": _one_of("spotting.evidence.HEADS"),
     "normalize": _one_of("spotting.samples.NORMALIZATIONS"),
     "mirror": _flag,
     "reverse": _flag,

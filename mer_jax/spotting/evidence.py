@@ -47,14 +47,23 @@ def strain_difference(frames: Array, *, preset: str) -> Array:
 
 def flow_difference(frames: Array, *, preset: str) -> Array:
     """[2, H, W, 1] -> []: the mean length of the flow less its affine part, px."""
-    return jnp.mean(polar(without_affine(flow_between(frames[0], frames[1], preset=preset)))[0])
+    return jnp.mean(polar(without_head(flow_between(frames[0], frames[1], preset=preset)))[0])
 
 
-def without_affine(flow: Array) -> Array:
-    """[H, W, 2] px: what an affine motion, by least squares, does not explain."""
+# How many terms of 1, x, y, x^2, xy, y^2 are the flow of the head. A face that turns about an axis
+# moves by quadratic terms as well, if it is seen as a plane (Adiv, PAMI 7(4), 1985).
+HEADS = {"none": 0, "affine": 3, "quadratic": 6}
+
+
+def without_head(flow: Array, *, head: str = "affine") -> Array:
+    """[H, W, 2] px: what a motion of the head, a member of HEADS by least squares, does not
+    explain."""
+    if not HEADS[head]:
+        return flow
     height, width, _ = flow.shape
     y, x = jnp.meshgrid(jnp.linspace(-1, 1, height), jnp.linspace(-1, 1, width), indexing="ij")
-    basis = jnp.stack([jnp.ones_like(x), x, y], -1).reshape(-1, 3)
+    terms = [jnp.ones_like(x), x, y, x * x, x * y, y * y][: HEADS[head]]
+    basis = jnp.stack(terms, -1).reshape(-1, len(terms))
     product = functools.partial(jnp.einsum, precision="highest")
     flat = flow.reshape(-1, 2)
     found = jnp.linalg.solve(product("pi,pj->ij", basis, basis), product("pi,pc->ic", basis, flat))

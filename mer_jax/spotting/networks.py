@@ -194,7 +194,7 @@ def train(
     size: tuple[int, int] = (64, 64),
     map_size: tuple[int, int] = (42, 42),
     preset: str = "horn_schunck",
-    without_head: bool = True,
+    head: str = "affine",
     radius: int = 5,
     landmarks: str = "",
     normalize: str = "training",
@@ -221,7 +221,7 @@ def train(
         others are these classes and neutral; the loss is "spot_recognize".
       span: a published one (frames); 0: `grid` of the training subjects' mean duration (of
         "regions" 256).
-      pairs, size, map_size, preset, without_head, radius, landmarks: as in `samples.Sampling`.
+      pairs, size, map_size, preset, head, radius, landmarks: as in `samples.Sampling`.
       stride: frames from one sample to the next; 0: a sixth of the span, and 2 or more.
       normalize, mirror, reverse: as in `samples.examples`.
       targets: a member of `samples.TARGETS`: "overlap" of the sample's frames with an expression;
@@ -257,9 +257,7 @@ def train(
     small = recordings if window else samples.resized(recordings, tuple(size), storage)
     for kind, step in dict.fromkeys((fold.kind, fold.span) for fold in networks):
         group = [fold for fold in networks if (fold.kind, fold.span) == (kind, step)]
-        sampling = _sampling(
-            step, pairs, stride, size, map_size, preset, without_head, radius, landmarks
-        )
+        sampling = _sampling(step, pairs, stride, size, map_size, preset, head, radius, landmarks)
         inputs, found = _collected(small, sampling, storage)
         label = functools.partial(TARGETS[targets], kind=kind, offsets=sampling.offsets)
         pairs_of = zip(recordings, found)
@@ -334,7 +332,7 @@ def network_of(fold: Fold, pairs: str) -> Fold:
 
 def sampling_of(options: Mapping[str, Any], span: int) -> Sampling:
     """The samples of a span (frames), by the options of `train`."""
-    names = ("pairs", "stride", "size", "map_size", "preset", "without_head", "radius", "landmarks")
+    names = ("pairs", "stride", "size", "map_size", "preset", "head", "radius", "landmarks")
     return _sampling(span, *(options[name] for name in names))
 
 

@@ -27,7 +27,7 @@ from mer_jax.options import checked
 from mer_jax.recordings import Recording
 from mer_jax.spotting import region_flows as regions
 from mer_jax.spotting import targets as frames_targets
-from mer_jax.spotting.evidence import check_length, flow_between, over_frames, without_affine
+from mer_jax.spotting.evidence import check_length, flow_between, over_frames, without_head
 from mer_jax.spotting.targets import soft_labels
 from mer_jax.training import rng
 from mer_jax.video import optical_strain
@@ -68,7 +68,7 @@ class Sampling(NamedTuple):
       size: (H, W) px that frames are resized to for the flow.
       map_size: (H, W) px of a sample.
       preset: of `video.optical_flow`.
-      without_head: whether the affine part of the flow, the motion of the head, is subtracted
+      head: the motion of the head that is subtracted: "affine", "quadratic" or "none"
         (of "regions" always that of the nose).
       radius: px, of "regions".
       landmarks: the file of a landmark model for "regions"; "": those that the recording knows.
@@ -80,7 +80,7 @@ class Sampling(NamedTuple):
     size: tuple[int, int] = (64, 64)
     map_size: tuple[int, int] = (42, 42)
     preset: str = "horn_schunck"
-    without_head: bool = True
+    head: str = "affine"
     radius: int = 5
     landmarks: str = ""
 
@@ -147,7 +147,7 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
         yield np.arange(len(windows)) * sampling.span, windows
         return
     flows = PAIRS[sampling.pairs].flows
-    compute = _compiled(flows, sampling.map_size, sampling.preset, sampling.without_head)
+    compute = _compiled(flows, sampling.map_size, sampling.preset, sampling.head)
     yield from over_frames(
         recording, compute, offsets=offsets, size=sampling.size, stride=sampling.stride
     )
@@ -155,13 +155,13 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
 
 @functools.lru_cache(maxsize=16)
 def _compiled(
-    flows: tuple[tuple[int, int], ...], map_size: tuple[int, int], preset: str, without_head: bool
+    flows: tuple[tuple[int, int], ...], map_size: tuple[int, int], preset: str, head: str
 ) -> Callable[[Array], Array]:
     def one(frames):  # [offsets, H, W, 1] -> [*map_size, 3 len(flows)]
         planes = []
         for first, second in flows:
             flow = flow_between(frames[first], frames[second], preset=preset)
-            flow = without_affine(flow) if without_head else flow
+            flow = without_head(flow, head=head)
             planes += [flow, optical_strain(flow)[..., None]]
         joined = jnp.concatenate(planes, -1)
         return jax.image.resize(joined, (*map_size, joined.shape[-1]), "linear", antialias=True)
