@@ -72,10 +72,8 @@ _INTERVALS = {"kinds": KINDS} | spotting.Rule()._asdict()
 # What labels the spotted intervals: a finished run of recognition; the network that spots; or one
 # that is trained on the marked intervals of the same recordings. The last three are sections as in
 # `make`.
-_RECOGNITION = {
-    **{"run": "", "spotter": False, "label_scheme": "megc2019"},
-    **{"method": "", "model": "", "train": {}},
-}
+_RECOGNIZER = {"run": "", "spotter": False, "label_scheme": "megc2019"}
+_RECOGNITION = _RECOGNIZER | {"method": "", "model": "", "train": {}}
 # How folds are divided over devices, see `training.Parallel`; it changes no number.
 _PARALLEL = {
     "across": "shard_map",  # devices: or "pmap"
@@ -168,18 +166,17 @@ def make_spotting(
         config[section] = _section(section, choice, spotting=True)
     config.intervals = _filled(_INTERVALS)  # a p that is given can be None again
     config.intervals.update(options.check("intervals", "", intervals or {}, _INTERVALS))
+    given = options.check("recognition", "", recognition or {}, _RECOGNITION)
+    config.recognition = ConfigDict(_RECOGNIZER | given)
     _check_network(config)
     if model is not None:
         config.train = ConfigDict(dataclasses.asdict(settings({"loss": "mse"} | dict(train or {}))))
         config.parallel = _PARALLEL | options.check("parallel", "", parallel or {}, _PARALLEL)
     elif train or parallel:
         raise UserError(f"evidence {config.evidence.name} trains no network: it has no train")
-    given = options.check("recognition", "", recognition or {}, _RECOGNITION)
-    config.recognition = ConfigDict({"run": "", "spotter": False} | given)
     if job := recognition_job(config):  # with every option
         sections = {name: job[name] for name in ("method", "model", "train")}
-        scheme = {"label_scheme": job.data.label_scheme}
-        config.recognition = ConfigDict({"run": "", "spotter": False} | scheme | sections)
+        config.recognition = ConfigDict(_RECOGNIZER | given | sections)
     return config
 
 
@@ -192,15 +189,16 @@ def recognition_job(config: ConfigDict) -> ConfigDict | None:
     Raises `UserError` as `make`.
     """
     section = to_dict(config.recognition)
-    if section.pop("run") or section.pop("spotter") or not section:
+    run, spotter, scheme = (section.pop(name) for name in _RECOGNIZER)
+    if run or spotter or not section:
         return None
     kinds = tuple(config.intervals.kinds)
     data = options_of(config, "data") | {
         "name": f"{config.data.name}_intervals",
         "root": config.data.root,
         "kind": kinds[0] if len(kinds) == 1 else "",
+        "label_scheme": scheme,
     }
-    data["label_scheme"] = section.pop("label_scheme", _RECOGNITION["label_scheme"])
     if lacking := [name for name in ("method", "model") if not section.get(name)]:
         raise UserError(f"recognition has no {lacking[0]}; give it, or a finished run")
     title = f"Recognition for {config.title}" if config.title else ""
@@ -213,7 +211,10 @@ def is_spotting(config: ConfigDict) -> bool:
 
 
 def _check_network(config: ConfigDict) -> None:
-    """Raises `UserError` unless a spotting job has a model exactly if its evidence is a network."""
+    """Raises `UserError` unless a spotting job has a model exactly if its evidence is a network.
+
+    `recognition.spotter` needs a network, and no other recognizer.
+    """
     network = config.evidence.name == "network"
     if network != ("model" in config):
         raise UserError(
@@ -221,6 +222,8 @@ def _check_network(config: ConfigDict) -> None:
             if network
             else f"evidence {config.evidence.name} has no model; that is for evidence 'network'"
         )
+    if config.recognition.spotter and (not network or config.recognition.run):
+        raise UserError("recognition.spotter=True needs evidence 'network', and no recognition.run")
 
 
 def settings(train: Mapping[str, Any]) -> Settings:

@@ -75,17 +75,11 @@ def run(
     fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
     checkpoints.verify_same_job(workdir / "checkpoints", fingerprint)
     saving.write_json(workdir / "config.json", plain)
-    emotions = None
+    subjects = dict.fromkeys(video.subject_key for video in videos)
+    given = {"devices": devices, "should_stop": should_stop, "quiet": quiet}
+    emotions, recognizer = None, _recognizer(config, workdir, subjects, **given)
     if config.recognition.spotter:
         emotions = recognition.label_intervals(videos, config.recognition.label_scheme)
-    subjects = dict.fromkeys(video.subject_key for video in videos)
-    recognizer = (
-        None
-        if emotions
-        else _recognizer(
-            config, workdir, subjects, devices=devices, should_stop=should_stop, quiet=quiet
-        )
-    )
     options = configuration.options_of(config, "evidence")
     results, leaks = {}, list[Any](recognizer.leaks if recognizer else ())
     if "model" in config:
@@ -133,12 +127,12 @@ def run(
     spotters: dict[str, list] = {"recordings": [video.key for video in videos]}
     spotters |= {"folds": [fold._asdict() for fold in found.folds]}
     spotters |= {"classes": emotions.classes} if emotions else {}
-    classes = (recognizer or emotions).classes if recognizer or emotions else None
+    source = recognizer or emotions
     saving.write_json(workdir / SPOTTERS, spotters)
     diverged = [name for result in results.values() for name in result.diverged]
     summary = {
         "verdict": {"strict": not leaks, "leaks": leaks},
-        **scoring.summary(truths, found.events, classes=classes),
+        **scoring.summary(truths, found.events, classes=source.classes if source else None),
         "chance": _chance(videos, found.events, kinds),
         "false_alarms": analysis.false_alarms(videos, found.events),
         "folds": [fold._asdict() for fold in found.folds],

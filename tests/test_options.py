@@ -56,7 +56,7 @@ def test_every_option_has_a_row():
     for section in ("parallel", "report"):
         known += [(section, "", name) for name in configuration.make(**BASE)[section]]
     spots = configuration.make_spotting(**SPOTTING)
-    known += [("intervals", "", name) for name in spots.intervals]
+    known += [(s, "", name) for s in ("intervals", "recognition") for name in spots[s]]
     known += [(s, "", name) for s in ("data", "evidence") for name in spots[s] if name != "name"]
     assert len(known) > 350
     assert not [each for each in known if options.bound(*each) is None]
@@ -69,7 +69,7 @@ def test_every_row_is_of_an_option():
     names |= set(configuration.make(**BASE)) | set(configuration.make(**BASE).data)
     names |= {*configuration.make(**BASE).parallel, *configuration.make(**BASE).report}
     spots = configuration.make_spotting(**SPOTTING)
-    names |= {*spots.data, *spots.evidence, *spots.intervals}
+    names |= {*spots.data, *spots.evidence, *spots.intervals, *spots.recognition}
     names |= {"seconds", "threshold", "shape", "num_classes"}  # video sources, prediction, networks
     assert not [key for key in options.BOUNDS if key.split(".")[-1] not in names]
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from mer_jax import configuration, experiment, spotting_experiment
+from mer_jax import configuration, experiment, models, spotting_experiment
 from mer_jax.cli import audit
 from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
@@ -15,14 +15,17 @@ from mer_jax.inference import trained as recognition_runs
 from mer_jax.metrics import spotting as scoring
 from mer_jax.metrics import spotting_files
 from mer_jax.metrics.spotting import Event
+from mer_jax.protocols import Folds
 from mer_jax.recordings import Interval, Recording
 from mer_jax.spotting import evidence as evidences
-from mer_jax.spotting import trained
+from mer_jax.spotting import samples, trained
+from mer_jax.training import initialization
 
 DATA = {
     "name": "synthetic", "recordings_per_subject": 1, "seconds": 6.0, "micro": 1, "macro": 0,
     "size": (24, 24), "gray": True,
 }  # fmt: skip
+NETWORK = {"name": "network", "size": (24, 24), "map_size": (12, 12)}
 SMALL = {"data": DATA, "intervals": {"kinds": ("micro",)}}
 
 
@@ -30,6 +33,10 @@ def config(**given):
     return configuration.make_spotting(
         **SMALL | {"evidence": {"name": "strain", "size": (24, 24)}} | given
     )
+
+
+def recordings_of(given):
+    return recordings.load("synthetic", None, **configuration.options_of(given, "data"))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,7 @@ def test_a_finished_run_spots_in_another_recording(finished):
     workdir, summary = finished
     (ensemble,) = trained.load(workdir)
     assert [fold._asdict() for fold in ensemble.folds] == summary["folds"]
-    video = recordings.load("synthetic", None, **{k: v for k, v in DATA.items() if k != "name"})[0]
+    video = recordings_of(config())[0]
     evidence = ensemble.evidence(video)
     assert evidence.shape == (180,) and evidence.max() > 0
     ends = ensemble.intervals(evidence, video.fps)
@@ -75,8 +82,8 @@ def test_a_finished_run_spots_in_another_recording(finished):
 @pytest.mark.e2e
 def test_a_network_is_trained_and_read_again(tmp_path):
     given = config(
-        evidence={"name": "network", "size": (24, 24), "map_size": (12, 12)},
-        model={"name": "softnet", "hidden": 4},
+        evidence=NETWORK | {"pairs": "one"},
+        model={"name": "mean_spotting", "maps": (1, 1, 1), "filters": 1},
         train={"epochs": 2},
     )
     tmp_path, file = tmp_path / "run", tmp_path / "run.merrun"
@@ -86,11 +93,29 @@ def test_a_network_is_trained_and_read_again(tmp_path):
     again = configuration.load(tmp_path / "config.json")
     assert configuration.to_dict(again) == configuration.to_dict(given)
     (ensemble,) = trained.load(tmp_path)
-    video = recordings.load("synthetic", None, **{k: v for k, v in DATA.items() if k != "name"})[0]
+    video = recordings_of(config())[0]
     each = [scorer.evidence(video) for scorer in ensemble.scorers]
     duration = round(np.median([fold.duration for fold in ensemble.folds]))
     smoothed = ensemble.rule.smooth(np.mean(each, 0), duration)
     np.testing.assert_allclose(ensemble.evidence(video), smoothed, rtol=1e-5, atol=1e-6)
+    # MEAN's recognition: each fold takes the frozen trunk that never saw its subject, no more.
+    build = lambda rngs: models.create(
+        "mean_recognition", num_classes=3, rngs=rngs, shape=(12, 12, 3), maps=(1, 1, 1), filters=1
+    )
+    names = [fold.subject for fold in ensemble.folds]
+    found = initialization.read(tmp_path, build, folds=names[::-1])
+    for weights, scorer in zip(found, ensemble.scorers[::-1]):
+        assert len(weights) == 10 and all(name.startswith("trunk.") for name in weights)
+        kernel = scorer.weights["params.trunk.convs.0.kernel"]
+        np.testing.assert_array_equal(weights["trunk.convs.0.kernel"], kernel)
+    with pytest.raises(UserError, match=r"no network without synthetic/s09 alone"):
+        initialization.read(tmp_path, build, folds=["synthetic/s09"])
+    tested = np.eye(2, dtype=bool)
+    folds = Folds(tuple(names), ("a", "b"), tuple(names), ~tested, tested, tested & False)
+    assert initialization.pretraining_overlap(tmp_path, folds) == 0
+    swapped = dataclasses.replace(folds, train=tested, test=~tested)
+    assert initialization.pretraining_overlap(tmp_path, swapped) == 2
+    assert not initialization.trained_elsewhere(tmp_path)
     # The run as one file.
     manifest = run_file.export(tmp_path, file, licenses={"synthetic": "free"})
     assert manifest.databases == [run_file.Database("synthetic", 2, 2, "free")]
@@ -137,9 +162,7 @@ def test_spotted_intervals_are_recognized_by_networks_that_never_saw_their_subje
         summary["spotting"]["both"]["f1"]["value"] * summary["recognition"]["f1_a"]["value"]
     )
     # The label is that of the fold of the subject, one interval after the other.
-    data = {key: value for key, value in given.data.items() if key not in ("name", "root")}
-    data.pop("move_intervals")
-    videos = {video.name: video for video in recordings.load("synthetic", None, **data)}
+    videos = {video.name: video for video in recordings_of(given)}
     (ensemble,) = trained.load(workdir)
     for subject in ("s01", "s03"):
         networks = recognition_runs.read(workdir / "recognition", fold=f"synthetic/{subject}")
@@ -163,9 +186,8 @@ def test_spotted_intervals_are_recognized_by_networks_that_never_saw_their_subje
 def test_a_recognizer_that_was_trained_on_a_tested_subject_is_refused(recognized, tmp_path):
     """A finished run serves another spotting job, unless a fold lacks."""
     workdir, summary, given = recognized
-    given = configuration.make_spotting(**configuration.to_dict(given) | {
-        "recognition": {"run": str(workdir / "recognition")}
-    })  # fmt: skip
+    data = {"name": "synthetic"} | configuration.options_of(given, "data")
+    given = config(data=data, recognition={"run": str(workdir / "recognition")})
     other = experiment.run(given, tmp_path / "strict", quiet=True)
     assert other["recognition"] == summary["recognition"]
     path = workdir / "recognition" / "folds.json"
@@ -177,6 +199,70 @@ def test_a_recognizer_that_was_trained_on_a_tested_subject_is_refused(recognized
     with pytest.raises(UserError, match=r"was trained on synthetic/s01, which spotting tests"):
         experiment.run(given, tmp_path / "leaky", quiet=True)
     assert not (tmp_path / "leaky" / "predictions.csv").exists()
+
+
+@pytest.mark.e2e
+def test_one_network_spots_and_recognizes(tmp_path):
+    """SFAMNet: its label of an interval is that of the sample nearest to the apex."""
+    given = config(
+        data=DATA | {"seconds": 12.0, "micro": 3},
+        evidence=NETWORK | {"pairs": "one", "stride": 4},
+        model={"name": "sfamnet", "maps": 1, "filters": 1},
+        train={"epochs": 2, "loss": "spot_recognize"},
+        recognition={"spotter": True},
+    )
+    summary = experiment.run(given, tmp_path, quiet=True)
+    events = spotting_files.read(tmp_path / "predictions.csv")
+    assert summary["recognition"]["classes"] == ["negative", "positive", "surprise"]
+    assert summary["verdict"]["strict"] and events
+    (ensemble,) = trained.load(tmp_path)
+    for row, video in enumerate(recordings_of(given)):
+        scorer, duration = ensemble.scorers[row], ensemble.folds[row].duration
+        ((frames, inputs),) = samples.stream(video, scorer.sampling)
+        outputs = scorer.samples(inputs)
+        assert outputs.shape == (len(frames), 5)  # score, three emotions, neutral
+        values = np.interp(np.arange(video.length), frames, outputs[:, 0], left=0, right=0)
+        values = ensemble.rule.smooth(np.float32(values), duration)
+        for event in [event for event in events if event.video == video.name]:
+            apex = event.onset + values[event.onset : event.offset + 1].argmax()
+            nearest = np.abs(frames - apex).argmin()
+            if 2 * abs(frames[nearest] - apex) == 4:
+                continue  # as near to two samples
+            label = outputs[nearest, 1:4].argmax()
+            assert event.emotion == summary["recognition"]["classes"][label]
+
+
+@pytest.mark.e2e
+def test_windows_of_regions_are_spotted_by_proposals(tmp_path):
+    """PEM, trained once for both kinds; what is read back gives the intervals of the job."""
+    given = config(
+        data=DATA | {"seconds": 12.0, "micro": 2, "macro": 2},
+        evidence=NETWORK | {
+            "pairs": "regions", "targets": "boundaries", "radius": 1, "span": 30, "mirror": True,
+        },
+        model={"name": "pem", "maps": 4},
+        train={"epochs": 20, "learning_rate": 1e-2, "loss": "boundary_focal"},
+        intervals={"name": "proposals", "most": 4},
+    )  # fmt: skip
+    summary = experiment.run(given, tmp_path, quiet=True)
+    assert [path.name for path in sorted((tmp_path / "networks").iterdir())] == ["both_30"]
+    videos = recordings_of(given)
+    again = []
+    for ensemble in trained.load(tmp_path):
+        for row, video in enumerate(videos):
+            fold = ensemble.folds[row]
+            values = ensemble.scorers[row].evidence(video)
+            assert values.shape == (360, 3) and values.min() >= 0 and values.max() <= 1
+            ends = ensemble.rule.intervals(
+                values, fold.p, fold.duration, fold.shortest, fold.longest
+            )
+            assert len(ends) <= 4
+            again += [(video.name, fold.kind, *each) for each in ends.tolist()]
+        with pytest.raises(UserError, match="the video has 60 Hz: resample it"):
+            ensemble.at_rate(60.0)
+    events = spotting_files.read(tmp_path / "predictions.csv")
+    assert sorted(again) == sorted((e.video, e.kind, e.onset, e.offset) for e in events)
+    assert len(summary["folds"]) == 4 and summary["diverged_folds"] == []
 
 
 def test_intervals_at_random_places():
@@ -211,6 +297,7 @@ def test_chance_is_the_share_of_places_that_hit():
         ({"intervals": {"name": "peak"}}, "did you mean 'peaks'"),
         ({"recognition": {"methods": "x"}}, "did you mean 'method'"),
         ({"recognition": {"method": "flow_maps"}}, "recognition has no model"),
+        ({"recognition": {"spotter": True}}, "needs evidence 'network'"),
         ({"recognition": {"run": 3}}, r"recognition\.run is 3; it must be text"),
         ({"data": {"name": "synthetic", "second": 3}}, "did you mean 'seconds'"),
     ],

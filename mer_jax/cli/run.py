@@ -18,7 +18,8 @@ data.label_scheme, data.permute_labels (a control that must score at chance), me
 model.name, protocol.name, train.epochs, train.batch_size, train.learning_rate, train.seed,
 train.seeds (number of seeds in one job), parallel.across (shard_map or pmap) and
 parallel.folds_per_device. A spotting job (spot_default) has evidence.name, intervals.kinds,
-intervals.p and data.move_intervals (its control) in place of method, protocol and label_scheme.
+intervals.p and data.move_intervals (its control) in place of method, protocol and label_scheme, and
+recognition.run, a finished run of recognition that labels the spotted intervals.
 """
 
 import os

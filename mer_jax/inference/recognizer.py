@@ -145,8 +145,8 @@ def recognize_by_spotter(
     for event in found.events:
         at = index[event.database, event.subject, event.video]
         video = recordings[at]
-        felt = trained.emotion(folds[video.subject_key, event.kind], at)
-        events.append(event._replace(emotion=classes[felt[apex_of(found, video, event)]]))
+        label_of = trained.emotion(folds[video.subject_key, event.kind], at)
+        events.append(event._replace(emotion=classes[label_of[apex_of(found, video, event)]]))
     return events
 
 
@@ -179,6 +179,10 @@ def load(workdir: str | pathlib.Path, subjects: Iterable[str]) -> Recognizer:
         raise UserError(f"{workdir} recognizes action units; spotted intervals get one emotion")
     folds = Folds.read(workdir / "folds.json")
     rows = {subject: held_out(folds, networks.folds, subject) for subject in subjects}
+    for subject in [subject for subject, own in rows.items() if not own]:
+        if diverged := held_out(folds, folds.names, subject):
+            name = folds.names[diverged[0]]
+            raise UserError(f"training of fold {name} in {workdir} diverged, or was not saved")
     if seen := [subject for subject, own in rows.items() if not own]:
         raise UserError(
             f"each fold of the recognition run {workdir} was trained on {seen[0]}"

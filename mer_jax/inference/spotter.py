@@ -37,6 +37,7 @@ from mer_jax.inference.video_predictions import (
 from mer_jax.io import reading, saving
 from mer_jax.recordings import Recording
 from mer_jax.spotting import trained
+from mer_jax.spotting.intervals import strength
 from mer_jax.spotting.trained import Ensemble
 
 _DETECTIONS = 4  # a second
@@ -160,15 +161,16 @@ class Spotter:
             video = _recording(file, tracker.num_frames, fps, self.size)
             evidence = {each.kind: each.evidence(video) for each in self.ensembles}
         boxes = tuple(tracker.face_boxes)
+        shown = {kind: strength(values) for kind, values in evidence.items()}
         found = [
-            _interval(each.kind, evidence[each.kind], onset, offset, boxes)
+            _interval(each.kind, shown[each.kind], onset, offset, boxes)
             for each in self.ensembles
             for onset, offset in each.intervals(evidence[each.kind], fps).tolist()
         ]
         found.sort(key=lambda each: (each.onset, each.offset))
         notes = tuple(face_notes(boxes))
         return SpottedVideo(
-            tuple(found), evidence, fps, tracker.num_frames, boxes, notes, self.trained_on
+            tuple(found), shown, fps, tracker.num_frames, boxes, notes, self.trained_on
         )
 
 

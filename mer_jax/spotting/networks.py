@@ -247,7 +247,7 @@ def train(
     scorers: dict[str, Scorer] = {}
     chosen_on: dict[str, Sequence[int]] = {}
     curves: dict[tuple[str, int], np.ndarray] = {}
-    felt: dict[tuple[str, int], np.ndarray] = {}
+    emotion_at: dict[tuple[str, int], np.ndarray] = {}
     results: dict[str, Result] = {}
     leaks: list[leakage.Leak] = []
     window = _WINDOW if pairs == samples.REGIONS else 0
@@ -311,10 +311,10 @@ def train(
                     if emotions:
                         nearest = np.interp(np.arange(length), frames, np.arange(len(frames)))
                         best = outputs[:, 1:-1].argmax(1)
-                        felt[fold.name, at] = best[np.rint(nearest).astype(int)]
+                        emotion_at[fold.name, at] = best[np.rint(nearest).astype(int)]
         del found, inputs, examples  # before the samples of the next span are computed
     evidence = lambda fold, at: curves[fold.name, at]
-    emotion = lambda fold, at: felt[fold.name, at]
+    emotion = lambda fold, at: emotion_at[fold.name, at]
     return Trained(folds, scorers, chosen_on, evidence, emotion, results, leaks)
 
 

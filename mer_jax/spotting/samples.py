@@ -25,9 +25,9 @@ from mer_jax.methods.examples import Examples
 from mer_jax.metrics.spotting import iou
 from mer_jax.options import checked
 from mer_jax.recordings import Recording
-from mer_jax.spotting import region_flows as regions
 from mer_jax.spotting import targets as frames_targets
 from mer_jax.spotting.evidence import check_length, flow_between, over_frames, without_head
+from mer_jax.spotting.region_flows import landmarks, region_flows
 from mer_jax.spotting.targets import soft_labels
 from mer_jax.training import rng
 from mer_jax.video import optical_strain
@@ -136,9 +136,9 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
     offsets = sampling.offsets
     check_length(recording, offsets, f"a span of {sampling.span} frames")
     if sampling.pairs == REGIONS:
-        values = regions.region_flows(
+        values = region_flows(
             recording,
-            regions.landmarks(recording, sampling.landmarks),
+            landmarks(recording, sampling.landmarks),
             size=sampling.size,
             radius=sampling.radius,
             preset=sampling.preset,
