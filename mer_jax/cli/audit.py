@@ -140,8 +140,9 @@ def main(argv: list[str]) -> int:
         raise UserError("no job is given: mer-jax audit WORKDIR")
     clean = True
     named = map(pathlib.Path, argv[1:])
-    # The further seeds and learning rates of a job are in its folder.
-    for workdir in (p for root in named for p in (root, *sorted(root.glob("variants/*/")))):
+    # The further seeds and learning rates of a job, and its recognizer, are in its folder.
+    parts = lambda root: (root, *sorted(root.glob("variants/*/")), *root.glob("recognition/"))
+    for workdir in (part for root in named for part in parts(root)):
         found, declared = audit(workdir)
         clean &= not found
         for sentence in found:
