@@ -125,7 +125,8 @@ def run(
     truths = [event for event in marked if event.kind in kinds]
     spotting_files.write(workdir / "predictions.csv", found.events)
     spotting_files.write(workdir / "truth.csv", truths)
-    spotters: dict[str, Any] = {"folds": [fold._asdict() for fold in found.folds]}
+    spotters: dict[str, Any] = {"recordings": [video.key for video in videos]}
+    spotters |= {"folds": [fold._asdict() for fold in found.folds]}
     spotters |= {"classes": emotions.classes} if emotions else {}
     saving.write_json(workdir / SPOTTERS, spotters)
     diverged = [name for result in results.values() for name in result.diverged]

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from mer_jax import configuration, experiment, models, spotting_experiment
+from mer_jax.cli import audit
 from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
+from mer_jax.inference import run_file, spotter
 from mer_jax.inference import trained as recognition_runs
 from mer_jax.metrics import spotting as scoring
 from mer_jax.metrics import spotting_files
@@ -84,8 +86,10 @@ def test_a_network_is_trained_and_read_again(tmp_path):
         model={"name": "mean_spotting", "maps": (1, 1, 1), "filters": 1},
         train={"epochs": 2},
     )
+    tmp_path, file = tmp_path / "run", tmp_path / "run.merrun"
     summary = experiment.run(given, tmp_path, quiet=True)
     assert summary["diverged_folds"] == [] and len(summary["folds"]) == 2
+    assert audit.audit(tmp_path) == ([], [])
     again = configuration.load(tmp_path / "config.json")
     assert configuration.to_dict(again) == configuration.to_dict(given)
     (ensemble,) = trained.load(tmp_path)
@@ -112,6 +116,21 @@ def test_a_network_is_trained_and_read_again(tmp_path):
     swapped = dataclasses.replace(folds, train=tested, test=~tested)
     assert initialization.pretraining_overlap(tmp_path, swapped) == 2
     assert not initialization.trained_elsewhere(tmp_path)
+    # The run as one file.
+    manifest = run_file.export(tmp_path, file, licenses={"synthetic": "free"})
+    assert manifest.databases == [run_file.Database("synthetic", 2, 2, "free")]
+    run_file.unpack(file, tmp_path / "theirs")
+    films = [spotter.load(each) for each in (tmp_path, file, tmp_path / "theirs")]
+    assert spotter.is_run(file) and len({each.digest for each in films}) == 1
+    frames = video[:60]
+    csvs = {each.predict_video(frames, 30.0, eye_detector=None).csv() for each in films}
+    assert len(csvs) == 1
+    # What was changed afterwards is found.
+    content = json.loads((tmp_path / "spotters.json").read_text())
+    content["folds"][0]["longest"] += 1
+    (tmp_path / "spotters.json").write_text(json.dumps(content))
+    (wrong,) = audit.audit(tmp_path)[0]
+    assert "its longest is" in wrong and content["folds"][0]["subject"] in wrong
 
 
 RECOGNITION = {

@@ -3,8 +3,10 @@
     mer-jax audit WORKDIR...
 
 Reads config.json, folds.json, audit.npz, predictions.csv and metrics.json of each job, and draws
-every batch of every fold again from the seed. Exit code: 0 what metrics.json claims is true, 1 it
-is not, 2 a file is missing or damaged.
+every batch of every fold again from the seed. Of a spotting job it reads the folds and records of
+each of its networks, and verifies that durations are those of the training subjects' expressions
+in truth.csv. Exit code: 0 what metrics.json claims is true, 1 it is not, 2 a file is missing or
+damaged.
 
 Example:
 
@@ -30,18 +32,16 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     Raises `UserError` if a file is missing or damaged.
     """
     from mer_jax import configuration, leakage, metrics
+    from mer_jax.inference import spotter
     from mer_jax.io import reading
     from mer_jax.protocols import Folds
-    from mer_jax.reporting.verdict import sentence
 
-    for name in ("config.json", "folds.json", "audit.npz", "metrics.json"):
-        if not (workdir / name).is_file():
-            raise UserError(f"{workdir}: no finished job to audit ({name} is not there)")
+    if (workdir / "config.json").is_file() and spotter.is_run(workdir):
+        return _audit_spotting(workdir)
+    _require(workdir, "config.json", "folds.json", "audit.npz", "metrics.json")
     settings = configuration.settings(reading.load_json(workdir / "config.json", _Config).train)
     folds = Folds.read(workdir / "folds.json")
-    verdict = reading.load_json(workdir / "metrics.json", _Metrics).verdict
-    with reading.report_damage(workdir / "metrics.json"):
-        declared = [sentence(leak) for leak in verdict.leaks]
+    strict, declared = _verdict(workdir)
     found = leakage.replay(workdir / "audit.npz", settings, folds)
     predictions = metrics.read(workdir / "predictions.csv")
     tests = {
@@ -54,11 +54,84 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
         found.append(
             f"predictions.csv: {len(predicted ^ tests)} rows differ from the folds' test clips."
         )
-    if not folds.subject_disjoint and verdict.strict:
+    if not folds.subject_disjoint and strict:
         found.append("metrics.json claims to be strict, but a subject is in training and in test.")
-    if settings.as_published and verdict.strict:
+    if settings.as_published and strict:
         found.append("metrics.json claims to be strict, but config.json selects by test clips.")
     return found, declared
+
+
+def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
+    """`audit` of a spotting job."""
+    from mer_jax import configuration
+    from mer_jax.metrics import spotting_files
+    from mer_jax.spotting import networks, trained
+
+    _require(workdir, trained.SPOTTERS, "truth.csv", "predictions.csv", "metrics.json")
+    _, declared = _verdict(workdir)
+    config, found = configuration.load(workdir / "config.json"), []
+    folds = trained.read_folds(workdir)
+    truths, predictions = (
+        spotting_files.read(workdir / name) for name in ("truth.csv", "predictions.csv")
+    )
+    subject = lambda fold: fold.subject.partition("/")[2]
+    for fold in folds:
+        found += [
+            f"Fold {fold.name}: its {name} is {value}, that of its training subjects {expected}."
+            for name, value, expected in _lengths(fold, truths, subject(fold))
+            if value != expected
+        ]
+    tested = {(subject(fold), fold.kind) for fold in folds}
+    if foreign := {(event.subject, event.kind) for event in predictions} - tested:
+        found.append(f"predictions.csv: {len(foreign)} subjects and kinds are tested by no fold.")
+    if "model" not in config:
+        return found, declared
+    settings = configuration.settings(config.train.to_dict())
+    trained_folds = [networks.network_of(fold, config.evidence.pairs) for fold in folds]
+    for name in dict.fromkeys(map(networks.group_name, trained_folds)):
+        own = {fold.name: fold for fold in trained_folds if networks.group_name(fold) == name}
+        rows, wrong = networks.replay(
+            workdir / trained.NETWORKS / name, settings, drop_zeros=config.evidence.drop_zeros
+        )
+        found += wrong
+        if set(rows.names) != set(own):
+            found.append(f"{name}: its folds are not those of {trained.SPOTTERS}.")
+        for fold_name, test in zip(rows.names, rows.test):
+            fold = own.get(fold_name)
+            if fold and test.tolist() != [each == fold.subject for each in rows.subjects]:
+                found.append(f"Fold {fold_name}: it tests recordings of another subject.")
+        if not rows.subject_disjoint:
+            found.append(f"{name}: a subject is in training and in test.")
+    return found, declared
+
+
+def _lengths(fold, truths, subject: str) -> list[tuple[str, int, int]]:
+    """(name, its value in a fold, that of the expressions of the training subjects)."""
+    frames = [
+        event.offset - event.onset + 1
+        for event in truths
+        if event.kind == fold.kind and event.subject != subject
+    ]
+    mean = max(1, round(sum(frames) / len(frames))) if frames else 0
+    expected = dict(duration=mean, shortest=min(frames, default=0), longest=max(frames, default=0))
+    return [(name, getattr(fold, name), value) for name, value in expected.items()]
+
+
+def _require(workdir: pathlib.Path, *names: str) -> None:
+    for name in names:
+        if not (workdir / name).is_file():
+            raise UserError(f"{workdir}: no finished job to audit ({name} is not there)")
+
+
+def _verdict(workdir: pathlib.Path) -> tuple[bool, list[str]]:
+    """Whether metrics.json claims to be strict, and the leaks that it declares, as sentences."""
+    from mer_jax.io import reading
+    from mer_jax.reporting.verdict import sentence
+
+    path = workdir / "metrics.json"
+    verdict = reading.load_json(path, _Metrics).verdict
+    with reading.report_damage(path):
+        return verdict.strict, [sentence(leak) for leak in verdict.leaks]
 
 
 def main(argv: list[str]) -> int:
@@ -67,8 +140,9 @@ def main(argv: list[str]) -> int:
         raise UserError("no job is given: mer-jax audit WORKDIR")
     clean = True
     named = map(pathlib.Path, argv[1:])
-    # The further seeds and learning rates of a job are in its folder.
-    for workdir in (p for root in named for p in (root, *sorted(root.glob("variants/*/")))):
+    # The further seeds and learning rates of a job, and its recognizer, are in its folder.
+    parts = lambda root: (root, *sorted(root.glob("variants/*/")), *root.glob("recognition/"))
+    for workdir in (part for root in named for part in parts(root)):
         found, declared = audit(workdir)
         clean &= not found
         for sentence in found:

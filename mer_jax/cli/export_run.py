@@ -1,9 +1,10 @@
-"""Writes a finished run of recognition to one file, which `mer-jax predict` reads on any machine.
+"""Writes a finished run to one file, which `mer-jax predict` reads on any machine.
 
     mer-jax export-run WORKDIR FILE [--license=TEXT]
 
-FILE holds the networks, the configuration, the profile of the clips, the class names and the
-databases with the number of clips and subjects, their licenses and addresses; no clip and no code.
+FILE holds the networks, the configuration, the profile of the clips (of a spotting run: durations
+and thresholds), the class names and the databases with the number of clips and subjects, their
+licenses and addresses; no clip and no code.
 Whether a trained network may be handed on is decided by the databases' licenses; name yours with
 --license.
 
@@ -46,7 +47,8 @@ def licenses() -> dict[str, str]:
 def describe(manifest) -> str:
     """What a run was trained on, and under which licenses."""
     rows = [
-        f"  {each.name}: {each.clips} clips of {each.subjects} subjects; {each.license}"
+        f"  {each.name}: {each.clips} {manifest.content} of {each.subjects} subjects; "
+        f"{each.license}"
         for each in manifest.databases
     ]
     own = manifest.license or "not stated by its exporter"

@@ -6,7 +6,7 @@ finished run writes it to WORKDIR/predict.json, so that predictions do not need 
 
 import collections
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
@@ -97,6 +97,13 @@ def _trained_on(clips: Sequence[Clip]) -> str:
     return f"{len(clips)} clips of {subjects} subjects ({', '.join(databases)})" + rendered_only(
         databases
     )
+
+
+def long_videos(subjects: Collection[str]) -> str:
+    """The "database/subject" keys of a spotting run, in words."""
+    databases = sorted({subject.partition("/")[0] for subject in subjects})
+    text = f"long videos of {len(subjects)} subjects ({', '.join(databases)})"
+    return text + rendered_only(databases)
 
 
 def rendered_only(databases: Sequence[str]) -> str:

@@ -7,17 +7,21 @@ The file is an uncompressed ZIP archive of
     predict.json  the profile of the run's clips
     weights.npz   the folds' networks and statistics
 
+and that of a spotting run of run.json, config.json, spotters.json and networks/KIND_SPAN/NAME.npz.
+
 It holds no code and no pickle, and its configuration names none: a run with own methods or networks
-(`module:Name`) cannot be exported. `inference.load` reads it, and the folder that `unpack` makes.
+(`module:Name`) cannot be exported. `inference.load` or `spotter.load` reads it, and the folder that
+`unpack` makes.
 """
 
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -30,12 +34,17 @@ from mer_jax.inference import profile, trained
 from mer_jax.inference.trained import PARTS, TrainedNetworks
 from mer_jax.io import reading, saving
 from mer_jax.protocols import Folds
+from mer_jax.spotting import networks as spotting_networks
+from mer_jax.spotting import trained as spotters
 from mer_jax.training import initialization
 
 MANIFEST, CONFIG, WEIGHTS = "run.json", "config.json", "weights.npz"
 _ENTRIES = (CONFIG, profile.FILENAME, WEIGHTS)
+_SPOTTING_ENTRIES = (CONFIG, spotters.SPOTTERS)
+_NETWORK = re.compile(rf"{spotters.NETWORKS}(/[^/\\:.][^/\\:]*){{2}}\.npz")
 _FORMAT = "mer_jax run, version 1"
 _SECTIONS = ("method", "model", "train")  # of the configuration, likewise
+_SPOTTING_SECTIONS = ("evidence", "model", "intervals", "train")
 _FOREIGN = "is no file of mer-jax export-run, or it is cut short"
 _HINT = "copy the file again, or export the run again"
 
@@ -44,7 +53,7 @@ class Database(msgspec.Struct):
     """A database that a run was trained on."""
 
     name: str
-    clips: int
+    clips: int  # or recordings
     subjects: int
     license: str  # in words
 
@@ -56,12 +65,13 @@ class Manifest(msgspec.Struct):
     version: str  # of mer_jax
     title: str
     trained_on: str
-    classes: list[str]
+    classes: list[str]  # or kinds of expressions
     folds: list[str]  # of each row of weights
     all_folds: list[str]  # of the run, also those without weights
     databases: list[Database]
     license: str  # of this file, in the exporter's words
     digests: dict[str, str]  # of the other entries, SHA-256
+    content: str = "clips"  # of the databases; or "recordings"
 
 
 def export(
@@ -87,8 +97,22 @@ def export(
     """
     workdir = pathlib.Path(workdir).expanduser()
     written = workdir / CONFIG
-    if written.is_file() and "evidence" in reading.load_json(written, dict[str, Any]):
-        raise UserError(f"{workdir} is a spotting run; only runs of recognition are exported")
+    spots = written.is_file() and "evidence" in reading.load_json(written, dict[str, Any])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = pathlib.Path(scratch)
+        manifest = (_write_spotting if spots else _write)(workdir, folder, licenses or {})
+        manifest.license = license
+        entries = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+        manifest.digests = {name: _digest(folder / name) for name in entries}
+        saving.write_json(folder / MANIFEST, msgspec.to_builtins(manifest))
+        with saving.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+            for name in (MANIFEST, *entries):
+                archive.write(folder / name, name)
+    return manifest
+
+
+def _write(workdir: pathlib.Path, folder: pathlib.Path, licenses: Mapping[str, str]) -> Manifest:
+    """The entries of a run of recognition."""
     networks, measured = trained.read(workdir), profile.read(workdir)
     config = configuration.to_dict(networks.config)
     # Without the paths of this machine; of the data, what `read` takes.
@@ -96,8 +120,12 @@ def export(
     config["examples_dir"] = ""
     if start := config["train"]["init_from"]:
         config["train"]["init_from"] = pathlib.PurePath(start).name
-    _refuse_code(config, workdir)
-    manifest = Manifest(
+    _refuse_code(config, _SECTIONS, workdir)
+    saving.write_json(folder / CONFIG, config)
+    saving.write_json(folder / profile.FILENAME, msgspec.structs.asdict(measured))
+    np.savez(folder / WEIGHTS, **_flat(networks.state))  # type: ignore[arg-type]
+    folds = Folds.read(workdir / "folds.json")
+    return Manifest(
         format=_FORMAT,
         version=mer_jax.__version__,
         title=config["title"],
@@ -105,21 +133,49 @@ def export(
         classes=list(networks.classes),
         folds=list(networks.folds),
         all_folds=list(networks.all_folds),
-        databases=_databases(workdir, licenses or {}),
-        license=license,
+        databases=_databases(folds.clips, folds.subjects, licenses),
+        license="",
         digests={},
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = pathlib.Path(scratch)
-        saving.write_json(folder / CONFIG, config)
-        saving.write_json(folder / profile.FILENAME, msgspec.structs.asdict(measured))
-        np.savez(folder / WEIGHTS, **_flat(networks.state))  # type: ignore[arg-type]
-        manifest.digests = {name: _digest(folder / name) for name in _ENTRIES}
-        saving.write_json(folder / MANIFEST, msgspec.to_builtins(manifest))
-        with saving.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for name in (MANIFEST, *_ENTRIES):
-                archive.write(folder / name, name)
-    return manifest
+
+
+def _write_spotting(
+    workdir: pathlib.Path, folder: pathlib.Path, licenses: Mapping[str, str]
+) -> Manifest:
+    """The entries of a spotting run: its files as they are, but for the paths in config.json."""
+    ensembles = spotters.load(workdir)
+    config = configuration.to_dict(ensembles[0].config)
+    config["data"] = {"name": "synthetic"}  # prediction needs no database
+    config.pop("recognition", None)
+    if "landmarks" in config["evidence"]:
+        config["evidence"]["landmarks"] = pathlib.PurePath(config["evidence"]["landmarks"]).name
+    _refuse_code(config, _SPOTTING_SECTIONS, workdir)
+    saving.write_json(folder / CONFIG, config)
+    shutil.copyfile(workdir / spotters.SPOTTERS, folder / spotters.SPOTTERS)
+    folds = [fold for each in ensembles for fold in each.folds]
+    for fold in folds if "model" in config else ():
+        path = spotting_networks.weights_file(
+            workdir / spotters.NETWORKS, fold, config["evidence"]["pairs"]
+        )
+        target = folder / path.relative_to(workdir)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    videos = spotters.read_record(workdir).recordings
+    subjects = [video.rpartition("/")[0] for video in videos]
+    names = [fold.name for fold in folds]
+    return Manifest(
+        format=_FORMAT,
+        version=mer_jax.__version__,
+        title=config["title"],
+        trained_on=profile.long_videos({fold.subject for fold in folds}),
+        classes=[each.kind for each in ensembles],
+        folds=names,
+        all_folds=names,
+        databases=_databases(videos, subjects, licenses),
+        license="",
+        digests={},
+        content="recordings",
+    )
 
 
 def unpack(path: str | os.PathLike, out: str | os.PathLike) -> Manifest:
@@ -150,11 +206,13 @@ def unpack(path: str | os.PathLike, out: str | os.PathLike) -> Manifest:
 def _extract(path: pathlib.Path, folder: pathlib.Path) -> None:
     with reading.report_damage(path, hint=_HINT), zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
-        if sorted(e.filename for e in entries) != sorted((MANIFEST, *_ENTRIES)):
+        names = [entry.filename for entry in entries]
+        if names.count(MANIFEST) != 1 or not _known([n for n in names if n != MANIFEST]):
             raise UserError(f"{path}: {_FOREIGN}")
         if sum(e.file_size for e in entries) > path.stat().st_size:  # they are not compressed
             raise ValueError("its entries are longer than the file")
         for entry in entries:
+            (folder / entry.filename).parent.mkdir(parents=True, exist_ok=True)
             with archive.open(entry) as source, open(folder / entry.filename, "wb") as target:
                 shutil.copyfileobj(source, target)
 
@@ -166,15 +224,13 @@ def read(folder: pathlib.Path, *, name: str | os.PathLike = "") -> TrainedNetwor
     parts = [(section, dict[str, Any]) for section in (*_SECTIONS, "data")]
     record = reading.load_json(folder / CONFIG, msgspec.defstruct("_Sections", parts), hint=_HINT)
     sections = msgspec.structs.asdict(record)
-    _refuse_code(sections, name)
+    _refuse_code(sections, _SECTIONS, name)
     # Prediction needs no database: where it lies, and its own options, do not matter.
     scheme = sections.pop("data").get("label_scheme")
     state: dict[str, dict[str, np.ndarray]] = {part: {} for part in PARTS}
     with reading.report_damage(name, hint=_HINT):
         config = configuration.make(data={"name": "synthetic", "label_scheme": scheme}, **sections)
-        with zipfile.ZipFile(folder / WEIGHTS) as archive:  # written without compression
-            if sum(e.file_size for e in archive.infolist()) > (folder / WEIGHTS).stat().st_size:
-                raise ValueError("its arrays are longer than the file")
+        _check_size(folder / WEIGHTS)
         with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
             for entry in arrays.files:
                 part, _, path = entry.partition("/")
@@ -191,6 +247,38 @@ def read(folder: pathlib.Path, *, name: str | os.PathLike = "") -> TrainedNetwor
     )
 
 
+def check_spotting(folder: pathlib.Path, *, name: str | os.PathLike) -> None:
+    """Verifies the unpacked file of a spotting run before it is loaded. name: for messages."""
+    _manifest(folder, name)
+    config = reading.load_json(folder / CONFIG, dict[str, Any], hint=_HINT)
+    _refuse_code(config, ("data", *_SPOTTING_SECTIONS), name)
+    with reading.report_damage(name, hint=_HINT):
+        for path in (folder / spotters.NETWORKS).glob("*/*.npz"):
+            _check_size(path)
+
+
+def is_spotting(path: pathlib.Path) -> bool:
+    """Whether a file is that of a spotting run."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with reading.report_damage(path, hint=_HINT), zipfile.ZipFile(path) as archive:
+        return spotters.SPOTTERS in archive.namelist()
+
+
+def _known(names: Collection[str]) -> bool:
+    """Whether `names` are the entries of a run, besides the manifest."""
+    fixed = sorted(name for name in names if not _NETWORK.fullmatch(name))
+    networks = len(fixed) < len(names)
+    return fixed == sorted(_SPOTTING_ENTRIES) or (not networks and fixed == sorted(_ENTRIES))
+
+
+def _check_size(path: pathlib.Path) -> None:
+    """Raises `ValueError` for arrays that are longer than their file: it has no compression."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+            raise ValueError("its arrays are longer than the file")
+
+
 def _manifest(folder: pathlib.Path, name: str | os.PathLike) -> Manifest:
     manifest = reading.load_json(folder / MANIFEST, Manifest, hint=_HINT)
     if manifest.format != _FORMAT:
@@ -198,23 +286,26 @@ def _manifest(folder: pathlib.Path, name: str | os.PathLike) -> Manifest:
             f"{name}: its format is {manifest.format!r}, and this version of mer_jax reads "
             f"{_FORMAT!r}; install the one that wrote it ({manifest.version})"
         )
-    if sorted(manifest.digests) != sorted(_ENTRIES):
+    if not _known(manifest.digests):
         raise UserError(f"{name} is damaged (the digests are not of its entries); {_HINT}")
     return manifest
 
 
-def _databases(workdir: pathlib.Path, licenses: Mapping[str, str]) -> list[Database]:
-    """The databases of a run's clips."""
-    folds = Folds.read(workdir / "folds.json")
-    names = np.array([clip.partition("/")[0] for clip in folds.clips])
-    subjects = {str(name): set(np.array(folds.subjects)[names == name]) for name in names}
+def _databases(
+    clips: Sequence[str], subjects: Sequence[str], licenses: Mapping[str, str]
+) -> list[Database]:
+    """The databases of a run's clips or recordings, by their keys and subjects."""
+    names = np.array([clip.partition("/")[0] for clip in clips])
+    found = {str(name): set(np.array(subjects)[names == name]) for name in names}
     return [
-        Database(name, int((names == name).sum()), len(found), licenses.get(name, "ask its owners"))
-        for name, found in subjects.items()
+        Database(name, int((names == name).sum()), len(own), licenses.get(name, "ask its owners"))
+        for name, own in found.items()
     ]
 
 
-def _refuse_code(config: Mapping[str, Any], where: str | os.PathLike) -> None:
+def _refuse_code(
+    config: Mapping[str, Any], sections: Sequence[str], where: str | os.PathLike
+) -> None:
     """Raises `UserError` for a configuration that names an object of a module."""
 
     def strings(value: Any) -> Iterator[str]:
@@ -224,8 +315,8 @@ def _refuse_code(config: Mapping[str, Any], where: str | os.PathLike) -> None:
             for each in value.values() if isinstance(value, Mapping) else value:
                 yield from strings(each)
 
-    for section in _SECTIONS:
-        for text in strings(config[section]):
+    for section in sections:
+        for text in strings(config.get(section, {})):
             if ":" in text:
                 raise UserError(f"{where}: {section} is the code {text!r}, which no file carries")
 

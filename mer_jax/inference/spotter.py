@@ -24,7 +24,8 @@ from tqdm import tqdm
 from mer_jax import runtime
 from mer_jax.errors import UserError
 from mer_jax.faces.rectangles import OULU
-from mer_jax.inference.profile import DatasetProfile, rendered_only
+from mer_jax.inference import run_file
+from mer_jax.inference.profile import DatasetProfile, long_videos
 from mer_jax.inference.tracking import EyeDetector, FaceBox, FaceTracker, find_eyes, prefetch
 from mer_jax.inference.video_predictions import (
     FACE_LOST,
@@ -118,15 +119,14 @@ class Spotter:
         parts = [repr((each.kind, each.folds, each.rule)) for each in self.ensembles]
         scorers = [scorer for each in self.ensembles for scorer in each.scorers]
         weights = [array for scorer in scorers for array in scorer.weights.values()]
-        return saving.digest(self.ensembles[0].config.to_json(), *parts, *weights)
+        config = self.ensembles[0].config
+        sections = [config[name].to_json() for name in ("evidence", "model") if name in config]
+        return saving.digest(*sections, *parts, *weights)
 
     @property
     def trained_on(self) -> str:
         """The subjects and databases of the run, in words."""
-        subjects = {fold.subject for each in self.ensembles for fold in each.folds}
-        databases = sorted({subject.partition("/")[0] for subject in subjects})
-        text = f"long videos of {len(subjects)} subjects ({', '.join(databases)})"
-        return text + rendered_only(databases)
+        return long_videos({fold.subject for each in self.ensembles for fold in each.folds})
 
     @runtime.pinned()
     def predict_video(
@@ -236,11 +236,28 @@ def _interval(
 
 
 def is_run(run: str | pathlib.Path) -> bool:
-    """Whether `run` is the working directory of a spotting run, rather than of recognition."""
-    path = pathlib.Path(run).expanduser() / "config.json"
+    """Whether `run` is the working directory or the file of a spotting run, not of recognition."""
+    path = pathlib.Path(run).expanduser()
+    if path.is_file():
+        return run_file.is_spotting(path)
+    path = path / "config.json"
     return path.is_file() and "evidence" in reading.load_json(path, dict)
 
 
-def load(workdir: str | pathlib.Path) -> Spotter:
-    """Loads a finished spotting run. Raises `UserError` as `spotting.trained.load`."""
-    return Spotter(trained.load(workdir))
+def load(run: str | pathlib.Path) -> Spotter:
+    """Loads a finished spotting run: its working directory, or its file (`run_file.export`).
+
+    Raises `UserError` as `spotting.trained.load`, and for a damaged file.
+    """
+    run = pathlib.Path(run).expanduser()
+    if run.is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            run_file.unpack(run, folder)
+            return _load(pathlib.Path(folder), run)
+    return _load(run, run)
+
+
+def _load(folder: pathlib.Path, name: pathlib.Path) -> Spotter:
+    if (folder / run_file.MANIFEST).is_file():
+        run_file.check_spotting(folder, name=name)
+    return Spotter(trained.load(folder))

@@ -54,6 +54,7 @@ class SOFTNet(nnx.Module):
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C], mask [B] -> scores [B, K]."""
         del mask
-        maps = [max_pool(nnx.relu(conv(x[..., at::3])), 3) for at, conv in enumerate(self.streams)]
+        # ReLU after the pool: the same, of fewer values.
+        maps = [nnx.relu(max_pool(conv(x[..., at::3]), 3)) for at, conv in enumerate(self.streams)]
         x = max_pool(jnp.concatenate(maps, axis=-1), 2)
         return self.classifier(nnx.relu(self.dense(x.reshape(len(x), -1))))

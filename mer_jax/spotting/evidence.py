@@ -25,30 +25,45 @@ from mer_jax.errors import UserError
 from mer_jax.options import checked
 from mer_jax.recordings import Recording
 from mer_jax.video import optical_flow, optical_strain, to_gray
+from mer_jax.video.flow import PRESETS
 
-# Movements within a span are a pixel or so, of faces some 64 px high: two warps a level find them.
-FLOW = {"texture": 0.0, "warps": 2, "median": 1}
+# Movements within a span are a pixel or so, of faces some 64 px high: two warps a level find them,
+# and each begins so near to its solution that ten sweeps differ from thirty by 1e-3 px.
+_FLOW = {"texture": 0.0, "warps": 2, "median": 1, "sweeps": 10}
 _CHUNK = 16  # frames of one call: the same compiled program computes every frame
 _BLOCK = 256  # frames that are read at a time
 
 
+def flow_between(first: Array, second: Array, *, preset: str) -> Array:
+    """[H, W, 1] each -> [H, W, 2]: `video.optical_flow` with the settings of small movements."""
+    options = {name: value for name, value in _FLOW.items() if hasattr(PRESETS[preset], name)}
+    return optical_flow(first, second, preset=preset, **options)
+
+
 def strain_difference(frames: Array, *, preset: str) -> Array:
     """[2, H, W, 1] -> []: the mean optical strain of the flow between two frames, px per px."""
-    return jnp.mean(optical_strain(optical_flow(frames[0], frames[1], preset=preset, **FLOW)))
+    return jnp.mean(optical_strain(flow_between(frames[0], frames[1], preset=preset)))
 
 
 def flow_difference(frames: Array, *, preset: str) -> Array:
     """[2, H, W, 1] -> []: the mean length of the flow less its affine part, px."""
-    return jnp.mean(
-        polar(without_affine(optical_flow(frames[0], frames[1], preset=preset, **FLOW)))[0]
-    )
+    return jnp.mean(polar(without_head(flow_between(frames[0], frames[1], preset=preset)))[0])
 
 
-def without_affine(flow: Array) -> Array:
-    """[H, W, 2] px: what an affine motion, by least squares, does not explain."""
+# How many terms of 1, x, y, x^2, xy, y^2 are the flow of the head. A face that turns about an axis
+# moves by quadratic terms as well, if it is seen as a plane (Adiv, PAMI 7(4), 1985).
+HEADS = {"none": 0, "affine": 3, "quadratic": 6}
+
+
+def without_head(flow: Array, *, head: str = "affine") -> Array:
+    """[H, W, 2] px: what a motion of the head, a member of HEADS by least squares, does not
+    explain."""
+    if not HEADS[head]:
+        return flow
     height, width, _ = flow.shape
     y, x = jnp.meshgrid(jnp.linspace(-1, 1, height), jnp.linspace(-1, 1, width), indexing="ij")
-    basis = jnp.stack([jnp.ones_like(x), x, y], -1).reshape(-1, 3)
+    terms = [jnp.ones_like(x), x, y, x * x, x * y, y * y][: HEADS[head]]
+    basis = jnp.stack(terms, -1).reshape(-1, len(terms))
     product = functools.partial(jnp.einsum, precision="highest")
     flat = flow.reshape(-1, 2)
     found = jnp.linalg.solve(product("pi,pj->ij", basis, basis), product("pi,pc->ic", basis, flat))
@@ -65,8 +80,8 @@ def maximal_difference(
     the lengths of the flow from head to tail at the same points are subtracted; d is the mean of
     the largest third of the differences. The sectors begin at the angle 0 (the paper's Fig. 2).
     """
-    to_current = optical_flow(frames[0], frames[1], preset=preset, **FLOW)
-    to_tail = optical_flow(frames[0], frames[2], preset=preset, **FLOW)
+    to_current = flow_between(frames[0], frames[1], preset=preset)
+    to_tail = flow_between(frames[0], frames[2], preset=preset)
     length, angle = polar(to_current)
     difference = length - polar(to_tail)[0]
     sector = bin_of(angle, bins=directions, start=0.0)
@@ -199,10 +214,9 @@ def over_frames(
         for begin in range(0, len(centers), _CHUNK):
             part = centers[np.minimum(np.arange(begin, begin + _CHUNK), len(centers) - 1)]
             rows = part[:, None] + np.asarray(offsets)[None, :] - start
-            values = function(gray[rows], *(array[part] for array in per_frame))
-            found.append(np.asarray(values)[: len(centers) - begin])
-        if found:
-            yield centers, np.concatenate(found)
+            found.append(function(gray[rows], *(array[part] for array in per_frame)))
+        if found:  # all calls of a block are under way, on as many cores as there are
+            yield centers, np.concatenate(jax.device_get(found))[: len(centers)]
 
 
 @functools.lru_cache(maxsize=16)

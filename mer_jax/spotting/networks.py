@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 from flax import nnx
 
 from mer_jax import leakage, models, runtime
 from mer_jax.errors import UserError
-from mer_jax.io import learning_curves, reading, saving
+from mer_jax.io import large_arrays, learning_curves, reading, saving
 from mer_jax.options import checked
 from mer_jax.protocols import Folds, with_validation
 from mer_jax.recordings import KINDS, Recording
@@ -49,6 +50,7 @@ NOT_OPTIONS = (
     "quiet",
 )
 _WINDOW = 256  # frames that a window of regions scores (PEM, AUW-GCN)
+_Samples = msgspec.defstruct("_Samples", [("samples", list[int])])  # of a group's folds.json
 _BATCH = 128  # samples of one call of a trained network
 
 
@@ -62,6 +64,11 @@ def grid(duration: int) -> int:
     """
     steps = sorted(factor * 2**n for factor in (1, 3) for n in range(16))
     return min(steps, key=lambda step: (abs(step - duration / 2), step))
+
+
+def group_name(fold: Fold) -> str:
+    """KIND_SPAN: folds of one group share their samples, and a folder."""
+    return f"{fold.kind}_{fold.span}"
 
 
 class Emotions(NamedTuple):
@@ -187,11 +194,12 @@ def train(
     size: tuple[int, int] = (64, 64),
     map_size: tuple[int, int] = (42, 42),
     preset: str = "horn_schunck",
-    without_head: bool = True,
+    head: str = "affine",
     radius: int = 5,
     landmarks: str = "",
     normalize: str = "training",
     mirror: bool = True,
+    reverse: bool = False,
     targets: str = "overlap",
     drop_zeros: float = 0.0,
     parallel: Parallel | None = None,
@@ -213,9 +221,9 @@ def train(
         others are these classes and neutral; the loss is "spot_recognize".
       span: a published one (frames); 0: `grid` of the training subjects' mean duration (of
         "regions" 256).
-      pairs, size, map_size, preset, without_head, radius, landmarks: as in `samples.Sampling`.
+      pairs, size, map_size, preset, head, radius, landmarks: as in `samples.Sampling`.
       stride: frames from one sample to the next; 0: a sixth of the span, and 2 or more.
-      normalize, mirror: as in `samples.examples`.
+      normalize, mirror, reverse: as in `samples.examples`.
       targets: a member of `samples.TARGETS`: "overlap" of the sample's frames with an expression;
         "any", 1 where there is an overlap, as in SOFTNet's code; "soft", `targets.soft_labels` of
         the sample's own frame (MTSN); "boundaries", `targets.boundaries` of the frames of a window
@@ -233,6 +241,9 @@ def train(
         raise UserError("evidence.pairs='regions' and evidence.targets='boundaries' go together")
     if (settings.loss == "spot_recognize") != (emotions is not None):
         raise UserError("train.loss='spot_recognize' and recognition.spotter=True go together")
+    if reverse and pairs != "two":
+        raise UserError(f"evidence.reverse is for pairs 'two'; those of this job are {pairs!r}")
+    storage = large_arrays.Storage(runtime.available_memory() / 2, folder)
     scorers: dict[str, Scorer] = {}
     chosen_on: dict[str, Sequence[int]] = {}
     curves: dict[tuple[str, int], np.ndarray] = {}
@@ -241,14 +252,13 @@ def train(
     leaks: list[leakage.Leak] = []
     window = _WINDOW if pairs == samples.REGIONS else 0
     folds = plan(recordings, kinds=kinds, span_of=lambda mean: span or window or grid(mean))
-    networks = dict.fromkeys(_network(fold, pairs) for fold in folds)  # each is trained once
+    networks = dict.fromkeys(network_of(fold, pairs) for fold in folds)  # each is trained once
+    # Of "regions" there is one group, and the landmarks are those of the frames as they are.
+    small = recordings if window else samples.resized(recordings, tuple(size), storage)
     for kind, step in dict.fromkeys((fold.kind, fold.span) for fold in networks):
         group = [fold for fold in networks if (fold.kind, fold.span) == (kind, step)]
-        sampling = _sampling(
-            step, pairs, stride, size, map_size, preset, without_head, radius, landmarks
-        )
-        found = [_collected(video, sampling) for video in recordings]
-        inputs = np.concatenate([maps for _, maps in found])
+        sampling = _sampling(step, pairs, stride, size, map_size, preset, head, radius, landmarks)
+        inputs, found = _collected(small, sampling, storage)
         label = functools.partial(TARGETS[targets], kind=kind, offsets=sampling.offsets)
         pairs_of = zip(recordings, found)
         labels = np.concatenate([label(video, frames) for video, (frames, _) in pairs_of])
@@ -264,7 +274,9 @@ def train(
             labels = np.concatenate([labels, np.concatenate(parts)], axis=1)
         network = architecture._replace(outputs=labels.shape[1])
         rows = _folds(recordings, found, group, targeted, settings, drop_zeros)
-        examples = samples.examples(inputs, normalize=normalize, mirror=mirror, pairs=pairs)
+        examples = samples.examples(
+            inputs, normalize=normalize, mirror=mirror, reverse=reverse, pairs=pairs
+        )
         name = f"{kind}_{step}"
         _fit(
             examples, labels, rows, settings, network, folder / name, results,
@@ -274,13 +286,14 @@ def train(
             should_stop=should_stop,
             quiet=quiet,
         )  # fmt: skip
+        save_audit(folder / name, recordings, found, rows, targeted, results[name])
         # Still frames of two recordings may be equal; two recordings may not.
         contents = [digest for _, x in found for digest in [saving.digest(x)] * len(x)]
         leaks += leakage.check(settings, rows, results[name], contents)
         starts = np.cumsum([0, *(len(x) for _, x in found)])
         validated = dict(zip(group, rows.validation))
         for fold in folds:
-            if (own := _network(fold, pairs)) not in validated:
+            if (own := network_of(fold, pairs)) not in validated:
                 continue
             weights = read_weights(folder / name, own.name)
             scorer = Scorer(sampling, network, normalize, weights, fold.kind)
@@ -310,7 +323,7 @@ def _sampling(span, pairs, stride, size, map_size, *others) -> Sampling:
     return Sampling(span, pairs, stride, tuple(size), tuple(map_size), *others)
 
 
-def _network(fold: Fold, pairs: str) -> Fold:
+def network_of(fold: Fold, pairs: str) -> Fold:
     """A fold's own network by kind and span; of "regions" the one of its subject."""
     if pairs != samples.REGIONS:
         return fold
@@ -319,7 +332,7 @@ def _network(fold: Fold, pairs: str) -> Fold:
 
 def sampling_of(options: Mapping[str, Any], span: int) -> Sampling:
     """The samples of a span (frames), by the options of `train`."""
-    names = ("pairs", "stride", "size", "map_size", "preset", "without_head", "radius", "landmarks")
+    names = ("pairs", "stride", "size", "map_size", "preset", "head", "radius", "landmarks")
     return _sampling(span, *(options[name] for name in names))
 
 
@@ -329,8 +342,8 @@ def read(folder: pathlib.Path, fold: Fold, architecture: Architecture, **options
     Raises `UserError` if its weights are damaged or missing.
     """
     sampling = sampling_of(options, fold.span)
-    own = _network(fold, sampling.pairs)
-    weights = read_weights(folder / f"{own.kind}_{own.span}", own.name)
+    own = network_of(fold, sampling.pairs)
+    weights = read_weights(folder / group_name(own), own.name)
     if sampling.pairs == samples.REGIONS:
         outputs = len(frames_targets.OUTPUTS) * sampling.shape[0]
         architecture = architecture._replace(outputs=outputs)
@@ -352,10 +365,24 @@ def _check(settings: Settings) -> None:
         raise UserError("spotting trains one seed and learning rate a job; run it again for others")
 
 
-def _collected(video: Recording, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
-    """(frames [M], samples [M, H, W, C]) of a recording."""
-    frames, maps = zip(*samples.stream(video, sampling))
-    return np.concatenate(frames), np.concatenate(maps)
+def _collected(
+    recordings: Sequence[Recording], sampling: Sampling, storage: large_arrays.Storage
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """(samples [N, H, W, C], of each recording its frames [M] and its part [M, H, W, C] of them).
+
+    Each block of samples is written to its rows: they are in memory once, or mapped.
+    """
+    frames = [samples.frames_of(video, sampling) for video in recordings]
+    ends = np.cumsum([len(each) for each in frames])
+    rows, begin = np.zeros(0), 0
+    for video in recordings:
+        for at, maps in samples.stream(video, sampling):
+            if not begin:
+                shape = (int(ends[-1]), *maps.shape[1:])
+                rows = large_arrays.empty(shape, maps.dtype, storage=storage)
+            rows[begin : begin + len(at)] = maps
+            begin += len(at)
+    return rows, list(zip(frames, np.split(rows, ends[:-1])))
 
 
 def _folds(
@@ -381,11 +408,74 @@ def _folds(
         folds = with_validation(folds, fraction=settings.validation, seed=settings.seed)
     if not drop_zeros:
         return folds
+    return _without_zeros(folds, labels, settings, drop_zeros)
+
+
+def _without_zeros(folds: Folds, labels: np.ndarray, settings: Settings, share: float) -> Folds:
+    """Folds that leave out a share of the training samples without overlap, at random."""
     zero, keep = labels.max(1) <= 0, []
     for name in folds.names:
         key = rng.fold_in_name(rng.fold_key(settings.seed, name), "drop zeros")
-        keep.append(~zero | (np.asarray(jax.random.uniform(key, zero.shape)) >= drop_zeros))
+        keep.append(~zero | (np.asarray(jax.random.uniform(key, zero.shape)) >= share))
     return dataclasses.replace(folds, train=folds.train & np.stack(keep))
+
+
+def save_audit(
+    folder: pathlib.Path,
+    recordings: Sequence[Recording],
+    found: Sequence[tuple[np.ndarray, np.ndarray]],
+    rows: Folds,
+    labels: np.ndarray,
+    result: Result,
+) -> None:
+    """Writes what `replay` reads: the folds over recordings, and what was recorded of samples."""
+    counts = [len(frames) for frames, _ in found]
+    starts = np.cumsum([0, *counts[:-1]])
+    test, validation = rows.test[:, starts], rows.validation[:, starts]
+    folds = Folds(
+        rows.names,
+        tuple(video.key for video in recordings),
+        tuple(video.subject_key for video in recordings),
+        train=~(test | validation),
+        test=test,
+        validation=validation,
+    )
+    saving.write_json(folder / "folds.json", folds.to_json() | {"samples": counts})
+    leakage.save_audit(folder / "audit.npz", labels, 1, result)
+
+
+def replay(
+    folder: pathlib.Path, settings: Settings, *, drop_zeros: float = 0.0
+) -> tuple[Folds, list[str]]:
+    """Draws the batches of a finished group of folds again, as `leakage.replay`.
+
+    Args:
+      folder: of a kind and span, FOLDER/KIND_SPAN of `train`.
+      settings, drop_zeros: as of `train`.
+
+    Returns:
+      Its folds over recordings, and one sentence for each disagreement.
+
+    Raises:
+      UserError: a file is missing or damaged.
+    """
+    path = folder / "folds.json"
+    folds = Folds.read(path)
+    counts = reading.load_json(path, _Samples).samples
+    with reading.report_damage(path):
+        each = np.repeat(np.arange(len(folds.clips)), counts)
+    samples_of = Folds(
+        folds.names,
+        tuple(f"{folds.clips[at]} sample {number}" for number, at in enumerate(each)),
+        tuple(folds.subjects[at] for at in each),
+        folds.train[:, each],
+        folds.test[:, each],
+        folds.validation[:, each],
+    )
+    if drop_zeros:
+        labels = leakage.read_audit(folder / "audit.npz", samples_of)["labels"]
+        samples_of = _without_zeros(samples_of, labels, settings, drop_zeros)
+    return folds, leakage.replay(folder / "audit.npz", settings, samples_of)
 
 
 def _fit(
@@ -420,6 +510,12 @@ def _fit(
             ),
             hooks=Hooks(lambda _, record: line(record), should_stop, quiet, write),
         )[0]
+
+
+def weights_file(folder: pathlib.Path, fold: Fold, pairs: str) -> pathlib.Path:
+    """The file of a fold's weights in the folder of `train`, of networks of these pairs."""
+    own = network_of(fold, pairs)
+    return _weights_file(folder / group_name(own), own.name)
 
 
 def _weights_file(folder: pathlib.Path, name: str) -> pathlib.Path:

@@ -15,7 +15,6 @@ from mer_jax.faces.landmarker import landmarker
 from mer_jax.options import checked
 from mer_jax.recordings import Recording
 from mer_jax.spotting import evidence
-from mer_jax.video import optical_flow
 
 _DETECTED = 8  # frames from one detection of landmarks to the next
 
@@ -99,7 +98,7 @@ def landmarks(recording: Recording, *, model: str = "") -> np.ndarray:
 def _compiled(preset: str, radius: int) -> Callable[..., Array]:
     def one(given):
         (before, after), landmarks = given
-        flow = optical_flow(before, after, preset=preset, **evidence.FLOW)
+        flow = evidence.flow_between(before, after, preset=preset)
         return region_flow(flow, landmarks, radius=radius)
 
     return jax.jit(lambda *given: jax.lax.map(one, given))

@@ -8,7 +8,9 @@ Samples of the pairs "regions" are windows of frames, each with the flow of twel
 from the frame before (PEM, AUW-GCN); their targets and scores are those of each frame.
 """
 
+import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,17 +19,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from mer_jax.clips import resize
+from mer_jax.io import large_arrays
 from mer_jax.methods.examples import Examples
 from mer_jax.metrics.spotting import iou
 from mer_jax.options import checked
 from mer_jax.recordings import Recording
 from mer_jax.spotting import targets as frames_targets
-from mer_jax.spotting.evidence import FLOW, check_length, over_frames, without_affine
+from mer_jax.spotting.evidence import check_length, flow_between, over_frames, without_head
 from mer_jax.spotting.region_flows import landmarks, region_flows
 from mer_jax.spotting.targets import soft_labels
-from mer_jax.video import optical_flow, optical_strain
+from mer_jax.training import rng
+from mer_jax.video import optical_strain
 
 REGIONS = "regions"
+_BLOCK = 256  # frames that are read at a time
 _MARGIN = 7  # frames that a window shows on each side of those it scores
 # The regions of `region_flow` in a mirrored face.
 _MIRRORED = np.array([5, 4, 3, 2, 1, 0, 6, 7, 10, 9, 8, 11])
@@ -62,7 +68,7 @@ class Sampling(NamedTuple):
       size: (H, W) px that frames are resized to for the flow.
       map_size: (H, W) px of a sample.
       preset: of `video.optical_flow`.
-      without_head: whether the affine part of the flow, the motion of the head, is subtracted
+      head: the motion of the head that is subtracted: "affine", "quadratic" or "none"
         (of "regions" always that of the nose).
       radius: px, of "regions".
       landmarks: the file of a landmark model for "regions"; "": those that the recording knows.
@@ -74,7 +80,7 @@ class Sampling(NamedTuple):
     size: tuple[int, int] = (64, 64)
     map_size: tuple[int, int] = (42, 42)
     preset: str = "horn_schunck"
-    without_head: bool = True
+    head: str = "affine"
     radius: int = 5
     landmarks: str = ""
 
@@ -89,6 +95,34 @@ class Sampling(NamedTuple):
         if self.pairs == REGIONS:
             return self.span + 2 * _MARGIN, len(_MIRRORED), 2
         return (*self.map_size, 3 * len(PAIRS[self.pairs].flows))
+
+
+def resized(
+    recordings: Sequence[Recording], size: tuple[int, int], storage: large_arrays.Storage
+) -> list[Recording]:
+    """The recordings with frames of `size` (H, W), read once: in memory, or mapped."""
+    if 3 * math.prod(size) * sum(video.length for video in recordings) > storage.limit_bytes:
+        storage = storage._replace(limit_bytes=0)
+
+    def read_once(video: Recording) -> Recording:
+        frames = np.zeros(0, np.uint8)
+        for start, block in video.blocks(_BLOCK):
+            block = resize(block, size)
+            if not start:
+                shape = (video.length, *block.shape[1:])
+                frames = large_arrays.empty(shape, np.uint8, storage=storage)
+            frames[start : start + len(block)] = block
+        return dataclasses.replace(video, read=lambda start, stop: frames[start:stop])
+
+    return [read_once(video) for video in recordings]
+
+
+def frames_of(recording: Recording, sampling: Sampling) -> np.ndarray:
+    """[M] int64: the frames that `stream` gives with the samples of all blocks."""
+    if sampling.pairs == REGIONS:
+        return np.arange(0, recording.length, sampling.span)
+    first, last = sampling.offsets[0], sampling.offsets[-1]
+    return np.arange(-first, recording.length - last, sampling.stride)
 
 
 def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -113,7 +147,7 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
         yield np.arange(len(windows)) * sampling.span, windows
         return
     flows = PAIRS[sampling.pairs].flows
-    compute = _compiled(flows, sampling.map_size, sampling.preset, sampling.without_head)
+    compute = _compiled(flows, sampling.map_size, sampling.preset, sampling.head)
     yield from over_frames(
         recording, compute, offsets=offsets, size=sampling.size, stride=sampling.stride
     )
@@ -121,13 +155,13 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
 
 @functools.lru_cache(maxsize=16)
 def _compiled(
-    flows: tuple[tuple[int, int], ...], map_size: tuple[int, int], preset: str, without_head: bool
+    flows: tuple[tuple[int, int], ...], map_size: tuple[int, int], preset: str, head: str
 ) -> Callable[[Array], Array]:
     def one(frames):  # [offsets, H, W, 1] -> [*map_size, 3 len(flows)]
         planes = []
         for first, second in flows:
-            flow = optical_flow(frames[first], frames[second], preset=preset, **FLOW)
-            flow = without_affine(flow) if without_head else flow
+            flow = flow_between(frames[first], frames[second], preset=preset)
+            flow = without_head(flow, head=head)
             planes += [flow, optical_strain(flow)[..., None]]
         joined = jnp.concatenate(planes, -1)
         return jax.image.resize(joined, (*map_size, joined.shape[-1]), "linear", antialias=True)
@@ -267,7 +301,12 @@ def of_frames(
 
 @checked
 def examples(
-    inputs: np.ndarray, *, normalize: str = "training", mirror: bool = True, pairs: str = "two"
+    inputs: np.ndarray,
+    *,
+    normalize: str = "training",
+    mirror: bool = True,
+    reverse: bool = False,
+    pairs: str = "two",
 ) -> Examples:
     """Samples as `Examples`.
 
@@ -277,6 +316,7 @@ def examples(
         samples; "sample": each channel of each sample scaled to [0, 1] (SOFTNet's code), which
         loses how far a face moves; "none".
       mirror: exchange left and right in half of the training samples.
+      reverse: run time backwards in half of them; of the pairs "two", whose flows it exchanges.
       pairs: of their `Sampling`.
     """
 
@@ -302,6 +342,9 @@ def examples(
         if mirror:
             mirrored = sample[:, order] * signs[None, None, :]
             sample = jnp.where(jax.random.bernoulli(key), mirrored, sample)
+        if reverse:
+            key = rng.fold_in_name(key, "reverse")
+            sample = jnp.where(jax.random.bernoulli(key), jnp.roll(sample, 3, axis=-1), sample)
         return scaled(sample, statistics)
 
     return Examples(

@@ -27,9 +27,13 @@ from mer_jax.spotting.protocol import Fold
 SPOTTERS = "spotters.json"
 NETWORKS = "networks"
 
-_Record = msgspec.defstruct(
-    "_Record", [("folds", list[dict[str, Any]]), ("classes", list[str], [])]
-)
+
+class Record(msgspec.Struct):
+    """The content of spotters.json."""
+
+    recordings: list[str]  # keys of all recordings of the run
+    folds: list[dict[str, Any]]  # fields of `Fold`
+    classes: list[str] = []  # of a network that recognizes as well
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,6 +122,18 @@ class Ensemble:
                 yield scorer.of_frames(part, recording.length)
 
 
+def read_record(workdir: pathlib.Path) -> Record:
+    """The spotters.json of a run. Raises `UserError` if it is damaged."""
+    return reading.load_json(workdir / SPOTTERS, Record)
+
+
+def read_folds(workdir: pathlib.Path) -> list[Fold]:
+    """The folds of a run. Raises `UserError` if its spotters.json is damaged."""
+    record = read_record(workdir)
+    with reading.report_damage(workdir / SPOTTERS):
+        return [Fold(**fold) for fold in record.folds]
+
+
 def load(workdir: str | pathlib.Path) -> list[Ensemble]:
     """The spotters of a finished run, one for each kind of expression.
 
@@ -130,15 +146,12 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
     config = configuration.load(workdir / "config.json")
     if not configuration.is_spotting(config):
         raise UserError(f"{workdir} is a run of recognition; its config.json has no evidence")
-    record = reading.load_json(workdir / SPOTTERS, _Record)
-    with reading.report_damage(workdir / SPOTTERS):
-        folds = [Fold(**fold) for fold in record.folds]
-    found = []
+    folds, classes, found = read_folds(workdir), read_record(workdir).classes, []
     for kind in dict.fromkeys(fold.kind for fold in folds):
         own = [fold for fold in folds if fold.kind == kind]
         scorers = []
         if "model" in config:
-            outputs = 2 + len(record.classes) if record.classes else 1
+            outputs = 2 + len(classes) if classes else 1
             architecture = networks.Architecture(
                 config.model.name, configuration.options_of(config, "model"), outputs
             )

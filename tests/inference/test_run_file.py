@@ -8,10 +8,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from mer_jax import inference
+from mer_jax import configuration, inference
 from mer_jax.datasets import load
 from mer_jax.errors import UserError
-from mer_jax.inference import run_file
+from mer_jax.inference import run_file, spotter
+from mer_jax.spotting import Fold
 from tests.tiny_run import tiny_run
 
 
@@ -119,6 +120,31 @@ def test_foreign_and_damaged_files_are_one_sentence(file, tmp_path):
             inference.load(tmp_path / name)
         assert "\n" not in str(error.value), name
     assert not list(tmp_path.glob(".part-*"))
+
+
+def test_the_file_of_a_spotting_run(tmp_path):
+    """A rule without networks; those with one are in tests/test_spotting_experiment.py."""
+    run = tmp_path / "run"
+    run.mkdir()
+    config = configuration.make_spotting(data="synthetic", evidence="strain")
+    fold = Fold("mine/s1", "micro", 5, 4, 6, 2, 30.0, 0.5, 0.4)._asdict()
+    record = {"recordings": ["mine/s1/a", "mine/s1/b", "mine/s2/c"], "folds": [fold]}
+    content = {"config.json": configuration.to_dict(config), "spotters.json": record}
+    content["config.json"]["data"]["root"] = str(tmp_path)
+    for name, each in content.items():
+        (run / name).write_text(json.dumps(each))
+    file = tmp_path / "run.merrun"
+    manifest = run_file.export(run, file)
+    assert manifest.databases == [run_file.Database("mine", 3, 2, "ask its owners")]
+    assert (manifest.classes, manifest.content) == (["micro"], "recordings")
+    assert spotter.is_run(file) and spotter.load(file).digest == spotter.load(run).digest
+    assert str(tmp_path).encode() not in file.read_bytes()
+    with pytest.raises(UserError, match="is no file of mer-jax export-run"):
+        spotter.load(rewritten(file, tmp_path / "more", **{"networks/../evil.npz": b""}))
+    code = content["config.json"] | {"evidence": {"name": "mine:evidence"}}
+    changed = rewritten(file, tmp_path / "code", **{"config.json": json.dumps(code).encode()})
+    with pytest.raises(UserError, match="is the code 'mine:evidence'"):
+        spotter.load(changed)
 
 
 def test_what_is_not_exported_or_unpacked(workdir, file, tmp_path):

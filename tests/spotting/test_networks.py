@@ -1,6 +1,7 @@
 """Networks in the fold engine: strict, and the same when they are read again."""
 
 import dataclasses
+import json
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from flax import nnx
 
 from mer_jax.errors import UserError
+from mer_jax.io import large_arrays
 from mer_jax.recordings import Interval, Recording
 from mer_jax.spotting import networks, protocol, samples
 from mer_jax.spotting.intervals import Rule
@@ -99,7 +101,7 @@ def test_a_fold_does_not_depend_on_its_test_subject(videos, tmp_path):
 
 def test_folds_over_samples(videos):
     sampling = networks._sampling(SPAN, "two", 1, (8, 8), (2, 2), "horn_schunck", True)
-    found = [networks._collected(each, sampling) for each in videos]
+    found = networks._collected(videos, sampling, large_arrays.IN_MEMORY)[1]
     folds = protocol.plan(videos, kinds=("micro",), span_of=lambda mean: SPAN)
     labels = np.concatenate(
         [
@@ -124,6 +126,45 @@ def test_folds_over_samples(videos):
     assert validated.subject_disjoint
 
 
+def test_samples_are_written_once(videos, tmp_path):
+    """As the blocks of the recordings, one after the other; the parts are views."""
+    sampling = networks._sampling(SPAN, "two", 2, (8, 8), (2, 2), "horn_schunck", True)
+    blocks = [list(stream(each, sampling)) for each in videos]
+    expected = np.concatenate([maps for each in blocks for _, maps in each])
+    for storage in (large_arrays.IN_MEMORY, large_arrays.Storage(0, tmp_path)):
+        inputs, found = networks._collected(videos, sampling, storage)
+        np.testing.assert_array_equal(inputs, expected)
+        assert isinstance(inputs, np.memmap) == (storage.limit_bytes == 0)
+        assert all(np.shares_memory(part, inputs) for _, part in found)
+        for (frames, part), each in zip(found, blocks):
+            np.testing.assert_array_equal(frames, np.concatenate([at for at, _ in each]))
+            assert len(part) == len(frames)
+
+
+@pytest.mark.train
+def test_the_batches_of_a_finished_job_are_drawn_again(videos, tmp_path):
+    settings = dataclasses.replace(SETTINGS, epochs=2, validation=0.3)
+    trained = train(videos, tmp_path, settings, drop_zeros=0.3)
+    folder = tmp_path / networks.group_name(trained.folds[0])
+    folds, wrong = networks.replay(folder, settings, drop_zeros=0.3)
+    assert wrong == [] and folds.clips == tuple(each.key for each in videos)
+    assert folds.test.tolist() == np.eye(4, dtype=bool).tolist() and folds.subject_disjoint
+    other = dataclasses.replace(settings, seed=1)
+    assert len(networks.replay(folder, other, drop_zeros=0.3)[1]) == 4
+    assert any("not those of its seed" in each for each in networks.replay(folder, settings)[1])
+    # A subject that a fold trained on is declared to be its test subject.
+    content = json.loads((folder / "folds.json").read_text())
+    first = content["folds"][0]
+    first["train"], first["test"] = first["test"], first["train"]
+    (folder / "folds.json").write_text(json.dumps(content))
+    found = networks.replay(folder, settings, drop_zeros=0.3)[1]
+    assert any("is not a training clip" in each for each in found)
+    content["samples"][0] = -1
+    (folder / "folds.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="is damaged"):
+        networks.replay(folder, settings)
+
+
 def test_mistakes_are_one_sentence(videos, tmp_path):
     leaky = dataclasses.replace(SETTINGS, model_selection="best_test")
     with pytest.raises(UserError, match="selects nothing on test subjects"):
@@ -134,5 +175,7 @@ def test_mistakes_are_one_sentence(videos, tmp_path):
         train(videos, tmp_path, dataclasses.replace(SETTINGS, seeds=2))
     with pytest.raises(UserError, match="did you mean 'overlap'"):
         train(videos, tmp_path, targets="overlaps")
+    with pytest.raises(UserError, match="reverse is for pairs 'two'"):
+        train(videos, tmp_path, pairs="one", reverse=True)
     with pytest.raises(UserError, match="set it to 'mse'"):
         train(videos, tmp_path, dataclasses.replace(SETTINGS, loss="cross_entropy"))

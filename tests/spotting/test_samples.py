@@ -7,7 +7,7 @@ import pytest
 from mer_jax.descriptors.region_flow import LANDMARKS
 from mer_jax.errors import UserError
 from mer_jax.recordings import Interval, Recording
-from mer_jax.spotting import samples, targets
+from mer_jax.spotting import evidence, samples, targets
 from mer_jax.spotting.samples import Sampling
 from tests.spotting.test_evidence import texture
 
@@ -21,7 +21,7 @@ def recording(frames, intervals=()):
 def test_a_sample_is_the_flow_to_both_neighbors(monkeypatch):
     """A texture that moves by 0.2 px a frame; blocks of 8 frames give what one block gives."""
     frames = np.stack([texture(0.2 * t) for t in range(20)])[..., None]
-    sampling = Sampling(3, stride=2, size=(24, 24), map_size=(12, 12), without_head=False)
+    sampling = Sampling(3, stride=2, size=(24, 24), map_size=(12, 12), head="none")
     (at, maps), *rest = samples.stream(recording(frames), sampling)
     assert not rest and at.tolist() == list(range(3, 17, 2)) and maps.shape == (7, 12, 12, 6)
     # The middle of what moves; back is the opposite of forth.
@@ -35,6 +35,27 @@ def test_a_sample_is_the_flow_to_both_neighbors(monkeypatch):
     np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), maps)
     with pytest.raises(UserError, match="has 6 frames; a span of 3 frames compares frames 6 apart"):
         list(samples.stream(recording(frames[:6]), sampling))
+
+
+@pytest.mark.parametrize(("head", "terms"), [("none", 0), ("affine", 3), ("quadratic", 6)])
+def test_the_head_is_the_least_squares_polynomial(head, terms):
+    flow = RNG.normal(0, 1, (9, 7, 2)).astype(np.float32)
+    y, x = (each.ravel() for each in np.mgrid[-1:1:9j, -1:1:7j])
+    basis = np.stack([x**0, x, y, x * x, x * y, y * y], -1)[:, :terms]
+    flat = flow.reshape(-1, 2)
+    fitted = basis @ np.linalg.lstsq(basis, flat, rcond=None)[0]
+    found = np.asarray(evidence.without_head(flow, head=head))
+    np.testing.assert_allclose(found.reshape(-1, 2), flat - fitted, atol=1e-5)
+
+
+def test_time_backwards_exchanges_the_two_flows():
+    inputs = RNG.normal(0, 1, (1, 4, 4, 6)).astype(np.float32)
+    examples = samples.examples(inputs, normalize="none", mirror=False, reverse=True)
+    keys = jax.random.split(jax.random.key(0), 64)
+    found = np.asarray(jax.vmap(lambda key: examples.augment(key, inputs[0], ()))(keys))
+    swapped = inputs[0][..., [3, 4, 5, 0, 1, 2]]
+    kinds = [(each == inputs[0]).all() + 2 * (each == swapped).all() for each in found]
+    assert set(kinds) == {1, 2} and 20 < kinds.count(1) < 44
 
 
 def test_targets_are_the_overlap_with_the_nearest_expression_of_the_kind():

@@ -15,7 +15,7 @@ from tools import leaderboard, nested
 
 SWEEP = """
 from mer_jax.sweep import Row
-SVM = {"method.size": (24, 20), "method.standardize": True, "model.name": "svm"}
+SVM = {"method.size": (24, 20), "method.normalize": "standard", "model.name": "svm"}
 SVM |= {"model.standardize": False, "model.kernel": "rbf"}
 SVM |= {"train.epochs": 50, "train.batch_size": 32, "train.learning_rate": 1e-3}
 ROWS = {f"C {C:g}": Row("ststnet_megc2019", SVM | {"model.C": C}) for C in (0.5, 5.0)}

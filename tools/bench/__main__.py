@@ -6,6 +6,7 @@
   python -m tools.bench scaling      1 to 68 folds, 1 device to all there are
   python -m tools.bench startup      import, first step cold, first step from a warm cache
   python -m tools.bench roofline     operations and bytes of each network, and the ceilings here
+  python -m tools.bench spotting     evidence of long videos, its memory, folds of SOFTNet
   python -m tools.bench predict      a ten-second video through a finished run
   python -m tools.bench profile      memory and a trace of 68 folds of STSTNet
   python -m tools.bench faces        real clips beside the checkout, and a photograph that moves
@@ -44,7 +45,7 @@ _MODELS = flags.DEFINE_list("landmarks", [], "For faces: landmark models, separa
 _OUT = flags.DEFINE_string("out", None, "Also write the tables to this Markdown file.")
 _JSON = flags.DEFINE_string("json", None, "Also write the unrounded numbers to this JSON file.")
 _SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict", "profile")
-_SUITES += ("faces",)
+_SUITES += ("spotting", "faces")
 _BY_NETWORK = ("networks", "roofline")
 
 

@@ -1,0 +1,160 @@
+"""Spotting: evidence beside OpenCV's flow, memory over the length of a film, and training."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax import models, spotting
+from mer_jax.clips import Clip, in_memory
+from mer_jax.protocols import loso
+from mer_jax.recordings import Recording
+from mer_jax.spotting import samples
+from mer_jax.training import Parallel, Settings
+from tools.bench.timing import Table, compare, timing_table
+from tools.bench.workloads import WORKLOADS, job, torch_network
+
+_RATE, _SPAN = 200, 40  # Hz, frames: half of a micro-expression of 0.4 s
+_FILM, _FACE = (480, 640), (128, 128)  # px
+_MINUTES = (1, 10, 60)
+_SMALL = (32, 32)  # px of the film whose memory is measured, at 25 Hz
+_SUBJECTS, _PER_SUBJECT, _LOOP = 8, 450, 2
+_SETTINGS = Settings(epochs=1, batch_size=64, loss="mse")
+
+
+def tables(rounds: int, quick: bool) -> Iterator[Table]:
+    """The evidence of a recording, its memory, and the folds of SOFTNet."""
+    yield _evidence(rounds, 96 if quick else 600)
+    yield _memory(_MINUTES[:2] if quick else _MINUTES)
+    yield _folds(rounds, 64 if quick else _PER_SUBJECT)
+
+
+def _evidence(rounds: int, count: int) -> Table:
+    """The strain rule, decoded frames to one number a frame."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    texture = cv2.GaussianBlur(rng.random(_FILM).astype(np.float32), (0, 0), 4)
+    texture = np.uint8(255 * (texture - texture.min()) / (texture.max() - texture.min()))
+    # A quarter of a pixel of the face from a frame to the next over a span.
+    film = np.stack([np.roll(texture, t // _SPAN, 1) for t in range(count)])[..., None]
+    video = Recording("bench", "s", "v", lambda a, b: film[a:b], count, float(_RATE))
+    dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    farneback: Any = cv2.calcOpticalFlowFarneback
+    cases = {
+        "mer_jax": lambda: spotting.compute(video, evidence="strain", span=_SPAN, size=_FACE),
+        "OpenCV DIS medium": lambda: _opencv(film, lambda a, b: dis.calc(a, b, None)),
+        "OpenCV Farneback": lambda: _opencv(
+            film, lambda a, b: farneback(a, b, None, 0.5, 3, 15, 3, 5, 1.2, 0)
+        ),
+    }
+    title = (
+        f"Strain of a frame, 640 x 480 to faces of 128 x 128, span {_SPAN}; real time at "
+        f"{_RATE} Hz is {1e3 / _RATE:g} ms"
+    )
+    return timing_table(title, compare(cases, rounds=rounds, per=count))
+
+
+def _opencv(film: np.ndarray, flow: Callable) -> np.ndarray:
+    """The strain rule with a flow of OpenCV."""
+    import cv2
+
+    small = [cv2.resize(frame, _FACE[::-1], interpolation=cv2.INTER_AREA) for frame in film]
+    values = np.zeros(len(film), np.float32)
+    half = _SPAN // 2
+    for t in range(half, len(film) - half):
+        u, v = np.moveaxis(flow(small[t - half], small[t + half]), -1, 0)
+        (u_y, u_x), (v_y, v_x) = np.gradient(u), np.gradient(v)
+        shear = 0.5 * (u_y + v_x)
+        values[t] = np.sqrt(u_x**2 + v_y**2 + 2 * shear**2).mean()
+    return values
+
+
+_PROGRAM = """
+import json, resource, sys
+import numpy as np
+from mer_jax import spotting
+from mer_jax.recordings import Recording
+side, count = int(sys.argv[1]), int(sys.argv[2])
+texture = np.random.default_rng(0).integers(0, 255, (side, 2 * side, 1), np.uint8)
+read = lambda a, b: np.stack([texture[:, t % side : t % side + side] for t in range(a, b)])
+video = Recording("bench", "s", "v", read, count, 25.0)
+spotting.compute(video, evidence="strain", span=6, size=(side, side))
+print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+"""
+
+
+def _memory(minutes) -> Table:
+    """The peak of a process that computes the evidence of films of several lengths."""
+    rows = []
+    for each in minutes:
+        count = each * 60 * 25
+        command = [sys.executable, "-c", _PROGRAM, str(_SMALL[0]), str(count)]
+        began = time.perf_counter()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        peak = json.loads(done.stdout) / 2**10  # Linux gives KiB
+        rows.append((each, count, peak, time.perf_counter() - began))
+    title = f"Peak memory of the strain rule, films of {_SMALL[0]} x {_SMALL[1]} at 25 Hz"
+    return Table(title, ("minutes", "frames", "MiB", "s, start included"), rows)
+
+
+def _folds(rounds: int, per_subject: int) -> Table:
+    """An epoch of a fold of SOFTNet, 42 x 42 maps, on the same samples and batches."""
+    count = _SUBJECTS * per_subject
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(0, 1, (count, 42, 42, 3)).astype(np.float32)
+    labels = rng.random((count, 1)).astype(np.float32)
+    clips = [
+        Clip("bench", f"s{n % _SUBJECTS}", f"c{n}", in_memory(np.zeros((1, 1, 1, 1))), "x")
+        for n in range(count)
+    ]
+    folds = loso(clips, np.zeros(count, np.int64))
+    build = lambda rngs: models.create("softnet", num_classes=1, rngs=rngs)
+    examples = samples.examples(inputs, normalize="training", mirror=False)
+    layout = Parallel().layout(_SUBJECTS)
+    ours, *_ = job(
+        examples, jnp.asarray(labels), [folds], _SETTINGS, build, layout=layout, num_classes=1
+    )
+    cases = {f"mer_jax, {_SUBJECTS} folds as one job": ours}
+    per = dict.fromkeys(cases, _SUBJECTS)
+    errors = {}
+    try:
+        import torch
+    except ImportError:
+        errors[next(iter(cases))] = "torch is not installed: pip install -e '.[torch]'"
+    else:
+        cases["PyTorch, fold after fold"] = _torch_loop(torch, inputs, labels, folds)
+        per["PyTorch, fold after fold"] = _LOOP
+    title = f"SOFTNet, one epoch of one fold of {count - per_subject} samples in batches of 64"
+    return timing_table(title, compare(cases, rounds=rounds, per=per, errors=errors))
+
+
+def _torch_loop(torch, inputs: np.ndarray, labels: np.ndarray, folds) -> Callable[[], object]:
+    """A network and an optimizer a fold, one fold after the other; also the scores of its test."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    x = torch.from_numpy(inputs).to(device)
+    y = torch.from_numpy(labels).to(device)
+    work = next(each for each in WORKLOADS if each.network == "softnet")
+    work = work._replace(torch_model=(work.torch_model[0], 1, *work.torch_model[2:]))
+
+    def run():
+        for train, test in list(zip(folds.train, folds.test))[:_LOOP]:
+            index = torch.from_numpy(np.flatnonzero(train)).to(device)
+            network = torch_network(work).to(device).train()
+            scale = x[index].square().mean((0, 1, 2), keepdim=True).sqrt()
+            rule = torch.optim.Adam(network.parameters(), lr=_SETTINGS.learning_rate)
+            for batch in index[torch.randperm(len(index), device=device)].split(64):
+                rule.zero_grad()
+                torch.nn.functional.mse_loss(network(x[batch] / scale), y[batch]).backward()
+                rule.step()
+            with torch.no_grad():
+                network(x[torch.from_numpy(test).to(device)] / scale)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
