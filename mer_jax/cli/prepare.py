@@ -12,6 +12,11 @@ Example:
     mer-jax run strcn_g --workdir=runs/strcn_g \
         --config.data.name=prepared --config.data.root=faces/casme2
 
+--runner=NAME works on many machines, as an Apache Beam pipeline (pip install 'mer_jax[beam]'), with
+the same result; the runner's options follow as --beam_pipeline_options=NAME=VALUE,... ROOT and OUT
+must be paths that all workers see, and mer_jax must be installed there. --runner=DirectRunner is
+JOBS processes of this machine.
+
 A folder that contains several of them is read as all of them together. Without landmarks (the
 database's own, or --landmarks=MODEL) the eyes are detected. Clips without a detected face are
 listed, and nothing is packed until they are repaired or excluded. OUT/contact_sheet_1.png (and so
@@ -21,6 +26,7 @@ resume; after a change of the parameters or the source it recomputes only what d
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import multiprocessing
@@ -29,16 +35,17 @@ import pathlib
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import psutil
 from absl import flags
 from tqdm import tqdm
 
 from mer_jax import datasets, faces
-from mer_jax.cli import database_flags
+from mer_jax.cli import command, database_flags
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.errors import DataError, Problem, UserError
@@ -54,6 +61,8 @@ flags.DEFINE_bool("gray", False, "Gray frames: one channel instead of three.")
 flags.DEFINE_bool("align", False, "Align eye corners and nose to a template before the crop.")
 flags.DEFINE_string("landmarks", None, "A landmark model: .dat, .yaml, .onnx or .task.")
 flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Number of processes.", lower_bound=1)
+flags.DEFINE_string("runner", None, "A runner of Apache Beam: DirectRunner, FlinkRunner, ...")
+flags.DEFINE_list("beam_pipeline_options", [], "Options of the runner: NAME=VALUE,...")
 
 _WORK = ".work"  # cropped clips until they are packed; named by their digests
 _CUT = {
@@ -72,6 +81,11 @@ class Task(NamedTuple):
     model: str | None
     path: pathlib.Path
 
+    @property
+    def problem(self) -> pathlib.Path:
+        """The file in which a worker of a pipeline leaves why there is none."""
+        return self.path.with_suffix(".txt")
+
 
 def prepare(
     database: str,
@@ -82,6 +96,8 @@ def prepare(
     model: str | None = None,
     jobs: int = 1,
     options: Mapping[str, Any] | None = None,
+    runner: str | None = None,
+    runner_options: Sequence[str] = (),
     quiet: bool = False,
 ) -> list[Clip]:
     """Writes a database's faces below `out` and returns them as clips.
@@ -92,6 +108,8 @@ def prepare(
       config: the crop.
       model: the file of a landmark model, for clips without landmarks.
       jobs: processes; a rendered database uses one.
+      runner, runner_options: of an Apache Beam pipeline instead, see `datasets.beam`. The workers
+        see `root`, `out` and `model` under the same paths.
 
     Raises:
       DataError: every clip that cannot be read or has no detected face. The finished clips stay
@@ -104,12 +122,18 @@ def prepare(
         raise UserError("prepared clips are not prepared again; start from the database itself")
     if root is not None and out.is_relative_to(root):
         raise UserError(f"{out} is inside the database's folder; give another folder as --out")
+    model = None if model is None else str(pathlib.Path(model).expanduser().resolve())
     options = dict(options or {})
     clips = datasets.load(database, root, **options)
     parameters = dataclasses.asdict(config) | {"landmarks": _hash_of(model)}
     if root is None:
         parameters["rendered"] = options  # identifies rendered clips, which have no files
         jobs = 1
+    pipeline = None
+    if runner is not None:
+        from mer_jax.datasets import beam
+
+        pipeline = beam.download_config(runner, runner_options, jobs=jobs)
     digests = prepared.digests(clips, parameters)
     fingerprint = prepared.fingerprint(digests)
     out.mkdir(parents=True, exist_ok=True)
@@ -123,30 +147,31 @@ def prepare(
                 "parameters": parameters,
                 "fingerprint": fingerprint,
             }
-            _make(out, source, clips, digests, config=config, model=model, jobs=jobs, quiet=quiet)
+            work = out / _WORK
+            work.mkdir(exist_ok=True)
+            tasks = [Task(c, config, model, work / f"{d}.npz") for c, d in zip(clips, digests)]
+            _crop_all(database, tasks, jobs, pipeline, quiet)
+            _pack(out, source, tasks, pipeline)
+            shutil.rmtree(work)
     return datasets.load("prepared", out, skip_source_check=True)
 
 
-def _make(out, source, clips, digests, *, config, model, jobs, quiet) -> None:
-    """Crops the missing clips, packs all of them, and writes the manifest last."""
+def _pack(out, source, tasks, pipeline) -> None:
+    """Writes the cropped clips as records, and the manifest last."""
+    from mer_jax.datasets import beam, tfds
+
     database = source["database"]
-    work = out / _WORK
-    work.mkdir(exist_ok=True)
-    tasks = [Task(clip, config, model, work / f"{d}.npz") for clip, d in zip(clips, digests)]
-    _crop_all(database, tasks, jobs, quiet)
-
-    from mer_jax.datasets import tfds
-
     (out / prepared.MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(out / tfds.MicroExpressions.name, ignore_errors=True)
     done = [_finished(task) for task in tasks]
+    clips = [clip for clip, _ in done]
     name = f"{database}_{source['fingerprint']}"
-    builder_config = tfds.Config(name=name, database=database, clips=[clip for clip, _ in done])
-    directory = tfds.build(out, builder_config)
-    notes = [Problem(clip.key, note) for clip, note in done if note]
+    config = tfds.Config(name=name, database=database, clips=clips)
+    with beam.report_errors() if pipeline else contextlib.nullcontext():
+        directory = tfds.build(out, config, pipeline)
     _write_contact_sheets(out, tasks)
-    prepared.write(out, directory, source, [clip for clip, _ in done], notes)
-    shutil.rmtree(work)
+    notes = [Problem(clip.key, note) for clip, note in done if note]
+    prepared.write(out, directory, source, clips, notes)
 
 
 def _write_contact_sheets(out: pathlib.Path, tasks: Sequence[Task]) -> None:
@@ -171,7 +196,7 @@ def size() -> tuple[int, int] | None:
     return height, width
 
 
-def _crop_all(database: str, tasks: Sequence[Task], jobs: int, quiet: bool) -> None:
+def _crop_all(database: str, tasks: Sequence[Task], jobs: int, pipeline, quiet: bool) -> None:
     """Crops the missing clips. Raises `DataError` with every clip that failed."""
     remaining = [task for task in tasks if not _is_complete(task.path)]
     problems = []
@@ -183,15 +208,17 @@ def _crop_all(database: str, tasks: Sequence[Task], jobs: int, quiet: bool) -> N
         disable=quiet,
         mininterval=0.2 if terminal else 10,
     )
-    with bar:
-        for task, problem in _results(remaining, min(jobs, max(1, len(remaining)))):
+    jobs = min(jobs, max(1, len(remaining)))
+    results = _pipeline_results(remaining, pipeline) if pipeline else _results(remaining, jobs)
+    with bar, contextlib.closing(results):
+        for task, problem in results:
             problems += [Problem(task.clip.key, problem)] if problem else []
             bar.update()
     if problems:
         raise DataError(database, sorted(problems))
 
 
-def _results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
+def _results(tasks: Sequence[Task], jobs: int) -> Generator[tuple[Task, str]]:
     """Every task when it is done, with its problem or ""."""
     if jobs == 1:
         yield from ((task, _crop(task)) for task in tasks)
@@ -208,7 +235,29 @@ def _results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
             "a worker process died, perhaps out of memory; re-run the command with fewer --jobs"
         ) from None
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pipeline_results(tasks: Sequence[Task], pipeline) -> Generator[tuple[Task, str]]:
+    """As `_results`, from the workers of a pipeline: each clip's file shows that it is done."""
+    if not tasks:
+        return
+    from mer_jax.datasets import beam
+
+    for task in tasks:  # what is torn, and the problems of an earlier call
+        task.path.unlink(missing_ok=True)
+        task.problem.unlink(missing_ok=True)
+    missing, work = list(tasks), tasks[0].path.parent
+    for _ in beam.run(_crop_on_worker, tasks, pipeline):
+        files = {*os.listdir(work)}
+        done = [task for task in missing if files & {task.path.name, task.problem.name}]
+        for task in done:
+            missing.remove(task)
+            yield task, "" if task.path.name in files else reading.read_text(task.problem)
+    if missing:
+        raise UserError(
+            f"{missing[0].path}: the workers did not write it; give an --out that all of them see"
+        )
 
 
 def _start() -> None:
@@ -248,6 +297,18 @@ def _crop(task: Task) -> str:
             strip=contact_sheet.strip(content["frames"]),
         )
     return ""
+
+
+_one_at_a_time = threading.Lock()
+
+
+def _crop_on_worker(task: Task) -> None:
+    """Crops one clip in a pipeline. Detectors are not made for the threads of a worker."""
+    _on_cpu()
+    with _one_at_a_time:
+        problem = _crop(task)
+    if problem:
+        saving.write(task.problem, problem)
 
 
 @functools.cache
@@ -299,18 +360,29 @@ def main(argv: list[str]) -> int | None:
     """Prepares the database that the flags name; returns 1 if it has problems."""
     if len(argv) > 1 or not FLAGS.database or not FLAGS.out:
         raise UserError("give --database=NAME, --root=FOLDER and --out=FOLDER, and nothing else")
+    if FLAGS.beam_pipeline_options and not FLAGS.runner:
+        raise UserError("--beam_pipeline_options are those of a --runner; name one")
     _on_cpu()
     config = faces.CropConfig(FLAGS.crop, size(), FLAGS.gray, FLAGS.align)
     try:
-        clips = prepare(
-            FLAGS.database,
-            FLAGS.root,
-            FLAGS.out,
-            config=config,
-            model=FLAGS.landmarks,
-            jobs=FLAGS.jobs,
-            options=database_flags.options(),
-        )
+        with command.stopping():
+            clips = prepare(
+                FLAGS.database,
+                FLAGS.root,
+                FLAGS.out,
+                config=config,
+                model=FLAGS.landmarks,
+                jobs=FLAGS.jobs,
+                options=database_flags.options(),
+                runner=FLAGS.runner,
+                runner_options=FLAGS.beam_pipeline_options,
+            )
+    except command.Stopped as stopped:
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        print("stopped; re-run the same command to resume", file=sys.stderr)
+        return 128 + stopped.args[0]
     except DataError as error:
         print(error, file=sys.stderr)
         print(database_flags.HINTS, file=sys.stderr)

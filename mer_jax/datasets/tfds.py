@@ -6,20 +6,24 @@
     )
     source = builder.as_data_source("train")            # source[0]["frames"]
 
-One example is one clip. `mer-jax prepare` gives a `Config` of its own, with clips that are cut out
-already; `datasets.load("prepared", folder)` reads what it wrote as `Clip`s.
+One example is one clip, one shard 256 of them. `beam_runner` and `beam_options` of
+`tfds.download.DownloadConfig` write the shards in an Apache Beam pipeline. `mer-jax prepare` gives
+a `Config` of its own, with clips that are cut out already; `datasets.load("prepared", folder)`
+reads what it wrote as `Clip`s.
 """
 
 import contextlib
 import dataclasses
+import functools
 import io
 import pathlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.proto import tf_example_pb2
 
 from mer_jax import datasets
 from mer_jax.clips import Clip, to_uint8
@@ -58,10 +62,10 @@ class Config(tfds.core.BuilderConfig):
 
     database: str = ""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    clips: Iterable[Clip] | None = dataclasses.field(default=None, repr=False)
+    clips: Sequence[Clip] | None = dataclasses.field(default=None, repr=False)
 
 
-class MicroExpressions(tfds.core.GeneratorBasedBuilder):
+class MicroExpressions(tfds.core.ShardBasedBuilder):
     """Clips of facial expressions, frame by frame, with the labels of their database."""
 
     VERSION = tfds.core.Version(VERSION)
@@ -71,7 +75,7 @@ class MicroExpressions(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [Config(name=name) for name in datasets.names() if name != "prepared"]  # noqa: RUF012
 
     def __init__(self, **options):
-        """Those of `tfds.core.GeneratorBasedBuilder`; the format is array_record."""
+        """Those of `tfds.core.ShardBasedBuilder`; the format is array_record."""
         super().__init__(**options, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -81,34 +85,51 @@ class MicroExpressions(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(_FEATURES),
         )
 
-    def _split_generators(self, dl_manager):
+    def _shard_iterators_per_split(self, dl_manager):
         config = self.builder_config
         clips = config.clips
         if clips is None:
             database = config.database or config.name
             root = dl_manager.manual_dir if datasets.in_folder(database) else None
             clips = datasets.load(database, root, **config.options)
-        return {"train": self._generate_examples(clips)}
+        starts = range(0, len(clips), _SHARD)
+        return {"train": [functools.partial(_examples, clips[i : i + _SHARD]) for i in starts]}
 
-    def _download_and_prepare(self, dl_manager, download_config):
-        """Writes clip by clip, in their order.
+    def _download_and_prepare(self, dl_manager, download_config=None):
+        """Writes the shards, and sets their lengths: all are full but the last.
 
-        TFDS' own method holds all examples in memory, sorts them by hashed keys, and needs
-        TensorFlow above 1 GB.
+        With Beam, TFDS 4.9.10 sorts the lengths by the names of shards, 0, 1, 10, 2, and leaves a
+        file.
         """
-        info = self._info()  # self.info has the final folder, this one the temporary
-        writer = tfds.core.SequentialWriter(
-            info, max_examples_per_shard=_SHARD, file_format="array_record"
-        )
-        for split, examples in self._split_generators(dl_manager).items():
-            writer.initialize_splits([split])
-            writer.add_examples({split: (content for _, content in examples)})
-        writer.close_all()
-        self.info.set_splits(info.splits)
+        super()._download_and_prepare(dl_manager, download_config)
+        for left in pathlib.Path(self.data_dir).glob("*.shard_infos.json"):
+            left.unlink()
+        splits = [
+            info.replace(shard_lengths=sorted(info.shard_lengths, reverse=True))
+            for info in self.info.splits.values()
+        ]
+        self.info.set_splits(tfds.core.splits.SplitDict(splits))
 
-    def _generate_examples(self, clips: Iterable[Clip]):
-        for clip in clips:
-            yield clip.key, example(clip)
+    def _example_writer(self):
+        return _Writer(self.info.file_format)
+
+
+class _Writer(tfds.core.ExampleWriter):
+    """Writes the same bytes in every process: protobuf orders the entries of a map at random."""
+
+    def write(self, path, examples):
+        parse = tf_example_pb2.Example.FromString
+        return super().write(
+            path, ((key, parse(one).SerializeToString(deterministic=True)) for key, one in examples)
+        )
+
+
+def _examples(clips: Sequence[Clip]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(key, example) of each clip."""
+    for clip in clips:
+        content = example(clip)
+        yield clip.key, content
+        content.clear()  # it is written; TFDS holds all examples of a shard to count them
 
 
 def example(clip: Clip) -> dict[str, Any]:
@@ -123,18 +144,22 @@ def example(clip: Clip) -> dict[str, Any]:
     }
 
 
-def build(out: pathlib.Path, config: Config) -> pathlib.Path:
+def build(
+    out: pathlib.Path, config: Config, pipeline: tfds.download.DownloadConfig | None = None
+) -> pathlib.Path:
     """Writes the records of a config with `clips` below `out` and returns their folder.
 
     TFDS writes to a temporary folder and renames it: there are all records or none. One clip is in
-    memory at a time.
+    memory at a time. `pipeline` writes several shards in an Apache Beam pipeline.
     """
+    if config.clips is None or len(config.clips) <= _SHARD:
+        pipeline = None
     tfds.disable_progress_bar()
     builder = MicroExpressions(config=config, data_dir=out)
     with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about a download
         builder.download_and_prepare(
             download_dir=out / ".downloads",
-            download_config=tfds.download.DownloadConfig(compute_stats="skip"),
+            download_config=pipeline or tfds.download.DownloadConfig(compute_stats="skip"),
         )
     shutil.rmtree(out / ".downloads", ignore_errors=True)
     return pathlib.Path(builder.data_dir)

@@ -1,0 +1,144 @@
+"""Work on many processes or machines as Apache Beam pipelines (the extra `beam`).
+
+    config = download_config("FlinkRunner", ["flink_master=host:8081"], jobs=4)
+    for _ in run(function, items, config):
+        ...     # about once a second, until the workers are done
+
+A worker imports mer_jax, and sees the folders of this process under the same paths.
+"""
+
+import concurrent.futures
+import contextlib
+import importlib.util
+import io
+import pickle
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from mer_jax.errors import UserError
+
+_SECONDS = 1.0  # between two steps of `run`
+
+
+def download_config(
+    runner: str, options: Sequence[str] = (), *, jobs: int = 1
+) -> tfds.download.DownloadConfig:
+    """The runner and options of all pipelines, in the form in which TFDS builders take them.
+
+    Args:
+      runner: "DirectRunner" (processes of this machine), "FlinkRunner", "SparkRunner",
+        "DataflowRunner", "PortableRunner", ...
+      options: the runner's, each NAME=VALUE or NAME.
+      jobs: processes of "DirectRunner".
+
+    Raises:
+      UserError: Beam is not installed, or does not know the runner or a value.
+    """
+    if importlib.util.find_spec("apache_beam") is None:
+        raise UserError(
+            f"--runner={runner} needs Apache Beam; install it with pip install 'mer_jax[beam]'"
+        )
+    import apache_beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    direct = runner.lower() in ("direct", "directrunner")
+    local = (
+        "direct_running_mode=multi_processing",
+        f"direct_num_workers={jobs}",
+        "default_sdk_harness_log_level=ERROR",
+    )
+    given = [f"--{option}" for option in (*(local if direct else ()), *options)]
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            chosen = PipelineOptions(given)
+            chosen.get_all_options()
+            made = _direct_runner(chosen) if direct else runner
+            apache_beam.Pipeline(made, chosen)
+    except SystemExit:  # argparse, after a page of usage
+        reason = complaint.getvalue().strip().splitlines()[-1].rpartition("error: ")[2]
+        raise UserError(f"--beam_pipeline_options: {reason}") from None
+    except (ValueError, ImportError, AttributeError) as error:
+        raise UserError(f"--runner={runner}: {' '.join(str(error).split())}") from None
+    return tfds.download.DownloadConfig(beam_runner=made, beam_options=chosen, compute_stats="skip")
+
+
+def _direct_runner(options: Any) -> Any:
+    """The runner of local processes that DirectRunner is without the downloaded Prism."""
+    from apache_beam.portability.api import beam_provision_api_pb2
+    from apache_beam.runners.portability.fn_api_runner import fn_runner
+    from apache_beam.runners.portability.portable_runner import JobServiceHandle
+
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))
+
+
+def run(
+    function: Callable[[Any], object], items: Iterable[Any], config: tfds.download.DownloadConfig
+) -> Iterator[None]:
+    """Calls `function` with each item on the workers; yields about once a second, and at the end.
+
+    Where the generator is closed before, the pipeline is cancelled.
+
+    Args:
+      function: of a module, so that workers can import it; its result is not used.
+      items: anything that can be pickled.
+      config: that of `download_config`.
+
+    Raises:
+      UserError: as `report_errors`.
+    """
+    import apache_beam
+
+    pipeline = apache_beam.Pipeline(config.beam_runner, config.beam_options)
+    _ = (
+        pipeline
+        | apache_beam.Create([pickle.dumps(item) for item in items])
+        | apache_beam.Reshuffle()
+        | apache_beam.Map(_call, function)
+    )
+    running: list[Any] = []
+    done = concurrent.futures.Future[None]()
+
+    def work() -> None:
+        try:
+            running.append(pipeline.run())  # the direct runner comes back at the end only
+            running[0].wait_until_finish()
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while not done.done():
+            yield
+            concurrent.futures.wait([done], timeout=_SECONDS)
+        with report_errors():
+            done.result()
+        yield
+    finally:
+        if running and not done.done():
+            running[0].cancel()
+
+
+@contextlib.contextmanager
+def report_errors() -> Iterator[None]:
+    """Raises the errors of a pipeline as `UserError`: a worker's own sentence, where it has one."""
+    try:
+        yield
+    except Exception as error:  # the text of a worker's traceback, or of a runner
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        last = re.sub(r" \[while running .*", "", lines[-1] if lines else repr(error))
+        name, found, sentence = last.partition("UserError: ")
+        if found or isinstance(error, UserError):
+            raise UserError(sentence or name) from None
+        raise UserError(f"the Beam pipeline failed ({last.strip()[:300]})") from error
+
+
+def _call(item: bytes, function: Callable[[Any], object]) -> None:
+    function(pickle.loads(item))
