@@ -30,8 +30,9 @@ file with a video in each line, a pattern, or --video more than once. Each gets 
 DIR; DIR/videos.csv has a row for each video, a failed one with its reason (exit code 1), and
 DIR/predictions.csv all windows. --video_out is then the name of a file in each video's folder.
 Ctrl-C and SIGTERM stop within seconds and keep the finished videos; re-run the same command to
-resume. Several processes with one DIR divide the videos among themselves. Memory does not grow with
-the length of a film.
+resume. A video that was interrupted begins anew, as its windows depend on the face followed since
+its first frame: cut hours of film into files. Several processes with one DIR divide the videos
+among themselves. Memory does not grow with the length of a film.
 
 A run with several seeds predicts with the networks of all seeds, one with several learning rates
 with those of the first; give its --workdir, not a folder in variants/. Instead of a class, a window
