@@ -192,7 +192,7 @@ def final(
     total = np.zeros((len(recipes.clips), len(recipes.classes)), np.float64)
     for name in dict.fromkeys(itertools.chain(*committees)):
         parts = [number for number, members in enumerate(committees) if name in members]
-        folds = loso.take(np.flatnonzero(np.isin(part_of_fold, parts)))
+        folds = loso.take(np.flatnonzero(np.isin(part_of_fold, parts)).tolist())
         found = predict(recipes, name, folds, seed=seed, folder=folder, cache=cache)
         total += np.nan_to_num(found).sum(0)
     sizes = np.array([len(members) for members in committees])
