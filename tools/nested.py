@@ -192,7 +192,7 @@ def final(
     total = np.zeros((len(recipes.clips), len(recipes.classes)), np.float64)
     for name in dict.fromkeys(itertools.chain(*committees)):
         parts = [number for number, members in enumerate(committees) if name in members]
-        folds = loso.take(np.flatnonzero(np.isin(part_of_fold, parts)))
+        folds = loso.take(np.flatnonzero(np.isin(part_of_fold, parts)).tolist())
         found = predict(recipes, name, folds, seed=seed, folder=folder, cache=cache)
         total += np.nan_to_num(found).sum(0)
     sizes = np.array([len(members) for members in committees])
@@ -253,7 +253,9 @@ def _write(
         ensemble = metrics.scores_with_intervals(metrics.mean_predictions(each))
         summary["variants"] = metrics.combine_variants(summaries) | {"ensemble": ensemble}
     facts = outputs.provenance("", 0, 0.0, wall_seconds=0.0)
-    summary["provenance"] = {k: v for k, v in facts.items() if not k.endswith("_seconds")}
+    # Time and memory of what was trained by an earlier call are not known.
+    unknown = ("wall_seconds", "training_seconds", "peak_memory_gib")
+    summary["provenance"] = {k: v for k, v in facts.items() if k not in unknown}
     train = {"epochs": 1, "model_selection": "nested", "seed": 0, "seeds": len(each)}
     title, model = "Recipes by nested validation", {"name": kind}  # of the first member
     for folder, one, found in zip(

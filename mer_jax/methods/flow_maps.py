@@ -143,6 +143,7 @@ def flow_maps(
     return Examples(inputs=maps, augment=augment, input_shape=maps.shape[1:], **views)
 
 
+@checked
 def turned(
     sample: jax.Array,
     degrees: jax.Array | float,
