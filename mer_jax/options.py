@@ -378,6 +378,7 @@ BOUNDS: dict[str, Bound] = {
     "inclusive": _flag,
     "most": _integer("[1, 1000000]"),
     "landmarks": _text,
+    "landmarks.model": _text,
     "nose_margin": _number("[0, 10]"),
     "nose_share": _number("(0, 1]"),
     "overlap": _FRACTION,

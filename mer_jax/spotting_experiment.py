@@ -112,27 +112,27 @@ def run(
         found = spotting.leave_one_subject_out(
             videos, method=config.evidence.name, rule=rule, kinds=kinds, quiet=quiet, **options
         )
-    if recognizer:
+    classes: Sequence[str] | None = None
+    if recognizer is not None:
         found = dataclasses.replace(found, events=recognizer.recognize(videos, found))
-        marked = recognizer.truths(videos)
-    elif emotions:
+        marked, classes = recognizer.truths(videos), recognizer.classes
+    elif emotions is not None:
         events = recognition.recognize_by_spotter(videos, found, trained, emotions.classes)
         found = dataclasses.replace(found, events=events)
-        marked = recognition.marked(videos, emotions)
+        marked, classes = recognition.marked(videos, emotions), emotions.classes
     else:  # the form of the challenges with kinds has no emotions
         marked = [event._replace(emotion="") for event in scoring.events(videos)]
     truths = [event for event in marked if event.kind in kinds]
     spotting_files.write(workdir / "predictions.csv", found.events)
     spotting_files.write(workdir / "truth.csv", truths)
-    spotters: dict[str, list] = {"recordings": [video.key for video in videos]}
+    spotters: dict[str, Any] = {"recordings": [video.key for video in videos]}
     spotters |= {"folds": [fold._asdict() for fold in found.folds]}
     spotters |= {"classes": emotions.classes} if emotions else {}
-    source = recognizer or emotions
     saving.write_json(workdir / SPOTTERS, spotters)
     diverged = [name for result in results.values() for name in result.diverged]
     summary = {
         "verdict": {"strict": not leaks, "leaks": leaks},
-        **scoring.summary(truths, found.events, classes=source.classes if source else None),
+        **scoring.summary(truths, found.events, classes=classes),
         "chance": _chance(videos, found.events, kinds),
         "false_alarms": analysis.false_alarms(videos, found.events),
         "folds": [fold._asdict() for fold in found.folds],

@@ -65,7 +65,8 @@ def region_flows(
     return values
 
 
-def landmarks(recording: Recording, model: str = "") -> np.ndarray:
+@checked
+def landmarks(recording: Recording, *, model: str = "") -> np.ndarray:
     """[T, 68, 2] px (x, y), iBUG order, of the largest face in each frame.
 
     Args:

@@ -138,7 +138,7 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
     if sampling.pairs == REGIONS:
         values = region_flows(
             recording,
-            landmarks(recording, sampling.landmarks),
+            landmarks(recording, model=sampling.landmarks),
             size=sampling.size,
             radius=sampling.radius,
             preset=sampling.preset,
@@ -269,6 +269,7 @@ TARGETS: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
+@checked
 def of_frames(
     parts: Iterable[tuple[np.ndarray, np.ndarray]], length: int, sampling: Sampling, *, kind: str
 ) -> np.ndarray:
