@@ -4,9 +4,8 @@ import ast
 import contextlib
 import functools
 import inspect
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
@@ -87,23 +86,3 @@ def no_arguments(argv: list[str]) -> None:
     """Raises `UserError` if the command line has an argument that is not a flag."""
     if argv[1:]:
         raise UserError(f"{argv[1]!r} is no flag; flags begin with -- and join values with =")
-
-
-class Stopped(BaseException):
-    """A signal arrived; its number is the argument."""
-
-
-@contextlib.contextmanager
-def stopping() -> Iterator[None]:
-    """Raises `Stopped` in the body at SIGTERM and Ctrl-C; a second one ends the process at once."""
-
-    def stop(number: int, _) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

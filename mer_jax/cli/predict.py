@@ -43,7 +43,9 @@ windows without a pause: speech). With --landmarks of 68 points "blink" and "spe
 database are not valid scores: its networks were trained on it.
 """
 
+import contextlib
 import pathlib
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -54,7 +56,7 @@ from tqdm import tqdm
 
 import mer_jax
 from mer_jax import inference, options, runtime
-from mer_jax.cli.command import Stopped, no_arguments, required, stopping
+from mer_jax.cli.command import no_arguments, required
 from mer_jax.datasets import video_source
 from mer_jax.errors import UserError
 from mer_jax.inference import spotter, video_list, video_records
@@ -93,6 +95,10 @@ _SETTINGS = (
     *_OF_RECOGNITION,
     *(_FPS, _FACE, _LANDMARKS, _ALPHA, _SECONDS, _VIDEO_OUT),
 )
+
+
+class Stopped(BaseException):
+    """A signal arrived."""
 
 
 class Progress:
@@ -290,6 +296,22 @@ def predict_several() -> int:
     left = f", {tally.busy} in work by another process" * bool(tally.busy)
     print(f"{tally.done} video(s) done, {tally.failed} failed{left}\n{out / 'videos.csv'}")
     return 1 if tally.failed else 0
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[None]:
+    """Raises `Stopped` in the body at SIGTERM and Ctrl-C; a second one ends the process at once."""
+
+    def stop(number: int, _) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(argv: list[str]) -> int:

@@ -33,19 +33,19 @@ import multiprocessing
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import psutil
 from absl import flags
 from tqdm import tqdm
 
 from mer_jax import datasets, faces
-from mer_jax.cli import command, database_flags
+from mer_jax.cli import database_flags
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.errors import DataError, Problem, UserError
@@ -235,7 +235,7 @@ def _results(tasks: Sequence[Task], jobs: int) -> Generator[tuple[Task, str]]:
             "a worker process died, perhaps out of memory; re-run the command with fewer --jobs"
         ) from None
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
 def _pipeline_results(tasks: Sequence[Task], pipeline) -> Generator[tuple[Task, str]]:
@@ -262,6 +262,7 @@ def _pipeline_results(tasks: Sequence[Task], pipeline) -> Generator[tuple[Task, 
 
 def _start() -> None:
     """Runs a worker on the CPU; it exits when the parent process does, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent process, too
     _on_cpu()
     parent = multiprocessing.parent_process()
     assert parent  # a worker has one
@@ -356,6 +357,26 @@ def _hash_of(model: str | None) -> str:
     return saving.digest(pathlib.Path(model).expanduser().read_bytes())[:20]
 
 
+@contextlib.contextmanager
+def _stopping() -> Iterator[None]:
+    """Within the block SIGTERM and Ctrl-C end the process and its workers at once."""
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, _) -> None:
+    """Ends this process: finished clips are on disk, and threads would wait for unfinished ones."""
+    threading.excepthook = lambda _: None  # the runner's complaints about its workers
+    print("stopped; re-run the same command to resume", file=sys.stderr, flush=True)
+    if "mer_jax.datasets.beam" in sys.modules:
+        sys.modules["mer_jax.datasets.beam"].cancel()
+    os._exit(128 + number)
+
+
 def main(argv: list[str]) -> int | None:
     """Prepares the database that the flags name; returns 1 if it has problems."""
     if len(argv) > 1 or not FLAGS.database or not FLAGS.out:
@@ -365,7 +386,7 @@ def main(argv: list[str]) -> int | None:
     _on_cpu()
     config = faces.CropConfig(FLAGS.crop, size(), FLAGS.gray, FLAGS.align)
     try:
-        with command.stopping():
+        with _stopping():
             clips = prepare(
                 FLAGS.database,
                 FLAGS.root,
@@ -377,12 +398,6 @@ def main(argv: list[str]) -> int | None:
                 runner=FLAGS.runner,
                 runner_options=FLAGS.beam_pipeline_options,
             )
-    except command.Stopped as stopped:
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        print("stopped; re-run the same command to resume", file=sys.stderr)
-        return 128 + stopped.args[0]
     except DataError as error:
         print(error, file=sys.stderr)
         print(database_flags.HINTS, file=sys.stderr)

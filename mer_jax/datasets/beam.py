@@ -17,11 +17,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import psutil
 import tensorflow_datasets as tfds
 
 from mer_jax.errors import UserError
 
 _SECONDS = 1.0  # between two steps of `run`
+_running: list[Any] = []  # the result of the pipeline that runs
 
 
 def download_config(
@@ -83,8 +85,6 @@ def run(
 ) -> Iterator[None]:
     """Calls `function` with each item on the workers; yields about once a second, and at the end.
 
-    Where the generator is closed before, the pipeline is cancelled.
-
     Args:
       function: of a module, so that workers can import it; its result is not used.
       items: anything that can be pickled.
@@ -102,28 +102,39 @@ def run(
         | apache_beam.Reshuffle()
         | apache_beam.Map(_call, function)
     )
-    running: list[Any] = []
     done = concurrent.futures.Future[None]()
 
     def work() -> None:
         try:
-            running.append(pipeline.run())  # the direct runner comes back at the end only
-            running[0].wait_until_finish()
+            result = pipeline.run()  # the direct runner returns at the end only
+            _running.append(result)
+            result.wait_until_finish()
             done.set_result(None)
         except BaseException as error:
             done.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()
-    try:
-        while not done.done():
-            yield
-            concurrent.futures.wait([done], timeout=_SECONDS)
-        with report_errors():
-            done.result()
+    while not done.done():
         yield
-    finally:
-        if running and not done.done():
-            running[0].cancel()
+        concurrent.futures.wait([done], timeout=_SECONDS)
+    _running.clear()
+    with report_errors():
+        done.result()
+    yield
+
+
+def cancel() -> None:
+    """Cancels the pipeline of `run`, and ends the workers of this machine, for a process that ends.
+
+    A pipeline that other machines run does not end with the process that started it.
+    """
+    for result in _running:
+        with contextlib.suppress(Exception):
+            result.cancel()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "apache_beam.runners.worker.sdk_worker_main" in process.cmdline():
+                process.kill()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The command as a user runs it, and what becomes of it when it is stopped or its data change."""
 
 import dataclasses
+import signal
 import subprocess
 import sys
 import weakref
@@ -17,6 +18,10 @@ from mer_jax.datasets import folders, prepared
 from mer_jax.errors import DataError, UserError
 from tests.datasets import replica
 
+PIPELINE = {
+    "runner": "DirectRunner",
+    "runner_options": ["direct_running_mode=in_memory", "direct_num_workers=1"],
+}
 WHOLE = faces.CropConfig("none", (20, 16), gray=True)
 
 
@@ -46,6 +51,8 @@ def run(root, out, config=WHOLE, **options):
 def command(capsys, *arguments):
     flags.FLAGS.unparse_flags()
     for name in ("database", "root", "out", "option", "exclude", "allow_mismatch", "crop", "size"):
+        flags.FLAGS[name].unparse()
+    for name in ("runner", "beam_pipeline_options"):
         flags.FLAGS[name].unparse()
     code = cli_command.run(prepare.main, flags.FLAGS(["prepare", *arguments]))
     written = capsys.readouterr()
@@ -293,9 +300,88 @@ def test_a_folder_of_prepared_databases_is_all_of_them(root, tmp_path):
         datasets.load("prepared", tmp_path / "all")
 
 
+def content(folder):
+    """The bytes of every file below a folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in paths}
+
+
 @pytest.mark.e2e
-def test_several_processes_write_the_same(root, tmp_path):
-    same(run(root, tmp_path / "two", jobs=2), run(root, tmp_path / "one"))
+@pytest.mark.parametrize("runner", [None, "DirectRunner"])
+def test_several_processes_write_the_same(root, tmp_path, runner):
+    if runner:
+        pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
+    run(root, tmp_path / "two", jobs=2, runner=runner)
+    run(root, tmp_path / "one")
+    assert content(tmp_path / "two") == content(tmp_path / "one")
+
+
+def test_a_pipeline_lists_the_clips_that_fail_and_continues_from_the_others(
+    root, tmp_path, cropped
+):
+    pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
+    spoiled = next((root / "Cropped/sub01").glob("*/reg_img96.jpg"))
+    intact = spoiled.read_bytes()
+    replica.save(spoiled, np.zeros((20, 16, 3), np.uint8))
+    with pytest.raises(DataError, match=r"reg_img96\.jpg is .* have one size") as error:
+        run(root, tmp_path / "out", **PIPELINE)
+    assert len(error.value.problems) == 1
+    count = len(cropped)
+    spoiled.write_bytes(intact)
+    run(root, tmp_path / "out", **PIPELINE)
+    assert len(cropped) == count + 1
+    run(root, tmp_path / "local")
+    assert content(tmp_path / "out") == content(tmp_path / "local")
+
+
+def test_workers_that_do_not_see_the_folder_are_noticed(root, tmp_path, monkeypatch):
+    pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
+    monkeypatch.setattr(prepare, "_crop", lambda task: "")
+    with pytest.raises(UserError, match=r"\.npz: the workers did not write it; give an --out"):
+        run(root, tmp_path / "out", **PIPELINE)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("runner", [None, "DirectRunner"])
+def test_a_stopped_command_resumes(root, tmp_path, cropped, runner, number):
+    """Each signal ends it at its third clip, within seconds; two are kept."""
+    if runner:
+        pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
+    given = ["prepare", "--database=casme2", f"--root={root}", f"--out={tmp_path / 'out'}"]
+    given += ["--crop=none", "--size=20,16", "--gray", "--jobs=1"]
+    if runner:
+        options = ",".join(PIPELINE["runner_options"])
+        given += [f"--runner={runner}", f"--beam_pipeline_options={options}"]
+    script = f"""
+import sys, time
+from mer_jax import faces
+from mer_jax.cli import main
+crop_face, seen = faces.crop_face, []
+def waits(*arguments, **options):
+    seen.append(1)
+    if len(seen) == 3:
+        print("third", flush=True)
+        time.sleep(100)
+    return crop_face(*arguments, **options)
+faces.crop_face = waits
+main({given!r})
+"""
+    command_ = [sys.executable, "-c", script]
+    with subprocess.Popen(command_, stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout.readline() == "third\n"
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == 128 + number
+        assert err.endswith("stopped; re-run the same command to resume\n")
+    assert len(list((tmp_path / "out/.work").glob("*.npz"))) == 2
+    clips = run(root, tmp_path / "out", **(PIPELINE if runner else {}))
+    assert len(cropped) == len(clips) - 2
+    run(root, tmp_path / "local")
+    assert content(tmp_path / "out") == content(tmp_path / "local")
 
 
 def test_few_clips_are_held_at_a_time(root, tmp_path, monkeypatch):
@@ -335,6 +421,7 @@ def test_mistakes_are_one_sentence(root, tmp_path, capsys):
         (given[:2], "give --database=NAME"),
         ((*given, "--size=big"), "--size=big is not H,W"),
         ((*given, "--size=0,4"), "at least one pixel"),
+        ((*given, "--beam_pipeline_options=a=b"), "are those of a --runner"),
         ((*given, "--option=images"), "not of the form NAME=VALUE"),
         (("--database=casme3d", *given[1:]), "unknown database"),
         ((*given[:2], f"--out={root / 'x' / 'y'}"), "is inside the database's folder"),

@@ -1,0 +1,52 @@
+import pytest
+
+pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
+
+from mer_jax.datasets import beam
+from mer_jax.errors import UserError
+
+
+def in_this_process():
+    options = ["direct_running_mode=in_memory", "direct_num_workers=1"]
+    return beam.download_config("DirectRunner", options)
+
+
+def touch(path):
+    path.touch()
+
+
+def refuse(number):
+    if number == 2:
+        raise UserError("a.jpg: cannot be read as an image; replace the file")
+
+
+def divide(number):
+    return 1 / number
+
+
+def test_the_function_gets_every_item(tmp_path):
+    paths = [tmp_path / str(number) for number in range(5)]
+    steps = sum(1 for _ in beam.run(touch, paths, in_this_process()))
+    assert steps >= 2 and sorted(tmp_path.iterdir()) == paths
+
+
+def test_errors_of_workers_are_one_sentence():
+    with pytest.raises(UserError) as caught:
+        list(beam.run(refuse, [1, 2, 3], in_this_process()))
+    assert str(caught.value) == "a.jpg: cannot be read as an image; replace the file"
+    with pytest.raises(UserError, match=r"^the Beam pipeline failed \(.*division by zero\)"):
+        list(beam.run(divide, [0], in_this_process()))
+
+
+@pytest.mark.parametrize(
+    "runner, options, words",
+    [
+        ("FlinkRuner", [], "FlinkRuner: Unexpected pipeline runner"),
+        ("DirectRunner", ["direct_num_workers=two"], "--direct_num_workers: invalid int value"),
+        ("DataflowRunner", [], "Missing required option: project"),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(runner, options, words):
+    with pytest.raises(UserError, match=words) as caught:
+        beam.download_config(runner, options)
+    assert "\n" not in str(caught.value)
