@@ -34,6 +34,7 @@ _CHUNK = 16  # frames of one call: the same compiled program computes every fram
 _BLOCK = 256  # frames that are read at a time
 
 
+@checked
 def flow_between(first: Array, second: Array, *, preset: str) -> Array:
     """[H, W, 1] each -> [H, W, 2]: `video.optical_flow` with the settings of small movements."""
     options = {name: value for name, value in _FLOW.items() if hasattr(PRESETS[preset], name)}
@@ -55,6 +56,7 @@ def flow_difference(frames: Array, *, preset: str) -> Array:
 HEADS = {"none": 0, "affine": 3, "quadratic": 6}
 
 
+@checked
 def without_head(flow: Array, *, head: str = "affine") -> Array:
     """[H, W, 2] px: what a motion of the head, a member of HEADS by least squares, does not
     explain."""

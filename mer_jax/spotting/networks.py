@@ -254,7 +254,7 @@ def train(
     folds = plan(recordings, kinds=kinds, span_of=lambda mean: span or window or grid(mean))
     networks = dict.fromkeys(network_of(fold, pairs) for fold in folds)  # each is trained once
     # Of "regions" there is one group, and the landmarks are those of the frames as they are.
-    small = recordings if window else samples.resized(recordings, tuple(size), storage)
+    small = recordings if window else samples.resized(recordings, size, storage)
     for kind, step in dict.fromkeys((fold.kind, fold.span) for fold in networks):
         group = [fold for fold in networks if (fold.kind, fold.span) == (kind, step)]
         sampling = _sampling(step, pairs, stride, size, map_size, preset, head, radius, landmarks)
@@ -444,6 +444,7 @@ def save_audit(
     leakage.save_audit(folder / "audit.npz", labels, 1, result)
 
 
+@checked
 def replay(
     folder: pathlib.Path, settings: Settings, *, drop_zeros: float = 0.0
 ) -> tuple[Folds, list[str]]:

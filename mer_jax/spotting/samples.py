@@ -98,7 +98,7 @@ class Sampling(NamedTuple):
 
 
 def resized(
-    recordings: Sequence[Recording], size: tuple[int, ...], storage: large_arrays.Storage
+    recordings: Sequence[Recording], size: Sequence[int], storage: large_arrays.Storage
 ) -> list[Recording]:
     """The recordings with frames of `size` (H, W), read once: in memory, or mapped."""
     if 3 * math.prod(size) * sum(video.length for video in recordings) > storage.limit_bytes:
