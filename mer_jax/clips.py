@@ -143,6 +143,20 @@ def normalize_key(key: str) -> str:
     return re.sub(r"(?<!\d)0+(?=\d)", "", key.casefold())
 
 
+# Databases of long videos whose subjects are those of a database of clips.
+_SAME_SUBJECTS = {"samm_lv": "samm"}
+
+
+def identity(subject: str) -> str:
+    """A person's key ("database/subject") in one spelling for long videos and clips.
+
+    >>> identity("samm_lv/006"), identity("samm/6")
+    ('samm/6', 'samm/6')
+    """
+    database, _, name = subject.partition("/")
+    return normalize_key(f"{_SAME_SUBJECTS.get(database, database)}/{name}")
+
+
 def in_memory(frames: np.ndarray) -> Callable[[], np.ndarray]:
     """The `read` of a clip whose frames are in memory.
 

@@ -224,6 +224,9 @@ def _check_network(config: ConfigDict) -> None:
         )
     if config.recognition.spotter and (not network or config.recognition.run):
         raise UserError("recognition.spotter=True needs evidence 'network', and no recognition.run")
+    regions = config.evidence.get("pairs", "") == "regions"
+    if regions != (config.intervals.name == "proposals"):
+        raise UserError("evidence.pairs='regions' and intervals.name='proposals' go together")
 
 
 def settings(train: Mapping[str, Any]) -> Settings:

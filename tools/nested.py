@@ -1,6 +1,6 @@
 """Chooses among recipes by inner validation, and scores the choice on subjects that it did not see.
 
-    python -m tools.nested experiments/sweeps/flow_recipes.py --root=DIR --workdir=runs/nested
+    python -m tools.nested experiments/sweeps/flow_recipes.py --data_root=DIR --folder=runs/nested
 
 Every row of the sweep is a recipe. The subjects are divided into five parts, and each recipe is
 trained once without each pair of parts: for either part of a pair the other one is validation. For
@@ -36,9 +36,9 @@ from mer_jax.reporting import comparison, outputs
 from mer_jax.reporting.page import score_text
 from mer_jax.training import estimators
 
-_ROOT = flags.DEFINE_string("root", "", "data.root of every row.")
-_WORKDIR = flags.DEFINE_string("workdir", "runs/nested", "Folder to write to, or to resume in.")
-_ONLY = flags.DEFINE_string("only", "", "Rows whose names match this regular expression.")
+_DATA_ROOT = flags.DEFINE_string("data_root", "", "data.root of every row.")
+_FOLDER = flags.DEFINE_string("folder", "runs/nested", "Folder to write to, or to resume in.")
+_ROWS = flags.DEFINE_string("rows", "", "Rows whose names match this regular expression.")
 _FINAL = flags.DEFINE_integer("final", 0, "Seeds of the final training; 0: choose only.")
 PARTS = 5
 COMMITTEES = (1, 3, 5, 9)
@@ -291,8 +291,8 @@ def main(argv: list[str]) -> None:
     """Prints the trials, and with --final the scores."""
     if len(argv) != 2:
         raise UserError("name one sweep, a file of recipes")
-    recipes = read(argv[1], root=_ROOT.value, only=_ONLY.value)
-    text, summary = run(recipes, _WORKDIR.value, seeds=_FINAL.value)
+    recipes = read(argv[1], root=_DATA_ROOT.value, only=_ROWS.value)
+    text, summary = run(recipes, _FOLDER.value, seeds=_FINAL.value)
     print(text)
     for name in ("uf1", "uar") if summary else ():
         print(f"{name}: {score_text(summary['overall'][name])}")

@@ -70,6 +70,10 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     _require(workdir, trained.SPOTTERS, "truth.csv", "predictions.csv", "metrics.json")
     _, declared = _verdict(workdir)
     config, found = configuration.load(workdir / "config.json"), []
+    if config.intervals.p is not None:
+        declared.append("The threshold's p is fixed in the configuration, not chosen.")
+    if run := config.recognition.run:
+        declared.append(f"The recognizer is the run {run}: audit that, too.")
     folds = trained.read_folds(workdir)
     truths, predictions = (
         spotting_files.read(workdir / name) for name in ("truth.csv", "predictions.csv")
@@ -141,7 +145,8 @@ def main(argv: list[str]) -> int:
     clean = True
     named = map(pathlib.Path, argv[1:])
     # The further seeds and learning rates of a job, and its recognizer, are in its folder.
-    parts = lambda root: (root, *sorted(root.glob("variants/*/")), *root.glob("recognition/"))
+    folders = ("variants/*/", "recognition/", "recognition/variants/*/")
+    parts = lambda root: (root, *(part for each in folders for part in sorted(root.glob(each))))
     for workdir in (part for root in named for part in parts(root)):
         found, declared = audit(workdir)
         clean &= not found

@@ -133,7 +133,7 @@ def prepare(
     if runner is not None:
         from mer_jax.datasets import beam
 
-        pipeline = beam.download_config(runner, runner_options, jobs=jobs)
+        pipeline = beam.download_config(runner, options=runner_options, jobs=jobs)
     digests = prepared.digests(clips, parameters)
     fingerprint = prepared.fingerprint(digests)
     out.mkdir(parents=True, exist_ok=True)
@@ -168,7 +168,7 @@ def _pack(out, source, tasks, pipeline) -> None:
     name = f"{database}_{source['fingerprint']}"
     config = tfds.Config(name=name, database=database, clips=clips)
     with beam.report_errors() if pipeline else contextlib.nullcontext():
-        directory = tfds.build(out, config, pipeline)
+        directory = tfds.build(out, config, pipeline=pipeline)
     _write_contact_sheets(out, tasks)
     notes = [Problem(clip.key, note) for clip, note in done if note]
     prepared.write(out, directory, source, clips, notes)

@@ -24,6 +24,7 @@ from flax import nnx
 from mer_jax import models
 from mer_jax.errors import UserError
 from mer_jax.models import calls
+from mer_jax.nn import formulation
 
 _CLASSES = flags.DEFINE_integer("classes", None, "Classes; the paper's own number by default.")
 _SIZES = flags.DEFINE_string("sizes", "", "The network's sizes as name=value, separated by commas.")
@@ -51,7 +52,8 @@ def rows(name: str, *, num_classes: int, **sizes) -> list[Layer]:
             network.input_shape,
             is_leaf=lambda shape: isinstance(shape, tuple),
         )
-        with calls.record_calls(network) as made:
+        # Layer by layer: the fused formulations call no layers.
+        with formulation("xla"), calls.record_calls(network) as made:
             network(x)
         found.extend(
             Layer(

@@ -1,7 +1,8 @@
 r"""MEAN's recognition (Liong, See & Chan 2023): the frozen trunk of its spotting, and a new head.
 
 Two stages on SAMM Long Videos, each leaving out the same subject; the third command labels what the
-first one found. The authors add weight decay.
+first one found. The authors add weight decay. The flow of a clip is at its own size, that of
+spotting at 128 x 128 px.
   mer-jax run spot_mean --config.data.root=DIR --workdir=runs/mean
   mer-jax run mean_recognition --config.data.root=DIR --config.train.init_from=runs/mean \
       --workdir=runs/mean_recognition

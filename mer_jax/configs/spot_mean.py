@@ -17,6 +17,7 @@ def get_config():
             "pairs": "one",
             "size": (128, 128),
             "preset": "tv_l1",
+            "head": "none",  # as the flow maps of `mean_recognition`, which takes its trunk
             "normalize": "sample",
             "targets": "any",
             "drop_zeros": 0.5,

@@ -1,6 +1,6 @@
 """Work on many processes or machines as Apache Beam pipelines (the extra `beam`).
 
-    config = download_config("FlinkRunner", ["flink_master=host:8081"], jobs=4)
+    config = download_config("FlinkRunner", options=["flink_master=host:8081"], jobs=4)
     for _ in run(function, items, config):
         ...     # about once a second, until the workers are done
 
@@ -27,7 +27,7 @@ _running: list[Any] = []  # the result of the pipeline that runs
 
 
 def download_config(
-    runner: str, options: Sequence[str] = (), *, jobs: int = 1
+    runner: str, *, options: Sequence[str] = (), jobs: int = 1
 ) -> tfds.download.DownloadConfig:
     """The runner and options of all pipelines, in the form in which TFDS builders take them.
 

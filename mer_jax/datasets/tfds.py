@@ -145,7 +145,7 @@ def example(clip: Clip) -> dict[str, Any]:
 
 
 def build(
-    out: pathlib.Path, config: Config, pipeline: tfds.download.DownloadConfig | None = None
+    out: pathlib.Path, config: Config, *, pipeline: tfds.download.DownloadConfig | None = None
 ) -> pathlib.Path:
     """Writes the records of a config with `clips` below `out` and returns their folder.
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from mer_jax.clips import Clip, normalize_key
+from mer_jax.clips import Clip, identity
 from mer_jax.datasets import labels
 from mer_jax.errors import UserError
 from mer_jax.inference import profile, trained
@@ -29,20 +29,10 @@ from mer_jax.recordings import Interval, Recording
 from mer_jax.spotting import Found
 from mer_jax.spotting.intervals import strength
 from mer_jax.spotting.networks import Emotions, Trained
+from mer_jax.training import initialization
 
-_Metrics = msgspec.defstruct("_Metrics", [("verdict", dict[str, Any])])
-# Databases of long videos whose subjects are those of a database of clips.
-_SAME_SUBJECTS = {"samm_lv": "samm"}
-
-
-def identity(subject: str) -> str:
-    """A subject ("database/subject") in one spelling for long videos and clips.
-
-    >>> identity("samm_lv/006"), identity("samm/6")
-    ('samm/6', 'samm/6')
-    """
-    database, _, name = subject.partition("/")
-    return normalize_key(f"{_SAME_SUBJECTS.get(database, database)}/{name}")
+_Verdict = msgspec.defstruct("_Verdict", [("leaks", list[dict[str, Any]])])
+_Metrics = msgspec.defstruct("_Metrics", [("verdict", _Verdict)])
 
 
 def held_out(folds: Folds, names: Sequence[str], subject: str) -> tuple[int, ...]:
@@ -108,10 +98,16 @@ class Recognizer(NamedTuple):
 def label_intervals(recordings: Sequence[Recording], scheme: str) -> Emotions:
     """The classes of a label scheme, and that of each marked interval.
 
-    Raises `UserError` as `datasets.labels.label`, and for a scheme of several labels.
+    Raises `UserError` as `datasets.labels.label`, for a scheme of several labels, and where no
+    interval has an emotion of it.
     """
     clips = [clip for video in recordings for clip in video.clips()]
     found = labels.label(scheme, [clip for clip in clips if clip.emotion])
+    if not found.clips:
+        raise UserError(
+            f"no marked interval has an emotion of label scheme {scheme}; check the sheet of "
+            "emotions, or leave out the section recognition"
+        )
     if found.labels.ndim > 1:
         raise UserError(f"label scheme {scheme} gives several labels; an interval gets one")
     names = {clip.key: int(k) for clip, k in zip(found.clips, found.labels)}
@@ -183,6 +179,12 @@ def load(workdir: str | pathlib.Path, subjects: Iterable[str]) -> Recognizer:
         if diverged := held_out(folds, folds.names, subject):
             name = folds.names[diverged[0]]
             raise UserError(f"training of fold {name} in {workdir} diverged, or was not saved")
+    if start := networks.config.train.init_from:
+        saw = [initialization.trained_on(start, name) for name in networks.folds]
+        rows = {
+            subject: tuple(row for row in own if identity(subject) not in saw[row])
+            for subject, own in rows.items()
+        }
     if seen := [subject for subject, own in rows.items() if not own]:
         raise UserError(
             f"each fold of the recognition run {workdir} was trained on {seen[0]}"
@@ -193,4 +195,4 @@ def load(workdir: str | pathlib.Path, subjects: Iterable[str]) -> Recognizer:
     size = None
     if (workdir / profile.FILENAME).is_file():
         size = profile.read(workdir).size
-    return Recognizer(networks, rows, verdict["leaks"], size)
+    return Recognizer(networks, rows, verdict.leaks, size)

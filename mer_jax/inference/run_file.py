@@ -251,7 +251,7 @@ def check_spotting(folder: pathlib.Path, *, name: str | os.PathLike) -> None:
     """Verifies the unpacked file of a spotting run before it is loaded. name: for messages."""
     _manifest(folder, name)
     config = reading.load_json(folder / CONFIG, dict[str, Any], hint=_HINT)
-    _refuse_code(config, ("data", *_SPOTTING_SECTIONS), name)
+    _refuse_code(config, ("data", "recognition", *_SPOTTING_SECTIONS), name)
     with reading.report_damage(name, hint=_HINT):
         for path in (folder / spotters.NETWORKS).glob("*/*.npz"):
             _check_size(path)

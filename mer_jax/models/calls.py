@@ -22,7 +22,8 @@ def record_calls(network: nnx.Module) -> Iterator[dict[int, Call]]:
 
     Yields:
       id of a module -> its last `Call`, in the order in which the first calls began. Under tracing
-      the arrays are tracers and must not outlive the trace.
+      the arrays are tracers and must not outlive the trace. Layers that a fused formulation joins
+      (`nn.conv_relu_norm_pool`) are called one by one within `nn.formulation("xla")` only.
 
     >>> import jax, jax.numpy as jnp
     >>> from flax import nnx
@@ -32,8 +33,8 @@ def record_calls(network: nnx.Module) -> Iterator[dict[int, Call]]:
     ...     with models.calls.record_calls(network) as found:
     ...         network(x)
     ...     return {call.path: call.outputs for call in found.values()}
-    >>> jax.eval_shape(run, jnp.zeros((1, 28, 28, 3)))["conv"].shape
-    (1, 30, 30, 16)
+    >>> jax.eval_shape(run, jnp.zeros((1, 28, 28, 3)))["dropout"].shape
+    (1, 10, 10, 16)
     """
     paths = {id(module): path for path, module in nnx.iter_modules(network)}
     bases: set[Any] = {

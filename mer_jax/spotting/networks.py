@@ -239,6 +239,9 @@ def train(
     _check(settings)
     if (pairs == samples.REGIONS) != (targets == "boundaries"):
         raise UserError("evidence.pairs='regions' and evidence.targets='boundaries' go together")
+    own_loss = ":" in settings.loss
+    if not own_loss and (settings.loss == "boundary_focal") != (targets == "boundaries"):
+        raise UserError("train.loss='boundary_focal' and evidence.targets='boundaries' go together")
     if (settings.loss == "spot_recognize") != (emotions is not None):
         raise UserError("train.loss='spot_recognize' and recognition.spotter=True go together")
     if reverse and pairs != "two":

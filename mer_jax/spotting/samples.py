@@ -131,10 +131,9 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
     C is 3 (u, v in px, strain in px per px) for each flow. Of "regions": the first frame that each
     window scores, and the windows [M, span + 14, 12, 2].
 
-    Raises `UserError` for a recording that is shorter than what one sample depends on.
+    Raises `UserError` for a recording that is shorter than what one sample of flow depends on;
+    windows are filled with zeros.
     """
-    offsets = sampling.offsets
-    check_length(recording, offsets, f"a span of {sampling.span} frames")
     if sampling.pairs == REGIONS:
         values = region_flows(
             recording,
@@ -146,6 +145,8 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
         windows = frames_targets.windows(values, length=sampling.span, margin=_MARGIN)
         yield np.arange(len(windows)) * sampling.span, windows
         return
+    offsets = sampling.offsets
+    check_length(recording, offsets, f"a span of {sampling.span} frames")
     flows = PAIRS[sampling.pairs].flows
     compute = _compiled(flows, sampling.map_size, sampling.preset, sampling.head)
     yield from over_frames(
@@ -181,6 +182,7 @@ def overlaps(
       kind: "micro" or "macro".
       offsets: of `Sampling`; a sample spans from the first to the last.
 
+    >>> from mer_jax.recordings import Interval
     >>> marked = (Interval(4, None, 7),)
     >>> video = Recording("mine", "s1", "a", lambda i, j: None, 20, 30.0, marked)
     >>> overlaps(video, np.array([4, 6, 15]), kind="micro", offsets=(-1, 0, 1)).tolist()
@@ -212,6 +214,7 @@ def emotions(
       classes: of each interval of the recording, -1 for none.
       count: of all classes.
 
+    >>> from mer_jax.recordings import Interval
     >>> marked = (Interval(4, None, 7), Interval(12, None, 15))
     >>> video = Recording("mine", "s1", "a", lambda i, j: None, 20, 30.0, marked)
     >>> given = {"kind": "micro", "offsets": (-1, 0, 1), "classes": (1, -1), "count": 2}

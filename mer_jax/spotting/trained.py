@@ -109,7 +109,9 @@ class Ensemble:
             name = self.config.evidence.name
             for span in dict.fromkeys(fold.span for fold in self.folds):
                 found = evidences.compute(
-                    recording, evidence=name, **options | {"span": max(2, span)}
+                    recording,
+                    evidence=name,
+                    **options | {"span": max(2 if evidences.EVIDENCE[name].finish else 1, span)},
                 )
                 yield from [found] * sum(fold.span == span for fold in self.folds)
         for sampling in dict.fromkeys(scorer.sampling for scorer in self.scorers):

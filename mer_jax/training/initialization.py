@@ -18,7 +18,9 @@ import jax
 import numpy as np
 from flax import nnx
 
+from mer_jax.clips import identity
 from mer_jax.errors import UserError
+from mer_jax.io import reading
 from mer_jax.models import pretrained
 from mer_jax.models.mean import Frozen
 from mer_jax.protocols import Folds
@@ -89,18 +91,40 @@ def read(
 def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
     """The number of subjects that `folds` test and the run in `directory` was trained on.
 
-    0 for converted weights, which have no folds. A spotting run gives each fold a network that was
-    trained without one subject (`read`); any other that the fold tests counts.
+    0 for converted weights, which have no folds; see `trained_on`.
     """
-    path = pathlib.Path(directory).expanduser() / "folds.json"
-    if _is_spotting(path.parent):  # of each fold, the tested subjects but the one it is named by
-        others = [np.array(folds.subjects) != name for name in folds.names]
-        return len({folds.subjects[i] for i in np.argwhere(folds.test & np.stack(others))[:, 1]})
-    if not path.is_file():
-        return 0
-    before = Folds.read(path)
-    subjects = lambda folds, rows: {folds.subjects[i] for i in np.flatnonzero(rows.any(0))}
-    return len(subjects(before, before.train | before.validation) & subjects(folds, folds.test))
+    seen = set[str]()
+    for name, test in zip(folds.names, folds.test):
+        tested = {identity(folds.subjects[at]) for at in np.flatnonzero(test)}
+        seen |= tested & trained_on(directory, name)
+    return len(seen)
+
+
+def trained_on(directory: str | pathlib.Path, fold: str) -> set[str]:
+    """The subjects, as `clips.identity`, that the weights of `read` for `fold` were trained on.
+
+    Those of a run that the run in `directory` was initialized from count, too.
+
+    Raises:
+      UserError: if there is no such directory.
+    """
+    directory = pathlib.Path(directory).expanduser()
+    if not directory.is_dir():
+        raise UserError(f"train.init_from: {directory} is not there, so its subjects are not known")
+    seen = set[str]()
+    if _is_spotting(directory):
+        from mer_jax.spotting import trained
+
+        seen = {identity(each.subject) for each in trained.read_folds(directory)} - {identity(fold)}
+    elif (directory / "folds.json").is_file():
+        own = Folds.read(directory / "folds.json")
+        rows = np.flatnonzero((own.train | own.validation).any(0))
+        seen = {identity(own.subjects[at]) for at in rows}
+    if seen:
+        train = reading.load_json(directory / "config.json", dict[str, Any]).get("train", {})
+        if earlier := train.get("init_from"):
+            seen |= trained_on(earlier, fold)
+    return seen
 
 
 def trained_elsewhere(directory: str | pathlib.Path) -> bool:
@@ -142,6 +166,8 @@ def _spotter_weights(directory: pathlib.Path, folds: Sequence[str]) -> list[Weig
     from mer_jax.spotting import trained
 
     ensemble = trained.load(directory)[0]
+    if not ensemble.scorers:
+        raise UserError(f"train.init_from: the spotting run {directory} trained no network")
     pairs = zip(ensemble.folds, ensemble.scorers)
     own = {fold.subject: scorer.weights for fold, scorer in pairs}
     if lacking := [name for name in folds if name not in own]:

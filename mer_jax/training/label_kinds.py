@@ -65,6 +65,7 @@ _MULTI_LABEL = LabelKind(
     probabilities=jax.nn.sigmoid,
     one_hot=_one_hot_bits,
 )
+# Of the losses on logits ("boundary_focal", "spot_recognize") accuracy counts logits above OVERLAP.
 _REAL = LabelKind(
     counts=lambda labels, train, count: jnp.sum(jnp.where(train[:, None], labels, 0.0), 0),
     accuracy=lambda logits, labels: (

@@ -95,6 +95,8 @@ def test_a_spotting_config_is_whole_and_its_network_takes_its_samples(name):
     sampling = networks.sampling_of(options, 256)
     regions = sampling.pairs == samples.REGIONS
     outputs = 10 * sampling.shape[0] if regions else 1
+    if config.recognition.spotter:
+        outputs += 4  # a score and emotions
     build = networks.Architecture(config.model.name, sizes, outputs).build(sampling.shape)
     scores = jax.eval_shape(lambda x: build(nnx.Rngs(0))(x), jnp.zeros((2, *sampling.shape)))
     assert scores.shape == (2, outputs)

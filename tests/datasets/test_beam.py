@@ -8,7 +8,7 @@ from mer_jax.errors import UserError
 
 def in_this_process():
     options = ["direct_running_mode=in_memory", "direct_num_workers=1"]
-    return beam.download_config("DirectRunner", options)
+    return beam.download_config("DirectRunner", options=options)
 
 
 def touch(path):
@@ -48,5 +48,5 @@ def test_errors_of_workers_are_one_sentence():
 )
 def test_mistakes_are_found_before_anything_runs(runner, options, words):
     with pytest.raises(UserError, match=words) as caught:
-        beam.download_config(runner, options)
+        beam.download_config(runner, options=options)
     assert "\n" not in str(caught.value)

@@ -73,9 +73,9 @@ def test_beam_writes_the_same_shards(tmp_path, monkeypatch):
     written = []
     for name, pipeline in (
         ("local", None),
-        ("beam", beam.download_config("DirectRunner", options)),
+        ("beam", beam.download_config("DirectRunner", options=options)),
     ):
-        folder = module.build(tmp_path / name, config, pipeline)
+        folder = module.build(tmp_path / name, config, pipeline=pipeline)
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert written[0] == written[1] and len(written[0]) == 12 + 2
     source = tfds.builder_from_directory(folder).as_data_source("train")

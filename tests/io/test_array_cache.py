@@ -60,7 +60,7 @@ def test_the_rows_used_longest_ago_go_first(cache):
 
 def test_usage_and_clear(cache):
     cache.write("psn", "b", ROW)
-    assert {name: took.rows for name, took in array_cache.usage(cache.directory).items()} == {
+    assert {name: took.entries for name, took in array_cache.usage(cache.directory).items()} == {
         "psn": 1,
         "strcn_g": 1,
     }

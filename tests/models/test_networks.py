@@ -96,6 +96,7 @@ def test_maps_of_the_rivals():
     """The sizes that research on their code found."""
     names = ("ststnet", "off_apexnet", "dual_inception", "capsule", "rcn_a", "rcn_w")
     rows = {name: {r.path: r for r in summary.rows(name, num_classes=3)} for name in names}
+    assert rows["ststnet"]["conv"].outputs == (30, 30, 16)
     assert rows["ststnet"]["dropout"].inputs == (10, 10, 16)
     assert rows["ststnet"]["classifier"].inputs == (400,)
     assert rows["off_apexnet"]["dense.0"].inputs == (2 * 784,)

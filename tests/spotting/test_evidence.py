@@ -39,7 +39,7 @@ def video():
 def written_out(frames, preset="horn_schunck", blocks=6):
     """The maximal difference of Wang et al. by loops, from the same flows."""
     flows = [
-        np.asarray(optical_flow(frames[0], frames[n], preset=preset, **evidence.FLOW))
+        np.asarray(optical_flow(frames[0], frames[n], preset=preset, **evidence._FLOW))
         for n in (1, 2)
     ]
     lengths = [
@@ -90,7 +90,7 @@ def test_each_frame_compares_the_frames_around_it(video):
     values = evidence.compute(video, evidence="strain", span=5, size=SIZE)
     gray = jnp.asarray(video[:], jnp.float32)[..., 0] / 255
     for t in (2, 30, 56):
-        flow = optical_flow(gray[t - 2], gray[t + 3], preset="horn_schunck", **evidence.FLOW)
+        flow = optical_flow(gray[t - 2], gray[t + 3], preset="horn_schunck", **evidence._FLOW)
         np.testing.assert_allclose(values[t], optical_strain(flow).mean(), rtol=2e-4, atol=1e-7)
     assert not values[:2].any() and not values[57:].any()
 

@@ -34,9 +34,8 @@ def test_each_frame_is_the_flow_from_the_one_before(monkeypatch):
     gray = to_gray(jnp.asarray(frames))
     score = region_flows_module._compiled("horn_schunck", 2)
     for t in (1, 9, 20):
-        pair = (gray[t - 1 : t], gray[t : t + 1], landmarks[t : t + 1])
-        rows = (jnp.concatenate([jnp.asarray(each)] * evidence._CHUNK) for each in pair)
-        np.testing.assert_allclose(got[t], score(*rows)[0], atol=1e-6)
+        pairs, marks = gray[None, t - 1 : t + 1], jnp.asarray(landmarks[None, t])
+        np.testing.assert_allclose(got[t], score(pairs, marks)[0], atol=1e-6)
     monkeypatch.setattr(evidence, "_BLOCK", 7)
     again = region_flows(short, landmarks, size=SIZE, radius=2)
     np.testing.assert_array_equal(again, got)
