@@ -38,8 +38,8 @@ def mean_probability(logits: jax.Array) -> jax.Array:
     """[V, M, K] -> [M, K], the log of the mean of the V views' probabilities.
 
     >>> views = jnp.log(jnp.array([[[0.5, 0.5]], [[0.75, 0.25]]]))
-    >>> print(jnp.exp(mean_probability(views)).round(3))
-    [[0.625 0.375]]
+    >>> [f"{p:.3f}" for p in jnp.exp(mean_probability(views))[0]]
+    ['0.625', '0.375']
     """
     log_sum = jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0)
     return log_sum - jnp.log(jnp.float32(len(logits)))

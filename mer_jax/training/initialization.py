@@ -120,7 +120,7 @@ def trained_on(directory: str | pathlib.Path, fold: str) -> set[str]:
         own = Folds.read(directory / "folds.json")
         rows = np.flatnonzero((own.train | own.validation).any(0))
         seen = {identity(own.subjects[at]) for at in rows}
-    if seen:
+    if seen and (directory / "config.json").is_file():
         train = reading.load_json(directory / "config.json", dict[str, Any]).get("train", {})
         if earlier := train.get("init_from"):
             seen |= trained_on(earlier, fold)
