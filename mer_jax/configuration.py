@@ -363,6 +363,8 @@ def check(config: ConfigDict) -> Settings:
     elif models.info(config.model.name).estimator:
         estimators.check(train)
         models.create_estimator(config.model.name, **given["model"])
+        if config.method.name == "flow_maps" and (config.method.rotation or config.method.zoom):
+            raise UserError("method.rotation and method.zoom are for networks; leave them 0")
     options.check("parallel", "", config.get("parallel", {}), _PARALLEL)
     options.check("report", "", config.get("report", {}), _REPORT)
     options.check("", "", job, known)

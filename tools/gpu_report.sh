@@ -59,7 +59,7 @@ else
     bench video 70 --rounds=3
     epochs=800
     tests=(
-        tests/nn/test_{convolution,pooling,normalization,recurrent_convolution}.py
+        tests/nn/test_{convolution,conv_norm_pool,pooling,normalization,recurrent_convolution}.py
         tests/video/test_{warp,strain,median,difference,pyramid}.py
         tests/training/test_{fold,optimizers,losses}.py
     )

@@ -120,13 +120,14 @@ def _lines(folder: pathlib.Path, config: dict[str, Any], summary: dict[str, Any]
 
     ensemble = summary.get("variants", {}).get("ensemble", {})
     selected = _SELECTED[train["model_selection"]] if train["epochs"] else "as they were given"
-    verdict = _verdict(summary["verdict"]["leaks"])
+    verdict = _verdict([leak for each in summaries for leak in each["verdict"]["leaks"]])
     found = [line(selected, verdict, [each["overall"] for each in summaries], "", ensemble)]
     if "inflation" in summary:
         gap = summary["inflation"]
         low, high = gap["interval"]["uf1"]
         inflation = f"{gap['difference']['uf1']:+.4f} [{low:+.2f}, {high:+.2f}]"
-        verdict = _verdict(gap["remaining_leaks"])
+        leaks = [leak for each in summaries for leak in each["inflation"]["remaining_leaks"]]
+        verdict = _verdict(leaks)
         strict = [each["inflation"]["strict"] for each in summaries]
         epoch = _SELECTED["last"] if train["model_selection"] == "best_test" else selected
         found = [line(epoch, verdict, strict, "", {}), found[0]._replace(inflation=inflation)]
@@ -167,6 +168,7 @@ def combined(rows: Sequence[Line]) -> list[Line]:
         found.append(
             first._replace(
                 every=every,
+                command="; ".join(dict.fromkeys(row.command for row in each)),
                 ensemble={} if others else first.ensemble,
                 seconds=sum(seconds) / len(seconds) if seconds else None,
                 memory=max((row.memory for row in each if row.memory), default=None),

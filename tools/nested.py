@@ -25,7 +25,17 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from mer_jax import configuration, experiment, leakage, metrics, models, protocols, sweep, training
+from mer_jax import (
+    configuration,
+    experiment,
+    leakage,
+    metrics,
+    models,
+    protocols,
+    runtime,
+    sweep,
+    training,
+)
 from mer_jax.cli import command
 from mer_jax.clips import Clip
 from mer_jax.errors import UserError
@@ -146,7 +156,17 @@ def predict(
     config = ConfigDict(configuration.to_dict(recipes.configs[name]))
     is_network = not models.info(config.model.name).estimator
     config.train.seed = seed if is_network else 0  # the others have no seed
+    settings = configuration.check(config)
+    if settings.init_from or settings.validation or len(settings.variants) > 1:
+        raise UserError(
+            f"recipe {name!r}: train.init_from, validation, seeds and learning_rates are not for "
+            "recipes"
+        )
+    examples = experiment.prepare_examples(config, recipes.clips, cache)
+    digests = experiment.example_digests(examples.inputs)
     key = experiment.digest(
+        "".join(digests),
+        recipes.labels,
         json.dumps([configuration.to_dict(config)[part] for part in ("data", "method", "model")]),
         json.dumps(configuration.to_dict(config)["train"]),
         folds.fingerprint,
@@ -154,8 +174,6 @@ def predict(
     path = folder / f"{sweep.folder(name)}-{key}.npz"
     if path.exists():
         return np.load(path)["probabilities"]
-    settings = configuration.check(config)
-    examples = experiment.prepare_examples(config, recipes.clips, cache)
     sizes, count = configuration.options_of(config, "model"), len(recipes.classes)
     if is_network:
         network = lambda rngs: models.create(
@@ -167,11 +185,15 @@ def predict(
     else:
         build = lambda: models.create_estimator(config.model.name, **sizes)
         result = estimators.fit(examples, recipes.labels, folds, build, num_classes=count)
-    digests = experiment.example_digests(examples.inputs)
     if leaks := leakage.check(settings, folds, result, digests):
         raise UserError(f"recipe {name!r} is not strict: {leaks[0].reason}")
+    if result.diverged:
+        print(f"{name}: training diverged in {', '.join(result.diverged)}", file=sys.stderr)
+    # A network that diverged predicts nothing: all classes alike.
+    finite = np.isfinite(result.probabilities)
+    found = np.where(finite, result.probabilities, np.float32(1 / count))
     out = np.full((len(folds), len(recipes.clips), count), np.nan, np.float32)
-    for fold, index, test, values in zip(out, result.eval_index, result.test, result.probabilities):
+    for fold, index, test, values in zip(out, result.eval_index, result.test, found):
         fold[index[test]] = values[test]
     with saving.atomic(path) as temporary:
         np.savez_compressed(temporary, probabilities=out)
@@ -206,6 +228,7 @@ def final(
     )
 
 
+@runtime.pinned()
 def run(
     recipes: Recipes, workdir: str | pathlib.Path, *, seeds: int = 0
 ) -> tuple[str, dict[str, Any]]:
@@ -232,15 +255,14 @@ def run(
     if all(models.info(kind).estimator for kind in kinds):
         seeds = 1  # they have none
     each = [final(recipes, committees, seed=seed, **shared) for seed in range(seeds)]
-    kind = recipes.configs[committees[0][0]].model.name
-    return text, _write(workdir, each, committees, kind)
+    return text, _write(workdir, each, committees, recipes)
 
 
 def _write(
     workdir: pathlib.Path,
     each: Sequence[Predictions],
     committees: Sequence[Sequence[str]],
-    kind: str,
+    recipes: Recipes,
 ) -> dict[str, Any]:
     """Writes the files of a run that `tools.leaderboard` and `mer-jax score` read."""
     names = [f"seed{number}" for number in range(len(each))]
@@ -257,13 +279,20 @@ def _write(
     unknown = ("wall_seconds", "training_seconds", "peak_memory_gib")
     summary["provenance"] = {k: v for k, v in facts.items() if k not in unknown}
     train = {"epochs": 1, "model_selection": "nested", "seed": 0, "seeds": len(each)}
-    title, model = "Recipes by nested validation", {"name": kind}  # of the first member
+    first = configuration.to_dict(recipes.configs[committees[0][0]])
+    config = {
+        "title": "Recipes by nested validation",
+        "recipes": sorted(recipes.configs),
+        "data": first["data"],
+        "model": {"name": first["model"]["name"]},  # of the first member
+        "train": train,
+    }
     for folder, one, found in zip(
         [workdir, *(workdir / "variants" / name for name in names[1:])], each, summaries.values()
     ):
         metrics.write_csv(folder / "predictions.csv", one)
         metrics.write_log(folder / "megc_log.txt", one)
-        saving.write_json(folder / "config.json", {"title": title, "model": model, "train": train})
+        saving.write_json(folder / "config.json", config)
         saving.write_json(folder / "metrics.json", found)
     return summary
 

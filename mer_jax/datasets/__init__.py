@@ -39,7 +39,8 @@ def names() -> list[str]:
 
 def in_folder(name: str) -> bool:
     """Whether a database is read from a folder (not rendered)."""
-    return name in _FOLDERS
+    of_folder = name in _intervals().names() and name != "synthetic_intervals"
+    return name in _FOLDERS or of_folder
 
 
 def options(name: str) -> dict[str, Any]:

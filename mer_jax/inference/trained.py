@@ -127,8 +127,11 @@ class TrainedNetworks(NamedTuple):
             network, x = self._selected_model(examples, static, state, fold)
             if not isinstance(x, jax.Array) or size is None or x.shape[-3:-1] != tuple(size):
                 return None
-            heat = np.asarray(explain.saliency(network, x, label=np.repeat(label, num_views)))
-            heat = heat.reshape(len(clips), -1, *heat.shape[-2:]).max(1)
+            heat = np.array(explain.saliency(network, x, label=np.repeat(label, num_views)))
+            heat = heat.reshape(len(clips), -1, *heat.shape[-2:])
+            if self.config.method.get("mirror"):  # the second view is a mirror image
+                heat[:, 1::2] = heat[:, 1::2, :, ::-1]
+            heat = heat.max(1)
             found.append(_normalize(heat))
         return _normalize(np.mean(found, 0))
 

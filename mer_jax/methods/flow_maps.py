@@ -120,7 +120,12 @@ def flow_maps(
     # u + mirrored u
     top = {"none": 255 / flow_scale if stored else 0.0, "sample": 1.0, "standard": 0.0}[normalize]
     is_u = np.array([name == "u" for name in channels])[None, None, :]
-    mirrored = lambda sample: jnp.where(is_u, top - sample[:, ::-1], sample[:, ::-1])
+
+    def mirrored(sample):
+        flipped = sample[:, ::-1]
+        # A constant channel has no direction: it stays as it is.
+        varies = flipped.max((0, 1), keepdims=True) > flipped.min((0, 1), keepdims=True)
+        return jnp.where(is_u & (varies | (top == 0)), top - flipped, flipped)
 
     def augment(key, sample, statistics):
         del statistics

@@ -230,7 +230,11 @@ def _train_steps(
                 loss = weight * loss + (1 - weight) * other
             return loss, (new_model_state, logits)
 
-        (loss, (model_state, logits)), grads = jax.value_and_grad(objective, has_aux=True)(params)
+        # Custom gradients are traced here, outside of the network's own context.
+        with jax.default_matmul_precision(PRECISIONS[static.precision][1]):
+            (loss, (model_state, logits)), grads = jax.value_and_grad(objective, has_aux=True)(
+                params
+            )
         rate = fold.rate * state.lr_scale
         params, opt = optimizers.apply_gradients(static.optimizer, params, grads, opt, rate)
         correct = jnp.sum(kind.accuracy(logits, labels) * mask)

@@ -8,6 +8,8 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models import pretrained
+from mer_jax.protocols import Folds
+from mer_jax.spotting.protocol import Fold
 from mer_jax.training import Settings, fit, initialization
 from tests.training import small
 
@@ -86,6 +88,38 @@ def test_a_person_whom_the_run_knows_is_told_of(tmp_path, run):
     assert initialization.pretraining_overlap(run[0], everyone.take([0])) == 0
     assert initialization.pretraining_overlap(run[0], everyone) == 5
     assert initialization.pretraining_overlap(tmp_path, everyone) == 0  # converted weights
+
+
+def test_subjects_of_earlier_runs_count_too(tmp_path):
+    def write(name, subjects, init_from=""):
+        place = tmp_path / name
+        place.mkdir()
+        rows = np.ones((1, len(subjects)), bool)
+        clips = tuple(f"{subject}/c" for subject in subjects)
+        folds = Folds(("hold_out",), clips, subjects, rows, ~rows, ~rows)
+        (place / "folds.json").write_text(json.dumps(folds.to_json()))
+        (place / "config.json").write_text(json.dumps({"train": {"init_from": init_from}}))
+        return str(place)
+
+    first = write("first", ("samm_lv/006", "samm_lv/007"))
+    second = write("second", ("casme2/sub01",), init_from=first)
+    assert initialization.trained_on(second, "any") == {"samm/6", "samm/7", "casme2/sub1"}
+    test = np.eye(2, dtype=bool)
+    subjects = ("samm/006", "samm/009")
+    later = Folds(subjects, ("samm/006/c", "samm/009/c"), subjects, ~test, test, test & False)
+    assert initialization.pretraining_overlap(second, later) == 1  # samm/006 in long videos
+    third = write("third", ("mmew/S1",), init_from=str(tmp_path / "moved"))
+    with pytest.raises(UserError, match="moved is not there, so its subjects are not known"):
+        initialization.trained_on(third, "any")
+
+
+def test_a_spotting_run_gives_each_fold_a_network_without_its_subject(tmp_path):
+    fold = Fold("samm_lv/006", "micro", 10, 5, 20, 4, 30.0, 0.5, 0.5)
+    folds = [fold, fold._replace(subject="samm_lv/007"), fold._replace(kind="macro")]
+    spotters = {"recordings": [], "folds": [each._asdict() for each in folds]}
+    (tmp_path / "spotters.json").write_text(json.dumps(spotters))
+    assert initialization.trained_on(tmp_path, "samm_lv/006") == {"samm/7"}
+    assert initialization.trained_on(tmp_path, "samm/9") == {"samm/6", "samm/7"}
 
 
 def test_converted_weights_go_into_the_backbone(tmp_path):
