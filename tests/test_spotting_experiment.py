@@ -218,7 +218,8 @@ def test_one_network_spots_and_recognizes(tmp_path):
     (ensemble,) = trained.load(tmp_path)
     for row, video in enumerate(recordings_of(given)):
         scorer, duration = ensemble.scorers[row], ensemble.folds[row].duration
-        ((frames, inputs),) = samples.stream(video, scorer.sampling)
+        blocks = zip(*samples.stream(video, scorer.sampling))
+        frames, inputs = (np.concatenate(each) for each in blocks)
         outputs = scorer.samples(inputs)
         assert outputs.shape == (len(frames), 5)  # score, three emotions, neutral
         values = np.interp(np.arange(video.length), frames, outputs[:, 0], left=0, right=0)

@@ -51,12 +51,12 @@ def test_a_mirrored_video_has_the_mirrored_map():
     x, y = np.meshgrid(np.arange(16), np.arange(16))
     bump = lambda at: np.exp(-((x - at) ** 2 + (y - 6.5) ** 2) / 20)[..., None]
     frames = (255 * np.stack([bump(6.0), bump(6.7)])).astype(np.uint8)
-    options = {"size": (8, 8), "preset": "horn_schunck", "mirror": True}
+    options = {"size": (8, 8), "preset": "tv_l1", "mirror": True}
     make = lambda f: methods.create("flow_maps", clips_of([f], "video"), apex="found", **options)
     plain, other = make(frames), make(frames[:, :, ::-1])
     view = plain.eval_transform(plain.inputs[0], ())[1]
     assert float(jnp.abs(view[..., 0]).max()) > 0.1
-    np.testing.assert_allclose(view, other.inputs[0], atol=1e-3)
+    np.testing.assert_allclose(view, other.inputs[0], atol=0.02)  # sweeps have a direction
 
 
 def test_turned_and_enlarged_vectors_by_hand():
