@@ -193,6 +193,7 @@ def test_landmarks_are_in_the_order_of_ibug():
     assert (np.diff(marks[order, 1]) > 0).all()
 
 
+@pytest.mark.slow
 def test_the_appearance_leak_tells_a_subjects_emotions_apart_and_moves_nothing():
     options = {"subjects": 2, "clips_per_subject": 8} | OFF
     plain = synthetic.scenes(**options)

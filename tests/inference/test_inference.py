@@ -305,6 +305,7 @@ def test_frames_are_read_ahead_in_order_and_errors_come_through():
     assert len(read) <= 6
 
 
+@pytest.mark.slow
 def test_the_face_is_magnified_as_a_whole_clip_would_be():
     (clip,) = load("synthetic", subjects=1, clips_per_subject=1, frames=(8, 8), size=(80, 80))
     padded = np.pad(clip.frames, ((0, 0), (20, 10), (30, 0), (0, 0)), "edge")

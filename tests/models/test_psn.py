@@ -119,6 +119,7 @@ def test_masked_clips_count_for_nothing():
     np.testing.assert_array_equal(logits[::2], other[::2])
 
 
+@pytest.mark.slow
 def test_swapped_gives_the_spatial_network_the_grey_frames():
     x, _ = clips(1)
     straight, swapped = made(streams="both"), made(streams="swapped")

@@ -2,6 +2,7 @@ import dataclasses
 
 import cv2
 import numpy as np
+import pytest
 
 from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets import synthetic
@@ -55,6 +56,7 @@ def test_of_many_errors_the_surest_have_pictures_and_none_is_drawn_twice():
     assert pictures[1].content == b"RIFF" and len(drawn) == 3
 
 
+@pytest.mark.slow
 def test_a_thumbnail_shows_a_video_from_onset_to_strain():
     """Clips of two lengths and sizes, one without a marked apex."""
     clips = []

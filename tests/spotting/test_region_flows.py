@@ -23,6 +23,7 @@ def video():
     )[0]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_each_frame_is_the_flow_from_the_one_before(monkeypatch):
     y, x = np.mgrid[:32, :32]
     wave = lambda t: 120 + 60 * np.sin((x - 0.3 * t) / 3) * np.cos((y + 0.1 * t) / 4)

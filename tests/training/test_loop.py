@@ -225,6 +225,7 @@ def test_a_fold_without_clips_is_named():
         run(empty)
 
 
+@pytest.mark.slow
 def test_a_job_goes_on_elsewhere(reference, tmp_path):
     """Another number of devices, another chunk: a checkpoint knows nothing of either."""
     asked = iter([False, True])
