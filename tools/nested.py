@@ -1,6 +1,6 @@
 """Chooses among recipes by inner validation, and scores the choice on subjects that it did not see.
 
-    python -m tools.nested experiments/sweeps/flow_recipes.py --data_root=DIR --folder=runs/nested
+    python -m tools.nested experiments/sweeps/flow_recipes.py --data_root=DIR --results=runs/nested
 
 Every row of the sweep is a recipe. The subjects are divided into five parts, and each recipe is
 trained once without each pair of parts: for either part of a pair the other one is validation. For
@@ -10,7 +10,7 @@ probability of its members. Each subject is then tested by the committee of its 
 other subjects. No clip of a subject has a part in the choice of its recipes or in their training:
 the final score is strict leave-one-subject-out of the search and the training together.
 
-WORKDIR gets trials.md (each recipe's validation scores), and, with --final, the predictions and
+RESULTS gets trials.md (each recipe's validation scores), and, with --final, the predictions and
 scores of a run: `tools.leaderboard` reads it. Finished trainings are not run again.
 """
 
@@ -47,7 +47,7 @@ from mer_jax.reporting.page import score_text
 from mer_jax.training import estimators
 
 _DATA_ROOT = flags.DEFINE_string("data_root", "", "data.root of every row.")
-_FOLDER = flags.DEFINE_string("folder", "runs/nested", "Folder to write to, or to resume in.")
+_RESULTS = flags.DEFINE_string("results", "runs/nested", "Folder to write to, or to resume in.")
 _ROWS = flags.DEFINE_string("rows", "", "Rows whose names match this regular expression.")
 _FINAL = flags.DEFINE_integer("final", 0, "Seeds of the final training; 0: choose only.")
 PARTS = 5
@@ -321,7 +321,7 @@ def main(argv: list[str]) -> None:
     if len(argv) != 2:
         raise UserError("name one sweep, a file of recipes")
     recipes = read(argv[1], root=_DATA_ROOT.value, only=_ROWS.value)
-    text, summary = run(recipes, _FOLDER.value, seeds=_FINAL.value)
+    text, summary = run(recipes, _RESULTS.value, seeds=_FINAL.value)
     print(text)
     for name in ("uf1", "uar") if summary else ():
         print(f"{name}: {score_text(summary['overall'][name])}")
