@@ -74,6 +74,11 @@ _INTERVALS = {"kinds": KINDS} | spotting.Rule()._asdict()
 # `make`.
 _RECOGNIZER = {"run": "", "spotter": False, "label_scheme": "megc2019"}
 _RECOGNITION = _RECOGNIZER | {"method": "", "model": "", "train": {}}
+# What may differ between two runs of one job without changing a number that was trained.
+_FREE = (
+    *("title", "parallel", "checkpoint_seconds", "report", "intervals", "recognition"),
+    *("examples_dir", "examples_limit_gib", "examples_memory_gib"),
+)
 # How folds are divided over devices, see `training.Parallel`; it changes no number.
 _PARALLEL = {
     "across": "shard_map",  # devices: or "pmap"
@@ -205,15 +210,29 @@ def recognition_job(config: ConfigDict) -> ConfigDict | None:
     return make(data=data, **section, parallel=config.get("parallel"), title=title)
 
 
+def job_of(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a configuration (`to_dict`) two runs of one job have in common.
+
+    Without data.root: the folder may move; its content is compared by digests.
+
+    >>> job_of({"title": "mine", "data": {"name": "smic", "root": "/a"}, "remat": "none"})
+    {'data': {'name': 'smic'}, 'remat': 'none'}
+    """
+    job = {key: value for key, value in plain.items() if key not in _FREE}
+    without_root = {key: value for key, value in job.get("data", {}).items() if key != "root"}
+    return job | {"data": without_root}
+
+
 def is_spotting(config: ConfigDict) -> bool:
     """Whether a configuration is that of a spotting job (of `make_spotting`)."""
     return "evidence" in config
 
 
 def _check_network(config: ConfigDict) -> None:
-    """Raises `UserError` unless a spotting job has a model exactly if its evidence is a network.
+    """Raises `UserError` unless the sections of a spotting job fit together.
 
-    `recognition.spotter` needs a network, and no other recognizer.
+    A model goes with a network's evidence, `recognition.spotter` with a network and no other
+    recognizer, windows of regions with proposals.
     """
     network = config.evidence.name == "network"
     if network != ("model" in config):

@@ -57,11 +57,6 @@ from mer_jax.training import (
 from mer_jax.training.records import Weights
 
 VARIANTS = "variants"
-# What may differ between two runs of one job without changing a number.
-FREE = (
-    *("title", "parallel", "checkpoint_seconds", "report"),
-    *("examples_dir", "examples_limit_gib", "examples_memory_gib"),
-)
 
 
 @runtime.pinned()
@@ -163,10 +158,8 @@ def _prepare(
         model, num_classes=len(classes), rngs=rngs, shape=examples.input_shape, **sizes
     )
     digests = example_digests(examples.inputs)
-    plain = configuration.to_dict(config)
-    fingerprint = {key: value for key, value in plain.items() if key not in FREE}
-    # The folder may move; its content may not change. The first variant's folds give the others'.
-    fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
+    # The first variant's folds give the others'.
+    fingerprint = configuration.job_of(configuration.to_dict(config))
     fingerprint |= {"folds": folds[0].fingerprint, "clips": digest("".join(digests), labels)}
     initial_weights: Weights | list[Weights] = {}
     if settings.init_from:

@@ -69,16 +69,13 @@ def run(
     data, kinds = config.data, tuple(config.intervals.kinds)
     videos = databases.load(data.name, data.root, **configuration.options_of(config, "data"))
     videos = _moved(videos, settings.seed) if data.move_intervals else videos
-    free = ("title", "parallel", "checkpoint_seconds", "intervals", "recognition")
-    fingerprint = {key: value for key, value in plain.items() if key not in free}
-    # The folder may move; its content is in the samples' digest.
-    fingerprint["data"] = {key: value for key, value in plain["data"].items() if key != "root"}
+    fingerprint = configuration.job_of(plain)  # the samples' digest is added where they are made
     checkpoints.verify_same_job(workdir / "checkpoints", fingerprint)
     saving.write_json(workdir / "config.json", plain)
     subjects = dict.fromkeys(video.subject_key for video in videos)
     given = {"devices": devices, "should_stop": should_stop, "quiet": quiet}
     emotions, recognizer = None, _recognizer(config, workdir, subjects, **given)
-    marked = recognizer.truths(videos) if recognizer else []  # before anything is trained
+    marked = recognizer.truths(videos) if recognizer else []  # before the spotter is trained
     if config.recognition.spotter:
         emotions = recognition.label_intervals(videos, config.recognition.label_scheme)
     options = configuration.options_of(config, "evidence")

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from mer_jax import configuration, experiment
+from mer_jax import configuration
 from mer_jax.cli import command
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import reading, saving
@@ -136,14 +136,13 @@ def _lines(folder: pathlib.Path, config: dict[str, Any], summary: dict[str, Any]
 
 def _without_seed(config: Mapping[str, Any]) -> str:
     """What two runs have in common that differ in the seed; an older run lacks newer options."""
-    sections = {k: v for k, v in config.items() if k == "title" or k not in experiment.FREE}
+    sections = configuration.job_of(config) | {"title": config["title"]}
     for section, options in configuration.SECTIONS.items():
         with contextlib.suppress(KeyError, UserError):  # of a part that is not installed
             sections[section] = options(sections[section]["name"]) | sections[section]
     sections["train"] = dataclasses.asdict(Settings()) | sections["train"]
-    for section, *names in (("data", "root"), ("train", "seed", "seeds")):
-        values = sections.get(section, {})
-        sections[section] = {key: values[key] for key in values if key not in names}
+    for name in ("seed", "seeds"):
+        del sections["train"][name]
     return json.dumps(sections, sort_keys=True)
 
 

@@ -4,8 +4,9 @@ import ast
 import contextlib
 import functools
 import inspect
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
@@ -33,6 +34,17 @@ def run(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+@contextlib.contextmanager
+def at_stop_signals(handler: Callable[[int, Any], object]) -> Iterator[None]:
+    """Within the body SIGTERM and Ctrl-C call `handler` with their number and the frame."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 def start(module: ModuleType, argv: list[str]) -> None:

@@ -56,7 +56,7 @@ from tqdm import tqdm
 
 import mer_jax
 from mer_jax import inference, options, runtime
-from mer_jax.cli.command import no_arguments, required
+from mer_jax.cli.command import at_stop_signals, no_arguments, required
 from mer_jax.datasets import video_source
 from mer_jax.errors import UserError
 from mer_jax.inference import spotter, video_list, video_records
@@ -306,12 +306,8 @@ def stopping() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
         raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with at_stop_signals(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def main(argv: list[str]) -> int:

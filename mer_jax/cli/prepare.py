@@ -36,7 +36,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -46,6 +46,7 @@ from tqdm import tqdm
 
 from mer_jax import datasets, faces
 from mer_jax.cli import database_flags
+from mer_jax.cli.command import at_stop_signals
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.errors import DataError, Problem, UserError
@@ -357,17 +358,6 @@ def _hash_of(model: str | None) -> str:
     return saving.digest(pathlib.Path(model).expanduser().read_bytes())[:20]
 
 
-@contextlib.contextmanager
-def _stopping() -> Iterator[None]:
-    """Within the block SIGTERM and Ctrl-C end the process and its workers at once."""
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _stop(number: int, _) -> None:
     """Ends this process: finished clips are on disk, and threads would wait for unfinished ones."""
     threading.excepthook = lambda _: None  # the runner's complaints about its workers
@@ -386,7 +376,7 @@ def main(argv: list[str]) -> int | None:
     _on_cpu()
     config = faces.CropConfig(FLAGS.crop, size(), FLAGS.gray, FLAGS.align)
     try:
-        with _stopping():
+        with at_stop_signals(_stop):
             clips = prepare(
                 FLAGS.database,
                 FLAGS.root,

@@ -180,7 +180,7 @@ def load(workdir: str | pathlib.Path, subjects: Iterable[str]) -> Recognizer:
             name = folds.names[diverged[0]]
             raise UserError(f"training of fold {name} in {workdir} diverged, or was not saved")
     if start := networks.config.train.init_from:
-        saw = [initialization.trained_on(start, name) for name in networks.folds]
+        saw = initialization.trained_on(start, networks.folds)
         rows = {
             subject: tuple(row for row in own if identity(subject) not in saw[row])
             for subject, own in rows.items()

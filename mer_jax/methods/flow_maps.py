@@ -27,11 +27,6 @@ REGIONS = {
 }
 
 
-def _to_range(maps: jax.Array) -> jax.Array:
-    low, high = (reduce(maps, (1, 2), keepdims=True) for reduce in (jnp.min, jnp.max))
-    return (maps - low) / jnp.maximum(high - low, 1e-12)
-
-
 def _standardized(maps: jax.Array) -> jax.Array:
     mean, deviation = maps.mean((1, 2), keepdims=True), maps.std((1, 2), keepdims=True)
     # A channel that varies only in the last bits of a float32 is constant.
@@ -42,7 +37,7 @@ def _standardized(maps: jax.Array) -> jax.Array:
 # maps [N, H, W, C] -> the same, each channel of each map by itself.
 NORMALIZATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "none": lambda maps: maps,
-    "sample": _to_range,
+    "sample": preprocessing.to_unit_range,
     "standard": _standardized,
 }
 

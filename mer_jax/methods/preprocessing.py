@@ -112,6 +112,12 @@ def transform(video: jax.Array, matrix_2x2: jax.Array) -> jax.Array:
     return jnp.moveaxis(out.reshape(height, width, frames, channels), 2, 0)
 
 
+def to_unit_range(maps: jax.Array) -> jax.Array:
+    """Each channel of each map [..., H, W, C] scaled to [0, 1]; a constant one becomes 0."""
+    low, high = (reduce(maps, (-3, -2), keepdims=True) for reduce in (jnp.min, jnp.max))
+    return (maps - low) / jnp.maximum(high - low, 1e-12)
+
+
 def rotation_matrix(degrees: jax.Array | float) -> jax.Array:
     """The matrix that rotates frames counter-clockwise on the screen, [2, 2] float32."""
     angle = jnp.deg2rad(jnp.asarray(degrees, jnp.float32))

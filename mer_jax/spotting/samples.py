@@ -22,6 +22,7 @@ from jax import Array
 from mer_jax.clips import resize
 from mer_jax.io import large_arrays
 from mer_jax.methods.examples import Examples
+from mer_jax.methods.preprocessing import to_unit_range
 from mer_jax.metrics.spotting import iou
 from mer_jax.options import checked
 from mer_jax.recordings import Recording
@@ -334,8 +335,7 @@ def examples(
         if normalize == "training":
             return sample / statistics[None, None, :]
         if normalize == "sample":
-            low, high = sample.min((0, 1), keepdims=True), sample.max((0, 1), keepdims=True)
-            return (sample - low) / jnp.maximum(high - low, 1e-12)
+            return to_unit_range(sample)
         return sample
 
     order = _MIRRORED if pairs == REGIONS else np.arange(inputs.shape[2])[::-1]

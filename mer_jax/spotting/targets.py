@@ -123,12 +123,12 @@ def read(outputs: np.ndarray, *, kind: str) -> np.ndarray:
 
     Start, end and neither add to 1.
     """
+    from scipy.special import expit, softmax
+
     at = KINDS.index(kind)
     logits = np.asarray(outputs, np.float64)
-    own = logits[:, 3 * at : 3 * at + 3]
-    powers = np.exp(own - own.max(1, keepdims=True))
-    parts = powers / powers.sum(1, keepdims=True)
-    apex = 1 / (1 + np.exp(-logits[:, 6 + at]))
+    parts = softmax(logits[:, 3 * at : 3 * at + 3], axis=1)
+    apex = expit(logits[:, 6 + at])
     return np.stack([parts[:, START], parts[:, END], apex], axis=-1).astype(np.float32)
 
 

@@ -94,14 +94,13 @@ def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
     0 for converted weights, which have no folds; see `trained_on`.
     """
     seen = set[str]()
-    for name, test in zip(folds.names, folds.test):
-        tested = {identity(folds.subjects[at]) for at in np.flatnonzero(test)}
-        seen |= tested & trained_on(directory, name)
+    for test, trained in zip(folds.test, trained_on(directory, folds.names)):
+        seen |= trained & {identity(folds.subjects[at]) for at in np.flatnonzero(test)}
     return len(seen)
 
 
-def trained_on(directory: str | pathlib.Path, fold: str) -> set[str]:
-    """The subjects, as `clips.identity`, that the weights of `read` for `fold` were trained on.
+def trained_on(directory: str | pathlib.Path, folds: Sequence[str]) -> list[set[str]]:
+    """The subjects, as `clips.identity`, that the weights of `read` for each fold were trained on.
 
     Those of a run that the run in `directory` was initialized from count, too.
 
@@ -111,19 +110,20 @@ def trained_on(directory: str | pathlib.Path, fold: str) -> set[str]:
     directory = pathlib.Path(directory).expanduser()
     if not directory.is_dir():
         raise UserError(f"train.init_from: {directory} is not there, so its subjects are not known")
-    seen = set[str]()
+    seen = [set[str]() for _ in folds]
     if _is_spotting(directory):
         from mer_jax.spotting import trained
 
-        seen = {identity(each.subject) for each in trained.read_folds(directory)} - {identity(fold)}
+        subjects = {identity(each.subject) for each in trained.read_folds(directory)}
+        seen = [subjects - {identity(name)} for name in folds]
     elif (directory / "folds.json").is_file():
         own = Folds.read(directory / "folds.json")
         rows = np.flatnonzero((own.train | own.validation).any(0))
-        seen = {identity(own.subjects[at]) for at in rows}
-    if seen and (directory / "config.json").is_file():
+        seen = [{identity(own.subjects[at]) for at in rows} for _ in folds]
+    if any(seen) and (directory / "config.json").is_file():
         train = reading.load_json(directory / "config.json", dict[str, Any]).get("train", {})
         if earlier := train.get("init_from"):
-            seen |= trained_on(earlier, fold)
+            seen = [a | b for a, b in zip(seen, trained_on(earlier, folds))]
     return seen
 
 

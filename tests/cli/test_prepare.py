@@ -23,6 +23,19 @@ PIPELINE = {
     "runner_options": ["direct_running_mode=in_memory", "direct_num_workers=1"],
 }
 WHOLE = faces.CropConfig("none", (20, 16), gray=True)
+# The beginning of a program that says when it is at its third clip, and waits there.
+AT_THIRD = """
+import sys, time
+from mer_jax import faces
+crop_face, seen = faces.crop_face, []
+def waits(*arguments, **options):
+    seen.append(1)
+    if len(seen) == 3:
+        print("third", flush=True)
+        {waits}
+    return crop_face(*arguments, **options)
+faces.crop_face = waits
+"""
 
 
 @pytest.fixture
@@ -154,21 +167,11 @@ def test_one_process_at_a_time(root, tmp_path, cropped, capsys):
     """The second is refused while the first is at its third clip; the first is not disturbed."""
     out = tmp_path / "out"
     script = f"""
-import sys
-from mer_jax import faces
 from mer_jax.cli import prepare
-crop_face, seen = faces.crop_face, []
-def waits(*arguments, **options):
-    seen.append(1)
-    if len(seen) == 3:
-        print("third", flush=True)
-        sys.stdin.readline()
-    return crop_face(*arguments, **options)
-faces.crop_face = waits
 config = faces.CropConfig("none", (20, 16), gray=True)
 prepare.prepare("casme2", {str(root)!r}, {str(out)!r}, config=config, quiet=True)
 """
-    command_ = [sys.executable, "-c", script]
+    command_ = [sys.executable, "-c", AT_THIRD.format(waits="sys.stdin.readline()") + script]
     with subprocess.Popen(command_, stdin=-1, stdout=-1, stderr=-1, text=True) as first:
         assert first.stdout.readline() == "third\n"
         given = ("--database=casme2", f"--root={root}", f"--out={out}", "--jobs=1")
@@ -353,21 +356,8 @@ def test_a_stopped_command_resumes(root, tmp_path, cropped, runner, number):
     if runner:
         options = ",".join(PIPELINE["runner_options"])
         given += [f"--runner={runner}", f"--beam_pipeline_options={options}"]
-    script = f"""
-import sys, time
-from mer_jax import faces
-from mer_jax.cli import main
-crop_face, seen = faces.crop_face, []
-def waits(*arguments, **options):
-    seen.append(1)
-    if len(seen) == 3:
-        print("third", flush=True)
-        time.sleep(100)
-    return crop_face(*arguments, **options)
-faces.crop_face = waits
-main({given!r})
-"""
-    command_ = [sys.executable, "-c", script]
+    script = f"from mer_jax.cli import main\nmain({given!r})"
+    command_ = [sys.executable, "-c", AT_THIRD.format(waits="time.sleep(100)") + script]
     with subprocess.Popen(command_, stdout=-1, stderr=-1, text=True) as process:
         assert process.stdout.readline() == "third\n"
         process.send_signal(number)

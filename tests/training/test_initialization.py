@@ -103,14 +103,14 @@ def test_subjects_of_earlier_runs_count_too(tmp_path):
 
     first = write("first", ("samm_lv/006", "samm_lv/007"))
     second = write("second", ("casme2/sub01",), init_from=first)
-    assert initialization.trained_on(second, "any") == {"samm/6", "samm/7", "casme2/sub1"}
+    assert initialization.trained_on(second, ["any"]) == [{"samm/6", "samm/7", "casme2/sub1"}]
     test = np.eye(2, dtype=bool)
     subjects = ("samm/006", "samm/009")
     later = Folds(subjects, ("samm/006/c", "samm/009/c"), subjects, ~test, test, test & False)
     assert initialization.pretraining_overlap(second, later) == 1  # samm/006 in long videos
     third = write("third", ("mmew/S1",), init_from=str(tmp_path / "moved"))
     with pytest.raises(UserError, match="moved is not there, so its subjects are not known"):
-        initialization.trained_on(third, "any")
+        initialization.trained_on(third, ["any"])
 
 
 def test_a_spotting_run_gives_each_fold_a_network_without_its_subject(tmp_path):
@@ -118,8 +118,8 @@ def test_a_spotting_run_gives_each_fold_a_network_without_its_subject(tmp_path):
     folds = [fold, fold._replace(subject="samm_lv/007"), fold._replace(kind="macro")]
     spotters = {"recordings": [], "folds": [each._asdict() for each in folds]}
     (tmp_path / "spotters.json").write_text(json.dumps(spotters))
-    assert initialization.trained_on(tmp_path, "samm_lv/006") == {"samm/7"}
-    assert initialization.trained_on(tmp_path, "samm/9") == {"samm/6", "samm/7"}
+    found = initialization.trained_on(tmp_path, ["samm_lv/006", "samm/9"])
+    assert found == [{"samm/7"}, {"samm/6", "samm/7"}]
 
 
 def test_converted_weights_go_into_the_backbone(tmp_path):
