@@ -33,6 +33,7 @@ class Reason(enum.StrEnum):
     SUBJECTS = "subjects"  # a subject is in training and in test
     PRETRAINING = "pretraining"  # `train.init_from` is a run that was trained on tested subjects
     UNVERIFIED = "unverified"  # `train.init_from` has classifiers that were trained elsewhere
+    THRESHOLD = "threshold"  # `intervals.p` of spotting is fixed, not chosen on training subjects
     DUPLICATE = "duplicate"  # a fold trains on a duplicate of a test clip
 
 
@@ -45,6 +46,7 @@ class Leak(msgspec.Struct, frozen=True, omit_defaults=True):
     fold: str = ""  # DUPLICATE: the fold, and the keys of the two clips
     train_clip: str = ""
     test_clip: str = ""
+    p: float | None = None  # THRESHOLD
 
     def to_json(self) -> dict[str, Any]:
         """The fields that are set, as JSON values.

@@ -8,6 +8,7 @@ import pytest
 
 from mer_jax import configuration, experiment, models, spotting_experiment
 from mer_jax.cli import audit
+from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.inference import run_file, spotter
@@ -180,6 +181,31 @@ def test_spotted_intervals_are_recognized_by_networks_that_never_saw_their_subje
             assert event.emotion == networks.classes[best]
     page = (workdir / "report.html").read_text()
     assert "STRS" in page and "Recognized" in page
+
+
+@pytest.mark.e2e
+def test_intervals_of_any_video_get_an_emotion_from_the_run_or_its_file(recognized, tmp_path):
+    """The mean of all folds, whose own predictions are computed one after the other."""
+    workdir, _, given = recognized
+    run_file.export(workdir, tmp_path / "run.mer")
+    video = recordings_of(given)[0]
+    found, same = (
+        spotter.load(run).predict_video(video[:], video.fps, eye_detector=None)
+        for run in (workdir, tmp_path / "run.mer")
+    )
+    assert found.csv() == same.csv() and found.intervals
+    networks = recognition_runs.read(workdir / "recognition")
+    (ensemble,) = trained.load(workdir)
+    for each in found.intervals[:3]:
+        apex = each.onset + int(found.evidence["micro"][each.onset : each.offset + 1].argmax())
+        assert each.offset - each.onset + 1 >= ensemble.shortest(video.fps)
+        clip = Clip(
+            "v", "s", "c", in_memory(video[each.onset : each.offset + 1]), "",
+            fps=video.fps, apex=apex - each.onset,
+        )  # fmt: skip
+        best = networks.probabilities([clip])[:, 0].mean(0).argmax()
+        networks.programs.clear()
+        assert each.emotion == networks.classes[best]
 
 
 @pytest.mark.e2e

@@ -68,10 +68,10 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     from mer_jax.spotting import networks, trained
 
     _require(workdir, trained.SPOTTERS, "truth.csv", "predictions.csv", "metrics.json")
-    _, declared = _verdict(workdir)
+    strict, declared = _verdict(workdir)
     config, found = configuration.load(workdir / "config.json"), []
-    if config.intervals.p is not None:
-        declared.append("The threshold's p is fixed in the configuration, not chosen.")
+    if config.intervals.p is not None and strict:
+        found.append("metrics.json claims to be strict, but config.json fixes the threshold's p.")
     if run := config.recognition.run:
         declared.append(f"The recognizer is the run {run}: audit that, too.")
     folds = trained.read_folds(workdir)

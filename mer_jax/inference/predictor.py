@@ -151,7 +151,10 @@ class Predictor:
                 )
                 measured.append(row)
                 if row.moves and each.frames is not None:
-                    batches.add(self._clip(each.frames, row.apex, fps, marked=apex is not None))
+                    marked = apex is not None
+                    batches.add(
+                        clip_of(each.frames, row.apex, fps, profile=self.profile, marked=marked)
+                    )
         if eye_detector and not any(row.has_face for row in measured):
             raise UserError("no face was found in any of the frames examined")
         notes = [
@@ -308,18 +311,29 @@ class Predictor:
             "folds: those with a checkpoint whose training did not diverge"
         ]
 
-    def _clip(self, frames: np.ndarray, apex: int, fps: float, *, marked: bool) -> Clip:
-        """A window as a clip at the run's frame rate. marked: the user marked its apex."""
-        rate = self.profile.fps or fps
-        count = max(2, round(len(frames) * rate / fps))
-        if abs(count - len(frames)) > 0.05 * len(frames):
-            weights = matrix(len(frames), count, kernel="bilinear")
-            apex = min(round((apex + 0.5) * count / len(frames) - 0.5), count - 1)
-            frames = np.tensordot(weights, frames.astype(np.float32) / 255, axes=1)
-        apex = max(0, apex) if marked or self.profile.marked else None
-        return Clip(
-            "video", "unknown", "window", in_memory(frames), emotion="", fps=rate, apex=apex
-        )
+
+def clip_of(
+    frames: np.ndarray, apex: int, fps: float, *, profile: DatasetProfile, marked: bool
+) -> Clip:
+    """A part of a video as a clip at the rate of a run's clips.
+
+    Args:
+      frames: [T, H, W, C] uint8, cropped like those of the run.
+      apex: frame from 0.
+      fps: Hz, of the video.
+      profile: of the run's clips.
+      marked: the apex counts even where those have none.
+    """
+    rate = profile.fps or fps
+    count = max(2, round(len(frames) * rate / fps))
+    if abs(count - len(frames)) > 0.05 * len(frames):
+        weights = matrix(len(frames), count, kernel="bilinear")
+        apex = min(round((apex + 0.5) * count / len(frames) - 0.5), count - 1)
+        frames = np.tensordot(weights, frames.astype(np.float32) / 255, axes=1)
+    clip_apex = max(0, apex) if marked or profile.marked else None
+    return Clip(
+        "video", "unknown", "window", in_memory(frames), emotion="", fps=rate, apex=clip_apex
+    )
 
 
 def _measure(window: Window, length: int, threshold: float, apex: int | None) -> _Measured:

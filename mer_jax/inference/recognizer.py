@@ -79,9 +79,9 @@ class Recognizer(NamedTuple):
         clips, rows = list[Clip](), list[tuple[int, ...]]()
         for event in found.events:
             video = videos[event.database, event.subject, event.video]
-            shortest = folds[video.subject_key, event.kind].shortest
+            shortest = max(2, folds[video.subject_key, event.kind].shortest)
             apex = apex_of(found, video, event)
-            clips.append(_cut(video, event, apex, max(2, shortest)))
+            clips.append(cut(video, event.kind, event.onset, apex, event.offset, shortest=shortest))
             rows.append(self.rows[video.subject_key])
         if clips and self.size and (size := clips[0].frames.shape[1:3]) != self.size:
             raise UserError(
@@ -146,14 +146,13 @@ def recognize_by_spotter(
     return events
 
 
-def _cut(video: Recording, event: Event, apex: int, shortest: int) -> Clip:
-    """The interval as a clip of `shortest` frames or more."""
-    onset, offset = event.onset, event.offset
+def cut(video: Recording, kind: str, onset: int, apex: int, offset: int, *, shortest: int) -> Clip:
+    """An interval as a clip of `shortest` frames or more."""
     lacking = max(0, shortest - (offset - onset + 1))
     onset = max(0, onset - lacking // 2)
     offset = min(video.length - 1, max(offset, onset + shortest - 1))
     onset = max(0, min(onset, offset - shortest + 1))
-    interval = Interval(onset, apex, offset, event.kind)
+    interval = Interval(onset, apex, offset, kind)
     (clip,) = dataclasses.replace(video, intervals=(interval,)).clips()
     return clip
 

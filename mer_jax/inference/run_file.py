@@ -7,7 +7,8 @@ The file is an uncompressed ZIP archive of
     predict.json  the profile of the run's clips
     weights.npz   the folds' networks and statistics
 
-and that of a spotting run of run.json, config.json, spotters.json and networks/KIND_SPAN/NAME.npz.
+and that of a spotting run of run.json, config.json, spotters.json, networks/KIND_SPAN/NAME.npz and,
+if another run labels the intervals, recognition/ with that run's entries.
 
 It holds no code and no pickle, and its configuration names none: a run with own methods or networks
 (`module:Name`) cannot be exported. `inference.load` or `spotter.load` reads it, and the folder that
@@ -41,6 +42,7 @@ from mer_jax.training import initialization
 MANIFEST, CONFIG, WEIGHTS = "run.json", "config.json", "weights.npz"
 _ENTRIES = (CONFIG, profile.FILENAME, WEIGHTS)
 _SPOTTING_ENTRIES = (CONFIG, spotters.SPOTTERS)
+_RECOGNITION_ENTRIES = tuple(f"{spotters.RECOGNITION}/{name}" for name in (MANIFEST, *_ENTRIES))
 _NETWORK = re.compile(rf"{spotters.NETWORKS}(/[^/\\:.][^/\\:]*){{2}}\.npz")
 _FORMAT = "mer_jax run, version 1"
 _SECTIONS = ("method", "model", "train")  # of the configuration, likewise
@@ -100,19 +102,27 @@ def export(
     spots = written.is_file() and "evidence" in reading.load_json(written, dict[str, Any])
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
-        manifest = (_write_spotting if spots else _write)(workdir, folder, licenses or {})
-        manifest.license = license
-        entries = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-        manifest.digests = {name: _digest(folder / name) for name in entries}
-        saving.write_json(folder / MANIFEST, msgspec.to_builtins(manifest))
+        write = _write_spotting if spots else _write_recognition
+        manifest = write(workdir, folder, licenses or {}, license)
         with saving.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for name in (MANIFEST, *entries):
+            for name in (MANIFEST, *manifest.digests):
                 archive.write(folder / name, name)
     return manifest
 
 
-def _write(workdir: pathlib.Path, folder: pathlib.Path, licenses: Mapping[str, str]) -> Manifest:
+def _write_manifest(manifest: Manifest, folder: pathlib.Path) -> Manifest:
+    """Writes the manifest of the entries in `folder`, and returns it."""
+    entries = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    manifest.digests = {name: _digest(folder / name) for name in entries}
+    saving.write_json(folder / MANIFEST, msgspec.to_builtins(manifest))
+    return manifest
+
+
+def _write_recognition(
+    workdir: pathlib.Path, folder: pathlib.Path, licenses: Mapping[str, str], license: str
+) -> Manifest:
     """The entries of a run of recognition."""
+    folder.mkdir(exist_ok=True)
     networks, measured = trained.read(workdir), profile.read(workdir)
     config = configuration.to_dict(networks.config)
     # Without the paths of this machine; of the data, what `read` takes.
@@ -125,7 +135,7 @@ def _write(workdir: pathlib.Path, folder: pathlib.Path, licenses: Mapping[str, s
     saving.write_json(folder / profile.FILENAME, msgspec.structs.asdict(measured))
     np.savez(folder / WEIGHTS, **_flat(networks.state))  # type: ignore[arg-type]
     folds = Folds.read(workdir / "folds.json")
-    return Manifest(
+    manifest = Manifest(
         format=_FORMAT,
         version=mer_jax.__version__,
         title=config["title"],
@@ -134,19 +144,22 @@ def _write(workdir: pathlib.Path, folder: pathlib.Path, licenses: Mapping[str, s
         folds=list(networks.folds),
         all_folds=list(networks.all_folds),
         databases=_databases(folds.clips, folds.subjects, licenses),
-        license="",
+        license=license,
         digests={},
     )
+    return _write_manifest(manifest, folder)
 
 
 def _write_spotting(
-    workdir: pathlib.Path, folder: pathlib.Path, licenses: Mapping[str, str]
+    workdir: pathlib.Path, folder: pathlib.Path, licenses: Mapping[str, str], license: str
 ) -> Manifest:
     """The entries of a spotting run: its files as they are, but for the paths in config.json."""
     ensembles = spotters.load(workdir)
     config = configuration.to_dict(ensembles[0].config)
     config["data"] = {"name": "synthetic"}  # prediction needs no database
     config.pop("recognition", None)
+    if recognizer := spotters.recognition_run(workdir):
+        _write_recognition(recognizer, folder / spotters.RECOGNITION, licenses, license)
     if "landmarks" in config["evidence"]:
         config["evidence"]["landmarks"] = pathlib.PurePath(config["evidence"]["landmarks"]).name
     _refuse_code(config, _SPOTTING_SECTIONS, workdir)
@@ -163,7 +176,7 @@ def _write_spotting(
     videos = spotters.read_record(workdir).recordings
     subjects = [video.rpartition("/")[0] for video in videos]
     names = [fold.name for fold in folds]
-    return Manifest(
+    manifest = Manifest(
         format=_FORMAT,
         version=mer_jax.__version__,
         title=config["title"],
@@ -172,10 +185,11 @@ def _write_spotting(
         folds=names,
         all_folds=names,
         databases=_databases(videos, subjects, licenses),
-        license="",
+        license=license,
         digests={},
         content="recordings",
     )
+    return _write_manifest(manifest, folder)
 
 
 def unpack(path: str | os.PathLike, out: str | os.PathLike) -> Manifest:
@@ -207,7 +221,8 @@ def _extract(path: pathlib.Path, folder: pathlib.Path) -> None:
     with reading.report_damage(path, hint=_HINT), zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         names = [entry.filename for entry in entries]
-        if names.count(MANIFEST) != 1 or not _known([n for n in names if n != MANIFEST]):
+        once = len(set(names)) == len(names)
+        if not once or MANIFEST not in names or not _known([n for n in names if n != MANIFEST]):
             raise UserError(f"{path}: {_FOREIGN}")
         if sum(e.file_size for e in entries) > path.stat().st_size:  # they are not compressed
             raise ValueError("its entries are longer than the file")
@@ -267,9 +282,10 @@ def is_spotting(path: pathlib.Path) -> bool:
 
 def _known(names: Collection[str]) -> bool:
     """Whether `names` are the entries of a run, besides the manifest."""
-    fixed = sorted(name for name in names if not _NETWORK.fullmatch(name))
-    networks = len(fixed) < len(names)
-    return fixed == sorted(_SPOTTING_ENTRIES) or (not networks and fixed == sorted(_ENTRIES))
+    if sorted(names) == sorted(_ENTRIES):
+        return True
+    rest = {name for name in names if not _NETWORK.fullmatch(name)}
+    return rest in ({*_SPOTTING_ENTRIES}, {*_SPOTTING_ENTRIES, *_RECOGNITION_ENTRIES})
 
 
 def _check_size(path: pathlib.Path) -> None:

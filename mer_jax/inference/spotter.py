@@ -6,13 +6,15 @@
 
 The face is cropped by the eyes and waits, small and gray, in a temporary file, from which the run's
 evidence reads it in blocks. Where the crop had to follow the head, or the face is lost, the
-evidence is not that of an expression: such intervals get a verdict.
+evidence is not that of an expression: such intervals get a verdict. A run of spot-then-recognize
+gives each interval an emotion as well: the mean of all its folds, none of which saw the face.
 """
 
 import bisect
 import collections
 import csv
 import io
+import math
 import pathlib
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,8 +26,10 @@ from tqdm import tqdm
 from mer_jax import runtime
 from mer_jax.errors import UserError
 from mer_jax.faces.rectangles import OULU
-from mer_jax.inference import run_file
+from mer_jax.inference import predictor, run_file
+from mer_jax.inference.predictor import Predictor, clip_of
 from mer_jax.inference.profile import DatasetProfile, long_videos
+from mer_jax.inference.recognizer import cut
 from mer_jax.inference.tracking import EyeDetector, FaceBox, FaceTracker, find_eyes, prefetch
 from mer_jax.inference.video_predictions import (
     FACE_LOST,
@@ -51,6 +55,12 @@ class SpottedInterval(NamedTuple):
     offset: int
     evidence: float  # the largest in it
     verdict: str  # why it is no expression; "" where it is one
+    emotion: str = ""  # of a run that recognizes, too
+
+    @property
+    def label(self) -> str:
+        """Its kind, and the emotion if there is one."""
+        return f"{self.kind}, {self.emotion}" if self.emotion else self.kind
 
 
 class SpottedVideo(NamedTuple):
@@ -81,16 +91,16 @@ class SpottedVideo(NamedTuple):
 
     def csv(self) -> str:
         """The table as CSV: `header` after a #, then onset and offset (s and frames, both
-        included), kind, verdict and the largest evidence of each interval."""
+        included), kind, verdict, the largest evidence and the emotion of each interval."""
         out = io.StringIO(newline="")
         out.writelines(f"# {line}\n" for line in self.header)
         table = csv.writer(out, lineterminator="\n")
         names = ("onset_s", "offset_s", "onset_frame", "offset_frame")
-        table.writerow([*names, "kind", "verdict", "evidence"])
+        table.writerow([*names, "kind", "verdict", "evidence", "emotion"])
         for each in self.intervals:
             seconds = [f"{frame / self.fps:.4f}" for frame in (each.onset, each.offset)]
             rest = (each.onset, each.offset, each.kind, each.verdict, f"{each.evidence:.6g}")
-            table.writerow([*seconds, *rest])
+            table.writerow([*seconds, *rest, each.emotion])
         return out.getvalue()
 
     def summary(self) -> str:
@@ -99,7 +109,7 @@ class SpottedVideo(NamedTuple):
         lines = [f"{len(self.intervals)} interval(s){f': {counts}' if counts else ''}"]
         known = [each for each in self.intervals if not each.verdict]
         lines += [
-            f"{each.kind}: {each.onset / self.fps:.2f} to {(each.offset + 1) / self.fps:.2f} s"
+            f"{each.label}: {each.onset / self.fps:.2f} to {(each.offset + 1) / self.fps:.2f} s"
             for each in known[:10]
         ]
         more = [f"and {len(known) - 10} more"] * (len(known) > 10)
@@ -107,11 +117,15 @@ class SpottedVideo(NamedTuple):
 
 
 class Spotter:
-    """The spotters of a run, one for each kind of expression; `load` reads it."""
+    """The spotters of a run, one for each kind of expression; `load` reads it.
 
-    def __init__(self, ensembles: Sequence[Ensemble]):
-        self.ensembles = ensembles
-        self.size = tuple(ensembles[0].config.evidence.size)  # (H, W) px
+    Args:
+      ensembles: of each kind.
+      recognizer: the run that labels the intervals, if it is not the network that spots.
+    """
+
+    def __init__(self, ensembles: Sequence[Ensemble], recognizer: Predictor | None = None):
+        self.ensembles, self.recognizer = ensembles, recognizer
 
     @property
     def digest(self) -> str:
@@ -121,7 +135,8 @@ class Spotter:
         weights = [array for scorer in scorers for array in scorer.weights.values()]
         config = self.ensembles[0].config
         sections = [config[name].to_json() for name in ("evidence", "model") if name in config]
-        return saving.digest(*sections, *parts, *weights)
+        recognizer = [self.recognizer.digest] if self.recognizer else []
+        return saving.digest(*sections, *parts, *recognizer, *weights)
 
     @property
     def trained_on(self) -> str:
@@ -147,8 +162,10 @@ class Spotter:
           UserError: no face in any frame, or a video shorter than what one frame depends on.
         """
         fps = check_rate(fps)
+        crops = self._profile(fps)
+        shape = (*crops.size, crops.channels)
         tracker = FaceTracker(
-            _profile(self.size, fps),
+            crops,
             length=1,
             stride=1,
             every=max(1, round(fps / _DETECTIONS)),
@@ -157,45 +174,87 @@ class Spotter:
         bar = dict(total=total or None, disable=quiet, leave=False, unit="")
         with tempfile.TemporaryFile() as file:
             with tqdm(prefetch(frames), "frames", **bar) as progress:
-                _write_crops(file, tracker, progress, self.size)
-            video = _recording(file, tracker.num_frames, fps, self.size)
-            evidence = {each.kind: each.evidence(video) for each in self.ensembles}
-        boxes = tuple(tracker.face_boxes)
-        shown = {kind: strength(values) for kind, values in evidence.items()}
-        found = [
-            _interval(each.kind, shown[each.kind], onset, offset, boxes)
-            for each in self.ensembles
-            for onset, offset in each.intervals(evidence[each.kind], fps).tolist()
-        ]
+                _write_crops(file, tracker, progress, shape)
+            video = _recording(file, tracker.num_frames, fps, shape)
+            boxes, found, shown = tuple(tracker.face_boxes), list[SpottedInterval](), {}
+            for ensemble in self.ensembles:
+                evidence, emotions = ensemble.evidence_and_emotions(video)
+                shown[ensemble.kind] = strength(evidence)
+                intervals = [
+                    _interval(ensemble.kind, shown[ensemble.kind], onset, offset, boxes)
+                    for onset, offset in ensemble.intervals(evidence, fps).tolist()
+                ]
+                found += self._recognized(video, ensemble, intervals, shown, emotions)
         found.sort(key=lambda each: (each.onset, each.offset))
         notes = tuple(face_notes(boxes))
         return SpottedVideo(
             tuple(found), shown, fps, tracker.num_frames, boxes, notes, self.trained_on
         )
 
+    def _recognized(
+        self,
+        video: Recording,
+        ensemble: Ensemble,
+        intervals: Sequence[SpottedInterval],
+        shown: Mapping[str, np.ndarray],
+        emotions: np.ndarray,
+    ) -> list[SpottedInterval]:
+        """The intervals of a kind, each without a verdict with its emotion, if the run gives one.
 
-def _profile(size: Sequence[int], fps: float) -> DatasetProfile:
-    """Of crops around the eyes; what it says of movement is not used."""
-    height, width = size
-    return DatasetProfile(
-        size=(height, width),
-        channels=1,
-        eyes=OULU,
-        fps=fps,
-        length=1,
-        marked=False,
-        movement=0.0,
-        largest=0.0,
-        head=0.0,
-        trained_on="",
-    )
+        shown: kind -> evidence [T]; emotions: [T, K], of the network that spots.
+        """
+        known = [n for n, each in enumerate(intervals) if not each.verdict]
+        inside = lambda each: shown[each.kind][each.onset : each.offset + 1]
+        apexes = [each.onset + int(inside(each).argmax()) for each in intervals]
+        names = [""] * len(intervals)
+        if ensemble.classes:
+            for n in known:
+                names[n] = ensemble.classes[emotions[apexes[n]].argmax()]
+        elif self.recognizer and known:
+            networks, clips = self.recognizer.networks, []
+            shortest = ensemble.shortest(video.fps)
+            for n in known:
+                kind, onset, offset, *_ = intervals[n]
+                clip = cut(video, kind, onset, apexes[n], offset, shortest=shortest)
+                assert clip.apex is not None
+                clips.append(
+                    clip_of(
+                        clip.frames, clip.apex, video.fps,
+                        profile=self.recognizer.profile, marked=True,
+                    )
+                )  # fmt: skip
+            every = range(len(networks.folds))
+            best = networks.probabilities_of(clips, [every] * len(clips)).argmax(1)
+            for n, label in zip(known, best.tolist()):
+                names[n] = networks.classes[label]
+        return [each._replace(emotion=name) for each, name in zip(intervals, names)]
+
+    def _profile(self, fps: float) -> DatasetProfile:
+        """Of crops around the eyes, like the recognizer's clips; what it says of movement is not
+        used."""
+        if self.recognizer:
+            own = self.recognizer.profile
+            crops = dict(size=own.size, channels=own.channels, eyes=own.eyes or OULU)
+        else:
+            size = tuple(self.ensembles[0].config.evidence.size)
+            crops = dict(size=size, channels=1, eyes=OULU)
+        return DatasetProfile(
+            **crops,  # type: ignore[arg-type]
+            fps=fps,
+            length=1,
+            marked=False,
+            movement=0.0,
+            largest=0.0,
+            head=0.0,
+            trained_on="",
+        )
 
 
 def _write_crops(
-    file: IO[bytes], tracker: FaceTracker, frames: Iterable[np.ndarray], size: Sequence[int]
+    file: IO[bytes], tracker: FaceTracker, frames: Iterable[np.ndarray], shape: Sequence[int]
 ) -> None:
-    """The face of each frame, [H, W] uint8; where there is none, the last one."""
-    crop, found = np.zeros(size, np.uint8), False
+    """The face of each frame, [H, W, C] uint8; where there is none, the last one."""
+    crop, found = np.zeros(shape, np.uint8), False
     for window in tracker.windows(frames):
         if window.frames is not None:
             crop, found = window.frames[0], True
@@ -205,14 +264,14 @@ def _write_crops(
     file.flush()
 
 
-def _recording(file: IO[bytes], count: int, fps: float, size: Sequence[int]) -> Recording:
+def _recording(file: IO[bytes], count: int, fps: float, shape: Sequence[int]) -> Recording:
     """The crops in `file` as a recording."""
-    height, width = size
+    frame = math.prod(shape)
 
     def read(start: int, stop: int) -> np.ndarray:
-        file.seek(start * height * width)
-        content = file.read((stop - start) * height * width)
-        return np.frombuffer(content, np.uint8).reshape(-1, height, width, 1)
+        file.seek(start * frame)
+        content = file.read((stop - start) * frame)
+        return np.frombuffer(content, np.uint8).reshape(-1, *shape)
 
     return Recording("video", "unknown", "video", read, count, fps)
 
@@ -260,4 +319,5 @@ def load(run: str | pathlib.Path) -> Spotter:
 def _load(folder: pathlib.Path, name: pathlib.Path) -> Spotter:
     if (folder / run_file.MANIFEST).is_file():
         run_file.check_spotting(folder, name=name)
-    return Spotter(trained.load(folder))
+    ensembles, run = trained.load(folder), trained.recognition_run(folder)
+    return Spotter(ensembles, predictor.load(run) if run else None)

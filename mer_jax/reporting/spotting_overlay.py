@@ -75,10 +75,10 @@ def annotate(
 
 
 def _label_at(result: SpottedVideo, frame: int) -> str:
-    """The kinds of the intervals at a frame, or their verdict."""
+    """The kinds (and emotions) of the intervals at a frame, or their verdict."""
     found = [each for each in result.intervals if each.onset <= frame <= each.offset]
-    kinds = dict.fromkeys(each.kind for each in found if not each.verdict)
-    return "+".join(kinds) or next((each.verdict for each in found), "")
+    labels = dict.fromkeys(each.label for each in found if not each.verdict)
+    return "+".join(labels) or next((each.verdict for each in found), "")
 
 
 def _column(width: int, frame: int, count: int) -> int:

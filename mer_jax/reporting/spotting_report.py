@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from mer_jax.metrics.spotting import Event
 from mer_jax.recordings import Recording
-from mer_jax.reporting import figures, verdict
+from mer_jax.reporting import figures
 from mer_jax.reporting.page import number, render
 from mer_jax.spotting import Found, Rule, analysis, intervals
 
@@ -51,14 +51,13 @@ def build(
     return render(
         "spotting.html",
         title=config["title"] or f"{config['evidence']['name']} on {config['data']['name']}",
-        fixed_p=config["intervals"]["p"],
         videos=len(recordings),
         subjects=len({video.subject_key for video in recordings}),
         scores=[(kind, *(part[key] for key in keys)) for kind, part in summary["spotting"].items()],
         chance=[(kind, number(f1)) for kind, f1 in summary["chance"].items()],
         overall=list(summary["spotting"].values())[-1]["f1"],
         moved=config["data"]["move_intervals"],
-        leaks=[verdict.sentence(leak) for leak in summary["verdict"]["leaks"]],
+        verdict=summary["verdict"],
         **_recognition(summary),
         causes=[(cause, kind, count) for kind in causes for cause, count in causes[kind].items()],
         recall=_recall(recordings, found),

@@ -22,6 +22,8 @@ _SENTENCES = {
     "subjects.",
     Reason.UNVERIFIED: "Networks start from {run}, which was trained elsewhere: whether on test "
     "clips is not recorded.",
+    Reason.THRESHOLD: "The threshold's p is fixed at {p:g}: whether it was chosen on test subjects "
+    "is not recorded.",
     Reason.DUPLICATE: "Fold {fold} trains on {train_clip}, a duplicate of its test clip "
     "{test_clip}.",
 }

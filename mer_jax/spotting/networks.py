@@ -312,9 +312,8 @@ def train(
                     outputs, length = scorer.samples(x), recordings[at].length
                     curves[fold.name, at] = scorer.of_frames([(frames, outputs)], length)
                     if emotions:
-                        nearest = np.interp(np.arange(length), frames, np.arange(len(frames)))
-                        best = outputs[:, 1:-1].argmax(1)
-                        emotion_at[fold.name, at] = best[np.rint(nearest).astype(int)]
+                        of_frames = samples.emotions_of_frames([(frames, outputs)], length)
+                        emotion_at[fold.name, at] = of_frames.argmax(1)
         del found, inputs, examples  # before the samples of the next span are computed
     evidence = lambda fold, at: curves[fold.name, at]
     emotion = lambda fold, at: emotion_at[fold.name, at]

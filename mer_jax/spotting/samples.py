@@ -303,6 +303,28 @@ def of_frames(
     return frames_targets.read(outputs.reshape(-1, outputs.shape[-1])[:length], kind=kind)
 
 
+def emotions_of_frames(parts: Iterable[tuple[np.ndarray, np.ndarray]], length: int) -> np.ndarray:
+    """The emotions in the outputs of a network that recognizes as well (SFAMNet).
+
+    Args:
+      parts: (frames [M], outputs [M, 1 + K + 1]: score, logits of the emotions and of neutral) in
+        ascending order.
+      length: T.
+
+    Returns:
+      [T, K] float32 probabilities of the nearest sample; neutral takes the rest.
+
+    >>> parts = [(np.array([1, 4]), np.log(np.array([[1.0, 3, 1, 4], [1.0, 1, 3, 4]])))]
+    >>> emotions_of_frames(parts, 5).round(3).tolist()[2:4]
+    [[0.375, 0.125], [0.125, 0.375]]
+    """
+    found = list(parts)
+    frames, outputs = (np.concatenate([part[side] for part in found]) for side in (0, 1))
+    nearest = np.interp(np.arange(length), frames, np.arange(len(frames)))
+    probabilities = np.asarray(jax.nn.softmax(outputs[:, 1:], axis=1))[:, :-1]
+    return probabilities[np.rint(nearest).astype(int)]
+
+
 @checked
 def examples(
     inputs: np.ndarray,

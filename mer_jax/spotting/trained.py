@@ -26,6 +26,7 @@ from mer_jax.spotting.protocol import Fold
 
 SPOTTERS = "spotters.json"
 NETWORKS = "networks"
+RECOGNITION = "recognition"  # the run that labels the intervals, if the job trained it
 
 
 class Record(msgspec.Struct):
@@ -50,6 +51,7 @@ class Ensemble:
     rule: Rule
     config: ConfigDict
     scorers: Sequence[Scorer]  # of each fold; none without a network
+    classes: Sequence[str] = ()  # emotions, of a network that recognizes as well
 
     def at_rate(self, fps: float) -> "Ensemble":
         """The same for recordings of `fps` Hz: durations and spans in their frames."""
@@ -83,16 +85,26 @@ class Ensemble:
 
         Raises `UserError` for a recording shorter than what one frame depends on.
         """
+        return self.evidence_and_emotions(recording)[0]
+
+    @runtime.pinned()
+    def evidence_and_emotions(self, recording: Recording) -> tuple[np.ndarray, np.ndarray]:
+        """`evidence`, and the probabilities [T, K] of `classes` at each frame."""
         if any(fold.fps != recording.fps for fold in self.folds):
-            return self.at_rate(recording.fps).evidence(recording)
-        values = np.mean(list(self._each(recording)), axis=0)
-        return self.rule.smooth(values, self._median("duration"))
+            return self.at_rate(recording.fps).evidence_and_emotions(recording)
+        found = list(self._each(recording))
+        values, emotions = (np.mean([each[side] for each in found], axis=0) for side in (0, 1))
+        return self.rule.smooth(values, self._median("duration")), emotions
 
     def intervals(self, evidence: np.ndarray, fps: float) -> np.ndarray:
         """[M, 2] onset and offset (frames, both included) in the evidence [T] at `fps` Hz."""
         own = self.at_rate(fps)
         lengths = (own._median(name) for name in ("duration", "shortest", "longest"))
         return own.rule.intervals(evidence, own.p, *lengths)
+
+    def shortest(self, fps: float) -> int:
+        """Frames at `fps` Hz of the shortest training expression (median of folds); at least 2."""
+        return max(2, self.at_rate(fps)._median("shortest"))
 
     @property
     def p(self) -> float:
@@ -102,8 +114,10 @@ class Ensemble:
     def _median(self, name: str) -> int:
         return round(float(np.median([getattr(fold, name) for fold in self.folds])))
 
-    def _each(self, recording: Recording) -> Iterator[np.ndarray]:
-        """The evidence [T] of each fold; folds of one sampling share the samples."""
+    def _each(self, recording: Recording) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The evidence [T] and the emotions [T, K] of each fold; folds of one sampling share the
+        samples."""
+        none = np.zeros((recording.length, 0), np.float32)
         if not self.scorers:
             options = configuration.options_of(self.config, "evidence")
             name = self.config.evidence.name
@@ -113,7 +127,7 @@ class Ensemble:
                     evidence=name,
                     **options | {"span": max(2 if evidences.EVIDENCE[name].finish else 1, span)},
                 )
-                yield from [found] * sum(fold.span == span for fold in self.folds)
+                yield from [(found, none)] * sum(fold.span == span for fold in self.folds)
         for sampling in dict.fromkeys(scorer.sampling for scorer in self.scorers):
             group = [scorer for scorer in self.scorers if scorer.sampling == sampling]
             parts: list[list] = [[] for _ in group]
@@ -121,12 +135,23 @@ class Ensemble:
                 for part, scorer in zip(parts, group):
                     part.append((frames, scorer.samples(inputs)))
             for part, scorer in zip(parts, group):
-                yield scorer.of_frames(part, recording.length)
+                emotions = none
+                if self.classes:
+                    emotions = samples.emotions_of_frames(part, recording.length)
+                yield scorer.of_frames(part, recording.length), emotions
 
 
 def read_record(workdir: pathlib.Path) -> Record:
     """The spotters.json of a run. Raises `UserError` if it is damaged."""
     return reading.load_json(workdir / SPOTTERS, Record)
+
+
+def recognition_run(workdir: pathlib.Path) -> pathlib.Path | None:
+    """The run that labels the intervals of the run in `workdir`; None if there is none."""
+    if (own := workdir / RECOGNITION).is_dir():
+        return own
+    run = configuration.load(workdir / "config.json").recognition.run
+    return pathlib.Path(run).expanduser() if run else None
 
 
 def read_folds(workdir: pathlib.Path) -> list[Fold]:
@@ -161,5 +186,6 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
             scorers = [
                 networks.read(workdir / NETWORKS, fold, architecture, **options) for fold in own
             ]
-        found.append(Ensemble(kind, own, configuration.rule(config), config, scorers))
+        rule = configuration.rule(config)
+        found.append(Ensemble(kind, own, rule, config, scorers, tuple(classes)))
     return found

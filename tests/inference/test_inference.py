@@ -16,7 +16,7 @@ from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets import load
 from mer_jax.errors import UserError
 from mer_jax.inference import profile
-from mer_jax.inference.predictor import _runs_longer_than
+from mer_jax.inference.predictor import _runs_longer_than, clip_of
 from mer_jax.inference.tracking import FaceTracker, prefetch
 from mer_jax.video import magnify
 from tests.tiny_run import tiny_run
@@ -187,11 +187,11 @@ def test_windows_without_a_face_are_told_so(predictor, own):
 def test_a_window_of_another_rate_is_brought_to_the_runs(predictor):
     frames = np.linspace(0, 200, 20, dtype=np.uint8)[:, None, None, None]
     frames = np.broadcast_to(frames, (20, 40, 40, 3))
-    clip = predictor._clip(frames, 14, 200.0, marked=True)
+    clip = clip_of(frames, 14, 200.0, profile=predictor.profile, marked=True)
     assert clip.frames.shape == (10, 40, 40, 3) and clip.fps == 100.0 and clip.apex == 7
     values = clip.frames[:, 0, 0, 0] * 255
     assert (np.diff(values) > 0).all() and abs(values[7] - frames[14, 0, 0, 0]) < 12
-    assert predictor._clip(frames, 14, 100.0, marked=True).frames is frames
+    assert clip_of(frames, 14, 100.0, profile=predictor.profile, marked=True).frames is frames
 
 
 def test_movement_is_that_of_the_skin_not_of_the_light_the_sensor_or_the_head():

@@ -19,14 +19,15 @@ EYES = np.float32([[[30, 40], [50, 40]]])
 class Brightness:
     """The mean gray level of a frame as evidence; an interval where it is over 100."""
 
-    kind, rule, scorers = "micro", None, ()
+    kind, rule, scorers, classes = "micro", None, (), ()
     folds = tuple(Fold(f"synthetic/s{n}", "micro", 5, 5, 5, 2, 10.0) for n in (1, 2))
     config = configuration.make_spotting(
         data="synthetic", evidence={"name": "strain", "size": (8, 8)}
     )
 
-    def evidence(self, recording):
-        return np.concatenate([block.mean((1, 2, 3)) for _, block in recording.blocks(7)])
+    def evidence_and_emotions(self, recording):
+        values = np.concatenate([block.mean((1, 2, 3)) for _, block in recording.blocks(7)])
+        return values, np.stack([np.arange(60) < 40, np.arange(60) >= 40], 1)
 
     def intervals(self, evidence, fps):
         edges = np.flatnonzero(np.diff(np.pad(evidence > 100, 1).astype(int)))
@@ -75,6 +76,17 @@ def test_where_the_face_is_lost_or_the_crop_moves_there_is_a_verdict(film):
     assert [interval(*ends) for ends in ((0, 5), (12, 14), (25, 30), (38, 44), (50, 55))] == [
         *("", "face lost", "", "head moves", ""),
     ]
+
+
+def test_the_network_that_spots_gives_the_emotion_at_the_largest_evidence(film):
+    ensemble = Brightness()
+    ensemble.classes = ("positive", "negative")
+    found = spotter.Spotter([ensemble]).predict_video(film, 10.0, eye_detector=None)
+    assert [each.emotion for each in found.intervals] == ["positive", "positive", "negative"]
+    rows = list(csv.DictReader(found.csv().splitlines()[1:]))
+    assert [row["emotion"] for row in rows] == ["positive", "positive", "negative"]
+    assert "micro, negative: 5.00 to 5.50 s" in found.summary()
+    assert spotting_overlay._label_at(found, 52) == "micro, negative"
 
 
 def test_what_cannot_be_spotted(film, tmp_path):

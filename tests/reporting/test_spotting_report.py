@@ -17,7 +17,7 @@ CONFIG = {
 }  # fmt: skip
 
 
-def build(config=CONFIG, count=2):
+def build(config=CONFIG, count=2, leaks=()):
     marked = (Interval(10, None, 19, intensity=0.5),)
     blink = (Distractor("blinks", 40, 44),)
     videos = [
@@ -33,7 +33,7 @@ def build(config=CONFIG, count=2):
     ]
     found = Found(events, folds, {(video.key, "micro"): evidence for video in videos})
     summary = scoring.summary(scoring.events(videos), events) | {"chance": {"micro": 0.0625}}
-    summary["verdict"] = {"strict": True, "leaks": []}
+    summary["verdict"] = {"strict": not leaks, "leaks": list(leaks)}
     return spotting_report.build(videos, found, summary, config=config, rule=Rule())
 
 
@@ -48,15 +48,16 @@ def test_the_page_opens_with_f1_and_its_interval():
 
 
 @pytest.mark.parametrize(
-    ("changed", "banner"),
+    ("changed", "leaks", "banner"),
     [
-        ({"intervals": {"p": 0.55}}, "fixed at 0.55"),
-        ({"data": {"name": "toy", "move_intervals": True}}, "CONTROL"),
+        ({}, [{"reason": "threshold", "p": 0.55}], "p is fixed at 0.55"),
+        ({"data": {"name": "toy", "move_intervals": True}}, [], "CONTROL"),
     ],
     ids=str,
 )
-def test_what_is_not_strict_is_announced(changed, banner):
-    assert banner in build(CONFIG | changed, count=1)
+def test_what_is_not_strict_is_announced(changed, leaks, banner):
+    page = build(CONFIG | changed, count=1, leaks=leaks)
+    assert banner in page and ("NOT STRICT" in page) == bool(leaks)
 
 
 def test_many_recordings_fold_away():
