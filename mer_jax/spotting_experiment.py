@@ -24,6 +24,7 @@ from ml_collections import ConfigDict
 
 from mer_jax import configuration, spotting
 from mer_jax.datasets import recordings as databases
+from mer_jax.inference import profile
 from mer_jax.inference import recognizer as recognition
 from mer_jax.inference.recognizer import Recognizer
 from mer_jax.io import saving
@@ -126,6 +127,7 @@ def run(
     spotters: dict[str, Any] = {"recordings": [video.key for video in videos]}
     spotters |= {"folds": [fold._asdict() for fold in found.folds]}
     spotters |= {"classes": emotions.classes} if emotions else {}
+    spotters["largest"] = {kind: profile.largest_movement(videos, kind) for kind in kinds}
     saving.write_json(workdir / SPOTTERS, spotters)
     if rule.p is not None:
         leaks.append(Leak(Reason.THRESHOLD, p=rule.p).to_json())

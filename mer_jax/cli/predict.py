@@ -20,9 +20,9 @@ time. The first line of each names the clips that the run was trained on. A run 
 labels each window with the units that are present (probability above 50 %), names its label scheme
 in the second line, and draws a chart for each unit.
 A spotting run (spot_default) gives intervals instead of windows: prediction.csv has their onset,
-offset, kind and, where it is no expression, a verdict ("face lost", "head moves"), prediction.png
-the evidence with the intervals, and the annotated video a time line. A run of spot-then-recognize
-(spot_then_recognize, spot_sfamnet) gives each interval an emotion, too.
+offset, kind and, where it is no expression, a verdict ("face lost", "head moves", "too much
+movement"), prediction.png the evidence with the intervals, and the annotated video a time line. A
+run of spot-then-recognize (spot_then_recognize, spot_sfamnet) gives each interval an emotion, too.
 The video of --video_out shows the face's box with a saliency map in red (the gradient of the
 class's score), bars of the probabilities, and the face with its motion magnified.
 

@@ -6,8 +6,8 @@ finished run writes it to WORKDIR/predict.json, so that predictions do not need 
 
 import collections
 import pathlib
-from collections.abc import Collection, Sequence
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,10 +17,13 @@ from mer_jax.clips import Clip, resize
 from mer_jax.errors import UserError
 from mer_jax.faces.detection import to_gray
 from mer_jax.io import reading, saving
+from mer_jax.recordings import Recording
 
+T = TypeVar("T")
 FILENAME = "predict.json"
 STILL_QUANTILE = 0.1  # share of the run's own clips below the threshold of movement
 _CLIPS = 64  # clips that are measured, evenly over the run
+_BLOCK = 64  # frames of a recording that are read at a time
 _LARGEST = 64  # px of the longer side, on which movement is measured
 _SMOOTH = 0.5  # px of these: standard deviation of the Gaussian that precedes the shrinking
 _BLUR = 5  # px of these: averages out sensor noise, not moving skin
@@ -64,7 +67,7 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
       Their most frequent size, median rate, length and eye positions, and the 10 % quantile of
       their `movement`.
     """
-    chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, _CLIPS).astype(int))]
+    chosen = _evenly(clips)
     shapes, lengths, eyes, motions = [], [], [], list[Motion]()
     for clip in chosen:
         frames = clip.frames
@@ -88,6 +91,21 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
         head=max(each.head for each in motions),
         trained_on=_trained_on(clips),
     )
+
+
+def largest_movement(recordings: Iterable[Recording], kind: str) -> float:
+    """The largest `Motion.skin` (px) of up to 64 evenly spaced expressions of a kind."""
+    marked = [(video, each) for video in recordings for each in video.of_kind(kind)]
+    found = 0.0
+    for video, each in _evenly(marked) if marked else ():
+        starts, stop = range(each.onset, each.offset + 1, _BLOCK), each.offset + 1
+        blocks = [_shrink(video[start : min(start + _BLOCK, stop)]) for start in starts]
+        found = max(found, motion(np.concatenate(blocks)).skin)
+    return found
+
+
+def _evenly(items: Sequence[T]) -> list[T]:
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, _CLIPS).astype(int))]
 
 
 def _trained_on(clips: Sequence[Clip]) -> str:
@@ -137,12 +155,7 @@ def motion(frames: np.ndarray) -> Motion:
     """
     import cv2
 
-    shrink = min(1.0, _LARGEST / max(frames.shape[1:3]))
-    sides = tuple(max(1, round(side * shrink)) for side in frames.shape[1:3])
-    if shrink < 1:  # means of pixels alone alias
-        smooth = [cv2.GaussianBlur(frame, (0, 0), _SMOOTH / shrink) for frame in frames]
-        frames = np.stack(smooth).reshape(frames.shape)
-    small = resize(frames, sides)
+    small = _shrink(frames)
     if len(frames) < 2 or min(small.shape[1:3]) < 2:
         return Motion(0.0, 0, 0.0)
     gray = np.stack([cv2.blur(to_gray(f).astype(np.float32), (_BLUR, _BLUR)) for f in small])
@@ -154,6 +167,18 @@ def motion(frames: np.ndarray) -> Motion:
     moved = max(0.0, np.quantile(distance, 0.9) - noise) / max(slope, 1e-6)
     skin = float(np.sqrt(moved)) if moved >= _FLOOR**2 else 0.0
     return Motion(skin, int(np.argmax(distance)), float(head.max()))
+
+
+def _shrink(frames: np.ndarray) -> np.ndarray:
+    """[T, h, w, C]: frames whose longer side has 64 px, or fewer if it had."""
+    import cv2
+
+    shrink = min(1.0, _LARGEST / max(frames.shape[1:3]))
+    sides = tuple(max(1, round(side * shrink)) for side in frames.shape[1:3])
+    if shrink < 1:  # means of pixels alone alias
+        smooth = [cv2.GaussianBlur(frame, (0, 0), _SMOOTH / shrink) for frame in frames]
+        frames = np.stack(smooth).reshape(frames.shape)
+    return resize(frames, sides)
 
 
 def remove_global_motion(gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,9 +5,10 @@
     print(found.csv())
 
 The face is cropped by the eyes and waits, small and gray, in a temporary file, from which the run's
-evidence reads it in blocks. Where the crop had to follow the head, or the face is lost, the
-evidence is not that of an expression: such intervals get a verdict. A run of spot-then-recognize
-gives each interval an emotion as well: the mean of all its folds, none of which saw the face.
+evidence reads it in blocks. Where the crop had to follow the head, or the face is lost or moves
+more than in any expression of the run, the evidence is not that of one: such intervals get a
+verdict. A run of spot-then-recognize gives each interval an emotion as well, by the mean of its
+folds.
 """
 
 import bisect
@@ -28,12 +29,13 @@ from mer_jax.errors import UserError
 from mer_jax.faces.rectangles import OULU
 from mer_jax.inference import predictor, run_file
 from mer_jax.inference.predictor import Predictor, clip_of
-from mer_jax.inference.profile import DatasetProfile, long_videos
+from mer_jax.inference.profile import DatasetProfile, long_videos, motion
 from mer_jax.inference.recognizer import cut
 from mer_jax.inference.tracking import EyeDetector, FaceBox, FaceTracker, find_eyes, prefetch
 from mer_jax.inference.video_predictions import (
     FACE_LOST,
     HEAD_MOVES,
+    TOO_MUCH,
     check_rate,
     corners_of_frame,
     face_notes,
@@ -181,7 +183,7 @@ class Spotter:
                 evidence, emotions = ensemble.evidence_and_emotions(video)
                 shown[ensemble.kind] = strength(evidence)
                 intervals = [
-                    _interval(ensemble.kind, shown[ensemble.kind], onset, offset, boxes)
+                    _interval(ensemble, video, shown[ensemble.kind], onset, offset, boxes)
                     for onset, offset in ensemble.intervals(evidence, fps).tolist()
                 ]
                 found += self._recognized(video, ensemble, intervals, shown, emotions)
@@ -277,9 +279,15 @@ def _recording(file: IO[bytes], count: int, fps: float, shape: Sequence[int]) ->
 
 
 def _interval(
-    kind: str, evidence: np.ndarray, onset: int, offset: int, boxes: Sequence[FaceBox]
+    ensemble: Ensemble,
+    video: Recording,
+    evidence: np.ndarray,
+    onset: int,
+    offset: int,
+    boxes: Sequence[FaceBox],
 ) -> SpottedInterval:
-    """The interval; its verdict is by the boxes up to half of its length before and after it."""
+    """The interval; its verdict is by the boxes up to half of its length before and after it, and
+    by its movement."""
     margin = (offset - onset + 1) // 2
     starts = [box.start for box in boxes]
     first = max(0, bisect.bisect_right(starts, onset - margin) - 1)
@@ -290,8 +298,10 @@ def _interval(
         for box in inside
     )
     verdict = FACE_LOST if lost else HEAD_MOVES if moves else ""
+    if not verdict and motion(video[onset : offset + 1]).skin > ensemble.largest:
+        verdict = TOO_MUCH
     largest = float(evidence[onset : offset + 1].max())
-    return SpottedInterval(kind, onset, offset, largest, verdict)
+    return SpottedInterval(ensemble.kind, onset, offset, largest, verdict)
 
 
 def is_run(run: str | pathlib.Path) -> bool:

@@ -6,6 +6,7 @@ for ensemble in trained.load("runs/spotting"):
 """
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -35,6 +36,8 @@ class Record(msgspec.Struct):
     recordings: list[str]  # keys of all recordings of the run
     folds: list[dict[str, Any]]  # fields of `Fold`
     classes: list[str] = []  # of a network that recognizes as well
+    # Kind -> px: movement of the marked expression that moves most (`inference.profile.Motion`).
+    largest: dict[str, float] = {}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,6 +55,7 @@ class Ensemble:
     config: ConfigDict
     scorers: Sequence[Scorer]  # of each fold; none without a network
     classes: Sequence[str] = ()  # emotions, of a network that recognizes as well
+    largest: float = math.inf  # px: movement of the training expression that moves most
 
     def at_rate(self, fps: float) -> "Ensemble":
         """The same for recordings of `fps` Hz: durations and spans in their frames."""
@@ -173,7 +177,8 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
     config = configuration.load(workdir / "config.json")
     if not configuration.is_spotting(config):
         raise UserError(f"{workdir} is a run of recognition; its config.json has no evidence")
-    folds, classes, found = read_folds(workdir), read_record(workdir).classes, []
+    folds, record, found = read_folds(workdir), read_record(workdir), []
+    classes = tuple(record.classes)
     for kind in dict.fromkeys(fold.kind for fold in folds):
         own = [fold for fold in folds if fold.kind == kind]
         scorers = []
@@ -187,5 +192,6 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
                 networks.read(workdir / NETWORKS, fold, architecture, **options) for fold in own
             ]
         rule = configuration.rule(config)
-        found.append(Ensemble(kind, own, rule, config, scorers, tuple(classes)))
+        largest = record.largest.get(kind, math.inf)
+        found.append(Ensemble(kind, own, rule, config, scorers, classes, largest))
     return found

@@ -2,6 +2,7 @@
 
 import csv
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,7 +10,9 @@ from mer_jax import configuration, spotting_experiment
 from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.inference import spotter
+from mer_jax.inference.profile import largest_movement, motion
 from mer_jax.inference.tracking import FaceBox
+from mer_jax.recordings import Interval, Recording
 from mer_jax.reporting import spotting_overlay
 from mer_jax.spotting import Fold
 
@@ -19,7 +22,7 @@ EYES = np.float32([[[30, 40], [50, 40]]])
 class Brightness:
     """The mean gray level of a frame as evidence; an interval where it is over 100."""
 
-    kind, rule, scorers, classes = "micro", None, (), ()
+    kind, rule, scorers, classes, largest = "micro", None, (), (), np.inf
     folds = tuple(Fold(f"synthetic/s{n}", "micro", 5, 5, 5, 2, 10.0) for n in (1, 2))
     config = configuration.make_spotting(
         data="synthetic", evidence={"name": "strain", "size": (8, 8)}
@@ -72,7 +75,9 @@ def test_where_the_face_is_lost_or_the_crop_moves_there_is_a_verdict(film):
     assert set(verdicts) == {10, 50} or verdicts[30] == "face lost"
     box = np.zeros((4, 2), np.float32)
     boxes = [FaceBox(0, box), FaceBox(10, None, 0), FaceBox(20, box), FaceBox(40, box + 1)]
-    interval = lambda a, b: spotter._interval("micro", np.ones(60), a, b, boxes).verdict
+    video = Recording("d", "s", "v", lambda a, b: film[a:b], 60, 10.0)
+    of = lambda a, b: spotter._interval(Brightness(), video, np.ones(60), a, b, boxes)
+    interval = lambda *ends: of(*ends).verdict
     assert [interval(*ends) for ends in ((0, 5), (12, 14), (25, 30), (38, 44), (50, 55))] == [
         *("", "face lost", "", "head moves", ""),
     ]
@@ -87,6 +92,31 @@ def test_the_network_that_spots_gives_the_emotion_at_the_largest_evidence(film):
     assert [row["emotion"] for row in rows] == ["positive", "positive", "negative"]
     assert "micro, negative: 5.00 to 5.50 s" in found.summary()
     assert spotting_overlay._label_at(found, 52) == "micro, negative"
+
+
+def test_what_moves_more_than_the_runs_expressions_is_none():
+    """A texture that is stretched by up to `amount` px, as `motion` measures it."""
+    texture = np.random.default_rng(0).normal(size=(64, 64))
+    texture = np.uint8(np.clip(128 + 300 * cv2.GaussianBlur(texture, (0, 0), 3), 0, 255))
+    y, x = np.indices((64, 64), np.float32)
+    bump = np.exp(-((x - 32) ** 2 + (y - 45) ** 2) / 60)
+
+    def film(amount):
+        steps = np.sin(np.linspace(0, np.pi, 20)) * amount
+        warped = [cv2.remap(texture, np.float32(x + s * bump), y, cv2.INTER_LINEAR) for s in steps]
+        return np.stack(warped)[..., None]
+
+    frames = np.concatenate([film(0.5), film(2.0)])
+    video = Recording(
+        "d", "s", "v", lambda a, b: frames[a:b], 40, 20.0, (Interval(0, 10, 19, "micro"),)
+    )
+    ensemble = Brightness()
+    ensemble.largest = largest_movement([video], "micro")
+    assert ensemble.largest == pytest.approx(motion(frames[:20]).skin)
+    assert largest_movement([video], "macro") == 0
+    boxes = [FaceBox(0, np.zeros((4, 2), np.float32))]
+    of = lambda a, b: spotter._interval(ensemble, video, np.ones(40), a, b, boxes).verdict
+    assert (of(0, 19), of(20, 39)) == ("", "too much movement")
 
 
 def test_what_cannot_be_spotted(film, tmp_path):

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mer_jax import models
+from mer_jax import inference, models
+from mer_jax.datasets import load
 from mer_jax.errors import UserError
+from mer_jax.inference.profile import profile_clips
 from mer_jax.nn import conv, formulation
-from tools.bench import roofline, timing, workloads
+from tools.bench import faces, roofline, timing, workloads
 
 
 def test_operations_are_counted_from_shapes():
@@ -84,3 +86,14 @@ def test_the_pytorch_network_has_as_many_weights(work):
     network = nnx.eval_shape(lambda: workloads.build(work)(nnx.Rngs(0)))
     ours = sum(a.size for a in jax.tree.leaves(nnx.state(network, nnx.Param)))
     assert theirs == ours
+
+
+@pytest.mark.slow
+def test_verdicts_of_films_need_no_networks():
+    own = load("synthetic", subjects=2, clips_per_subject=1, size=(160, 160))
+    predictor = inference.Predictor(faces._AnyClass(), profile_clips(own))
+    films = faces.shaken(own[0].frames[0])
+    name = "still"
+    table = faces._answers("verdicts", predictor, {name: (films[name], faces.FPS)})
+    ((*_, verdicts),) = table.rows
+    assert verdicts == "100 % no movement"

@@ -79,7 +79,7 @@ def tables(rounds: int, quick: bool = False, *, landmarks: Sequence[str] = ()) -
 class _AnyClass:
     """Stands for the networks of a run: verdicts depend on its profile only."""
 
-    classes, folds, num_folds, label_scheme = ("a class",), ("fold",), 1, ""
+    classes, folds, all_folds, label_scheme = ("a class",), ("fold",), ("fold",), ""
 
     def probabilities(self, clips):
         return np.ones((1, len(clips), 1), np.float32)
