@@ -72,27 +72,29 @@ def stlbp_ip(
     difference = levels[1:] - levels[:1]
     valid = jnp.arange(len(difference)) < (len(levels) if length is None else length) - 1
     rows, columns = (lbp.block_of(size, n) for size, n in zip(levels.shape[1:], blocks))
-    _, xt, yt = lbp.top_patterns(radii, points, mapping, interpolate)
-    steps = [step for step in range(-(span // 2), span // 2 + 1) if step]
-    line = lbp.all_codes(len(steps))
-    # Of each: the projections, the blocks of their points, the patterns and their reach.
+    # The projections, and the blocks of their points.
     horizontal = _means(difference, columns, axis=2), rows, np.arange(blocks[1])
     vertical = _means(difference, rows, axis=1), np.arange(blocks[0]), columns
-    in_space = (
-        (*horizontal, ([(0, step, 0) for step in steps], line), (0, span // 2, 0)),
-        (*vertical, ([(0, 0, step) for step in steps], line), (0, 0, span // 2)),
-    )
-    over_time = (*horizontal, yt, (rt, ry, 0)), (*vertical, xt, (rt, 0, rx))
-    found = []
-    for volume, row, column, pattern, (frames, *reach) in (*in_space, *over_time):
-        whole = _inside(row, reach[0])[:, None] & _inside(column, reach[1])[None, :]
-        row, column = (of[n : len(of) - n] for of, n in zip((row, column), reach))
-        counted = valid[2 * frames :, None, None] & whole[None]
+
+    def describe(projections, pattern, margin):
+        volume, row, column = projections
+        frames, *sides = margin
+        inner = [_inside(of, side) for of, side in zip((row, column), sides)]
+        row, column = (of[side : len(of) - side] for of, side in zip((row, column), sides))
         block = row[:, None] * blocks[1] + column[None, :]
-        of_block = lbp.histograms(
-            volume, [pattern], (frames, *reach), block, counted, blocks[0] * blocks[1]
-        )
-        found.append(of_block)
+        counted = valid[2 * frames :, None, None] & (inner[0][:, None] & inner[1][None, :])[None]
+        return lbp.histograms(volume, [pattern], margin, block, counted, blocks[0] * blocks[1])
+
+    half = span // 2
+    steps = [step for step in range(-half, half + 1) if step]
+    line = lbp.all_codes(len(steps))
+    _, xt, yt = lbp.top_patterns(radii, points, mapping, interpolate)
+    found = [
+        describe(horizontal, ([(0, step, 0) for step in steps], line), (0, half, 0)),
+        describe(vertical, ([(0, 0, step) for step in steps], line), (0, 0, half)),
+        describe(horizontal, yt, (rt, ry, 0)),
+        describe(vertical, xt, (rt, 0, rx)),
+    ]
     return jnp.concatenate(found, axis=-1).reshape(-1)
 
 

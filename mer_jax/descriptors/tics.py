@@ -70,15 +70,18 @@ def independent_colors(levels: Array, weights: Array) -> Array:
 
     mean = moments(lambda x: jnp.concatenate([jnp.ones_like(x[:, :1]), x], axis=1))[0, 1:]
     variance, axes = jnp.linalg.eigh(moments(lambda x: x - mean[None]))
-    deviation = jnp.sqrt(jnp.maximum(variance, _LEAST_VARIANCE * variance[-1] + 1e-12))
-    matrix = axes / deviation[None, :]
+    variance = jnp.where(variance > _LEAST_VARIANCE * variance[-1], variance, 0)
+    deviation = jnp.sqrt(variance)
+    # A component that does not vary is scaled as the largest one, not to the variance 1.
+    divisor = jnp.sqrt(jnp.where(variance > 0, variance, jnp.maximum(variance[-1], 1)))
+    matrix = axes / divisor[None, :]
 
     def products(x):
         z = jnp.matmul(x - mean[None], matrix, precision=lax.Precision.HIGHEST)
         return (z[:, :, None] * z[:, None, :]).reshape(-1, 9)
 
     fourth = moments(products).reshape(3, 3, 3, 3)
-    rotation = _diagonalizing(_cumulants(fourth, jnp.minimum(variance / deviation**2, 1)))
+    rotation = _diagonalizing(_cumulants(fourth, variance / divisor**2))
     mixing = jnp.matmul(axes * deviation[None, :], rotation, precision=lax.Precision.HIGHEST)
     separating = jnp.matmul(matrix, rotation, precision=lax.Precision.HIGHEST).T
     largest = jnp.take_along_axis(mixing, jnp.argmax(jnp.abs(mixing), axis=0)[None], axis=0)[0]
