@@ -226,9 +226,7 @@ def describe(
     block = rows[:, None] * blocks[1] + columns[None, :]
     frames = len(volume) if length is None else length
     counted = jnp.arange(centers[0]) < frames - 2 * rt
-    found = histograms(
-        volume, patterns, margin, block, counted[:, None, None], math.prod(blocks)
-    )
+    found = histograms(volume, patterns, margin, block, counted[:, None, None], math.prod(blocks))
     return found.reshape(-1)
 
 

@@ -1,6 +1,7 @@
 """STLBP-IP against its definition written as loops, and against scikit-image over time."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -50,8 +51,8 @@ def by_loop(levels, span, radii, blocks):
     xt = [(0, rx), (rt, 0), (0, -rx), (-rt, 0)]
     rows, columns = (edges(n, k) for n, k in zip(levels.shape[1:], blocks))
     found = []
-    for top, bottom in zip(rows, rows[1:]):
-        for left, right in zip(columns, columns[1:]):
+    for top, bottom in itertools.pairwise(rows):
+        for left, right in itertools.pairwise(columns):
             part = change[:, top:bottom, left:right]
             horizontal, vertical = part.sum(2), part.sum(1)
             found += [
@@ -74,6 +75,7 @@ def test_it_is_the_loop(span, radii, blocks):
     np.testing.assert_allclose(found, expected, rtol=2e-7, atol=0)
 
 
+@pytest.mark.filterwarnings("ignore:Applying .local_binary_pattern. to floating-point")
 def test_over_time_it_is_scikit_images():
     levels = video((10, 16, 13), seed=1)
     change = levels[1:].astype(int) - levels[0]
@@ -103,9 +105,9 @@ def test_only_the_real_frames_and_the_blocks_own_pixels_count():
 
 
 def test_sizes_and_mistakes():
-    size = lambda **options: jax.eval_shape(
-        functools.partial(stlbp_ip, **options), jnp.zeros((12, 24, 20, 1))
-    ).shape
+    size = lambda **options: (
+        jax.eval_shape(functools.partial(stlbp_ip, **options), jnp.zeros((12, 24, 20, 1))).shape
+    )
     assert size() == (630,) and size(blocks=(2, 2), span=7) == (4 * (2 * 64 + 2 * 59),)
     for options in ({"blocks": (3, 1)}, {"radii": (3, 3, 6)}, {"radii": (10, 1, 1)}):
         with pytest.raises(UserError, match="too small"):

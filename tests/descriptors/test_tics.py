@@ -57,7 +57,7 @@ def test_the_rotation_is_the_best_that_a_search_finds():
     white = x @ axes / np.sqrt(variance)
     delta = np.eye(3)
     cumulant = np.zeros((3, 3, 3, 3))
-    for i, j, k, l in itertools.product(range(3), repeat=4):  # noqa: E741
+    for i, j, k, l in itertools.product(range(3), repeat=4):
         moment = np.mean(white[:, i] * white[:, j] * white[:, k] * white[:, l])
         cumulant[i, j, k, l] = moment - delta[i, j] * delta[k, l]
         cumulant[i, j, k, l] -= delta[i, k] * delta[j, l] + delta[i, l] * delta[j, k]

@@ -48,7 +48,7 @@ def test_the_color_space_is_that_of_the_training_clips(clips):
     assert np.abs(found - fit(examples.inputs, jnp.array([0.0, 1.0]))).max() > 1e-2
     describe = jax.jit(lambda frames: descriptors.lbp_tics(frames, found, **options))
     for n, clip in enumerate(clips):
-        example = jax.tree.map(lambda a: a[n], examples.inputs)
+        example = {name: rows[n] for name, rows in examples.inputs.items()}
         row = jax.jit(examples.eval_transform)(example, found)
         np.testing.assert_allclose(row, describe(np.asarray(clip.frames)), rtol=1e-6)
     assert examples.input_shape == row.shape == (3 * 4 * 3 * 15,)
