@@ -13,7 +13,7 @@ from jax import Array, lax
 from mer_jax.descriptors import lbp
 from mer_jax.options import checked
 
-_SWEEPS = 8  # of Jacobi rotations; with three components five reach the last bit
+_SWEEPS = 8  # of Jacobi rotations; they converge quadratically
 _PAIRS = ((0, 1), (0, 2), (1, 2))
 # Of the largest variance; a smaller one, as of gray frames in RGB, is rounding.
 _LEAST_VARIANCE = 1e-6
@@ -39,12 +39,12 @@ def independent_colors(levels: Array, weights: Array) -> Array:
     """The transform of RGB into the independent color space of clips.
 
     The clips' tensors, unfolded along the color mode, are three signals of all their pixels, which
-    independent component analysis separates. Decided, as the papers ask for independence and name
-    no criterion that we know of: the signals are whitened, and the rotation diagonalizes their
-    fourth-order cumulants jointly (JADE: Cardoso & Souloumiac, "Blind beamforming for non-Gaussian
-    signals", IEE Proceedings F 140, 1993). Scale, order and signs are Comon's ("Independent
-    component analysis, a new concept?", Signal Processing 36, 1994): components of variance 1, by
-    descending norm of their columns of the mixing matrix, whose largest entries are positive.
+    independent component analysis separates. Which analysis is decided here, from the papers'
+    abstracts: the signals are whitened, and the rotation diagonalizes their fourth-order cumulants
+    jointly (JADE: Cardoso & Souloumiac, "Blind beamforming for non-Gaussian signals", IEE
+    Proceedings F 140, 1993). Order and signs, which patterns depend on, are Comon's ("Independent
+    component analysis, a new concept?", Signal Processing 36, 1994): by descending norm of the
+    columns of the mixing matrix, whose largest entries are positive.
 
     Args:
       levels: [N, T, H, W, 3] uint8, see `color_levels`.
@@ -135,9 +135,8 @@ def lbp_tics(
 ) -> Array:
     """`lbp_top` of each component of a color space, one after the other.
 
-    A component is a weighted sum of the gray levels of R, G and B. The papers take histograms of 16
-    regions drawn around landmarks; here they are those of `blocks`, as where others compare with
-    them (Xia et al. 2019).
+    A component is a weighted sum of the gray levels of R, G and B. The papers' histograms are of
+    regions around facial action units, which they draw; here they are of `blocks`.
 
     Args:
       clip, radii, points, blocks, mapping, interpolate, length: as for `lbp_top`; of C = 1, R, G
