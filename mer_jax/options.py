@@ -343,6 +343,7 @@ BOUNDS: dict[str, Bound] = {
     "quiet": _flag,
     "compute.evidence": _one_of("spotting.evidence.EVIDENCE"),
     "span": _integer("[0, 100000]"),
+    "stlbp_ip.span": _one_of(3, 5, 7, 9, kind=int),
     "compute.span": _integer("[2, 100000]"),
     "leave_one_subject_out.method": _one_of("spotting.evidence.EVIDENCE"),
     "kinds": _tuple_of(_one_of("recordings.KINDS"), (1, 2)),

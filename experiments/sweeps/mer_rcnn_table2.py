@@ -1,8 +1,8 @@
 r"""MER-RCNN (Xia et al. 2018), Table 2: random 5 folds by sample.
 
 Published: accuracy, in each row. Subjects are in training and test, which is flagged. Omitted, as
-their code or weights are not public: TICS and the CNN pre-trained on faces. The descriptors have
-their defaults (the paper prints none). DIR contains smic/, casme/, casme2/ (prepared ones with
+its weights are not public: the CNN pre-trained on faces. The descriptors have their defaults (the
+paper prints none). DIR contains smic/, casme/, casme2/ (prepared ones with
 --config.data.name=prepared; MDMO needs landmarks). Estimated time: days on 2 CPU cores.
   mer-jax run experiments/sweeps/mer_rcnn_table2.py \
       --config.data.root=DIR --workdir=runs/mer_rcnn_table2
@@ -25,6 +25,7 @@ METHODS = {
     "CNNs": ("image_cnn", (0.325, 0.471, 0.491)),
     "LBP-TOP": ("baseline_lbp_top", (0.537, 0.577, 0.592)),
     "LBP-SIP": ("baseline_lbp_sip", (0.445, 0.368, 0.466)),
+    "TICS": ("baseline_lbp_tics", (0.561, 0.618, 0.623)),
     "MDMO": ("baseline_mdmo", (0.640, 0.573, 0.584)),
 }
 ROWS = {

@@ -13,5 +13,7 @@ from mer_jax.descriptors.bi_woof import bi_woof
 from mer_jax.descriptors.lbp import lbp_sip, lbp_top
 from mer_jax.descriptors.mdmo import mdmo
 from mer_jax.descriptors.region_flow import region_flow
+from mer_jax.descriptors.stlbp_ip import stlbp_ip
+from mer_jax.descriptors.tics import lbp_tics
 
-__all__ = ["bi_woof", "lbp_sip", "lbp_top", "mdmo", "region_flow"]
+__all__ = ["bi_woof", "lbp_sip", "lbp_tics", "lbp_top", "mdmo", "region_flow", "stlbp_ip"]

@@ -9,7 +9,7 @@ float would decide; hence values less than 0.0005 of a level below a half are ro
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from mer_jax.clips import check_finite, to_float
 from mer_jax.errors import UserError
 from mer_jax.options import checked
 
-# In gray levels: rounding of an interpolated value that equals the center's.
+# In gray levels: rounding of a float that equals the center's.
 _SLACK = 1e-4
 
 # Half a gray level, and the rounding of a value halfway between two levels. A mean of n pixels that
@@ -28,6 +28,7 @@ _SLACK = 1e-4
 _HALF = 0.5005
 
 Offset = tuple[float, ...]  # (t, y, x): frames, px
+Pattern = tuple[Sequence[Offset], np.ndarray]  # neighbors, from bit 0; the bin of each code
 
 
 @checked
@@ -77,18 +78,9 @@ def lbp_top(
     >>> np.flatnonzero(found).tolist(), found.shape
     ([13, 28, 43], (45,))
     """
-    rx, ry, rt = radii
-    angles = [2 * math.pi * p / points for p in range(points)]
-    planes: list[list[Offset]] = [
-        [(0, -ry * math.sin(a), rx * math.cos(a)) for a in angles],
-        [(rt * math.sin(a), 0, rx * math.cos(a)) for a in angles],
-        [(rt * math.cos(a), -ry * math.sin(a), 0) for a in angles],
-    ]
-    position = _without_rounding if interpolate else _nearest
-    planes = [[tuple(map(position, offset)) for offset in plane] for plane in planes]
-    table = MAPPINGS[mapping](points)
-    margin = (rt, max(rx, ry), max(rx, ry))
-    return _describe(clip, [(plane, table) for plane in planes], margin, blocks, length)
+    volume = to_levels(clip, luma, length=length)
+    patterns = top_patterns(radii, points, mapping, interpolate)
+    return describe(volume, patterns, radii, blocks, length)
 
 
 @checked
@@ -124,11 +116,12 @@ def lbp_sip(
     rx, ry, rt = radii
     in_frame = [(0, -ry, 0), (0, 0, -rx), (0, ry, 0), (0, 0, rx)]
     in_time = [(-rt, 0, 0), (rt, 0, 0)]
-    patterns = [(offsets, _all_codes(len(offsets))) for offsets in (in_frame, in_time)]
-    return _describe(clip, patterns, (rt, max(rx, ry), max(rx, ry)), blocks, length)
+    patterns = [(offsets, all_codes(len(offsets))) for offsets in (in_frame, in_time)]
+    return describe(to_levels(clip, luma, length=length), patterns, radii, blocks, length)
 
 
-def _all_codes(points: int) -> np.ndarray:
+def all_codes(points: int) -> np.ndarray:
+    """[2^P, 2^P]: a bin for each code, one-hot."""
     return np.eye(2**points, dtype=np.float32)
 
 
@@ -142,7 +135,7 @@ def _uniform(points: int) -> np.ndarray:
     return np.eye(int(uniform.sum()) + 1, dtype=np.float32)[bins]
 
 
-MAPPINGS = {"uniform": _uniform, "none": _all_codes}
+MAPPINGS = {"uniform": _uniform, "none": all_codes}
 
 
 def _without_rounding(offset: float) -> float:
@@ -154,56 +147,127 @@ def _nearest(offset: float) -> int:
     return math.floor(offset + 0.5)
 
 
-def _describe(
-    clip: Array,
-    patterns: Sequence[tuple[Sequence[Offset], np.ndarray]],
-    margin: tuple[int, int, int],
+def top_patterns(
+    radii: Sequence[int], points: int, mapping: str, interpolate: bool
+) -> list[Pattern]:
+    """The patterns of the planes XY, XT and YT; options as in `lbp_top`."""
+    rx, ry, rt = radii
+    angles = [2 * math.pi * p / points for p in range(points)]
+    planes: list[list[Offset]] = [
+        [(0, -ry * math.sin(a), rx * math.cos(a)) for a in angles],
+        [(rt * math.sin(a), 0, rx * math.cos(a)) for a in angles],
+        [(rt * math.cos(a), -ry * math.sin(a), 0) for a in angles],
+    ]
+    position = _without_rounding if interpolate else _nearest
+    table = MAPPINGS[mapping](points)
+    return [([tuple(map(position, offset)) for offset in plane], table) for plane in planes]
+
+
+def to_levels(
+    clip: Array, of_frame: Callable[[Array], Array], *, length: int | Array | None
+) -> Array:
+    """`of_frame` of the gray levels of each frame, int32 [H, W, C], as uint8.
+
+    Args:
+      clip, length: as for `lbp_top`.
+      of_frame: a function of integers, in integers, which is exact.
+
+    Returns:
+      [T, ...] uint8.
+
+    Raises:
+      UserError: as `lbp_top`.
+    """
+    clip = to_float(clip, axes="THWC")
+    check_finite(clip, length=length)
+
+    def rounded(frame):
+        levels = jnp.clip(jnp.floor(255 * frame + _HALF), 0, 255)
+        return of_frame(levels.astype(jnp.int32)).astype(jnp.uint8)
+
+    # A loop, so that its result is stored: fused into every use, it would be computed 27 times.
+    return lax.map(rounded, clip)
+
+
+def luma(levels: Array) -> Array:
+    """[H, W, C] int32 -> [H, W] int32: luma of RGB, halves up; of C = 1 the levels."""
+    if levels.shape[-1] == 3:
+        red, green, blue = (levels[..., c] for c in range(3))
+        return (299 * red + 587 * green + 114 * blue + 500) // 1000
+    return levels[..., 0]
+
+
+def describe(
+    volume: Array,
+    patterns: Sequence[Pattern],
+    radii: Sequence[int],
     blocks: Sequence[int],
     length: int | Array | None,
 ) -> Array:
-    """The normalized histograms of patterns (offsets, bin of each code), block by block."""
-    clip = to_float(clip, axes="THWC")
-    check_finite(clip, length=length)
-    # A loop, so that its result is stored: fused into every use, it would be computed 27 times.
-    levels = lax.map(_levels, clip)
-    centers = tuple(n - 2 * m for n, m in zip(levels.shape, margin))
+    """The normalized histograms of patterns, block by block.
+
+    Args:
+      volume: [T, H, W] gray levels, as integers or float32.
+      patterns: each a histogram of a block.
+      radii, blocks, length: as for `lbp_top`.
+
+    Returns:
+      [rows x columns x bins of all patterns] float32, C order.
+    """
+    rx, ry, rt = radii
+    margin = (rt, max(rx, ry), max(rx, ry))
+    centers = tuple(n - 2 * m for n, m in zip(volume.shape, margin))
     if centers[0] < 1 or centers[1] < blocks[0] or centers[2] < blocks[1]:
         raise UserError(
-            f"a clip of {levels.shape} frames, rows, columns is too small for binary patterns of "
+            f"a clip of {volume.shape} frames, rows, columns is too small for binary patterns of "
             f"{blocks[0]} x {blocks[1]} blocks at {margin} from its edges"
         )
-    rows, columns = (
-        np.repeat(np.arange(n), _block_sizes(m, n)) for m, n in zip(centers[1:], blocks)
-    )
-    block = rows[:, None] * blocks[1] + columns
-    frames = len(levels) if length is None else length
-    counted = (jnp.arange(centers[0]) < frames - 2 * margin[0]).astype(jnp.int32)
-    counted = jnp.broadcast_to(counted[:, None, None], centers)
-    center = _at(levels, margin, (0, 0, 0))
-    histograms = []
+    rows, columns = (block_of(m, n) for m, n in zip(centers[1:], blocks))
+    block = rows[:, None] * blocks[1] + columns[None, :]
+    frames = len(volume) if length is None else length
+    counted = jnp.arange(centers[0]) < frames - 2 * rt
+    found = histograms(volume, patterns, margin, block, counted[:, None, None], math.prod(blocks))
+    return found.reshape(-1)
+
+
+def histograms(
+    volume: Array,
+    patterns: Sequence[Pattern],
+    margin: Sequence[int],
+    block: np.ndarray,
+    counted: Array,
+    count: int,
+) -> Array:
+    """The histogram of each pattern in each block, with the sum 1, or 0 without a center.
+
+    Args:
+      volume: [T, H, W] gray levels, as integers or float32.
+      patterns: each a histogram of a block.
+      margin: frames, rows and columns at either end without centers, [T', H', W'] of which remain.
+      block: [H', W'], of each center, 0 to count - 1.
+      counted: bool, broadcasts to [T', H', W'].
+      count: number of blocks.
+
+    Returns:
+      [count, bins of all patterns] float32.
+    """
+    center = _at(volume, margin, (0, 0, 0))
+    counted = jnp.broadcast_to(counted, center.shape).astype(jnp.int32)
+    found = []
     for offsets, table in patterns:
-        bits = [_reaches(_at(levels, margin, offset), center) for offset in offsets]
+        bits = [_reaches(_at(volume, margin, offset), center) for offset in offsets]
         code = sum(bit.astype(jnp.int32) << p for p, bit in enumerate(bits))
         # On CPU one scatter is 20 to 40 times as fast as products of one-hot codes.
         index = code + np.int32(len(table)) * block[None].astype(np.int32)
-        counts = jnp.zeros(len(table) * math.prod(blocks), jnp.int32)
+        counts = jnp.zeros(len(table) * count, jnp.int32)
         counts = counts.at[index].add(counted, mode="promise_in_bounds")
         counts = counts.reshape(-1, len(table)).astype(jnp.float32)
         counts = jnp.matmul(counts, table, precision=lax.Precision.HIGHEST)
-        histograms.append(counts / jnp.maximum(counts.sum(-1, keepdims=True), 1))
-    return jnp.concatenate(histograms, axis=-1).reshape(-1)
+        found.append(counts / jnp.maximum(counts.sum(-1, keepdims=True), 1))
+    return jnp.concatenate(found, axis=-1)
 
 
-def _levels(frame: Array) -> Array:
-    """[H, W, C] in [0, 1] -> [H, W] uint8; luma in integers, which is exact."""
-    levels = jnp.clip(jnp.floor(255 * frame + _HALF), 0, 255).astype(jnp.int32)
-    if frame.shape[-1] == 3:
-        red, green, blue = (levels[..., c] for c in range(3))
-        return ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(jnp.uint8)
-    return levels[..., 0].astype(jnp.uint8)
-
-
-def _at(levels: Array, margin: tuple[int, int, int], offset: Offset) -> Array:
+def _at(levels: Array, margin: Sequence[int], offset: Offset) -> Array:
     """The levels at `offset` from every center: a slice, or a weighted mean of slices."""
     sides = []
     for part in offset:
@@ -222,11 +286,11 @@ def _at(levels: Array, margin: tuple[int, int, int], offset: Offset) -> Array:
 
 def _reaches(neighbor: Array, center: Array) -> Array:
     # Flooring an interpolated value, as the authors do, changes nothing: the center is an integer.
-    if neighbor.dtype == center.dtype:
+    if jnp.issubdtype(neighbor.dtype, jnp.integer):
         return neighbor >= center
     return neighbor + _SLACK >= center.astype(neighbor.dtype)
 
 
-def _block_sizes(size: int, count: int) -> np.ndarray:
-    """Sizes of `count` blocks of `size`, from floor(i size / count) to that of i + 1."""
-    return np.diff(np.arange(count + 1) * size // count)
+def block_of(size: int, count: int) -> np.ndarray:
+    """[size] int: the block of each of `size` centers, from floor(i size / count) to i + 1."""
+    return np.repeat(np.arange(count), np.diff(np.arange(count + 1) * size // count))

@@ -1,6 +1,8 @@
 """The papers' handcrafted descriptors as examples [D], one vector a clip, for `model.name=svm`.
 
 lbp_top, lbp_sip  binary patterns of the clip
+lbp_tics          of its color components, in a color space fitted on a fold's training clips
+stlbp_ip          of the integral projections of its differences to the first frame
 bi_woof           the flow from onset to apex
 mdmo              the flow from the first frame to every frame, in 36 regions between landmarks
 
@@ -19,6 +21,7 @@ import numpy as np
 
 from mer_jax import descriptors
 from mer_jax.clips import Clip
+from mer_jax.descriptors import tics
 from mer_jax.errors import DataError, Problem
 from mer_jax.methods import frame_selection, per_clip
 from mer_jax.methods.examples import Examples
@@ -66,6 +69,83 @@ def lbp_sip(
 
     def describe(video, length):
         return descriptors.lbp_sip(video, radii=tuple(radii), blocks=tuple(blocks), length=length)
+
+    return _examples(_videos(describe, frames, alpha), clips, size)
+
+
+@checked
+def lbp_tics(
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (64, 64),
+    frames: int = 0,
+    alpha: float = 0.0,
+    radii: Sequence[int] = (1, 1, 4),
+    points: int = 8,
+    blocks: Sequence[int] = (5, 5),
+    mapping: str = "uniform",
+    interpolate: bool = False,
+) -> Examples:
+    """Local binary patterns of independent color components; options as for `lbp_top`.
+
+    The color space is a statistic of the training clips of each fold (the papers name no set of
+    clips): gray levels are stored, and every fold describes all clips in its own space.
+    """
+    options: dict[str, Any] = dict(points=points, mapping=mapping, interpolate=interpolate)
+
+    def store(video, length):
+        levels = tics.color_levels(video, length=length)
+        return {"levels": levels, "length": jnp.asarray(length, jnp.int32)}
+
+    inputs = per_clip.compute_on_device(clips, _videos(store, frames, alpha), size=size, chunk=8)
+
+    def fit_statistics(inputs, weights):
+        real = jnp.arange(inputs["levels"].shape[1])[None, :] < inputs["length"][:, None]
+        return tics.independent_colors(inputs["levels"], jnp.where(real, weights[:, None], 0))
+
+    def describe(example, colors):
+        return descriptors.lbp_tics(
+            example["levels"],
+            colors,
+            radii=tuple(radii),
+            blocks=tuple(blocks),
+            length=example["length"],
+            **options,
+        )
+
+    example = jax.tree.map(lambda a: a[0], inputs)
+    return Examples(
+        inputs=inputs,
+        fit_statistics=fit_statistics,
+        augment=lambda key, example, colors: describe(example, colors),
+        eval_transform=describe,
+        input_shape=jax.eval_shape(describe, example, jnp.eye(3)).shape,
+    )
+
+
+@checked
+def stlbp_ip(
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] = (64, 64),
+    frames: int = 0,
+    alpha: float = 0.0,
+    span: int = 9,
+    radii: Sequence[int] = (3, 3, 3),
+    points: int = 8,
+    blocks: Sequence[int] = (1, 1),
+    mapping: str = "uniform",
+    interpolate: bool = False,
+) -> Examples:
+    """Binary patterns of integral projections; other options as in `descriptors.stlbp_ip`."""
+    options: dict[str, Any] = dict(
+        span=span, points=points, mapping=mapping, interpolate=interpolate
+    )
+
+    def describe(video, length):
+        return descriptors.stlbp_ip(
+            video, radii=tuple(radii), blocks=tuple(blocks), length=length, **options
+        )
 
     return _examples(_videos(describe, frames, alpha), clips, size)
 

@@ -202,21 +202,22 @@ def _panel(
     zoom = (rows - rows % 2) / 480
     panel = np.full((rows, round(300 * zoom), 3), 255, np.uint8)
 
-    def write(text, left, row, size, color, weight=1):
-        cv2.putText(
-            panel, text, (round(left * zoom), round(row * zoom)),
-            cv2.FONT_HERSHEY_SIMPLEX, size * zoom, color, max(1, round(weight * zoom)),
-            cv2.LINE_AA,
-        )  # fmt: skip
+    def write(text, left, right, row, size, color, weight=1):
+        text = figures.printable(text).encode("ascii", "replace").decode()  # all that the font has
+        font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(weight * zoom))
+        (width, _), _ = cv2.getTextSize(text, font, 1.0, thickness)
+        scale = min(size, (right - left) / max(width, 1)) * zoom
+        at = round(left * zoom), round(row * zoom)
+        cv2.putText(panel, text, at, font, scale, color, thickness, cv2.LINE_AA)
 
-    write(figures.shorten(label, longest=16), 16, 44, 0.85, (31, 41, 51), 2)
+    write(label, 16, 290, 44, 0.85, (31, 41, 51), 2)
     available = 380 if inset is None else 200
     spacing = min(64, available / max(len(classes), 1))
     narrow = spacing < 22  # name and bar in one row
     size = min(0.6, 0.028 * spacing) if narrow else 0.6
     for index, (name, value) in enumerate(zip(classes, values)):
         row = 96 + spacing * index
-        write(figures.shorten(name, longest=6 if narrow else 14), 16, row, size, (102, 113, 127))
+        write(name, 16, 80 if narrow else 230, row, size, (102, 113, 127))
         edges = (84, 226, -0.55, 0.05) if narrow else (16, 284, 0.16, 0.44)
         left, right = (round(x * zoom) for x in edges[:2])
         top, bottom = (round((row + share * spacing) * zoom) for share in edges[2:])
@@ -224,9 +225,9 @@ def _panel(
         if not np.isnan(value):
             end = left + round(float(value) * (right - left))
             cv2.rectangle(panel, (left, top), (end, bottom), _COLORS[index % len(_COLORS)], -1)
-            write(f"{value:4.0%}", 236, row, size, (31, 41, 51))
+            write(f"{value:4.0%}", 236, 290, row, size, (31, 41, 51))
     if inset is not None:
-        write("magnified", 16, 296, 0.6, (102, 113, 127))
+        write("magnified", 16, 290, 296, 0.6, (102, 113, 127))
         shrink = min(268 * zoom / inset.shape[1], 164 * zoom / inset.shape[0])
         small = cv2.resize(inset, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
         small = small.reshape(*small.shape[:2], -1)

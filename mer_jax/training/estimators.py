@@ -19,6 +19,8 @@ from mer_jax.training import records
 from mer_jax.training.records import Result
 from mer_jax.training.settings import Settings
 
+_TRANSFORMED = 16  # clips at a time
+
 
 def fit(
     examples: Examples,
@@ -86,7 +88,8 @@ def _features(examples: Examples) -> Callable[[np.ndarray], np.ndarray]:
     @jax.jit
     def flat(inputs, weights):
         statistics = examples.fit_statistics(inputs, weights)
-        views = jax.vmap(lambda example: examples.eval_transform(example, statistics))(inputs)
+        transform = lambda example: examples.eval_transform(example, statistics)
+        views = jax.lax.map(transform, inputs, batch_size=_TRANSFORMED)
         shape = len(weights), examples.num_views, -1
         return jnp.concatenate([leaf.reshape(shape) for leaf in jax.tree.leaves(views)], axis=2)
 

@@ -117,7 +117,7 @@ def test_the_examples_of_a_shipped_config_are_what_its_network_takes(name):
     examples = experiment.prepare_examples(config, clips, {})
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(examples.inputs))
     if config.model.name == "svm":
-        assert examples.inputs.shape[0] == len(clips)
+        assert {len(a) for a in jax.tree.leaves(examples.inputs)} == {len(clips)}
         return
     options = configuration.options_of(config, "model")
 

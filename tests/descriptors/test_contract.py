@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mer_jax.datasets import synthetic
-from mer_jax.descriptors import bi_woof, lbp_sip, lbp_top, mdmo
+from mer_jax.descriptors import bi_woof, lbp_sip, lbp_tics, lbp_top, mdmo, stlbp_ip
 from mer_jax.errors import UserError
 
 T, H, W = np.int32(7), 24, 20  # a length as arrays hold it: one program a function
@@ -27,7 +27,7 @@ def landmarks():
     return jnp.asarray(scene.landmarks)
 
 
-NAMES = ("lbp_top", "lbp_sip", "bi_woof", "mdmo")
+NAMES = ("lbp_top", "lbp_sip", "lbp_tics", "stlbp_ip", "bi_woof", "mdmo")
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -37,6 +37,8 @@ def function(request, landmarks):
     call = {
         "lbp_top": lambda clip, n: lbp_top(clip, length=n, **small),
         "lbp_sip": lambda clip, n: lbp_sip(clip, length=n, **small),
+        "lbp_tics": lambda clip, n: lbp_tics(clip, jnp.eye(3), length=n, **small),
+        "stlbp_ip": lambda clip, n: stlbp_ip(clip, span=5, length=n, **small),
         "bi_woof": lambda clip, n: bi_woof(flow_like(clip)[n - 1]),
         "mdmo": lambda clip, n: mdmo(flow_like(clip), landmarks, length=n),
     }[request.param]

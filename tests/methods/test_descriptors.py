@@ -27,7 +27,7 @@ def video(clip):
     return jnp.asarray(clip.frames, jnp.float32) / 255
 
 
-@pytest.mark.parametrize("name", ["lbp_top", "lbp_sip"])
+@pytest.mark.parametrize("name", ["lbp_top", "lbp_sip", "stlbp_ip"])
 def test_binary_patterns_of_ragged_clips(name, clips):
     options = dict(radii=(1, 1, 2), blocks=(2, 2))
     examples = methods.create(name, clips, size=(32, 32), **options)
@@ -35,6 +35,23 @@ def test_binary_patterns_of_ragged_clips(name, clips):
     for row, clip in zip(examples.inputs, clips):
         np.testing.assert_allclose(row, describe(video(clip)), rtol=1e-6)
     assert examples.input_shape == examples.inputs.shape[1:]
+
+
+def test_the_color_space_is_that_of_the_training_clips(clips):
+    options = dict(radii=(1, 1, 2), blocks=(2, 2), points=4)
+    examples = methods.create("lbp_tics", clips, size=(32, 32), **options)
+    assert len(clips[0].frames) != len(clips[1].frames)  # one of them is padded
+    fit = jax.jit(examples.fit_statistics)
+    found = fit(examples.inputs, jnp.array([1.0, 0.0]))
+    alone = methods.create("lbp_tics", clips[:1], size=(32, 32), **options)
+    np.testing.assert_allclose(found, fit(alone.inputs, jnp.ones(1)), atol=1e-4)
+    assert np.abs(found - fit(examples.inputs, jnp.array([0.0, 1.0]))).max() > 1e-2
+    describe = jax.jit(lambda frames: descriptors.lbp_tics(frames, found, **options))
+    for n, clip in enumerate(clips):
+        example = {name: rows[n] for name, rows in examples.inputs.items()}
+        row = jax.jit(examples.eval_transform)(example, found)
+        np.testing.assert_allclose(row, describe(np.asarray(clip.frames)), rtol=1e-6)
+    assert examples.input_shape == row.shape == (3 * 4 * 3 * 15,)
 
 
 @pytest.mark.slow
