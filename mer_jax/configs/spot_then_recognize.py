@@ -2,7 +2,8 @@ r"""Spot-then-recognize on synthetic long videos: the network of spot_default, t
 
 Needs no data. 6 rendered subjects, each 60 s in two recordings; the recognizer of a fold is trained
 on the marked intervals of its training subjects, as the spotter is. Horn and Schunck's flow where
-STSTNet has TV-L1, for a short run.
+STSTNet has TV-L1, for a short run. F1 .47 [.43, .55] (chance .08), UF1 of the hits .88 [.81, .97],
+STRS .42 [.37, .48], in 246 s of processor time (experiments/results/spotting.md).
   mer-jax run spot_then_recognize --workdir=runs/spot_then_recognize
 """
 

@@ -127,3 +127,12 @@ def test_saliency_is_red_and_the_inset_is_below_the_bars():
     assert red[0] > 150 and red[2] < 60
     pixels = np.argwhere((shown[:, 640:] == 33).all(-1))
     assert len(pixels) > 0.9 * 268 * 134 and pixels.min(0)[0] > 300 and pixels.max(0)[0] < 480
+
+
+@pytest.mark.parametrize("label", ["movement too long", "no face", "a" * 60, "Überraschung …"])
+def test_a_label_fits_the_panel_and_is_not_cut(label):
+    panel = overlay._panel(480, label, np.zeros(2), ("x", "y"), None)
+    dark = np.flatnonzero((panel[20:56].max(-1) < 128).any(0))
+    assert len(dark) and dark.max() < 296
+    shorter = overlay._panel(480, label[:-2], np.zeros(2), ("x", "y"), None)
+    assert (panel[20:56] != shorter[20:56]).any()
