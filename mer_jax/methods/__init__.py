@@ -30,6 +30,7 @@ _METHODS = {  # name: the module that holds a function of that name
     "mer_rcnn": "mer_rcnn",
     "psn": "psn",
     "r3d": "r3d",
+    "skd_tstsan": "skd_tstsan",
     "stcnn": "stcnn",
     "strcn_a": "strcn",
     "strcn_g": "strcn",
