@@ -1,4 +1,4 @@
-"""SKD-TSTSAN: apex and onset, their blocks, and the flows to and from the apex (Zhu et al. 2024)."""
+"""SKD-TSTSAN: apex and onset, their blocks, flows to and from the apex (Zhu et al. 2024)."""
 
 from collections.abc import Sequence
 
@@ -25,10 +25,11 @@ def skd_tstsan(
 ) -> Examples:
     """[H, W, 2 L + 6] float32 in [0, 1]: what `models` "skd_tstsan" takes, L blocks a frame.
 
-    Channels: apex; onset; the blocks of the apex, row by row; those of the onset; u and v from onset
-    to apex; u and v from apex to offset. Frames are gray, each scaled to [0, 1] by its own extremes;
-    each component of a flow likewise, after its reduction. All are interpolated linearly to `size`,
-    without a filter. The authors' code also rounds frames and flows to 8 bits, as JPEG files.
+    Channels: apex; onset; the blocks of the apex, row by row; those of the onset; u and v from
+    onset to apex; u and v from apex to offset. Frames are gray, each scaled to [0, 1] by its own
+    extremes; each component of a flow likewise, after its reduction. All are interpolated linearly
+    to `size`, without a filter. The authors' code also rounds frames and flows to 8 bits, as JPEG
+    files.
 
     Args:
       clips: videos.

@@ -99,8 +99,8 @@ class FGAUFusion(nnx.Module):
 
     Args:
       num_classes, rngs: as in `models.create`.
-      shape: (H, W, patches) of one example: the magnified shape features (`skd_tstsan.Magnifier`) at
-        a third of the patches around the brows, then the rest around the mouth.
+      shape: (H, W, patches) of one example: magnified shape features (of a trained
+        `skd_tstsan.Magnifier`), a third of the patches around the brows, the rest around the mouth.
       heads: of the attention; 16 features each.
       dropout: rate of the encoders and between the dense layers; of the attention at most 0.1.
       width: multiplies the number of units of every layer.
