@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,31 +15,27 @@ from mer_jax.nn import BatchNorm, Conv, avg_pool, max_pool, pytorch_init
 _FLOWS = 4  # u and v from onset to apex, u and v from apex to offset
 
 
-class ReflectConv(Conv):
-    """A convolution without bias over maps that are reflected beyond their edges."""
+def _conv(inputs: int, features: int, side: int, **options: Any) -> Conv:
+    init = pytorch_init(side * side * inputs)
+    return Conv(inputs, features, (side, side), use_bias=False, **init, **options)
 
-    def __init__(self, inputs: int, features: int, side: int, *, strides: int = 1, rngs: nnx.Rngs):
-        init = pytorch_init(side * side * inputs)
-        super().__init__(
-            inputs, features, (side, side), strides=strides, use_bias=False, rngs=rngs, **init
-        )
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """x [B, H, W, C] -> [B, H / strides, W / strides, F]."""
-        pad = (self.kernel_size[0] // 2,) * 2
-        return super().__call__(jnp.pad(x, ((0, 0), pad, pad, (0, 0)), mode="reflect"))
+def _reflected(conv: Conv, x: jax.Array) -> jax.Array:
+    """`conv` of x [B, H, W, C], which is reflected beyond its edges by half the kernel."""
+    pad = (conv.kernel_size[0] // 2,) * 2
+    return conv(jnp.pad(x, ((0, 0), pad, pad, (0, 0)), mode="reflect"))
 
 
 class ResidualConv(nnx.Module):
     """x + second(ReLU(first(x))), without normalization."""
 
     def __init__(self, features: int, *, rngs: nnx.Rngs):
-        self.first = ReflectConv(features, features, 3, rngs=rngs)
-        self.second = ReflectConv(features, features, 3, rngs=rngs)
+        self.first = _conv(features, features, 3, rngs=rngs)
+        self.second = _conv(features, features, 3, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """x [B, H, W, C] -> [B, H, W, C]."""
-        return x + self.second(nnx.relu(self.first(x)))
+        return x + _reflected(self.second, nnx.relu(_reflected(self.first, x)))
 
 
 class Magnifier(nnx.Module):
@@ -50,26 +47,30 @@ class Magnifier(nnx.Module):
 
     def __init__(self, inputs: int, *, alpha: float, width: float, rngs: nnx.Rngs):
         wide, self.alpha = scaled(32, width), alpha
-        conv = lambda before, side, **more: ReflectConv(before, wide, side, rngs=rngs, **more)
+        conv = lambda side: _conv(wide, wide, side, rngs=rngs)
         residual = lambda: ResidualConv(wide, rngs=rngs)
-        first = ReflectConv(inputs, scaled(16, width), 7, rngs=rngs)
-        half = conv(scaled(16, width), 3, strides=2)
+        first = _conv(inputs, scaled(16, width), 7, rngs=rngs)
+        half = _conv(scaled(16, width), wide, 3, strides=2, rngs=rngs)
         # A ReLU follows each convolution that is not of a residual block.
         self.encoder = nnx.List(
-            [first, half, residual(), residual(), residual(), conv(wide, 3), residual(), residual()]
+            [first, half, residual(), residual(), residual(), conv(3), residual(), residual()]
         )
-        self.before, self.after, self.residual = conv(wide, 7), conv(wide, 3), residual()
+        self.before, self.after, self.residual = conv(7), conv(3), residual()
 
     def __call__(self, x: jax.Array, since: jax.Array | None = None) -> jax.Array:
         """x, since [B, H, W, C] -> [B, H / 2, W / 2, F]; `since` None: zeros, whose code is 0."""
         code = x if since is None else jnp.concatenate([x, since])
         for layer in self.encoder:
-            code = layer(code) if isinstance(layer, ResidualConv) else nnx.relu(layer(code))
+            if isinstance(layer, Conv):
+                code = nnx.relu(_reflected(layer, code))
+            else:
+                code = layer(code)
         change = code
         if since is not None:
             code, of_since = jnp.split(code, 2)
             change = code - of_since
-        return code + self.residual(self.after(self.alpha * nnx.relu(self.before(change))))
+        change = self.alpha * nnx.relu(_reflected(self.before, change))
+        return code + self.residual(_reflected(self.after, change))
 
 
 class ChannelAttention(nnx.Module):
@@ -98,10 +99,8 @@ class Layer(nnx.Module):
     """Convolution, batch normalization, ReLU, and attention over the maps."""
 
     def __init__(self, inputs: int, features: int, side: int, *, attention: bool, rngs: nnx.Rngs):
-        padding, init = (0 if side == 5 else 1), pytorch_init(side * side * inputs)
-        self.conv = Conv(
-            inputs, features, (side, side), padding=padding, use_bias=False, rngs=rngs, **init
-        )
+        padding = 0 if side == 5 else 1
+        self.conv = _conv(inputs, features, side, padding=padding, rngs=rngs)
         self.norm = BatchNorm(features, rngs=rngs)
         self.attention = ChannelAttention(features, rngs=rngs) if attention else None
 
