@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import pathlib
 
 import jax
@@ -37,6 +38,7 @@ def shape_of(method):
         "fusenet": (method.get("length"), height, width, 1),
         "psn": (method.get("frames"), height, width, 1),
         "r3d": (method.get("length"), height, width, 3),
+        "skd_tstsan": (height, width, 2 * math.prod(method.get("blocks", ())) + 6),
     }[method["name"]]
 
 

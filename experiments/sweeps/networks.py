@@ -88,6 +88,11 @@ NETWORKS: dict[str, tuple[dict, dict, int, float]] = {
         {"model.width": 1 / 16, "model.dropout": 0.0},
         *(20, 1e-3),
     ),
+    "skd_tstsan": (
+        _section("method", name="skd_tstsan", size=(24, 24), frame_size=(48, 48)),
+        {"model.width": 1 / 8},
+        *(30, 2e-3),
+    ),
 }
 
 

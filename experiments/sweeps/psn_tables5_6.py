@@ -3,8 +3,9 @@ r"""PSN (Li et al.), Tables 5 and 6: 650 clips of four databases, ten stratified
 Published: recognition rate and F1 (Table 5), UAR and UF1 over all and for each database (Table 6),
 in each row. F1 is UF1: Table 6 prints the same. Subjects are in training and test, which is
 flagged; --config.protocol.name=loso is the strict table. Tables 7 and 8 (confusion matrices) and
-Fig. 6 (true positive and true negative rates) are in the reports. Omitted, as their code is not
-public: KFC, BDCNN, FR, MERANet, FG-AU-Fusion, MERSiamC3D.
+Fig. 6 (true positive and true negative rates) are in the reports. Omitted: BDCNN and FG-AU-Fusion,
+networks of the package whose inputs are not defined, and KFC, FR, MERANet and MERSiamC3D, which
+experiments/results/networks.md is about.
 DIR contains casme/, casme2/, casme_squared/, samm/. Estimated time: days on 2 CPU cores.
   mer-jax run experiments/sweeps/psn_tables5_6.py \
       --config.data.root=DIR --workdir=runs/psn_tables5_6

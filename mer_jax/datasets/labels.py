@@ -149,6 +149,10 @@ def _cd6me(clip: Clip) -> tuple[str, ...]:
     return tuple(f"AU{number}" for number in _CD6ME if number in present)
 
 
+def _emotions(*classes: str) -> Scheme:
+    return Scheme(classes, lambda clip: emotion(clip) if emotion(clip) in classes else None)
+
+
 _THREE = ("negative", "positive", "surprise")
 _SEVEN = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 _FOUR = Scheme((*_THREE, "other"), _four, "its emotion is none of the four classes")
@@ -157,9 +161,9 @@ _SCHEMES = {
     "megc2019": Scheme(_THREE, _megc2019, "is not in the 2019 challenge's three classes"),
     "strcn4": _FOUR,  # STRCN, section IV-A
     "mer_rcnn": _FOUR,  # MER-RCNN, section IV
-    "dfme7": Scheme(  # DFME, and the CCAC challenge in this order
-        _SEVEN, lambda clip: emotion(clip) if emotion(clip) in _SEVEN else None
-    ),
+    "dfme7": _emotions(*_SEVEN),  # DFME, and the CCAC challenge in this order
+    # Most papers on CASME II, SKD-TSTSAN in this order.
+    "casme2_5": _emotions("happiness", "surprise", "disgust", "repression", "others"),
     "psn7": Scheme(_OBJECTIVE, _psn_class),  # PSN Table 2
     "psn4": Scheme(("positive", "negative", "surprise", "others"), _psn),  # PSN Tables 3, 4
     "objective": Scheme(_OBJECTIVE, objective),

@@ -31,6 +31,7 @@ _METHODS = {  # name: the module that holds a function of that name
     "mer_rcnn": "mer_rcnn",
     "psn": "psn",
     "r3d": "r3d",
+    "skd_tstsan": "skd_tstsan",
     "stcnn": "stcnn",
     "stlbp_ip": "descriptors",
     "strcn_a": "strcn",

@@ -112,6 +112,14 @@ _MODELS = {
     ),
     "mmnet": Info(".mmnet", "MMNet", "Li et al. 2022, MMNet, authors' code", 9_442_425, classes=5),
     "bdcnn": Info(".bdcnn", "BDCNN", "Chen et al. 2022, BDCNN, authors' code", 10_881_251),
+    "skd_tstsan": Info(
+        ".skd_tstsan", "SKDTSTSAN", "Zhu et al. 2024, SKD-TSTSAN, authors' code", 1_609_288,
+        classes=5, stated="2,946,214 with self-distillation and biases before normalizations",
+    ),
+    "fg_au_fusion": Info(
+        ".fg_au_fusion", "FGAUFusion", "Lei et al. 2021, FG-AU-Fusion, authors' code", 666_508,
+        stated="1,046,669 with five encoders a part that change nothing",
+    ),
     "softnet": Info(
         ".softnet", "SOFTNet", "Liong et al. 2021, SOFTNet, authors' code", 314_817, classes=1
     ),

@@ -165,17 +165,33 @@ def _scatter_overlapping(window, strides, argmax, g):
     return total
 
 
-def avg_pool(x: jax.Array, window: int | Sequence[int]) -> jax.Array:
-    """The mean over windows that tile: x [B, spatial, C] -> [B, pooled, C], sizes rounded down.
+def avg_pool(
+    x: jax.Array,
+    window: int | Sequence[int],
+    *,
+    strides: int | Sequence[int] | None = None,
+    padding: int = 0,
+) -> jax.Array:
+    """The mean over windows: x [B, spatial, C] -> [B, pooled, C], sizes rounded down.
+
+    Args:
+      x: [B, spatial, C] float.
+      window, strides: as in `max_pool`.
+      padding: zeros before and after each axis; they count.
 
     >>> import jax.numpy as jnp
     >>> from mer_jax import nn
-    >>> nn.avg_pool(jnp.arange(5.0).reshape(1, 5, 1), 2).ravel()
-    Array([0.5, 2.5], dtype=float32)
+    >>> x = jnp.arange(5.0).reshape(1, 5, 1)
+    >>> nn.avg_pool(x, 2).ravel(), nn.avg_pool(x, 3, strides=2, padding=1).ravel()
+    (Array([0.5, 2.5], dtype=float32), Array([0.33333334, 2.        , 2.3333335 ], dtype=float32))
     """
     window = per_axis(window, x.ndim - 2)
-    starts = [np.arange(n // k) * k for n, k in zip(x.shape[1:], window)]
-    return _average(x, [(s, s + k) for s, k in zip(starts, window)])
+    strides = window if strides is None else per_axis(strides, x.ndim - 2)
+    bounds = []
+    for n, k, s in zip(x.shape[1:], window, strides):
+        start = np.arange((n + 2 * padding - k) // s + 1) * s - padding
+        bounds.append((start, start + k))
+    return _average(x, bounds)
 
 
 def adaptive_avg_pool(x: jax.Array, sizes: int | Sequence[int]) -> jax.Array:

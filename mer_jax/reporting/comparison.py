@@ -53,7 +53,7 @@ class _Metrics(TypedDict, total=False):
     over_folds: _MeanStd
     protocol: TypedDict("Protocol", {"name": str})  # type: ignore[valid-type]
     verdict: TypedDict("Verdict", {"strict": bool})  # type: ignore[valid-type]
-    variants: dict[str, dict[str, _MeanStd]]
+    variants: TypedDict("Variants", {"overall": dict[str, _MeanStd]})  # type: ignore[valid-type]
     multi_label: bool
 
 

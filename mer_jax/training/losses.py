@@ -58,6 +58,21 @@ def weighted_ce(
 
 
 @_without_padding
+def weighted_focal(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
+) -> jax.Array:
+    """-(1 - p)^2 log p of the true class, weighted as in `weighted_ce` (SKD-TSTSAN).
+
+    >>> logits, ones = jnp.log(jnp.array([[0.5, 0.5]])), jnp.ones(1)
+    >>> print(f"{weighted_focal(logits, jnp.array([0]), ones, jnp.array([4.0, 2.0])):.4f}")
+    0.1733
+    """
+    log_p = _log_likelihood(logits, labels)
+    weight = mask / jnp.maximum(counts, 1.0)[labels]
+    return _mean(-jnp.square(1 - jnp.exp(log_p)) * log_p, weight)
+
+
+@_without_padding
 def class_balanced_bce(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -196,6 +211,7 @@ def spot_recognize(
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "weighted_ce": weighted_ce,
+    "weighted_focal": weighted_focal,
     "class_balanced_bce": class_balanced_bce,
     "one_vs_rest_bce": one_vs_rest_bce,
     "capsule_margin": capsule_margin,

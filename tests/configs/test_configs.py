@@ -50,6 +50,7 @@ OWN = {
     "r3d_convlstm": _R3D,
     "r3d_macro": _R3D,
     "rcn_megc2019": ({}, {}),
+    "skd_tstsan": ({"size": (12, 12), "frame_size": (24, 24)}, {"width": 1 / 8}),
     "stcnn_casme_squared": (_STREAM, _THIN | {"hidden": 8}),
     "stcnn_smic": (_STREAM, _THIN | {"hidden": 8}),
 }

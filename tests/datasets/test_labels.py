@@ -130,3 +130,9 @@ def test_every_scheme_runs_on_every_known_word():
         assert len(found.clips) + len(found.excluded) == len(clips)
         counts = collections.Counter(found.labels.ravel().tolist())
         assert set(counts) <= set(range(len(found.classes)))
+
+
+def test_five_classes_of_casme_ii():
+    words = ("Happy", "surprise", "disgust", "repression", "other", "fear", "sadness")
+    want = ["happiness", "surprise", "disgust", "repression", "others", None, None]
+    assert classes("casme2_5", *named(*words)) == want

@@ -43,6 +43,8 @@ SMALL = {
     "htnet": {"shape": (8, 8, 3), "dim": 8, "depths": (1, 1, 1)},
     "mmnet": {"shape": (2, 32, 32, 3), "width": 1 / 16},
     "bdcnn": {"shape": (16, 16, 4), "pictures": 2, "block": 8, "width": 1 / 16},
+    "skd_tstsan": {"shape": (16, 16, 10), "width": 1 / 8},
+    "fg_au_fusion": {"shape": (5, 5, 6), "width": 1 / 8},
     "softnet": {"shape": (12, 12, 3), "hidden": 16},
     "mean_spotting": {"shape": (12, 12, 3)},
     "mean_recognition": {"shape": (12, 12, 3)},

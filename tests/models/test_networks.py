@@ -154,6 +154,9 @@ def test_dropout_and_statistics_are_off_in_evaluation():
         ("strcn_a", {"recurrent_layers": 5}, "0 or more and at most 4"),
         ("stcnn", {"shape": (16, 64, 64, 1)}, "17 x 5 x 5"),
         ("capsule", {"shape": (64, 64, 3)}, "129 x 129"),
+        ("skd_tstsan", {"shape": (48, 48, 37)}, "an even number of channels"),
+        ("fg_au_fusion", {"shape": (7, 7, 31)}, "a third of the patches"),
+        ("fg_au_fusion", {"graph": (0.5,) * 9}, "nine action units have 81"),
     ],
 )
 def test_a_wrong_size_is_one_sentence(name, sizes, told):

@@ -23,6 +23,7 @@ HEAVY = (
     "psn, resnet10, concat, no conv",
     "rcn_a",
     "rcn_s",
+    "skd_tstsan",
     "strcn_a, two shared",
 )
 

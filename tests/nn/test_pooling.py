@@ -75,6 +75,10 @@ def test_average_pools_are_means():
     ours = avg_pool(x, (2, 3))
     want = x[:, :6, :9].reshape(2, 3, 2, 3, 3, 3).mean((2, 4))
     np.testing.assert_allclose(ours, want, rtol=1e-5, atol=1e-6)
+    ours = avg_pool(x, 3, strides=2, padding=1)
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))[:, ::2, ::2]
+    np.testing.assert_allclose(ours, windows.mean((-1, -2)), rtol=1e-5, atol=1e-6)
     ours = adaptive_avg_pool(x, (5, 4))
     for i in range(5):
         for j in range(4):

@@ -123,11 +123,15 @@ def test_runs_on_other_clips_are_refused_by_name():
 def test_runs_are_opened_with_what_is_known_of_them(tmp_path):
     folder = tmp_path / "run"
     write_csv(folder / "predictions.csv", FIRST)
-    saving.write_json(folder / "metrics.json", summary(FIRST, protocol="loso", draws=5))
+    seeds = {"values": [0.5, 0.7], "mean": 0.6, "std": 0.14, "count": 2}  # as a job of two has it
+    variants = {"names": ["seed0", "seed1"], "overall": {"uf1": seeds}}
+    found = summary(FIRST, protocol="loso", draws=5) | {"variants": variants}
+    saving.write_json(folder / "metrics.json", found)
     log = write_log(folder / "log.txt", FIRST)
     for path in (folder, folder / "predictions.csv"):
         run = comparison.open_run(path)
         assert (run.name, run.protocol, run.strict) == ("run", "loso", True)
+        assert run.averages["over_seeds"]["mean"] == 0.6
     assert (
         comparison.open_run(log)[2:4] == ("", None) and comparison.open_run(log).name == "log.txt"
     )

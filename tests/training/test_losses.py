@@ -95,9 +95,11 @@ def by_hand(name):
         return 0.9 * error + 0.1 * np.dot(w, each) / sum(w)
     if name == "boundary_focal":
         return focal_by_hand()
-    if name == "weighted_ce":
+    if name in ("weighted_ce", "weighted_focal"):
         w = [1 / COUNTS[LABELS[i]] for i in real]
-        return sum(wi * -np.log(p[i, LABELS[i]]) for wi, i in zip(w, real)) / sum(w)
+        true = [p[i, LABELS[i]] for i in real]
+        focus = [(1 - t) ** 2 if name == "weighted_focal" else 1 for t in true]
+        return sum(wi * -np.log(t) * f for wi, t, f in zip(w, true, focus)) / sum(w)
     if name in ("class_balanced_bce", "one_vs_rest_bce"):
         total = 0.0
         for i in real:

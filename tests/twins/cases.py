@@ -18,6 +18,9 @@ POOLS = {
     "strcn_g": ((4, 4), (4, 4), (4, 4), (2, 2)),
     "mer_rcnn": ((4, 1), (4, 1), (4, 4), (4, 2)),
 }
+# Rows of 0 or 3 in all, so that their normalization is exact in single precision.
+_ROW = (0.5, 0.25, 0.75, 0.25, 0.5, 0.25, 0.25, 0.25, 0.0)
+UNITS = tuple(bool(i) * _ROW[(j + i * i) % 9] for i in range(9) for j in range(9))
 GRAPH = (0.5, 0.25, 0.25, 0.0, 0.125, 0.875, 0.0, 0.0, 0.0)
 
 # case: network, its sizes, and its twin's class and arguments after the number of classes (3)
@@ -184,6 +187,16 @@ RIVALS = {
         "bdcnn",
         {"shape": (16, 24, 4), "pictures": 2, "block": 8, "width": 1 / 32},
         ("BDCNN", 3, (16, 24, 4), 2, 8, 1, 16, (32, 4)),
+    ),
+    "skd_tstsan": (
+        "skd_tstsan",
+        {"shape": (18, 20, 10), "alpha": 1.5, "width": 1 / 8, "dropout": 0.0},
+        ("SKDTSTSAN", 3, 2, 1.5, (2, 4, 8, 16), (3, 3)),
+    ),
+    "fg_au_fusion": (
+        "fg_au_fusion",
+        {"shape": (3, 4, 6), "heads": 2, "dropout": 0.0, "width": 1 / 8, "graph": UNITS},
+        ("FGAUFusion", 3, UNITS, 6, 12, 2, 4, 16, (40, 20), (5, 10)),
     ),
 }
 CASES |= RIVALS

@@ -1,4 +1,4 @@
-"""PyTorch twins of HTNet, MMNet and BDCNN, by the rules of `networks`."""
+"""PyTorch twins of the rivals since HTNet, by the rules of `networks`."""
 
 import torch
 from torch import nn
@@ -161,3 +161,173 @@ class BDCNN(nn.Module):
         for layer in self.dense:
             x = F.relu(layer(x))
         return self.classifier(x)
+
+
+class Reflect(nn.Conv2d):
+    def __init__(self, before, maps, side, stride=1):
+        super().__init__(before, maps, side, stride, side // 2, bias=False, padding_mode="reflect")
+
+
+class Residual(nn.Module):
+    def __init__(self, maps):
+        super().__init__()
+        self.first, self.second = Reflect(maps, maps, 3), Reflect(maps, maps, 3)
+
+    def forward(self, x):
+        return self.second(self.first(x).relu()) + x
+
+
+class Magnifier(nn.Module):
+    def __init__(self, before, narrow, maps, alpha):
+        super().__init__()
+        self.alpha = alpha
+        layers = [Reflect(before, narrow, 7), Reflect(narrow, maps, 3, 2)]
+        layers += [Residual(maps) for _ in range(3)]
+        layers += [Reflect(maps, maps, 3), Residual(maps), Residual(maps)]
+        self.encoder = nn.ModuleList(layers)
+        self.before, self.after = Reflect(maps, maps, 7), Reflect(maps, maps, 3)
+        self.residual = Residual(maps)
+
+    def encode(self, x):
+        for layer in self.encoder:
+            x = layer(x)
+            if isinstance(layer, Reflect):
+                x = x.relu()
+        return x
+
+    def forward(self, x, since):
+        now = self.encode(x)
+        change = self.before(now - self.encode(since)).relu() * self.alpha
+        return now + self.residual(self.after(change))
+
+
+class Attention(nn.Module):
+    def __init__(self, side):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, (1, side), padding=(0, side // 2), bias=False)
+
+    def forward(self, x):
+        along = lambda y: F.conv1d(y[:, None], self.conv.weight[:, :, 0], padding="same")[:, 0]
+        total = along(x.mean((2, 3))) + along(F.adaptive_max_pool2d(x, 1)[..., 0, 0])
+        return x * total.sigmoid()[:, :, None, None]
+
+
+class ShiftLayer(nn.Module):
+    """Two instants, of which an eighth of the maps is moved to the other one."""
+
+    def __init__(self, before, maps, side, attention, shift):
+        super().__init__()
+        self.shift = shift
+        self.conv = nn.Conv2d(before, maps, side, padding=0 if side == 5 else 1, bias=False)
+        self.norm = nn.BatchNorm2d(maps)
+        if attention:
+            self.attention = Attention(attention)
+
+    def forward(self, x):
+        if self.shift:
+            eighth = x.shape[1] // 8
+            moved = x.unflatten(0, (-1, 2)).clone()
+            first, second = x[::2], x[1::2]
+            moved[:, 0, :eighth], moved[:, 1, :eighth] = second[:, :eighth], 0
+            back = slice(eighth, 2 * eighth)
+            moved[:, 0, back], moved[:, 1, back] = 0, first[:, back]
+            x = moved.flatten(0, 1)
+        x = self.norm(self.conv(x)).relu()
+        return self.attention(x) if hasattr(self, "attention") else x
+
+
+class Stream(nn.Module):
+    def __init__(self, before, narrow, wide, attention, instants):
+        super().__init__()
+        self.instants = instants
+        maps = (before, narrow, narrow, narrow, wide, wide)
+        sides = (attention[0],) * 3 + (attention[1],) * 2 if attention else (0,) * 5
+        self.layers = nn.ModuleList(
+            ShiftLayer(maps[n], maps[n + 1], 3 if n else 5, sides[n], n and instants == 2)
+            for n in range(5)
+        )
+
+    def forward(self, x):
+        x = F.max_pool2d(self.layers[0](x), 5, 2, 2)
+        x = F.avg_pool2d(self.layers[2](self.layers[1](x)), 3, 2, 1)
+        x = self.layers[4](self.layers[3](x)).mean((2, 3))
+        return x.unflatten(0, (-1, self.instants)).mean(1)
+
+
+class SKDTSTSAN(nn.Module):
+    """The flows are compared with flows of zero, as in the public code."""
+
+    def __init__(self, classes, blocks, alpha, maps, attention):
+        super().__init__()
+        first, second, third, fourth = maps
+        self.blocks = blocks
+        self.magnifiers = nn.ModuleList(Magnifier(n, first, second, alpha) for n in (blocks, 1, 2))
+        self.streams = nn.ModuleList(
+            Stream(second, third, fourth, a, n) for a, n in ((attention, 1), (0, 1), (0, 2))
+        )
+        self.classifier = nn.Linear(3 * fourth, classes)
+
+    def forward(self, x):
+        apex, onset, *parts = first(x).split([1, 1, self.blocks, self.blocks, 4], 1)
+        flows = parts[2].reshape(-1, 2, *parts[2].shape[2:])
+        pairs = ((parts[0], parts[1]), (apex, onset), (flows, torch.zeros_like(flows)))
+        found = [
+            stream(magnifier(*pair))
+            for stream, magnifier, pair in zip(self.streams, self.magnifiers, pairs)
+        ]
+        return self.classifier(torch.cat(found, 1))
+
+
+class Encoder(nn.Module):
+    def __init__(self, features, heads, inner, hidden):
+        super().__init__()
+        self.heads = heads
+        for name in ("query", "key", "value"):
+            setattr(self, name, nn.Linear(features, inner, bias=False))
+        self.out = nn.Linear(inner, features, bias=False)
+        self.wide, self.narrow = nn.Linear(features, hidden), nn.Linear(hidden, features)
+        self.norms = nn.ModuleList([nn.LayerNorm(features, eps=1e-6) for _ in range(2)])
+
+    def forward(self, x):
+        heads = [
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        ]
+        mixed = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+        x = self.norms[0](x + self.out(mixed))
+        return self.norms[1](x + self.narrow(self.wide(x).relu()))
+
+
+class FGAUFusion(nn.Module):
+    """Units' vectors [features, 9], multiplied from the left."""
+
+    def __init__(self, classes, graph, patches, size, heads, inner, hidden, dense, embedded):
+        super().__init__()
+        third, features = patches // 3, dense[1]
+        adjacency = torch.tensor(graph, dtype=torch.float64).reshape(9, 9) + torch.eye(9)
+        root = adjacency.sum(1).pow(-0.5).diag()
+        self.mixing = root @ adjacency.T @ root
+        self.depthwise = nn.Parameter(torch.zeros(patches, 1, 3, 3))
+        self.norm = nn.BatchNorm2d(patches)
+        self.encoders = nn.ModuleList(Encoder(size, heads, inner, hidden) for _ in range(2))
+        self.wide = nn.ModuleList(nn.Linear(n * size, dense[0]) for n in (third, 2 * third))
+        self.narrow = nn.ModuleList(nn.Linear(dense[0], features) for _ in range(2))
+        self.embedding = nn.Parameter(torch.zeros(embedded[0], 9))
+        widths = ((embedded[0], embedded[1]), (embedded[1], features))
+        self.graph_layers = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in widths)
+        self.unit_norm = nn.LayerNorm(9, eps=1e-6)
+        self.classifier = nn.Linear(9, classes)
+
+    def forward(self, x):
+        patches = x.shape[-1]
+        x = F.conv2d(first(x), self.depthwise, padding=1, groups=patches)
+        x = self.norm(x).relu().flatten(2)
+        units = self.embedding
+        for layer in self.graph_layers:
+            units = F.leaky_relu(layer.weight @ units @ self.mixing.T, 0.2)
+        fused = []
+        for n, rows in enumerate((slice(patches // 3), slice(patches // 3, None))):
+            y = self.encoders[n](x[:, rows]).flatten(1)
+            y = self.narrow[n](self.wide[n](y).relu()).relu()
+            fused.append(y @ (units[:, 3:] if n else units[:, :3]))
+        return self.classifier(self.unit_norm(torch.cat(fused, 1)))

@@ -87,6 +87,8 @@ WORKLOADS = (
     Workload("htnet", 32, {}, quick=False, large=True),
     Workload("mmnet", 8, {"drop_path": 0.0}, quick=False),
     Workload("bdcnn", 8, {}, quick=False),
+    Workload("skd_tstsan", 16, _NO_DROPOUT, quick=False),
+    Workload("fg_au_fusion", 64, _NO_DROPOUT, quick=False),
 )  # fmt: skip
 
 
