@@ -163,8 +163,9 @@ def top_patterns(
     return [([tuple(map(position, offset)) for offset in plane], table) for plane in planes]
 
 
+@checked
 def to_levels(
-    clip: Array, of_frame: Callable[[Array], Array], *, length: int | Array | None
+    clip: Array, of_frame: Callable[[Array], Array], *, length: int | Array | None = None
 ) -> Array:
     """`of_frame` of the gray levels of each frame, int32 [H, W, C], as uint8.
 

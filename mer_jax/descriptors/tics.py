@@ -19,6 +19,7 @@ _PAIRS = ((0, 1), (0, 2), (1, 2))
 _LEAST_VARIANCE = 1e-6
 
 
+@checked
 def color_levels(clip: Array, *, length: int | Array | None = None) -> Array:
     """The gray levels of each channel; of C = 1 three times the same.
 
