@@ -67,6 +67,8 @@ def run(
     settings = configuration.check(config)
     workdir = pathlib.Path(workdir).expanduser()
     plain, rule = configuration.to_dict(config), configuration.rule(config)
+    if run := config.recognition.run:
+        plain["recognition"]["run"] = str(pathlib.Path(run).expanduser().absolute())
     data, kinds = config.data, tuple(config.intervals.kinds)
     videos = databases.load(data.name, data.root, **configuration.options_of(config, "data"))
     videos = _moved(videos, settings.seed) if data.move_intervals else videos
@@ -127,7 +129,8 @@ def run(
     spotters: dict[str, Any] = {"recordings": [video.key for video in videos]}
     spotters |= {"folds": [fold._asdict() for fold in found.folds]}
     spotters |= {"classes": emotions.classes} if emotions else {}
-    spotters["largest"] = {kind: profile.largest_movement(videos, kind) for kind in kinds}
+    if not data.move_intervals:
+        spotters |= profile.framing(videos, size=tuple(config.evidence.size))._asdict()
     saving.write_json(workdir / SPOTTERS, spotters)
     if rule.p is not None:
         leaks.append(Leak(Reason.THRESHOLD, p=rule.p).to_json())

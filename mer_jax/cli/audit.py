@@ -64,14 +64,21 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
 def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     """`audit` of a spotting job."""
     from mer_jax import configuration
+    from mer_jax.leakage import Leak, Reason
     from mer_jax.metrics import spotting_files
+    from mer_jax.reporting.verdict import sentence
     from mer_jax.spotting import networks, trained
 
     _require(workdir, trained.SPOTTERS, "truth.csv", "predictions.csv", "metrics.json")
     strict, declared = _verdict(workdir)
     config, found = configuration.load(workdir / "config.json"), []
-    if config.intervals.p is not None and strict:
-        found.append("metrics.json claims to be strict, but config.json fixes the threshold's p.")
+    if (p := config.intervals.p) is not None:
+        fixed = sentence(Leak(Reason.THRESHOLD, p=p).to_json())
+        if strict:
+            found.append(f"metrics.json claims to be strict. {fixed}")
+        elif fixed not in declared:  # a run of before there was this leak
+            declared.append(fixed)
+    trained.recognition_run(workdir)  # raises if it was left behind
     if run := config.recognition.run:
         declared.append(f"The recognizer is the run {run}: audit that, too.")
     folds = trained.read_folds(workdir)

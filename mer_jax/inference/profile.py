@@ -6,7 +6,7 @@ finished run writes it to WORKDIR/predict.json, so that predictions do not need 
 
 import collections
 import pathlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -93,15 +93,33 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
     )
 
 
-def largest_movement(recordings: Iterable[Recording], kind: str) -> float:
-    """The largest `Motion.skin` (px) of up to 64 evenly spaced expressions of a kind."""
-    marked = [(video, each) for video in recordings for each in video.of_kind(kind)]
-    found = 0.0
-    for video, each in _evenly(marked) if marked else ():
-        starts, stop = range(each.onset, each.offset + 1, _BLOCK), each.offset + 1
-        blocks = [_shrink(video[start : min(start + _BLOCK, stop)]) for start in starts]
-        found = max(found, motion(np.concatenate(blocks)).skin)
-    return found
+class Framing(NamedTuple):
+    """What the faces of recordings have in common, by up to 64 of their expressions."""
+
+    eyes: tuple[float, ...] | None  # as `DatasetProfile.eyes`
+    largest: Mapping[str, float]  # kind -> px: `movement_of` the expression that moves most
+
+
+def framing(recordings: Iterable[Recording], *, size: tuple[int, int]) -> Framing:
+    """Measures up to 64 expressions of each kind, evenly spaced. size: as of `movement_of`."""
+    marked = [(video, each) for video in recordings for each in video.intervals]
+    found, eyes = dict.fromkeys((each.kind for _, each in marked), 0.0), []
+    for kind in found:
+        for video, each in _evenly([row for row in marked if row[1].kind == kind]):
+            moved = movement_of(video, each.onset, each.offset, size=size)
+            found[kind] = max(found[kind], moved)
+            frame = video[each.onset]
+            if (own := _eyes(frame, None)) is not None:
+                eyes.append(_constants(own, *frame.shape[:2]))
+    known = len(eyes) > sum(min(_CLIPS, sum(k == e.kind for _, e in marked)) for k in found) / 2
+    return Framing(tuple(np.median(eyes, 0).round(4).tolist()) if known else None, found)
+
+
+def movement_of(recording: Recording, onset: int, offset: int, *, size: tuple[int, int]) -> float:
+    """`Motion.skin` (px) of the frames onset to offset, read in blocks and resized to (H, W)."""
+    starts, stop = range(onset, offset + 1, _BLOCK), offset + 1
+    blocks = (recording[start : min(start + _BLOCK, stop)] for start in starts)
+    return motion(np.concatenate([_shrink(resize(block, size)) for block in blocks])).skin
 
 
 def _evenly(items: Sequence[T]) -> list[T]:
@@ -122,6 +140,11 @@ def long_videos(subjects: Collection[str]) -> str:
     databases = sorted({subject.partition("/")[0] for subject in subjects})
     text = f"long videos of {len(subjects)} subjects ({', '.join(databases)})"
     return text + rendered_only(databases)
+
+
+def emotions_too(spotting: str, recognition: str) -> str:
+    """What a spotting run and the run of other data that labels its intervals were trained on."""
+    return f"{spotting}; emotions: {recognition}"
 
 
 def rendered_only(databases: Sequence[str]) -> str:

@@ -158,8 +158,13 @@ def _write_spotting(
     config = configuration.to_dict(ensembles[0].config)
     config["data"] = {"name": "synthetic"}  # prediction needs no database
     config.pop("recognition", None)
+    trained_on = profile.long_videos({fold.subject for each in ensembles for fold in each.folds})
+    labels: list[Database] = []
     if recognizer := spotters.recognition_run(workdir):
-        _write_recognition(recognizer, folder / spotters.RECOGNITION, licenses, license)
+        own = _write_recognition(recognizer, folder / spotters.RECOGNITION, licenses, license)
+        if recognizer != workdir / spotters.RECOGNITION:  # of other data
+            trained_on = profile.emotions_too(trained_on, own.trained_on)
+            labels = own.databases
     if "landmarks" in config["evidence"]:
         config["evidence"]["landmarks"] = pathlib.PurePath(config["evidence"]["landmarks"]).name
     _refuse_code(config, _SPOTTING_SECTIONS, workdir)
@@ -180,11 +185,11 @@ def _write_spotting(
         format=_FORMAT,
         version=mer_jax.__version__,
         title=config["title"],
-        trained_on=profile.long_videos({fold.subject for fold in folds}),
+        trained_on=trained_on,
         classes=[each.kind for each in ensembles],
         folds=names,
         all_folds=names,
-        databases=_databases(videos, subjects, licenses),
+        databases=_databases(videos, subjects, licenses) + labels,
         license=license,
         digests={},
         content="recordings",
@@ -209,6 +214,9 @@ def unpack(path: str | os.PathLike, out: str | os.PathLike) -> Manifest:
         folder.mkdir()
         _extract(path, folder)
         manifest = _manifest(folder, path)
+        found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+        if found != {MANIFEST, *manifest.digests}:
+            raise UserError(f"{path} is damaged (the digests are not of its entries); {_HINT}")
         for name, digest in manifest.digests.items():
             if _digest(folder / name) != digest:
                 raise UserError(f"{path} is damaged (another digest of {name}); {_HINT}")
@@ -262,14 +270,18 @@ def read(folder: pathlib.Path, *, name: str | os.PathLike = "") -> TrainedNetwor
     )
 
 
-def check_spotting(folder: pathlib.Path, *, name: str | os.PathLike) -> None:
-    """Verifies the unpacked file of a spotting run before it is loaded. name: for messages."""
-    _manifest(folder, name)
+def check_spotting(folder: pathlib.Path, *, name: str | os.PathLike) -> str:
+    """Verifies the unpacked file of a spotting run before it is loaded. name: for messages.
+
+    Returns what it was trained on.
+    """
+    trained_on = _manifest(folder, name).trained_on
     config = reading.load_json(folder / CONFIG, dict[str, Any], hint=_HINT)
     _refuse_code(config, ("data", "recognition", *_SPOTTING_SECTIONS), name)
     with reading.report_damage(name, hint=_HINT):
         for path in (folder / spotters.NETWORKS).glob("*/*.npz"):
             _check_size(path)
+    return trained_on
 
 
 def is_spotting(path: pathlib.Path) -> bool:

@@ -29,7 +29,7 @@ from mer_jax.errors import UserError
 from mer_jax.faces.rectangles import OULU
 from mer_jax.inference import predictor, run_file
 from mer_jax.inference.predictor import Predictor, clip_of
-from mer_jax.inference.profile import DatasetProfile, long_videos, motion
+from mer_jax.inference.profile import DatasetProfile, emotions_too, long_videos, movement_of
 from mer_jax.inference.recognizer import cut
 from mer_jax.inference.tracking import EyeDetector, FaceBox, FaceTracker, find_eyes, prefetch
 from mer_jax.inference.video_predictions import (
@@ -124,26 +124,30 @@ class Spotter:
     Args:
       ensembles: of each kind.
       recognizer: the run that labels the intervals, if it is not the network that spots.
+      trained_on: subjects and databases, in words; default: those of the folds.
     """
 
-    def __init__(self, ensembles: Sequence[Ensemble], recognizer: Predictor | None = None):
+    def __init__(
+        self,
+        ensembles: Sequence[Ensemble],
+        recognizer: Predictor | None = None,
+        trained_on: str = "",
+    ):
         self.ensembles, self.recognizer = ensembles, recognizer
+        subjects = {fold.subject for each in ensembles for fold in each.folds}
+        self.trained_on = trained_on or long_videos(subjects)
 
     @property
     def digest(self) -> str:
         """64 hexadecimal digits of all that the intervals depend on besides the video."""
-        parts = [repr((each.kind, each.folds, each.rule)) for each in self.ensembles]
+        fields = ("kind", "folds", "rule", "classes", "eyes", "largest")
+        parts = [repr([getattr(each, name) for name in fields]) for each in self.ensembles]
         scorers = [scorer for each in self.ensembles for scorer in each.scorers]
         weights = [array for scorer in scorers for array in scorer.weights.values()]
         config = self.ensembles[0].config
         sections = [config[name].to_json() for name in ("evidence", "model") if name in config]
         recognizer = [self.recognizer.digest] if self.recognizer else []
         return saving.digest(*sections, *parts, *recognizer, *weights)
-
-    @property
-    def trained_on(self) -> str:
-        """The subjects and databases of the run, in words."""
-        return long_videos({fold.subject for each in self.ensembles for fold in each.folds})
 
     @runtime.pinned()
     def predict_video(
@@ -180,7 +184,7 @@ class Spotter:
             video = _recording(file, tracker.num_frames, fps, shape)
             boxes, found, shown = tuple(tracker.face_boxes), list[SpottedInterval](), {}
             for ensemble in self.ensembles:
-                evidence, emotions = ensemble.evidence_and_emotions(video)
+                evidence, emotions = _evidence(ensemble, video)
                 shown[ensemble.kind] = strength(evidence)
                 intervals = [
                     _interval(ensemble, video, shown[ensemble.kind], onset, offset, boxes)
@@ -239,7 +243,7 @@ class Spotter:
             crops = dict(size=own.size, channels=own.channels, eyes=own.eyes or OULU)
         else:
             size = tuple(self.ensembles[0].config.evidence.size)
-            crops = dict(size=size, channels=1, eyes=OULU)
+            crops = dict(size=size, channels=1, eyes=self.ensembles[0].eyes or OULU)
         return DatasetProfile(
             **crops,  # type: ignore[arg-type]
             fps=fps,
@@ -250,6 +254,14 @@ class Spotter:
             head=0.0,
             trained_on="",
         )
+
+
+def _evidence(ensemble: Ensemble, video: Recording) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        return ensemble.evidence_and_emotions(video)
+    except UserError as error:
+        reason = str(error).removeprefix(f"{video.key}: ")
+        raise UserError(f"{ensemble.kind}-expressions cannot be spotted: {reason}") from None
 
 
 def _write_crops(
@@ -298,8 +310,10 @@ def _interval(
         for box in inside
     )
     verdict = FACE_LOST if lost else HEAD_MOVES if moves else ""
-    if not verdict and motion(video[onset : offset + 1]).skin > ensemble.largest:
-        verdict = TOO_MUCH
+    if not verdict and ensemble.largest < math.inf:
+        size = tuple(ensemble.config.evidence.size)
+        if movement_of(video, onset, offset, size=size) > ensemble.largest:
+            verdict = TOO_MUCH
     largest = float(evidence[onset : offset + 1].max())
     return SpottedInterval(ensemble.kind, onset, offset, largest, verdict)
 
@@ -327,7 +341,15 @@ def load(run: str | pathlib.Path) -> Spotter:
 
 
 def _load(folder: pathlib.Path, name: pathlib.Path) -> Spotter:
-    if (folder / run_file.MANIFEST).is_file():
-        run_file.check_spotting(folder, name=name)
-    ensembles, run = trained.load(folder), trained.recognition_run(folder)
-    return Spotter(ensembles, predictor.load(run) if run else None)
+    packed = (folder / run_file.MANIFEST).is_file()
+    trained_on = run_file.check_spotting(folder, name=name) if packed else ""
+    ensembles = trained.load(folder)
+    run = folder / trained.RECOGNITION if packed else trained.recognition_run(folder)
+    if run is None or not run.is_dir():
+        return Spotter(ensembles, trained_on=trained_on)
+    recognizer = predictor.load(run)
+    if recognizer.networks.label_scheme:
+        raise UserError(f"{name}: its recognizer has action units; an interval gets one emotion")
+    if not trained_on and ensembles[0].config.recognition.run:
+        trained_on = emotions_too(Spotter(ensembles).trained_on, recognizer.profile.trained_on)
+    return Spotter(ensembles, recognizer, trained_on)

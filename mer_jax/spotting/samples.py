@@ -17,6 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 from jax import Array
 
 from mer_jax.clips import resize
@@ -312,7 +313,7 @@ def emotions_of_frames(parts: Iterable[tuple[np.ndarray, np.ndarray]], length: i
       length: T.
 
     Returns:
-      [T, K] float32 probabilities of the nearest sample; neutral takes the rest.
+      [T, K] float64 probabilities of the nearest sample; neutral takes the rest.
 
     >>> parts = [(np.array([1, 4]), np.log(np.array([[1.0, 3, 1, 4], [1.0, 1, 3, 4]])))]
     >>> emotions_of_frames(parts, 5).round(3).tolist()[2:4]
@@ -321,7 +322,7 @@ def emotions_of_frames(parts: Iterable[tuple[np.ndarray, np.ndarray]], length: i
     found = list(parts)
     frames, outputs = (np.concatenate([part[side] for part in found]) for side in (0, 1))
     nearest = np.interp(np.arange(length), frames, np.arange(len(frames)))
-    probabilities = np.asarray(jax.nn.softmax(outputs[:, 1:], axis=1))[:, :-1]
+    probabilities = scipy.special.softmax(outputs[:, 1:].astype(np.float64), axis=1)[:, :-1]
     return probabilities[np.rint(nearest).astype(int)]
 
 

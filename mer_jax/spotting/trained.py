@@ -9,7 +9,7 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -27,6 +27,8 @@ from mer_jax.spotting.protocol import Fold
 
 SPOTTERS = "spotters.json"
 NETWORKS = "networks"
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+_NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 RECOGNITION = "recognition"  # the run that labels the intervals, if the job trained it
 
 
@@ -36,8 +38,9 @@ class Record(msgspec.Struct):
     recordings: list[str]  # keys of all recordings of the run
     folds: list[dict[str, Any]]  # fields of `Fold`
     classes: list[str] = []  # of a network that recognizes as well
-    # Kind -> px: movement of the marked expression that moves most (`inference.profile.Motion`).
-    largest: dict[str, float] = {}
+    # `inference.profile.Framing` of the recordings, which videos are cropped like.
+    eyes: tuple[float, float, _Positive, _Positive] | None = None
+    largest: dict[str, _NotNegative] = {}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,7 +58,8 @@ class Ensemble:
     config: ConfigDict
     scorers: Sequence[Scorer]  # of each fold; none without a network
     classes: Sequence[str] = ()  # emotions, of a network that recognizes as well
-    largest: float = math.inf  # px: movement of the training expression that moves most
+    eyes: tuple[float, float, float, float] | None = None  # of `inference.profile.Framing`
+    largest: float = math.inf  # px: likewise, of this kind
 
     def at_rate(self, fps: float) -> "Ensemble":
         """The same for recordings of `fps` Hz: durations and spans in their frames."""
@@ -151,11 +155,21 @@ def read_record(workdir: pathlib.Path) -> Record:
 
 
 def recognition_run(workdir: pathlib.Path) -> pathlib.Path | None:
-    """The run that labels the intervals of the run in `workdir`; None if there is none."""
-    if (own := workdir / RECOGNITION).is_dir():
-        return own
-    run = configuration.load(workdir / "config.json").recognition.run
-    return pathlib.Path(run).expanduser() if run else None
+    """The run that labels the intervals of the run in `workdir`; None if there is none.
+
+    Raises `UserError` if it is not there.
+    """
+    config, own = configuration.load(workdir / "config.json"), workdir / RECOGNITION
+    trained_here = configuration.recognition_job(config) is not None
+    if not trained_here and not config.recognition.run:
+        return None
+    run = own if trained_here else pathlib.Path(config.recognition.run).expanduser()
+    if not run.is_dir():
+        raise UserError(
+            f"{run}, the run that labels the intervals of {workdir}, is not there; copy "
+            + ("the whole folder of the job" if trained_here else "it there (recognition.run)")
+        )
+    return run
 
 
 def read_folds(workdir: pathlib.Path) -> list[Fold]:
@@ -192,6 +206,6 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
                 networks.read(workdir / NETWORKS, fold, architecture, **options) for fold in own
             ]
         rule = configuration.rule(config)
-        largest = record.largest.get(kind, math.inf)
-        found.append(Ensemble(kind, own, rule, config, scorers, classes, largest))
+        largest = record.largest.get(kind, math.inf) if record.eyes else math.inf
+        found.append(Ensemble(kind, own, rule, config, scorers, classes, record.eyes, largest))
     return found
