@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -134,6 +136,23 @@ def test_a_network_is_trained_and_read_again(tmp_path):
     assert "its longest is" in wrong and content["folds"][0]["subject"] in wrong
 
 
+@pytest.mark.e2e
+def test_a_fixed_p_is_declared(tmp_path):
+    summary = experiment.run(
+        config(intervals={"p": 0.5, "kinds": ("micro",)}), tmp_path, quiet=True
+    )
+    assert summary["verdict"] == {"strict": False, "leaks": [{"reason": "threshold", "p": 0.5}]}
+    assert "fixed at 0.5" in (tmp_path / "report.html").read_text()
+    path = tmp_path / "metrics.json"
+    for strict, leaks in ((False, summary["verdict"]["leaks"]), (False, [])):
+        path.write_text(json.dumps(summary | {"verdict": {"strict": strict, "leaks": leaks}}))
+        found, (declared,) = audit.audit(tmp_path)
+        assert not found and "p is fixed at 0.5" in declared
+    path.write_text(json.dumps(summary | {"verdict": {"strict": True, "leaks": []}}))
+    (found,), _ = audit.audit(tmp_path)
+    assert "claims to be strict" in found
+
+
 RECOGNITION = {
     "method": {"name": "flow_maps", "size": (8, 8), "preset": "horn_schunck"},
     "model": {"name": "ststnet", "maps": (1, 1, 1)},
@@ -194,6 +213,21 @@ def test_intervals_of_any_video_get_an_emotion_from_the_run_or_its_file(recogniz
         for run in (workdir, tmp_path / "run.mer")
     )
     assert found.csv() == same.csv() and found.intervals
+    # An entry that no digest verifies, and a recognizer that was left behind.
+    with zipfile.ZipFile(tmp_path / "run.mer") as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.loads(entries["run.json"])
+    digests = manifest["digests"].items()
+    manifest["digests"] = {k: v for k, v in digests if not k.startswith("recognition/")}
+    with zipfile.ZipFile(tmp_path / "changed.mer", "w") as archive:
+        for name, content in (entries | {"run.json": json.dumps(manifest)}).items():
+            archive.writestr(name, content)
+    with pytest.raises(UserError, match="the digests are not of its entries"):
+        spotter.load(tmp_path / "changed.mer")
+    shutil.copytree(workdir, tmp_path / "alone", ignore=shutil.ignore_patterns("recognition"))
+    for use in (spotter.load, audit.audit, lambda run: run_file.export(run, tmp_path / "no.mer")):
+        with pytest.raises(UserError, match="is not there; copy the whole folder"):
+            use(tmp_path / "alone")
     networks = recognition_runs.read(workdir / "recognition")
     (ensemble,) = trained.load(workdir)
     for each in found.intervals[:3]:

@@ -10,7 +10,7 @@ from mer_jax import configuration, spotting_experiment
 from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.inference import spotter
-from mer_jax.inference.profile import largest_movement, motion
+from mer_jax.inference.profile import framing, motion
 from mer_jax.inference.tracking import FaceBox
 from mer_jax.recordings import Interval, Recording
 from mer_jax.reporting import spotting_overlay
@@ -22,7 +22,7 @@ EYES = np.float32([[[30, 40], [50, 40]]])
 class Brightness:
     """The mean gray level of a frame as evidence; an interval where it is over 100."""
 
-    kind, rule, scorers, classes, largest = "micro", None, (), (), np.inf
+    kind, rule, scorers, classes, eyes, largest = "micro", None, (), (), None, np.inf
     folds = tuple(Fold(f"synthetic/s{n}", "micro", 5, 5, 5, 2, 10.0) for n in (1, 2))
     config = configuration.make_spotting(
         data="synthetic", evidence={"name": "strain", "size": (8, 8)}
@@ -108,15 +108,17 @@ def test_what_moves_more_than_the_runs_expressions_is_none():
 
     frames = np.concatenate([film(0.5), film(2.0)])
     video = Recording(
-        "d", "s", "v", lambda a, b: frames[a:b], 40, 20.0, (Interval(0, 10, 19, "micro"),)
+        "d", "s", "v", lambda a, b: frames[a:b], 40, 20.0, (Interval(10, 12, 19, "micro"),)
     )
     ensemble = Brightness()
-    ensemble.largest = largest_movement([video], "micro")
-    assert ensemble.largest == pytest.approx(motion(frames[:20]).skin)
-    assert largest_movement([video], "macro") == 0
+    ensemble.config = configuration.make_spotting(data="synthetic", evidence="strain")
+    found = framing([video], size=(64, 64))
+    assert found.eyes is None and list(found.largest) == ["micro"]
+    ensemble.largest = found.largest["micro"]
+    assert ensemble.largest == pytest.approx(motion(frames[10:20]).skin)
     boxes = [FaceBox(0, np.zeros((4, 2), np.float32))]
     of = lambda a, b: spotter._interval(ensemble, video, np.ones(40), a, b, boxes).verdict
-    assert (of(0, 19), of(20, 39)) == ("", "too much movement")
+    assert (of(10, 19), of(30, 39)) == ("", "too much movement")
 
 
 def test_what_cannot_be_spotted(film, tmp_path):
