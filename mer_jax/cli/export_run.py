@@ -3,10 +3,9 @@
     mer-jax export-run WORKDIR FILE [--license=TEXT]
 
 FILE holds the networks, the configuration, the profile of the clips (of a spotting run: durations,
-thresholds, and the run that labels its intervals), the class names and the databases with the number of clips and subjects, their
-licenses and addresses; no clip and no code.
-Whether a trained network may be handed on is decided by the databases' licenses; name yours with
---license.
+thresholds, and the run that labels its intervals), the class names and the databases with the
+number of clips and subjects, their licenses and addresses; no clip and no code. Whether a trained
+network may be handed on is decided by the databases' licenses; name yours with --license.
 
 Example:
 
