@@ -3,9 +3,10 @@ r"""PSN (Li et al.), Tables 5 and 6: 650 clips of four databases, ten stratified
 Published: recognition rate and F1 (Table 5), UAR and UF1 over all and for each database (Table 6),
 in each row. F1 is UF1: Table 6 prints the same. Subjects are in training and test, which is
 flagged; --config.protocol.name=loso is the strict table. Tables 7 and 8 (confusion matrices) and
-Fig. 6 (true positive and true negative rates) are in the reports. Omitted: BDCNN and FG-AU-Fusion,
-networks of the package whose inputs are not defined, and KFC, FR, MERANet and MERSiamC3D, which
-experiments/results/networks.md is about.
+Fig. 6 (true positive and true negative rates) are in the reports. Omitted: BDCNN, whose fourth
+input picture is not described; FG-AU-Fusion, whose inputs (features of the shape encoder of a
+motion-magnification network, Oh et al., at 30 landmarks, 7 x 7 each) nothing in the package
+computes; and KFC, FR, MERANet and MERSiamC3D, see experiments/results/networks.md.
 DIR contains casme/, casme2/, casme_squared/, samm/. Estimated time: days on 2 CPU cores.
   mer-jax run experiments/sweeps/psn_tables5_6.py \
       --config.data.root=DIR --workdir=runs/psn_tables5_6

@@ -293,5 +293,5 @@ def _reaches(neighbor: Array, center: Array) -> Array:
 
 
 def block_of(size: int, count: int) -> np.ndarray:
-    """[size] int: the block of each of `size` centers, from floor(i size / count) to i + 1."""
+    """[size] int: block i has centers floor(i size / count) to floor((i + 1) size / count)."""
     return np.repeat(np.arange(count), np.diff(np.arange(count + 1) * size // count))

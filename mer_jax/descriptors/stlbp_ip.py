@@ -44,11 +44,12 @@ def stlbp_ip(
 
     Returns:
       [rows x columns x 2 (2^(W - 1) + bins)] float32, C order; 630 for the defaults. In each block:
-      in space horizontal, vertical, over time horizontal, vertical; 0 over time where there are
-      fewer than 2 Rt + 2 frames.
+      in space horizontal, vertical, over time horizontal, vertical. 0 over time where `length` is
+      below 2 Rt + 2, and in space, too, where it is below 2.
 
     Raises:
-      UserError: as `lbp_top`.
+      UserError: for fewer than 2 Rt + 2 frames with padding (T; a short clip can be padded), blocks
+        of fewer px than W or 2 R + 1 along an axis, and otherwise as `lbp_top`.
 
     Huang, Wang, Zhao, Pietikainen, "Facial micro-expression recognition using spatiotemporal local
     binary pattern with integral projection", ICCV Workshops 2015.

@@ -7,10 +7,13 @@ spaces", IEEE Transactions on Image Processing 24 (2015).
 
 from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from mer_jax.descriptors import lbp
+from mer_jax.errors import UserError
 from mer_jax.options import checked
 
 _SWEEPS = 8  # of Jacobi rotations; they converge quadratically
@@ -52,10 +55,10 @@ def independent_colors(levels: Array, weights: Array) -> Array:
       weights: [N, T] of each frame; 0 for those of other clips and for padding.
 
     Returns:
-      [3, 3] float32: rows are components, of Euclidean norm 1; columns R, G, B. Gray frames give
-      one component along (1, 1, 1).
+      [3, 3] float32: rows are components, of Euclidean norm 1, or 0 for one that does not vary;
+      columns R, G, B. Gray frames give one component along (1, 1, 1), weights of 0 none.
     """
-    total = weights.sum() * levels.shape[2] * levels.shape[3]
+    total = jnp.maximum(weights.sum() * levels.shape[2] * levels.shape[3], 1)
 
     def moments(signals: Callable[[Array], Array]) -> Array:
         """The mean over all pixels of s s^T, of signals s of the colors: [P, 3] -> [P, D]."""
@@ -86,8 +89,18 @@ def independent_colors(levels: Array, weights: Array) -> Array:
     separating = jnp.matmul(matrix, rotation, precision=lax.Precision.HIGHEST).T
     largest = jnp.take_along_axis(mixing, jnp.argmax(jnp.abs(mixing), axis=0)[None], axis=0)[0]
     separating = separating * jnp.where(largest < 0, -1, 1)[:, None]
-    separating = separating[jnp.argsort(-jnp.sum(mixing**2, axis=0))]
-    return separating / jnp.sqrt(jnp.sum(separating**2, axis=1, keepdims=True))
+    power = jnp.sum(mixing**2, axis=0)
+    # No component of three that vary has less than the smallest variance.
+    separating = jnp.where((power > _LEAST_VARIANCE * variance[-1])[:, None], separating, 0)
+    return _of_norm_1(separating[jnp.argsort(-power)])
+
+
+def _of_norm_1(rows: Array) -> Array:
+    """[K, 3] -> the same, each row of Euclidean norm 1, or 0."""
+    # By the largest entry first: squares overflow or vanish where entries do not.
+    largest = jnp.max(jnp.abs(rows), axis=1, keepdims=True)
+    rows = rows / jnp.where(largest > 0, largest, 1)
+    return rows / jnp.sqrt(jnp.maximum(jnp.sum(rows**2, axis=1, keepdims=True), 1))
 
 
 def _cumulants(fourth: Array, second: Array) -> Array:
@@ -142,13 +155,14 @@ def lbp_tics(
     Args:
       clip, radii, points, blocks, mapping, interpolate, length: as for `lbp_top`; of C = 1, R, G
         and B are equal.
-      colors: [K, 3], the weights of R, G and B in each component, see `independent_colors`.
+      colors: [K, 3], the weights of R, G and B in each component, see `independent_colors`. Each
+        row is divided by its norm; a row of 0 is a constant component.
 
     Returns:
       [K x rows x columns x 3 x bins] float32, C order; 13275 for K = 3 and the defaults.
 
     Raises:
-      UserError: as `lbp_top`.
+      UserError: as `lbp_top`; for `colors` of another shape, with NaN or infinity.
 
     >>> ramp = jnp.arange(5, dtype=jnp.uint8)[:, None, None, None]  # brighter with every frame
     >>> clip = jnp.broadcast_to(ramp, (5, 6, 6, 3))
@@ -156,7 +170,24 @@ def lbp_tics(
     >>> gray = lbp_tics(clip, jnp.full((1, 3), 1 / 3), **options)  # one component
     >>> bool(jnp.array_equal(gray, lbp.lbp_top(clip, **options)))
     True
+
+    The color space of two clips, and the description of one of them in it:
+
+    >>> clips = np.random.default_rng(0).integers(0, 256, (2, 5, 6, 6, 3), np.uint8)
+    >>> levels = jnp.stack([color_levels(clip) for clip in clips])
+    >>> colors = independent_colors(levels, jnp.ones((2, 5)))
+    >>> lbp_tics(clips[0], colors, **options).shape  # 3 components, 3 planes, 15 bins
+    (135,)
     """
+    colors = jnp.asarray(colors, jnp.float32)
+    if colors.ndim != 2 or colors.shape[1] != 3:
+        raise UserError(
+            f"colors are {list(colors.shape)}; they must be [K, 3], the weights of R, G and B in "
+            "each component"
+        )
+    if not isinstance(colors, jax.core.Tracer) and not np.isfinite(colors).all():
+        row = int(np.argmin(np.isfinite(colors).all(1)))
+        raise UserError(f"row {row} of colors holds NaN or infinity; give finite weights")
     levels = color_levels(clip, length=length)
     patterns = lbp.top_patterns(radii, points, mapping, interpolate)
 
@@ -164,4 +195,4 @@ def lbp_tics(
         mixed = lambda frame: sum(weights[c] * frame[..., c].astype(jnp.float32) for c in range(3))
         return lbp.describe(lax.map(mixed, levels), patterns, radii, blocks, length)
 
-    return lax.map(of_component, colors).reshape(-1)
+    return lax.map(of_component, _of_norm_1(colors)).reshape(-1)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.clips import Clip
+from mer_jax.errors import UserError
 from mer_jax.methods import per_clip, preprocessing
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
@@ -37,10 +38,18 @@ def skd_tstsan(
       frame_size: (H, W) px of the frames of which blocks and flows are computed.
       blocks: of a frame, along H and W; pixels that remain are not used.
       preset: of `video.optical_flow`.
-      apex: "given": the annotated one where there is one, else that of STRCN's Eq. 5; "found":
-        always the latter.
+      apex: "given": the annotated one where there is one, else that of STRCN's Eq. 5 between onset
+        and offset; "found": always the latter.
+
+    Raises:
+      UserError: for a `frame_size` of fewer px than `blocks`.
     """
     rows, columns = blocks
+    if frame_size[0] < rows or frame_size[1] < columns:
+        raise UserError(
+            f"method.frame_size {tuple(frame_size)} is smaller than method.blocks "
+            f"{tuple(blocks)}; give every block a pixel or more"
+        )
     height, width = (side // count for side, count in zip(frame_size, blocks))
 
     def interpolated(maps):  # [..., h, w] -> [..., *size]
@@ -60,9 +69,11 @@ def skd_tstsan(
 
     def compute(clip):
         video = preprocessing.to_size(clip.frames, frame_size, gray=True)
-        given = clip.apex is not None and apex == "given"
-        at = clip.apex if given else int(apex_index(jnp.asarray(video)))
         last = len(video) - 1 if clip.offset is None else clip.offset
+        if apex == "given" and clip.apex is not None:
+            at = clip.apex
+        else:
+            at = clip.onset + int(apex_index(jnp.asarray(video[clip.onset : last + 1])))
         return np.asarray(channels(*video[[clip.onset, at, last], ..., 0]))
 
     found = per_clip.compute(clips, compute)

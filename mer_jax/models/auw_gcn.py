@@ -61,7 +61,7 @@ def region_graph(expressions: Iterable[Collection[int]]) -> np.ndarray:
 
 
 class Graph(nnx.Variable):
-    """[regions, regions] weights of the regions in each other; training does not change them."""
+    """[nodes, nodes] fixed weights of the nodes in each other."""
 
 
 class AUWGCN(nnx.Module):

@@ -10,7 +10,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models.sizes import require, scaled
-from mer_jax.nn import Conv, max_pool, pytorch_init
+from mer_jax.nn import Conv, linear, max_pool, pytorch_init
 
 # Maps of the 1 x 1 convolution, by the side of a block; as in the authors' table of sizes.
 FUSED = {8: 512, 10: 512, 20: 256, 30: 128, 40: 32}
@@ -60,13 +60,11 @@ class BDCNN(nnx.Module):
         inputs = channels // pictures
         self.conv = Conv(inputs, maps, (3, 3), padding=1, rngs=rngs, **pytorch_init(9 * inputs))
         joined = pictures * (height // block) * (columns // block) * maps
-        self.fuse = nnx.Linear(joined, fused, rngs=rngs, **pytorch_init(joined))
+        self.fuse = linear(joined, fused, rngs=rngs)
         flat = fused * ((block - 1) // 3 + 1) ** 2  # pool 3 with padding 1
         sizes = (flat, scaled(1024, width), scaled(128, width))
-        self.dense = nnx.List(
-            [nnx.Linear(a, b, rngs=rngs, **pytorch_init(a)) for a, b in itertools.pairwise(sizes)]
-        )
-        self.classifier = nnx.Linear(sizes[-1], num_classes, rngs=rngs, **pytorch_init(sizes[-1]))
+        self.dense = nnx.List([linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)])
+        self.classifier = linear(sizes[-1], num_classes, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C], mask [B] -> logits [B, K]."""

@@ -16,7 +16,7 @@ from flax import nnx
 from mer_jax.errors import UserError
 from mer_jax.models.auw_gcn import Graph
 from mer_jax.models.sizes import require, scaled
-from mer_jax.nn import BatchNorm, LayerNorm, pytorch_init
+from mer_jax.nn import BatchNorm, LayerNorm, linear, pytorch_init
 
 UNITS = (1, 2, 4, 10, 12, 14, 15, 17, 25)  # the first three are of the brows, the rest of the mouth
 _OF_BROWS = 3
@@ -36,15 +36,11 @@ def unit_graph(expressions: Iterable[Collection[int]]) -> np.ndarray:
     >>> unit_graph([{1, 2}, {1}, {4, 7}])[:3, :3].tolist()
     [[0.0, 1.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    there = np.array([[unit in units for unit in UNITS] for units in map(set, expressions)], int)
-    together = there.T @ there
+    present = np.array([[unit in units for unit in UNITS] for units in map(set, expressions)], int)
+    together = present.T @ present
     return (together * (1 - np.eye(len(UNITS))) / np.maximum(np.diag(together), 1)).astype(
         np.float32
     )
-
-
-def _linear(inputs: int, outputs: int, *, use_bias: bool = True, rngs: nnx.Rngs) -> nnx.Linear:
-    return nnx.Linear(inputs, outputs, use_bias=use_bias, rngs=rngs, **pytorch_init(inputs))
 
 
 class Encoder(nnx.Module):
@@ -61,11 +57,11 @@ class Encoder(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.heads, inner = heads, heads * head_features
-        project = lambda a, b: _linear(a, b, use_bias=False, rngs=rngs)
+        project = lambda a, b: linear(a, b, use_bias=False, rngs=rngs)
         self.query, self.key, self.value = (project(features, inner) for _ in range(3))
         self.out = project(inner, features)
-        self.wide = _linear(features, hidden, rngs=rngs)
-        self.narrow = _linear(hidden, features, rngs=rngs)
+        self.wide = linear(features, hidden, rngs=rngs)
+        self.narrow = linear(hidden, features, rngs=rngs)
         self.norms = nnx.List([LayerNorm(features, epsilon=1e-6) for _ in range(2)])
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         # The authors do not pass their rate on to the attention, which keeps its own.
@@ -99,8 +95,9 @@ class FGAUFusion(nnx.Module):
 
     Args:
       num_classes, rngs: as in `models.create`.
-      shape: (H, W, patches) of one example: magnified shape features (of a trained
-        `skd_tstsan.Magnifier`), a third of the patches around the brows, the rest around the mouth.
+      shape: (H, W, patches) of one example: features of the shape encoder of a motion-magnification
+        network (Oh et al.) at 30 landmarks, 7 x 7 each; nothing in the package computes them. A
+        third of the patches are around the brows, the rest around the mouth.
       heads: of the attention; 16 features each.
       dropout: rate of the encoders and between the dense layers; of the attention at most 0.1.
       width: multiplies the number of units of every layer.
@@ -147,8 +144,8 @@ class FGAUFusion(nnx.Module):
             [Encoder(size, heads=heads, dropout=dropout, rngs=rngs, **sizes) for _ in range(2)]
         )
         third, hidden = patches // 3, scaled(320, width)
-        self.wide = nnx.List([_linear(n * size, hidden, rngs=rngs) for n in (third, 2 * third)])
-        self.narrow = nnx.List([_linear(hidden, features, rngs=rngs) for _ in range(2)])
+        self.wide = nnx.List([linear(n * size, hidden, rngs=rngs) for n in (third, 2 * third)])
+        self.narrow = nnx.List([linear(hidden, features, rngs=rngs) for _ in range(2)])
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
 
         embedded, middle = scaled(40, width), scaled(80, width)
@@ -161,7 +158,7 @@ class FGAUFusion(nnx.Module):
             ]
         )
         self.unit_norm = LayerNorm(len(UNITS), epsilon=1e-6)
-        self.classifier = _linear(len(UNITS), num_classes, rngs=rngs)
+        self.classifier = linear(len(UNITS), num_classes, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, patches], mask [B] -> logits [B, K]."""

@@ -9,11 +9,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
-from mer_jax.nn import Conv, LayerNorm, max_pool, pytorch_init
-
-
-def _linear(inputs: int, outputs: int, *, use_bias: bool = True, rngs: nnx.Rngs) -> nnx.Linear:
-    return nnx.Linear(inputs, outputs, use_bias=use_bias, rngs=rngs, **pytorch_init(inputs))
+from mer_jax.nn import Conv, LayerNorm, linear, max_pool, pytorch_init
 
 
 class Block(nnx.Module):
@@ -24,10 +20,10 @@ class Block(nnx.Module):
 
     def __init__(self, features: int, values: int, *, rngs: nnx.Rngs):
         self.norms = nnx.List([LayerNorm(features) for _ in range(2)])
-        self.value = _linear(features, values, use_bias=False, rngs=rngs)
-        self.out = _linear(values, features, rngs=rngs)
-        self.wide = _linear(features, 4 * features, rngs=rngs)
-        self.narrow = _linear(4 * features, features, rngs=rngs)
+        self.value = linear(features, values, use_bias=False, rngs=rngs)
+        self.out = linear(values, features, rngs=rngs)
+        self.wide = linear(features, 4 * features, rngs=rngs)
+        self.narrow = linear(4 * features, features, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """x [B, H, W, C] -> [B, H, W, C]."""
@@ -84,7 +80,7 @@ class HTNet(nnx.Module):
             raise UserError(f"HTNet needs sides that are multiples of {self.side}, not {shape}")
         if heads > dim:
             raise UserError(f"HTNet cannot divide {dim} channels among {heads} heads")
-        self.embed = _linear(math.prod(self.input_shape) // self.side**2, dim, rngs=rngs)
+        self.embed = linear(math.prod(self.input_shape) // self.side**2, dim, rngs=rngs)
         self.positions = nnx.Param(jax.random.normal(rngs.params(), (len(depths),)))
         values = dim // heads * heads
         self.levels = nnx.List(
@@ -94,7 +90,7 @@ class HTNet(nnx.Module):
         self.merges = nnx.List([Merge(dim << n, rngs=rngs) for n in range(len(depths) - 1)])
         last = dim << (len(depths) - 1)
         self.norm = LayerNorm(last)
-        self.classifier = _linear(last, num_classes, rngs=rngs)
+        self.classifier = linear(last, num_classes, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C], mask [B] -> logits [B, K]."""

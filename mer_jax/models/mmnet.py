@@ -12,7 +12,7 @@ from flax import nnx
 from mer_jax.errors import UserError
 from mer_jax.models.residual import ConvNorm
 from mer_jax.models.sizes import require, scaled
-from mer_jax.nn import LayerNorm, max_pool, pytorch_init
+from mer_jax.nn import LayerNorm, linear, max_pool
 
 
 class CABlock(nnx.Module):
@@ -117,7 +117,7 @@ class MMNet(nnx.Module):
         self.blocks = nnx.List(blocks)
         self.size = (-(-height // 16), -(-columns // 16))
         tokens = math.prod(self.size)
-        self.embed = nnx.Linear(channels, maps, rngs=rngs, **pytorch_init(channels))
+        self.embed = linear(channels, maps, rngs=rngs)
         normal = nnx.initializers.truncated_normal(0.02)
         self.positions = nnx.Param(normal(rngs.params(), (tokens, maps)))
         self.encoder = nnx.List(
@@ -125,7 +125,7 @@ class MMNet(nnx.Module):
         )
         self.norm = LayerNorm(maps, epsilon=1e-6)
         flat = tokens * maps
-        self.classifier = nnx.Linear(flat, num_classes, rngs=rngs, **pytorch_init(flat))
+        self.classifier = linear(flat, num_classes, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, 2, H, W, C], mask [B] -> logits [B, K]."""

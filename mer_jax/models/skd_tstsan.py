@@ -10,7 +10,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models.sizes import require, scaled
-from mer_jax.nn import BatchNorm, Conv, avg_pool, max_pool, pytorch_init
+from mer_jax.nn import BatchNorm, Conv, avg_pool, linear, max_pool, pytorch_init
 
 _FLOWS = 4  # u and v from onset to apex, u and v from apex to offset
 
@@ -203,7 +203,7 @@ class SKDTSTSAN(nnx.Module):
         )
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         total = 3 * scaled(128, width)
-        self.classifier = nnx.Linear(total, num_classes, rngs=rngs, **pytorch_init(total))
+        self.classifier = linear(total, num_classes, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C], mask [B] -> logits [B, K]."""

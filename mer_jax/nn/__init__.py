@@ -6,7 +6,7 @@ differentiable in both modes and to any order.
 
 from mer_jax.nn.conv_norm_pool import conv_relu_norm_pool
 from mer_jax.nn.conv_pool import conv_relu_pool
-from mer_jax.nn.convolution import SAVEABLE, Conv, conv, pytorch_init
+from mer_jax.nn.convolution import SAVEABLE, Conv, conv, linear, pytorch_init
 from mer_jax.nn.dispatch import formulation
 from mer_jax.nn.normalization import BatchNorm, LayerNorm
 from mer_jax.nn.pooling import adaptive_avg_pool, avg_pool, max_pool
@@ -24,6 +24,7 @@ __all__ = [
     "conv_relu_norm_pool",
     "conv_relu_pool",
     "formulation",
+    "linear",
     "max_pool",
     "pytorch_init",
 ]

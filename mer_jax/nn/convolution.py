@@ -182,3 +182,8 @@ def pytorch_init(fan_in: int) -> dict:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return {"kernel_init": uniform, "bias_init": uniform}
+
+
+def linear(inputs: int, outputs: int, *, use_bias: bool = True, rngs: nnx.Rngs) -> nnx.Linear:
+    """A dense layer [..., inputs] -> [..., outputs] initialized by `pytorch_init`."""
+    return nnx.Linear(inputs, outputs, use_bias=use_bias, rngs=rngs, **pytorch_init(inputs))

@@ -19,7 +19,7 @@ from mer_jax.training import records
 from mer_jax.training.records import Result
 from mer_jax.training.settings import Settings
 
-_TRANSFORMED = 16  # clips at a time
+_BATCH_SIZE = 16  # clips at a time
 
 
 def fit(
@@ -89,7 +89,7 @@ def _features(examples: Examples) -> Callable[[np.ndarray], np.ndarray]:
     def flat(inputs, weights):
         statistics = examples.fit_statistics(inputs, weights)
         transform = lambda example: examples.eval_transform(example, statistics)
-        views = jax.lax.map(transform, inputs, batch_size=_TRANSFORMED)
+        views = jax.lax.map(transform, inputs, batch_size=_BATCH_SIZE)
         shape = len(weights), examples.num_views, -1
         return jnp.concatenate([leaf.reshape(shape) for leaf in jax.tree.leaves(views)], axis=2)
 

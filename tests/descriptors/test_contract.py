@@ -4,6 +4,8 @@ vmap is a loop, frames past the length change nothing, flat clips give numbers,
 and so do gradients.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,7 +78,15 @@ def test_flat_clips_give_numbers_and_gradients_are_finite(function):
         assert jnp.isfinite(gradient(clip)).all()
 
 
-@pytest.mark.parametrize("describe", (lbp_top, lbp_sip))
+PATTERNS = {
+    "lbp_top": lbp_top,
+    "lbp_sip": lbp_sip,
+    "lbp_tics": functools.partial(lbp_tics, colors=np.eye(3), points=4),
+    "stlbp_ip": functools.partial(stlbp_ip, span=3, points=4),
+}
+
+
+@pytest.mark.parametrize("describe", PATTERNS.values(), ids=PATTERNS)
 def test_integers_are_worth_as_much_as_floats(describe):
     small = dict(radii=(1, 1, 2), blocks=(2, 3))
     levels = np.random.default_rng(1).integers(0, 256, (T, H, W, 1), np.uint8)
@@ -88,7 +98,7 @@ def test_integers_are_worth_as_much_as_floats(describe):
             describe(wrong, **small)
 
 
-@pytest.mark.parametrize("describe", (lbp_top, lbp_sip))
+@pytest.mark.parametrize("describe", PATTERNS.values(), ids=PATTERNS)
 def test_nan_is_refused(describe):
     clip = np.zeros((T, H, W, 1), np.float32)
     clip[4, 3, 3] = np.nan

@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 from sklearn.decomposition import FastICA
 
-from mer_jax.descriptors import lbp_tics, lbp_top
-from mer_jax.descriptors.tics import color_levels, independent_colors
+from mer_jax.descriptors import color_levels, independent_colors, lbp_tics, lbp_top
+from mer_jax.errors import UserError
 
 MIXING = np.array([[25.0, 14.0, -3.0], [20.0, -15.0, 8.0], [15.0, 5.0, -9.0]])  # rows R, G, B
 fit = jax.jit(independent_colors)
@@ -90,13 +90,41 @@ def test_frames_without_weight_change_nothing():
 
 
 @pytest.mark.parametrize("varies", [True, False])
-def test_of_gray_frames_the_first_component_is_gray(varies):
+def test_of_gray_frames_the_first_component_is_gray_and_the_others_are_0(varies):
     gray = np.random.default_rng(2).integers(0, 256 if varies else 1, (1, 3, 9, 9, 1), np.uint8)
     levels = np.asarray(color_levels(gray[0], length=None))[None]
     found = np.asarray(fit(levels, np.ones((1, 3), np.float32)))
-    assert np.isfinite(found).all()
-    if varies:
-        np.testing.assert_allclose(found[0], np.full(3, 3**-0.5), atol=1e-3)
+    np.testing.assert_allclose(found[0], np.full(3, 3**-0.5 if varies else 0), atol=1e-3)
+    np.testing.assert_array_equal(found[1:], 0)
+
+
+def test_gray_frames_have_the_patterns_of_lbp_top_and_of_two_constants():
+    gray = np.random.default_rng(4).integers(0, 256, (7, 12, 13, 1), np.uint8)
+    colors = fit(np.asarray(color_levels(gray))[None], np.ones((1, 7), np.float32))
+    options = dict(radii=(2, 1, 2), blocks=(2, 2))
+    top = jax.jit(functools.partial(lbp_top, **options))
+    found = jax.jit(functools.partial(lbp_tics, **options))(gray, colors)
+    expected = np.concatenate([top(gray), *[top(np.zeros_like(gray))] * 2])
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+def test_weights_of_zero_give_no_component():
+    levels = mixed((2, 3, 9, 9))
+    np.testing.assert_array_equal(fit(levels, np.zeros((2, 3), np.float32)), np.zeros((3, 3)))
+
+
+def test_colors_are_three_finite_numbers_a_component():
+    clip = np.zeros((3, 5, 5, 3), np.uint8)
+    options = dict(radii=(1, 1, 1), points=4, blocks=(1, 1))
+    for wrong in (np.ones(3), np.ones((3, 2)), np.ones((1, 3, 3))):
+        with pytest.raises(UserError, match=r"colors are .*; they must be \[K, 3\]"):
+            lbp_tics(clip, wrong, **options)
+    for number in (np.nan, np.inf):
+        with pytest.raises(UserError, match="row 1 of colors holds NaN or infinity"):
+            lbp_tics(clip, [[1, 0, 0], [0, number, 0]], **options)
+    np.testing.assert_array_equal(
+        lbp_tics(clip, [[0, 0, 0]], **options), lbp_tics(clip, [[0, 1, 0]], **options)
+    )
 
 
 def test_patterns_are_those_of_each_component():
@@ -110,7 +138,6 @@ def test_patterns_are_those_of_each_component():
         top = jax.jit(functools.partial(lbp_top, **options, **more))
         expected = jnp.concatenate([top(volume[..., None]) for volume in volumes])
         describe = jax.jit(functools.partial(lbp_tics, **options, **more))
-        found = describe(rgb, jnp.asarray(weights, jnp.float32))
-        np.testing.assert_allclose(found, expected, atol=1e-7)
-        scaled = describe(rgb, jnp.asarray(weights, jnp.float32) / 3**0.5)
-        np.testing.assert_allclose(scaled, expected, atol=1e-7)
+        for scale in (1, 3**-0.5, 1e-30, 1e30):
+            found = describe(rgb, (weights * scale).astype(np.float32))
+            np.testing.assert_allclose(found, expected, atol=1e-7)

@@ -1,11 +1,17 @@
 """SKD-TSTSAN's 38 channels, by OpenCV and NumPy as its authors' script makes them."""
 
+import dataclasses
+
 import cv2
 import numpy as np
+import pytest
 
 from mer_jax import methods
 from mer_jax.clips import Clip, in_memory
+from mer_jax.errors import UserError
 from mer_jax.video import optical_flow
+
+SMALL = {"size": (6, 6), "frame_size": (16, 16), "blocks": (2, 2), "preset": "horn_schunck"}
 
 
 def test_channels_are_frames_blocks_and_flows():
@@ -17,8 +23,7 @@ def test_channels_are_frames_blocks_and_flows():
         Clip("d", "s", f"c{offset}", in_memory(video), "x", onset=1, apex=3, offset=offset)
         for offset in (None, 4)
     ]
-    options = {"size": (6, 6), "frame_size": (16, 16), "blocks": (2, 2), "preset": "horn_schunck"}
-    made = methods.create("skd_tstsan", clips, **options)
+    made = methods.create("skd_tstsan", clips, **SMALL)
     assert made.input_shape == (6, 6, 2 + 2 * 4 + 4) and made.inputs.dtype == np.float32
 
     scaled = lambda image: (image - image.min()) / (image.max() - image.min())
@@ -35,3 +40,25 @@ def test_channels_are_frames_blocks_and_flows():
         want = [small(scaled(apex)), small(scaled(onset)), *cut(apex), *cut(onset)]
         want += [scaled(small(flow[..., k].copy())) for flow in flows for k in (0, 1)]
         np.testing.assert_allclose(example, np.stack(want, -1), atol=2e-3)
+
+
+def test_a_found_apex_lies_between_onset_and_offset():
+    noise = np.random.default_rng(0).normal(size=(16, 16))
+    strength = [9, 0, 1, 4, 2, 0, 9]  # most before the onset and after the offset
+    video = np.stack([120 + 9 * s * noise for s in strength]).clip(0, 255).astype(np.uint8)
+    given = Clip("d", "s", "c", in_memory(video[..., None]), "x", onset=1, apex=3, offset=5)
+    other = dataclasses.replace(given, apex=2)
+    unknown = dataclasses.replace(given, apex=None)
+    expected, different = methods.create("skd_tstsan", [given, other], **SMALL).inputs
+    assert np.abs(different - expected).max() > 0.1
+    (alone,) = methods.create("skd_tstsan", [unknown], **SMALL).inputs
+    np.testing.assert_array_equal(alone, expected)
+    for example in methods.create("skd_tstsan", [other, unknown], apex="found", **SMALL).inputs:
+        np.testing.assert_array_equal(example, expected)
+
+
+@pytest.mark.parametrize("frame_size", [(1, 16), (16, 1)])
+def test_blocks_without_pixels_are_refused(frame_size):
+    clip = Clip("d", "s", "c", in_memory(np.zeros((3, 16, 16, 1), np.uint8)), "x")
+    with pytest.raises(UserError, match=r"method.frame_size .* is smaller than method.blocks"):
+        methods.create("skd_tstsan", [clip], **SMALL | {"frame_size": frame_size})
