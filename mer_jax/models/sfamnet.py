@@ -12,7 +12,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
-from mer_jax.nn import BatchNorm, Conv, max_pool, pytorch_init
+from mer_jax.nn import BatchNorm, Conv, linear, max_pool, pytorch_init
 
 
 class Attention(nnx.Module):
@@ -21,8 +21,8 @@ class Attention(nnx.Module):
     over maps."""
 
     def __init__(self, maps: int, *, batch_norm: bool, rngs: nnx.Rngs):
-        self.squeeze = nnx.Linear(maps, 1, rngs=rngs, **pytorch_init(maps))
-        self.excite = nnx.Linear(1, maps, rngs=rngs, **pytorch_init(1))
+        self.squeeze = linear(maps, 1, rngs=rngs)
+        self.excite = linear(1, maps, rngs=rngs)
         init = {"kernel_init": pytorch_init(2 * 49)["kernel_init"]}
         self.conv = Conv(2, 1, (7, 7), padding=3, use_bias=False, rngs=rngs, **init)
         self.norm = BatchNorm(1, momentum=0.01, rngs=rngs) if batch_norm else None
@@ -74,7 +74,7 @@ class Head(nnx.Module):
         init = pytorch_init(25 * maps)
         self.conv = Conv(maps, filters, (5, 5), padding=2, rngs=rngs, **init)
         flat = filters * -(-height // 2) * -(-width // 2)
-        self.dense = nnx.Linear(flat, outputs, rngs=rngs, **pytorch_init(flat))
+        self.dense = linear(flat, outputs, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """x [B, H, W, C] -> [B, outputs]."""

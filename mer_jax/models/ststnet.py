@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from mer_jax.models.sizes import require
-from mer_jax.nn import BatchNorm, Conv, avg_pool, conv_relu_norm_pool, pytorch_init
+from mer_jax.nn import BatchNorm, Conv, avg_pool, conv_relu_norm_pool, linear, pytorch_init
 
 
 class STSTNet(nnx.Module):
@@ -45,7 +45,7 @@ class STSTNet(nnx.Module):
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         # convolution 3 with padding 2, pool 3 with padding 1, average over 2
         flat = joined * math.prod((n + 4) // 3 // 2 for n in (height, width))
-        self.classifier = nnx.Linear(flat, num_classes, rngs=rngs, **pytorch_init(flat))
+        self.classifier = linear(flat, num_classes, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C], mask [B] -> logits [B, K]."""
