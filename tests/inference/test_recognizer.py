@@ -61,7 +61,8 @@ def test_what_is_cut_out(ends, shortest, cut, apex):
     event = Event("s", "v", *ends, "micro", database="d")
     evidence = -np.abs(np.arange(40) - 13.0)  # its largest value is that of frame 13
     found = Found([event], [], {(video.key, "micro"): evidence})
-    clip = recognizer._cut(video, event, recognizer.apex_of(found, video, event), shortest)
+    largest = recognizer.apex_of(found, video, event)
+    clip = recognizer.cut(video, "micro", ends[0], largest, ends[1], shortest=shortest)
     assert clip.frames.ravel().tolist() == list(range(cut[0], cut[1] + 1))
     inside = np.arange(ends[0], ends[1] + 1)
     assert clip.apex == inside[np.argmin(np.abs(inside - 13))] - cut[0]
