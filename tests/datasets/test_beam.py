@@ -1,10 +1,11 @@
 import pytest
 
 pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
-pytestmark = pytest.mark.slow  # the extra is installed for the other tiers
 
 from mer_jax.datasets import beam
 from mer_jax.errors import UserError
+
+pytestmark = pytest.mark.slow  # the extra is installed for the other tiers
 
 
 def in_this_process():
