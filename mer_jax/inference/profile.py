@@ -20,6 +20,7 @@ from mer_jax.io import reading, saving
 from mer_jax.recordings import Recording
 
 T = TypeVar("T")
+_Constants = tuple[float, float, float, float]  # of `faces.eye_rectangle`
 FILENAME = "predict.json"
 STILL_QUANTILE = 0.1  # share of the run's own clips below the threshold of movement
 _CLIPS = 64  # clips that are measured, evenly over the run
@@ -74,15 +75,12 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
         shapes.append(frames.shape[1:])
         lengths.append(len(frames))
         motions.append(motion(frames))
-        found = _eyes(frames[0], clip.landmarks)
-        if found is not None:
-            eyes.append(_constants(found, *frames.shape[1:3]))
+        eyes.append(_eyes(frames[0], clip.landmarks))
     height, width, channels = collections.Counter(shapes).most_common(1)[0][0]
-    known = len(eyes) > len(chosen) / 2
     return DatasetProfile(
         size=(height, width),
         channels=channels,
-        eyes=tuple(np.median(eyes, 0).round(4).tolist()) if known else None,
+        eyes=_typical(eyes),
         fps=float(np.median([clip.fps or 0.0 for clip in chosen])),
         length=int(np.median(lengths)),
         marked=sum(clip.apex is not None for clip in chosen) > len(chosen) / 2,
@@ -96,7 +94,7 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
 class Framing(NamedTuple):
     """What the faces of recordings have in common, by up to 64 of their expressions."""
 
-    eyes: tuple[float, ...] | None  # as `DatasetProfile.eyes`
+    eyes: _Constants | None  # as `DatasetProfile.eyes`
     largest: Mapping[str, float]  # kind -> px: `movement_of` the expression that moves most
 
 
@@ -108,11 +106,8 @@ def framing(recordings: Iterable[Recording], *, size: tuple[int, int]) -> Framin
         for video, each in _evenly([row for row in marked if row[1].kind == kind]):
             moved = movement_of(video, each.onset, each.offset, size=size)
             found[kind] = max(found[kind], moved)
-            frame = video[each.onset]
-            if (own := _eyes(frame, None)) is not None:
-                eyes.append(_constants(own, *frame.shape[:2]))
-    known = len(eyes) > sum(min(_CLIPS, sum(k == e.kind for _, e in marked)) for k in found) / 2
-    return Framing(tuple(np.median(eyes, 0).round(4).tolist()) if known else None, found)
+            eyes.append(_eyes(video[each.onset], None))
+    return Framing(_typical(eyes), found)
 
 
 def movement_of(recording: Recording, onset: int, offset: int, *, size: tuple[int, int]) -> float:
@@ -292,15 +287,22 @@ def match_profile(frame: np.ndarray, profile: DatasetProfile) -> np.ndarray:
     return np.repeat(frame, 3, axis=-1)
 
 
-def _eyes(frame: np.ndarray, landmarks: np.ndarray | None) -> np.ndarray | None:
-    """[2, 2] px (x, y), by the landmarks or by detection."""
+def _typical(eyes: Sequence[_Constants | None]) -> _Constants | None:
+    """The median of what is known, if that is more than half of them."""
+    known = [each for each in eyes if each is not None]
+    return tuple(np.median(known, 0).round(4).tolist()) if len(known) > len(eyes) / 2 else None
+
+
+def _eyes(frame: np.ndarray, landmarks: np.ndarray | None) -> _Constants | None:
+    """`_constants` of a frame, by the landmarks or by detection."""
     if landmarks is not None:
-        return np.asarray(faces.eye_centers(landmarks))
+        return _constants(np.asarray(faces.eye_centers(landmarks)), *frame.shape[:2])
     box = faces.detect_face(frame)
-    return None if box is None else faces.detect_eyes(frame, box)
+    eyes = None if box is None else faces.detect_eyes(frame, box)
+    return None if eyes is None else _constants(eyes, *frame.shape[:2])
 
 
-def _constants(eyes: np.ndarray, height: int, width: int) -> tuple[float, float, float, float]:
+def _constants(eyes: np.ndarray, height: int, width: int) -> _Constants:
     """`constants` for which `faces.eye_rectangle(eyes)` is the whole frame."""
     distance = float(np.hypot(*(eyes[1] - eyes[0])))
     # A rectangle's corner lies one pixel before its first pixel.
