@@ -67,7 +67,6 @@ _JOB = {
     # Examples of a job larger than this are in a file there, not in memory; 0: half of what is free
     "examples_memory_gib": 0.0,
 }
-_SPOTTING_JOB = {key: _JOB[key] for key in ("title", "remat", "checkpoint_seconds")}
 _INTERVALS = {"kinds": KINDS} | spotting.Rule()._asdict()
 # What labels the spotted intervals: a finished run of recognition; the network that spots; or one
 # that is trained on the marked intervals of the same recordings. The last three are sections as in
@@ -164,7 +163,7 @@ def make_spotting(
     >>> config.evidence.size, config.intervals.name, "train" in config
     ((64, 64), 'peaks', False)
     """
-    config = ConfigDict(_SPOTTING_JOB | options.check("", "", {"title": title}, _SPOTTING_JOB))
+    config = ConfigDict(_JOB | options.check("", "", {"title": title}, _JOB))
     given = {"data": data, "evidence": evidence} | ({} if model is None else {"model": model})
     for section, choice in given.items():
         choice = {"name": choice} if isinstance(choice, str) else dict(choice)
@@ -366,10 +365,9 @@ def check(config: ConfigDict) -> Settings:
                 f"the configuration has no section {section!r}; configuration.make gives all"
             )
     job = {key: value for key, value in config.items() if key not in (*named, *others)}
-    known = _SPOTTING_JOB if spots else _JOB
     for key in job:
         found = [section for section in (*named, *others) if key in config[section]]
-        if key not in known and found:
+        if key not in _JOB and found:
             raise UserError(f"unknown configuration key {key!r}; did you mean {found[0]}.{key}?")
     given = {section: options_of(config, section) for section in named}
     train = settings(dict(config.train) if "train" in others else {})
@@ -386,7 +384,7 @@ def check(config: ConfigDict) -> Settings:
             raise UserError("method.rotation and method.zoom are for networks; leave them 0")
     options.check("parallel", "", config.get("parallel", {}), _PARALLEL)
     options.check("report", "", config.get("report", {}), _REPORT)
-    options.check("", "", job, known)
+    options.check("", "", job, _JOB)
     return train
 
 

@@ -37,9 +37,8 @@ from mer_jax.clips import Clip
 from mer_jax.datasets.labels import label
 from mer_jax.errors import UserError
 from mer_jax.inference import profile
-from mer_jax.io import large_arrays, learning_curves, saving
-from mer_jax.io.array_cache import ArrayCache
-from mer_jax.methods import Examples, per_clip
+from mer_jax.io import learning_curves, saving
+from mer_jax.methods import Examples, example_cache
 from mer_jax.protocols import Folds
 from mer_jax.reporting import outputs, thumbnails
 from mer_jax.training import (
@@ -68,6 +67,7 @@ def run(
     devices: Sequence[jax.Device] | None = None,
     should_stop: Callable[[], bool] | None = None,
     cache: dict[str, Examples] | None = None,
+    pipeline: Any = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Trains and scores one job and writes its report.
@@ -80,6 +80,8 @@ def run(
       should_stop: called after each block of epochs; if True, the job is saved and
         `training.Interrupted` raised.
       cache: examples for a next job of the same data and method; filled by this one.
+      pipeline: of `datasets.beam.download_config`; its workers compute the evidence of a spotting
+        job.
       quiet: print no progress.
 
     Returns:
@@ -92,8 +94,16 @@ def run(
     """
     if configuration.is_spotting(config):
         return spotting_experiment.run(
-            config, workdir, command=command, devices=devices, should_stop=should_stop, quiet=quiet
+            config,
+            workdir,
+            command=command,
+            devices=devices,
+            should_stop=should_stop,
+            pipeline=pipeline,
+            quiet=quiet,
         )
+    if pipeline:
+        raise UserError("--runner is for spotting jobs; prepare clips by mer-jax prepare --runner")
     started = time.monotonic()
     settings = configuration.check(config)
     workdir = pathlib.Path(workdir).expanduser()
@@ -150,8 +160,12 @@ def _prepare(
         f"{len(clips)} clips of {len(set(folds[0].subjects))} subjects, {len(folds[0])} folds"
         + (f", {len(variants)} variants in one job" if len(variants) > 1 else "")
     )
-    cache_on_disk, storage = _example_storage(config)
-    with per_clip.caching(cache_on_disk, quiet=quiet, storage=storage):
+    cache_on_disk, storage = example_cache.of_job(
+        config.examples_dir,
+        limit_gib=config.examples_limit_gib,
+        memory_gib=config.examples_memory_gib,
+    )
+    with example_cache.caching(cache_on_disk, quiet=quiet, storage=storage):
         examples = prepare_examples(config, clips, {} if cache is None else cache)
     model, sizes = config.model.name, configuration.options_of(config, "model")
     build = lambda rngs: models.create(
@@ -313,15 +327,6 @@ def prepare_examples(
         options = configuration.options_of(config, "method")
         cache[key] = methods.create(config.method.name, clips, **options)
     return cache[key]
-
-
-def _example_storage(config: ConfigDict) -> tuple[ArrayCache | None, large_arrays.Storage]:
-    """The cache of finished rows, if any, and where all examples of the job lie together."""
-    folder = pathlib.Path(config.examples_dir or runtime.cache_folder() / "examples").expanduser()
-    limit = config.examples_memory_gib * 2**30 or runtime.available_memory() / 2
-    limit_of_cache = config.examples_limit_gib * 2**30
-    cache = ArrayCache(folder, limit_of_cache) if limit_of_cache else None
-    return cache, large_arrays.Storage(limit, folder)
 
 
 def prepare_folds(

@@ -29,6 +29,7 @@ from mer_jax.inference import recognizer as recognition
 from mer_jax.inference.recognizer import Recognizer
 from mer_jax.io import saving
 from mer_jax.leakage import Leak, Reason
+from mer_jax.methods import example_cache
 from mer_jax.metrics import spotting as scoring
 from mer_jax.metrics import spotting_files
 from mer_jax.metrics.spotting import Event
@@ -48,13 +49,14 @@ def run(
     command: str = "",
     devices: Sequence[jax.Device] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    pipeline: Any = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Spots the expressions of each subject with what the others gave, and writes the report.
 
     Args:
       config: from `configuration.make_spotting`.
-      workdir, command, devices, should_stop, quiet: as in `experiment.run`.
+      workdir, command, devices, should_stop, pipeline, quiet: as in `experiment.run`.
 
     Returns:
       The content of metrics.json.
@@ -83,22 +85,29 @@ def run(
         emotions = recognition.label_intervals(videos, config.recognition.label_scheme)
     options = configuration.options_of(config, "evidence")
     results, leaks = {}, list[Any](recognizer.leaks if recognizer else ())
+    cache, storage = example_cache.of_job(
+        config.examples_dir,
+        limit_gib=config.examples_limit_gib,
+        memory_gib=config.examples_memory_gib,
+    )
+    caching = example_cache.caching(cache, quiet=quiet, storage=storage, pipeline=pipeline)
     if "model" in config:
         sizes = configuration.options_of(config, "model")
-        trained = networks.train(
-            videos,
-            networks.Architecture(config.model.name, sizes),
-            settings,
-            workdir / NETWORKS,
-            kinds=kinds,
-            emotions=emotions,
-            parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
-            fingerprint=fingerprint,
-            checkpoint_seconds=config.checkpoint_seconds,
-            should_stop=should_stop,
-            quiet=quiet,
-            **options,
-        )
+        with caching:
+            trained = networks.train(
+                videos,
+                networks.Architecture(config.model.name, sizes),
+                settings,
+                workdir / NETWORKS,
+                kinds=kinds,
+                emotions=emotions,
+                parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
+                fingerprint=fingerprint,
+                checkpoint_seconds=config.checkpoint_seconds,
+                should_stop=should_stop,
+                quiet=quiet,
+                **options,
+            )
         results = dict(trained.results)
         leaks += [leak.to_json() for leak in trained.leaks]
         found = protocol.spot(
@@ -110,9 +119,10 @@ def run(
             quiet=quiet,
         )
     else:
-        found = spotting.leave_one_subject_out(
-            videos, method=config.evidence.name, rule=rule, kinds=kinds, quiet=quiet, **options
-        )
+        with caching:
+            found = spotting.leave_one_subject_out(
+                videos, method=config.evidence.name, rule=rule, kinds=kinds, quiet=quiet, **options
+            )
     classes: Sequence[str] | None = None
     if recognizer is not None:
         found = dataclasses.replace(found, events=recognizer.recognize(videos, found))

@@ -45,7 +45,7 @@ from absl import flags
 from tqdm import tqdm
 
 from mer_jax import datasets, faces
-from mer_jax.cli import database_flags
+from mer_jax.cli import beam_flags, database_flags
 from mer_jax.cli.command import at_stop_signals
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
@@ -54,6 +54,7 @@ from mer_jax.faces import contact_sheet
 from mer_jax.io import locks, reading, saving
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(beam_flags)
 flags.adopt_module_key_flags(database_flags)
 flags.DEFINE_string("out", None, "The folder that gets the records; one for each database.")
 flags.DEFINE_enum("crop", "eyes", faces.CROPS, "Crop by the eyes, by the face's box, or not.")
@@ -62,8 +63,6 @@ flags.DEFINE_bool("gray", False, "Gray frames: one channel instead of three.")
 flags.DEFINE_bool("align", False, "Align eye corners and nose to a template before the crop.")
 flags.DEFINE_string("landmarks", None, "A landmark model: .dat, .yaml, .onnx or .task.")
 flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Number of processes.", lower_bound=1)
-flags.DEFINE_string("runner", None, "A runner of Apache Beam: DirectRunner, FlinkRunner, ...")
-flags.DEFINE_list("beam_pipeline_options", [], "Options of the runner: NAME=VALUE,...")
 
 _WORK = ".work"  # cropped clips until they are packed; named by their digests
 _CUT = {
@@ -97,8 +96,7 @@ def prepare(
     model: str | None = None,
     jobs: int = 1,
     options: Mapping[str, Any] | None = None,
-    runner: str | None = None,
-    runner_options: Sequence[str] = (),
+    pipeline: Any = None,
     quiet: bool = False,
 ) -> list[Clip]:
     """Writes a database's faces below `out` and returns them as clips.
@@ -109,8 +107,8 @@ def prepare(
       config: the crop.
       model: the file of a landmark model, for clips without landmarks.
       jobs: processes; a rendered database uses one.
-      runner, runner_options: of an Apache Beam pipeline instead, see `datasets.beam`. The workers
-        see `root`, `out` and `model` under the same paths.
+      pipeline: of `datasets.beam.download_config`: its workers crop. They see `root`, `out` and
+        `model` under the same paths.
 
     Raises:
       DataError: every clip that cannot be read or has no detected face. The finished clips stay
@@ -130,11 +128,6 @@ def prepare(
     if root is None:
         parameters["rendered"] = options  # identifies rendered clips, which have no files
         jobs = 1
-    pipeline = None
-    if runner is not None:
-        from mer_jax.datasets import beam
-
-        pipeline = beam.download_config(runner, options=runner_options, jobs=jobs)
     digests = prepared.digests(clips, parameters)
     fingerprint = prepared.fingerprint(digests)
     out.mkdir(parents=True, exist_ok=True)
@@ -248,17 +241,13 @@ def _pipeline_results(tasks: Sequence[Task], pipeline) -> Generator[tuple[Task, 
     for task in tasks:  # what is torn, and the problems of an earlier call
         task.path.unlink(missing_ok=True)
         task.problem.unlink(missing_ok=True)
-    missing, work = list(tasks), tasks[0].path.parent
-    for _ in beam.run(_crop_on_worker, tasks, pipeline):
-        files = {*os.listdir(work)}
-        done = [task for task in missing if files & {task.path.name, task.problem.name}]
-        for task in done:
-            missing.remove(task)
-            yield task, "" if task.path.name in files else reading.read_text(task.problem)
-    if missing:
-        raise UserError(
-            f"{missing[0].path}: the workers did not write it; give an --out that all of them see"
-        )
+
+    def finished(missing: Sequence[Task]) -> list[Task]:
+        files = {*os.listdir(tasks[0].path.parent)}
+        return [task for task in missing if files & {task.path.name, task.problem.name}]
+
+    for task in beam.run(_crop_on_worker, tasks, pipeline, finished=finished):
+        yield task, "" if task.path.exists() else reading.read_text(task.problem)
 
 
 def _start() -> None:
@@ -362,8 +351,7 @@ def _stop(number: int, _) -> None:
     """Ends this process: finished clips are on disk, and threads would wait for unfinished ones."""
     threading.excepthook = lambda _: None  # the runner's complaints about its workers
     print("stopped; re-run the same command to resume", file=sys.stderr, flush=True)
-    if "mer_jax.datasets.beam" in sys.modules:
-        sys.modules["mer_jax.datasets.beam"].cancel()
+    beam_flags.cancel()
     os._exit(128 + number)
 
 
@@ -371,8 +359,7 @@ def main(argv: list[str]) -> int | None:
     """Prepares the database that the flags name; returns 1 if it has problems."""
     if len(argv) > 1 or not FLAGS.database or not FLAGS.out:
         raise UserError("give --database=NAME, --root=FOLDER and --out=FOLDER, and nothing else")
-    if FLAGS.beam_pipeline_options and not FLAGS.runner:
-        raise UserError("--beam_pipeline_options are those of a --runner; name one")
+    pipeline = beam_flags.pipeline(jobs=FLAGS.jobs)
     _on_cpu()
     config = faces.CropConfig(FLAGS.crop, size(), FLAGS.gray, FLAGS.align)
     try:
@@ -385,8 +372,7 @@ def main(argv: list[str]) -> int | None:
                 model=FLAGS.landmarks,
                 jobs=FLAGS.jobs,
                 options=database_flags.options(),
-                runner=FLAGS.runner,
-                runner_options=FLAGS.beam_pipeline_options,
+                pipeline=pipeline,
             )
     except DataError as error:
         print(error, file=sys.stderr)

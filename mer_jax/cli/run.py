@@ -8,6 +8,10 @@ does the same. A sweep (a paper's table) runs as many jobs, each in a folder of 
 table.html. Re-run the same command to resume. DIR/report.html is the result; DIR/config.json
 lists every key.
 
+The evidence of a spotting job can be computed on many machines, as an Apache Beam pipeline (pip
+install 'mer_jax[beam]'): --runner=NAME --beam_pipeline_options=NAME=VALUE,... DIR/examples_dir, the
+data and mer_jax must be what all workers see. --runner=DirectRunner is processes of this machine.
+
 Example:
 
   mer-jax run default --workdir=runs/first
@@ -34,7 +38,8 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from mer_jax import runtime
-from mer_jax.cli import run_flags
+from mer_jax.cli import beam_flags, run_flags
+from mer_jax.errors import UserError
 
 flags.adopt_module_key_flags(run_flags)
 parse = run_flags.parse
@@ -63,7 +68,7 @@ class Signals:
         return bool(self.received)
 
     def reset(self) -> None:
-        """Called at the start of a job, which has nothing to save yet."""
+        """Called at the start of a job, whose training has not begun."""
         self._can_save = False
 
     def _receive(self, number, _):
@@ -74,8 +79,9 @@ class Signals:
         while True:
             number = os.read(read, 1)[0]
             if number in (signal.SIGTERM, signal.SIGINT) and not self._can_save:
-                text = "stopped before training began; nothing to save. Re-run the command to start"
+                text = "stopped before training began; re-run the command to go on"
                 print(text, file=sys.stderr, flush=True)
+                beam_flags.cancel()
                 os._exit(128 + number)
 
 
@@ -107,14 +113,19 @@ def _run(workdir: str, signals: Signals) -> int:
     quiet = not distributed.is_primary()
     show = (lambda text: None) if quiet else print
     try:
+        pipeline = beam_flags.pipeline(jobs=os.cpu_count() or 1)
         file = config_flags.get_config_filename(flags.FLAGS["config"])
         if rows := sweep.rows(file, only=run_flags.ONLY.value):
+            if pipeline:
+                raise UserError("--runner is for one spotting job, not for a sweep")
             overrides = config_flags.get_override_values(flags.FLAGS["config"])
             hooks: dict[str, Any] = {"should_stop": signals, "on_row_start": signals.reset}
             show(sweep.run(rows, workdir, overrides=overrides, **hooks))
             show(f"{workdir}/table.html")
             return 0
-        summary = experiment.run(run_flags.CONFIG.value, workdir, should_stop=signals, quiet=quiet)
+        summary = experiment.run(
+            run_flags.CONFIG.value, workdir, should_stop=signals, pipeline=pipeline, quiet=quiet
+        )
     except training.Interrupted as error:
         print(f"{error}; re-run the command to resume", file=sys.stderr)
         return 128 + (signals.received or signal.SIGTERM)

@@ -9,6 +9,7 @@ import runpy
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from mer_jax.cli import beam_flags
 from mer_jax.cli.command import no_arguments
 from mer_jax.errors import UserError, unknown_name
 
@@ -26,6 +27,7 @@ ONLY = flags.DEFINE_string(
 DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Run as one of several processes of a job (Slurm, Kubernetes, Cloud TPU)."
 )
+flags.adopt_module_key_flags(beam_flags)
 
 
 def parse(argv: list[str], *, required: bool = True) -> list[str]:

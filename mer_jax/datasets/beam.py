@@ -1,8 +1,8 @@
 """Work on many processes or machines as Apache Beam pipelines (the extra `beam`).
 
     config = download_config("FlinkRunner", options=["flink_master=host:8081"], jobs=4)
-    for _ in run(function, items, config):
-        ...     # about once a second, until the workers are done
+    for item in run(function, items, config, finished=lambda items: ...):
+        ...     # its result is there
 
 A worker imports mer_jax, and sees the folders of this process under the same paths.
 """
@@ -14,15 +14,16 @@ import io
 import pickle
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import psutil
 import tensorflow_datasets as tfds
 
 from mer_jax.errors import UserError
 
-_SECONDS = 1.0  # between two steps of `run`
+Item = TypeVar("Item")
+_SECONDS = 1.0  # between two calls of `finished`
 _running: list[Any] = []  # the result of the pipeline that runs
 
 
@@ -81,24 +82,49 @@ def _direct_runner(options: Any) -> Any:
 
 
 def run(
-    function: Callable[[Any], object], items: Iterable[Any], config: tfds.download.DownloadConfig
-) -> Iterator[None]:
-    """Calls `function` with each item on the workers; yields about once a second, and at the end.
+    function: Callable[[Any], object],
+    items: Sequence[Item],
+    config: tfds.download.DownloadConfig,
+    *,
+    finished: Callable[[Sequence[Item]], Sequence[Item]],
+) -> Iterator[Item]:
+    """Calls `function` with each item on the workers; yields each when it is finished.
 
     Args:
-      function: of a module, so that workers can import it; its result is not used.
+      function: of a module, so that workers can import it; it leaves its result in a file.
       items: anything that can be pickled.
       config: that of `download_config`.
+      finished: (items) -> those whose results are there; called about once a second.
 
     Raises:
-      UserError: as `report_errors`.
+      UserError: as `report_errors`; an item that cannot be pickled, or without a result at the end.
     """
+    missing = list(items)
+    for _ in _running_pipeline(function, items, config):
+        for item in finished(missing):
+            missing.remove(item)
+            yield item
+    if missing:
+        raise UserError(
+            "the workers' results are not here; give an --out (of mer-jax run an examples_dir) "
+            "that all of them see"
+        )
+
+
+def _running_pipeline(
+    function: Callable[[Any], object], items: Sequence[Any], config: tfds.download.DownloadConfig
+) -> Iterator[None]:
+    """Runs the pipeline; yields about once a second, and at the end."""
     import apache_beam
 
+    try:
+        pickled = [pickle.dumps(item) for item in items]
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UserError(f"this data cannot be sent to other processes: {error}") from None
     pipeline = apache_beam.Pipeline(config.beam_runner, config.beam_options)
     _ = (
         pipeline
-        | apache_beam.Create([pickle.dumps(item) for item in items])
+        | apache_beam.Create(pickled)
         | apache_beam.Reshuffle()
         | apache_beam.Map(_call, function)
     )

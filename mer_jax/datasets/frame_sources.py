@@ -43,12 +43,16 @@ class FrameFolder:
     numbers: np.ndarray  # [T] frame numbers, ascending
     gray: bool = False
 
-    def __call__(self, start: int, stop: int) -> np.ndarray:
+    @property
+    def files(self) -> tuple[pathlib.Path, ...]:
+        """The file of each frame. Raises `UserError` if their number has changed."""
         numbers, files = list_frames(self.path, self.pattern)
         if len(numbers) != len(self.numbers):
             raise UserError(f"{self.path}: the folder changed since it was listed; load it again")
-        chosen = tuple(self.path / name for name in files[start:stop])
-        return folders.Frames(str(self.path), chosen, self.gray)()
+        return tuple(self.path / name for name in files)
+
+    def __call__(self, start: int, stop: int) -> np.ndarray:
+        return folders.Frames(str(self.path), self.files[start:stop], self.gray)()
 
 
 @dataclasses.dataclass(eq=False)

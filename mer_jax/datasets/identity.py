@@ -9,6 +9,9 @@ import numpy as np
 
 from mer_jax.clips import Clip
 from mer_jax.io import saving
+from mer_jax.recordings import Recording
+
+_BLOCK = 256  # frames that are read at a time
 
 
 def metadata(clip: Clip) -> list[Any]:
@@ -18,8 +21,8 @@ def metadata(clip: Clip) -> list[Any]:
     return [*(getattr(clip, name) for name in fields), landmarks]
 
 
-def file_stats(read: Callable[[], np.ndarray]) -> list[tuple[str, int, int]]:
-    """Name, bytes and time of change (ns) of each file that a `Clip.read` reads.
+def file_stats(read: Callable[..., np.ndarray]) -> list[tuple[str, int, int]]:
+    """Name, bytes and time of change (ns) of each file that a clip or recording is read from.
 
     Empty for frames that lie in no file of their own, such as rendered ones.
     """
@@ -29,13 +32,22 @@ def file_stats(read: Callable[[], np.ndarray]) -> list[tuple[str, int, int]]:
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
-def digest(clip: Clip) -> str:
-    """64 hexadecimal digits that change when the clip's frames or metadata do.
+def digest(item: Clip | Recording) -> str:
+    """64 hexadecimal digits that change when a clip's frames or metadata change; a recording's
+    when its frames do.
 
     Of image files the name, the size and the time of change stand for their content, as they do for
-    make: a database is not decoded to find that nothing changed. Other frames are read.
+    make: a database is not decoded to find that nothing changed. Rendered recordings have a digest
+    of what is rendered. Other frames are read.
     """
-    stats, read = file_stats(clip.read), inspect.unwrap(clip.read)
-    content = repr((stats, getattr(read, "gray", None))) if stats else clip.frames
-    shape = repr(content.shape) if isinstance(content, np.ndarray) else ""
-    return saving.digest(repr(metadata(clip)), shape, content)
+    read, parts = inspect.unwrap(item.read), list[Any]()
+    if isinstance(item, Clip):
+        parts = [repr(metadata(item))]
+    if stats := file_stats(read):
+        return saving.digest(*parts, repr((stats, getattr(read, "gray", None))))
+    if hasattr(read, "digest"):
+        return saving.digest(*parts, read.digest())
+    blocks = [item.frames] if isinstance(item, Clip) else (x for _, x in item.blocks(_BLOCK))
+    for block in blocks:
+        parts += [repr(block.shape), saving.digest(block)]
+    return saving.digest(*parts)

@@ -56,6 +56,10 @@ class ArrayCache:
             return None
         return entry
 
+    def has(self, group: str, name: str) -> bool:
+        """Whether there is a file of the entry; `read` verifies it."""
+        return self._path(group, name).is_file()
+
     def write(self, group: str, name: str, entry: Mapping[str, np.ndarray]) -> None:
         """Writes the entry. Raises `UserError` where the disk is full or the folder read-only."""
         with saving.atomic(self._path(group, name)) as temporary:

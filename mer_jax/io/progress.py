@@ -9,15 +9,18 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Steps done, clips a second and the time left of a stage.
+    """Steps done, clips (or other units) a second and the time left of a stage.
 
     with Progress(total=3, clips=10, quiet=True) as bar:
         bar.update(1, "epoch 1/3")
     """
 
-    def __init__(self, *, total: int, done: int = 0, clips: int = 1, quiet: bool = False):
-        """total: steps of the stage. done: steps of an earlier process. clips: of one step."""
+    def __init__(
+        self, *, total: int, done: int = 0, clips: int = 1, unit: str = "clips", quiet: bool = False
+    ):
+        """total: steps. done: of them those of an earlier process. clips: units of one step."""
         self._remaining, self._clips, self._quiet, self._steps = total - done, clips, quiet, 0
+        self._unit = unit
         self._began, self._printed = time.monotonic(), 0.0
         self._bar = None
         if sys.stderr.isatty() and not quiet:
@@ -45,7 +48,7 @@ class Progress:
         self._steps += steps
         seconds = max(time.monotonic() - self._began, 1e-9)
         rate = self._steps * self._clips / seconds
-        text = f"{text}, {f'{rate:,.0f}' if rate >= 100 else f'{rate:.3g}'} clips/s"
+        text = f"{text}, {f'{rate:,.0f}' if rate >= 100 else f'{rate:.3g}'} {self._unit}/s"
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(steps)

@@ -12,7 +12,7 @@ from typing import Any
 from mer_jax import runtime
 from mer_jax.clips import Clip
 from mer_jax.errors import UserError
-from mer_jax.methods import per_clip
+from mer_jax.methods import example_cache
 from mer_jax.methods.examples import Examples
 from mer_jax.options import check, defaults, find
 
@@ -84,7 +84,7 @@ def create(name: str, clips: Sequence[Clip], **given) -> Examples:
     if name in _METHODS and name != "flow_maps" and any(clip.content != "video" for clip in clips):
         raise UserError(f"method {name} needs videos; pre-computed maps go with method flow_maps")
     function = _method(name)
-    with per_clip.for_method(name, given, function):
+    with example_cache.for_method(name, given, function):
         return function(clips, **given)
 
 

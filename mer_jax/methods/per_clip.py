@@ -1,85 +1,30 @@
 """The examples of a method, one a clip (a row of arrays), computed in chunks and cached on disk.
 
-A chunk that is finished is kept: `caching(cache)` reads rows that an earlier job, seed or sweep row
-made and writes the new ones, so that a killed job goes on where it was and the next one begins at
-once. A line on stderr shows clips, clips/s and the time left. Rows that together are larger than
-the limit lie in a file, see `io.large_arrays`.
+A chunk that is finished is kept: within `example_cache.caching`, rows that an earlier job, seed or
+sweep row made are read and the new ones written, so that a killed job goes on where it was and the
+next one begins at once. A line on stderr shows clips, clips/s and the time left. Rows that together
+are larger than the limit lie in a file, see `io.large_arrays`.
 """
 
-import contextlib
-import contextvars
 import functools
-import hashlib
-import inspect
-import json
 import math
-import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import cv2
 import jax
 import jax.numpy as jnp
-import jaxlib
 import numpy as np
 
-import mer_jax
 from mer_jax.clips import Clip, stack
-from mer_jax.datasets import folders, identity
-from mer_jax.errors import UserError
-from mer_jax.io import large_arrays, saving
-from mer_jax.io.array_cache import ArrayCache, Entry
+from mer_jax.datasets import folders
+from mer_jax.io import large_arrays
+from mer_jax.io.array_cache import Entry
 from mer_jax.io.progress import Progress
+from mer_jax.methods.example_cache import example_keys, method, stage, write
 
-_PACKAGE = pathlib.Path(mer_jax.__file__).parent
 _REDUCED = 16  # rows of one call of `reduce`
 _UNNAMED = "row"  # the entry of a row that is one array and no dictionary
-
-
-class _Method(NamedTuple):
-    """The method whose examples are computed, and its options."""
-
-    method: str
-    options: Mapping[str, Any]
-    function: Callable
-
-
-_cache = contextvars.ContextVar[ArrayCache | None]("cache", default=None)
-_storage = contextvars.ContextVar("storage", default=large_arrays.IN_MEMORY)
-_quiet = contextvars.ContextVar("quiet", default=True)
-_method = contextvars.ContextVar[_Method | None]("method", default=None)
-
-
-@contextlib.contextmanager
-def caching(
-    cache: ArrayCache | None,
-    *,
-    quiet: bool,
-    storage: large_arrays.Storage = large_arrays.IN_MEMORY,
-) -> Iterator[None]:
-    """Within the block, methods read and write their examples in `cache` (None: in none).
-
-    storage: where all examples of a job lie together.
-    """
-    with _set(_cache, cache), _set(_storage, storage), _set(_quiet, quiet):
-        yield
-
-
-@contextlib.contextmanager
-def for_method(method: str, options: Mapping[str, Any], function: Callable) -> Iterator[None]:
-    """Within the block, examples are those of `method`, a `function` with these `options`."""
-    with _set(_method, _Method(method, options, function)):
-        yield
-
-
-@contextlib.contextmanager
-def _set(variable: contextvars.ContextVar[Any], value: Any) -> Iterator[None]:
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        variable.reset(token)
 
 
 def compute(
@@ -106,24 +51,21 @@ def _compute(
     depends_on: Any,
     time_axes: Mapping[str, int],
 ) -> Any:
-    cache, current = _cache.get(), _method.get()
-    rows, missing, keys = _Rows(clips, time_axes), list(range(len(clips))), []
-    if cache and current:
-        common = _common_key(current, depends_on)
-        keys = [saving.digest(common, identity.digest(clip)) for clip in clips]
-        missing = [
-            n for n, key in enumerate(keys) if not rows.set(n, cache.read(current.method, key))
-        ]
-    done, name = len(clips) - len(missing), current.method if current else "rows"
-    with Progress(total=len(clips), done=done, quiet=_quiet.get() or not missing) as bar:
+    cache, name = stage().cache, method() or "rows"
+    rows, missing = _Rows(clips, time_axes), list(range(len(clips)))
+    keys = example_keys(clips, depends_on=depends_on)
+    if cache and keys:
+        missing = [n for n, key in enumerate(keys) if not rows.set(n, cache.read(name, key))]
+    done = len(clips) - len(missing)
+    with Progress(total=len(clips), done=done, quiet=stage().quiet or not missing) as bar:
         for start in range(0, len(missing), chunk):
             indices = missing[start : start + chunk]
             for n, row in zip(indices, compute([clips[n] for n in indices]), strict=True):
                 named = row if isinstance(row, dict) else {_UNNAMED: row}
                 named = {entry: np.asarray(value) for entry, value in named.items()}
                 rows.set(n, named)
-                if cache and current:
-                    cache = _write(cache, current.method, keys[n], named)
+                if cache and keys:
+                    cache = write(cache, name, keys[n], named)
             done += len(indices)
             bar.update(len(indices), f"examples ({name}): clips {done}/{len(clips)}")
     if cache and missing:
@@ -156,11 +98,11 @@ class _Rows:
         shapes = {name: list(value.shape) for name, value in row.items()}
         for name, axis in self._time_axes.items():
             shapes[name][axis] = max(folders.length(clip) for clip in self._clips)
-        count, storage = len(self._clips), _storage.get()
+        count, storage = len(self._clips), stage().storage
         size = count * sum(math.prod(shapes[name]) * row[name].itemsize for name in row)
         if size > storage.limit_bytes:
             storage = storage._replace(limit_bytes=0)
-            if not _quiet.get():
+            if not stage().quiet:
                 print(
                     f"examples: {size / 2**30:.3g} GiB are more than examples_memory_gib; they lie "
                     f"in a file in {storage.folder}, read as batches need them",
@@ -173,16 +115,6 @@ class _Rows:
             name: large_arrays.empty((count, *shapes[name]), value.dtype, storage=storage)
             for name, value in row.items()
         }
-
-
-def _write(cache: ArrayCache, method: str, key: str, row: Any) -> ArrayCache | None:
-    """Writes a row; where that fails, the job goes on without a cache."""
-    try:
-        cache.write(method, key, row)
-    except UserError as error:
-        print(f"examples are not cached from here on: {error}", file=sys.stderr, flush=True)
-        return None
-    return cache
 
 
 def compute_on_device(
@@ -241,25 +173,3 @@ def _row(found: Any, n: int, length: int, time_axes: Mapping[str, int]) -> Any:
     for name, axis in time_axes.items():
         row[name] = row[name].take(range(length), axis)
     return row
-
-
-def _common_key(current: _Method, depends_on: Any) -> str:
-    """What a row depends on beside its clip: method, options, code, versions, kind of device."""
-    options = json.dumps([saving.to_builtins(dict(current.options)), depends_on], sort_keys=True)
-    module = inspect.getmodule(inspect.unwrap(current.function))
-    source = pathlib.Path(getattr(module, "__file__", None) or mer_jax.__file__)
-    own = b"" if source.is_relative_to(_PACKAGE) else source.read_bytes()
-    versions = [library.__version__ for library in (jax, jaxlib, np, cv2)]
-    device = jax.devices()[0].device_kind
-    return saving.digest(current.method, options, _source_digest(), own, repr([*versions, device]))
-
-
-@functools.cache
-def _source_digest() -> str:
-    """A digest of the package's source: other code may give other numbers under one version."""
-    found = hashlib.sha256()
-    for folder in ("datasets", "descriptors", "faces", "methods", "video"):
-        for path in sorted((_PACKAGE / folder).rglob("*.py")):
-            found.update(path.read_bytes())
-    found.update((_PACKAGE / "clips.py").read_bytes())
-    return found.hexdigest()

@@ -11,7 +11,7 @@ A frame whose neighbors lie outside of the video has the evidence 0.
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -171,6 +171,11 @@ def compute(
     for frames, found in over_frames(recording, score, offsets=offsets, size=size):
         values[frames] = found
     return kind.finish(values, span) if kind.finish else values
+
+
+def collected(recording: Recording, **options: Any) -> dict[str, np.ndarray]:
+    """{"values": `compute` with these `options`}."""
+    return {"values": compute(recording, **options)}
 
 
 def check_length(recording: Recording, offsets: Sequence[int], name: str) -> None:

@@ -20,10 +20,11 @@ from flax import nnx
 from mer_jax import leakage, models, runtime
 from mer_jax.errors import UserError
 from mer_jax.io import large_arrays, learning_curves, reading, saving
+from mer_jax.methods import example_cache
 from mer_jax.options import checked
 from mer_jax.protocols import Folds, with_validation
 from mer_jax.recordings import KINDS, Recording
-from mer_jax.spotting import samples
+from mer_jax.spotting import per_recording, samples
 from mer_jax.spotting import targets as frames_targets
 from mer_jax.spotting.protocol import Fold, plan
 from mer_jax.spotting.samples import TARGETS, Sampling
@@ -246,7 +247,7 @@ def train(
         raise UserError("train.loss='spot_recognize' and recognition.spotter=True go together")
     if reverse and pairs != "two":
         raise UserError(f"evidence.reverse is for pairs 'two'; those of this job are {pairs!r}")
-    storage = large_arrays.Storage(runtime.available_memory() / 2, folder)
+    storage = example_cache.stage().storage
     scorers: dict[str, Scorer] = {}
     chosen_on: dict[str, Sequence[int]] = {}
     curves: dict[tuple[str, int], np.ndarray] = {}
@@ -372,18 +373,22 @@ def _collected(
 ) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
     """(samples [N, H, W, C], of each recording its frames [M] and its part [M, H, W, C] of them).
 
-    Each block of samples is written to its rows: they are in memory once, or mapped.
+    The samples of a recording are copied to their rows: all are in memory once, or mapped.
     """
     frames = [samples.frames_of(video, sampling) for video in recordings]
     ends = np.cumsum([len(each) for each in frames])
+    model = sampling.landmarks and saving.digest(pathlib.Path(sampling.landmarks).read_bytes())
+    computed = per_recording.compute(
+        recordings, samples.collected, sampling._asdict(), group="samples", depends_on=model
+    )
     rows, begin = np.zeros(0), 0
-    for video in recordings:
-        for at, maps in samples.stream(video, sampling):
-            if not begin:
-                shape = (int(ends[-1]), *maps.shape[1:])
-                rows = large_arrays.empty(shape, maps.dtype, storage=storage)
-            rows[begin : begin + len(at)] = maps
-            begin += len(at)
+    for entry in computed:
+        maps = entry["maps"]
+        if not begin:
+            shape = (int(ends[-1]), *maps.shape[1:])
+            rows = large_arrays.empty(shape, maps.dtype, storage=storage)
+        rows[begin : begin + len(maps)] = maps
+        begin += len(maps)
     return rows, list(zip(frames, np.split(rows, ends[:-1])))
 
 

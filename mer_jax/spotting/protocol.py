@@ -7,7 +7,6 @@ choose it.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from mer_jax.metrics.spotting import Event
 from mer_jax.options import checked
 from mer_jax.recordings import KINDS, Recording
 from mer_jax.spotting import evidence as evidences
+from mer_jax.spotting import per_recording
 from mer_jax.spotting.intervals import Rule, smooth
 
 P = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
@@ -174,12 +174,16 @@ def leave_one_subject_out(
     """
     share = evidences.EVIDENCE[method].share
     folds = plan(recordings, kinds=kinds, span_of=lambda mean: span or max(2, round(mean * share)))
-    compute = functools.cache(
-        lambda at, span: evidences.compute(
-            recordings[at], evidence=method, span=span, size=size, preset=preset
+    options = {"evidence": method, "size": size, "preset": preset}
+    curves = {
+        span: list(
+            per_recording.compute(
+                recordings, evidences.collected, options | {"span": span}, group="evidence"
+            )
         )
-    )
-    evidence = lambda fold, at: compute(at, fold.span)
+        for span in dict.fromkeys(fold.span for fold in folds)
+    }
+    evidence = lambda fold, at: curves[fold.span][at]["values"]
     return spot(recordings, folds, evidence, rule=rule or Rule(), quiet=quiet)
 
 

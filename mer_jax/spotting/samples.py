@@ -10,9 +10,10 @@ from the frame before (PEM, AUW-GCN); their targets and scores are those of each
 
 import dataclasses
 import functools
+import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -102,19 +103,27 @@ class Sampling(NamedTuple):
 def resized(
     recordings: Sequence[Recording], size: Sequence[int], storage: large_arrays.Storage
 ) -> list[Recording]:
-    """The recordings with frames of `size` (H, W), read once: in memory, or mapped."""
+    """The recordings with frames of `size` (H, W), read once, when needed: in memory, or mapped."""
     if 3 * math.prod(size) * sum(video.length for video in recordings) > storage.limit_bytes:
         storage = storage._replace(limit_bytes=0)
 
     def read_once(video: Recording) -> Recording:
-        frames = np.zeros(0, np.uint8)
-        for start, block in video.blocks(_BLOCK):
-            block = resize(block, size)
-            if not start:
-                shape = (video.length, *block.shape[1:])
-                frames = large_arrays.empty(shape, np.uint8, storage=storage)
-            frames[start : start + len(block)] = block
-        return dataclasses.replace(video, read=lambda start, stop: frames[start:stop])
+        @functools.cache
+        def frames() -> np.ndarray:
+            found = np.zeros(0, np.uint8)
+            for start, block in video.blocks(_BLOCK):
+                block = resize(block, size)
+                if not start:
+                    shape = (video.length, *block.shape[1:])
+                    found = large_arrays.empty(shape, np.uint8, storage=storage)
+                found[start : start + len(block)] = block
+            return found
+
+        # What the samples are cached under is a digest of what is read.
+        read = functools.wraps(inspect.unwrap(video.read), updated=())(
+            lambda start, stop: frames()[start:stop]
+        )
+        return dataclasses.replace(video, read=read)
 
     return [read_once(video) for video in recordings]
 
@@ -154,6 +163,15 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
     yield from over_frames(
         recording, compute, offsets=offsets, size=sampling.size, stride=sampling.stride
     )
+
+
+def collected(recording: Recording, **options: Any) -> dict[str, np.ndarray]:
+    """All samples of `stream`: "maps" [M, H, W, C].
+
+    options: fields of `Sampling`.
+    """
+    parts = [maps for _, maps in stream(recording, Sampling(**options))]
+    return {"maps": np.concatenate(parts)}
 
 
 @functools.lru_cache(maxsize=16)

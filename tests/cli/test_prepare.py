@@ -18,10 +18,7 @@ from mer_jax.datasets import folders, prepared
 from mer_jax.errors import DataError, UserError
 from tests.datasets import replica
 
-PIPELINE = {
-    "runner": "DirectRunner",
-    "runner_options": ["direct_running_mode=in_memory", "direct_num_workers=1"],
-}
+IN_MEMORY = ["direct_running_mode=in_memory", "direct_num_workers=1"]
 WHOLE = faces.CropConfig("none", (20, 16), gray=True)
 # The beginning of a program that says when it is at its third clip, and waits there.
 AT_THIRD = """
@@ -59,6 +56,12 @@ def cropped(monkeypatch):
 
 def run(root, out, config=WHOLE, **options):
     return prepare.prepare("casme2", root, out, config=config, quiet=True, **options)
+
+
+def pipeline(options=()):
+    from mer_jax.datasets import beam
+
+    return beam.download_config("DirectRunner", options=options, jobs=2)
 
 
 def command(capsys, *arguments):
@@ -314,7 +317,7 @@ def content(folder):
 def test_several_processes_write_the_same(root, tmp_path, runner):
     if runner:
         pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
-    run(root, tmp_path / "two", jobs=2, runner=runner)
+    run(root, tmp_path / "two", jobs=2, pipeline=runner and pipeline())
     run(root, tmp_path / "one")
     assert content(tmp_path / "two") == content(tmp_path / "one")
 
@@ -327,11 +330,11 @@ def test_a_pipeline_lists_the_clips_that_fail_and_continues_from_the_others(
     intact = spoiled.read_bytes()
     replica.save(spoiled, np.zeros((20, 16, 3), np.uint8))
     with pytest.raises(DataError, match=r"reg_img96\.jpg is .* have one size") as error:
-        run(root, tmp_path / "out", **PIPELINE)
+        run(root, tmp_path / "out", pipeline=pipeline(IN_MEMORY))
     assert len(error.value.problems) == 1
     count = len(cropped)
     spoiled.write_bytes(intact)
-    run(root, tmp_path / "out", **PIPELINE)
+    run(root, tmp_path / "out", pipeline=pipeline(IN_MEMORY))
     assert len(cropped) == count + 1
     run(root, tmp_path / "local")
     assert content(tmp_path / "out") == content(tmp_path / "local")
@@ -340,8 +343,8 @@ def test_a_pipeline_lists_the_clips_that_fail_and_continues_from_the_others(
 def test_workers_that_do_not_see_the_folder_are_noticed(root, tmp_path, monkeypatch):
     pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
     monkeypatch.setattr(prepare, "_crop", lambda task: "")
-    with pytest.raises(UserError, match=r"\.npz: the workers did not write it; give an --out"):
-        run(root, tmp_path / "out", **PIPELINE)
+    with pytest.raises(UserError, match="results are not here; give an --out"):
+        run(root, tmp_path / "out", pipeline=pipeline(IN_MEMORY))
 
 
 @pytest.mark.e2e
@@ -354,7 +357,7 @@ def test_a_stopped_command_resumes(root, tmp_path, cropped, runner, number):
     given = ["prepare", "--database=casme2", f"--root={root}", f"--out={tmp_path / 'out'}"]
     given += ["--crop=none", "--size=20,16", "--gray", "--jobs=1"]
     if runner:
-        options = ",".join(PIPELINE["runner_options"])
+        options = ",".join(IN_MEMORY)
         given += [f"--runner={runner}", f"--beam_pipeline_options={options}"]
     script = f"from mer_jax.cli import main\nmain({given!r})"
     command_ = [sys.executable, "-c", AT_THIRD.format(waits="time.sleep(100)") + script]
@@ -368,7 +371,7 @@ def test_a_stopped_command_resumes(root, tmp_path, cropped, runner, number):
         assert process.returncode == 128 + number
         assert err.endswith("stopped; re-run the same command to resume\n")
     assert len(list((tmp_path / "out/.work").glob("*.npz"))) == 2
-    clips = run(root, tmp_path / "out", **(PIPELINE if runner else {}))
+    clips = run(root, tmp_path / "out", pipeline=runner and pipeline(IN_MEMORY))
     assert len(cropped) == len(clips) - 2
     run(root, tmp_path / "local")
     assert content(tmp_path / "out") == content(tmp_path / "local")

@@ -17,6 +17,10 @@ def touch(path):
     path.touch()
 
 
+def existing(paths):
+    return [path for path in paths if path.exists()]
+
+
 def refuse(number):
     if number == 2:
         raise UserError("a.jpg: cannot be read as an image; replace the file")
@@ -28,16 +32,23 @@ def divide(number):
 
 def test_the_function_gets_every_item(tmp_path):
     paths = [tmp_path / str(number) for number in range(5)]
-    steps = sum(1 for _ in beam.run(touch, paths, in_this_process()))
-    assert steps >= 2 and sorted(tmp_path.iterdir()) == paths
+    found = list(beam.run(touch, paths, in_this_process(), finished=existing))
+    assert sorted(found) == paths == sorted(tmp_path.iterdir())
+
+
+def test_results_that_are_not_there_and_items_that_cannot_travel():
+    with pytest.raises(UserError, match="results are not here; give an --out"):
+        list(beam.run(abs, [1, 2], in_this_process(), finished=lambda _: []))
+    with pytest.raises(UserError, match="cannot be sent to other processes"):
+        list(beam.run(abs, [lambda: 0], in_this_process(), finished=list))
 
 
 def test_errors_of_workers_are_one_sentence():
     with pytest.raises(UserError) as caught:
-        list(beam.run(refuse, [1, 2, 3], in_this_process()))
+        list(beam.run(refuse, [1, 2, 3], in_this_process(), finished=list))
     assert str(caught.value) == "a.jpg: cannot be read as an image; replace the file"
     with pytest.raises(UserError, match=r"^the Beam pipeline failed \(.*division by zero\)"):
-        list(beam.run(divide, [0], in_this_process()))
+        list(beam.run(divide, [0], in_this_process(), finished=list))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets.folders import Frames
 from mer_jax.io.array_cache import ArrayCache
 from mer_jax.io.large_arrays import Storage
-from mer_jax.methods import per_clip
+from mer_jax.methods import example_cache, per_clip
 
 OPTIONS = {"size": (16, 12), "length": 5, "num_pixels": 20}
 
@@ -24,7 +24,7 @@ def clips_of(lengths, seed=0):
 
 
 def inputs(clips, cache, method="mer_rcnn", **options):
-    with per_clip.caching(cache, quiet=True):
+    with example_cache.caching(cache, quiet=True):
         return jax.tree.map(np.asarray, methods.create(method, clips, **OPTIONS | options).inputs)
 
 
@@ -56,7 +56,10 @@ def test_only_what_is_missing_is_computed(cache):
     clips = clips_of([4, 4, 4])
 
     def make(clips, **options):
-        with per_clip.caching(cache, quiet=True), per_clip.for_method("mean", options, compute):
+        with (
+            example_cache.caching(cache, quiet=True),
+            example_cache.for_method("mean", options, compute),
+        ):
             return per_clip.compute(clips, compute)
 
     want = [np.float32(clip.frames.mean()) for clip in clips]
@@ -80,7 +83,7 @@ def test_changed_files_are_other_rows(cache, tmp_path):
     options = {"size": (16, 12), "length": 3}
 
     def first(cache):
-        with per_clip.caching(cache, quiet=True):
+        with example_cache.caching(cache, quiet=True):
             return np.asarray(methods.create("r3d", [clip], **options).inputs)[0, 0, 0, 0, 0]
 
     assert first(cache) == pytest.approx(50 / 255)
@@ -99,8 +102,8 @@ def test_a_killed_stage_keeps_its_finished_rows(cache):
 
     with (
         pytest.raises(KeyboardInterrupt),
-        per_clip.caching(cache, quiet=True),
-        per_clip.for_method("frames", {}, compute),
+        example_cache.caching(cache, quiet=True),
+        example_cache.for_method("frames", {}, compute),
     ):
         per_clip.compute(clips, compute)
     assert len(list(cache.directory.glob("frames/*.npz"))) == 2
@@ -131,7 +134,9 @@ def test_examples_above_the_limit_lie_in_a_file(tmp_path, capsys, cache):
     size = sum(array.nbytes for array in plain.values())
     for limit, in_file in ((size, False), (size - 1, True)):
         for _ in range(2):  # computed, then from the cache
-            with per_clip.caching(cache, quiet=False, storage=Storage(limit, tmp_path / "files")):
+            with example_cache.caching(
+                cache, quiet=False, storage=Storage(limit, tmp_path / "files")
+            ):
                 found = methods.create("mer_rcnn", clips, **OPTIONS).inputs
             assert all(isinstance(array, np.memmap) == in_file for array in found.values())
             jax.tree.map(np.testing.assert_array_equal, found, plain)

@@ -1,0 +1,162 @@
+"""The cache of examples on disk, and what computes those that are not in it.
+
+    with caching(cache, quiet=False):           # of a job
+        ...
+        with for_method("strcn_g", options, function):
+            keys = example_keys(clips)
+
+An example's key has the digest of its clip or recording, its method and options, the package's
+source, and the versions and the kind of device that compute it.
+"""
+
+import contextlib
+import contextvars
+import functools
+import hashlib
+import inspect
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import jax
+import jaxlib
+import numpy as np
+
+import mer_jax
+from mer_jax import runtime
+from mer_jax.clips import Clip
+from mer_jax.datasets import identity
+from mer_jax.errors import UserError
+from mer_jax.io import large_arrays, saving
+from mer_jax.io.array_cache import ArrayCache, Entry
+from mer_jax.recordings import Recording
+
+_PACKAGE = pathlib.Path(mer_jax.__file__).parent
+
+
+class Stage(NamedTuple):
+    """How the examples of a job are computed."""
+
+    cache: ArrayCache | None = None
+    storage: large_arrays.Storage = large_arrays.IN_MEMORY  # where all of them lie together
+    quiet: bool = True
+    pipeline: Any = None  # of `datasets.beam.download_config`: workers compute those of recordings
+
+
+class _Method(NamedTuple):
+    """The method whose examples are computed, and its options."""
+
+    method: str
+    options: Mapping[str, Any]
+    function: Callable
+
+
+_stage = contextvars.ContextVar[Stage | None]("stage", default=None)
+_method = contextvars.ContextVar[_Method | None]("method", default=None)
+
+
+def stage() -> Stage:
+    """That of the innermost `caching`."""
+    return _stage.get() or Stage()
+
+
+def method() -> str | None:
+    """The name that the innermost `for_method` gives; None outside."""
+    return current.method if (current := _method.get()) else None
+
+
+@contextlib.contextmanager
+def caching(
+    cache: ArrayCache | None,
+    *,
+    quiet: bool,
+    storage: large_arrays.Storage = large_arrays.IN_MEMORY,
+    pipeline: Any = None,
+) -> Iterator[None]:
+    """Within the block, methods read and write their examples in `cache` (None: in none).
+
+    The other arguments are the fields of `Stage`.
+    """
+    with _set(_stage, Stage(cache, storage, quiet, pipeline)):
+        yield
+
+
+@contextlib.contextmanager
+def for_method(name: str, options: Mapping[str, Any], function: Callable) -> Iterator[None]:
+    """Within the block, examples are those of the method `name`, a `function` with `options`."""
+    with _set(_method, _Method(name, options, function)):
+        yield
+
+
+@contextlib.contextmanager
+def _set(variable: contextvars.ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def of_job(
+    folder: str, *, limit_gib: float, memory_gib: float
+) -> tuple[ArrayCache | None, large_arrays.Storage]:
+    """The cache of a job, if any, and where its examples lie together.
+
+    Args:
+      folder: of the cache; "": in the user's cache folder.
+      limit_gib: of the cache; 0: there is none.
+      memory_gib: examples larger than this lie in a file in `folder`; 0: half of the free memory.
+    """
+    path = pathlib.Path(folder or runtime.cache_folder() / "examples").expanduser()
+    cache = ArrayCache(path, limit_gib * 2**30) if limit_gib else None
+    limit = memory_gib * 2**30 or runtime.available_memory() / 2
+    return cache, large_arrays.Storage(limit, path)
+
+
+def example_keys(items: Sequence[Clip | Recording], *, depends_on: Any = None) -> list[str]:
+    """The key of each item's example; [] without a cache or a method.
+
+    depends_on: what an example depends on beside its item, the method and the method's options, in
+    JSON's types.
+    """
+    current = _method.get()
+    if not stage().cache or not current:
+        return []
+    common = _common_key(current, depends_on)
+    return [saving.digest(common, identity.digest(item)) for item in items]
+
+
+def write(cache: ArrayCache, group: str, name: str, entry: Entry) -> ArrayCache | None:
+    """Writes an example; where that fails, the job goes on without a cache (None)."""
+    try:
+        cache.write(group, name, entry)
+    except UserError as error:
+        print(f"examples are not cached from here on: {error}", file=sys.stderr, flush=True)
+        return None
+    return cache
+
+
+def _common_key(current: _Method, depends_on: Any) -> str:
+    """What an example depends on beside its clip or recording."""
+    options = json.dumps([saving.to_builtins(dict(current.options)), depends_on], sort_keys=True)
+    module = inspect.getmodule(inspect.unwrap(current.function))
+    source = pathlib.Path(getattr(module, "__file__", None) or mer_jax.__file__)
+    own = b"" if source.is_relative_to(_PACKAGE) else source.read_bytes()
+    versions = [library.__version__ for library in (jax, jaxlib, np, cv2)]
+    device = "cpu" if stage().pipeline else jax.devices()[0].device_kind  # workers have no other
+    return saving.digest(current.method, options, _source_digest(), own, repr([*versions, device]))
+
+
+@functools.cache
+def _source_digest() -> str:
+    """A digest of the package's source: other code may give other numbers under one version."""
+    found = hashlib.sha256()
+    for folder in ("datasets", "descriptors", "faces", "methods", "spotting", "video"):
+        for path in sorted((_PACKAGE / folder).rglob("*.py")):
+            found.update(path.read_bytes())
+    for name in ("clips.py", "recordings.py"):
+        found.update((_PACKAGE / name).read_bytes())
+    return found.hexdigest()
