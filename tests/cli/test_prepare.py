@@ -275,7 +275,8 @@ def test_a_frame_that_cannot_be_read_is_named(root, tmp_path):
     content = frame.read_bytes()
     size = content.index(b"\xff\xc0") + 19  # behind it there is nothing
     frame.write_bytes(content[:size] + b"\0" * (len(content) - size - 2) + content[-2:])
-    with pytest.raises(DataError, match=r"reg_img96\.jpg: cannot be read as an image") as error:
+    found = r"reg_img96\.jpg: (cannot be read as an image|is cut short)"  # by Pillow's version
+    with pytest.raises(DataError, match=found) as error:
         run(root, tmp_path / "out")
     assert len(error.value.problems) == 1
 
