@@ -35,8 +35,10 @@ from mer_jax.metrics.spotting import Event
 from mer_jax.recordings import Interval, Recording
 from mer_jax.reporting import outputs, spotting_report
 from mer_jax.spotting import analysis, networks, protocol
+from mer_jax.spotting.samples import NetworkEvidence
+from mer_jax.spotting.scorers import Architecture
 from mer_jax.spotting.trained import NETWORKS, RECOGNITION, SPOTTERS
-from mer_jax.training import Parallel, checkpoints
+from mer_jax.training import Checkpointing, Hooks, Parallel, checkpoints
 
 _DRAWS = 20  # of the F1 at chance
 
@@ -87,19 +89,16 @@ def run(
         sizes = configuration.options_of(config, "model")
         trained = networks.train(
             videos,
-            networks.Architecture(config.model.name, sizes),
+            Architecture(config.model.name, sizes),
             settings,
-            workdir / NETWORKS,
+            NetworkEvidence(**options),
+            checkpointing=Checkpointing(workdir / NETWORKS, fingerprint, config.checkpoint_seconds),
             kinds=kinds,
             emotions=emotions,
             parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
-            fingerprint=fingerprint,
-            checkpoint_seconds=config.checkpoint_seconds,
-            should_stop=should_stop,
-            quiet=quiet,
-            **options,
+            hooks=Hooks(should_stop=should_stop, quiet=quiet),
         )
-        results = dict(trained.results)
+        results = trained.results
         leaks += [leak.to_json() for leak in trained.leaks]
         found = protocol.spot(
             videos,

@@ -67,7 +67,7 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     from mer_jax.leakage import Leak, Reason
     from mer_jax.metrics import spotting_files
     from mer_jax.reporting.verdict import sentence
-    from mer_jax.spotting import networks, trained
+    from mer_jax.spotting import sample_folds, scorers, trained
 
     _require(workdir, trained.SPOTTERS, "truth.csv", "predictions.csv", "metrics.json")
     strict, declared = _verdict(workdir)
@@ -98,10 +98,10 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     if "model" not in config:
         return found, declared
     settings = configuration.settings(config.train.to_dict())
-    trained_folds = [networks.network_of(fold, config.evidence.pairs) for fold in folds]
-    for name in dict.fromkeys(map(networks.group_name, trained_folds)):
-        own = {fold.name: fold for fold in trained_folds if networks.group_name(fold) == name}
-        rows, wrong = networks.replay(
+    trained_folds = [scorers.network_of(fold, config.evidence.pairs) for fold in folds]
+    for name in dict.fromkeys(map(scorers.group_name, trained_folds)):
+        own = {fold.name: fold for fold in trained_folds if scorers.group_name(fold) == name}
+        rows, wrong = sample_folds.replay(
             workdir / trained.NETWORKS / name, settings, drop_zeros=config.evidence.drop_zeros
         )
         found += wrong

@@ -35,7 +35,7 @@ from mer_jax.inference import profile, trained
 from mer_jax.inference.trained import PARTS, TrainedNetworks
 from mer_jax.io import reading, saving
 from mer_jax.protocols import Folds
-from mer_jax.spotting import networks as spotting_networks
+from mer_jax.spotting import scorers
 from mer_jax.spotting import trained as spotters
 from mer_jax.training import initialization
 
@@ -172,9 +172,8 @@ def _write_spotting(
     shutil.copyfile(workdir / spotters.SPOTTERS, folder / spotters.SPOTTERS)
     folds = [fold for each in ensembles for fold in each.folds]
     for fold in folds if "model" in config else ():
-        path = spotting_networks.weights_file(
-            workdir / spotters.NETWORKS, fold, config["evidence"]["pairs"]
-        )
+        network = scorers.network_of(fold, config["evidence"]["pairs"])
+        path = scorers.weights_file(workdir / spotters.NETWORKS, network)
         target = folder / path.relative_to(workdir)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)

@@ -51,9 +51,9 @@ def options(name: str) -> dict[str, Any]:
     {'span': 0, 'size': (64, 64), 'preset': 'horn_schunck'}
     """
     if name == "network":
-        from mer_jax.spotting import networks
+        from mer_jax.spotting.samples import NetworkEvidence
 
-        return defaults(networks.train, without=networks.NOT_OPTIONS)
+        return defaults(NetworkEvidence)
     if name not in EVIDENCE:
         raise unknown_name("evidence", name, (*EVIDENCE, "network"))
     return {"span": 0, **defaults(compute, without=("evidence", "span"))}
