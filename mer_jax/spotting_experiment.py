@@ -29,9 +29,9 @@ from mer_jax.inference import recognizer as recognition
 from mer_jax.inference.recognizer import Recognizer
 from mer_jax.io import saving
 from mer_jax.leakage import Leak, Reason
+from mer_jax.metrics import matching, spotting_files
 from mer_jax.metrics import spotting as scoring
-from mer_jax.metrics import spotting_files
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics.matching import Event
 from mer_jax.recordings import Interval, Recording
 from mer_jax.reporting import outputs, spotting_report
 from mer_jax.spotting import analysis, networks, protocol
@@ -121,7 +121,7 @@ def run(
         found = dataclasses.replace(found, events=events)
         marked, classes = recognition.marked(videos, emotions), emotions.classes
     else:  # the form of the challenges with kinds has no emotions
-        marked = [event._replace(emotion="") for event in scoring.events(videos)]
+        marked = [event._replace(emotion="") for event in matching.events(videos)]
     truths = [event for event in marked if event.kind in kinds]
     spotting_files.write(workdir / "predictions.csv", found.events)
     spotting_files.write(workdir / "truth.csv", truths)
@@ -173,9 +173,9 @@ def _chance(
     """The F1 of the same intervals against expressions at random places, mean of some draws."""
     found: dict[str, list[float]] = {}
     for draw in range(_DRAWS):
-        moved = scoring.events(_moved(videos, 2**32 + draw))  # beyond the seeds of jobs
+        moved = matching.events(_moved(videos, 2**32 + draw))  # beyond the seeds of jobs
         truths = [event for event in moved if event.kind in kinds]
-        for kind, counts in scoring.match_events(truths, events).by_kind().items():
+        for kind, counts in matching.match_events(truths, events).by_kind().items():
             found.setdefault(kind, []).append(float(scoring.scores(counts.sum(0))["f1"]))
     return {kind: float(np.mean(each)) for kind, each in found.items()}
 

@@ -32,11 +32,10 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     Raises `UserError` if a file is missing or damaged.
     """
     from mer_jax import configuration, leakage, metrics
-    from mer_jax.inference import spotter
     from mer_jax.io import reading
     from mer_jax.protocols import Folds
 
-    if (workdir / "config.json").is_file() and spotter.is_run(workdir):
+    if configuration.is_spotting_run(workdir):
         return _audit_spotting(workdir)
     _require(workdir, "config.json", "folds.json", "audit.npz", "metrics.json")
     settings = configuration.settings(reading.load_json(workdir / "config.json", _Config).train)

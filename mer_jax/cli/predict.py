@@ -60,7 +60,7 @@ from mer_jax import inference, options, runtime
 from mer_jax.cli.command import at_stop_signals, no_arguments, required
 from mer_jax.datasets import video_source
 from mer_jax.errors import UserError
-from mer_jax.inference import spotter, video_list, video_records
+from mer_jax.inference import run_file, spotter, video_list, video_records
 from mer_jax.inference.spotter import SpottedVideo
 from mer_jax.inference.video_predictions import VideoPredictions
 from mer_jax.inference.video_records import VideoRecord
@@ -186,7 +186,7 @@ class Prediction:
 
     def __init__(self, videos: dict[str, str]):
         run = required(_RUN)
-        self.spots = spotter.is_run(run)
+        self.spots = run_file.is_spotting(run)
         given = [flag.name for flag in _OF_RECOGNITION if flag.value is not None]
         if self.spots and given:
             raise UserError(f"--{given[0]} is for runs of recognition; {run} spots intervals")

@@ -23,7 +23,7 @@ from mer_jax.errors import UserError
 from mer_jax.inference import profile, trained
 from mer_jax.inference.trained import TrainedNetworks
 from mer_jax.io import reading
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics.matching import Event
 from mer_jax.protocols import Folds
 from mer_jax.recordings import Interval, Recording
 from mer_jax.spotting import Found

@@ -40,7 +40,7 @@ from mer_jax.inference.video_predictions import (
     corners_of_frame,
     face_notes,
 )
-from mer_jax.io import reading, saving
+from mer_jax.io import saving
 from mer_jax.recordings import Recording
 from mer_jax.spotting import trained
 from mer_jax.spotting.intervals import strength
@@ -318,38 +318,21 @@ def _interval(
     return SpottedInterval(ensemble.kind, onset, offset, largest, verdict)
 
 
-def is_run(run: str | pathlib.Path) -> bool:
-    """Whether `run` is the working directory or the file of a spotting run, not of recognition."""
-    path = pathlib.Path(run).expanduser()
-    if path.is_file():
-        return run_file.is_spotting(path)
-    path = path / "config.json"
-    return path.is_file() and "evidence" in reading.load_json(path, dict)
-
-
 def load(run: str | pathlib.Path) -> Spotter:
     """Loads a finished spotting run: its working directory, or its file (`run_file.export`).
 
     Raises `UserError` as `spotting.trained.load`, and for a damaged file.
     """
-    run = pathlib.Path(run).expanduser()
-    if run.is_file():
-        with tempfile.TemporaryDirectory() as folder:
-            run_file.unpack(run, folder)
-            return _load(pathlib.Path(folder), run)
-    return _load(run, run)
-
-
-def _load(folder: pathlib.Path, name: pathlib.Path) -> Spotter:
-    packed = (folder / run_file.MANIFEST).is_file()
-    trained_on = run_file.check_spotting(folder, name=name) if packed else ""
-    ensembles = trained.load(folder)
-    run = folder / trained.RECOGNITION if packed else trained.recognition_run(folder)
-    if run is None or not run.is_dir():
-        return Spotter(ensembles, trained_on=trained_on)
-    recognizer = predictor.load(run)
+    with run_file.opened(run) as folder:
+        packed = (folder / run_file.MANIFEST).is_file()
+        trained_on = run_file.check_spotting(folder, name=run) if packed else ""
+        ensembles = trained.load(folder)
+        own = folder / trained.RECOGNITION if packed else trained.recognition_run(folder)
+        if own is None or not own.is_dir():
+            return Spotter(ensembles, trained_on=trained_on)
+        recognizer = predictor.load(own)
     if recognizer.networks.label_scheme:
-        raise UserError(f"{name}: its recognizer has action units; an interval gets one emotion")
+        raise UserError(f"{run}: its recognizer has action units; an interval gets one emotion")
     if not trained_on and ensembles[0].config.recognition.run:
         trained_on = emotions_too(Spotter(ensembles).trained_on, recognizer.profile.trained_on)
     return Spotter(ensembles, recognizer, trained_on)

@@ -167,7 +167,7 @@ class TrainedNetworks(NamedTuple):
         static = single_fold.make_static_config(
             examples, count, settings, num_classes=classes, build=build
         )
-        return static, self._state(examples, build, static.model_selection)
+        return static, self._state(examples, build, static.settings.model_selection)
 
     def _state(self, examples, build, model_selection: str) -> records.State:
         """The folds' states as trees of the network and the method."""

@@ -12,7 +12,7 @@ from mer_jax import faces, options
 from mer_jax.errors import UserError
 from mer_jax.inference.tracking import FaceBox, Opening
 from mer_jax.metrics.multilabel import NONE
-from mer_jax.metrics.predictions import escape_formula
+from mer_jax.metrics.prediction_files import escape_formula
 
 NO_MOVEMENT, NO_FACE, FACE_LOST = "no movement", "no face", "face lost"
 HEAD_MOVES, TOO_MUCH, TOO_LONG = "head moves", "too much movement", "movement too long"

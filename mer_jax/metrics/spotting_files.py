@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from mer_jax.errors import DataError, Problem, UserError
 from mer_jax.io import reading, saving
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics.matching import Event
 
 _HEADS = {
     "subject": ("subject",),

@@ -16,7 +16,8 @@ from mer_jax.clips import normalize_key
 from mer_jax.errors import UserError
 from mer_jax.io import reading
 from mer_jax.metrics.intervals import COMPARED
-from mer_jax.metrics.predictions import Predictions, normalize_name, parse_header, read
+from mer_jax.metrics.prediction_files import normalize_name, parse_header, read
+from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import alternative_scores, majority
 from mer_jax.metrics.summary import scores_with_intervals
 from mer_jax.reporting.page import number, score_text

@@ -7,7 +7,7 @@ import numpy as np
 
 from mer_jax.inference import magnify_face
 from mer_jax.inference.spotter import SpottedVideo
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics.matching import Event
 from mer_jax.recordings import Recording
 from mer_jax.reporting import overlay, spotting_report
 from mer_jax.reporting.colors import CYCLE, FAINT, INK, LINE, rgb

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics.matching import Event
 from mer_jax.recordings import Recording
 from mer_jax.reporting import figures
 from mer_jax.reporting.page import number, render

@@ -9,7 +9,7 @@ import numpy as np
 
 from mer_jax.clips import Clip, resize, to_float
 from mer_jax.metrics.predictions import Predictions
-from mer_jax.reporting import colors, figures
+from mer_jax.reporting import clip_figures, colors, figures
 from mer_jax.reporting.report import Picture, mistakes
 from mer_jax.video import (
     apex_index,
@@ -89,8 +89,8 @@ def example_figures(clips: Sequence[Clip]) -> list[bytes]:
     A pre-computed map shows its three channels.
     """
     if clips and clips[0].content == "flow":
-        return [figures.png(figures.map_panel(clip.frames[0])) for clip in clips]
-    return [figures.png(figures.clip_panel(**maps), dpi=110) for maps in _motion_maps(clips)]
+        return [figures.png(clip_figures.map_panel(clip.frames[0])) for clip in clips]
+    return [figures.png(clip_figures.clip_panel(**maps), dpi=110) for maps in _motion_maps(clips)]
 
 
 def thumbnails(clips: Sequence[Clip]) -> list[bytes]:
@@ -101,7 +101,7 @@ def thumbnails(clips: Sequence[Clip]) -> list[bytes]:
 
 
 def _motion_maps(clips: Sequence[Clip]) -> Iterator[Mapping[str, np.ndarray]]:
-    """The arguments of `figures.clip_panel` for each clip.
+    """The arguments of `clip_figures.clip_panel` for each clip.
 
     All clips get the first one's size and are padded to a power of two, for few compilations.
     """

@@ -2,7 +2,7 @@
 
     recordings = mer_jax.load_recordings("samm_lv", root)
     found = spotting.leave_one_subject_out(recordings, method="mdmd")
-    metrics.spotting.summary(metrics.spotting.events(recordings), found.events)
+    metrics.spotting.summary(metrics.matching.events(recordings), found.events)
 
 Spans, durations, thresholds and networks come from the training subjects of a fold alone. `load`
 reads what a finished run (`mer-jax run spot_default`) has fitted, for any other recording.

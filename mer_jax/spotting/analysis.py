@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mer_jax.metrics import spotting as scoring
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics import matching
+from mer_jax.metrics.matching import Event
+from mer_jax.metrics.spotting import scores
 from mer_jax.options import checked
 from mer_jax.recordings import Interval, Recording
 from mer_jax.spotting.intervals import Rule
@@ -103,19 +104,19 @@ def precision_recall(
     """Kind -> (p, precision, recall) of the test subjects for every candidate p."""
     curves = {}
     for kind in dict.fromkeys(fold.kind for fold in found.folds):
-        truths = [event for event in scoring.events(recordings) if event.kind == kind]
+        truths = [event for event in matching.events(recordings) if event.kind == kind]
         rows = []
         for p in P:
-            counts = scoring.match_events(
+            counts = matching.match_events(
                 truths, found_with(recordings, found, kind=kind, p=p, rule=rule)
             ).counts
-            scored = scoring.scores(counts.sum((0, 1)))
+            scored = scores(counts.sum((0, 1)))
             rows.append((p, float(scored["precision"]), float(scored["recall"])))
         curves[kind] = rows
     return curves
 
 
-def _spot(recordings: Sequence[Recording], events: Sequence[Event]) -> scoring.Spotting:
+def _spot(recordings: Sequence[Recording], events: Sequence[Event]) -> matching.Spotting:
     kinds = {event.kind for event in events}
-    truths = [event for event in scoring.events(recordings) if event.kind in kinds]
-    return scoring.match_events(truths, events)
+    truths = [event for event in matching.events(recordings) if event.kind in kinds]
+    return matching.match_events(truths, events)

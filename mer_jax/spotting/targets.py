@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mer_jax.metrics.spotting import iou
+from mer_jax.metrics.matching import iou
 from mer_jax.options import checked
 from mer_jax.recordings import KINDS, Interval, Recording
 

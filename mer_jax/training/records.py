@@ -208,24 +208,13 @@ def empty(names: tuple[str, ...], rows: FoldArrays, epochs: int, num_classes: in
     )
 
 
-_CHECKPOINTED = (
-    "probabilities",
-    "predicted",
-    "train_loss",
-    "train_accuracy",
-    "test_accuracy",
-    "validation_loss",
-    "status",
-    "chosen_epoch",
-    "epochs_run",
-    "sample_counts",
-    "statistics_mask",
-)
+# Known without a checkpoint: from the folds, or of this process.
+_NOT_SAVED = ("names", "eval_index", "test", "validation", "seconds")
 
 
 def checkpoint_arrays(result: Result) -> dict[str, np.ndarray]:
     """The arrays of a result that a checkpoint saves; without an epoch there are no curves."""
-    arrays = {name: getattr(result, name) for name in _CHECKPOINTED}
+    arrays = {k: v for k, v in result._asdict().items() if k not in _NOT_SAVED}
     return {name: array for name, array in arrays.items() if array.size}
 
 
