@@ -35,7 +35,7 @@ from mer_jax import (
 )
 from mer_jax.clips import Clip
 from mer_jax.datasets.labels import label
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, first_of
 from mer_jax.inference import profile
 from mer_jax.io import large_arrays, learning_curves, saving
 from mer_jax.io.array_cache import ArrayCache
@@ -343,8 +343,7 @@ def prepare_folds(
     lacking = folds.check_classes(labels, classes)
     if lacking:
         raise UserError(
-            f"{lacking[0]}{f' (and {len(lacking) - 1} more)' if lacking[1:] else ''}; "
-            "give more clips, another protocol, or other data.label_scheme"
+            f"{first_of(lacking)}; give more clips, another protocol, or other data.label_scheme"
         )
     return folds
 

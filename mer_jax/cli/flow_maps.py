@@ -19,7 +19,7 @@ from absl import flags
 
 from mer_jax import datasets
 from mer_jax.cli import database_flags
-from mer_jax.cli.command import no_arguments, required
+from mer_jax.cli.command import no_arguments, required, size_of
 from mer_jax.datasets import labels
 from mer_jax.errors import UserError
 
@@ -32,12 +32,6 @@ _PRESET = flags.DEFINE_string("preset", "tv_l1", "The optical flow.")
 _APEX = flags.DEFINE_enum("apex", "given", ("given", "found"), "The marked apex, or a found one.")
 _SIZE = flags.DEFINE_list("size", ["28", "28"], "H,W of a map.")
 _FRAME_SIZE = flags.DEFINE_list("frame_size", ["128", "128"], "H,W px that frames are resized to.")
-
-
-def _pair(flag: flags.FlagHolder) -> tuple[int, ...]:
-    if len(flag.value) != 2 or not all(word.strip().isdigit() for word in flag.value):
-        raise UserError(f"--{flag.name}={','.join(flag.value)} is not H,W, two integers")
-    return tuple(map(int, flag.value))
 
 
 def main(argv: list[str]) -> None:
@@ -53,8 +47,8 @@ def main(argv: list[str]) -> None:
         )
         maps = map_files.make(
             found.clips,
-            size=_pair(_SIZE),
-            frame_size=_pair(_FRAME_SIZE),
+            size=size_of(_SIZE),
+            frame_size=size_of(_FRAME_SIZE),
             preset=_PRESET.value,
             apex=_APEX.value,
         )

@@ -37,6 +37,11 @@ class Event(NamedTuple):
     emotion: str = ""
     database: str = ""
 
+    @property
+    def key(self) -> str:
+        """`Recording.key` of its recording, if it is named as there."""
+        return f"{self.database}/{self.subject}/{self.video}"
+
 
 def events(recordings: Iterable[Any]) -> list[Event]:
     """The marked intervals of recordings (`mer_jax.recordings.Recording`)."""
@@ -180,6 +185,7 @@ def match_with(
     overlap: Callable[[np.ndarray, np.ndarray], np.ndarray],
     pairing: Callable[[np.ndarray], np.ndarray],
 ) -> Spotting:
+    """`match_events` by another overlap, as `iou`, and another pairing of [M, N], as `match`."""
     for event in (*truths, *predictions):
         if event.offset < event.onset:
             raise UserError(f"{event}: the interval ends before it begins")

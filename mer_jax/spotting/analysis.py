@@ -10,7 +10,7 @@ from mer_jax.metrics import matching
 from mer_jax.metrics.matching import Event
 from mer_jax.metrics.spotting import scores
 from mer_jax.options import checked
-from mer_jax.recordings import Interval, Recording
+from mer_jax.recordings import Recording
 from mer_jax.spotting.intervals import Rule
 from mer_jax.spotting.protocol import Found, P, found_with
 
@@ -35,22 +35,21 @@ def false_alarms(
     kind, a distractor (where the recordings know them), or nothing, whichever overlaps with the
     most of it.
     """
-    videos = {(video.database, video.subject, video.name): video for video in recordings}
+    videos = {video.key: video for video in recordings}
     hits = {id(prediction) for _, prediction, _ in _spot(recordings, events).hits}
     causes: dict[str, collections.Counter] = {}
     for event in events:
         if id(event) in hits:
             continue
-        video = videos[event.database, event.subject, event.video]
         marked = [
             (
                 "missed by its ends" if each.kind == event.kind else OTHER_KIND,
                 each.onset,
                 each.offset,
             )
-            for each in video.intervals
+            for each in videos[event.key].intervals
         ]
-        marked += video.distractors
+        marked += videos[event.key].distractors
         shared = [
             (min(event.offset, offset) - max(event.onset, onset) + 1, cause)
             for cause, onset, offset in marked
@@ -76,15 +75,10 @@ def hits_by(
       kind: "micro" or "macro".
       groups: their number; expressions without the value are left out.
     """
-    found = {(t.database, t.subject, t.video, t.kind, t.onset, t.offset)
-             for t, _, _ in _spot(recordings, events).hits}  # fmt: skip
-
-    def hit(video: Recording, each: Interval) -> bool:
-        key = video.database, video.subject, video.name, each.kind, each.onset, each.offset
-        return key in found
-
+    hits = _spot(recordings, events).hits
+    found = {(true.key, true.kind, true.onset, true.offset) for true, _, _ in hits}
     rows = [
-        (getattr(each, value), hit(video, each))
+        (getattr(each, value), (video.key, each.kind, each.onset, each.offset) in found)
         for video in recordings
         for each in video.of_kind(kind)
         if getattr(each, value) is not None

@@ -24,7 +24,13 @@ from mer_jax.methods.preprocessing import to_unit_range
 from mer_jax.options import check, checked, defaults
 from mer_jax.recordings import Recording
 from mer_jax.spotting import targets
-from mer_jax.spotting.evidence import check_length, flow_between, over_frames, without_head
+from mer_jax.spotting.evidence import (
+    check_length,
+    flow_between,
+    halves,
+    over_frames,
+    without_head,
+)
 from mer_jax.spotting.region_flows import landmarks, region_flows
 from mer_jax.spotting.targets import MARGIN
 from mer_jax.training import rng
@@ -45,7 +51,7 @@ class Pairs(NamedTuple):
 
 
 PAIRS = {
-    "one": Pairs(lambda span: (-(span // 2), span - span // 2), ((0, 1),)),
+    "one": Pairs(halves, ((0, 1),)),
     "two": Pairs(lambda span: (-span, 0, span), ((1, 0), (1, 2))),
     "two_spans": Pairs(lambda span: (0, 1, max(2, span)), ((0, 2), (0, 1))),
     REGIONS: Pairs(lambda span: tuple(range(-MARGIN - 1, span + MARGIN)), ()),

@@ -19,7 +19,7 @@ import numpy as np
 from flax import nnx
 
 from mer_jax.clips import identity
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, first_of
 from mer_jax.io import reading
 from mer_jax.models import pretrained
 from mer_jax.models.mean import Frozen
@@ -82,8 +82,7 @@ def read(
     for each in (found if isinstance(found, list) else [found]) * complete:
         if lacking := sorted(shapes.keys() - each.keys()):
             raise UserError(
-                f"train.epochs is 0, but {directory} has no weights for {lacking[0]}"
-                f"{f' (and {len(lacking) - 1} more)' if lacking[1:] else ''}"
+                f"train.epochs is 0, but {directory} has no weights for {first_of(lacking)}"
             )
     return found
 

@@ -356,7 +356,7 @@ def _decide(static, before, after, loss, validation_loss, test_accuracy) -> Stat
     if static.settings.early_stopping_patience:
         stop |= waited >= static.settings.early_stopping_patience
     plateau_best, plateau_waited, falls = _plateau(
-        static, before.plateau_best, before.plateau_waited, score
+        static.settings, before.plateau_best, before.plateau_waited, score
     )
     best = before.best
     if static.settings.model_selection != "last":
@@ -375,14 +375,14 @@ def _decide(static, before, after, loss, validation_loss, test_accuracy) -> Stat
     )
 
 
-def _plateau(static, best, waited, score) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _plateau(settings, best, waited, score) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(best score, epochs since it or since the rate last fell, whether the rate falls now)."""
-    threshold, more = PLATEAU_RULES[static.settings.lr_plateau_rule]
+    threshold, more = PLATEAU_RULES[settings.lr_plateau_rule]
     better = score > best + threshold * jnp.abs(best)
     waited = jnp.where(better, 0, waited + 1).astype(jnp.int32)
     falls = (
-        waited >= static.settings.lr_plateau_patience + more
-        if static.settings.lr_plateau_patience
+        waited >= settings.lr_plateau_patience + more
+        if settings.lr_plateau_patience
         else jnp.zeros((), bool)
     )
     return jnp.where(better, score, best), jnp.where(falls, 0, waited), falls
