@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from mer_jax.clips import Clip, identity
+from mer_jax.clips import Clip
 from mer_jax.datasets import labels
 from mer_jax.errors import UserError, first_of
 from mer_jax.inference import profile, trained
 from mer_jax.inference.trained import TrainedNetworks
 from mer_jax.io import reading
+from mer_jax.keys import identity
 from mer_jax.metrics.matching import Event
 from mer_jax.protocols import Folds
 from mer_jax.recordings import Interval, Recording

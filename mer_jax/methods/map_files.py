@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mer_jax.clips import Clip, in_memory, normalize_key, resize
+from mer_jax.clips import Clip, in_memory, resize
 from mer_jax.errors import UserError
 from mer_jax.io import saving
+from mer_jax.keys import normalize_key
 from mer_jax.methods import preprocessing
 from mer_jax.methods.flow_maps import CHANNELS, flow_maps
 from mer_jax.options import checked

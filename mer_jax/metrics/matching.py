@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mer_jax.clips import normalize_key
 from mer_jax.errors import UserError, unknown_name
+from mer_jax.keys import normalize_key
 from mer_jax.metrics.scores import ratio
 
 KINDS = ("micro", "macro")

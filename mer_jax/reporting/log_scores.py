@@ -12,9 +12,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from mer_jax.clips import normalize_key
 from mer_jax.errors import UserError
 from mer_jax.io import reading
+from mer_jax.keys import normalize_key
 from mer_jax.metrics.intervals import COMPARED
 from mer_jax.metrics.prediction_files import normalize_name, parse_header, read
 from mer_jax.metrics.predictions import Predictions

@@ -18,9 +18,9 @@ import jax
 import numpy as np
 from flax import nnx
 
-from mer_jax.clips import identity
 from mer_jax.errors import UserError, first_of
 from mer_jax.io import reading
+from mer_jax.keys import identity
 from mer_jax.models import pretrained
 from mer_jax.models.mean import Frozen
 from mer_jax.protocols import Folds
@@ -99,7 +99,7 @@ def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
 
 
 def trained_on(directory: str | pathlib.Path, folds: Sequence[str]) -> list[set[str]]:
-    """The subjects, as `clips.identity`, that the weights of `read` for each fold were trained on.
+    """The subjects, as `keys.identity`, that the weights of `read` for each fold were trained on.
 
     Those of a run that the run in `directory` was initialized from count, too.
 

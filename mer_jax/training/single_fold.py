@@ -158,7 +158,7 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
     validation_loss = static.loss(logits, labels, fold.validation, counts)
     validation_loss = jnp.where(jnp.any(fold.validation > 0), validation_loss, jnp.inf)
     test_accuracy = jnp.sum(test_correct) / jnp.sum(fold.test)
-    after = _decide(static, state, after, loss, validation_loss, test_accuracy)
+    after = _decide(static.settings, state, after, loss, validation_loss, test_accuracy)
 
     # A fold that has stopped, or whose loss is not finite, keeps its state.
     running = state.status == RUNNING
@@ -345,21 +345,21 @@ def _eval_logits(static: StaticConfig, data: Data, fold: FoldArrays, state: Stat
     return jax.lax.map(batch, rows).reshape(rows.size, -1)[:count]
 
 
-def _decide(static, before, after, loss, validation_loss, test_accuracy) -> State:
+def _decide(settings: Settings, before, after, loss, validation_loss, test_accuracy) -> State:
     """Early stopping, learning-rate plateau and model selection."""
-    stop = jnp.abs(before.loss - loss) < static.settings.min_loss_change
+    stop = jnp.abs(before.loss - loss) < settings.min_loss_change
     score = {"last": -loss, "best_val": -validation_loss, "best_test": test_accuracy}[
-        static.settings.model_selection
+        settings.model_selection
     ]
     better = score > before.best_score
     waited = jnp.where(better, 0, before.epochs_without_improvement + 1).astype(jnp.int32)
-    if static.settings.early_stopping_patience:
-        stop |= waited >= static.settings.early_stopping_patience
+    if settings.early_stopping_patience:
+        stop |= waited >= settings.early_stopping_patience
     plateau_best, plateau_waited, falls = _plateau(
-        static.settings, before.plateau_best, before.plateau_waited, score
+        settings, before.plateau_best, before.plateau_waited, score
     )
     best = before.best
-    if static.settings.model_selection != "last":
+    if settings.model_selection != "last":
         now = (after.params, after.model_state)
         best = jax.lax.cond(better, lambda: now, lambda: before.best)
     return after.replace(

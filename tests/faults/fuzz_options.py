@@ -23,6 +23,7 @@ from absl import app, flags
 from flax import nnx
 
 from mer_jax import (
+    bounds,
     configuration,
     datasets,
     descriptors,
@@ -153,7 +154,7 @@ def strange(draw: random.Random) -> Any:
     return tuple(strange(draw) for _ in range(draw.randrange(5)))
 
 
-def within(bound: options.Bound) -> list[Any]:
+def within(bound: bounds.Bound) -> list[Any]:
     """Values of the ends of a bound and between them, read off its row."""
     least, most = bound.members
     if most:
@@ -186,7 +187,7 @@ def refused(target: Target, option: str, value: Any) -> str:
 
 def wrong_values(target: Target, option: str, values: list[Any]) -> list[Any]:
     """Those of `values` that the option may not have."""
-    row, default = options.bound(target.section, target.name, option), target.known[option]
+    row, default = bounds.bound(target.section, target.name, option), target.known[option]
     return [
         value
         for value in values
@@ -198,7 +199,7 @@ def network(draw: random.Random, name: str) -> str:
     """'' where a network of small random sizes answers, or is refused by a sentence."""
     sizes: dict[str, Any] = {}
     for option in models.options(name):
-        row = options.bound("model", name, option)
+        row = bounds.bound("model", name, option)
         assert row is not None
         small = {int: list(range(1, 7)), float: [0.01, 0.1, 0.3]}.get(row.kind)
         some = within(row._replace(members=(0, 0))) if row.choices or not small else small
