@@ -24,7 +24,7 @@ from ml_collections import ConfigDict, config_dict
 from mer_jax import datasets, methods, models, options, protocols, spotting
 from mer_jax.datasets import recordings
 from mer_jax.errors import UserError, unknown_name
-from mer_jax.io import reading
+from mer_jax.io import reading, saving
 from mer_jax.recordings import KINDS
 from mer_jax.training import Settings, estimators
 
@@ -323,15 +323,7 @@ def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
 
 def to_dict(config: ConfigDict) -> dict[str, Any]:
     """`config` as nested dictionaries of JSON types."""
-
-    def simple(value):
-        if isinstance(value, Mapping):
-            return {str(k): simple(v) for k, v in value.items()}
-        if isinstance(value, tuple | list):
-            return [simple(v) for v in value]
-        return options.to_python(value)
-
-    return simple(config.to_dict())
+    return saving.to_builtins(config.to_dict())
 
 
 def _whole(

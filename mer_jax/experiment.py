@@ -160,7 +160,8 @@ def _prepare(
     digests = example_digests(examples.inputs)
     # The first variant's folds give the others'.
     fingerprint = configuration.job_of(configuration.to_dict(config))
-    fingerprint |= {"folds": folds[0].fingerprint, "clips": digest("".join(digests), labels)}
+    fingerprint["folds"] = folds[0].fingerprint
+    fingerprint["clips"] = saving.digest("".join(digests), labels)[:12]
     initial_weights: Weights | list[Weights] = {}
     if settings.init_from:
         initial_weights = initialization.read(
@@ -170,7 +171,7 @@ def _prepare(
         parts: list[str | np.ndarray] = []
         for own in each:
             parts += [*own, *own.values()]
-        fingerprint["initial_weights"] = digest(*parts)
+        fingerprint["initial_weights"] = saving.digest(*parts)[:12]
         log(f"{len(each[0])} tensors start from {settings.init_from}")
     return _Job(
         *(clips, labels, classes, folds, examples, digests, sizes, build, initial_weights),
@@ -346,15 +347,6 @@ def prepare_folds(
             f"{first_of(lacking)}; give more clips, another protocol, or other data.label_scheme"
         )
     return folds
-
-
-def digest(*parts: str | np.ndarray) -> str:
-    """The first twelve hexadecimal digits of the SHA-256 of all parts.
-
-    >>> digest("ab", "c")
-    'ba7816bf8f01'
-    """
-    return saving.digest(*parts)[:12]
 
 
 def example_digests(inputs: Any) -> list[str]:

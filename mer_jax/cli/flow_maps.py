@@ -42,8 +42,7 @@ def main(argv: list[str]) -> None:
     out = required(_OUT)
     if FLAGS.database:
         found = labels.label(
-            _SCHEME.value,
-            datasets.load(FLAGS.database, FLAGS.root, **database_flags.options()),
+            _SCHEME.value, datasets.load(FLAGS.database, FLAGS.root, **database_flags.options())
         )
         maps = map_files.make(
             found.clips,

@@ -92,10 +92,7 @@ _SECONDS = flags.DEFINE_float("seconds", 10.0, "How long a camera records.", low
 
 _OF_RECOGNITION = (_ONSET, _APEX, _OFFSET, _WINDOW, _STRIDE, _FOLD, _THRESHOLD)
 # What a prediction depends on besides the video and the run.
-_SETTINGS = (
-    *_OF_RECOGNITION,
-    *(_FPS, _FACE, _LANDMARKS, _ALPHA, _SECONDS, _VIDEO_OUT),
-)
+_SETTINGS = (*_OF_RECOGNITION, *(_FPS, _FACE, _LANDMARKS, _ALPHA, _SECONDS, _VIDEO_OUT))
 
 
 class Stopped(BaseException):

@@ -313,8 +313,7 @@ SPECS = {
         fps=100.0,
         layouts={
             "long": FolderLayout(
-                ("SMIC-HS-E", "HS_long"),
-                r"(^|/)(?P<subject>s\d+)/(?P<name>s\d+_[a-z]+_\d+)$",
+                ("SMIC-HS-E", "HS_long"), r"(^|/)(?P<subject>s\d+)/(?P<name>s\d+_[a-z]+_\d+)$"
             )
         },
         sheets=("SMIC-HS-E_annotation_2019*", "SMIC-HS-E_annotation*"),

@@ -12,14 +12,7 @@ from mer_jax.errors import UserError, unknown_name
 from mer_jax.faces import detection, points
 from mer_jax.faces.alignment import template
 from mer_jax.faces.landmarker import Landmarker
-from mer_jax.faces.rectangles import (
-    Rectangle,
-    box_rectangle,
-    eye_rectangle,
-    grid,
-    locate,
-    own_size,
-)
+from mer_jax.faces.rectangles import Rectangle, box_rectangle, eye_rectangle, grid, locate, own_size
 from mer_jax.faces.sampling import sample
 
 CROPS = ("eyes", "box", "none")

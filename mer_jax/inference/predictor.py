@@ -17,13 +17,7 @@ from mer_jax.errors import UserError
 from mer_jax.inference import profile, run_file, trained
 from mer_jax.inference.batches import BatchedPredictions
 from mer_jax.inference.profile import DatasetProfile, motion
-from mer_jax.inference.tracking import (
-    EyeDetector,
-    FaceTracker,
-    Window,
-    find_eyes,
-    prefetch,
-)
+from mer_jax.inference.tracking import EyeDetector, FaceTracker, Window, find_eyes, prefetch
 from mer_jax.inference.trained import TrainedNetworks
 from mer_jax.inference.video_predictions import (
     FACE_LOST,

@@ -38,7 +38,7 @@ from mer_jax.io import reading, saving
 from mer_jax.protocols import Folds
 from mer_jax.spotting import scorers
 from mer_jax.spotting import trained as spotters
-from mer_jax.training import initialization
+from mer_jax.training import records
 
 MANIFEST, CONFIG, WEIGHTS = "run.json", "config.json", "weights.npz"
 _ENTRIES = (CONFIG, profile.FILENAME, WEIGHTS)
@@ -368,7 +368,7 @@ def _refuse_code(
 
 def _flat(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a state that prediction needs, as "part/dotted.path"."""
-    leaves = {part: initialization.named_leaves(state[part]) for part in PARTS}
+    leaves = {part: records.named_leaves(state[part]) for part in PARTS}
     return {f"{part}/{path}": leaf for part in PARTS for path, leaf in leaves[part].items()}
 
 

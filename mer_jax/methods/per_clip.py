@@ -53,10 +53,7 @@ _method = contextvars.ContextVar[_Method | None]("method", default=None)
 
 @contextlib.contextmanager
 def caching(
-    cache: ArrayCache | None,
-    *,
-    quiet: bool,
-    storage: large_arrays.Storage = large_arrays.IN_MEMORY,
+    cache: ArrayCache | None, *, quiet: bool, storage: large_arrays.Storage = large_arrays.IN_MEMORY
 ) -> Iterator[None]:
     """Within the block, methods read and write their examples in `cache` (None: in none).
 
@@ -83,10 +80,7 @@ def _set(variable: contextvars.ContextVar[Any], value: Any) -> Iterator[None]:
 
 
 def compute(
-    clips: Sequence[Clip],
-    compute: Callable[[Clip], Any],
-    *,
-    depends_on: Any = None,
+    clips: Sequence[Clip], compute: Callable[[Clip], Any], *, depends_on: Any = None
 ) -> Any:
     """The rows of all clips, stacked: an array [N, ...] or a dictionary of them, on the host.
 

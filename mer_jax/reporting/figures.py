@@ -184,10 +184,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
 
 @styled
 def learning_curves(
-    history: Mapping[str, Any],
-    *,
-    weights: np.ndarray | None = None,
-    chance: float | None = None,
+    history: Mapping[str, Any], *, weights: np.ndarray | None = None, chance: float | None = None
 ) -> "Figure":
     """Loss and accuracy over epochs: the mean of the folds, and the band of their middle half.
 

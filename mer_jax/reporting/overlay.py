@@ -191,11 +191,7 @@ def overlay_predictions(
 
 
 def _panel(
-    rows: int,
-    label: str,
-    values: np.ndarray,
-    classes: Sequence[str],
-    inset: np.ndarray | None,
+    rows: int, label: str, values: np.ndarray, classes: Sequence[str], inset: np.ndarray | None
 ) -> np.ndarray:
     """[rows, W, 3] uint8: the label, a bar of each class, and the inset."""
     import cv2

@@ -11,13 +11,7 @@ from mer_jax.clips import Clip, resize, to_float
 from mer_jax.metrics.predictions import Predictions
 from mer_jax.reporting import clip_figures, colors, figures
 from mer_jax.reporting.report import Picture, mistakes
-from mer_jax.video import (
-    apex_index,
-    difference_heatmap,
-    magnify,
-    optical_flow,
-    optical_strain,
-)
+from mer_jax.video import apex_index, difference_heatmap, magnify, optical_flow, optical_strain
 
 MAX_THUMBNAILS = 200  # a report with more would be slow to open on a phone
 MAX_EXAMPLES = 6

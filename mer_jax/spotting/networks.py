@@ -31,15 +31,7 @@ from mer_jax.spotting.scorers import (
     read_weights,
     weights_file,
 )
-from mer_jax.training import (
-    Checkpointing,
-    Hooks,
-    Parallel,
-    Result,
-    Settings,
-    fit,
-    initialization,
-)
+from mer_jax.training import Checkpointing, Hooks, Parallel, Result, Settings, fit, records
 from mer_jax.training.records import State
 
 _WINDOW = 256  # frames that a window of regions scores (PEM, AUW-GCN)
@@ -257,7 +249,7 @@ def _fit(
     def write(members: range, state: State) -> None:
         chosen = state.best or (state.params, state.model_state)
         trees = dict(zip(("params", "model_state"), chosen), statistics=state.statistics)
-        leaves = initialization.named_leaves(trees)
+        leaves = records.named_leaves(trees)
         # Keys and counters of dropout stay out: they are not needed to predict.
         real = {name: np.asarray(a) for name, a in leaves.items() if a.dtype == np.float32}
         for row, index in enumerate(members):

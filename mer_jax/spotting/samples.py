@@ -24,13 +24,7 @@ from mer_jax.methods.preprocessing import to_unit_range
 from mer_jax.options import check, checked, defaults
 from mer_jax.recordings import Recording
 from mer_jax.spotting import targets
-from mer_jax.spotting.evidence import (
-    check_length,
-    flow_between,
-    halves,
-    over_frames,
-    without_head,
-)
+from mer_jax.spotting.evidence import check_length, flow_between, halves, over_frames, without_head
 from mer_jax.spotting.region_flows import landmarks, region_flows
 from mer_jax.spotting.targets import MARGIN
 from mer_jax.training import rng

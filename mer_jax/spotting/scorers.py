@@ -18,7 +18,7 @@ from mer_jax.recordings import Recording
 from mer_jax.spotting import samples, targets
 from mer_jax.spotting.protocol import Fold
 from mer_jax.spotting.samples import NetworkEvidence, Sampling
-from mer_jax.training import initialization
+from mer_jax.training import records
 
 _BATCH = 128  # samples of one call of a trained network
 
@@ -54,13 +54,13 @@ class Scorer:
             return np.zeros((0, self.architecture.outputs), np.float32)
         shape, (name, sizes, outputs) = inputs.shape[1:], self.architecture
         apply, like = _apply(name, tuple(sorted(sizes.items())), outputs, shape, self.normalize)
-        leaves = initialization.named_leaves(like).items()
+        leaves = records.named_leaves(like).items()
         needed = {path: leaf.shape for path, leaf in leaves if leaf.dtype == np.float32}
         if needed != {path: array.shape for path, array in self.weights.items()}:
             raise UserError(
                 f"the weights are not those of {name} for samples of {shape}; run the job again"
             )
-        trees = initialization.replace_leaves(like, self.weights)
+        trees = records.replace_leaves(like, self.weights)
         found = []
         for begin in range(0, len(inputs), _BATCH):
             part = inputs[begin : begin + _BATCH]

@@ -269,11 +269,7 @@ def _compare(tree: Tree, position: dict) -> None:
 
 def _digest(tree: Tree, where: dict) -> str:
     """Of every leaf by its dotted path, whatever its containers, and of the position."""
-    leaves = {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
     parts = [json.dumps(where, sort_keys=True)]
-    for path, leaf in sorted(leaves.items()):
+    for path, leaf in sorted(records.named_leaves(tree).items()):
         parts += [f"{path} {leaf.dtype} {leaf.shape}", leaf]
     return saving.digest(*parts)

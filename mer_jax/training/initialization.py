@@ -11,10 +11,9 @@ was trained without that subject.
 """
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 
@@ -24,8 +23,8 @@ from mer_jax.keys import identity
 from mer_jax.models import pretrained
 from mer_jax.models.mean import Frozen
 from mer_jax.protocols import Folds
-from mer_jax.training import checkpoints
-from mer_jax.training.records import Tree, Weights
+from mer_jax.training import checkpoints, records
+from mer_jax.training.records import Weights
 
 
 def read(
@@ -137,25 +136,6 @@ def trained_elsewhere(directory: str | pathlib.Path) -> bool:
     return not all(name.startswith("backbone.") for own in each for name in own)
 
 
-def replace_leaves(tree: Tree, initial_weights: Mapping[str, Any]) -> Tree:
-    """`tree` with the leaves that `initial_weights` names by dotted path replaced.
-
-    >>> replace_leaves({"conv": {"kernel": 0, "bias": 1}}, {"conv.bias": 5})
-    {'conv': {'bias': 5, 'kernel': 0}}
-    """
-    replace = lambda path, leaf: initial_weights.get(_dotted(path), leaf)
-    return jax.tree_util.tree_map_with_path(replace, tree)
-
-
-def named_leaves(tree: Tree) -> dict[str, Any]:
-    """The leaves of a tree by their dotted paths."""
-    return {_dotted(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def _dotted(path) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
-
-
 def _is_spotting(directory: pathlib.Path) -> bool:
     return (directory / "spotters.json").is_file()
 
@@ -193,7 +173,7 @@ def _run_weights(directory: pathlib.Path) -> Weights:
     state = checkpoints.last(directory / "checkpoints")[0]["state"]
     chosen = state["best"] or (state["params"], state["model_state"])
     leaves: Weights = {
-        name: leaf[0] for tree in chosen for name, leaf in named_leaves(tree).items()
+        name: leaf[0] for tree in chosen for name, leaf in records.named_leaves(tree).items()
     }
     # Dropout's counters are not float32 and stay fresh.
     return {name: leaf for name, leaf in leaves.items() if leaf.dtype == np.float32}

@@ -1,6 +1,6 @@
 """The records of a job: what its folds start from, carry from epoch to epoch, and report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -83,6 +83,25 @@ class FoldPredictions(NamedTuple):
     epochs_run: jax.Array  # [] int32
     sample_counts: jax.Array  # [N] int32
     statistics_mask: jax.Array  # [N] bool
+
+
+def replace_leaves(tree: Tree, replacements: Mapping[str, Any]) -> Tree:
+    """`tree` with the leaves that `replacements` names by dotted path replaced.
+
+    >>> replace_leaves({"conv": {"kernel": 0, "bias": 1}}, {"conv.bias": 5})
+    {'conv': {'bias': 5, 'kernel': 0}}
+    """
+    replace = lambda path, leaf: replacements.get(_dotted(path), leaf)
+    return jax.tree_util.tree_map_with_path(replace, tree)
+
+
+def named_leaves(tree: Tree) -> dict[str, Any]:
+    """The leaves of a tree by their dotted paths."""
+    return {_dotted(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _dotted(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def fold_arrays(

@@ -17,7 +17,7 @@ from flax import nnx
 
 from mer_jax.methods.examples import Examples
 from mer_jax.nn import SAVEABLE
-from mer_jax.training import initialization, label_kinds, losses, optimizers, rng
+from mer_jax.training import label_kinds, losses, optimizers, records, rng
 from mer_jax.training.records import (
     DIVERGED,
     RUNNING,
@@ -104,9 +104,7 @@ def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
     model = static.build(rng.fold_in_name(fold.key, "init"))
     _, *trees = nnx.split(model, nnx.Param, ...)
     given = {**data.initial_weights, **fold.initial_weights}
-    params, model_state = (
-        initialization.replace_leaves(nnx.as_pure(tree), given) for tree in trees
-    )
+    params, model_state = (records.replace_leaves(nnx.as_pure(tree), given) for tree in trees)
     zero = jnp.zeros((), jnp.int32)
     return State(
         params=params,
@@ -147,9 +145,7 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
     samples = jnp.sum(mask)
     loss = jnp.sum(losses) / samples
     after = dataclasses.replace(
-        after,
-        epoch=state.epoch + 1,
-        sample_counts=state.sample_counts.at[index].add(1),
+        after, epoch=state.epoch + 1, sample_counts=state.sample_counts.at[index].add(1)
     )
     logits = _eval_logits(static, data, fold, after)
     labels = data.labels[fold.eval_index]
