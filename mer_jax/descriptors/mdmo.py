@@ -148,7 +148,7 @@ def mdmo(
     are rounding: they have no direction and are not averaged (ours). A region without a pixel, or
     without motion, gives 0.
 
-    Decided: a frame's weight is its share of the lengths of all regions and frames; the public port
+    Our choice: a frame's weight is its share of the lengths of all regions and frames; the public port
     of the authors' code (meb) divides its sum of angles by that of the lengths, which rotates with
     the frame and does not measure motion.
 
