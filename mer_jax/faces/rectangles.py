@@ -39,8 +39,8 @@ def eye_rectangle(eyes: jax.Array | np.ndarray, *, constants: Sequence[float] = 
     c d and the width g d, where (a, b, c, g) = `constants`. With the default the eyes lie at
     (0.4 d, 0.6 d) and (1.4 d, 0.6 d), in the middle of the width (STRCN, Equation 1).
 
-    Our choice: the corner is that of Pfister et al. (ICCV 2011) and their code, whose turned terms are
-    lost in the print of Equation 1; literally it is left + a (0, y_l - y_r) - b (x_r - x_l, 0), for
+    Our choice: the corner is that of Pfister et al. (ICCV 2011) and their code, whose turned terms
+    are lost in the print of Equation 1; literally it is left + a (0, y_l - y_r) - b (x_r - x_l, 0), for
     level eyes 0.63 d from here, and the eyes lie on the crop's upper edge.
 
     Args:

@@ -110,8 +110,8 @@ def capsule_margin(
     T max(0, 0.9 - v)^2 + 0.5 (1 - T) max(0, v - 0.1)^2, summed over classes. The network
     returns its capsules' lengths v as logits.
 
-    Our choice: the margins are those of Sabour et al. 2017, Equation 4, where the public code of Van
-    Quang et al. has 0.99 and 0.01.
+    Our choice: the margins are those of Sabour et al. 2017, Equation 4, where the public code of
+    Van Quang et al. has 0.99 and 0.01.
     """
     del counts
     one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)

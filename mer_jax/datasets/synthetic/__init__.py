@@ -48,8 +48,8 @@ def _grid(size: tuple[int, int]) -> np.ndarray:
 def render(subject: Face, take: Take, *, size: tuple[int, int], frames: int) -> jax.Array:
     """The first `frames` frames of one clip: [frames, 3, H, W] uint8 RGB.
 
-    Pure; `vmap` over (subject, take) adds N. `take.length` does not matter here: a clip is the first
-    `length` frames. Channels stand before the rows because that is how they are computed; a
+    Pure; `vmap` over (subject, take) adds N. `take.length` does not matter here: a clip is the
+    first `length` frames. Channels stand before the rows because that is how they are computed; a
     `Scene` has them last like every clip.
     """
     grid = jnp.asarray(_grid(size))
@@ -205,8 +205,8 @@ def scenes(
       flicker: relative amplitude of the light's brightness.
       noise: the sensor's standard deviation in each color, of a range [0, 1]; compressed films of
         real faces have 0.0035 to 0.007.
-      appearance_leak: in [0, 1], how far light and complexion, constant within a clip, differ between
-        a subject's emotions. Each subject has cues of its own: they help on no new face.
+      appearance_leak: in [0, 1], how far light and complexion, constant within a clip, differ
+        between a subject's emotions. Each subject has cues of its own: they help on no new face.
     0 turns any of the last six off.
 
     Raises:
