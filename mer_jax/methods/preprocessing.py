@@ -74,7 +74,6 @@ def to_length(video: np.ndarray, length: int, *, time: str) -> np.ndarray:
     return resample_frames(video, length) if time == "resample" else video[:length]
 
 
-@checked
 def choose_apex(
     clip: Clip, frames: np.ndarray, *, apex: str, first: int = 0, last: int | None = None
 ) -> int:

@@ -36,12 +36,13 @@ from mer_jax import (
 )
 from mer_jax import video as video_functions
 from mer_jax.errors import UserError
+from mer_jax.spotting import samples
 from mer_jax.training import optimizers
 from mer_jax.video import flow
 
 # Keyword arguments that are no settings of a user: arrays, functions, what a caller passes on.
 NO_OPTION = {
-    *("onset_to_apex", "to_flow", "require_length"),
+    *("onset_to_apex", "to_flow", "require_length", "choose_apex", "train"),
     *("flow_difference", "maximal_difference", "strain_difference"),
 }
 
@@ -68,6 +69,8 @@ def targets() -> Iterator[Target]:
     yield Target("data", "synthetic", datasets.options("synthetic"), _loaded)
     train = configuration.make(data="synthetic", method="flow_maps", model="ststnet").train
     yield Target("train", "", dict(train), lambda name, one: training.Settings(**{name: one}))
+    network = lambda name, one: samples.NetworkEvidence(**{name: one})
+    yield Target("evidence", "network", spotting.options("network"), network)
     for preset in ("classic_l", "tv_l1"):
         yield Target("", "optical_flow", dataclasses.asdict(flow.PRESETS[preset]), _flow(preset))
     for function in functions():
