@@ -14,7 +14,7 @@ import functools
 import math
 import numbers
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import chex
@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.errors import UserError
+from mer_jax.keys import Keyed
 from mer_jax.options import check_value
 
 # Luma of RGB by ITU-R BT.601; cast it to the dtype of the frames.
@@ -33,36 +34,6 @@ _MAX_SIDE = 2**15 - 1  # px, of OpenCV's images
 MAGNIFIED_MARGIN = 15.0
 
 Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Keyed:
-    """The names of a clip or a recording, which make up its key.
-
-    Raises `UserError` for an empty one, and for a "/" in `database` or `subject`.
-    """
-
-    database: str
-    subject: str
-    name: str
-
-    def __post_init__(self):
-        kind = type(self).__name__.lower()
-        for field in ("database", "subject", "name"):
-            text = getattr(self, field)
-            slash = "" if field == "name" else ' without "/", which separates the parts of its key'
-            if not isinstance(text, str) or not text or (slash and "/" in text):
-                raise UserError(f"a {kind}'s {field} is {text!r}; it must be text{slash}")
-
-    @property
-    def key(self) -> str:
-        """'database/subject/name', unique in a job."""
-        return f"{self.database}/{self.subject}/{self.name}"
-
-    @property
-    def subject_key(self) -> str:
-        """'database/subject', unique over databases."""
-        return f"{self.database}/{self.subject}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,29 +103,6 @@ class Clip(Keyed):
         if self.content == "video":
             self._check(len(frames))
         return frames
-
-
-def normalize_key(key: str) -> str:
-    """A key, or a part of one, for comparisons: lower case, numbers without leading zeros.
-
-    >>> normalize_key("SAMM/006/006_1_2")
-    'samm/6/6_1_2'
-    """
-    return re.sub(r"(?<!\d)0+(?=\d)", "", key.casefold())
-
-
-# Databases of long videos whose subjects are those of a database of clips.
-_SAME_SUBJECTS = {"samm_lv": "samm"}
-
-
-def identity(subject: str) -> str:
-    """A person's key ("database/subject") in one spelling for long videos and clips.
-
-    >>> identity("samm_lv/006"), identity("samm/6")
-    ('samm/6', 'samm/6')
-    """
-    database, _, name = subject.partition("/")
-    return normalize_key(f"{_SAME_SUBJECTS.get(database, database)}/{name}")
 
 
 def in_memory(frames: np.ndarray) -> Callable[[], np.ndarray]:
@@ -428,18 +376,3 @@ def stack(
         apex=jnp.array([-1 if c.apex is None else c.apex for c in clips], jnp.int32),
         offset=jnp.array(last, jnp.int32),
     )
-
-
-def duplicates(clips: Iterable[Clip]) -> list[str]:
-    """Keys that occur more than once.
-
-    >>> clip = Clip("d", "s", "c", in_memory(np.ones((1, 8, 8, 1))), "")
-    >>> duplicates([clip, clip])
-    ['d/s/c']
-    """
-    seen, repeated = set(), []
-    for clip in clips:
-        if clip.key in seen:
-            repeated.append(clip.key)
-        seen.add(clip.key)
-    return repeated

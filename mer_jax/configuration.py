@@ -24,7 +24,7 @@ from ml_collections import ConfigDict, config_dict
 from mer_jax import datasets, methods, models, options, protocols, spotting
 from mer_jax.datasets import recordings
 from mer_jax.errors import UserError, unknown_name
-from mer_jax.io import reading
+from mer_jax.io import reading, saving
 from mer_jax.recordings import KINDS
 from mer_jax.training import Settings, estimators
 
@@ -120,14 +120,13 @@ def make(
     >>> config.train.epochs, config.protocol.name, config.report.thumbnails
     (40, 'loso', True)
     """
-    config = ConfigDict(_JOB | options.check("", "", {"title": title}, _JOB))
+    config = ConfigDict(_whole("", {"title": title}, _JOB))
     given = {"data": data, "method": method, "model": model, "protocol": protocol}
     for section, choice in given.items():
-        choice = {"name": choice} if isinstance(choice, str) else dict(choice)
         config[section] = _section(section, choice)
     config.train = ConfigDict(dataclasses.asdict(settings(train or {})))
-    config.parallel = _PARALLEL | options.check("parallel", "", parallel or {}, _PARALLEL)
-    config.report = _REPORT | options.check("report", "", report or {}, _REPORT)
+    config.parallel = _whole("parallel", parallel, _PARALLEL)
+    config.report = _whole("report", report, _REPORT)
     return config
 
 
@@ -163,10 +162,9 @@ def make_spotting(
     >>> config.evidence.size, config.intervals.name, "train" in config
     ((64, 64), 'peaks', False)
     """
-    config = ConfigDict(_JOB | options.check("", "", {"title": title}, _JOB))
+    config = ConfigDict(_whole("", {"title": title}, _JOB))
     given = {"data": data, "evidence": evidence} | ({} if model is None else {"model": model})
     for section, choice in given.items():
-        choice = {"name": choice} if isinstance(choice, str) else dict(choice)
         config[section] = _section(section, choice, spotting=True)
     config.intervals = _filled(_INTERVALS)  # a p that is given can be None again
     config.intervals.update(options.check("intervals", "", intervals or {}, _INTERVALS))
@@ -175,7 +173,7 @@ def make_spotting(
     _check_network(config)
     if model is not None:
         config.train = ConfigDict(dataclasses.asdict(settings({"loss": "mse"} | dict(train or {}))))
-        config.parallel = _PARALLEL | options.check("parallel", "", parallel or {}, _PARALLEL)
+        config.parallel = _whole("parallel", parallel, _PARALLEL)
     elif train or parallel:
         raise UserError(f"evidence {config.evidence.name} trains no network: it has no train")
     if job := recognition_job(config):  # with every option
@@ -222,9 +220,18 @@ def job_of(plain: Mapping[str, Any]) -> dict[str, Any]:
     return job | {"data": without_root}
 
 
-def is_spotting(config: ConfigDict) -> bool:
-    """Whether a configuration is that of a spotting job (of `make_spotting`)."""
+def is_spotting(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration, or the content of config.json, is that of a spotting job."""
     return "evidence" in config
+
+
+def is_spotting_run(workdir: pathlib.Path) -> bool:
+    """Whether `workdir` is a folder with the config.json of a spotting job.
+
+    Raises `UserError` if that is damaged.
+    """
+    path = workdir / "config.json"
+    return path.is_file() and is_spotting(reading.load_json(path, dict[str, Any]))
 
 
 def _check_network(config: ConfigDict) -> None:
@@ -253,8 +260,7 @@ def settings(train: Mapping[str, Any]) -> Settings:
     >>> settings({"epochs": 3, "seeds": 2}).epochs
     3
     """
-    known = {field.name: field.default for field in dataclasses.fields(Settings)}
-    return Settings(**options.check("train", "", train, known))
+    return Settings(**options.check("train", "", train, options.defaults(Settings)))
 
 
 def options_of(config: ConfigDict, section: str) -> dict[str, Any]:
@@ -309,26 +315,27 @@ def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
     for section, name in names.items():
         if config[section].name != name:
             common = {key: config.data[key] for key in of_data} if section == "data" else {}
-            config[section] = _section(
-                section, common | {"name": name}, spotting=is_spotting(config)
-            )
+            choice = common | {"name": name}
+            config[section] = _section(section, choice, spotting=is_spotting(config))
     return config
 
 
 def to_dict(config: ConfigDict) -> dict[str, Any]:
     """`config` as nested dictionaries of JSON types."""
-
-    def simple(value):
-        if isinstance(value, Mapping):
-            return {str(k): simple(v) for k, v in value.items()}
-        if isinstance(value, tuple | list):
-            return [simple(v) for v in value]
-        return options.to_python(value)
-
-    return simple(config.to_dict())
+    return saving.to_builtins(config.to_dict())
 
 
-def _section(section: str, choice: dict[str, Any], *, spotting: bool = False) -> ConfigDict:
+def _whole(
+    section: str, given: Mapping[str, Any] | None, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The values of a section that names nothing: those given, else the defaults `known`."""
+    return {**known, **options.check(section, "", given or {}, known)}
+
+
+def _section(
+    section: str, choice: str | Mapping[str, Any], *, spotting: bool = False
+) -> ConfigDict:
+    choice = {"name": choice} if isinstance(choice, str) else dict(choice)
     name = choice.pop("name")
     sections, of_data = _kind(spotting)
     defaults = dict(sections[section](name))
@@ -393,7 +400,7 @@ def load(path: str | pathlib.Path) -> ConfigDict:
 
     Raises `UserError` if that is damaged, or has an unknown option.
     """
-    spots = "evidence" in reading.load_json(path, dict[str, Any])
+    spots = is_spotting(reading.load_json(path, dict[str, Any]))
     found = msgspec.structs.asdict(reading.load_json(path, _SPOTTING_RECORD if spots else _RECORD))
     record = {name: value for name, value in found.items() if value is not None}
     for name in _kind(spots)[0]:

@@ -74,6 +74,15 @@ def report_write_errors(path: str | os.PathLike) -> Iterator[None]:
         ) from error
 
 
+def first_of(names: Sequence[str]) -> str:
+    """The first name, and how many more there are.
+
+    >>> first_of(["a"]), first_of(["a", "b", "c"])
+    ('a', 'a (and 2 more)')
+    """
+    return names[0] + (f" (and {len(names) - 1} more)" if names[1:] else "")
+
+
 def suggestion(name: str, known: Sequence[str], *, cutoff: float = 0.3) -> str:
     """The most similar known name as a question, or all known ones.
 

@@ -35,7 +35,7 @@ from mer_jax import (
 )
 from mer_jax.clips import Clip
 from mer_jax.datasets.labels import label
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, first_of
 from mer_jax.inference import profile
 from mer_jax.io import learning_curves, saving
 from mer_jax.methods import Examples, example_cache
@@ -174,7 +174,8 @@ def _prepare(
     digests = example_digests(examples.inputs)
     # The first variant's folds give the others'.
     fingerprint = configuration.job_of(configuration.to_dict(config))
-    fingerprint |= {"folds": folds[0].fingerprint, "clips": digest("".join(digests), labels)}
+    fingerprint["folds"] = folds[0].fingerprint
+    fingerprint["clips"] = saving.digest("".join(digests), labels)[:12]
     initial_weights: Weights | list[Weights] = {}
     if settings.init_from:
         initial_weights = initialization.read(
@@ -184,7 +185,7 @@ def _prepare(
         parts: list[str | np.ndarray] = []
         for own in each:
             parts += [*own, *own.values()]
-        fingerprint["initial_weights"] = digest(*parts)
+        fingerprint["initial_weights"] = saving.digest(*parts)[:12]
         log(f"{len(each[0])} tensors start from {settings.init_from}")
     return _Job(
         *(clips, labels, classes, folds, examples, digests, sizes, build, initial_weights),
@@ -348,19 +349,9 @@ def prepare_folds(
     lacking = folds.check_classes(labels, classes)
     if lacking:
         raise UserError(
-            f"{lacking[0]}{f' (and {len(lacking) - 1} more)' if lacking[1:] else ''}; "
-            "give more clips, another protocol, or other data.label_scheme"
+            f"{first_of(lacking)}; give more clips, another protocol, or other data.label_scheme"
         )
     return folds
-
-
-def digest(*parts: str | np.ndarray) -> str:
-    """The first twelve hexadecimal digits of the SHA-256 of all parts.
-
-    >>> digest("ab", "c")
-    'ba7816bf8f01'
-    """
-    return saving.digest(*parts)[:12]
 
 
 def example_digests(inputs: Any) -> list[str]:

@@ -18,8 +18,9 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
-from mer_jax.clips import Clip, Keyed, check_instants
+from mer_jax.clips import Clip, check_instants
 from mer_jax.errors import UserError, unknown_name
+from mer_jax.keys import Keyed
 
 KINDS = ("micro", "macro")
 

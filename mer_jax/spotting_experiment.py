@@ -15,7 +15,7 @@ subject either.
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -30,14 +30,17 @@ from mer_jax.inference.recognizer import Recognizer
 from mer_jax.io import saving
 from mer_jax.leakage import Leak, Reason
 from mer_jax.methods import example_cache
+from mer_jax.metrics import matching, spotting_files
 from mer_jax.metrics import spotting as scoring
-from mer_jax.metrics import spotting_files
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics.matching import Event
 from mer_jax.recordings import Interval, Recording
 from mer_jax.reporting import outputs, spotting_report
-from mer_jax.spotting import analysis, networks, protocol
+from mer_jax.spotting import Found, analysis, networks, protocol
+from mer_jax.spotting.networks import Emotions
+from mer_jax.spotting.samples import NetworkEvidence
+from mer_jax.spotting.scorers import Architecture
 from mer_jax.spotting.trained import NETWORKS, RECOGNITION, SPOTTERS
-from mer_jax.training import Parallel, checkpoints
+from mer_jax.training import Checkpointing, Hooks, Parallel, Settings, checkpoints
 
 _DRAWS = 20  # of the F1 at chance
 
@@ -78,80 +81,43 @@ def run(
     checkpoints.verify_same_job(workdir / "checkpoints", fingerprint)
     saving.write_json(workdir / "config.json", plain)
     subjects = dict.fromkeys(video.subject_key for video in videos)
-    given = {"devices": devices, "should_stop": should_stop, "quiet": quiet}
-    emotions, recognizer = None, _recognizer(config, workdir, subjects, **given)
+    given: dict[str, Any] = dict(devices=devices, should_stop=should_stop, quiet=quiet)
+    recognizer = _recognizer(config, workdir, subjects, **given)
     marked = recognizer.truths(videos) if recognizer else []  # before the spotter is trained
+    emotions: Emotions | None = None
     if config.recognition.spotter:
         emotions = recognition.label_intervals(videos, config.recognition.label_scheme)
-    options = configuration.options_of(config, "evidence")
-    results, leaks = {}, list[Any](recognizer.leaks if recognizer else ())
     cache, storage = example_cache.of_job(
         config.examples_dir,
         limit_gib=config.examples_limit_gib,
         memory_gib=config.examples_memory_gib,
     )
-    caching = example_cache.caching(cache, quiet=quiet, storage=storage, pipeline=pipeline)
-    if "model" in config:
-        sizes = configuration.options_of(config, "model")
-        with caching:
-            trained = networks.train(
-                videos,
-                networks.Architecture(config.model.name, sizes),
-                settings,
-                workdir / NETWORKS,
-                kinds=kinds,
-                emotions=emotions,
-                parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
-                fingerprint=fingerprint,
-                checkpoint_seconds=config.checkpoint_seconds,
-                should_stop=should_stop,
-                quiet=quiet,
-                **options,
-            )
-        results = dict(trained.results)
-        leaks += [leak.to_json() for leak in trained.leaks]
-        found = protocol.spot(
-            videos,
-            trained.folds,
-            trained.evidence,
-            rule=rule,
-            chosen_on=lambda fold: trained.chosen_on[fold.name],
-            quiet=quiet,
-        )
-    else:
-        with caching:
-            found = spotting.leave_one_subject_out(
-                videos, method=config.evidence.name, rule=rule, kinds=kinds, quiet=quiet, **options
-            )
+    with example_cache.caching(cache, quiet=quiet, storage=storage, pipeline=pipeline):
+        found, trained = _spot(config, settings, workdir, videos, emotions, fingerprint, **given)
     classes: Sequence[str] | None = None
     if recognizer is not None:
         found = dataclasses.replace(found, events=recognizer.recognize(videos, found))
         classes = recognizer.classes
-    elif emotions is not None:
+    elif trained is not None and emotions is not None:
         events = recognition.recognize_by_spotter(videos, found, trained, emotions.classes)
         found = dataclasses.replace(found, events=events)
         marked, classes = recognition.marked(videos, emotions), emotions.classes
     else:  # the form of the challenges with kinds has no emotions
-        marked = [event._replace(emotion="") for event in scoring.events(videos)]
+        marked = [event._replace(emotion="") for event in matching.events(videos)]
     truths = [event for event in marked if event.kind in kinds]
-    spotting_files.write(workdir / "predictions.csv", found.events)
-    spotting_files.write(workdir / "truth.csv", truths)
-    spotters: dict[str, Any] = {"recordings": [video.key for video in videos]}
-    spotters |= {"folds": [fold._asdict() for fold in found.folds]}
-    spotters |= {"classes": emotions.classes} if emotions else {}
-    if not data.move_intervals:
-        spotters |= profile.framing(videos, size=tuple(config.evidence.size))._asdict()
-    saving.write_json(workdir / SPOTTERS, spotters)
+    _write_spotters(config, workdir, videos, found, truths, emotions)
+    leaks = list[Any](recognizer.leaks if recognizer else ())
+    results = trained.results if trained else {}
+    leaks += [leak.to_json() for leak in (trained.leaks if trained else ())]
     if rule.p is not None:
         leaks.append(Leak(Reason.THRESHOLD, p=rule.p).to_json())
-    diverged = [name for result in results.values() for name in result.diverged]
     summary = {
         "verdict": {"strict": not leaks, "leaks": leaks},
         **scoring.summary(truths, found.events, classes=classes),
         "chance": _chance(videos, found.events, kinds),
         "false_alarms": analysis.false_alarms(videos, found.events),
         "folds": [fold._asdict() for fold in found.folds],
-        "diverged_folds": diverged,
+        "diverged_folds": [name for result in results.values() for name in result.diverged],
         "provenance": outputs.provenance(
             command,
             settings.seed,
@@ -163,6 +129,65 @@ def run(
     page = spotting_report.build(videos, found, summary, config=plain, rule=rule)
     saving.write(workdir / "report.html", page)
     return summary
+
+
+# Nine parameters: those of `run`, and what it has made of them.
+def _spot(
+    config: ConfigDict,
+    settings: Settings,
+    workdir: pathlib.Path,
+    videos: Sequence[Recording],
+    emotions: Emotions | None,
+    fingerprint: Mapping[str, Any],
+    *,
+    devices: Sequence[jax.Device] | None,
+    should_stop: Callable[[], bool] | None,
+    quiet: bool,
+) -> tuple[Found, networks.Trained | None]:
+    """The intervals that each fold finds in its test subject's recordings, and its networks."""
+    rule, kinds = configuration.rule(config), tuple(config.intervals.kinds)
+    options = configuration.options_of(config, "evidence")
+    if "model" not in config:
+        method = config.evidence.name
+        found = spotting.leave_one_subject_out(
+            videos, method=method, rule=rule, kinds=kinds, quiet=quiet, **options
+        )
+        return found, None
+    trained = networks.train(
+        videos,
+        Architecture(config.model.name, configuration.options_of(config, "model")),
+        settings,
+        NetworkEvidence(**options),
+        checkpointing=Checkpointing(workdir / NETWORKS, fingerprint, config.checkpoint_seconds),
+        kinds=kinds,
+        emotions=emotions,
+        parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
+        hooks=Hooks(should_stop=should_stop, quiet=quiet),
+    )
+    chosen_on = lambda fold: trained.chosen_on[fold.name]
+    found = protocol.spot(
+        videos, trained.folds, trained.evidence, rule=rule, chosen_on=chosen_on, quiet=quiet
+    )
+    return found, trained
+
+
+def _write_spotters(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    videos: Sequence[Recording],
+    found: Found,
+    truths: Sequence[Event],
+    emotions: Emotions | None,
+) -> None:
+    """Writes the intervals, and what `spotting.trained` reads of the folds."""
+    spotting_files.write(workdir / "predictions.csv", found.events)
+    spotting_files.write(workdir / "truth.csv", truths)
+    spotters: dict[str, Any] = {"recordings": [video.key for video in videos]}
+    spotters |= {"folds": [fold._asdict() for fold in found.folds]}
+    spotters |= {"classes": emotions.classes} if emotions else {}
+    if not config.data.move_intervals:
+        spotters |= profile.framing(videos, size=tuple(config.evidence.size))._asdict()
+    saving.write_json(workdir / SPOTTERS, spotters)
 
 
 def _recognizer(
@@ -184,9 +209,9 @@ def _chance(
     """The F1 of the same intervals against expressions at random places, mean of some draws."""
     found: dict[str, list[float]] = {}
     for draw in range(_DRAWS):
-        moved = scoring.events(_moved(videos, 2**32 + draw))  # beyond the seeds of jobs
+        moved = matching.events(_moved(videos, 2**32 + draw))  # beyond the seeds of jobs
         truths = [event for event in moved if event.kind in kinds]
-        for kind, counts in scoring.match_events(truths, events).by_kind().items():
+        for kind, counts in matching.match_events(truths, events).by_kind().items():
             found.setdefault(kind, []).append(float(scoring.scores(counts.sum(0))["f1"]))
     return {kind: float(np.mean(each)) for kind, each in found.items()}
 

@@ -82,7 +82,6 @@ def test_messages_and_docstrings_name_keys_that_exist():
         options = (configuration.SECTIONS[section](name) for name in registry.names())
         known[section] = {"name", "root", "label_scheme", "permute_labels"}.union(*options)
     known["data"].update(*(recordings.options(name) for name in recordings.names()))
-    known["train"].add("emotions")  # of `spotting.networks.train`
     known["data"].add("move_intervals")  # of spotting
     lost, count = [], 0
     for path in sorted(pathlib.Path(configuration.__file__).parent.rglob("*.py")):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mer_jax import configuration, datasets, methods, models, options, protocols
+from mer_jax import bounds, configuration, datasets, methods, models, options, protocols
 from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.methods.flow_maps import flow_maps
@@ -59,7 +59,7 @@ def test_every_option_has_a_row():
     known += [(s, "", name) for s in ("intervals", "recognition") for name in spots[s]]
     known += [(s, "", name) for s in ("data", "evidence") for name in spots[s] if name != "name"]
     assert len(known) > 350
-    assert not [each for each in known if options.bound(*each) is None]
+    assert not [each for each in known if bounds.bound(*each) is None]
 
 
 def test_every_row_is_of_an_option():
@@ -71,7 +71,7 @@ def test_every_row_is_of_an_option():
     spots = configuration.make_spotting(**SPOTTING)
     names |= {*spots.data, *spots.evidence, *spots.intervals, *spots.recognition}
     names |= {"seconds", "threshold", "shape", "num_classes"}  # video sources, prediction, networks
-    assert not [key for key in options.BOUNDS if key.split(".")[-1] not in names]
+    assert not [key for key in bounds.BOUNDS if key.split(".")[-1] not in names]
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: f"{t.section}-{t.name}")
@@ -79,7 +79,7 @@ def test_a_value_out_of_bounds_is_one_sentence(target):
     drawn = [fuzz_options.strange(DRAW) for _ in range(int(os.environ.get("FUZZ", 5)))]
     for option in target.known:
         wrong = fuzz_options.wrong_values(target, option, fuzz_options.STRANGE + drawn)
-        bound = options.bound(target.section, target.name, option)
+        bound = bounds.bound(target.section, target.name, option)
         assert len(wrong) > 10 or bound.kind is object
         failed = [fuzz_options.refused(target, option, value) for value in wrong]
         assert not list(filter(None, failed))
@@ -88,7 +88,7 @@ def test_a_value_out_of_bounds_is_one_sentence(target):
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: f"{t.section}-{t.name}")
 def test_defaults_and_values_within_bounds_pass(target):
     for option, default in target.known.items():
-        bound = options.bound(target.section, target.name, option)
+        bound = bounds.bound(target.section, target.name, option)
         given = [] if bound.kind is object else fuzz_options.within(bound)
         for value in given + [default] * (default is not inspect.Parameter.empty):
             options.check(target.section, target.name, {option: value}, {option: default})

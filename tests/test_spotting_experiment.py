@@ -15,9 +15,9 @@ from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.inference import run_file, spotter
 from mer_jax.inference import trained as recognition_runs
+from mer_jax.metrics import matching, spotting_files
 from mer_jax.metrics import spotting as scoring
-from mer_jax.metrics import spotting_files
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics.matching import Event
 from mer_jax.protocols import Folds
 from mer_jax.recordings import Interval, Recording
 from mer_jax.spotting import evidence as evidences
@@ -56,7 +56,7 @@ def test_a_rule_without_training(finished):
     assert 0 <= summary["chance"]["micro"] < 0.5
     assert json.loads((workdir / "metrics.json").read_text())["folds"] == summary["folds"]
     # The files hold what was scored.
-    found = scoring.match_events(
+    found = matching.match_events(
         *(spotting_files.read(workdir / name) for name in ("truth.csv", "predictions.csv"))
     )
     assert found.counts.sum((0, 1)).tolist() == [counts["tp"], counts["fp"], counts["fn"]]
@@ -124,7 +124,7 @@ def test_a_network_is_trained_and_read_again(tmp_path):
     assert manifest.databases == [run_file.Database("synthetic", 2, 2, "free")]
     run_file.unpack(file, tmp_path / "theirs")
     films = [spotter.load(each) for each in (tmp_path, file, tmp_path / "theirs")]
-    assert spotter.is_run(file) and len({each.digest for each in films}) == 1
+    assert run_file.is_spotting(file) and len({each.digest for each in films}) == 1
     frames = video[:60]
     csvs = {each.predict_video(frames, 30.0, eye_detector=None).csv() for each in films}
     assert len(csvs) == 1

@@ -164,13 +164,13 @@ def predict(
         )
     examples = experiment.prepare_examples(config, recipes.clips, cache)
     digests = experiment.example_digests(examples.inputs)
-    key = experiment.digest(
+    key = saving.digest(
         "".join(digests),
         recipes.labels,
         json.dumps([configuration.to_dict(config)[part] for part in ("data", "method", "model")]),
         json.dumps(configuration.to_dict(config)["train"]),
         folds.fingerprint,
-    )
+    )[:12]
     path = folder / f"{sweep.folder(name)}-{key}.npz"
     if path.exists():
         return np.load(path)["probabilities"]

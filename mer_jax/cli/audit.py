@@ -32,11 +32,10 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     Raises `UserError` if a file is missing or damaged.
     """
     from mer_jax import configuration, leakage, metrics
-    from mer_jax.inference import spotter
     from mer_jax.io import reading
     from mer_jax.protocols import Folds
 
-    if (workdir / "config.json").is_file() and spotter.is_run(workdir):
+    if configuration.is_spotting_run(workdir):
         return _audit_spotting(workdir)
     _require(workdir, "config.json", "folds.json", "audit.npz", "metrics.json")
     settings = configuration.settings(reading.load_json(workdir / "config.json", _Config).train)
@@ -67,7 +66,7 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     from mer_jax.leakage import Leak, Reason
     from mer_jax.metrics import spotting_files
     from mer_jax.reporting.verdict import sentence
-    from mer_jax.spotting import networks, trained
+    from mer_jax.spotting import sample_folds, scorers, trained
 
     _require(workdir, trained.SPOTTERS, "truth.csv", "predictions.csv", "metrics.json")
     strict, declared = _verdict(workdir)
@@ -98,10 +97,10 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     if "model" not in config:
         return found, declared
     settings = configuration.settings(config.train.to_dict())
-    trained_folds = [networks.network_of(fold, config.evidence.pairs) for fold in folds]
-    for name in dict.fromkeys(map(networks.group_name, trained_folds)):
-        own = {fold.name: fold for fold in trained_folds if networks.group_name(fold) == name}
-        rows, wrong = networks.replay(
+    trained_folds = [scorers.network_of(fold, config.evidence.pairs) for fold in folds]
+    for name in dict.fromkeys(map(scorers.group_name, trained_folds)):
+        own = {fold.name: fold for fold in trained_folds if scorers.group_name(fold) == name}
+        rows, wrong = sample_folds.replay(
             workdir / trained.NETWORKS / name, settings, drop_zeros=config.evidence.drop_zeros
         )
         found += wrong

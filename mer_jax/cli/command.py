@@ -94,6 +94,14 @@ def named_values(flag: flags.FlagHolder[list[str]]) -> dict[str, Any]:
     return found
 
 
+def size_of(flag: flags.FlagHolder[Any]) -> tuple[int, int]:
+    """(H, W) of a flag given as H,W. Raises `UserError` for another form."""
+    if len(flag.value) != 2 or not all(word.strip().isdigit() for word in flag.value):
+        raise UserError(f"--{flag.name}={','.join(flag.value)} is not H,W, two integers")
+    height, width = map(int, flag.value)
+    return height, width
+
+
 def no_arguments(argv: list[str]) -> None:
     """Raises `UserError` if the command line has an argument that is not a flag."""
     if argv[1:]:

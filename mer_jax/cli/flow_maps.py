@@ -19,7 +19,7 @@ from absl import flags
 
 from mer_jax import datasets
 from mer_jax.cli import database_flags
-from mer_jax.cli.command import no_arguments, required
+from mer_jax.cli.command import no_arguments, required, size_of
 from mer_jax.datasets import labels
 from mer_jax.errors import UserError
 
@@ -34,12 +34,6 @@ _SIZE = flags.DEFINE_list("size", ["28", "28"], "H,W of a map.")
 _FRAME_SIZE = flags.DEFINE_list("frame_size", ["128", "128"], "H,W px that frames are resized to.")
 
 
-def _pair(flag: flags.FlagHolder) -> tuple[int, ...]:
-    if len(flag.value) != 2 or not all(word.strip().isdigit() for word in flag.value):
-        raise UserError(f"--{flag.name}={','.join(flag.value)} is not H,W, two integers")
-    return tuple(map(int, flag.value))
-
-
 def main(argv: list[str]) -> None:
     """Writes the maps and prints the comparison that the flags name."""
     from mer_jax.methods import map_files
@@ -48,13 +42,12 @@ def main(argv: list[str]) -> None:
     out = required(_OUT)
     if FLAGS.database:
         found = labels.label(
-            _SCHEME.value,
-            datasets.load(FLAGS.database, FLAGS.root, **database_flags.options()),
+            _SCHEME.value, datasets.load(FLAGS.database, FLAGS.root, **database_flags.options())
         )
         maps = map_files.make(
             found.clips,
-            size=_pair(_SIZE),
-            frame_size=_pair(_FRAME_SIZE),
+            size=size_of(_SIZE),
+            frame_size=size_of(_FRAME_SIZE),
             preset=_PRESET.value,
             apex=_APEX.value,
         )

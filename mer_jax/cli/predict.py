@@ -60,7 +60,7 @@ from mer_jax import inference, options, runtime
 from mer_jax.cli.command import at_stop_signals, no_arguments, required
 from mer_jax.datasets import video_source
 from mer_jax.errors import UserError
-from mer_jax.inference import spotter, video_list, video_records
+from mer_jax.inference import run_file, spotter, video_list, video_records
 from mer_jax.inference.spotter import SpottedVideo
 from mer_jax.inference.video_predictions import VideoPredictions
 from mer_jax.inference.video_records import VideoRecord
@@ -92,10 +92,7 @@ _SECONDS = flags.DEFINE_float("seconds", 10.0, "How long a camera records.", low
 
 _OF_RECOGNITION = (_ONSET, _APEX, _OFFSET, _WINDOW, _STRIDE, _FOLD, _THRESHOLD)
 # What a prediction depends on besides the video and the run.
-_SETTINGS = (
-    *_OF_RECOGNITION,
-    *(_FPS, _FACE, _LANDMARKS, _ALPHA, _SECONDS, _VIDEO_OUT),
-)
+_SETTINGS = (*_OF_RECOGNITION, *(_FPS, _FACE, _LANDMARKS, _ALPHA, _SECONDS, _VIDEO_OUT))
 
 
 class Stopped(BaseException):
@@ -186,7 +183,7 @@ class Prediction:
 
     def __init__(self, videos: dict[str, str]):
         run = required(_RUN)
-        self.spots = spotter.is_run(run)
+        self.spots = run_file.is_spotting(run)
         given = [flag.name for flag in _OF_RECOGNITION if flag.value is not None]
         if self.spots and given:
             raise UserError(f"--{given[0]} is for runs of recognition; {run} spots intervals")

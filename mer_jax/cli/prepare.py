@@ -39,14 +39,13 @@ import threading
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from absl import flags
 from tqdm import tqdm
 
 from mer_jax import datasets, faces
 from mer_jax.cli import beam_flags, database_flags
-from mer_jax.cli.command import at_stop_signals
+from mer_jax.cli.command import at_stop_signals, size_of
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
 from mer_jax.errors import DataError, Problem, UserError
@@ -58,7 +57,7 @@ flags.adopt_module_key_flags(beam_flags)
 flags.adopt_module_key_flags(database_flags)
 flags.DEFINE_string("out", None, "The folder that gets the records; one for each database.")
 flags.DEFINE_enum("crop", "eyes", faces.CROPS, "Crop by the eyes, by the face's box, or not.")
-flags.DEFINE_list("size", None, "H,W of a frame; by default each clip's own crop size.")
+_SIZE = flags.DEFINE_list("size", None, "H,W of a frame; by default each clip's own crop size.")
 flags.DEFINE_bool("gray", False, "Gray frames: one channel instead of three.")
 flags.DEFINE_bool("align", False, "Align eye corners and nose to a template before the crop.")
 flags.DEFINE_string("landmarks", None, "A landmark model: .dat, .yaml, .onnx or .task.")
@@ -175,19 +174,7 @@ def _write_contact_sheets(out: pathlib.Path, tasks: Sequence[Task]) -> None:
     strips = [reading.load_arrays(t.path, {"strip": _CUT["strip"]})["strip"] for t in tasks]
     sheets = contact_sheet.pages(strips, [task.clip.key for task in tasks])
     for number, sheet in enumerate(sheets, 1):
-        _, data = cv2.imencode(".png", sheet[..., ::-1])
-        saving.write(out / f"contact_sheet_{number}.png", data.tobytes())
-
-
-def size() -> tuple[int, int] | None:
-    """(H, W) of --size."""
-    if FLAGS.size is None:
-        return None
-    try:
-        height, width = map(int, FLAGS.size)
-    except ValueError:
-        raise UserError(f"--size={','.join(FLAGS.size)} is not H,W, two whole numbers") from None
-    return height, width
+        saving.write_png(out / f"contact_sheet_{number}.png", sheet)
 
 
 def _crop_all(database: str, tasks: Sequence[Task], jobs: int, pipeline, quiet: bool) -> None:
@@ -361,7 +348,8 @@ def main(argv: list[str]) -> int | None:
         raise UserError("give --database=NAME, --root=FOLDER and --out=FOLDER, and nothing else")
     pipeline = beam_flags.pipeline(jobs=FLAGS.jobs)
     _on_cpu()
-    config = faces.CropConfig(FLAGS.crop, size(), FLAGS.gray, FLAGS.align)
+    size = size_of(_SIZE) if _SIZE.value else None
+    config = faces.CropConfig(FLAGS.crop, size, FLAGS.gray, FLAGS.align)
     try:
         with at_stop_signals(_stop):
             clips = prepare(

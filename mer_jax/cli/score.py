@@ -32,9 +32,7 @@ from mer_jax.reporting.spotting_scores import format_spotting
 
 _JSON = flags.DEFINE_bool("json", False, "Print JSON instead of text.")
 _EXPECTED = flags.DEFINE_string(
-    "expected",
-    None,
-    "The expected clips: an index.csv, predictions.csv, log or working directory.",
+    "expected", None, "The expected clips: an index.csv, predictions.csv, log or working directory."
 )
 _CLASSES = flags.DEFINE_list(
     "classes", None, "All class names; for a log those of its numbers 0, 1, ... in this order."

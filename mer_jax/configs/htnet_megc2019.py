@@ -20,10 +20,5 @@ def get_config():
         method={"name": "flow_maps", "regions": "htnet"},
         model="htnet",
         protocol="megc2019",
-        train={
-            "epochs": 800,
-            "batch_size": 256,
-            "learning_rate": 5e-5,
-            "sampler": "sequential",
-        },
+        train={"epochs": 800, "batch_size": 256, "learning_rate": 5e-5, "sampler": "sequential"},
     )

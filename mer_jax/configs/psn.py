@@ -8,8 +8,8 @@ samm/.
       --config.data.root=DIR --workdir=runs/psn
 Without a licence: --config.data.name=synthetic --config.data.label_scheme=megc2019.
 
-The paper prints no optimiser, rate or length of training (decided: Adam, 1e-4, 30 epochs, where its
-Fig. 9 is flat); a batch of 5 clips is what its 80 rows of 16 frames amount to.
+The paper prints no optimizer, rate or length of training (our choice: Adam, 1e-4, 30 epochs, where
+its Fig. 9 is flat); a batch of 5 clips is what its 80 rows of 16 frames amount to.
 Whole tables and figures: sweeps/psn_tables5_6.py, psn_table9.py, psn_fig7.py, psn_fig10.py.
 """
 

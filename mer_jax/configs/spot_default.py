@@ -21,12 +21,7 @@ def get_config():
             "amplitude": (0.7, 1.5),
             "gray": True,
         },
-        evidence={
-            "name": "network",
-            "map_size": (14, 14),
-            "head": "quadratic",
-            "reverse": True,
-        },
+        evidence={"name": "network", "map_size": (14, 14), "head": "quadratic", "reverse": True},
         model="softnet",
         intervals={"smoothing": 0.25},
         train={"epochs": 12, "batch_size": 64, "learning_rate": 1e-3},

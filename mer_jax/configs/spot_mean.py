@@ -1,7 +1,7 @@
 r"""MEAN, the spotting network (Liong, See & Chan 2023), on SAMM Long Videos.
 
-Its squared error is without the paper's weight decay; the whole cropped face, spans and durations
-of the training subjects, who choose p, too.
+Its squared error is without the paper's weight decay. It takes the whole cropped face; spans,
+durations and the threshold p are those of the training subjects.
   mer-jax run spot_mean --config.data.root=DIR --workdir=runs/spot_mean
 """
 

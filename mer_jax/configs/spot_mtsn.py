@@ -1,6 +1,7 @@
 r"""MTSN (Liong, Liong, See & Chan 2022) on SAMM Long Videos: flow over two spans, soft labels.
 
-The whole cropped face, spans and durations of the training subjects, who choose p, too.
+It takes the whole cropped face; spans, durations and the threshold p are those of the training
+subjects.
   mer-jax run spot_mtsn --config.data.root=DIR --workdir=runs/spot_mtsn
 """
 

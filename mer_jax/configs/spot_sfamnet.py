@@ -21,11 +21,6 @@ def get_config():
             "targets": "any",
         },
         model="sfamnet",
-        train={
-            "epochs": 50,
-            "batch_size": 1024,
-            "learning_rate": 1e-4,
-            "loss": "spot_recognize",
-        },
+        train={"epochs": 50, "batch_size": 1024, "learning_rate": 1e-4, "loss": "spot_recognize"},
         recognition={"spotter": True, "label_scheme": "strcn4"},
     )

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mer_jax.errors import Problem
+from mer_jax.io import reading
 
 _HEADER_ROWS = 60  # in which a header is searched
 _UNMARKED = {"", "/", "\\", "-", "--", "?", "n/a", "na", "nan", "none", "null"}
@@ -266,7 +267,7 @@ def _rows(file, rows, start, fields, columns, keys):
                 wrong.append(Problem(where, _WITHOUT_VALUE.format(columns[field].names[0], value)))
                 values[field] = None if columns[field].kind is int else ""
             elif columns[field].kind is int:
-                values[field] = _whole(value)
+                values[field] = reading.integer(value)
                 if values[field] is None and value.casefold() not in _UNMARKED:
                     head = columns[field].names[0]
                     wrong.append(Problem(where, f"{head} is {value!r}, not an integer"))
@@ -275,11 +276,6 @@ def _rows(file, rows, start, fields, columns, keys):
     if not records:
         problems.append(Problem(file, "has a header but not one row of labels"))
     return records, problems
-
-
-def _whole(value: str) -> int | None:
-    match = re.fullmatch(r"(-?\d+)(\.0*)?", value)
-    return int(match[1]) if match else None
 
 
 def zero_padded(prefix: str, digits: int, word: str) -> str:

@@ -13,7 +13,7 @@ clip. The sheet of 2019 has other action units in 57 rows and another emotion in
 import functools
 
 from mer_jax.datasets import casme, database, records
-from mer_jax.datasets.annotations import Column, zero_padded
+from mer_jax.datasets.annotations import zero_padded
 from mer_jax.datasets.folders import FolderLayout
 from mer_jax.datasets.records import KnownIssue
 
@@ -44,18 +44,11 @@ SPEC = records.Database(
         "raw_selected": FolderLayout(("CASME2_RAW_selected", "RAW_selected"), _CLIP),
         "raw": FolderLayout(("CASME2-RAW", "RAW"), _CLIP),
     },
-    sheets=(
-        "CASME2-coding-20190701",
-        "CASME2-coding-updated",
-        "CASME2-coding*",
-        "CASME2_label*",
-    ),
+    sheets=("CASME2-coding-20190701", "CASME2-coding-updated", "CASME2-coding*", "CASME2_label*"),
     columns={
         "subject": records.SUBJECT,
         "name": records.NAME,
-        "onset": Column(("OnsetFrame", "Onset"), int),
-        "apex": Column(("ApexFrame", "Apex"), int),
-        "offset": Column(("OffsetFrame", "Offset"), int),
+        **records.INSTANTS,
         "action_units": records.AUS,
         "emotion": records.EMOTION,
         "objective": records.OBJECTIVE,

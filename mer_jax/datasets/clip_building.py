@@ -6,6 +6,7 @@ import itertools
 from mer_jax.clips import Clip
 from mer_jax.datasets.action_units import unread
 from mer_jax.datasets.folders import Folder, FolderLayout, Frames
+from mer_jax.datasets.frame_sources import nearest
 from mer_jax.datasets.records import ANY, Database, IssueLog, Row
 from mer_jax.errors import suggestion
 
@@ -105,7 +106,7 @@ def build_clip(
     ends = f"frames {numbers[0]} to {numbers[-1]}"
     indices = {}
     for instant, number in (("onset", onset), ("apex", apex), ("offset", offset)):
-        index = None if number is None else _nearest(numbers, number)
+        index = None if number is None else nearest(numbers, number)
         if number is not None and index is not None and numbers[index] != number:
             what = f"{instant} frame {number} is not in {folder.path} ({ends})"
             moved = abs(numbers[index] - number)
@@ -180,10 +181,6 @@ def _check_numbers(numbers, folder, allow_mismatch, where, log) -> bool:
         where, f"{folder.path} lacks frame(s) {gaps}; allow_mismatch=True joins those around them"
     )
     return False
-
-
-def _nearest(numbers, number: int) -> int:
-    return min(range(len(numbers)), key=lambda i: abs(numbers[i] - number))
 
 
 def _gaps(numbers) -> str:

@@ -37,9 +37,7 @@ SPEC = records.Database(
     name="dfme",
     title="DFME",
     fps=500.0,  # a row's own rate comes first
-    layouts={
-        "images": FolderLayout(("DFME",), r"(^|/)(?P<name>(?P<subject>sub\d+)_\d+)$"),
-    },
+    layouts={"images": FolderLayout(("DFME",), r"(^|/)(?P<name>(?P<subject>sub\d+)_\d+)$")},
     emotions=("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"),
     normalize_subject=functools.partial(zero_padded, "sub", 4),
     normalize_clip=str.lower,

@@ -143,12 +143,7 @@ def _header_damage(file: BinaryIO, kind: str, size: int) -> str:
 
     The classes of the formats are called, not `Image.open`, which warns of large pictures.
     """
-    from PIL import (
-        BmpImagePlugin,
-        JpegImagePlugin,
-        PngImagePlugin,
-        TiffImagePlugin,
-    )
+    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
     end, animated = 0, False
     try:

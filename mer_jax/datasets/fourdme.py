@@ -3,7 +3,7 @@
     gray_micro/<subject>/<clip>/1.jpg
     4DME_Labelling_Micro_release v1.xlsx
 
-A clip may carry several emotions: they are joined with '+' in alphabetical order. Two neighbouring
+A clip may carry several emotions: they are joined with '+' in alphabetical order. Two neighboring
 rows of the published sheet have each other's action units, which nothing in the sheet shows: what
 is read here is what is printed.
 """

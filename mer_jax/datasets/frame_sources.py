@@ -5,7 +5,7 @@ import functools
 import itertools
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -32,6 +32,17 @@ def list_frames(path: pathlib.Path, pattern: str) -> tuple[np.ndarray, tuple[str
                 raise UserError(f"{path}: {other} and {entry.name} have one frame number")
     order = sorted(numbered_files)
     return np.array(order, np.int64), tuple(numbered_files[number] for number in order)
+
+
+def nearest(numbers: Sequence[int] | np.ndarray, number: int) -> int:
+    """The index of the member of `numbers` [T], ascending, that is nearest; the lower of two.
+
+    >>> nearest([1, 2, 5, 9], 7)
+    2
+    """
+    at = int(np.searchsorted(numbers, number))
+    around = range(max(0, at - 1), min(len(numbers), at + 1))
+    return min(around, key=lambda i: (abs(int(numbers[i]) - number), i))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mer_jax.datasets import annotations, casme_squared, records, sheets
+from mer_jax.datasets import annotations, casme_squared, records, sheets, smic
 from mer_jax.datasets.annotations import Column, zero_padded
 from mer_jax.datasets.folders import FolderLayout
 from mer_jax.errors import UserError, unknown_name
@@ -189,18 +189,18 @@ def _casme3_emotions(marks, root):
 
 
 def _smic(cells):
-    subject = zero_padded("s", 2, cells["subject"])
-    match = re.fullmatch(r"s(\d+)_([a-z]+)_(\d+)", cells["name"].lower())
-    if not match:
+    subject, video = _smic_video(cells)
+    if not re.fullmatch(r"s\d+_[a-z]+_\d+", video):
         raise UserError(f"{cells['name']!r} is no clip of SMIC, like s3_ne_04")
+    emotions = {code: emotion for emotion, code in smic.CODES.items()}
     first = Mark(
         subject=subject,
-        video=_smic_clip(match),
+        video=video,
         kind="micro",
         onset=_number(cells, "onset"),
         apex=None,
         offset=_number(cells, "offset"),
-        emotion=_SMIC_EMOTIONS.get(match[2]),  # the name's; one row of the sheet contradicts it
+        emotion=emotions.get(video.split("_")[1]),  # one row of the sheet contradicts it
     )
     found = [first]
     for at in ("2", "3"):
@@ -214,16 +214,8 @@ def _smic(cells):
     return found
 
 
-_SMIC_EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
-
-
-def _smic_clip(match) -> str:
-    return f"s{int(match[1]):02d}_{match[2].lower()}_{int(match[3]):02d}"
-
-
-def _smic_folder(groups):
-    match = re.fullmatch(r"s(\d+)_([a-z]+)_(\d+)", groups["name"], re.I)
-    return zero_padded("s", 2, groups["subject"]), _smic_clip(match)
+def _smic_video(groups):
+    return zero_padded("s", 2, groups["subject"]), smic.clip_name(groups["name"])
 
 
 _NAME = Column(("Filename", "File name"))
@@ -321,8 +313,7 @@ SPECS = {
         fps=100.0,
         layouts={
             "long": FolderLayout(
-                ("SMIC-HS-E", "HS_long"),
-                r"(^|/)(?P<subject>s\d+)/(?P<name>s\d+_[a-z]+_\d+)$",
+                ("SMIC-HS-E", "HS_long"), r"(^|/)(?P<subject>s\d+)/(?P<name>s\d+_[a-z]+_\d+)$"
             )
         },
         sheets=("SMIC-HS-E_annotation_2019*", "SMIC-HS-E_annotation*"),
@@ -339,7 +330,7 @@ SPECS = {
             },
         },
         marks=_smic,
-        identify=_smic_folder,
+        identify=_smic_video,
         published={"recordings": 157},
         unlisted="left out",
         absent=frozenset(

@@ -10,7 +10,7 @@ import functools
 import re
 
 from mer_jax.datasets import database, records
-from mer_jax.datasets.annotations import Column, zero_padded
+from mer_jax.datasets.annotations import zero_padded
 from mer_jax.datasets.folders import FolderLayout
 
 
@@ -35,9 +35,7 @@ SPEC = records.Database(
     columns={
         "subject": records.SUBJECT,
         "name": records.NAME,
-        "onset": Column(("OnsetFrame", "Onset"), int),
-        "apex": Column(("ApexFrame", "Apex"), int),
-        "offset": Column(("OffsetFrame", "Offset"), int),
+        **records.INSTANTS,
         "action_units": records.AUS,
         "emotion": records.EMOTION,
     },

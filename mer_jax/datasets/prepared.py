@@ -10,6 +10,7 @@ prepared.json is written last, so that its records are complete. It has a finger
 Incomplete or stale records are a problem and are not read; the same command writes them again.
 """
 
+import collections
 import dataclasses
 import functools
 import json
@@ -19,7 +20,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from mer_jax.clips import Clip, duplicates
+from mer_jax.clips import Clip
 from mer_jax.datasets import identity
 from mer_jax.datasets.records import Inspection
 from mer_jax.errors import Problem, UserError
@@ -113,7 +114,8 @@ def inspect(root: str | pathlib.Path, *, skip_source_check: bool = False) -> Ins
             continue
         clips += rows
         notes += [Problem(*note) for note in manifest["notes"]]
-    problems += [Problem(key, f"occurs twice below {root}") for key in duplicates(clips)]
+    counts = collections.Counter(clip.key for clip in clips)
+    problems += [Problem(key, f"occurs twice below {root}") for key in counts if counts[key] > 1]
     return Inspection(clips, problems, notes)
 
 

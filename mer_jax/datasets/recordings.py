@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mer_jax.datasets import annotations, folders, sheets
-from mer_jax.datasets.frame_sources import FrameFolder, VideoFile, list_frames
+from mer_jax.datasets.frame_sources import FrameFolder, VideoFile, list_frames, nearest
 from mer_jax.datasets.long_videos import SPECS, LongVideos, Mark
 from mer_jax.datasets.records import NOT_THERE, IssueLog
 from mer_jax.errors import DataError, Problem, UserError
@@ -260,17 +260,6 @@ def _interval(mark, where, source, tolerance, log) -> Interval | None:
         log.add_note(where, what)
         apex = None
     return Interval(onset, apex, offset, mark.kind, mark.emotion or None, mark.action_units)
-
-
-def nearest(numbers: np.ndarray, number: int) -> int:
-    """The index of the member of `numbers` [T], ascending, that is nearest; the lower of two.
-
-    >>> nearest(np.array([1, 2, 5, 9]), 7)
-    2
-    """
-    at = int(np.searchsorted(numbers, number))
-    around = range(max(0, at - 1), min(len(numbers), at + 1))
-    return min(around, key=lambda i: (abs(int(numbers[i]) - number), i))
 
 
 def _videos(spec, root, images, log) -> dict[tuple[str, str], FrameFolder | VideoFile]:

@@ -22,6 +22,11 @@ SUBJECT = Column(("Subject",))
 NAME = Column(("Filename", "File name", "Clip"))
 AUS = Column(("Action Units", "AUs", "AU"), required=False)
 EMOTION = Column(("Estimated Emotion", "Emotion"))
+INSTANTS = {
+    "onset": Column(("OnsetFrame", "Onset"), int),
+    "apex": Column(("ApexFrame", "Apex"), int),
+    "offset": Column(("OffsetFrame", "Offset"), int),
+}
 OBJECTIVE = Column(("Objective Classes", "Objective Class", "Objective"), required=False)
 ANY = object()
 NOT_THERE = "is to be excluded but is not in the database"

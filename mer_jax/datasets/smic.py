@@ -24,7 +24,7 @@ from mer_jax.datasets.folders import FolderLayout
 from mer_jax.datasets.records import Inspection, KnownIssue, Row
 from mer_jax.errors import unknown_name
 
-_CODES = {"negative": "ne", "positive": "po", "surprise": "sur"}
+CODES = {"negative": "ne", "positive": "po", "surprise": "sur"}
 _HZ = {"hs": 100.0, "vis": 25.0, "nir": 25.0}
 _PUBLISHED = {"hs": (70, 51, 43), "vis": (23, 28, 20), "nir": (23, 28, 20)}
 _SUBJECTS = {"hs": 16, "vis": 8, "nir": 8}
@@ -32,7 +32,8 @@ _NO_FOLDER = (KnownIssue("no folder", "the extended release lacks this clip"),)
 _NO_ROW = (KnownIssue("no row", "the sheet does not annotate it and it is left out"),)
 
 
-def _clip(ending: str, name: str) -> str:
+def clip_name(name: str, *, ending: str = "") -> str:
+    """A clip's name as the 2019 challenge writes it: 's03_ne_04' for 'S3_ne_4'."""
     match = re.fullmatch(r"s(\d+)_(\w+?)_(\d+)", name.strip().lower())
     return f"s{int(match[1]):02d}_{match[2]}_{int(match[3]):02d}{ending}" if match else name
 
@@ -40,7 +41,7 @@ def _clip(ending: str, name: str) -> str:
 def _row(subject, clip, folder) -> Row | str:
     emotion = folder.groups["emotion"].lower()
     name = clip(folder.groups["name"])
-    if _CODES.get(emotion) != name.split("_")[1]:
+    if CODES.get(emotion) != name.split("_")[1]:
         return f"lies in folder {emotion!r}, which its name contradicts; move or rename it"
     return Row(
         str(folder.path), subject(folder.groups["subject"]), name, emotion, has_instants=False
@@ -49,16 +50,16 @@ def _row(subject, clip, folder) -> Row | str:
 
 def _shared(part: str) -> dict:
     subject = functools.partial(zero_padded, "s", 2)
-    clip = functools.partial(_clip, "" if part == "hs" else f"_{part}")
+    clip = functools.partial(clip_name, ending="" if part == "hs" else f"_{part}")
     return dict(
         name="smic",
         title=f"SMIC-{part.upper()}",
         fps=_HZ[part],
-        emotions=tuple(_CODES),
+        emotions=tuple(CODES),
         normalize_subject=subject,
         normalize_clip=clip,
         gray=part == "nir",
-        published=dict(zip(_CODES, _PUBLISHED[part])),
+        published=dict(zip(CODES, _PUBLISHED[part])),
         subjects=_SUBJECTS[part],
     )
 
@@ -97,7 +98,7 @@ EXTENDED = records.Database(
         "offset": Column(("OffsetF", "Offset"), int),
         "emotion": Column(("Emotion",)),
     },
-    folder_label=_CODES,
+    folder_label=CODES,
     known_issues={
         ("s03", "s03_ne_03"): _NO_FOLDER,
         ("s03", "s03_ne_20"): _NO_FOLDER,

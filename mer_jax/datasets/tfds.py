@@ -80,9 +80,7 @@ class MicroExpressions(tfds.core.ShardBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
-            builder=self,
-            description=self.__doc__,
-            features=tfds.features.FeaturesDict(_FEATURES),
+            builder=self, description=self.__doc__, features=tfds.features.FeaturesDict(_FEATURES)
         )
 
     def _shard_iterators_per_split(self, dl_manager):

@@ -148,9 +148,9 @@ def mdmo(
     are rounding: they have no direction and are not averaged (ours). A region without a pixel, or
     without motion, gives 0.
 
-    Decided: a frame's weight is its share of the lengths of all regions and frames; the public port
-    of the authors' code (meb) divides its sum of angles by that of the lengths, which rotates with
-    the frame and does not measure motion.
+    Our choice: a frame's weight is its share of the lengths of all regions and frames; the public
+    port of the authors' code (meb) divides its sum of angles by that of the lengths, which rotates
+    with the frame and does not measure motion.
 
     Args:
       flows: [T, H, W, 2] px, (u, v) from the first frame to every frame; that of frame 0 may be

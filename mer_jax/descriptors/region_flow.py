@@ -45,8 +45,8 @@ def region_flow(
     rectangle around landmarks 29 and 30 with a margin of `nose_margin` times half the distance
     between the inner corners of the eyes. It stands for the motion of the head.
 
-    Where the authors' code fails, decided: pixels outside of the image are left out, and at least
-    one vector is averaged. Vectors under 1e-4 px are 0, with the angle 0.
+    Our choice, where the authors' code fails: pixels outside of the image are left out, and at
+    least one vector is averaged. Vectors under 1e-4 px are 0, with the angle 0.
 
     Args:
       flow: [H, W, 2] px, (u, v) between two frames. The authors take TV-L1 between successive

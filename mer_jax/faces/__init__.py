@@ -25,13 +25,7 @@ from mer_jax.faces.points import (
     mouth_box,
     mouth_opening,
 )
-from mer_jax.faces.rectangles import (
-    Rectangle,
-    box_rectangle,
-    eye_rectangle,
-    grid,
-    locate,
-)
+from mer_jax.faces.rectangles import Rectangle, box_rectangle, eye_rectangle, grid, locate
 from mer_jax.faces.sampling import sample
 
 __all__ = [

@@ -12,14 +12,7 @@ from mer_jax.errors import UserError, unknown_name
 from mer_jax.faces import detection, points
 from mer_jax.faces.alignment import template
 from mer_jax.faces.landmarker import Landmarker
-from mer_jax.faces.rectangles import (
-    Rectangle,
-    box_rectangle,
-    eye_rectangle,
-    grid,
-    locate,
-    own_size,
-)
+from mer_jax.faces.rectangles import Rectangle, box_rectangle, eye_rectangle, grid, locate, own_size
 from mer_jax.faces.sampling import sample
 
 CROPS = ("eyes", "box", "none")
@@ -67,7 +60,7 @@ def crop_face(
         not name the clip.
     """
     if clip.content != "video" and config != CropConfig("none", config.size):
-        raise UserError(f"its content is {clip.content}, not a face: give crop=none and no grey")
+        raise UserError(f"its content is {clip.content}, not a face: give crop=none and no gray")
     frames = clip.frames
     rectangle, marks, transform, zoom, note = _find_face(
         frames[0], clip.landmarks, config, landmarker
@@ -149,7 +142,7 @@ def _affine(target: np.ndarray, marks: np.ndarray) -> tuple[np.ndarray, np.ndarr
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _resample(frames, places, times, gray):
     """Samples, means over times x times samples, and the frames' own type again."""
-    out = sample(frames.astype(jnp.float32), places)  # in their own range, grey levels too
+    out = sample(frames.astype(jnp.float32), places)  # in their own range, gray levels too
     length, height, width, channels = out.shape
     out = out.reshape(length, height // times, times, width // times, times, channels)
     out = out.mean((2, 4))

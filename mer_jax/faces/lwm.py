@@ -19,7 +19,7 @@ class LocalWeightedMean(NamedTuple):
     """A fitted map of K control points."""
 
     centers: jax.Array  # [K, 2] px, the fixed control points
-    radii: jax.Array  # [K] px, of the discs: the distance to the farthest neighbour
+    radii: jax.Array  # [K] px, of the discs: the distance to the farthest neighbor
     polynomials: jax.Array  # [K, 6, 2] of the offset from the center, in radii
     affine: jax.Array  # [3, 2] used outside of all discs
 

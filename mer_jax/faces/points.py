@@ -1,6 +1,6 @@
 """The 68 facial landmarks in the iBUG order, and what is read off them.
 
-Left and right are the image's. Landmarks are [68, 2] px (x, y) with pixel centres at whole numbers;
+Left and right are the image's. Landmarks are [68, 2] px (x, y) with pixel centers at whole numbers;
 boxes are [4] px (x, y, width, height). NumPy or JAX arrays in, the same out; any leading axes.
 (Sagonas et al., "300 Faces in-the-Wild Challenge", 2013.)
 """

@@ -39,12 +39,12 @@ def eye_rectangle(eyes: jax.Array | np.ndarray, *, constants: Sequence[float] = 
     c d and the width g d, where (a, b, c, g) = `constants`. With the default the eyes lie at
     (0.4 d, 0.6 d) and (1.4 d, 0.6 d), in the middle of the width (STRCN, Equation 1).
 
-    Decided: the corner is that of Pfister et al. (ICCV 2011) and their code, whose turned terms are
-    lost in the print of Equation 1; literally it is left + a (0, y_l - y_r) - b (x_r - x_l, 0), for
-    level eyes 0.63 d from here, and the eyes lie on the crop's upper edge.
+    Our choice: the corner is that of Pfister et al. (ICCV 2011) and their code, whose turned terms
+    are lost in the print of Equation 1; literally it is left + a (0, y_l - y_r) - b (x_r - x_l, 0),
+    for level eyes 0.63 d from here, and the eyes lie on the crop's upper edge.
 
     Args:
-      eyes: [2, 2] px (x, y), centres of the eyes, the one on the image's left first.
+      eyes: [2, 2] px (x, y), centers of the eyes, the one on the image's left first.
     """
     xp = namespace(eyes)
     eyes = xp.asarray(eyes, np.float32)

@@ -18,7 +18,7 @@ def sample(frames: jax.Array, grid: jax.Array, *, order: str = "bilinear") -> ja
       frames: [T, H, W, C], floats of any range, which stays: nothing is but weighed. "bilinear"
         returns float32, of uint8 and its like in [0, 1] (`clips.to_float`), and is differentiable
         in both arguments; "nearest" keeps the dtype.
-      grid: [h, w, 2] px (x, y), pixel centres at whole numbers. What is outside of the frame
+      grid: [h, w, 2] px (x, y), pixel centers at whole numbers. What is outside of the frame
         repeats its edge.
       order: "nearest" (halves are rounded up) or "bilinear".
 

@@ -4,7 +4,6 @@ import itertools
 import math
 import pathlib
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -18,13 +17,7 @@ from mer_jax.errors import UserError
 from mer_jax.inference import profile, run_file, trained
 from mer_jax.inference.batches import BatchedPredictions
 from mer_jax.inference.profile import DatasetProfile, motion
-from mer_jax.inference.tracking import (
-    EyeDetector,
-    FaceTracker,
-    Window,
-    find_eyes,
-    prefetch,
-)
+from mer_jax.inference.tracking import EyeDetector, FaceTracker, Window, find_eyes, prefetch
 from mer_jax.inference.trained import TrainedNetworks
 from mer_jax.inference.video_predictions import (
     FACE_LOST,
@@ -369,16 +362,9 @@ def load(run: str | pathlib.Path, *, fold: str | int | None = None) -> Predictor
     Raises:
       UserError: there is no such run, or it has no network that can predict videos.
     """
-    run = pathlib.Path(run).expanduser()
-    if run.is_file():
-        with tempfile.TemporaryDirectory() as folder:
-            run_file.unpack(run, folder)
-            return _load(pathlib.Path(folder), run, fold)
-    return _load(run, run, fold)
-
-
-def _load(folder: pathlib.Path, name: pathlib.Path, fold: str | int | None) -> Predictor:
-    if not (folder / run_file.MANIFEST).is_file():
-        return Predictor(trained.read(folder, fold=fold), profile.read(folder))
-    networks = trained.select(run_file.read(folder, name=name), fold, name)
-    return Predictor(networks, profile.read(folder))
+    with run_file.opened(run) as folder:
+        if (folder / run_file.MANIFEST).is_file():
+            networks = trained.select(run_file.read(folder, name=run), fold, run)
+        else:
+            networks = trained.read(folder, fold=fold)
+        return Predictor(networks, profile.read(folder))

@@ -17,17 +17,18 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from mer_jax.clips import Clip, identity
+from mer_jax.clips import Clip
 from mer_jax.datasets import labels
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, first_of
 from mer_jax.inference import profile, trained
 from mer_jax.inference.trained import TrainedNetworks
 from mer_jax.io import reading
-from mer_jax.metrics.spotting import Event
+from mer_jax.keys import identity
+from mer_jax.metrics.matching import Event
 from mer_jax.protocols import Folds
 from mer_jax.recordings import Interval, Recording
 from mer_jax.spotting import Found
-from mer_jax.spotting.intervals import strength
+from mer_jax.spotting.intervals import peak, strength
 from mer_jax.spotting.networks import Emotions, Trained
 from mer_jax.training import initialization
 
@@ -74,11 +75,11 @@ class Recognizer(NamedTuple):
 
         Raises `UserError` if the recordings have frames of another size than the run's clips.
         """
-        videos = {(video.database, video.subject, video.name): video for video in recordings}
+        videos = {video.key: video for video in recordings}
         folds = {(fold.subject, fold.kind): fold for fold in found.folds}
         clips, rows = list[Clip](), list[tuple[int, ...]]()
         for event in found.events:
-            video = videos[event.database, event.subject, event.video]
+            video = videos[event.key]
             shortest = max(2, folds[video.subject_key, event.kind].shortest)
             apex = apex_of(found, video, event)
             clips.append(cut(video, event.kind, event.onset, apex, event.offset, shortest=shortest))
@@ -127,19 +128,18 @@ def marked(recordings: Iterable[Recording], emotions: Emotions) -> list[Event]:
 
 def apex_of(found: Found, video: Recording, event: Event) -> int:
     """The frame of the largest evidence in an interval."""
-    inside = slice(event.onset, event.offset + 1)
-    return event.onset + int(strength(found.evidence[video.key, event.kind])[inside].argmax())
+    return peak(strength(found.evidence[video.key, event.kind]), event.onset, event.offset)
 
 
 def recognize_by_spotter(
     recordings: Sequence[Recording], found: Found, trained: Trained, classes: Sequence[str]
 ) -> list[Event]:
     """The intervals of `found`, each with the emotion that its own network sees at the apex."""
-    index = {(v.database, v.subject, v.name): at for at, v in enumerate(recordings)}
+    index = {video.key: at for at, video in enumerate(recordings)}
     folds = {(fold.subject, fold.kind): fold for fold in trained.folds}
     events = []
     for event in found.events:
-        at = index[event.database, event.subject, event.video]
+        at = index[event.key]
         video = recordings[at]
         label_of = trained.emotion(folds[video.subject_key, event.kind], at)
         events.append(event._replace(emotion=classes[label_of[apex_of(found, video, event)]]))
@@ -186,9 +186,9 @@ def load(workdir: str | pathlib.Path, subjects: Iterable[str]) -> Recognizer:
         }
     if seen := [subject for subject, own in rows.items() if not own]:
         raise UserError(
-            f"each fold of the recognition run {workdir} was trained on {seen[0]}"
-            f"{f' (and {len(seen) - 1} more)' if seen[1:] else ''}, which spotting tests; give a "
-            "run that leaves out each subject once (protocol.name=loso)"
+            f"each fold of the recognition run {workdir} was trained on {first_of(seen)}, "
+            "which spotting tests; give a run that leaves out each subject once "
+            "(protocol.name=loso)"
         )
     verdict = reading.load_json(workdir / "metrics.json", _Metrics).verdict
     size = None

@@ -15,6 +15,7 @@ It holds no code and no pickle, and its configuration names none: a run with own
 `unpack` makes.
 """
 
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -35,9 +36,9 @@ from mer_jax.inference import profile, trained
 from mer_jax.inference.trained import PARTS, TrainedNetworks
 from mer_jax.io import reading, saving
 from mer_jax.protocols import Folds
-from mer_jax.spotting import networks as spotting_networks
+from mer_jax.spotting import scorers
 from mer_jax.spotting import trained as spotters
-from mer_jax.training import initialization
+from mer_jax.training import records
 
 MANIFEST, CONFIG, WEIGHTS = "run.json", "config.json", "weights.npz"
 _ENTRIES = (CONFIG, profile.FILENAME, WEIGHTS)
@@ -98,10 +99,9 @@ def export(
       UserError: no finished run, one that cannot predict videos, or one with own code.
     """
     workdir = pathlib.Path(workdir).expanduser()
-    written = workdir / CONFIG
-    spots = written.is_file() and "evidence" in reading.load_json(written, dict[str, Any])
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
+        spots = configuration.is_spotting_run(workdir)
         write = _write_spotting if spots else _write_recognition
         manifest = write(workdir, folder, licenses or {}, license)
         with saving.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
@@ -172,9 +172,8 @@ def _write_spotting(
     shutil.copyfile(workdir / spotters.SPOTTERS, folder / spotters.SPOTTERS)
     folds = [fold for each in ensembles for fold in each.folds]
     for fold in folds if "model" in config else ():
-        path = spotting_networks.weights_file(
-            workdir / spotters.NETWORKS, fold, config["evidence"]["pairs"]
-        )
+        network = scorers.network_of(fold, config["evidence"]["pairs"])
+        path = scorers.weights_file(workdir / spotters.NETWORKS, network)
         target = folder / path.relative_to(workdir)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
@@ -284,8 +283,26 @@ def check_spotting(folder: pathlib.Path, *, name: str | os.PathLike) -> str:
     return trained_on
 
 
-def is_spotting(path: pathlib.Path) -> bool:
-    """Whether a file is that of a spotting run."""
+@contextlib.contextmanager
+def opened(run: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """The working directory of a run; of its file a temporary one, into which it is unpacked.
+
+    Raises `UserError` as `unpack`.
+    """
+    run = pathlib.Path(run).expanduser()
+    if not run.is_file():
+        yield run
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        unpack(run, folder)
+        yield pathlib.Path(folder)
+
+
+def is_spotting(run: str | os.PathLike) -> bool:
+    """Whether a working directory, or the file of a run, is that of a spotting run."""
+    path = pathlib.Path(run).expanduser()
+    if not path.is_file():
+        return configuration.is_spotting_run(path)
     if not zipfile.is_zipfile(path):
         return False
     with reading.report_damage(path, hint=_HINT), zipfile.ZipFile(path) as archive:
@@ -351,7 +368,7 @@ def _refuse_code(
 
 def _flat(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a state that prediction needs, as "part/dotted.path"."""
-    leaves = {part: initialization.named_leaves(state[part]) for part in PARTS}
+    leaves = {part: records.named_leaves(state[part]) for part in PARTS}
     return {f"{part}/{path}": leaf for part in PARTS for path, leaf in leaves[part].items()}
 
 

@@ -13,8 +13,6 @@ folds.
 
 import bisect
 import collections
-import csv
-import io
 import math
 import pathlib
 import tempfile
@@ -37,13 +35,13 @@ from mer_jax.inference.video_predictions import (
     HEAD_MOVES,
     TOO_MUCH,
     check_rate,
-    corners_of_frame,
+    csv_table,
     face_notes,
 )
-from mer_jax.io import reading, saving
+from mer_jax.io import saving
 from mer_jax.recordings import Recording
 from mer_jax.spotting import trained
-from mer_jax.spotting.intervals import strength
+from mer_jax.spotting.intervals import peak, strength
 from mer_jax.spotting.trained import Ensemble
 
 _DETECTIONS = 4  # a second
@@ -86,24 +84,16 @@ class SpottedVideo(NamedTuple):
         """Intervals with each kind or verdict."""
         return dict(collections.Counter(each.verdict or each.kind for each in self.intervals))
 
-    @property
-    def corners_of_frame(self) -> list[np.ndarray | None]:
-        """[T] of the face's corners [4, 2] px (x, y), or None."""
-        return corners_of_frame(self.face_boxes, self.num_frames)
-
     def csv(self) -> str:
         """The table as CSV: `header` after a #, then onset and offset (s and frames, both
         included), kind, verdict, the largest evidence and the emotion of each interval."""
-        out = io.StringIO(newline="")
-        out.writelines(f"# {line}\n" for line in self.header)
-        table = csv.writer(out, lineterminator="\n")
-        names = ("onset_s", "offset_s", "onset_frame", "offset_frame")
-        table.writerow([*names, "kind", "verdict", "evidence", "emotion"])
+        head = ("onset_s", "offset_s", "onset_frame", "offset_frame")
+        rows = []
         for each in self.intervals:
             seconds = [f"{frame / self.fps:.4f}" for frame in (each.onset, each.offset)]
             rest = (each.onset, each.offset, each.kind, each.verdict, f"{each.evidence:.6g}")
-            table.writerow([*seconds, *rest, each.emotion])
-        return out.getvalue()
+            rows.append([*seconds, *rest, each.emotion])
+        return csv_table(self.header, [*head, "kind", "verdict", "evidence", "emotion"], rows)
 
     def summary(self) -> str:
         """`header`, the counts, and the first intervals."""
@@ -210,8 +200,7 @@ class Spotter:
         shown: kind -> evidence [T]; emotions: [T, K], of the network that spots.
         """
         known = [n for n, each in enumerate(intervals) if not each.verdict]
-        inside = lambda each: shown[each.kind][each.onset : each.offset + 1]
-        apexes = [each.onset + int(inside(each).argmax()) for each in intervals]
+        apexes = [peak(shown[each.kind], each.onset, each.offset) for each in intervals]
         names = [""] * len(intervals)
         if ensemble.classes:
             for n in known:
@@ -314,17 +303,8 @@ def _interval(
         size = tuple(ensemble.config.evidence.size)
         if movement_of(video, onset, offset, size=size) > ensemble.largest:
             verdict = TOO_MUCH
-    largest = float(evidence[onset : offset + 1].max())
+    largest = float(evidence[peak(evidence, onset, offset)])
     return SpottedInterval(ensemble.kind, onset, offset, largest, verdict)
-
-
-def is_run(run: str | pathlib.Path) -> bool:
-    """Whether `run` is the working directory or the file of a spotting run, not of recognition."""
-    path = pathlib.Path(run).expanduser()
-    if path.is_file():
-        return run_file.is_spotting(path)
-    path = path / "config.json"
-    return path.is_file() and "evidence" in reading.load_json(path, dict)
 
 
 def load(run: str | pathlib.Path) -> Spotter:
@@ -332,24 +312,16 @@ def load(run: str | pathlib.Path) -> Spotter:
 
     Raises `UserError` as `spotting.trained.load`, and for a damaged file.
     """
-    run = pathlib.Path(run).expanduser()
-    if run.is_file():
-        with tempfile.TemporaryDirectory() as folder:
-            run_file.unpack(run, folder)
-            return _load(pathlib.Path(folder), run)
-    return _load(run, run)
-
-
-def _load(folder: pathlib.Path, name: pathlib.Path) -> Spotter:
-    packed = (folder / run_file.MANIFEST).is_file()
-    trained_on = run_file.check_spotting(folder, name=name) if packed else ""
-    ensembles = trained.load(folder)
-    run = folder / trained.RECOGNITION if packed else trained.recognition_run(folder)
-    if run is None or not run.is_dir():
-        return Spotter(ensembles, trained_on=trained_on)
-    recognizer = predictor.load(run)
+    with run_file.opened(run) as folder:
+        packed = (folder / run_file.MANIFEST).is_file()
+        trained_on = run_file.check_spotting(folder, name=run) if packed else ""
+        ensembles = trained.load(folder)
+        own = folder / trained.RECOGNITION if packed else trained.recognition_run(folder)
+        if own is None or not own.is_dir():
+            return Spotter(ensembles, trained_on=trained_on)
+        recognizer = predictor.load(own)
     if recognizer.networks.label_scheme:
-        raise UserError(f"{name}: its recognizer has action units; an interval gets one emotion")
+        raise UserError(f"{run}: its recognizer has action units; an interval gets one emotion")
     if not trained_on and ensembles[0].config.recognition.run:
         trained_on = emotions_too(Spotter(ensembles).trained_on, recognizer.profile.trained_on)
     return Spotter(ensembles, recognizer, trained_on)

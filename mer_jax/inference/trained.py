@@ -20,7 +20,7 @@ from mer_jax.io import reading
 from mer_jax.methods import Examples
 from mer_jax.protocols import Folds
 from mer_jax.runtime import pinned
-from mer_jax.training import checkpoints, initialization, records, single_fold
+from mer_jax.training import checkpoints, records, single_fold
 
 PARTS = ("params", "model_state", "statistics", "best")  # of a fold's state, for prediction
 _Metrics = msgspec.defstruct("_Metrics", [("classes", list[str])])  # of metrics.json
@@ -167,7 +167,7 @@ class TrainedNetworks(NamedTuple):
         static = single_fold.make_static_config(
             examples, count, settings, num_classes=classes, build=build
         )
-        return static, self._state(examples, build, static.model_selection)
+        return static, self._state(examples, build, static.settings.model_selection)
 
     def _state(self, examples, build, model_selection: str) -> records.State:
         """The folds' states as trees of the network and the method."""
@@ -268,7 +268,7 @@ def _of_workdir(workdir: pathlib.Path) -> TrainedNetworks:
 
 def _filled(like, given):
     """The tree `like` with the arrays [F, ...] of `given` at the same paths."""
-    values = {path: jnp.asarray(leaf) for path, leaf in initialization.named_leaves(given).items()}
+    values = {path: jnp.asarray(leaf) for path, leaf in records.named_leaves(given).items()}
 
     def fill(leaf, value):
         key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
@@ -279,9 +279,9 @@ def _filled(like, given):
             )
         return value
 
-    missing = sorted(set(initialization.named_leaves(like)) - set(values))
+    missing = sorted(set(records.named_leaves(like)) - set(values))
     if missing:
         raise UserError(
             f"the run's checkpoint has no {missing[0]}: it was written by another version"
         )
-    return jax.tree.map(fill, like, initialization.replace_leaves(like, values))
+    return jax.tree.map(fill, like, records.replace_leaves(like, values))

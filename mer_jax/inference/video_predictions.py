@@ -3,7 +3,7 @@
 import collections
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from mer_jax import faces, options
 from mer_jax.errors import UserError
 from mer_jax.inference.tracking import FaceBox, Opening
 from mer_jax.metrics.multilabel import NONE
-from mer_jax.metrics.predictions import escape_formula
+from mer_jax.metrics.prediction_files import escape_formula
 
 NO_MOVEMENT, NO_FACE, FACE_LOST = "no movement", "no face", "face lost"
 HEAD_MOVES, TOO_MUCH, TOO_LONG = "head moves", "too much movement", "movement too long"
@@ -79,11 +79,6 @@ class VideoPredictions(NamedTuple):
         inside = (self.start[nearest] <= frames) & (frames < self.stop[nearest])
         return np.where(inside, nearest, -1)
 
-    @property
-    def corners_of_frame(self) -> list[np.ndarray | None]:
-        """[T] of the face's corners [4, 2] px (x, y), or None."""
-        return corners_of_frame(self.face_boxes, self.num_frames)
-
     def csv(self) -> str:
         """The table as CSV.
 
@@ -92,26 +87,16 @@ class VideoPredictions(NamedTuple):
         probability p_NAME and its standard deviation std_NAME over the folds; empty without a
         prediction.
         """
-        out = io.StringIO(newline="")
-        out.writelines(f"# {line}\n" for line in self.header)
-        table = csv.writer(out, lineterminator="\n")
         head = ["start_s", "stop_s", "apex_s", "start_frame", "stop_frame", "apex_frame"]
         names = [f"{kind}_{name}" for kind in ("p", "std") for name in self.classes]
-        table.writerow([*head, "label", "movement", "threshold", *names])
         number = lambda value: "" if np.isnan(value) else f"{value:.6g}"
+        rows = []
         for row, label in enumerate(self.labels):
             frames = [int(a[row]) for a in (self.start, self.stop, self.apex)]
-            table.writerow(
-                [f"{frame / self.fps:.4f}" for frame in frames]
-                + [
-                    *frames,
-                    escape_formula(label),
-                    number(self.movement[row]),
-                    number(self.threshold),
-                ]
-                + [number(v) for v in (*self.probabilities[row], *self.std[row])]
-            )
-        return out.getvalue()
+            values = self.movement[row], self.threshold, *self.probabilities[row], *self.std[row]
+            seconds = [f"{frame / self.fps:.4f}" for frame in frames]
+            rows.append([*seconds, *frames, escape_formula(label), *map(number, values)])
+        return csv_table(self.header, [*head, "label", "movement", "threshold", *names], rows)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -131,6 +116,18 @@ class VideoPredictions(NamedTuple):
             f"{text}\nmost certain: {self.classes[unit]}, {values[best, unit]:.0%}, from "
             f"{self.start[best] / self.fps:.2f} to {self.stop[best] / self.fps:.2f} s"
         )
+
+
+def csv_table(
+    comments: Iterable[str], head: Sequence[str], rows: Iterable[Sequence[object]]
+) -> str:
+    """A table as CSV, its lines of comments after a #."""
+    out = io.StringIO(newline="")
+    out.writelines(f"# {line}\n" for line in comments)
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(head)
+    table.writerows(rows)
+    return out.getvalue()
 
 
 def face_notes(face_boxes: Sequence[FaceBox]) -> list[str]:

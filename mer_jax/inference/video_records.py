@@ -15,7 +15,7 @@ import msgspec
 from mer_jax.datasets.video_source import CAMERA
 from mer_jax.errors import UserError, report_write_errors
 from mer_jax.io import locks, reading, saving
-from mer_jax.metrics.predictions import escape_formula
+from mer_jax.metrics.prediction_files import escape_formula
 
 RECORD, PREDICTION = "video.json", "prediction.csv"
 _COLUMNS = ("video", "status", "reason", "seconds", "fps", "rows", "labels", "notes")

@@ -57,6 +57,16 @@ def read_text(path: str | os.PathLike) -> str:
         raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from error
 
 
+def integer(text: str) -> int | None:
+    """The integer that a cell of a table holds, also as 12.0; None for other text.
+
+    >>> integer("12.00"), integer("-3"), integer("1.5")
+    (12, -3, None)
+    """
+    match = re.fullmatch(r"(-?\d+)(\.0*)?", text)
+    return int(match[1]) if match else None
+
+
 def load_json(path: str | os.PathLike, schema: Any, *, hint: str = RERUN_HINT) -> Any:
     """Reads JSON that matches `schema`.
 

@@ -50,6 +50,14 @@ def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
     return pathlib.Path(path)
 
 
+def write_png(path: str | os.PathLike, picture: np.ndarray) -> pathlib.Path:
+    """Writes a picture, [H, W, 3] uint8 RGB, as a PNG file."""
+    import cv2
+
+    _, data = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
+    return write(path, data.tobytes())
+
+
 def write_json(path: str | os.PathLike, content: Any) -> pathlib.Path:
     """Writes `content` as JSON; NumPy numbers and arrays become numbers and lists, NaN null."""
     text = json.dumps(to_builtins(content), indent=1, ensure_ascii=False, allow_nan=False)

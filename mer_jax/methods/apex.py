@@ -14,7 +14,6 @@ from mer_jax.clips import Clip
 from mer_jax.methods import per_clip, preprocessing
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
-from mer_jax.video import apex_index
 
 
 @checked
@@ -30,8 +29,7 @@ def apex(
     Args:
       clips: videos.
       size: (H, W) px.
-      apex: "given": the annotated one where there is one, else that of STRCN's Eq. 5; "found":
-        always the latter.
+      apex: "given" or "found", as in `preprocessing.choose_apex`.
       subtract_onset: subtract the clip's first frame; values are then in [-1, 1].
 
     >>> import numpy as np
@@ -45,8 +43,7 @@ def apex(
 
     def compute(clip):
         frames = preprocessing.to_size(clip.frames, size, gray=False)
-        given = clip.apex is not None and apex == "given"
-        frame = frames[clip.apex if given else int(apex_index(jnp.asarray(frames)))]
+        frame = frames[preprocessing.choose_apex(clip, frames, apex=apex)]
         return frame - frames[0] if subtract_onset else frame
 
     found = per_clip.compute(clips, compute)

@@ -70,8 +70,7 @@ def flow_maps(
       channels: of "u", "v" (px) and "strain" (px per px).
       preset: of `video.optical_flow`.
       alpha: above 0: factor of motion magnification, applied first.
-      apex: "given": the annotated one where there is one, else that of STRCN's Eq. 5; "found":
-        always the latter.
+      apex: as in `preprocessing.choose_apex`.
       flow_scale: divides the maps. A fixed scale preserves sign and size of movements, which
         min-max scaling of each map loses. Networks without normalization (OFF-ApexNet,
         Dual-Inception) need 255 for stored maps.

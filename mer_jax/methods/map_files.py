@@ -19,18 +19,17 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.clips import Clip, in_memory, normalize_key, resize, to_float
+from mer_jax.clips import Clip, in_memory, resize
 from mer_jax.errors import UserError
 from mer_jax.io import saving
+from mer_jax.keys import normalize_key
+from mer_jax.methods import preprocessing
 from mer_jax.methods.flow_maps import CHANNELS, flow_maps
 from mer_jax.options import checked
-from mer_jax.video import apex_index
 
 _CHUNK = 32  # clips of one call, so that there is one compilation
-_FRAMES = 64  # frames are padded to a multiple, for few compilations
 
 
 @checked
@@ -49,8 +48,7 @@ def make(
       size: (H, W) of a map.
       frame_size: (H, W) px that frames are resized to before the flow is computed.
       preset: of `video.optical_flow`.
-      apex: "given" takes the marked apex and finds it where none is marked (STRCN, Eq. 5; for
-        SMIC, of which none is), "found" finds it always.
+      apex: as in `preprocessing.choose_apex` (of SMIC none is annotated).
 
     Raises `UserError` for a clip whose content is "flow".
     """
@@ -59,8 +57,7 @@ def make(
         if clip.content != "video":
             raise UserError(f"{clip.key}: is a flow map already; maps are made from frames")
         frames = resize(clip.frames, frame_size)
-        index = clip.apex if apex == "given" else None
-        index = _find_apex(frames, clip.onset) if index is None else index
+        index = preprocessing.choose_apex(clip, frames, apex=apex, first=clip.onset)
         ends = in_memory(frames[[clip.onset, index]])
         pairs.append(dataclasses.replace(clip, read=ends, onset=0, apex=1, offset=1))
     maps = np.zeros((len(clips), *size, 3), np.uint8)
@@ -71,13 +68,6 @@ def make(
         inputs = flow_maps(filled, size=tuple(size), preset=preset, apex="given").inputs
         maps[start : start + count] = stretch(np.asarray(inputs)[: len(chunk)])
     return maps
-
-
-def _find_apex(frames: np.ndarray, onset: int) -> int:
-    moving = to_float(frames[onset:])
-    missing = -len(moving) % _FRAMES
-    padded = np.concatenate([moving, np.repeat(moving[-1:], missing, 0)])
-    return onset + int(apex_index(jnp.asarray(padded), length=len(moving)))
 
 
 def stretch(maps: np.ndarray) -> np.ndarray:
@@ -99,16 +89,13 @@ def write(
 
     labels: of each clip, members of `datasets.flow_maps.LABELS`.
     """
-    import cv2
-
     root, table = pathlib.Path(root), io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("database", "subject", "clip", "label", "file"))
     for clip, label, each in zip(clips, labels, maps, strict=True):
         stem = re.sub(r"[^\w.-]", "-", f"{clip.database}_{clip.subject}_{clip.name}")
         file = f"maps/{stem}.png"
-        _, data = cv2.imencode(".png", np.ascontiguousarray(each[..., ::-1]))
-        saving.write(root / file, data.tobytes())
+        saving.write_png(root / file, each)
         writer.writerow((clip.database, clip.subject, clip.name, label, file))
     return saving.write(root / "index.csv", table.getvalue())
 

@@ -28,10 +28,7 @@ _UNNAMED = "row"  # the entry of a row that is one array and no dictionary
 
 
 def compute(
-    clips: Sequence[Clip],
-    compute: Callable[[Clip], Any],
-    *,
-    depends_on: Any = None,
+    clips: Sequence[Clip], compute: Callable[[Clip], Any], *, depends_on: Any = None
 ) -> Any:
     """The rows of all clips, stacked: an array [N, ...] or a dictionary of them, on the host.
 

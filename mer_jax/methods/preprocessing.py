@@ -11,10 +11,11 @@ from mer_jax.clips import Clip, resize, to_float
 from mer_jax.datasets import folders
 from mer_jax.errors import DataError, Problem
 from mer_jax.options import checked
-from mer_jax.video import to_gray
+from mer_jax.video import apex_index, to_gray
 from mer_jax.video.resample import matrix
 from mer_jax.video.warp import warp
 
+_PADDED = 64  # frames
 TIMES = ("first", "resample")
 FLIPS = {"vertical": (-1, 1), "horizontal": (1, -1), "none": (1, 1)}  # signs of (row, column)
 
@@ -71,6 +72,27 @@ def to_length(video: np.ndarray, length: int, *, time: str) -> np.ndarray:
       [length, ...] float32.
     """
     return resample_frames(video, length) if time == "resample" else video[:length]
+
+
+def choose_apex(
+    clip: Clip, frames: np.ndarray, *, apex: str, first: int = 0, last: int | None = None
+) -> int:
+    """The apex frame of a clip.
+
+    Args:
+      clip: with its annotated apex.
+      frames: [T, H, W, C] of the clip, of any size.
+      apex: "given": the annotated one where there is one, else that of STRCN's Eq. 5
+        (`video.apex_index`); "found": always the latter.
+      first, last: the frames among which it is found, both included; by default all.
+    """
+    if apex == "given" and clip.apex is not None:
+        return clip.apex
+    stop = len(frames) if last is None else last + 1
+    moving = to_float(frames[first:stop])
+    # Padded to a multiple, for few compilations.
+    padded = moving[np.minimum(np.arange(-(-len(moving) // _PADDED) * _PADDED), len(moving) - 1)]
+    return first + int(apex_index(jnp.asarray(padded), length=len(moving)))
 
 
 def resample_frames(video: np.ndarray, length: int) -> np.ndarray:

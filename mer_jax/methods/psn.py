@@ -32,7 +32,7 @@ def psn(
     A clip is resampled to `length` frames by TIM, of which number 1, 11, ..., 141 and 150 are used.
     E is the sparse part of D = A + E (Eqs. 1, 2).
 
-    Decided: E, which is small, is divided by its root mean square over a fold's training clips,
+    Our choice: E, which is small, is divided by its root mean square over a fold's training clips,
     but at least by 1e-5, the precision of RPCA; and the augmentation, which the paper does not
     detail: a training sample is rotated and flipped at random, all its frames alike.
 

@@ -38,7 +38,7 @@ def r3d(
       flip: "vertical" (top and bottom exchanged, as in the paper), "horizontal" or "none".
       rotation: degrees, counter-clockwise.
       smooth: a training sample may also be the smoothed clip (then `repeats_per_epoch` = 4), as for
-        the macro-expressions (decided: the mean of 3 x 3 pixels).
+        the macro-expressions (our choice: the mean of 3 x 3 pixels).
       repeats_per_epoch: samples of a training clip in an epoch.
     """
 

@@ -11,7 +11,7 @@ from mer_jax.errors import UserError
 from mer_jax.methods import per_clip, preprocessing
 from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
-from mer_jax.video import apex_index, optical_flow
+from mer_jax.video import optical_flow
 
 
 @checked
@@ -38,8 +38,7 @@ def skd_tstsan(
       frame_size: (H, W) px of the frames of which blocks and flows are computed.
       blocks: of a frame, along H and W; pixels that remain are not used.
       preset: of `video.optical_flow`.
-      apex: "given": the annotated one where there is one, else that of STRCN's Eq. 5 between onset
-        and offset; "found": always the latter.
+      apex: as in `preprocessing.choose_apex`; it is found between onset and offset.
 
     Raises:
       UserError: for a `frame_size` of fewer px than `blocks`.
@@ -70,10 +69,7 @@ def skd_tstsan(
     def compute(clip):
         video = preprocessing.to_size(clip.frames, frame_size, gray=True)
         last = len(video) - 1 if clip.offset is None else clip.offset
-        if apex == "given" and clip.apex is not None:
-            at = clip.apex
-        else:
-            at = clip.onset + int(apex_index(jnp.asarray(video[clip.onset : last + 1])))
+        at = preprocessing.choose_apex(clip, video, apex=apex, first=clip.onset, last=last)
         return np.asarray(channels(*video[[clip.onset, at, last], ..., 0]))
 
     found = per_clip.compute(clips, compute)

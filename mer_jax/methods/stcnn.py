@@ -4,8 +4,8 @@ stcnn    the face: [T, 64, 64, 1]
 fusenet  both eyes and the mouth, cropped by 68 landmarks: two of [T, 32, 32, 1]
 
 T is 96 on CAS(ME)^2 and 18 on SMIC; the paper excludes shorter clips, as data.name =
-stcnn_casme_squared and stcnn_smic do. The scaling of intensities is not printed. Decided, after the
-authors' code: minus the mean of the training set, then divided by its largest value.
+stcnn_casme_squared and stcnn_smic do. The scaling of intensities is not printed. Our choice, after
+the authors' code: minus the mean of the training set, then divided by its largest value.
 """
 
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ def fusenet(
     Args:
       clips: videos with 68 landmarks of the first frame.
       margin: a region is the box of its landmarks, enlarged on each side by this share of the
-        box's width (decided: 0.2, which includes the brows above the eyes).
+        box's width (our choice: 0.2, which includes the brows above the eyes).
       size, length, time, scaling: as in `stcnn`.
 
     Raises:

@@ -7,13 +7,8 @@ spotting.summary(truths, predictions)          # of intervals; spotting_files re
 """
 
 from mer_jax.metrics.confusion import confusion
-from mer_jax.metrics.predictions import (
-    Predictions,
-    mean_predictions,
-    read,
-    write_csv,
-    write_log,
-)
+from mer_jax.metrics.prediction_files import read, write_csv, write_log
+from mer_jax.metrics.predictions import Predictions, mean_predictions
 from mer_jax.metrics.scores import scores
 from mer_jax.metrics.summary import combine_variants, scores_with_intervals, summary
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from mer_jax.errors import UserError
 from mer_jax.metrics.predictions import Predictions
-from mer_jax.metrics.scores import ratio
+from mer_jax.metrics.scores import ratio, scores_of_classes
 
 NONE = "none"
 BINARY_CLASSES = ("absent", "present")
@@ -88,10 +88,7 @@ class MultiLabelPredictions:
 
 
 def from_arrays(
-    rows: Mapping[str, Any],
-    classes: Sequence[str],
-    labels: np.ndarray,
-    probabilities: np.ndarray,
+    rows: Mapping[str, Any], classes: Sequence[str], labels: np.ndarray, probabilities: np.ndarray
 ) -> MultiLabelPredictions:
     """Makes predictions of R clips.
 
@@ -142,28 +139,9 @@ def scores(matrices: np.ndarray) -> dict[str, np.ndarray]:
     """
     matrices = np.asarray(matrices, np.float64)
     (tn, fp), (fn, tp) = np.moveaxis(matrices, (-2, -1), (0, 1))
-    support, total = tp + fn, matrices.sum((-3, -2, -1))
-    any_clip = total[..., None] > 0
-    f1 = np.where(any_clip, ratio(2 * tp, 2 * tp + fp + fn, empty=0.0), np.nan)
-    recall, tnr = ratio(tp, support), ratio(tn, tn + fp)
-
-    def mean(values, where):
-        return ratio(np.where(where, values, 0).sum(-1), where.sum(-1))
-
-    return {
-        "uf1": f1.mean(-1),
-        "uar": mean(recall, support > 0),
-        "accuracy": ratio((tp + tn).sum(-1), total),
-        "micro_f1": ratio(2 * tp.sum(-1), (2 * tp + fp + fn).sum(-1)),
-        "macro_f1": mean(f1, tp + fp + fn > 0),
-        "macro_tnr": mean(tnr, tn + fp > 0),
-        "precision": ratio(tp, tp + fp),
-        "recall": recall,
-        "f1": f1,
-        "tpr": recall,
-        "tnr": tnr,
-        "support": support,
-    }
+    clips = matrices.sum((-2, -1))
+    accuracy = ratio((tp + tn).sum(-1), clips.sum(-1))
+    return scores_of_classes(tp, tp + fn, tp + fp, clips, accuracy)
 
 
 def majority(matrices: np.ndarray) -> dict[str, float]:

@@ -80,18 +80,33 @@ def scores_from_counts(counts: np.ndarray) -> dict[str, np.ndarray]:
     """
     hit, support, predicted = np.moveaxis(counts, -2, 0)
     total = support.sum(-1)
-    rest = total[..., None] - support
+    accuracy = ratio(hit.sum(-1), total)
+    return scores_of_classes(hit, support, predicted, total[..., None], accuracy)
+
+
+def scores_of_classes(
+    hit: np.ndarray,
+    support: np.ndarray,
+    predicted: np.ndarray,
+    clips: np.ndarray,
+    accuracy: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """`scores` of counts [..., K]; clips: of each class, with it or without; accuracy: [...]."""
+    rest = clips - support
     recall = ratio(hit, support)
     tnr = ratio(rest - (predicted - hit), rest)
-    f1 = np.where((total > 0)[..., None], ratio(2 * hit, support + predicted, empty=0.0), np.nan)
-    seen = support + predicted > 0
+    f1 = np.where(clips > 0, ratio(2 * hit, support + predicted, empty=0.0), np.nan)
+
+    def mean(values, where):
+        return ratio(np.where(where, values, 0).sum(-1), where.sum(-1))
+
     return {
         "uf1": f1.mean(-1),
-        "uar": ratio(np.where(support > 0, recall, 0).sum(-1), (support > 0).sum(-1)),
-        "accuracy": ratio(hit.sum(-1), total),
+        "uar": mean(recall, support > 0),
+        "accuracy": accuracy,
         "micro_f1": ratio(2 * hit.sum(-1), support.sum(-1) + predicted.sum(-1)),
-        "macro_f1": ratio(np.where(seen, f1, 0).sum(-1), seen.sum(-1)),
-        "macro_tnr": ratio(np.where(rest > 0, tnr, 0).sum(-1), (rest > 0).sum(-1)),
+        "macro_f1": mean(f1, support + predicted > 0),
+        "macro_tnr": mean(tnr, rest > 0),
         "precision": ratio(hit, predicted),
         "recall": recall,
         "f1": f1,

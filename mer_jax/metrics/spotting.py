@@ -1,9 +1,7 @@
 """Scores of spotted intervals, and of their recognition, as the MEGC challenges define them.
 
-A prediction hits a truth of the same video and kind if their intersection over union, counted in
-frames with onset and offset included, is at least 0.5. A truth and a prediction take part in one
-hit at most. Hits (TP), further predictions (FP) and further truths (FN) are summed over all videos,
-those without a truth or without a prediction included:
+Hits (TP, see `matching`), further predictions (FP) and further truths (FN) are summed over all
+videos, those without a truth or without a prediction included:
 
     precision = TP / (TP + FP)   recall = TP / (TP + FN)   F1 = 2 TP / (2 TP + FP + FN)
 
@@ -14,231 +12,25 @@ precisions and recalls over the hits, 0 for a class without any (Liong, See & Ch
 Processing: Image Communication 110, 2023).
 """
 
-import dataclasses
 import functools
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mer_jax.clips import normalize_key
-from mer_jax.errors import UserError, unknown_name
 from mer_jax.metrics.intervals import DRAWS, percentile, resampled
+from mer_jax.metrics.matching import (
+    OVERLAP,
+    Event,
+    Spotting,
+    event_key,
+    iou,
+    match,
+    match_events,
+    match_with,
+)
 from mer_jax.metrics.scores import ratio, scores_from_counts
-
-KINDS = ("micro", "macro")
-RULES = ("optimal", "greedy", "first")
-OVERLAP = 0.5
-
-
-class Event(NamedTuple):
-    """An interval of a video, marked or predicted: frames onset to offset, both included.
-
-    Names are those of a file or a recording; `identify` compares them.
-    """
-
-    subject: str
-    video: str
-    onset: int
-    offset: int
-    kind: str = ""  # "micro", "macro"; "" where a file has none
-    emotion: str = ""
-    database: str = ""
-
-
-def events(recordings: Iterable[Any]) -> list[Event]:
-    """The marked intervals of recordings (`mer_jax.recordings.Recording`)."""
-    return [
-        Event(video.subject, video.name, i.onset, i.offset, i.kind, i.emotion or "", video.database)
-        for video in recordings
-        for i in video.intervals
-    ]
-
-
-@functools.lru_cache(maxsize=8192)
-def identify(subject: str, video: str, *, by_number: bool = True) -> tuple[str, str]:
-    """(subject, video) in one spelling, as files differ in theirs.
-
-    Names lose leading zeros and capitals, a video's that of its subject. by_number: the number in
-    the name of a subject stands for it.
-
-    >>> identify("006", "006_1"), identify("s15", "s15_0401"), identify("casme_015", "0401")
-    (('6', '1'), ('15', '401'), ('15', '401'))
-    """
-    name, video = (normalize_key(text.strip()) for text in (subject, video))
-    numbers = re.findall(r"\d+", name)
-    number = numbers[0] if by_number and len(numbers) == 1 else name
-    return number, video.removeprefix(f"{name}_").removeprefix(f"{number}_")
-
-
-def iou(first: ArrayLike, second: ArrayLike) -> np.ndarray:
-    """Intersection over union of intervals, in frames with both ends included.
-
-    Args:
-      first: [M, 2] integers, onset and offset.
-      second: [N, 2].
-
-    Returns:
-      [M, N] float64.
-
-    >>> iou([[0, 9]], [[5, 9], [9, 9], [10, 12]])
-    array([[0.5, 0.1, 0. ]])
-    """
-    a = np.asarray(first, np.int64).reshape(-1, 1, 2)
-    b = np.asarray(second, np.int64).reshape(1, -1, 2)
-    shared = np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]) + 1
-    shared = np.maximum(shared, 0)
-    lengths = a[..., 1] - a[..., 0] + b[..., 1] - b[..., 0] + 2
-    return ratio(shared, lengths - shared, empty=0.0)
-
-
-def match(overlap: ArrayLike, *, threshold: float = OVERLAP, rule: str = "optimal") -> np.ndarray:
-    """The hits of one video: pairs (truth, prediction), each index once at most.
-
-    Args:
-      overlap: [M, N] of M truths and N predictions, from `iou`.
-      threshold: the smallest overlap of a hit.
-      rule: "optimal" takes the most hits that are possible and, of these, those of the largest
-        summed overlap; "greedy" the pair of the largest overlap first (equal ones in the order of
-        truths, then of predictions); "first" the predictions in their order, each with the first
-        truth that is free.
-
-    Returns:
-      [K, 2] int64, sorted by truth.
-
-    >>> match([[0.6, 0.9], [0.0, 0.7]]).tolist()
-    [[0, 0], [1, 1]]
-    >>> match([[0.6, 0.9], [0.0, 0.7]], rule="greedy").tolist()
-    [[0, 1]]
-    """
-    if rule not in RULES:
-        raise unknown_name("rule of matching", rule, RULES)
-    overlap = np.asarray(overlap, np.float64)
-    allowed = overlap >= threshold
-    if rule == "optimal":
-        from scipy.optimize import linear_sum_assignment
-
-        value = allowed * (1 + overlap / (1 + min(overlap.shape)))  # one more hit outweighs any sum
-        rows, columns = linear_sum_assignment(value, maximize=True)
-        pairs = [(int(r), int(c)) for r, c in zip(rows, columns) if allowed[r, c]]
-    else:
-        pairs = [(int(r), int(c)) for r, c in zip(*allowed.nonzero())]
-        if rule == "greedy":
-            pairs.sort(key=lambda pair: (-overlap[pair], pair))
-        else:
-            pairs.sort(key=lambda pair: (pair[1], pair[0]))
-        pairs = _take_free(pairs)
-    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
-
-
-def _take_free(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Of pairs in the order of preference, those whose two members are still free."""
-    rows, columns, found = set(), set(), []
-    for row, column in pairs:
-        if row not in rows and column not in columns:
-            rows.add(row)
-            columns.add(column)
-            found.append((row, column))
-    return found
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Spotting:
-    """Hits and counts of predicted intervals; counts of subjects are added, never their scores."""
-
-    subjects: tuple[str, ...]  # [S] those with a truth or a prediction
-    kinds: tuple[str, ...]  # [G] ("micro", "macro"), or ("",) where kinds are not given
-    counts: np.ndarray  # [S, G, 3] int64: TP, FP, FN
-    hits: tuple[tuple[Event, Event, float], ...]  # (truth, prediction, overlap)
-    key: Callable[[Event], tuple[str, str]]  # (subject, video) of an event
-
-    def by_kind(self) -> dict[str, np.ndarray]:
-        """[S, 3] TP, FP, FN of "micro", "macro" and "both", or of "all"."""
-        if self.kinds == ("",):
-            return {"all": self.counts[:, 0]}
-        named = {kind: self.counts[:, at] for at, kind in enumerate(self.kinds)}
-        return {**named, "both": self.counts.sum(1)}
-
-
-def match_events(
-    truths: Sequence[Event],
-    predictions: Sequence[Event],
-    *,
-    threshold: float = OVERLAP,
-    rule: str = "optimal",
-) -> Spotting:
-    """Matches predicted intervals with the true ones, video by video and kind by kind.
-
-    Kinds count only if all truths and all predictions have one.
-
-    Args:
-      threshold, rule: as for `match`.
-
-    Raises:
-      UserError: an event that ends before it begins, or an unknown kind.
-    """
-    pairing = lambda overlap: match(overlap, threshold=threshold, rule=rule)
-    return _match_events(truths, predictions, iou, pairing)
-
-
-def _match_events(
-    truths: Sequence[Event],
-    predictions: Sequence[Event],
-    overlap: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    pairing: Callable[[np.ndarray], np.ndarray],
-) -> Spotting:
-    for event in (*truths, *predictions):
-        if event.offset < event.onset:
-            raise UserError(f"{event}: the interval ends before it begins")
-        if event.kind not in ("", *KINDS):
-            raise unknown_name("kind of expression", event.kind, KINDS)
-    known = all(event.kind for event in (*truths, *predictions)) and bool(truths or predictions)
-    kinds = KINDS if known else ("",)
-    key = _key(truths, predictions)
-    subjects = tuple(dict.fromkeys(key(event)[0] for event in (*truths, *predictions)))
-    groups: dict[tuple[str, str, str], tuple[list[Event], list[Event]]] = {}
-    for at, side in enumerate((truths, predictions)):
-        for event in side:
-            group = (*key(event), event.kind if known else "")
-            groups.setdefault(group, ([], []))[at].append(event)
-    counts = np.zeros((len(subjects), len(kinds), 3), np.int64)
-    hits = []
-    for (subject, _, kind), (true, predicted) in groups.items():
-        ends = [
-            np.array([(e.onset, e.offset) for e in side], np.int64).reshape(-1, 2)
-            for side in (true, predicted)
-        ]
-        shared = overlap(*ends)
-        pairs = pairing(shared)
-        found = len(set(pairs[:, 1].tolist()))  # a prediction counts once
-        counts[subjects.index(subject), kinds.index(kind)] += (
-            len(pairs),
-            len(predicted) - found,
-            len(true) - len(set(pairs[:, 0].tolist())),
-        )
-        hits += [
-            (true[row], predicted[column], float(shared[row, column])) for row, column in pairs
-        ]
-    return Spotting(subjects, kinds, counts, tuple(hits), key)
-
-
-def _key(*sides: Sequence[Event]) -> Callable[[Event], tuple[str, str]]:
-    """(subject, video) of an event, one spelling for both sides.
-
-    The database is part of the subject if all events have one. Numbers stand for subjects unless
-    two subjects of one side have the same.
-    """
-    named = all(event.database for side in sides for event in side)
-
-    def key(event: Event, by_number: bool) -> tuple[str, str]:
-        subject, video = identify(event.subject, event.video, by_number=by_number)
-        return (f"{event.database}/{subject}" if named else subject), video
-
-    count = lambda side, by_number: len({key(event, by_number)[0] for event in side})
-    distinct = all(count(side, True) == count(side, False) for side in sides)
-    return functools.partial(key, by_number=distinct)
 
 
 def scores(counts: ArrayLike) -> dict[str, np.ndarray]:
@@ -375,10 +167,10 @@ def alternative_scores(
     """
 
     def f1(predicted: Sequence[Event] = predictions, overlap=iou, pairing=match) -> float:
-        counts = _match_events(truths, predicted, overlap, pairing).counts.sum((0, 1))
+        counts = match_with(truths, predicted, overlap, pairing).counts.sum((0, 1))
         return float(scores(counts)["f1"])
 
-    key = _key(truths, predictions)
+    key = event_key(truths, predictions)
     with_truth = {key(event) for event in truths}
     inside = [event for event in predictions if key(event) in with_truth]
     more_than_half = functools.partial(match, threshold=np.nextafter(0.5, 1))
@@ -390,7 +182,7 @@ def alternative_scores(
             pairing=functools.partial(match, rule="first")
         ),
         "F1, overlap of more than 0.5 without the last frame": f1(
-            overlap=_iou_of_lengths, pairing=more_than_half
+            overlap=functools.partial(iou, inclusive=False), pairing=more_than_half
         ),
         "F1, several truths to one prediction": f1(pairing=_several_truths),
         **_scores_by_side(truths, predictions),
@@ -407,14 +199,6 @@ def alternative_scores(
     return out
 
 
-def _iou_of_lengths(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The overlap of intervals as lengths: the last frame is not in them."""
-    a, b = first[:, None], second[None, :]
-    shared = np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0])
-    shared = np.maximum(shared, 0)
-    return ratio(shared, (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - shared, empty=0.0)
-
-
 def _several_truths(overlap: np.ndarray) -> np.ndarray:
     """Every prediction, in order, takes all truths that are free."""
     free, pairs = set(range(len(overlap))), []
@@ -427,7 +211,7 @@ def _several_truths(overlap: np.ndarray) -> np.ndarray:
 
 def _scores_by_side(truths: Sequence[Event], predictions: Sequence[Event]) -> dict[str, float]:
     """Scores by the share of intervals of each side that overlap with any of the other side."""
-    found = _match_events(truths, predictions, iou, lambda overlap: np.argwhere(overlap >= OVERLAP))
+    found = match_with(truths, predictions, iou, lambda overlap: np.argwhere(overlap >= OVERLAP))
     hit, taken = ({id(pair[at]) for pair in found.hits} for at in (0, 1))
     precision = ratio(len(taken), len(predictions), empty=0.0)
     recall = ratio(len(hit), len(truths), empty=0.0)
@@ -444,10 +228,10 @@ def _challenge_strs(
 ) -> float:
     """Several truths to a prediction, in order; a subject without predictions and a video without
     truth do not count."""
-    key = _key(truths, predictions)
+    key = event_key(truths, predictions)
     subjects = {key(event)[0] for event in predictions}
     videos = {key(event) for event in truths}
-    found = _match_events(
+    found = match_with(
         [event for event in truths if key(event)[0] in subjects],
         [event for event in predictions if key(event) in videos],
         iou,

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from mer_jax.errors import DataError, Problem, UserError
 from mer_jax.io import reading, saving
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics.matching import Event
 
 _HEADS = {
     "subject": ("subject",),
@@ -105,7 +105,7 @@ def read(path: str | os.PathLike) -> list[Event]:
 def _event(row: Mapping[str, str], *, kinds: bool) -> Event | str:
     """The event of a row, or what is wrong with it."""
     video, kind = row.get("video", ""), row.get("kind", "").casefold()
-    onset, offset = (_frame(row.get(field, "")) for field in ("onset", "offset"))
+    onset, offset = (reading.integer(row.get(field, "")) for field in ("onset", "offset"))
     if onset is None or offset is None:
         field = "onset" if onset is None else "offset"
         return f"{field} is {row.get(field, '')!r}, not the number of a frame"
@@ -170,11 +170,6 @@ def write(path: str | os.PathLike, events: Sequence[Event]) -> pathlib.Path:
             (_vid(e), e.onset, e.offset, names[e.kind], *[e.subject] * own) for e in events
         )
     return saving.write(path, text.getvalue())
-
-
-def _frame(text: str) -> int | None:
-    match = re.fullmatch(r"(-?\d+)(?:\.0*)?", text)
-    return int(match[1]) if match else None
 
 
 def _vid(event: Event) -> str:

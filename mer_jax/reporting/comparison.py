@@ -19,7 +19,8 @@ from mer_jax.errors import UserError
 from mer_jax.io import reading
 from mer_jax.metrics import intervals
 from mer_jax.metrics.intervals import COMPARED
-from mer_jax.metrics.predictions import Predictions, read
+from mer_jax.metrics.prediction_files import read
+from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import scores
 from mer_jax.metrics.summary import scores_with_intervals
 from mer_jax.reporting import figures, page, report

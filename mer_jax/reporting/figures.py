@@ -1,4 +1,4 @@
-"""Charts and pictures of a job: functions from arrays to a matplotlib `Figure`.
+"""Charts of a job: functions from arrays to a matplotlib `Figure`.
 
     >>> chart = confusion_matrix(np.array([[3, 1], [0, 4]]), ["negative", "positive"])
     >>> png(chart)[:4]  # for a file
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from mer_jax.reporting import colors
-from mer_jax.reporting.colors import BLUE, CYCLE, FAINT, INK, LINE, MIDDLE, ON_BLUE, VERMILION
+from mer_jax.reporting.colors import BLUE, CYCLE, FAINT, INK, LINE, ON_BLUE, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -184,10 +184,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
 
 @styled
 def learning_curves(
-    history: Mapping[str, Any],
-    *,
-    weights: np.ndarray | None = None,
-    chance: float | None = None,
+    history: Mapping[str, Any], *, weights: np.ndarray | None = None, chance: float | None = None
 ) -> "Figure":
     """Loss and accuracy over epochs: the mean of the folds, and the band of their middle half.
 
@@ -347,89 +344,3 @@ def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Fi
     panels[0].tick_params(axis="y", labelcolor=INK)
     panels[0].invert_yaxis()
     return figure
-
-
-@styled
-def clip_panel(
-    *,
-    onset: np.ndarray | None = None,
-    apex: np.ndarray | None = None,
-    magnified: np.ndarray | None = None,
-    difference: np.ndarray | None = None,
-    mask: np.ndarray | None = None,
-    flow: np.ndarray | None = None,
-    strain: np.ndarray | None = None,
-) -> "Figure":
-    """One clip: a tile for each given array, on a transparent background.
-
-    Args:
-      onset, apex, magnified: [H, W], [H, W, 1] or [H, W, 3] in [0, 1].
-      difference, strain: [H, W] or [H, W, 1], of any range.
-      mask: [H, W] bool, outlined on the difference.
-      flow: [H, W, 2] px, drawn with a color wheel as legend.
-    """
-    frames = {"onset": onset, "apex": apex, "apex, magnified": magnified}
-    # Values under 1e-4 are rounding errors; scaled to their own range they would look like motion.
-    heat = lambda values: (
-        _squeezed(values),
-        {"cmap": "magma", "vmin": 0, "vmax": float(np.nanmax(values, initial=1e-4))},
-    )
-    tiles = {
-        title: (np.clip(_squeezed(frame), 0, 1), {"cmap": "gray", "vmin": 0, "vmax": 1})
-        for title, frame in frames.items() if frame is not None
-    }  # fmt: skip
-    if difference is not None:
-        tiles["difference to onset"] = heat(difference)
-    if flow is not None:
-        largest = float(np.nanmax(np.linalg.norm(flow, axis=-1), initial=0))
-        tiles[f"flow, up to {largest:.2g} px"] = (colors.flow_to_rgb(flow), {})
-    if strain is not None:
-        tiles["strain"] = heat(strain)
-    columns = min(3, max(len(tiles), 1))
-    rows = -(-len(tiles) // columns)
-    height, width = next(iter(tiles.values()))[0].shape[:2] if tiles else (1, 1)
-    figure = new_figure(2.05 * columns, rows * (2.0 * height / width + 0.34))
-    figure.patch.set_alpha(0)
-    for axes, (title, (picture, style)) in zip(
-        np.ravel(figure.subplots(rows, columns)), tiles.items()
-    ):
-        axes.imshow(picture, interpolation="nearest", **style)
-        axes.set_title(title, fontsize=12, fontweight="normal", color=MIDDLE, pad=4)
-        if title.startswith("difference") and mask is not None:
-            axes.contour(np.asarray(mask, float), [0.5], colors=[CYCLE[5]], linewidths=1.2)
-        if title.startswith("flow"):
-            wheel_inset(axes)
-    for axes in figure.axes:
-        axes.axis("off")
-    return figure
-
-
-@styled
-def map_panel(picture: np.ndarray) -> "Figure":
-    """A stored flow map [H, W, 3]: its channels u, v and strain, each over its own range."""
-    figure = new_figure(6.15, 2.34)
-    figure.patch.set_alpha(0)
-    for axes, title, channel, colormap in zip(
-        figure.subplots(1, 3), ("u", "v", "strain"), np.moveaxis(picture, -1, 0),
-        ("RdBu_r", "RdBu_r", "magma"),
-    ):  # fmt: skip
-        axes.imshow(channel, interpolation="nearest", cmap=colormap)
-        axes.set_title(title, fontsize=12, fontweight="normal", color=MIDDLE, pad=4)
-        axes.axis("off")
-    return figure
-
-
-def wheel_inset(axes: Any) -> None:
-    """The color wheel of a flow as a legend in the lower right corner of `axes`."""
-    span = np.linspace(-1, 1, 61)
-    disc = np.stack(np.meshgrid(span, span), -1)
-    color = colors.flow_to_rgb(disc, largest=1.0)
-    inside = np.hypot(*np.moveaxis(disc, -1, 0)) <= 1
-    inset = axes.inset_axes((0.76, 0.02, 0.22, 0.22))
-    inset.imshow(np.dstack([color, inside]))
-    inset.axis("off")
-
-
-def _squeezed(picture: np.ndarray) -> np.ndarray:
-    picture = np.asarray(picture, float)
-    return picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture

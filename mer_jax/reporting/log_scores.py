@@ -12,14 +12,15 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from mer_jax.clips import normalize_key
 from mer_jax.errors import UserError
 from mer_jax.io import reading
+from mer_jax.keys import normalize_key
 from mer_jax.metrics.intervals import COMPARED
-from mer_jax.metrics.predictions import Predictions, normalize_name, parse_header, read
+from mer_jax.metrics.prediction_files import normalize_name, parse_header, read
+from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import alternative_scores, majority
 from mer_jax.metrics.summary import scores_with_intervals
-from mer_jax.reporting.page import number, score_text
+from mer_jax.reporting.page import alternatives, score_text
 
 
 def score_log(
@@ -119,10 +120,7 @@ def format_scores(result: Mapping[str, Any], *, listed: int = 10) -> str:
         f"  always the most frequent class: UF1 {chance['uf1']:.4f}, UAR {chance['uar']:.4f}, "
         f"accuracy {chance['accuracy']:.4f}"
     )
-    lines.append("  by other definitions:")
-    lines += [
-        f"    {number(value):6}  {name}" for name, value in result["alternative_scores"].items()
-    ]
+    lines += alternatives(result["alternative_scores"])
     clips = result["clips"]
     if "expected" in clips:
         lines.append(f"  expected clips: {clips['expected']}")

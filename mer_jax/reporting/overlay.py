@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mer_jax.inference import VideoPredictions, magnify_face
-from mer_jax.inference.video_predictions import PRESENT
+from mer_jax.inference.video_predictions import PRESENT, corners_of_frame
 from mer_jax.reporting import figures
 from mer_jax.reporting.colors import CYCLE, FAINT, INK, LINE, rgb
 
@@ -134,7 +134,8 @@ def annotate(
     Yields:
       [H', W', 3] uint8 RGB.
     """
-    window, corners, labels = result.window_of_frame, result.corners_of_frame, result.labels
+    window, labels = result.window_of_frame, result.labels
+    corners = corners_of_frame(result.face_boxes, result.num_frames)
     values, nothing = result.judged_probabilities, np.full(len(result.classes), np.nan)
     lines = (("", nothing) if i < 0 else (labels[i], values[i]) for i in window)
     saliency = result.saliency or [None] * len(labels)
@@ -190,11 +191,7 @@ def overlay_predictions(
 
 
 def _panel(
-    rows: int,
-    label: str,
-    values: np.ndarray,
-    classes: Sequence[str],
-    inset: np.ndarray | None,
+    rows: int, label: str, values: np.ndarray, classes: Sequence[str], inset: np.ndarray | None
 ) -> np.ndarray:
     """[rows, W, 3] uint8: the label, a bar of each class, and the inset."""
     import cv2

@@ -79,6 +79,12 @@ def number(value: float | None, *, digits: int = 4) -> str:
     return "–" if missing(value) else f"{value:.{digits}f}"
 
 
+def alternatives(scores: Mapping[str, float]) -> list[str]:
+    """The `alternative_scores` of a summary as lines for a terminal."""
+    rows = [f"    {number(value):6}  {name}" for name, value in scores.items()]
+    return ["  by other definitions:", *rows]
+
+
 def missing(value: float | None) -> bool:
     """True for None and NaN: files have the first where scores in memory have the second."""
     return value is None or math.isnan(value)

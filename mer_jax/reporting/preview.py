@@ -19,7 +19,7 @@ from mer_jax import options
 from mer_jax.clips import check_instants, to_float
 from mer_jax.errors import UserError
 from mer_jax.nn.tpu import temporal_perception
-from mer_jax.reporting import colors, figures
+from mer_jax.reporting import clip_figures, colors, figures
 from mer_jax.reporting.colors import BLUE, FAINT, INK, VERMILION
 from mer_jax.video import (
     apex_index,
@@ -232,7 +232,7 @@ def _draw(preview: Preview, start: int) -> tuple["Figure", Callable[[int], None]
         axes.set_title(title(start), fontsize=10.5, fontweight="normal", loc="center", pad=4)
         axes.axis("off")
         if title(start).startswith("flow"):
-            figures.wheel_inset(axes)
+            clip_figures.wheel_inset(axes)
     cursors = [_curve(axes, preview, *curve, start) for axes, curve in zip(
         lower.subplots(1, 2),
         (

@@ -237,9 +237,7 @@ def _curves(
 ) -> _Chart:
     weights = predictions.fold_sizes(history["folds"])
     chart = figures.learning_curves(
-        history,
-        weights=weights if weights.any() else None,
-        chance=summary["majority"]["accuracy"],
+        history, weights=weights if weights.any() else None, chance=summary["majority"]["accuracy"]
     )
     folds, epochs = len(history["folds"]), len(history["epochs"])
     alt = (

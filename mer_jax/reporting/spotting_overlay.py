@@ -7,7 +7,8 @@ import numpy as np
 
 from mer_jax.inference import magnify_face
 from mer_jax.inference.spotter import SpottedVideo
-from mer_jax.metrics.spotting import Event
+from mer_jax.inference.video_predictions import corners_of_frame
+from mer_jax.metrics.matching import Event
 from mer_jax.recordings import Recording
 from mer_jax.reporting import overlay, spotting_report
 from mer_jax.reporting.colors import CYCLE, FAINT, INK, LINE, rgb
@@ -58,7 +59,7 @@ def annotate(
     Yields:
       [H', W', 3] uint8 RGB.
     """
-    corners = result.corners_of_frame
+    corners = corners_of_frame(result.face_boxes, result.num_frames)
     lines = ((_label_at(result, frame), np.zeros(0)) for frame in range(result.num_frames))
     insets = magnify_face(frames(), corners, alpha=alpha)
     pictures = overlay.overlay_predictions(frames(), lines, corners, (), insets=insets)

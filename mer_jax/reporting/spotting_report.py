@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from mer_jax.metrics.spotting import Event
 from mer_jax.recordings import Recording
 from mer_jax.reporting import figures
 from mer_jax.reporting.page import number, render
@@ -139,7 +138,8 @@ def time_line(video: Recording, found: Found) -> "figures.Figure":
         low, high = float(np.min(values)), float(np.max(values))
         height = (high - low) or 1.0
         marked = [(each.onset, each.offset) for each in video.of_kind(kind)]
-        predicted = [(e.onset, e.offset) for e in found.events if _is_of(e, video, kind)]
+        events = [each for each in found.events if (each.key, each.kind) == (video.key, kind)]
+        predicted = [(each.onset, each.offset) for each in events]
         for spans, level, color, label in (
             (marked, 1.12, figures.CYCLE[2], "marked"),
             (predicted, 1.3, figures.CYCLE[0], "predicted"),
@@ -158,8 +158,3 @@ def time_line(video: Recording, found: Found) -> "figures.Figure":
             axes.legend(loc="upper right", ncols=2, bbox_to_anchor=(1, 1.35))
     rows[-1].set(xlabel="s", xlim=(0, video.length / video.fps))
     return figure
-
-
-def _is_of(event: Event, video: Recording, kind: str) -> bool:
-    place = (video.database, video.subject, video.name, kind)
-    return (event.database, event.subject, event.video, event.kind) == place

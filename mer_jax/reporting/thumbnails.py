@@ -9,15 +9,9 @@ import numpy as np
 
 from mer_jax.clips import Clip, resize, to_float
 from mer_jax.metrics.predictions import Predictions
-from mer_jax.reporting import colors, figures
+from mer_jax.reporting import clip_figures, colors, figures
 from mer_jax.reporting.report import Picture, mistakes
-from mer_jax.video import (
-    apex_index,
-    difference_heatmap,
-    magnify,
-    optical_flow,
-    optical_strain,
-)
+from mer_jax.video import apex_index, difference_heatmap, magnify, optical_flow, optical_strain
 
 MAX_THUMBNAILS = 200  # a report with more would be slow to open on a phone
 MAX_EXAMPLES = 6
@@ -89,8 +83,8 @@ def example_figures(clips: Sequence[Clip]) -> list[bytes]:
     A pre-computed map shows its three channels.
     """
     if clips and clips[0].content == "flow":
-        return [figures.png(figures.map_panel(clip.frames[0])) for clip in clips]
-    return [figures.png(figures.clip_panel(**maps), dpi=110) for maps in _motion_maps(clips)]
+        return [figures.png(clip_figures.map_panel(clip.frames[0])) for clip in clips]
+    return [figures.png(clip_figures.clip_panel(**maps), dpi=110) for maps in _motion_maps(clips)]
 
 
 def thumbnails(clips: Sequence[Clip]) -> list[bytes]:
@@ -101,7 +95,7 @@ def thumbnails(clips: Sequence[Clip]) -> list[bytes]:
 
 
 def _motion_maps(clips: Sequence[Clip]) -> Iterator[Mapping[str, np.ndarray]]:
-    """The arguments of `figures.clip_panel` for each clip.
+    """The arguments of `clip_figures.clip_panel` for each clip.
 
     All clips get the first one's size and are padded to a power of two, for few compilations.
     """

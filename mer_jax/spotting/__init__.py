@@ -2,7 +2,7 @@
 
     recordings = mer_jax.load_recordings("samm_lv", root)
     found = spotting.leave_one_subject_out(recordings, method="mdmd")
-    metrics.spotting.summary(metrics.spotting.events(recordings), found.events)
+    metrics.spotting.summary(metrics.matching.events(recordings), found.events)
 
 Spans, durations, thresholds and networks come from the training subjects of a fold alone. `load`
 reads what a finished run (`mer-jax run spot_default`) has fitted, for any other recording.
@@ -51,9 +51,9 @@ def options(name: str) -> dict[str, Any]:
     {'span': 0, 'size': (64, 64), 'preset': 'horn_schunck'}
     """
     if name == "network":
-        from mer_jax.spotting import networks
+        from mer_jax.spotting.samples import NetworkEvidence
 
-        return defaults(networks.train, without=networks.NOT_OPTIONS)
+        return defaults(NetworkEvidence)
     if name not in EVIDENCE:
         raise unknown_name("evidence", name, (*EVIDENCE, "network"))
     return {"span": 0, **defaults(compute, without=("evidence", "span"))}

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mer_jax.metrics import spotting as scoring
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics import matching
+from mer_jax.metrics.matching import Event
+from mer_jax.metrics.spotting import scores
 from mer_jax.options import checked
-from mer_jax.recordings import Interval, Recording
+from mer_jax.recordings import Recording
 from mer_jax.spotting.intervals import Rule
 from mer_jax.spotting.protocol import Found, P, found_with
 
@@ -34,22 +35,21 @@ def false_alarms(
     kind, a distractor (where the recordings know them), or nothing, whichever overlaps with the
     most of it.
     """
-    videos = {(video.database, video.subject, video.name): video for video in recordings}
+    videos = {video.key: video for video in recordings}
     hits = {id(prediction) for _, prediction, _ in _spot(recordings, events).hits}
     causes: dict[str, collections.Counter] = {}
     for event in events:
         if id(event) in hits:
             continue
-        video = videos[event.database, event.subject, event.video]
         marked = [
             (
                 "missed by its ends" if each.kind == event.kind else OTHER_KIND,
                 each.onset,
                 each.offset,
             )
-            for each in video.intervals
+            for each in videos[event.key].intervals
         ]
-        marked += video.distractors
+        marked += videos[event.key].distractors
         shared = [
             (min(event.offset, offset) - max(event.onset, onset) + 1, cause)
             for cause, onset, offset in marked
@@ -75,15 +75,10 @@ def hits_by(
       kind: "micro" or "macro".
       groups: their number; expressions without the value are left out.
     """
-    found = {(t.database, t.subject, t.video, t.kind, t.onset, t.offset)
-             for t, _, _ in _spot(recordings, events).hits}  # fmt: skip
-
-    def hit(video: Recording, each: Interval) -> bool:
-        key = video.database, video.subject, video.name, each.kind, each.onset, each.offset
-        return key in found
-
+    hits = _spot(recordings, events).hits
+    found = {(true.key, true.kind, true.onset, true.offset) for true, _, _ in hits}
     rows = [
-        (getattr(each, value), hit(video, each))
+        (getattr(each, value), (video.key, each.kind, each.onset, each.offset) in found)
         for video in recordings
         for each in video.of_kind(kind)
         if getattr(each, value) is not None
@@ -103,19 +98,19 @@ def precision_recall(
     """Kind -> (p, precision, recall) of the test subjects for every candidate p."""
     curves = {}
     for kind in dict.fromkeys(fold.kind for fold in found.folds):
-        truths = [event for event in scoring.events(recordings) if event.kind == kind]
+        truths = [event for event in matching.events(recordings) if event.kind == kind]
         rows = []
         for p in P:
-            counts = scoring.match_events(
+            counts = matching.match_events(
                 truths, found_with(recordings, found, kind=kind, p=p, rule=rule)
             ).counts
-            scored = scoring.scores(counts.sum((0, 1)))
+            scored = scores(counts.sum((0, 1)))
             rows.append((p, float(scored["precision"]), float(scored["recall"])))
         curves[kind] = rows
     return curves
 
 
-def _spot(recordings: Sequence[Recording], events: Sequence[Event]) -> scoring.Spotting:
+def _spot(recordings: Sequence[Recording], events: Sequence[Event]) -> matching.Spotting:
     kinds = {event.kind for event in events}
-    truths = [event for event in scoring.events(recordings) if event.kind in kinds]
-    return scoring.match_events(truths, events)
+    truths = [event for event in matching.events(recordings) if event.kind in kinds]
+    return matching.match_events(truths, events)

@@ -127,13 +127,14 @@ class Evidence(NamedTuple):
     finish: Callable[[np.ndarray, int], np.ndarray] | None = None  # ([T], span) -> [T]
 
 
-def _pair(span: int) -> tuple[int, ...]:
+def halves(span: int) -> tuple[int, ...]:
+    """Frames half a span before and half a span after frame 0."""
     return (-(span // 2), span - span // 2)
 
 
 EVIDENCE = {
-    "strain": Evidence(_pair, strain_difference, 0.5),
-    "flow": Evidence(_pair, flow_difference, 0.5),
+    "strain": Evidence(halves, strain_difference, 0.5),
+    "flow": Evidence(halves, flow_difference, 0.5),
     "mdmd": Evidence(lambda span: (-span, 0, span), maximal_difference, 1.0, relative_difference),
 }
 

@@ -131,6 +131,15 @@ class Rule(NamedTuple):
 RULES = ("peaks", "runs", "proposals")
 
 
+def peak(evidence: np.ndarray, onset: int, offset: int) -> int:
+    """The frame of the largest evidence [T] from onset to offset, both included.
+
+    >>> peak(np.array([9, 0, 1, 3, 2]), 1, 4)
+    3
+    """
+    return onset + int(evidence[onset : offset + 1].argmax())
+
+
 def strength(values: np.ndarray) -> np.ndarray:
     """[T]: the evidence [T] itself, or the apex score of [T, 3]."""
     return values if values.ndim == 1 else values[:, -1]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mer_jax.errors import UserError
-from mer_jax.metrics.spotting import OVERLAP, iou
+from mer_jax.metrics.matching import OVERLAP, iou
 from mer_jax.options import checked
 
 
@@ -91,8 +91,7 @@ def suppress(
       proposals: of one video and kind.
       overlap: an intersection over union above it is too much.
       most: proposals that remain at most; None: all. The authors take 5 a video and kind.
-      inclusive: onset and offset are both frames of an interval, as in `metrics.spotting`; False:
-        it lasts offset - onset frames, as in the authors' code.
+      inclusive: as of `metrics.matching.iou`; False in the authors' code.
 
     Returns:
       `Proposals` of positive score, in descending order of it; of equal ones the first comes first.
@@ -104,12 +103,12 @@ def suppress(
     """
     intervals = np.asarray(proposals.intervals, np.int64).reshape(-1, 2)
     scores = np.asarray(proposals.scores, np.float64)
-    open_ended = intervals - np.array([[0, int(not inclusive)]])
     order = [at for at in np.argsort(-scores, kind="stable") if scores[at] > 0]
     chosen: list[int] = []
     for at in order:
         if most is not None and len(chosen) == most:
             break
-        if not chosen or iou(open_ended[[at]], open_ended[chosen]).max() <= overlap:
+        shared = iou(intervals[[at]], intervals[chosen], inclusive=inclusive)
+        if shared.max(initial=0) <= overlap:
             chosen.append(at)
     return Proposals(intervals[chosen], scores[chosen])

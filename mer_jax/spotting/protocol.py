@@ -14,8 +14,9 @@ import numpy as np
 from tqdm import tqdm
 
 from mer_jax.errors import UserError
-from mer_jax.metrics import spotting as scoring
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics import matching
+from mer_jax.metrics.matching import Event
+from mer_jax.metrics.spotting import scores
 from mer_jax.options import checked
 from mer_jax.recordings import KINDS, Recording
 from mer_jax.spotting import evidence as evidences
@@ -201,7 +202,7 @@ def _with_best_p(
     """The fold with the p whose F1 on the videos `train`, averaged with that of the next lower and
     the next higher p, is the best; of equal ones the highest."""
     smoothed = list(curves)
-    truths = [event for event in scoring.events(train) if event.kind == fold.kind]
+    truths = [event for event in matching.events(train) if event.kind == fold.kind]
     candidates, f1 = P if rule.p is None else (rule.p,), []
     for p in candidates:
         predicted = [
@@ -209,8 +210,8 @@ def _with_best_p(
             for video, values in zip(train, smoothed)
             for event in _events(video, values, fold, rule, p)
         ]
-        counts = scoring.match_events(truths, predicted).counts.sum((0, 1))
-        f1.append(float(scoring.scores(counts)["f1"]))
+        counts = matching.match_events(truths, predicted).counts.sum((0, 1))
+        f1.append(float(scores(counts)["f1"]))
     # The maximum over a few dozen expressions is partly chance; its neighbors are a further sample.
     _, best = max((value, at) for at, value in enumerate(smooth(np.array(f1), width=3).round(9)))
     return fold._replace(p=candidates[best], train_f1=f1[best])

@@ -1,11 +1,8 @@
-"""Samples of long videos for networks: flow and strain between frames, and overlap as the target.
+"""Samples of long videos for networks: flow and strain between frames.
 
-A sample belongs to one frame of a recording. Its inputs are computed on the device, block by block;
-its target is the overlap of the frames it compares with the expression they belong to, so that a
-network learns to score the proposal around each frame (SOFTNet's pseudo-labels).
-
-Samples of the pairs "regions" are windows of frames, each with the flow of twelve facial regions
-from the frame before (PEM, AUW-GCN); their targets and scores are those of each frame.
+A sample belongs to one frame of a recording; it is computed on the device, block by block. Those of
+the pairs "regions" are windows of frames, each with the flow of twelve facial regions from the
+frame before (PEM, AUW-GCN). `targets` has what networks learn of them.
 """
 
 import dataclasses
@@ -25,19 +22,17 @@ from mer_jax.clips import resize
 from mer_jax.io import large_arrays
 from mer_jax.methods.examples import Examples
 from mer_jax.methods.preprocessing import to_unit_range
-from mer_jax.metrics.spotting import iou
-from mer_jax.options import checked
+from mer_jax.options import check, checked, defaults
 from mer_jax.recordings import Recording
-from mer_jax.spotting import targets as frames_targets
-from mer_jax.spotting.evidence import check_length, flow_between, over_frames, without_head
+from mer_jax.spotting import targets
+from mer_jax.spotting.evidence import check_length, flow_between, halves, over_frames, without_head
 from mer_jax.spotting.region_flows import landmarks, region_flows
-from mer_jax.spotting.targets import soft_labels
+from mer_jax.spotting.targets import MARGIN
 from mer_jax.training import rng
 from mer_jax.video import optical_strain
 
 REGIONS = "regions"
 _BLOCK = 256  # frames that are read at a time
-_MARGIN = 7  # frames that a window shows on each side of those it scores
 # The regions of `region_flow` in a mirrored face.
 _MIRRORED = np.array([5, 4, 3, 2, 1, 0, 6, 7, 10, 9, 8, 11])
 NORMALIZATIONS = ("none", "training", "sample")
@@ -51,10 +46,10 @@ class Pairs(NamedTuple):
 
 
 PAIRS = {
-    "one": Pairs(lambda span: (-(span // 2), span - span // 2), ((0, 1),)),
+    "one": Pairs(halves, ((0, 1),)),
     "two": Pairs(lambda span: (-span, 0, span), ((1, 0), (1, 2))),
     "two_spans": Pairs(lambda span: (0, 1, max(2, span)), ((0, 2), (0, 1))),
-    REGIONS: Pairs(lambda span: tuple(range(-_MARGIN - 1, span + _MARGIN)), ()),
+    REGIONS: Pairs(lambda span: tuple(range(-MARGIN - 1, span + MARGIN)), ()),
 }
 
 
@@ -96,8 +91,56 @@ class Sampling(NamedTuple):
     def shape(self) -> tuple[int, int, int]:
         """(H, W, C) of a sample; of "regions" frames, regions and components of the flow."""
         if self.pairs == REGIONS:
-            return self.span + 2 * _MARGIN, len(_MIRRORED), 2
+            return self.span + 2 * MARGIN, len(_MIRRORED), 2
         return (*self.map_size, 3 * len(PAIRS[self.pairs].flows))
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkEvidence:
+    """The options of the evidence "network"; values are checked by the constructor.
+
+    Attributes:
+      span: a published one (frames); 0: that of the training subjects' mean duration
+        (`networks.grid`; of "regions" 256).
+      stride: frames from one sample to the next; 0: a sixth of the span, and 2 or more.
+      pairs, size, map_size, preset, head, radius, landmarks: as in `Sampling`.
+      normalize, mirror, reverse: as in `examples`.
+      targets: a member of `targets.TARGETS`: "overlap" of the sample's frames with an expression;
+        "any", 1 where there is an overlap, as in SOFTNet's code; "soft", `targets.soft_labels` of
+        the sample's own frame (MTSN); "boundaries", `targets.boundaries` of the frames of a window
+        (PEM, AUW-GCN: of the pairs "regions" alone, with the loss "boundary_focal").
+      drop_zeros: share of the training samples without overlap that a fold leaves out at random.
+    """
+
+    span: int = 0
+    pairs: str = "two"
+    stride: int = 0
+    size: tuple[int, int] = (64, 64)
+    map_size: tuple[int, int] = (42, 42)
+    preset: str = "horn_schunck"
+    head: str = "affine"
+    radius: int = 5
+    landmarks: str = ""
+    normalize: str = "training"
+    mirror: bool = True
+    reverse: bool = False
+    targets: str = "overlap"
+    drop_zeros: float = 0.0
+
+    def __post_init__(self):
+        given = dataclasses.asdict(self)
+        for name, value in check("evidence", "network", given, defaults(type(self))).items():
+            object.__setattr__(self, name, value)  # plain, as in JSON
+
+    def sampling(self, span: int) -> Sampling:
+        """The samples of a span (frames)."""
+        given = {name: getattr(self, name) for name in Sampling._fields}
+        return Sampling(**given | {"span": span, "stride": self.stride or max(2, span // 6)})
+
+    def examples(self, inputs: np.ndarray) -> Examples:
+        """`examples` of samples [N, H, W, C]."""
+        names = ("normalize", "mirror", "reverse", "pairs")
+        return examples(inputs, **{name: getattr(self, name) for name in names})
 
 
 def resized(
@@ -153,7 +196,7 @@ def stream(recording: Recording, sampling: Sampling) -> Iterator[tuple[np.ndarra
             radius=sampling.radius,
             preset=sampling.preset,
         )
-        windows = frames_targets.windows(values, length=sampling.span, margin=_MARGIN)
+        windows = targets.windows(values, length=sampling.span, margin=MARGIN)
         yield np.arange(len(windows)) * sampling.span, windows
         return
     offsets = sampling.offsets
@@ -191,108 +234,6 @@ def _compiled(
 
 
 @checked
-def overlaps(
-    recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
-) -> np.ndarray:
-    """[M] float32: the largest intersection over union of the frames that a sample spans with an
-    expression of `kind`.
-
-    Args:
-      frames: [M] int, those of the samples.
-      kind: "micro" or "macro".
-      offsets: of `Sampling`; a sample spans from the first to the last.
-
-    >>> from mer_jax.recordings import Interval
-    >>> marked = (Interval(4, None, 7),)
-    >>> video = Recording("mine", "s1", "a", lambda i, j: None, 20, 30.0, marked)
-    >>> overlaps(video, np.array([4, 6, 15]), kind="micro", offsets=(-1, 0, 1)).tolist()
-    [0.4000000059604645, 0.75, 0.0]
-    """
-    true = [(each.onset, each.offset) for each in recording.of_kind(kind)]
-    if not true:
-        return np.zeros(len(frames), np.float32)
-    spans = np.stack([frames + offsets[0], frames + offsets[-1]], axis=-1)
-    return iou(spans, true).max(1).astype(np.float32)
-
-
-@checked
-def emotions(
-    recording: Recording,
-    frames: np.ndarray,
-    *,
-    kind: str,
-    offsets: Sequence[int],
-    classes: Sequence[int],
-    count: int,
-) -> np.ndarray:
-    """[M, count + 1] float32: the class of the expression that overlaps most with each sample.
-
-    1 in its column; in the last one if none overlaps. All 0 for an expression without a class.
-
-    Args:
-      frames, kind, offsets: as of `overlaps`.
-      classes: of each interval of the recording, -1 for none.
-      count: of all classes.
-
-    >>> from mer_jax.recordings import Interval
-    >>> marked = (Interval(4, None, 7), Interval(12, None, 15))
-    >>> video = Recording("mine", "s1", "a", lambda i, j: None, 20, 30.0, marked)
-    >>> given = {"kind": "micro", "offsets": (-1, 0, 1), "classes": (1, -1), "count": 2}
-    >>> emotions(video, np.array([4, 10, 13]), **given).tolist()
-    [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
-    """
-    own = [
-        (each.onset, each.offset, label)
-        for each, label in zip(recording.intervals, classes, strict=True)
-        if each.kind == kind
-    ]
-    found = np.zeros((len(frames), count + 1), np.float32)
-    if not own:
-        found[:, count] = 1
-        return found
-    spans = np.stack([frames + offsets[0], frames + offsets[-1]], axis=-1)
-    ends, labels = np.array(own)[:, :2], np.array(own)[:, 2]
-    shared = iou(spans, ends)
-    label = np.where(shared.max(1) > 0, labels[shared.argmax(1)], count)
-    rows = np.flatnonzero(label >= 0)
-    found[rows, label[rows]] = 1
-    return found
-
-
-def _any(recording: Recording, frames: np.ndarray, **given) -> np.ndarray:
-    return (overlaps(recording, frames, **given) > 0).astype(np.float32)
-
-
-def _soft(
-    recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
-) -> np.ndarray:
-    del offsets
-    return soft_labels(recording, kind=kind)[frames]
-
-
-def _boundaries(
-    recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
-) -> np.ndarray:
-    """[M, (span + 14) 10], `targets.one_hot` of the frames of windows; 0 in their margins."""
-    del kind
-    values = frames_targets.one_hot(frames_targets.boundaries(recording))
-    shown = frames[:, None] + np.array(offsets[1:])[None, :]
-    scored = (shown >= frames[:, None]) & (shown < recording.length)
-    scored[:, -_MARGIN:] = False
-    found = values[np.where(scored, shown, 0)] * scored[..., None]
-    return found.reshape(len(frames), -1).astype(np.float32)
-
-
-# (recording, frames [M], *, kind, offsets) -> targets [M] or [M, K] float32 in [0, 1].
-TARGETS: dict[str, Callable[..., np.ndarray]] = {
-    "overlap": overlaps,
-    "any": _any,
-    "soft": _soft,
-    "boundaries": _boundaries,
-}
-
-
-@checked
 def of_frames(
     parts: Iterable[tuple[np.ndarray, np.ndarray]], length: int, sampling: Sampling, *, kind: str
 ) -> np.ndarray:
@@ -312,14 +253,13 @@ def of_frames(
     >>> of_frames(parts, 5, Sampling(2), kind="micro").tolist()
     [0.0, 1.0, 1.5, 2.0, 0.0]
     """
-    found = list(parts)
-    frames, scores = (np.concatenate([part[side] for part in found]) for side in (0, 1))
+    frames, scores = map(np.concatenate, zip(*parts))
     if sampling.pairs != REGIONS:
         scores = scores[:, 0]
         return np.interp(np.arange(length), frames, scores, left=0, right=0).astype(np.float32)
-    shown = sampling.span + 2 * _MARGIN
-    outputs = scores.reshape(len(scores), shown, -1)[:, _MARGIN:-_MARGIN]
-    return frames_targets.read(outputs.reshape(-1, outputs.shape[-1])[:length], kind=kind)
+    shown = sampling.span + 2 * MARGIN
+    outputs = scores.reshape(len(scores), shown, -1)[:, MARGIN:-MARGIN]
+    return targets.read(outputs.reshape(-1, outputs.shape[-1])[:length], kind=kind)
 
 
 def emotions_of_frames(parts: Iterable[tuple[np.ndarray, np.ndarray]], length: int) -> np.ndarray:
@@ -337,8 +277,7 @@ def emotions_of_frames(parts: Iterable[tuple[np.ndarray, np.ndarray]], length: i
     >>> emotions_of_frames(parts, 5).round(3).tolist()[2:4]
     [[0.375, 0.125], [0.125, 0.375]]
     """
-    found = list(parts)
-    frames, outputs = (np.concatenate([part[side] for part in found]) for side in (0, 1))
+    frames, outputs = map(np.concatenate, zip(*parts))
     nearest = np.interp(np.arange(length), frames, np.arange(len(frames)))
     probabilities = scipy.special.softmax(outputs[:, 1:].astype(np.float64), axis=1)[:, :-1]
     return probabilities[np.rint(nearest).astype(int)]

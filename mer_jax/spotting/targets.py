@@ -1,14 +1,17 @@
-"""What networks learn of each frame from the marked intervals of a recording.
+"""What networks learn of each frame, or sample, from the marked intervals of a recording.
 
-`soft_labels` are MTSN's, `boundaries` those of PEM and AUW-GCN, by their authors' code; `windows`
-cuts either, and the inputs, into parts of one length.
+Of frames, `soft_labels` are MTSN's, `boundaries` those of PEM and AUW-GCN, by their authors' code;
+`windows` cuts either, and the inputs, into parts of one length. Of samples, a member of `TARGETS`:
+by default the overlap of the frames that a sample compares with the expression they belong to, so
+that a network learns to score the proposal around each frame (SOFTNet's pseudo-labels).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from mer_jax.metrics.matching import iou
 from mer_jax.options import checked
 from mer_jax.recordings import KINDS, Interval, Recording
 
@@ -18,6 +21,7 @@ OUTPUTS = (
     *(f"{kind} {part}" for part in ("apex", "action") for kind in KINDS),
 )
 START, END, NEITHER = range(3)
+MARGIN = 7  # frames that a window shows on each side of those it scores
 
 
 @checked
@@ -134,7 +138,7 @@ def read(outputs: np.ndarray, *, kind: str) -> np.ndarray:
 
 @checked
 def windows(
-    values: np.ndarray, *, length: int = 256, margin: int = 7, fill: float = 0.0
+    values: np.ndarray, *, length: int = 256, margin: int = MARGIN, fill: float = 0.0
 ) -> np.ndarray:
     """Values of frames in windows that follow each other, each with a margin on both sides.
 
@@ -158,3 +162,102 @@ def windows(
     padded = np.pad(values, pads, constant_values=fill)
     frames = np.arange(count)[:, None] * length + np.arange(length + 2 * margin)[None, :]
     return padded[frames]
+
+
+@checked
+def overlaps(
+    recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
+) -> np.ndarray:
+    """[M] float32: the largest intersection over union of the frames that a sample spans with an
+    expression of `kind`.
+
+    Args:
+      frames: [M] int, those of the samples.
+      kind: "micro" or "macro".
+      offsets: of `Sampling`; a sample spans from the first to the last.
+
+    >>> marked = (Interval(4, None, 7),)
+    >>> video = Recording("mine", "s1", "a", lambda i, j: None, 20, 30.0, marked)
+    >>> overlaps(video, np.array([4, 6, 15]), kind="micro", offsets=(-1, 0, 1)).tolist()
+    [0.4000000059604645, 0.75, 0.0]
+    """
+    true = [(each.onset, each.offset) for each in recording.of_kind(kind)]
+    return _shared(frames, offsets, true).max(1, initial=0).astype(np.float32)
+
+
+def _shared(
+    frames: np.ndarray, offsets: Sequence[int], intervals: Sequence[tuple[int, int]]
+) -> np.ndarray:
+    """[M, N]: the intersection over union of what each sample spans with intervals."""
+    return iou(np.stack([frames + offsets[0], frames + offsets[-1]], axis=-1), intervals)
+
+
+@checked
+def emotions(
+    recording: Recording,
+    frames: np.ndarray,
+    *,
+    kind: str,
+    offsets: Sequence[int],
+    classes: Sequence[int],
+    count: int,
+) -> np.ndarray:
+    """[M, count + 1] float32: the class of the expression that overlaps most with each sample.
+
+    1 in its column; in the last one if none overlaps. All 0 for an expression without a class.
+
+    Args:
+      frames, kind, offsets: as of `overlaps`.
+      classes: of each interval of the recording, -1 for none.
+      count: of all classes.
+
+    >>> marked = (Interval(4, None, 7), Interval(12, None, 15))
+    >>> video = Recording("mine", "s1", "a", lambda i, j: None, 20, 30.0, marked)
+    >>> given = {"kind": "micro", "offsets": (-1, 0, 1), "classes": (1, -1), "count": 2}
+    >>> emotions(video, np.array([4, 10, 13]), **given).tolist()
+    [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    """
+    pairs = zip(recording.intervals, classes, strict=True)
+    own = [(each, label) for each, label in pairs if each.kind == kind]
+    # Before them what overlaps with nothing: no expression, for samples without one.
+    labels = np.array([count, *(label for _, label in own)])
+    shared = np.zeros((len(frames), len(labels)))
+    shared[:, 1:] = _shared(frames, offsets, [(each.onset, each.offset) for each, _ in own])
+    label = labels[shared.argmax(1)]
+    found = np.zeros((len(frames), count + 1), np.float32)
+    rows = np.flatnonzero(label >= 0)
+    found[rows, label[rows]] = 1
+    return found
+
+
+def _any(recording: Recording, frames: np.ndarray, **given) -> np.ndarray:
+    return (overlaps(recording, frames, **given) > 0).astype(np.float32)
+
+
+def _soft(
+    recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
+) -> np.ndarray:
+    del offsets
+    return soft_labels(recording, kind=kind)[frames]
+
+
+def _boundaries(
+    recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
+) -> np.ndarray:
+    """[M, (span + 14) 10], `targets.one_hot` of the frames of windows; 0 in their margins."""
+    del kind
+    values = one_hot(boundaries(recording))
+    shown = frames[:, None] + np.array(offsets[1:])[None, :]
+    scored = (shown >= frames[:, None]) & (shown < recording.length)
+    scored[:, -MARGIN:] = False
+    found = values[np.where(scored, shown, 0)] * scored[..., None]
+    return found.reshape(len(frames), -1).astype(np.float32)
+
+
+# (recording, frames [M], *, kind, offsets) -> targets [M] or [M, K] float32 in [0, 1].
+TARGETS: dict[str, Callable[..., np.ndarray]] = {
+    "overlap": overlaps,
+    "any": _any,
+    "soft": _soft,
+    "boundaries": _boundaries,
+}

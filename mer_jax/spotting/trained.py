@@ -20,10 +20,11 @@ from mer_jax.errors import UserError
 from mer_jax.io import reading
 from mer_jax.recordings import Recording
 from mer_jax.spotting import evidence as evidences
-from mer_jax.spotting import networks, samples
+from mer_jax.spotting import samples, scorers
 from mer_jax.spotting.intervals import Rule
-from mer_jax.spotting.networks import Scorer
 from mer_jax.spotting.protocol import Fold
+from mer_jax.spotting.samples import NetworkEvidence
+from mer_jax.spotting.scorers import Architecture, Scorer
 
 SPOTTERS = "spotters.json"
 NETWORKS = "networks"
@@ -195,17 +196,15 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
     classes = tuple(record.classes)
     for kind in dict.fromkeys(fold.kind for fold in folds):
         own = [fold for fold in folds if fold.kind == kind]
-        scorers = []
+        networks: list[Scorer] = []
         if "model" in config:
-            outputs = 2 + len(classes) if classes else 1
-            architecture = networks.Architecture(
-                config.model.name, configuration.options_of(config, "model"), outputs
-            )
-            options = configuration.options_of(config, "evidence")
-            scorers = [
-                networks.read(workdir / NETWORKS, fold, architecture, **options) for fold in own
-            ]
+            sizes = configuration.options_of(config, "model")
+            outputs = 2 + len(classes) if classes else 1  # a score; emotions and neutral
+            architecture = Architecture(config.model.name, sizes, outputs)
+            evidence = NetworkEvidence(**configuration.options_of(config, "evidence"))
+            folder = workdir / NETWORKS
+            networks = [scorers.read(folder, fold, architecture, evidence) for fold in own]
         rule = configuration.rule(config)
         largest = record.largest.get(kind, math.inf) if record.eyes else math.inf
-        found.append(Ensemble(kind, own, rule, config, scorers, classes, record.eyes, largest))
+        found.append(Ensemble(kind, own, rule, config, networks, classes, record.eyes, largest))
     return found

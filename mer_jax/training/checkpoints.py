@@ -14,7 +14,7 @@ import pathlib
 import shutil
 import sys
 import time
-from logging import getLogger as logger_of
+from logging import getLogger
 
 import jax
 import numpy as np
@@ -118,7 +118,7 @@ class Checkpoints:
                 return self._read(step, state, record)
             except Exception as error:  # whatever a torn file makes of Orbax
                 logging.warning(
-                    "checkpoint %d is damaged and is put aside; the one before is used (%s)",
+                    "checkpoint %d is damaged and quarantined; the one before is used (%s)",
                     step,
                     reading.error_summary(error),
                 )
@@ -159,7 +159,7 @@ class Checkpoints:
             step, args=ocp.args.Composite(tree=ocp.args.StandardRestore(like))
         ).tree
         tree = jax.tree.map(np.asarray, tree)
-        _compare(tree, position)
+        _verify_digest(tree, position)
         wrapped = jax.tree.map(
             lambda a, like: jax.random.wrap_key_data(a) if _is_key(like) else a,
             tree["state"],
@@ -192,7 +192,7 @@ def last(directory: str | pathlib.Path) -> tuple[dict, Position]:
             like = checkpointer.metadata(path / "tree").item_metadata.tree
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
             tree = checkpointer.restore(path / "tree", restore_args=as_numpy)
-        _compare(tree, position)
+        _verify_digest(tree, position)
         members = range(position["start"], position["start"] + position["count"])
     return tree, Position(members, position["epochs"])
 
@@ -206,7 +206,7 @@ def silence_orbax() -> contextlib.ExitStack:
     undo = contextlib.ExitStack()
     for logger, passes in (
         (logging.get_absl_logger(), lambda record: "orbax" not in record.pathname),
-        (logger_of("asyncio"), lambda record: "never retrieved" not in record.getMessage()),
+        (getLogger("asyncio"), lambda record: "never retrieved" not in record.getMessage()),
     ):
         logger.addFilter(passes)
         undo.callback(logger.removeFilter, passes)
@@ -260,7 +260,7 @@ def _empty(shape: tuple[int, ...], dtype) -> np.ndarray:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def _compare(tree: Tree, position: dict) -> None:
+def _verify_digest(tree: Tree, position: dict) -> None:
     """Raises `ValueError` if a checkpoint is not what was written."""
     where = {name: value for name, value in position.items() if name != "digest"}
     if _digest(tree, where) != position["digest"]:
@@ -269,11 +269,7 @@ def _compare(tree: Tree, position: dict) -> None:
 
 def _digest(tree: Tree, where: dict) -> str:
     """Of every leaf by its dotted path, whatever its containers, and of the position."""
-    leaves = {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
     parts = [json.dumps(where, sort_keys=True)]
-    for path, leaf in sorted(leaves.items()):
+    for path, leaf in sorted(records.named_leaves(tree).items()):
         parts += [f"{path} {leaf.dtype} {leaf.shape}", leaf]
     return saving.digest(*parts)

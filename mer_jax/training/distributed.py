@@ -20,6 +20,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from mer_jax.errors import UserError
+from mer_jax.training import rng
 
 Tree = Any
 
@@ -84,7 +85,7 @@ def all_gather(array: Any) -> np.ndarray:
 
 def broadcast(tree: Tree) -> Tree:
     """The tree of process 0, bit for bit, as host arrays; typed keys stay keys."""
-    return jax.tree.map(lambda leaf: _raw(lambda a: all_gather(a)[0], leaf), tree)
+    return jax.tree.map(lambda leaf: rng.on_data(lambda a: all_gather(a)[0], leaf), tree)
 
 
 def gather_to_host(tree: Tree) -> Tree:
@@ -92,14 +93,7 @@ def gather_to_host(tree: Tree) -> Tree:
     if jax.process_count() == 1:
         return jax.device_get(tree)
     gathered = lambda a: multihost_utils.process_allgather(a, tiled=True)
-    return jax.tree.map(lambda leaf: _raw(gathered, leaf), tree)
-
-
-def _raw(function, leaf):
-    """`function` of an array, or of a typed key's data."""
-    if jax.numpy.issubdtype(getattr(leaf, "dtype", int), jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(function(jax.random.key_data(leaf)))
-    return function(leaf)
+    return jax.tree.map(lambda leaf: rng.on_data(gathered, leaf), tree)
 
 
 def _initialize() -> None:

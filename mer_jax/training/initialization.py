@@ -11,21 +11,20 @@ was trained without that subject.
 """
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 
-from mer_jax.clips import identity
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, first_of
 from mer_jax.io import reading
+from mer_jax.keys import identity
 from mer_jax.models import pretrained
 from mer_jax.models.mean import Frozen
 from mer_jax.protocols import Folds
-from mer_jax.training import checkpoints
-from mer_jax.training.records import Tree, Weights
+from mer_jax.training import checkpoints, records
+from mer_jax.training.records import Weights
 
 
 def read(
@@ -82,8 +81,7 @@ def read(
     for each in (found if isinstance(found, list) else [found]) * complete:
         if lacking := sorted(shapes.keys() - each.keys()):
             raise UserError(
-                f"train.epochs is 0, but {directory} has no weights for {lacking[0]}"
-                f"{f' (and {len(lacking) - 1} more)' if lacking[1:] else ''}"
+                f"train.epochs is 0, but {directory} has no weights for {first_of(lacking)}"
             )
     return found
 
@@ -100,7 +98,7 @@ def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
 
 
 def trained_on(directory: str | pathlib.Path, folds: Sequence[str]) -> list[set[str]]:
-    """The subjects, as `clips.identity`, that the weights of `read` for each fold were trained on.
+    """The subjects, as `keys.identity`, that the weights of `read` for each fold were trained on.
 
     Those of a run that the run in `directory` was initialized from count, too.
 
@@ -136,25 +134,6 @@ def trained_elsewhere(directory: str | pathlib.Path) -> bool:
     weights = pretrained.read(directory)
     each = weights.values() if pretrained.per_fold(weights) else [weights]
     return not all(name.startswith("backbone.") for own in each for name in own)
-
-
-def replace_leaves(tree: Tree, initial_weights: Mapping[str, Any]) -> Tree:
-    """`tree` with the leaves that `initial_weights` names by dotted path replaced.
-
-    >>> replace_leaves({"conv": {"kernel": 0, "bias": 1}}, {"conv.bias": 5})
-    {'conv': {'bias': 5, 'kernel': 0}}
-    """
-    replace = lambda path, leaf: initial_weights.get(_dotted(path), leaf)
-    return jax.tree_util.tree_map_with_path(replace, tree)
-
-
-def named_leaves(tree: Tree) -> dict[str, Any]:
-    """The leaves of a tree by their dotted paths."""
-    return {_dotted(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def _dotted(path) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def _is_spotting(directory: pathlib.Path) -> bool:
@@ -194,7 +173,7 @@ def _run_weights(directory: pathlib.Path) -> Weights:
     state = checkpoints.last(directory / "checkpoints")[0]["state"]
     chosen = state["best"] or (state["params"], state["model_state"])
     leaves: Weights = {
-        name: leaf[0] for tree in chosen for name, leaf in named_leaves(tree).items()
+        name: leaf[0] for tree in chosen for name, leaf in records.named_leaves(tree).items()
     }
     # Dropout's counters are not float32 and stay fresh.
     return {name: leaf for name, leaf in leaves.items() if leaf.dtype == np.float32}

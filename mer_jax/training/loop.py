@@ -118,12 +118,7 @@ def fit(
     layout = parallel.layout(len(rows.eval_index))
     label_kinds.check(labels, settings, num_views=examples.num_views)
     static = make_static_config(
-        examples,
-        len(labels),
-        settings,
-        num_classes=num_classes,
-        build=build,
-        remat=parallel.remat,
+        examples, len(labels), settings, num_classes=num_classes, build=build, remat=parallel.remat
     )
     inputs = _as_dtype(examples.inputs, settings.data_dtype)
     real = np.issubdtype(labels.dtype, np.floating)

@@ -79,10 +79,10 @@ def class_balanced_bce(
     """STRCN's multi-class balanced loss (Eqs. 9 and 10).
 
     For each class p_t = p where it is the label and 1 - p elsewhere; the loss of sample i is
-    -beta_i sum_c log p_t. Decided: beta_i = B / (K n_i) with n_i the samples of i's class among
+    -beta_i sum_c log p_t. Our choice: beta_i = B / (K n_i) with n_i the samples of i's class among
     the batch's B, so that a balanced batch has beta = 1.
 
-    Decided: Equation 10 prints a sum over samples; here it is their mean over the batch, so that
+    Our choice: Equation 10 prints a sum over samples; here it is their mean over the batch, so that
     the learning rate does not depend on the batch size.
     """
     del counts
@@ -110,8 +110,8 @@ def capsule_margin(
     T max(0, 0.9 - v)^2 + 0.5 (1 - T) max(0, v - 0.1)^2, summed over classes. The network
     returns its capsules' lengths v as logits.
 
-    Decided: the margins are those of Sabour et al. 2017, Equation 4, where the public code of Van
-    Quang et al. has 0.99 and 0.01.
+    Our choice: the margins are those of Sabour et al. 2017, Equation 4, where the public code of
+    Van Quang et al. has 0.99 and 0.01.
     """
     del counts
     one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
@@ -159,7 +159,7 @@ def boundary_focal(
     -(1 - a) |0.16 - p| log(1 - p); of the three classes it is -a (1 - p) log(p) of the true one's
     softmax p, a = 0.45, 0.45 and 0.1. Each term is a mean over frames. Frames without any of the
     three, such as those in the margins of windows, do not count (the authors count the padding
-    behind a video). Decided: log p is exact, without the 1e-5 that the authors add to p.
+    behind a video). Our choice: log p is exact, without the 1e-5 that the authors add to p.
 
     >>> frame = jnp.array([[1, 0, 0, 0, 0, 1, 0, 0, 0, 0]], jnp.float32)
     >>> losses = boundary_focal(jnp.zeros((1, 10)), frame, jnp.ones(1), jnp.zeros(10))
@@ -220,7 +220,7 @@ LOSSES: dict[str, Loss] = {
     "boundary_focal": boundary_focal,
     "spot_recognize": spot_recognize,
 }
-# Of real targets.
+# Those of real targets instead of classes.
 REGRESSION = ("mse", "boundary_focal", "spot_recognize")
 
 

@@ -46,7 +46,7 @@ def create(
 
     schedule: the learning rate at each step, or its factor if updates are scaled later.
 
-    (PyTorch, MatConvNet and Keras' regularisers all mean this by "weight decay"; the decoupled
+    (PyTorch, MatConvNet and Keras' regularizers all mean this by "weight decay"; the decoupled
     decay of AdamW is not what the five papers used.)
     """
     if name not in OPTIMIZERS:

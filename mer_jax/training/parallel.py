@@ -28,6 +28,7 @@ from jax.sharding import PartitionSpec as P
 from mer_jax import options, runtime
 from mer_jax.errors import UserError
 from mer_jax.io import large_arrays
+from mer_jax.training import rng
 
 Tree = Any
 
@@ -135,11 +136,9 @@ def _put(tree: Tree, sharding: NamedSharding) -> Tree:
         return jax.device_put(tree, sharding)
 
     def one(leaf):
-        if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(one(jax.random.key_data(leaf)))
         return jax.make_array_from_callback(leaf.shape, sharding, np.asarray(leaf).__getitem__)
 
-    return jax.tree.map(one, tree)
+    return jax.tree.map(lambda leaf: rng.on_data(one, leaf), tree)
 
 
 def over_folds(

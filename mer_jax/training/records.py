@@ -1,6 +1,6 @@
 """The records of a job: what its folds start from, carry from epoch to epoch, and report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -83,6 +83,25 @@ class FoldPredictions(NamedTuple):
     epochs_run: jax.Array  # [] int32
     sample_counts: jax.Array  # [N] int32
     statistics_mask: jax.Array  # [N] bool
+
+
+def replace_leaves(tree: Tree, replacements: Mapping[str, Any]) -> Tree:
+    """`tree` with the leaves that `replacements` names by dotted path replaced.
+
+    >>> replace_leaves({"conv": {"kernel": 0, "bias": 1}}, {"conv.bias": 5})
+    {'conv': {'bias': 5, 'kernel': 0}}
+    """
+    replace = lambda path, leaf: replacements.get(_dotted(path), leaf)
+    return jax.tree_util.tree_map_with_path(replace, tree)
+
+
+def named_leaves(tree: Tree) -> dict[str, Any]:
+    """The leaves of a tree by their dotted paths."""
+    return {_dotted(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _dotted(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def fold_arrays(
@@ -208,24 +227,13 @@ def empty(names: tuple[str, ...], rows: FoldArrays, epochs: int, num_classes: in
     )
 
 
-_CHECKPOINTED = (
-    "probabilities",
-    "predicted",
-    "train_loss",
-    "train_accuracy",
-    "test_accuracy",
-    "validation_loss",
-    "status",
-    "chosen_epoch",
-    "epochs_run",
-    "sample_counts",
-    "statistics_mask",
-)
+# Known without a checkpoint: from the folds, or of this process.
+_NOT_SAVED = ("names", "eval_index", "test", "validation", "seconds")
 
 
 def checkpoint_arrays(result: Result) -> dict[str, np.ndarray]:
     """The arrays of a result that a checkpoint saves; without an epoch there are no curves."""
-    arrays = {name: getattr(result, name) for name in _CHECKPOINTED}
+    arrays = {k: v for k, v in result._asdict().items() if k not in _NOT_SAVED}
     return {name: array for name, array in arrays.items() if array.size}
 
 

@@ -5,11 +5,20 @@ depend on other folds, and a resumed job draws what an uninterrupted one draws.
 """
 
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 SAMPLERS = ("shuffle", "balanced", "sequential")
+
+
+def on_data(function: Callable[[Any], Any], leaf: Any) -> Any:
+    """`function` of an array; of a typed key, the key of `function` of its data."""
+    if jax.numpy.issubdtype(getattr(leaf, "dtype", int), jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(function(jax.random.key_data(leaf)))
+    return function(leaf)
 
 
 def fold_key(seed: int, fold: str) -> jax.Array:
@@ -143,12 +152,7 @@ def balanced(
 
 
 def sequential(
-    train: jax.Array,
-    labels: jax.Array,
-    *,
-    steps: int,
-    batch_size: int,
-    repeats_per_epoch: int = 1,
+    train: jax.Array, labels: jax.Array, *, steps: int, batch_size: int, repeats_per_epoch: int = 1
 ) -> tuple[jax.Array, jax.Array]:
     """The same batches in every epoch: class by class, each in the order of the clips.
 

@@ -56,8 +56,8 @@ class Settings:
     statistics_on_all_clips: bool = False
 
     def __post_init__(self):
-        known = {field.name: field.default for field in dataclasses.fields(self)}
-        for name, value in options.check("train", "", dataclasses.asdict(self), known).items():
+        given, known = dataclasses.asdict(self), options.defaults(type(self))
+        for name, value in options.check("train", "", given, known).items():
             object.__setattr__(self, name, value)  # plain, as in JSON
         if len(set(self.learning_rates)) < len(self.learning_rates):
             raise UserError(f"train.learning_rates is {self.learning_rates}; two of them are equal")

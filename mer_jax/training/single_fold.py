@@ -17,7 +17,7 @@ from flax import nnx
 
 from mer_jax.methods.examples import Examples
 from mer_jax.nn import SAVEABLE
-from mer_jax.training import initialization, label_kinds, losses, optimizers, rng
+from mer_jax.training import label_kinds, losses, optimizers, records, rng
 from mer_jax.training.records import (
     DIVERGED,
     RUNNING,
@@ -41,18 +41,11 @@ class StaticConfig(NamedTuple):
     build: Callable[[jax.Array], nnx.Module]  # key -> network
     loss: losses.Loss
     train_loss: losses.Loss  # the same with label smoothing
-    mixup: float  # alpha of the Beta distribution that mixes pairs of samples; 0: none
     optimizer: optax.GradientTransformation
     num_classes: int
     steps: int  # S, steps an epoch
     batch_size: int  # B, rows a batch
-    sampler: str  # one of `rng.SAMPLERS`
-    model_selection: str  # epoch of the final network: "last", "best_val", "best_test"
-    early_stopping_patience: int  # epochs without improvement until a fold stops; 0: never
-    min_loss_change: float  # a fold stops when its loss changes by less; 0: never
-    lr_plateau_patience: int  # epochs without improvement until the rate falls tenfold; 0: never
-    lr_plateau_rule: str  # a key of `settings.PLATEAU_RULES`
-    precision: str  # a key of `settings.PRECISIONS`
+    settings: Settings  # without `variants`: of these, seed and rate are in `FoldArrays`
     remat: bool  # recompute activations between convolutions for the gradient
 
 
@@ -92,7 +85,6 @@ def make_static_config(
         build=lambda key: build(nnx.Rngs(key)),
         loss=loss,
         train_loss=losses.smoothed(loss, settings.label_smoothing),
-        mixup=settings.mixup,
         optimizer=optimizers.create(
             settings.optimizer,
             rates,
@@ -102,13 +94,7 @@ def make_static_config(
         num_classes=num_classes,
         steps=steps,
         batch_size=batch_size,
-        sampler=settings.sampler,
-        model_selection=settings.model_selection,
-        early_stopping_patience=settings.early_stopping_patience,
-        min_loss_change=settings.min_loss_change,
-        lr_plateau_patience=settings.lr_plateau_patience,
-        lr_plateau_rule=settings.lr_plateau_rule,
-        precision=settings.precision,
+        settings=settings,
         remat=remat,
     )
 
@@ -118,9 +104,7 @@ def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
     model = static.build(rng.fold_in_name(fold.key, "init"))
     _, *trees = nnx.split(model, nnx.Param, ...)
     given = {**data.initial_weights, **fold.initial_weights}
-    params, model_state = (
-        initialization.replace_leaves(nnx.as_pure(tree), given) for tree in trees
-    )
+    params, model_state = (records.replace_leaves(nnx.as_pure(tree), given) for tree in trees)
     zero = jnp.zeros((), jnp.int32)
     return State(
         params=params,
@@ -135,7 +119,7 @@ def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
         lr_scale=jnp.ones(()),
         plateau_best=jnp.full((), jnp.finfo(jnp.float32).min),  # a finite one can be scaled
         plateau_waited=zero,
-        best=() if static.model_selection == "last" else (params, model_state),
+        best=() if static.settings.model_selection == "last" else (params, model_state),
         best_score=jnp.full((), -jnp.inf, jnp.float32),
         best_epoch=zero,
         epochs_without_improvement=zero,
@@ -161,9 +145,7 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
     samples = jnp.sum(mask)
     loss = jnp.sum(losses) / samples
     after = dataclasses.replace(
-        after,
-        epoch=state.epoch + 1,
-        sample_counts=state.sample_counts.at[index].add(1),
+        after, epoch=state.epoch + 1, sample_counts=state.sample_counts.at[index].add(1)
     )
     logits = _eval_logits(static, data, fold, after)
     labels = data.labels[fold.eval_index]
@@ -172,7 +154,7 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
     validation_loss = static.loss(logits, labels, fold.validation, counts)
     validation_loss = jnp.where(jnp.any(fold.validation > 0), validation_loss, jnp.inf)
     test_accuracy = jnp.sum(test_correct) / jnp.sum(fold.test)
-    after = _decide(static, state, after, loss, validation_loss, test_accuracy)
+    after = _decide(static.settings, state, after, loss, validation_loss, test_accuracy)
 
     # A fold that has stopped, or whose loss is not finite, keeps its state.
     running = state.status == RUNNING
@@ -218,20 +200,20 @@ def _train_steps(
         samples = to_float32(jax.tree.map(lambda a: a[index], data.inputs))
         x = jax.vmap(static.examples.augment, (0, 0, None))(keys, samples, state.statistics)
         labels = data.labels[index]
-        if static.mixup:
+        if static.settings.mixup:
             mix_key = jax.random.fold_in(rng.fold_in_name(augment_key, "mixup"), number)
-            x, weight, partner = _mix(mix_key, x, mask, static.mixup)
+            x, weight, partner = _mix(mix_key, x, mask, static.settings.mixup)
 
         def objective(params):
             logits, new_model_state = forward(params, model_state, x, mask)
             loss = static.train_loss(logits, labels, mask, counts)
-            if static.mixup:
+            if static.settings.mixup:
                 other = static.train_loss(logits, labels[partner], mask, counts)
                 loss = weight * loss + (1 - weight) * other
             return loss, (new_model_state, logits)
 
         # Custom gradients are traced here, outside of the network's own context.
-        with jax.default_matmul_precision(PRECISIONS[static.precision][1]):
+        with jax.default_matmul_precision(PRECISIONS[static.settings.precision][1]):
             (loss, (model_state, logits)), grads = jax.value_and_grad(objective, has_aux=True)(
                 params
             )
@@ -239,7 +221,7 @@ def _train_steps(
         params, opt = optimizers.apply_gradients(static.optimizer, params, grads, opt, rate)
         correct = jnp.sum(kind.accuracy(logits, labels) * mask)
         after = (params, model_state, opt)
-        if static.sampler == "sequential":  # an empty batch is no step
+        if static.settings.sampler == "sequential":  # an empty batch is no step
             after = jax.tree.map(lambda a, b: jnp.where(jnp.any(mask > 0), a, b), after, carry)
         return after, (loss * jnp.sum(mask), correct)
 
@@ -273,7 +255,7 @@ def predict_held_out(
 ) -> FoldPredictions:
     """The predictions of the selected epoch's network for the fold's evaluated clips."""
     selected_state, chosen_epoch = state, state.epoch
-    if static.model_selection != "last":
+    if static.settings.model_selection != "last":
         params, model_state = state.best
         selected_state = dataclasses.replace(state, params=params, model_state=model_state)
         chosen_epoch = state.best_epoch
@@ -306,8 +288,8 @@ def apply_model(
     x: Tree,
     mask: jax.Array | None = None,
 ) -> tuple[jax.Array, Tree]:
-    """(logits [B, K] float32, new model_state), computed in `static.precision`."""
-    dtype, products = PRECISIONS[static.precision]
+    """(logits [B, K] float32, new model_state), computed in `static.settings.precision`."""
+    dtype, products = PRECISIONS[static.settings.precision]
 
     def narrow(tree):
         real = lambda a: jnp.issubdtype(a.dtype, jnp.floating)
@@ -326,7 +308,7 @@ def _batches(
         key,
         fold.train,
         data.labels,
-        sampler=static.sampler,
+        sampler=static.settings.sampler,
         num_classes=static.num_classes,
         steps=static.steps,
         batch_size=static.batch_size,
@@ -359,21 +341,21 @@ def _eval_logits(static: StaticConfig, data: Data, fold: FoldArrays, state: Stat
     return jax.lax.map(batch, rows).reshape(rows.size, -1)[:count]
 
 
-def _decide(static, before, after, loss, validation_loss, test_accuracy) -> State:
+def _decide(settings: Settings, before, after, loss, validation_loss, test_accuracy) -> State:
     """Early stopping, learning-rate plateau and model selection."""
-    stop = jnp.abs(before.loss - loss) < static.min_loss_change
+    stop = jnp.abs(before.loss - loss) < settings.min_loss_change
     score = {"last": -loss, "best_val": -validation_loss, "best_test": test_accuracy}[
-        static.model_selection
+        settings.model_selection
     ]
     better = score > before.best_score
     waited = jnp.where(better, 0, before.epochs_without_improvement + 1).astype(jnp.int32)
-    if static.early_stopping_patience:
-        stop |= waited >= static.early_stopping_patience
+    if settings.early_stopping_patience:
+        stop |= waited >= settings.early_stopping_patience
     plateau_best, plateau_waited, falls = _plateau(
-        static, before.plateau_best, before.plateau_waited, score
+        settings, before.plateau_best, before.plateau_waited, score
     )
     best = before.best
-    if static.model_selection != "last":
+    if settings.model_selection != "last":
         now = (after.params, after.model_state)
         best = jax.lax.cond(better, lambda: now, lambda: before.best)
     return after.replace(
@@ -389,14 +371,14 @@ def _decide(static, before, after, loss, validation_loss, test_accuracy) -> Stat
     )
 
 
-def _plateau(static, best, waited, score) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _plateau(settings, best, waited, score) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(best score, epochs since it or since the rate last fell, whether the rate falls now)."""
-    threshold, more = PLATEAU_RULES[static.lr_plateau_rule]
+    threshold, more = PLATEAU_RULES[settings.lr_plateau_rule]
     better = score > best + threshold * jnp.abs(best)
     waited = jnp.where(better, 0, waited + 1).astype(jnp.int32)
     falls = (
-        waited >= static.lr_plateau_patience + more
-        if static.lr_plateau_patience
+        waited >= settings.lr_plateau_patience + more
+        if settings.lr_plateau_patience
         else jnp.zeros((), bool)
     )
     return jnp.where(better, score, best), jnp.where(falls, 0, waited), falls

@@ -12,7 +12,7 @@ from flax import nnx
 
 from mer_jax import configuration, datasets, experiment, inference, metrics, models, protocols
 from mer_jax.errors import UserError
-from mer_jax.spotting import networks, samples
+from mer_jax.spotting import samples, scorers
 from tests.datasets import replica
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "mer_jax" / "configs"
@@ -93,12 +93,12 @@ def test_a_spotting_config_is_whole_and_its_network_takes_its_samples(name):
     if "model" not in config:
         return
     options, sizes = (configuration.options_of(config, name) for name in ("evidence", "model"))
-    sampling = networks.sampling_of(options, 256)
+    sampling = samples.NetworkEvidence(**options).sampling(256)
     regions = sampling.pairs == samples.REGIONS
     outputs = 10 * sampling.shape[0] if regions else 1
     if config.recognition.spotter:
         outputs += 4  # a score and emotions
-    build = networks.Architecture(config.model.name, sizes, outputs).build(sampling.shape)
+    build = scorers.Architecture(config.model.name, sizes, outputs).build(sampling.shape)
     scores = jax.eval_shape(lambda x: build(nnx.Rngs(0))(x), jnp.zeros((2, *sampling.shape)))
     assert scores.shape == (2, outputs)
 

@@ -23,6 +23,7 @@ from absl import app, flags
 from flax import nnx
 
 from mer_jax import (
+    bounds,
     configuration,
     datasets,
     descriptors,
@@ -35,12 +36,13 @@ from mer_jax import (
 )
 from mer_jax import video as video_functions
 from mer_jax.errors import UserError
+from mer_jax.spotting import samples
 from mer_jax.training import optimizers
 from mer_jax.video import flow
 
 # Keyword arguments that are no settings of a user: arrays, functions, what a caller passes on.
 NO_OPTION = {
-    *("onset_to_apex", "to_flow", "require_length"),
+    *("onset_to_apex", "to_flow", "require_length", "choose_apex", "train"),
     *("flow_difference", "maximal_difference", "strain_difference"),
 }
 
@@ -67,6 +69,8 @@ def targets() -> Iterator[Target]:
     yield Target("data", "synthetic", datasets.options("synthetic"), _loaded)
     train = configuration.make(data="synthetic", method="flow_maps", model="ststnet").train
     yield Target("train", "", dict(train), lambda name, one: training.Settings(**{name: one}))
+    network = lambda name, one: samples.NetworkEvidence(**{name: one})
+    yield Target("evidence", "network", spotting.options("network"), network)
     for preset in ("classic_l", "tv_l1"):
         yield Target("", "optical_flow", dataclasses.asdict(flow.PRESETS[preset]), _flow(preset))
     for function in functions():
@@ -153,7 +157,7 @@ def strange(draw: random.Random) -> Any:
     return tuple(strange(draw) for _ in range(draw.randrange(5)))
 
 
-def within(bound: options.Bound) -> list[Any]:
+def within(bound: bounds.Bound) -> list[Any]:
     """Values of the ends of a bound and between them, read off its row."""
     least, most = bound.members
     if most:
@@ -186,7 +190,7 @@ def refused(target: Target, option: str, value: Any) -> str:
 
 def wrong_values(target: Target, option: str, values: list[Any]) -> list[Any]:
     """Those of `values` that the option may not have."""
-    row, default = options.bound(target.section, target.name, option), target.known[option]
+    row, default = bounds.bound(target.section, target.name, option), target.known[option]
     return [
         value
         for value in values
@@ -198,7 +202,7 @@ def network(draw: random.Random, name: str) -> str:
     """'' where a network of small random sizes answers, or is refused by a sentence."""
     sizes: dict[str, Any] = {}
     for option in models.options(name):
-        row = options.bound("model", name, option)
+        row = bounds.bound("model", name, option)
         assert row is not None
         small = {int: list(range(1, 7)), float: [0.01, 0.1, 0.3]}.get(row.kind)
         some = within(row._replace(members=(0, 0))) if row.choices or not small else small

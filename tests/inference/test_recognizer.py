@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mer_jax.inference import recognizer
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics.matching import Event
 from mer_jax.protocols import Folds
 from mer_jax.recordings import Recording
 from mer_jax.spotting import Found

@@ -137,7 +137,7 @@ def test_the_file_of_a_spotting_run(tmp_path):
     manifest = run_file.export(run, file)
     assert manifest.databases == [run_file.Database("mine", 3, 2, "ask its owners")]
     assert (manifest.classes, manifest.content) == (["micro"], "recordings")
-    assert spotter.is_run(file) and spotter.load(file).digest == spotter.load(run).digest
+    assert run_file.is_spotting(file) and spotter.load(file).digest == spotter.load(run).digest
     assert str(tmp_path).encode() not in file.read_bytes()
     with pytest.raises(UserError, match="is no file of mer-jax export-run"):
         spotter.load(rewritten(file, tmp_path / "more", **{"networks/../evil.npz": b""}))

@@ -9,7 +9,7 @@ import pytest
 from mer_jax import configuration, spotting_experiment
 from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
-from mer_jax.inference import spotter
+from mer_jax.inference import run_file, spotter
 from mer_jax.inference.profile import framing, motion
 from mer_jax.inference.tracking import FaceBox
 from mer_jax.recordings import Interval, Recording
@@ -129,7 +129,7 @@ def test_what_cannot_be_spotted(film, tmp_path):
         spots.predict_video(film, 0.0)
     with pytest.raises(UserError, match="is no finished spotting run"):
         spotter.load(tmp_path)
-    assert not spotter.is_run(tmp_path)
+    assert not run_file.is_spotting(tmp_path)
 
 
 def test_the_time_line_is_below_the_film_and_its_cursor_moves(film):
@@ -159,7 +159,7 @@ def test_a_recording_of_the_run_is_spotted_as_its_ensemble_does(tmp_path):
         evidence={"name": "strain", "size": (24, 24)},
     )
     spotting_experiment.run(config, tmp_path / "run", quiet=True)
-    assert spotter.is_run(tmp_path / "run")
+    assert run_file.is_spotting(tmp_path / "run")
     spots = spotter.load(tmp_path / "run")
     options = configuration.options_of(config, "data")
     video = recordings.load("synthetic", None, **options)[0]

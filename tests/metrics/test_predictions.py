@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from mer_jax.errors import DataError, UserError
-from mer_jax.metrics.predictions import Predictions, read, write_csv, write_log
+from mer_jax.metrics.prediction_files import read, write_csv, write_log
+from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import scores
 from tests.metrics.examples import predictions, same
 

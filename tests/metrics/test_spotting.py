@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import UserError
-from mer_jax.metrics import spotting
-from mer_jax.metrics.spotting import Event, iou, match, match_events
+from mer_jax.metrics import matching, spotting
+from mer_jax.metrics.matching import Event, iou, match, match_events
 from mer_jax.recordings import Interval, Recording
 
 
@@ -194,7 +194,7 @@ def test_events_of_recordings():
     read = lambda start, stop: np.zeros((stop - start, 2, 2, 1), np.uint8)
     marked = (Interval(3, None, 9, "macro"), Interval(1, 2, 4, emotion="fear"))
     video = Recording("d", "s1", "v", read, 10, 30.0, marked)
-    assert spotting.events([video]) == [
+    assert matching.events([video]) == [
         Event("s1", "v", 1, 4, "micro", "fear", "d"), Event("s1", "v", 3, 9, "macro", "", "d"),
     ]  # fmt: skip
 

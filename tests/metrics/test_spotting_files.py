@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import DataError, UserError
-from mer_jax.metrics import spotting, spotting_files
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics import matching, spotting_files
+from mer_jax.metrics.matching import Event
 from mer_jax.recordings import Interval, Recording
 
 TABLES = {
@@ -94,12 +94,12 @@ def test_the_intervals_of_a_recording_meet_those_of_a_file(tmp_path):
     """CAS(ME)^2 calls a recording 0401 of s15; its predictions are files of s15_0401 and kin."""
     read = lambda start, stop: np.zeros((stop - start, 2, 2, 1), np.uint8)
     video = Recording("casme_squared", "s15", "0401", read, 99, 30.0, (Interval(5, 7, 14),))
-    truths = spotting.events([video])
+    truths = matching.events([video])
     for vid in ("s15_0401", "15_401", "casme_015_0401", "S15_0401"):
         path = tmp_path / "pred.csv"
         path.write_text(f"vid,pred_onset,pred_offset,type\n{vid},5,14,me\n{vid},60,70,me\n")
-        found = spotting.match_events(truths, spotting_files.read(path))
+        found = matching.match_events(truths, spotting_files.read(path))
         assert found.counts.sum((0, 1)).tolist() == [1, 1, 0], vid
     spotting_files.write(path, [event._replace(emotion="") for event in truths])
-    found = spotting.match_events(truths, spotting_files.read(path))
+    found = matching.match_events(truths, spotting_files.read(path))
     assert found.counts.sum((0, 1)).tolist() == [1, 0, 0]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mer_jax.io import learning_curves, saving
 from mer_jax.metrics import read, summary, write_csv
-from mer_jax.reporting import figures, report, verdict
+from mer_jax.reporting import clip_figures, figures, report, verdict
 from tests.metrics.examples import predictions
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -104,7 +104,7 @@ def page_of(folder, **options):
 def test_report_says_what_the_files_say(tmp_path):
     record = predictions()
     found = workdir(tmp_path, record)
-    panel = figures.png(figures.clip_panel(onset=np.eye(4)), dpi=40)
+    panel = figures.png(clip_figures.map_panel(np.zeros((4, 4, 3))), dpi=40)
     first_wrong = record.keys[int(np.flatnonzero(~record.correct)[0])]
     pictures = [
         report.Picture(panel, "One clip", "A face"),

@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from mer_jax.metrics import matching
 from mer_jax.metrics import spotting as scoring
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics.matching import Event
 from mer_jax.recordings import Distractor, Interval, Recording
 from mer_jax.reporting import spotting_report
 from mer_jax.spotting import Fold, Found, Rule
@@ -32,7 +33,7 @@ def build(config=CONFIG, count=2, leaks=()):
         for onset in (11, 38)
     ]
     found = Found(events, folds, {(video.key, "micro"): evidence for video in videos})
-    summary = scoring.summary(scoring.events(videos), events) | {"chance": {"micro": 0.0625}}
+    summary = scoring.summary(matching.events(videos), events) | {"chance": {"micro": 0.0625}}
     summary["verdict"] = {"strict": not leaks, "leaks": list(leaks)}
     return spotting_report.build(videos, found, summary, config=config, rule=Rule())
 

@@ -1,5 +1,5 @@
 from mer_jax.metrics import spotting
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics.matching import Event
 from mer_jax.reporting.spotting_scores import format_spotting
 
 

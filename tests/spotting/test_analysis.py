@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mer_jax.metrics.spotting import Event
+from mer_jax.metrics.matching import Event
 from mer_jax.recordings import Distractor, Interval, Recording
 from mer_jax.spotting import Fold, Found, Rule, analysis
 

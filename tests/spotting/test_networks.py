@@ -11,10 +11,11 @@ from flax import nnx
 from mer_jax.errors import UserError
 from mer_jax.io import large_arrays
 from mer_jax.recordings import Interval, Recording
-from mer_jax.spotting import networks, protocol, samples
+from mer_jax.spotting import networks, protocol, sample_folds, samples, scorers, targets
 from mer_jax.spotting.intervals import Rule
-from mer_jax.spotting.networks import Architecture
-from mer_jax.training import Settings
+from mer_jax.spotting.samples import NetworkEvidence, Sampling
+from mer_jax.spotting.scorers import Architecture
+from mer_jax.training import Checkpointing, Settings
 
 LENGTH, SPAN = 60, 3
 SETTINGS = Settings(epochs=30, batch_size=64, learning_rate=3e-2, loss="mse")
@@ -44,7 +45,7 @@ def stream(recording, sampling):
     frames = np.arange(-first, recording.length - last, sampling.stride)
     rng = np.random.default_rng([ord(c) for c in recording.subject])
     maps = rng.normal(0, 0.02, (len(frames), 2, 2, 6)).astype(np.float32)
-    score = samples.overlaps(recording, frames, kind="micro", offsets=sampling.offsets)
+    score = targets.overlaps(recording, frames, kind="micro", offsets=sampling.offsets)
     maps[..., 0] += score[:, None, None]
     half = len(frames) // 2
     yield frames[:half], maps[:half]
@@ -62,7 +63,10 @@ NET = Architecture(f"{__name__}:Net", {})
 
 def train(videos, folder, settings=SETTINGS, **options):
     options = {"kinds": ("micro",), "normalize": "none", "mirror": False, "stride": 1} | options
-    return networks.train(videos, NET, settings, folder, **options)
+    kinds = options.pop("kinds")
+    evidence = NetworkEvidence(**options)
+    saved = Checkpointing(folder)
+    return networks.train(videos, NET, settings, evidence, checkpointing=saved, kinds=kinds)
 
 
 @pytest.mark.train
@@ -77,7 +81,7 @@ def test_a_network_finds_what_it_was_shown(videos, tmp_path):
     # What is read back scores as the engine did.
     (result,) = trained.results.values()
     for row, fold in enumerate(trained.folds):
-        weights = networks.read_weights(tmp_path / "micro_4", fold.name)
+        weights = scorers.read_weights(scorers.weights_file(tmp_path, fold))
         scorer = dataclasses.replace(trained.scorers[fold.name], weights=weights)
         evidence = scorer.evidence(videos[row])
         np.testing.assert_array_equal(evidence, trained.evidence(fold, row))
@@ -100,39 +104,39 @@ def test_a_fold_does_not_depend_on_its_test_subject(videos, tmp_path):
 
 
 def test_folds_over_samples(videos):
-    sampling = networks._sampling(SPAN, "two", 1, (8, 8), (2, 2), "horn_schunck", True)
-    found = networks._collected(videos, sampling, large_arrays.IN_MEMORY)[1]
+    sampling = Sampling(SPAN, size=(8, 8), map_size=(2, 2))
+    found = sample_folds.collect(videos, sampling, large_arrays.IN_MEMORY)
     folds = protocol.plan(videos, kinds=("micro",), span_of=lambda mean: SPAN)
     labels = np.concatenate(
         [
-            samples.overlaps(each, at, kind="micro", offsets=sampling.offsets)
-            for each, (at, _) in zip(videos, found)
+            targets.overlaps(each, at, kind="micro", offsets=sampling.offsets)
+            for each, (at, _) in zip(videos, found.parts)
         ]
     )[:, None]
     count = LENGTH - 2 * SPAN
-    rows = networks._folds(videos, found, folds, labels, SETTINGS, 0.0)
+    rows = sample_folds.over_samples(found, folds, labels, SETTINGS)
     assert (
         rows.test.sum(1).tolist() == [count] * 4 and rows.train.sum(1).tolist() == [3 * count] * 4
     )
     assert rows.subject_disjoint and rows.clips[1] == "toy/a/a_1@4"
-    fewer = networks._folds(videos, found, folds, labels, SETTINGS, 0.5)
+    fewer = sample_folds.over_samples(found, folds, labels, SETTINGS, drop_zeros=0.5)
     dropped = rows.train & ~fewer.train
     assert not dropped[:, labels[:, 0] > 0].any() and (fewer.test == rows.test).all()
     zeros = (rows.train & (labels[:, 0] == 0)[None, :]).sum(1)
     assert np.abs(dropped.sum(1) / zeros - 0.5).max() < 0.15
     held = dataclasses.replace(SETTINGS, validation=0.3)
-    validated = networks._folds(videos, found, folds, labels, held, 0.0)
+    validated = sample_folds.over_samples(found, folds, labels, held)
     assert validated.validation.sum(1).tolist() == [count] * 4  # one subject of three
     assert validated.subject_disjoint
 
 
 def test_samples_are_written_once(videos, tmp_path):
     """As the blocks of the recordings, one after the other; the parts are views."""
-    sampling = networks._sampling(SPAN, "two", 2, (8, 8), (2, 2), "horn_schunck", True)
+    sampling = Sampling(SPAN, stride=2, size=(8, 8), map_size=(2, 2))
     blocks = [list(stream(each, sampling)) for each in videos]
     expected = np.concatenate([maps for each in blocks for _, maps in each])
     for storage in (large_arrays.IN_MEMORY, large_arrays.Storage(0, tmp_path)):
-        inputs, found = networks._collected(videos, sampling, storage)
+        _, inputs, found = sample_folds.collect(videos, sampling, storage)
         np.testing.assert_array_equal(inputs, expected)
         assert isinstance(inputs, np.memmap) == (storage.limit_bytes == 0)
         assert all(np.shares_memory(part, inputs) for _, part in found)
@@ -145,25 +149,25 @@ def test_samples_are_written_once(videos, tmp_path):
 def test_the_batches_of_a_finished_job_are_drawn_again(videos, tmp_path):
     settings = dataclasses.replace(SETTINGS, epochs=2, validation=0.3)
     trained = train(videos, tmp_path, settings, drop_zeros=0.3)
-    folder = tmp_path / networks.group_name(trained.folds[0])
-    folds, wrong = networks.replay(folder, settings, drop_zeros=0.3)
+    folder = tmp_path / scorers.group_name(trained.folds[0])
+    folds, wrong = sample_folds.replay(folder, settings, drop_zeros=0.3)
     assert wrong == [] and folds.clips == tuple(each.key for each in videos)
     assert folds.test.tolist() == np.eye(4, dtype=bool).tolist() and folds.subject_disjoint
     other = dataclasses.replace(settings, seed=1)
-    found = networks.replay(folder, other, drop_zeros=0.3)[1]
+    found = sample_folds.replay(folder, other, drop_zeros=0.3)[1]
     assert sum("not those of its seed" in each for each in found) == 4
-    assert any("not those of its seed" in each for each in networks.replay(folder, settings)[1])
+    assert any("not those of its seed" in each for each in sample_folds.replay(folder, settings)[1])
     # A subject that a fold trained on is declared to be its test subject.
     content = json.loads((folder / "folds.json").read_text())
     first = content["folds"][0]
     first["train"], first["test"] = first["test"], first["train"]
     (folder / "folds.json").write_text(json.dumps(content))
-    found = networks.replay(folder, settings, drop_zeros=0.3)[1]
+    found = sample_folds.replay(folder, settings, drop_zeros=0.3)[1]
     assert any("is not a training clip" in each for each in found)
     content["samples"][0] = -1
     (folder / "folds.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="is damaged"):
-        networks.replay(folder, settings)
+        sample_folds.replay(folder, settings)
 
 
 def test_mistakes_are_one_sentence(videos, tmp_path):

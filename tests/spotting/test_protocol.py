@@ -7,7 +7,7 @@ import pytest
 
 from mer_jax import spotting
 from mer_jax.errors import UserError
-from mer_jax.metrics import spotting as scoring
+from mer_jax.metrics import matching
 from mer_jax.recordings import Interval, Recording
 from tests.spotting.test_evidence import movement, texture
 
@@ -33,8 +33,8 @@ def found(videos):
 
 
 def test_known_movements_are_found(videos, found):
-    truths = scoring.events(videos)
-    result = scoring.match_events(truths, found.events)
+    truths = matching.events(videos)
+    result = matching.match_events(truths, found.events)
     assert result.counts.sum((0, 1)).tolist() == [5, 0, 0]
     assert {(e.database, e.subject) for e in found.events} == {("toy", name) for name in "abc"}
     assert all(len(values) == 120 for values in found.evidence.values())

@@ -61,7 +61,7 @@ def test_time_backwards_exchanges_the_two_flows():
 def test_targets_are_the_overlap_with_the_nearest_expression_of_the_kind():
     marked = (Interval(5, None, 9), Interval(20, None, 24), Interval(12, None, 16, "macro"))
     video = recording(np.zeros((30, 2, 2, 1), np.uint8), marked)
-    found = samples.overlaps(video, np.arange(2, 28), kind="micro", offsets=(-2, 0, 2))
+    found = targets.overlaps(video, np.arange(2, 28), kind="micro", offsets=(-2, 0, 2))
     for frame, value in zip(range(2, 28), found):
         own = set(range(frame - 2, frame + 3))
         best = max(len(own & m) / len(own | m) for m in (set(range(5, 10)), set(range(20, 25))))
@@ -104,7 +104,7 @@ def test_windows_show_every_frame_once_between_their_margins(monkeypatch):
     for t in range(40):
         np.testing.assert_array_equal(maps[t // 16, 7 + t % 16], flows[t])
     wanted = targets.one_hot(targets.boundaries(video))
-    rows = samples.TARGETS["boundaries"](video, frames, kind="micro", offsets=sampling.offsets)
+    rows = targets.TARGETS["boundaries"](video, frames, kind="micro", offsets=sampling.offsets)
     rows = rows.reshape(3, 30, 10)
     assert not rows[:, :7].any() and not rows[:, -7:].any() and not rows[2, 15:].any()
     np.testing.assert_array_equal(rows[:, 7:-7].reshape(-1, 10)[:40], wanted)

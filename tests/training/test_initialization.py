@@ -10,7 +10,7 @@ from mer_jax.errors import UserError
 from mer_jax.models import pretrained
 from mer_jax.protocols import Folds
 from mer_jax.spotting.protocol import Fold
-from mer_jax.training import Settings, fit, initialization
+from mer_jax.training import Settings, fit, initialization, records
 from tests.training import small
 
 ONE = small.grouped(devices=jax.devices()[:1], quiet=True)
@@ -77,7 +77,7 @@ def test_what_has_another_shape_starts_fresh(run):
         "conv": {"kernel": jnp.zeros(initial_weights["conv.kernel"].shape)},
         "head": {"bias": jnp.ones(4)},
     }
-    tree = initialization.replace_leaves(tree, initial_weights)
+    tree = records.replace_leaves(tree, initial_weights)
     np.testing.assert_array_equal(tree["conv"]["kernel"], initial_weights["conv.kernel"])
     np.testing.assert_array_equal(tree["head"]["bias"], 1)
 

@@ -2,10 +2,10 @@
 
 `scenes` draws subjects and scripts, `clips` is the same as a list of `Clip`. What is drawn for a
 clip depends on the seed, its subject's number and its own number only, so a longer list begins with
-the shorter one, on every machine (grey levels to within one). A scene knows the truth behind its
+the shorter one, on every machine (gray levels to within one). A scene knows the truth behind its
 frames: the flow between any two of them, its instants, its action units, its landmarks.
 
-Positions are px with pixel centres at whole numbers: (0, 0) is the middle of the top left pixel.
+Positions are px with pixel centers at whole numbers: (0, 0) is the middle of the top left pixel.
 What moves is the skin (by its action units) and the whole picture (by the head's drift); a blink
 covers the eyeball with the lid, and is no part of the flow.
 """
@@ -45,19 +45,19 @@ def _grid(size: tuple[int, int]) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnames=("size", "frames"))
-def render(person: Face, take: Take, *, size: tuple[int, int], frames: int) -> jax.Array:
+def render(subject: Face, take: Take, *, size: tuple[int, int], frames: int) -> jax.Array:
     """The first `frames` frames of one clip: [frames, 3, H, W] uint8 RGB.
 
-    Pure; `vmap` over (person, take) adds N. `take.length` does not matter here: a clip is the first
-    `length` frames. Channels stand before the rows because that is how they are computed; a
+    Pure; `vmap` over (subject, take) adds N. `take.length` does not matter here: a clip is the
+    first `length` frames. Channels stand before the rows because that is how they are computed; a
     `Scene` has them last like every clip.
     """
     grid = jnp.asarray(_grid(size))
     px = jnp.float32(1 / scale(size))
 
     def shoot(t):
-        where = motion.source(person, take, t, grid)
-        rgb = paint.paint(person, *where, px=px, closed=motion.closed(take, t))
+        where = motion.source(subject, take, t, grid)
+        rgb = paint.paint(subject, *where, px=px, closed=motion.closed(take, t))
         return rgb * motion.brightness(take, t)
 
     # A constant: from a counter, the compiler would derive the pose anew for every pixel.
@@ -68,7 +68,7 @@ def render(person: Face, take: Take, *, size: tuple[int, int], frames: int) -> j
 
 @functools.partial(jax.jit, static_argnames=("size",))
 def flow(
-    person: Face, take: Take, start: jax.Array, end: jax.Array, *, size: tuple[int, int]
+    subject: Face, take: Take, start: jax.Array, end: jax.Array, *, size: tuple[int, int]
 ) -> jax.Array:
     """The true flow from frame `start` to frame `end`, [H, W, 2] (u along W, v along H) px.
 
@@ -76,7 +76,7 @@ def flow(
     """
     grid = jnp.asarray(_grid(size))
     start, end = (jnp.asarray(t, jnp.float32) for t in (start, end))
-    there = motion.target(person, take, end, motion.source(person, take, start, grid))
+    there = motion.target(subject, take, end, motion.source(subject, take, start, grid))
     return jnp.moveaxis(there - grid, 0, -1) * scale(size)
 
 
@@ -118,7 +118,7 @@ class Scene:
     @functools.cached_property
     @runtime.pinned()
     def frames(self) -> np.ndarray:
-        """[length, H, W, C] uint8, C = 3 RGB or 1 grey; rendered at first, then kept."""
+        """[length, H, W, C] uint8, C = 3 RGB or 1 gray; rendered at the first access."""
         film = np.asarray(render(self.face, self.take, size=self.size, frames=self.longest))
         film = np.moveaxis(film[: self.length], 1, -1)
         if self.gray:
@@ -161,12 +161,12 @@ _landmarks = jax.jit(face.landmarks)
 
 
 @jax.jit
-def _leak(key: jax.Array, person: Face, strength: jax.Array) -> Face:
+def _leak(key: jax.Array, subject: Face, strength: jax.Array) -> Face:
     """The face in a light and a complexion that go with (subject, emotion)."""
     light, tint = jax.random.uniform(key, (2, 3), minval=-strength, maxval=strength)
     rows = np.array([list(face.MEASURES).index(n) for n in ("light_x", "light_y", "ambient")])
-    measures = person.measures.at[rows].add(light * jnp.array([0.5, 0.3, 0.05]))
-    return person._replace(measures=measures, skin=person.skin + 0.05 * tint)
+    measures = subject.measures.at[rows].add(light * jnp.array([0.5, 0.3, 0.05]))
+    return subject._replace(measures=measures, skin=subject.skin + 0.05 * tint)
 
 
 @checked
@@ -205,8 +205,8 @@ def scenes(
       flicker: relative amplitude of the light's brightness.
       noise: the sensor's standard deviation in each color, of a range [0, 1]; compressed films of
         real faces have 0.0035 to 0.007.
-      appearance_leak: in [0, 1], how far light and complexion, still within a clip, tell a
-        subject's emotions apart. Each subject has cues of its own: they help on no new face.
+      appearance_leak: in [0, 1], how far light and complexion, constant within a clip, differ
+        between a subject's emotions. Each subject has cues of its own: they help on no new face.
     0 turns any of the last six off.
 
     Raises:
@@ -229,21 +229,21 @@ def scenes(
     out = []
     for s in range(subjects):
         root = jax.random.fold_in(jax.random.key(seed), s)
-        looks, scripts, orders, leaks = (jax.random.fold_in(root, i) for i in range(4))
-        person = _face(looks)
+        appearance, scripts, orders, leaks = (jax.random.fold_in(root, i) for i in range(4))
+        subject = _face(appearance)
         for i in range(clips_per_subject):
             turn, at = divmod(i, len(emotions))
             order = jax.random.permutation(jax.random.fold_in(orders, turn), len(emotions))
             emotion = emotions[int(order[at])]
-            dressed = _leak(jax.random.fold_in(leaks, number[emotion]), person, appearance_leak)
-            take = _take(jax.random.fold_in(scripts, i), person, number[emotion], **script)
+            leaky = _leak(jax.random.fold_in(leaks, number[emotion]), subject, appearance_leak)
+            take = _take(jax.random.fold_in(scripts, i), subject, number[emotion], **script)
             out.append(
                 Scene(
                     subject=f"s{s + 1:02d}",
                     name=f"s{s + 1:02d}_{i + 1:02d}",
                     emotion=emotion,
                     action_units=EMOTIONS[emotion][int(take.shown)],
-                    face=dressed,
+                    face=leaky,
                     take=take,
                     size=(size[0], size[1]),
                     longest=int(frames[1]),

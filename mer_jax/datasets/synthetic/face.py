@@ -1,4 +1,4 @@
-"""A subject's face: its measures, its colours, and the curves that its features follow.
+"""A subject's face: its measures, its colors, and the curves that its features follow.
 
 Everything is in face units: x to the right of the image, y down, the origin between nose and eyes,
 1 unit about 94 mm (a face is about 1.45 wide and, hairline to chin, 2 high). `paint` draws these
@@ -20,7 +20,7 @@ MEASURES = {
     "head_width": (0.72, 0.05),  # half the width at the cheekbones
     "chin": (1.0, 0.06),  # y of the chin
     "jaw": (0.22, 0.12),  # how much the jaw narrows
-    "eye_x": (0.335, 0.025),  # half the distance of the eyes' centres
+    "eye_x": (0.335, 0.025),  # half the distance of the eyes' centers
     "eye_y": (-0.18, 0.03),
     "eye_width": (0.165, 0.015),  # half widths and heights from here on
     "lid_upper": (0.072, 0.016),
@@ -71,7 +71,7 @@ class Face(NamedTuple):
     """One subject. Each of MEASURES is an attribute, [] float32."""
 
     measures: jax.Array  # [len(MEASURES)]
-    skin: jax.Array  # [3] RGB, like all colours
+    skin: jax.Array  # [3] RGB, like all colors
     hair: jax.Array
     iris: jax.Array
     backdrop: jax.Array
@@ -89,7 +89,7 @@ _ROW = {name: row for row, name in enumerate(MEASURES)}
 
 
 def _between(palette, at: jax.Array) -> jax.Array:
-    """The colour at `at` in [0, 1] along a palette. [3]."""
+    """The color at `at` in [0, 1] along a palette. [3]."""
     stops = jnp.arange(len(palette), dtype=jnp.float32)
     near = jnp.maximum(1 - jnp.abs(at * stops[-1] - stops), 0.0)
     return jnp.sum(near[:, None] * jnp.asarray(palette), 0)

@@ -1,4 +1,4 @@
-"""What a face looks like: a colour for every point of the plane.
+"""What a face looks like: a color for every point of the plane.
 
 `paint` is a function of position only (and of how far the lids are closed), so that moving the face
 is evaluating it elsewhere. Skin is lit as a surface: the head is an ellipsoid, features are

@@ -1,0 +1,59 @@
+"""The names of clips and recordings, and how names of different sources are compared."""
+
+import dataclasses
+import re
+
+from mer_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Keyed:
+    """The names of a clip or a recording, which make up its key.
+
+    Raises `UserError` for an empty one, and for a "/" in `database` or `subject`.
+    """
+
+    database: str
+    subject: str
+    name: str
+
+    def __post_init__(self):
+        kind = type(self).__name__.lower()
+        for field in ("database", "subject", "name"):
+            text = getattr(self, field)
+            slash = "" if field == "name" else ' without "/", which separates the parts of its key'
+            if not isinstance(text, str) or not text or (slash and "/" in text):
+                raise UserError(f"a {kind}'s {field} is {text!r}; it must be text{slash}")
+
+    @property
+    def key(self) -> str:
+        """'database/subject/name', unique in a job."""
+        return f"{self.database}/{self.subject}/{self.name}"
+
+    @property
+    def subject_key(self) -> str:
+        """'database/subject', unique over databases."""
+        return f"{self.database}/{self.subject}"
+
+
+def normalize_key(key: str) -> str:
+    """A key, or a part of one, for comparisons: lower case, numbers without leading zeros.
+
+    >>> normalize_key("SAMM/006/006_1_2")
+    'samm/6/6_1_2'
+    """
+    return re.sub(r"(?<!\d)0+(?=\d)", "", key.casefold())
+
+
+# Databases of long videos whose subjects are those of a database of clips.
+_SAME_SUBJECTS = {"samm_lv": "samm"}
+
+
+def identity(subject: str) -> str:
+    """A subject's key ("database/subject") in one spelling for long videos and clips.
+
+    >>> identity("samm_lv/006"), identity("samm/6")
+    ('samm/6', 'samm/6')
+    """
+    database, _, name = subject.partition("/")
+    return normalize_key(f"{_SAME_SUBJECTS.get(database, database)}/{name}")
