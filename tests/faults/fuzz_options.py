@@ -84,7 +84,8 @@ def functions() -> Iterator[Callable]:
     for package in (video_functions, descriptors, protocols, methods, spotting):
         found = pkgutil.iter_modules(package.__path__)
         modules += [importlib.import_module(f"{package.__name__}.{each.name}") for each in found]
-    modules.remove(importlib.import_module("mer_jax.methods.per_clip"))  # called by methods
+    for name in ("methods.per_clip", "methods.example_cache", "spotting.per_recording"):
+        modules.remove(importlib.import_module(f"mer_jax.{name}"))  # not called by users
     for module in modules:
         for name, function in vars(module).items():
             own = getattr(function, "__module__", "") == module.__name__ and name[0] != "_"
