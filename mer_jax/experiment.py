@@ -92,7 +92,13 @@ def run(
     """
     if configuration.is_spotting(config):
         return spotting_experiment.run(
-            config, workdir, command=command, devices=devices, should_stop=should_stop, quiet=quiet
+            config,
+            workdir,
+            run_recognition=run,
+            command=command,
+            devices=devices,
+            should_stop=should_stop,
+            quiet=quiet,
         )
     started = time.monotonic()
     settings = configuration.check(config)

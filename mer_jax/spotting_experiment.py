@@ -1,6 +1,6 @@
 """One spotting job from a configuration to a report.
 
-    summary = run(configuration.read("spot_default"), "runs/spotting")
+    summary = experiment.run(configuration.read("spot_default"), "runs/spotting")
 
 The working directory gets config.json, predictions.csv and truth.csv (the form of the challenges),
 spotters.json (of each fold and kind: durations, span, p), metrics.json, report.html, and for
@@ -13,6 +13,7 @@ subject either.
 """
 
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,8 +39,9 @@ from mer_jax.spotting import Found, analysis, networks, protocol
 from mer_jax.spotting.networks import Emotions
 from mer_jax.spotting.samples import NetworkEvidence
 from mer_jax.spotting.scorers import Architecture
-from mer_jax.spotting.trained import NETWORKS, RECOGNITION, SPOTTERS
+from mer_jax.spotting.trained import RECOGNITION
 from mer_jax.training import Checkpointing, Hooks, Parallel, Settings, checkpoints
+from mer_jax.training.spotter_files import NETWORKS, SPOTTERS
 
 _DRAWS = 20  # of the F1 at chance
 
@@ -48,6 +50,7 @@ def run(
     config: ConfigDict,
     workdir: str | pathlib.Path,
     *,
+    run_recognition: Callable[..., Any],
     command: str = "",
     devices: Sequence[jax.Device] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -57,6 +60,7 @@ def run(
 
     Args:
       config: from `configuration.make_spotting`.
+      run_recognition: `experiment.run`, for the job that trains the recognizer.
       workdir, command, devices, should_stop, quiet: as in `experiment.run`.
 
     Returns:
@@ -80,7 +84,8 @@ def run(
     saving.write_json(workdir / "config.json", plain)
     subjects = dict.fromkeys(video.subject_key for video in videos)
     given: dict[str, Any] = dict(devices=devices, should_stop=should_stop, quiet=quiet)
-    recognizer = _recognizer(config, workdir, subjects, **given)
+    run_recognizer = functools.partial(run_recognition, **given)
+    recognizer = _recognizer(config, workdir, subjects, run_recognizer)
     marked = recognizer.truths(videos) if recognizer else []  # before the spotter is trained
     emotions: Emotions | None = None
     if config.recognition.spotter:
@@ -183,15 +188,16 @@ def _write_spotters(
 
 
 def _recognizer(
-    config: ConfigDict, workdir: pathlib.Path, subjects: Iterable[str], **given: Any
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    subjects: Iterable[str],
+    run_recognition: Callable[[ConfigDict, pathlib.Path], Any],
 ) -> Recognizer | None:
     """The recognizer of the section `recognition`, trained first if it is no finished run."""
     run = config.recognition.run
     if job := configuration.recognition_job(config):
-        from mer_jax import experiment
-
         run = workdir / RECOGNITION
-        experiment.run(job, run, **given)
+        run_recognition(job, run)
     return recognition.load(run, subjects) if run else None
 
 

@@ -23,7 +23,7 @@ from mer_jax.keys import identity
 from mer_jax.models import pretrained
 from mer_jax.models.mean import Frozen
 from mer_jax.protocols import Folds
-from mer_jax.training import checkpoints, records
+from mer_jax.training import checkpoints, records, spotter_files
 from mer_jax.training.records import Weights
 
 
@@ -110,9 +110,7 @@ def trained_on(directory: str | pathlib.Path, folds: Sequence[str]) -> list[set[
         raise UserError(f"train.init_from: {directory} is not there, so its subjects are not known")
     seen = [set[str]() for _ in folds]
     if _is_spotting(directory):
-        from mer_jax.spotting import trained
-
-        subjects = {identity(each.subject) for each in trained.read_folds(directory)}
+        subjects = {identity(each.subject) for each in spotter_files.read_folds(directory)}
         seen = [subjects - {identity(name)} for name in folds]
     elif (directory / "folds.json").is_file():
         own = Folds.read(directory / "folds.json")
@@ -137,25 +135,29 @@ def trained_elsewhere(directory: str | pathlib.Path) -> bool:
 
 
 def _is_spotting(directory: pathlib.Path) -> bool:
-    return (directory / "spotters.json").is_file()
+    return (directory / spotter_files.SPOTTERS).is_file()
 
 
 def _spotter_weights(directory: pathlib.Path, folds: Sequence[str]) -> list[Weights]:
     """Of each fold, the network of a spotting run without the subject that names the fold."""
-    from mer_jax.spotting import trained
-
-    ensemble = trained.load(directory)[0]
-    if not ensemble.scorers:
+    networks, found = directory / spotter_files.NETWORKS, spotter_files.read_folds(directory)
+    if not networks.is_dir():
         raise UserError(f"train.init_from: the spotting run {directory} trained no network")
-    pairs = zip(ensemble.folds, ensemble.scorers)
-    own = {fold.subject: scorer.weights for fold, scorer in pairs}
+    own = {fold.subject: fold for fold in found if fold.kind == found[0].kind}
     if lacking := [name for name in folds if name not in own]:
         raise UserError(
             f"train.init_from: the spotting run {directory} has no network without {lacking[0]} "
             "alone; leave out the same subjects, one at a time (protocol.name=loso)"
         )
-    without_tree = lambda name: name.partition(".")[2]  # params., model_state.
-    return [{without_tree(n): v for n, v in own[name].items()} for name in folds]
+
+    def weights(fold: spotter_files.Fold) -> Weights:
+        kinds = (fold.kind, "both")  # one network for both, of the pairs "regions"
+        files = [spotter_files.weights_file(networks, fold._replace(kind=kind)) for kind in kinds]
+        path = next((file for file in files if file.is_file()), files[0])
+        # without params., model_state.
+        return {n.partition(".")[2]: v for n, v in spotter_files.read_weights(path).items()}
+
+    return [weights(own[name]) for name in folds]
 
 
 def _run_weights(directory: pathlib.Path) -> Weights:
