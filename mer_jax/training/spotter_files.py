@@ -62,7 +62,7 @@ def group_name(fold: Fold) -> str:
 
 
 def weights_file(folder: pathlib.Path, network: Fold) -> pathlib.Path:
-    """The file of the weights of a network (`scorers.network_of`) in the folder of `networks.train`."""
+    """The file of a network's weights (`scorers.network_of`) in the folder of `networks.train`."""
     name = network.name.replace("/", "-").replace(" ", "-")
     return folder / group_name(network) / f"{name}.npz"
 
