@@ -110,10 +110,11 @@ def export(
     return manifest
 
 
-def _write_manifest(manifest: Manifest, folder: pathlib.Path) -> Manifest:
+def _write_manifest(folder: pathlib.Path, **fields: Any) -> Manifest:
     """Writes the manifest of the entries in `folder`, and returns it."""
     entries = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    manifest.digests = {name: _digest(folder / name) for name in entries}
+    digests = {name: _digest(folder / name) for name in entries}
+    manifest = Manifest(_FORMAT, mer_jax.__version__, digests=digests, **fields)
     saving.write_json(folder / MANIFEST, msgspec.to_builtins(manifest))
     return manifest
 
@@ -135,9 +136,8 @@ def _write_recognition(
     saving.write_json(folder / profile.FILENAME, msgspec.structs.asdict(measured))
     np.savez(folder / WEIGHTS, **_flat(networks.state))  # type: ignore[arg-type]
     folds = Folds.read(workdir / "folds.json")
-    manifest = Manifest(
-        format=_FORMAT,
-        version=mer_jax.__version__,
+    return _write_manifest(
+        folder,
         title=config["title"],
         trained_on=measured.trained_on,
         classes=list(networks.classes),
@@ -145,9 +145,7 @@ def _write_recognition(
         all_folds=list(networks.all_folds),
         databases=_databases(folds.clips, folds.subjects, licenses),
         license=license,
-        digests={},
     )
-    return _write_manifest(manifest, folder)
 
 
 def _write_spotting(
@@ -180,9 +178,8 @@ def _write_spotting(
     videos = spotter_files.read_record(workdir).recordings
     subjects = [video.rpartition("/")[0] for video in videos]
     names = [fold.name for fold in folds]
-    manifest = Manifest(
-        format=_FORMAT,
-        version=mer_jax.__version__,
+    return _write_manifest(
+        folder,
         title=config["title"],
         trained_on=trained_on,
         classes=[each.kind for each in ensembles],
@@ -190,10 +187,8 @@ def _write_spotting(
         all_folds=names,
         databases=_databases(videos, subjects, licenses) + labels,
         license=license,
-        digests={},
         content="recordings",
     )
-    return _write_manifest(manifest, folder)
 
 
 def unpack(path: str | os.PathLike, out: str | os.PathLike) -> Manifest:
