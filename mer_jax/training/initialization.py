@@ -19,7 +19,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError, first_of
 from mer_jax.io import reading
-from mer_jax.keys import identity
+from mer_jax.keys import normalize_subject
 from mer_jax.models import pretrained
 from mer_jax.models.mean import Frozen
 from mer_jax.protocols import Folds
@@ -93,12 +93,12 @@ def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
     """
     seen = set[str]()
     for test, trained in zip(folds.test, trained_on(directory, folds.names)):
-        seen |= trained & {identity(folds.subjects[at]) for at in np.flatnonzero(test)}
+        seen |= trained & {normalize_subject(folds.subjects[at]) for at in np.flatnonzero(test)}
     return len(seen)
 
 
 def trained_on(directory: str | pathlib.Path, folds: Sequence[str]) -> list[set[str]]:
-    """The subjects, as `keys.identity`, that the weights of `read` for each fold were trained on.
+    """The subjects, as `keys.normalize_subject`, that the weights of `read` for each fold were trained on.
 
     Those of a run that the run in `directory` was initialized from count, too.
 
@@ -110,12 +110,12 @@ def trained_on(directory: str | pathlib.Path, folds: Sequence[str]) -> list[set[
         raise UserError(f"train.init_from: {directory} is not there, so its subjects are not known")
     seen = [set[str]() for _ in folds]
     if _is_spotting(directory):
-        subjects = {identity(each.subject) for each in spotter_files.read_folds(directory)}
-        seen = [subjects - {identity(name)} for name in folds]
+        subjects = {normalize_subject(each.subject) for each in spotter_files.read_folds(directory)}
+        seen = [subjects - {normalize_subject(name)} for name in folds]
     elif (directory / "folds.json").is_file():
         own = Folds.read(directory / "folds.json")
         rows = np.flatnonzero((own.train | own.validation).any(0))
-        seen = [{identity(own.subjects[at]) for at in rows} for _ in folds]
+        seen = [{normalize_subject(own.subjects[at]) for at in rows} for _ in folds]
     if any(seen) and (directory / "config.json").is_file():
         train = reading.load_json(directory / "config.json", dict[str, Any]).get("train", {})
         if earlier := train.get("init_from"):
