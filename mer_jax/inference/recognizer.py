@@ -44,9 +44,8 @@ def held_out(folds: Folds, names: Sequence[str], subject: str) -> tuple[int, ...
       names: of each network, its fold.
       subject: "database/subject".
     """
-    own = np.array(
-        [normalize_subject(each) == normalize_subject(subject) for each in folds.subjects], bool
-    )
+    own = np.array([normalize_subject(each) for each in folds.subjects])
+    own = own == normalize_subject(subject)
     saw = ((folds.train | folds.validation) & own[None, :]).any(1)
     unseen = {name for name, seen in zip(folds.names, saw) if not seen}
     return tuple(row for row, name in enumerate(names) if name in unseen)

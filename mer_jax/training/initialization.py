@@ -98,9 +98,10 @@ def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
 
 
 def trained_on(directory: str | pathlib.Path, folds: Sequence[str]) -> list[set[str]]:
-    """The subjects, as `keys.normalize_subject`, that the weights of `read` for each fold were trained on.
+    """The subjects that the weights of `read` for each fold were trained on.
 
-    Those of a run that the run in `directory` was initialized from count, too.
+    Their keys are normalized (`keys.normalize_subject`). Those of a run that the run in `directory`
+    was initialized from count, too.
 
     Raises:
       UserError: if there is no such directory.
