@@ -93,19 +93,20 @@ def run(
     found, trained = _spot(config, settings, workdir, videos, emotions, fingerprint, **given)
     classes: Sequence[str] | None = None
     if recognizer is not None:
-        found = dataclasses.replace(found, events=recognizer.recognize(videos, found))
-        classes = recognizer.classes
+        classes, events = recognizer.classes, recognizer.recognize(videos, found)
     elif trained is not None and emotions is not None:
-        events = recognition.recognize_by_spotter(videos, found, trained, emotions.classes)
-        found = dataclasses.replace(found, events=events)
-        marked, classes = recognition.marked(videos, emotions), emotions.classes
+        classes, marked = emotions.classes, recognition.marked(videos, emotions)
+        events = recognition.recognize_by_spotter(videos, found, trained, classes)
     else:  # the form of the challenges with kinds has no emotions
         marked = [event._replace(emotion="") for event in matching.events(videos)]
+        events = found.events
+    found = dataclasses.replace(found, events=events)
     truths = [event for event in marked if event.kind in kinds]
     _write_spotters(config, workdir, videos, found, truths, emotions)
-    leaks = list[Any](recognizer.leaks if recognizer else ())
-    results = trained.results if trained else {}
-    leaks += [leak.to_json() for leak in (trained.leaks if trained else ())]
+    leaks, results = list[Any](recognizer.leaks if recognizer else ()), {}
+    if trained is not None:
+        results = trained.results
+        leaks += [leak.to_json() for leak in trained.leaks]
     if rule.p is not None:
         leaks.append(Leak(Reason.THRESHOLD, p=rule.p).to_json())
     summary = {
