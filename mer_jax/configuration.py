@@ -120,13 +120,13 @@ def make(
     >>> config.train.epochs, config.protocol.name, config.report.thumbnails
     (40, 'loso', True)
     """
-    config = ConfigDict(_whole("", {"title": title}, _JOB))
+    config = ConfigDict(_with_defaults("", {"title": title}, _JOB))
     given = {"data": data, "method": method, "model": model, "protocol": protocol}
     for section, choice in given.items():
         config[section] = _section(section, choice)
     config.train = ConfigDict(dataclasses.asdict(settings(train or {})))
-    config.parallel = _whole("parallel", parallel, _PARALLEL)
-    config.report = _whole("report", report, _REPORT)
+    config.parallel = _with_defaults("parallel", parallel, _PARALLEL)
+    config.report = _with_defaults("report", report, _REPORT)
     return config
 
 
@@ -162,7 +162,7 @@ def make_spotting(
     >>> config.evidence.size, config.intervals.name, "train" in config
     ((64, 64), 'peaks', False)
     """
-    config = ConfigDict(_whole("", {"title": title}, _JOB))
+    config = ConfigDict(_with_defaults("", {"title": title}, _JOB))
     given = {"data": data, "evidence": evidence} | ({} if model is None else {"model": model})
     for section, choice in given.items():
         config[section] = _section(section, choice, spotting=True)
@@ -173,7 +173,7 @@ def make_spotting(
     _check_network(config)
     if model is not None:
         config.train = ConfigDict(dataclasses.asdict(settings({"loss": "mse"} | dict(train or {}))))
-        config.parallel = _whole("parallel", parallel, _PARALLEL)
+        config.parallel = _with_defaults("parallel", parallel, _PARALLEL)
     elif train or parallel:
         raise UserError(f"evidence {config.evidence.name} trains no network: it has no train")
     if job := recognition_job(config):  # with every option
@@ -325,7 +325,7 @@ def to_dict(config: ConfigDict) -> dict[str, Any]:
     return saving.to_builtins(config.to_dict())
 
 
-def _whole(
+def _with_defaults(
     section: str, given: Mapping[str, Any] | None, known: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The values of a section that names nothing: those given, else the defaults `known`."""

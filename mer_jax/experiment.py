@@ -96,6 +96,7 @@ def run(
         return spotting_experiment.run(
             config,
             workdir,
+            run_recognition=run,
             command=command,
             devices=devices,
             should_stop=should_stop,

@@ -49,10 +49,10 @@ def normalize_key(key: str) -> str:
 _SAME_SUBJECTS = {"samm_lv": "samm"}
 
 
-def identity(subject: str) -> str:
+def normalize_subject(subject: str) -> str:
     """A subject's key ("database/subject") in one spelling for long videos and clips.
 
-    >>> identity("samm_lv/006"), identity("samm/6")
+    >>> normalize_subject("samm_lv/006"), normalize_subject("samm/6")
     ('samm/6', 'samm/6')
     """
     database, _, name = subject.partition("/")

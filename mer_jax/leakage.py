@@ -115,7 +115,6 @@ def find_duplicates(folds: Folds, digests: Sequence[str]) -> list[Leak]:
     Returns:
       One `Leak` with the two clips, or none.
 
-    >>> from mer_jax.protocols import Folds
     >>> folds = Folds(
     ...     names=("s1",), clips=("a", "b"), subjects=("s1", "s2"), train=np.array([[False, True]]),
     ...     test=np.array([[True, False]]), validation=np.zeros((1, 2), bool),

@@ -1,6 +1,6 @@
 """One spotting job from a configuration to a report.
 
-    summary = run(configuration.read("spot_default"), "runs/spotting")
+    summary = experiment.run(configuration.read("spot_default"), "runs/spotting")
 
 The working directory gets config.json, predictions.csv and truth.csv (the form of the challenges),
 spotters.json (of each fold and kind: durations, span, p), metrics.json, report.html, and for
@@ -13,6 +13,7 @@ subject either.
 """
 
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,8 +40,9 @@ from mer_jax.spotting import Found, analysis, networks, protocol
 from mer_jax.spotting.networks import Emotions
 from mer_jax.spotting.samples import NetworkEvidence
 from mer_jax.spotting.scorers import Architecture
-from mer_jax.spotting.trained import NETWORKS, RECOGNITION, SPOTTERS
+from mer_jax.spotting.trained import RECOGNITION
 from mer_jax.training import Checkpointing, Hooks, Parallel, Settings, checkpoints
+from mer_jax.training.spotter_files import NETWORKS, SPOTTERS
 
 _DRAWS = 20  # of the F1 at chance
 
@@ -49,6 +51,7 @@ def run(
     config: ConfigDict,
     workdir: str | pathlib.Path,
     *,
+    run_recognition: Callable[..., Any],
     command: str = "",
     devices: Sequence[jax.Device] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -59,6 +62,7 @@ def run(
 
     Args:
       config: from `configuration.make_spotting`.
+      run_recognition: `experiment.run`, for the job that trains the recognizer.
       workdir, command, devices, should_stop, pipeline, quiet: as in `experiment.run`.
 
     Returns:
@@ -82,7 +86,8 @@ def run(
     saving.write_json(workdir / "config.json", plain)
     subjects = dict.fromkeys(video.subject_key for video in videos)
     given: dict[str, Any] = dict(devices=devices, should_stop=should_stop, quiet=quiet)
-    recognizer = _recognizer(config, workdir, subjects, **given)
+    run_recognizer = functools.partial(run_recognition, **given)
+    recognizer = _recognizer(config, workdir, subjects, run_recognizer)
     marked = recognizer.truths(videos) if recognizer else []  # before the spotter is trained
     emotions: Emotions | None = None
     if config.recognition.spotter:
@@ -96,19 +101,20 @@ def run(
         found, trained = _spot(config, settings, workdir, videos, emotions, fingerprint, **given)
     classes: Sequence[str] | None = None
     if recognizer is not None:
-        found = dataclasses.replace(found, events=recognizer.recognize(videos, found))
-        classes = recognizer.classes
+        classes, events = recognizer.classes, recognizer.recognize(videos, found)
     elif trained is not None and emotions is not None:
-        events = recognition.recognize_by_spotter(videos, found, trained, emotions.classes)
-        found = dataclasses.replace(found, events=events)
-        marked, classes = recognition.marked(videos, emotions), emotions.classes
+        classes, marked = emotions.classes, recognition.marked(videos, emotions)
+        events = recognition.recognize_by_spotter(videos, found, trained, classes)
     else:  # the form of the challenges with kinds has no emotions
         marked = [event._replace(emotion="") for event in matching.events(videos)]
+        events = found.events
+    found = dataclasses.replace(found, events=events)
     truths = [event for event in marked if event.kind in kinds]
     _write_spotters(config, workdir, videos, found, truths, emotions)
-    leaks = list[Any](recognizer.leaks if recognizer else ())
-    results = trained.results if trained else {}
-    leaks += [leak.to_json() for leak in (trained.leaks if trained else ())]
+    leaks, results = list[Any](recognizer.leaks if recognizer else ()), {}
+    if trained is not None:
+        results = trained.results
+        leaks += [leak.to_json() for leak in trained.leaks]
     if rule.p is not None:
         leaks.append(Leak(Reason.THRESHOLD, p=rule.p).to_json())
     summary = {
@@ -191,15 +197,16 @@ def _write_spotters(
 
 
 def _recognizer(
-    config: ConfigDict, workdir: pathlib.Path, subjects: Iterable[str], **given: Any
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    subjects: Iterable[str],
+    run_recognition: Callable[[ConfigDict, pathlib.Path], Any],
 ) -> Recognizer | None:
     """The recognizer of the section `recognition`, trained first if it is no finished run."""
     run = config.recognition.run
     if job := configuration.recognition_job(config):
-        from mer_jax import experiment
-
         run = workdir / RECOGNITION
-        experiment.run(job, run, **given)
+        run_recognition(job, run)
     return recognition.load(run, subjects) if run else None
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import graphlib
 import importlib.util
 import inspect
 import pathlib
@@ -153,6 +154,24 @@ def test_everything_public_is_annotated():
         if node.returns is None or any(argument.annotation is None for argument in given):
             bare.append((file, name))
     assert not bare
+
+
+def test_no_import_runs_up():
+    """Packages and top modules import each other in one direction, also within functions.
+
+    `spotting.trained` reads configurations, which name what the rest of `spotting` has.
+    """
+    apart, graph = "spotting.trained", {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        unit = apart if parts == ("spotting", "trained") else parts[0]
+        for node in ast.walk(ast.parse(path.read_text())) if unit != "__init__" else ():
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mer_jax"):
+                named = [f"{node.module}.{alias.name}".split(".")[1:3] for alias in node.names]
+                found = {apart if ".".join(name) == apart else name[0] for name in named}
+                graph.setdefault(unit, set()).update(found - {unit})
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+    assert len(graph) > 25
 
 
 def files(folder, root):

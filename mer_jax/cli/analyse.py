@@ -39,11 +39,10 @@ _ROOT = flags.DEFINE_string("root", None, "The folder of the run's database, if 
 @pinned()
 def analyze() -> str:
     """Analyses the run of the flags and writes DIR; returns the text to print."""
-    from mer_jax import explain
-    from mer_jax.explain import drawings, tested_clip
+    from mer_jax import explain, tested_clip
     from mer_jax.io import saving
     from mer_jax.metrics import intervals
-    from mer_jax.reporting import figures
+    from mer_jax.reporting import explanations, figures
 
     run, out = required(_RUN), pathlib.Path(required(_OUT)).expanduser()
     tested = tested_clip.load_tested_clip(run, clip=_CLIP.value, root=_ROOT.value)
@@ -61,11 +60,11 @@ def analyze() -> str:
     # Several views of a clip are drawn like frames.
     one = lambda a, axes: a[0] if a.ndim > axes or len(a) == 1 else a
     drawn = {
-        "saliency": drawings.saliency(
+        "saliency": explanations.saliency(
             {name: one(array, 4) for name, array in named(tested.inputs).items()},
             {name: one(array, 3) for name, array in heat.items()},
         ),
-        "feature_maps": drawings.feature_maps(_first_and_fifth(layers)),
+        "feature_maps": explanations.feature_maps(_first_and_fifth(layers)),
     }
     numbers = {
         "clip": tested.clip.key,
@@ -75,13 +74,15 @@ def analyze() -> str:
         "probabilities": dict(zip(tested.classes, np.asarray(jax.nn.softmax(logits)))),
     }
     if len(curves["uf1"]):
-        drawn["epochs"] = drawings.epochs({"accuracy": curves["accuracy"], "UF1": curves["uf1"]})
+        drawn["epochs"] = explanations.epochs(
+            {"accuracy": curves["accuracy"], "UF1": curves["uf1"]}
+        )
         numbers["last_epochs"] = {
             name: intervals.mean_and_std(values[-10:]) for name, values in curves.items()
         }
     try:
         tp = np.asarray(explain.temporal_perception(tested.network, tested.inputs)[0])
-        drawn["perception"], numbers["tp"] = drawings.temporal_perception(tp), tp
+        drawn["perception"], numbers["tp"] = explanations.temporal_perception(tp), tp
     except UserError:
         pass  # no such unit in this network
     lines = [str(saving.write_json(out / "analysis.json", numbers))]

@@ -67,8 +67,9 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     from mer_jax.metrics import spotting_files
     from mer_jax.reporting.verdict import sentence
     from mer_jax.spotting import sample_folds, scorers, trained
+    from mer_jax.training import spotter_files
 
-    _require(workdir, trained.SPOTTERS, "truth.csv", "predictions.csv", "metrics.json")
+    _require(workdir, spotter_files.SPOTTERS, "truth.csv", "predictions.csv", "metrics.json")
     strict, declared = _verdict(workdir)
     config, found = configuration.load(workdir / "config.json"), []
     if (p := config.intervals.p) is not None:
@@ -80,7 +81,7 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     trained.recognition_run(workdir)  # raises if it was left behind
     if run := config.recognition.run:
         declared.append(f"The recognizer is the run {run}: audit that, too.")
-    folds = trained.read_folds(workdir)
+    folds = spotter_files.read_folds(workdir)
     truths, predictions = (
         spotting_files.read(workdir / name) for name in ("truth.csv", "predictions.csv")
     )
@@ -98,14 +99,14 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
         return found, declared
     settings = configuration.settings(config.train.to_dict())
     trained_folds = [scorers.network_of(fold, config.evidence.pairs) for fold in folds]
-    for name in dict.fromkeys(map(scorers.group_name, trained_folds)):
-        own = {fold.name: fold for fold in trained_folds if scorers.group_name(fold) == name}
+    for name in dict.fromkeys(map(spotter_files.group_name, trained_folds)):
+        own = {fold.name: fold for fold in trained_folds if spotter_files.group_name(fold) == name}
         rows, wrong = sample_folds.replay(
-            workdir / trained.NETWORKS / name, settings, drop_zeros=config.evidence.drop_zeros
+            workdir / spotter_files.NETWORKS / name, settings, drop_zeros=config.evidence.drop_zeros
         )
         found += wrong
         if set(rows.names) != set(own):
-            found.append(f"{name}: its folds are not those of {trained.SPOTTERS}.")
+            found.append(f"{name}: its folds are not those of {spotter_files.SPOTTERS}.")
         for fold_name, test in zip(rows.names, rows.test):
             fold = own.get(fold_name)
             if fold and test.tolist() != [each == fold.subject for each in rows.subjects]:

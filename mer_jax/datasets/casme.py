@@ -49,16 +49,10 @@ SPEC = records.Database(
     ),
     normalize_subject=functools.partial(zero_padded, "sub", 2),
     normalize_clip=clip_name,
-    published={  # 189 in all (PSN, Table 4); by emotion not checked against a sheet
-        "tense": 69,
-        "disgust": 44,
-        "repression": 38,
-        "surprise": 20,
-        "happiness": 9,
-        "sadness": 6,
-        "fear": 2,
-        "contempt": 1,
-    },
+    # 189 in all (PSN, Table 4); by emotion not checked against a sheet.
+    published=dict(
+        tense=69, disgust=44, repression=38, surprise=20, happiness=9, sadness=6, fear=2, contempt=1
+    ),
     subjects=19,
 )
 

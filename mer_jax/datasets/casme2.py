@@ -66,15 +66,10 @@ SPEC = records.Database(
         ("sub24", "EP07_04f"): _EMOTION,
         ("sub24", "EP10_03"): _EMOTION,
     },
-    published={  # the sheet of 2014
-        "others": 99,
-        "disgust": 63,
-        "happiness": 32,
-        "repression": 27,
-        "surprise": 25,
-        "sadness": 7,
-        "fear": 2,
-    },
+    # The sheet of 2014.
+    published=dict(
+        others=99, disgust=63, happiness=32, repression=27, surprise=25, sadness=7, fear=2
+    ),
     subjects=26,
 )
 

@@ -102,10 +102,30 @@ def build_clip(
         what = f"{folder.path} has {len(files)} frame(s){span}; a clip has at least 2"
         log.add_problem(where, what)
         return None
+    indices = _indices((onset, apex, offset), numbers, folder, allow_mismatch, where, log)
+    if indices is None:
+        return None
+    return Clip(
+        database=spec.name,
+        subject=row.subject,
+        name=row.name,
+        read=Frames(key, files, spec.gray),
+        emotion=row.emotion,
+        fps=row.fps or spec.fps,
+        onset=indices[0] or 0,
+        apex=indices[1],
+        offset=indices[2],
+        action_units=row.action_units,
+        objective=row.objective,
+    )
+
+
+def _indices(instants, numbers, folder, allow_mismatch, where, log):
+    """(onset, apex, offset) as indices of the frames, or None with the problems."""
     valid = _check_numbers(numbers, folder, allow_mismatch, where, log)
     ends = f"frames {numbers[0]} to {numbers[-1]}"
-    indices = {}
-    for instant, number in (("onset", onset), ("apex", apex), ("offset", offset)):
+    indices: list[int | None] = []
+    for instant, number in zip(("onset", "apex", "offset"), instants):
         index = None if number is None else nearest(numbers, number)
         if number is not None and index is not None and numbers[index] != number:
             what = f"{instant} frame {number} is not in {folder.path} ({ends})"
@@ -121,25 +141,12 @@ def build_clip(
                 log.add_problem(
                     where, f"{what}; allow_mismatch=True takes frame {numbers[index]} instead"
                 )
-        indices[instant] = index
-    if valid and onset is not None and indices["offset"] == indices["onset"]:
+        indices.append(index)
+    onset, _, offset = instants
+    if valid and onset is not None and indices[2] == indices[0]:
         valid = False  # the nearest frames of both are one
         log.add_problem(where, f"frames {onset} to {offset} are not in {folder.path} ({ends})")
-    if not valid:
-        return None
-    return Clip(
-        database=spec.name,
-        subject=row.subject,
-        name=row.name,
-        read=Frames(key, files, spec.gray),
-        emotion=row.emotion,
-        fps=row.fps or spec.fps,
-        onset=indices["onset"] or 0,
-        apex=indices["apex"],
-        offset=indices["offset"],
-        action_units=row.action_units,
-        objective=row.objective,
-    )
+    return indices if valid else None
 
 
 def _ordered(spec, row, where, allow_mismatch, log):

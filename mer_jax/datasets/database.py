@@ -90,14 +90,9 @@ def inspect(
     elif top:
         _report_without_folder(spec, without_folder, {subject for subject, _ in by_key}, log)
     if used & by_key.keys() and spec.sheets and not layout.recordings:
-        for row_key in sorted(by_key.keys() - used):
-            if (spec.name, *row_key) not in excluded:
-                what, why = (
-                    "has frames but no row in the label sheet",
-                    log.known_issue(row_key, "no row"),
-                )
-                report = log.add_note if why else log.add_problem
-                report(str(by_key[row_key].path), f"{what}; {why}" if why else what)
+        without_row = [key for key in by_key if key not in used]
+        shown = [key for key in sorted(without_row) if (spec.name, *key) not in excluded]
+        _report_without_row({key: by_key[key] for key in shown}, log)
     return Inspection(clips, log.problems, log.notes, spec.published, spec.subjects, log.sources)
 
 
@@ -149,6 +144,13 @@ def _folder_rows(spec, found, log) -> list[Row]:
         else:
             log.add_note(str(folder.path), "has no label and is left out")
     return rows
+
+
+def _report_without_row(folders_by_key, log):
+    for key, folder in folders_by_key.items():
+        what, why = "has frames but no row in the label sheet", log.known_issue(key, "no row")
+        report = log.add_note if why else log.add_problem
+        report(str(folder.path), f"{what}; {why}" if why else what)
 
 
 def _report_without_folder(spec, without_folder, there, log):

@@ -142,34 +142,9 @@ def read(
         if not rows and spec.unlisted == "left out":
             log.add_note(str(source.path), "has no row in the label sheet; it is left out")
             continue
-        numbers = source.numbers
-        if not len(numbers):
-            log.add_problem(str(source.path), "has no frames that can be read")
-            continue
-        gaps = int(numbers[-1]) - int(numbers[0]) + 1 - len(numbers)
-        if gaps:
-            what = f"lacks {gaps} of the frames {numbers[0]} to {numbers[-1]}; the rest are joined"
-            log.add_note(str(source.path), what)
-        intervals = []
-        for where, mark in rows:
-            tolerance = None if allow_mismatch else spec.tolerance
-            made = _interval(mark, where, source, tolerance, log)
-            intervals += [made] if made else []
-        twice = [each for each, count in collections.Counter(intervals).items() if count > 1]
-        for each in twice:
-            what = f"the {each.kind}-expression from {each.onset} to {each.offset} is there twice"
-            log.add_problem(key, f"{what}; remove one row")
-        recordings.append(
-            Recording(
-                database=spec.name,
-                subject=subject,
-                name=name,
-                read=source,
-                length=len(numbers),
-                fps=spec.fps,
-                intervals=tuple(dict.fromkeys(intervals)),
-            )
-        )
+        tolerance = None if allow_mismatch else spec.tolerance
+        made = _recording(spec, key, source, rows, tolerance, log)
+        recordings += [made] if made else []
     for (subject, name), rows in marks.items():
         key = f"{spec.name}/{subject}/{name}"
         if videos and key not in excluded:
@@ -182,6 +157,25 @@ def read(
             what = f"has {count} {unit} where {spec.published[name]} are published"
             log.add_note(spec.title, what)
     return Inspection(recordings, log.problems, log.notes, spec.published)
+
+
+def _recording(spec, key, source, rows, tolerance, log) -> Recording | None:
+    """The recording `key` of the frames in `source`, or None with the problem."""
+    numbers, path = source.numbers, str(source.path)
+    if not len(numbers):
+        log.add_problem(path, "has no frames that can be read")
+        return None
+    if gaps := int(numbers[-1]) - int(numbers[0]) + 1 - len(numbers):
+        what = f"lacks {gaps} of the frames {numbers[0]} to {numbers[-1]}; the rest are joined"
+        log.add_note(path, what)
+    intervals = [_interval(mark, where, source, tolerance, log) for where, mark in rows]
+    counts = collections.Counter(each for each in intervals if each)
+    for each, count in counts.items():
+        if count > 1:
+            what = f"the {each.kind}-expression from {each.onset} to {each.offset} is there twice"
+            log.add_problem(key, f"{what}; remove one row")
+    database, subject, name = key.split("/", 2)
+    return Recording(database, subject, name, source, len(numbers), spec.fps, tuple(counts))
 
 
 def _marks(spec, root, labels, log) -> dict[tuple[str, str], list[tuple[str, Mark]]]:

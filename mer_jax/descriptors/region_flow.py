@@ -62,7 +62,6 @@ def region_flow(
     Raises:
       UserError: for other axes.
 
-    >>> import jax.numpy as jnp
     >>> still = jnp.zeros((48, 48, 2))
     >>> at = jnp.full((68, 2), 24.0).at[18].set(8.0)
     >>> region_flow(still.at[:16, :16].set(1.0) + 2.0, at, radius=2)[:2].round(4).tolist()

@@ -5,8 +5,8 @@
     tp = temporal_perception(network, x)            # PSN's tp_t
 
 All take a network and its float32 input [B, ...] (an array, or a dict of them), and apply it in
-evaluation mode under `runtime.pinned`; the network is not changed. `tested_clip` reads network and
-input from a finished run, `drawings` draws.
+evaluation mode under `runtime.pinned`; the network is not changed. `mer_jax.tested_clip` reads
+network and input from a finished run, `reporting.explanations` draws.
 """
 
 import collections

@@ -74,6 +74,8 @@ class Predictor:
         sections = [self.networks.config[name].to_json() for name in ("method", "model")]
         return saving.digest(repr((sections, self.networks.folds, self.profile)), *leaves)
 
+    # Thirteen parameters: the video (two), how it is divided (two), a known movement (three), what
+    # is computed of it (four) and the progress bar (two); each is an option of `mer-jax predict`.
     @runtime.pinned()
     def predict_video(
         self,

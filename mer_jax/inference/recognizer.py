@@ -23,7 +23,7 @@ from mer_jax.errors import UserError, first_of
 from mer_jax.inference import profile, trained
 from mer_jax.inference.trained import TrainedNetworks
 from mer_jax.io import reading
-from mer_jax.keys import identity
+from mer_jax.keys import normalize_subject
 from mer_jax.metrics.matching import Event
 from mer_jax.protocols import Folds
 from mer_jax.recordings import Interval, Recording
@@ -44,7 +44,8 @@ def held_out(folds: Folds, names: Sequence[str], subject: str) -> tuple[int, ...
       names: of each network, its fold.
       subject: "database/subject".
     """
-    own = np.array([identity(each) == identity(subject) for each in folds.subjects], bool)
+    own = np.array([normalize_subject(each) for each in folds.subjects])
+    own = own == normalize_subject(subject)
     saw = ((folds.train | folds.validation) & own[None, :]).any(1)
     unseen = {name for name, seen in zip(folds.names, saw) if not seen}
     return tuple(row for row, name in enumerate(names) if name in unseen)
@@ -181,7 +182,7 @@ def load(workdir: str | pathlib.Path, subjects: Iterable[str]) -> Recognizer:
     if start := networks.config.train.init_from:
         saw = initialization.trained_on(start, networks.folds)
         rows = {
-            subject: tuple(row for row in own if identity(subject) not in saw[row])
+            subject: tuple(row for row in own if normalize_subject(subject) not in saw[row])
             for subject, own in rows.items()
         }
     if seen := [subject for subject, own in rows.items() if not own]:

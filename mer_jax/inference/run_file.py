@@ -38,13 +38,13 @@ from mer_jax.io import reading, saving
 from mer_jax.protocols import Folds
 from mer_jax.spotting import scorers
 from mer_jax.spotting import trained as spotters
-from mer_jax.training import records
+from mer_jax.training import records, spotter_files
 
 MANIFEST, CONFIG, WEIGHTS = "run.json", "config.json", "weights.npz"
 _ENTRIES = (CONFIG, profile.FILENAME, WEIGHTS)
-_SPOTTING_ENTRIES = (CONFIG, spotters.SPOTTERS)
+_SPOTTING_ENTRIES = (CONFIG, spotter_files.SPOTTERS)
 _RECOGNITION_ENTRIES = tuple(f"{spotters.RECOGNITION}/{name}" for name in (MANIFEST, *_ENTRIES))
-_NETWORK = re.compile(rf"{spotters.NETWORKS}(/[^/\\:.][^/\\:]*){{2}}\.npz")
+_NETWORK = re.compile(rf"{spotter_files.NETWORKS}(/[^/\\:.][^/\\:]*){{2}}\.npz")
 _FORMAT = "mer_jax run, version 1"
 _SECTIONS = ("method", "model", "train")  # of the configuration, likewise
 _SPOTTING_SECTIONS = ("evidence", "model", "intervals", "train")
@@ -110,10 +110,11 @@ def export(
     return manifest
 
 
-def _write_manifest(manifest: Manifest, folder: pathlib.Path) -> Manifest:
+def _write_manifest(folder: pathlib.Path, **fields: Any) -> Manifest:
     """Writes the manifest of the entries in `folder`, and returns it."""
     entries = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    manifest.digests = {name: _digest(folder / name) for name in entries}
+    digests = {name: _digest(folder / name) for name in entries}
+    manifest = Manifest(_FORMAT, mer_jax.__version__, digests=digests, **fields)
     saving.write_json(folder / MANIFEST, msgspec.to_builtins(manifest))
     return manifest
 
@@ -135,9 +136,8 @@ def _write_recognition(
     saving.write_json(folder / profile.FILENAME, msgspec.structs.asdict(measured))
     np.savez(folder / WEIGHTS, **_flat(networks.state))  # type: ignore[arg-type]
     folds = Folds.read(workdir / "folds.json")
-    manifest = Manifest(
-        format=_FORMAT,
-        version=mer_jax.__version__,
+    return _write_manifest(
+        folder,
         title=config["title"],
         trained_on=measured.trained_on,
         classes=list(networks.classes),
@@ -145,9 +145,7 @@ def _write_recognition(
         all_folds=list(networks.all_folds),
         databases=_databases(folds.clips, folds.subjects, licenses),
         license=license,
-        digests={},
     )
-    return _write_manifest(manifest, folder)
 
 
 def _write_spotting(
@@ -169,20 +167,19 @@ def _write_spotting(
         config["evidence"]["landmarks"] = pathlib.PurePath(config["evidence"]["landmarks"]).name
     _refuse_code(config, _SPOTTING_SECTIONS, workdir)
     saving.write_json(folder / CONFIG, config)
-    shutil.copyfile(workdir / spotters.SPOTTERS, folder / spotters.SPOTTERS)
+    shutil.copyfile(workdir / spotter_files.SPOTTERS, folder / spotter_files.SPOTTERS)
     folds = [fold for each in ensembles for fold in each.folds]
     for fold in folds if "model" in config else ():
         network = scorers.network_of(fold, config["evidence"]["pairs"])
-        path = scorers.weights_file(workdir / spotters.NETWORKS, network)
+        path = spotter_files.weights_file(workdir / spotter_files.NETWORKS, network)
         target = folder / path.relative_to(workdir)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    videos = spotters.read_record(workdir).recordings
+    videos = spotter_files.read_record(workdir).recordings
     subjects = [video.rpartition("/")[0] for video in videos]
     names = [fold.name for fold in folds]
-    manifest = Manifest(
-        format=_FORMAT,
-        version=mer_jax.__version__,
+    return _write_manifest(
+        folder,
         title=config["title"],
         trained_on=trained_on,
         classes=[each.kind for each in ensembles],
@@ -190,10 +187,8 @@ def _write_spotting(
         all_folds=names,
         databases=_databases(videos, subjects, licenses) + labels,
         license=license,
-        digests={},
         content="recordings",
     )
-    return _write_manifest(manifest, folder)
 
 
 def unpack(path: str | os.PathLike, out: str | os.PathLike) -> Manifest:
@@ -278,7 +273,7 @@ def check_spotting(folder: pathlib.Path, *, name: str | os.PathLike) -> str:
     config = reading.load_json(folder / CONFIG, dict[str, Any], hint=_HINT)
     _refuse_code(config, ("data", "recognition", *_SPOTTING_SECTIONS), name)
     with reading.report_damage(name, hint=_HINT):
-        for path in (folder / spotters.NETWORKS).glob("*/*.npz"):
+        for path in (folder / spotter_files.NETWORKS).glob("*/*.npz"):
             _check_size(path)
     return trained_on
 
@@ -306,7 +301,7 @@ def is_spotting(run: str | os.PathLike) -> bool:
     if not zipfile.is_zipfile(path):
         return False
     with reading.report_damage(path, hint=_HINT), zipfile.ZipFile(path) as archive:
-        return spotters.SPOTTERS in archive.namelist()
+        return spotter_files.SPOTTERS in archive.namelist()
 
 
 def _known(names: Collection[str]) -> bool:

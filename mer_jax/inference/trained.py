@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from mer_jax import configuration, methods, models
+from mer_jax import configuration, explain, methods, models
 from mer_jax.clips import Clip
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import reading
@@ -118,8 +118,6 @@ class TrainedNetworks(NamedTuple):
         `explain.saliency`, mean over up to five folds and maximum over a clip's frames. None for a
         method whose inputs are not laid out like the frames.
         """
-        from mer_jax import explain
-
         examples = self._examples(clips)
         static, state = self._static_config(examples, len(clips))
         size, num_views, found = self.config.method.get("size"), examples.num_views, []

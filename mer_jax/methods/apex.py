@@ -32,7 +32,6 @@ def apex(
       apex: "given" or "found", as in `preprocessing.choose_apex`.
       subtract_onset: subtract the clip's first frame; values are then in [-1, 1].
 
-    >>> import numpy as np
     >>> from mer_jax import methods
     >>> from mer_jax.clips import Clip, in_memory
     >>> ramp = np.arange(6, dtype=np.float32).reshape(6, 1, 1, 1) / 10  # T = 6, brighter each frame

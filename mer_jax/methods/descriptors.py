@@ -12,8 +12,8 @@ Common options
     alpha   above 0: factor of motion magnification, applied first
 """
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,13 +45,10 @@ def lbp_top(
     interpolate: bool = False,
 ) -> Examples:
     """Local binary patterns on three planes; other options as in `descriptors.lbp_top`."""
-    options: dict[str, Any] = dict(points=points, mapping=mapping, interpolate=interpolate)
-
-    def describe(video, length):
-        return descriptors.lbp_top(
-            video, radii=tuple(radii), blocks=tuple(blocks), length=length, **options
-        )
-
+    describe = functools.partial(
+        descriptors.lbp_top, radii=tuple(radii), points=points, blocks=tuple(blocks),
+        mapping=mapping, interpolate=interpolate,
+    )  # fmt: skip
     return _examples(_videos(describe, frames, alpha), clips, size)
 
 
@@ -66,10 +63,7 @@ def lbp_sip(
     blocks: Sequence[int] = (5, 5),
 ) -> Examples:
     """Local binary patterns of six points; other options as in `descriptors.lbp_sip`."""
-
-    def describe(video, length):
-        return descriptors.lbp_sip(video, radii=tuple(radii), blocks=tuple(blocks), length=length)
-
+    describe = functools.partial(descriptors.lbp_sip, radii=tuple(radii), blocks=tuple(blocks))
     return _examples(_videos(describe, frames, alpha), clips, size)
 
 
@@ -91,9 +85,8 @@ def lbp_tics(
     The color space is a statistic of the training clips of each fold (the papers name no set of
     clips): gray levels are stored, and every fold describes all clips in its own space.
     """
-    options: dict[str, Any] = dict(points=points, mapping=mapping, interpolate=interpolate)
 
-    def store(video, length):
+    def store(video, *, length):
         levels = tics.color_levels(video, length=length)
         return {"levels": levels, "length": jnp.asarray(length, jnp.int32)}
 
@@ -105,13 +98,9 @@ def lbp_tics(
 
     def describe(example, colors):
         return descriptors.lbp_tics(
-            example["levels"],
-            colors,
-            radii=tuple(radii),
-            blocks=tuple(blocks),
-            length=example["length"],
-            **options,
-        )
+            example["levels"], colors, radii=tuple(radii), points=points, blocks=tuple(blocks),
+            mapping=mapping, interpolate=interpolate, length=example["length"],
+        )  # fmt: skip
 
     example = jax.tree.map(lambda a: a[0], inputs)
     return Examples(
@@ -138,15 +127,10 @@ def stlbp_ip(
     interpolate: bool = False,
 ) -> Examples:
     """Binary patterns of integral projections; other options as in `descriptors.stlbp_ip`."""
-    options: dict[str, Any] = dict(
-        span=span, points=points, mapping=mapping, interpolate=interpolate
-    )
-
-    def describe(video, length):
-        return descriptors.stlbp_ip(
-            video, radii=tuple(radii), blocks=tuple(blocks), length=length, **options
-        )
-
+    describe = functools.partial(
+        descriptors.stlbp_ip, span=span, radii=tuple(radii), points=points, blocks=tuple(blocks),
+        mapping=mapping, interpolate=interpolate,
+    )  # fmt: skip
     return _examples(_videos(describe, frames, alpha), clips, size)
 
 
@@ -194,7 +178,7 @@ def mdmo(
     def points(clip):
         return jnp.asarray(_resized(np.asarray(clip.landmarks), clip.frames.shape[1:3], size))
 
-    def describe(video, length, points):
+    def describe(video, points, *, length):
         flows = jax.lax.map(lambda frame: optical_flow(video[0], frame, preset=preset), video)
         return descriptors.mdmo(flows, points, brow=brow, align=align, length=length)
 
@@ -208,7 +192,7 @@ def _resized(points: np.ndarray, shape: Sequence[int], size: Sequence[int]) -> n
 
 
 def _videos(describe: Callable, frames: int, alpha: float) -> Callable:
-    """`describe(video, length, ...)` as a function of a clip of a batch."""
+    """`describe(video, ..., length=)` as a function of a clip of a batch."""
 
     def of_clip(clip, *more):
         video, length = clip.frames, clip.length
@@ -219,7 +203,7 @@ def _videos(describe: Callable, frames: int, alpha: float) -> Callable:
             weights = frame_selection.all_frames(jnp.asarray(table), length)
             video = apply(weights, video)
             length = frames
-        return describe(video, length, *more)
+        return describe(video, *more, length=length)
 
     return of_clip
 

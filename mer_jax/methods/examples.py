@@ -63,8 +63,6 @@ class Examples:
       repeats_per_epoch: samples of a training clip in an epoch.
       input_shape: shape of one sample (of each input, if several), `shape` of the network.
 
-    >>> import jax.numpy as jnp
-    >>> from mer_jax.methods import Examples
     >>> examples = Examples(
     ...     inputs=jnp.array([[1.0], [3.0], [9.0]]),
     ...     fit_statistics=lambda inputs, weights: weights @ inputs / weights.sum(),

@@ -98,8 +98,6 @@ def choose_apex(
 def resample_frames(video: np.ndarray, length: int) -> np.ndarray:
     """[T, ...] -> [length, ...] by the temporal interpolation model (TIM).
 
-    >>> import numpy as np
-    >>> from mer_jax.methods.preprocessing import resample_frames
     >>> resample_frames(np.array([[1.0], [2.0], [5.0]]), 2).round(6)
     array([[1.],
            [5.]])
@@ -113,7 +111,6 @@ def transform(video: jax.Array, matrix_2x2: jax.Array) -> jax.Array:
     The output at (row, column) from the center is the input at matrix_2x2 @ (row, column), by cubic
     convolution; edge pixels are repeated beyond the edges.
 
-    >>> import jax.numpy as jnp
     >>> from mer_jax.methods import preprocessing
     >>> video = jnp.arange(9.0).reshape(1, 3, 3, 1)
     >>> preprocessing.transform(video, preprocessing.flip_matrix("vertical"))[0, ..., 0]

@@ -77,8 +77,6 @@ def smoothed(frames: jax.Array) -> jax.Array:
 def frame_indices(clip: Clip, frames: int, length: int) -> np.ndarray:
     """[length] int: indices of the frames of an example of `r3d`, of a clip of `frames` frames.
 
-    >>> from mer_jax.clips import Clip
-    >>> from mer_jax.methods.r3d import frame_indices
     >>> frame_indices(Clip("db", "s1", "c1", None, "surprise", onset=2, apex=4), 9, 5)
     array([2, 3, 4, 4, 4])
     """

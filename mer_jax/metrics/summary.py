@@ -97,13 +97,8 @@ def summary(
             "seed": seed,
         },
     }
-    repeats = np.array([repetition_name(fold) for fold in predictions.fold.tolist()])
-    if len(names := sorted(set(repeats.tolist()))) > 1:
-        each = [scores_of(predictions.take(repeats == name).confusion()) for name in names]
-        out["over_repeats"] = {
-            name: intervals.mean_and_std([found[name] for found in each])
-            for name in intervals.COMPARED
-        }
+    if over_repeats := _over_repeats(predictions, scores_of):
+        out["over_repeats"] = over_repeats
     if strict is not None:
         assert isinstance(predictions, Predictions)  # as `strict` has one label a clip
         out["inflation"] = {
@@ -116,6 +111,21 @@ def summary(
             curve = history["test_accuracy"]
             out["last_epochs"] = intervals.last_epochs(curve, weights=weights)
     return out
+
+
+def _over_repeats(
+    predictions: Predictions | multilabel.MultiLabelPredictions, scores_of: Callable
+) -> dict[str, Any]:
+    """Mean and deviation of the scores of a protocol's repeats; empty for a single one."""
+    repeats = np.array([repetition_name(fold) for fold in predictions.fold.tolist()])
+    names = sorted(set(repeats.tolist()))
+    if len(names) < 2:
+        return {}
+    each = [scores_of(predictions.take(repeats == name).confusion()) for name in names]
+    return {
+        score: intervals.mean_and_std([found[score] for found in each])
+        for score in intervals.COMPARED
+    }
 
 
 def _inflation(

@@ -118,7 +118,6 @@ def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0)
     Raises:
       UserError: a run did not test the same clips as the first.
 
-    >>> from mer_jax.metrics import Predictions
     >>> def run(name, predicted):
     ...     return Run(name, Predictions(
     ...         classes=("negative", "positive"), database=np.full(4, "mine"),

@@ -15,9 +15,10 @@ from mer_jax.options import defaults
 from mer_jax.spotting.evidence import EVIDENCE, compute
 from mer_jax.spotting.intervals import Rule, above_threshold, around_peaks, smooth, threshold
 from mer_jax.spotting.proposals import Proposals, propose, suppress
-from mer_jax.spotting.protocol import Fold, Found, leave_one_subject_out
+from mer_jax.spotting.protocol import Found, leave_one_subject_out
 from mer_jax.spotting.region_flows import region_flows
 from mer_jax.spotting.targets import Boundaries, boundaries, soft_labels, windows
+from mer_jax.training.spotter_files import Fold
 
 __all__ = [
     "EVIDENCE",

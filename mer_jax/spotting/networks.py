@@ -20,19 +20,17 @@ from mer_jax.methods import Examples, example_cache
 from mer_jax.protocols import Folds
 from mer_jax.recordings import KINDS, Recording
 from mer_jax.spotting import sample_folds, samples, targets
-from mer_jax.spotting.protocol import Fold, plan
+from mer_jax.spotting.protocol import plan
 from mer_jax.spotting.sample_folds import Samples
 from mer_jax.spotting.samples import NetworkEvidence, Sampling
 from mer_jax.spotting.scorers import (
     Architecture,
     Scorer,
-    group_name,
     network_of,
-    read_weights,
-    weights_file,
 )
 from mer_jax.training import Checkpointing, Hooks, Parallel, Result, Settings, fit, records
 from mer_jax.training.records import State
+from mer_jax.training.spotter_files import Fold, group_name, read_weights, weights_file
 
 _WINDOW = 256  # frames that a window of regions scores (PEM, AUW-GCN)
 

@@ -8,7 +8,6 @@ choose it.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -22,27 +21,9 @@ from mer_jax.recordings import KINDS, Recording
 from mer_jax.spotting import evidence as evidences
 from mer_jax.spotting import per_recording
 from mer_jax.spotting.intervals import Rule, smooth
+from mer_jax.training.spotter_files import Fold
 
 P = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
-
-
-class Fold(NamedTuple):
-    """What is fitted to the training subjects of one fold for one kind. Lengths are frames."""
-
-    subject: str  # the test subject, "database/subject"
-    kind: str  # "micro" or "macro"
-    duration: int  # mean of the training subjects' expressions
-    shortest: int
-    longest: int
-    span: int  # of the evidence
-    fps: float  # Hz, of the training videos
-    p: float = float("nan")  # of the threshold
-    train_f1: float = float("nan")  # of that p, on the videos that chose it
-
-    @property
-    def name(self) -> str:
-        """'subject kind'."""
-        return f"{self.subject} {self.kind}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -15,9 +15,9 @@ from mer_jax.options import checked
 from mer_jax.protocols import Folds, with_validation
 from mer_jax.recordings import Recording
 from mer_jax.spotting import per_recording, samples
-from mer_jax.spotting.protocol import Fold
 from mer_jax.spotting.samples import Sampling
 from mer_jax.training import Result, Settings, rng
+from mer_jax.training.spotter_files import Fold
 
 _Counts = msgspec.defstruct("_Counts", [("samples", list[int])])  # of a group's folds.json
 

@@ -13,12 +13,11 @@ from flax import nnx
 
 from mer_jax import models, runtime
 from mer_jax.errors import UserError
-from mer_jax.io import reading
 from mer_jax.recordings import Recording
 from mer_jax.spotting import samples, targets
-from mer_jax.spotting.protocol import Fold
 from mer_jax.spotting.samples import NetworkEvidence, Sampling
 from mer_jax.training import records
+from mer_jax.training.spotter_files import Fold, read_weights, weights_file
 
 _BATCH = 128  # samples of one call of a trained network
 
@@ -107,23 +106,6 @@ def network_of(fold: Fold, pairs: str) -> Fold:
     if pairs != samples.REGIONS:
         return fold
     return Fold(fold.subject, "both", 0, 0, 0, fold.span, fold.fps)
-
-
-def group_name(fold: Fold) -> str:
-    """KIND_SPAN: folds of one group share their samples, and a folder."""
-    return f"{fold.kind}_{fold.span}"
-
-
-def weights_file(folder: pathlib.Path, network: Fold) -> pathlib.Path:
-    """The file of the weights of a network (`network_of`) in the folder of `networks.train`."""
-    name = network.name.replace("/", "-").replace(" ", "-")
-    return folder / group_name(network) / f"{name}.npz"
-
-
-def read_weights(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """The weights in a file. Raises `UserError` if they are damaged or missing."""
-    with reading.report_damage(path), np.load(path, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
 
 
 def read(

@@ -9,39 +9,21 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
 
-import msgspec
 import numpy as np
 from ml_collections import ConfigDict
 
 from mer_jax import configuration, runtime
 from mer_jax.errors import UserError
-from mer_jax.io import reading
 from mer_jax.recordings import Recording
 from mer_jax.spotting import evidence as evidences
 from mer_jax.spotting import samples, scorers
 from mer_jax.spotting.intervals import Rule
-from mer_jax.spotting.protocol import Fold
 from mer_jax.spotting.samples import NetworkEvidence
 from mer_jax.spotting.scorers import Architecture, Scorer
+from mer_jax.training.spotter_files import NETWORKS, SPOTTERS, Fold, read_folds, read_record
 
-SPOTTERS = "spotters.json"
-NETWORKS = "networks"
-_Positive = Annotated[float, msgspec.Meta(gt=0)]
-_NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 RECOGNITION = "recognition"  # the run that labels the intervals, if the job trained it
-
-
-class Record(msgspec.Struct):
-    """The content of spotters.json."""
-
-    recordings: list[str]  # keys of all recordings of the run
-    folds: list[dict[str, Any]]  # fields of `Fold`
-    classes: list[str] = []  # of a network that recognizes as well
-    # `inference.profile.Framing` of the recordings, which videos are cropped like.
-    eyes: tuple[float, float, _Positive, _Positive] | None = None
-    largest: dict[str, _NotNegative] = {}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -150,11 +132,6 @@ class Ensemble:
                 yield scorer.of_frames(part, recording.length), emotions
 
 
-def read_record(workdir: pathlib.Path) -> Record:
-    """The spotters.json of a run. Raises `UserError` if it is damaged."""
-    return reading.load_json(workdir / SPOTTERS, Record)
-
-
 def recognition_run(workdir: pathlib.Path) -> pathlib.Path | None:
     """The run that labels the intervals of the run in `workdir`; None if there is none.
 
@@ -171,13 +148,6 @@ def recognition_run(workdir: pathlib.Path) -> pathlib.Path | None:
             + ("the whole folder of the job" if trained_here else "it there (recognition.run)")
         )
     return run
-
-
-def read_folds(workdir: pathlib.Path) -> list[Fold]:
-    """The folds of a run. Raises `UserError` if its spotters.json is damaged."""
-    record = read_record(workdir)
-    with reading.report_damage(workdir / SPOTTERS):
-        return [Fold(**fold) for fold in record.folds]
 
 
 def load(workdir: str | pathlib.Path) -> list[Ensemble]:

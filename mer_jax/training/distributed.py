@@ -85,7 +85,7 @@ def all_gather(array: Any) -> np.ndarray:
 
 def broadcast(tree: Tree) -> Tree:
     """The tree of process 0, bit for bit, as host arrays; typed keys stay keys."""
-    return jax.tree.map(lambda leaf: rng.on_data(lambda a: all_gather(a)[0], leaf), tree)
+    return jax.tree.map(lambda leaf: rng.map_key_data(lambda a: all_gather(a)[0], leaf), tree)
 
 
 def gather_to_host(tree: Tree) -> Tree:
@@ -93,7 +93,7 @@ def gather_to_host(tree: Tree) -> Tree:
     if jax.process_count() == 1:
         return jax.device_get(tree)
     gathered = lambda a: multihost_utils.process_allgather(a, tiled=True)
-    return jax.tree.map(lambda leaf: rng.on_data(gathered, leaf), tree)
+    return jax.tree.map(lambda leaf: rng.map_key_data(gathered, leaf), tree)
 
 
 def _initialize() -> None:

@@ -19,11 +19,11 @@ from flax import nnx
 
 from mer_jax.errors import UserError, first_of
 from mer_jax.io import reading
-from mer_jax.keys import identity
+from mer_jax.keys import normalize_subject
 from mer_jax.models import pretrained
 from mer_jax.models.mean import Frozen
 from mer_jax.protocols import Folds
-from mer_jax.training import checkpoints, records
+from mer_jax.training import checkpoints, records, spotter_files
 from mer_jax.training.records import Weights
 
 
@@ -93,14 +93,15 @@ def pretraining_overlap(directory: str | pathlib.Path, folds: Folds) -> int:
     """
     seen = set[str]()
     for test, trained in zip(folds.test, trained_on(directory, folds.names)):
-        seen |= trained & {identity(folds.subjects[at]) for at in np.flatnonzero(test)}
+        seen |= trained & {normalize_subject(folds.subjects[at]) for at in np.flatnonzero(test)}
     return len(seen)
 
 
 def trained_on(directory: str | pathlib.Path, folds: Sequence[str]) -> list[set[str]]:
-    """The subjects, as `keys.identity`, that the weights of `read` for each fold were trained on.
+    """The subjects that the weights of `read` for each fold were trained on.
 
-    Those of a run that the run in `directory` was initialized from count, too.
+    Their keys are normalized (`keys.normalize_subject`). Those of a run that the run in `directory`
+    was initialized from count, too.
 
     Raises:
       UserError: if there is no such directory.
@@ -110,14 +111,12 @@ def trained_on(directory: str | pathlib.Path, folds: Sequence[str]) -> list[set[
         raise UserError(f"train.init_from: {directory} is not there, so its subjects are not known")
     seen = [set[str]() for _ in folds]
     if _is_spotting(directory):
-        from mer_jax.spotting import trained
-
-        subjects = {identity(each.subject) for each in trained.read_folds(directory)}
-        seen = [subjects - {identity(name)} for name in folds]
+        subjects = {normalize_subject(each.subject) for each in spotter_files.read_folds(directory)}
+        seen = [subjects - {normalize_subject(name)} for name in folds]
     elif (directory / "folds.json").is_file():
         own = Folds.read(directory / "folds.json")
         rows = np.flatnonzero((own.train | own.validation).any(0))
-        seen = [{identity(own.subjects[at]) for at in rows} for _ in folds]
+        seen = [{normalize_subject(own.subjects[at]) for at in rows} for _ in folds]
     if any(seen) and (directory / "config.json").is_file():
         train = reading.load_json(directory / "config.json", dict[str, Any]).get("train", {})
         if earlier := train.get("init_from"):
@@ -137,25 +136,29 @@ def trained_elsewhere(directory: str | pathlib.Path) -> bool:
 
 
 def _is_spotting(directory: pathlib.Path) -> bool:
-    return (directory / "spotters.json").is_file()
+    return (directory / spotter_files.SPOTTERS).is_file()
 
 
 def _spotter_weights(directory: pathlib.Path, folds: Sequence[str]) -> list[Weights]:
     """Of each fold, the network of a spotting run without the subject that names the fold."""
-    from mer_jax.spotting import trained
-
-    ensemble = trained.load(directory)[0]
-    if not ensemble.scorers:
+    networks, found = directory / spotter_files.NETWORKS, spotter_files.read_folds(directory)
+    if not networks.is_dir():
         raise UserError(f"train.init_from: the spotting run {directory} trained no network")
-    pairs = zip(ensemble.folds, ensemble.scorers)
-    own = {fold.subject: scorer.weights for fold, scorer in pairs}
+    own = {fold.subject: fold for fold in found if fold.kind == found[0].kind}
     if lacking := [name for name in folds if name not in own]:
         raise UserError(
             f"train.init_from: the spotting run {directory} has no network without {lacking[0]} "
             "alone; leave out the same subjects, one at a time (protocol.name=loso)"
         )
-    without_tree = lambda name: name.partition(".")[2]  # params., model_state.
-    return [{without_tree(n): v for n, v in own[name].items()} for name in folds]
+
+    def weights(fold: spotter_files.Fold) -> Weights:
+        kinds = (fold.kind, "both")  # one network for both, of the pairs "regions"
+        files = [spotter_files.weights_file(networks, fold._replace(kind=kind)) for kind in kinds]
+        path = next((file for file in files if file.is_file()), files[0])
+        # without params., model_state.
+        return {n.partition(".")[2]: v for n, v in spotter_files.read_weights(path).items()}
+
+    return [weights(own[name]) for name in folds]
 
 
 def _run_weights(directory: pathlib.Path) -> Weights:

@@ -138,7 +138,7 @@ def _put(tree: Tree, sharding: NamedSharding) -> Tree:
     def one(leaf):
         return jax.make_array_from_callback(leaf.shape, sharding, np.asarray(leaf).__getitem__)
 
-    return jax.tree.map(lambda leaf: rng.on_data(one, leaf), tree)
+    return jax.tree.map(lambda leaf: rng.map_key_data(one, leaf), tree)
 
 
 def over_folds(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 SAMPLERS = ("shuffle", "balanced", "sequential")
 
 
-def on_data(function: Callable[[Any], Any], leaf: Any) -> Any:
+def map_key_data(function: Callable[[Any], Any], leaf: Any) -> Any:
     """`function` of an array; of a typed key, the key of `function` of its data."""
     if jax.numpy.issubdtype(getattr(leaf, "dtype", int), jax.dtypes.prng_key):
         return jax.random.wrap_key_data(function(jax.random.key_data(leaf)))

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from absl import flags
 
-from mer_jax import metrics
+from mer_jax import metrics, tested_clip
 from mer_jax.cli import analyse, command
-from mer_jax.explain import drawings, tested_clip
-from mer_jax.reporting import figures
+from mer_jax.reporting import explanations, figures
 from tests.tiny_run import tiny_run
 
 pytestmark = pytest.mark.e2e
@@ -84,7 +83,7 @@ def test_every_kind_of_input_is_drawn():
         {"a": draw(size=(7, 9, 8, 1)), "b": draw(size=(7, 9, 8, 1)).clip(0, 1)},
     ):
         heat = {name: np.abs(array).max(-1) for name, array in inputs.items()}
-        figure = drawings.saliency(inputs, heat)
+        figure = explanations.saliency(inputs, heat)
         frames = 6 if next(iter(inputs.values())).ndim == 4 else 1
         assert len(figure.axes) == 2 * len(inputs) * frames
         assert figures.png(figure)

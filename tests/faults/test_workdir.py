@@ -12,13 +12,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from mer_jax import datasets, experiment, faces, inference, metrics
+from mer_jax import datasets, experiment, faces, inference, metrics, tested_clip
 from mer_jax.cli import prepare
 from mer_jax.cli.audit import audit
 from mer_jax.cli.tensorboard import convert
 from mer_jax.datasets import prepared
 from mer_jax.errors import UserError
-from mer_jax.explain import tested_clip
 from mer_jax.protocols import Folds
 from mer_jax.reporting import comparison
 from mer_jax.reporting.log_scores import format_scores, score_log

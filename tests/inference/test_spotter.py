@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_jax import configuration, spotting_experiment
+from mer_jax import configuration, experiment
 from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.inference import run_file, spotter
@@ -158,7 +158,7 @@ def test_a_recording_of_the_run_is_spotted_as_its_ensemble_does(tmp_path):
         | {"micro": 1, "macro": 1},
         evidence={"name": "strain", "size": (24, 24)},
     )
-    spotting_experiment.run(config, tmp_path / "run", quiet=True)
+    experiment.run(config, tmp_path / "run", quiet=True)
     assert run_file.is_spotting(tmp_path / "run")
     spots = spotter.load(tmp_path / "run")
     options = configuration.options_of(config, "data")

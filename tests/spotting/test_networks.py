@@ -11,11 +11,11 @@ from flax import nnx
 from mer_jax.errors import UserError
 from mer_jax.io import large_arrays
 from mer_jax.recordings import Interval, Recording
-from mer_jax.spotting import networks, protocol, sample_folds, samples, scorers, targets
+from mer_jax.spotting import networks, protocol, sample_folds, samples, targets
 from mer_jax.spotting.intervals import Rule
 from mer_jax.spotting.samples import NetworkEvidence, Sampling
 from mer_jax.spotting.scorers import Architecture
-from mer_jax.training import Checkpointing, Settings
+from mer_jax.training import Checkpointing, Settings, spotter_files
 
 LENGTH, SPAN = 60, 3
 SETTINGS = Settings(epochs=30, batch_size=64, learning_rate=3e-2, loss="mse")
@@ -81,7 +81,7 @@ def test_a_network_finds_what_it_was_shown(videos, tmp_path):
     # What is read back scores as the engine did.
     (result,) = trained.results.values()
     for row, fold in enumerate(trained.folds):
-        weights = scorers.read_weights(scorers.weights_file(tmp_path, fold))
+        weights = spotter_files.read_weights(spotter_files.weights_file(tmp_path, fold))
         scorer = dataclasses.replace(trained.scorers[fold.name], weights=weights)
         evidence = scorer.evidence(videos[row])
         np.testing.assert_array_equal(evidence, trained.evidence(fold, row))
@@ -149,7 +149,7 @@ def test_samples_are_written_once(videos, tmp_path):
 def test_the_batches_of_a_finished_job_are_drawn_again(videos, tmp_path):
     settings = dataclasses.replace(SETTINGS, epochs=2, validation=0.3)
     trained = train(videos, tmp_path, settings, drop_zeros=0.3)
-    folder = tmp_path / scorers.group_name(trained.folds[0])
+    folder = tmp_path / spotter_files.group_name(trained.folds[0])
     folds, wrong = sample_folds.replay(folder, settings, drop_zeros=0.3)
     assert wrong == [] and folds.clips == tuple(each.key for each in videos)
     assert folds.test.tolist() == np.eye(4, dtype=bool).tolist() and folds.subject_disjoint

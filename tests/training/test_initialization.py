@@ -9,8 +9,8 @@ from flax import nnx
 from mer_jax.errors import UserError
 from mer_jax.models import pretrained
 from mer_jax.protocols import Folds
-from mer_jax.spotting.protocol import Fold
 from mer_jax.training import Settings, fit, initialization, records
+from mer_jax.training.spotter_files import Fold
 from tests.training import small
 
 ONE = small.grouped(devices=jax.devices()[:1], quiet=True)

@@ -212,10 +212,7 @@ def scenes(
     Raises:
       UserError: for an unknown emotion, or a size, count, range or share that makes no sense.
     """
-    for name, ends in (("frames", frames), ("amplitude", amplitude)):
-        if ends[0] > ends[1]:
-            raise UserError(f"data.{name} is {ends}; the first of them is above the second")
-
+    check_ascending(frames=frames, amplitude=amplitude)
     number = {name: i for i, name in enumerate(EMOTIONS)}
     script = {
         "frames": tuple(frames),
@@ -252,6 +249,13 @@ def scenes(
                 )
             )
     return out
+
+
+def check_ascending(**options: Sequence[float]) -> None:
+    """Raises `UserError` for an option (least, most) whose first number is the larger one."""
+    for name, ends in options.items():
+        if ends[0] > ends[1]:
+            raise UserError(f"data.{name} is {ends}; the first of them is above the second")
 
 
 def clips(**options) -> list[Clip]:

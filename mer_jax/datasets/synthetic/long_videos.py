@@ -10,7 +10,7 @@ turns and drift of the head, speech-like movement of the mouth (between expressi
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -241,9 +241,7 @@ def recordings(
 
     Raises `UserError` where the expressions do not fit into the duration.
     """
-    for name, ends in (("amplitude", amplitude), ("macro_amplitude", macro_amplitude)):
-        if ends[0] > ends[1]:
-            raise UserError(f"data.{name} is {ends}; the first of them is above the second")
+    synthetic.check_ascending(amplitude=amplitude, macro_amplitude=macro_amplitude)
     length = round(seconds * fps)
     peaks = {"micro": amplitude, "macro": macro_amplitude, "speech": (0.8, 1.6)}
     out = []
@@ -255,26 +253,8 @@ def recordings(
             kinds = ["micro"] * micro + ["macro"] * macro
             kinds += ["speech"] * round(seconds / 20 if "speech" in distractors else 0)
             spans = _spans(rng, list(rng.permutation(kinds)), length, fps)
-            intervals, movement, strength = [], [], []
-            for kind, onset, offset in spans:
-                apex = onset + max(1, round((offset - onset) * rng.uniform(0.35, 0.6)))
-                emotion = str(rng.choice(list(emotions)))
-                units = (
-                    "25+26"
-                    if kind == "speech"
-                    else str(rng.choice(list(synthetic.EMOTIONS[emotion])))
-                )
-                hertz = rng.uniform(3.0, 5.0) if kind == "speech" else 0.0
-                movement.append((onset, apex, offset, *rng.uniform(0.8, 1.3, 2), hertz))
-                drawn = expressions.strengths(units)
-                drawn = drawn * rng.uniform(0.7, 1.3, (len(drawn), 1))
-                drawn = (drawn * rng.uniform(0.75, 1.25, 2)).astype(np.float32)
-                reach = rng.uniform(*peaks[kind])
-                if kind != "speech":
-                    marked = Interval(onset, apex, offset, kind, emotion, units, float(reach))
-                    intervals.append(marked)
-                peak = reach / scale(REFERENCE)
-                strength.append(drawn * (peak / float(_peak(neutral, jnp.asarray(drawn)))))
+            drawn = [_movement(rng, neutral, span, list(emotions), peaks) for span in spans]
+            intervals, movement, strength = map(list, zip(*drawn)) if drawn else ([], [], [])
             key = jax.random.fold_in(jax.random.fold_in(root, 1), number)
             script = _script(rng, key, movement, strength, distractors, length, fps, noise)
             speech = [
@@ -288,7 +268,7 @@ def recordings(
                     read=_Rendered(neutral, script, (size[0], size[1]), gray),
                     length=length,
                     fps=float(fps),
-                    intervals=tuple(intervals),
+                    intervals=tuple(each for each in intervals if each),
                     distractors=_distractors(script, length, fps, speech),
                 )
             )
@@ -296,6 +276,33 @@ def recordings(
 
 
 _peak = jax.jit(motion._peak)
+
+
+def _movement(
+    rng: np.random.Generator,
+    neutral: Face,
+    span: tuple[str, int, int],
+    emotions: Sequence[str],
+    peaks: Mapping[str, tuple[float, float]],
+) -> tuple[Interval | None, tuple[float, ...], np.ndarray]:
+    """An expression, or speech, in a span (kind, onset, offset): its mark, and rows of a script."""
+    kind, onset, offset = span
+    apex = onset + max(1, round((offset - onset) * rng.uniform(0.35, 0.6)))
+    emotion, units, hertz = str(rng.choice(emotions)), "25+26", 0.0
+    if kind == "speech":
+        hertz = rng.uniform(3.0, 5.0)
+    else:
+        units = str(rng.choice(list(synthetic.EMOTIONS[emotion])))
+    movement = (onset, apex, offset, *rng.uniform(0.8, 1.3, 2), hertz)
+    strength = expressions.strengths(units)
+    strength = strength * rng.uniform(0.7, 1.3, (len(strength), 1))
+    strength = (strength * rng.uniform(0.75, 1.25, 2)).astype(np.float32)
+    reach = float(rng.uniform(*peaks[kind]))
+    peak = reach / scale(REFERENCE) / float(_peak(neutral, jnp.asarray(strength)))
+    marked = None
+    if kind != "speech":
+        marked = Interval(onset, apex, offset, kind, emotion, units, reach)
+    return marked, movement, strength * peak
 
 
 def _distractors(script: Script, length: int, fps: float, speech) -> tuple[Distractor, ...]:

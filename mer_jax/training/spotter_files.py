@@ -1,0 +1,73 @@
+"""The files of a spotting run with what its folds have fitted: spotters.json, networks/."""
+
+import pathlib
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from mer_jax.io import reading
+
+SPOTTERS = "spotters.json"
+NETWORKS = "networks"
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+_NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Fold(NamedTuple):
+    """What is fitted to the training subjects of one fold for one kind. Lengths are frames."""
+
+    subject: str  # the test subject, "database/subject"
+    kind: str  # "micro" or "macro"
+    duration: int  # mean of the training subjects' expressions
+    shortest: int
+    longest: int
+    span: int  # of the evidence
+    fps: float  # Hz, of the training videos
+    p: float = float("nan")  # of the threshold
+    train_f1: float = float("nan")  # of that p, on the videos that chose it
+
+    @property
+    def name(self) -> str:
+        """'subject kind'."""
+        return f"{self.subject} {self.kind}"
+
+
+class Record(msgspec.Struct):
+    """The content of spotters.json."""
+
+    recordings: list[str]  # keys of all recordings of the run
+    folds: list[dict[str, Any]]  # fields of `Fold`
+    classes: list[str] = []  # of a network that recognizes as well
+    # `inference.profile.Framing` of the recordings, which videos are cropped like.
+    eyes: tuple[float, float, _Positive, _Positive] | None = None
+    largest: dict[str, _NotNegative] = {}
+
+
+def read_record(workdir: pathlib.Path) -> Record:
+    """The spotters.json of a run. Raises `UserError` if it is damaged."""
+    return reading.load_json(workdir / SPOTTERS, Record)
+
+
+def read_folds(workdir: pathlib.Path) -> list[Fold]:
+    """The folds of a run. Raises `UserError` if its spotters.json is damaged."""
+    record = read_record(workdir)
+    with reading.report_damage(workdir / SPOTTERS):
+        return [Fold(**fold) for fold in record.folds]
+
+
+def group_name(fold: Fold) -> str:
+    """KIND_SPAN: folds of one group share their samples, and a folder."""
+    return f"{fold.kind}_{fold.span}"
+
+
+def weights_file(folder: pathlib.Path, network: Fold) -> pathlib.Path:
+    """The file of a network's weights (`scorers.network_of`) in the folder of `networks.train`."""
+    name = network.name.replace("/", "-").replace(" ", "-")
+    return folder / group_name(network) / f"{name}.npz"
+
+
+def read_weights(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The weights in a file. Raises `UserError` if they are damaged or missing."""
+    with reading.report_damage(path), np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
