@@ -159,14 +159,16 @@ def _refine(pair: jax.Array, flow: jax.Array, stage: jax.Array, settings: Energy
     def sampled(flow):
         return warp(moving, jnp.moveaxis(flow, 0, -1), kernel=kernel)
 
-    def refine(_, state):
-        flow, memory, (warped, inside) = state
+    def refine(count, state):
+        flow, memory, samples = state
+        warped, inside = samples
         derivatives = settings.blend * first_derivatives + (1 - settings.blend) * warped[..., 1:]
         terms = (warped[..., 0] - first, derivatives[..., 0], derivatives[..., 1])
         it, ix, iy = (jnp.where(inside, term, 0) for term in terms)
         flow, memory = settings.refine(Linearized(it, ix, iy), flow, memory, stage)
         flow = jax.vmap(functools.partial(median_filter, size=settings.median))(flow)
-        return flow, memory, sampled(flow)
+        more = count + 1 < settings.warps
+        return flow, memory, lax.cond(more, sampled, lambda flow: samples, flow)
 
     memory = jnp.zeros((2, 2, *first.shape), first.dtype)
     # The samples are part of the loop's state so that they are computed once: fused into the
