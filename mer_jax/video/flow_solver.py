@@ -122,18 +122,19 @@ def solve(
     it, ix, iy = linear
     height, width = it.shape
     row = width + 1 - width % 2
-    half, length = row // 2, (height * row + 1) // 2
-    margin = half + 1  # zeros on both sides of a color: the neighbors outside of the image
+    half = row // 2
+    # Two rows of zeros, or more, on both sides: the neighbors outside of the image.
+    rows = height + 4 + height % 2
+    start, length = row, (rows - 4) * row // 2  # of a color's pixels
 
     def split(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[H or less, W or less] to red and black, each [margin + length + margin]."""
-        flat = _pad(x, axis=1, after=row - x.shape[1]).ravel()
-        after = 2 * (length + margin) - len(flat)
-        both = _pad(flat, axis=0, before=2 * margin, after=after).reshape(-1, 2)
+        """[H or less, W or less] to red and black, each [rows * row / 2]."""
+        zeros = jnp.zeros((rows, row), x.dtype)
+        both = lax.dynamic_update_slice(zeros, x, (2, 0)).reshape(-1, 2)
         return both[:, 0], both[:, 1]
 
     def at(x: jax.Array, offset: int = 0) -> jax.Array:
-        return lax.slice_in_dim(x, margin + offset, margin + offset + length)
+        return lax.slice_in_dim(x, start + offset, start + offset + length)
 
     # Of the neighbors right of and below a pixel, and of those left of and above it.
     ahead, behind = ((0, half), (1, half + 1)), ((-1, -half - 1), (0, -half))
@@ -170,21 +171,20 @@ def solve(
                 residual = right[c][color] - cross[color] * at(parts[1 - c][color]) + others
                 new = (1 - omega) * at(parts[c][color]) + step[c][color] * residual
                 # In place; the margins stay 0.
-                parts[c][color] = lax.dynamic_update_slice_in_dim(parts[c][color], new, margin, 0)
+                parts[c][color] = lax.dynamic_update_slice_in_dim(parts[c][color], new, start, 0)
         return tuple(map(tuple, parts))
 
     state = lax.fori_loop(0, sweeps, sweep, tuple(split(plane) for plane in flow))
 
     def join(red: jax.Array, black: jax.Array) -> jax.Array:
-        flat = jnp.stack([at(red), at(black)], axis=-1).ravel()
-        return flat[: height * row].reshape(height, row)[:, :width]
+        return jnp.stack([red, black], axis=-1).reshape(rows, row)[2 : 2 + height, :width]
 
     return jnp.stack([join(*parts) for parts in state])
 
 
 PENALTIES = {
     # rho'(x) / x of x^2 and the scale: the weight of x^2 in an equivalent quadratic.
-    "quadratic": lambda square, scale: 2 / scale**2 + 0 * square,
+    "quadratic": lambda square, scale: jnp.full_like(square, 2 / scale**2),
     "lorentzian": lambda square, scale: 2 / (2 * scale**2 + square),
     "charbonnier": lambda square, scale: lax.rsqrt(scale**2 + square),
 }
