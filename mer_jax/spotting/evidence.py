@@ -10,7 +10,9 @@ A frame whose neighbors lie outside of the video has the evidence 0.
 """
 
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from typing import Any, NamedTuple
 
 import jax
@@ -214,17 +216,33 @@ def over_frames(
       (frames [M] int64, values [M, ...]).
     """
     first, reach = offsets[0], offsets[-1] - offsets[0]
-    for start, frames in recording.blocks(_BLOCK + reach, overlap=reach):
-        gray = np.asarray(to_gray(jnp.asarray(resize(frames, size))))
-        centers = np.arange(start - first, start - first + len(gray) - reach)
-        centers = centers[(centers + first) % stride == 0]
-        found = []
-        for begin in range(0, len(centers), _CHUNK):
-            part = centers[np.minimum(np.arange(begin, begin + _CHUNK), len(centers) - 1)]
-            rows = part[:, None] + np.asarray(offsets)[None, :] - start
-            found.append(function(gray[rows], *(array[part] for array in per_frame)))
-        if found:  # all calls of a block are under way, on as many cores as there are
-            yield centers, np.concatenate(jax.device_get(found))[: len(centers)]
+    # One thread's calls run one after the other: one for each core, while the next block is read.
+    compute = runtime.pinned()(lambda *given: np.asarray(function(*given)))
+    waiting: tuple[np.ndarray, list[futures.Future]] | None = None
+    with futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        gray = np.zeros((0, *size, 1), np.float32)
+        for start, frames in recording.blocks(_BLOCK):
+            kept = gray[max(0, len(gray) - reach) :]  # later frames are compared with these
+            start -= len(kept)
+            gray = np.concatenate([kept, to_gray(jnp.asarray(resize(frames, size)))])
+            centers = np.arange(start - first, start - first + len(gray) - reach)
+            centers = centers[(centers + first) % stride == 0]
+            calls = []
+            for begin in range(0, len(centers), _CHUNK):
+                part = centers[np.minimum(np.arange(begin, begin + _CHUNK), len(centers) - 1)]
+                rows = part[:, None] + np.asarray(offsets)[None, :] - start
+                calls.append(
+                    threads.submit(compute, gray[rows], *(array[part] for array in per_frame))
+                )
+            if waiting:
+                yield _values(*waiting)
+            waiting = (centers, calls) if calls else None
+        if waiting:
+            yield _values(*waiting)
+
+
+def _values(centers: np.ndarray, calls: list[futures.Future]) -> tuple[np.ndarray, np.ndarray]:
+    return centers, np.concatenate([call.result() for call in calls])[: len(centers)]
 
 
 @functools.lru_cache(maxsize=16)

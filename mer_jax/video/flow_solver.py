@@ -90,42 +90,6 @@ def divergence(along_w: jax.Array, along_h: jax.Array) -> jax.Array:
     )
 
 
-class _Color(NamedTuple):
-    """The equations of the pixels of one color of the checkerboard, row after row, flat: [L].
-
-    A pixel's four neighbors have the other color. In that color's flat order they are at the same
-    index, one row above, one row below, and at the next index on one side: left in every other row,
-    right in the rest.
-    """
-
-    weights: jax.Array  # [2, 4, L] for u and v: same index, beside, above, below; 0 outside
-    right: jax.Array  # [2, L] right-hand side
-    inverse: jax.Array  # [3, L] of the pixel's own 2 x 2 block: uu, uv, vv
-
-
-def _split(planes: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """[..., H, W] to its two colors, each [..., H * ceil(W / 2)]; a last odd column gets a 0."""
-    height, width = planes.shape[-2:]
-    planes = _pad(planes, axis=-1, after=width % 2)
-    planes = planes.reshape(*planes.shape[:-1], -1, 2)
-    even = (jnp.arange(height) % 2 == 0)[:, None]
-    first, second = planes[..., 0], planes[..., 1]
-    flat = (*planes.shape[:-3], -1)
-    return (
-        jnp.where(even, first, second).reshape(flat),
-        jnp.where(even, second, first).reshape(flat),
-    )
-
-
-def _join(red: jax.Array, black: jax.Array, height: int, width: int) -> jax.Array:
-    """The inverse of `_split`."""
-    shape = (*red.shape[:-1], height, -1)
-    red, black = red.reshape(shape), black.reshape(shape)
-    even = (jnp.arange(height) % 2 == 0)[:, None]
-    planes = jnp.stack([jnp.where(even, red, black), jnp.where(even, black, red)], axis=-1)
-    return planes.reshape(*planes.shape[:-2], -1)[..., :width]
-
-
 @checked
 def solve(
     data: jax.Array,
@@ -138,9 +102,10 @@ def solve(
 ) -> jax.Array:
     """Minimizes data (it + ix (u - u0) + iy (v - v0))^2 + sum of faces (difference of u or v)^2.
 
-    Successive over-relaxation of the pixels' 2 x 2 blocks, red and black, from (u0, v0). Each color
-    is stored apart and flat, so that a sweep is long elementwise products without masks and visits
-    each pixel once.
+    Successive over-relaxation from (u0, v0): u and v of the red pixels of the checkerboard, then of
+    the black ones. Each color is stored apart. Rows of an odd length, one after the other, have the
+    colors in turn, so that the neighbors of all pixels of a color are at the same four offsets in
+    the other: a sweep is elementwise products of long contiguous slices, without masks.
 
     Args:
       data: [H, W], at least 0.
@@ -156,60 +121,70 @@ def solve(
     """
     it, ix, iy = linear
     height, width = it.shape
-    even_column = np.arange(width) % 2 == 0
-    across, down = faces
-    left, right = _pad(across, axis=-1, before=1), _pad(across, axis=-1, after=1)
-    above, below = _pad(down, axis=-2, before=1), _pad(down, axis=-2, after=1)
-    # An even and the next odd column have the same index in the flat order.
-    same, beside = jnp.where(even_column, right, left), jnp.where(even_column, left, right)
-    weights = jnp.stack([same, beside, above, below], axis=1)
-    sum_u, sum_v = weights.sum(axis=1)
-    known = data * (ix * flow[0] + iy * flow[1] - it)
-    # Written out, the determinant is a sum of positive terms: nothing cancels.
-    determinant = data * (ix * ix * sum_v + iy * iy * sum_u) + sum_u * sum_v
-    inverse = jnp.stack([data * iy * iy + sum_v, -data * ix * iy, data * ix * ix + sum_u])
+    row = width + 1 - width % 2
+    half = row // 2
+    # Two rows of zeros, or more, on both sides: the neighbors outside of the image.
+    rows = height + 4 + height % 2
+    start, length = row, (rows - 4) * row // 2  # of a color's pixels
 
-    red, black = (
-        _Color(*parts)
-        for parts in zip(
-            _split(weights),
-            _split(jnp.stack([known * ix, known * iy])),
-            _split(omega * inverse / determinant[None]),
-            strict=True,
-        )
-    )
-    row = (width + 1) // 2
-    margin, length = row + 1, height * row
-    even_row = np.arange(length) // row % 2 == 0
+    def split(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """[H or less, W or less] to red and black, each [rows * row / 2]."""
+        zeros = jnp.zeros((rows, row), x.dtype)
+        both = lax.dynamic_update_slice(zeros, x, (2, 0)).reshape(-1, 2)
+        return both[:, 0], both[:, 1]
 
-    def shifted(x: jax.Array, by: int) -> jax.Array:
-        return lax.slice_in_dim(x, margin + by, margin + by + length, axis=-1)
+    def at(x: jax.Array, offset: int = 0) -> jax.Array:
+        return lax.slice_in_dim(x, start + offset, start + offset + length)
 
-    def relaxed(own: jax.Array, other: jax.Array, color: _Color, beside_left: np.ndarray):
-        beside = jnp.where(beside_left, shifted(other, -1), shifted(other, 1))
-        neighbors = (shifted(other, 0), beside, shifted(other, -row), shifted(other, row))
-        total = color.right + sum(color.weights[:, i] * x for i, x in enumerate(neighbors))
-        uu, uv, vv = color.inverse
-        step = jnp.stack([uu * total[0] + uv * total[1], uv * total[0] + vv * total[1]])
-        new = (1 - omega) * shifted(own, 0) + step
-        return lax.dynamic_update_slice_in_dim(own, new, margin, axis=-1)
+    # Of the neighbors right of and below a pixel, and of those left of and above it.
+    ahead, behind = ((0, half), (1, half + 1)), ((-1, -half - 1), (0, -half))
+    weights = [[split(face[component]) for face in faces] for component in (0, 1)]
+
+    def neighbors(component: int, color: int) -> list[tuple[jax.Array, int]]:
+        """The weight and the offset of each: a face belongs to the pixel left of or above it."""
+        return [
+            *((at(face[color]), by) for face, by in zip(weights[component], ahead[color])),
+            *((at(face[1 - color], by), by) for face, by in zip(weights[component], behind[color])),
+        ]
+
+    # The data term is (p u + q v - known)^2.
+    root = jnp.sqrt(data)
+    p, q = root * ix, root * iy
+    known = p * flow[0] + q * flow[1] - root * it
+    slopes = [[at(part) for part in split(plane)] for plane in (p, q)]
+    known_parts = [at(part) for part in split(known)]
+    right = [[slope * k for slope, k in zip(slopes[c], known_parts)] for c in (0, 1)]
+    cross = [a * b for a, b in zip(*slopes)]
+    step = [
+        [
+            omega / jnp.maximum(slope * slope + sum(w for w, _ in neighbors(c, color)), 1e-30)
+            for color, slope in enumerate(slopes[c])
+        ]
+        for c in (0, 1)
+    ]
 
     def sweep(_, state):
-        r, b = state
-        r = relaxed(r, b, red, even_row)
-        b = relaxed(b, r, black, ~even_row)
-        return r, b
+        parts = [list(plane) for plane in state]
+        for color in (0, 1):
+            for c in (0, 1):
+                others = sum(w * at(parts[c][1 - color], by) for w, by in neighbors(c, color))
+                residual = right[c][color] - cross[color] * at(parts[1 - c][color]) + others
+                new = (1 - omega) * at(parts[c][color]) + step[c][color] * residual
+                # In place; the margins stay 0.
+                parts[c][color] = lax.dynamic_update_slice_in_dim(parts[c][color], new, start, 0)
+        return tuple(map(tuple, parts))
 
-    # The margins of zeros are never written and the pixels are updated in place: half the time
-    # of padding the other color in every sweep.
-    state = tuple(_pad(part, axis=-1, before=margin, after=margin) for part in _split(flow))
-    red_flow, black_flow = (shifted(part, 0) for part in lax.fori_loop(0, sweeps, sweep, state))
-    return _join(red_flow, black_flow, height, width)
+    state = lax.fori_loop(0, sweeps, sweep, tuple(split(plane) for plane in flow))
+
+    def join(red: jax.Array, black: jax.Array) -> jax.Array:
+        return jnp.stack([red, black], axis=-1).reshape(rows, row)[2 : 2 + height, :width]
+
+    return jnp.stack([join(*parts) for parts in state])
 
 
 PENALTIES = {
     # rho'(x) / x of x^2 and the scale: the weight of x^2 in an equivalent quadratic.
-    "quadratic": lambda square, scale: 2 / scale**2 + 0 * square,
+    "quadratic": lambda square, scale: jnp.full_like(square, 2 / scale**2),
     "lorentzian": lambda square, scale: 2 / (2 * scale**2 + square),
     "charbonnier": lambda square, scale: lax.rsqrt(scale**2 + square),
 }

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -116,13 +116,20 @@ def warp(
     weights, edge, _ = KERNELS[kernel]
     across, down = weights(x - left), weights(y - top)
 
-    # The channels of a tap are adjacent and have one flat index: 16 short gathers that the
-    # compiler fuses with the sum. Plane by plane takes 14 times as long on CPU.
+    # The channels of a tap are adjacent, and a row of four taps has one flat index: gathers of short
+    # slices, which the compiler fuses with the sum. Plane by plane takes much longer on CPU.
     padded = jnp.pad(filtered, ((1, 2), (1, 2), (0, 0)), mode=edge).reshape(-1, channels)
     stride = width + 3
     corner = top.astype(jnp.int32) * stride + left.astype(jnp.int32)
-    rows = (
-        sum(across[j][..., None] * padded[corner + (i * stride + j)] for j in range(4))
-        for i in range(4)
+    slices = lax.GatherDimensionNumbers(
+        offset_dims=(2, 3), collapsed_slice_dims=(), start_index_map=(0,)
     )
-    return cast(jax.Array, sum(weight[..., None] * row for weight, row in zip(down, rows))), inside
+    sampled = jnp.zeros((), filtered.dtype)
+    for i, weight in enumerate(down):
+        start = (corner + i * stride)[..., None]
+        row = lax.gather(  # [H, W, 4, C]
+            padded, start, slices, (4, channels), mode="promise_in_bounds"
+        )
+        along = sum(across[j][..., None] * row[:, :, j] for j in range(4))
+        sampled = sampled + weight[..., None] * along
+    return sampled, inside
