@@ -44,7 +44,8 @@ def blocks(a: jax.Array) -> jax.Array:
     """
     size = count(len(a))
     a = jnp.pad(a, ((0, -len(a) % size), *[(0, 0)] * (a.ndim - 1)))
-    return a.reshape(-1, size, *a.shape[1:]).swapaxes(1, -1)
+    a = a.reshape(-1, size, *a.shape[1:])
+    return a.swapaxes(1, -1)
 
 
 def joined(a: jax.Array, samples: int) -> jax.Array:
