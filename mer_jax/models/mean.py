@@ -13,7 +13,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
-from mer_jax.nn import BatchNorm, Conv, max_pool
+from mer_jax.nn import BatchNorm, Conv, conv_relu_norm_pool, max_pool
 
 _KERAS: dict[str, Any] = {"kernel_init": nnx.initializers.glorot_uniform()}
 
@@ -50,9 +50,8 @@ class Trunk(nnx.Module):
         """x [B, H, W, C] -> [B, ceil(H / 3), ceil(W / 3), sum of maps]."""
         dtype = x.dtype
         x = x.astype(self.convs[0].kernel[...].dtype)  # frozen weights are float32 in any precision
-        streams = [conv(x[..., n : n + 1]) for n, conv in enumerate(self.convs)]
-        x = self.norm(nnx.relu(jnp.concatenate(streams, -1)), mask).astype(dtype)
-        return self.dropout(max_pool(x, 3, padding="SAME"))
+        x = conv_relu_norm_pool(self.convs, self.norm, x, mask, 3, padding="SAME")
+        return self.dropout(x.astype(dtype))
 
 
 class MEANSpotting(nnx.Module):

@@ -13,7 +13,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
-from mer_jax.nn import Conv, max_pool
+from mer_jax.nn import Conv, conv_relu_pool, max_pool
 
 _XAVIER: dict[str, Any] = {"kernel_init": nnx.initializers.glorot_uniform()}
 
@@ -63,8 +63,13 @@ class MTSN(nnx.Module):
         del mask
         spans = jnp.split(x, x.shape[-1] // len(self.convs), -1)
         flows = jnp.concatenate(spans, 0)
-        streams = [nnx.relu(conv(flows[..., n : n + 1])) for n, conv in enumerate(self.convs)]
-        maps = max_pool(max_pool(jnp.concatenate(streams, -1), 3), 2)
+        streams = [
+            conv_relu_pool(
+                flows[..., n : n + 1], conv.kernel[...], conv.bias[...], 3, padding=2
+            )
+            for n, conv in enumerate(self.convs)
+        ]
+        maps = max_pool(jnp.concatenate(streams, -1), 2)
         maps = jnp.reshape(maps, (len(spans), len(x), -1))
         hidden = nnx.relu(self.dense(jnp.concatenate(list(maps), -1)))
         return nnx.sigmoid(self.classifier(hidden))

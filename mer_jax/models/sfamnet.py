@@ -34,7 +34,7 @@ class Attention(nnx.Module):
         pooled = (x.mean((1, 2)), max_pool(x, x.shape[1:3])[:, 0, 0])
         gate = sum(self.excite(nnx.relu(self.squeeze(each))) for each in pooled)
         x = x * nnx.sigmoid(gate)[:, None, None, :]
-        largest = max_pool(x.reshape(len(x), -1, x.shape[-1], 1), (1, x.shape[-1]))
+        largest = max_pool(x.reshape(len(x), -1, x.shape[-1]).swapaxes(1, 2), x.shape[-1])
         largest = largest.reshape(*x.shape[:3], 1)
         y = self.conv(jnp.concatenate([largest, x.mean(-1, keepdims=True)], -1))
         return x * nnx.sigmoid(_normalized(self.norm, y, mask))

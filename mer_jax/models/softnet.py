@@ -8,7 +8,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
-from mer_jax.nn import Conv, max_pool
+from mer_jax.nn import Conv, conv_relu_pool, max_pool
 
 
 class SOFTNet(nnx.Module):
@@ -54,7 +54,9 @@ class SOFTNet(nnx.Module):
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C], mask [B] -> scores [B, K]."""
         del mask
-        # ReLU after the pool: the same, of fewer values.
-        maps = [nnx.relu(max_pool(conv(x[..., at::3]), 3)) for at, conv in enumerate(self.streams)]
+        maps = [
+            conv_relu_pool(x[..., at::3], conv.kernel[...], conv.bias[...], 3, padding=2)
+            for at, conv in enumerate(self.streams)
+        ]
         x = max_pool(jnp.concatenate(maps, axis=-1), 2)
         return self.classifier(nnx.relu(self.dense(x.reshape(len(x), -1))))

@@ -3,10 +3,11 @@
 For a first layer with few channels, which is bound by memory: its maps are many times as large as
 the image and as what is pooled. Normalization is monotonic in each channel, rising or falling with
 the sign of its scale, so that it may follow the maximum, and the maps are only needed for their
-mean and variance. On CPUs they are computed a sample at a time, while they are in a core's cache,
-forwards and again backwards; elsewhere at once.
+mean and variance. On CPUs they are computed a few samples at a time (`nn.cpu.lanes`), while they are
+in a core's cache, forwards and again backwards; elsewhere at once.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -15,7 +16,7 @@ from flax import nnx
 from jax import lax
 
 from mer_jax.nn.convolution import Conv, xla_convolution
-from mer_jax.nn.cpu import patches
+from mer_jax.nn.cpu import lanes
 from mer_jax.nn.cpu.products import zeros_varying_like
 from mer_jax.nn.dispatch import accumulator_dtype, by_platform, current_formulation
 from mer_jax.nn.normalization import BatchNorm
@@ -24,7 +25,7 @@ from mer_jax.nn.windows import Padding, per_axis, resolve, sliding
 
 
 def conv_relu_norm_pool(
-    conv: Conv,
+    convs: Conv | Sequence[Conv],
     norm: BatchNorm,
     x: jax.Array,
     mask: jax.Array | None,
@@ -38,7 +39,8 @@ def conv_relu_norm_pool(
     one after the other.
 
     Args:
-      conv, norm: the layers.
+      convs: a layer, or one for each of equal parts of the channels, whose maps are concatenated.
+      norm: of all maps.
       x: [B, H, W, C] float.
       mask: [B] or None, as in `BatchNorm`.
       window: of the pool, whose windows tile.
@@ -55,11 +57,27 @@ def conv_relu_norm_pool(
     >>> nn.conv_relu_norm_pool(conv, norm, jnp.ones((2, 8, 8, 3)), None, 2).shape  # 8 -> 6 -> 3
     (2, 3, 3, 8)
     """
+    layers = [convs] if isinstance(convs, Conv) else list(convs)
+    parts = jnp.split(x, len(layers), -1)
     if norm.use_running_average or current_formulation() == "xla":
-        return max_pool(norm(nnx.relu(conv(x)), mask), window, padding=padding)
+        maps = jnp.concatenate([conv(part) for conv, part in zip(layers, parts)], -1)
+        return max_pool(norm(nnx.relu(maps), mask), window, padding=padding)
     dtype = accumulator_dtype(x.dtype)
+    weights = jnp.ones(len(x), dtype) if mask is None else mask.astype(dtype)
+    found, begin = [], 0
+    for conv, part in zip(layers, parts):
+        end = begin + conv.kernel.shape[-1]
+        scale, shift = (a[...][begin:end].astype(dtype) for a in (norm.scale, norm.bias))
+        found.append(_pooled(conv, part, weights, scale, shift, norm.epsilon, window, padding))
+        begin = end
+    y, mean, var = (jnp.concatenate(each, -1) for each in list(zip(*found))[:3])
+    norm.track(mean, var, found[0][3])
+    return y.astype(x.dtype)
+
+
+def _pooled(conv, x, weights, scale, shift, epsilon, window, padding):
     kernel = conv.kernel[...]
-    bias = jnp.zeros(kernel.shape[-1], dtype) if conv.bias is None else conv.bias[...].astype(dtype)
+    bias = jnp.zeros_like(scale) if conv.bias is None else conv.bias[...].astype(scale.dtype)
     slide = sliding(
         x.shape[1:-1],
         kernel.shape,
@@ -71,14 +89,8 @@ def conv_relu_norm_pool(
     sizes = slide.sizes(x.shape[1:-1], kernel.shape)
     tiles = per_axis(window, 2)
     pool = (tiles, resolve(padding, sizes, tiles, tiles))
-    scale, shift = norm.scale[...].astype(dtype), norm.bias[...].astype(dtype)
-    weights = jnp.ones(len(x), dtype) if mask is None else mask.astype(dtype)
     forced = current_formulation() == "matmul"
-    y, *statistics = _fused(
-        forced, slide, pool, norm.epsilon, x, kernel, bias, scale, shift, weights
-    )
-    norm.track(*statistics)
-    return y.astype(x.dtype)
+    return _fused(forced, slide, pool, epsilon, x, kernel, bias, scale, shift, weights)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
@@ -88,11 +100,11 @@ def _fused(forced, slide, pool, epsilon, x, kernel, bias, scale, shift, weights)
 
 def _forward(forced, slide, pool, epsilon, x, kernel, bias, scale, shift, weights):
     arrays = (x, weights, kernel, bias, jnp.where(scale < 0, -1, 1).astype(scale.dtype))
-    ways = partial(_search_by_sample, slide, pool), partial(_search_at_once, slide, pool)
+    ways = partial(_search_in_lanes, slide, pool), partial(_search_at_once, slide, pool)
     pooled, argmax, mean, var, count = by_platform(forced, *ways, *arrays)
     inverse = lax.rsqrt(var + epsilon)
-    normal = (pooled - _expand(mean)) * _expand(inverse)
-    y = jnp.where(_real(weights), normal * _expand(scale) + _expand(shift), 0)
+    normal = (pooled - _along(mean)) * _along(inverse)
+    y = jnp.where(_real(weights), normal * _along(scale) + _along(shift), 0)
     residuals = (x, weights, argmax, kernel, bias, normal, mean, inverse, scale, count)
     return (y, mean, var, count), residuals
 
@@ -102,92 +114,114 @@ def _backward(forced, slide, pool, epsilon, residuals, cotangents):
     the gradient is 0 elsewhere; the cotangents of the statistics are ignored, as there."""
     x, weights, argmax, kernel, bias, normal, mean, inverse, scale, count = residuals
     g = jnp.where(_real(weights), cotangents[0], 0)
-    d_shift, d_scale = g.sum((0, 1, 2)), jnp.where(_real(weights), g * normal, 0).sum((0, 1, 2))
+    d_shift, d_scale = g.sum(_LAST), jnp.where(_real(weights), g * normal, 0).sum(_LAST)
     factor, each = inverse * scale, 1 / jnp.maximum(count, 1)
     coefficients = (mean, inverse, factor * d_shift * each, factor * d_scale * each)
-    arrays = (x, weights, argmax, g * _expand(factor), kernel, bias, *coefficients)
-    ways = partial(_gradients_by_sample, slide, pool), partial(_gradients_at_once, slide, pool)
-    dx, d_kernel, d_bias = by_platform(forced, *ways, *arrays)
+    arrays = (x, weights, argmax, g * _along(factor), kernel, bias, *coefficients)
+    ways = partial(_layer_in_lanes, slide, pool), partial(_layer_at_once, slide, pool)
+    d_kernel, d_bias = by_platform(forced, *ways, *arrays)
+    # By itself, so that nothing is computed for the first layer's input.
+    ways = partial(_input_in_lanes, slide, pool), partial(_input_at_once, slide, pool)
+    dx = by_platform(forced, *ways, *arrays)
     return dx, d_kernel, d_bias, d_scale, d_shift, None
 
 
 _fused.defvjp(_forward, _backward)
 
+# All axes but that of the maps, which is the last or, in lanes, the first one.
+_LAST, _FIRST = (0, 1, 2), (1, 2, 3)
 
-def _expand(a):
-    return jnp.expand_dims(a, (0, 1, 2))
+
+def _along(a, axes=_LAST):
+    """a [O] along the axis of the maps."""
+    return jnp.expand_dims(a, axes)
 
 
-def _real(weights):
-    """Which samples are no padding: [B, 1, 1, 1]."""
-    return jnp.expand_dims(weights != 0, (1, 2, 3))
+def _real(weights, axes=_LAST):
+    """Which samples are no padding, along their axis, the last or the first one."""
+    return jnp.expand_dims(weights != 0, [3 - axis for axis in axes])
 
 
 def _search_at_once(slide, pool, x, weights, kernel, bias, sign):
-    part = _search(partial(xla_convolution, slide), pool, kernel, bias, sign, (x, weights))
-    return _merged(jax.tree.map(lambda a: a[None], part))
+    convolve = partial(xla_convolution, slide)
+    maxima, argmax, *sums = _search(convolve, _LAST, pool, kernel, bias, sign, (x, weights))
+    return maxima, argmax, *_merged(*(a[None] for a in sums))
 
 
-def _search_by_sample(slide, pool, x, weights, kernel, bias, sign):
-    search = partial(_search, partial(_by_patches, slide), pool, kernel, bias, sign)
-    return _merged(lax.map(search, (x[:, None], weights[:, None])))
+def _search_in_lanes(slide, pool, x, weights, kernel, bias, sign):
+    search = partial(_search, partial(lanes.maps, slide), _FIRST, pool, kernel, bias, sign)
+    maxima, argmax, *sums = lax.map(search, (lanes.blocks(x), lanes.blocks(weights)))
+    return *(lanes.joined(a, len(x)) for a in (maxima, argmax)), *_merged(*sums)
 
 
-def _search(convolve, pool, kernel, bias, sign, samples):
+def _search(convolve, axes, pool, kernel, bias, sign, samples):
     """(maxima of the maps times `sign`, times `sign`, argmax, mean, squares about it, count)."""
     x, weights = samples
-    maps = _maps(convolve, x, kernel, bias)
+    real, along = _real(weights, axes), partial(_along, axes=axes)
+    maps = nnx.relu(convolve(x, kernel) + along(bias))
     tiles, pads = pool
-    maxima, argmax = max_and_argmax(tiles, tiles, pads, maps * _expand(sign))
-    count = weights.sum() * (maps.size // (len(maps) * maps.shape[-1]))
-    mean = jnp.where(_real(weights), maps, 0).sum((0, 1, 2)) / jnp.maximum(count, 1)
-    centered = jnp.where(_real(weights), maps - _expand(mean), 0)
-    return maxima * _expand(sign), argmax, mean, (centered * centered).sum((0, 1, 2)), count
+    maxima, argmax = max_and_argmax(tiles, tiles, pads, maps * along(sign))
+    count = weights.sum() * (maps.size // (len(weights) * len(bias)))
+    mean = jnp.where(real, maps, 0).sum(axes) / jnp.maximum(count, 1)
+    centered = jnp.where(real, maps - along(mean), 0)
+    return maxima * along(sign), argmax, mean, (centered * centered).sum(axes), count
 
 
-def _merged(parts):
-    """Blocks of samples as one: statistics by Chan, Golub and LeVeque 1983, (2.1)."""
-    maxima, argmax, means, squares, counts = parts
+def _merged(means, squares, counts):
+    """Mean, variance and count of blocks as one (Chan, Golub and LeVeque 1983, (2.1))."""
     count = counts.sum()
     each = 1 / jnp.maximum(count, 1)
     mean = (means * counts[:, None]).sum(0) * each
     between = (means - mean[None]) ** 2 * counts[:, None]
-    together = lambda a: a.reshape(-1, *a.shape[2:])
-    return together(maxima), together(argmax), mean, (squares + between).sum(0) * each, count
+    return mean, (squares + between).sum(0) * each, count
 
 
-def _gradients_at_once(slide, pool, x, weights, argmax, g, *shared):
+def _layer_at_once(slide, pool, x, weights, argmax, g, kernel, bias, *coefficients):
     convolve = partial(xla_convolution, slide)
-    return _gradients(convolve, pool, shared, (x, weights, argmax, g))
+    shared = (kernel, bias, *coefficients)
+    d = _maps_gradient(convolve, _LAST, pool, shared, (x, weights, argmax, g))
+    return jax.vjp(partial(convolve, x), kernel)[1](d)[0], d.sum(_LAST)
 
 
-def _gradients_by_sample(slide, pool, x, weights, argmax, g, kernel, bias, *coefficients):
-    def add(total, sample):
-        shared = (kernel, bias, *coefficients)
-        dx, *more = _gradients(partial(_by_patches, slide), pool, shared, sample)
-        return jax.tree.map(jnp.add, total, more), dx
+def _layer_in_lanes(slide, pool, x, weights, argmax, g, kernel, bias, *coefficients):
+    convolve, shared = partial(lanes.maps, slide), (kernel, bias, *coefficients)
 
-    start = [zeros_varying_like(a.shape, x, g).astype(a.dtype) for a in (kernel, bias)]
-    total, dx = lax.scan(add, start, tuple(a[:, None] for a in (x, weights, argmax, g)))
-    return dx[:, 0], *total
+    def add(total, block):
+        d = _maps_gradient(convolve, _FIRST, pool, shared, block)
+        d_kernel = lanes.maps_kernel_gradient(slide, block[0], kernel.shape, d)
+        return (total[0] + d_kernel, total[1] + d.sum(_FIRST)), None
+
+    start = tuple(zeros_varying_like(a.shape, bias, x, g) for a in (kernel, bias))
+    every = tuple(map(lanes.blocks, (x, weights, argmax, g)))
+    (d_kernel, d_bias), _ = lax.scan(add, start, every)
+    return d_kernel.astype(kernel.dtype), d_bias
 
 
-def _gradients(convolve, pool, shared, samples):
-    """(dx, d_kernel, d_bias) of samples, from g, the gradient of their maxima."""
+def _input_at_once(slide, pool, x, weights, argmax, g, kernel, *shared):
+    convolve = partial(xla_convolution, slide)
+    d = _maps_gradient(convolve, _LAST, pool, (kernel, *shared), (x, weights, argmax, g))
+    return jax.vjp(lambda x: convolve(x, kernel), x)[1](d)[0]
+
+
+def _input_in_lanes(slide, pool, x, weights, argmax, g, kernel, *shared):
+    convolve = partial(lanes.maps, slide)
+
+    def one(block):
+        d = _maps_gradient(convolve, _FIRST, pool, (kernel, *shared), block)
+        return jax.vjp(lambda x: convolve(x, kernel), block[0])[1](d)[0]
+
+    every = tuple(map(lanes.blocks, (x, weights, argmax, g)))
+    return lanes.joined(lax.map(one, every), len(x))
+
+
+def _maps_gradient(convolve, axes, pool, shared, samples):
+    """The gradient of the convolution's maps from g, that of the maxima."""
     kernel, bias, mean, inverse, by_shift, by_scale = shared
     x, weights, argmax, g = samples
-    maps, pull = jax.vjp(partial(_maps, convolve), x, kernel, bias)
-    normal = (maps - _expand(mean)) * _expand(inverse)
+    along = partial(_along, axes=axes)
+    maps = nnx.relu(convolve(x, kernel) + along(bias))
+    normal = (maps - along(mean)) * along(inverse)
     tiles, pads = pool
     spread = gradient(tiles, tiles, pads, maps.shape[1:-1], argmax, g)
-    d_maps = spread - _expand(by_shift) - normal * _expand(by_scale)
-    return pull(jnp.where(_real(weights), d_maps, 0))
-
-
-def _maps(convolve, x, kernel, bias):
-    return nnx.relu(convolve(x, kernel).astype(bias.dtype) + _expand(bias))
-
-
-def _by_patches(slide, x, kernel):
-    sizes = slide.sizes(x.shape[1:-1], kernel.shape)
-    return patches.convolve_padded(slide, sizes, slide.pad(x), kernel)
+    d_maps = spread - along(by_shift) - normal * along(by_scale)
+    return jnp.where(_real(weights, axes) & (maps > 0), d_maps, 0)

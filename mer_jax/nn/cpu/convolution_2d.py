@@ -4,8 +4,9 @@ XLA's CPU convolution is fast forwards. Its weight gradient is many times slower
 product, a hundred times inside a loop; its input gradient is four times slower in a loop than the
 same convolution written explicitly; kernels larger than the image, long sums and few maps are slow
 as well. Here the weight gradient is a sum of matrix products, the input gradient an explicit
-convolution, kernels of 3 x 3 with many maps use fewer products (`minimal_filtering`), and small
-images, deep kernels and few maps are a product of `patches`.
+convolution, kernels of 3 x 3 with many maps use fewer products (`minimal_filtering`), few channels
+and maps have the samples last (`lanes`), and small images, deep kernels and few maps are a product
+of `patches`.
 """
 
 import math
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mer_jax.nn.cpu import minimal_filtering, patches
+from mer_jax.nn.cpu import lanes, minimal_filtering, patches
 from mer_jax.nn.cpu.products import in_blocks, product, rows, zeros_varying_like
 from mer_jax.nn.windows import Window
 
@@ -26,6 +27,8 @@ def forward(window: Window, x: jax.Array, kernel: jax.Array) -> Callable | None:
     """The function (window, x, kernel) -> y for these shapes; None: XLA's own."""
     if _by_filtering(window, x, kernel):
         return _filtered
+    if _by_lanes(window, x, kernel):
+        return lanes.convolve
     return patches.convolve if _by_patches(window, x, kernel) else None
 
 
@@ -35,7 +38,9 @@ def gradients(
     """(dL/dx, dL/dkernel) from g = dL/dy [B, H', W', O]."""
     if _by_filtering(window, x, kernel):
         return jax.vjp(partial(_filtered, window), x, kernel)[1](g)
-    if _few_channels(kernel) or window.strides[1] > 1:
+    if _by_lanes(window, x, kernel):
+        kernel_gradient = lanes.kernel_gradient
+    elif _few_channels(kernel) or window.strides[1] > 1:
         kernel_gradient = patches.kernel_gradient
     else:
         kernel_gradient = _kernel_gradient_by_rows
@@ -45,6 +50,10 @@ def gradients(
 def _by_patches(window, x, kernel):
     narrow = _few_channels(kernel) or _few_maps(kernel)
     return (narrow and window.strides[1] == 1) or _larger(kernel, x) or _deep(kernel)
+
+
+def _by_lanes(window, x, kernel):
+    return window.strides == (1, 1) and lanes.narrow(x, kernel)
 
 
 def _by_filtering(window, x, kernel):
@@ -92,8 +101,11 @@ def _input_gradient(window, x, kernel, g):
         dilated = (g.shape[axis + 1] - 1) * window.strides[axis] + 1
         pads.append((reach - before, x.shape[axis + 1] + before - dilated))
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    around = window._replace(padding=tuple(pads))
+    if np.min(pads) >= 0 and _by_lanes(around, g, flipped):
+        return lanes.convolve(around, g, flipped)
     if _few_maps(flipped) and window.strides == (1, 1) and np.min(pads) >= 0:
-        return patches.convolve(window._replace(padding=pads), g, flipped)
+        return patches.convolve(around, g, flipped)
     return lax.conv_general_dilated(
         g,
         flipped,
