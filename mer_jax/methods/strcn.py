@@ -8,12 +8,15 @@ and the percentage of the frames that is used (section III-D: 10 x 5 = 50 repeat
 """
 
 import functools
+import os
 from collections.abc import Sequence
+from concurrent import futures
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mer_jax import runtime
 from mer_jax.clips import Clip, stack
 from mer_jax.datasets import folders
 from mer_jax.io import saving
@@ -203,11 +206,18 @@ def _onset_and_apex(
 
 
 def _flows(onsets: np.ndarray, apexes: np.ndarray, *, preset: str) -> np.ndarray:
-    """[V, H, W, C] twice -> [V, H, W, 2] px, in batches of one size."""
-    count, size = len(onsets), min(_FLOW_BATCH, len(onsets))
+    """[V, H, W, C] twice -> [V, H, W, 2] px, in batches of one size.
+
+    A CPU's cache has room for one pair, and its cores take one each.
+    """
+    count = len(onsets)
+    size = 1 if jax.default_backend() == "cpu" else min(_FLOW_BATCH, count)
     pairs = np.arange(-(-count // size) * size).reshape(-1, size) % count
-    found = [np.asarray(_flow(onsets[pair], apexes[pair], preset=preset)) for pair in pairs]
-    return np.concatenate(found)[:count]
+    compute = runtime.pinned()(
+        lambda pair: np.asarray(_flow(onsets[pair], apexes[pair], preset=preset))
+    )
+    with futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        return np.concatenate(list(threads.map(compute, pairs)))[:count]
 
 
 @functools.partial(jax.jit, static_argnames="preset")

@@ -103,8 +103,10 @@ def _structure(images: jax.Array) -> jax.Array:
         shrink = lax.rsqrt(jnp.maximum(1.0, x * x + y * y))
         along_w = along_w.at[..., 1:width].set((x * shrink)[..., :-1])
         along_h = along_h.at[..., 1:height, :].set((y * shrink)[..., :-1, :])
-        return along_w, along_h, images + theta * (
-            jnp.diff(along_w, axis=-1) + jnp.diff(along_h, axis=-2)
+        return (
+            along_w,
+            along_h,
+            images + theta * (jnp.diff(along_w, axis=-1) + jnp.diff(along_h, axis=-2)),
         )
 
     zeros = jnp.zeros((*images.shape[:-2], height + 1, width + 1), images.dtype)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from mer_jax.options import checked
@@ -155,13 +154,13 @@ def solve(
     known_parts = [at(part) for part in split(known)]
     right = [[slope * k for slope, k in zip(slopes[c], known_parts)] for c in (0, 1)]
     cross = [a * b for a, b in zip(*slopes)]
-    step = [
-        [
-            omega / jnp.maximum(slope * slope + sum(w for w, _ in neighbors(c, color)), 1e-30)
-            for color, slope in enumerate(slopes[c])
-        ]
-        for c in (0, 1)
-    ]
+
+    def relaxation(component: int, color: int) -> jax.Array:
+        slope = slopes[component][color]
+        diagonal = slope * slope + sum(weight for weight, _ in neighbors(component, color))
+        return omega / jnp.where(diagonal > 0, diagonal, 1)  # 0 beside the image
+
+    step = [[relaxation(c, color) for color in (0, 1)] for c in (0, 1)]
 
     def sweep(_, state):
         parts = [list(plane) for plane in state]

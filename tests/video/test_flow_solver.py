@@ -142,14 +142,14 @@ def test_tv_l1_equals_a_loop_over_the_published_cases():
 @pytest.mark.parametrize("preset", ["classic_l", "classic_c", "tv_l1"])
 def test_gradients_are_finite_where_nothing_moves(preset):
     settings = PRESETS[preset]
-    still = jnp.zeros((2, 6, 7), jnp.float32)
-    memory = jnp.zeros((2, 2, 6, 7), jnp.float32)
+    still = jnp.zeros((2, 5, 6), jnp.float32)
+    memory = jnp.zeros((2, 2, 5, 6), jnp.float32)
 
     def moved(images):
         return settings.refine(Linearized(*images), still, memory, jnp.float32(0))[0].sum()
 
     for level in (0.0, 1.0):
-        slopes = jax.jit(jax.grad(moved))(jnp.full((3, 6, 7), level, jnp.float32))
+        slopes = jax.jit(jax.grad(moved))(jnp.full((3, 5, 6), level, jnp.float32))
         assert np.isfinite(slopes).all()
 
 
