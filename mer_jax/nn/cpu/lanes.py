@@ -121,9 +121,7 @@ def kernel_gradient(window: Window, x: jax.Array, kernel: jax.Array, g: jax.Arra
     return _summed(lambda x, g: (x, g), window, kernel, x, g)
 
 
-def pooled(
-    pool: tuple[int, ...], x: jax.Array, kernel: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def pooled(pool: tuple[int, ...], x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The maxima of `convolve` ("VALID") in windows that tile, and the index of each in its window."""
     window = sliding(x.shape[1:-1], kernel.shape)
 
