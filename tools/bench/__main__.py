@@ -6,7 +6,7 @@
   python -m tools.bench scaling      1 to 68 folds, 1 device to all there are
   python -m tools.bench startup      import, first step cold, first step from a warm cache
   python -m tools.bench roofline     operations and bytes of each network, and the ceilings here
-  python -m tools.bench spotting     evidence of long videos, its memory, folds of SOFTNet
+  python -m tools.bench spotting     evidence of long videos, its memory, folds of each network
   python -m tools.bench predict      a ten-second video through a finished run
   python -m tools.bench profile      memory and a trace of 68 folds of STSTNet
   python -m tools.bench faces        real clips beside the checkout, and a photograph that moves
@@ -46,7 +46,7 @@ _OUT = flags.DEFINE_string("out", None, "Also write the tables to this Markdown 
 _JSON = flags.DEFINE_string("json", None, "Also write the unrounded numbers to this JSON file.")
 _SUITES = ("video", "loso", "networks", "scaling", "startup", "roofline", "predict", "profile")
 _SUITES += ("spotting", "faces")
-_BY_NETWORK = ("networks", "roofline")
+_BY_NETWORK = ("networks", "roofline", "spotting")
 
 
 def main(argv: list[str]) -> None:

@@ -1,11 +1,11 @@
-"""Spotting: evidence beside OpenCV's flow, memory over the length of a film, and training."""
+"""Spotting: evidence beside OpenCV's flow, memory over the length of a film, training of networks."""
 
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,21 +17,45 @@ from mer_jax.recordings import Recording
 from mer_jax.spotting import samples
 from mer_jax.training import Parallel, Settings
 from tools.bench.timing import Table, compare, timing_table
-from tools.bench.workloads import WORKLOADS, job, torch_network
+from tools.bench.workloads import job, select
 
 _RATE, _SPAN = 200, 40  # Hz, frames: half of a micro-expression of 0.4 s
 _FILM, _FACE = (480, 640), (128, 128)  # px
 _MINUTES = (1, 10, 60)
 _SMALL = (32, 32)  # px of the film whose memory is measured, at 25 Hz
-_SUBJECTS, _PER_SUBJECT, _LOOP = 8, 450, 2
-_SETTINGS = Settings(epochs=1, batch_size=64, loss="mse")
+_SUBJECTS, _LOOP = 8, 2
 
 
-def tables(rounds: int, quick: bool) -> Iterator[Table]:
-    """The evidence of a recording, its memory, and the folds of SOFTNet."""
+class _Network(NamedTuple):
+    """A network at the sizes of its configuration."""
+
+    name: str
+    shape: tuple[int, ...]  # of a sample
+    outputs: int
+    batch: int
+    per_subject: int  # samples
+    twin: tuple  # class of tests.twins.networks and its arguments
+    sizes: dict[str, Any] = {}
+
+
+_NO_DROPOUT = {"dropout": 0.0, "head_dropout": 0.0}  # the twin has none
+_NETWORKS = (
+    _Network("softnet", (42, 42, 3), 1, 64, 450, ("SOFTNet", 1, 784)),
+    _Network("mean_spotting", (42, 42, 3), 1, 32, 450, ("MEAN", 1, 42, (3, 3, 8), 8, False),
+             _NO_DROPOUT),
+    _Network("mtsn", (28, 28, 6), 1, 32, 450, ("MTSN", 1, 2, 28, (3, 5, 8), 128)),
+    _Network("sfamnet", (42, 42, 3), 6, 1024, 450, ("SFAMNet", 5, 3, 42, 3, 8, False)),
+    _Network("pem", (270, 12, 2), 2700, 128, 64, ("PEM", 10, 12, 64, False)),
+    _Network("auw_gcn", (270, 12, 2), 2700, 128, 64, ("AUWGCN", 10, (1 / 12,) * 144, 64, 16)),
+)  # fmt: skip
+
+
+def tables(rounds: int, quick: bool, *, only: str = "") -> Iterator[Table]:
+    """The evidence of a recording, its memory, and the folds of each network."""
+    names = {work.network for work in select(quick=quick, only=only)}
     yield _evidence(rounds, 96 if quick else 600)
     yield _memory(_MINUTES[:2] if quick else _MINUTES)
-    yield _folds(rounds, 64 if quick else _PER_SUBJECT)
+    yield _folds(rounds, [each for each in _NETWORKS if each.name in names], quick)
 
 
 def _evidence(rounds: int, count: int) -> Table:
@@ -103,57 +127,74 @@ def _memory(minutes) -> Table:
     return Table(title, ("minutes", "frames", "MiB", "s, start included"), rows)
 
 
-def _folds(rounds: int, per_subject: int) -> Table:
-    """An epoch of a fold of SOFTNet, 42 x 42 maps, on the same samples and batches."""
-    count = _SUBJECTS * per_subject
+def _folds(rounds: int, networks: Sequence[_Network], quick: bool) -> Table:
+    """An epoch of a fold of each network, on the same samples and batches."""
+    rows = []
+    for network in networks:
+        if quick:
+            network = network._replace(batch=16, per_subject=4)
+        cases = _cases(network)
+        per = dict(zip(cases, (_SUBJECTS, _LOOP)))
+        ours, *others = compare(cases, rounds=rounds, per=per)
+        for theirs in others or [None]:
+            times = (theirs.milliseconds, theirs.ratio, theirs.low, theirs.high) if theirs else ()
+            size = " x ".join(map(str, network.shape))
+            count = (_SUBJECTS - 1) * network.per_subject
+            row = (network.name, size, network.batch, count, ours.milliseconds, *times)
+            rows.append((*row, *[""] * (9 - len(row))))
+    title = f"An epoch of a fold, {_SUBJECTS} folds as one job and PyTorch fold after fold"
+    columns = ("", "sample", "B", "samples", "ms", "PyTorch, ms", "time / ours", "from", "to")
+    return Table(title, columns, rows)
+
+
+def _cases(network: _Network) -> dict[str, Callable[[], object]]:
+    """The job, and the loop where PyTorch is installed."""
+    count = _SUBJECTS * network.per_subject
     rng = np.random.default_rng(0)
-    inputs = rng.normal(0, 1, (count, 42, 42, 3)).astype(np.float32)
-    labels = rng.random((count, 1)).astype(np.float32)
+    inputs = rng.normal(0, 1, (count, *network.shape)).astype(np.float32)
+    labels = rng.random((count, network.outputs)).astype(np.float32)
     clips = [
         Clip("bench", f"s{n % _SUBJECTS}", f"c{n}", in_memory(np.zeros((1, 1, 1, 1))), "x")
         for n in range(count)
     ]
     folds = loso(clips, np.zeros(count, np.int64))
-    build = lambda rngs: models.create("softnet", num_classes=1, rngs=rngs)
+    build = lambda rngs: models.create(
+        network.name, num_classes=network.outputs, rngs=rngs, shape=network.shape, **network.sizes
+    )
     examples = samples.examples(inputs, normalize="training", mirror=False)
+    settings = Settings(epochs=1, batch_size=network.batch, loss="mse")
     layout = Parallel().layout(_SUBJECTS)
     ours, *_ = job(
-        examples, jnp.asarray(labels), [folds], _SETTINGS, build, layout=layout, num_classes=1
-    )
-    cases = {f"mer_jax, {_SUBJECTS} folds as one job": ours}
-    per = dict.fromkeys(cases, _SUBJECTS)
-    errors = {}
+        examples, jnp.asarray(labels), [folds], settings, build, layout=layout,
+        num_classes=network.outputs,
+    )  # fmt: skip
     try:
         import torch
     except ImportError:
-        errors[next(iter(cases))] = "torch is not installed: pip install -e '.[torch]'"
-    else:
-        cases["PyTorch, fold after fold"] = _torch_loop(torch, inputs, labels, folds)
-        per["PyTorch, fold after fold"] = _LOOP
-    title = f"SOFTNet, one epoch of one fold of {count - per_subject} samples in batches of 64"
-    return timing_table(title, compare(cases, rounds=rounds, per=per, errors=errors))
+        return {"mer_jax": ours}
+    return {"mer_jax": ours, "PyTorch": _torch_loop(torch, network, inputs, labels, folds)}
 
 
-def _torch_loop(torch, inputs: np.ndarray, labels: np.ndarray, folds) -> Callable[[], object]:
-    """A network and an optimizer a fold, one fold after the other; also the scores of its test."""
+def _torch_loop(torch, network: _Network, inputs, labels, folds) -> Callable[[], object]:
+    """A network and an optimizer a fold, one fold after the other; also the outputs of its test."""
+    from tests.twins import networks
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    x = torch.from_numpy(inputs).to(device)
-    y = torch.from_numpy(labels).to(device)
-    work = next(each for each in WORKLOADS if each.network == "softnet")
-    work = work._replace(torch_model=(work.torch_model[0], 1, *work.torch_model[2:]))
+    x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(labels).to(device)
+    kind, *arguments = network.twin
 
     def run():
         for train, test in list(zip(folds.train, folds.test))[:_LOOP]:
             index = torch.from_numpy(np.flatnonzero(train)).to(device)
-            network = torch_network(work).to(device).train()
+            twin = getattr(networks, kind)(*arguments).to(device).train()
             scale = x[index].square().mean((0, 1, 2), keepdim=True).sqrt()
-            rule = torch.optim.Adam(network.parameters(), lr=_SETTINGS.learning_rate)
-            for batch in index[torch.randperm(len(index), device=device)].split(64):
+            rule = torch.optim.Adam(twin.parameters())
+            for batch in index[torch.randperm(len(index), device=device)].split(network.batch):
                 rule.zero_grad()
-                torch.nn.functional.mse_loss(network(x[batch] / scale), y[batch]).backward()
+                torch.nn.functional.mse_loss(twin(x[batch] / scale), y[batch]).backward()
                 rule.step()
             with torch.no_grad():
-                network(x[torch.from_numpy(test).to(device)] / scale)
+                twin.eval()(x[torch.from_numpy(test).to(device)] / scale)
         if device == "cuda":
             torch.cuda.synchronize()
 

@@ -29,7 +29,12 @@ _TILE = 3  # outputs of one patch along each axis
 
 def narrow(x: jax.Array, kernel: jax.Array) -> bool:
     """Whether a convolution of x [B, H, W, C] of stride 1 is the fastest by `convolve`."""
-    return len(x) >= 8 and kernel.shape[-1] <= 8 and math.prod(kernel.shape[:-1]) <= _TAPS
+    return len(x) >= 8 and not _wide(kernel.shape)
+
+
+def _wide(kernel_shape):
+    """Whether a product of matrices for each output is faster than sums and tiles."""
+    return kernel_shape[-1] > 8 or math.prod(kernel_shape[:-1]) > _TAPS
 
 
 def count(samples: int) -> int:
@@ -60,6 +65,10 @@ def maps(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
     sizes = window.sizes(x.shape[1:-1], kernel.shape)
     taps = window.taps(window.pad(x.astype(dtype)), kernel.shape, sizes)
     weights = kernel.astype(dtype).reshape(len(taps), *kernel.shape[-2:])
+    if _wide(kernel.shape):
+        lines = jnp.stack(taps).reshape(len(taps) * len(x), -1)
+        y = jnp.matmul(weights.reshape(len(lines), -1).T, lines, precision=window.precision)
+        return y.reshape(-1, *sizes, x.shape[-1])
     terms = [
         jnp.expand_dims(weights[n, c], range(1, x.ndim)) * tap[c][None]
         for n, tap in enumerate(taps)
@@ -74,7 +83,10 @@ def maps_kernel_gradient(
     """dL/dkernel of `maps` from g = dL/dmaps [O, spatial', b]."""
     spatial, (channels, count) = tuple(kernel_shape[:-2]), kernel_shape[-2:]
     shifts = zip(spatial, window.strides, window.dilation)
-    shared = [(_TILE, k + _TILE - 1) if s == d == 1 else (1, k) for k, s, d in shifts]
+    shared = [
+        (_TILE, k + _TILE - 1) if s == d == 1 and not _wide(kernel_shape) else (1, k)
+        for k, s, d in shifts
+    ]
     tile, extent = zip(*shared)
     sizes = [-(-n // t) for n, t in zip(g.shape[1:-1], tile)]
     rest = [(0, n * t - size) for n, t, size in zip(sizes, tile, g.shape[1:-1])]
@@ -109,9 +121,7 @@ def kernel_gradient(window: Window, x: jax.Array, kernel: jax.Array, g: jax.Arra
     return _summed(lambda x, g: (x, g), window, kernel, x, g)
 
 
-def pooled(
-    pool: tuple[int, ...], x: jax.Array, kernel: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def pooled(pool: tuple[int, ...], x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The maxima of `convolve` ("VALID") in windows that tile, and the index of each in its window."""
     window = sliding(x.shape[1:-1], kernel.shape)
 
