@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import platform
 import tempfile
 
 from mer_jax import runtime
@@ -9,15 +10,19 @@ from mer_jax import runtime
 # In the environment, so that the processes which tests start find them too.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(runtime.compile_cache_folder()))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-# The tests ask for numbers, not for speed, and most of their time is compiling: with few of LLVM's
-# optimizations that is two thirds (with none, the gradient of a maximum can be NaN: WORKSPACE.md),
-# and with the older fusions less than half of the rest.
+# The tests ask for numbers, not for speed, and most of their time is compiling: without LLVM's
+# optimizations, with the older fusions and one module a program it is a fifth. Without fused
+# multiply-adds, too: with them, the gradient of a maximum can be NaN (WORKSPACE.md).
 # An empty XLA_FLAGS tests the programs as users get them.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
-    " --xla_cpu_use_fusion_emitters=false",
-)
+_FLAGS = [
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+]
+if platform.machine().lower() in ("x86_64", "amd64"):
+    _FLAGS.append("--xla_cpu_max_isa=AVX")
+os.environ.setdefault("XLA_FLAGS", " ".join(_FLAGS))
 # Examples that a test computes are no other test's.
 _CACHE = tempfile.TemporaryDirectory(prefix="mer_jax-tests-", ignore_cleanup_errors=True)
 os.environ["MER_JAX_CACHE_DIR"] = _CACHE.name

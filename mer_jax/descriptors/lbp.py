@@ -74,7 +74,8 @@ def lbp_top(
     to facial expressions", PAMI 2007; the sampling of the authors' MATLAB code.
 
     >>> clip = np.zeros((5, 6, 6, 1), np.uint8)  # flat: all bits are set, the last uniform code
-    >>> found = lbp_top(clip, radii=(1, 1, 1), points=4, blocks=(1, 1))
+    >>> describe = functools.partial(lbp_top, radii=(1, 1, 1), points=4, blocks=(1, 1))
+    >>> found = jax.jit(describe)(clip)
     >>> np.flatnonzero(found).tolist(), found.shape
     ([13, 28, 43], (45,))
     """
@@ -109,7 +110,8 @@ def lbp_sip(
     LBP-TOP for micro-expression recognition", ACCV 2014.
 
     >>> clip = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((5, 6, 6, 1), np.uint8)
-    >>> found = lbp_sip(clip, radii=(1, 1, 1), blocks=(1, 1))  # brighter with every frame
+    >>> describe = functools.partial(lbp_sip, radii=(1, 1, 1), blocks=(1, 1))
+    >>> found = jax.jit(describe)(clip)  # brighter with every frame
     >>> np.flatnonzero(found).tolist()  # all four neighbors; the future alone
     [15, 18]
     """

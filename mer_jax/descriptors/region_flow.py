@@ -62,9 +62,13 @@ def region_flow(
     Raises:
       UserError: for other axes.
 
-    >>> still = jnp.zeros((48, 48, 2))
-    >>> at = jnp.full((68, 2), 24.0).at[18].set(8.0)
-    >>> region_flow(still.at[:16, :16].set(1.0) + 2.0, at, radius=2)[:2].round(4).tolist()
+    >>> import functools
+    >>> flow = np.full((48, 48, 2), 2.0)
+    >>> flow[:16, :16] = 3.0
+    >>> points = np.full((68, 2), 24.0)
+    >>> points[18] = 8.0
+    >>> found = jax.jit(functools.partial(region_flow, radius=2))(flow, points)
+    >>> np.asarray(found)[:2].round(4).tolist()
     [[1.0, 1.0], [0.0, 0.0]]
     """
     flow = to_flow(flow)

@@ -54,9 +54,11 @@ def stlbp_ip(
     Huang, Wang, Zhao, Pietikainen, "Facial micro-expression recognition using spatiotemporal local
     binary pattern with integral projection", ICCV Workshops 2015.
 
+    >>> import functools, jax
     >>> ramp = np.arange(36, dtype=np.uint8).reshape(6, 6)  # brighter to the right and downwards
     >>> clip = np.stack([0 * ramp, ramp, ramp, ramp])[..., None]
-    >>> found = stlbp_ip(clip, span=3, radii=(1, 1, 1), points=4)  # 4 + 4 + 15 + 15 bins
+    >>> describe = functools.partial(stlbp_ip, span=3, radii=(1, 1, 1), points=4)
+    >>> found = jax.jit(describe)(clip)  # 4 + 4 + 15 + 15 bins
     >>> np.flatnonzero(found).tolist()  # the next point; the next and both equal ones in time
     [2, 6, 19, 32]
     """

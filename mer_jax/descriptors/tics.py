@@ -164,19 +164,13 @@ def lbp_tics(
     Raises:
       UserError: as `lbp_top`; for `colors` of another shape, with NaN or infinity.
 
-    >>> ramp = jnp.arange(5, dtype=jnp.uint8)[:, None, None, None]  # brighter with every frame
-    >>> clip = jnp.broadcast_to(ramp, (5, 6, 6, 3))
-    >>> options = dict(radii=(1, 1, 1), points=4, blocks=(1, 1))
-    >>> gray = lbp_tics(clip, jnp.full((1, 3), 1 / 3), **options)  # one component
-    >>> bool(jnp.array_equal(gray, lbp.lbp_top(clip, **options)))
-    True
-
     The color space of two clips, and the description of one of them in it:
 
+    >>> import functools
     >>> clips = np.random.default_rng(0).integers(0, 256, (2, 5, 6, 6, 3), np.uint8)
-    >>> levels = jnp.stack([color_levels(clip) for clip in clips])
-    >>> colors = independent_colors(levels, jnp.ones((2, 5)))
-    >>> lbp_tics(clips[0], colors, **options).shape  # 3 components, 3 planes, 15 bins
+    >>> colors = jax.jit(independent_colors)(clips, np.ones((2, 5), np.float32))
+    >>> describe = functools.partial(lbp_tics, radii=(1, 1, 1), points=4, blocks=(1, 1))
+    >>> jax.jit(describe)(clips[0], colors).shape  # 3 components, 3 planes, 15 bins
     (135,)
     """
     colors = jnp.asarray(colors, jnp.float32)

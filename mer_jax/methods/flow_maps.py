@@ -155,8 +155,9 @@ def turned(
     Edge pixels are repeated beyond the edges. `vectors` names the channels, of which "u" and "v"
     (along W and H) then turn and grow, too; empty: only positions do.
 
-    >>> right = jnp.zeros((3, 3, 2)).at[..., 0].set(1.0)
-    >>> print(turned(right, 90.0, vectors=("u", "v"))[1, 1].round(3))  # moves up
+    >>> right = np.zeros((3, 3, 2), np.float32) + np.float32([1, 0])
+    >>> up = jax.jit(lambda flow: turned(flow, 90.0, vectors=("u", "v")))(right)
+    >>> print(np.asarray(up)[1, 1].round(3))
     [-0. -1.]
     """
     inverse = preprocessing.rotation_matrix(degrees)  # of (row, column)

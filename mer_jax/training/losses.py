@@ -35,9 +35,10 @@ def cross_entropy(
 ) -> jax.Array:
     """-log p of the true class (MER-RCNN, STCNN, PSN, STSTNet).
 
-    >>> logits, labels = jnp.log(jnp.array([[0.5, 0.5], [0.9, 0.1]])), jnp.array([0, 0])
-    >>> mask, counts = jnp.array([1.0, 0.0]), jnp.array([2.0, 2.0])
-    >>> print(f"{cross_entropy(logits, labels, mask, counts):.4f}")
+    >>> import numpy as np
+    >>> logits, labels = np.log(np.float32([[0.5, 0.5], [0.9, 0.1]])), np.array([0, 0])
+    >>> mask, counts = np.float32([1, 0]), np.float32([2, 2])
+    >>> print(f"{jax.jit(cross_entropy)(logits, labels, mask, counts):.4f}")
     0.6931
     """
     del counts
@@ -63,8 +64,9 @@ def weighted_focal(
 ) -> jax.Array:
     """-(1 - p)^2 log p of the true class, weighted as in `weighted_ce` (SKD-TSTSAN).
 
-    >>> logits, ones = jnp.log(jnp.array([[0.5, 0.5]])), jnp.ones(1)
-    >>> print(f"{weighted_focal(logits, jnp.array([0]), ones, jnp.array([4.0, 2.0])):.4f}")
+    >>> import numpy as np
+    >>> logits, ones = np.log(np.float32([[0.5, 0.5]])), np.ones(1, np.float32)
+    >>> print(f"{jax.jit(weighted_focal)(logits, np.array([0]), ones, np.float32([4, 2])):.4f}")
     0.1733
     """
     log_p = _log_likelihood(logits, labels)
@@ -137,8 +139,9 @@ def multilabel_bce(
 def mse(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
     """The mean squared error of real targets, labels [B, K] (SOFTNet, MEAN, MTSN).
 
-    >>> scores, targets = jnp.array([[1.0], [9.0]]), jnp.array([[0.5], [0.0]])
-    >>> print(mse(scores, targets, jnp.array([1.0, 0.0]), jnp.zeros(1)))
+    >>> import numpy as np
+    >>> scores, targets = np.float32([[1], [9]]), np.float32([[0.5], [0]])
+    >>> print(jax.jit(mse)(scores, targets, np.float32([1, 0]), np.zeros(1, np.float32)))
     0.25
     """
     del counts
@@ -161,11 +164,12 @@ def boundary_focal(
     three, such as those in the margins of windows, do not count (the authors count the padding
     behind a video). Our choice: log p is exact, without the 1e-5 that the authors add to p.
 
-    >>> frame = jnp.array([[1, 0, 0, 0, 0, 1, 0, 0, 0, 0]], jnp.float32)
-    >>> losses = boundary_focal(jnp.zeros((1, 10)), frame, jnp.ones(1), jnp.zeros(10))
-    >>> zero = (1.8 * 0.1 + 0.1 * 0.2) * abs(0.16 - 0.5) * jnp.log(2)
-    >>> three = (0.45 + 0.5 * 0.1) * (2 / 3) * jnp.log(3)
-    >>> bool(jnp.allclose(losses, 1.5 * zero + three))
+    >>> import numpy as np
+    >>> frame, zeros = np.float32([[1, 0, 0, 0, 0, 1, 0, 0, 0, 0]]), np.zeros((1, 10), np.float32)
+    >>> losses = jax.jit(boundary_focal)(zeros, frame, np.ones(1, np.float32), zeros[0])
+    >>> zero = (1.8 * 0.1 + 0.1 * 0.2) * abs(0.16 - 0.5) * np.log(2)
+    >>> three = (0.45 + 0.5 * 0.1) * (2 / 3) * np.log(3)
+    >>> bool(np.allclose(losses, 1.5 * zero + three))
     True
     """
     del counts
@@ -242,8 +246,10 @@ def smoothed(loss: Loss, smoothing: float) -> Loss:
     `loss` itself if `smoothing` is 0. Cross-entropy is linear in the labels: 1 - smoothing times
     its value, and smoothing times its mean over labels of each class.
 
-    >>> logits, labels, ones = jnp.log(jnp.array([[0.8, 0.2]])), jnp.array([0]), jnp.ones(1)
-    >>> print(f"{smoothed(cross_entropy, 0.2)(logits, labels, ones, ones):.4f}")  # of .9 and .1
+    >>> import numpy as np
+    >>> logits, labels = np.log(np.float32([[0.8, 0.2]])), np.array([0])
+    >>> loss, ones = jax.jit(smoothed(cross_entropy, 0.2)), np.ones(1, np.float32)
+    >>> print(f"{loss(logits, labels, ones, ones):.4f}")  # of .9 and .1
     0.3618
     """
     if not smoothing:

@@ -75,9 +75,11 @@ def rpca(
     Raises:
       UserError: for other axes, NaN or infinity; of a traced matrix with these, A and E are NaN.
 
-    >>> still = jnp.linspace(0.1, 0.9, 12)[:, None] * jnp.ones((1, 5))
-    >>> low_rank, sparse = jax.jit(rpca)(still.at[3, 2].add(0.5))  # one pixel of one frame changes
-    >>> print(f"{sparse[3, 2]:.2f} {jnp.abs(low_rank - still).max():.2f}")
+    >>> still = np.linspace(0.1, 0.9, 12, dtype=np.float32)[:, None] * np.ones((1, 5), np.float32)
+    >>> clip = still.copy()
+    >>> clip[3, 2] += 0.5  # one pixel of one frame changes
+    >>> low_rank, sparse = map(np.asarray, jax.jit(rpca)(clip))
+    >>> print(f"{sparse[3, 2]:.2f} {np.abs(low_rank - still).max():.2f}")
     0.50 0.00
     """
     matrix = to_float(matrix, axes="PT", margin=math.inf, name="matrix")

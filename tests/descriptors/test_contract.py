@@ -14,6 +14,7 @@ import pytest
 from mer_jax.datasets import synthetic
 from mer_jax.descriptors import bi_woof, lbp_sip, lbp_tics, lbp_top, mdmo, stlbp_ip
 from mer_jax.errors import UserError
+from tests.compiled import compiled
 
 T, H, W = np.int32(7), 24, 20  # a length as arrays hold it: one program a function
 
@@ -90,9 +91,10 @@ PATTERNS = {
 def test_integers_are_worth_as_much_as_floats(describe):
     small = dict(radii=(1, 1, 2), blocks=(2, 3))
     levels = np.random.default_rng(1).integers(0, 256, (T, H, W, 1), np.uint8)
-    expected = describe(levels / np.float32(255), **small)
+    program = compiled(describe, **small)
+    expected = program(levels / np.float32(255))
     for same in (levels, levels.astype(np.uint16) * 257, levels / 255):
-        np.testing.assert_allclose(describe(same, **small), expected, atol=1e-6)
+        np.testing.assert_allclose(program(same), expected, atol=1e-6)
     for wrong in (levels.astype(np.float32), levels.astype(int), levels[..., 0], levels[:0]):
         with pytest.raises(UserError, match=r"^frames (of|from) "):
             describe(wrong, **small)
@@ -105,12 +107,13 @@ def test_nan_is_refused(describe):
     small = dict(radii=(1, 1, 1), blocks=(2, 3))
     with pytest.raises(UserError, match="frame 4 holds NaN"):
         describe(clip, length=5, **small)
-    assert np.isfinite(describe(clip, length=4, **small)).all()  # NaN in the padding only
+    assert np.isfinite(compiled(describe, length=4, **small)(clip)).all()  # NaN in the padding only
 
 
 def test_flows_are_px(landmarks):
     flows = np.random.default_rng(2).integers(-3, 4, (T, H, W, 2))
-    np.testing.assert_array_equal(bi_woof(flows[1]), bi_woof(flows[1].astype(np.float32)))
+    same = map(compiled(bi_woof), (flows[1], flows[1].astype(np.float32)))
+    np.testing.assert_array_equal(*same)
     for call, given in ((bi_woof, flows[1]), (lambda x: mdmo(x, landmarks), flows)):
         with pytest.raises(UserError, match=r"H, W, 2\]"):
             call(np.moveaxis(given, -1, 0))

@@ -14,6 +14,7 @@ from mer_jax.descriptors.mdmo import aligned, inside, regions
 from mer_jax.errors import UserError
 
 SIZE = (48, 40)
+masks_of = jax.jit(inside, static_argnums=(1, 2))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def mirrored_by_name():
 
 def test_pixels_inside_are_scikit_images(scene):
     corners = np.asarray(jax.jit(regions)(scene.landmarks))
-    masks = np.asarray(jax.jit(inside, static_argnums=(1, 2))(corners, *SIZE))
+    masks = np.asarray(masks_of(corners, *SIZE))
     y, x = np.indices(SIZE)
     points = np.stack([x.ravel(), y.ravel()], axis=-1)
     for mask, polygon in zip(masks, corners):
@@ -74,7 +75,7 @@ def aligned_by_lstsq(flow, landmarks):
 
 
 def by_loop(flows, landmarks, align):
-    masks = np.asarray(inside(jax.jit(regions)(landmarks), *flows.shape[1:3]))
+    masks = np.asarray(masks_of(jax.jit(regions)(landmarks), *flows.shape[1:3]))
     found = np.zeros((len(flows), 36, 2))
     for t, flow in enumerate(flows.astype(np.float64)):
         flow = aligned_by_lstsq(flow, landmarks) if align and flow.any() else flow

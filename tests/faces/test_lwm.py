@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -11,6 +13,11 @@ MOVING = (FIXED + 4 * np.sin(FIXED[:, ::-1] / 30) + RNG.normal(0, 1, FIXED.shape
     np.float32
 )
 PLACES = RNG.uniform(-20, 212, (300, 2)).astype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnames="neighbors")
+def apply(fixed, moving, neighbors=12):
+    return faces.lwm_apply(faces.lwm_fit(fixed, moving, neighbors=neighbors), PLACES)
 
 
 def literal(fixed, moving, neighbors, places):
@@ -41,7 +48,8 @@ def literal(fixed, moving, neighbors, places):
 
 @pytest.mark.parametrize("neighbors", [8, 12, 20])
 def test_is_goshtasbys(neighbors):
-    found, covered = faces.lwm_apply(faces.lwm_fit(FIXED, MOVING, neighbors=neighbors), PLACES)
+    found, covered = apply(FIXED, MOVING, neighbors=neighbors)
+    covered = np.asarray(covered)
     expected = literal(FIXED, MOVING, neighbors, PLACES)
     np.testing.assert_array_equal(covered, ~np.isnan(expected[:, 0]))
     assert 50 < covered.sum() < 290
@@ -55,13 +63,13 @@ def test_a_quadratic_map_is_found_exactly():
         x, y = p[..., 0] / 100, p[..., 1] / 100
         return 100 * np.stack([0.1 + x + 0.05 * x * y - 0.1 * y**2, 0.9 * y - 0.2 + 0.1 * x**2], -1)
 
-    found, covered = faces.lwm_apply(faces.lwm_fit(FIXED, quadratic(FIXED)), PLACES)
+    found, covered = apply(FIXED, quadratic(FIXED).astype(np.float32))
     covered = np.asarray(covered)
     np.testing.assert_allclose(np.asarray(found)[covered], quadratic(PLACES)[covered], atol=0.02)
 
 
 def test_where_no_disc_reaches_the_best_affine_map_stands_in():
-    found, covered = faces.lwm_apply(faces.lwm_fit(FIXED, MOVING), PLACES)
+    found, covered = apply(FIXED, MOVING)
     terms = np.c_[np.ones(len(FIXED)), FIXED].astype(np.float64)
     affine = np.linalg.lstsq(terms, MOVING, rcond=None)[0]
     expected = np.c_[np.ones(len(PLACES)), PLACES] @ affine
@@ -71,7 +79,7 @@ def test_where_no_disc_reaches_the_best_affine_map_stands_in():
 
 def test_vmap_jit_and_gradients():
     several = np.stack([MOVING, MOVING + 3, MOVING[::-1]])
-    run = lambda moving: faces.lwm_apply(faces.lwm_fit(FIXED, moving), PLACES)[0]
+    run = lambda moving: apply(FIXED, moving)[0]
     loop = np.stack([run(moving) for moving in several])
     np.testing.assert_allclose(jax.jit(jax.vmap(run))(several), loop, atol=0.02)
     gradient = jax.jit(jax.grad(lambda moving: run(moving).sum()))(MOVING)
@@ -84,7 +92,7 @@ def test_points_in_a_line_or_at_one_place_break_nothing():
     line = FIXED.copy()
     line[:17, 1] = 50
     for moving in (MOVING, np.zeros_like(MOVING)):
-        found, _ = faces.lwm_apply(faces.lwm_fit(line, moving), PLACES)
+        found, _ = apply(line, moving)
         assert np.isfinite(found).all()
 
 

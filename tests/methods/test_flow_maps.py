@@ -60,21 +60,22 @@ def test_a_mirrored_video_has_the_mirrored_map():
 
 
 def test_turned_and_enlarged_vectors_by_hand():
-    field = jnp.asarray(fields(1, (9, 9))[0], jnp.float32)
-    moved = np.rot90(np.asarray(field))  # counter-clockwise
+    turn = jax.jit(turned, static_argnames="vectors")
+    field = fields(1, (9, 9))[0].astype(np.float32)
+    moved = np.rot90(field)  # counter-clockwise
     # To the right becomes up (v = -u), down becomes to the right (u = v).
     want = np.stack([moved[..., 1], -moved[..., 0], moved[..., 2]], -1)
-    found = turned(field, 90.0, vectors=("u", "v", "strain"))
+    found = turn(field, 90.0, vectors=("u", "v", "strain"))
     np.testing.assert_allclose(found, want, atol=1e-4)
-    np.testing.assert_allclose(turned(field, 90.0), moved, atol=1e-4)
-    swapped = turned(field[..., ::-1], 90.0, vectors=("strain", "v", "u"))
+    np.testing.assert_allclose(turn(field, 90.0), moved, atol=1e-4)
+    swapped = turn(field[..., ::-1], 90.0, vectors=("strain", "v", "u"))
     np.testing.assert_allclose(swapped, want[..., ::-1], atol=1e-4)
     # A field that is linear in the position p from the center is read at p / 2, and doubled.
     rows, columns = np.meshgrid(np.arange(9.0) - 4, np.arange(9.0) - 4, indexing="ij")
-    linear = jnp.asarray(np.stack([3 * columns, rows - columns, rows], -1), jnp.float32)
+    linear = np.stack([3 * columns, rows - columns, rows], -1).astype(np.float32)
     inner = np.s_[1:-1, 1:-1]
-    grown = turned(linear, 0.0, 2.0, vectors=("u", "v", "strain"))
-    half = np.asarray(linear) / 2
+    grown = np.asarray(turn(linear, 0.0, 2.0, vectors=("u", "v", "strain")))
+    half = linear / 2
     np.testing.assert_allclose(grown[inner], (half * [2, 2, 1])[inner], atol=1e-5)
 
 

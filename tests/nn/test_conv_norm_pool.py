@@ -15,6 +15,7 @@ CASES = {
     "rest of the pool": ((8, 9), (2, 3), {"kernel_dilation": 2}, 2, "VALID"),
 }
 MASK = np.array([1.0, 0.0, 1.0, 1.0])
+fused = nnx.jit(conv_relu_norm_pool, static_argnums=4)
 
 
 def _layers(kernel, options, dtype):
@@ -48,7 +49,7 @@ def _run(function, layers, x, mask):
 @pytest.mark.parametrize("case", CASES)
 def test_value_statistics_and_gradients(case):
     sizes, kernel, options, window, padding = CASES[case]
-    fused = lambda *a: conv_relu_norm_pool(*a, window, padding=padding)
+    ours_of = lambda *a: conv_relu_norm_pool(*a, window, padding=padding)
     plain = lambda conv, norm, x, mask: max_pool(
         norm(nnx.relu(conv(x)), mask), window, padding=padding
     )
@@ -59,24 +60,24 @@ def test_value_statistics_and_gradients(case):
             want = _run(plain, layers, x, MASK)
         for name in (None, "xla", "matmul") if case == "strides" else (None,):
             with formulation(name):
-                ours = _run(fused, layers, x, MASK)
+                ours = _run(ours_of, layers, x, MASK)
             jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-11, 1e-11), ours, want)
         layers[1].eval()
-        y = fused(*layers, x, None)
-        np.testing.assert_allclose(y, plain(*layers, x, None), 1e-12, 1e-12)
+        y, want = (nnx.jit(run)(*layers, x, None) for run in (ours_of, plain))
+        np.testing.assert_allclose(y, want, 1e-12, 1e-12)
 
 
 def test_padding_samples_and_empty_batches():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 6, 6, 2)), jnp.float32)
     conv, norm = _layers((3, 3), {}, jnp.float32)
-    y = conv_relu_norm_pool(conv, norm, x.at[1].set(jnp.nan), jnp.asarray(MASK, jnp.float32), 2)
+    y = fused(conv, norm, x.at[1].set(jnp.nan), jnp.asarray(MASK, jnp.float32), 2)
     np.testing.assert_array_equal(y[1], 0)
     alone = _layers((3, 3), {}, jnp.float32)
-    want = conv_relu_norm_pool(*alone, x[MASK > 0], None, 2)
+    want = fused(*alone, x[MASK > 0], None, 2)
     np.testing.assert_allclose(y[MASK > 0], want, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(norm.var[...], alone[1].var[...], rtol=1e-5)
     conv, norm = _layers((3, 3), {}, jnp.float32)
-    assert np.isfinite(conv_relu_norm_pool(conv, norm, x, jnp.zeros(4), 2)).all()
+    assert np.isfinite(fused(conv, norm, x, jnp.zeros(4), 2)).all()
     np.testing.assert_array_equal(norm.mean[...], 0)
     np.testing.assert_array_equal(norm.var[...], 1)
 
@@ -97,11 +98,11 @@ def test_lowering_for_an_accelerator_has_no_loop():
 
 def test_bfloat16():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 6, 6, 2)), jnp.float32)
-    want = conv_relu_norm_pool(*_layers((3, 3), {}, jnp.float32), x, None, 2)
+    want = fused(*_layers((3, 3), {}, jnp.float32), x, None, 2)
     conv, norm = _layers((3, 3), {}, jnp.float32)
     conv.kernel, conv.bias = (
         nnx.Param(a[...].astype(jnp.bfloat16)) for a in (conv.kernel, conv.bias)
     )
-    y = conv_relu_norm_pool(conv, norm, x.astype(jnp.bfloat16), None, 2)
+    y = fused(conv, norm, x.astype(jnp.bfloat16), None, 2)
     assert y.dtype == jnp.bfloat16
     np.testing.assert_allclose(y.astype(jnp.float32), want, atol=0.06)

@@ -14,6 +14,7 @@ from mer_jax.video.difference import (
     top_pixels,
 )
 from mer_jax.video.magnify import magnify
+from tests.compiled import compiled
 
 RNG = np.random.default_rng(0)
 CLIP = RNG.random((9, 6, 8, 3), np.float32)
@@ -25,14 +26,16 @@ def test_heatmap(length):
     for t in range(9 if length is None else length):
         for y, x, c in np.ndindex(6, 8, 3):
             expected[y, x] += abs(float(CLIP[t, y, x, c]) - float(CLIP[0, y, x, c]))
-    np.testing.assert_allclose(difference_heatmap(CLIP, length=length), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        compiled(difference_heatmap, length=length)(CLIP), expected, atol=1e-5
+    )
 
 
 def test_heatmaps_of_folds_are_one_product():
     """The sum over a fold's training clips, as one product of fold weights and per-clip maps."""
     clips = RNG.random((4, 5, 6, 8, 1), np.float32)
     train = np.array([[1, 1, 0, 0], [0, 1, 1, 1]], np.float32)
-    maps = jax.vmap(difference_heatmap)(clips).reshape(4, -1)
+    maps = jax.jit(jax.vmap(difference_heatmap))(clips).reshape(4, -1)
     for row, fold in zip(train @ np.asarray(maps), train):
         total = np.abs(clips - clips[:, :1])[fold > 0].sum((0, 1, 4))
         np.testing.assert_allclose(row.reshape(6, 8), total, atol=1e-5)
@@ -88,7 +91,7 @@ def test_core_region_of_a_rectangle():
 @pytest.mark.parametrize("length", [None, 4, 9])
 def test_apex(length):
     spread = [np.std(frame - CLIP[0]) for frame in CLIP[:length]]
-    apex = apex_index(CLIP, length=length)
+    apex = compiled(apex_index, length=length)(CLIP)
     assert apex == np.argmax(spread)
     assert apex.dtype == jnp.int32
 
@@ -96,23 +99,23 @@ def test_apex(length):
 def test_apex_is_where_the_movement_peaks():
     clip = np.full((11, 16, 16, 1), 0.5, np.float32)
     clip[:, 4:8, 4:8] += 0.1 * np.sin(np.linspace(0, np.pi, 11))[:, None, None, None]
-    assert apex_index(clip) == 5
+    assert compiled(apex_index)(clip) == 5
     # A change of light of the whole frame is no movement.
     clip[9] += 0.3
-    assert apex_index(clip) == 5
+    assert compiled(apex_index)(clip) == 5
 
 
 def test_nothing_moves():
-    assert apex_index(np.full((5, 6, 7, 1), 0.3, np.float32)) == 0
+    assert compiled(apex_index)(np.full((5, 6, 7, 1), 0.3, np.float32)) == 0
 
 
 def test_rounding_is_no_movement():
-    rng = np.random.default_rng(1)
+    find, rng = compiled(apex_index), np.random.default_rng(1)
     still = np.repeat(rng.random((1, 20, 20, 1), np.float32), 9, 0)
-    assert apex_index(magnify(still, alpha=14.0)) == 0
-    assert apex_index(still + np.float32(1e-6) * rng.standard_normal(still.shape, np.float32)) == 0
+    assert find(compiled(magnify, alpha=14.0)(still)) == 0
+    assert find(still + np.float32(1e-6) * rng.standard_normal(still.shape, np.float32)) == 0
     still[6] += rng.integers(0, 2, still.shape[1:]) / np.float32(255)  # noise of one level counts
-    assert apex_index(still) == 6
+    assert find(still) == 6
 
 
 @pytest.mark.parametrize("function", [difference_heatmap, remove_global_motion])

@@ -15,6 +15,7 @@ from mer_jax.datasets import synthetic
 from mer_jax.errors import UserError
 from mer_jax.video import flow as module
 from mer_jax.video.flow import PRESETS, optical_flow
+from tests.compiled import compiled
 
 # One level, one stage: an eighth of the program to compile.
 SHORT = dict(stages=(0.0,), warps=2)
@@ -109,7 +110,9 @@ def test_classic_l_on_a_face_of_128_px(amplitude, most):
 )
 def test_other_presets_find_a_motion_of_2_px(preset):
     first, second, flow = _face(48, 2, 0)
-    assert _error(optical_flow(first, second, preset=preset), flow) < 0.5 * _error(0 * flow, flow)
+    assert _error(compiled(optical_flow, preset=preset)(first, second), flow) < 0.5 * _error(
+        0 * flow, flow
+    )
 
 
 @pytest.fixture(scope="module")
@@ -123,14 +126,14 @@ def texture():
 def test_sign_order_and_unit(texture):
     # What stands at (y, x) in the first image stands 2 px right and 1 px up in the second.
     first, second = texture[20:68, 20:68], texture[21:69, 18:66]
-    flow = np.asarray(optical_flow(first, second, preset="tv_l1"))[6:-6, 6:-6]
+    flow = np.asarray(compiled(optical_flow, preset="tv_l1")(first, second))[6:-6, 6:-6]
     np.testing.assert_allclose(flow, np.broadcast_to([2, -1], flow.shape), atol=0.1)
 
 
 def test_batch_of_pairs_equals_each_pair_alone(texture):
     firsts = np.stack([texture[i : i + 28, 5:33] for i in (0, 9, 30)])
     seconds = np.stack([texture[i : i + 28, 6:34] for i in (1, 9, 29)])
-    flow = functools.partial(optical_flow, **SHORT)
+    flow = compiled(optical_flow, **SHORT)
     got = jax.jit(jax.vmap(flow))(firsts, seconds)
     assert got.shape == (3, 28, 28, 2) and got.dtype == jnp.float32
     for one, first, second in zip(got, firsts, seconds, strict=True):
@@ -139,7 +142,7 @@ def test_batch_of_pairs_equals_each_pair_alone(texture):
 
 @pytest.mark.parametrize("preset", ["classic_l", "tv_l1"])
 def test_nothing_moves_where_there_is_nothing_to_see(texture, preset):
-    flow = functools.partial(optical_flow, preset=preset, **SHORT)
+    flow = compiled(optical_flow, preset=preset, **SHORT)
     for level in (0.0, 0.3, 1.0):
         image = np.full((28, 28), level, np.float32)
         np.testing.assert_array_equal(flow(image, image), 0)
@@ -166,7 +169,7 @@ def test_the_derivative_between_equal_images_is_that_of_the_flow(texture):
 
 
 def test_grey_with_and_without_a_channel_and_rgb_agree(texture):
-    flow = functools.partial(optical_flow, **SHORT)
+    flow = compiled(optical_flow, **SHORT)
     first, second = texture[:28, :28], texture[1:29, :28]
     expected = flow(first, second)
     np.testing.assert_array_equal(flow(first[..., None], second[..., None]), expected)
@@ -179,7 +182,7 @@ def test_structure_is_the_minimiser_of_rof(texture):
     expected = skimage.restoration.denoise_tv_chambolle(
         image.astype(float), weight=1 / 8, eps=1e-9, max_num_iter=3000
     )
-    np.testing.assert_allclose(module._structure(jnp.asarray(image)), expected, atol=0.02)
+    np.testing.assert_allclose(jax.jit(module._structure)(image), expected, atol=0.02)
 
 
 def test_mistakes_are_named():
