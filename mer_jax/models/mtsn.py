@@ -64,9 +64,8 @@ class MTSN(nnx.Module):
         spans = jnp.split(x, x.shape[-1] // len(self.convs), -1)
         flows = jnp.concatenate(spans, 0)
         streams = [
-            conv_relu_pool(flows[..., n : n + 1], conv.kernel[...], bias[...], 3, padding=2)
+            conv_relu_pool(flows[..., n : n + 1], conv.kernel[...], conv.bias[...], 3, padding=2)
             for n, conv in enumerate(self.convs)
-            if (bias := conv.bias) is not None
         ]
         maps = max_pool(jnp.concatenate(streams, -1), 2)
         maps = jnp.reshape(maps, (len(spans), len(x), -1))

@@ -55,9 +55,8 @@ class SOFTNet(nnx.Module):
         """x [B, H, W, C], mask [B] -> scores [B, K]."""
         del mask
         maps = [
-            conv_relu_pool(x[..., at::3], conv.kernel[...], bias[...], 3, padding=2)
+            conv_relu_pool(x[..., at::3], conv.kernel[...], conv.bias[...], 3, padding=2)
             for at, conv in enumerate(self.streams)
-            if (bias := conv.bias) is not None
         ]
         x = max_pool(jnp.concatenate(maps, axis=-1), 2)
         return self.classifier(nnx.relu(self.dense(x.reshape(len(x), -1))))
