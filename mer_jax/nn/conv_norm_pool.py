@@ -3,8 +3,8 @@
 For a first layer with few channels, which is bound by memory: its maps are many times as large as
 the image and as what is pooled. Normalization is monotonic in each channel, rising or falling with
 the sign of its scale, so that it may follow the maximum, and the maps are only needed for their
-mean and variance. On CPUs they are computed a few samples at a time (`nn.cpu.lanes`), while they are
-in a core's cache, forwards and again backwards; elsewhere at once.
+mean and variance. On CPUs they are computed a few samples at a time (`nn.cpu.lanes`), while they
+are in a core's cache, forwards and again backwards; elsewhere at once.
 """
 
 from collections.abc import Sequence

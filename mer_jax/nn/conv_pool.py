@@ -1,7 +1,7 @@
 """Convolution, ReLU and max pooling as one operation, for a first layer with few channels.
 
-On accelerators it is the three in turn, on CPUs the formulation of `nn.cpu.fused_pool` for clips and
-of `nn.cpu.lanes` for images.
+On accelerators it is the three in turn, on CPUs the formulation of `nn.cpu.fused_pool` for clips
+and of `nn.cpu.lanes` for images.
 """
 
 from collections.abc import Sequence

@@ -8,6 +8,7 @@ of that, its 3-D kernels and some shapes are many times slower than the matrix p
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -137,6 +138,8 @@ class Conv(nnx.Conv):
     >>> layer.kernel.shape, layer.bias.shape
     ((3, 3, 2, 8), (8,))
     """
+
+    bias: Any  # a parameter, or None without `use_bias`
 
     def __init__(
         self,

@@ -1,10 +1,11 @@
-"""Spotting: evidence beside OpenCV's flow, memory over the length of a film, training of networks."""
+"""Spotting: evidence beside OpenCV's flow, memory over the length of a film, and training."""
 
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -35,7 +36,7 @@ class _Network(NamedTuple):
     batch: int
     per_subject: int  # samples
     twin: tuple  # class of tests.twins.networks and its arguments
-    sizes: dict[str, Any] = {}
+    sizes: Mapping[str, Any] = types.MappingProxyType({})
 
 
 _NO_DROPOUT = {"dropout": 0.0, "head_dropout": 0.0}  # the twin has none
@@ -136,12 +137,11 @@ def _folds(rounds: int, networks: Sequence[_Network], quick: bool) -> Table:
         cases = _cases(network)
         per = dict(zip(cases, (_SUBJECTS, _LOOP)))
         ours, *others = compare(cases, rounds=rounds, per=per)
-        for theirs in others or [None]:
-            times = (theirs.milliseconds, theirs.ratio, theirs.low, theirs.high) if theirs else ()
-            size = " x ".join(map(str, network.shape))
-            count = (_SUBJECTS - 1) * network.per_subject
-            row = (network.name, size, network.batch, count, ours.milliseconds, *times)
-            rows.append((*row, *[""] * (9 - len(row))))
+        size = " x ".join(map(str, network.shape))
+        count = (_SUBJECTS - 1) * network.per_subject
+        times = [(row.milliseconds, row.ratio, row.low, row.high) for row in others]
+        theirs = times[0] if times else ("torch is not installed", "", "", "")
+        rows.append((network.name, size, network.batch, count, ours.milliseconds, *theirs))
     title = f"An epoch of a fold, {_SUBJECTS} folds as one job and PyTorch fold after fold"
     columns = ("", "sample", "B", "samples", "ms", "PyTorch, ms", "time / ours", "from", "to")
     return Table(title, columns, rows)

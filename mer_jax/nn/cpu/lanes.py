@@ -122,7 +122,7 @@ def kernel_gradient(window: Window, x: jax.Array, kernel: jax.Array, g: jax.Arra
 
 
 def pooled(pool: tuple[int, ...], x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The maxima of `convolve` ("VALID") in windows that tile, and the index of each in its window."""
+    """The maxima of `convolve` without padding in windows that tile, and the index of each."""
     window = sliding(x.shape[1:-1], kernel.shape)
 
     def block(x):
