@@ -73,6 +73,7 @@ def lbp_top(
     Zhao & Pietikainen, "Dynamic texture recognition using local binary patterns with an application
     to facial expressions", PAMI 2007; the sampling of the authors' MATLAB code.
 
+    >>> import functools, jax
     >>> clip = np.zeros((5, 6, 6, 1), np.uint8)  # flat: all bits are set, the last uniform code
     >>> describe = functools.partial(lbp_top, radii=(1, 1, 1), points=4, blocks=(1, 1))
     >>> found = jax.jit(describe)(clip)
@@ -109,6 +110,7 @@ def lbp_sip(
     Wang, See, Phan, Oh, "LBP with six intersection points: reducing redundant information in
     LBP-TOP for micro-expression recognition", ACCV 2014.
 
+    >>> import functools, jax
     >>> clip = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((5, 6, 6, 1), np.uint8)
     >>> describe = functools.partial(lbp_sip, radii=(1, 1, 1), blocks=(1, 1))
     >>> found = jax.jit(describe)(clip)  # brighter with every frame

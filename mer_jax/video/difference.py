@@ -41,6 +41,7 @@ def difference_heatmap(clip: Array, *, length: int | Array | None = None) -> Arr
     Raises:
       UserError: for other axes or floats out of range.
 
+    >>> import jax
     >>> clip = np.zeros((3, 2, 2, 1), np.float32)
     >>> clip[1:, 0, 1] = 0.25
     >>> jax.jit(difference_heatmap)(clip)
@@ -121,6 +122,7 @@ def apex_index(clip: Array, *, length: int | Array | None = None) -> Array:
     Raises:
       UserError: for other axes, floats out of range, NaN or infinity.
 
+    >>> import jax
     >>> clip = np.zeros((5, 2, 2, 1), np.float32)
     >>> clip[3, 0, 1] = 0.25
     >>> int(jax.jit(apex_index)(clip))
@@ -159,6 +161,7 @@ def remove_global_motion(
     Raises:
       UserError: for other axes, floats out of range, or weights of another shape or below 0.
 
+    >>> import jax
     >>> shade = np.tile(np.linspace(0.2, 0.8, 8, dtype=np.float32), (8, 1))
     >>> lighter = np.stack([shade, 1.1 * shade])[..., None]
     >>> bool(np.abs(jax.jit(remove_global_motion)(lighter)).max() < 1e-4)

@@ -75,6 +75,7 @@ def rpca(
     Raises:
       UserError: for other axes, NaN or infinity; of a traced matrix with these, A and E are NaN.
 
+    >>> import numpy as np
     >>> still = np.linspace(0.1, 0.9, 12, dtype=np.float32)[:, None] * np.ones((1, 5), np.float32)
     >>> clip = still.copy()
     >>> clip[3, 2] += 0.5  # one pixel of one frame changes

@@ -56,6 +56,7 @@ def strain_tensor(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
     Raises:
       UserError: for an unknown scheme or other axes.
 
+    >>> import numpy as np
     >>> x = np.tile(np.arange(4), (3, 1))
     >>> stretch = np.stack([0.25 * x, 0 * x], axis=-1)  # u = x / 4
     >>> tensor = jax.jit(lambda flow: strain_tensor(flow, scheme="central"))
@@ -83,6 +84,7 @@ def optical_strain(flow: jax.Array, *, scheme: str = "backward") -> jax.Array:
     Raises:
       UserError: as `strain_tensor`.
 
+    >>> import numpy as np
     >>> x = np.tile(np.arange(4), (3, 1))
     >>> np.asarray(jax.jit(optical_strain)(np.stack([0.25 * x, 0 * x], axis=-1)))[1].tolist()
     [0.0, 0.25, 0.25, 0.25]

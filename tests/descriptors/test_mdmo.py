@@ -135,12 +135,12 @@ def test_the_heads_own_motion_is_taken_out(scene):
     face = np.random.default_rng(0).uniform(-1, 1, (*SIZE, 2))
     column, row = scene.landmarks[[*range(6), *range(11, 17), 30]].round().astype(int).T
     face[row.clip(0, SIZE[0] - 1), column.clip(0, SIZE[1] - 1)] = 0
-    found = aligned(jnp.asarray(head + face, jnp.float32), jnp.asarray(scene.landmarks))
+    found = jax.jit(aligned)((head + face).astype(np.float32), scene.landmarks)
     expected = face @ np.linalg.inv(np.eye(2) + turn).T
     # A landmark takes its nearest pixel's flow, so that the fit is off by some hundredths of a px.
     np.testing.assert_allclose(found, expected, atol=0.03)
     still = np.zeros((*SIZE, 2), np.float32)
-    assert not aligned(still, jnp.asarray(scene.landmarks)).any()
+    assert not jax.jit(aligned)(still, scene.landmarks).any()
 
 
 def test_landmarks_of_another_scheme_are_refused():
