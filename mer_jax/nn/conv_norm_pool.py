@@ -158,7 +158,7 @@ def _search(convolve, axes, pool, kernel, bias, sign, samples):
     """(maxima of the maps times `sign`, times `sign`, argmax, mean, squares about it, count)."""
     x, weights = samples
     real, along = _real(weights, axes), partial(_along, axes=axes)
-    maps = nnx.relu(convolve(x, kernel) + along(bias))
+    maps = nnx.relu(convolve(x, kernel).astype(bias.dtype) + along(bias))
     tiles, pads = pool
     maxima, argmax = max_and_argmax(tiles, tiles, pads, maps * along(sign))
     count = weights.sum() * (maps.size // (len(weights) * len(bias)))
@@ -180,7 +180,7 @@ def _layer_at_once(slide, pool, x, weights, argmax, g, kernel, bias, *coefficien
     convolve = partial(xla_convolution, slide)
     shared = (kernel, bias, *coefficients)
     d = _maps_gradient(convolve, _LAST, pool, shared, (x, weights, argmax, g))
-    return jax.vjp(partial(convolve, x), kernel)[1](d)[0], d.sum(_LAST)
+    return _pulled(partial(convolve, x), kernel, d), d.sum(_LAST)
 
 
 def _layer_in_lanes(slide, pool, x, weights, argmax, g, kernel, bias, *coefficients):
@@ -200,7 +200,7 @@ def _layer_in_lanes(slide, pool, x, weights, argmax, g, kernel, bias, *coefficie
 def _input_at_once(slide, pool, x, weights, argmax, g, kernel, *shared):
     convolve = partial(xla_convolution, slide)
     d = _maps_gradient(convolve, _LAST, pool, (kernel, *shared), (x, weights, argmax, g))
-    return jax.vjp(lambda x: convolve(x, kernel), x)[1](d)[0]
+    return _pulled(lambda x: convolve(x, kernel), x, d)
 
 
 def _input_in_lanes(slide, pool, x, weights, argmax, g, kernel, *shared):
@@ -208,10 +208,16 @@ def _input_in_lanes(slide, pool, x, weights, argmax, g, kernel, *shared):
 
     def one(block):
         d = _maps_gradient(convolve, _FIRST, pool, (kernel, *shared), block)
-        return jax.vjp(lambda x: convolve(x, kernel), block[0])[1](d)[0]
+        return _pulled(lambda x: convolve(x, kernel), block[0], d)
 
     every = tuple(map(lanes.blocks, (x, weights, argmax, g)))
     return lanes.joined(lax.map(one, every), len(x))
+
+
+def _pulled(function, a, d):
+    """The gradient of a from d, that of the function's value."""
+    y, pull = jax.vjp(function, a)
+    return pull(d.astype(y.dtype))[0]
 
 
 def _maps_gradient(convolve, axes, pool, shared, samples):
@@ -219,7 +225,7 @@ def _maps_gradient(convolve, axes, pool, shared, samples):
     kernel, bias, mean, inverse, by_shift, by_scale = shared
     x, weights, argmax, g = samples
     along = partial(_along, axes=axes)
-    maps = nnx.relu(convolve(x, kernel) + along(bias))
+    maps = nnx.relu(convolve(x, kernel).astype(bias.dtype) + along(bias))
     normal = (maps - along(mean)) * along(inverse)
     tiles, pads = pool
     spread = gradient(tiles, tiles, pads, maps.shape[1:-1], argmax, g)

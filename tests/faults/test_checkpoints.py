@@ -16,9 +16,8 @@ from mer_jax.training.checkpoints import Checkpoints
 from mer_jax.training.records import Position
 
 FOLDS = 3
-RECORD = types.SimpleNamespace(
-    **{n: np.zeros((FOLDS, 4), np.float32) for n in records._CHECKPOINTED}
-)
+ARRAYS = dict.fromkeys(records.Result._fields, np.zeros((FOLDS, 4), np.float32))
+RECORD = types.SimpleNamespace(_asdict=lambda: ARRAYS)
 
 
 def state_after(epoch: int) -> dict:
