@@ -34,6 +34,7 @@ _MAX_SIDE = 2**15 - 1  # px, of OpenCV's images
 MAGNIFIED_MARGIN = 15.0
 
 Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
+Read = TypeVar("Read", bound=Callable[..., np.ndarray])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,6 +113,24 @@ def in_memory(frames: np.ndarray) -> Callable[[], np.ndarray]:
     (2, 4, 4, 1)
     """
     return functools.partial(np.asarray, frames)
+
+
+def reading_from(read: Callable[..., np.ndarray], function: Read) -> Read:
+    """`function`, which gives the frames of `read` in another way: see `source`."""
+    function._mer_jax_source = read  # type: ignore[attr-defined]
+    return function
+
+
+def source(read: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """What the `read` of a clip or recording gets its frames from, behind `reading_from`.
+
+    >>> first = in_memory(np.zeros((2, 4, 4, 1), np.uint8))
+    >>> source(reading_from(first, lambda: first())) is first
+    True
+    """
+    while hasattr(read, "_mer_jax_source"):
+        read = read._mer_jax_source
+    return read
 
 
 def check_instants(

@@ -74,9 +74,10 @@ _INTERVALS = {"kinds": KINDS} | spotting.Rule()._asdict()
 _RECOGNIZER = {"run": "", "spotter": False, "label_scheme": "megc2019"}
 _RECOGNITION = _RECOGNIZER | {"method": "", "model": "", "train": {}}
 # What may differ between two runs of one job without changing a number that was trained.
+_EXAMPLES = ("examples_dir", "examples_limit_gib", "examples_memory_gib")
 _FREE = (
     *("title", "parallel", "checkpoint_seconds", "report", "intervals", "recognition"),
-    *("examples_dir", "examples_limit_gib", "examples_memory_gib"),
+    *_EXAMPLES,
 )
 # How folds are divided over devices, see `training.Parallel`; it changes no number.
 _PARALLEL = {
@@ -204,7 +205,9 @@ def recognition_job(config: ConfigDict) -> ConfigDict | None:
     if lacking := [name for name in ("method", "model") if not section.get(name)]:
         raise UserError(f"recognition has no {lacking[0]}; give it, or a finished run")
     title = f"Recognition for {config.title}" if config.title else ""
-    return make(data=data, **section, parallel=config.get("parallel"), title=title)
+    job = make(data=data, **section, parallel=config.get("parallel"), title=title)
+    job.update({name: config[name] for name in _EXAMPLES})
+    return job
 
 
 def job_of(plain: Mapping[str, Any]) -> dict[str, Any]:

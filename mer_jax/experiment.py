@@ -33,7 +33,7 @@ from mer_jax import (
     runtime,
     spotting_experiment,
 )
-from mer_jax.clips import Clip
+from mer_jax.clips import Clip, reading_from
 from mer_jax.datasets.labels import label
 from mer_jax.errors import UserError, first_of
 from mer_jax.inference import profile
@@ -204,7 +204,6 @@ def _decode_once(clips: Sequence[Clip]) -> list[Clip]:
     def read_once(read: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
         found: list[np.ndarray] = []
 
-        @functools.wraps(read)
         def frames() -> np.ndarray:
             nonlocal free
             if found:
@@ -215,7 +214,7 @@ def _decode_once(clips: Sequence[Clip]) -> list[Clip]:
                 found.append(array)
             return array
 
-        return frames
+        return reading_from(read, frames)
 
     return [dataclasses.replace(clip, read=read_once(clip.read)) for clip in clips]
 

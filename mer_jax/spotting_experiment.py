@@ -25,6 +25,7 @@ from ml_collections import ConfigDict
 
 from mer_jax import configuration, spotting
 from mer_jax.datasets import recordings as databases
+from mer_jax.errors import UserError
 from mer_jax.inference import profile
 from mer_jax.inference import recognizer as recognition
 from mer_jax.inference.recognizer import Recognizer
@@ -78,8 +79,11 @@ def run(
     plain, rule = configuration.to_dict(config), configuration.rule(config)
     if run := config.recognition.run:
         plain["recognition"]["run"] = str(pathlib.Path(run).expanduser().absolute())
+    _check_pipeline(config, pipeline)
     data, kinds = config.data, tuple(config.intervals.kinds)
-    videos = databases.load(data.name, data.root, **configuration.options_of(config, "data"))
+    # As workers on other machines see it.
+    root = data.root and str(pathlib.Path(data.root).expanduser().absolute())
+    videos = databases.load(data.name, root, **configuration.options_of(config, "data"))
     videos = _moved(videos, settings.seed) if data.move_intervals else videos
     fingerprint = configuration.job_of(plain)  # the samples' digest is added where they are made
     checkpoints.verify_same_job(workdir / "checkpoints", fingerprint)
@@ -135,6 +139,17 @@ def run(
     page = spotting_report.build(videos, found, summary, config=plain, rule=rule)
     saving.write(workdir / "report.html", page)
     return summary
+
+
+def _check_pipeline(config: ConfigDict, pipeline: Any) -> None:
+    """Raises `UserError` unless the workers of a pipeline can write to the cache of examples."""
+    if pipeline and not config.examples_limit_gib:
+        raise UserError("--runner needs a cache of examples; set examples_limit_gib above 0")
+    if pipeline and isinstance(pipeline.beam_runner, str) and not config.examples_dir:
+        raise UserError(
+            f"--runner={pipeline.beam_runner} needs --config.examples_dir, a folder that all of "
+            "its workers see"
+        )
 
 
 # Nine parameters: those of `run`, and what it has made of them.

@@ -2,8 +2,9 @@
 
     mer-jax cache [--clear[=METHOD]] [--examples_dir=DIR]
 
-Examples are the clips in the form that a method gives to the network (flow, magnified frames, ...).
-The next job with the same clips, method and options reads them instead of computing them again.
+Examples are the clips in the form that a method gives to the network (flow, magnified frames, ...),
+and the samples and evidence of the recordings of spotting jobs, one entry each. The next job with
+the same data, method and options reads them instead of computing them again.
 The size limit is --config.examples_limit_gib of `mer-jax run`.
 
 Example:
@@ -39,9 +40,9 @@ def main(argv: list[str]) -> None:
         group = None if _CLEAR.value == "all" else _CLEAR.value
         removed = array_cache.clear(folder, group=group)
         entries, size = (sum(getattr(t, f) for t in removed.values()) for f in ("entries", "bytes"))
-        print(f"removed {entries} clips, {size / 2**20:,.1f} MiB")
+        print(f"removed {entries} entries, {size / 2**20:,.1f} MiB")
     found = array_cache.usage(folder)
     print(f"{folder}: {'empty' if not found else ''}".rstrip())
     for name, (entries, size, last_used) in found.items():
         day = datetime.datetime.fromtimestamp(last_used).strftime("%Y-%m-%d %H:%M")
-        print(f"  {name:<16} {entries:>7} clips {size / 2**20:>12,.1f} MiB   last used {day}")
+        print(f"  {name:<16} {entries:>7} entries {size / 2**20:>12,.1f} MiB   last used {day}")

@@ -348,7 +348,7 @@ def main(argv: list[str]) -> int | None:
         raise UserError("give --database=NAME, --root=FOLDER and --out=FOLDER, and nothing else")
     pipeline = beam_flags.pipeline(jobs=FLAGS.jobs)
     _on_cpu()
-    size = size_of(_SIZE) if _SIZE.value else None
+    size = None if _SIZE.value is None else size_of(_SIZE)
     config = faces.CropConfig(FLAGS.crop, size, FLAGS.gray, FLAGS.align)
     try:
         with at_stop_signals(_stop):

@@ -68,7 +68,7 @@ class Signals:
         return bool(self.received)
 
     def reset(self) -> None:
-        """Called at the start of a job, whose training has not begun."""
+        """Called before a job, or a group of its folds, trains: there is nothing to save."""
         self._can_save = False
 
     def _receive(self, number, _):
@@ -79,7 +79,7 @@ class Signals:
         while True:
             number = os.read(read, 1)[0]
             if number in (signal.SIGTERM, signal.SIGINT) and not self._can_save:
-                text = "stopped before training began; re-run the command to go on"
+                text = "stopped; nothing was training. Re-run the command to go on"
                 print(text, file=sys.stderr, flush=True)
                 beam_flags.cancel()
                 os._exit(128 + number)
@@ -114,6 +114,8 @@ def _run(workdir: str, signals: Signals) -> int:
     show = (lambda text: None) if quiet else print
     try:
         pipeline = beam_flags.pipeline(jobs=os.cpu_count() or 1)
+        if pipeline and run_flags.DISTRIBUTED.value:
+            raise UserError("--runner and --distributed exclude each other; use one of them")
         file = config_flags.get_config_filename(flags.FLAGS["config"])
         if rows := sweep.rows(file, only=run_flags.ONLY.value):
             if pipeline:

@@ -11,9 +11,11 @@ import concurrent.futures
 import contextlib
 import importlib.util
 import io
+import itertools
 import pickle
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -24,6 +26,7 @@ from mer_jax.errors import UserError
 
 Item = TypeVar("Item")
 _SECONDS = 1.0  # between two calls of `finished`
+_LATER = 30  # calls after the end
 _running: list[Any] = []  # the result of the pipeline that runs
 
 
@@ -100,7 +103,11 @@ def run(
       UserError: as `report_errors`; an item that cannot be pickled, or without a result at the end.
     """
     missing = list(items)
-    for _ in _running_pipeline(function, items, config):
+    for after_the_end in itertools.chain(_running_pipeline(function, items, config), range(_LATER)):
+        if after_the_end is not None:  # a network's file system may show a new file later
+            if not missing:
+                break
+            time.sleep(_SECONDS)
         for item in finished(missing):
             missing.remove(item)
             yield item

@@ -5,7 +5,6 @@ after img46.jpg. One rule decides which folder is read (`choose`).
 """
 
 import dataclasses
-import inspect
 import os
 import pathlib
 import re
@@ -14,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from mer_jax.clips import Clip
+from mer_jax.clips import Clip, source
 from mer_jax.datasets.annotations import slug
 from mer_jax.errors import Problem, UserError
 
@@ -84,7 +83,7 @@ class Frames:
 
 def length(clip: Clip) -> int:
     """Number of frames of a clip; none is read where its `read` has a length."""
-    read = inspect.unwrap(clip.read)
+    read = source(clip.read)
     return len(read) if isinstance(read, Sized) else len(clip.frames)
 
 

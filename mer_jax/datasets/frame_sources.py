@@ -57,13 +57,16 @@ class FrameFolder:
     @property
     def files(self) -> tuple[pathlib.Path, ...]:
         """The file of each frame. Raises `UserError` if their number has changed."""
-        numbers, files = list_frames(self.path, self.pattern)
-        if len(numbers) != len(self.numbers):
-            raise UserError(f"{self.path}: the folder changed since it was listed; load it again")
-        return tuple(self.path / name for name in files)
+        return self._files(0, len(self.numbers))
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
-        return folders.Frames(str(self.path), self.files[start:stop], self.gray)()
+        return folders.Frames(str(self.path), self._files(start, stop), self.gray)()
+
+    def _files(self, start: int, stop: int) -> tuple[pathlib.Path, ...]:
+        numbers, names = list_frames(self.path, self.pattern)
+        if len(numbers) != len(self.numbers):
+            raise UserError(f"{self.path}: the folder changed since it was listed; load it again")
+        return tuple(self.path / name for name in names[start:stop])
 
 
 @dataclasses.dataclass(eq=False)

@@ -1,13 +1,14 @@
 """What the frames of a clip depend on, without reading them where that is possible."""
 
 import dataclasses
-import inspect
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from mer_jax.clips import Clip
+from mer_jax.clips import Clip, source
+from mer_jax.errors import UserError
 from mer_jax.io import saving
 from mer_jax.recordings import Recording
 
@@ -24,12 +25,19 @@ def metadata(clip: Clip) -> list[Any]:
 def file_stats(read: Callable[..., np.ndarray]) -> list[tuple[str, int, int]]:
     """Name, bytes and time of change (ns) of each file that a clip or recording is read from.
 
-    Empty for frames that lie in no file of their own, such as rendered ones.
+    Empty for frames that lie in no file of their own, such as rendered ones. Raises `UserError` for
+    a file that is not there any more.
     """
-    read = inspect.unwrap(read)
+    read = source(read)
     paths = getattr(read, "files", None) or ([read.path] if hasattr(read, "path") else [])
-    stats = [(path.name, path.stat()) for path in paths]
-    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    found = []
+    for path in map(pathlib.Path, paths):
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}; load the database again") from None
+        found.append((path.name, stat.st_size, stat.st_mtime_ns))
+    return found
 
 
 def digest(item: Clip | Recording) -> str:
@@ -38,15 +46,15 @@ def digest(item: Clip | Recording) -> str:
 
     Of image files the name, the size and the time of change stand for their content, as they do for
     make: a database is not decoded to find that nothing changed. Rendered recordings have a digest
-    of what is rendered. Other frames are read.
+    of what is rendered. Frames that a function of the user's gives are read.
     """
-    read, parts = inspect.unwrap(item.read), list[Any]()
-    if isinstance(item, Clip):
-        parts = [repr(metadata(item))]
-    if stats := file_stats(read):
-        return saving.digest(*parts, repr((stats, getattr(read, "gray", None))))
-    if hasattr(read, "digest"):
-        return saving.digest(*parts, read.digest())
+    read = source(item.read)
+    parts = [repr(metadata(item) if isinstance(item, Clip) else item.length)]
+    if type(read).__module__.startswith("mer_jax."):
+        if stats := file_stats(read):
+            return saving.digest(*parts, repr((stats, getattr(read, "gray", None))))
+        if hasattr(read, "digest"):
+            return saving.digest(*parts, read.digest())
     blocks = [item.frames] if isinstance(item, Clip) else (x for _, x in item.blocks(_BLOCK))
     for block in blocks:
         parts += [repr(block.shape), saving.digest(block)]

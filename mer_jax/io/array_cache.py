@@ -47,13 +47,14 @@ class ArrayCache:
                 entry = {key: file[key] for key in file.files}
             if str(entry.pop(_NAME)) != name:
                 raise ValueError("another entry's file")
-            os.utime(path)
-        except FileNotFoundError:
+        except (OSError, MemoryError):  # not there, or not readable now
             return None
         except Exception:  # zip, zlib and NumPy raise a dozen kinds
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
+        with contextlib.suppress(OSError):  # another user's file
+            os.utime(path)
         return entry
 
     def has(self, group: str, name: str) -> bool:

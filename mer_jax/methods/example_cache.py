@@ -13,6 +13,7 @@ import contextlib
 import contextvars
 import functools
 import hashlib
+import importlib.metadata
 import inspect
 import json
 import pathlib
@@ -20,10 +21,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import jax
-import jaxlib
-import numpy as np
 
 import mer_jax
 from mer_jax import runtime
@@ -34,6 +32,8 @@ from mer_jax.io import large_arrays, saving
 from mer_jax.io.array_cache import ArrayCache, Entry
 from mer_jax.recordings import Recording
 
+# What computes examples, decodes videos and finds landmarks.
+_LIBRARIES = ("jax", "jaxlib", "numpy", "opencv-python", "av", "dlib", "mediapipe")
 _PACKAGE = pathlib.Path(mer_jax.__file__).parent
 
 
@@ -44,6 +44,7 @@ class Stage(NamedTuple):
     storage: large_arrays.Storage = large_arrays.IN_MEMORY  # where all of them lie together
     quiet: bool = True
     pipeline: Any = None  # of `datasets.beam.download_config`: workers compute those of recordings
+    digests: dict[int, tuple[Recording, str]] | None = None  # of `identity.digest`, by id
 
 
 class _Method(NamedTuple):
@@ -80,7 +81,7 @@ def caching(
 
     The other arguments are the fields of `Stage`.
     """
-    with _set(_stage, Stage(cache, storage, quiet, pipeline)):
+    with _set(_stage, Stage(cache, storage, quiet, pipeline, {})):
         yield
 
 
@@ -110,7 +111,7 @@ def of_job(
       limit_gib: of the cache; 0: there is none.
       memory_gib: examples larger than this lie in a file in `folder`; 0: half of the free memory.
     """
-    path = pathlib.Path(folder or runtime.cache_folder() / "examples").expanduser()
+    path = pathlib.Path(folder or runtime.cache_folder() / "examples").expanduser().absolute()
     cache = ArrayCache(path, limit_gib * 2**30) if limit_gib else None
     limit = memory_gib * 2**30 or runtime.available_memory() / 2
     return cache, large_arrays.Storage(limit, path)
@@ -126,17 +127,28 @@ def example_keys(items: Sequence[Clip | Recording], *, depends_on: Any = None) -
     if not stage().cache or not current:
         return []
     common = _common_key(current, depends_on)
-    return [saving.digest(common, identity.digest(item)) for item in items]
+    return [saving.digest(common, _digest(item)) for item in items]
 
 
-def write(cache: ArrayCache, group: str, name: str, entry: Entry) -> ArrayCache | None:
-    """Writes an example; where that fails, the job goes on without a cache (None)."""
+def _digest(item: Clip | Recording) -> str:
+    """`identity.digest`; a recording has many files and is used for several spans: once a job."""
+    found = stage().digests
+    if isinstance(item, Clip) or found is None:
+        return identity.digest(item)
+    if id(item) not in found:
+        found[id(item)] = item, identity.digest(item)
+    return found[id(item)][1]
+
+
+def write(cache: ArrayCache, group: str, name: str, entry: Entry) -> bool:
+    """Writes an example. Where that fails, it says so, makes room, and returns False."""
     try:
         cache.write(group, name, entry)
     except UserError as error:
         print(f"examples are not cached from here on: {error}", file=sys.stderr, flush=True)
-        return None
-    return cache
+        cache.trim()
+        return False
+    return True
 
 
 def _common_key(current: _Method, depends_on: Any) -> str:
@@ -145,18 +157,25 @@ def _common_key(current: _Method, depends_on: Any) -> str:
     module = inspect.getmodule(inspect.unwrap(current.function))
     source = pathlib.Path(getattr(module, "__file__", None) or mer_jax.__file__)
     own = b"" if source.is_relative_to(_PACKAGE) else source.read_bytes()
-    versions = [library.__version__ for library in (jax, jaxlib, np, cv2)]
+    versions = [_version(name) for name in _LIBRARIES]
     device = "cpu" if stage().pipeline else jax.devices()[0].device_kind  # workers have no other
     return saving.digest(current.method, options, _source_digest(), own, repr([*versions, device]))
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 @functools.cache
 def _source_digest() -> str:
     """A digest of the package's source: other code may give other numbers under one version."""
     found = hashlib.sha256()
-    for folder in ("datasets", "descriptors", "faces", "methods", "spotting", "video"):
+    for folder in ("datasets", "descriptors", "faces", "io", "methods", "spotting", "video"):
         for path in sorted((_PACKAGE / folder).rglob("*.py")):
             found.update(path.read_bytes())
-    for name in ("clips.py", "recordings.py"):
+    for name in ("clips.py", "recordings.py", "runtime.py", "training/rng.py"):
         found.update((_PACKAGE / name).read_bytes())
     return found.hexdigest()

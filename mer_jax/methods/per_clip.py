@@ -49,6 +49,7 @@ def _compute(
     time_axes: Mapping[str, int],
 ) -> Any:
     cache, name = stage().cache, method() or "rows"
+    writable = True
     rows, missing = _Rows(clips, time_axes), list(range(len(clips)))
     keys = example_keys(clips, depends_on=depends_on)
     if cache and keys:
@@ -61,8 +62,8 @@ def _compute(
                 named = row if isinstance(row, dict) else {_UNNAMED: row}
                 named = {entry: np.asarray(value) for entry, value in named.items()}
                 rows.set(n, named)
-                if cache and keys:
-                    cache = write(cache, name, keys[n], named)
+                if cache and keys and writable:
+                    writable = write(cache, name, keys[n], named)
             done += len(indices)
             bar.update(len(indices), f"examples ({name}): clips {done}/{len(clips)}")
     if cache and missing:

@@ -4,8 +4,9 @@
     found = spotting.leave_one_subject_out(recordings, method="mdmd")
     metrics.spotting.summary(metrics.matching.events(recordings), found.events)
 
-Spans, durations, thresholds and networks come from the training subjects of a fold alone. `load`
-reads what a finished run (`mer-jax run spot_default`) has fitted, for any other recording.
+Spans, durations, thresholds and networks come from the training subjects of a fold alone.
+`trained.load` reads what a finished run (`mer-jax run spot_default`) has fitted, for any other
+recording.
 """
 
 from typing import Any

@@ -99,7 +99,7 @@ class Trained:
                     self._emotion[fold.name, at] = of_frames.argmax(1)
 
 
-# Nine parameters: what is trained (four), on what (two), and how, as for `training.fit` (three).
+# Nine parameters: of the samples (four), of the network (two), and those of `training.fit` (three).
 @runtime.pinned()
 def train(
     recordings: Sequence[Recording],
@@ -146,6 +146,8 @@ def train(
     for name in dict.fromkeys(map(group_name, networks)):
         group = [fold for fold in networks if group_name(fold) == name]
         sampling = evidence.sampling(group[0].span)
+        # Nothing of this group is trained yet: a signal may end the process at once.
+        getattr(hooks and hooks.should_stop, "reset", lambda: None)()
         found = sample_folds.collect(videos, sampling, storage)
         scores = _targets(found, sampling, group[0].kind, evidence.targets)
         labels = scores

@@ -1,18 +1,19 @@
 """What is computed of each recording of a job, cached on disk like the examples of clips.
 
-A recording that is finished is kept: a killed job goes on where it was, and other seeds, networks
-and sweeps begin at once. With a pipeline (`example_cache.Stage`), its workers compute what is
-missing, and write it to the cache.
+A killed job goes on after the last finished recording; other seeds, networks and sweeps compute
+nothing again. With a pipeline (`example_cache.Stage`), its workers compute what is missing, and
+write it to the cache.
 """
 
 import dataclasses
-import inspect
+import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
+from mer_jax.clips import source
 from mer_jax.errors import UserError
 from mer_jax.io.array_cache import ArrayCache, Entry
 from mer_jax.io.progress import Progress
@@ -60,53 +61,51 @@ def compute(
     stage, count = example_cache.stage(), len(recordings)
     with example_cache.for_method(group, options, function):
         keys = example_cache.example_keys(recordings, depends_on=depends_on)
-    cache, tasks = stage.cache, list[Task]()
-    if cache:
-        tasks = [
-            Task(video, function, options, cache, group, key)
-            for video, key in zip(recordings, keys)
-        ]
-    elif stage.pipeline:
+    cache, writable = stage.cache, True
+    if stage.pipeline and not cache:
         raise UserError("--runner needs a cache of examples; set examples_limit_gib above 0")
-    missing = [at for at in range(count) if not tasks or not tasks[at].done]
-    found = count - len(missing)
-    bar = Progress(total=count, done=found, unit="recordings", quiet=stage.quiet or not missing)
-
-    def show() -> None:
-        nonlocal found
-        found += 1
-        bar.update(1, f"{group}: recordings {found}/{count}")
-
+    exists = lambda at: cache is not None and cache.has(group, keys[at])
+    if cache and stage.pipeline:  # workers compute what is damaged, too
+        exists = lambda at: cache.read(group, keys[at]) is not None
+    missing = [at for at in range(count) if not exists(at)]
+    done = itertools.count(count - len(missing) + 1)
+    bar = Progress(
+        total=count, done=count - len(missing), unit="recordings", quiet=stage.quiet or not missing
+    )
+    show = lambda: bar.update(1, f"{group}: recordings {next(done)}/{count}")
     with bar:
-        if stage.pipeline and missing:
-            for _ in _by_workers([tasks[at] for at in missing], stage.pipeline):
+        if cache and stage.pipeline and missing:
+            given = [(recordings[at], function, options, cache, group, keys[at]) for at in missing]
+            for _ in _by_workers(itertools.starmap(Task, given), stage.pipeline):
                 show()
         for at, video in enumerate(recordings):
             entry = cache.read(group, keys[at]) if cache else None
             if entry is None:
+                if stage.pipeline:
+                    raise UserError(
+                        f"{video.key}: its entry in the cache of examples was removed or damaged "
+                        "while the workers filled it; run the command again"
+                    )
                 entry = function(video, **options)
-                if cache:
-                    cache = example_cache.write(cache, group, keys[at], entry)
-                if at in missing and not stage.pipeline:
+                if cache and writable:
+                    writable = example_cache.write(cache, group, keys[at], entry)
+                if at in missing:
                     show()
             yield entry
-    if cache and missing:
+    if cache:
         cache.trim()
 
 
-def _by_workers(tasks: Sequence[Task], pipeline: Any) -> Iterator[Task]:
+def _by_workers(tasks: Iterable[Task], pipeline: Any) -> Iterator[Task]:
     """Each task when a worker has written its entry."""
     from mer_jax.datasets import beam
 
-    # A wrapper that keeps frames in memory stays here: workers read the files.
-    plain = [
-        task._replace(
-            recording=dataclasses.replace(task.recording, read=inspect.unwrap(task.recording.read))
-        )
-        for task in tasks
-    ]
+    def sent(task: Task) -> Task:  # without the frames in memory: workers read the files
+        read = source(task.recording.read)
+        return task._replace(recording=dataclasses.replace(task.recording, read=read))
+
     finished = lambda missing: [task for task in missing if task.done]
-    yield from beam.run(_on_worker, plain, pipeline, finished=finished)
+    yield from beam.run(_on_worker, list(map(sent, tasks)), pipeline, finished=finished)
 
 
 _one_at_a_time = threading.Lock()

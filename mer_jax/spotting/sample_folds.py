@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from mer_jax import leakage
+from mer_jax.faces.landmarker import landmarker
 from mer_jax.io import large_arrays, reading, saving
 from mer_jax.options import checked
 from mer_jax.protocols import Folds, with_validation
@@ -47,7 +48,11 @@ def collect(
     are copied to their rows, and the parts are views."""
     frames = [samples.frames_of(video, sampling) for video in recordings]
     ends = np.cumsum([len(each) for each in frames])
-    model = sampling.landmarks and saving.digest(pathlib.Path(sampling.landmarks).read_bytes())
+    model = ""
+    if sampling.pairs == samples.REGIONS and sampling.landmarks:
+        path = pathlib.Path(sampling.landmarks).expanduser().absolute()
+        landmarker(path)  # raises for a file that is no model
+        model, sampling = saving.digest(path.read_bytes()), sampling._replace(landmarks=str(path))
     computed = per_recording.compute(
         recordings, samples.collected, sampling._asdict(), group="samples", depends_on=model
     )

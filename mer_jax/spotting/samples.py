@@ -7,7 +7,6 @@ frame before (PEM, AUW-GCN). `targets` has what networks learn of them.
 
 import dataclasses
 import functools
-import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ import numpy as np
 import scipy.special
 from jax import Array
 
-from mer_jax.clips import resize
+from mer_jax.clips import reading_from, resize
 from mer_jax.io import large_arrays
 from mer_jax.methods.examples import Examples
 from mer_jax.methods.preprocessing import to_unit_range
@@ -162,10 +161,7 @@ def resized(
                 found[start : start + len(block)] = block
             return found
 
-        # What the samples are cached under is a digest of what is read.
-        read = functools.wraps(inspect.unwrap(video.read), updated=())(
-            lambda start, stop: frames()[start:stop]
-        )
+        read = reading_from(video.read, lambda start, stop: frames()[start:stop])
         return dataclasses.replace(video, read=read)
 
     return [read_once(video) for video in recordings]
@@ -213,8 +209,13 @@ def collected(recording: Recording, **options: Any) -> dict[str, np.ndarray]:
 
     options: fields of `Sampling`.
     """
-    parts = [maps for _, maps in stream(recording, Sampling(**options))]
-    return {"maps": np.concatenate(parts)}
+    sampling, begin, found = Sampling(**options), 0, np.zeros(0)
+    for _, maps in stream(recording, sampling):
+        if not begin:
+            found = np.empty((len(frames_of(recording, sampling)), *maps.shape[1:]), maps.dtype)
+        found[begin : begin + len(maps)] = maps
+        begin += len(maps)
+    return {"maps": found}
 
 
 @functools.lru_cache(maxsize=16)

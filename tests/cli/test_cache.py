@@ -22,10 +22,10 @@ def test_lists_and_clears(capsys, tmp_path):
     folder = f"--examples_dir={tmp_path}"
     code, out, err = run(capsys, folder)
     assert code == 0 and not err
-    assert "psn" in out and "2 clips" in out and "2.0 MiB" in out and "strcn_g" in out
+    assert "psn" in out and "2 entries" in out and "2.0 MiB" in out and "strcn_g" in out
     with pytest.raises(UserError, match="has no 'pns'; it has psn, strcn_g"):
         run(capsys, folder, "--clear=pns")
-    assert "removed 2 clips, 2.0 MiB" in run(capsys, folder, "--clear=psn")[1]
-    assert "removed 1 clips" in run(capsys, folder, "--clear")[1]
+    assert "removed 2 entries, 2.0 MiB" in run(capsys, folder, "--clear=psn")[1]
+    assert "removed 1 entries" in run(capsys, folder, "--clear")[1]
     assert run(capsys, folder)[1].strip() == f"{tmp_path}: empty"
     assert run(capsys, f"{folder}/nowhere")[0] == 0

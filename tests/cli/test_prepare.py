@@ -343,6 +343,9 @@ def test_a_pipeline_lists_the_clips_that_fail_and_continues_from_the_others(
 
 def test_workers_that_do_not_see_the_folder_are_noticed(root, tmp_path, monkeypatch):
     pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
+    from mer_jax.datasets import beam
+
+    monkeypatch.setattr(beam, "_LATER", 0)
     monkeypatch.setattr(prepare, "_crop", lambda task: "")
     with pytest.raises(UserError, match="results are not here; give an --out"):
         run(root, tmp_path / "out", pipeline=pipeline(IN_MEMORY))

@@ -45,7 +45,7 @@ def test_before_it_trains_a_signal_ends_it_at_once(tmp_path):
         out, err = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert process.returncode == 143 and "before training began" in err and "Traceback" not in err
+    assert process.returncode == 143 and "nothing was training" in err and "Traceback" not in err
     assert not out and not (tmp_path / "run" / "predictions.csv").exists()
 
 
