@@ -9,6 +9,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterator
+from concurrent import futures
 
 from mer_jax.errors import UserError
 
@@ -35,6 +36,18 @@ def enable_huge_pages() -> None:
     os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     with contextlib.suppress(OSError):
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+@contextlib.contextmanager
+def threads() -> Iterator[futures.ThreadPoolExecutor]:
+    """A thread for each core that this process may use; an error drops the calls that wait."""
+    cores = len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
+    with futures.ThreadPoolExecutor(cores) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def cache_folder() -> pathlib.Path:

@@ -8,9 +8,7 @@ and the percentage of the frames that is used (section III-D: 10 x 5 = 50 repeat
 """
 
 import functools
-import os
 from collections.abc import Sequence
-from concurrent import futures
 
 import jax
 import jax.numpy as jnp
@@ -216,7 +214,7 @@ def _flows(onsets: np.ndarray, apexes: np.ndarray, *, preset: str) -> np.ndarray
     compute = runtime.pinned()(
         lambda pair: np.asarray(_flow(onsets[pair], apexes[pair], preset=preset))
     )
-    with futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+    with runtime.threads() as threads:
         return np.concatenate(list(threads.map(compute, pairs)))[:count]
 
 

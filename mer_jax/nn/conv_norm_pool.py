@@ -12,6 +12,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 
@@ -59,7 +60,10 @@ def conv_relu_norm_pool(
     """
     layers = [convs] if isinstance(convs, Conv) else list(convs)
     parts = jnp.split(x, len(layers), -1)
-    if norm.use_running_average or current_formulation() == "xla":
+    tiles = per_axis(window, 2)
+    # What the formulation for CPUs does not have: masked kernels, windows without a pixel.
+    plain = any(conv.mask is not None for conv in layers) or _too_wide(padding, tiles)
+    if norm.use_running_average or plain or current_formulation() == "xla":
         maps = jnp.concatenate([conv(part) for conv, part in zip(layers, parts)], -1)
         return max_pool(norm(nnx.relu(maps), mask), window, padding=padding)
     dtype = accumulator_dtype(x.dtype)
@@ -73,6 +77,13 @@ def conv_relu_norm_pool(
     y, mean, var = (jnp.concatenate(each, -1) for each in list(zip(*found))[:3])
     norm.track(mean, var, found[0][3])
     return y.astype(x.dtype)
+
+
+def _too_wide(padding, tiles):
+    """Whether a window of the pool may lie in its padding."""
+    if isinstance(padding, str):
+        return False
+    return any(np.max(each) >= tile for each, tile in zip(per_axis(padding, 2), tiles))
 
 
 def _pooled(conv, x, weights, scale, shift, epsilon, window, padding):

@@ -38,7 +38,7 @@ def conv_relu_pool(
 
     Returns:
       [B, (T',) H', W', O], differentiable as `conv` is. Among equal maxima of a window the gradient
-      goes to one of them; which one may differ between formulations.
+      goes to the first.
 
     >>> import jax, jax.numpy as jnp
     >>> from mer_jax import nn

@@ -70,7 +70,9 @@ def _stored(search, x):
     compiler fuses the search, and the producer of x, into the backward pass, where they are
     recomputed for each tap of a window; it removes optimization barriers before it fuses."""
     (blocks,) = in_blocks(x, width=math.prod(x.shape[1:]))
-    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), lax.map(search, blocks))
+    return jax.tree.map(
+        lambda a: a.reshape(a.shape[0] * a.shape[1], *a.shape[2:]), lax.map(search, blocks)
+    )
 
 
 def max_and_argmax(

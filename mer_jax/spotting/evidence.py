@@ -10,7 +10,6 @@ A frame whose neighbors lie outside of the video has the evidence 0.
 """
 
 import functools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any, NamedTuple
@@ -219,7 +218,7 @@ def over_frames(
     # One thread's calls run one after the other: one for each core, while the next block is read.
     compute = runtime.pinned()(lambda *given: np.asarray(function(*given)))
     waiting: tuple[np.ndarray, list[futures.Future]] | None = None
-    with futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+    with runtime.threads() as threads:
         gray = np.zeros((0, *size, 1), np.float32)
         for start, frames in recording.blocks(_BLOCK):
             kept = gray[max(0, len(gray) - reach) :]  # later frames are compared with these

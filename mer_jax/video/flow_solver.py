@@ -147,7 +147,7 @@ def solve(
         ]
 
     # The data term is (p u + q v - known)^2.
-    root = jnp.sqrt(data)
+    root = jnp.sqrt(jnp.maximum(data, 1e-30))  # the root's slope at 0 is infinite
     p, q = root * ix, root * iy
     known = p * flow[0] + q * flow[1] - root * it
     slopes = [[at(part) for part in split(plane)] for plane in (p, q)]

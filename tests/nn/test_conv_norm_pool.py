@@ -106,3 +106,17 @@ def test_bfloat16():
     y = fused(conv, norm, x.astype(jnp.bfloat16), None, 2)
     assert y.dtype == jnp.bfloat16
     np.testing.assert_allclose(y.astype(jnp.float32), want, atol=0.06)
+
+
+@pytest.mark.parametrize("option", ["mask", "padding"])
+def test_what_the_formulation_for_cpus_lacks_is_computed_layer_by_layer(option):
+    """A masked kernel, and a pool whose windows may lie in its padding."""
+    mask = np.zeros((3, 3, 2, 3), np.float32)
+    mask[1, 1] = 1
+    conv = Conv(2, 3, (3, 3), padding=1, mask=mask if option == "mask" else None, rngs=nnx.Rngs(0))
+    norm = BatchNorm(3, rngs=nnx.Rngs(0))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(9, 6, 6, 2)).astype(np.float32))
+    padding = ((3, 0), (0, 0)) if option == "padding" else "VALID"
+    found = conv_relu_norm_pool(conv, norm, x, None, 3, padding=padding)
+    want = max_pool(norm(nnx.relu(conv(x)), None), 3, padding=padding)
+    np.testing.assert_array_equal(found, want)

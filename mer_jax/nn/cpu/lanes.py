@@ -56,7 +56,7 @@ def blocks(a: jax.Array) -> jax.Array:
 def joined(a: jax.Array, samples: int) -> jax.Array:
     """[blocks, C, spatial, b] as [samples, spatial, C]."""
     a = a.swapaxes(1, -1)
-    return a.reshape(-1, *a.shape[2:])[:samples]
+    return a.reshape(a.shape[0] * a.shape[1], *a.shape[2:])[:samples]
 
 
 def maps(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
