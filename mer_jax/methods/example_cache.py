@@ -60,7 +60,7 @@ _method = contextvars.ContextVar[_Method | None]("method", default=None)
 
 
 def stage() -> Stage:
-    """That of the innermost `caching`."""
+    """How the job that is running computes its examples: as the innermost `caching` says."""
     return _stage.get() or Stage()
 
 

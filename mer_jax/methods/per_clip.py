@@ -1,7 +1,7 @@
 """The examples of a method, one a clip (a row of arrays), computed in chunks and cached on disk.
 
-A chunk that is finished is kept: within `example_cache.caching`, rows that an earlier job, seed or
-sweep row made are read and the new ones written, so that a killed job goes on where it was and the
+Within `example_cache.caching`, rows that an earlier job, seed or sweep row made are read, and those
+of a finished chunk written, so that a killed job goes on where it was and the
 next one begins at once. A line on stderr shows clips, clips/s and the time left. Rows that together
 are larger than the limit lie in a file, see `io.large_arrays`.
 """

@@ -1,4 +1,4 @@
-"""What is computed of each recording of a job, cached on disk like the examples of clips.
+"""Arrays computed from each recording of a job, cached on disk like the examples of clips.
 
 A killed job goes on after the last finished recording; other seeds, networks and sweeps compute
 nothing again. With a pipeline (`example_cache.Stage`), its workers compute what is missing, and

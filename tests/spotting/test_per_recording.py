@@ -91,7 +91,7 @@ def test_what_is_finished_is_kept(videos, cache, capsys):
     assert "brightness: recordings 3/3" in capsys.readouterr().err
 
 
-def test_rendered_recordings_are_told_apart_without_rendering(monkeypatch):
+def test_digests_of_rendered_recordings_differ_without_rendering(monkeypatch):
     make = lambda seed: recordings.load(
         "synthetic", None, subjects=1, seconds=2.0, micro=1, macro=0, seed=seed
     )[0]
