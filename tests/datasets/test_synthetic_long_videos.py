@@ -39,6 +39,7 @@ def test_the_default_recording():
     assert [(i.kind, i.onset, i.apex, i.offset) for i in video.intervals] == FIRST
 
 
+@pytest.mark.slow
 def test_a_video_of_an_hour_is_read_at_its_end():
     video = one(seconds=3600.0, micro=200, macro=100)
     assert len(video) == 108_000 and len(video.intervals) == 300

@@ -383,7 +383,7 @@ def test_runs_that_cannot_answer(workdir, tmp_path):
 
 @pytest.mark.parametrize("degrees,light", [(0, 0.2), (20, 1.0), (-20, 0.3), (10, 1.0)])
 def test_a_dark_or_turned_face_is_found_at_a_second_look(degrees, light):
-    (clip,) = load("synthetic", subjects=1, clips_per_subject=1, size=(200, 200))
+    (clip,) = load("synthetic", subjects=1, clips_per_subject=1, size=(200, 200), frames=(8, 8))
     turn = cv2.getRotationMatrix2D((99.5, 99.5), degrees, 0.8)
     frame = cv2.warpAffine(clip.frames[0], turn, (200, 200), borderMode=cv2.BORDER_REPLICATE)
     (found,) = inference.find_eyes((light * frame).astype(np.uint8))
@@ -393,7 +393,7 @@ def test_a_dark_or_turned_face_is_found_at_a_second_look(degrees, light):
 
 
 def test_what_is_no_upright_face_has_no_eyes():
-    (clip,) = load("synthetic", subjects=1, clips_per_subject=1, size=(200, 200))
+    (clip,) = load("synthetic", subjects=1, clips_per_subject=1, size=(200, 200), frames=(8, 8))
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     sky = np.broadcast_to(np.linspace(90, 220, 120)[:, None, None], (120, 160, 3)).astype(np.uint8)
     for frame in (clip.frames[0][::-1], noise, sky, clip.frames[0][120:]):

@@ -44,6 +44,7 @@ def steady(clip, length, weights):
     return apex_index(remove_global_motion(clip, length=length, weights=weights), length=length)
 
 
+@pytest.mark.slow  # renders 24 clips
 def test_the_apex_of_a_still_head_is_found():
     scenes = synthetic.scenes(subjects=3, clips_per_subject=8, gray=True, drift=0, blinks=0)
     assert found_in_time(plain, scenes) >= 0.9
