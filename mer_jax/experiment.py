@@ -161,11 +161,7 @@ def _prepare(
         f"{len(clips)} clips of {len(set(folds[0].subjects))} subjects, {len(folds[0])} folds"
         + (f", {len(variants)} variants in one job" if len(variants) > 1 else "")
     )
-    cache_on_disk, storage = example_cache.of_job(
-        config.examples_dir,
-        limit_gib=config.examples_limit_gib,
-        memory_gib=config.examples_memory_gib,
-    )
+    cache_on_disk, storage = example_cache.of_job(config)
     with example_cache.caching(cache_on_disk, quiet=quiet, storage=storage):
         examples = prepare_examples(config, clips, {} if cache is None else cache)
     model, sizes = config.model.name, configuration.options_of(config, "model")

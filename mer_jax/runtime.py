@@ -38,11 +38,15 @@ def enable_huge_pages() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
+
+
 @contextlib.contextmanager
 def threads() -> Iterator[futures.ThreadPoolExecutor]:
     """A thread for each core that this process may use; an error drops the calls that wait."""
-    cores = len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
-    with futures.ThreadPoolExecutor(cores) as pool:
+    with futures.ThreadPoolExecutor(cores()) as pool:
         try:
             yield pool
         except BaseException:

@@ -96,11 +96,7 @@ def run(
     emotions: Emotions | None = None
     if config.recognition.spotter:
         emotions = recognition.label_intervals(videos, config.recognition.label_scheme)
-    cache, storage = example_cache.of_job(
-        config.examples_dir,
-        limit_gib=config.examples_limit_gib,
-        memory_gib=config.examples_memory_gib,
-    )
+    cache, storage = example_cache.of_job(config)
     with example_cache.caching(cache, quiet=quiet, storage=storage, pipeline=pipeline):
         found, trained = _spot(config, settings, workdir, videos, emotions, fingerprint, **given)
     classes: Sequence[str] | None = None

@@ -162,8 +162,7 @@ def devices() -> Iterator[Finding]:
             fix = f"unset JAX_PLATFORMS (it is {chosen!r}); if that is not enough, {fix}"
         yield Finding(WRONG, "GPU", "there is one, but JAX does not use it", fix)
     elif found[0].platform == "cpu":
-        mine = hasattr(os, "sched_getaffinity")
-        cores = len(os.sched_getaffinity(0)) if mine else os.cpu_count() or 1
+        cores = runtime.cores()
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         text = f"{cores} core(s), load {load:.1f}"
         fix = "other programs are using them: times will be longer" if load > 1.5 * cores else ""

@@ -277,15 +277,9 @@ def _crop(task: Task) -> str:
     return ""
 
 
-_one_at_a_time = threading.Lock()
-
-
 def _crop_on_worker(task: Task) -> None:
-    """Crops one clip in a pipeline. Detectors are not made for the threads of a worker."""
-    _on_cpu()
-    with _one_at_a_time:
-        problem = _crop(task)
-    if problem:
+    """Crops one clip in a pipeline."""
+    if problem := _crop(task):
         saving.write(task.problem, problem)
 
 

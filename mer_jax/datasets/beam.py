@@ -94,7 +94,8 @@ def run(
     """Calls `function` with each item on the workers; yields each when it is finished.
 
     Args:
-      function: of a module, so that workers can import it; it leaves its result in a file.
+      function: of a module, so that workers can import it; it leaves its result in a file. A worker
+        calls it on the CPU, once at a time.
       items: anything that can be pickled.
       config: that of `download_config`.
       finished: (items) -> those whose results are there; called about once a second.
@@ -184,5 +185,13 @@ def report_errors() -> Iterator[None]:
         raise UserError(f"the Beam pipeline failed ({last.strip()[:300]})") from error
 
 
+_one_at_a_time = threading.Lock()
+
+
 def _call(item: bytes, function: Callable[[Any], object]) -> None:
-    function(pickle.loads(item))
+    """Calls `function` on the CPU; detectors are not made for the threads of a worker."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    with _one_at_a_time:
+        function(pickle.loads(item))

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+from ml_collections import ConfigDict
 
 import mer_jax
 from mer_jax import runtime
@@ -101,19 +102,17 @@ def _set(variable: contextvars.ContextVar[Any], value: Any) -> Iterator[None]:
         variable.reset(token)
 
 
-def of_job(
-    folder: str, *, limit_gib: float, memory_gib: float
-) -> tuple[ArrayCache | None, large_arrays.Storage]:
+def of_job(config: ConfigDict) -> tuple[ArrayCache | None, large_arrays.Storage]:
     """The cache of a job, if any, and where its examples lie together.
 
-    Args:
-      folder: of the cache; "": in the user's cache folder.
-      limit_gib: of the cache; 0: there is none.
-      memory_gib: examples larger than this lie in a file in `folder`; 0: half of the free memory.
+    config: examples_dir, "" for a folder in the user's cache; examples_limit_gib of the cache, 0
+    for none; examples larger than examples_memory_gib lie in a file, 0 for half of the free memory.
     """
-    path = pathlib.Path(folder or runtime.cache_folder() / "examples").expanduser().absolute()
-    cache = ArrayCache(path, limit_gib * 2**30) if limit_gib else None
-    limit = memory_gib * 2**30 or runtime.available_memory() / 2
+    folder = config.examples_dir or runtime.cache_folder() / "examples"
+    path = pathlib.Path(folder).expanduser().absolute()
+    limit = config.examples_limit_gib * 2**30
+    cache = ArrayCache(path, limit) if limit else None
+    limit = config.examples_memory_gib * 2**30 or runtime.available_memory() / 2
     return cache, large_arrays.Storage(limit, path)
 
 

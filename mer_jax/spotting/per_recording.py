@@ -7,11 +7,8 @@ write it to the cache.
 
 import dataclasses
 import itertools
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
-
-import jax
 
 from mer_jax.clips import source
 from mer_jax.errors import UserError
@@ -108,12 +105,6 @@ def _by_workers(tasks: Iterable[Task], pipeline: Any) -> Iterator[Task]:
     yield from beam.run(_on_worker, list(map(sent, tasks)), pipeline, finished=finished)
 
 
-_one_at_a_time = threading.Lock()
-
-
 def _on_worker(task: Task) -> None:
-    """Computes the entry of one recording, on the CPU."""
-    jax.config.update("jax_platforms", "cpu")
-    with _one_at_a_time:
-        entry = task.function(task.recording, **task.options)
-        task.cache.write(task.group, task.key, entry)
+    entry = task.function(task.recording, **task.options)
+    task.cache.write(task.group, task.key, entry)

@@ -16,7 +16,6 @@ On a CPU each core is a device of its own (`use_all_cores`, which programs call 
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -94,9 +93,7 @@ def use_all_cores() -> None:
     JAX_NUM_CPU_DEVICES takes precedence.
     """
     if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]  # made as it runs
-        available = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-        cores = min(len(available), _MAX_CORES)
-        jax.config.update("jax_num_cpu_devices", cores)
+        jax.config.update("jax_num_cpu_devices", min(runtime.cores(), _MAX_CORES))
 
 
 def local_devices(layout: Layout) -> int:
