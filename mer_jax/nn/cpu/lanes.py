@@ -23,7 +23,8 @@ from mer_jax.nn.dispatch import accumulator_dtype
 from mer_jax.nn.pooling import gradient, max_and_argmax
 from mer_jax.nn.windows import Window, sliding
 
-_TAPS = 128  # terms of a sum that are written one by one
+_TAPS = 256  # terms of a sum
+_TERMS = 32  # that are written one by one; XLA's loops over more are several times slower
 _TILE = 3  # outputs of one patch along each axis
 
 
@@ -62,19 +63,28 @@ def joined(a: jax.Array, samples: int) -> jax.Array:
 def maps(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """x [C, spatial, b] * kernel [window, C, O] -> [O, spatial', b], in the accumulator's dtype."""
     dtype = accumulator_dtype(x.dtype)
-    sizes = window.sizes(x.shape[1:-1], kernel.shape)
-    taps = window.taps(window.pad(x.astype(dtype)), kernel.shape, sizes)
-    weights = kernel.astype(dtype).reshape(len(taps), *kernel.shape[-2:])
+    sizes, (channels, count) = window.sizes(x.shape[1:-1], kernel.shape), kernel.shape[-2:]
+    x, weights = window.pad(x.astype(dtype)), kernel.astype(dtype).reshape(-1, channels, count)
     if _wide(kernel.shape):
-        lines = jnp.stack(taps).reshape(len(taps) * len(x), -1)
+        taps = window.taps(x, kernel.shape, sizes)
+        lines = jnp.stack(taps).reshape(len(taps) * channels, -1)
         y = jnp.matmul(weights.reshape(len(lines), -1).T, lines, precision=window.precision)
-        return y.reshape(-1, *sizes, x.shape[-1])
-    terms = [
-        jnp.expand_dims(weights[n, c], range(1, x.ndim)) * tap[c][None]
-        for n, tap in enumerate(taps)
-        for c in range(len(x))
-    ]
-    return sum(terms[1:], terms[0])
+        return y.reshape(count, *sizes, x.shape[-1])
+    allowed = max(_TERMS // len(weights), 1)
+    group = max(n for n in range(1, channels + 1) if channels % n == 0 and n <= allowed)
+
+    def add(total, channels):
+        x, weights = channels
+        terms = [
+            jnp.expand_dims(weights[n, c], range(1, x.ndim)) * tap[c][None]
+            for n, tap in enumerate(window.taps(x, kernel.shape, sizes))
+            for c in range(group)
+        ]
+        return total + sum(terms[1:], terms[0]), None
+
+    start = zeros_varying_like((count, *sizes, x.shape[-1]), x, weights)
+    by_group = weights.reshape(len(weights), -1, group, count).swapaxes(0, 1)
+    return lax.scan(add, start, (x.reshape(-1, group, *x.shape[1:]), by_group))[0]
 
 
 def maps_kernel_gradient(
