@@ -5,6 +5,7 @@ genbing99/SFAMNet. The block is that of CBAM (Woo, Park, Lee & Kweon, ECCV 2018)
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
-from mer_jax.nn import BatchNorm, Conv, linear, max_pool, pytorch_init
+from mer_jax.nn import BatchNorm, Conv, linear, max_pool, pytorch_init, samples_last
 
 
 class Attention(nnx.Module):
@@ -28,15 +29,14 @@ class Attention(nnx.Module):
         self.norm = BatchNorm(1, momentum=0.01, rngs=rngs) if batch_norm else None
 
     def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-        """x [B, H, W, C] -> the same shape."""
+        """x [C, H, W, b] -> the same shape."""
         # Pools, as the gradient of `x.max` compares x with its maximum: XLA may compute both anew,
         # rounded differently, and then finds no maximum.
-        pooled = (x.mean((1, 2)), max_pool(x, x.shape[1:3])[:, 0, 0])
-        gate = sum(self.excite(nnx.relu(self.squeeze(each))) for each in pooled)
-        x = x * nnx.sigmoid(gate)[:, None, None, :]
-        largest = max_pool(x.reshape(len(x), -1, x.shape[-1]).swapaxes(1, 2), x.shape[-1])
-        largest = largest.reshape(*x.shape[:3], 1)
-        y = self.conv(jnp.concatenate([largest, x.mean(-1, keepdims=True)], -1))
+        pooled = (x.mean((1, 2)), max_pool(x, x.shape[1:3])[:, 0, 0])  # [C, b]
+        gate = sum(self.excite(nnx.relu(self.squeeze(each.T))) for each in pooled)
+        x = x * nnx.sigmoid(gate).T[:, None, None, :]
+        largest = max_pool(x.reshape(1, len(x), -1), len(x)).reshape(1, *x.shape[1:])
+        y = _convolve(self.conv, jnp.concatenate([largest, x.mean(0, keepdims=True)]))
         return x * nnx.sigmoid(_normalized(self.norm, y, mask))
 
 
@@ -56,14 +56,20 @@ class Stream(nnx.Module):
         self.attention = Attention(maps, batch_norm=batch_norm, rngs=rngs)
 
     def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-        """x [B, H, W, 1] -> [B, H // 3, W // 3, maps]."""
-        y = nnx.relu(_normalized(self.first_norm, self.first(x), mask))
-        y = self.attention(_normalized(self.second_norm, self.second(y), mask), mask)
-        return max_pool(nnx.relu(y + self.shortcut(x)), 3)
+        """x [1, H, W, b] -> [maps, H // 3, W // 3, b]."""
+        y = nnx.relu(_normalized(self.first_norm, _convolve(self.first, x), mask))
+        y = _normalized(self.second_norm, _convolve(self.second, y), mask)
+        return nnx.relu(max_pool(self.attention(y, mask) + _convolve(self.shortcut, x), 3))
+
+
+def _convolve(layer: Conv, x: jax.Array) -> jax.Array:
+    """A layer of padding "SAME" of x [C, H, W, b]."""
+    y = samples_last.conv(x, layer.kernel[...].astype(x.dtype), padding=layer.kernel_size[0] // 2)
+    return y if layer.bias is None else y + layer.bias[...].astype(y.dtype)[:, None, None, None]
 
 
 def _normalized(norm: BatchNorm | None, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-    return x if norm is None else norm(x, mask)
+    return x if norm is None else norm(x.swapaxes(0, -1), mask).swapaxes(0, -1)
 
 
 class Head(nnx.Module):
@@ -76,10 +82,13 @@ class Head(nnx.Module):
         flat = filters * -(-height // 2) * -(-width // 2)
         self.dense = linear(flat, outputs, rngs=rngs)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """x [B, H, W, C] -> [B, outputs]."""
-        x = max_pool(self.conv(x), 3, strides=2, padding=1)
-        return self.dense(jnp.reshape(x, (len(x), -1)))
+    def pooled(self, x: jax.Array) -> jax.Array:
+        """x [C, H, W, b] -> [filters, H', W', b]."""
+        return max_pool(_convolve(self.conv, x), 3, strides=2, padding=1)
+
+    def __call__(self, pooled: jax.Array) -> jax.Array:
+        """[B, H', W', filters] -> [B, outputs]."""
+        return self.dense(jnp.reshape(pooled, (len(pooled), -1)))
 
 
 class SFAMNet(nnx.Module):
@@ -129,6 +138,23 @@ class SFAMNet(nnx.Module):
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C], mask [B] -> [B, K]: spotting score, logits of the emotions."""
-        streams = [stream(x[..., n : n + 1], mask) for n, stream in enumerate(self.streams)]
-        maps = jnp.concatenate(streams, -1)
-        return jnp.concatenate([nnx.sigmoid(self.spotting(maps)), self.recognition(maps)], -1)
+        if self.streams[0].first_norm is None:
+            graph, state = nnx.split(self)
+            pooled = samples_last.apply_samples_last(partial(_layers, graph), state, x, mask)
+        else:  # the statistics are those of the whole batch
+            pooled = self._pooled(x.swapaxes(0, -1), mask).swapaxes(0, -1)
+        spotting, recognition = jnp.split(pooled, 2, -1)
+        return jnp.concatenate(
+            [nnx.sigmoid(self.spotting(spotting)), self.recognition(recognition)], -1
+        )
+
+    def _pooled(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        """x [C, H, W, b] -> [2 filters, H', W', b], the heads' one after the other."""
+        maps = jnp.concatenate(
+            [stream(x[n : n + 1], mask) for n, stream in enumerate(self.streams)]
+        )
+        return jnp.concatenate([head.pooled(maps) for head in (self.spotting, self.recognition)])
+
+
+def _layers(graph: nnx.GraphDef[SFAMNet], state: nnx.State, x: jax.Array) -> jax.Array:
+    return nnx.merge(graph, state)._pooled(x)

@@ -13,6 +13,8 @@ from mer_jax.nn.cpu.products import in_blocks
 from mer_jax.nn.dispatch import by_platform, current_formulation
 from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
+_TAPS = 128  # of a window that are written one by one; their number fits one byte
+
 
 def max_pool(
     x: jax.Array,
@@ -71,7 +73,7 @@ def _stored(search, x):
     """The search in a loop over blocks of samples, whose results XLA stores. Without a loop its CPU
     compiler fuses the search, and the producer of x, into the backward pass, where they are
     recomputed for each tap of a window; it removes optimization barriers before it fuses."""
-    (blocks,) = in_blocks(x, width=math.prod(x.shape[1:]))
+    (blocks,) = in_blocks(x, width=math.prod(x.shape[1:]), least=2)
     return jax.tree.map(
         lambda a: a.reshape(a.shape[0] * a.shape[1], *a.shape[2:]), lax.map(search, blocks)
     )
@@ -84,10 +86,28 @@ def max_and_argmax(
     x: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """The maxima [B, pooled, C] of windows and the index of each in its window, as in `largest`."""
+    if math.prod(window) > _TAPS and window == strides and not np.any(pads):
+        return _largest_of_tiles(window, x)
     sliding = Window(strides, pads, (1,) * len(window), None)
     sizes = sliding.sizes(x.shape[1:-1], window)
     taps = sliding.taps(sliding.pad(x, value=-jnp.inf), window, sizes)
     return largest(enumerate(taps), math.prod(window))
+
+
+def _largest_of_tiles(window, x):
+    """The same by a reduction, for windows too large to write each of their taps."""
+    tiles = [n // k for n, k in zip(x.shape[1:], window)]
+    for axis, (n, k) in enumerate(zip(tiles, window), 1):
+        x = lax.slice_in_dim(x, 0, n * k, axis=axis)
+    split = [size for tile in zip(tiles, window) for size in tile]
+    axes = tuple(range(2, 2 + len(split), 2))
+    x = x.reshape(len(x), *split, x.shape[-1])
+    maxima = x.max(axes)
+    largest = (x == jnp.expand_dims(maxima, axes)) | jnp.isnan(x)
+    count = math.prod(window)
+    numbers = np.expand_dims(np.arange(count).reshape(window), (0, *(a - 1 for a in axes), -1))
+    argmax = jnp.where(largest, jnp.asarray(numbers, jnp.int16), jnp.int16(count)).min(axes)
+    return maxima, argmax
 
 
 def largest(candidates: Iterable[tuple[int, jax.Array]], count: int) -> tuple[jax.Array, jax.Array]:
@@ -101,7 +121,7 @@ def largest(candidates: Iterable[tuple[int, jax.Array]], count: int) -> tuple[ja
       The maxima, and int8 numbers (int16 for a `count` above 128). Of equals the first is taken,
       and NaN before all others.
     """
-    dtype = jnp.int8 if count <= 128 else jnp.int16
+    dtype = jnp.int8 if count <= _TAPS else jnp.int16
     candidates = iter(candidates)
     number, maxima = next(candidates)
     argmax = jnp.full(maxima.shape, jnp.asarray(number, dtype))

@@ -38,13 +38,16 @@ def zeros_varying_like(shape: tuple[int, ...], *arrays: jax.Array) -> jax.Array:
 _BLOCK = 2**19
 
 
-def in_blocks(*arrays: jax.Array, width: int, block_size: int = 0) -> tuple[jax.Array, ...]:
+def in_blocks(
+    *arrays: jax.Array, width: int, block_size: int = 0, least: int = 1
+) -> tuple[jax.Array, ...]:
     """Arrays [B, ...] as [blocks, b, ...] for `lax.map` and `lax.scan`.
 
     Args:
       arrays: of equal B.
       width: numbers that the loop makes of a sample.
       block_size: a block may have so many numbers where that is more than _BLOCK.
+      least: blocks, if B allows: XLA's CPU compiler dissolves a loop of one.
 
     Returns:
       Each array with b = the largest divisor of B that is allowed, at least 1.
@@ -54,6 +57,7 @@ def in_blocks(*arrays: jax.Array, width: int, block_size: int = 0) -> tuple[jax.
     >>> in_blocks(np.zeros((12, 3)), width=2**17)[0].shape
     (3, 4, 3)
     """
-    batch, limit = len(arrays[0]), max(_BLOCK, block_size)
-    size = max(b for b in range(1, batch + 1) if batch % b == 0 and (b == 1 or b * width <= limit))
+    batch = len(arrays[0])
+    largest = max(1, min(max(_BLOCK, block_size) // width, batch // least))
+    size = max(b for b in range(1, min(batch, largest) + 1) if batch % b == 0)
     return tuple(a.reshape(batch // size, size, *a.shape[1:]) for a in arrays)

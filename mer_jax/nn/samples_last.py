@@ -1,0 +1,145 @@
+"""Several layers as one operation on blocks of samples, the samples in the last axis.
+
+For networks of few maps, which are bound by memory: layer by layer each map is written and read
+again. On CPUs (`nn.cpu.lanes`) all layers of 16 samples are computed while their maps are in a
+core's cache, and computed again for the gradient; elsewhere the batch is one block.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from mer_jax.nn.cpu import lanes
+from mer_jax.nn.cpu.products import zeros_varying_like
+from mer_jax.nn.dispatch import by_platform, current_formulation
+from mer_jax.nn.windows import Window, sliding
+
+Layers = Callable[[Any, jax.Array], jax.Array]
+
+
+def apply_samples_last(
+    layers: Layers, parameters: Any, x: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
+    """`layers(parameters, x)` with the samples in the last axis of x and of the result.
+
+    Args:
+      layers: a hashable function of `parameters` and [C, spatial, b], b samples, to
+        [C', spatial', b]. It must treat each sample by itself, and convolve by `conv`.
+      parameters: a tree of arrays.
+      x: [B, spatial, C].
+      mask: [B], 0 for padding, whose results and gradients are 0: blocks of it are not computed.
+
+    Returns:
+      [B, spatial', C'], differentiable as `nn.conv` is.
+
+    >>> import jax.numpy as jnp
+    >>> from mer_jax.nn import samples_last
+    >>> layers = lambda kernel, x: samples_last.conv(x, kernel, padding=1)
+    >>> x, kernel = jnp.ones((20, 4, 4, 3)), jnp.ones((3, 3, 3, 2))
+    >>> samples_last.apply_samples_last(layers, kernel, x).shape
+    (20, 4, 4, 2)
+    """
+    real = jnp.ones(len(x), bool) if mask is None else mask != 0
+    if current_formulation() == "xla":
+        return _at_once(layers, parameters, x, real)
+    return _apply(current_formulation() == "matmul", layers, parameters, x, real)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _apply(forced, layers, parameters, x, real):
+    ways = partial(_in_blocks, layers), partial(_at_once, layers)
+    return by_platform(forced, *ways, parameters, x, real)
+
+
+def _at_once(layers, parameters, x, real):
+    return _selected(real, layers(parameters, x.swapaxes(0, -1))).swapaxes(0, -1)
+
+
+def _selected(real, y):
+    return jnp.where(lax.broadcast_to_rank(real, y.ndim), y, 0)
+
+
+def _in_blocks(layers, parameters, x, real):
+    compute = lambda x, real: _selected(real, layers(parameters, x))
+
+    def block(arrays):
+        return lax.cond(arrays[1].any(), compute, partial(_zeros, compute), *arrays)
+
+    return lanes.joined(lax.map(block, (lanes.blocks(x), lanes.blocks(real))), len(x))
+
+
+def _zeros(function, *arrays):
+    shapes = jax.eval_shape(function, *arrays)
+    return jax.tree.map(lambda a: zeros_varying_like(a.shape, *arrays).astype(a.dtype), shapes)
+
+
+def _forward(forced, layers, parameters, x, real):
+    return _apply(forced, layers, parameters, x, real), (parameters, x, real)
+
+
+def _backward(forced, layers, residuals, g):
+    ways = partial(_gradients_in_blocks, layers), partial(_gradients_at_once, layers)
+    return *by_platform(forced, *ways, *residuals, g), None
+
+
+_apply.defvjp(_forward, _backward)
+
+
+def _gradients_at_once(layers, parameters, x, real, g):
+    return jax.vjp(lambda *arrays: _at_once(layers, *arrays, real), parameters, x)[1](g)
+
+
+def _gradients_in_blocks(layers, parameters, x, real, g):
+    def compute(x, real, g):
+        return jax.vjp(layers, parameters, x)[1](_selected(real, g))
+
+    def add(total, block):
+        gradients = lax.cond(block[1].any(), compute, partial(_zeros, compute), *block)
+        return jax.tree.map(jnp.add, total, gradients[0]), gradients[1]
+
+    start = _zeros(lambda x: parameters, x)
+    total, dx = lax.scan(add, start, tuple(map(lanes.blocks, (x, real, g))))
+    return total, lanes.joined(dx, len(x))
+
+
+def conv(x: jax.Array, kernel: jax.Array, *, padding: int = 0) -> jax.Array:
+    """`nn.conv` of stride 1 with the samples last: x [C, H, W, b] * kernel [kh, kw, C, O] ->
+    [O, H', W', b]."""
+    window = sliding(x.shape[1:-1], kernel.shape, padding=padding)
+    if current_formulation() == "xla":
+        return _xla_conv(window, x, kernel)
+    return _conv(current_formulation() == "matmul", window, x, kernel)
+
+
+def _xla_conv(window: Window, x, kernel):
+    return lax.conv_general_dilated(
+        x, kernel, window.strides, window.padding, dimension_numbers=("CHWN", "HWIO", "CHWN")
+    )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _conv(forced, window, x, kernel):
+    on_cpu = lambda x, kernel: lanes.maps(window, x, kernel).astype(x.dtype)
+    return by_platform(forced, on_cpu, partial(_xla_conv, window), x, kernel)
+
+
+def _conv_backward(forced, window, residuals, g):
+    elsewhere = lambda x, kernel, g: jax.vjp(partial(_xla_conv, window), x, kernel)[1](g)
+    return by_platform(forced, partial(_conv_gradients, window), elsewhere, *residuals, g)
+
+
+_conv.defvjp(lambda *arguments: (_conv(*arguments), arguments[2:]), _conv_backward)
+
+
+def _conv_gradients(window, x, kernel, g):
+    pads = tuple((k - 1 - a, k - 1 - b) for k, (a, b) in zip(kernel.shape, window.padding))
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    # A map at a time: the loop keeps XLA from computing them within the layer before.
+    one = lambda kernel: lanes.maps(window._replace(padding=pads), g, kernel[..., None])[0]
+    dx = lax.map(one, jnp.moveaxis(flipped, -1, 0))
+    d_kernel = lanes.maps_kernel_gradient(window, x, kernel.shape, g)
+    return dx.astype(x.dtype), d_kernel.astype(kernel.dtype)
