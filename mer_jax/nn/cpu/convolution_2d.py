@@ -2,11 +2,10 @@
 
 XLA's CPU convolution is fast forwards. Its weight gradient is many times slower than a matrix
 product, a hundred times inside a loop; its input gradient is four times slower in a loop than the
-same convolution written explicitly; kernels larger than the image, long sums and few maps are slow
-as well. Here the weight gradient is a sum of matrix products, the input gradient an explicit
-convolution, kernels of 3 x 3 with many maps use fewer products (`minimal_filtering`), few channels
-and maps have the samples last (`lanes`), and small images, deep kernels and few maps are a product
-of `patches`.
+same convolution written explicitly; kernels larger than the image and long sums are slow as well.
+Here the weight gradient is a sum of matrix products, the input gradient an explicit convolution,
+kernels of 3 x 3 with many maps use fewer products (`minimal_filtering`), few channels and maps have
+the samples last (`lanes`), and small images and deep kernels are a product of `patches`.
 """
 
 import math
@@ -29,7 +28,7 @@ def forward(window: Window, x: jax.Array, kernel: jax.Array) -> Callable | None:
         return _filtered
     if _by_lanes(window, x, kernel):
         return lanes.convolve
-    return patches.convolve if _by_patches(window, x, kernel) else None
+    return patches.convolve if _by_patches(x, kernel) else None
 
 
 def gradients(
@@ -40,16 +39,15 @@ def gradients(
         return jax.vjp(partial(_filtered, window), x, kernel)[1](g)
     if _by_lanes(window, x, kernel):
         kernel_gradient = lanes.kernel_gradient
-    elif _few_channels(kernel) or window.strides[1] > 1:
+    elif kernel.shape[1] == 1 or _few_channels(kernel) or window.strides[1] > 1:
         kernel_gradient = patches.kernel_gradient
     else:
         kernel_gradient = _kernel_gradient_by_rows
     return _input_gradient(window, x, kernel, g), kernel_gradient(window, x, kernel, g)
 
 
-def _by_patches(window, x, kernel):
-    narrow = _few_channels(kernel) or _few_maps(kernel)
-    return (narrow and window.strides[1] == 1) or _larger(kernel, x) or _deep(kernel)
+def _by_patches(x, kernel):
+    return _larger(kernel, x) or _deep(kernel)
 
 
 def _by_lanes(window, x, kernel):
@@ -62,11 +60,6 @@ def _by_filtering(window, x, kernel):
     positions = len(x) * math.prod(window.sizes(x.shape[1:-1], kernel.shape))
     wide = min(kernel.shape[2:]) >= 128 and positions >= 512
     return wide and minimal_filtering.applies(window, x, kernel, axes=2)
-
-
-def _few_maps(kernel):
-    """Whether the output's maps do not fill a vector register of 16 float32."""
-    return kernel.shape[-1] < 16
 
 
 def _deep(kernel):
@@ -104,8 +97,6 @@ def _input_gradient(window, x, kernel, g):
     around = window._replace(padding=tuple(pads))
     if np.min(pads) >= 0 and _by_lanes(around, g, flipped):
         return lanes.convolve(around, g, flipped)
-    if _few_maps(flipped) and window.strides == (1, 1) and np.min(pads) >= 0:
-        return patches.convolve(around, g, flipped)
     return lax.conv_general_dilated(
         g,
         flipped,

@@ -34,15 +34,17 @@ def convolve_padded(
 
 
 def kernel_gradient(window: Window, x: jax.Array, kernel: jax.Array, g: jax.Array) -> jax.Array:
-    """dL/dkernel = patches of x, transposed, times g = dL/dy, in blocks of samples."""
-    sizes, width = g.shape[1:-1], math.prod(kernel.shape[:-1])
+    """dL/dkernel: g = dL/dy, transposed, times patches of x, in blocks of samples."""
+    sizes, (*spatial, channels, maps) = g.shape[1:-1], kernel.shape
+    width = math.prod(spatial) * channels
 
     def block(total, arrays):
         x, g = arrays
-        taps = [rows(tap).T for tap in window.taps(x, kernel.shape, sizes)]
-        patches = jnp.concatenate(taps)  # already transposed: no copy
-        return total + product(patches, rows(g), precision=window.precision), None
+        patches = rows(jnp.concatenate(window.taps(x, kernel.shape, sizes), -1))
+        return total + product(rows(g).T, patches, precision=window.precision), None
 
-    blocks = in_blocks(window.pad(x), g, width=math.prod(sizes) * width)
-    start = zeros_varying_like((width, g.shape[-1]), x, g)
-    return lax.scan(block, start, blocks)[0].reshape(kernel.shape).astype(kernel.dtype)
+    # The patches of one tap are x itself: one block.
+    each = 1 if width == channels else math.prod(sizes) * width
+    start = zeros_varying_like((maps, width), x, g)
+    total = lax.scan(block, start, in_blocks(window.pad(x), g, width=each))[0]
+    return total.T.reshape(kernel.shape).astype(kernel.dtype)
