@@ -15,7 +15,7 @@ from flax import nnx
 from mer_jax.errors import UserError
 from mer_jax.models.pem import FrameClassifier, outputs_per_frame
 from mer_jax.models.sizes import require
-from mer_jax.nn import BatchNorm, pytorch_init
+from mer_jax.nn import BatchNorm, conv, pytorch_init
 
 _REGIONS = 12
 # Action unit -> the regions of `descriptors.region_flow` that it moves, by the authors' code.
@@ -112,6 +112,11 @@ class AUWGCN(nnx.Module):
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, T, regions, 2], mask [B] -> logits [B, K], [T, outputs] of each example."""
-        mixed = jnp.einsum("ij,btjc->btic", self.graph[...].astype(x.dtype), x)
-        x = nnx.relu(self.norm(self.dense(mixed), mask))
-        return self.frames(jnp.reshape(x, (*x.shape[:2], -1)), mask)
+        # G X W as one product of a frame: the gradient of W alone would transpose all features.
+        graph, weights = self.graph[...].astype(x.dtype), self.dense.kernel[...].astype(x.dtype)
+        kernel = jnp.einsum("ij,co->jcio", graph, weights, precision="highest")
+        frames = x.reshape(*x.shape[:2], 1, -1)
+        y = conv(frames, kernel.reshape(1, 1, frames.shape[-1], -1))
+        bias = self.dense(jnp.zeros((1, 1, 1, x.shape[-1]), x.dtype))
+        y = nnx.relu(self.norm(y.reshape(*x.shape[:3], -1) + bias, mask))
+        return self.frames(jnp.reshape(y, (*y.shape[:2], -1)), mask)

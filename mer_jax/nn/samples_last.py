@@ -43,10 +43,15 @@ def apply_samples_last(
     >>> samples_last.apply_samples_last(layers, kernel, x).shape
     (20, 4, 4, 2)
     """
-    real = jnp.ones(len(x), bool) if mask is None else mask != 0
+    real = jnp.ones(len(x), bool) if mask is None else mask.astype(bool)
+    x = _selected(real, x)
     if current_formulation() == "xla":
-        return _at_once(layers, parameters, x, real)
-    return _apply(current_formulation() == "matmul", layers, parameters, x, real)
+        return _selected(real, _at_once(layers, parameters, x, real))
+    return _selected(real, _apply(current_formulation() == "matmul", layers, parameters, x, real))
+
+
+def _selected(real, y):
+    return jnp.where(jnp.expand_dims(real, range(1, y.ndim)), y, 0)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -56,23 +61,27 @@ def _apply(forced, layers, parameters, x, real):
 
 
 def _at_once(layers, parameters, x, real):
-    return _selected(real, layers(parameters, x.swapaxes(0, -1))).swapaxes(0, -1)
-
-
-def _selected(real, y):
-    return jnp.where(lax.broadcast_to_rank(real, y.ndim), y, 0)
+    del real
+    return layers(parameters, x.swapaxes(0, -1)).swapaxes(0, -1)
 
 
 def _in_blocks(layers, parameters, x, real):
-    compute = lambda x, real: _selected(real, layers(parameters, x))
-
-    def block(arrays):
-        return lax.cond(arrays[1].any(), compute, partial(_zeros, compute), *arrays)
-
-    return lanes.joined(lax.map(block, (lanes.blocks(x), lanes.blocks(real))), len(x))
+    block = _where_real(partial(layers, parameters))
+    y = lax.map(lambda arrays: block(*arrays), (lanes.blocks(real), lanes.blocks(x)))
+    return lanes.joined(y, len(x))
 
 
-def _zeros(function, *arrays):
+def _where_real(function):
+    """(real, *arrays) -> `function(*arrays)`, or zeros for a block of padding."""
+
+    def block(real, *arrays):
+        zeros = partial(_zeros_of, function)
+        return lax.cond(real.any(), function, zeros, *arrays)
+
+    return block
+
+
+def _zeros_of(function, *arrays):
     shapes = jax.eval_shape(function, *arrays)
     return jax.tree.map(lambda a: zeros_varying_like(a.shape, *arrays).astype(a.dtype), shapes)
 
@@ -90,19 +99,18 @@ _apply.defvjp(_forward, _backward)
 
 
 def _gradients_at_once(layers, parameters, x, real, g):
-    return jax.vjp(lambda *arrays: _at_once(layers, *arrays, real), parameters, x)[1](g)
+    return jax.vjp(lambda p, x: _at_once(layers, p, x, real), parameters, x)[1](g)
 
 
 def _gradients_in_blocks(layers, parameters, x, real, g):
-    def compute(x, real, g):
-        return jax.vjp(layers, parameters, x)[1](_selected(real, g))
+    block = _where_real(lambda x, g: jax.vjp(layers, parameters, x)[1](g))
 
-    def add(total, block):
-        gradients = lax.cond(block[1].any(), compute, partial(_zeros, compute), *block)
-        return jax.tree.map(jnp.add, total, gradients[0]), gradients[1]
+    def add(total, arrays):
+        d_parameters, dx = block(*arrays)
+        return jax.tree.map(jnp.add, total, d_parameters), dx
 
-    start = _zeros(lambda x: parameters, x)
-    total, dx = lax.scan(add, start, tuple(map(lanes.blocks, (x, real, g))))
+    start = _zeros_of(lambda x: parameters, x)
+    total, dx = lax.scan(add, start, tuple(map(lanes.blocks, (real, x, g))))
     return total, lanes.joined(dx, len(x))
 
 
