@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from mer_jax.nn.cpu import lanes
+from mer_jax.nn.cpu.convolution_2d import adjoint
 from mer_jax.nn.cpu.products import zeros_varying_like
 from mer_jax.nn.dispatch import by_platform, current_formulation
 from mer_jax.nn.windows import Window, sliding
@@ -144,10 +145,9 @@ _conv.defvjp(lambda *arguments: (_conv(*arguments), arguments[2:]), _conv_backwa
 
 
 def _conv_gradients(window, x, kernel, g):
-    pads = tuple((k - 1 - a, k - 1 - b) for k, (a, b) in zip(kernel.shape, window.padding))
-    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    around, flipped = adjoint(window, kernel, x.shape[1:-1], g.shape[1:-1])
     # A map at a time: the loop keeps XLA from computing them within the layer before.
-    one = lambda kernel: lanes.maps(window._replace(padding=pads), g, kernel[..., None])[0]
+    one = lambda kernel: lanes.maps(around, g, kernel[..., None])[0]
     dx = lax.map(one, jnp.moveaxis(flipped, -1, 0))
     d_kernel = lanes.maps_kernel_gradient(window, x, kernel.shape, g)
     return dx.astype(x.dtype), d_kernel.astype(kernel.dtype)

@@ -9,7 +9,7 @@ the samples last (`lanes`), and small images and deep kernels are a product of `
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -88,25 +88,36 @@ def _input_gradient(window, x, kernel, g):
     """
     if _larger(kernel, g) or _deep(kernel.swapaxes(2, 3)):
         return jax.vjp(lambda x: patches.convolve(window, x, kernel), x)[1](g)[0]
-    pads = []
-    for axis, (before, _) in enumerate(window.padding):
-        reach = (kernel.shape[axis] - 1) * window.dilation[axis]
-        dilated = (g.shape[axis + 1] - 1) * window.strides[axis] + 1
-        pads.append((reach - before, x.shape[axis + 1] + before - dilated))
-    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
-    around = window._replace(padding=tuple(pads))
-    if np.min(pads) >= 0 and _by_lanes(around, g, flipped):
+    around, flipped = adjoint(window, kernel, x.shape[1:-1], g.shape[1:-1])
+    if np.min(around.padding) >= 0 and _by_lanes(around, g, flipped):
         return lanes.convolve(around, g, flipped)
     return lax.conv_general_dilated(
         g,
         flipped,
         (1, 1),
-        pads,
+        around.padding,
         lhs_dilation=window.strides,
         rhs_dilation=window.dilation,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         precision=window.precision,
     )
+
+
+def adjoint(
+    window: Window, kernel: jax.Array, sizes: Sequence[int], outputs: Sequence[int]
+) -> tuple[Window, jax.Array]:
+    """The window and kernel by which g = dL/dy, dilated by the strides, is convolved to dL/dx.
+
+    Args:
+      sizes: of x along H, W.
+      outputs: of g.
+    """
+    pads = []
+    for axis, (before, _) in enumerate(window.padding):
+        reach = (kernel.shape[axis] - 1) * window.dilation[axis]
+        dilated = (outputs[axis] - 1) * window.strides[axis] + 1
+        pads.append((reach - before, sizes[axis] + before - dilated))
+    return window._replace(padding=tuple(pads)), kernel[::-1, ::-1].swapaxes(2, 3)
 
 
 def _filtered(window, x, kernel):
