@@ -67,24 +67,22 @@ def _at_once(layers, parameters, x, real):
 
 
 def _in_blocks(layers, parameters, x, real):
-    block = _where_real(partial(layers, parameters))
+    block = _where_real(layers, parameters)
     y = lax.map(lambda arrays: block(*arrays), (lanes.blocks(real), lanes.blocks(x)))
     return lanes.joined(y, len(x))
 
 
-def _where_real(function):
-    """(real, *arrays) -> `function(*arrays)`, or zeros for a block of padding."""
+def _where_real(function, parameters):
+    """(real, *arrays) -> `function(parameters, *arrays)`, or zeros for a block of padding."""
 
     def block(real, *arrays):
-        zeros = partial(_zeros_of, function)
-        return lax.cond(real.any(), function, zeros, *arrays)
+        compute = partial(function, parameters)
+        leaves = (*arrays, *jax.tree.leaves(parameters))
+        zero = lambda a: zeros_varying_like(a.shape, *leaves).astype(a.dtype)
+        zeros = jax.tree.map(zero, jax.eval_shape(compute, *arrays))
+        return lax.cond(real.any(), compute, lambda *_: zeros, *arrays)
 
     return block
-
-
-def _zeros_of(function, *arrays):
-    shapes = jax.eval_shape(function, *arrays)
-    return jax.tree.map(lambda a: zeros_varying_like(a.shape, *arrays).astype(a.dtype), shapes)
 
 
 def _forward(forced, layers, parameters, x, real):
@@ -104,15 +102,18 @@ def _gradients_at_once(layers, parameters, x, real, g):
 
 
 def _gradients_in_blocks(layers, parameters, x, real, g):
-    block = _where_real(lambda x, g: jax.vjp(layers, parameters, x)[1](g))
+    block = _where_real(lambda p, x, g: jax.vjp(layers, p, x)[1](g), parameters)
+    leaves, tree = jax.tree.flatten(parameters)
 
     def add(total, arrays):
         d_parameters, dx = block(*arrays)
-        return jax.tree.map(jnp.add, total, d_parameters), dx
+        parts = zip(total, jax.tree.leaves(d_parameters), strict=True)
+        return [sum_ + part.astype(sum_.dtype) for sum_, part in parts], dx
 
-    start = _zeros_of(lambda x: parameters, x)
+    start = [zeros_varying_like(a.shape, x, g, *leaves) for a in leaves]
     total, dx = lax.scan(add, start, tuple(map(lanes.blocks, (real, x, g))))
-    return total, lanes.joined(dx, len(x))
+    total = [sum_.astype(a.dtype) for sum_, a in zip(total, leaves)]
+    return jax.tree.unflatten(tree, total), lanes.joined(dx, len(x))
 
 
 def conv(x: jax.Array, kernel: jax.Array, *, padding: int = 0) -> jax.Array:

@@ -66,3 +66,31 @@ def test_padding_may_be_nan():
         return jax.value_and_grad(loss)(kernels)
 
     assert all(jnp.isfinite(a).all() for a in jax.tree.leaves(run(kernels)))
+
+
+def test_gradients_of_16_bits_are_summed_in_32():
+    """A thousand equal samples: their sum in bfloat16 would stop growing at 256."""
+    x = jnp.ones((1008, 1, 1, 1), jnp.bfloat16)
+    layers = lambda kernel, x: samples_last.conv(x, kernel)
+
+    def loss(kernel):
+        return samples_last.apply_samples_last(layers, kernel, x).astype(jnp.float32).sum()
+
+    with formulation("matmul"):
+        gradient = jax.jit(jax.grad(loss))(jnp.ones((1, 1, 1, 1), jnp.bfloat16))
+    np.testing.assert_array_equal(gradient.astype(jnp.float32), 1008)
+
+
+def test_under_shard_map():
+    """One fold a device; a block of padding has zeros of the type of what is computed instead."""
+    x, kernels = jnp.ones((2, 20, 4, 4, 2)), jnp.ones((2, 3, 3, 2, 3))
+    layers = lambda kernel, x: samples_last.conv(x, kernel, padding=1)
+
+    def loss(kernel, x):
+        y = samples_last.apply_samples_last(layers, kernel[0], x[0], jnp.arange(20) < 3)
+        return (y**2).sum()
+
+    mesh = jax.make_mesh((2,), ("fold",), axis_types=(jax.sharding.AxisType.Auto,))
+    arguments = {"mesh": mesh, "in_specs": jax.P("fold"), "out_specs": jax.P("fold")}
+    found = jax.jit(jax.shard_map(jax.grad(loss), **arguments))(kernels, x)
+    np.testing.assert_allclose(found[0], jax.jit(jax.grad(loss))(kernels[:1], x[:1])[0], rtol=1e-6)
