@@ -117,6 +117,6 @@ class AUWGCN(nnx.Module):
         kernel = jnp.einsum("ij,co->jcio", graph, weights, precision="highest")
         frames = x.reshape(*x.shape[:2], 1, -1)
         y = conv(frames, kernel.reshape(1, 1, frames.shape[-1], -1))
-        bias = self.dense(jnp.zeros((1, 1, 1, x.shape[-1]), x.dtype))
+        bias = self.dense(jnp.zeros((1, 1, 1, x.shape[-1]), x.dtype))  # what remains of it at 0
         y = nnx.relu(self.norm(y.reshape(*x.shape[:3], -1) + bias, mask))
         return self.frames(jnp.reshape(y, (*y.shape[:2], -1)), mask)

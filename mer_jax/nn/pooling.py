@@ -13,7 +13,7 @@ from mer_jax.nn.cpu.products import in_blocks
 from mer_jax.nn.dispatch import by_platform, current_formulation
 from mer_jax.nn.windows import Padding, Window, per_axis, resolve
 
-_TAPS = 128  # of a window that are written one by one; their number fits one byte
+_TAPS = 128  # of a tile that are written one by one; their number fits one byte
 
 
 def max_pool(
@@ -26,7 +26,7 @@ def max_pool(
     """The maximum over windows.
 
     The gradient goes to the first maximum of a window in row-major order, as in
-    `lax.reduce_window`; its index in the window is stored as one byte for each output, so that the
+    `lax.reduce_window`; its index in the window is stored, one byte for each output, so that the
     backward pass neither searches again nor stores `x`. NaN propagates. A ReLU gives the same
     values and gradients before and after it; after it costs less.
 
@@ -95,19 +95,22 @@ def max_and_argmax(
 
 
 def _largest_of_tiles(window, x):
-    """The same by a reduction, for windows too large to write each of their taps."""
+    """The same of windows that tile, by a search within each."""
+    axes = range(1, x.ndim - 1)
     tiles = [n // k for n, k in zip(x.shape[1:], window)]
-    for axis, (n, k) in enumerate(zip(tiles, window), 1):
+    for axis, n, k in zip(axes, tiles, window):
         x = lax.slice_in_dim(x, 0, n * k, axis=axis)
-    split = [size for tile in zip(tiles, window) for size in tile]
-    axes = tuple(range(2, 2 + len(split), 2))
-    x = x.reshape(len(x), *split, x.shape[-1])
-    maxima = x.max(axes)
-    largest = (x == jnp.expand_dims(maxima, axes)) | jnp.isnan(x)
-    count = math.prod(window)
-    numbers = np.expand_dims(np.arange(count).reshape(window), (0, *(a - 1 for a in axes), -1))
-    argmax = jnp.where(largest, jnp.asarray(numbers, jnp.int16), jnp.int16(count)).min(axes)
-    return maxima, argmax
+    x = x.reshape(len(x), *(size for tile in zip(tiles, window) for size in tile), x.shape[-1])
+    x = jnp.moveaxis(x, range(2, x.ndim - 1, 2), range(-len(window) - 1, -1))
+    x = x.reshape(*x.shape[: len(window) + 1], -1, x.shape[-1])  # [B, pooled, taps, C]
+    argmax = jnp.argmax(x, -2, keepdims=True)
+    maxima = jnp.take_along_axis(x, argmax, -2)
+    return maxima.squeeze(-2), argmax.squeeze(-2).astype(_numbers(math.prod(window)))
+
+
+def _numbers(count):
+    """The dtype of numbers below `count`."""
+    return jnp.int8 if count <= _TAPS else jnp.int16 if count <= 2**15 else jnp.int32
 
 
 def largest(candidates: Iterable[tuple[int, jax.Array]], count: int) -> tuple[jax.Array, jax.Array]:
@@ -118,10 +121,10 @@ def largest(candidates: Iterable[tuple[int, jax.Array]], count: int) -> tuple[ja
       count: numbers there may be.
 
     Returns:
-      The maxima, and int8 numbers (int16 for a `count` above 128). Of equals the first is taken,
-      and NaN before all others.
+      The maxima, and int8 numbers (int16 or int32 for a large `count`). Of equals the first is
+      taken, and NaN before all others.
     """
-    dtype = jnp.int8 if count <= _TAPS else jnp.int16
+    dtype = _numbers(count)
     candidates = iter(candidates)
     number, maxima = next(candidates)
     argmax = jnp.full(maxima.shape, jnp.asarray(number, dtype))

@@ -2,7 +2,7 @@
 
 For networks of few maps, which are bound by memory: layer by layer each map is written and read
 again. On CPUs (`nn.cpu.lanes`) all layers of 16 samples are computed while their maps are in a
-core's cache, and computed again for the gradient; elsewhere the batch is one block.
+core's cache; elsewhere the batch is one block. Both compute the layers again for the gradient.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from jax import lax
 from mer_jax.nn.cpu import lanes
 from mer_jax.nn.cpu.convolution_2d import adjoint
 from mer_jax.nn.cpu.products import zeros_varying_like
-from mer_jax.nn.dispatch import by_platform, current_formulation
+from mer_jax.nn.dispatch import accumulator_dtype, by_platform, current_formulation
 from mer_jax.nn.windows import Window, sliding
 
 Layers = Callable[[Any, jax.Array], jax.Array]
@@ -32,7 +32,8 @@ def apply_samples_last(
         [C', spatial', b]. It must treat each sample by itself, and convolve by `conv`.
       parameters: a tree of arrays.
       x: [B, spatial, C].
-      mask: [B], 0 for padding, whose results and gradients are 0: blocks of it are not computed.
+      mask: [B], 0 for padding, whose results and gradients are 0; on CPUs blocks of nothing else
+        are not computed.
 
     Returns:
       [B, spatial', C'], differentiable as `nn.conv` is.
@@ -117,8 +118,8 @@ def _gradients_in_blocks(layers, parameters, x, real, g):
 
 
 def conv(x: jax.Array, kernel: jax.Array, *, padding: int = 0) -> jax.Array:
-    """`nn.conv` of stride 1 with the samples last: x [C, H, W, b] * kernel [kh, kw, C, O] ->
-    [O, H', W', b]."""
+    """`nn.conv` of stride 1 with the samples last, and less padding than the kernel's size:
+    x [C, H, W, b] * kernel [kh, kw, C, O] -> [O, H', W', b]."""
     window = sliding(x.shape[1:-1], kernel.shape, padding=padding)
     if current_formulation() == "xla":
         return _xla_conv(window, x, kernel)
@@ -150,5 +151,6 @@ def _conv_gradients(window, x, kernel, g):
     # A map at a time: the loop keeps XLA from computing them within the layer before.
     one = lambda kernel: lanes.maps(around, g, kernel[..., None])[0]
     dx = lax.map(one, jnp.moveaxis(flipped, -1, 0))
+    g = g.astype(accumulator_dtype(g.dtype))
     d_kernel = lanes.maps_kernel_gradient(window, x, kernel.shape, g)
     return dx.astype(x.dtype), d_kernel.astype(kernel.dtype)

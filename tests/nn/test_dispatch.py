@@ -105,14 +105,18 @@ def test_what_is_compiled_knows_its_formulation():
 
 def test_blocks_fit_a_cache_or_have_the_size_given():
     x = np.arange(12 * 3).reshape(12, 3)
-    for width, least, blocks in (
-        (2**17, 0, 3),  # four samples are 2^19 numbers
-        (2**17, 2**20, 2),  # eight would fit, but do not divide twelve: six
-        (2**30, 0, 12),  # one sample is the least
-        (1, 0, 1),
-        (2**17, 2**10, 3),  # a smaller `block_size` takes nothing away
+    for width, block_size, least, blocks in (
+        (2**17, 0, 1, 3),  # four samples are 2^19 numbers
+        (2**17, 2**20, 1, 2),  # eight would fit, but do not divide twelve: six
+        (2**30, 0, 1, 12),  # one sample at least
+        (1, 0, 1, 1),
+        (0, 0, 1, 1),  # nothing is made of a sample
+        (1, 0, 2, 2),
+        (1, 0, 13, 12),  # more blocks than samples
+        (2**17, 2**10, 1, 3),  # a smaller `block_size` takes nothing away
     ):
-        first, second = in_blocks(x, x[:, :1], width=width, block_size=least)
+        arrays = (x, x[:, :1])
+        first, second = in_blocks(*arrays, width=width, block_size=block_size, least=least)
         assert len(first) == len(second) == blocks
         np.testing.assert_array_equal(first.reshape(x.shape), x)
         np.testing.assert_array_equal(second.reshape(12, 1), x[:, :1])

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from jax import lax
 
-from mer_jax.nn import adaptive_avg_pool, avg_pool, max_pool
+from mer_jax.nn import adaptive_avg_pool, avg_pool, formulation, max_pool
 from tests.compiled import compiled
 
 # x, window, strides, padding
 CASES = {
     "tiles": ((2, 9, 8, 3), (4, 2), None, 0),
+    "large tiles": ((2, 25, 38, 3), (12, 12), None, 0),
     "tiles, padded": ((2, 10, 10, 3), (3, 3), None, 1),
     "overlap": ((2, 9, 8, 3), (3, 3), (2, 2), 1),
     "gaps": ((1, 9, 9, 2), (2, 2), (3, 3), 0),
@@ -110,3 +111,19 @@ def test_gradient_of_a_maximum_without_llvm_optimizations():
     program = jax.jit(jax.grad(loss, argnums=1)).lower(x, jnp.ones(19))
     gradient = program.compile({"xla_backend_optimization_level": 0})(x, jnp.ones(19))
     np.testing.assert_array_equal(gradient, np.bincount(x.argmax(1), minlength=19))
+
+
+@pytest.mark.parametrize("size", [11, 12])
+def test_of_equals_the_first_in_every_formulation(size):
+    """121 and 144 taps, written one by one and searched."""
+    x = jnp.zeros((1, size, size, 1))
+    for name in (None, "xla"):
+        with formulation(name):
+            gradient = jax.jit(jax.grad(lambda x: max_pool(x, x.shape[1:3]).sum()))(x)
+        np.testing.assert_array_equal(gradient.ravel(), np.arange(size**2) == 0)
+
+
+def test_a_window_may_have_more_pixels_than_a_short_integer_counts():
+    x = jnp.zeros((1, 182, 182, 1)).at[0, -1, -1].set(1)
+    gradient = jax.jit(jax.grad(lambda x: max_pool(x, 182).sum()))(x)
+    np.testing.assert_array_equal(gradient, x)

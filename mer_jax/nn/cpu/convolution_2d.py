@@ -89,12 +89,12 @@ def _input_gradient(window, x, kernel, g):
     if _larger(kernel, g) or _deep(kernel.swapaxes(2, 3)):
         return jax.vjp(lambda x: patches.convolve(window, x, kernel), x)[1](g)[0]
     around, flipped = adjoint(window, kernel, x.shape[1:-1], g.shape[1:-1])
-    if np.min(around.padding) >= 0 and _by_lanes(around, g, flipped):
+    if np.min(around.padding) >= 0 and _by_lanes(window, g, flipped):
         return lanes.convolve(around, g, flipped)
     return lax.conv_general_dilated(
         g,
         flipped,
-        (1, 1),
+        around.strides,
         around.padding,
         lhs_dilation=window.strides,
         rhs_dilation=window.dilation,
@@ -117,7 +117,8 @@ def adjoint(
         reach = (kernel.shape[axis] - 1) * window.dilation[axis]
         dilated = (outputs[axis] - 1) * window.strides[axis] + 1
         pads.append((reach - before, sizes[axis] + before - dilated))
-    return window._replace(padding=tuple(pads)), kernel[::-1, ::-1].swapaxes(2, 3)
+    around = window._replace(padding=tuple(pads), strides=(1, 1))
+    return around, kernel[::-1, ::-1].swapaxes(2, 3)
 
 
 def _filtered(window, x, kernel):

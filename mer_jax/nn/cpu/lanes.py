@@ -24,7 +24,7 @@ from mer_jax.nn.pooling import gradient, max_and_argmax
 from mer_jax.nn.windows import Window, sliding
 
 _TAPS = 256  # terms of a sum
-_TERMS = 32  # that are written one by one; XLA's loops over more are several times slower
+_TERMS = 32  # that are written one by one, or those of a channel; more are several times slower
 _TILE = 3  # outputs of one patch along each axis
 
 
@@ -39,7 +39,8 @@ def _wide(kernel_shape):
 
 
 def count(samples: int) -> int:
-    """b for a batch: two blocks or more, as XLA's CPU compiler dissolves a loop of one."""
+    """b for a batch: two blocks or more where it has more than 8 samples, as XLA's CPU compiler
+    dissolves a loop of one."""
     return 16 if samples > 16 else 8
 
 
@@ -63,18 +64,18 @@ def joined(a: jax.Array, samples: int) -> jax.Array:
 def maps(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """x [C, spatial, b] * kernel [window, C, O] -> [O, spatial', b], in the accumulator's dtype."""
     dtype = accumulator_dtype(x.dtype)
-    sizes, (channels, count) = window.sizes(x.shape[1:-1], kernel.shape), kernel.shape[-2:]
-    x, weights = window.pad(x.astype(dtype)), kernel.astype(dtype).reshape(-1, channels, count)
+    sizes, (channels, outputs) = window.sizes(x.shape[1:-1], kernel.shape), kernel.shape[-2:]
+    x, weights = window.pad(x.astype(dtype)), kernel.astype(dtype).reshape(-1, channels, outputs)
     if _wide(kernel.shape):
         taps = window.taps(x, kernel.shape, sizes)
         lines = jnp.stack(taps).reshape(len(taps) * channels, -1)
         y = jnp.matmul(weights.reshape(len(lines), -1).T, lines, precision=window.precision)
-        return y.reshape(count, *sizes, x.shape[-1])
+        return y.reshape(outputs, *sizes, x.shape[-1])
     allowed = max(_TERMS // len(weights), 1)
     group = max(n for n in range(1, channels + 1) if channels % n == 0 and n <= allowed)
 
-    def add(total, channels):
-        x, weights = channels
+    def add(total, arrays):
+        x, weights = arrays
         terms = [
             jnp.expand_dims(weights[n, c], range(1, x.ndim)) * tap[c][None]
             for n, tap in enumerate(window.taps(x, kernel.shape, sizes))
@@ -82,8 +83,8 @@ def maps(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
         ]
         return total + sum(terms[1:], terms[0]), None
 
-    start = zeros_varying_like((count, *sizes, x.shape[-1]), x, weights)
-    by_group = weights.reshape(len(weights), -1, group, count).swapaxes(0, 1)
+    start = zeros_varying_like((outputs, *sizes, x.shape[-1]), x, weights)
+    by_group = weights.reshape(len(weights), -1, group, outputs).swapaxes(0, 1)
     return lax.scan(add, start, (x.reshape(-1, group, *x.shape[1:]), by_group))[0]
 
 

@@ -58,6 +58,6 @@ def in_blocks(
     (3, 4, 3)
     """
     batch = len(arrays[0])
-    largest = max(1, min(max(_BLOCK, block_size) // width, batch // least))
+    largest = max(1, min(max(_BLOCK, block_size) // max(width, 1), batch // least))
     size = max(b for b in range(1, min(batch, largest) + 1) if batch % b == 0)
     return tuple(a.reshape(batch // size, size, *a.shape[1:]) for a in arrays)
