@@ -30,8 +30,8 @@ class Attention(nnx.Module):
 
     def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
         """x [C, H, W, b] -> the same shape."""
-        # Pools, as they store where the maximum was. That of `x.max` compares x with it, and
-        # XLA may compute both anew, rounded differently, and then finds none.
+        # Pools, which store where the maximum was. The gradient of `x.max` looks for it again: XLA
+        # may compute x anew for that, rounded differently.
         pooled = (x.mean((1, 2)), max_pool(x, x.shape[1:3])[:, 0, 0])  # [C, b]
         gate = sum(self.excite(nnx.relu(self.squeeze(each.T))) for each in pooled)
         x = x * nnx.sigmoid(gate).T[:, None, None, :]
