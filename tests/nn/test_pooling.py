@@ -113,9 +113,9 @@ def test_gradient_of_a_maximum_without_llvm_optimizations():
     np.testing.assert_array_equal(gradient, np.bincount(x.argmax(1), minlength=19))
 
 
-@pytest.mark.parametrize("size", [11, 12])
+@pytest.mark.parametrize("size", [5, 12])
 def test_of_equals_the_first_in_every_formulation(size):
-    """121 and 144 taps, written one by one and searched."""
+    """25 and 144 taps, written one by one and searched."""
     x = jnp.zeros((1, size, size, 1))
     for name in (None, "xla"):
         with formulation(name):
