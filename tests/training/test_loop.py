@@ -345,10 +345,11 @@ def test_a_cpu_holds_the_folds_that_its_memory_does(reference, monkeypatch, capl
     assert set(chunks) == {6}
     with pytest.raises(UserError, match=r"training one fold takes .* GiB, and .* are free; recomp"):
         train(1000)
-    needed = memory._folds_that_fit(1, *_small_job(devices=1))[1]
-    assert_same(train(1.5 * needed / 0.8), reference)  # of one device, not of two
+    one, two = (memory._folds_that_fit(n, *_small_job(devices=1))[1] for n in (1, 2))
+    enough = (one + two) / 2 / 0.8  # for one fold of one device, and not of two
+    assert_same(train(enough), reference)
     assert set(chunks) == {1} and "going on with 1 CPU devices" in caplog.text
-    assert_same(train(2.5 * needed / 0.8), reference)
+    assert_same(train(2 * enough), reference)
     assert set(chunks) == {2}, "one fold a device"
     assert [memory._evenly(102, most) for most in (200, 55, 30, 1)] == [102, 51, 26, 1]
 
