@@ -16,7 +16,13 @@ class Progress:
     """
 
     def __init__(
-        self, *, total: int, done: int = 0, clips: int = 1, unit: str = "clips", quiet: bool = False
+        self,
+        *,
+        total: int,
+        done: int = 0,
+        clips: float = 1,
+        unit: str = "clips",
+        quiet: bool = False,
     ):
         """total: steps. done: of them those of an earlier process. clips: units of one step."""
         self._remaining, self._clips, self._quiet, self._steps = total - done, clips, quiet, 0

@@ -5,7 +5,8 @@
 
 A row of the job is one fold under one seed and one learning rate. All clips are on every device
 once. The rows are trained in chunks of as many as the devices hold, with the same program; an epoch
-runs without Python between its steps, and its records come back once a block of epochs.
+runs without Python between its steps, and its records come back once a block of epochs. One that
+takes long is several calls, so that the progress line moves and a job stops within seconds.
 """
 
 import contextlib
@@ -30,9 +31,20 @@ from mer_jax.training import distributed, label_kinds, memory, records
 from mer_jax.training.checkpoints import Checkpoints
 from mer_jax.training.parallel import Layout, Parallel, shard
 from mer_jax.training.programs import Programs
-from mer_jax.training.records import Data, FoldArrays, Position, Result, State, Tree, Weights
+from mer_jax.training.records import (
+    Data,
+    FoldArrays,
+    PartialEpoch,
+    Position,
+    Result,
+    State,
+    Tree,
+    Weights,
+)
 from mer_jax.training.settings import Settings
 from mer_jax.training.single_fold import make_static_config
+
+_PART_S = 2.0  # of an epoch that takes long, until the next look at signals
 
 
 class Interrupted(Exception):
@@ -60,8 +72,8 @@ class Hooks:
 
     Attributes:
       on_epoch_end: called with the index of a variant and an epoch's record, a dictionary of lists.
-      should_stop: called between blocks of epochs; if it returns True, the job is saved and
-        `Interrupted` raised.
+      should_stop: called between blocks of epochs, and within long ones; if it returns True, the
+        job is saved as after its last epoch and `Interrupted` raised.
       quiet: print no progress line.
       on_trained: called with the trained rows of a job and their state on the host, [F, ...],
         before their last checkpoint.
@@ -124,7 +136,7 @@ def fit(
     real = np.issubdtype(labels.dtype, np.floating)
     on_host: Any = labels.astype(np.float32 if real else np.int32)
     data = Data(inputs, on_host, dict(shared))
-    block = _block(settings.epochs)
+    block = 1 if static.in_parts else _block(settings.epochs)
     layout, data, programs, chunk_size = memory.plan(
         static,
         layout,
@@ -141,8 +153,10 @@ def fit(
         programs,
         epochs=settings.epochs,
         block=block,
+        steps=static.steps,
+        in_parts=static.in_parts,
         variants=len(folds),
-        clips=int(folds[0].train.sum(1).mean()) * examples.repeats_per_epoch,
+        clips=folds[0].train.sum(1).mean() * examples.repeats_per_epoch / static.steps,
     )
     result = records.empty(folds[0].names * len(folds), rows, settings.epochs, num_classes)
     started = time.monotonic()
@@ -161,8 +175,10 @@ class _Job(NamedTuple):
     programs: Programs
     epochs: int
     block: int  # epochs of one call
+    steps: int  # of an epoch
+    in_parts: bool  # an epoch is several calls
     variants: int  # whose folds follow one another in `rows`
-    clips: int  # that a fold trains on in an epoch, for the progress line
+    clips: float  # that a fold trains on in a step, for the progress line
 
     def chunk_from(self, start: int, size: int) -> "_Chunk":
         """The next rows, not yet trained; none at the end."""
@@ -176,6 +192,7 @@ class _Chunk:
     members: range
     epochs: int = 0  # that they have trained
     state: State | None = None  # [F, ...] on the devices, their last row repeated as padding
+    steps_per_call: int = 1  # where an epoch is several calls
 
 
 def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hooks: Hooks) -> None:
@@ -185,31 +202,34 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
     """
     current = _resume(job, store, result, chunk_size)
     with Progress(
-        total=len(result.names) * job.epochs,
-        done=current.members.start * job.epochs + len(current.members) * current.epochs,
+        total=len(result.names) * job.epochs * job.steps,
+        done=(current.members.start * job.epochs + len(current.members) * current.epochs)
+        * job.steps,
         clips=job.clips,
         quiet=hooks.quiet,
     ) as bar:
 
-        def after_block():
+        def after_steps(count, step):
             members, done = current.members, current.epochs
-            bar.update(
-                len(members) * job.block,
-                f"folds {members.stop}/{len(result.names)}, epoch {done}/{job.epochs}, "
-                f"loss {result.train_loss[members, done - 1].mean():.4f}",
-            )
-            if hooks.on_epoch_end:
+            text = f"folds {members.stop}/{len(result.names)}, epoch "
+            if step < job.steps:
+                text += f"{done + 1}/{job.epochs}, step {step}/{job.steps}"
+            else:
+                loss = result.train_loss[members, done - 1].mean()
+                text += f"{done}/{job.epochs}, loss {loss:.4f}"
+            bar.update(len(members) * count, text)
+            if step == job.steps and hooks.on_epoch_end:
                 epochs = range(done - job.block, done)
                 records.notify(hooks.on_epoch_end, result, members, epochs, job.variants)
             if done < job.epochs:
-                _save_or_stop(store, hooks, current, result)
+                _save_or_stop(store, hooks, current, result, within_epoch=step < job.steps)
 
         while current.members:
             try:
-                _train_chunk(job, chunk_size, current, result, after_block)
+                _train_chunk(job, chunk_size, current, result, after_steps)
             except jax.errors.JaxRuntimeError as error:
                 chunk_size = memory.smaller_chunk(chunk_size, len(job.layout.devices), error)
-                bar.repeat(len(current.members) * current.epochs)
+                bar.repeat(len(current.members) * current.epochs * job.steps)
                 current = job.chunk_from(current.members.start, chunk_size)
             else:
                 if hooks.on_trained:
@@ -219,25 +239,68 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
 
 
 def _train_chunk(
-    job: _Job, chunk_size: int, current: _Chunk, result: Result, after_block: Callable[[], None]
+    job: _Job,
+    chunk_size: int,
+    current: _Chunk,
+    result: Result,
+    after_steps: Callable[[int, int], None],
 ) -> None:
-    """Trains the rows of `current` to their last epoch; fills in `result`."""
+    """Trains the rows of `current` to their last epoch; fills in `result`.
+
+    after_steps: called with the number of steps just done, and of those done in their epoch.
+    """
     part = shard(job.layout, records.take_rows(job.rows, current.members, chunk_size))
     if current.state is None:
         current.state, current.epochs = job.programs.init(job.data, part), 0
     while current.epochs < job.epochs:
-        current.state, record = job.programs.epochs(job.data, part, current.state)
+        if job.in_parts:
+            count, trained = _train_in_parts(job, part, current, after_steps)
+            current.state, record = job.programs.end_epoch(job.data, part, current.state, trained)
+        else:
+            current.state, record = job.programs.epochs(job.data, part, current.state)
+            count = job.block * job.steps
         record = distributed.gather_to_host(record)
         records.set_epochs(result, record, current.members, current.epochs)
         current.epochs += job.block
-        after_block()
+        after_steps(count, job.steps)
     predictions = job.programs.predict_held_out(job.data, part, current.state)
     records.set_final(result, distributed.gather_to_host(predictions), current.members)
 
 
-def _save_or_stop(store: "_Store", hooks: Hooks, current: _Chunk, result: Result) -> None:
-    """Saves if it is time in any process; raises `Interrupted` if one is to stop."""
-    flags = [store.should_save, hooks.should_stop is not None and hooks.should_stop()]
+def _train_in_parts(
+    job: _Job, part: FoldArrays, current: _Chunk, after_steps: Callable[[int, int], None]
+) -> tuple[int, PartialEpoch]:
+    """The steps of one epoch as calls of about `_PART_S`; their lengths do not change its numbers.
+
+    Returns:
+      The number of steps of the last call, of which `after_steps` has not heard, and what all made.
+    """
+    trained = job.programs.begin_epoch(job.data, part, current.state)
+    start = 0
+    while True:
+        began, stop = time.monotonic(), min(start + current.steps_per_call, job.steps)
+        shared = (job.data, np.int32(start), np.int32(stop))
+        trained = job.programs.train_steps(shared, part, current.state, trained)
+        jax.block_until_ready(trained.losses)
+        if stop == job.steps:
+            return stop - start, trained
+        after_steps(stop - start, stop)
+        ratio = _PART_S / (time.monotonic() - began)
+        current.steps_per_call = max(1, int((stop - start) * ratio))
+        start = stop
+
+
+def _save_or_stop(
+    store: "_Store", hooks: Hooks, current: _Chunk, result: Result, *, within_epoch: bool
+) -> None:
+    """Saves if it is time in any process; raises `Interrupted` if one is to stop.
+
+    Within an epoch there is nothing new to save, and several processes do not wait for each other.
+    """
+    if within_epoch and jax.process_count() > 1:
+        return
+    should_save = store.should_save and not within_epoch
+    flags = [should_save, hooks.should_stop is not None and hooks.should_stop()]
     should_save, should_stop = np.any(distributed.all_gather(flags), axis=0)
     if should_save or should_stop:
         store.save(current, result)

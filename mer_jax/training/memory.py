@@ -62,7 +62,7 @@ def plan(
         most = -(-len(rows.eval_index) // len(layout.devices))
         each, needed = folds_per_device, 0.0
         if not each:
-            each, needed = _folds_that_fit(most, layout, programs, on_devices, rows)
+            each, needed = _folds_that_fit(most, static, layout, programs, on_devices, rows)
         each = min(int(distributed.all_gather(each).min()), most)
         free = parallel.free_memory(layout)
         if each:
@@ -137,13 +137,20 @@ def _fewer_devices(layout: parallel.Layout, needed: float, free: float) -> paral
     return layout._replace(devices=layout.devices[:fewer])
 
 
+# Six parameters: the job (static, data, rows), where it runs, and the most.
 def _folds_that_fit(
-    most: int, layout: parallel.Layout, programs: Programs, data: Data, rows: FoldArrays
+    most: int,
+    static: StaticConfig,
+    layout: parallel.Layout,
+    programs: Programs,
+    data: Data,
+    rows: FoldArrays,
 ) -> tuple[int, float]:
     """(folds, bytes): how many, at most `most`, the memory of a device holds and what they take.
 
     By the size of their states where they run one after the other, and the compiler's memory
-    analysis. 0 and the bytes of one fold if a CPU device cannot hold it.
+    analysis; one where that is so and an epoch takes long, as whole epochs are saved. 0 and the
+    bytes of one fold if a CPU device cannot hold it.
     """
     free, on_cpu = parallel.free_memory(layout), layout.devices[0].platform == "cpu"
     if free is None or layout.across == "pmap":
@@ -161,14 +168,23 @@ def _folds_that_fit(
 
     def taken(each):
         part, state = shapes(each)
-        analysis = programs.epochs.lower(data, part, state).compile().memory_analysis()
+        if static.in_parts:
+            trained = jax.eval_shape(programs.begin_epoch, data, part, state)
+            lowered = programs.train_steps.lower(
+                (data, np.int32(0), np.int32(1)), part, state, trained
+            )
+        else:
+            lowered = programs.epochs.lower(data, part, state)
+        analysis = lowered.compile().memory_analysis()
         if analysis is None:
             return 0.0
-        own = analysis.output_size_in_bytes * (_STATE_COPIES if on_cpu else 1)
+        own = analysis.output_size_in_bytes * (_STATE_COPIES if on_cpu else 1 + static.in_parts)
         return float(own + analysis.temp_size_in_bytes)
 
     each = most
-    if layout.within == "map":  # a further fold needs memory for its state only
+    if layout.within == "map" and static.in_parts:
+        each = 1
+    elif layout.within == "map":  # a further fold needs memory for its state only
         state = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(shapes(1)[1])) / devices
         each = _evenly(most, max(1, min(most, int(free / (_STATE_COPIES * state)))))
     needed = taken(each)

@@ -64,6 +64,16 @@ class State:
     statistics_mask: jax.Array  # [N] bool: clips in the statistics, for the leakage check
 
 
+class PartialEpoch(NamedTuple):
+    """One fold's network within an epoch of S steps."""
+
+    params: Tree
+    model_state: Tree
+    opt: Tree
+    losses: jax.Array  # [S] float32, loss of a step summed over its samples; 0 if it is to come
+    correct: jax.Array  # [S] float32, correct predictions of a step, likewise
+
+
 class Record(NamedTuple):
     """Measurements of one epoch of one fold."""
 

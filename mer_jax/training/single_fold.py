@@ -6,6 +6,7 @@ which the compiled functions close over; everything that differs between folds i
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from mer_jax.training.records import (
     Data,
     FoldArrays,
     FoldPredictions,
+    PartialEpoch,
     Record,
     State,
     Tree,
@@ -47,6 +49,11 @@ class StaticConfig(NamedTuple):
     batch_size: int  # B, rows a batch
     settings: Settings  # without `variants`: of these, seed and rate are in `FoldArrays`
     remat: bool  # recompute activations between convolutions for the gradient
+    in_parts: bool  # an epoch is several calls, between which a job can stop
+
+
+# Numbers that an epoch reads: half a second of a small network on one core, minutes of a large one.
+_LONG_EPOCH = 2**25
 
 
 def make_static_config(
@@ -78,6 +85,8 @@ def make_static_config(
         every=settings.schedule_every,
     )
     loss = losses.create(settings.loss)
+    shapes = [a.shape[1:] for a in jax.tree.leaves(examples.inputs)]
+    size = max(map(math.prod, [examples.input_shape] if examples.input_shape else shapes))
     return StaticConfig(
         examples=dataclasses.replace(examples, inputs=None),
         train_graph=train_graph,
@@ -96,6 +105,7 @@ def make_static_config(
         batch_size=batch_size,
         settings=settings,
         remat=remat,
+        in_parts=steps > 1 and steps * batch_size * size > _LONG_EPOCH,
     )
 
 
@@ -134,18 +144,32 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
     The evaluation is recorded. It changes the state only by validation clips (early stopping, lower
     learning rate, model_selection "best_val") or, as published, by model_selection "best_test".
     """
-    key = jax.random.fold_in(fold.key, state.epoch)
-    index, mask = _batches(static, data, fold, rng.fold_in_name(key, "batches"))
+    trained = train_steps(static, data, fold, state, begin_epoch(static, state), 0, static.steps)
+    return end_epoch(static, data, fold, state, trained)
+
+
+def begin_epoch(static: StaticConfig, state: State) -> PartialEpoch:
+    """An epoch of which no step is done."""
+    zeros = jnp.zeros(static.steps)
+    return PartialEpoch(state.params, state.model_state, state.opt, losses=zeros, correct=zeros)
+
+
+def end_epoch(
+    static: StaticConfig, data: Data, fold: FoldArrays, state: State, trained: PartialEpoch
+) -> tuple[State, Record]:
+    """The second half of `epoch`. state: before it; trained: after its last step."""
+    index, mask = _batches(static, data, fold, state)
     kind = label_kinds.label_kind(data.labels)
     counts = kind.counts(data.labels, fold.train, static.num_classes)
-    augment_key = rng.fold_in_name(key, "augment")
-    after, losses, correct = _train_steps(
-        static, data, fold, state, index, mask, counts, augment_key
-    )
     samples = jnp.sum(mask)
-    loss = jnp.sum(losses) / samples
+    loss = jnp.sum(trained.losses) / samples
     after = dataclasses.replace(
-        after, epoch=state.epoch + 1, sample_counts=state.sample_counts.at[index].add(1)
+        state,
+        params=trained.params,
+        model_state=trained.model_state,
+        opt=trained.opt,
+        epoch=state.epoch + 1,
+        sample_counts=state.sample_counts.at[index].add(1),
     )
     logits = _eval_logits(static, data, fold, after)
     labels = data.labels[fold.eval_index]
@@ -165,7 +189,7 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
     state = jax.lax.cond(running & finite, lambda: after, lambda: unchanged)
     record = Record(
         train_loss=loss,
-        train_accuracy=jnp.sum(correct) / samples,
+        train_accuracy=jnp.sum(trained.correct) / samples,
         test_accuracy=test_accuracy,
         validation_loss=validation_loss,
         predicted=kind.predict(logits),
@@ -174,28 +198,27 @@ def epoch(static: StaticConfig, data: Data, fold: FoldArrays, state: State) -> t
     return state, record
 
 
-# Eight parameters: those of `epoch`, and the epoch's batches, class counts and key.
-def _train_steps(
+def train_steps(
     static: StaticConfig,
     data: Data,
     fold: FoldArrays,
     state: State,
-    index: jax.Array,
-    mask: jax.Array,
-    counts: jax.Array,
-    augment_key: jax.Array,
-) -> tuple[State, jax.Array, jax.Array]:
-    """Trains on the batches `index` [S, B], `mask` [S, B], one after the other.
+    before: PartialEpoch,
+    start: int | jax.Array,
+    stop: int | jax.Array,
+) -> PartialEpoch:
+    """Trains on the batches `start` to `stop` - 1 of the epoch after `state`, one after the other.
 
-    Returns:
-      The state with new params, model_state and opt; and of each step [S] the loss summed over its
-      samples and the number of correct predictions.
+    before: the epoch after its steps up to `start`.
     """
+    batches, masks = _batches(static, data, fold, state)
     kind, forward = label_kinds.label_kind(data.labels), train_forward(static)
+    counts = kind.counts(data.labels, fold.train, static.num_classes)
+    augment_key = _epoch_key(fold, state, "augment")
 
-    def step(carry, batch):
-        params, model_state, opt = carry
-        index, mask, number = batch
+    def step(number, carry):
+        params, model_state, opt, losses, correct = carry
+        index, mask = batches[number], masks[number]
         keys = jax.random.split(jax.random.fold_in(augment_key, number), static.batch_size)
         samples = to_float32(jax.tree.map(lambda a: a[index], data.inputs))
         x = jax.vmap(static.examples.augment, (0, 0, None))(keys, samples, state.statistics)
@@ -219,19 +242,14 @@ def _train_steps(
             )
         rate = fold.rate * state.lr_scale
         params, opt = optimizers.apply_gradients(static.optimizer, params, grads, opt, rate)
-        correct = jnp.sum(kind.accuracy(logits, labels) * mask)
-        after = (params, model_state, opt)
+        after = carry._replace(params=params, model_state=model_state, opt=opt)
         if static.settings.sampler == "sequential":  # an empty batch is no step
             after = jax.tree.map(lambda a, b: jnp.where(jnp.any(mask > 0), a, b), after, carry)
-        return after, (loss * jnp.sum(mask), correct)
+        losses = losses.at[number].set(loss * jnp.sum(mask))
+        correct = correct.at[number].set(jnp.sum(kind.accuracy(logits, labels) * mask))
+        return after._replace(losses=losses, correct=correct)
 
-    numbers = jnp.arange(static.steps, dtype=jnp.int32)
-    carry = (state.params, state.model_state, state.opt)
-    (params, model_state, opt), (losses, correct) = jax.lax.scan(
-        step, carry, (index, mask, numbers)
-    )
-    trained = dataclasses.replace(state, params=params, model_state=model_state, opt=opt)
-    return trained, losses, correct
+    return jax.lax.fori_loop(start, stop, step, before)
 
 
 def _mix(
@@ -301,11 +319,16 @@ def apply_model(
     return logits.astype(jnp.float32), nnx.as_pure(nnx.state(model, nnx.Not(nnx.Param)))
 
 
+def _epoch_key(fold: FoldArrays, state: State, purpose: str) -> jax.Array:
+    return rng.fold_in_name(jax.random.fold_in(fold.key, state.epoch), purpose)
+
+
 def _batches(
-    static: StaticConfig, data: Data, fold: FoldArrays, key: jax.Array
+    static: StaticConfig, data: Data, fold: FoldArrays, state: State
 ) -> tuple[jax.Array, jax.Array]:
+    """Clips [S, B] and their mask [S, B] of the epoch after `state`."""
     return rng.batches(
-        key,
+        _epoch_key(fold, state, "batches"),
         fold.train,
         data.labels,
         sampler=static.settings.sampler,

@@ -21,9 +21,11 @@ from mer_jax.training import (
     Settings,
     checkpoints,
     fit,
+    loop,
     memory,
     parallel,
     records,
+    single_fold,
 )
 from mer_jax.training.checkpoints import Checkpoints
 from mer_jax.training.programs import compile_programs
@@ -115,6 +117,29 @@ def test_a_job_that_stops_goes_on_where_it_was(reference, tmp_path):
     finished = run(on_epoch_end=lambda _, line: lines.append(line), **options)
     assert len(lines) == 2  # nothing was left to train
     assert_same(finished, reference)
+
+
+@pytest.mark.parametrize("within", ["map", pytest.param("vmap", marks=pytest.mark.slow)])
+def test_a_long_epoch_is_trained_in_parts(within, reference, tmp_path, monkeypatch):
+    """Its steps are several calls, between which a job stops; its numbers are those of one call."""
+    monkeypatch.setattr(single_fold, "_LONG_EPOCH", 0)
+    monkeypatch.setattr(loop, "_PART_S", 0.0)  # one step a call
+    steps, calls = -(-30 // SETTINGS.batch_size), []
+
+    def stop_within_the_second_epoch():
+        calls.append(None)
+        return len(calls) == steps + 2
+
+    options = {"directory": tmp_path, "interval_s": 0.0, "within": within}
+    with pytest.raises(Interrupted, match="after epoch 1 of folds"):
+        run(should_stop=stop_within_the_second_epoch, **options)
+    lines = []
+    again = run(on_epoch_end=lambda _, line: lines.append(line), **options)
+    assert lines[0]["epoch"] == 2, "the epoch that was stopped begins again"
+    assert len(lines[0]["folds"]) == (1 if within == "map" else 6), (
+        "of one fold, if that is as fast"
+    )
+    assert_same(again, reference, tolerance=0.0 if within == "map" else 1e-5)
 
 
 @pytest.mark.slow
@@ -355,12 +380,13 @@ def test_a_cpu_holds_the_folds_that_its_memory_does(reference, monkeypatch, capl
 
 
 def _small_job(devices):
-    """(layout, programs, data, rows) of the problem in tests/training/small.py."""
+    """(static, layout, programs, data, rows) of the problem in tests/training/small.py."""
     examples, labels, folds = small.problem()
     layout = Parallel(devices=jax.devices()[:devices]).layout(len(folds))
     static = make_static_config(examples, len(labels), SETTINGS, num_classes=3, build=small.build)
     data = parallel.replicate(layout, Data(examples.inputs, np.asarray(labels, np.int32), {}))
-    return layout, compile_programs(static, layout, 1), data, records.fold_arrays([folds], SETTINGS)
+    programs = compile_programs(static, layout, 1)
+    return static, layout, programs, data, records.fold_arrays([folds], SETTINGS)
 
 
 @pytest.mark.parametrize("kind", ["aligned", "unaligned", "jax"])
