@@ -77,7 +77,7 @@ def run(
       workdir: the folder to write to, or to resume in.
       command: shown in the report as the way to repeat the run.
       devices: of the job; all if None.
-      should_stop: called after each block of epochs; if True, the job is saved and
+      should_stop: called every few seconds of training; if True, the job is saved and
         `training.Interrupted` raised.
       cache: examples for a next job of the same data and method; filled by this one.
       pipeline: of `datasets.beam.download_config`; its workers compute the evidence of a spotting
@@ -158,7 +158,8 @@ def _prepare(
     variants = settings.variants
     folds = [prepare_folds(config, each, clips, labels, classes) for each in variants.values()]
     log(
-        f"{len(clips)} clips of {len(set(folds[0].subjects))} subjects, {len(folds[0])} folds"
+        f"{len(clips)} clips of {len(set(folds[0].subjects))} subjects, {len(folds[0])} fold"
+        + "s" * (len(folds[0]) > 1)
         + (f", {len(variants)} variants in one job" if len(variants) > 1 else "")
     )
     cache_on_disk, storage = example_cache.of_job(config)

@@ -63,7 +63,7 @@ class Signals:
             signal.signal(number, self._receive)
 
     def __call__(self) -> bool:
-        """Whether to save and stop; training calls this after each block of epochs."""
+        """Whether to save and stop; training calls this every few seconds."""
         self._can_save = True
         return bool(self.received)
 
