@@ -58,7 +58,7 @@ class Clip(Keyed):
     read: Callable[[], np.ndarray]
     emotion: str  # as the database names it, lower case
     fps: float | None = None  # Hz; None where it is not known
-    onset: int = 0  # frame of the first movement
+    onset: int = 0  # frame in which the movement begins: its last still or its first moved one
     apex: int | None = None  # frame of the strongest movement; None where it is not known
     offset: int | None = None  # last frame of the movement; None: the last frame
     action_units: str = ""  # as the database writes them; `datasets.action_units` parses

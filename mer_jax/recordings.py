@@ -135,23 +135,10 @@ class Recording(Keyed):
             )
         return frames
 
-    def blocks(self, size: int, *, overlap: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-        """(first frame, frames [T, H, W, C]) of block after block, T = `size` but for the last.
-
-        Args:
-          size: frames of a block.
-          overlap: frames that a block repeats from the one before it.
-
-        Raises `UserError` unless 0 <= overlap < size.
-        """
-        if not 0 <= overlap < size:
-            raise UserError(f"blocks of {size} frames with overlap {overlap}: it is 0 to size - 1")
-        block = np.zeros(0, np.uint8)
-        for start in range(0, max(1, self.length - overlap), size - overlap):
-            again = block[len(block) - overlap :] if start else block  # read once
-            more = self._block(start + len(again), min(start + size, self.length))
-            block = np.concatenate([again, more]) if len(again) else more
-            yield start, block
+    def blocks(self, size: int) -> Iterator[tuple[int, np.ndarray]]:
+        """(first frame, frames [T, H, W, C]) of block after block, T = `size` but for the last."""
+        for start in range(0, self.length, size):
+            yield start, self._block(start, min(start + size, self.length))
 
     def mask(self, *, kind: str = "") -> np.ndarray:
         """[T] bool: the frames inside of an interval (of `kind`, if given)."""

@@ -3,6 +3,7 @@ numbers."""
 
 import contextlib
 import hashlib
+import importlib.metadata
 import os
 import pathlib
 import platform
@@ -21,6 +22,14 @@ _CGROUP_FILES = {
     "": (_CGROUPS, "memory.max", "memory.current", ""),
     "memory": (_CGROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
 }
+
+
+def version(package: str) -> str:
+    """The version of an installed package; "" if it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def enable_huge_pages() -> None:

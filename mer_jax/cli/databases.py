@@ -1,4 +1,4 @@
-"""Prints where each database is obtained: the form, the address, the licence.
+"""Prints where each database is obtained: how to apply, and the address.
 
     mer-jax databases [NAME...] [--json]
 
@@ -7,7 +7,8 @@ Example:
     mer-jax databases casme2 samm
 
 Addresses and forms are those that the authors or the MEGC challenges print; "-": none was found.
-The license is the agreement that is signed there. mer_jax contains no database and downloads none.
+What a database may be used for is in the agreement that is signed there. mer_jax contains no
+database and downloads none.
 """
 
 import json
@@ -23,83 +24,129 @@ _JSON = flags.DEFINE_bool("json", False, "Print JSON instead of text.")
 class Source(NamedTuple):
     """Where a database is obtained."""
 
-    name: str  # for --database, or load_recordings
+    name: str  # as --database and `load_recordings` take it
     title: str
     contents: str
-    form: str
-    address: str
-    license: str
+    form: str  # how to apply for it
+    address: str  # "-": none was found
     paper: str
 
 
 _PAGE = "application on the page"
-_RESEARCH = "license as in that agreement"
-_ASK = "by its authors, of the paper"
-_CASME = "application form on the page, with a scan of the signed license agreement"
+_ASK = "ask the authors of the paper"
+_CASME = "http://casme.psych.ac.cn"
+_SAMM = "http://www2.docm.mmu.ac.uk/STAFF/M.Yap/dataset.php"
 
 SOURCES = (
     Source(
-        *("casme", "CASME", "micro-expressions, 60 Hz", _PAGE, "http://casme.psych.ac.cn"),
-        *(_RESEARCH, "Yan et al., FG 2013"),
+        name="casme",
+        title="CASME",
+        contents="micro-expressions, 60 Hz",
+        form=_PAGE,
+        address=_CASME,
+        paper="Yan et al., FG 2013",
     ),
     Source(
-        *("casme2", "CASME II", "micro-expressions, 200 Hz", _PAGE, "http://casme.psych.ac.cn"),
-        *(_RESEARCH, "Yan et al., PLoS ONE 9(1), 2014"),
+        name="casme2",
+        title="CASME II",
+        contents="micro-expressions, 200 Hz",
+        form=_PAGE,
+        address=_CASME,
+        paper="Yan et al., PLoS ONE 9(1), 2014",
     ),
     Source(
-        *("casme_squared", "CAS(ME)^2", "long videos, micro and macro, 30 Hz", _CASME),
-        *("http://casme.psych.ac.cn/casme/e3", _RESEARCH, "Qu et al., TAC 9(4), 2018"),
+        name="casme_squared",
+        title="CAS(ME)^2",
+        contents="long videos, micro and macro, 30 Hz",
+        form="application form on the page, with a scan of the signed license agreement",
+        address="http://casme.psych.ac.cn/casme/e3",
+        paper="Qu et al., TAC 9(4), 2018",
     ),
     Source(
-        *("casme3", "CAS(ME)^3", "long videos with depth, micro and macro, 30 Hz", _PAGE),
-        *("http://casme.psych.ac.cn/casme/e4", _RESEARCH, "Li et al., TPAMI 45(3), 2023"),
+        name="casme3",
+        title="CAS(ME)^3",
+        contents="long videos with depth, micro and macro, 30 Hz",
+        form=_PAGE,
+        address="http://casme.psych.ac.cn/casme/e4",
+        paper="Li et al., TPAMI 45(3), 2023",
     ),
     Source(
-        *("smic", "SMIC, SMIC-E", "micro-expressions, 100 Hz and 25 Hz", _PAGE),
-        *("https://www.oulu.fi/cmvs/node/41319", _RESEARCH, "Li et al., FG 2013"),
+        name="smic",
+        title="SMIC, SMIC-E",
+        contents="micro-expressions, 100 Hz and 25 Hz",
+        form=_PAGE,
+        address="https://www.oulu.fi/cmvs/node/41319",
+        paper="Li et al., FG 2013",
     ),
     Source(
-        *("samm", "SAMM", "micro-expressions, 200 Hz"),
-        "license agreement form of the page, sent to M.Yap@mmu.ac.uk",
-        *("http://www2.docm.mmu.ac.uk/STAFF/M.Yap/dataset.php", _RESEARCH),
-        "Davison et al., TAC 9(1), 2018",
+        name="samm",
+        title="SAMM",
+        contents="micro-expressions, 200 Hz",
+        form="license agreement on the page, sent to M.Yap@mmu.ac.uk",
+        address=_SAMM,
+        paper="Davison et al., TAC 9(1), 2018",
     ),
     Source(
-        *("samm_lv", "SAMM Long Videos", "147 long videos, micro and macro, 200 Hz"),
-        "as SAMM, with the subject 'SAMM long videos'",
-        *("http://www2.docm.mmu.ac.uk/STAFF/M.Yap/dataset.php", _RESEARCH),
-        "Yap, Kendrick & Yap, FG 2020",
+        name="samm_lv",
+        title="SAMM Long Videos",
+        contents="147 long videos, micro and macro, 200 Hz",
+        form="as SAMM, with the subject line 'SAMM long videos'",
+        address=_SAMM,
+        paper="Yap, Kendrick & Yap, FG 2020",
     ),
     Source(
-        *("mmew", "MMEW", "micro- and macro-expressions, 90 Hz"),
-        "scan of the signed license agreement, sent to benxianyeye@163.com",
-        *("http://www.dpailab.com/database.html", _RESEARCH, "Ben et al., TPAMI 44(9), 2022"),
+        name="mmew",
+        title="MMEW",
+        contents="micro- and macro-expressions, 90 Hz",
+        form="scan of the signed license agreement, sent to benxianyeye@163.com",
+        address="http://www.dpailab.com/database.html",
+        paper="Ben et al., TPAMI 44(9), 2022",
     ),
     Source(
-        *("dfme", "DFME", "micro-expressions, 200, 300 and 500 Hz", _ASK),
-        *("https://mea-lab-421.github.io", _RESEARCH, "Zhao et al., TAC 15(3), 2024"),
+        name="dfme",
+        title="DFME",
+        contents="micro-expressions, 200, 300 and 500 Hz",
+        form=_ASK,
+        address="https://mea-lab-421.github.io",
+        paper="Zhao et al., TAC 15(3), 2024",
     ),
     Source(
-        *("fourdme", "4DME", "micro-expressions, 4D and video, 60 Hz", _ASK, "-", _RESEARCH),
-        "Li et al., TAC 14(4), 2023",
+        name="fourdme",
+        title="4DME",
+        contents="micro-expressions, 4D and video, 60 Hz",
+        form=_ASK,
+        address="-",
+        paper="Li et al., TAC 14(4), 2023",
     ),
     Source(
-        *("ck_plus", "CK+", "posed expressions", "agreement of the page"),
-        *("http://www.pitt.edu/~emotion/ck-spread.htm", _RESEARCH, "Lucey et al., CVPRW 2010"),
+        name="ck_plus",
+        title="CK+",
+        contents="posed expressions",
+        form="agreement on the page",
+        address="http://www.pitt.edu/~emotion/ck-spread.htm",
+        paper="Lucey et al., CVPRW 2010",
     ),
     Source(
-        *("mug", "MUG", "posed expressions", _ASK, "-", _RESEARCH),
-        "Aifanti, Papachristou & Delopoulos, WIAMIS 2010",
+        name="mug",
+        title="MUG",
+        contents="posed expressions",
+        form=_ASK,
+        address="-",
+        paper="Aifanti, Papachristou & Delopoulos, WIAMIS 2010",
     ),
     Source(
-        *("oulu_casia", "Oulu-CASIA", "posed expressions, visible and infrared", _ASK, "-"),
-        *(_RESEARCH, "Zhao et al., Image and Vision Computing 29(9), 2011"),
+        name="oulu_casia",
+        title="Oulu-CASIA",
+        contents="posed expressions, visible and infrared",
+        form=_ASK,
+        address="-",
+        paper="Zhao et al., Image and Vision Computing 29(9), 2011",
     ),
 )
 
 
 def main(argv: list[str]) -> None:
-    """Prints the rows of the databases that `argv` names, or all."""
+    """Prints the rows of the databases that `argv` names, or of all."""
     by_name = {source.name: source for source in SOURCES}
     for name in argv[1:]:
         if name not in by_name:
@@ -108,11 +155,11 @@ def main(argv: list[str]) -> None:
     if _JSON.value:
         print(json.dumps([source._asdict() for source in chosen], indent=1))
         return
-    head = ("name", "database", "contents", "address")
-    rows = [head, *((s.name, s.title, s.contents, s.address) for s in chosen)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
+    header = ("name", "database", "contents", "address")
+    rows = [header, *((s.name, s.title, s.contents, s.address) for s in chosen)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip())
     print()
     for source in chosen:
-        print(f"{source.name}: {source.form}; {source.license}. {source.paper}")
+        print(f"{source.name}: {source.form}. {source.paper}")

@@ -88,14 +88,11 @@ _ALTERNATIVES = {
 
 def package(name: str, least: str | None) -> Finding:
     """Whether package `name` is there, in version `least` or later, and can be imported."""
-    for installed in (name, *_ALTERNATIVES.get(name, ())):
-        try:
-            version = metadata.version(installed)
-            break
-        except metadata.PackageNotFoundError:
-            continue
-    else:
+    names = (name, *_ALTERNATIVES.get(name, ()))
+    there = {each: found for each in names if (found := runtime.version(each))}
+    if not there:
         return Finding(WRONG, name, "is not installed", f"pip install '{name}>={least or 0}'")
+    installed, version = next(iter(there.items()))
     if least and numbers(version) < numbers(least):
         return Finding(WRONG, installed, f"{version}, too old", f"pip install -U '{name}>={least}'")
     try:
@@ -109,22 +106,14 @@ def package(name: str, least: str | None) -> Finding:
     if name not in _ALTERNATIVES:
         return Finding(OK, installed, version)
     # Several OpenCV packages share one folder: the one installed last is imported.
-    there = [each for each in (name, *_ALTERNATIVES[name]) if _installed(each)]
     imported = getattr(module, "__version__", version)
-    found = f"{imported} is imported, from {getattr(module, '__file__', '?')}"
+    place = f"{imported} is imported, from {getattr(module, '__file__', '?')}"
     if len(there) == 1 and numbers(imported)[:3] == numbers(version)[:3]:
-        return Finding(OK, installed, found)
-    versions = ", ".join(f"{each} {metadata.version(each)}" for each in there)
+        return Finding(OK, installed, place)
+    versions = ", ".join(f"{each} {found}" for each, found in there.items())
     # What needs the extra modules, as MediaPipe does, runs with those of the last one.
-    fix = f"pip uninstall -y {' '.join(there)}; pip install '{there[-1]}>={least or 0},<5'"
-    return Finding(HINT, installed, f"{versions}: {found}", fix)
-
-
-def _installed(name: str) -> bool:
-    try:
-        return bool(metadata.version(name))
-    except metadata.PackageNotFoundError:
-        return False
+    fix = f"pip uninstall -y {' '.join(there)}; pip install '{list(there)[-1]}>={least or 0},<5'"
+    return Finding(HINT, installed, f"{versions}: {place}", fix)
 
 
 def numbers(version: str) -> tuple[int, ...]:

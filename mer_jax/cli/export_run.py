@@ -37,9 +37,8 @@ def main(argv: list[str]) -> None:
 
 def licenses() -> dict[str, str]:
     """Name of a database -> its license and where it is obtained, in words."""
-    found = {
-        each.name: f"{each.form}; {each.license} ({each.address})" for each in databases.SOURCES
-    }
+    terms = "license as in the owners' agreement"
+    found = {each.name: f"{terms}; {each.form} ({each.address})" for each in databases.SOURCES}
     return found | {"synthetic": "rendered by mer_jax, free of licenses"}
 
 

@@ -1,13 +1,14 @@
-"""Makes onset-to-apex flow maps of a database's frames, as the field passes them on.
+"""Makes onset-to-apex flow maps of a database's frames, in the form that is shared in public.
 
     mer-jax flow-maps --database=NAME --root=DIR --out=DIR [--compare=DIR]
 
 Each clip becomes a PNG of 28 x 28 px: u red, v green, strain blue, each stretched to its own range;
-index.csv has database, subject, clip and label, and `--config.data.name=flow_maps` trains on it.
-Faces should be cropped: crop raw frames by `mer-jax prepare` first, and give its output here.
---compare prints how far the maps are from stored ones of the same clips: the median correlation of
-each channel, that with maps of other clips, and the mean difference in gray levels. Without
---database it compares the maps that lie in --out already.
+index.csv has database, subject, clip, label and file, and `--config.data.name=flow_maps
+--config.data.root=DIR` trains on them. Crop raw frames by `mer-jax prepare` first, and give
+--database=prepared --root=its output. --compare prints of each channel, as medians over the clips
+in both folders, the correlation with the stored map of the same clip, the mean correlation with
+those of other clips (chance), and the mean absolute difference in gray levels (0 to 255). Without
+--database it compares the maps that are in --out already.
 
 Example:
 
@@ -20,40 +21,50 @@ from absl import flags
 from mer_jax import datasets
 from mer_jax.cli import database_flags
 from mer_jax.cli.command import no_arguments, required, size_of
-from mer_jax.datasets import labels
+from mer_jax.datasets import flow_maps, labels
 from mer_jax.errors import UserError
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(database_flags)
 _OUT = flags.DEFINE_string("out", None, "The folder that gets the maps and index.csv.")
 _COMPARE = flags.DEFINE_string("compare", None, "A folder of stored maps to compare with.")
-_SCHEME = flags.DEFINE_string("label_scheme", "megc2019", "The classes of the index.")
-_PRESET = flags.DEFINE_string("preset", "tv_l1", "The optical flow.")
-_APEX = flags.DEFINE_enum("apex", "given", ("given", "found"), "The marked apex, or a found one.")
+_SCHEME = flags.DEFINE_string(
+    "label_scheme", "megc2019", "The labels of the index; a clip without one is left out."
+)
+_PRESET = flags.DEFINE_string("preset", "tv_l1", "Preset of `video.optical_flow`.")
+_APEX = flags.DEFINE_enum(
+    "apex", "given", ("given", "found"), "The annotated apex if there is one, or a found one."
+)
 _SIZE = flags.DEFINE_list("size", ["28", "28"], "H,W of a map.")
 _FRAME_SIZE = flags.DEFINE_list("frame_size", ["128", "128"], "H,W px that frames are resized to.")
 
 
 def main(argv: list[str]) -> None:
-    """Writes the maps and prints the comparison that the flags name."""
+    """Writes maps if --database is given, and compares them if --compare is.
+
+    Raises `UserError` for a mistake in the flags, e.g. labels that no index of maps has.
+    """
     from mer_jax.methods import map_files
 
     no_arguments(argv)
     out = required(_OUT)
     if FLAGS.database:
-        found = labels.label(
+        labeled = labels.label(
             _SCHEME.value, datasets.load(FLAGS.database, FLAGS.root, **database_flags.options())
         )
+        if not {*labeled.classes} <= {*flow_maps.LABELS}:
+            known = ", ".join(flow_maps.LABELS)
+            raise UserError(f"--label_scheme={_SCHEME.value}: the labels of an index are {known}")
         maps = map_files.make(
-            found.clips,
+            labeled.clips,
             size=size_of(_SIZE),
             frame_size=size_of(_FRAME_SIZE),
             preset=_PRESET.value,
             apex=_APEX.value,
         )
-        named = [found.classes[k] for k in found.labels]
-        index = map_files.write(out, found.clips, named, maps)
-        print(f"{len(maps)} maps in {index}; {len(found.excluded)} clips have no class")
+        names = [labeled.classes[k] for k in labeled.labels]
+        index = map_files.write(out, labeled.clips, names, maps)
+        print(f"{len(maps)} maps in {index}; {len(labeled.excluded)} clips have no class")
     elif not _COMPARE.value:
         raise UserError("give --database=NAME to make maps, or --compare=FOLDER to compare them")
     if _COMPARE.value:

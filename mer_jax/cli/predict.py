@@ -40,8 +40,8 @@ with those of the first; give its --workdir, not a folder in variants/. Instead 
 gets a verdict where the run cannot judge it: "no face", "face lost", "no movement", "head moves"
 and "too much movement" (more than in any clip of the run), "movement too long" (for more than three
 windows without a pause: speech). With --landmarks of 68 points "blink" and "speech" are told apart.
---threshold turns all but the first three off. Predictions on the run's own
-database are not valid scores: its networks were trained on it.
+--threshold and --onset turn all but the first three off. Predictions on the run's own database are
+not valid scores: its networks were trained on it.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from absl import flags
+from absl import flags, logging
 from tqdm import tqdm
 
 import mer_jax
@@ -72,62 +72,65 @@ _VIDEO = flags.DEFINE_multi_string(
 )
 _OUT = flags.DEFINE_string("out", None, "Folder to write to; by default VIDEO_prediction.")
 _VIDEO_OUT = flags.DEFINE_string("video_out", None, "Write an annotated video to this file.")
-_ONSET = flags.DEFINE_integer("onset", None, "The frame before a known movement, from 0.")
-_APEX = flags.DEFINE_integer("apex", None, "The frame of its largest movement.")
-_OFFSET = flags.DEFINE_integer("offset", None, "Its last frame; default: as far after the apex.")
+_ONSET = flags.DEFINE_integer("onset", None, "The frame in which a known movement begins, from 0.")
+_APEX = flags.DEFINE_integer("apex", None, "The frame of its peak; needs --onset.")
+_OFFSET = flags.DEFINE_integer(
+    "offset", None, "Its last frame; default: as far after the apex as the onset is before it."
+)
 _WINDOW = flags.DEFINE_string("window", None, "Length of a window: frames, or seconds as in 0.3s.")
 _STRIDE = flags.DEFINE_string(
     "stride", None, "Step between windows, likewise; default: a quarter of one."
 )
-_FPS = flags.DEFINE_float("fps", None, "Frame rate in Hz, if the file does not have it.")
+_FPS = flags.DEFINE_float("fps", None, "Frame rate in Hz, if the file has none or a wrong one.")
 _FOLD = flags.DEFINE_string("fold", None, "Predict with one fold (name or number) only.")
 _THRESHOLD = flags.DEFINE_float(
-    "threshold", None, 'Movement in px below which a window is "no movement".'
+    "threshold", None, 'Movement in px below which a window is "no movement"; default: by the run.'
 )
 _FACE = flags.DEFINE_bool("face", True, "Detect the face; --noface: frames are cropped already.")
 _LANDMARKS = flags.DEFINE_string("landmarks", None, "A landmark model that finds the eyes.")
-_ALPHA = flags.DEFINE_float("alpha", 8.0, "Magnification of the inset of --video_out.")
-_SECONDS = flags.DEFINE_float("seconds", 10.0, "How long a camera records.", lower_bound=0.5)
+_ALPHA = flags.DEFINE_float("alpha", 8.0, "Factor of the magnified motion in --video_out.")
+_SECONDS = flags.DEFINE_float("seconds", 10.0, "Seconds that a camera records.", lower_bound=0.5)
 
 
-_OF_RECOGNITION = (_ONSET, _APEX, _OFFSET, _WINDOW, _STRIDE, _FOLD, _THRESHOLD)
+_RECOGNITION_FLAGS = (_ONSET, _APEX, _OFFSET, _WINDOW, _STRIDE, _FOLD, _THRESHOLD)
 # What a prediction depends on besides the video and the run.
-_SETTINGS = (*_OF_RECOGNITION, *(_FPS, _FACE, _LANDMARKS, _ALPHA, _SECONDS, _VIDEO_OUT))
+_SETTINGS = (*_RECOGNITION_FLAGS, _FPS, _FACE, _LANDMARKS, _ALPHA, _SECONDS, _VIDEO_OUT)
 
 
 class Stopped(BaseException):
-    """A signal arrived."""
+    """A signal arrived. No `Exception`: those of one video do not stop the others."""
 
 
 class Progress:
-    """A bar over `count` videos: seconds of film, and the time that the others take."""
+    """A bar over `count` videos: seconds of video, and the time left."""
 
     def __init__(self, count: int, *, passes: int):
-        """passes: how often each film is read."""
+        """passes: how often each video is read."""
         self._count, self._passes, self._begun = count, passes, 0
-        text = "{desc} {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s of film, {remaining} left"
+        text = (
+            "{desc} {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s of video, {remaining} left"
+        )
         quiet = not sys.stderr.isatty()
         self.bar = tqdm(total=0, bar_format=text, disable=quiet, leave=False)
-        self._before = 0.0  # s of film in the videos before
+        self._end = 0.0  # s of video up to the end of the current one
 
     def begin(self, number: int, name: str, seconds: float) -> None:
         """Video `number`, from 0; those after it are taken to be as long as the mean so far."""
         self._begun += 1
-        self.bar.n = self._before
-        self._before += seconds
-        mean = self._before / self._begun
-        self.bar.total = max(1e-9, self._before + mean * (self._count - number - 1))
+        self.bar.n, self._end = self._end, self._end + seconds
+        mean = self._end / self._begun
+        self.bar.total = max(1e-9, self._end + mean * (self._count - number - 1))  # not 0
         self.bar.set_description_str(f"{number + 1} of {self._count}, {name}:")
 
-    def read(self, frames: Iterable[np.ndarray], fps: float) -> Iterator[np.ndarray]:
-        """The same frames, counted."""
+    def counted(self, frames: Iterable[np.ndarray], fps: float) -> Iterator[np.ndarray]:
+        """The same frames; moves the bar by each."""
         for frame in frames:
             yield frame
             self.bar.update(1 / fps / self._passes)
 
 
-def frames_of(flag, fps: float) -> int | None:
-    """A flag's "32" or "0.3s" in frames."""
+def frames_of(flag: flags.FlagHolder[str | None], fps: float) -> int | None:
+    """A flag's "32" or "0.3s" as a number of frames, 1 or more; None if it is not set."""
     text = flag.value
     if text is None:
         return None
@@ -137,13 +140,14 @@ def frames_of(flag, fps: float) -> int | None:
             raise ValueError
     except (ValueError, OverflowError):
         raise UserError(
-            f"--{flag.name}={text}: write frames, as in 32, or seconds, as in 0.3s"
+            f"--{flag.name}={text}: write frames, as in 32, or seconds, as in 0.3s; at least one "
+            "frame"
         ) from None
     return count
 
 
 def eye_detector():
-    """The eye detector that the flags name."""
+    """The eye detector that --face and --landmarks name; None for cropped frames."""
     from mer_jax import faces
 
     if not _FACE.value:
@@ -154,15 +158,15 @@ def eye_detector():
 
 
 def check_flags() -> None:
-    """Raises `UserError` for a value that no video allows."""
+    """Raises `UserError` for a flag that is wrong whatever the video."""
     for flag in (_WINDOW, _STRIDE):
-        frames_of(flag, 1e6)
+        frames_of(flag, 1e6)  # its syntax alone: at this rate each duration has a frame
     options.check_value("--alpha", "alpha", _ALPHA.value)
     if _VIDEO_OUT.value and pathlib.Path(_VIDEO_OUT.value).suffix not in (".mp4", ".webm"):
         raise UserError(f"--video_out={_VIDEO_OUT.value}: a video is written as .mp4 or .webm")
     for flag in (_FPS, _THRESHOLD, _SECONDS):
         if flag.value is not None:
-            options.check_value(flag.name, flag.name, flag.value)
+            options.check_value(f"--{flag.name}", flag.name, flag.value)
 
 
 def recognition_options(fps: float) -> dict[str, Any]:
@@ -184,7 +188,7 @@ class Prediction:
     def __init__(self, videos: dict[str, str]):
         run = required(_RUN)
         self.spots = run_file.is_spotting(run)
-        given = [flag.name for flag in _OF_RECOGNITION if flag.value is not None]
+        given = [flag.name for flag in _RECOGNITION_FLAGS if flag.value is not None]
         if self.spots and given:
             raise UserError(f"--{given[0]} is for runs of recognition; {run} spots intervals")
         self.predictor: Any = (
@@ -206,7 +210,7 @@ class Prediction:
         options = {} if self.spots else recognition_options(fps)
         try:
             result = self.predictor.predict_video(
-                self.progress.read(source.frames(), fps),
+                self.progress.counted(source.frames(), fps),
                 fps,
                 eye_detector=self.eye_detector,
                 total=source.count,
@@ -228,8 +232,8 @@ class Prediction:
             return [str(table), str(chart)]
         annotated = draw.annotate(source.frames, result, alpha=_ALPHA.value)
         film.parent.mkdir(parents=True, exist_ok=True)
-        counted = self.progress.read(annotated, result.fps)
-        return [str(table), str(chart), str(video_files.write(film, counted, result.fps))]
+        frames = self.progress.counted(annotated, result.fps)
+        return [str(table), str(chart), str(video_files.write(film, frames, result.fps))]
 
     def record(self, name: str, video: str, folder: pathlib.Path) -> VideoRecord:
         """Predicts one of several videos and writes its outputs."""
@@ -239,6 +243,7 @@ class Prediction:
             known = isinstance(error, UserError)
             reason = str(error) if known else f"{type(error).__name__}: {error}"
             reason = " ".join(reason.split())
+            logging.debug("%s", name, exc_info=error)
             print(f"{name}: failed: {reason}", file=sys.stderr)
             return VideoRecord(name, reason, retry=not known)
         self.write(source, result, folder, folder / _VIDEO_OUT.value if _VIDEO_OUT.value else None)
@@ -267,7 +272,8 @@ def predict_single(video: str) -> str:
 
 def out_folder(name: str) -> pathlib.Path:
     """--out, or a folder named after the video."""
-    stem = pathlib.Path(name.replace(":", "_")).stem
+    path = pathlib.Path(name.replace(":", "_"))
+    stem = path.name if path.is_dir() else path.stem
     return pathlib.Path(_OUT.value or f"{stem}_prediction").expanduser()
 
 
@@ -275,7 +281,7 @@ def predict_several() -> int:
     """Writes the predictions of all videos; 1 if one failed."""
     videos, out = video_list.find(_VIDEO.value), out_folder(_VIDEO.value[0])
     if not _OUT.value and video_list.is_pattern(_VIDEO.value[0]):
-        raise UserError("a pattern names no folder for the results; give it: --out=DIR")
+        raise UserError("--out=DIR is required with a pattern")
     for value in _VIDEO.value:
         if out.resolve().is_relative_to(pathlib.Path(value).expanduser().resolve()):
             raise UserError(f"{out} is inside the folder of videos; give another --out")
@@ -291,7 +297,7 @@ def predict_several() -> int:
         repr([(flag.name, flag.value) for flag in _SETTINGS]),
     )
     tally = video_records.process(videos, out, prediction.record, settings=settings)
-    left = f", {tally.busy} in work by another process" * bool(tally.busy)
+    left = f", {tally.busy} being processed by another process" * bool(tally.busy)
     print(f"{tally.done} video(s) done, {tally.failed} failed{left}\n{out / 'videos.csv'}")
     return 1 if tally.failed else 0
 

@@ -32,7 +32,7 @@ from mer_jax.clips import Clip, in_memory, resize, to_float
 from mer_jax.errors import UserError
 
 _OUT = flags.DEFINE_string("out", None, "The file to write, .png or .gif; CLIP's name by default.")
-_ONSET = flags.DEFINE_integer("onset", None, "The frame before the movement, counted from 0.")
+_ONSET = flags.DEFINE_integer("onset", None, "The frame in which the movement begins, from 0.")
 _APEX = flags.DEFINE_integer("apex", None, "The frame of the strongest movement.")
 _SPAN = flags.DEFINE_string(
     "span", None, "Only frames START to STOP - 1 of a longer video, as START:STOP."

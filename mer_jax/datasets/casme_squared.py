@@ -1,14 +1,14 @@
-"""CAS(ME)^2: 57 micro- and 300 macro-expressions of 22 subjects at 30 Hz (Qu et al., 2018).
+"""CAS(ME)^2: 57 micro- and 300 macro-expressions of 22 subjects (Qu et al., TAC 9(4), 2018).
 
-    cropped/s15/anger1_1/img552.jpg                 one expression a folder; also 15/anger1_1
+    cropped/s15/anger1_1/img552.jpg                 one expression per folder; also 15/anger1_1
     selectedpic/s15/anger1_1/img552.jpg
-    rawpic/s15/15_0401girlcrashing/img001.jpg       recordings
+    rawpic/s15/15_0401girlcrashing/img001.jpg       recordings at 30 Hz, several expressions each
     CAS(ME)^2code_final.xlsx, CAS(ME)^2code_final (Updated).xlsx
 
-The sheet has no header. Its subjects count from 1 and its clips are named by the stimulus; which
-folders these are is in its other two tabs ('naming rule1' and 'naming rule2'), and `SUBJECTS` and
-`STIMULI` here, so that a .csv or the first tab alone is enough. An offset of 0 is none. The naming
-inside selectedpic is taken to be that of cropped.
+The sheet has no header. It numbers the subjects from 1 and names clips by their stimulus. The
+folders of both are in its other two tabs ('naming rule1' and 'naming rule2'); `SUBJECTS` and
+`STIMULI` repeat them, so that a .csv of the first tab is enough. An apex or offset of 0 means none.
+The names in selectedpic are assumed to be those in cropped (not verified).
 """
 
 import dataclasses
@@ -24,22 +24,22 @@ from mer_jax.errors import unknown_name
 
 KINDS = ("micro", "macro", "all")
 _CLIP = r"(^|/)(?P<subject>s?\d+)/(?P<name>[a-z]+\d+_\d+)$"
-_VIDEO = r"(^|/)(?P<subject>s?\d+)/\d+_(?P<name>\d{4})[^/]*$"
-_FIELDS = (
+RECORDING = r"(^|/)(?P<subject>s?\d+)/\d+_(?P<name>\d{4})[^/]*$"
+FIELDS = (  # of the sheet's columns, from left to right
     *("subject", "name", "onset", "apex", "offset", "action_units", "emotion", "kind"),
     "feeling",
 )
-_WHOLE = ("onset", "apex", "offset")
-# The naming rules: subjects 1 to 22 by folder, stimuli by the four digits of a recording.
-SUBJECTS = (15, 16, *range(19, 28), *range(29, 39), 40)
-STIMULI = {
+SHEETS = ("CAS(ME)^2code_final*(Updated)*", "CAS(ME)^2code*", "*code_final*")
+_INTEGERS = ("onset", "apex", "offset")
+SUBJECTS = (15, 16, *range(19, 28), *range(29, 39), 40)  # folder of the sheet's subject 1 to 22
+STIMULI = {  # the four digits of their recordings
     **{"disgust1": "0101", "disgust2": "0102", "anger1": "0401", "anger2": "0402"},
     **{"happy1": "0502", "happy2": "0503", "happy3": "0505", "happy4": "0507", "happy5": "0508"},
 }
 
 
 def _late_apex(onset: int, apex: int, offset: int) -> tuple[KnownIssue, ...]:
-    why = "the published apex is after the offset: the clip's apex is None"
+    why = "the published apex is after the offset: the clip's apex is set to None"
     return (
         KnownIssue(
             "instants", why, corrected=(onset, None, offset), published=(onset, apex, offset)
@@ -54,12 +54,12 @@ SPEC = records.Database(
     layouts={
         "cropped": FolderLayout(("cropped", "casme^2_cropped"), _CLIP),
         "selected": FolderLayout(("selectedpic",), _CLIP),
-        "raw": FolderLayout(("rawpic",), _VIDEO, recordings=True),
+        "raw": FolderLayout(("rawpic",), RECORDING, recordings=True),
     },
-    sheets=("CAS(ME)^2code_final(Updated)", "CAS(ME)^2code*", "*code_final*"),
+    sheets=SHEETS,
     worksheets=("CASFEcode_final", "CASMEcode_final"),
-    columns={field: Column((field,), int if field in _WHOLE else str) for field in _FIELDS},
-    positions=_FIELDS,
+    columns={field: Column((field,), int if field in _INTEGERS else str) for field in FIELDS},
+    positions=FIELDS,
     emotions=("positive", "negative", "surprise", "others"),
     normalize_subject=functools.partial(zero_padded, "s", 2),
     normalize_clip=str.lower,
@@ -82,7 +82,10 @@ def inspect(
     allow_mismatch: bool = False,
     exclude: Iterable[str] = (),
 ) -> Inspection:
-    """As `database.inspect`; `kind` is "micro", "macro" or "all"."""
+    """As `database.inspect`; `kind` is "micro", "macro" or "all".
+
+    The published counts are of the micro-expressions.
+    """
     if kind not in KINDS:
         raise unknown_name("kind of expression", kind, KINDS)
 
@@ -92,14 +95,16 @@ def inspect(
             row.subject = f"s{SUBJECTS[int(number) - 1]}"
         row.video = STIMULI.get(row.name.split("_")[0], "")
         row.apex, row.offset = row.apex or None, row.offset or None
-        cell = (cells["kind"] or "").lower()
-        if cell not in ("micro-expression", "macro-expression"):
-            row.problem = f"{cell!r} is neither micro-expression nor macro-expression"
-        row.is_clip = bool(row.problem) or kind == "all" or cell.startswith(kind)
+        own = (cells["kind"] or "").lower()
+        if own not in ("micro-expression", "macro-expression"):
+            row.problem = f"{own!r} is neither micro-expression nor macro-expression"
+        row.is_clip = bool(row.problem) or kind == "all" or own.startswith(kind)
         return row
 
     return database.inspect(
-        dataclasses.replace(SPEC, adapt_row=adapt),
+        dataclasses.replace(
+            SPEC, adapt_row=adapt, published=SPEC.published if kind == "micro" else {}
+        ),
         root,
         images=images,
         labels=labels,

@@ -22,16 +22,7 @@ from mer_jax.errors import Problem, unknown_name
 PARTS = {"train": "train*", "test_a": "test*A*", "test_b": "test*B*"}
 _COUNTS = {"train": 1856, "test_a": 474, "test_b": 299}
 _RATES = ("200", "300", "500")
-_COLUMNS = {
-    "subject": records.SUBJECT,
-    "name": records.NAME,
-    "onset": Column(("OnsetFrame", "Onset"), int),
-    "apex": Column(("ApexFrame", "Apex"), int),
-    "offset": Column(("OffsetFrame", "Offset"), int),
-    "emotion": records.EMOTION,
-    "fps": Column(("Fps",)),
-    "action_units": records.AUS,
-}
+_COLUMNS = {**records.COLUMNS, "fps": Column(("Fps",))}
 
 SPEC = records.Database(
     name="dfme",

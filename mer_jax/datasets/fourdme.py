@@ -1,11 +1,13 @@
-"""4DME: 267 micro-expressions of 41 subjects at 60 Hz, the gray videos (Li et al., TAC 2022).
+"""4DME: 267 micro-expressions of 41 subjects at 60 Hz, the gray videos.
+
+Li et al., TAC 14(4), 2023.
 
     gray_micro/<subject>/<clip>/1.jpg
     4DME_Labelling_Micro_release v1.xlsx
 
-A clip may carry several emotions: they are joined with '+' in alphabetical order. Two neighboring
-rows of the published sheet have each other's action units, which nothing in the sheet shows: what
-is read here is what is printed.
+A clip may have several emotions: they are joined with '+' in alphabetical order. Two neighboring
+rows of the published sheet have each other's action units; nothing in the sheet shows it, and they
+are read as published.
 """
 
 import functools
@@ -16,7 +18,8 @@ from mer_jax.datasets.annotations import Column
 from mer_jax.datasets.folders import FolderLayout
 
 
-def _adapt(row, cells):
+def _join_emotions(row, cells):
+    """'positive and surprise' -> 'positive+surprise'."""
     words = re.split(r"[^a-z]+", row.emotion)
     row.emotion = "+".join(sorted({word for word in words if word not in ("", "and")}))
     return row
@@ -42,7 +45,7 @@ SPEC = records.Database(
         "action_units": Column(("AUs", "AU"), required=False),
     },
     emotions=("positive", "negative", "surprise", "repression", "others"),
-    adapt_row=_adapt,
+    adapt_row=_join_emotions,
     gray=True,
     subjects=41,
 )

@@ -220,9 +220,6 @@ def _smic_video(groups):
 
 _NAME = Column(("Filename", "File name"))
 _KIND = Column(("Type", "Expression type"))
-_SQUARED_FIELDS = (
-    *("subject", "name", "onset", "apex", "offset", "action_units", "emotion", "kind", "feeling"),
-)
 
 SPECS = {
     # Yap, Kendrick & Yap, FG 2020. Macro-expressions were coded at another rate: their frames have
@@ -259,19 +256,13 @@ SPECS = {
         title="CAS(ME)^2",
         fps=30.0,
         layouts={
-            "pictures": FolderLayout(
-                ("rawpic",), r"(^|/)(?P<subject>s?\d+)/\d+_(?P<name>\d{4})[^/]*$"
-            ),
-            "video": FolderLayout(
-                ("rawvideo",),
-                r"(^|/)(?P<subject>s?\d+)/\d+_(?P<name>\d{4})[^/]*$",
-                video_files=True,
-            ),
+            "pictures": FolderLayout(("rawpic",), casme_squared.RECORDING),
+            "video": FolderLayout(("rawvideo",), casme_squared.RECORDING, video_files=True),
         },
-        sheets=("CAS(ME)^2code_final*Updated*", "CAS(ME)^2code*", "code_final*"),
+        sheets=casme_squared.SHEETS,
         worksheets=("CASFEcode_final", "CASMEcode_final"),
-        columns={field: Column((field,)) for field in _SQUARED_FIELDS},
-        positions=_SQUARED_FIELDS,
+        columns={field: Column((field,)) for field in casme_squared.FIELDS},
+        positions=casme_squared.FIELDS,
         marks=_squared,
         identify=lambda groups: (zero_padded("s", 2, groups["subject"]), groups["name"]),
         published={"recordings": 98, "micro": 57, "macro": 300},
@@ -334,10 +325,7 @@ SPECS = {
         published={"recordings": 157},
         unlisted="left out",
         absent=frozenset(
-            {
-                *(("s03", "s03_ne_03"), ("s03", "s03_ne_20"), ("s04", "s04_ne_05")),
-                *(("s04", "s04_ne_06"), ("s09", "s09_sur_02")),
-            }
+            key for key, issues in smic.EXTENDED.known_issues.items() if issues == smic.NO_FOLDER
         ),
     ),
 }

@@ -1,9 +1,10 @@
-"""MMEW: 300 micro-expressions of 36 subjects at 90 Hz (Ben et al., TPAMI 2021).
+"""MMEW: 300 micro-expressions of 36 subjects at 90 Hz (Ben et al., TPAMI 44(9), 2022).
 
     Micro_Expression/disgust/S03-01-002/1.jpg
     MMEW_Micro_Exp.xlsx
 
-The sheet's 'others' lie in the folder 'repression'.
+Clips labeled 'others' in the sheet are in the folder 'repression'. The macro-expressions are not
+read.
 """
 
 import functools
@@ -14,8 +15,9 @@ from mer_jax.datasets.annotations import zero_padded
 from mer_jax.datasets.folders import FolderLayout
 
 
-def _adapt(row, cells):
-    if re.match(r"S\d+-", row.name):  # the clip's name settles how the subject is written
+def _subject_of_clip(row, cells):
+    """The subject as the clip's name begins, however the sheet's own cell writes it."""
+    if re.match(r"S\d+-", row.name):
         row.subject = SPEC.normalize_subject(row.name.split("-")[0])
     return row
 
@@ -32,17 +34,11 @@ SPEC = records.Database(
         )
     },
     sheets=("MMEW_Micro_Exp*",),
-    columns={
-        "subject": records.SUBJECT,
-        "name": records.NAME,
-        **records.INSTANTS,
-        "action_units": records.AUS,
-        "emotion": records.EMOTION,
-    },
+    columns=records.COLUMNS,
     emotions=("happiness", "anger", "surprise", "disgust", "fear", "sadness", "others"),
     normalize_subject=functools.partial(zero_padded, "S", 2),
     normalize_clip=str.upper,
-    adapt_row=_adapt,
+    adapt_row=_subject_of_clip,
     folder_label={"others": "repression"},
     published=dict(happiness=36, anger=8, surprise=89, disgust=72, fear=16, sadness=13, others=66),
     subjects=36,

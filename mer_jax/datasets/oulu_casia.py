@@ -1,9 +1,12 @@
-"""Oulu-CASIA: six posed expressions of 80 subjects at 25 Hz (Zhao et al., IVC 29(9), 2011).
+"""Oulu-CASIA: six posed expressions of 80 subjects at 25 Hz.
+
+Zhao et al., Image and Vision Computing 29(9), 2011.
 
     OriginalImg/VL/Strong/P012/Anger/000.jpeg           visible light (VL) or infrared (NI)
     PreProcess Img/VL_Acropped/Strong/P012/Anger/000.jpeg
 
-The folder is the label; a sequence runs from neutral to the peak, so the apex is the last frame.
+The last folder is the label. A sequence runs from the neutral face to the peak, so that its last
+frame is the apex.
 """
 
 import pathlib
@@ -20,20 +23,21 @@ _LIGHTS = ("strong", "weak", "dark")
 
 
 def spec(camera: str, light: str) -> records.Database:
-    """One camera under one light."""
+    """The database of one camera ("vl" or "ni") under one light ("strong", "weak" or "dark")."""
 
-    def clip(name: str) -> str:
+    def clip_name(name: str) -> str:
         return f"{camera}_{light}_{name.lower()}"
 
-    def row(folder: Folder) -> Row:
+    def row_of_folder(folder: Folder) -> Row:
         subject, emotion = folder.groups["subject"].upper(), folder.groups["name"].lower()
         last = folder.numbers[-1] if folder.numbers else None
-        return Row(str(folder.path), subject, clip(emotion), emotion, apex=last, has_instants=False)
+        name = clip_name(emotion)  # its apex is not annotated: there is nothing to compare
+        return Row(str(folder.path), subject, name, emotion, apex=last, has_instants=False)
 
     pattern = rf"(^|/){camera}(_acropped)?/{light}/(?P<subject>P\d+)/(?P<name>[a-z]+)$"
-    cameras = "|".join(other for other in _CAMERAS if other != camera)
-    lights = "|".join(other for other in _LIGHTS if other != light)
-    exclude = rf"(^|/)(({cameras})(_acropped)?|{lights})(/|$)"
+    other_cameras = "|".join(other for other in _CAMERAS if other != camera)
+    other_lights = "|".join(other for other in _LIGHTS if other != light)
+    exclude = rf"(^|/)(({other_cameras})(_acropped)?|{other_lights})(/|$)"
     return records.Database(
         name="oulu_casia",
         title="Oulu-CASIA",
@@ -42,10 +46,10 @@ def spec(camera: str, light: str) -> records.Database:
             "cropped": FolderLayout(("PreProcess Img", "PreProcessImg"), pattern, exclude=exclude),
             "original": FolderLayout(("OriginalImg",), pattern, exclude=exclude),
         },
-        row_from_folder=row,
+        row_from_folder=row_of_folder,
         emotions=EMOTIONS,
         normalize_subject=str.upper,
-        normalize_clip=clip,
+        normalize_clip=clip_name,
         gray=camera == "ni",
         published=dict.fromkeys(EMOTIONS, 80),
         subjects=80,

@@ -28,6 +28,7 @@ INSTANTS = {
     "offset": Column(("OffsetFrame", "Offset"), int),
 }
 OBJECTIVE = Column(("Objective Classes", "Objective Class", "Objective"), required=False)
+COLUMNS = {"subject": SUBJECT, "name": NAME, **INSTANTS, "action_units": AUS, "emotion": EMOTION}
 ANY = object()
 NOT_THERE = "is to be excluded but is not in the database"
 

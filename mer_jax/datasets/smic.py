@@ -28,7 +28,7 @@ CODES = {"negative": "ne", "positive": "po", "surprise": "sur"}
 _HZ = {"hs": 100.0, "vis": 25.0, "nir": 25.0}
 _PUBLISHED = {"hs": (70, 51, 43), "vis": (23, 28, 20), "nir": (23, 28, 20)}
 _SUBJECTS = {"hs": 16, "vis": 8, "nir": 8}
-_NO_FOLDER = (KnownIssue("no folder", "the extended release lacks this clip"),)
+NO_FOLDER = (KnownIssue("no folder", "the extended release lacks this clip"),)
 _NO_ROW = (KnownIssue("no row", "the sheet does not annotate it and it is left out"),)
 
 
@@ -100,11 +100,11 @@ EXTENDED = records.Database(
     },
     folder_label=CODES,
     known_issues={
-        ("s03", "s03_ne_03"): _NO_FOLDER,
-        ("s03", "s03_ne_20"): _NO_FOLDER,
-        ("s04", "s04_ne_05"): _NO_FOLDER,
-        ("s04", "s04_ne_06"): _NO_FOLDER,
-        ("s09", "s09_sur_02"): _NO_FOLDER,
+        ("s03", "s03_ne_03"): NO_FOLDER,
+        ("s03", "s03_ne_20"): NO_FOLDER,
+        ("s04", "s04_ne_05"): NO_FOLDER,
+        ("s04", "s04_ne_06"): NO_FOLDER,
+        ("s09", "s09_sur_02"): NO_FOLDER,
         ("s01", "s01_ne_02"): _NO_ROW,
         ("s02", "s02_sur_05"): _NO_ROW,
         ("s18", "s18_sur_03"): (

@@ -13,7 +13,6 @@ import contextlib
 import contextvars
 import functools
 import hashlib
-import importlib.metadata
 import inspect
 import json
 import pathlib
@@ -156,16 +155,9 @@ def _common_key(current: _Method, depends_on: Any) -> str:
     module = inspect.getmodule(inspect.unwrap(current.function))
     source = pathlib.Path(getattr(module, "__file__", None) or mer_jax.__file__)
     own = b"" if source.is_relative_to(_PACKAGE) else source.read_bytes()
-    versions = [_version(name) for name in _LIBRARIES]
+    versions = [runtime.version(name) for name in _LIBRARIES]
     device = "cpu" if stage().pipeline else jax.devices()[0].device_kind  # workers have no other
     return saving.digest(current.method, options, _source_digest(), own, repr([*versions, device]))
-
-
-def _version(library: str) -> str:
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 @functools.cache

@@ -6,7 +6,6 @@ import platform
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from typing import Any, NamedTuple
 
 import jax
@@ -215,11 +214,8 @@ def provenance(
 ) -> dict[str, Any]:
     """Command, versions, device, seed and times of a job."""
     versions = {"mer_jax": mer_jax.__version__, "python": platform.python_version()}
-    for package in _VERSIONS:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue  # OpenCV may be installed under another name
+    # Not all are installed: OpenCV may have another name.
+    versions |= {name: found for name in _VERSIONS if (found := runtime.version(name))}
     device = jax.devices()[0]
     return {
         "command": command or _command(),

@@ -19,6 +19,9 @@ from mer_jax.options import find
 Loss = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
+LOSSES: dict[str, Loss] = {}  # those of this module, by name
+
+
 def _without_padding(loss: Loss) -> Loss:
     """`loss` with 0 for the logits of padding: a mask alone would give 0 times NaN, NaN."""
 
@@ -29,7 +32,13 @@ def _without_padding(loss: Loss) -> Loss:
     return masked
 
 
-@_without_padding
+def _named(loss: Loss) -> Loss:
+    """`loss` without padding, as a member of `LOSSES`."""
+    LOSSES[loss.__name__] = _without_padding(loss)
+    return LOSSES[loss.__name__]
+
+
+@_named
 def cross_entropy(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -45,7 +54,7 @@ def cross_entropy(
     return _mean(-_log_likelihood(logits, labels), mask)
 
 
-@_without_padding
+@_named
 def weighted_ce(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -58,7 +67,7 @@ def weighted_ce(
     return _mean(-_log_likelihood(logits, labels), weight)
 
 
-@_without_padding
+@_named
 def weighted_focal(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -74,7 +83,7 @@ def weighted_focal(
     return _mean(-jnp.square(1 - jnp.exp(log_p)) * log_p, weight)
 
 
-@_without_padding
+@_named
 def class_balanced_bce(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -94,7 +103,7 @@ def class_balanced_bce(
     return _mean(-beta * _log_every_class(logits, labels), mask)
 
 
-@_without_padding
+@_named
 def one_vs_rest_bce(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -103,7 +112,7 @@ def one_vs_rest_bce(
     return _mean(-_log_every_class(logits, labels), mask)
 
 
-@_without_padding
+@_named
 def capsule_margin(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -122,7 +131,7 @@ def capsule_margin(
     return _mean(jnp.sum(one_hot * present + 0.5 * (1 - one_hot) * absent, axis=-1), mask)
 
 
-@_without_padding
+@_named
 def multilabel_bce(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -135,7 +144,7 @@ def multilabel_bce(
     return _mean(jnp.mean(each, axis=-1), mask)
 
 
-@_without_padding
+@_named
 def mse(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array) -> jax.Array:
     """The mean squared error of real targets, labels [B, K] (SOFTNet, MEAN, MTSN).
 
@@ -148,7 +157,7 @@ def mse(logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
     return _mean(jnp.mean(jnp.square(logits - labels), axis=-1), mask)
 
 
-@_without_padding
+@_named
 def boundary_focal(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -197,7 +206,7 @@ def boundary_focal(
     return micro + 0.5 * macro
 
 
-@_without_padding
+@_named
 def spot_recognize(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
@@ -212,18 +221,6 @@ def spot_recognize(
     return 0.9 * spotting + 0.1 * _mean(-jax.nn.log_softmax(logits[:, 1:])[:, :-1], weight)
 
 
-LOSSES: dict[str, Loss] = {
-    "cross_entropy": cross_entropy,
-    "weighted_ce": weighted_ce,
-    "weighted_focal": weighted_focal,
-    "class_balanced_bce": class_balanced_bce,
-    "one_vs_rest_bce": one_vs_rest_bce,
-    "capsule_margin": capsule_margin,
-    "multilabel_bce": multilabel_bce,
-    "mse": mse,
-    "boundary_focal": boundary_focal,
-    "spot_recognize": spot_recognize,
-}
 # Those of real targets instead of classes.
 REGRESSION = ("mse", "boundary_focal", "spot_recognize")
 

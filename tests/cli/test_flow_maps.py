@@ -39,6 +39,7 @@ def test_maps_are_compared(tmp_path):
         (("--out=x",), "--compare=FOLDER"),
         (("--compare=x",), "--out=... is required"),
         (("--database=synthetic", "--out=x", "--size=4"), "--size=4 is not H,W"),
+        (("--database=synthetic", "--out=x", "--label_scheme=cd6me"), "labels of an index are"),
     ],
 )
 def test_a_mistake_is_one_sentence(words, message):

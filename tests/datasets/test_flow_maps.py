@@ -56,7 +56,7 @@ def test_channels_are_u_v_strain(root):
         ("maps/casme2_sub01_EP01_01.png", "/etc/passwd", "use a relative path"),
         ("maps/casme2_sub01_EP01_01.png", "../maps/x.png", "use a relative path"),
         ("maps/casme2_sub01_EP01_01.png", "C:\\\\x.png", "use a relative path"),
-        ("maps/casme2_sub01_EP01_01.png", "maps/absent.png", "is not there"),
+        ("maps/casme2_sub01_EP01_01.png", "maps/absent.png", "does not exist"),
         ("maps/casme2_sub01_EP01_01.png", "", "the 'file' cell is blank"),
         ("sub01,EP01_02", "sub01,EP01_01", "row 3: casme2/sub01/EP01_01 again (first in index.csv"),
         ("negative", "negtive", "unknown label 'negtive'; did you mean 'negative'?"),
@@ -68,6 +68,14 @@ def test_channels_are_u_v_strain(root):
 def test_bad_rows(root, old, new, said):
     replace(root, old, new)
     assert said in "\n".join(problems(root))
+
+
+def test_an_index_written_on_windows(root):
+    maps = [clip.frames for clip in datasets.load("flow_maps", root)]
+    replace(root, "maps/", "maps\\", 99)
+    found = datasets.inspect("flow_maps", root)
+    assert not found.problems and not found.notes
+    np.testing.assert_array_equal([clip.frames for clip in found.clips], maps)
 
 
 def test_bad_files(root):
@@ -103,7 +111,7 @@ def test_bad_index(root, content, said):
 
 
 def test_no_index(tmp_path):
-    assert "the index of the maps belongs there" in problems(tmp_path)[0]
+    assert "the index of the maps must be there" in problems(tmp_path)[0]
 
 
 def test_a_map_that_no_row_names(root):

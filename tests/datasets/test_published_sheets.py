@@ -283,7 +283,10 @@ def test_objective_classes_beyond_the_table(units, numeral):
 # Item 12: CAS(ME)^2 without its naming rules.
 
 
-@pytest.mark.parametrize("name", ["CAS(ME)^2code_final(Updated).csv", "code_final.xlsx"])
+UPDATED = ("CAS(ME)^2code_final(Updated).csv", "CAS(ME)^2code_final (Updated).csv")
+
+
+@pytest.mark.parametrize("name", [*UPDATED, "code_final.xlsx"])
 def test_casme_squared_s_naming_rule_is_built_in(tmp_path, lay, name):
     folders = [15, 16, *range(19, 28), *range(29, 39), 40]
     rows = [
@@ -297,6 +300,19 @@ def test_casme_squared_s_naming_rule_is_built_in(tmp_path, lay, name):
     assert not found.problems
     assert [clip.subject for clip in found.clips] == [f"s{number}" for number in folders]
     assert {instants(clip) for clip in found.clips} == {(10, 12, 15)}
+    assert found.published["negative"] == 21
+    macro = datasets.inspect("casme_squared", tmp_path, kind="macro")
+    assert not macro.clips and not macro.published, "the published counts are of the micro ones"
+
+
+@pytest.mark.parametrize("name", UPDATED)
+def test_casme_squared_s_updated_sheet_comes_first(tmp_path, lay, name):
+    row = [1, "anger1_1", 10, 12, 15, 4, "negative", "micro-expression", "anger"]
+    replica.table(tmp_path / name, {"CASFEcode_final": [row]})
+    replica.table(tmp_path / "CAS(ME)^2code_final.xlsx", {"CASFEcode_final": [row, row]})
+    lay("rawpic/s15/15_0401girlcrashing/img{n:03d}.jpg", 1, 20)
+    found = datasets.inspect("casme_squared", tmp_path)
+    assert [each.where for each in found.sources if each.what == "labels"] == [str(tmp_path / name)]
 
 
 # Item 13: other spellings, other places.

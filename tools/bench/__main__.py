@@ -33,6 +33,7 @@ import sys
 
 from absl import flags
 
+from mer_jax import runtime
 from mer_jax.cli import command
 from mer_jax.errors import UserError
 
@@ -65,7 +66,7 @@ def main(argv: list[str]) -> None:
     machine = {
         "jax": jax.__version__,
         "python": platform.python_version(),
-        "torch": _version("torch"),
+        "torch": runtime.version("torch") or "not installed",
         "cpu_cores": os.cpu_count(),
         "device": f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else 0.0,
@@ -85,15 +86,6 @@ def main(argv: list[str]) -> None:
     if _JSON.value:
         found = [{"suite": suite, **table._asdict()} for suite, table in tables]
         pathlib.Path(_JSON.value).write_text(json.dumps({"machine": machine, "tables": found}))
-
-
-def _version(package: str) -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 if __name__ == "__main__":
