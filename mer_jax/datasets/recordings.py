@@ -1,11 +1,11 @@
-"""Reads databases of long videos by name: a folder to `Recording`s, or a list of all its problems.
+"""Reads databases of long videos by name into `Recording`s, or lists all their problems.
 
-    recordings = load("samm_lv", "~/data/SAMM Long Videos")     # names(): the databases
+    recordings = load("samm_lv", "~/data/SAMM Long Videos")  # names(): the databases
     recordings = load("synthetic", None)
-    recordings = load("package.module:name", root)      # your function (root, *, options)
+    recordings = load("package.module:name", root)  # your function (root, *, OPTION=..., ...)
 
-A recording without a row in the label sheet has no expressions (SMIC: it is not annotated, and left
-out). Frame numbers of a sheet are those in the file names; of a video file they count from 1.
+A recording without a row in the label sheet has no expressions; in SMIC it is not annotated and is
+left out. Frame numbers in a sheet are those of the file names; in a video file they count from 1.
 """
 
 import collections
@@ -30,17 +30,24 @@ from mer_jax.recordings import KINDS, Interval, Recording
 _VIDEO_SUFFIXES = {".avi", ".mp4", ".mov", ".mpg", ".mkv"}
 
 
+class _MarkedRow(NamedTuple):
+    """An expression that the label sheet marks, and the row that does."""
+
+    where: str
+    mark: Mark
+
+
 class Inspection(NamedTuple):
     """The recordings of a database, its problems, and notes on resolved mismatches."""
 
     recordings: list[Recording]
     problems: list[Problem]
     notes: list[Problem]
-    published: Mapping[str, int]  # recordings, micro, macro
+    published: Mapping[str, int]  # of "recordings", "micro", "macro"; one that lacks is unchecked
 
 
 def names() -> list[str]:
-    """The names `load` takes."""
+    """The databases that `load` reads."""
     return sorted([*SPECS, "synthetic"])
 
 
@@ -50,16 +57,17 @@ def options(name: str) -> dict[str, Any]:
 
 
 def load(name: str, root: str | pathlib.Path | None, **given) -> list[Recording]:
-    """The recordings of a database, by subject and name; frames are read when asked for.
+    """The recordings of a database, sorted by subject and name; frames are read on access.
 
     Args:
-      name: a database (`names()`), or "package.module:Name", a function (root, *, options).
+      name: a database (`names()`), or "package.module:name", a function that takes the root and
+        options by keyword and returns `Recording`s or an `Inspection`.
       root: its folder; None for "synthetic".
       **given: options of the database (`options(name)`).
 
     Raises:
       UserError: an unknown database or option, or no root.
-      DataError: every problem of the database.
+      DataError: for problems of the database; it lists all.
 
     >>> video = load("synthetic", None, subjects=1, seconds=3.0, micro=1, macro=0)[0]
     >>> len(video), [each.kind for each in video.intervals]
@@ -119,8 +127,8 @@ def read(
       root: its folder, or a parent of it.
       images: which kind of images, a key of `spec.layouts`; "" takes the first that exists.
       labels: the label sheet, if it is elsewhere or there are several releases.
-      allow_mismatch: take the nearest frame for every instant that is not there, and leave out
-        intervals of which no frame is there; each case is a note.
+      allow_mismatch: take the nearest frame for an instant whose frame is missing, and leave out
+        intervals of which all frames are; each case is a note.
       exclude: keys of recordings ("samm_lv/006/006_1") to leave out.
     """
     root = pathlib.Path(root).expanduser()
@@ -143,12 +151,12 @@ def read(
             log.add_note(str(source.path), "has no row in the label sheet; it is left out")
             continue
         tolerance = None if allow_mismatch else spec.tolerance
-        made = _recording(spec, key, source, rows, tolerance, log)
-        recordings += [made] if made else []
+        recording = _recording(spec, key, source, rows, tolerance, log)
+        recordings += [recording] if recording else []
     for (subject, name), rows in marks.items():
         key = f"{spec.name}/{subject}/{name}"
         if videos and key not in excluded:
-            what = f"is marked in {rows[0][0]} ({len(rows)} expression(s)) but has no frames"
+            what = f"is marked in {rows[0].where} ({len(rows)} expression(s)) but has no frames"
             report = log.add_note if (subject, name) in spec.absent else log.add_problem
             report(key, what)
     for name, count in counts(recordings).items():
@@ -159,32 +167,43 @@ def read(
     return Inspection(recordings, log.problems, log.notes, spec.published)
 
 
-def _recording(spec, key, source, rows, tolerance, log) -> Recording | None:
-    """The recording `key` of the frames in `source`, or None with the problem."""
+# Six parameters: what is read (four), how strictly, and where problems go.
+def _recording(
+    spec: LongVideos,
+    key: str,
+    source: FrameFolder | VideoFile,
+    rows: Sequence[_MarkedRow],
+    tolerance: int | None,
+    log: IssueLog,
+) -> Recording | None:
+    """The recording `key` of the frames in `source`, or None with a problem in `log`."""
     numbers, path = source.numbers, str(source.path)
     if not len(numbers):
         log.add_problem(path, "has no frames that can be read")
         return None
     if gaps := int(numbers[-1]) - int(numbers[0]) + 1 - len(numbers):
-        what = f"lacks {gaps} of the frames {numbers[0]} to {numbers[-1]}; the rest are joined"
+        what = f"lacks {gaps} of the frames {numbers[0]} to {numbers[-1]}; "
+        what += "those around a gap become neighbors"
         log.add_note(path, what)
-    intervals = [_interval(mark, where, source, tolerance, log) for where, mark in rows]
-    counts = collections.Counter(each for each in intervals if each)
-    for each, count in counts.items():
+    intervals = [_interval(row, source, tolerance, log) for row in rows]
+    occurrences = collections.Counter(each for each in intervals if each)
+    for each, count in occurrences.items():
         if count > 1:
             what = f"the {each.kind}-expression from {each.onset} to {each.offset} is there twice"
             log.add_problem(key, f"{what}; remove one row")
     database, subject, name = key.split("/", 2)
-    return Recording(database, subject, name, source, len(numbers), spec.fps, tuple(counts))
+    return Recording(database, subject, name, source, len(numbers), spec.fps, tuple(occurrences))
 
 
-def _marks(spec, root, labels, log) -> dict[tuple[str, str], list[tuple[str, Mark]]]:
-    """The marks of each (subject, video), each with its row."""
+def _marks(
+    spec: LongVideos, root: pathlib.Path, labels: str, log: IssueLog
+) -> dict[tuple[str, str], list[_MarkedRow]]:
+    """The marks of each (subject, video)."""
     path = sheets.choose(spec, root, labels, log)
     if not path:
         return {}
     if others := log.sources[0].alternatives:
-        log.add_note(path.name, f"is read, not {others}")
+        log.add_note(path.name, f"is read instead of {others}")
     rows, wrong = annotations.read(
         path, spec.columns, sheets=spec.worksheets, positions=spec.positions
     )
@@ -205,20 +224,22 @@ def _marks(spec, root, labels, log) -> dict[tuple[str, str], list[tuple[str, Mar
         read_marks = spec.emotions(read_marks, root)
         unlabeled = [m for m in read_marks if m.kind == "micro" and m.emotion is None]
         if unlabeled:
-            what = f"gives no emotion of {len(unlabeled)} micro-expression(s): they have none"
+            what = f"has no emotion of {len(unlabeled)} micro-expression(s); theirs is None"
             log.add_note(path.name, what)
-    out: dict[tuple[str, str], list[tuple[str, Mark]]] = {}
+    out: dict[tuple[str, str], list[_MarkedRow]] = {}
     for where, mark in zip(rows_of, read_marks, strict=True):
-        out.setdefault((mark.subject, mark.video), []).append((where, mark))
+        out.setdefault((mark.subject, mark.video), []).append(_MarkedRow(where, mark))
     return out
 
 
-def _interval(mark, where, source, tolerance, log) -> Interval | None:
-    """The interval in indices of the frames that are there, or None with the problem.
+def _interval(
+    row: _MarkedRow, source: FrameFolder | VideoFile, tolerance: int | None, log: IssueLog
+) -> Interval | None:
+    """The interval in indices of the existing frames, or None with a problem or note in `log`.
 
-    tolerance: frames by which an instant may miss the nearest frame; None: any number.
+    tolerance: most frames between an instant and the nearest existing frame; None: any number.
     """
-    numbers = source.numbers
+    (where, mark), numbers = row, source.numbers
     if mark.onset is None or mark.offset is None:
         name = "onset" if mark.onset is None else "offset"
         log.add_problem(where, f"has no {name} frame; fill in the cell")
@@ -230,48 +251,52 @@ def _interval(mark, where, source, tolerance, log) -> Interval | None:
     ends = f"{source.path} (frames {numbers[0]} to {numbers[-1]})"
     hint = "; allow_mismatch=True "
     if mark.onset > numbers[-1] or mark.offset < numbers[0]:
-        what = f"not one of the frames {mark.onset} to {mark.offset} is in {ends}"
+        what = f"none of the frames {mark.onset} to {mark.offset} is in {ends}"
         if tolerance is None:
             log.add_note(where, f"{what}; the interval is left out")
         else:
             log.add_problem(where, f"{what}{hint}leaves the interval out")
         return None
-    marked = {"onset": mark.onset, "offset": mark.offset, "apex": mark.apex}
-    marked = {name: number for name, number in marked.items() if number is not None}
+    marked = {"onset": mark.onset, "offset": mark.offset}
+    marked |= {} if mark.apex is None else {"apex": mark.apex}
     index = {name: nearest(numbers, number) for name, number in marked.items()}
-    moved = {name: numbers[at] for name, at in index.items() if numbers[at] != marked[name]}
-    for name, number in moved.items():
+    taken = {name: numbers[i] for name, i in index.items() if numbers[i] != marked[name]}
+    for name, number in taken.items():
         if tolerance is not None and abs(int(number) - marked[name]) > tolerance:
             what = f"{name} frame {marked[name]} is not in {ends}"
             log.add_problem(where, f"{what}{hint}takes the nearest frame")
             return None
-    if moved:
-        what = ", ".join(f"{name} frame {marked[name]} became {at}" for name, at in moved.items())
+    if taken:
+        what = ", ".join(f"{name} frame {marked[name]} became {n}" for name, n in taken.items())
         log.add_note(where, f"{what}: {ends}")
     onset, apex, offset = index["onset"], index.get("apex"), index["offset"]
     if apex is not None and not onset <= apex <= offset:
-        what = f"the apex frame {mark.apex} is outside of {mark.onset} to {mark.offset}; it is None"
-        log.add_note(where, what)
+        what = f"the apex frame {mark.apex} is outside of {mark.onset} to {mark.offset}"
+        log.add_note(where, f"{what}; it is set to None")
         apex = None
     return Interval(onset, apex, offset, mark.kind, mark.emotion or None, mark.action_units)
 
 
-def _videos(spec, root, images, log) -> dict[tuple[str, str], FrameFolder | VideoFile]:
+def _videos(
+    spec: LongVideos, root: pathlib.Path, images: str, log: IssueLog
+) -> dict[tuple[str, str], FrameFolder | VideoFile]:
     """The recordings on disk by (subject, video)."""
     list_frames.cache_clear()  # the folder may have changed
     kinds = [images] if images else list(spec.layouts)
     for layout in (spec.layouts[kind] for kind in kinds):
-        names = set(map(annotations.slug, layout.folder_names))
+        slugs = set(map(annotations.slug, layout.folder_names))
         levels = (folder for folder, _ in folders.walk(root, depth=3))
-        top = next((folder for folder in levels if annotations.slug(folder.name) in names), root)
-        if found := _found(spec, top, layout, log):
+        top = next((folder for folder in levels if annotations.slug(folder.name) in slugs), root)
+        if found := _videos_below(top, spec, layout, log):
             return found
     tops = " or ".join(repr(spec.layouts[kind].folder_names[0]) for kind in kinds)
     log.add_problem(str(root), f"has no recordings below a folder {tops}")
     return {}
 
 
-def _found(spec, top, layout, log) -> dict[tuple[str, str], FrameFolder | VideoFile]:
+def _videos_below(
+    top: pathlib.Path, spec: LongVideos, layout: folders.FolderLayout, log: IssueLog
+) -> dict[tuple[str, str], FrameFolder | VideoFile]:
     found: dict[tuple[str, str], FrameFolder | VideoFile] = {}
     for folder, entries in folders.walk(top):
         files = [e for e in entries if pathlib.Path(e.name).suffix.lower() in _VIDEO_SUFFIXES]

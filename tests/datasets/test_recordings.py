@@ -98,7 +98,7 @@ def test_without_the_sheet_of_emotions_there_are_none(tmp_path):
         ({3: None}, "row 5: has no onset frame"),
         ({5: 11}, "row 5: the offset frame 11 is before the onset frame 12"),
         ({5: 40}, "row 5: offset frame 40 is not in"),
-        ({3: 41, 4: 42, 5: 43}, "row 5: not one of the frames 41 to 43 is in"),
+        ({3: 41, 4: 42, 5: 43}, "row 5: none of the frames 41 to 43 is in"),
         ({1: "006_9_1"}, "samm_lv/006/006_9: is marked in SAMM_LongVideos_V2_Release.xlsx, row 5"),
         ({1: "EP01"}, "row 5: 'EP01' is no expression of a recording"),
     ],
