@@ -72,6 +72,11 @@ class Record:
     index: int
     key: str
     frames: int  # number of them
+    version: str  # a digest of the prepared database
+
+    def digest(self) -> str:
+        """What `identity.digest` takes for the frames."""
+        return self.version
 
     def __len__(self) -> int:
         return self.frames
@@ -108,7 +113,9 @@ def inspect(root: str | pathlib.Path, *, skip_source_check: bool = False) -> Ins
             manifest = read(path.parent)
             if not skip_source_check:
                 check_source(manifest)
-            rows = [_clip(path.parent / manifest["directory"], row) for row in manifest["clips"]]
+            version = _digest([manifest["fingerprint"], manifest["files"]])
+            directory = path.parent / manifest["directory"]
+            rows = [_clip(directory, row, version) for row in manifest["clips"]]
         except UserError as error:
             problems.append(Problem(str(path.parent), str(error)))
             continue
@@ -217,10 +224,10 @@ def _digest(content: Any) -> str:
     return saving.digest(json.dumps(content, sort_keys=True))
 
 
-def _clip(directory: pathlib.Path, row: Mapping[str, Any]) -> Clip:
+def _clip(directory: pathlib.Path, row: Mapping[str, Any], version: str) -> Clip:
     row = dict(row)
     key = f"{row['database']}/{row['subject']}/{row['name']}"
-    read = Record(directory, row.pop("record"), key, row.pop("length"))
+    read = Record(directory, row.pop("record"), key, row.pop("length"), version)
     marks = row.pop("landmarks")
     landmarks = None if marks is None else np.asarray(marks, np.float32)
     return Clip(**row, read=read, landmarks=landmarks)

@@ -14,7 +14,7 @@ from mer_jax import configuration, datasets, experiment, faces
 from mer_jax.cli import command as cli_command
 from mer_jax.cli import prepare
 from mer_jax.clips import in_memory
-from mer_jax.datasets import folders, prepared
+from mer_jax.datasets import folders, identity, prepared
 from mer_jax.errors import DataError, UserError
 from tests.datasets import replica
 
@@ -192,6 +192,18 @@ def test_other_parameters_make_it_anew(root, tmp_path, cropped):
     clips = run(root, tmp_path / "out", dataclasses.replace(WHOLE, size=(10, 8)))
     assert len(cropped) == 2 * len(clips) and clips[0].frames.shape[1:] == (10, 8, 1)
     assert len(list((tmp_path / "out" / "micro_expressions").glob("casme2_*"))) == 1
+
+
+def test_a_digest_tells_what_was_prepared_and_decodes_nothing(root, tmp_path, monkeypatch):
+    digests = lambda clips: [identity.digest(clip) for clip in clips]
+    run(root, tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / "moved")
+    moved = datasets.load("prepared", tmp_path / "moved")
+    smaller = run(root, tmp_path / "out", dataclasses.replace(WHOLE, size=(10, 8)))
+    again = run(root, tmp_path / "again")
+    monkeypatch.setattr(prepared, "_source", None)
+    assert digests(moved) == digests(again) and not {*digests(moved)} & {*digests(smaller)}
+    assert len({*digests(moved)}) == len(moved)
 
 
 def test_a_changed_source_is_never_read(root, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from mer_jax import datasets
-from mer_jax.datasets import labels, synthetic
+from mer_jax.datasets import identity, labels, synthetic
 from mer_jax.errors import UserError
 
 # The default seed's first clip: length and instants, and mean reds of 8 x 8 px blocks.
@@ -274,3 +274,11 @@ def test_a_video_needs_an_ending_that_is_known(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
         synthetic.video(tmp_path / "file" / "clip.mp4", scene)
+
+
+def test_a_digest_tells_what_is_rendered_and_renders_nothing(monkeypatch):
+    make = lambda **options: synthetic.clips(subjects=1, clips_per_subject=2, **options)
+    clips = [*make(), *make(size=(32, 32)), *make(gray=True), *make(noise=0.01), *make(seed=1)]
+    monkeypatch.setattr(synthetic, "render", None)
+    digests = [identity.digest(clip) for clip in clips]
+    assert len({*digests}) == len(clips) and digests[:2] == [*map(identity.digest, make())]

@@ -27,7 +27,7 @@ from mer_jax.datasets.synthetic.expressions import EMOTIONS
 from mer_jax.datasets.synthetic.face import Face
 from mer_jax.datasets.synthetic.motion import REFERENCE, Take, scale
 from mer_jax.errors import UserError
-from mer_jax.io import video_files
+from mer_jax.io import saving, video_files
 from mer_jax.options import checked
 
 __all__ = ["EMOTIONS", "REFERENCE", "Scene", "clips", "flow", "render", "scenes", "video"]
@@ -125,6 +125,16 @@ class Scene:
             film = np.round(film @ _GRAY)[..., None]
         return np.ascontiguousarray(film, np.uint8)
 
+    def __call__(self) -> np.ndarray:
+        """The frames: a scene is the `read` of its clip."""
+        return self.frames
+
+    def digest(self) -> str:
+        """64 hexadecimal digits of what is rendered."""
+        take = self.take._replace(key=jax.random.key_data(self.take.key))
+        leaves = map(np.asarray, jax.tree.leaves((self.face, take)))
+        return saving.digest(repr((self.size, self.longest, self.gray)), *leaves)
+
     @property
     @runtime.pinned()
     def landmarks(self) -> np.ndarray:
@@ -144,7 +154,7 @@ class Scene:
             database=DATABASE,
             subject=self.subject,
             name=self.name,
-            read=functools.partial(getattr, self, "frames"),
+            read=self,
             emotion=self.emotion,
             fps=self.fps,
             onset=self.onset,
