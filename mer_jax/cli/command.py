@@ -4,6 +4,7 @@ import ast
 import contextlib
 import functools
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -25,15 +26,22 @@ def run(
 ) -> int:
     """The exit code of `function(*args)`: what it returns, or 0; 2 after printing a `UserError`.
 
-    Hides the warnings of libraries unless --verbosity is given.
+    141, as of a shell's own commands, if nothing reads the output any more (`... | head`). Hides
+    the warnings of libraries unless --verbosity is given.
     """
     logging.set_verbosity(logging.ERROR)
     try:
-        with runtime.on_devices():
-            return function(*args, **options) or 0
+        try:
+            with runtime.on_devices():
+                return function(*args, **options) or 0
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
+        return 128 + 13
 
 
 @contextlib.contextmanager

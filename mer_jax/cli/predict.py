@@ -4,8 +4,8 @@
     mer-jax predict --run=RUN --video=FOLDER|LIST.txt|PATTERN [--video=...] [--out=DIR] ...
 
 RUN is the working directory of a finished run, or a file of `mer-jax export-run`. VIDEO is a video
-file, a folder with one image per frame (then give --fps), a single picture, camera:INDEX, recorded
-for --seconds first, or synthetic:INDEX, a rendered clip.
+file, a folder with one image per frame (then give --fps), a single picture, camera:INDEX (recorded
+for --seconds, then predicted) or synthetic:INDEX (a rendered clip).
 
 Example:
 
@@ -13,35 +13,36 @@ Example:
     mer-jax predict --run=runs/first --video=films --out=results
     mer-jax predict --run=runs/first --video=frames --fps=200 --onset=12 --apex=30
 
-The face is detected and cropped like the run's own clips, and the video is split into windows as
-long as they are. The output folder gets prediction.csv (a row per window: label, movement, each
-class's probability and its standard deviation over the folds) and prediction.png, the same over
-time. The first line of each names the clips that the run was trained on. A run on action units
-labels each window with the units that are present (probability above 50 %), names its label scheme
-in the second line, and draws a chart for each unit.
-A spotting run (spot_default) gives intervals instead of windows: prediction.csv has their onset,
-offset, kind and, where it is no expression, a verdict ("face lost", "head moves", "too much
-movement"), prediction.png the evidence with the intervals, and the annotated video a time line. A
-run of spot-then-recognize (spot_then_recognize, spot_sfamnet) gives each interval an emotion, too.
+The face is detected and cropped like the clips that the run was trained on, and the video is split
+into windows as long as their median. The output folder gets prediction.csv (a row per window:
+label, movement, each class's probability and its standard deviation over the folds) and
+prediction.png, the same over time. The first line of each names the clips that the run was trained
+on. A run on action units labels each window with the units that are present (probability above
+50 %), names its label scheme in the second line, and draws a chart for each unit.
+A spotting run (configurations spot_...) gives intervals instead of windows: prediction.csv has
+their onset, offset, kind and, where an interval is no expression, the reason ("face lost", "head
+moves", "too much movement"), prediction.png the network's score over time with the intervals, and
+the annotated video a timeline of them. A run that spots and then recognizes (spot_then_recognize,
+spot_sfamnet) gives each interval an emotion, too.
 The video of --video_out shows the face's box with a saliency map in red (the gradient of the
-class's score), bars of the probabilities, and the face with its motion magnified.
+predicted class's score), bars of the probabilities, and the face with its motion magnified.
 
 Several videos are a folder (of video files and of folders of frames, with its subfolders), a text
-file with a video in each line, a pattern, or --video more than once. Each gets its own folder in
+file with one video per line, a pattern, or --video more than once. Each gets its own folder in
 DIR; DIR/videos.csv has a row for each video, a failed one with its reason (exit code 1), and
 DIR/predictions.csv all windows. --video_out is then the name of a file in each video's folder.
 Ctrl-C and SIGTERM stop within seconds and keep the finished videos; re-run the same command to
-resume. A video that was interrupted begins anew, as its windows depend on the face followed since
-its first frame: cut hours of film into files. Several processes with one DIR divide the videos
-among themselves. Memory does not grow with the length of a film.
+resume. An interrupted video starts again, because the face is followed from its first frame on:
+split recordings of hours into files. Several processes with one DIR divide the videos among
+themselves. Memory does not grow with the length of a video.
 
-A run with several seeds predicts with the networks of all seeds, one with several learning rates
-with those of the first; give its --workdir, not a folder in variants/. Instead of a class, a window
-gets a verdict where the run cannot judge it: "no face", "face lost", "no movement", "head moves"
-and "too much movement" (more than in any clip of the run), "movement too long" (for more than three
-windows without a pause: speech). With --landmarks of 68 points "blink" and "speech" are told apart.
---threshold and --onset turn all but the first three off. Predictions on the run's own database are
-not valid scores: its networks were trained on it.
+A run with several seeds predicts with the networks of all seeds, a run with several learning rates
+with those of the first; give its --workdir, not a folder in variants/. A window gets a verdict
+instead of a class where the run cannot judge it: "no face", "face lost", "no movement", "head
+moves" or "too much movement" (each: more than in any clip of the run), or "movement too long" (more
+than three windows without a pause, as in speech). With --landmarks of a 68-point model there are
+also "blink" and "speech". With --threshold or --onset only the first three are given. Predictions
+on the run's own database are not valid scores: its networks were trained on it.
 """
 
 import contextlib

@@ -1,9 +1,12 @@
 """The help of every command: what it does, its usage, and an example of flags that it has."""
 
 import ast
+import os
 import pathlib
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -38,3 +41,12 @@ def test_the_list_of_commands_has_each_ones_first_sentence():
     lines = cli.usage().splitlines()[2:]
     assert [line.split()[0] for line in lines] == [*cli.COMMANDS]
     assert all(line.endswith(".") for line in lines)
+
+
+@pytest.mark.parametrize("words", [["databases"], ["predict", "--help"]])
+def test_a_reader_that_has_gone_is_no_traceback(words):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "mer_jax", *words], stdout=write, stderr=-1)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
