@@ -31,17 +31,32 @@ def run(
     """
     logging.set_verbosity(logging.ERROR)
     try:
-        try:
-            with runtime.on_devices():
-                return function(*args, **options) or 0
-        finally:
-            sys.stdout.flush()
+        with runtime.on_devices():
+            code = function(*args, **options) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        code = 2
+    except SystemExit as stop:
+        if not isinstance(stop.code, int | None):
+            raise
+        code = stop.code or 0
+    except BrokenPipeError:  # of the output, or of another pipe
+        if not _is_output_closed("\n"):
+            raise
+        code = 141
+    return 141 if _is_output_closed() else code
+
+
+def _is_output_closed(text: str = "") -> bool:
+    """Whether nothing reads the output any more, tried with `text`; it then gets no more."""
+    try:
+        if sys.stdout:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        return False
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
-        return 128 + 13
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
 
 
 @contextlib.contextmanager

@@ -113,7 +113,8 @@ def inspect(root: str | pathlib.Path, *, skip_source_check: bool = False) -> Ins
             manifest = read(path.parent)
             if not skip_source_check:
                 check_source(manifest)
-            version = _digest([manifest["fingerprint"], manifest["files"]])
+            changed = path.stat().st_mtime_ns  # other versions of libraries crop otherwise
+            version = _digest([manifest["fingerprint"], manifest["files"], changed])
             directory = path.parent / manifest["directory"]
             rows = [_clip(directory, row, version) for row in manifest["clips"]]
         except UserError as error:

@@ -34,7 +34,6 @@ from mer_jax.training.programs import Programs
 from mer_jax.training.records import (
     Data,
     FoldArrays,
-    PartialEpoch,
     Position,
     Result,
     State,
@@ -72,8 +71,9 @@ class Hooks:
 
     Attributes:
       on_epoch_end: called with the index of a variant and an epoch's record, a dictionary of lists.
-      should_stop: called between blocks of epochs, and within long ones; if it returns True, the
-        job is saved as after its last epoch and `Interrupted` raised.
+      should_stop: called between blocks of epochs, and between the steps of long ones about every
+        two seconds; if it returns True, the job is saved as after its last whole epoch and
+        `Interrupted` raised.
       quiet: print no progress line.
       on_trained: called with the trained rows of a job and their state on the host, [F, ...],
         before their last checkpoint.
@@ -182,7 +182,12 @@ class _Job(NamedTuple):
 
     def chunk_from(self, start: int, size: int) -> "_Chunk":
         """The next rows, not yet trained; none at the end."""
-        return _Chunk(range(start, min(start + size, len(self.rows.eval_index))))
+        return _Chunk(range(start, min(start + size, len(self.rows.eval_index))), size)
+
+    def steps_done(self, current: "_Chunk") -> int:
+        """Steps of all rows up to where `current` stands."""
+        epochs = current.members.start * self.epochs + len(current.members) * current.epochs
+        return epochs * self.steps + len(current.members) * current.step
 
 
 @dataclasses.dataclass
@@ -190,9 +195,11 @@ class _Chunk:
     """The rows in training."""
 
     members: range
+    size: int  # rows on the devices: the last member is repeated as padding
     epochs: int = 0  # that they have trained
-    state: State | None = None  # [F, ...] on the devices, their last row repeated as padding
-    steps_per_call: int = 1  # where an epoch is several calls
+    step: int = 0  # steps of the epoch after these, where an epoch is several calls
+    steps_per_call: int = 1  # likewise
+    state: State | None = None  # [size, ...] on the devices, after `epochs`
 
 
 def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hooks: Hooks) -> None:
@@ -201,36 +208,41 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
     A chunk that a device's memory does not hold is divided and starts again.
     """
     current = _resume(job, store, result, chunk_size)
+    shown, count = job.steps_done(current), len(result.names)
     with Progress(
-        total=len(result.names) * job.epochs * job.steps,
-        done=(current.members.start * job.epochs + len(current.members) * current.epochs)
-        * job.steps,
-        clips=job.clips,
-        quiet=hooks.quiet,
+        total=count * job.epochs * job.steps, done=shown, clips=job.clips, quiet=hooks.quiet
     ) as bar:
 
-        def after_steps(count, step):
+        def show(text):
+            nonlocal shown
+            bar.update(
+                job.steps_done(current) - shown, f"folds {current.members.stop}/{count}, {text}"
+            )
+            shown = job.steps_done(current)
+
+        def after_part():
+            epoch = f"epoch {current.epochs + 1}/{job.epochs}"
+            show(f"{epoch}, step {current.step}/{job.steps}")
+            _save_or_stop(store, hooks, current, result)
+
+        def after_block():
             members, done = current.members, current.epochs
-            text = f"folds {members.stop}/{len(result.names)}, epoch "
-            if step < job.steps:
-                text += f"{done + 1}/{job.epochs}, step {step}/{job.steps}"
-            else:
-                loss = result.train_loss[members, done - 1].mean()
-                text += f"{done}/{job.epochs}, loss {loss:.4f}"
-            bar.update(len(members) * count, text)
-            if step == job.steps and hooks.on_epoch_end:
+            loss = result.train_loss[members, done - 1].mean()
+            show(f"epoch {done}/{job.epochs}, loss {loss:.4f}")
+            if hooks.on_epoch_end:
                 epochs = range(done - job.block, done)
                 records.notify(hooks.on_epoch_end, result, members, epochs, job.variants)
             if done < job.epochs:
-                _save_or_stop(store, hooks, current, result, within_epoch=step < job.steps)
+                _save_or_stop(store, hooks, current, result)
 
         while current.members:
             try:
-                _train_chunk(job, chunk_size, current, result, after_steps)
+                _train_chunk(job, current, result, after_part, after_block)
             except jax.errors.JaxRuntimeError as error:
-                chunk_size = memory.smaller_chunk(chunk_size, len(job.layout.devices), error)
-                bar.repeat(len(current.members) * current.epochs * job.steps)
+                chunk_size = memory.smaller_chunk(current.size, len(job.layout.devices), error)
                 current = job.chunk_from(current.members.start, chunk_size)
+                bar.repeat(shown - job.steps_done(current))
+                shown = job.steps_done(current)
             else:
                 if hooks.on_trained:
                     hooks.on_trained(current.members, distributed.gather_to_host(current.state))
@@ -240,66 +252,58 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
 
 def _train_chunk(
     job: _Job,
-    chunk_size: int,
     current: _Chunk,
     result: Result,
-    after_steps: Callable[[int, int], None],
+    after_part: Callable[[], None],
+    after_block: Callable[[], None],
 ) -> None:
     """Trains the rows of `current` to their last epoch; fills in `result`.
 
-    after_steps: called with the number of steps just done, and of those done in their epoch.
+    The functions are called after a part of an epoch, and after each block of epochs.
     """
-    part = shard(job.layout, records.take_rows(job.rows, current.members, chunk_size))
+    part = shard(job.layout, records.take_rows(job.rows, current.members, current.size))
     if current.state is None:
         current.state, current.epochs = job.programs.init(job.data, part), 0
     while current.epochs < job.epochs:
         if job.in_parts:
-            count, trained = _train_in_parts(job, part, current, after_steps)
-            current.state, record = job.programs.end_epoch(job.data, part, current.state, trained)
+            current.state, record = _epoch_in_parts(job, part, current, after_part)
         else:
             current.state, record = job.programs.epochs(job.data, part, current.state)
-            count = job.block * job.steps
         record = distributed.gather_to_host(record)
         records.set_epochs(result, record, current.members, current.epochs)
-        current.epochs += job.block
-        after_steps(count, job.steps)
+        current.epochs, current.step = current.epochs + job.block, 0
+        after_block()
     predictions = job.programs.predict_held_out(job.data, part, current.state)
     records.set_final(result, distributed.gather_to_host(predictions), current.members)
 
 
-def _train_in_parts(
-    job: _Job, part: FoldArrays, current: _Chunk, after_steps: Callable[[int, int], None]
-) -> tuple[int, PartialEpoch]:
-    """The steps of one epoch as calls of about `_PART_S`; their lengths do not change its numbers.
-
-    Returns:
-      The number of steps of the last call, of which `after_steps` has not heard, and what all made.
-    """
+def _epoch_in_parts(
+    job: _Job, part: FoldArrays, current: _Chunk, after_part: Callable[[], None]
+) -> tuple[State, Any]:
+    """One epoch as calls of about `_PART_S`, whose lengths do not change its numbers."""
     trained = job.programs.begin_epoch(job.data, part, current.state)
-    start = 0
-    while True:
-        began, stop = time.monotonic(), min(start + current.steps_per_call, job.steps)
-        shared = (job.data, np.int32(start), np.int32(stop))
+    current.step = 0
+    while current.step < job.steps:
+        began = time.perf_counter()
+        stop = min(current.step + current.steps_per_call, job.steps)
+        shared = (job.data, np.int32(current.step), np.int32(stop))
         trained = job.programs.train_steps(shared, part, current.state, trained)
         jax.block_until_ready(trained.losses)
-        if stop == job.steps:
-            return stop - start, trained
-        after_steps(stop - start, stop)
-        ratio = _PART_S / (time.monotonic() - began)
-        current.steps_per_call = max(1, int((stop - start) * ratio))
-        start = stop
+        seconds = max(time.perf_counter() - began, 1e-6)
+        fits = max(1, int((stop - current.step) * _PART_S / seconds))
+        current.step = stop
+        if stop < job.steps:  # the rest is one call with the evaluation
+            current.steps_per_call = int(distributed.all_gather(fits).min())
+            after_part()
+    return job.programs.end_epoch(job.data, part, current.state, trained)
 
 
-def _save_or_stop(
-    store: "_Store", hooks: Hooks, current: _Chunk, result: Result, *, within_epoch: bool
-) -> None:
+def _save_or_stop(store: "_Store", hooks: Hooks, current: _Chunk, result: Result) -> None:
     """Saves if it is time in any process; raises `Interrupted` if one is to stop.
 
-    Within an epoch there is nothing new to save, and several processes do not wait for each other.
+    Within an epoch it saves only to stop, as after the epoch before.
     """
-    if within_epoch and jax.process_count() > 1:
-        return
-    should_save = store.should_save and not within_epoch
+    should_save = store.should_save and not current.step
     flags = [should_save, hooks.should_stop is not None and hooks.should_stop()]
     should_save, should_stop = np.any(distributed.all_gather(flags), axis=0)
     if should_save or should_stop:
@@ -326,10 +330,14 @@ def _resume(job: _Job, store: "_Store", result: Result, chunk_size: int) -> _Chu
         getattr(result, name)[:] = value
     if epochs == job.epochs:  # saved with its predictions
         return job.chunk_from(members.stop, chunk_size)
-    if len(members) > chunk_size:  # fewer fit than before: the chunk starts again
-        return job.chunk_from(members.start, chunk_size)
-    state = records.take_rows(state, range(len(members)), chunk_size)
-    return _Chunk(members, epochs, shard(job.layout, state))
+    size = chunk_size
+    if len(members) > size:
+        if not (job.in_parts and job.layout.within == "map"):  # fewer fit than before
+            return job.chunk_from(members.start, chunk_size)
+        # Chunks are small there for another reason than memory: this one is finished as it is.
+        size = -(-len(members) // len(job.layout.devices)) * len(job.layout.devices)
+    state = records.take_rows(state, range(len(members)), size)
+    return _Chunk(members, size, epochs, state=shard(job.layout, state))
 
 
 class _Store(contextlib.ExitStack):

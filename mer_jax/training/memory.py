@@ -155,37 +155,47 @@ def _folds_that_fit(
     free, on_cpu = parallel.free_memory(layout), layout.devices[0].platform == "cpu"
     if free is None or layout.across == "pmap":
         return most, 0.0
-    devices = len(layout.devices)
+    devices, sharding = len(layout.devices), NamedSharding(layout.mesh, P("fold"))
 
-    def shapes(each):
-        part = take_rows(rows, range(len(rows.eval_index)), each * devices)
-        part = parallel.shard(layout, part)
-        state = jax.eval_shape(programs.init, data, part)
-        sharding = NamedSharding(layout.mesh, P("fold"))  # that of `init`: one compilation for both
-        return part, jax.tree.map(
-            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), state
+    def shapes(function, *arguments):
+        # With the sharding that the results have: one compilation for both.
+        return jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding),
+            jax.eval_shape(function, *arguments),
         )
 
+    def rows_and_state(each):
+        part = take_rows(rows, range(len(rows.eval_index)), each * devices)
+        part = parallel.shard(layout, part)
+        return part, shapes(programs.init, data, part)
+
+    def size(tree):  # on one device
+        return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(tree)) / devices
+
     def taken(each):
-        part, state = shapes(each)
+        part, state = rows_and_state(each)
+        own = size(state) * (_STATE_COPIES if on_cpu else 1)
         if static.in_parts:
-            trained = jax.eval_shape(programs.begin_epoch, data, part, state)
-            lowered = programs.train_steps.lower(
-                (data, np.int32(0), np.int32(1)), part, state, trained
-            )
+            trained = shapes(programs.begin_epoch, data, part, state)
+            own += size(trained)
+            calls = [
+                (programs.train_steps, (data, np.int32(0), np.int32(1)), part, state, trained),
+                (programs.end_epoch, data, part, state, trained),
+            ]
         else:
-            lowered = programs.epochs.lower(data, part, state)
-        analysis = lowered.compile().memory_analysis()
-        if analysis is None:
-            return 0.0
-        own = analysis.output_size_in_bytes * (_STATE_COPIES if on_cpu else 1 + static.in_parts)
-        return float(own + analysis.temp_size_in_bytes)
+            calls = [(programs.epochs, data, part, state)]
+        found = [call.lower(*given).compile().memory_analysis() for call, *given in calls]
+        return (
+            own + max(float(each.temp_size_in_bytes) for each in found if each)
+            if all(found)
+            else 0.0
+        )
 
     each = most
     if layout.within == "map" and static.in_parts:
         each = 1
     elif layout.within == "map":  # a further fold needs memory for its state only
-        state = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(shapes(1)[1])) / devices
+        state = size(rows_and_state(1)[1])
         each = _evenly(most, max(1, min(most, int(free / (_STATE_COPIES * state)))))
     needed = taken(each)
     while needed > free and each > 1:

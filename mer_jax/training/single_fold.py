@@ -85,8 +85,10 @@ def make_static_config(
         every=settings.schedule_every,
     )
     loss = losses.create(settings.loss)
-    shapes = [a.shape[1:] for a in jax.tree.leaves(examples.inputs)]
-    size = max(map(math.prod, [examples.input_shape] if examples.input_shape else shapes))
+    is_shape = lambda s: isinstance(s, tuple) and all(isinstance(n, int) for n in s)
+    shapes = jax.tree.leaves(examples.input_shape, is_leaf=is_shape)
+    shapes = shapes or [a.shape[1:] for a in jax.tree.leaves(examples.inputs)]
+    size = sum(map(math.prod, shapes))
     return StaticConfig(
         examples=dataclasses.replace(examples, inputs=None),
         train_graph=train_graph,

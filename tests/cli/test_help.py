@@ -50,3 +50,17 @@ def test_a_reader_that_has_gone_is_no_traceback(words):
     done = subprocess.run([sys.executable, "-m", "mer_jax", *words], stdout=write, stderr=-1)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_without_an_output_a_command_ends_as_usual():
+    line = f"{shlex.quote(sys.executable)} -m mer_jax databases >&-"
+    done = subprocess.run(line, shell=True, stderr=-1)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_broken_pipe_of_another_file_is_not_hidden():
+    def write():
+        raise BrokenPipeError("of an encoder")
+
+    with pytest.raises(BrokenPipeError, match="encoder"):
+        cli.command.run(write)

@@ -143,6 +143,29 @@ def test_a_long_epoch_is_trained_in_parts(within, reference, tmp_path, monkeypat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shape", [{"a": (6, 6, 1), "b": (6, 6, 1)}, ((36,), (2, 2)), None])
+def test_several_inputs_have_several_shapes(shape):
+    examples, labels, _ = small.problem()
+    examples = dataclasses.replace(examples, input_shape=shape)
+    made = make_static_config(examples, len(labels), SETTINGS, num_classes=3, build=small.build)
+    assert not made.in_parts
+
+
+@pytest.mark.slow
+def test_a_chunk_of_more_devices_is_finished_by_fewer(reference, tmp_path, monkeypatch):
+    monkeypatch.setattr(single_fold, "_LONG_EPOCH", 0)
+    options = {"directory": tmp_path, "interval_s": 0.0}
+    calls = iter([False] * 9 + [True])  # in the third epoch
+    with pytest.raises(Interrupted, match="after epoch 2 of folds up to 4"):
+        monkeypatch.setattr(loop, "_PART_S", 0.0)
+        run(devices=4, should_stop=lambda: next(calls), **options)
+    lines = []
+    again = run(devices=2, on_epoch_end=lambda _, line: lines.append(line), **options)
+    assert [(line["epoch"], len(line["folds"])) for line in lines[:3]] == [(3, 4), (4, 4), (1, 2)]
+    assert_same(again, reference)
+
+
+@pytest.mark.slow
 def test_resuming_between_chunks(reference, tmp_path):
     class Stop(Exception):
         pass
