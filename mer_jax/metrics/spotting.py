@@ -47,15 +47,15 @@ def scores(counts: ArrayLike) -> dict[str, np.ndarray]:
     }
 
 
-def confusions(spotting: Spotting, *, classes: Sequence[str], kind: str = "") -> np.ndarray:
+def confusions(spotting: Spotting, *, classes: Sequence[str]) -> np.ndarray:
     """Emotions of the hits of each subject, [S, K, K + 1] int64; the last column is no class.
 
-    Rows are true classes; hits whose truth is of no class are left out. kind: those of one kind.
+    Rows are true classes; hits whose truth is of no class are left out.
     """
     out = np.zeros((len(spotting.subjects), len(classes), len(classes) + 1), np.int64)
     column = {name: at for at, name in enumerate(classes)}
     for truth, prediction, _ in spotting.hits:
-        if truth.emotion in column and kind in ("", truth.kind):
+        if truth.emotion in column:
             row = spotting.subjects.index(spotting.key(truth)[0]), column[truth.emotion]
             out[(*row, column.get(prediction.emotion, len(classes)))] += 1
     return out
