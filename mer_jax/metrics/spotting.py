@@ -20,16 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mer_jax.metrics.intervals import DRAWS, percentile, resampled
-from mer_jax.metrics.matching import (
-    OVERLAP,
-    Event,
-    Spotting,
-    event_key,
-    iou,
-    match,
-    match_events,
-    match_with,
-)
+from mer_jax.metrics.matching import OVERLAP, Event, Spotting, event_key, iou, match, match_events
 from mer_jax.metrics.scores import ratio, scores_from_counts
 
 
@@ -83,8 +74,6 @@ def summary(
     predictions: Sequence[Event],
     *,
     classes: Sequence[str] | None = None,
-    threshold: float = OVERLAP,
-    rule: str = "optimal",
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -93,7 +82,6 @@ def summary(
     Args:
       classes: emotions that count; by default those of the truths. None of them, or no emotion
         among the predictions: recognition is not scored.
-      threshold, rule: as for `match`.
       draws, seed: of the bootstrap.
 
     Returns:
@@ -101,7 +89,7 @@ def summary(
       value, low and high), recognition (classes, confusion, uf1, uar, accuracy, f1_a), strs,
       videos (counts), subjects, alternative_scores.
     """
-    found = match_events(truths, predictions, threshold=threshold, rule=rule)
+    found = match_events(truths, predictions)
     with_truth, predicted = ({found.key(e) for e in side} for side in (truths, predictions))
     out: dict[str, Any] = {
         "spotting": {},
@@ -167,8 +155,8 @@ def alternative_scores(
     """
 
     def f1(predicted: Sequence[Event] = predictions, overlap=iou, pairing=match) -> float:
-        counts = match_with(truths, predicted, overlap, pairing).counts.sum((0, 1))
-        return float(scores(counts)["f1"])
+        found = match_events(truths, predicted, overlap=overlap, pairing=pairing)
+        return float(scores(found.counts.sum((0, 1)))["f1"])
 
     key = event_key(truths, predictions)
     with_truth = {key(event) for event in truths}
@@ -211,7 +199,8 @@ def _several_truths(overlap: np.ndarray) -> np.ndarray:
 
 def _scores_by_side(truths: Sequence[Event], predictions: Sequence[Event]) -> dict[str, float]:
     """Scores by the share of intervals of each side that overlap with any of the other side."""
-    found = match_with(truths, predictions, iou, lambda overlap: np.argwhere(overlap >= OVERLAP))
+    every = lambda overlap: np.argwhere(overlap >= OVERLAP)
+    found = match_events(truths, predictions, pairing=every)
     hit, taken = ({id(pair[at]) for pair in found.hits} for at in (0, 1))
     precision = ratio(len(taken), len(predictions), empty=0.0)
     recall = ratio(len(hit), len(truths), empty=0.0)
@@ -231,11 +220,10 @@ def _challenge_strs(
     key = event_key(truths, predictions)
     subjects = {key(event)[0] for event in predictions}
     videos = {key(event) for event in truths}
-    found = match_with(
+    found = match_events(
         [event for event in truths if key(event)[0] in subjects],
         [event for event in predictions if key(event) in videos],
-        iou,
-        _several_truths,
+        pairing=_several_truths,
     )
     score = recognition(confusions(found, classes=classes).sum(0))
     return float(scores(found.counts.sum((0, 1)))["f1"]) * float(score["f1_a"])
