@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from mer_jax.errors import UserError
 from mer_jax.metrics.confusion import grouped
 from mer_jax.metrics.predictions import Predictions
-from mer_jax.metrics.scores import OVERALL, class_counts, scores_from_counts
+from mer_jax.metrics.scores import class_counts, scores_from_counts
 from mer_jax.metrics.scores import scores as matrix_scores
 
 DRAWS, LEVEL = 2000, 0.95
@@ -60,7 +60,7 @@ def resampled(confusions: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> n
 
 
 def bootstrap(
-    confusions: np.ndarray,
+    matrices: np.ndarray,
     *,
     draws: int = DRAWS,
     seed: int = 0,
@@ -71,25 +71,26 @@ def bootstrap(
     Where a rare class is not drawn, UF1 counts 0 for it, as `scores` defines.
 
     Args:
-      confusions: [S, K, K], a matrix per subject.
+      matrices: [S, ...], [K, K] or what else `scores` takes, of each subject.
       draws: number of bootstrap samples.
       seed: of NumPy's generator.
-      scores: scores of matrices; `multilabel.scores` for [S, K, 2, 2].
+      scores: of sums over subjects; `multilabel.scores` for [S, K, 2, 2].
 
     Returns:
-      (low, high) of each name of `OVERALL`; (NaN, NaN) for fewer than two subjects.
+      (low, high) of each score that is one number; (NaN, NaN) for fewer than two subjects.
 
     >>> subjects = np.array([[[3, 1], [0, 2]], [[2, 0], [1, 3]], [[4, 0], [0, 1]]])
     >>> low, high = bootstrap(subjects, draws=200)["accuracy"]
     >>> low < 0.88 < high
     True
     """
-    if len(confusions) < 2:
-        return dict.fromkeys(OVERALL, (math.nan, math.nan))
     if scores is matrix_scores:  # these need only 3 K numbers of a matrix
-        confusions, scores = class_counts(confusions), scores_from_counts
-    found = scores(resampled(confusions, draws=draws, seed=seed))
-    return {name: percentile(found[name]) for name in OVERALL}
+        matrices, scores = class_counts(matrices), scores_from_counts
+    names = [name for name, value in scores(matrices.sum(0)).items() if not np.ndim(value)]
+    if len(matrices) < 2:
+        return dict.fromkeys(names, (math.nan, math.nan))
+    found = scores(resampled(matrices, draws=draws, seed=seed))
+    return {name: percentile(found[name]) for name in names}
 
 
 def percentile(values: np.ndarray) -> tuple[float, float]:

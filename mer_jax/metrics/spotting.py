@@ -13,13 +13,13 @@ Processing: Image Communication 110, 2023).
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mer_jax.metrics.intervals import DRAWS, percentile, resampled
+from mer_jax.metrics.intervals import DRAWS, bootstrap
 from mer_jax.metrics.matching import OVERLAP, Event, Spotting, event_key, iou, match, match_events
 from mer_jax.metrics.scores import ratio, scores_from_counts
 
@@ -101,22 +101,18 @@ def summary(
         },
     }
     for name, counts in found.by_kind().items():
-        total = counts.sum(0)
-        bounds = _bounds(counts, scores, draws, seed)
         out["spotting"][name] = {
-            **dict(zip(("tp", "fp", "fn"), total.tolist())),
-            **{key: _value(value, bounds[key]) for key, value in scores(total).items()},
+            **dict(zip(("tp", "fp", "fn"), counts.sum(0).tolist())),
+            **_scored(counts, scores, draws, seed),
         }
     if classes is None:
         classes = sorted({event.emotion for event in truths} - {""})
     if classes and any(event.emotion for event in predictions):
         matrices = confusions(found, classes=classes)
-        pooled = matrices.sum(0)
-        bounds = _bounds(matrices, recognition, draws, seed)
         out["recognition"] = {
             "classes": list(classes),
-            "confusion": pooled.tolist(),
-            **{key: _value(value, bounds[key]) for key, value in recognition(pooled).items()},
+            "confusion": matrices.sum(0).tolist(),
+            **_scored(matrices, recognition, draws, seed),
         }
         counts = found.counts.sum(1)
         both = np.concatenate([counts, matrices.reshape(len(matrices), -1)], 1)
@@ -126,24 +122,20 @@ def summary(
             analysis = recognition(flat[..., 3:].reshape(*flat.shape[:-1], *size))
             return {"strs": scores(flat[..., :3])["f1"] * analysis["f1_a"]}
 
-        value = strs(both.sum(0))["strs"]
-        out["strs"] = _value(value, _bounds(both, strs, draws, seed)["strs"])
+        out |= _scored(both, strs, draws, seed)
     out["alternative_scores"] = alternative_scores(truths, predictions, classes=classes)
     return out
 
 
-def _value(value: ArrayLike, bounds: tuple[float, float]) -> dict[str, float]:
-    return {"value": float(np.asarray(value)), "low": bounds[0], "high": bounds[1]}
-
-
-def _bounds(
-    per_subject: np.ndarray, scored: Callable[[np.ndarray], Mapping], draws: int, seed: int
-) -> dict[str, tuple[float, float]]:
-    """Percentile interval of each score of the summed rows [S, ...], subjects resampled."""
-    if len(per_subject) < 2:
-        return dict.fromkeys(scored(np.asarray(per_subject).sum(0)), (np.nan, np.nan))
-    found = scored(resampled(per_subject, draws=draws, seed=seed))
-    return {name: percentile(values) for name, values in found.items()}
+def _scored(
+    per_subject: np.ndarray, scored: Callable[[np.ndarray], dict], draws: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Each score of the sum of [S, ...], with the interval of its bootstrap."""
+    bounds = bootstrap(per_subject, scores=scored, draws=draws, seed=seed)
+    return {
+        key: {"value": float(value), "low": bounds[key][0], "high": bounds[key][1]}
+        for key, value in scored(per_subject.sum(0)).items()
+    }
 
 
 def alternative_scores(
