@@ -11,6 +11,7 @@ A schema of JSON is a type: `dict[str, Any]`, `list[str]`, a `msgspec.Struct`, a
 """
 
 import contextlib
+import csv
 import json
 import os
 import pathlib
@@ -37,6 +38,15 @@ def report_damage(path: str | os.PathLike, *, hint: str = RERUN_HINT) -> Iterato
         raise
     except Exception as error:  # zip, JSON, NumPy and Orbax raise a dozen kinds
         raise UserError(f"{path} is damaged ({error_summary(error)}); {hint}") from None
+
+
+@contextlib.contextmanager
+def report_no_table(path: str | os.PathLike) -> Iterator[None]:
+    """Raises a `csv.Error` of the block, which reads `path`, as a `UserError`."""
+    try:
+        yield
+    except csv.Error as error:
+        raise UserError(f"{path}: is not a table of separated values ({error})") from None
 
 
 def error_summary(error: Exception) -> str:

@@ -96,12 +96,10 @@ def read_expected_clips(path: str | os.PathLike) -> dict[str, str]:
     if missing:
         raise UserError(f"{path}: line 1 has no column {', '.join(missing)}")
     table = csv.DictReader(io.StringIO(text, newline=""), header, delimiter=delimiter)
-    try:
+    with reading.report_no_table(path):
         next(table)  # the headings
         keys = lambda row: "/".join(row[name] or "" for name in needed[:3])
         return {keys(row): (row["label"] or "").strip() for row in table}
-    except csv.Error as error:
-        raise UserError(f"{path}: is not a table of separated values ({error})") from None
 
 
 def format_scores(result: Mapping[str, Any]) -> str:
