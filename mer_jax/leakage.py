@@ -224,7 +224,7 @@ def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[s
     return found + list(_undeclared(settings, folds, record))
 
 
-def _record(result: Result) -> dict[str, np.ndarray]:
+def _record(result: Result) -> dict[str, Any]:
     """The arrays of a job that are checked, under their names in a file of `save_audit`."""
     return {name: getattr(result, field) for name, field in _FIELDS.items()}
 

@@ -1,7 +1,6 @@
 """The trained networks of a finished run, read from its last checkpoint."""
 
 import dataclasses
-import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -55,7 +54,7 @@ class TrainedNetworks(NamedTuple):
         shape = (len(clips), clips[0].frames.shape)
         if shape not in self.programs:
             predict, state = self._predict(examples, len(clips))
-            self.programs[shape] = functools.partial(predict, state=state)
+            self.programs[shape] = lambda inputs: predict(inputs, state)
         return np.asarray(self.programs[shape](examples.inputs))
 
     @pinned()

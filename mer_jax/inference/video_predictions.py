@@ -89,7 +89,7 @@ class VideoPredictions(NamedTuple):
         head = ["start_s", "stop_s", "apex_s", "start_frame", "stop_frame", "apex_frame"]
         names = [f"{kind}_{name}" for kind in ("p", "std") for name in self.classes]
         number = lambda value: "" if np.isnan(value) else f"{value:.6g}"
-        rows = [[*head, "label", "movement", "threshold", *names]]
+        rows: list[Sequence[object]] = [[*head, "label", "movement", "threshold", *names]]
         for row, label in enumerate(self.labels):
             frames = [int(a[row]) for a in (self.start, self.stop, self.apex)]
             values = self.movement[row], self.threshold, *self.probabilities[row], *self.std[row]
