@@ -150,7 +150,7 @@ BOUNDS: dict[str, Bound] = {
     **_each(
         _POSITIVE,
         "fps exaggeration lam r1 r2 flow_scale wavelength attachment limit sigma_data "
-        "sigma_smooth smoothness step tightness C unit learning_rate sigma",
+        "sigma_smooth smoothness step tightness C unit learning_rate",
     ),
     **_each(
         _integer("[1, 1000000]"),

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, located
 from mer_jax.keys import Keyed
 from mer_jax.options import check_value
 
@@ -76,12 +76,10 @@ class Clip(Keyed):
             object.__setattr__(self, field, None if frame is None else int(frame))
 
     def _check(self, length: int | None = None) -> None:
-        try:
+        with located(self.key):
             check_instants(self.onset, self.apex, self.offset, length=length)
             if self.landmarks is not None:
                 check_axes(self.landmarks, "68 2", name="landmarks")
-        except UserError as error:
-            raise UserError(f"{self.key}: {error}") from None
 
     @property
     def frames(self) -> np.ndarray:
@@ -94,13 +92,11 @@ class Clip(Keyed):
             of a video is past its last frame.
         """
         frames = np.asarray(self.read())
-        try:
+        with located(self.key):
             check_axes(frames, "THWC")
             if frames.dtype != np.uint8:
                 check_finite(frames)
                 frames = to_float(frames)
-        except UserError as error:
-            raise UserError(f"{self.key}: {error}") from None
         if self.content == "video":
             self._check(len(frames))
         return frames

@@ -23,7 +23,7 @@ from ml_collections import ConfigDict, config_dict
 
 from mer_jax import datasets, methods, models, options, protocols, spotting
 from mer_jax.datasets import recordings
-from mer_jax.errors import UserError, unknown_name
+from mer_jax.errors import UserError, located, unknown_name
 from mer_jax.io import reading, saving
 from mer_jax.recordings import KINDS
 from mer_jax.training import Settings, estimators
@@ -409,10 +409,8 @@ def load(path: str | pathlib.Path) -> ConfigDict:
     for name in _kind(spots)[0]:
         if name in record and not isinstance(record[name].get("name"), str):
             raise UserError(f"{path} is damaged ({name} has no name); {reading.RERUN_HINT}")
-    try:
+    with located(path):
         return make_spotting(**record) if spots else make(**record)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
 
 
 def shipped() -> dict[str, pathlib.Path]:

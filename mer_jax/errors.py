@@ -74,6 +74,15 @@ def report_write_errors(path: str | os.PathLike) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def located(where: str | os.PathLike) -> Iterator[None]:
+    """Raises a `UserError` of the block with `where` and a colon in front."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
 def first_of(names: Sequence[str]) -> str:
     """The first name, and how many more there are.
 

@@ -8,7 +8,7 @@ files of a finished job.
 
 import enum
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,6 +22,14 @@ from mer_jax.protocols import Folds
 from mer_jax.training import initialization, rng
 from mer_jax.training.records import Result
 from mer_jax.training.settings import Settings
+
+_FIELDS = {  # name in a file of `save_audit` -> field of `Result`
+    "sample_counts": "sample_counts",
+    "statistics_mask": "statistics_mask",
+    "epochs": "epochs_run",
+    "chosen": "chosen_epoch",
+    "validation_loss": "validation_loss",
+}
 
 
 class Reason(enum.StrEnum):
@@ -78,16 +86,7 @@ def check(settings: Settings, folds: Folds, result: Result, digests: Sequence[st
         `train.statistics_on_all_clips`, or an epoch was selected other than by
         `train.model_selection`.
     """
-    undeclared = _undeclared(
-        settings,
-        folds,
-        result.sample_counts,
-        result.statistics_mask,
-        result.chosen_epoch,
-        result.epochs_run,
-        result.validation_loss,
-    )
-    if sentence := next(undeclared, ""):
+    if sentence := next(_undeclared(settings, folds, _record(result)), ""):
         raise LeakError(sentence)
     found = []
     if settings.model_selection == "best_test":
@@ -147,14 +146,7 @@ def save_audit(
     """
     with saving.atomic(path) as temporary:
         np.savez_compressed(
-            temporary,
-            sample_counts=result.sample_counts,
-            statistics_mask=result.statistics_mask,
-            labels=labels,
-            repeats_per_epoch=repeats_per_epoch,
-            epochs=result.epochs_run,
-            chosen=result.chosen_epoch,
-            validation_loss=result.validation_loss,
+            temporary, labels=labels, repeats_per_epoch=repeats_per_epoch, **_record(result)
         )
 
 
@@ -200,8 +192,7 @@ def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[s
     """
     record = read_audit(path, folds)
     counts, labels = record["sample_counts"], record["labels"]
-    repeat, epochs = int(record["repeats_per_epoch"]), record["epochs"]
-    chosen, validation_loss = record["chosen"], record["validation_loss"]
+    repeat = int(record["repeats_per_epoch"])
     steps, batch_size = rng.steps_and_batch_size(
         len(labels), settings.batch_size, repeat, sampler=settings.sampler
     )
@@ -227,29 +218,24 @@ def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[s
     found = []
     for f, name in enumerate(folds.names):
         key = rng.fold_key(settings.seed, name)
-        train, last = jnp.asarray(folds.train[f]), jnp.asarray(epochs[f])
+        train, last = jnp.asarray(folds.train[f]), jnp.asarray(record["epochs"][f])
         if (np.asarray(count_samples(key, train, last)) != counts[f]).any():
             found.append(f"Fold {name}: the recorded batches are not those of its seed.")
-    return found + list(
-        _undeclared(
-            settings, folds, counts, record["statistics_mask"], chosen, epochs, validation_loss
-        )
-    )
+    return found + list(_undeclared(settings, folds, record))
+
+
+def _record(result: Result) -> dict[str, Any]:
+    """The arrays of a job that are checked, under their names in a file of `save_audit`."""
+    return {name: getattr(result, field) for name, field in _FIELDS.items()}
 
 
 def _undeclared(
-    settings: Settings,
-    folds: Folds,
-    sample_counts: np.ndarray,
-    statistics_mask: np.ndarray,
-    chosen: np.ndarray,
-    epochs: np.ndarray,
-    validation_loss: np.ndarray,
+    settings: Settings, folds: Folds, record: Mapping[str, np.ndarray]
 ) -> Iterator[str]:
     """A sentence for each use of a clip and each selected epoch that `settings` does not allow."""
-    used = {"in a training batch": sample_counts > 0}
+    used = {"in a training batch": record["sample_counts"] > 0}
     if not settings.statistics_on_all_clips:
-        used["in a statistic"] = statistics_mask
+        used["in a statistic"] = record["statistics_mask"]
     for where, mask in used.items():
         wrong = np.argwhere(mask & ~folds.train)
         if len(wrong):
@@ -261,7 +247,8 @@ def _undeclared(
     selection = settings.model_selection
     if selection == "best_test":
         return
-    for name, epoch, last, losses in zip(folds.names, chosen, epochs, validation_loss):
+    recorded = (record[name] for name in ("chosen", "epochs", "validation_loss"))
+    for name, epoch, last, losses in zip(folds.names, *recorded):
         expected = last
         if selection != "last":
             run = losses[:last]

@@ -21,7 +21,7 @@ import jax
 from ml_collections import ConfigDict
 
 from mer_jax import configuration, datasets, experiment, models
-from mer_jax.errors import UserError, filter_by_regex, unknown_name
+from mer_jax.errors import UserError, filter_by_regex, located, unknown_name
 from mer_jax.io import reading, saving
 from mer_jax.reporting import comparison
 
@@ -139,10 +139,8 @@ def run(
     jobs = {name: configured(row, overrides) for name, row in rows.items()}
     for name, job in jobs.items():
         job.title = name
-        try:
+        with located(f"row {name!r}"):
             configuration.check(job)
-        except UserError as error:
-            raise UserError(f"row {name!r}: {error}") from None
     found, failed, cache = [], [], dict[str, Any]()
     for number, (name, job) in enumerate(jobs.items(), 1):
         row_dir = workdir / folder(name)

@@ -29,7 +29,7 @@ import numpy as np
 from absl import flags
 
 from mer_jax.cli.command import no_arguments, required
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, located
 from mer_jax.models import pretrained
 
 _FROM = flags.DEFINE_string("from", None, "PyTorch's file, .pth or .npz, or a folder of them.")
@@ -100,10 +100,8 @@ def convert(
 
 def _convert_file(path, network) -> pretrained.Weights:
     state = read_tensors(path)
-    try:
+    with located(path):
         return pretrained.from_torch_state(network, state)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
 
 
 def main(argv: list[str]) -> None:

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from mer_jax import runtime
 from mer_jax.clips import Clip, in_memory, resize, to_float
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, located
 
 _OUT = flags.DEFINE_string("out", None, "The file to write, .png or .gif; CLIP's name by default.")
 _ONSET = flags.DEFINE_integer("onset", None, "The frame in which the movement begins, from 0.")
@@ -95,11 +95,9 @@ def read(
     if not face:
         return np.stack(frames)
     clip = Clip("footage", "unknown", source.name, in_memory(np.stack(frames)), emotion="")
-    try:
+    with located(source.name):
         landmarker = faces.landmarker(model) if model else None
         found, note = faces.crop_face(clip, faces.CropConfig("eyes"), landmarker=landmarker)
-    except UserError as error:
-        raise UserError(f"{source.name}: {error}") from None
     if note:
         print(f"note: {note}", file=sys.stderr)
     return np.stack([small(frame) for frame in found.frames])

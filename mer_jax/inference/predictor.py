@@ -130,7 +130,8 @@ class Predictor:
         if threshold is not None:
             threshold = options.check_value("threshold", "threshold", threshold)
         limit = self.profile.movement if threshold is None else float(threshold)
-        plan = self._plan(fps, window, stride, onset, apex, offset, still=total == 1)
+        still = total == 1
+        plan = self._plan(fps, window, stride, onset, apex, offset, still=still)
         if onset is not None:
             frames = itertools.islice(frames, onset + plan.length)
         tracker = FaceTracker(
@@ -152,11 +153,18 @@ class Predictor:
                     )
         if eye_detector and not any(row.has_face for row in measured):
             raise UserError("no face was found in any of the frames examined")
-        notes = [
-            *face_notes(tracker.face_boxes),
-            *self._rate_notes(fps, still=total == 1),
-            *self._fold_notes(),
-        ]
+        notes = face_notes(tracker.face_boxes)
+        if not still and fps < _LOW * self.profile.fps:
+            notes.append(
+                f"{fps:.4g} Hz is low for a run on clips of {self.profile.fps:.4g} Hz: faster "
+                "movements are missed"
+            )
+        used, all_of_them = len(self.networks.folds), len(self.networks.all_folds)
+        if 1 < used < all_of_them:
+            notes.append(
+                f"the mean is over {used} of the {all_of_them} "
+                "folds: those with a checkpoint whose training did not diverge"
+            )
         strict = threshold is None and onset is None
         return self._result(measured, batches, tracker, limit, fps, notes, strict=strict)
 
@@ -172,9 +180,8 @@ class Predictor:
         strict: bool,
     ) -> VideoPredictions:
         """What is measured and predicted of all windows, as arrays."""
-        start, length = (
-            np.array([getattr(row, f) for row in measured]) for f in ("start", "length")
-        )
+        start = np.array([row.start for row in measured])
+        stop = start + np.array([row.length for row in measured])
         moving = np.flatnonzero([row.moves for row in measured])
         mean, std = np.full((2, len(measured), len(self.networks.classes)), np.nan, np.float32)
         mean[moving], std[moving] = batches.finish()
@@ -189,15 +196,15 @@ class Predictor:
                 f"{self.networks.config.method.name} are not laid out like the face"
             )
         lost = [box.start for box in tracker.face_boxes if box.corners is None]
-        verdicts = self._verdicts(measured, lost, strict=strict)
+        verdicts = self._verdicts(measured, start, stop, moving, lost, strict=strict)
         if strict:
-            verdicts = facial_events(verdicts, start, start + length, tracker.openings, fps)
+            verdicts = facial_events(verdicts, start, stop, tracker.openings, fps)
         return VideoPredictions(
             classes=self.networks.classes,
             fps=float(fps),
             num_frames=tracker.num_frames,
             start=start,
-            stop=start + length,
+            stop=stop,
             apex=start + np.array([row.apex for row in measured]),
             movement=np.array([row.skin for row in measured], np.float32),
             threshold=limit,
@@ -222,18 +229,24 @@ class Predictor:
         *,
         still: bool,
     ) -> _Plan:
-        """One window from a given onset on, or windows over all of a video."""
+        """One window from a given onset to the offset, or windows over all of a video.
+
+        Of a still picture, in which nothing can move, one frame is enough.
+        """
+        seconds = self.profile.length / (self.profile.fps or fps)
+        length = window or max(2, round(seconds * fps))
         if onset is not None:
-            return self._single(fps, window, onset, apex, offset)
+            if offset is None:
+                offset = onset + length - 1 if apex is None else 2 * apex - onset
+            check_instants(onset, apex, offset)
+            if onset == offset:
+                raise UserError(f"onset and offset are both {onset}: nothing moves in one frame")
+            last = onset + 1 if apex is None else apex
+            never = sys.maxsize
+            return _Plan(offset - onset + 1, never, every=never, min_frames=last - onset + 1)
         if apex is not None or offset is not None:
             raise UserError("an apex or an offset needs the onset too")
-        return self._sliding(fps, window, stride, still=still)
-
-    def _sliding(self, fps: float, window: int | None, stride: int | None, *, still: bool) -> _Plan:
-        """Windows over all of a video; of a still picture one frame is enough."""
-        length = self._length(fps, window)
         if window is None and not still and length < _FEWEST:
-            seconds = self.profile.length / (self.profile.fps or fps)
             raise UserError(
                 f"{fps:.4g} Hz is too low for this run: its clips last {seconds:.2g} s, which is "
                 f"{seconds * fps:.1f} frames, and {_FEWEST} are needed; film at "
@@ -242,35 +255,20 @@ class Predictor:
         stride = stride or max(1, length // 4)
         if length < 2 or stride < 1:
             raise UserError("a window is at least two frames, and its stride at least one")
-        # Half a window is enough, and so is a still picture, in which nothing can move.
         least = 1 if still else -(-length // 2)
         return _Plan(length, stride, every=max(1, round(fps / _DETECTIONS)), min_frames=least)
 
-    def _single(
-        self, fps: float, window: int | None, onset: int, apex: int | None, offset: int | None
-    ) -> _Plan:
-        """One window from the onset to the offset."""
-        if apex is not None and offset is None:
-            offset = 2 * apex - onset
-        offset = onset + self._length(fps, window) - 1 if offset is None else offset
-        check_instants(onset, apex, offset)
-        if onset == offset:
-            raise UserError(f"onset and offset are both {onset}: nothing moves in one frame")
-        last = onset + 1 if apex is None else apex
-        never = sys.maxsize
-        return _Plan(offset - onset + 1, stride=never, every=never, min_frames=last - onset + 1)
-
-    def _length(self, fps: float, window: int | None) -> int:
-        """Frames of a window; by default the duration of the run's median clip."""
-        return window or max(2, round(self.profile.length / (self.profile.fps or fps) * fps))
-
     def _verdicts(
-        self, measured: Sequence[_Measured], lost: Sequence[int], *, strict: bool
+        self,
+        measured: Sequence[_Measured],
+        start: np.ndarray,
+        stop: np.ndarray,
+        moving: np.ndarray,
+        lost: Sequence[int],
+        *,
+        strict: bool,
     ) -> list[str]:
         """Why each window has no class; "" where it has one. lost: frames without the face."""
-        start = np.array([row.start for row in measured])
-        stop = start + np.array([row.length for row in measured])
-        moving = np.flatnonzero([row.moves for row in measured])
         too_long = _runs_longer_than(3 * max(stop - start), start, stop, moving)
         loses = np.searchsorted(lost, start, side="right") < np.searchsorted(lost, stop)
 
@@ -286,25 +284,6 @@ class Predictor:
             return next((name for name, applies in checks if applies), "")
 
         return [verdict(i, row) for i, row in enumerate(measured)]
-
-    def _rate_notes(self, fps: float, *, still: bool) -> list[str]:
-        """A note if the video's rate is far below that of the run's clips."""
-        if still or fps >= _LOW * self.profile.fps:
-            return []
-        return [
-            f"{fps:.4g} Hz is low for a run on clips of {self.profile.fps:.4g} Hz: faster "
-            "movements are missed"
-        ]
-
-    def _fold_notes(self) -> list[str]:
-        """A note if the mean is over some of the run's folds only."""
-        used, all_of_them = len(self.networks.folds), len(self.networks.all_folds)
-        if not 1 < used < all_of_them:
-            return []
-        return [
-            f"the mean is over {used} of the {all_of_them} "
-            "folds: those with a checkpoint whose training did not diverge"
-        ]
 
 
 def clip_of(

@@ -24,6 +24,7 @@ from mer_jax.inference import profile, trained
 from mer_jax.inference.trained import TrainedNetworks
 from mer_jax.io import reading
 from mer_jax.keys import normalize_subject
+from mer_jax.metrics import matching
 from mer_jax.metrics.matching import Event
 from mer_jax.protocols import Folds
 from mer_jax.recordings import Interval, Recording
@@ -121,9 +122,9 @@ def marked(recordings: Iterable[Recording], emotions: Emotions) -> list[Event]:
     """The marked intervals, each with its class or ""."""
     names = (*emotions.classes, "")  # -1: the last one
     return [
-        Event(v.subject, v.name, i.onset, i.offset, i.kind, names[k], v.database)
-        for v in recordings
-        for i, k in zip(v.intervals, emotions.labels[v.key])
+        event._replace(emotion=names[k])
+        for video in recordings
+        for event, k in zip(matching.events([video]), emotions.labels[video.key])
     ]
 
 

@@ -206,10 +206,9 @@ def unpack(path: str | os.PathLike, out: str | os.PathLike) -> Manifest:
         raise UserError(f"{path}: {_FOREIGN}")
     with saving.atomic(out) as folder:
         folder.mkdir()
-        _extract(path, folder)
+        names = _extract(path, folder)
         manifest = _manifest(folder, path)
-        found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-        if found != {MANIFEST, *manifest.digests}:
+        if {*names} != {MANIFEST, *manifest.digests}:
             raise UserError(f"{path} is damaged (the digests are not of its entries); {_HINT}")
         for name, digest in manifest.digests.items():
             if _digest(folder / name) != digest:
@@ -219,7 +218,7 @@ def unpack(path: str | os.PathLike, out: str | os.PathLike) -> Manifest:
     return manifest
 
 
-def _extract(path: pathlib.Path, folder: pathlib.Path) -> None:
+def _extract(path: pathlib.Path, folder: pathlib.Path) -> list[str]:
     with reading.report_damage(path, hint=_HINT), zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         names = [entry.filename for entry in entries]
@@ -232,6 +231,7 @@ def _extract(path: pathlib.Path, folder: pathlib.Path) -> None:
             (folder / entry.filename).parent.mkdir(parents=True, exist_ok=True)
             with archive.open(entry) as source, open(folder / entry.filename, "wb") as target:
                 shutil.copyfileobj(source, target)
+    return names
 
 
 def read(folder: pathlib.Path, *, name: str | os.PathLike = "") -> TrainedNetworks:

@@ -35,7 +35,6 @@ from mer_jax.inference.video_predictions import (
     HEAD_MOVES,
     TOO_MUCH,
     check_rate,
-    csv_table,
     face_notes,
 )
 from mer_jax.io import saving
@@ -88,12 +87,12 @@ class SpottedVideo(NamedTuple):
         """The table as CSV: `header` after a #, then onset and offset (s and frames, both
         included), kind, verdict, the largest evidence and the emotion of each interval."""
         head = ("onset_s", "offset_s", "onset_frame", "offset_frame")
-        rows = []
+        rows: list[Sequence[object]] = [(*head, "kind", "verdict", "evidence", "emotion")]
         for each in self.intervals:
             seconds = [f"{frame / self.fps:.4f}" for frame in (each.onset, each.offset)]
             rest = (each.onset, each.offset, each.kind, each.verdict, f"{each.evidence:.6g}")
             rows.append([*seconds, *rest, each.emotion])
-        return csv_table(self.header, [*head, "kind", "verdict", "evidence", "emotion"], rows)
+        return saving.csv_text(rows, comments=self.header)
 
     def summary(self) -> str:
         """`header`, the counts, and the first intervals."""

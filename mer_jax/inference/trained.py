@@ -53,7 +53,8 @@ class TrainedNetworks(NamedTuple):
         examples = self._examples(clips)
         shape = (len(clips), clips[0].frames.shape)
         if shape not in self.programs:
-            self.programs[shape] = self._program(examples, len(clips))
+            predict, state = self._predict(examples, len(clips))
+            self.programs[shape] = lambda inputs: predict(inputs, state)
         return np.asarray(self.programs[shape](examples.inputs))
 
     @pinned()
@@ -78,10 +79,6 @@ class TrainedNetworks(NamedTuple):
             of_rows = jax.tree.map(lambda a, rows=rows: a[np.array(rows)], state)
             found[members] = np.asarray(predict(inputs, of_rows)).mean(0)[: len(members)]
         return found
-
-    def _program(self, examples: Examples, count: int) -> Callable[[Any], jax.Array]:
-        predict, state = self._predict(examples, count)
-        return lambda inputs: predict(inputs, state)
 
     def _predict(
         self, examples: Examples, count: int
@@ -139,9 +136,7 @@ class TrainedNetworks(NamedTuple):
         one = jax.tree.map(lambda a: a[fold], state)
         network = nnx.merge(static.eval_graph, *(one.best or (one.params, one.model_state)))
         transform = jax.vmap(static.examples.eval_transform, (0, None))
-        x = jax.jit(lambda inputs, statistics: transform(inputs, statistics))(
-            examples.inputs, one.statistics
-        )
+        x = jax.jit(transform)(examples.inputs, one.statistics)
         if static.examples.num_views > 1:
             x = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), x)
         return network, x

@@ -1,9 +1,7 @@
 """The predictions for a video: one row a window."""
 
 import collections
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +9,7 @@ import numpy as np
 from mer_jax import faces, options
 from mer_jax.errors import UserError
 from mer_jax.inference.tracking import FaceBox, Opening
+from mer_jax.io import saving
 from mer_jax.metrics.multilabel import NONE
 from mer_jax.metrics.prediction_files import escape_formula
 
@@ -90,13 +89,13 @@ class VideoPredictions(NamedTuple):
         head = ["start_s", "stop_s", "apex_s", "start_frame", "stop_frame", "apex_frame"]
         names = [f"{kind}_{name}" for kind in ("p", "std") for name in self.classes]
         number = lambda value: "" if np.isnan(value) else f"{value:.6g}"
-        rows = []
+        rows: list[Sequence[object]] = [[*head, "label", "movement", "threshold", *names]]
         for row, label in enumerate(self.labels):
             frames = [int(a[row]) for a in (self.start, self.stop, self.apex)]
             values = self.movement[row], self.threshold, *self.probabilities[row], *self.std[row]
             seconds = [f"{frame / self.fps:.4f}" for frame in frames]
             rows.append([*seconds, *frames, escape_formula(label), *map(number, values)])
-        return csv_table(self.header, [*head, "label", "movement", "threshold", *names], rows)
+        return saving.csv_text(rows, comments=self.header)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -116,18 +115,6 @@ class VideoPredictions(NamedTuple):
             f"{text}\nmost certain: {self.classes[unit]}, {values[best, unit]:.0%}, from "
             f"{self.start[best] / self.fps:.2f} to {self.stop[best] / self.fps:.2f} s"
         )
-
-
-def csv_table(
-    comments: Iterable[str], head: Sequence[str], rows: Iterable[Sequence[object]]
-) -> str:
-    """A table as CSV, its lines of comments after a #."""
-    out = io.StringIO(newline="")
-    out.writelines(f"# {line}\n" for line in comments)
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(head)
-    table.writerows(rows)
-    return out.getvalue()
 
 
 def face_notes(face_boxes: Sequence[FaceBox]) -> list[str]:

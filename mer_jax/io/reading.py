@@ -11,6 +11,7 @@ A schema of JSON is a type: `dict[str, Any]`, `list[str]`, a `msgspec.Struct`, a
 """
 
 import contextlib
+import csv
 import json
 import os
 import pathlib
@@ -37,6 +38,15 @@ def report_damage(path: str | os.PathLike, *, hint: str = RERUN_HINT) -> Iterato
         raise
     except Exception as error:  # zip, JSON, NumPy and Orbax raise a dozen kinds
         raise UserError(f"{path} is damaged ({error_summary(error)}); {hint}") from None
+
+
+@contextlib.contextmanager
+def report_no_table(path: str | os.PathLike) -> Iterator[None]:
+    """Raises a `csv.Error` of the block, which reads `path`, as a `UserError`."""
+    try:
+        yield
+    except csv.Error as error:
+        raise UserError(f"{path}: is not a table of separated values ({error})") from None
 
 
 def error_summary(error: Exception) -> str:
@@ -117,7 +127,7 @@ def _number(kind: type) -> Any:
 
 
 def load_arrays(
-    path: str | os.PathLike, schema: Mapping[str, tuple[str, tuple]], *, hint: str = RERUN_HINT
+    path: str | os.PathLike, schema: Mapping[str, tuple[str, tuple]]
 ) -> dict[str, np.ndarray]:
     """Reads arrays of an .npz file; no pickle is run.
 
@@ -125,7 +135,6 @@ def load_arrays(
       path: of the file.
       schema: for each array the kinds allowed for its dtype, as in `np.dtype.kind`, and its shape;
         None matches any length, ... at the end any further axes.
-      hint: what the user can do about a damaged file.
 
     Returns:
       The arrays of the schema by name.
@@ -134,7 +143,7 @@ def load_arrays(
       UserError: if the file is damaged or an array does not match.
     """
     found = {}
-    with report_damage(path, hint=hint), np.load(path, allow_pickle=False) as archive:
+    with report_damage(path), np.load(path, allow_pickle=False) as archive:
         for name, (kinds, shape) in schema.items():
             found[name] = array = archive[name]
             fixed = shape[:-1] if shape[-1:] == (...,) else shape

@@ -4,13 +4,15 @@
 """
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import math
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,20 @@ def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
     with atomic(path) as temporary:
         temporary.write_bytes(content)
     return pathlib.Path(path)
+
+
+def csv_text(
+    rows: Iterable[Sequence[object]], *, comments: Iterable[str] = (), end: str = "\n"
+) -> str:
+    """A table as CSV, its lines of comments after a #.
+
+    >>> csv_text([("clip", "label"), ("a,b", 1)], comments=["two columns"])
+    '# two columns\\nclip,label\\n"a,b",1\\n'
+    """
+    out = io.StringIO()
+    out.writelines(f"# {line}\n" for line in comments)
+    csv.writer(out, lineterminator=end).writerows(rows)
+    return out.getvalue()
 
 
 def write_png(path: str | os.PathLike, picture: np.ndarray) -> pathlib.Path:

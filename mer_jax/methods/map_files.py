@@ -10,9 +10,7 @@ channel of each map stretched from its own minimum and maximum to 0 and 255. Zer
 fixed gray level. The channels are red, green and blue of a PNG.
 """
 
-import csv
 import dataclasses
-import io
 import os
 import pathlib
 import re
@@ -89,15 +87,13 @@ def write(
 
     labels: of each clip, members of `datasets.flow_maps.LABELS`.
     """
-    root, table = pathlib.Path(root), io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("database", "subject", "clip", "label", "file"))
+    root, rows = pathlib.Path(root), [("database", "subject", "clip", "label", "file")]
     for clip, label, each in zip(clips, labels, maps, strict=True):
         stem = re.sub(r"[^\w.-]", "-", f"{clip.database}_{clip.subject}_{clip.name}")
         file = f"maps/{stem}.png"
         saving.write_png(root / file, each)
-        writer.writerow((clip.database, clip.subject, clip.name, label, file))
-    return saving.write(root / "index.csv", table.getvalue())
+        rows.append((clip.database, clip.subject, clip.name, label, file))
+    return saving.write(root / "index.csv", saving.csv_text(rows))
 
 
 class Comparison(NamedTuple):

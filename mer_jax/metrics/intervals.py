@@ -21,10 +21,11 @@ from numpy.typing import ArrayLike
 from mer_jax.errors import UserError
 from mer_jax.metrics.confusion import grouped
 from mer_jax.metrics.predictions import Predictions
-from mer_jax.metrics.scores import OVERALL, class_counts, scores_from_counts
+from mer_jax.metrics.scores import class_counts, scores_from_counts
 from mer_jax.metrics.scores import scores as matrix_scores
 
 DRAWS, LEVEL = 2000, 0.95
+LAST_EPOCHS = 10  # STCNN, Table VIII
 COMPARED = ("uf1", "uar", "accuracy")
 
 
@@ -59,10 +60,9 @@ def resampled(confusions: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> n
 
 
 def bootstrap(
-    confusions: np.ndarray,
+    matrices: np.ndarray,
     *,
     draws: int = DRAWS,
-    level: float = LEVEL,
     seed: int = 0,
     scores: Callable[[np.ndarray], dict[str, np.ndarray]] = matrix_scores,
 ) -> dict[str, tuple[float, float]]:
@@ -71,52 +71,46 @@ def bootstrap(
     Where a rare class is not drawn, UF1 counts 0 for it, as `scores` defines.
 
     Args:
-      confusions: [S, K, K], a matrix per subject.
+      matrices: [S, ...], [K, K] or what else `scores` takes, of each subject.
       draws: number of bootstrap samples.
-      level: coverage of the interval.
       seed: of NumPy's generator.
-      scores: scores of matrices; `multilabel.scores` for [S, K, 2, 2].
+      scores: of sums over subjects; `multilabel.scores` for [S, K, 2, 2].
 
     Returns:
-      (low, high) of each name of `OVERALL`; (NaN, NaN) for fewer than two subjects.
+      (low, high) of each score that is one number; (NaN, NaN) for fewer than two subjects.
 
     >>> subjects = np.array([[[3, 1], [0, 2]], [[2, 0], [1, 3]], [[4, 0], [0, 1]]])
     >>> low, high = bootstrap(subjects, draws=200)["accuracy"]
     >>> low < 0.88 < high
     True
     """
-    if len(confusions) < 2:
-        return dict.fromkeys(OVERALL, (math.nan, math.nan))
     if scores is matrix_scores:  # these need only 3 K numbers of a matrix
-        confusions, scores = class_counts(confusions), scores_from_counts
-    found = scores(resampled(confusions, draws=draws, seed=seed))
-    return {name: percentile(found[name], level=level) for name in OVERALL}
+        matrices, scores = class_counts(matrices), scores_from_counts
+    names = [name for name, value in scores(matrices.sum(0)).items() if not np.ndim(value)]
+    if len(matrices) < 2:
+        return dict.fromkeys(names, (math.nan, math.nan))
+    found = scores(resampled(matrices, draws=draws, seed=seed))
+    return {name: percentile(found[name]) for name in names}
 
 
-def percentile(values: np.ndarray, *, level: float = LEVEL) -> tuple[float, float]:
-    """The central interval that contains the share `level` of the values.
+def percentile(values: np.ndarray) -> tuple[float, float]:
+    """The central interval that contains the share `LEVEL` of the values.
 
-    >>> percentile(np.arange(5), level=0.5)
-    (1.0, 3.0)
+    >>> np.round(percentile(np.arange(1001)), 9).tolist()
+    [25.0, 975.0]
     """
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
 def compare_paired(
-    first: Predictions,
-    second: Predictions,
-    *,
-    draws: int = DRAWS,
-    level: float = LEVEL,
-    seed: int = 0,
+    first: Predictions, second: Predictions, *, draws: int = DRAWS, seed: int = 0
 ) -> PairedComparison:
     """Compares two runs that tested the same clips, in any order.
 
     Args:
       first, second: predictions of the runs.
       draws: number of bootstrap samples, and of permutations.
-      level: coverage of the intervals.
       seed: of NumPy's generator.
 
     Returns:
@@ -149,7 +143,7 @@ def compare_paired(
     return PairedComparison(
         difference={name: float(observed[name]) for name in COMPARED},
         interval={
-            name: percentile(drawn[name], level=level) if len(one) > 1 else (math.nan, math.nan)
+            name: percentile(drawn[name]) if len(one) > 1 else (math.nan, math.nan)
             for name in COMPARED
         },
         p_permutation={name: float((beyond[name].sum() + 1) / (draws + 1)) for name in COMPARED},
@@ -236,19 +230,18 @@ def mean_and_std(values: ArrayLike) -> dict[str, float]:
     return {"mean": float(values.mean()), "std": deviation, "count": int(values.size)}
 
 
-def last_epochs(curve: np.ndarray, *, weights: np.ndarray, last: int = 10) -> dict[str, float]:
-    """`mean_and_std` of a curve over its last epochs, averaged over folds.
+def last_epochs(curve: np.ndarray, *, weights: np.ndarray) -> dict[str, float]:
+    """`mean_and_std` of a curve over its `LAST_EPOCHS`, averaged over folds.
 
     Args:
       curve: [F, E]; a fold's NaN does not count in the epoch's mean.
       weights: [F] test clips of each fold: the weighted mean of accuracies is the accuracy of the
         pooled clips.
-      last: number of epochs; 10 in STCNN, Table VIII.
 
-    >>> last_epochs(np.array([[0.0, 1.0, 0.5], [0.0, 0.5, 0.5]]), weights=np.array([3, 1]), last=2)
+    >>> last_epochs(np.array([[1.0, 0.5], [0.5, 0.5]]), weights=np.array([3, 1]))
     {'mean': 0.6875, 'std': 0.2651650429449553, 'count': 2}
     """
-    curve = np.ma.masked_invalid(np.asarray(curve, np.float64)[:, -last:])
+    curve = np.ma.masked_invalid(np.asarray(curve, np.float64)[:, -LAST_EPOCHS:])
     return mean_and_std(np.ma.filled(np.ma.average(curve, axis=0, weights=weights), np.nan))
 
 

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.keys import normalize_key
 from mer_jax.metrics.scores import ratio
+from mer_jax.recordings import KINDS
 
-KINDS = ("micro", "macro")
 RULES = ("optimal", "greedy", "first")
 OVERLAP = 0.5
 
@@ -162,30 +162,20 @@ def match_events(
     truths: Sequence[Event],
     predictions: Sequence[Event],
     *,
-    threshold: float = OVERLAP,
-    rule: str = "optimal",
+    overlap: Callable[[np.ndarray, np.ndarray], np.ndarray] = iou,
+    pairing: Callable[[np.ndarray], np.ndarray] = match,
 ) -> Spotting:
     """Matches predicted intervals with the true ones, video by video and kind by kind.
 
     Kinds count only if all truths and all predictions have one.
 
     Args:
-      threshold, rule: as for `match`.
+      overlap: of two sets of intervals, as `iou`.
+      pairing: the hits of one video, as `match`.
 
     Raises:
       UserError: an event that ends before it begins, or an unknown kind.
     """
-    pairing = lambda overlap: match(overlap, threshold=threshold, rule=rule)
-    return match_with(truths, predictions, iou, pairing)
-
-
-def match_with(
-    truths: Sequence[Event],
-    predictions: Sequence[Event],
-    overlap: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    pairing: Callable[[np.ndarray], np.ndarray],
-) -> Spotting:
-    """`match_events` by another overlap, as `iou`, and another pairing of [M, N], as `match`."""
     for event in (*truths, *predictions):
         if event.offset < event.onset:
             raise UserError(f"{event}: the interval ends before it begins")

@@ -144,17 +144,6 @@ def scores(matrices: np.ndarray) -> dict[str, np.ndarray]:
     return scores_of_classes(tp, tp + fn, tp + fp, clips, accuracy)
 
 
-def majority(matrices: np.ndarray) -> dict[str, float]:
-    """UF1, UAR and accuracy of always predicting for each class what most clips have."""
-    counts = np.asarray(matrices).sum(-1)  # [K, 2]
-    constant = np.zeros((*counts.shape, 2))
-    majority_side = counts.argmax(-1)
-    rows = np.arange(len(counts))
-    constant[rows, :, majority_side] = counts
-    found = scores(constant)
-    return {name: float(found[name]) for name in ("uf1", "uar", "accuracy")}
-
-
 def alternative_scores(matrices: np.ndarray) -> dict[str, float]:
     """Scores of the folds [F, K, 2, 2] by other definitions in use: description -> value."""
     folds = scores(matrices)

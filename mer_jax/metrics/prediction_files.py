@@ -59,16 +59,14 @@ def write_csv(
     Returns:
       The path.
     """
-    text = io.StringIO()
-    writer = csv.writer(text)
     names = [f"p_{name}" for name in predictions.classes] if with_probabilities else []
-    writer.writerow([*REQUIRED[:3], "fold", *REQUIRED[3:], *names])
+    rows = [[*REQUIRED[:3], "fold", *REQUIRED[3:], *names]]
     classes = np.array(predictions.classes, object)
     columns = [predictions.database, predictions.subject, predictions.clip, predictions.fold]
     columns += [classes[predictions.label], classes[predictions.predicted]]
     for *cells, row in zip(*columns, predictions.probabilities[:, : len(names)].tolist()):
-        writer.writerow([*map(escape_formula, cells), *(f"{value:.9g}" for value in row)])
-    return saving.write(path, text.getvalue())
+        rows.append([*map(escape_formula, cells), *(f"{value:.9g}" for value in row)])
+    return saving.write(path, saving.csv_text(rows, end="\r\n"))
 
 
 def write_log(path: str | os.PathLike, predictions: Predictions) -> pathlib.Path:
@@ -113,7 +111,7 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
     text = reading.read_text(path)
     if classes is not None and len(set(classes)) < len(classes):
         raise UserError(f"two of the classes {', '.join(classes)} have the same name")
-    try:
+    with reading.report_no_table(path):
         delimiter, header = parse_header(text)
         if len(set(REQUIRED) & set(header)) > 1:
             return _read_csv(path, text, classes)
@@ -121,8 +119,6 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
             return _read_script(path, text, classes)
         if delimiter in text.partition("\n")[0] and delimiter != "\t":
             return _read_csv(path, text, classes)
-    except csv.Error as error:
-        raise UserError(f"{path}: is not a table of separated values ({error})") from None
     return _read_log(path, text, classes)
 
 

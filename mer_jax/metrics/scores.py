@@ -19,6 +19,8 @@ clip everything but `support` is NaN.
 differ; do not report them.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mer_jax.errors import UserError
@@ -128,36 +130,18 @@ def ratio(
     return np.divide(above, below, out=np.full(below.shape, empty), where=below > 0)
 
 
-def majority(confusion: np.ndarray) -> dict[str, float]:
+def majority(confusion: np.ndarray, *, scores: Callable = scores) -> dict[str, float]:
     """Accuracy, UF1 and UAR of always predicting the most frequent class.
 
-    confusion: [K, K].
+    confusion: [K, K]; or [K, 2, 2] with the scores `multilabel.scores`, each label by itself.
 
     >>> majority([[3, 1], [0, 2]])["accuracy"]
     0.6666666666666666
     """
     support = np.asarray(confusion, np.float64).sum(-1)
-    constant = np.zeros(np.shape(confusion))
-    constant[:, int(np.argmax(support))] = support
-    found = scores(constant)
+    most = np.arange(support.shape[-1]) == support.argmax(-1)[..., None, None]
+    found = scores(np.where(most, support[..., None], 0))
     return {name: float(found[name]) for name in ("uf1", "uar", "accuracy")}
-
-
-def macro_precision(confusion: np.ndarray) -> float:
-    """Mean precision over the predicted classes; some tables print it as "UAR"."""
-    return float(np.nanmean(scores(confusion)["precision"]))
-
-
-def f1_of_means(confusion: np.ndarray) -> float:
-    """The harmonic mean of macro precision and macro recall; some code calls it macro F1."""
-    precision, recall = macro_precision(confusion), float(scores(confusion)["uar"])
-    return float(ratio(2 * precision * recall, precision + recall, empty=0.0))
-
-
-def weighted_f1(confusion: np.ndarray) -> float:
-    """Mean of F1 weighted by support: dominated by the frequent class."""
-    found = scores(confusion)
-    return float((found["f1"] * found["support"]).sum() / found["support"].sum())
 
 
 def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, float]:
@@ -180,18 +164,19 @@ def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, 
 
 def alternative_scores(confusions: np.ndarray) -> dict[str, float]:
     """Scores of the folds [F, K, K] by other definitions in use: description -> value."""
-    pooled = np.asarray(confusions, np.float64).sum(0)
+    pooled = scores(np.asarray(confusions, np.float64).sum(0))
+    precision, recall = float(np.nanmean(pooled["precision"])), float(pooled["uar"])
+    f1_of_means = ratio(2 * precision * recall, precision + recall, empty=0.0)
+    weighted_f1 = (pooled["f1"] * pooled["support"]).sum() / pooled["support"].sum()
     dropped = mean_of_folds(confusions, absent_as_zero=False)
     zero = mean_of_folds(confusions, absent_as_zero=True)
     return {
-        'macro precision, printed as "UAR"': macro_precision(pooled),
-        "UF1, classes that neither occur nor are predicted left out": float(
-            scores(pooled)["macro_f1"]
-        ),
+        'macro precision, printed as "UAR"': precision,
+        "UF1, classes that neither occur nor are predicted left out": float(pooled["macro_f1"]),
         "UF1, mean of folds, absent classes dropped": dropped["uf1"],
         "UAR, mean of folds, absent classes dropped": dropped["uar"],
         "UF1, mean of folds, absent classes as 0": zero["uf1"],
         "UAR, mean of folds, absent classes as 0": zero["uar"],
-        "F1 of macro precision and macro recall": f1_of_means(pooled),
-        "F1 weighted by support": weighted_f1(pooled),
+        "F1 of macro precision and macro recall": float(f1_of_means),  # some code's macro F1
+        "F1 weighted by support": float(weighted_f1),  # dominated by the frequent class
     }

@@ -13,23 +13,14 @@ Processing: Image Communication 110, 2023).
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mer_jax.metrics.intervals import DRAWS, percentile, resampled
-from mer_jax.metrics.matching import (
-    OVERLAP,
-    Event,
-    Spotting,
-    event_key,
-    iou,
-    match,
-    match_events,
-    match_with,
-)
+from mer_jax.metrics.intervals import DRAWS, bootstrap
+from mer_jax.metrics.matching import OVERLAP, Event, Spotting, event_key, iou, match, match_events
 from mer_jax.metrics.scores import ratio, scores_from_counts
 
 
@@ -47,15 +38,15 @@ def scores(counts: ArrayLike) -> dict[str, np.ndarray]:
     }
 
 
-def confusions(spotting: Spotting, *, classes: Sequence[str], kind: str = "") -> np.ndarray:
+def confusions(spotting: Spotting, *, classes: Sequence[str]) -> np.ndarray:
     """Emotions of the hits of each subject, [S, K, K + 1] int64; the last column is no class.
 
-    Rows are true classes; hits whose truth is of no class are left out. kind: those of one kind.
+    Rows are true classes; hits whose truth is of no class are left out.
     """
     out = np.zeros((len(spotting.subjects), len(classes), len(classes) + 1), np.int64)
     column = {name: at for at, name in enumerate(classes)}
     for truth, prediction, _ in spotting.hits:
-        if truth.emotion in column and kind in ("", truth.kind):
+        if truth.emotion in column:
             row = spotting.subjects.index(spotting.key(truth)[0]), column[truth.emotion]
             out[(*row, column.get(prediction.emotion, len(classes)))] += 1
     return out
@@ -83,8 +74,6 @@ def summary(
     predictions: Sequence[Event],
     *,
     classes: Sequence[str] | None = None,
-    threshold: float = OVERLAP,
-    rule: str = "optimal",
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -93,7 +82,6 @@ def summary(
     Args:
       classes: emotions that count; by default those of the truths. None of them, or no emotion
         among the predictions: recognition is not scored.
-      threshold, rule: as for `match`.
       draws, seed: of the bootstrap.
 
     Returns:
@@ -101,7 +89,7 @@ def summary(
       value, low and high), recognition (classes, confusion, uf1, uar, accuracy, f1_a), strs,
       videos (counts), subjects, alternative_scores.
     """
-    found = match_events(truths, predictions, threshold=threshold, rule=rule)
+    found = match_events(truths, predictions)
     with_truth, predicted = ({found.key(e) for e in side} for side in (truths, predictions))
     out: dict[str, Any] = {
         "spotting": {},
@@ -113,22 +101,18 @@ def summary(
         },
     }
     for name, counts in found.by_kind().items():
-        total = counts.sum(0)
-        bounds = _bounds(counts, scores, draws, seed)
         out["spotting"][name] = {
-            **dict(zip(("tp", "fp", "fn"), total.tolist())),
-            **{key: _value(value, bounds[key]) for key, value in scores(total).items()},
+            **dict(zip(("tp", "fp", "fn"), counts.sum(0).tolist())),
+            **_scored(counts, scores, draws, seed),
         }
     if classes is None:
         classes = sorted({event.emotion for event in truths} - {""})
     if classes and any(event.emotion for event in predictions):
         matrices = confusions(found, classes=classes)
-        pooled = matrices.sum(0)
-        bounds = _bounds(matrices, recognition, draws, seed)
         out["recognition"] = {
             "classes": list(classes),
-            "confusion": pooled.tolist(),
-            **{key: _value(value, bounds[key]) for key, value in recognition(pooled).items()},
+            "confusion": matrices.sum(0).tolist(),
+            **_scored(matrices, recognition, draws, seed),
         }
         counts = found.counts.sum(1)
         both = np.concatenate([counts, matrices.reshape(len(matrices), -1)], 1)
@@ -138,24 +122,20 @@ def summary(
             analysis = recognition(flat[..., 3:].reshape(*flat.shape[:-1], *size))
             return {"strs": scores(flat[..., :3])["f1"] * analysis["f1_a"]}
 
-        value = strs(both.sum(0))["strs"]
-        out["strs"] = _value(value, _bounds(both, strs, draws, seed)["strs"])
+        out |= _scored(both, strs, draws, seed)
     out["alternative_scores"] = alternative_scores(truths, predictions, classes=classes)
     return out
 
 
-def _value(value: ArrayLike, bounds: tuple[float, float]) -> dict[str, float]:
-    return {"value": float(np.asarray(value)), "low": bounds[0], "high": bounds[1]}
-
-
-def _bounds(
-    per_subject: np.ndarray, scored: Callable[[np.ndarray], Mapping], draws: int, seed: int
-) -> dict[str, tuple[float, float]]:
-    """Percentile interval of each score of the summed rows [S, ...], subjects resampled."""
-    if len(per_subject) < 2:
-        return dict.fromkeys(scored(np.asarray(per_subject).sum(0)), (np.nan, np.nan))
-    found = scored(resampled(per_subject, draws=draws, seed=seed))
-    return {name: percentile(values) for name, values in found.items()}
+def _scored(
+    per_subject: np.ndarray, scored: Callable[[np.ndarray], dict], draws: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Each score of the sum of [S, ...], with the interval of its bootstrap."""
+    bounds = bootstrap(per_subject, scores=scored, draws=draws, seed=seed)
+    return {
+        key: {"value": float(value), "low": bounds[key][0], "high": bounds[key][1]}
+        for key, value in scored(per_subject.sum(0)).items()
+    }
 
 
 def alternative_scores(
@@ -167,8 +147,8 @@ def alternative_scores(
     """
 
     def f1(predicted: Sequence[Event] = predictions, overlap=iou, pairing=match) -> float:
-        counts = match_with(truths, predicted, overlap, pairing).counts.sum((0, 1))
-        return float(scores(counts)["f1"])
+        found = match_events(truths, predicted, overlap=overlap, pairing=pairing)
+        return float(scores(found.counts.sum((0, 1)))["f1"])
 
     key = event_key(truths, predictions)
     with_truth = {key(event) for event in truths}
@@ -211,7 +191,8 @@ def _several_truths(overlap: np.ndarray) -> np.ndarray:
 
 def _scores_by_side(truths: Sequence[Event], predictions: Sequence[Event]) -> dict[str, float]:
     """Scores by the share of intervals of each side that overlap with any of the other side."""
-    found = match_with(truths, predictions, iou, lambda overlap: np.argwhere(overlap >= OVERLAP))
+    every = lambda overlap: np.argwhere(overlap >= OVERLAP)
+    found = match_events(truths, predictions, pairing=every)
     hit, taken = ({id(pair[at]) for pair in found.hits} for at in (0, 1))
     precision = ratio(len(taken), len(predictions), empty=0.0)
     recall = ratio(len(hit), len(truths), empty=0.0)
@@ -231,11 +212,10 @@ def _challenge_strs(
     key = event_key(truths, predictions)
     subjects = {key(event)[0] for event in predictions}
     videos = {key(event) for event in truths}
-    found = match_with(
+    found = match_events(
         [event for event in truths if key(event)[0] in subjects],
         [event for event in predictions if key(event) in videos],
-        iou,
-        _several_truths,
+        pairing=_several_truths,
     )
     score = recognition(confusions(found, classes=classes).sum(0))
     return float(scores(found.counts.sum((0, 1)))["f1"]) * float(score["f1_a"])

@@ -73,10 +73,8 @@ def read(path: str | os.PathLike) -> list[Event]:
     """
     text = reading.read_text(path)
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    try:
+    with reading.report_no_table(path):
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error as error:
-        raise UserError(f"{path}: is not a table of separated values ({error})") from None
     heads = [cell.strip().casefold() for cell in rows[0]] if rows else []
     column = {
         field: heads.index(found[0])
@@ -152,24 +150,20 @@ def write(path: str | os.PathLike, events: Sequence[Event]) -> pathlib.Path:
 
     The former get a column more, their kind, if all have one.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     names = {"micro": "me", "macro": "mae", "": "me"}
     if any(event.emotion for event in events):
         kinds = all(event.kind for event in events)
-        writer.writerow(("subject", "video", "onset", "offset", "emotion", *["type"] * kinds))
-        writer.writerows(
-            (e.subject, e.video, e.onset, e.offset, e.emotion, *[names[e.kind]] * kinds)
+        head = ["subject", "video", "onset", "offset", "emotion", *["type"] * kinds]
+        rows = [
+            [e.subject, e.video, e.onset, e.offset, e.emotion, *[names[e.kind]] * kinds]
             for e in events
-        )
+        ]
     else:
         # Without its own column, the subject is read as the name up to the last underscore.
         own = any(_vid(event).rpartition("_")[0] != event.subject for event in events)
-        writer.writerow(("vid", "pred_onset", "pred_offset", "type", *["subject"] * own))
-        writer.writerows(
-            (_vid(e), e.onset, e.offset, names[e.kind], *[e.subject] * own) for e in events
-        )
-    return saving.write(path, text.getvalue())
+        head = ["vid", "pred_onset", "pred_offset", "type", *["subject"] * own]
+        rows = [[_vid(e), e.onset, e.offset, names[e.kind], *[e.subject] * own] for e in events]
+    return saving.write(path, saving.csv_text([head, *rows]))
 
 
 def _vid(event: Event) -> str:

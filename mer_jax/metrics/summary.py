@@ -13,11 +13,11 @@ from mer_jax.protocols import repetition_name
 
 def _score_functions(
     predictions: Predictions | multilabel.MultiLabelPredictions,
-) -> tuple[Callable, Callable, Callable]:
-    """`scores`, `majority` and `alternative_scores` for one label a clip, or for several."""
+) -> tuple[Callable, Callable]:
+    """`scores` and `alternative_scores` for one label a clip, or for several."""
     if isinstance(predictions, multilabel.MultiLabelPredictions):
-        return multilabel.scores, multilabel.majority, multilabel.alternative_scores
-    return scores, majority, alternative_scores
+        return multilabel.scores, multilabel.alternative_scores
+    return scores, alternative_scores
 
 
 def summary(
@@ -64,7 +64,7 @@ def summary(
     _, subjects = predictions.by_subject()
     _, folds = predictions.by_fold()
     pooled = predictions.confusion()
-    scores_of, majority_of, alternatives = _score_functions(predictions)
+    scores_of, alternatives = _score_functions(predictions)
     found = scores_of(pooled)
     databases = predictions.by_database()
     out = {
@@ -87,7 +87,7 @@ def summary(
             for index, name in enumerate(predictions.classes)
         },
         "confusion": pooled.tolist(),
-        "majority": majority_of(pooled),
+        "majority": majority(pooled, scores=scores_of),
         "over_folds": intervals.mean_and_std(scores_of(folds)["accuracy"]),
         "alternative_scores": alternatives(folds),
         "intervals": {

@@ -156,9 +156,7 @@ def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0)
     ]
 
 
-def compare_per_clip_set(
-    runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0
-) -> list[Row]:
+def compare_per_clip_set(runs: Sequence[Run], *, draws: int = intervals.DRAWS) -> list[Row]:
     """`compare` for runs on different sets of clips: each with the first run on the same clips."""
     groups: dict[Any, list[int]] = {}
     for index, run in enumerate(runs):
@@ -168,7 +166,7 @@ def compare_per_clip_set(
         groups.setdefault(clips, []).append(index)
     rows = dict[int, Row]()
     for members in groups.values():
-        found = compare([runs[index] for index in members], draws=draws, seed=seed)
+        found = compare([runs[index] for index in members], draws=draws)
         rows |= dict(zip(members, found))
     return [rows[index] for index in range(len(runs))]
 

@@ -83,16 +83,15 @@ def temporal_perception(tp: np.ndarray) -> "Figure":
 
 
 @figures.styled
-def epochs(curves: Mapping[str, np.ndarray], *, last: int = 10) -> "Figure":
-    """Scores over the epochs.
+def epochs(curves: Mapping[str, np.ndarray]) -> "Figure":
+    """Scores over the epochs; the last ones are shaded, their mean and deviation in the legend.
 
     Args:
       curves: up to two, name -> [E] in [0, 1].
-      last: epochs that are shaded, with their mean and deviation in the legend.
     """
     figure = figures.new_figure(5.2, 2.7)
     axes = figure.subplots()
-    count = len(next(iter(curves.values())))
+    last, count = intervals.LAST_EPOCHS, len(next(iter(curves.values())))
     epoch = np.arange(1, count + 1)
     for (name, values), color in zip(curves.items(), (BLUE, VERMILION)):
         late = intervals.mean_and_std(values[-last:])

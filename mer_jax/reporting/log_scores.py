@@ -22,6 +22,8 @@ from mer_jax.metrics.scores import alternative_scores, majority
 from mer_jax.metrics.summary import scores_with_intervals
 from mer_jax.reporting.page import alternatives, score_text
 
+_LISTED = 10  # clips of a list
+
 
 def score_log(
     predictions: Predictions, *, expected: Mapping[str, str] | None = None
@@ -94,16 +96,14 @@ def read_expected_clips(path: str | os.PathLike) -> dict[str, str]:
     if missing:
         raise UserError(f"{path}: line 1 has no column {', '.join(missing)}")
     table = csv.DictReader(io.StringIO(text, newline=""), header, delimiter=delimiter)
-    try:
+    with reading.report_no_table(path):
         next(table)  # the headings
         keys = lambda row: "/".join(row[name] or "" for name in needed[:3])
         return {keys(row): (row["label"] or "").strip() for row in table}
-    except csv.Error as error:
-        raise UserError(f"{path}: is not a table of separated values ({error})") from None
 
 
-def format_scores(result: Mapping[str, Any], *, listed: int = 10) -> str:
-    """The result of `score_log` as text for a terminal, with at most `listed` clips per list."""
+def format_scores(result: Mapping[str, Any]) -> str:
+    """The result of `score_log` as text for a terminal, with at most ten clips per list."""
     rows = [("all", result["overall"])]
     if len(result["databases"]) > 1:
         rows += result["databases"].items()
@@ -127,7 +127,7 @@ def format_scores(result: Mapping[str, Any], *, listed: int = 10) -> str:
     for kind in ("missing", "extra", "relabeled", "repeated"):
         if kind in clips:
             lines.append(f"  {kind}: {len(clips[kind])}")
-            lines += [f"    {name}" for name in clips[kind][:listed]]
-            if len(clips[kind]) > listed:
-                lines.append(f"    and {len(clips[kind]) - listed} more")
+            lines += [f"    {name}" for name in clips[kind][:_LISTED]]
+            if len(clips[kind]) > _LISTED:
+                lines.append(f"    and {len(clips[kind]) - _LISTED} more")
     return "\n".join(lines)

@@ -36,6 +36,8 @@ from mer_jax.video import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_RATE = 12.5  # Hz, of an animation
+
 
 class Preview(NamedTuple):
     """Arrays on the host; S frames have a flow."""
@@ -143,12 +145,11 @@ def plot_preview(preview: Preview) -> "Figure":
     return figure
 
 
-def animation(preview: Preview, *, rate: float = 12.5) -> bytes:
+def animation(preview: Preview) -> bytes:
     """The figure of `plot_preview` at every frame of `Preview.flow_frames`, as a GIF file.
 
     Args:
       preview: made with `every=True`, or it has one frame.
-      rate: Hz.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
@@ -178,7 +179,7 @@ def animation(preview: Preview, *, rate: float = 12.5) -> bytes:
     ]
     out = io.BytesIO()
     pictures[0].save(
-        out, "GIF", save_all=True, append_images=pictures[1:], duration=1000 / rate, loop=0
+        out, "GIF", save_all=True, append_images=pictures[1:], duration=1000 / _RATE, loop=0
     )
     return out.getvalue()
 

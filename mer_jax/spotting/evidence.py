@@ -33,6 +33,7 @@ from mer_jax.video.flow import PRESETS
 _FLOW = {"texture": 0.0, "warps": 2, "median": 1, "sweeps": 10}
 _CHUNK = 16  # frames of one call: the same compiled program computes every frame
 _BLOCK = 256  # frames that are read at a time
+_BLOCKS, _DIRECTIONS, _LARGEST = 6, 4, 3  # of `maximal_difference`
 
 
 @checked
@@ -73,21 +74,20 @@ def without_head(flow: Array, *, head: str = "affine") -> Array:
     return (flat - product("pi,ic->pc", basis, found)).reshape(flow.shape)
 
 
-def maximal_difference(
-    frames: Array, *, preset: str, blocks: int = 6, directions: int = 4, largest: int = 3
-) -> Array:
-    """[3, H, W, 1], head, current and tail frame -> []: the mean of the largest blocks' d, px.
+def maximal_difference(frames: Array, *, preset: str) -> Array:
+    """[3, H, W, 1], head, current and tail frame -> []: the mean d of the largest three blocks, px.
 
-    In each of `blocks` x `blocks` parts of the face, the main direction is the one of `directions`
-    sectors with the most vectors of the flow from head to current frame. Of these vectors' lengths
-    the lengths of the flow from head to tail at the same points are subtracted; d is the mean of
-    the largest third of the differences. The sectors begin at the angle 0 (the paper's Fig. 2).
+    In each of 6 x 6 parts of the face, the main direction is the one of four sectors with the most
+    vectors of the flow from head to current frame. Of these vectors' lengths the lengths of the
+    flow from head to tail at the same points are subtracted; d is the mean of the largest third of
+    the differences. The sectors begin at the angle 0 (the paper's Fig. 2).
     """
     to_current = flow_between(frames[0], frames[1], preset=preset)
     to_tail = flow_between(frames[0], frames[2], preset=preset)
     length, angle = polar(to_current)
     difference = length - polar(to_tail)[0]
-    sector = bin_of(angle, bins=directions, start=0.0)
+    sector = bin_of(angle, bins=_DIRECTIONS, start=0.0)
+    blocks = _BLOCKS
     height, width = (side - side % blocks for side in length.shape)
 
     def split(plane):  # [H, W] -> [blocks^2, pixels]
@@ -95,14 +95,14 @@ def maximal_difference(
         return parts.transpose(0, 2, 1, 3).reshape(blocks * blocks, -1)
 
     sector, difference = split(sector), split(difference)
-    counts = (sector[..., None] == jnp.arange(directions, dtype=sector.dtype)[None, None]).sum(1)
+    counts = (sector[..., None] == jnp.arange(_DIRECTIONS, dtype=sector.dtype)[None, None]).sum(1)
     main = sector == jnp.argmax(counts, axis=-1, keepdims=True)
     third = jnp.maximum(main.sum(-1, keepdims=True) // 3, 1)
     ordered = -jnp.sort(jnp.where(main, -difference, jnp.inf), axis=-1)
     order = jnp.arange(ordered.shape[-1], dtype=third.dtype)[None, :]
     total = jnp.sum(jnp.where(order < third, ordered, 0.0), axis=-1)
     d = total / third[:, 0].astype(total.dtype)
-    return jnp.mean(jax.lax.top_k(d, min(largest, len(d)))[0])
+    return jnp.mean(jax.lax.top_k(d, min(_LARGEST, len(d)))[0])
 
 
 def relative_difference(values: np.ndarray, span: int) -> np.ndarray:

@@ -22,6 +22,7 @@ OUTPUTS = (
 )
 START, END, NEITHER = range(3)
 MARGIN = 7  # frames that a window shows on each side of those it scores
+SIGMA = 4.0  # frames, of the apex score
 
 
 @checked
@@ -71,19 +72,16 @@ class Boundaries(NamedTuple):
 
 
 @checked
-def boundaries(
-    recording: Recording, *, reach: Mapping[str, int] | None = None, sigma: float = 4.0
-) -> Boundaries:
+def boundaries(recording: Recording, *, reach: Mapping[str, int] | None = None) -> Boundaries:
     """The targets of PEM and AUW-GCN.
 
     A frame is END within `reach` frames of an offset, else START within `reach` frames of an onset,
-    else NEITHER. The apex score is exp(-d^2 / (2 `sigma`^2)) at the distance d, up
-    to `reach`, from the apex; of several the largest (the authors' code: the last). A missing apex
-    is the middle of the interval.
+    else NEITHER. The apex score is exp(-d^2 / (2 `SIGMA`^2)) at the distance d, up to
+    `reach`, from the apex; of several the largest (the authors' code: the last). A missing apex is
+    the middle of the interval.
 
     Args:
       reach: kind -> frames; default 1 of a micro-, 3 of a macro-expression (of 30 Hz).
-      sigma: frames.
 
     >>> video = Recording("mine", "s", "v", None, 9, 30.0, (Interval(2, 4, 6, "micro"),))
     >>> found = boundaries(video)
@@ -101,7 +99,7 @@ def boundaries(
         for each in marked:
             boundary[near(each.onset), column] = START
             action[each.onset : each.offset + 1, column] = 1
-            score = np.exp(-0.5 * ((time - _apex(each)) / sigma) ** 2) * near(_apex(each))
+            score = np.exp(-0.5 * ((time - _apex(each)) / SIGMA) ** 2) * near(_apex(each))
             apex[:, column] = np.maximum(apex[:, column], score)
         for each in marked:
             boundary[near(each.offset), column] = END
