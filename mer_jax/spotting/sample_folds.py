@@ -52,9 +52,16 @@ def collect(
     if sampling.pairs == samples.REGIONS and sampling.landmarks:
         path = pathlib.Path(sampling.landmarks).expanduser().absolute()
         landmarker(path)  # raises for a file that is no model
-        model, sampling = saving.digest(path.read_bytes()), sampling._replace(landmarks=str(path))
+        model, sampling = (
+            saving.digest(path.read_bytes()),
+            dataclasses.replace(sampling, landmarks=str(path)),
+        )
     computed = per_recording.compute(
-        recordings, samples.collected, sampling._asdict(), group="samples", depends_on=model
+        recordings,
+        samples.collected,
+        dataclasses.asdict(sampling),
+        group="samples",
+        depends_on=model,
     )
     rows, begin = np.zeros(0), 0
     for entry in computed:

@@ -52,7 +52,8 @@ PAIRS = {
 }
 
 
-class Sampling(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Sampling:
     """How samples are made of the frames of a recording.
 
     Attributes:
@@ -95,7 +96,7 @@ class Sampling(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkEvidence:
+class NetworkEvidence(Sampling):
     """The options of the evidence "network"; values are checked by the constructor.
 
     Attributes:
@@ -112,14 +113,7 @@ class NetworkEvidence:
     """
 
     span: int = 0
-    pairs: str = "two"
     stride: int = 0
-    size: tuple[int, int] = (64, 64)
-    map_size: tuple[int, int] = (42, 42)
-    preset: str = "horn_schunck"
-    head: str = "affine"
-    radius: int = 5
-    landmarks: str = ""
     normalize: str = "training"
     mirror: bool = True
     reverse: bool = False
@@ -133,7 +127,7 @@ class NetworkEvidence:
 
     def sampling(self, span: int) -> Sampling:
         """The samples of a span (frames)."""
-        given = {name: getattr(self, name) for name in Sampling._fields}
+        given = {each.name: getattr(self, each.name) for each in dataclasses.fields(Sampling)}
         return Sampling(**given | {"span": span, "stride": self.stride or max(2, span // 6)})
 
     def examples(self, inputs: np.ndarray) -> Examples:
