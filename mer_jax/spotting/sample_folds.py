@@ -63,14 +63,8 @@ def collect(
         group="samples",
         depends_on=model,
     )
-    rows, begin = np.zeros(0), 0
-    for entry in computed:
-        maps = entry["maps"]
-        if not begin:
-            shape = (int(ends[-1]), *maps.shape[1:])
-            rows = large_arrays.empty(shape, maps.dtype, storage=storage)
-        rows[begin : begin + len(maps)] = maps
-        begin += len(maps)
+    blocks = (entry["maps"] for entry in computed)
+    rows = large_arrays.joined(blocks, int(ends[-1]), storage=storage)
     return Samples(recordings, rows, list(zip(frames, np.split(rows, ends[:-1]))))
 
 

@@ -146,14 +146,8 @@ def resized(
     def read_once(video: Recording) -> Recording:
         @functools.cache
         def frames() -> np.ndarray:
-            found = np.zeros(0, np.uint8)
-            for start, block in video.blocks(_BLOCK):
-                block = resize(block, size)
-                if not start:
-                    shape = (video.length, *block.shape[1:])
-                    found = large_arrays.empty(shape, np.uint8, storage=storage)
-                found[start : start + len(block)] = block
-            return found
+            blocks = (resize(block, size) for _, block in video.blocks(_BLOCK))
+            return large_arrays.joined(blocks, video.length, storage=storage)
 
         read = reading_from(video.read, lambda start, stop: frames()[start:stop])
         return dataclasses.replace(video, read=read)
@@ -203,13 +197,9 @@ def collected(recording: Recording, **options: Any) -> dict[str, np.ndarray]:
 
     options: fields of `Sampling`.
     """
-    sampling, begin, found = Sampling(**options), 0, np.zeros(0)
-    for _, maps in stream(recording, sampling):
-        if not begin:
-            found = np.empty((len(frames_of(recording, sampling)), *maps.shape[1:]), maps.dtype)
-        found[begin : begin + len(maps)] = maps
-        begin += len(maps)
-    return {"maps": found}
+    sampling = Sampling(**options)
+    blocks = (maps for _, maps in stream(recording, sampling))
+    return {"maps": large_arrays.joined(blocks, len(frames_of(recording, sampling)))}
 
 
 @functools.lru_cache(maxsize=16)
