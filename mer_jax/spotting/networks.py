@@ -145,7 +145,7 @@ def train(
         # Nothing of this group is trained yet: a signal may end the process at once.
         getattr(hooks and hooks.should_stop, "reset", lambda: None)()
         found = sample_folds.collect(videos, sampling, storage)
-        of_kind = {"kind": group[0].kind, "offsets": sampling.offsets}
+        of_kind: dict[str, Any] = {"kind": group[0].kind, "offsets": sampling.offsets}
         labels = scores = _targets(found, targets.TARGETS[evidence.targets], **of_kind)
         if emotions:
             classes = lambda video: {"classes": emotions.labels[video.key]}

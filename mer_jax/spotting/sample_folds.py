@@ -52,16 +52,11 @@ def collect(
     if sampling.pairs == samples.REGIONS and sampling.landmarks:
         path = pathlib.Path(sampling.landmarks).expanduser().absolute()
         landmarker(path)  # raises for a file that is no model
-        model, sampling = (
-            saving.digest(path.read_bytes()),
-            dataclasses.replace(sampling, landmarks=str(path)),
-        )
+        model = saving.digest(path.read_bytes())
+        sampling = dataclasses.replace(sampling, landmarks=str(path))
+    options = dataclasses.asdict(sampling)
     computed = per_recording.compute(
-        recordings,
-        samples.collected,
-        dataclasses.asdict(sampling),
-        group="samples",
-        depends_on=model,
+        recordings, samples.collected, options, group="samples", depends_on=model
     )
     blocks = (entry["maps"] for entry in computed)
     rows = large_arrays.joined(blocks, int(ends[-1]), storage=storage)
