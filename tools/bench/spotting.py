@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax import models, spotting
+from mer_jax.models.sizes import by
 from mer_jax.recordings import Recording
 from mer_jax.spotting import samples
 from mer_jax.training import Parallel, Settings
@@ -136,7 +137,7 @@ def _folds(rounds: int, networks: Sequence[_Network], quick: bool) -> Table:
         cases = _cases(network)
         per = dict(zip(cases, (_SUBJECTS, _LOOP)))
         ours, *others = compare(cases, rounds=rounds, per=per)
-        size = " x ".join(map(str, network.shape))
+        size = by(network.shape)
         count = (_SUBJECTS - 1) * network.per_subject
         times = [(row.milliseconds, row.ratio, row.low, row.high) for row in others]
         theirs = times[0] if times else ("torch is not installed", "", "", "")

@@ -17,6 +17,7 @@ from mer_jax import models, protocols
 from mer_jax.clips import Clip, in_memory
 from mer_jax.errors import UserError, filter_by_regex
 from mer_jax.methods.examples import Examples
+from mer_jax.models.sizes import by
 from mer_jax.protocols import Folds
 from mer_jax.training import Parallel, Settings, parallel, records, single_fold
 from mer_jax.training.programs import compile_programs
@@ -284,4 +285,4 @@ def build(work: Workload) -> Callable[[nnx.Rngs], nnx.Module]:
 
 
 def _short(value) -> str:
-    return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return by(value) if isinstance(value, tuple) else str(value)
