@@ -108,40 +108,38 @@ def run(
     started = time.monotonic()
     settings = configuration.check(config)
     workdir = pathlib.Path(workdir).expanduser()
-    job = _prepare(config, settings, cache=cache, quiet=quiet)
+    job = _prepare(config, settings, workdir, cache=cache, quiet=quiet)
     checkpoints.verify_same_job(workdir / "checkpoints", job.fingerprint)
     variants, plain = settings.variants, configuration.to_dict(config)
-    folders = [workdir, *(workdir / VARIANTS / name for name in list(variants)[1:])]
     configs = [
         plain,
         *(plain | {"train": dataclasses.asdict(v)} for v in list(variants.values())[1:]),
     ]
-    for folder, own, folds in zip(folders, configs, job.folds):
+    for folder, own, folds in zip(job.folders, configs, job.folds):
         saving.write_json(folder / "config.json", own)
         saving.write_json(folder / "folds.json", folds.to_json())
-    results = _train(
-        config, settings, job, folders, devices=devices, should_stop=should_stop, quiet=quiet
-    )
-    evaluations = _evaluate(config, settings, job, folders, results)
+    results = _train(job, devices=devices, should_stop=should_stop, quiet=quiet)
+    evaluations = _evaluate(job, results)
     for evaluation, variant, result in zip(evaluations.values(), variants.values(), results):
         evaluation.summary["provenance"] = outputs.provenance(
             command, variant.seed, result.seconds, wall_seconds=time.monotonic() - started
         ) | {key: job.fingerprint[key] for key in ("folds", "clips")}
-    summary = outputs.write_reports(folders, configs, evaluations, settings)
-    if config.report.profile and all(clip.content == "video" for clip in job.clips):
-        profile.save_profile(workdir, job.clips)
+    summary = outputs.write_reports(job.folders, configs, evaluations, settings)
+    clips = job.shared.clips
+    if config.report.profile and all(clip.content == "video" for clip in clips):
+        profile.save_profile(workdir, clips)
     return summary
 
 
 class _Job(NamedTuple):
     """A configuration's clips, folds and network, ready for training."""
 
-    clips: list[Clip]  # N
-    labels: np.ndarray  # [N], or [N, K] of several labels a clip
-    classes: tuple[str, ...]  # K
+    config: ConfigDict
+    settings: Settings
+    folders: list[pathlib.Path]  # of each variant
+    shared: outputs.Job
     folds: list[Folds]  # of each variant; they differ at most in their validation clips
     examples: Examples  # of the N clips
-    digests: list[str]  # [N], of the examples
     sizes: dict[str, Any]  # options of the model
     build: Callable[[nnx.Rngs], nnx.Module]
     initial_weights: Weights | list[Weights]
@@ -149,7 +147,12 @@ class _Job(NamedTuple):
 
 
 def _prepare(
-    config: ConfigDict, settings: Settings, *, cache: dict[str, Examples] | None, quiet: bool
+    config: ConfigDict,
+    settings: Settings,
+    workdir: pathlib.Path,
+    *,
+    cache: dict[str, Examples] | None,
+    quiet: bool,
 ) -> _Job:
     """Reads the clips; makes folds and examples. Prints their numbers unless `quiet`."""
     log = (lambda *_: None) if quiet else lambda text: print(text, file=sys.stderr, flush=True)
@@ -185,8 +188,11 @@ def _prepare(
             parts += [*own, *own.values()]
         fingerprint["initial_weights"] = saving.digest(*parts)[:12]
         log(f"{len(each[0])} tensors start from {settings.init_from}")
+    folders = [workdir, *(workdir / VARIANTS / name for name in list(variants)[1:])]
+    repeats, protocol = examples.repeats_per_epoch, config.protocol.name
+    shared = outputs.Job(clips, labels, classes, digests, repeats, protocol)
     return _Job(
-        *(clips, labels, classes, folds, examples, digests, sizes, build, initial_weights),
+        *(config, settings, folders, shared, folds, examples, sizes, build, initial_weights),
         fingerprint,
     )
 
@@ -217,69 +223,53 @@ def _decode_once(clips: Sequence[Clip]) -> list[Clip]:
 
 
 def _train(
-    config: ConfigDict,
-    settings: Settings,
     job: _Job,
-    folders: Sequence[pathlib.Path],
     *,
     devices: Sequence[jax.Device] | None,
     should_stop: Callable[[], bool] | None,
     quiet: bool,
 ) -> list[Result]:
     """One result for each variant, whose learning curves are written to its folder."""
+    config, labels, count = job.config, job.shared.labels, len(job.shared.classes)
     if models.info(config.model.name).estimator:
         build = functools.partial(models.create_estimator, config.model.name, **job.sizes)
-        examples, labels, folds = job.examples, job.labels, job.folds[0]
-        return [estimators.fit(examples, labels, folds, build, num_classes=len(job.classes))]
+        return [estimators.fit(job.examples, labels, job.folds[0], build, num_classes=count)]
     with contextlib.ExitStack() as stack:
         writers = [
             stack.enter_context(learning_curves.jsonl_writer(folder / outputs.CURVES))
-            for folder in folders
+            for folder in job.folders
         ]
         return fit(
             job.examples,
-            job.labels,
+            labels,
             job.folds,
-            settings,
-            num_classes=len(job.classes),
+            job.settings,
+            num_classes=count,
             build=job.build,
             initial_weights=job.initial_weights,
             parallel=Parallel(**config.parallel, remat=config.remat, devices=devices),
             checkpointing=Checkpointing(
-                folders[0] / "checkpoints", job.fingerprint, config.checkpoint_seconds
+                job.folders[0] / "checkpoints", job.fingerprint, config.checkpoint_seconds
             ),
             hooks=Hooks(lambda variant, line: writers[variant](line), should_stop, quiet),
         )
 
 
-def _evaluate(
-    config: ConfigDict,
-    settings: Settings,
-    job: _Job,
-    folders: Sequence[pathlib.Path],
-    results: Sequence[Result],
-) -> dict[str, outputs.Evaluation]:
+def _evaluate(job: _Job, results: Sequence[Result]) -> dict[str, outputs.Evaluation]:
     """Scores each variant, and writes its files but metrics.json and report.html."""
+    config, variants = job.config, job.settings.variants
     thumbnail_cache: dict[str, bytes] = {}
     draw = lambda predictions: thumbnails.pictures(
-        job.clips,
+        job.shared.clips,
         predictions,
         max_examples=thumbnails.MAX_EXAMPLES * config.report.example_figures,
         max_thumbnails=thumbnails.MAX_THUMBNAILS * config.report.thumbnails,
         cache=thumbnail_cache,
     )
-    shared = outputs.Job(
-        job.clips,
-        job.labels,
-        job.classes,
-        job.digests,
-        job.examples.repeats_per_epoch,
-        config.protocol.name,
-    )
-    evaluations, variants = {}, list(settings.variants.values())
-    no_epochs = models.info(config.model.name).estimator or not settings.epochs
-    for folder, folds, result, name, variant in zip(
-        folders, job.folds, results, settings.variants, variants
+    evaluations = {}
+    no_epochs = models.info(config.model.name).estimator or not job.settings.epochs
+    for folder, folds, result, (name, variant) in zip(
+        job.folders, job.folds, results, variants.items()
     ):
         strict = dataclasses.replace(variant, statistics_on_all_clips=False)
         evaluations[name] = outputs.evaluate_variant(
@@ -287,8 +277,8 @@ def _evaluate(
             result,
             folds,
             variant,
-            shared,
-            strict_result=results[variants.index(strict)],
+            job.shared,
+            strict_result=results[list(variants.values()).index(strict)],
             history=None if no_epochs else records.learning_curves(result),
             pictures=draw,
         )

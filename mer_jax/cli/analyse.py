@@ -97,19 +97,17 @@ def _named(tree) -> dict:
 
 
 def _first_and_fifth(layers) -> dict[str, np.ndarray]:
+    from mer_jax.models.sizes import by
+
     names = list(layers)
     chosen = dict.fromkeys((0, min(4, len(names) - 1)))
     return {
         f"layer {at + 1} of {len(names)}: {names[at]}\n"
-        f"{layers[names[at]].shape[-1]} maps of {_size(layers[names[at]])}": np.asarray(
+        f"{layers[names[at]].shape[-1]} maps of {by(layers[names[at]].shape[-3:-1])}": np.asarray(
             layers[names[at]]
         )
         for at in chosen
     }
-
-
-def _size(maps) -> str:
-    return " x ".join(map(str, maps.shape[-3:-1]))
 
 
 def main(argv: list[str]) -> None:

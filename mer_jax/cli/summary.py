@@ -24,6 +24,7 @@ from flax import nnx
 from mer_jax import models
 from mer_jax.errors import UserError
 from mer_jax.models import calls
+from mer_jax.models.sizes import by
 from mer_jax.nn import formulation
 
 _CLASSES = flags.DEFINE_integer("classes", None, "Classes; the paper's own number by default.")
@@ -113,7 +114,7 @@ def _format(figure: Any) -> str:
         return ", ".join(f"{key} {_format(shape)}" for key, shape in figure.items())
     if isinstance(figure, tuple) and figure and isinstance(figure[0], tuple):
         return ", ".join(map(_format, figure))
-    return " x ".join(map(str, figure)) if isinstance(figure, tuple) else f"{figure:,}"
+    return by(figure) if isinstance(figure, tuple) else f"{figure:,}"
 
 
 def _sizes(outputs: str) -> dict[str, Any]:

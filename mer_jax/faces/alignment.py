@@ -22,8 +22,7 @@ def template(size: tuple[int, int]) -> np.ndarray:
     The mean face of the synthetic subjects, upright and symmetric, placed in the frame as theirs
     are. It is no average of any photographs.
     """
-    center = (np.array(size[::-1], np.float32) - 1) / 2
-    return _mean_face() * np.float32(motion.scale(size)) + center
+    return motion.to_px(_mean_face(), size)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import math
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,21 @@ def empty(shape: tuple[int, ...], dtype: Any, *, storage: Storage = IN_MEMORY) -
     raw = np.empty(size + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def joined(blocks: Iterable[np.ndarray], count: int, *, storage: Storage = IN_MEMORY) -> np.ndarray:
+    """[count, ...]: all rows of `blocks` [M, ...], which are read one at a time.
+
+    >>> joined(iter([np.zeros((2, 3)), np.ones((1, 3))]), 3).sum(1).tolist()
+    [0.0, 0.0, 3.0]
+    """
+    found, begin = np.zeros(0), 0
+    for block in blocks:
+        if not begin:
+            found = empty((count, *block.shape[1:]), block.dtype, storage=storage)
+        found[begin : begin + len(block)] = block
+        begin += len(block)
+    return found
 
 
 def aligned(array: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from mer_jax.errors import UserError
-from mer_jax.models.sizes import require, scaled
+from mer_jax.models.sizes import by, require, scaled
 from mer_jax.nn import Conv, linear, max_pool, pytorch_init
 
 # Maps of the 1 x 1 convolution, by the side of a block; as in the authors' table of sizes.
@@ -54,7 +54,7 @@ class BDCNN(nnx.Module):
         if height % block or columns % block or channels % pictures:
             raise UserError(
                 f"BDCNN needs sides that are multiples of {block} and channels that are one of "
-                f"{pictures}, not {' x '.join(map(str, self.input_shape))}"
+                f"{pictures}, not {by(self.input_shape)}"
             )
         maps, fused = scaled(8, width), scaled(FUSED[block], width)
         inputs = channels // pictures

@@ -25,6 +25,7 @@ from mer_jax.io import reading, saving
 from mer_jax.models.backbones import VGG16, AlexNet
 from mer_jax.models.mean import Frozen
 from mer_jax.models.r3d_convlstm import R3D18
+from mer_jax.models.sizes import by
 from mer_jax.models.ststnet import STSTNet
 
 Weights = dict[str, np.ndarray]
@@ -209,8 +210,8 @@ def from_torch_state(network: str | Sequence[Tensor], state: Mapping[str, np.nda
             weights[tensor.ours] = value
         elif source.complete:
             raise UserError(
-                f"{', '.join(map(repr, tensor.theirs))} is {_by(_in_torch(value.shape))}; "
-                f"{network} has {_by(_in_torch(shapes[tensor.ours]))} there"
+                f"{', '.join(map(repr, tensor.theirs))} is {by(_in_torch(value.shape))}; "
+                f"{network} has {by(_in_torch(shapes[tensor.ours]))} there"
             )
     if not source.complete:  # no bias without its kernel
         layers = {ours.rpartition(".")[0] for ours in weights if ours.endswith(".kernel")}
@@ -313,7 +314,7 @@ def fitted(weights: Weights, network: nnx.Module) -> Weights:
             value = value.sum(-2, keepdims=True)
         if value.shape != shape:
             raise UserError(
-                f"{name!r} is {_by(value.shape)} in the weights and {_by(shape)} in this "
+                f"{name!r} is {by(value.shape)} in the weights and {by(shape)} in this "
                 f"{name_of}; the network needs the sizes that the weights were trained with"
             )
         found[name] = value
@@ -359,7 +360,3 @@ def _digest(weights: Mapping[str, Any]) -> str:
 def _in_torch(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of a kernel [..., C, O] as PyTorch lays it out: [O, C, ...]."""
     return (shape[-1], shape[-2], *shape[:-2]) if len(shape) > 1 else shape
-
-
-def _by(shape) -> str:
-    return " x ".join(map(str, shape))

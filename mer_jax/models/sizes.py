@@ -1,6 +1,6 @@
 """Checks of the sizes of networks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mer_jax.errors import UserError
 
@@ -21,9 +21,14 @@ def require(network: str, shape: Sequence[int], smallest: Sequence[int]) -> tupl
     """
     shape = tuple(shape)
     if len(shape) != len(smallest) or any(n < least for n, least in zip(shape, smallest)):
-        given, need = (" x ".join(map(str, axes)) for axes in (shape, smallest))
+        given, need = by(shape), by(smallest)
         raise UserError(f"{network} cannot take examples of {given}; it needs {need} or more")
     return shape
+
+
+def by(shape: Iterable[int]) -> str:
+    """A shape in words, as "28 x 20 x 3"."""
+    return " x ".join(map(str, shape))
 
 
 def scaled(count: int, width: float) -> int:

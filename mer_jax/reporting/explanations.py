@@ -78,7 +78,7 @@ def temporal_perception(tp: np.ndarray) -> "Figure":
     axes.plot(tp, color=BLUE, linewidth=1.8, marker="o", markersize=4)
     axes.set(xlabel="frame of the input", ylim=(0, 1.15 * max(float(np.max(tp)), 1e-6)))
     axes.set_title("Temporal perception, tp")
-    _plain(axes)
+    figures.plain(axes, "left", grid="y", integer=True)
     return figure
 
 
@@ -102,15 +102,8 @@ def epochs(curves: Mapping[str, np.ndarray]) -> "Figure":
     axes.set(xlabel="epoch", ylim=(0, 1.02))
     axes.set_title(f"Tested clips; the last {min(last, count)} epochs")
     axes.legend(loc="lower right")
-    _plain(axes)
+    figures.plain(axes, "left", grid="y", integer=True)
     return figure
-
-
-def _plain(axes) -> None:
-    axes.grid(axis="y")
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(length=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _as_clip(array: np.ndarray, axes: int) -> np.ndarray:

@@ -123,6 +123,21 @@ def _saved(figure: "Figure", **options) -> bytes:
     return out.getvalue()
 
 
+def plain(axes: Any, *hidden: str, grid: str = "", integer: bool = False) -> None:
+    """Takes the marks of ticks and the lines `hidden` ("left", "bottom") off a chart.
+
+    Args:
+      grid: axis with lines across the chart, "x" or "y".
+      integer: whole numbers along x.
+    """
+    if grid:
+        axes.grid(axis=grid)
+    axes.tick_params(length=0)
+    axes.spines[list(hidden)].set_visible(False)
+    if integer:
+        axes.xaxis.get_major_locator().set_params(integer=True)
+
+
 def printable(text: str, *, allowed: str = "") -> str:
     """`text` with a box for each character that cannot be printed and is not in `allowed`."""
     if text.isprintable():
@@ -177,8 +192,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
     axes.set_xticks(range(number), names, rotation=0 if number <= 4 else 40)
     axes.set_yticks(range(number), [f"{n}\n({s:g})" for n, s in zip(names, counts.sum(-1))])
     axes.set(xlabel="predicted", ylabel="true (clips)")
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    plain(axes, "left", "bottom")
     return figure
 
 
@@ -212,11 +226,8 @@ def learning_curves(
                 axes.fill_between(epochs[known], low, high, color=color, alpha=0.18, linewidth=0)
             axes.plot(epochs, middle, color=color, linewidth=1.8, label=title,
                       marker="o" if len(epochs) == 1 else None)  # fmt: skip
-        axes.grid(axis="y")
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.spines["left"].set_visible(False)
-        axes.tick_params(length=0)
+        plain(axes, "left", grid="y", integer=True)
     left.set_title("Training loss")
     right.set(title="Accuracy", ylim=(0, 1.02))
     right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -272,7 +283,6 @@ def per_subject(
         ticks += [(position, names[row]) for position, row in zip(x, mine)]
         left += len(mine) + 1.5
     axes.set(ylim=(-0.06, 1.06), xlim=(-1.2, left - 1.3))
-    axes.grid(axis="y")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     if len(names) <= 24:
@@ -281,8 +291,7 @@ def per_subject(
     else:
         axes.set_xticks([])
         axes.set_xlabel(f"{len(names)} subjects, sorted; larger dots: more clips")
-    axes.spines[["left", "bottom"]].set_visible(False)
-    axes.tick_params(length=0)
+    plain(axes, "left", "bottom", grid="y")
     return figure
 
 
@@ -312,8 +321,7 @@ def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequenc
     axes.tick_params(axis="y", labelcolor=INK)
     axes.invert_yaxis()
     axes.set_xlabel("clips")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
+    plain(axes, "left", "bottom")
     figure.legend(loc="outside upper left", ncols=min(len(classes), 4), handlelength=1,
                   handleheight=1)  # fmt: skip
     return figure
@@ -335,9 +343,7 @@ def score_intervals(names: Sequence[str], scores: Mapping[str, Sequence]) -> "Fi
         axes.hlines(positions, low, high, color=BLUE, alpha=0.35, linewidth=6)
         axes.plot(value, positions, "o", color=BLUE, markersize=6)
         axes.set_title(title)
-        axes.grid(axis="x")
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
+        plain(axes, "left", "bottom", grid="x")
         axes.margins(y=0.5 / max(len(names), 1))
         axes.xaxis.get_major_locator().set_params(nbins=4)
     panels[0].set_yticks(positions, [shorten(name, longest=28) for name in names])

@@ -9,7 +9,7 @@ import numpy as np
 from mer_jax.inference import VideoPredictions, magnify_face
 from mer_jax.inference.video_predictions import PRESENT, corners_of_frame
 from mer_jax.reporting import figures
-from mer_jax.reporting.colors import CYCLE, FAINT, INK, LINE, rgb
+from mer_jax.reporting.colors import CYCLE, FAINT, INK, LINE, VERMILION, rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,9 +116,7 @@ def _shade(axes: "Axes", result: VideoPredictions) -> None:
         if verdict[row[0]]:
             left, right = middle[row[0]] - half[row[0]], middle[row[-1]] + half[row[-1]]
             axes.axvspan(left, right, color=LINE, alpha=0.45, linewidth=0, zorder=0)
-    axes.grid(axis="y")
-    axes.spines[["left", "bottom"]].set_visible(False)
-    axes.tick_params(length=0)
+    figures.plain(axes, "left", "bottom", grid="y")
 
 
 def annotate(
@@ -207,14 +205,14 @@ def _panel(
         at = round(left * zoom), round(row * zoom)
         cv2.putText(panel, text, at, font, scale, color, thickness, cv2.LINE_AA)
 
-    write(label, 16, 290, 44, 0.85, (31, 41, 51), 2)
+    write(label, 16, 290, 44, 0.85, rgb(INK), 2)
     available = 380 if inset is None else 200
     spacing = min(64, available / max(len(classes), 1))
     narrow = spacing < 22  # name and bar in one row
     size = min(0.6, 0.028 * spacing) if narrow else 0.6
     for index, (name, value) in enumerate(zip(classes, values)):
         row = 96 + spacing * index
-        write(name, 16, 80 if narrow else 230, row, size, (102, 113, 127))
+        write(name, 16, 80 if narrow else 230, row, size, rgb(FAINT))
         edges = (84, 226, -0.55, 0.05) if narrow else (16, 284, 0.16, 0.44)
         left, right = (round(x * zoom) for x in edges[:2])
         top, bottom = (round((row + share * spacing) * zoom) for share in edges[2:])
@@ -222,9 +220,9 @@ def _panel(
         if not np.isnan(value):
             end = left + round(float(value) * (right - left))
             cv2.rectangle(panel, (left, top), (end, bottom), _COLORS[index % len(_COLORS)], -1)
-            write(f"{value:4.0%}", 236, 290, row, size, (31, 41, 51))
+            write(f"{value:4.0%}", 236, 290, row, size, rgb(INK))
     if inset is not None:
-        write("magnified", 16, 290, 296, 0.6, (102, 113, 127))
+        write("magnified", 16, 290, 296, 0.6, rgb(FAINT))
         shrink = min(268 * zoom / inset.shape[1], 164 * zoom / inset.shape[0])
         small = cv2.resize(inset, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
         small = small.reshape(*small.shape[:2], -1)
@@ -242,7 +240,7 @@ def add_caption(picture: np.ndarray, text: str) -> np.ndarray:
     rows = 2 * round(0.8 * scale * (height + below))
     line = np.full((rows, *picture.shape[1:]), 255, np.uint8)
     at = round(0.02 * picture.shape[1]), round(0.7 * rows)
-    cv2.putText(line, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (31, 41, 51), 1, cv2.LINE_AA)
+    cv2.putText(line, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, rgb(INK), 1, cv2.LINE_AA)
     return np.concatenate([line, picture])
 
 
@@ -257,5 +255,5 @@ def _overlay_saliency(picture: np.ndarray, heat: np.ndarray, corners: np.ndarray
     share = (
         0.65 * cv2.warpAffine(heat.astype(np.float32), transform, picture.shape[1::-1])[..., None]
     )
-    red = np.array([213, 94, 0], np.float32)  # the palette's vermilion
+    red = np.array(rgb(VERMILION), np.float32)
     picture[:] = np.round((1 - share) * picture + share * red)

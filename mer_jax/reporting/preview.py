@@ -263,10 +263,7 @@ def _curve(axes, preview: Preview, values: np.ndarray, title: str, color: str, s
     axes.set_title(title, fontsize=10.5)
     axes.set_xlabel(f"frame, {preview.fps:g} a second" if preview.fps else "frame")
     axes.set_ylabel("gray levels")
-    axes.grid(axis="y")
-    axes.tick_params(length=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.spines[["left", "bottom"]].set_visible(False)
+    figures.plain(axes, "left", "bottom", grid="y", integer=True)
     return cursor
 
 

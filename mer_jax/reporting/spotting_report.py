@@ -37,13 +37,12 @@ def build(
     """
     causes = analysis.false_alarms(recordings, found.events)
     curves = analysis.precision_recall(recordings, found, rule)
+    curve = precision_over_recall(curves, summary["spotting"])
     keys = ("tp", "fp", "fn", "f1", "precision", "recall")
     charts = [
         (
             f"{video.key}: {video.length / video.fps:.1f} s at {video.fps:g} Hz",
-            Markup(
-                figures.svg(time_line(video, found), name=f"v{n}", alt=f"time line {video.key}")
-            ),
+            _svg(time_line(video, found), f"v{n}", f"time line {video.key}"),
         )
         for n, video in enumerate(recordings)
     ]
@@ -60,13 +59,7 @@ def build(
         **_recognition(summary),
         causes=[(cause, kind, count) for kind in causes for cause, count in causes[kind].items()],
         recall=_recall(recordings, found),
-        curve=Markup(
-            figures.svg(
-                precision_over_recall(curves, summary["spotting"]),
-                name="curve",
-                alt="precision over recall for every p",
-            )
-        ),
+        curve=_svg(curve, "curve", "precision over recall for every p"),
         charts=charts,
         shown=SHOWN,
         folds=[
@@ -75,6 +68,10 @@ def build(
         ],
         alternatives=[(name, number(v)) for name, v in summary["alternative_scores"].items()],
     )
+
+
+def _svg(figure: "figures.Figure", name: str, alt: str) -> Markup:
+    return Markup(figures.svg(figure, name=name, alt=alt))
 
 
 def _recognition(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +86,7 @@ def _recognition(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "strs": summary["strs"],
         "emotions": [(name, part[key]) for name, key in names.items()],
-        "confusion": Markup(figures.svg(chart, name="confusion", alt=alt)),
+        "confusion": _svg(chart, "confusion", alt),
     }
 
 

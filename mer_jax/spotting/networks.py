@@ -8,8 +8,8 @@ validation subjects). Their weights are written to FOLDER/KIND_SPAN/SUBJECT-KIND
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,12 +22,8 @@ from mer_jax.recordings import KINDS, Recording
 from mer_jax.spotting import sample_folds, samples, targets
 from mer_jax.spotting.protocol import plan
 from mer_jax.spotting.sample_folds import Samples
-from mer_jax.spotting.samples import NetworkEvidence, Sampling
-from mer_jax.spotting.scorers import (
-    Architecture,
-    Scorer,
-    network_of,
-)
+from mer_jax.spotting.samples import NetworkEvidence
+from mer_jax.spotting.scorers import Architecture, Scorer, network_of
 from mer_jax.training import Checkpointing, Hooks, Parallel, Result, Settings, fit, records
 from mer_jax.training.records import State
 from mer_jax.training.spotter_files import Fold, group_name, read_weights, weights_file
@@ -149,11 +145,14 @@ def train(
         # Nothing of this group is trained yet: a signal may end the process at once.
         getattr(hooks and hooks.should_stop, "reset", lambda: None)()
         found = sample_folds.collect(videos, sampling, storage)
-        scores = _targets(found, sampling, group[0].kind, evidence.targets)
-        labels = scores
+        of_kind: dict[str, Any] = {"kind": group[0].kind, "offsets": sampling.offsets}
+        labels = scores = _targets(found, targets.TARGETS[evidence.targets], **of_kind)
         if emotions:
-            classes = _emotion_targets(found, sampling, group[0].kind, emotions)
-            labels = np.concatenate([scores, classes], axis=1)
+            classes = lambda video: {"classes": emotions.labels[video.key]}
+            every = _targets(
+                found, targets.emotions, classes, **of_kind, count=len(emotions.classes)
+            )
+            labels = np.concatenate([scores, every], axis=1)
         network = architecture._replace(outputs=labels.shape[1])
         rows = sample_folds.over_samples(
             found, group, scores, settings, drop_zeros=evidence.drop_zeros
@@ -204,29 +203,18 @@ def _check(settings: Settings, evidence: NetworkEvidence, emotions: Emotions | N
         )
 
 
-def _targets(found: Samples, sampling: Sampling, kind: str, name: str) -> np.ndarray:
-    """[N, K] float32: the targets `name` of all samples."""
+def _targets(
+    found: Samples,
+    function: Callable[..., np.ndarray],
+    more: Callable[[Recording], dict[str, Any]] = lambda _: {},
+    **options,
+) -> np.ndarray:
+    """[N, K] float32: `function` of each recording and the frames of its samples."""
     each = [
-        targets.TARGETS[name](video, frames, kind=kind, offsets=sampling.offsets)
+        function(video, frames, **options, **more(video))
         for video, (frames, _) in zip(found.recordings, found.parts)
     ]
     return np.concatenate(each).reshape(len(found.inputs), -1)
-
-
-def _emotion_targets(
-    found: Samples, sampling: Sampling, kind: str, emotions: Emotions
-) -> np.ndarray:
-    """[N, classes and neutral] float32: `targets.emotions` of all samples."""
-    count = len(emotions.classes)
-    return np.concatenate(
-        [
-            targets.emotions(
-                video, frames, kind=kind, offsets=sampling.offsets,
-                classes=emotions.labels[video.key], count=count,
-            )
-            for video, (frames, _) in zip(found.recordings, found.parts)
-        ]
-    )  # fmt: skip
 
 
 # Nine parameters: those of `train` for one group of folds.

@@ -52,18 +52,14 @@ def collect(
     if sampling.pairs == samples.REGIONS and sampling.landmarks:
         path = pathlib.Path(sampling.landmarks).expanduser().absolute()
         landmarker(path)  # raises for a file that is no model
-        model, sampling = saving.digest(path.read_bytes()), sampling._replace(landmarks=str(path))
+        model = saving.digest(path.read_bytes())
+        sampling = dataclasses.replace(sampling, landmarks=str(path))
+    options = dataclasses.asdict(sampling)
     computed = per_recording.compute(
-        recordings, samples.collected, sampling._asdict(), group="samples", depends_on=model
+        recordings, samples.collected, options, group="samples", depends_on=model
     )
-    rows, begin = np.zeros(0), 0
-    for entry in computed:
-        maps = entry["maps"]
-        if not begin:
-            shape = (int(ends[-1]), *maps.shape[1:])
-            rows = large_arrays.empty(shape, maps.dtype, storage=storage)
-        rows[begin : begin + len(maps)] = maps
-        begin += len(maps)
+    blocks = (entry["maps"] for entry in computed)
+    rows = large_arrays.joined(blocks, int(ends[-1]), storage=storage)
     return Samples(recordings, rows, list(zip(frames, np.split(rows, ends[:-1]))))
 
 

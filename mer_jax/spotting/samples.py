@@ -52,7 +52,8 @@ PAIRS = {
 }
 
 
-class Sampling(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Sampling:
     """How samples are made of the frames of a recording.
 
     Attributes:
@@ -95,7 +96,7 @@ class Sampling(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkEvidence:
+class NetworkEvidence(Sampling):
     """The options of the evidence "network"; values are checked by the constructor.
 
     Attributes:
@@ -112,14 +113,7 @@ class NetworkEvidence:
     """
 
     span: int = 0
-    pairs: str = "two"
     stride: int = 0
-    size: tuple[int, int] = (64, 64)
-    map_size: tuple[int, int] = (42, 42)
-    preset: str = "horn_schunck"
-    head: str = "affine"
-    radius: int = 5
-    landmarks: str = ""
     normalize: str = "training"
     mirror: bool = True
     reverse: bool = False
@@ -133,7 +127,7 @@ class NetworkEvidence:
 
     def sampling(self, span: int) -> Sampling:
         """The samples of a span (frames)."""
-        given = {name: getattr(self, name) for name in Sampling._fields}
+        given = {each.name: getattr(self, each.name) for each in dataclasses.fields(Sampling)}
         return Sampling(**given | {"span": span, "stride": self.stride or max(2, span // 6)})
 
     def examples(self, inputs: np.ndarray) -> Examples:
@@ -152,14 +146,8 @@ def resized(
     def read_once(video: Recording) -> Recording:
         @functools.cache
         def frames() -> np.ndarray:
-            found = np.zeros(0, np.uint8)
-            for start, block in video.blocks(_BLOCK):
-                block = resize(block, size)
-                if not start:
-                    shape = (video.length, *block.shape[1:])
-                    found = large_arrays.empty(shape, np.uint8, storage=storage)
-                found[start : start + len(block)] = block
-            return found
+            blocks = (resize(block, size) for _, block in video.blocks(_BLOCK))
+            return large_arrays.joined(blocks, video.length, storage=storage)
 
         read = reading_from(video.read, lambda start, stop: frames()[start:stop])
         return dataclasses.replace(video, read=read)
@@ -209,13 +197,9 @@ def collected(recording: Recording, **options: Any) -> dict[str, np.ndarray]:
 
     options: fields of `Sampling`.
     """
-    sampling, begin, found = Sampling(**options), 0, np.zeros(0)
-    for _, maps in stream(recording, sampling):
-        if not begin:
-            found = np.empty((len(frames_of(recording, sampling)), *maps.shape[1:]), maps.dtype)
-        found[begin : begin + len(maps)] = maps
-        begin += len(maps)
-    return {"maps": found}
+    sampling = Sampling(**options)
+    blocks = (maps for _, maps in stream(recording, sampling))
+    return {"maps": large_arrays.joined(blocks, len(frames_of(recording, sampling)))}
 
 
 @functools.lru_cache(maxsize=16)

@@ -228,17 +228,6 @@ def emotions(
     return found
 
 
-def _any(recording: Recording, frames: np.ndarray, **given) -> np.ndarray:
-    return (overlaps(recording, frames, **given) > 0).astype(np.float32)
-
-
-def _soft(
-    recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
-) -> np.ndarray:
-    del offsets
-    return soft_labels(recording, kind=kind)[frames]
-
-
 def _boundaries(
     recording: Recording, frames: np.ndarray, *, kind: str, offsets: Sequence[int]
 ) -> np.ndarray:
@@ -255,7 +244,7 @@ def _boundaries(
 # (recording, frames [M], *, kind, offsets) -> targets [M] or [M, K] float32 in [0, 1].
 TARGETS: dict[str, Callable[..., np.ndarray]] = {
     "overlap": overlaps,
-    "any": _any,
-    "soft": _soft,
+    "any": lambda *given, **of: (overlaps(*given, **of) > 0).astype(np.float32),
+    "soft": lambda video, frames, *, kind, offsets: soft_labels(video, kind=kind)[frames],
     "boundaries": _boundaries,
 }

@@ -62,8 +62,8 @@ class Ensemble:
         scorers = [
             dataclasses.replace(
                 scorer,
-                sampling=scorer.sampling._replace(
-                    span=new.span, stride=scale(scorer.sampling.stride, old)
+                sampling=dataclasses.replace(
+                    scorer.sampling, span=new.span, stride=scale(scorer.sampling.stride, old)
                 ),
             )
             for scorer, old, new in zip(self.scorers, self.folds, folds)

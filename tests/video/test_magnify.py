@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pyrtools
 import pytest
 import scipy.signal
 
@@ -19,8 +18,7 @@ from mer_jax.video.magnify import (
     temporal_matrix,
 )
 from tests.compiled import compiled
-
-RGB_FROM_YIQ = np.array([[1, 0.956, 0.621], [1, -0.272, -0.647], [1, -1.106, 1.703]])
+from tests.twins.references import recursion
 
 
 def moving(length, height, width, channels, seed=0):
@@ -33,34 +31,6 @@ def moving(length, height, width, channels, seed=0):
         for c in range(channels):
             clip[t, ..., c] = 0.5 + 0.2 * np.sin((x + shift) / (3 + c)) * np.cos(y / (4 + c))
     return np.clip(clip + 0.01 * rng.standard_normal(clip.shape), 0, 1).astype(np.float32)
-
-
-def recursion(clip, alpha, wavelength=16.0, r1=0.4, r2=0.05, exaggeration=1.0, chroma=0.1):
-    """The released code's loop, one frame and one band at a time, float64, not clipped."""
-    clip = clip.astype(np.float64)
-    height, width, channels = clip.shape[1:]
-    planes = clip @ np.linalg.inv(RGB_FROM_YIQ).T if channels == 3 else clip
-    out = planes.copy()
-    for c in range(channels):
-        pyramid = pyrtools.pyramids.LaplacianPyramid(planes[0, ..., c])
-        fast = {key: band.copy() for key, band in pyramid.pyr_coeffs.items()}
-        slow = {key: band.copy() for key, band in pyramid.pyr_coeffs.items()}
-        for t in range(1, len(clip)):
-            pyramid = pyrtools.pyramids.LaplacianPyramid(planes[t, ..., c])
-            delta = wavelength / 8 / (1 + alpha)
-            length = np.sqrt(height**2 + width**2) / 3
-            for level in reversed(range(pyramid.num_scales)):
-                key = (level, 0)
-                band = pyramid.pyr_coeffs[key]
-                fast[key] = (1 - r1) * fast[key] + r1 * band
-                slow[key] = (1 - r2) * slow[key] + r2 * band
-                gain = min(alpha, (length / delta / 8 - 1) * exaggeration)
-                if level in (0, pyramid.num_scales - 1):
-                    gain = 0
-                pyramid.pyr_coeffs[key] = max(gain, 0) * (fast[key] - slow[key])
-                length /= 2
-            out[t, ..., c] += pyramid.recon_pyr() * (chroma if c else 1)
-    return out @ RGB_FROM_YIQ.T if channels == 3 else out
 
 
 @pytest.mark.parametrize(

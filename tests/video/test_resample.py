@@ -14,31 +14,9 @@ from mer_jax.video.resample import (
     matrix,
     resample,
 )
+from tests.twins.references import tim_by_svd
 
 LENGTHS = [(10, 15), (23, 10), (60, 30), (30, 30), (7, 30), (100, 30), (1, 4), (6, 1), (2, 9)]
-
-
-def tim_by_svd(frames, length_out):
-    """Zhou et al. 2011: the path graph's eigenvectors, a linear map to them, and back."""
-    n = len(frames)
-    data = frames.reshape(n, -1).T.astype(np.float64)
-    mean = data.mean(1, keepdims=True)
-    u, s, vt = np.linalg.svd(data - mean, full_matrices=False)
-    u, s, vt = u[:, : n - 1], s[: n - 1], vt[: n - 1]
-    q = np.diag(s) @ vt
-    path = np.diag(np.ones(n - 1), 1)
-    path = path + path.T
-    _, vectors = np.linalg.eigh(np.diag(path.sum(1)) - path)
-    w = np.linalg.solve(q @ q.T, q @ vectors[:, 1:])
-    k = np.arange(1, n)
-
-    def curve(t):
-        return np.sin(np.pi * k * t + np.pi * (n - k) / (2 * n))
-
-    m = (q[:, 0] @ w) / curve(1 / n)
-    at = np.linspace(0, 1, length_out) * (1 - 1 / n) + 1 / n
-    out = [mean[:, 0] + u @ np.linalg.solve(w.T, m * curve(t)) for t in at]
-    return np.reshape(out, (length_out, *frames.shape[1:]))
 
 
 @pytest.mark.parametrize("length_in, length_out", [(10, 15), (23, 10), (40, 20), (5, 5)])

@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax import models, protocols
-from mer_jax.clips import Clip, in_memory
+from mer_jax import models
 from mer_jax.methods.examples import Examples
 from mer_jax.training import Parallel, Settings, rng
 from tools.bench.timing import Table, compare, timing_table
-from tools.bench.workloads import job
+from tools.bench.workloads import job, leave_out, torch_folds
 
 EPOCHS = 2  # in one call
 _CLIPS, _SUBJECTS, _LOOP = 442, 68, 4
@@ -62,17 +61,13 @@ def _problem():
     rng = np.random.default_rng(0)
     maps = rng.uniform(0, 255, (_CLIPS, 28, 28, 3)).astype(np.float32)
     labels = rng.integers(0, 3, _CLIPS)
-    clips = [
-        Clip("maps", f"s{i % _SUBJECTS}", f"c{i}", in_memory(maps[:1]), "x") for i in range(_CLIPS)
-    ]
-    return maps, labels, protocols.loso(clips, labels)
+    return maps, labels, leave_out(_CLIPS, _SUBJECTS)
 
 
 def _torch_loop(torch) -> Callable[[], object]:
     """What people run: a network and an optimiser a fold, one fold after the other."""
     nn = torch.nn
-    (maps, labels, folds), settings = _problem(), _SETTINGS
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    maps, labels, folds = _problem()
 
     class Net(nn.Module):  # type: ignore[name-defined]  # PyTorch need not be there
         """The published network: three streams of 3, 5 and 8 maps."""
@@ -95,22 +90,5 @@ def _torch_loop(torch) -> Callable[[], object]:
             joined = torch.cat([stream(x) for stream in self.streams], 1)
             return self.head(nn.functional.avg_pool2d(joined, 2).flatten(1))
 
-    x = torch.from_numpy(maps).permute(0, 3, 1, 2).contiguous().to(device)
-    y = torch.from_numpy(labels).to(device)
-
-    def run():
-        for row in folds.train[:_LOOP]:
-            index = torch.from_numpy(np.flatnonzero(row)).to(device)
-            net = Net().to(device)
-            rule = torch.optim.Adam(net.parameters(), lr=settings.learning_rate)
-            for _ in range(settings.epochs):
-                for batch in index[torch.randperm(len(index), device=device)].split(
-                    settings.batch_size
-                ):
-                    rule.zero_grad()
-                    nn.functional.cross_entropy(net(x[batch]), y[batch]).backward()
-                    rule.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    return run
+    planes = np.ascontiguousarray(maps.transpose(0, 3, 1, 2))
+    return torch_folds(planes, labels, folds.take(range(_LOOP)), _SETTINGS, Net)

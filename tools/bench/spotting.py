@@ -6,19 +6,19 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from mer_jax import models, spotting
-from mer_jax.clips import Clip, in_memory
-from mer_jax.protocols import loso
+from mer_jax.models.sizes import by
 from mer_jax.recordings import Recording
 from mer_jax.spotting import samples
 from mer_jax.training import Parallel, Settings
 from tools.bench.timing import Table, compare, timing_table
-from tools.bench.workloads import job, select
+from tools.bench.workloads import job, leave_out, select, torch_folds
 
 _RATE, _SPAN = 200, 40  # Hz, frames: half of a micro-expression of 0.4 s
 _FILM, _FACE = (480, 640), (128, 128)  # px
@@ -137,7 +137,7 @@ def _folds(rounds: int, networks: Sequence[_Network], quick: bool) -> Table:
         cases = _cases(network)
         per = dict(zip(cases, (_SUBJECTS, _LOOP)))
         ours, *others = compare(cases, rounds=rounds, per=per)
-        size = " x ".join(map(str, network.shape))
+        size = by(network.shape)
         count = (_SUBJECTS - 1) * network.per_subject
         times = [(row.milliseconds, row.ratio, row.low, row.high) for row in others]
         theirs = times[0] if times else ("torch is not installed", "", "", "")
@@ -153,11 +153,7 @@ def _cases(network: _Network) -> dict[str, Callable[[], object]]:
     rng = np.random.default_rng(0)
     inputs = rng.normal(0, 1, (count, *network.shape)).astype(np.float32)
     labels = rng.random((count, network.outputs)).astype(np.float32)
-    clips = [
-        Clip("bench", f"s{n % _SUBJECTS}", f"c{n}", in_memory(np.zeros((1, 1, 1, 1))), "x")
-        for n in range(count)
-    ]
-    folds = loso(clips, np.zeros(count, np.int64))
+    folds = leave_out(count, _SUBJECTS)
     build = lambda rngs: models.create(
         network.name, num_classes=network.outputs, rngs=rngs, shape=network.shape, **network.sizes
     )
@@ -169,33 +165,10 @@ def _cases(network: _Network) -> dict[str, Callable[[], object]]:
         num_classes=network.outputs,
     )  # fmt: skip
     try:
-        import torch
-    except ImportError:
+        from tests.twins import networks
+    except ImportError:  # of torch
         return {"mer_jax": ours}
-    return {"mer_jax": ours, "PyTorch": _torch_loop(torch, network, inputs, labels, folds)}
-
-
-def _torch_loop(torch, network: _Network, inputs, labels, folds) -> Callable[[], object]:
-    """A network and an optimizer a fold, one fold after the other; also the outputs of its test."""
-    from tests.twins import networks
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(labels).to(device)
     kind, *arguments = network.twin
-
-    def run():
-        for train, test in list(zip(folds.train, folds.test))[:_LOOP]:
-            index = torch.from_numpy(np.flatnonzero(train)).to(device)
-            twin = getattr(networks, kind)(*arguments).to(device).train()
-            scale = x[index].square().mean((0, 1, 2), keepdim=True).sqrt()
-            rule = torch.optim.Adam(twin.parameters())
-            for batch in index[torch.randperm(len(index), device=device)].split(network.batch):
-                rule.zero_grad()
-                torch.nn.functional.mse_loss(twin(x[batch] / scale), y[batch]).backward()
-                rule.step()
-            with torch.no_grad():
-                twin.eval()(x[torch.from_numpy(test).to(device)] / scale)
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    return run
+    make, some = partial(getattr(networks, kind), *arguments), folds.take(range(_LOOP))
+    theirs = torch_folds(inputs, labels, some, settings, make, spots=True)
+    return {"mer_jax": ours, "PyTorch": theirs}

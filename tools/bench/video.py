@@ -14,6 +14,7 @@ from mer_jax.datasets import synthetic
 from mer_jax.descriptors import lbp_top
 from mer_jax.video import magnify, optical_flow, rpca
 from mer_jax.video.resample import apply, matrix
+from tests.twins.references import recursion, tim_by_svd
 from tools.bench.timing import Table, compare, timing_table
 
 
@@ -38,39 +39,15 @@ def _magnify(clip, scene, rounds) -> Table:
     cases = {"mer_jax": lambda: ours(device)}
     errors = {}
     try:
-        from pyrtools.pyramids import LaplacianPyramid
+        expected = recursion(clip, alpha=8.0)
     except ImportError:
         errors["mer_jax"] = "pyrtools is not installed"
     else:
-        expected = _streaming(clip, LaplacianPyramid)
         difference = np.abs(np.asarray(ours(device)) - expected).max()
         errors["mer_jax"] = f"largest difference {difference:.1e}"
-        cases["NumPy + pyrtools, frame by frame"] = lambda: _streaming(clip, LaplacianPyramid)
+        cases["NumPy + pyrtools, frame by frame"] = lambda: recursion(clip, alpha=8.0)
     rows = compare(cases, rounds=min(rounds, 3), errors=errors)
     return timing_table("Magnification, 60 x 128 x 128 gray", rows)
-
-
-def _streaming(clip: np.ndarray, pyramid) -> np.ndarray:
-    """The recursion of Wu et al. with the pyramids of pyrtools (exaggeration 1, alpha 8)."""
-    alpha, r1, r2, wavelength = 8.0, 0.4, 0.05, 16.0
-    delta = wavelength / 8 / (1 + alpha)
-    out, fast, slow = [clip[0]], dict[Any, Any](), dict[Any, Any]()
-    for frame in clip:
-        built = pyramid(frame[..., 0], edge_type="reflect1")
-        levels = dict(built.pyr_coeffs)
-        if not fast:
-            fast, slow = dict(levels), dict(levels)
-            continue
-        fast = {k: (1 - r1) * fast[k] + r1 * v for k, v in levels.items()}
-        slow = {k: (1 - r2) * slow[k] + r2 * v for k, v in levels.items()}
-        count = len(levels)
-        for level, band in levels:
-            size = np.hypot(*frame.shape[:2]) / 3 / 2 ** (count - 1 - level)
-            gain = min(alpha, size / delta / 8 - 1)
-            gain = 0.0 if level in (0, count - 1) else max(gain, 0.0)
-            built.pyr_coeffs[(level, band)] = gain * (fast[level, band] - slow[level, band])
-        out.append(frame + built.recon_pyr()[..., None])
-    return np.stack(out)
 
 
 def _rpca(clip, scene, rounds) -> Table:
@@ -150,32 +127,13 @@ def _tim(clip, scene, rounds) -> Table:
     flat = clip.reshape(60, -1).astype(np.float64)
     cases = {
         "mer_jax, one product": lambda: ours(device),
-        "NumPy, SVD construction": lambda: _tim_svd(flat, 10),
+        "NumPy, SVD construction": lambda: tim_by_svd(flat, 10),
     }
-    difference = np.abs(np.asarray(ours(device)).reshape(10, -1) - _tim_svd(flat, 10)).max()
+    difference = np.abs(np.asarray(ours(device)).reshape(10, -1) - tim_by_svd(flat, 10)).max()
     errors = {"NumPy, SVD construction": f"largest difference {difference:.1e}"}
     return timing_table(
         "TIM, 60 frames to 10, 128 x 128", compare(cases, rounds=rounds, errors=errors)
     )
-
-
-def _tim_svd(frames: np.ndarray, length: int) -> np.ndarray:
-    """Zhou et al.'s construction: path graph, SVD of the centered frames, linear extension."""
-    n = len(frames)
-    mean = frames.mean(0)
-    left, values, right = np.linalg.svd((frames - mean).T, full_matrices=False)
-    left, values, right = left[:, : n - 1], values[: n - 1], right[: n - 1]
-    q = values[:, None] * right
-    laplacian = 2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
-    laplacian[0, 0] = laplacian[-1, -1] = 1
-    vectors = np.linalg.eigh(laplacian)[1][:, 1:]
-    w = np.linalg.solve(q @ q.T, q @ vectors)
-    k = np.arange(1, n)
-    curve = lambda t: np.sin(np.pi * k * t + np.pi * (n - k) / (2 * n))
-    scale = (q[:, 0] @ w) / curve(1 / n)
-    at = np.linspace(1 / n, 1, length)
-    points = np.stack([scale * curve(t) for t in at], 1)
-    return (left @ np.linalg.solve(w.T, points)).T + mean
 
 
 def _lbp_top(clip, scene, rounds) -> Table:

@@ -17,6 +17,7 @@ from mer_jax import models, protocols
 from mer_jax.clips import Clip, in_memory
 from mer_jax.errors import UserError, filter_by_regex
 from mer_jax.methods.examples import Examples
+from mer_jax.models.sizes import by
 from mer_jax.protocols import Folds
 from mer_jax.training import Parallel, Settings, parallel, records, single_fold
 from mer_jax.training.programs import compile_programs
@@ -127,11 +128,7 @@ def jax_step(
     draw = lambda size: jnp.asarray(rng.random((count, *size), np.float32))
     inputs = jax.tree.map(draw, shape, is_leaf=lambda size: isinstance(size, tuple))
     labels = jnp.asarray(np.arange(count) % CLASSES, jnp.int32)
-    clips = [
-        Clip("bench", f"s{i}", f"c{i}", in_memory(np.zeros((1, 1, 1, 1))), "x")
-        for i in range(count)
-    ]
-    rows = protocols.loso(clips, np.asarray(labels)).take([0])
+    rows = leave_out(count, count).take([0])
     settings = Settings(epochs=1, batch_size=work.batch, precision=precision, seeds=folds)
     examples = Examples(inputs=inputs, input_shape=shape)
     layout = Parallel(devices=devices).layout(folds)
@@ -155,6 +152,13 @@ def jax_step(
     batch = cut(lambda a: a[: work.batch], (inputs, labels))
     state_bytes = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state)) // folds
     return JaxStep(run, (step, (*one, *batch)), state_bytes)
+
+
+def leave_out(count: int, subjects: int) -> Folds:
+    """A fold for each of `subjects`, who have `count` clips in turn."""
+    read = in_memory(np.zeros((1, 1, 1, 1)))
+    clips = [Clip("bench", f"s{n % subjects}", f"c{n}", read, "x") for n in range(count)]
+    return protocols.loso(clips, np.zeros(count, np.int64))
 
 
 def job(
@@ -217,6 +221,48 @@ def torch_step(work: Workload) -> Callable[[], Any] | None:
     return run
 
 
+def torch_folds(
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    folds: Folds,
+    settings: Settings,
+    make: Callable[[], Any],
+    *,
+    spots: bool = False,
+) -> Callable[[], None]:
+    """What people run: a network and an optimizer a fold, one fold after the other.
+
+    spots: squared errors of samples that are scaled, and also the outputs of the tested ones.
+    """
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    x, y = (torch.from_numpy(each).to(device) for each in (inputs, labels))
+    losses = torch.nn.functional
+    loss = losses.mse_loss if spots else losses.cross_entropy
+
+    def run():
+        for train, test in zip(folds.train, folds.test):
+            index = torch.from_numpy(np.flatnonzero(train)).to(device)
+            network = make().to(device).train()
+            scale = x[index].square().mean((0, 1, 2), keepdim=True).sqrt() if spots else None
+            read = lambda rows, scale=scale: x[rows] / scale if spots else x[rows]
+            rule = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+            for _ in range(settings.epochs):
+                shuffled = index[torch.randperm(len(index), device=device)]
+                for batch in shuffled.split(settings.batch_size):
+                    rule.zero_grad()
+                    loss(network(read(batch)), y[batch]).backward()
+                    rule.step()
+            if spots:
+                with torch.no_grad():
+                    network.eval()(read(torch.from_numpy(test).to(device)))
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
 def torch_network(work: Workload):
     """The network in PyTorch."""
     import torch
@@ -239,4 +285,4 @@ def build(work: Workload) -> Callable[[nnx.Rngs], nnx.Module]:
 
 
 def _short(value) -> str:
-    return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return by(value) if isinstance(value, tuple) else str(value)

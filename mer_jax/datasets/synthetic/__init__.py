@@ -139,8 +139,7 @@ class Scene:
     @runtime.pinned()
     def landmarks(self) -> np.ndarray:
         """[68, 2] px (x, y) in frame 0, iBUG order."""
-        center = (np.array(self.size[::-1], np.float32) - 1) / 2
-        return np.asarray(_landmarks(self.face)) * np.float32(scale(self.size)) + center
+        return motion.to_px(np.asarray(_landmarks(self.face)), self.size)
 
     @runtime.pinned()
     def flow(self, end: int, start: int = 0) -> np.ndarray:

@@ -21,7 +21,7 @@ from mer_jax import runtime
 from mer_jax.datasets import synthetic
 from mer_jax.datasets.synthetic import expressions, face, motion, paint
 from mer_jax.datasets.synthetic.face import Face
-from mer_jax.datasets.synthetic.motion import REFERENCE, scale
+from mer_jax.datasets.synthetic.motion import REFERENCE, scale, to_px
 from mer_jax.errors import UserError
 from mer_jax.io import saving
 from mer_jax.options import checked
@@ -202,8 +202,7 @@ def landmarks(recording: Recording) -> np.ndarray:
     for begin in range(0, recording.length, _CHUNK):
         states = _states(rendered.script, jnp.arange(begin, begin + _CHUNK, dtype=jnp.int32))
         found.append(np.asarray(_points(rendered.neutral, states)))
-    center = (np.array(rendered.size[::-1], np.float32) - 1) / 2
-    return np.concatenate(found)[: recording.length] * np.float32(scale(rendered.size)) + center
+    return to_px(np.concatenate(found)[: recording.length], rendered.size)
 
 
 @checked

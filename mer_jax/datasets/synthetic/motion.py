@@ -31,6 +31,12 @@ def scale(size: tuple[int, int]) -> float:
     return min(size[0] / VIEW[0], size[1] / VIEW[1])
 
 
+def to_px(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[..., 2] face units as px (x, y) in a frame of `size` (height, width)."""
+    center = (np.array(size[::-1], np.float32) - 1) / 2
+    return points * np.float32(scale(size)) + center
+
+
 _COMBINATIONS = max(map(len, expressions.EMOTIONS.values()))
 # [emotions, combinations, units, 2], the shorter lists repeated to one length
 _SHOWN = np.stack(
