@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mer_jax import runtime
 from mer_jax.clips import Clip, stack
 from mer_jax.datasets import folders
 from mer_jax.io import large_arrays
@@ -24,6 +25,7 @@ from mer_jax.io.progress import Progress
 from mer_jax.methods.example_cache import example_keys, method, stage, write
 
 _REDUCED = 16  # rows of one call of `reduce`
+_READ_AHEAD = 8  # cached rows that are read at a time
 _UNNAMED = "row"  # the entry of a row that is one array and no dictionary
 
 
@@ -53,7 +55,12 @@ def _compute(
     rows, missing = _Rows(clips, time_axes), list(range(len(clips)))
     keys = example_keys(clips, depends_on=depends_on)
     if cache and keys:
-        missing = [n for n, key in enumerate(keys) if not rows.set(n, cache.read(name, key))]
+        missing = []
+        with runtime.threads() as pool:
+            for start in range(0, len(keys), _READ_AHEAD):
+                part = range(start, min(start + _READ_AHEAD, len(keys)))
+                entries = pool.map(lambda n: cache.read(name, keys[n]), part)
+                missing += [n for n, entry in zip(part, entries) if not rows.set(n, entry)]
     done = len(clips) - len(missing)
     with Progress(total=len(clips), done=done, quiet=stage().quiet or not missing) as bar:
         for start in range(0, len(missing), chunk):
