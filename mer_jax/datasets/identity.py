@@ -45,9 +45,9 @@ def digest(item: Clip | Recording) -> str:
     when its frames do.
 
     Of image files the name, the size and the time of change stand for their content, as they do for
-    make: a database is not decoded to find that nothing changed. Prepared clips have a digest of
-    how they were prepared, rendered ones of what is rendered. Frames that a function of the user's
-    gives are read.
+    make (of prepared clips those of their manifest): a database is not decoded to find that nothing
+    changed. Rendered clips and recordings have a digest of what is rendered. Frames that a function
+    of the user's gives are read.
     """
     read = source(item.read)
     parts = [repr(metadata(item) if isinstance(item, Clip) else item.length)]

@@ -72,11 +72,7 @@ class Record:
     index: int
     key: str
     frames: int  # number of them
-    version: str  # a digest of the prepared database
-
-    def digest(self) -> str:
-        """What `identity.digest` takes for the frames."""
-        return self.version
+    path: pathlib.Path  # the manifest, whose time stands for the frames: see `identity.file_stats`
 
     def __len__(self) -> int:
         return self.frames
@@ -113,10 +109,8 @@ def inspect(root: str | pathlib.Path, *, skip_source_check: bool = False) -> Ins
             manifest = read(path.parent)
             if not skip_source_check:
                 check_source(manifest)
-            changed = path.stat().st_mtime_ns  # other versions of libraries crop otherwise
-            version = _digest([manifest["fingerprint"], manifest["files"], changed])
             directory = path.parent / manifest["directory"]
-            rows = [_clip(directory, row, version) for row in manifest["clips"]]
+            rows = [_clip(directory, row, path) for row in manifest["clips"]]
         except UserError as error:
             problems.append(Problem(str(path.parent), str(error)))
             continue
@@ -225,10 +219,10 @@ def _digest(content: Any) -> str:
     return saving.digest(json.dumps(content, sort_keys=True))
 
 
-def _clip(directory: pathlib.Path, row: Mapping[str, Any], version: str) -> Clip:
+def _clip(directory: pathlib.Path, row: Mapping[str, Any], path: pathlib.Path) -> Clip:
     row = dict(row)
     key = f"{row['database']}/{row['subject']}/{row['name']}"
-    read = Record(directory, row.pop("record"), key, row.pop("length"), version)
+    read = Record(directory, row.pop("record"), key, row.pop("length"), path)
     marks = row.pop("landmarks")
     landmarks = None if marks is None else np.asarray(marks, np.float32)
     return Clip(**row, read=read, landmarks=landmarks)

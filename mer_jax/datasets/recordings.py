@@ -60,8 +60,8 @@ def load(name: str, root: str | pathlib.Path | None, **given) -> list[Recording]
     """The recordings of a database, sorted by subject and name; frames are read on access.
 
     Args:
-      name: a database (`names()`), or "package.module:name", a function that takes the root and
-        options by keyword and returns `Recording`s or an `Inspection`.
+      name: a database (`names()`), or "package.module:name", a function of the root, with its
+        options by keyword, that returns `Recording`s or an `Inspection`.
       root: its folder; None for "synthetic".
       **given: options of the database (`options(name)`).
 

@@ -184,12 +184,10 @@ def _folds_that_fit(
             ]
         else:
             calls = [(programs.epochs, data, part, state)]
-        found = [call.lower(*given).compile().memory_analysis() for call, *given in calls]
-        return (
-            own + max(float(each.temp_size_in_bytes) for each in found if each)
-            if all(found)
-            else 0.0
-        )
+        analyses = [call.lower(*given).compile().memory_analysis() for call, *given in calls]
+        if None in analyses:
+            return 0.0
+        return own + max(float(analysis.temp_size_in_bytes) for analysis in analyses)
 
     each = most
     if layout.within == "map" and static.in_parts:

@@ -27,7 +27,7 @@ from mer_jax.datasets.synthetic.expressions import EMOTIONS
 from mer_jax.datasets.synthetic.face import Face
 from mer_jax.datasets.synthetic.motion import REFERENCE, Take, scale
 from mer_jax.errors import UserError
-from mer_jax.io import saving, video_files
+from mer_jax.io import video_files
 from mer_jax.options import checked
 
 __all__ = ["EMOTIONS", "REFERENCE", "Scene", "clips", "flow", "render", "scenes", "video"]
@@ -131,9 +131,7 @@ class Scene:
 
     def digest(self) -> str:
         """64 hexadecimal digits of what is rendered."""
-        take = self.take._replace(key=jax.random.key_data(self.take.key))
-        leaves = map(np.asarray, jax.tree.leaves((self.face, take)))
-        return saving.digest(repr((self.size, self.longest, self.gray)), *leaves)
+        return motion.digest((self.size, self.longest, self.gray), self.face, self.take)
 
     @property
     @runtime.pinned()

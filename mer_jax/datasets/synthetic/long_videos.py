@@ -23,7 +23,6 @@ from mer_jax.datasets.synthetic import expressions, face, motion, paint
 from mer_jax.datasets.synthetic.face import Face
 from mer_jax.datasets.synthetic.motion import REFERENCE, scale, to_px
 from mer_jax.errors import UserError
-from mer_jax.io import saving
 from mer_jax.options import checked
 from mer_jax.recordings import Distractor, Interval, Recording
 
@@ -167,9 +166,7 @@ class _Rendered:
 
     def digest(self) -> str:
         """64 hexadecimal digits of what is rendered."""
-        script = self.script._replace(key=jax.random.key_data(self.script.key))
-        leaves = map(np.asarray, jax.tree.leaves((self.neutral, script)))
-        return saving.digest(repr((self.size, self.gray)), *leaves)
+        return motion.digest((self.size, self.gray), self.neutral, self.script)
 
     @runtime.pinned()
     def __call__(self, start: int, stop: int) -> np.ndarray:

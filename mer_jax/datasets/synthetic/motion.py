@@ -12,7 +12,7 @@ displacements, and so their peak, are the same set of numbers either way.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ import numpy as np
 
 from mer_jax.datasets.synthetic import expressions
 from mer_jax.datasets.synthetic.face import VIEW, Face
+from mer_jax.io import saving
 
 REFERENCE = (64, 64)  # the frame size at which amplitudes and drifts are given in px
 _DRIFTS = 2  # sinusoids in each of angle, log scale and shift
@@ -35,6 +36,14 @@ def to_px(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """[..., 2] face units as px (x, y) in a frame of `size` (height, width)."""
     center = (np.array(size[::-1], np.float32) - 1) / 2
     return points * np.float32(scale(size)) + center
+
+
+def digest(options: object, *drawn: Any) -> str:
+    """64 hexadecimal digits of what is rendered: options, and trees of arrays and typed keys."""
+    is_key = lambda a: jnp.issubdtype(a.dtype, jax.dtypes.prng_key)
+    leaves = map(jnp.asarray, jax.tree.leaves(drawn))
+    raw = [np.asarray(jax.random.key_data(a) if is_key(a) else a) for a in leaves]
+    return saving.digest(repr(options), *raw)
 
 
 _COMBINATIONS = max(map(len, expressions.EMOTIONS.values()))
