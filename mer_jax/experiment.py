@@ -92,6 +92,7 @@ def run(
         problems of a database.
       training.Interrupted: see `should_stop`.
     """
+    Hooks(should_stop=should_stop).nothing_to_save()  # of the job before, in a sweep
     if configuration.is_spotting(config):
         return spotting_experiment.run(
             config,

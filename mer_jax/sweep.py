@@ -117,7 +117,6 @@ def run(
     overrides: Mapping[str, Any],
     devices: Sequence[jax.Device] | None = None,
     should_stop: Callable[[], bool] | None = None,
-    on_row_start: Callable[[], None] = lambda: None,
 ) -> str:
     """Runs every row and writes the table of those that ran.
 
@@ -126,7 +125,6 @@ def run(
       workdir: each row gets a folder in it.
       overrides: dotted keys and values that replace those of every row that has the key.
       devices, should_stop: as of `experiment.run`.
-      on_row_start: called before each row that is run.
 
     Returns:
       The table in Markdown.
@@ -147,7 +145,6 @@ def run(
         try:
             if not _finished(row_dir, job):
                 print(f"{number} of {len(jobs)}: {name}", file=sys.stderr, flush=True)
-                on_row_start()
                 experiment.run(job, row_dir, devices=devices, should_stop=should_stop, cache=cache)
             found += _runs(name, rows[name], row_dir)
         except UserError as error:

@@ -27,11 +27,13 @@ recognition.run, a finished run of recognition that labels the spotted intervals
 """
 
 import os
+import select
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags, logging
@@ -45,8 +47,13 @@ flags.adopt_module_key_flags(run_flags)
 parse = run_flags.parse
 
 
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+_POLL_S = 0.1  # between two looks at whether all is saved, after a signal
+_AGAIN_S = 1.0  # after which a second signal is one of its own: `timeout` sends the same one twice
+
+
 class Signals:
-    """SIGTERM and Ctrl-C: a job saves and stops once training has begun; before, it exits at once.
+    """SIGTERM and Ctrl-C: a job saves and stops, at once where there is nothing to save.
 
     Python's handlers wait for the compiled call that is running, which may take minutes. A thread
     reads the interpreter's wake-up file descriptor (`signal.set_wakeup_fd`) without that delay.
@@ -54,35 +61,39 @@ class Signals:
 
     def __init__(self):
         self.received = 0  # number of the signal; the exit code is 128 more
-        self._can_save = False  # training has begun
+        self.nothing_to_save()
         read, write = os.pipe()
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, args=(read,), daemon=True).start()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPS:
             signal.signal(number, self._receive)
 
     def __call__(self) -> bool:
         """Whether to save and stop; training calls this every few seconds."""
-        self._can_save = True
+        self.nothing_to_save(lambda: False)
         return bool(self.received)
 
-    def reset(self) -> None:
-        """Called before a job, or a group of its folds, trains: there is nothing to save."""
-        self._can_save = False
+    def nothing_to_save(self, is_so: Callable[[], bool] = lambda: True) -> None:
+        """Until the next call: whether the process can end and lose nothing that is finished."""
+        self._is_nothing_to_save = is_so
 
     def _receive(self, number, _):
         self.received = number
-        signal.signal(number, signal.SIG_DFL)  # the same signal again ends the job at once
 
     def _watch(self, read):
+        first, at = 0, 0.0  # the first signal, and when it came
         while True:
-            number = os.read(read, 1)[0]
-            if number in (signal.SIGTERM, signal.SIGINT) and not self._can_save:
-                text = "stopped; nothing was training. Re-run the command to go on"
-                print(text, file=sys.stderr, flush=True)
+            ready, _, _ = select.select([read], [], [], _POLL_S if first else None)
+            number = os.read(read, 1)[0] if ready else 0
+            again = number in _STOPS and first and time.monotonic() - at > _AGAIN_S
+            if number in _STOPS and not first:
+                first, at = number, time.monotonic()
+            if again or (first and self._is_nothing_to_save()):
+                text = "stopped" if again else "stopped; all that was finished is saved"
+                print(f"{text}. Re-run the command to go on", file=sys.stderr, flush=True)
                 beam_flags.cancel()
-                os._exit(128 + number)
+                os._exit(128 + first)
 
 
 def main(_: list[str]) -> int:
@@ -121,8 +132,7 @@ def _run(workdir: str, signals: Signals) -> int:
             if pipeline:
                 raise UserError("--runner is for one spotting job, not for a sweep")
             overrides = config_flags.get_override_values(flags.FLAGS["config"])
-            hooks: dict[str, Any] = {"should_stop": signals, "on_row_start": signals.reset}
-            show(sweep.run(rows, workdir, overrides=overrides, **hooks))
+            show(sweep.run(rows, workdir, overrides=overrides, should_stop=signals))
             show(f"{workdir}/table.html")
             return 0
         summary = experiment.run(

@@ -143,7 +143,7 @@ def train(
         group = [fold for fold in networks if group_name(fold) == name]
         sampling = evidence.sampling(group[0].span)
         # Nothing of this group is trained yet: a signal may end the process at once.
-        getattr(hooks and hooks.should_stop, "reset", lambda: None)()
+        (hooks or Hooks()).nothing_to_save()
         found = sample_folds.collect(videos, sampling, storage)
         of_kind: dict[str, Any] = {"kind": group[0].kind, "offsets": sampling.offsets}
         labels = scores = _targets(found, targets.TARGETS[evidence.targets], **of_kind)

@@ -56,6 +56,7 @@ class Checkpoints:
             for part in (directory / STEPS).glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(part)  # what a killed job was writing
         self._interval_s, self._last_save, self._save_s = interval_s, time.monotonic(), 0.0
+        self._position = Position(range(0), 0)  # of the newest checkpoint
         # Of several processes one writes, and Orbax is not to wait for the others.
         alone = ocp.options.MultiprocessingOptions(
             primary_host=jax.process_index(), active_processes={jax.process_index()}
@@ -86,6 +87,11 @@ class Checkpoints:
         wait = max(self._interval_s, min(20 * self._save_s, 10 * self._interval_s))
         return time.monotonic() - self._last_save >= wait
 
+    def holds(self, position: Position) -> bool:
+        """Whether a job at `position` can go on from the disk without training anything again."""
+        written = not self._manager.is_saving_in_progress()
+        return written and (self._position == position or not position.epochs)
+
     def save(self, state: Tree, result: records.Result, position: Position) -> None:
         """Writes in the background. state: [F, ...], its first rows those of `position`.
 
@@ -105,7 +111,7 @@ class Checkpoints:
                     position=ocp.args.JsonSave(where | {"digest": _digest(tree, where)}),
                 ),
             )
-        self._last_save = time.monotonic()
+        self._position, self._last_save = position, time.monotonic()
         self._save_s = self._last_save - began
 
     def restore(self, state: Tree, record: Tree) -> tuple[Tree, Tree, Position] | None:
@@ -115,7 +121,7 @@ class Checkpoints:
         """
         for step in steps(self._directory):
             try:
-                return self._read(step, state, record)
+                restored = self._read(step, state, record)
             except Exception as error:  # whatever a torn file makes of Orbax
                 logging.warning(
                     "checkpoint %d is damaged and quarantined; the one before is used (%s)",
@@ -123,6 +129,9 @@ class Checkpoints:
                     reading.error_summary(error),
                 )
                 self._quarantine(step)
+            else:
+                self._position = restored[2]
+                return restored
         return None
 
     def _quarantine(self, step: int) -> None:

@@ -73,7 +73,7 @@ class Hooks:
       on_epoch_end: called with the index of a variant and an epoch's record, a dictionary of lists.
       should_stop: called between blocks of epochs, and between the steps of long ones about every
         two seconds; if it returns True, the job is saved as after its last whole epoch and
-        `Interrupted` raised.
+        `Interrupted` raised. See also `nothing_to_save`.
       quiet: print no progress line.
       on_trained: called with the trained rows of a job and their state on the host, [F, ...],
         before their last checkpoint.
@@ -83,6 +83,13 @@ class Hooks:
     should_stop: Callable[[], bool] | None = None
     quiet: bool = False
     on_trained: Callable[[range, State], None] | None = None
+
+    def nothing_to_save(self, is_so: Callable[[], bool] = lambda: True) -> None:
+        """Tells `should_stop`, if it has a method of this name, when it need not wait for a call.
+
+        is_so: whether the process can end now and lose nothing that is finished; from any thread.
+        """
+        getattr(self.should_stop, "nothing_to_save", lambda _: None)(is_so)
 
 
 # Ten parameters: what is trained (four), the network (three), and three groups of options.
@@ -220,10 +227,16 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
             )
             shown = job.steps_done(current)
 
+        def save_or_stop():
+            _save_or_stop(store, hooks, current, result)
+            if job.in_parts:  # an epoch that is stopped begins again, now or after its next step
+                chunk = current
+                hooks.nothing_to_save(lambda: store.holds(chunk))
+
         def after_part():
             epoch = f"epoch {current.epochs + 1}/{job.epochs}"
             show(f"{epoch}, step {current.step}/{job.steps}")
-            _save_or_stop(store, hooks, current, result)
+            save_or_stop()
 
         def after_block():
             members, done = current.members, current.epochs
@@ -233,7 +246,7 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
                 epochs = range(done - job.block, done)
                 records.notify(hooks.on_epoch_end, result, members, epochs, job.variants)
             if done < job.epochs:
-                _save_or_stop(store, hooks, current, result)
+                save_or_stop()
 
         while current.members:
             try:
@@ -364,6 +377,12 @@ class _Store(contextlib.ExitStack):
             state = distributed.gather_to_host(current.state)
             if self._checkpoints:
                 self._checkpoints.save(state, result, Position(current.members, current.epochs))
+
+    def holds(self, current: _Chunk) -> bool:
+        """Whether all whole epochs are on disk; False of several processes, which stop together."""
+        if not self._checkpoints or jax.process_count() > 1:
+            return False
+        return self._checkpoints.holds(Position(current.members, current.epochs))
 
     def restore(self, state: Tree, record: Tree) -> tuple[Tree, Tree, Position] | None:
         """As `Checkpoints.restore`, in every process."""

@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -45,8 +46,45 @@ def test_before_it_trains_a_signal_ends_it_at_once(tmp_path):
         out, err = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert process.returncode == 143 and "nothing was training" in err and "Traceback" not in err
+    assert process.returncode == 143 and "Traceback" not in err
+    assert "stopped; all that was finished is saved. Re-run the command to go on" in err
     assert not out and not (tmp_path / "run" / "predictions.csv").exists()
+
+
+_ENDLESS = """
+import sys, jax
+from mer_jax.cli.run import Signals
+signals = Signals()
+assert not signals()
+signals.nothing_to_save(lambda: sys.argv[1] == "saved")
+print("ready", flush=True)
+forever = lambda x: jax.lax.while_loop(lambda x: x < 97, lambda x: (5 * x + 1) % 97, x)
+jax.jit(forever)(0).block_until_ready()
+"""
+
+
+@pytest.mark.parametrize("what", ["saved", "not saved"])
+def test_a_call_that_takes_long_is_waited_for_only_to_save(what):
+    """And not even then once the signal has come again."""
+    command = [sys.executable, "-c", _ENDLESS, what]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as job:
+        try:
+            assert job.stdout is not None and job.stdout.readline() == "ready\n"
+            for _ in range(60):
+                job.send_signal(signal.SIGTERM)
+                try:
+                    job.wait(20 if what == "saved" else 0.5)
+                    break
+                except subprocess.TimeoutExpired:
+                    assert what != "saved"
+            _, err = job.communicate(timeout=1)
+        finally:
+            job.kill()
+    assert job.returncode == 143
+    assert ("all that was finished is saved" in err) == (what == "saved")
+    assert err.count("Re-run the command to go on") == 1
 
 
 @pytest.fixture

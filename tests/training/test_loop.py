@@ -142,6 +142,40 @@ def test_a_long_epoch_is_trained_in_parts(within, reference, tmp_path, monkeypat
     assert_same(again, reference, tolerance=0.0 if within == "map" else 1e-5)
 
 
+@pytest.mark.parametrize("interval_s", [0.0, 1e9])
+def test_within_a_long_epoch_it_tells_whether_all_is_saved(interval_s, tmp_path, monkeypatch):
+    monkeypatch.setattr(single_fold, "_LONG_EPOCH", 0)
+    monkeypatch.setattr(loop, "_PART_S", 0.0)
+    waits = lambda manager: manager.wait_until_finished()
+    monkeypatch.setattr(checkpoints.ocp.CheckpointManager, "is_saving_in_progress", waits)
+    lines, found = [0], set()
+
+    class Stop:
+        is_so = staticmethod(lambda: True)
+
+        def __call__(self):
+            found.add((lines[-1], self.is_so()))
+            return False
+
+        def nothing_to_save(self, is_so):
+            self.is_so = is_so
+
+    run(
+        folds=small.problem()[2].take([0]),
+        should_stop=Stop(),
+        on_epoch_end=lambda _, line: lines.append(line["epoch"]),
+        directory=tmp_path,
+        interval_s=interval_s,
+    )
+    # After an epoch and before it is saved, nobody may end the process.
+    if interval_s:
+        assert found == {(0, True), (1, False), (2, False), (3, False)}
+    else:
+        assert found == {(0, True)} | {
+            (epoch, saved) for epoch in (1, 2, 3) for saved in (True, False)
+        }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [{"a": (6, 6, 1), "b": (6, 6, 1)}, ((36,), (2, 2)), None])
 def test_several_inputs_have_several_shapes(shape):
