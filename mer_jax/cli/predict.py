@@ -221,20 +221,20 @@ class Prediction:
             raise UserError(f"{source.name}: {error}") from None
         return source, result
 
-    def write(self, source, result, out: pathlib.Path, film: pathlib.Path | None) -> list[str]:
-        """Writes the outputs; returns their paths."""
+    def write(self, source, result, out: pathlib.Path, video: pathlib.Path | None) -> list[str]:
+        """Writes the outputs, the annotated video to `video`; returns their paths."""
         from mer_jax.reporting import figures, overlay, spotting_overlay
 
-        draw = spotting_overlay if self.spots else overlay
+        charts = spotting_overlay if self.spots else overlay
         table, chart = out / video_records.PREDICTION, out / "prediction.png"
         saving.write(table, result.csv())
-        saving.write(chart, figures.png(draw.over_time(result)))
-        if film is None:
+        saving.write(chart, figures.png(charts.over_time(result)))
+        if video is None:
             return [str(table), str(chart)]
-        annotated = draw.annotate(source.frames, result, alpha=_ALPHA.value)
-        film.parent.mkdir(parents=True, exist_ok=True)
+        annotated = charts.annotate(source.frames, result, alpha=_ALPHA.value)
+        video.parent.mkdir(parents=True, exist_ok=True)
         frames = self.progress.counted(annotated, result.fps)
-        return [str(table), str(chart), str(video_files.write(film, frames, result.fps))]
+        return [str(table), str(chart), str(video_files.write(video, frames, result.fps))]
 
     def record(self, name: str, video: str, folder: pathlib.Path) -> VideoRecord:
         """Predicts one of several videos and writes its outputs."""
@@ -266,8 +266,8 @@ def predict_single(video: str) -> str:
     source, result = prediction.predict(video, video)
     for note in (*source.notes, *result.notes):
         print(f"note: {note}", file=sys.stderr)
-    film = pathlib.Path(_VIDEO_OUT.value).expanduser() if _VIDEO_OUT.value else None
-    paths = prediction.write(source, result, out_folder(source.name), film)
+    annotated = pathlib.Path(_VIDEO_OUT.value).expanduser() if _VIDEO_OUT.value else None
+    paths = prediction.write(source, result, out_folder(source.name), annotated)
     return "\n".join([result.summary(), *paths])
 
 
