@@ -25,6 +25,15 @@ from mer_jax.keys import Keyed
 KINDS = ("micro", "macro")
 
 
+def same_rate(first: float, second: float) -> bool:
+    """Whether two rates (Hz) are one that was rounded, such as 29.97 and 30.
+
+    >>> same_rate(29.97, 30.0), same_rate(25.0, 30.0)
+    (True, False)
+    """
+    return math.isclose(first, second, rel_tol=0.01)
+
+
 @dataclasses.dataclass(frozen=True)
 class Interval:
     """One expression of a recording, from onset to offset, both included.
@@ -96,7 +105,7 @@ class Recording(Keyed):
         super().__post_init__()
         if not isinstance(self.length, numbers.Integral) or self.length < 1:
             raise UserError(f"{self.key}: its length is {self.length!r}; it is 1 frame or more")
-        if not 0 < self.fps < math.inf:
+        if not isinstance(self.fps, numbers.Real) or not 0 < self.fps < math.inf:
             raise UserError(f"{self.key}: its rate is {self.fps!r}; it is a number of Hz above 0")
         ordered = sorted(self.intervals, key=lambda each: (each.onset, each.offset))
         object.__setattr__(self, "intervals", tuple(ordered))

@@ -87,6 +87,9 @@ def run(
     videos = _moved(videos, settings.seed) if data.move_intervals else videos
     fingerprint = configuration.job_of(plain)  # the samples' digest is added where they are made
     checkpoints.verify_same_job(workdir / "checkpoints", fingerprint)
+    if model := plain["evidence"].get("landmarks"):  # predict may run in another folder
+        model = str(pathlib.Path(model).expanduser().absolute())
+        plain["evidence"] = plain["evidence"] | {"landmarks": model}
     saving.write_json(workdir / "config.json", plain)
     subjects = dict.fromkeys(video.subject_key for video in videos)
     given: dict[str, Any] = dict(devices=devices, should_stop=should_stop, quiet=quiet)

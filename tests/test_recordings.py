@@ -56,7 +56,13 @@ def test_intervals_are_checked_and_sorted():
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"subject": "a/b"}, 'without "/"'), ({"length": 0}, "length"), ({"fps": 0.0}, "rate")],
+    [
+        ({"subject": "a/b"}, 'without "/"'),
+        ({"length": 0}, "length"),
+        ({"fps": 0.0}, "rate"),
+        ({"fps": None}, "rate"),
+        ({"fps": "30"}, "rate"),
+    ],
 )
 def test_a_recording_is_checked(change, message):
     given = {"database": "d", "subject": "s", "name": "n", "length": 20, "fps": 30.0} | change

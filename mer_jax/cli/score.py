@@ -4,8 +4,8 @@
 
 FILE is a log in the form of MEGC 2019 (lines `database subject`, then `clip true predicted`), what
 STSTNet's or HTNet's training script prints (`Subject:`, `Predicted :`, `Ground Truth :`), a
-predictions.csv (comma, ; or tab), or a working directory. UF1 and UAR are those of all clips
-pooled. UF1 is the mean over the printed classes; their source is printed, too.
+predictions.csv (comma, ; or tab), or a working directory (of spotting, too). UF1 and UAR are those
+of all clips pooled. UF1 is the mean over the printed classes; their source is printed, too.
 
 Spotted intervals are tables as MEGC 2022 (vid,pred_onset,pred_offset,type) and 2024 (subject,video,
 onset,offset,emotion) have them, which are compared with the marked intervals of --truth, or a log
@@ -20,6 +20,7 @@ Example:
 """
 
 import json
+import pathlib
 from collections.abc import Callable
 
 from absl import flags
@@ -27,6 +28,7 @@ from absl import flags
 from mer_jax.errors import UserError
 from mer_jax.io import saving
 from mer_jax.metrics import read, spotting, spotting_files
+from mer_jax.metrics.prediction_files import normalize_name
 from mer_jax.reporting.log_scores import format_scores, read_expected_clips, score_log
 from mer_jax.reporting.spotting_scores import format_spotting
 
@@ -44,7 +46,10 @@ _TRUTH = flags.DEFINE_string(
 
 def spotted(path: str) -> dict:
     """The scores of a file of spotted intervals."""
-    remarks = []
+    remarks, truth = [], _TRUTH.value
+    folder = pathlib.Path(path).expanduser()
+    if folder.is_dir():  # the working directory of a spotting job
+        path, truth = str(folder / "predictions.csv"), truth or str(folder / "truth.csv")
     if spotting_files.is_log(path):
         truths, predictions, claimed = spotting_files.read_log(path)
         counts = ", ".join(f"{count} {name}" for name, count in claimed.items())
@@ -54,14 +59,22 @@ def spotted(path: str) -> dict:
         ]
     else:
         predictions = spotting_files.read(path)
-    if _TRUTH.value:
-        truths = spotting_files.read(_TRUTH.value)
+    if truth:
+        truths = spotting_files.read(truth)
     elif not remarks:
         raise UserError(f"{path}: its intervals are scored against --truth=FILE")
-    result = spotting.summary(truths, predictions, classes=_CLASSES.value or None)
+    classes = [normalize_name(name) for name in _CLASSES.value or ()]
+    result = spotting.summary(truths, predictions, classes=classes or None)
+    marked = {event.emotion for event in truths}
+    remarks += [f"no marked interval has the emotion {c!r}" for c in classes if c not in marked]
     if predictions and not result["videos"]["with truth and predictions"]:
         remarks.append("no video of the predictions is in the truth: are their names the same?")
     return result | {"remarks": remarks}
+
+
+def _is_spotting_run(path: str) -> bool:
+    table = pathlib.Path(path).expanduser() / "predictions.csv"
+    return table.is_file() and spotting_files.is_table(table)
 
 
 def main(argv: list[str]) -> None:
@@ -72,7 +85,7 @@ def main(argv: list[str]) -> None:
     expected = read_expected_clips(_EXPECTED.value) if _EXPECTED.value else None
     results, as_text = dict[str, dict](), dict[str, Callable]()
     for path in paths:
-        if _TRUTH.value or spotting_files.is_table(path):
+        if _TRUTH.value or spotting_files.is_table(path) or _is_spotting_run(path):
             results[path], as_text[path] = spotted(path), format_spotting
         else:
             record = read(path, classes=_CLASSES.value or None)

@@ -236,12 +236,14 @@ class Predictor:
         seconds = self.profile.length / (self.profile.fps or fps)
         length = window or max(2, round(seconds * fps))
         if onset is not None:
+            last = offset  # a default may lie behind the last frame
             if offset is None:
+                last = onset + 1 if apex is None else apex
                 offset = onset + length - 1 if apex is None else 2 * apex - onset
             check_instants(onset, apex, offset)
             if onset == offset:
                 raise UserError(f"onset and offset are both {onset}: nothing moves in one frame")
-            last = onset + 1 if apex is None else apex
+            assert last is not None
             never = sys.maxsize
             return _Plan(offset - onset + 1, never, every=never, min_frames=last - onset + 1)
         if apex is not None or offset is not None:

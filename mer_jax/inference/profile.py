@@ -65,8 +65,8 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
     """Measures up to 64 of `clips` (videos), evenly spaced.
 
     Returns:
-      Their most frequent size, median rate, length and eye positions, and the 10 % quantile of
-      their `movement`.
+      Their most frequent size, median length (in time) and eye positions, the 10 % quantile of
+      their `movement`, and the rate of most of them.
     """
     chosen = _evenly(clips)
     shapes, lengths, eyes, motions = [], [], [], list[Motion]()
@@ -76,12 +76,18 @@ def profile_clips(clips: Sequence[Clip]) -> DatasetProfile:
         lengths.append(len(frames))
         motions.append(motion(frames))
         eyes.append(_eyes(frames[0], clip.landmarks))
+    # 0 unless that of more than half is known; of two rates as frequent the lower one.
+    rates = [clip.fps for clip in chosen if clip.fps]
+    fps = float(np.quantile(rates, 0.5, method="lower")) if 2 * len(rates) > len(chosen) else 0.0
+    if fps:
+        of_rate = [clip.fps and fps / clip.fps for clip in chosen]
+        lengths = [length * scale for length, scale in zip(lengths, of_rate) if scale]
     height, width, channels = collections.Counter(shapes).most_common(1)[0][0]
     return DatasetProfile(
         size=(height, width),
         channels=channels,
         eyes=_typical(eyes),
-        fps=float(np.median([clip.fps or 0.0 for clip in chosen])),
+        fps=fps,
         length=int(np.median(lengths)),
         marked=sum(clip.apex is not None for clip in chosen) > len(chosen) / 2,
         movement=round(float(np.quantile([each.skin for each in motions], STILL_QUANTILE)), 4),

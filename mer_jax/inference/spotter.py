@@ -13,6 +13,7 @@ folds.
 
 import bisect
 import collections
+import itertools
 import math
 import pathlib
 import tempfile
@@ -175,6 +176,7 @@ class Spotter:
             for ensemble in self.ensembles:
                 evidence, emotions = _evidence(ensemble, video)
                 shown[ensemble.kind] = strength(evidence)
+                evidence = _without_jumps(evidence, ensemble, fps, boxes)
                 intervals = [
                     _interval(ensemble, video, shown[ensemble.kind], onset, offset, boxes)
                     for onset, offset in ensemble.intervals(evidence, fps).tolist()
@@ -255,15 +257,36 @@ def _evidence(ensemble: Ensemble, video: Recording) -> tuple[np.ndarray, np.ndar
 def _write_crops(
     file: IO[bytes], tracker: FaceTracker, frames: Iterable[np.ndarray], shape: Sequence[int]
 ) -> None:
-    """The face of each frame, [H, W, C] uint8; where there is none, the last one."""
-    crop, found = np.zeros(shape, np.uint8), False
+    """The face of each frame, [H, W, C] uint8; where there is none, the last or else the first."""
+    crop, waiting = None, 0
     for window in tracker.windows(frames):
-        if window.frames is not None:
-            crop, found = window.frames[0], True
-        file.write(crop.tobytes())
-    if not found:
+        crop, waiting = (crop if window.frames is None else window.frames[0]), waiting + 1
+        if crop is not None:
+            for _ in range(waiting):
+                file.write(crop.tobytes())
+            waiting = 0
+    if crop is None:
         raise UserError("no face was found in any of the frames examined")
     file.flush()
+
+
+def _without_jumps(
+    evidence: np.ndarray, ensemble: Ensemble, fps: float, boxes: Sequence[FaceBox]
+) -> np.ndarray:
+    """Evidence [T] whose maximum is that of frames that depend on one position of the face.
+
+    Else the jump of a crop from one position to the next would raise the threshold, which is
+    relative to the maximum, above every expression.
+    """
+    if evidence.ndim > 1 or not ensemble.rule.relative:
+        return evidence
+    reach = max(2 * fold.span + fold.duration for fold in ensemble.at_rate(fps).folds)
+    near = np.zeros(len(evidence), bool)
+    for before, after in itertools.pairwise(boxes):
+        if not np.array_equal(before.corners, after.corners):  # type: ignore[arg-type]
+            near[max(0, after.start - reach) : after.start + reach] = True
+    limit = evidence[~near].max(initial=-np.inf)
+    return np.where(near & ~near.all(), np.minimum(evidence, limit), evidence)
 
 
 def _recording(file: IO[bytes], count: int, fps: float, shape: Sequence[int]) -> Recording:

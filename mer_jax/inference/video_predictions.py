@@ -177,8 +177,8 @@ def facial_events(
     }
 
     def verdict(i: int) -> str:
-        inside = (start[i] <= at) & (at < stop[i])
-        if verdicts[i] in (NO_FACE, FACE_LOST, NO_MOVEMENT) or not inside.any():
+        inside = slice(*np.searchsorted(at, (start[i], stop[i])))
+        if verdicts[i] in (NO_FACE, FACE_LOST, NO_MOVEMENT) or inside.start == inside.stop:
             return verdicts[i]
         shares = {name: frames[inside].mean() for name, frames in events.items()}
         return next((name for name, share in shares.items() if share >= 0.5), verdicts[i])

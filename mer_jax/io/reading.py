@@ -60,7 +60,7 @@ def error_summary(error: Exception) -> str:
 def read_text(path: str | os.PathLike) -> str:
     """The UTF-8 text of a file, line ends unchanged. Raises `UserError` if it cannot be read."""
     try:
-        return pathlib.Path(path).read_bytes().decode("utf-8-sig")
+        return pathlib.Path(path).expanduser().read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

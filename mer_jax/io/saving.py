@@ -30,7 +30,7 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     Raises:
       UserError: for an `OSError` in the block or when renaming.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
     with report_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
         content = content.encode(errors="backslashreplace")
     with atomic(path) as temporary:
         temporary.write_bytes(content)
-    return pathlib.Path(path)
+    return pathlib.Path(path).expanduser()
 
 
 def csv_text(

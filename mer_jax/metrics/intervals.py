@@ -68,7 +68,8 @@ def bootstrap(
 ) -> dict[str, tuple[float, float]]:
     """Percentile interval of every overall score, by resampling subjects.
 
-    Where a rare class is not drawn, UF1 counts 0 for it, as `scores` defines.
+    Where a rare class is not drawn, UF1 counts 0 for it, as `scores` defines; draws for which a
+    score is not defined (NaN) do not count for it.
 
     Args:
       matrices: [S, ...], [K, K] or what else `scores` takes, of each subject.
@@ -94,11 +95,14 @@ def bootstrap(
 
 
 def percentile(values: np.ndarray) -> tuple[float, float]:
-    """The central interval that contains the share `LEVEL` of the values.
+    """The central interval that contains the share `LEVEL` of the values that are not NaN.
 
     >>> np.round(percentile(np.arange(1001)), 9).tolist()
     [25.0, 975.0]
     """
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return math.nan, math.nan
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 

@@ -145,13 +145,14 @@ class Spotting:
     """Hits and counts of predicted intervals; counts of subjects are added, never their scores."""
 
     subjects: tuple[str, ...]  # [S] those with a truth or a prediction
-    kinds: tuple[str, ...]  # [G] ("micro", "macro"), or ("",) where kinds are not given
+    kinds: tuple[str, ...]  # [G] those of KINDS that occur, or ("",) where kinds are not given
     counts: np.ndarray  # [S, G, 3] int64: TP, FP, FN
     hits: tuple[tuple[Event, Event, float], ...]  # (truth, prediction, overlap)
     key: Callable[[Event], tuple[str, str]]  # (subject, video) of an event
 
     def by_kind(self) -> dict[str, np.ndarray]:
-        """[S, 3] TP, FP, FN of "micro", "macro" and "both", or of "all"."""
+        """[S, 3] TP, FP, FN of each of "micro" and "macro" that occurs and of "both", or of
+        "all"."""
         if self.kinds == ("",):
             return {"all": self.counts[:, 0]}
         named = {kind: self.counts[:, at] for at, kind in enumerate(self.kinds)}
@@ -182,7 +183,8 @@ def match_events(
         if event.kind not in ("", *KINDS):
             raise unknown_name("kind of expression", event.kind, KINDS)
     known = all(event.kind for event in (*truths, *predictions)) and bool(truths or predictions)
-    kinds = KINDS if known else ("",)
+    present = {event.kind for event in (*truths, *predictions)}
+    kinds = tuple(kind for kind in KINDS if kind in present) if known else ("",)
     key = event_key(truths, predictions)
     subjects = tuple(dict.fromkeys(key(event)[0] for event in (*truths, *predictions)))
     groups: dict[tuple[str, str, str], tuple[list[Event], list[Event]]] = {}

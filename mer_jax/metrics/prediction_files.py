@@ -23,6 +23,7 @@ import io
 import os
 import pathlib
 import re
+import string
 from collections.abc import Sequence
 from urllib.parse import unquote
 
@@ -105,7 +106,7 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
     Raises:
       DataError: with all problems of the file, line by line.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     if path.is_dir():
         path = path / "predictions.csv"
     text = reading.read_text(path)
@@ -144,6 +145,10 @@ def parse_header(text: str) -> tuple[str, list[str]]:
 def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
     delimiter, header = parse_header(text)
     missing = [name for name in REQUIRED if name not in header]
+    if {"onset", "offset"} & {name.removeprefix("pred_") for name in header}:
+        raise UserError(
+            f"{path} holds spotted intervals; mer-jax score compares them with --truth=FILE"
+        )
     if missing:
         raise UserError(
             f"{path}: line 1 has no column {', '.join(missing)}; the columns of a predictions file "
@@ -159,7 +164,7 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
     problems, rows, probabilities = [], [], []
     for cells in table:
         where = f"line {table.line_num}"
-        if not cells:
+        if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
             problems.append(
@@ -179,6 +184,11 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
         rows.append((where, row))
         probabilities.append(values)
     named = [header[index].removeprefix("p_") for index in columns]
+    for _, row in rows:  # class numbers as a spreadsheet or a table of floats writes them
+        for name in REQUIRED[3:]:
+            if row[name].strip() not in (classes or named):
+                number = reading.integer(row[name].strip())
+                row[name] = row[name] if number is None else str(number)
     present = [row[name].strip() for _, row in rows for name in REQUIRED[3:]]
     if classes is not None:
         remark = "as given"
@@ -201,20 +211,28 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
 
 
 def _read_log(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
-    problems, rows, subject = [], [], None
+    problems, rows, subject, shapes = [], [], None, set[str]()
     for number, line in enumerate(text.splitlines(), 1):
         words, where = line.split(), f"line {number}"
-        if len(words) == 2:
+        if len(words) == 2 and _CLASS.fullmatch(words[1]) and _shape(words[0]) in shapes:
+            problems.append(Problem(where, f"has one number after the clip {words[0]!r}, not two"))
+        elif len(words) == 2:
             subject = [unquote(word) for word in words]
         elif len(words) == 3 and all(map(_CLASS.fullmatch, words[1:])):
             if subject is None:
                 problems.append(Problem(where, "a clip before the first line `database subject`"))
                 continue
             rows.append((where, (*subject, unquote(words[0])), words[1:]))
+            shapes.add(_shape(words[0]))
         elif words:
             what = "is neither `database subject` nor `clip true predicted` with numbers below 1000"
             problems.append(Problem(where, what))
     return _numbered(path, rows, classes, problems)
+
+
+def _shape(clip: str) -> str:
+    """A clip's name with 0 for its numbers and without what follows the last."""
+    return re.sub(r"\d+", "0", clip).rstrip(string.ascii_letters)
 
 
 def _read_script(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:

@@ -147,9 +147,9 @@ def majority(confusion: np.ndarray, *, scores: Callable = scores) -> dict[str, f
 def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, float]:
     """UF1 and UAR of each fold [F, K, K] by itself, averaged, instead of scores of the sum.
 
-    A class without a clip in a fold is dropped from that fold's mean (scikit-learn's default: a
-    fold of one class scores 1 if every clip is right), or counts 0 there (such a fold scores at
-    most 1/K). Folds without a clip do not count.
+    A class that has no clip in a fold (for UF1: and is not predicted there) is dropped from that
+    fold's mean (scikit-learn's default: a fold of one class scores 1 if every clip is right), or
+    counts 0 there (such a fold scores at most 1/K). Folds without a clip do not count.
 
     >>> mean_of_folds([[[2, 0], [0, 0]], [[1, 1], [0, 2]]], absent_as_zero=False)["uar"]
     0.875

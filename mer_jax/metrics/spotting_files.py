@@ -59,7 +59,7 @@ def is_table(path: str | os.PathLike) -> bool:
     if pathlib.Path(path).is_dir():
         return False
     head = re.split(r"[,;\t]", reading.read_text(path).partition("\n")[0].casefold())
-    names = {cell.strip() for cell in head}
+    names = {cell.strip().strip('"') for cell in head}
     return is_log(path) or all(names & {*_HEADS[field]} for field in ("video", "onset", "offset"))
 
 
@@ -131,7 +131,7 @@ def read_log(path: str | os.PathLike) -> Log:
             database = _DATABASES[line]
         elif match := _LOG.fullmatch(line):
             video, *numbers, verdict = match.groups()
-            subject = video.rpartition("_")[0]
+            subject = video.rpartition("_")[0] or video
             claimed[verdict.upper()] += 1
             for side, (onset, offset) in zip(sides, (numbers[:2], numbers[2:])):
                 if "-" not in (onset, offset):
@@ -148,21 +148,23 @@ def read_log(path: str | os.PathLike) -> Log:
 def write(path: str | os.PathLike, events: Sequence[Event]) -> pathlib.Path:
     """Writes intervals as MEGC 2024 reads them if one has an emotion, else as MEGC 2022 does.
 
-    The former get a column more, their kind, if all have one.
+    Their kind is a column if all have one.
     """
-    names = {"micro": "me", "macro": "mae", "": "me"}
+    names, kinds = {"micro": "me", "macro": "mae"}, all(event.kind for event in events)
     if any(event.emotion for event in events):
-        kinds = all(event.kind for event in events)
         head = ["subject", "video", "onset", "offset", "emotion", *["type"] * kinds]
         rows = [
-            [e.subject, e.video, e.onset, e.offset, e.emotion, *[names[e.kind]] * kinds]
+            [e.subject, e.video, e.onset, e.offset, e.emotion, *[names.get(e.kind)] * kinds]
             for e in events
         ]
     else:
         # Without its own column, the subject is read as the name up to the last underscore.
         own = any(_vid(event).rpartition("_")[0] != event.subject for event in events)
-        head = ["vid", "pred_onset", "pred_offset", "type", *["subject"] * own]
-        rows = [[_vid(e), e.onset, e.offset, names[e.kind], *[e.subject] * own] for e in events]
+        head = ["vid", "pred_onset", "pred_offset", *["type"] * kinds, *["subject"] * own]
+        rows = [
+            [_vid(e), e.onset, e.offset, *[names.get(e.kind)] * kinds, *[e.subject] * own]
+            for e in events
+        ]
     return saving.write(path, saving.csv_text([head, *rows]))
 
 

@@ -33,7 +33,7 @@ from mer_jax.video.flow import PRESETS
 _FLOW = {"texture": 0.0, "warps": 2, "median": 1, "sweeps": 10}
 _CHUNK = 16  # frames of one call: the same compiled program computes every frame
 _BLOCK = 256  # frames that are read at a time
-_BLOCKS, _DIRECTIONS, _LARGEST = 6, 4, 3  # of `maximal_difference`
+_BLOCKS, _DIRECTIONS = 6, 4  # of `maximal_difference`
 
 
 @checked
@@ -75,12 +75,13 @@ def without_head(flow: Array, *, head: str = "affine") -> Array:
 
 
 def maximal_difference(frames: Array, *, preset: str) -> Array:
-    """[3, H, W, 1], head, current and tail frame -> []: the mean d of the largest three blocks, px.
+    """[3, H, W, 1], head, current and tail frame -> []: the mean d of the most moved blocks, px.
 
     In each of 6 x 6 parts of the face, the main direction is the one of four sectors with the most
     vectors of the flow from head to current frame. Of these vectors' lengths the lengths of the
     flow from head to tail at the same points are subtracted; d is the mean of the largest third of
-    the differences. The sectors begin at the angle 0 (the paper's Fig. 2).
+    the differences. Of the parts the largest third counts as well, and thirds are rounded, as in
+    the authors' code. The sectors begin at the angle 0 (the paper's Fig. 2).
     """
     to_current = flow_between(frames[0], frames[1], preset=preset)
     to_tail = flow_between(frames[0], frames[2], preset=preset)
@@ -97,25 +98,25 @@ def maximal_difference(frames: Array, *, preset: str) -> Array:
     sector, difference = split(sector), split(difference)
     counts = (sector[..., None] == jnp.arange(_DIRECTIONS, dtype=sector.dtype)[None, None]).sum(1)
     main = sector == jnp.argmax(counts, axis=-1, keepdims=True)
-    third = jnp.maximum(main.sum(-1, keepdims=True) // 3, 1)
+    third = jnp.maximum((main.sum(-1, keepdims=True) + 1) // 3, 1)
     ordered = -jnp.sort(jnp.where(main, -difference, jnp.inf), axis=-1)
     order = jnp.arange(ordered.shape[-1], dtype=third.dtype)[None, :]
     total = jnp.sum(jnp.where(order < third, ordered, 0.0), axis=-1)
     d = total / third[:, 0].astype(total.dtype)
-    return jnp.mean(jax.lax.top_k(d, min(_LARGEST, len(d)))[0])
+    return jnp.mean(jax.lax.top_k(d, (len(d) + 1) // 3)[0])
 
 
 def relative_difference(values: np.ndarray, span: int) -> np.ndarray:
     """[T] -> [T]: each value less the mean of those `span` - 1 frames before and after it.
 
-    Frames without both neighbors are 0.
+    The first and the last `span` values were not computed: frames with such a neighbor are 0, too.
     """
     out = np.zeros_like(values)
-    step = span - 1
-    if len(values) > 2 * step:
-        middle = values[step : len(values) - step]
-        sides = values[: len(values) - 2 * step] + values[2 * step :]
-        out[step : len(values) - step] = middle - 0.5 * sides
+    step, first = span - 1, 2 * span - 1
+    if len(values) > 2 * first:
+        middle = values[first : len(values) - first]
+        sides = values[span : len(values) - first - step] + values[first + step : -span]
+        out[first : len(values) - first] = middle - 0.5 * sides
     return out
 
 
@@ -155,7 +156,8 @@ def compute(
     Args:
       recording: a cropped face; it is read in blocks and never held in memory.
       evidence: a member of EVIDENCE.
-      span: frames between the frames that are compared.
+      span: frames between the frames that are compared. Of mdmd it is halved for a video shorter
+        than six spans, as in the baseline of MEGC 2020.
       size: (H, W) px that frames are resized to.
       preset: of `video.optical_flow`.
 
@@ -166,8 +168,11 @@ def compute(
     kind = EVIDENCE[evidence]
     if span < (least := 2 if kind.finish else 1):
         raise UserError(f"{evidence}: the span is {span} frames; give {least} or more")
-    offsets = kind.offsets(span)
-    check_length(recording, offsets, f"{evidence} with a span of {span}")
+    while kind.finish and recording.length < 6 * span and span > least:
+        span = (span + 1) // 2
+    offsets, more = kind.offsets(span), span - 1 if kind.finish else 0
+    reach = (offsets[0] - more, offsets[-1] + more)
+    check_length(recording, reach, f"{evidence} with a span of {span}")
     score = _compiled(kind.score, preset)
     values = np.zeros(recording.length, np.float32)
     for frames, found in over_frames(recording, score, offsets=offsets, size=size):

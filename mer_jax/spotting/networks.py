@@ -62,15 +62,18 @@ class Trained:
     results: dict[str, Result] = dataclasses.field(default_factory=dict)
     # such as one recording under two names
     leaks: list[leakage.Leak] = dataclasses.field(default_factory=list)
-    _evidence: dict[tuple[str, int], np.ndarray] = dataclasses.field(default_factory=dict)
+    # (frames, outputs) of the samples, and frames of the recording
+    _scores: dict[tuple[str, int], tuple[Any, int]] = dataclasses.field(default_factory=dict)
     _emotion: dict[tuple[str, int], np.ndarray] = dataclasses.field(default_factory=dict)
 
     def evidence(self, fold: Fold, index: int) -> np.ndarray:
         """Of a recording that the fold tests or is `chosen_on`: [T], or [T, 3] of "regions"."""
-        return self._evidence[fold.name, index]
+        part, length = self._scores[fold.name, index]
+        return self.scorers[fold.name].of_frames([part], length)
 
     def emotion(self, fold: Fold, index: int) -> np.ndarray:
-        """Likewise [T] int, the class at each frame, of a network that recognizes as well."""
+        """[T] int, the class at each frame of a recording that the fold tests, of a network that
+        recognizes as well."""
         return self._emotion[fold.name, index]
 
     def add(
@@ -88,10 +91,10 @@ class Trained:
         self.scorers[fold.name] = scorer
         for at, (frames, inputs) in enumerate(found.parts):
             if at in chosen_on or at not in train:
-                part, length = [(frames, scorer.samples(inputs))], found.recordings[at].length
-                self._evidence[fold.name, at] = scorer.of_frames(part, length)
-                if emotions:
-                    of_frames = samples.emotions_of_frames(part, length)
+                part, length = (frames, scorer.samples(inputs)), found.recordings[at].length
+                self._scores[fold.name, at] = part, length
+                if emotions and at not in train:
+                    of_frames = samples.emotions_of_frames([part], length)
                     self._emotion[fold.name, at] = of_frames.argmax(1)
 
 

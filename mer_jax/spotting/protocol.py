@@ -17,7 +17,7 @@ from mer_jax.metrics import matching
 from mer_jax.metrics.matching import Event
 from mer_jax.metrics.spotting import scores
 from mer_jax.options import checked
-from mer_jax.recordings import KINDS, Recording
+from mer_jax.recordings import KINDS, Recording, same_rate
 from mer_jax.spotting import evidence as evidences
 from mer_jax.spotting import per_recording
 from mer_jax.spotting.intervals import Rule, smooth
@@ -54,9 +54,9 @@ def plan(
     if len(subjects) < 2:
         raise UserError("leave-one-subject-out needs recordings of two subjects or more")
     rates = sorted({video.fps for video in recordings})
-    if len(rates) > 1:
+    if not same_rate(rates[0], rates[-1]):
         raise UserError(
-            f"the recordings have rates of {' and '.join(f'{rate:g}' for rate in rates)} Hz; "
+            f"the recordings have rates from {rates[0]:g} to {rates[-1]:g} Hz; "
             "durations count in frames: give recordings of one rate"
         )
     folds = []
@@ -83,6 +83,7 @@ def spot(
     *,
     rule: Rule,
     chosen_on: Callable[[Fold], Sequence[int]] | None = None,
+    by_span: bool = False,
     quiet: bool = True,
 ) -> Found:
     """Finds the intervals of each fold's test subject, with the p of its other subjects.
@@ -93,21 +94,41 @@ def spot(
       rule: from evidence to intervals; without a p, each fold's is chosen.
       chosen_on: fold -> indices of the recordings that choose p; by default those of all training
         subjects.
+      by_span: folds differ in their evidence by the span only; what they share is scored once.
       quiet: no progress bar.
     """
     events: list[Event] = []
     done: list[Fold] = []
     smoothed: dict[tuple[str, str], np.ndarray] = {}
+    candidates = P if rule.p is None else (rule.p,)
+    scored: dict[tuple, np.ndarray] = {}
+
+    def curve(fold: Fold, at: int) -> np.ndarray:
+        return rule.smooth(evidence(fold, at), fold.duration)
+
+    def counts(fold: Fold, at: int) -> np.ndarray:
+        """[P, 3] TP, FP, FN of a recording, by each of the candidates."""
+        key = (at, fold.kind, fold.span, fold.duration, fold.shortest, fold.longest)
+        if key in scored:
+            return scored[key]
+        video, values = recordings[at], curve(fold, at)
+        truths = [event for event in matching.events([video]) if event.kind == fold.kind]
+        each = [_events(video, values, fold, rule, p) for p in candidates]
+        found = [matching.match_events(truths, events).counts.sum((0, 1)) for events in each]
+        if by_span:
+            scored[key] = np.stack(found)
+        return np.stack(found)
+
     for fold in tqdm(folds, "folds", disable=quiet, leave=False):
         of_test = [video.subject_key == fold.subject for video in recordings]
         train = [at for at, test in enumerate(of_test) if not test]
         train = list(chosen_on(fold)) if chosen_on else train
-        curve = lambda at, fold=fold: rule.smooth(evidence(fold, at), fold.duration)
-        fold = _with_best_p([recordings[at] for at in train], map(curve, train), fold, rule)
+        p, f1 = _best_p(candidates, np.sum([counts(fold, at) for at in train], axis=0))
+        fold = fold._replace(p=p, train_f1=f1)
         done.append(fold)
         for video, test, at in zip(recordings, of_test, range(len(recordings))):
             if test:
-                values = smoothed[video.key, fold.kind] = curve(at)
+                values = smoothed[video.key, fold.kind] = curve(fold, at)
                 events += _events(video, values, fold, rule, fold.p)
     return Found(events, done, smoothed)
 
@@ -166,7 +187,7 @@ def leave_one_subject_out(
         for span in dict.fromkeys(fold.span for fold in folds)
     }
     evidence = lambda fold, at: curves[fold.span][at]["values"]
-    return spot(recordings, folds, evidence, rule=rule or Rule(), quiet=quiet)
+    return spot(recordings, folds, evidence, rule=rule or Rule(), by_span=True, quiet=quiet)
 
 
 def _events(video: Recording, values: np.ndarray, fold: Fold, rule: Rule, p: float) -> list[Event]:
@@ -177,22 +198,10 @@ def _events(video: Recording, values: np.ndarray, fold: Fold, rule: Rule, p: flo
     ]
 
 
-def _with_best_p(
-    train: Sequence[Recording], curves: "map[np.ndarray]", fold: Fold, rule: Rule
-) -> Fold:
-    """The fold with the p whose F1 on the videos `train`, averaged with that of the next lower and
-    the next higher p, is the best; of equal ones the highest."""
-    smoothed = list(curves)
-    truths = [event for event in matching.events(train) if event.kind == fold.kind]
-    candidates, f1 = P if rule.p is None else (rule.p,), []
-    for p in candidates:
-        predicted = [
-            event
-            for video, values in zip(train, smoothed)
-            for event in _events(video, values, fold, rule, p)
-        ]
-        counts = matching.match_events(truths, predicted).counts.sum((0, 1))
-        f1.append(float(scores(counts)["f1"]))
+def _best_p(candidates: Sequence[float], counts: np.ndarray) -> tuple[float, float]:
+    """Of the candidates, with their counts [P, 3], the p whose F1, averaged with that of the next
+    lower and the next higher p, is the best (of equal ones the highest); and its own F1."""
+    f1 = scores(counts)["f1"]
     # The maximum over a few dozen expressions is partly chance; its neighbors are a further sample.
-    _, best = max((value, at) for at, value in enumerate(smooth(np.array(f1), width=3).round(9)))
-    return fold._replace(p=candidates[best], train_f1=f1[best])
+    _, best = max((value, at) for at, value in enumerate(smooth(f1, width=3).round(9)))
+    return candidates[best], float(f1[best])

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from mer_jax import configuration, runtime
 from mer_jax.errors import UserError
-from mer_jax.recordings import Recording
+from mer_jax.recordings import Recording, same_rate
 from mer_jax.spotting import evidence as evidences
 from mer_jax.spotting import samples, scorers
 from mer_jax.spotting.intervals import Rule
@@ -47,7 +47,7 @@ class Ensemble:
     def at_rate(self, fps: float) -> "Ensemble":
         """The same for recordings of `fps` Hz: durations and spans in their frames."""
         if any(s.sampling.pairs == samples.REGIONS for s in self.scorers) and any(
-            fold.fps != fps for fold in self.folds
+            not same_rate(fold.fps, fps) for fold in self.folds
         ):
             raise UserError(
                 f"this run's networks take the flow from frame to frame at {self.folds[0].fps:g} "

@@ -67,3 +67,15 @@ def test_spotted_intervals(capsys, tmp_path):
     assert "its own lines: 1 TP, 1 FP, 0 FN" in out and "0.6667" in out
     code, _, err = run(capsys, found)
     assert code == 2 and "--truth=FILE" in err
+
+
+def test_a_spotting_run_and_its_emotions(capsys, tmp_path):
+    head = "subject,video,onset,offset,emotion\n"
+    for name in ("truth", "predictions"):
+        (tmp_path / f"{name}.csv").write_text(head + "1,a,0,9,Negative\n2,b,0,9,positive\n")
+    code, out, err = run(capsys, tmp_path, "--classes=Negative,Positive,surprize", "--json")
+    assert code == 0, err
+    (result,) = json.loads(out)
+    assert result["spotting"]["all"]["tp"] == 2 and result["recognition"]["uar"]["value"] == 1
+    assert result["remarks"] == ["no marked interval has the emotion 'surprize'"]
+    assert "read" not in run(capsys, tmp_path)[2]

@@ -100,6 +100,7 @@ def test_what_cannot_be_told(predictor, own):
         ({"frames": frames, "onset": 2.5}, "onset is 2.5; it must be a frame number"),
         ({"frames": frames, "onset": 3, "offset": 3}, "nothing moves in one frame"),
         ({"frames": frames, "onset": 3, "apex": 80}, "are too few, and 78 are needed"),
+        ({"frames": frames, "onset": 3, "offset": 500}, "are too few, and 498 are needed"),
         ({"frames": frames, "onset": 99}, "0 frames from frame 99 on are too few"),
         (
             {"frames": np.zeros((12, 60, 60, 3), np.uint8), "eye_detector": inference.find_eyes},
@@ -352,6 +353,20 @@ def test_the_measure_of_a_run_is_kept_with_it(workdir, predictor, own):
     assert measured.length == int(np.median([len(clip.frames) for clip in own]))
     moved = sorted(profile.movement(clip.frames)[0] for clip in own)
     assert moved[0] <= measured.movement <= moved[2]
+
+
+def test_the_rate_of_a_run_is_one_of_its_clips(own):
+    def measured(rates, lengths):
+        clips = [
+            Clip("d", "s", f"c{n}", in_memory(own[0].frames[:length]), "", fps=rate)
+            for n, (rate, length) in enumerate(zip(rates, lengths))
+        ]
+        found = profile.profile_clips(clips)
+        return found.fps, found.length
+
+    assert measured([200.0, None, 200.0, None], [8, 8, 8, 8]) == (0.0, 8)
+    assert measured([200.0, None, 200.0], [8, 4, 8]) == (200.0, 8)
+    assert measured([25.0, 200.0], [2, 4]) == (25.0, 1)  # 80 and 20 ms: 1.25 frames
 
 
 def test_runs_that_cannot_answer(workdir, tmp_path):

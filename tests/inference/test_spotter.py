@@ -14,7 +14,7 @@ from mer_jax.inference.profile import framing, motion
 from mer_jax.inference.tracking import FaceBox
 from mer_jax.recordings import Interval, Recording
 from mer_jax.reporting import spotting_overlay
-from mer_jax.spotting import Fold
+from mer_jax.spotting import Fold, Rule
 
 EYES = np.float32([[[30, 40], [50, 40]]])
 
@@ -22,7 +22,7 @@ EYES = np.float32([[[30, 40], [50, 40]]])
 class Brightness:
     """The mean gray level of a frame as evidence; an interval where it is over 100."""
 
-    kind, rule, scorers, classes, eyes, largest = "micro", None, (), (), None, np.inf
+    kind, rule, scorers, classes, eyes, largest = "micro", Rule(), (), (), None, np.inf
     folds = tuple(Fold(f"synthetic/s{n}", "micro", 5, 5, 5, 2, 10.0) for n in (1, 2))
     config = configuration.make_spotting(
         data="synthetic", evidence={"name": "strain", "size": (8, 8)}
@@ -31,6 +31,9 @@ class Brightness:
     def evidence_and_emotions(self, recording):
         values = np.concatenate([block.mean((1, 2, 3)) for _, block in recording.blocks(7)])
         return values, np.stack([np.arange(60) < 40, np.arange(60) >= 40], 1)
+
+    def at_rate(self, fps):
+        return self
 
     def intervals(self, evidence, fps):
         edges = np.flatnonzero(np.diff(np.pad(evidence > 100, 1).astype(int)))
@@ -81,6 +84,31 @@ def test_where_the_face_is_lost_or_the_crop_moves_there_is_a_verdict(film):
     assert [interval(*ends) for ends in ((0, 5), (12, 14), (25, 30), (38, 44), (50, 55))] == [
         *("", "face lost", "", "head moves", ""),
     ]
+
+
+def test_one_jump_of_the_crop_hides_no_expression():
+    """The threshold is relative to the maximum, which was that of the jump."""
+    evidence = np.full(60, 0.1)
+    evidence[[20, 40]] = 9.0, 1.0  # where the crop jumps, and an expression
+    box = np.zeros((4, 2), np.float32)
+    boxes = [FaceBox(0, box), FaceBox(10, box.copy()), FaceBox(20, box + 1)]
+    found = spotter._without_jumps(evidence, Brightness(), 10.0, boxes)
+    assert found[20] == found[40] == 1.0
+    np.testing.assert_array_equal(np.delete(found, 20), np.delete(evidence, 20))
+    moving = [FaceBox(at, box + at) for at in range(0, 60, 5)]  # nothing to compare with
+    for still in (moving, boxes[:2]):
+        np.testing.assert_array_equal(
+            spotter._without_jumps(evidence, Brightness(), 10.0, still), evidence
+        )
+
+
+def test_frames_before_the_first_face_show_that_face(film):
+    """As black frames they were the largest movement of the video."""
+    at = iter(range(0, 60, 2))
+    eyes = lambda frame: EYES[: int(next(at) >= 20)]
+    found = spotter.Spotter([Brightness()]).predict_video(film, 10.0, eye_detector=eyes)
+    assert found.evidence["micro"][:20] == pytest.approx(found.evidence["micro"][20], abs=1)
+    assert {(each.onset, each.verdict) for each in found.intervals} == {(30, ""), (50, "")}
 
 
 def test_the_network_that_spots_gives_the_emotion_at_the_largest_evidence(film):

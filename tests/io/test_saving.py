@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import UserError
-from mer_jax.io import saving
+from mer_jax.io import reading, saving
 
 
 def test_an_error_leaves_the_earlier_file_and_no_temporary_one(tmp_path):
@@ -30,3 +30,10 @@ def test_digest_is_sha256_of_the_bytes():
     parts = [array.T, array[:0], np.float32(2), np.array([True])]
     expected = hashlib.sha256("é".encode() + b"b" + b"".join(each.tobytes() for each in parts))
     assert saving.digest("é", b"b", *parts) == expected.hexdigest()
+
+
+def test_the_home_folder_has_a_short_name(tmp_path, monkeypatch):
+    """The shell does not expand it after --out=."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert saving.write("~/a/b.txt", "text") == tmp_path / "a" / "b.txt"
+    assert reading.read_text("~/a/b.txt") == "text"

@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn import metrics
 
 from mer_jax.errors import UserError
-from mer_jax.metrics import intervals
+from mer_jax.metrics import intervals, multilabel
 from mer_jax.metrics.predictions import Predictions
 from tests.metrics.examples import predictions
 
@@ -181,3 +181,12 @@ def test_spread_over_seeds_and_last_epochs():
     curve[0, -1] = np.nan
     pooled[-1] = (2 * curve[1, -1] + 5 * curve[2, -1]) / 7
     assert intervals.last_epochs(curve, weights=weights)["mean"] == pytest.approx(np.mean(pooled))
+
+
+def test_draws_without_a_positive_do_not_count():
+    """Of six subjects one has the unit: a third of the draws have no recall of it."""
+    matrices = np.zeros((6, 2, 2, 2))
+    matrices[:, :, 0, 0] = 5
+    matrices[[0, 1], [0, 1], 1, 1] = 3
+    found = intervals.bootstrap(matrices, scores=multilabel.scores)
+    assert all(np.isfinite(bounds).all() for bounds in found.values()), found

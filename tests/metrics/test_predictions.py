@@ -373,3 +373,28 @@ def test_ten_problems_of_a_kind_and_a_count(tmp_path):
     assert len(lines) == 1 + 3 + 10 + 1 and lines[-1].startswith(
         "  and 196 more of this kind: is neither"
     )
+
+
+def test_class_numbers_of_a_spreadsheet(tmp_path):
+    """1.0 is 1, and a row without a cell is none."""
+    path = tmp_path / "theirs.csv"
+    head = "database;subject;clip;label;predicted\n"
+    path.write_text(head + "d;1;a;0.0;0\nd;1;b;1.0;1\nd;1;c;2.;1\n;;;;\n")
+    found = read(path)
+    assert found.classes == ("0", "1", "2")
+    assert found.label.tolist() == [0, 1, 2] and found.predicted.tolist() == [0, 1, 1]
+    assert read(path, classes=("0", "1", "2")).label.tolist() == [0, 1, 2]
+    path.write_text(head.replace("\n", ";p_1.0;p_2.0\n") + "d;1;a;1.0;2.0;.1;.9\n")
+    assert read(path).classes == ("1.0", "2.0")
+
+
+def test_a_clip_without_its_prediction_is_no_subject(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text("samm 006\n006_1_2 0 1\n006_1_3 0\ncasme2 17\nEP02_01f 1 1\nEP02_04 1\n")
+    with pytest.raises(DataError) as error:
+        read(path)
+    text = str(error.value)
+    assert "line 3: has one number after the clip '006_1_3', not two" in text
+    assert (
+        "line 6: has one number after the clip 'EP02_04', not two" in text and "line 4" not in text
+    )

@@ -219,3 +219,8 @@ def test_wrong_events_are_named():
         match_events([on("a", 9, 3)], [])
     with pytest.raises(UserError, match="did you mean 'micro'"):
         match_events([on("a", 3, 9, "mirco")], [])
+
+
+def test_a_kind_that_does_not_occur_has_no_score():
+    one = [Event("s", "v", 5, 9, "micro")]
+    assert list(match_events(one, one).by_kind()) == ["micro", "both"]

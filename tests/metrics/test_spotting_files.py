@@ -10,6 +10,7 @@ TABLES = {
     "vid,pred_onset,pred_offset,type\n006_1,5,9,me\n006_1,20,40.0,mae\n": [
         Event("006", "006_1", 5, 9, "micro"), Event("006", "006_1", 20, 40, "macro"),
     ],
+    '"video","onset","offset"\n"abc",5,9\n': [Event("abc", "abc", 5, 9)],
     "vid;onset;offset;type\ns15_0401;-3;9;Micro\n": [Event("s15", "s15_0401", -3, 9, "micro")],
     "subject,video,onset,offset,emotion\n17,017_3,316,428,Positive\n\n": [
         Event("17", "017_3", 316, 428, "", "positive"),
@@ -76,6 +77,8 @@ def test_a_log_of_2020(tmp_path):
         Event("15", "15_0401", 557, 608, database="casme_squared"),
     ]  # fmt: skip
     assert len(log.predictions) == 3 and log.claimed == {"TP": 1, "FP": 2, "FN": 1}
+    path.write_text(LOG + "abc 5 9 - - FN\n")  # the subject of a table, too
+    assert spotting_files.read_log(path).truths[-1].subject == "abc"
     path.write_text(LOG + "what\n")
     with pytest.raises(DataError, match="line 7: is neither 1 nor 2"):
         spotting_files.read_log(path)
@@ -86,6 +89,9 @@ def test_what_is_written_is_read(tmp_path):
     assert spotting_files.read(spotting_files.write(tmp_path / "a.csv", named)) == named
     felt = [Event("006", "006_1", 5, 9, "", "fear")]
     assert spotting_files.read(spotting_files.write(tmp_path / "b.csv", felt)) == felt
+    unknown = [*named, Event("s1", "s1_1", 5, 190)]  # as micro it would hit no macro-expression
+    again = [event._replace(kind="") for event in unknown]
+    assert spotting_files.read(spotting_files.write(tmp_path / "d.csv", unknown)) == again
     both = [*named, Event("006", "006_1", 50, 59, "micro", "fear")]
     assert spotting_files.read(spotting_files.write(tmp_path / "c.csv", both)) == both
 

@@ -9,6 +9,7 @@ from mer_jax import spotting
 from mer_jax.errors import UserError
 from mer_jax.metrics import matching
 from mer_jax.recordings import Interval, Recording
+from mer_jax.spotting import protocol
 from tests.spotting.test_evidence import movement, texture
 
 OPTIONS = {"method": "strain", "kinds": ("micro",), "size": (24, 24)}
@@ -74,5 +75,7 @@ def test_mistakes_are_one_sentence(videos):
     with pytest.raises(UserError, match="have no macro-expression"):
         spotting.leave_one_subject_out(videos, **OPTIONS | {"kinds": ("macro",)})
     slow = dataclasses.replace(videos[0], fps=25.0)
-    with pytest.raises(UserError, match="rates of 25 and 30 Hz"):
+    with pytest.raises(UserError, match="rates from 25 to 30 Hz"):
         spotting.leave_one_subject_out([slow, *videos[1:]], **OPTIONS)
+    rounded = dataclasses.replace(videos[0], fps=30.0 * (1 + 1e-6))  # as containers have it
+    assert protocol.plan([rounded, *videos[1:]], kinds=("micro",), span_of=lambda mean: mean)
