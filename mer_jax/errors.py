@@ -98,8 +98,9 @@ def suggestion(name: str, known: Sequence[str], *, cutoff: float = 0.3) -> str:
     >>> suggestion("suprise", ["surprise", "sadness"]), suggestion("x", ["a", "b"])
     ("did you mean 'surprise'?", 'known: a, b')
     """
-    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    folded = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=cutoff)
+    return f"did you mean {folded[near[0]]!r}?" if near else f"known: {', '.join(known)}"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:

@@ -10,15 +10,15 @@ an interval belong to it, so that its duration is offset - onset + 1 frames.
 """
 
 import dataclasses
-import functools
 import math
 import numbers
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, overload
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from mer_jax.clips import Clip, check_instants
+from mer_jax.clips import Clip, check_instants, source
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.keys import Keyed
 
@@ -169,7 +169,7 @@ class Recording(Keyed):
                 database=self.database,
                 subject=self.subject,
                 name=f"{self.name}_{each.kind}_{each.onset}_{each.offset}",
-                read=functools.partial(self._block, each.onset, each.offset + 1),
+                read=Part(self, each.onset, each.offset + 1),
                 emotion=each.emotion or "",
                 fps=float(self.fps),
                 onset=0,
@@ -179,3 +179,31 @@ class Recording(Keyed):
             )
             for each in self.of_kind(kind)
         ]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """The `read` of a clip: the frames `start` to `stop` - 1 of a recording."""
+
+    recording: Recording
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __call__(self) -> np.ndarray:
+        return self.recording._block(self.start, self.stop)
+
+    @property
+    def files(self) -> Sequence[pathlib.Path]:
+        """What the frames are read from; none where they lie in no file."""
+        read: Any = source(self.recording.read)
+        if files := getattr(read, "files", ()):
+            return files[self.start : self.stop]
+        return [read.path] if hasattr(read, "path") else []
+
+    @property
+    def gray(self) -> bool | None:
+        """Whether colors are left out, where the recording says so."""
+        return getattr(source(self.recording.read), "gray", None)

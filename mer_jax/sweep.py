@@ -9,6 +9,7 @@ WORKDIR, and writes their scores beside the published ones: table.md, table.tex 
 row that has run with the same configuration is not run again.
 """
 
+import collections
 import json
 import pathlib
 import re
@@ -71,7 +72,10 @@ def configured(row: Row, overrides: Mapping[str, Any]) -> ConfigDict:
       overrides: dotted keys from the command line, applied last; keys that the row does not have
         are ignored.
     """
-    config = _changed(configuration.read(row.base), row.changes)
+    config = configuration.read(row.base)
+    if configuration.is_spotting(config):
+        raise UserError(f"{row.base} is a spotting job; the rows of a sweep are of recognition")
+    config = _changed(config, row.changes)
     config = _changed(
         config, {key: name for key, name in overrides.items() if key.endswith(".name")}
     )
@@ -134,6 +138,13 @@ def run(
         that could not run (a missing database), after the others.
     """
     workdir = pathlib.Path(workdir).expanduser()
+    folders = collections.Counter(map(folder, rows))
+    for name in rows:
+        if folder(name).strip(".") == "" or folders[folder(name)] > 1:
+            raise UserError(
+                f"row {name!r} would have the folder {folder(name)!r}, which is none or another "
+                "row's, too: give it a name with other letters or digits"
+            )
     jobs = {name: configured(row, overrides) for name, row in rows.items()}
     for name, job in jobs.items():
         job.title = name

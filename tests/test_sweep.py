@@ -163,6 +163,11 @@ def test_mistakes_are_one_sentence():
         sweep.rows(DEFAULT, only="a")
     with pytest.raises(UserError, match=r"sets model\.kernl"):
         sweep.configured(Row("stcnn_smic", {"model.kernl": 3}), {})
+    for names in (("alpha = 1", "alpha = -1"), ("αβ",), ("..",)):
+        with pytest.raises(UserError, match="give it a name with other letters or digits"):
+            sweep.run(dict.fromkeys(names, Row("default")), "nowhere", overrides={})
+    with pytest.raises(UserError, match="spot_strain is a spotting job"):
+        sweep.configured(Row("spot_strain"), {})
     with pytest.raises(UserError, match=r"row 'one': train\.model_selection is"):
         sweep.run(
             {"one": Row("default", {"train.model_selection": "best_val"})}, "nowhere", overrides={}

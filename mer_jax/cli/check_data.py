@@ -93,8 +93,9 @@ def summary(found: Inspection) -> dict:
 
 
 def _issues(found: Inspection | recordings.Inspection) -> dict:
+    items = found.clips if isinstance(found, Inspection) else found.recordings
     return {
-        "usable": not found.problems,
+        "usable": bool(items) and not found.problems,
         "problems": [problem._asdict() for problem in found.problems],
         "notes": [note._asdict() for note in found.notes],
     }
@@ -122,6 +123,8 @@ def _findings(facts: dict) -> list[str]:
         lines += errors.format_problems(findings, max_per_kind=datasets.MAX_PER_KIND)
     if facts["usable"]:
         return [*lines, "", "usable"]
+    if not facts["problems"]:
+        return [*lines, "", "not usable: nothing is left; the notes tell why"]
     return [*lines, "", "not usable until the problems are fixed", database_flags.HINTS]
 
 
@@ -132,11 +135,11 @@ def check_recordings(database: str, root: str) -> int:
     facts = {"counts": here, "published": dict(found.published), **_issues(found)}
     if FLAGS.json:
         print(json.dumps(facts, indent=1))
-        return 1 if found.problems else 0
+        return 0 if facts["usable"] else 1
     lines = [f"{database}, long videos in {root}", "", f"{'':<24}{'here':>6}{'published':>11}"]
     lines += [f"{name:<24}{n:>6}{found.published.get(name, '-'):>11}" for name, n in here.items()]
     print("\n".join(lines + _findings(facts)))
-    return 1 if found.problems else 0
+    return 0 if facts["usable"] else 1
 
 
 def main(argv: list[str]) -> int:

@@ -36,6 +36,9 @@ def run(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
+    except PermissionError as error:  # of any folder on the way
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        code = 2
     except SystemExit as stop:
         if not isinstance(stop.code, int | None):
             raise

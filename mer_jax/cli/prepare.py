@@ -21,8 +21,8 @@ A folder that contains several of them is read as all of them together. Without 
 database's own, or --landmarks=MODEL) the eyes are detected. Clips without a detected face are
 listed, and nothing is packed until they are repaired or excluded. OUT/contact_sheet_1.png (and so
 on) shows the first, middle and last frame of each clip: look at them. Re-run the same command to
-resume; after a change of the parameters or the source it recomputes only what differs. Exit code:
-0 prepared, 1 the problems printed, 2 a mistake in the command.
+resume; after a change of the parameters or the source all clips are cropped again. Exit code: 0
+prepared, 1 the problems printed, 2 a mistake in the command.
 """
 
 import concurrent.futures
@@ -32,6 +32,8 @@ import functools
 import multiprocessing
 import os
 import pathlib
+import pickle
+import re
 import shutil
 import signal
 import sys
@@ -63,6 +65,7 @@ flags.DEFINE_bool("align", False, "Align eye corners and nose to a template befo
 flags.DEFINE_string("landmarks", None, "A landmark model: .dat, .yaml, .onnx or .task.")
 flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Number of processes.", lower_bound=1)
 
+_RECORDS = re.compile("_[0-9a-f]{20}")  # of a folder of records, after the database's name
 _WORK = ".work"  # cropped clips until they are packed; named by their digests
 _CUT = {
     "frames": ("u", (None,) * 4),
@@ -102,7 +105,7 @@ def prepare(
 
     Args:
       database, root, options: as for `datasets.load`.
-      out: a folder outside of `root`.
+      out: a folder outside of `root`, and not around it.
       config: the crop.
       model: the file of a landmark model, for clips without landmarks.
       jobs: processes; a rendered database uses one.
@@ -118,11 +121,19 @@ def prepare(
     root = None if root is None else pathlib.Path(root).expanduser().resolve()
     if database == "prepared":
         raise UserError("prepared clips are not prepared again; start from the database itself")
-    if root is not None and out.is_relative_to(root):
-        raise UserError(f"{out} is inside the database's folder; give another folder as --out")
+    if root is not None and (out.is_relative_to(root) or root.is_relative_to(out)):
+        raise UserError(
+            f"{out} contains, or is inside, the database's folder {root}; give another folder as "
+            "--out"
+        )
     model = None if model is None else str(pathlib.Path(model).expanduser().resolve())
     options = dict(options or {})
+    labels = pathlib.Path(options.get("labels") or ".").expanduser()
+    if labels.is_file():  # the manifest is read from other folders, too
+        options["labels"] = str(labels.resolve())
     clips = datasets.load(database, root, **options)
+    if not clips:
+        raise UserError(f"{database} has no clip to prepare; mer-jax check-data tells why")
     parameters = dataclasses.asdict(config) | {"landmarks": _hash_of(model)}
     if root is None:
         parameters["rendered"] = options  # identifies rendered clips, which have no files
@@ -155,7 +166,9 @@ def _pack(out, source, tasks, pipeline) -> None:
 
     database = source["database"]
     (out / prepared.MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(out / tfds.MicroExpressions.name, ignore_errors=True)
+    for old in (out / tfds.MicroExpressions.name).glob(f"{database}_*"):
+        if _RECORDS.fullmatch(old.name.removeprefix(database)):  # nothing that is not ours
+            shutil.rmtree(old)
     done = [_finished(task) for task in tasks]
     clips = [clip for clip, _ in done]
     name = f"{database}_{source['fingerprint']}"
@@ -201,6 +214,12 @@ def _crop_all(database: str, tasks: Sequence[Task], jobs: int, pipeline, quiet: 
 
 def _results(tasks: Sequence[Task], jobs: int) -> Generator[tuple[Task, str]]:
     """Every task when it is done, with its problem or ""."""
+    if jobs > 1:
+        try:
+            pickle.dumps(tasks[0])
+        except (pickle.PicklingError, AttributeError, TypeError):
+            print("note: the frames are read by a local function: one process", file=sys.stderr)
+            jobs = 1
     if jobs == 1:
         yield from ((task, _crop(task)) for task in tasks)
         return

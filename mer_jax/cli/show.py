@@ -19,6 +19,7 @@ from the first; its title says which.
 """
 
 import itertools
+import os
 import pathlib
 import sys
 from typing import Any
@@ -109,8 +110,8 @@ def show(source: str) -> pathlib.Path:
     from mer_jax.io import saving
     from mer_jax.reporting import figures, preview
 
-    name = pathlib.Path(source.replace(":", "_").rstrip("/")).with_suffix(".png").name
-    out = pathlib.Path(_OUT.value or name)
+    name = pathlib.Path(os.path.abspath(source)).stem.replace(":", "_") or "clip"
+    out = pathlib.Path(_OUT.value or f"{name}.png").expanduser()
     if out.suffix not in (".png", ".gif"):
         raise UserError(f"--out={out}: the picture is a .png or a .gif")
     source = video_source.open_video(source, fps=_FPS.value)

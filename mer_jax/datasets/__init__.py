@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mer_jax.clips import Clip
+from mer_jax.datasets.folders import absolute
 from mer_jax.datasets.records import Inspection
 from mer_jax.errors import DataError, UserError
 from mer_jax.options import check, defaults, find
@@ -102,6 +103,8 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
         return _intervals().inspect(name, root, **given)
     if root is None and name in (*_FOLDERS, *_composites().names()):
         raise UserError(f"{name} is read from a folder; give it as root=")
+    if root is not None and name in (*_FOLDERS, *_composites().names()):
+        root = absolute(root)
     found = _reader(name)(root, **given)
     return found if isinstance(found, Inspection) else Inspection(list(found), [], [])
 
@@ -119,6 +122,11 @@ def _reader(name: str) -> Callable:
         return _module(name).scenes  # `clips` takes what `scenes` takes
     if name in _composites().names():
         return functools.partial(_composites().inspect, name)
+    if f"{name}_intervals" in _intervals().names() and name not in names():
+        raise UserError(
+            f"{name} has long videos: check them by --long_videos, or read their marked intervals "
+            f"as clips, {name}_intervals"
+        )
     found = find("database", name, dict.fromkeys(names()))
     return _module(name).inspect if name in _FOLDERS else found
 

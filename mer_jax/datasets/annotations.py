@@ -55,12 +55,14 @@ def slug(text: object) -> str:
 
 
 def text(cell: object) -> str:
-    """A cell as text: stripped, wide characters narrowed, 4.0 as '4', blank as ''."""
+    """A cell as text: stripped, wide characters narrowed, 4.0 and '4.0' as '4', blank as ''."""
     if cell is None or cell != cell:
         return ""
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
-    return " ".join(unicodedata.normalize("NFKC", str(cell)).split())
+    plain = " ".join(unicodedata.normalize("NFKC", str(cell)).split())
+    # As a table of floats writes integers in a .csv.
+    return plain.partition(".")[0] if re.fullmatch(r"\d+\.0+", plain) else plain
 
 
 def read(
@@ -169,7 +171,7 @@ def _csv(content: bytes) -> list[list]:
     if "\0" in words:
         raise ValueError("binary")
     delimiter = max(",;\t", key=words.count)
-    return list(csv.reader(io.StringIO(words), delimiter=delimiter, strict=True))
+    return list(csv.reader(io.StringIO(words, newline=None), delimiter=delimiter, strict=True))
 
 
 def _xlsx(content: bytes) -> dict[str, list[list]]:

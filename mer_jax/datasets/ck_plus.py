@@ -3,8 +3,8 @@
     cohn-kanade-images/S005/001/S005_001_00000001.png
     Emotion/S005/001/S005_001_00000011_emotion.txt      one number, 1 to 7
 
-Sequences run from neutral to the peak: the apex is the last frame. Those without a label are left
-out. Most sequences were digitized at 30 Hz.
+Labels may also be in Emotion_labels/Emotion. Sequences run from neutral to the peak: the apex is
+the last frame. Those without a label are left out. Most sequences were digitized at 30 Hz.
 """
 
 import functools
@@ -12,7 +12,7 @@ import pathlib
 
 from mer_jax.datasets import database, records
 from mer_jax.datasets.annotations import slug
-from mer_jax.datasets.folders import Folder, FolderLayout
+from mer_jax.datasets.folders import Folder, FolderLayout, list_entries
 from mer_jax.datasets.records import Row
 
 EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")  # 1 to 7
@@ -21,10 +21,12 @@ EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surpris
 def _row(folder: Folder) -> Row | str | None:
     sequence = pathlib.Path(*folder.path.parts[-2:])
     above = folder.path.parents[2]
-    found = [e for e in above.iterdir() if slug(e.name) in ("emotion", "emotionlabels")]
+    tops = [e for e in list_entries(above) if slug(e.name) in ("emotion", "emotionlabels")]
+    found = [pathlib.Path(entry.path) for entry in tops if entry.is_dir()]
     if not found:
         return f"has no folder of labels {above / 'Emotion'} beside its images"
-    files = sorted((found[0] / sequence).glob("*_emotion.txt"))
+    found += [top / "Emotion" for top in found]
+    files = sorted(f for top in found for f in (top / sequence).glob("[!.]*_emotion.txt"))
     if not files:
         return None
     words = files[0].read_text(encoding="utf-8", errors="replace").split()

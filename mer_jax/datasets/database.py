@@ -50,6 +50,9 @@ def inspect(
         rows = sheets.rows(spec, root, path, log) if path else []
     else:
         rows = _folder_rows(spec, by_key.values(), log)
+        if labels:
+            what = f"{spec.title} ({kind}) is labeled by its folders; leave data.labels out"
+            log.add_problem(labels, what)
     spelled = {_folded(*key): key for key in by_key}
     excluded = {tuple(key.split("/", 2)) for key in exclude}
     keys = {(spec.name, row.subject, row.name) for row in rows}

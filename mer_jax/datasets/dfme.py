@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatch
 
 from mer_jax.datasets import annotations, database, records, sheets
 from mer_jax.datasets.annotations import Column, zero_padded
@@ -19,7 +18,12 @@ from mer_jax.datasets.folders import Folder, FolderLayout
 from mer_jax.datasets.records import Inspection, Row
 from mer_jax.errors import Problem, unknown_name
 
-PARTS = {"train": "train*", "test_a": "test*A*", "test_b": "test*B*"}
+# Patterns of their sheets; that of test B ends in "with_AU".
+PARTS = {
+    "train": ("train*",),
+    "test_a": ("testA*", "test[-_ ]A*", "test?data?A*"),
+    "test_b": ("testB*", "test[-_ ]B*", "test?data?B*"),
+}
 _COUNTS = {"train": 1856, "test_a": 474, "test_b": 299}
 _RATES = ("200", "300", "500")
 _COLUMNS = {**records.COLUMNS, "fps": Column(("Fps",))}
@@ -53,16 +57,16 @@ def inspect(
     if missing := SPEC.missing(path, ""):
         return Inspection([], missing, [], SPEC.published, SPEC.subjects)
     rows, problems = dict[str, Row](), list[Problem]()
-    of_part = dict[str, list[str]]()
+    of_part, part_of = dict[str, list[str]](), dict[str, str]()
     for name in [part] if part else PARTS:
-        found = sheets.locate((PARTS[name],), path)
+        found = sheets.locate(PARTS[name], path)
         if found:
             read, wrong = _rows(found[0])
             problems += wrong
-            of_part[found[0].name] = [*read]
+            of_part[found[0].name], part_of[found[0].name] = [*read], name
             rows |= read
         elif part:
-            what = f"holds no label sheet {PARTS[name]!r} of {SPEC.title}"
+            what = f"holds no label sheet {PARTS[name][0]!r} of {SPEC.title}"
             problems.append(Problem(str(path), what))
     if not of_part and not part:
         what = f"holds no label sheet of {SPEC.title}, like training_full_with_AU.xlsx"
@@ -92,9 +96,8 @@ def inspect(
             if f"{SPEC.name}/{rows[name].subject}/{name}" not in known
         ]
     for file, names in of_part.items():
-        name = next(key for key, pattern in PARTS.items() if fnmatch(file.lower(), pattern.lower()))
-        if len(names) != _COUNTS[name]:
-            what = f"has {len(names)} clips where {_COUNTS[name]} are published"
+        if len(names) != (published := _COUNTS[part_of[file]]):
+            what = f"has {len(names)} clips where {published} are published"
             notes.append(Problem(file, what))
     return found_clips._replace(problems=[*problems, *found_clips.problems], notes=notes)
 

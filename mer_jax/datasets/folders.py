@@ -205,6 +205,11 @@ def list_entries(folder: pathlib.Path) -> list[os.DirEntry]:
     return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _CLUTTER]
 
 
+def absolute(root: str | pathlib.Path) -> pathlib.Path:
+    """`root` with its own name, which "." and ".." lack, and ~ expanded."""
+    return pathlib.Path(os.path.abspath(pathlib.Path(root).expanduser()))
+
+
 def walk(
     root: pathlib.Path, *, depth: int = _MAX_DEPTH, exclude: Collection[str] = ()
 ) -> Iterator[tuple[pathlib.Path, list[os.DirEntry]]]:

@@ -14,6 +14,7 @@ import collections
 import dataclasses
 import functools
 import json
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
@@ -147,16 +148,17 @@ def check_source(manifest: Mapping[str, Any]) -> None:
     from mer_jax import datasets
 
     root = manifest["root"]
-    if root is not None and not pathlib.Path(root).is_dir():
+    if root is not None and not os.path.isdir(root):  # or it lies where nobody else may look
         return
     try:
         clips = datasets.load(manifest["database"], root, **manifest["options"])
         same = fingerprint(digests(clips, manifest["parameters"])) == manifest["fingerprint"]
-    except UserError:
-        same = False
-    if not same:
+        what = "" if same else "has changed since"
+    except UserError as error:
+        what = f"cannot be read any more ({str(error).splitlines()[0]})"
+    if what:
         raise UserError(
-            f"its source {root or manifest['database']} has changed since; {_AGAIN}, "
+            f"its source {root or manifest['database']} {what}; {_AGAIN}, "
             "or read it as it is with skip_source_check=True"
         )
 
@@ -196,13 +198,20 @@ def write(
 def digests(clips: Sequence[Clip], parameters: Mapping[str, Any]) -> list[str]:
     """20 hexadecimal digits for the inputs of each clip's record.
 
-    These are the reader's fields, the name, size and time of each file, the parameters and VERSION;
-    not the database's path.
+    These are the reader's fields, the name, size and time of each file (where a function of the
+    user's reads the frames, the frames), the parameters and VERSION; not the database's path.
     """
     return [
-        _digest([VERSION, parameters, identity.metadata(clip), identity.file_stats(clip.read)])[:20]
+        _digest([VERSION, parameters, identity.metadata(clip), _frames(clip, parameters)])[:20]
         for clip in clips
     ]
+
+
+def _frames(clip: Clip, parameters: Mapping[str, Any]) -> list[Any]:
+    """What stands for a clip's frames: stats of its files, else a digest of the frames themselves
+    (of rendered clips nothing: their options do)."""
+    stats: list[Any] = identity.file_stats(clip.read)
+    return stats or ([] if "rendered" in parameters else [identity.digest(clip)])
 
 
 def fingerprint(all_digests: Sequence[str]) -> str:

@@ -92,7 +92,7 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
     if name in SPECS:
         if root is None:
             raise UserError(f"{name} is read from a folder; give it as root=")
-        return reader(root, **given)
+        return reader(folders.absolute(root), **given)
     found = reader(**given) if name == "synthetic" else reader(root, **given)
     return found if isinstance(found, Inspection) else Inspection(list(found), [], [], {})
 
@@ -186,13 +186,13 @@ def _recording(
         what += "those around a gap become neighbors"
         log.add_note(path, what)
     intervals = [_interval(row, source, tolerance, log) for row in rows]
-    occurrences = collections.Counter(each for each in intervals if each)
-    for each, count in occurrences.items():
-        if count > 1:
+    first: dict[tuple[str, int, int], Interval] = {}
+    for each in filter(None, intervals):
+        if first.setdefault((each.kind, each.onset, each.offset), each) is not each:
             what = f"the {each.kind}-expression from {each.onset} to {each.offset} is there twice"
             log.add_problem(key, f"{what}; remove one row")
     database, subject, name = key.split("/", 2)
-    return Recording(database, subject, name, source, len(numbers), spec.fps, tuple(occurrences))
+    return Recording(database, subject, name, source, len(numbers), spec.fps, tuple(first.values()))
 
 
 def _marks(

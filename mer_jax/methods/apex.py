@@ -30,7 +30,7 @@ def apex(
       clips: videos.
       size: (H, W) px.
       apex: "given" or "found", as in `preprocessing.choose_apex`.
-      subtract_onset: subtract the clip's first frame; values are then in [-1, 1].
+      subtract_onset: subtract the onset frame; values are then in [-1, 1].
 
     >>> from mer_jax import methods
     >>> from mer_jax.clips import Clip, in_memory
@@ -43,7 +43,7 @@ def apex(
     def compute(clip):
         frames = preprocessing.to_size(clip.frames, size, gray=False)
         frame = frames[preprocessing.choose_apex(clip, frames, apex=apex)]
-        return frame - frames[0] if subtract_onset else frame
+        return frame - frames[clip.onset] if subtract_onset else frame
 
     found = per_clip.compute(clips, compute)
     return Examples(inputs=found, input_shape=found.shape[1:])
@@ -69,7 +69,7 @@ def frames(
       clips: videos.
       size: (H, W) px.
       num_frames: frames of a clip; a test clip has the class that most of them get.
-      subtract_onset: as in `apex`.
+      subtract_onset: subtract the first frame; values are then in [-1, 1].
       repeats_per_epoch: samples of a training clip in an epoch, each one of its frames at random.
     """
 

@@ -204,7 +204,11 @@ def onset_to_apex(*, preset: str, alpha: float, apex: str) -> Callable[[ClipBatc
 
     def flow(clip):
         frames = magnify(clip.frames, alpha=alpha) if alpha else clip.frames
-        found = apex_index(frames, length=clip.length)
+        # Frames before the onset and after the offset are like the onset frame: not the apex.
+        order = jnp.arange(len(frames), dtype=clip.onset.dtype)
+        moving = (order >= clip.onset) & (order <= clip.offset)
+        within = frames[jnp.where(moving, order, clip.onset)]
+        found = apex_index(within, length=clip.length)
         index = jnp.where((clip.apex >= 0) & (apex == "given"), clip.apex, found)
         return optical_flow(frames[clip.onset], frames[index], preset=preset)
 

@@ -55,7 +55,7 @@ def make(
         if clip.content != "video":
             raise UserError(f"{clip.key}: is a flow map already; maps are made from frames")
         frames = resize(clip.frames, frame_size)
-        index = preprocessing.choose_apex(clip, frames, apex=apex, first=clip.onset)
+        index = preprocessing.choose_apex(clip, frames, apex=apex)
         ends = in_memory(frames[[clip.onset, index]])
         pairs.append(dataclasses.replace(clip, read=ends, onset=0, apex=1, offset=1))
     maps = np.zeros((len(clips), *size, 3), np.uint8)
@@ -87,7 +87,7 @@ def write(
 
     labels: of each clip, members of `datasets.flow_maps.LABELS`.
     """
-    root, rows = pathlib.Path(root), [("database", "subject", "clip", "label", "file")]
+    root, rows = pathlib.Path(root).expanduser(), [("database", "subject", "clip", "label", "file")]
     for clip, label, each in zip(clips, labels, maps, strict=True):
         stem = re.sub(r"[^\w.-]", "-", f"{clip.database}_{clip.subject}_{clip.name}")
         file = f"maps/{stem}.png"

@@ -74,25 +74,22 @@ def to_length(video: np.ndarray, length: int, *, time: str) -> np.ndarray:
     return resample_frames(video, length) if time == "resample" else video[:length]
 
 
-def choose_apex(
-    clip: Clip, frames: np.ndarray, *, apex: str, first: int = 0, last: int | None = None
-) -> int:
-    """The apex frame of a clip.
+def choose_apex(clip: Clip, frames: np.ndarray, *, apex: str) -> int:
+    """The apex frame of a clip, which may have more frames than from onset to offset.
 
     Args:
       clip: with its annotated apex.
       frames: [T, H, W, C] of the clip, of any size.
       apex: "given": the annotated one where there is one, else that of STRCN's Eq. 5
-        (`video.apex_index`); "found": always the latter.
-      first, last: the frames among which it is found, both included; by default all.
+        (`video.apex_index`) between onset and offset; "found": always the latter.
     """
     if apex == "given" and clip.apex is not None:
         return clip.apex
-    stop = len(frames) if last is None else last + 1
-    moving = to_float(frames[first:stop])
+    stop = len(frames) if clip.offset is None else clip.offset + 1
+    moving = to_float(frames[clip.onset : stop])
     # Padded to a multiple, for few compilations.
     padded = moving[np.minimum(np.arange(-(-len(moving) // _PADDED) * _PADDED), len(moving) - 1)]
-    return first + int(apex_index(jnp.asarray(padded), length=len(moving)))
+    return clip.onset + int(apex_index(jnp.asarray(padded), length=len(moving)))
 
 
 def resample_frames(video: np.ndarray, length: int) -> np.ndarray:

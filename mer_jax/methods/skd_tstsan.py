@@ -38,7 +38,7 @@ def skd_tstsan(
       frame_size: (H, W) px of the frames of which blocks and flows are computed.
       blocks: of a frame, along H and W; pixels that remain are not used.
       preset: of `video.optical_flow`.
-      apex: as in `preprocessing.choose_apex`; it is found between onset and offset.
+      apex: as in `preprocessing.choose_apex`.
 
     Raises:
       UserError: for a `frame_size` of fewer px than `blocks`.
@@ -69,7 +69,7 @@ def skd_tstsan(
     def compute(clip):
         video = preprocessing.to_size(clip.frames, frame_size, gray=True)
         last = len(video) - 1 if clip.offset is None else clip.offset
-        at = preprocessing.choose_apex(clip, video, apex=apex, first=clip.onset, last=last)
+        at = preprocessing.choose_apex(clip, video, apex=apex)
         return np.asarray(channels(*video[[clip.onset, at, last], ..., 0]))
 
     found = per_clip.compute(clips, compute)

@@ -66,7 +66,7 @@ def test_a_configuration_s_data(capsys, tmp_path, monkeypatch):
     flags.FLAGS.unparse_flags()
     code = command.run(check_data.main, check_data.parse(sys.argv))
     out = capsys.readouterr().out
-    assert code == 0 and "stcnn_casme_squared in" in out
+    assert code == 1 and "not usable: nothing is left" in out and "stcnn_casme_squared in" in out
     assert "happy                        0         94" in out
     assert "leaves out 4 clip(s), e.g. casme_squared/s15/anger1_1: has 9 frames and" in out
     assert "five of the 357 expressions last 96 frames" in out
@@ -130,3 +130,11 @@ def test_long_videos(capsys, tmp_path):
     (tmp_path / "SAMM_LongVideos_V2_Release.xlsx").unlink()
     code, out, _ = run(capsys, *arguments)
     assert code == 1 and "not usable" in out
+
+
+def test_a_database_of_which_nothing_is_left_is_not_usable(capsys, tmp_path):
+    replica.write("ck_plus", tmp_path, subjects=1)
+    (tmp_path / "Emotion").rename(tmp_path / "away")
+    (tmp_path / "Emotion").mkdir()
+    code, out, _ = run(capsys, "--database=ck_plus", f"--root={tmp_path}")
+    assert code == 1 and "not usable: nothing is left; the notes tell why" in out

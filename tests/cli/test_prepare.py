@@ -1,6 +1,7 @@
 """The command as a user runs it, and what becomes of it when it is stopped or its data change."""
 
 import dataclasses
+import pathlib
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from absl import flags
 from mer_jax import configuration, datasets, experiment, faces
 from mer_jax.cli import command as cli_command
 from mer_jax.cli import prepare
-from mer_jax.clips import in_memory
+from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets import folders, identity, prepared
 from mer_jax.errors import DataError, UserError
 from tests.datasets import replica
@@ -413,9 +414,61 @@ def test_few_clips_are_held_at_a_time(root, tmp_path, monkeypatch):
     assert max(alive) <= 2
 
 
+def test_nothing_but_its_own_records_is_removed(root, tmp_path):
+    """A database in OUT/micro_expressions was deleted as older records."""
+    out = tmp_path / "data"
+    own = out / "micro_expressions" / "CASME II"
+    own.parent.mkdir(parents=True)
+    root.rename(own)
+    for inside in (own, own.parent):
+        with pytest.raises(UserError, match="contains, or is inside, the database's folder"):
+            run(inside, out)
+    root = own.rename(tmp_path / "db")
+    for name in ("casme2_of_mine", "casme2_" + "0" * 20, "smic_" + "0" * 20):
+        (own.parent / name).mkdir()
+    run(root, out)
+    left = {path.name for path in own.parent.iterdir()}
+    assert {"casme2_of_mine", "smic_" + "0" * 20} < left and "casme2_" + "0" * 20 not in left
+
+
+def lambdas(root):
+    """A reader of the user's whose frames are read by a local function."""
+    level = int((pathlib.Path(root) / "level.txt").read_text())
+    frames = np.full((3, 20, 16, 1), level, np.uint8)
+    return [Clip("mine", "s1", f"c{n}", lambda: frames, "anger") for n in range(2)]
+
+
+def test_frames_of_a_local_function_are_read_in_one_process_and_compared(tmp_path, capsys):
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "level.txt").write_text("50")
+    name = f"{__name__}:lambdas"
+    make = lambda: prepare.prepare(
+        name, tmp_path / "db", tmp_path / "out", config=WHOLE, jobs=2, quiet=True
+    )
+    assert {int(clip.frames.max()) for clip in make()} == {50}
+    assert "one process" in capsys.readouterr().err
+    (tmp_path / "db" / "level.txt").write_text("90")
+    with pytest.raises(DataError, match="has changed since"):
+        datasets.load("prepared", tmp_path / "out")
+    assert {int(clip.frames.max()) for clip in make()} == {90}
+
+
+def test_a_sheet_elsewhere_is_found_from_other_folders(root, tmp_path, monkeypatch):
+    (sheet,) = root.glob("*.xlsx")
+    (tmp_path / "here").mkdir()
+    sheet.rename(tmp_path / "here" / "mine.xlsx")
+    monkeypatch.chdir(tmp_path / "here")
+    run(root, tmp_path / "out", options={"labels": "mine.xlsx"})
+    monkeypatch.chdir(tmp_path)
+    assert datasets.load("prepared", tmp_path / "out")
+    (tmp_path / "here" / "mine.xlsx").unlink()
+    with pytest.raises(DataError, match=r"cannot be read any more \(casme2: 1 problem"):
+        datasets.load("prepared", tmp_path / "out")
+
+
 def test_mistakes_are_one_sentence(root, tmp_path, capsys):
     run(root, tmp_path / "out")
-    with pytest.raises(UserError, match="is inside the database's folder"):
+    with pytest.raises(UserError, match="is inside, the database's folder"):
         run(root, root / "prepared")
     with pytest.raises(UserError, match="has casme2 already"):
         options = {"subjects": 1, "clips_per_subject": 1}
@@ -434,7 +487,7 @@ def test_mistakes_are_one_sentence(root, tmp_path, capsys):
         ((*given, "--beam_pipeline_options=a=b"), "are those of a --runner"),
         ((*given, "--option=images"), "not of the form NAME=VALUE"),
         (("--database=casme3d", *given[1:]), "unknown database"),
-        ((*given[:2], f"--out={root / 'x' / 'y'}"), "is inside the database's folder"),
+        ((*given[:2], f"--out={root / 'x' / 'y'}"), "is inside, the database's folder"),
         ((*given[:2], f"--out={a_file / 'out'}"), "Not a directory"),
     ):
         code, _, err = command(capsys, *wrong)

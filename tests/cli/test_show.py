@@ -155,3 +155,9 @@ def test_mistakes_in_the_command(capsys, folder):
     ):
         code, out, err = run(capsys, *arguments)
         assert code == 2 and not out and said in err and err.count("\n") == 1
+
+
+def test_the_folder_one_stands_in(capsys, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    code, out, err = run(capsys, ".", "--apex=4")
+    assert code == 0 and f"{folder.name}.png" in out, err

@@ -191,4 +191,20 @@ def test_cells_as_text():
     assert [text(c) for c in (None, math.nan, 4.0, 4.5, " a  b ", "４＋７")] == [
         *("", "", "4", "4.5", "a b", "4+7"),
     ]
+    # As a table of floats writes integers in a .csv, but nothing else.
+    assert [text(c) for c in ("1.0", "12.00", "1.5", "v1.0", "1.0.0")] == [
+        *("1", "12", "1.5", "v1.0", "1.0.0"),
+    ]
     assert [zero_padded("sub", 2, w) for w in ("1", "01", "Sub1", "x1")] == ["sub01"] * 3 + ["x1"]
+
+
+def test_a_csv_of_an_old_mac(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"Subject,Filename\r1,EP01\r2.0,EP02\r")
+    columns = {"subject": Column(("Subject",)), "name": Column(("Filename",))}
+    rows, problems = annotations.read(path, columns)
+    assert not problems
+    assert [(row.values["subject"], row.values["name"]) for row in rows] == [
+        ("1", "EP01"),
+        ("2", "EP02"),
+    ]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mer_jax import datasets
-from mer_jax.datasets import recordings
+from mer_jax.datasets import identity, recordings
+from mer_jax.datasets.frame_sources import FrameFolder
 from mer_jax.errors import Problem, UserError
 from mer_jax.recordings import Interval, Recording
 
@@ -36,6 +37,7 @@ def test_clips_from_onset_to_offset_with_an_emotion(videos):
         "sheet: a note",
         "casme_squared_intervals: 1 interval(s) have no emotion; they are left out",
     ]
+    assert [len(clip.read) for clip in found.clips] == [7, 19]  # known without reading
     macro = datasets.load("casme_squared_intervals", "folder", kind="macro")
     assert [clip.key for clip in macro] == ["casme_squared/s15/0401_macro_12_30"]
 
@@ -48,3 +50,15 @@ def test_options_are_those_of_the_recordings_and_the_kind():
         datasets.load("casme_squared_intervals", "folder", kind="micr")
     with pytest.raises(UserError, match="unknown database 'samm_lv_interval'"):
         datasets.load("samm_lv_interval", "folder")
+
+
+def test_a_clip_depends_on_the_files_of_its_own_frames(tmp_path):
+    for n in range(9):
+        (tmp_path / f"img{n}.jpg").write_bytes(b"x" * (n + 1))
+    source = FrameFolder(tmp_path, r"img(\d+)", np.arange(9))
+    video = Recording("d", "s", "v", source, 9, 30.0, (Interval(2, 3, 5, emotion="fear"),))
+    (clip,) = video.clips()
+    stats = identity.file_stats(clip.read)
+    assert [(name, size) for name, size, _ in stats] == [
+        (f"img{n}.jpg", n + 1) for n in range(2, 6)
+    ]

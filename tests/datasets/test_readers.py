@@ -218,7 +218,15 @@ def test_ck_plus_labels(tmp_path):
     found = datasets.inspect("ck_plus", tmp_path)
     assert len(found.clips) == 3 and "has no label" in said(found, "S005/004")[0]
     assert all(clip.apex == len(clip.frames) - 1 for clip in found.clips)
-    (tmp_path / "Emotion/S005/001/S005_001_00000006_emotion.txt").write_text("nine")
+    (tmp_path / "Emotion").rename(tmp_path / "away")  # as the archive is often unpacked
+    (tmp_path / "Emotion_labels").mkdir()
+    (tmp_path / "._Emotion").write_text("of a file manager")
+    (tmp_path / "away").rename(tmp_path / "Emotion_labels" / "Emotion")
+    labels = tmp_path / "Emotion_labels/Emotion/S005/001"
+    (labels / "._S005_001_00000006_emotion.txt").write_text("\0")
+    again = datasets.inspect("ck_plus", tmp_path)
+    assert facts(again.clips) == facts(found.clips) and not again.problems
+    (labels / "S005_001_00000006_emotion.txt").write_text("nine")
     assert "not one of the numbers 1 to 7" in str(datasets.inspect("ck_plus", tmp_path).problems)
 
 
@@ -243,3 +251,23 @@ def test_the_registry_names_what_it_does_not_know(tmp_path):
         datasets.load("casme2", tmp_path, images="row")
     with pytest.raises(UserError, match="unknown option of data synthetic"):
         datasets.load("synthetic", nothing_such=1)
+
+
+def test_the_folder_one_stands_in(tmp_path, monkeypatch):
+    """The name of the top folder counts, and "." has none."""
+    replica.write("smic", tmp_path, subjects=1)
+    monkeypatch.chdir(tmp_path / "SMIC_all_cropped" / "HS")
+    assert facts(datasets.load("smic", ".")) == facts(datasets.load("smic", tmp_path))
+
+
+def test_labels_where_the_folders_are_the_labels(tmp_path):
+    replica.write("smic", tmp_path, subjects=1)
+    problems = datasets.inspect("smic", tmp_path, labels="mine.xlsx").problems
+    assert "is labeled by its folders; leave data.labels out" in str(problems[0])
+
+
+def test_long_videos_are_not_said_to_be_unknown(tmp_path):
+    with pytest.raises(UserError, match=r"samm_lv has long videos: .* samm_lv_intervals"):
+        datasets.load("samm_lv", tmp_path)
+    with pytest.raises(UserError, match="did you mean 'casme2'"):
+        datasets.load("CASME2", tmp_path)

@@ -134,6 +134,13 @@ def test_a_row_twice_is_a_problem(tmp_path):
         recordings.load("samm_lv", tmp_path)
 
 
+def test_an_interval_twice_with_another_apex_is_a_problem(tmp_path):
+    """One prediction hits one of the two at most."""
+    samm(tmp_path, MICRO, (*MICRO[:4], MICRO[4] + 1, *MICRO[5:]))
+    with pytest.raises(DataError, match="from 11 to 19 is there twice; remove one row"):
+        recordings.load("samm_lv", tmp_path)
+
+
 SQUARED = [
     (1, "anger1_1", 5, 7, 9, "4+10", "negative", "macro-expression", "anger", None, None),
     (1, "anger1_2", 12, 14, 0, "NULL", "others", "micro-expression", "anger", None, None),

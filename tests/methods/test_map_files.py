@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mer_jax import datasets
-from mer_jax.clips import in_memory
+from mer_jax import datasets, methods
+from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets import synthetic
 from mer_jax.errors import UserError
-from mer_jax.methods import map_files
+from mer_jax.methods import map_files, preprocessing
 
 SCENES = synthetic.scenes(
     subjects=1, clips_per_subject=3, frames=(8, 12), noise=0.0, drift=0.0, blinks=0.0, flicker=0.0,
@@ -94,3 +94,19 @@ def test_a_comparison_by_numpy(made):
         map_files.compare(as_flow(made), as_flow(other[:, :14]))
     with pytest.raises(UserError, match="is a flow map already"):
         map_files.make(as_flow(made))
+
+
+def test_what_moves_after_the_offset_is_not_the_apex():
+    """Clips of SMIC-HS-E go on after their movement; there the head moved 2 px down."""
+    rng = np.random.default_rng(0)
+    plane = np.kron(rng.normal(size=(20, 20)), np.ones((4, 4)))
+    at = lambda x, y: np.uint8(np.clip(128 + 40 * np.roll(plane, (y, x), (0, 1)), 0, 255))
+    shifts = [(0, 3), (0, 0), (0, 0), (1, 0), (0, 0), (0, 2), (0, 2)]
+    frames = np.stack([at(*shift)[8:72, 8:72] for shift in shifts])[..., None]
+    clip = Clip("d", "s", "c", in_memory(frames), "anger", onset=1, offset=4)
+    assert preprocessing.choose_apex(clip, frames, apex="given") == 3
+    apex = methods.create("apex", [clip], size=(64, 64), subtract_onset=True).inputs[0]
+    assert_allclose(apex[..., 0], (np.float32(frames[3]) - frames[1])[..., 0] / 255, atol=1e-6)
+    maps = methods.create("flow_maps", [clip], size=(8, 8), preset="tv_l1").inputs
+    u, v = (float(np.median(maps[0, ..., c])) for c in (0, 1))
+    assert u > 0.5 and abs(v) < 0.2, (u, v)
