@@ -2,12 +2,12 @@
 
     mer-jax convert-weights --from=FILE --to=DIR [--network=NAME | --table=TABLE.json]
 
-Reads a file of PyTorch (.pth; PyTorch must be installed for that) or the same tensors under the
-same names as .npz, checks every tensor's name and shape, and writes a directory that
+Reads a file of PyTorch (.pth, .pt or .pkl; PyTorch must be installed for that) or the same tensors
+under the same names as .npz, checks every tensor's name and shape, and writes a directory that
 --config.train.init_from of a job takes. r3d_18 (Kinetics-400) is torchvision's for the backbone of
-R3D-ConvLSTM; vgg16 and alexnet (ImageNet) are those of PSN. ststnet is that of its authors
-(christy1206/STSTNet). For another network, TABLE.json lists where each of our tensors comes from
-(mer_jax.models.pretrained.Tensor), for example
+R3D-ConvLSTM; vgg16 and alexnet (ImageNet) are those of PSN. ststnet and mtsn are those of their
+authors (christy1206/STSTNet, genbing99/MTSN-Spot-ME-MaE). For another network, TABLE.json lists
+where each of our tensors comes from (mer_jax.models.pretrained.Tensor), for example
 
     [{"ours": "classifier.kernel", "theirs": ["fc.weight"], "flattened": [16, 5, 5]},
      {"ours": "classifier.bias", "theirs": ["fc.bias"]}]
@@ -38,6 +38,10 @@ _NETWORK = flags.DEFINE_enum("network", "r3d_18", pretrained.names(), "The file'
 _TABLE = flags.DEFINE_string("table", None, "A table of tensors, .json, in place of --network.")
 
 
+_SUFFIXES = (".pth", ".pt", ".pkl", ".npz")
+_HDF5 = b"\x89HDF"
+
+
 def read_tensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """The named tensors of a .pth (weights only, nothing in it is run) or .npz file.
 
@@ -46,6 +50,11 @@ def read_tensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     path = pathlib.Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
+    with path.open("rb") as file:
+        if file.read(4) == _HDF5:
+            raise UserError(
+                f"{path} is HDF5, of Keras perhaps; save its arrays by their names as .npz"
+            )
     read = _read_npz if path.suffix == ".npz" else _read_torch
     try:
         return read(path)
@@ -88,9 +97,9 @@ def convert(
     if not source.is_dir():
         pretrained.save(target, _convert_file(source, network))
         return 1
-    files = sorted(each for each in source.rglob("*") if each.suffix in (".pth", ".pt", ".npz"))
+    files = sorted(each for each in source.rglob("*") if each.suffix in _SUFFIXES)
     if not files:
-        raise UserError(f"{source} has no file of weights (.pth, .pt or .npz)")
+        raise UserError(f"{source} has no file of weights ({', '.join(_SUFFIXES)})")
     names = [each.relative_to(source).with_suffix("").as_posix() for each in files]
     pretrained.save(
         target, {name: _convert_file(each, network) for name, each in zip(names, files)}

@@ -2,12 +2,15 @@
 
     vid,pred_onset,pred_offset,type             MEGC 2022 and 2023; type me or mae (or 2 or 1)
     subject,video,onset,offset,emotion          MEGC 2024 and 2025
-    subject,video_name,start_frame,...          the annotations of ABPN and AUW-GCN
+    subject,video_name,start_frame,apex_frame,end_frame,...      the annotations of ABPN and AUW-GCN
     1                                           log of MEGC 2020: 1 SAMM Long Videos, 2 CAS(ME)^2,
     006_1  566  743  560  740  TP               video, true onset and offset, predicted ones, or -
+    s15/15_0401* __ __ 528 590 FP               likewise without the database, as in MEGC 2021
+    s15/15_0401angry,,,528,590,FP,1             likewise
 
 Columns are found by their headings, in any order. Without a column of subjects, the subject is the
-name of the video up to its last "_" (006_1, s15_0401).
+name of the video up to its last "_" (006_1, s15_0401). An expression of CAS(ME)^2 that lasts to the
+end of its video has the offset 0: it ends here at its apex, as in `datasets.long_videos`.
 """
 
 import csv
@@ -27,6 +30,7 @@ _HEADS = {
     "video": ("video", "vid", "video_name", "clip"),
     "onset": ("onset", "pred_onset", "start_frame"),
     "offset": ("offset", "pred_offset", "end_frame"),
+    "apex": ("apex", "apex_frame"),
     "kind": ("type", "kind", "type_idx"),
     "emotion": ("emotion", "pred_emotion"),
 }
@@ -35,7 +39,7 @@ _KINDS = {
     **dict.fromkeys(("mae", "macro", "1", "macro-expression"), "macro"),
 }
 _DATABASES = {"1": "samm_lv", "2": "casme_squared"}
-_LOG = re.compile(r"(\S+)" + 4 * r"\s+(-?\d+|-)" + r"\s+(TP|FP|FN)", re.I)
+_NONE = ("", "-", "__", "nan")  # in a log
 
 
 class Log(NamedTuple):
@@ -51,7 +55,18 @@ def is_log(path: str | os.PathLike) -> bool:
     if pathlib.Path(path).is_dir():
         return False
     lines = [line.strip() for line in reading.read_text(path).splitlines() if line.strip()]
-    return len(lines) > 1 and lines[0] in _DATABASES and bool(_LOG.fullmatch(lines[1]))
+    first = next((line for line in lines if line not in _DATABASES), "")
+    return _log_line(first) is not None
+
+
+def _log_line(line: str) -> tuple[str, list[int | None], str] | None:
+    """Video, true onset and offset and predicted ones, and TP, FP or FN; None of another line."""
+    cells = [cell.strip() for cell in line.split(",")] if "," in line else line.split()
+    numbers = [reading.integer(cell) for cell in cells[1:5]]
+    known = (n is not None or c.casefold() in _NONE for n, c in zip(numbers, cells[1:5]))
+    if len(cells) < 6 or cells[5].upper() not in ("TP", "FP", "FN") or not all(known):
+        return None
+    return cells[0].rstrip("*"), numbers, cells[5].upper()
 
 
 def is_table(path: str | os.PathLike) -> bool:
@@ -103,7 +118,11 @@ def read(path: str | os.PathLike) -> list[Event]:
 def _event(row: Mapping[str, str], *, kinds: bool) -> Event | str:
     """The event of a row, or what is wrong with it."""
     video, kind = row.get("video", ""), row.get("kind", "").casefold()
-    onset, offset = (reading.integer(row.get(field, "")) for field in ("onset", "offset"))
+    onset, offset, apex = (
+        reading.integer(row.get(field, "")) for field in ("onset", "offset", "apex")
+    )
+    if offset == 0 and onset and apex is not None:
+        offset = apex
     if onset is None or offset is None:
         field = "onset" if onset is None else "offset"
         return f"{field} is {row.get(field, '')!r}, not the number of a frame"
@@ -129,14 +148,14 @@ def read_log(path: str | os.PathLike) -> Log:
         line = line.strip()
         if line in _DATABASES:
             database = _DATABASES[line]
-        elif match := _LOG.fullmatch(line):
-            video, *numbers, verdict = match.groups()
-            subject = video.rpartition("_")[0] or video
-            claimed[verdict.upper()] += 1
+        elif found := _log_line(line):
+            name, numbers, verdict = found
+            subject, _, video = name.rpartition("/")
+            subject = subject or video.rpartition("_")[0] or video
+            claimed[verdict] += 1
             for side, (onset, offset) in zip(sides, (numbers[:2], numbers[2:])):
-                if "-" not in (onset, offset):
-                    ends = int(onset), int(offset)
-                    side[Event(subject, video, *ends, database=database)] = None
+                if onset is not None and offset is not None:
+                    side[Event(subject, video, onset, offset, database=database)] = None
         elif line:
             what = "is neither 1 nor 2 nor `video onset offset onset offset TP`, - for none"
             problems.append(Problem(f"line {number}", what))

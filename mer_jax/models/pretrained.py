@@ -24,6 +24,7 @@ from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import reading, saving
 from mer_jax.models.backbones import VGG16, AlexNet
 from mer_jax.models.mean import Frozen
+from mer_jax.models.mtsn import MTSN
 from mer_jax.models.r3d_convlstm import R3D18
 from mer_jax.models.sizes import by
 from mer_jax.models.ststnet import STSTNet
@@ -39,7 +40,8 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
       ours: its dotted path in our network.
       theirs: names of PyTorch's tensors; several are joined along their outputs.
-      flattened: (C, H, W) of the maps that a dense layer flattens; ours have their channels last.
+      flattened: (C, H, W) of the maps that a dense layer flattens, one input after the other if it
+        has several; ours have their channels last.
       channels: their index of each of our input channels, where the order differs.
     """
 
@@ -58,7 +60,7 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             value = np.concatenate(parts)
             if self.flattened:
-                value = value.reshape(-1, *self.flattened).transpose(0, 2, 3, 1)
+                value = value.reshape(len(value), -1, *self.flattened).transpose(0, 1, 3, 4, 2)
                 value = value.reshape(len(value), -1)
             if self.channels:
                 value = value[:, list(self.channels)]
@@ -129,6 +131,15 @@ def _ststnet() -> Iterator[Tensor]:
     yield Tensor("classifier.bias", ("fc.bias",))
 
 
+def _mtsn() -> Iterator[Tensor]:
+    """Its first dense layer takes the maps of two spans, one after the other."""
+    layers = [(f"convs.{n}", f"SOFTNet.conv{n + 1}") for n in range(3)]
+    for ours, theirs in (*layers, ("dense", "fc1"), ("classifier", "fc2")):
+        maps = (16, 4, 4) if ours == "dense" else None
+        yield Tensor(f"{ours}.kernel", (f"{theirs}.weight",), flattened=maps)
+        yield Tensor(f"{ours}.bias", (f"{theirs}.bias",))
+
+
 def _backbone(kind: Callable[..., nnx.Module], *args: Any) -> Callable[[], nnx.Dict]:
     return lambda: nnx.Dict(backbone=kind(*args, rngs=nnx.Rngs(0)))
 
@@ -139,6 +150,9 @@ _SOURCES = {
     "alexnet": _Source(
         lambda: _features(AlexNet), _backbone(AlexNet, (112, 112, 3)), "torchvision",
         complete=False,
+    ),
+    "mtsn": _Source(
+        _mtsn, lambda: MTSN(num_classes=1, rngs=nnx.Rngs(0)), "genbing99/MTSN-Spot-ME-MaE"
     ),
     "ststnet": _Source(
         _ststnet, lambda: STSTNet(num_classes=3, rngs=nnx.Rngs(0)), "christy1206/STSTNet"
@@ -151,7 +165,7 @@ def names() -> tuple[str, ...]:
 
     >>> from mer_jax.models import pretrained
     >>> pretrained.names()
-    ('alexnet', 'r3d_18', 'ststnet', 'vgg16')
+    ('alexnet', 'mtsn', 'r3d_18', 'ststnet', 'vgg16')
     """
     return tuple(sorted(_SOURCES))
 

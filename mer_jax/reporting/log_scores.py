@@ -16,7 +16,7 @@ from mer_jax.errors import UserError
 from mer_jax.io import reading
 from mer_jax.keys import normalize_key
 from mer_jax.metrics.intervals import COMPARED
-from mer_jax.metrics.prediction_files import normalize_name, parse_header, read
+from mer_jax.metrics.prediction_files import MEGC_CLASSES, normalize_name, parse_header, read
 from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import alternative_scores, majority
 from mer_jax.metrics.summary import scores_with_intervals
@@ -90,6 +90,9 @@ def read_expected_clips(path: str | os.PathLike) -> dict[str, str]:
     text = "" if pathlib.Path(path).is_dir() else reading.read_text(path)
     delimiter, header = parse_header(text)
     missing = [name for name in needed if name not in header]
+    if len(missing) == len(needed) == len(header) and header[-1].isdecimal():  # no headings
+        text, missing = f"{delimiter.join(needed)}\n{text}", []
+        header = [*needed]
     if "predicted" in header or len(missing) > 2 or not text:
         record = read(path)
         return {key: record.classes[label] for key, label in zip(record.keys, record.label)}
@@ -99,7 +102,10 @@ def read_expected_clips(path: str | os.PathLike) -> dict[str, str]:
     with reading.report_no_table(path):
         next(table)  # the headings
         keys = lambda row: "/".join(row[name] or "" for name in needed[:3])
-        return {keys(row): (row["label"] or "").strip() for row in table}
+        found = {keys(row): (row["label"] or "").strip() for row in table}
+    if all(label in ("0", "1", "2") for label in found.values()):  # the organizers' own list
+        found = {key: MEGC_CLASSES[int(label)] for key, label in found.items()}
+    return found
 
 
 def format_scores(result: Mapping[str, Any]) -> str:

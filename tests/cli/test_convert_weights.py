@@ -62,6 +62,16 @@ def test_converts_torchvision_s_kind_of_file(tmp_path):
 
 
 @pytest.mark.parity
+def test_a_folder_of_pickles(tmp_path, state):
+    torch = pytest.importorskip("torch")
+    (tmp_path / "from").mkdir()
+    tensors = {name: torch.tensor(value) for name, value in state.items()}
+    torch.save(tensors, tmp_path / "from" / "subject_1.pkl")
+    assert convert_weights.convert(tmp_path / "from", tmp_path / "to", "alexnet") == 1
+    assert set(pretrained.read(tmp_path / "to")) == {"subject_1"}
+
+
+@pytest.mark.parity
 def test_nothing_in_a_file_is_run(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"stem.0.weight": pathlib.Path("x")}, tmp_path / "bad.pth")
@@ -82,6 +92,9 @@ def test_a_file_that_is_not_there_or_broken_is_a_sentence(tmp_path):
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not a zip")
     with pytest.raises(UserError, match=r"broken\.npz cannot be read"):
         convert_weights.read_tensors(tmp_path / "broken.npz")
+    (tmp_path / "keras.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(8))
+    with pytest.raises(UserError, match=r"keras\.hdf5 is HDF5, of Keras perhaps"):
+        convert_weights.read_tensors(tmp_path / "keras.hdf5")
 
 
 def test_a_wrong_file_leaves_nothing_behind(tmp_path, state):

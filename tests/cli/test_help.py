@@ -64,3 +64,11 @@ def test_a_broken_pipe_of_another_file_is_not_hidden():
 
     with pytest.raises(BrokenPipeError, match="encoder"):
         cli.command.run(write)
+
+
+def test_a_folder_that_may_not_be_entered_is_one_sentence(capsys):
+    def look():
+        raise PermissionError(13, "Permission denied", "/home/other/CASME II")
+
+    assert cli.command.run(look) == 2
+    assert capsys.readouterr().err == "error: /home/other/CASME II: Permission denied\n"

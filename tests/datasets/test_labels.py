@@ -109,6 +109,21 @@ def test_twelve_units_are_several_labels():
     assert labels.label("cd6me", []).labels.shape == (0, 12)
 
 
+def test_the_units_that_the_benchmark_took_of_samms_alternatives():
+    """tvaranka/meb resolves five "or" of its sheet by the flow."""
+    one = clip(units="14A or 17A or 24A", database="samm", subject="035", name="035_7_2")
+    two = clip(units="12 or 15", database="samm", subject="035", name="035_7_1")
+    found = labels.label("cd6me", [one, two])
+    units = [[c for c, k in zip(found.classes, row) if k] for row in found.labels]
+    assert units == [["AU14"], ["AU12", "AU15"]]
+
+
+def test_five_classes_of_samm():
+    words = ("Anger", "contempt", "happiness", "surprise", "other", "fear", "disgust", "sadness")
+    want = ["anger", "contempt", "happiness", "surprise", "others", None, None, None]
+    assert classes("samm_5", *named(*words)) == want
+
+
 def test_own_words():
     found = labels.label("own", named("happy", "Happiness", "sad", "negative+repression"))
     assert found.classes == ("happiness", "negative+repression", "sadness")

@@ -93,6 +93,15 @@ def test_published_log_scores_as_recomputed():
     assert round(listed['macro precision, printed as "UAR"'], 4) == 0.7605
 
 
+def test_a_published_confusion_matrix_of_five_classes():
+    """sandeshraop/MicroExpressionDetectionusingCNN prints these with its matrix (CASME II)."""
+    found = scores([[31, 0, 0, 0, 3], [1, 22, 0, 0, 2], [2, 0, 53, 0, 7], [3, 0, 1, 23, 0],
+                    [8, 1, 7, 0, 90]])  # fmt: skip
+    assert float(found["uf1"]) == pytest.approx(0.8697300053039478, abs=1e-15)
+    assert float(found["uar"]) == pytest.approx(0.8695023742370418, abs=1e-15)
+    assert float(found["accuracy"]) == pytest.approx(0.8622047244094488, abs=1e-15)
+
+
 def test_absent_class_counts_for_uf1_only():
     found = scores([[2, 0, 0], [0, 2, 0], [0, 0, 0]])  # the third neither occurs nor is predicted
     assert found["uf1"] == pytest.approx(2 / 3, abs=1e-12)

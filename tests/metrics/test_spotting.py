@@ -224,3 +224,24 @@ def test_wrong_events_are_named():
 def test_a_kind_that_does_not_occur_has_no_score():
     one = [Event("s", "v", 5, 9, "micro")]
     assert list(match_events(one, one).by_kind()) == ["micro", "both"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "f1"),
+    [
+        ((21, 5014, 36), 0.0082), ((29, 1407, 130), 0.0364), ((22, 334, 321), 0.0629),
+        ((109, 1414, 191), 0.1196),  # of truths found, five of which share a prediction
+    ],
+)  # fmt: skip
+def test_the_counts_of_the_baseline_of_2020(counts, f1):
+    """5,035, 1,436, 356 and 1,523 predictions of the repository's p = 1 and the F1 of its paper."""
+    assert round(float(spotting.scores(counts)["f1"]), 4) == f1
+
+
+def test_two_truths_in_one_prediction_of_the_baseline():
+    """s15_0102 of CAS(ME)^2 in its files: its authors count two hits, the challenge one."""
+    truths = [Event("s15", "s15_0102", *ends) for ends in ((396, 430), (407, 435))]
+    predicted = [Event("s15", "s15_0102", 396, 432)]
+    assert match_events(truths, predicted).counts.sum((0, 1)).tolist() == [1, 0, 1]
+    found = spotting.alternative_scores(truths, predicted)
+    assert found["F1, found truths as hits (baseline of MEGC 2020)"] == pytest.approx(4 / 3)

@@ -84,6 +84,39 @@ def test_a_log_of_2020(tmp_path):
         spotting_files.read_log(path)
 
 
+@pytest.mark.parametrize(
+    ("log", "verdicts"),
+    [
+        ("\ns15/15_0401* 557 608 __ __ FN\ns15/15_0401* __ __ 528 590 FP\n", (0, 1, 1)),
+        ("s15/15_0401,557.0,608.0,,,FN,0\ns15/15_0401,nan,nan,528.0,590.0,FP,1\n", (0, 1, 1)),
+        ("2\n15_0401\t557\t608\t528\t590\tTP\n", (1, 0, 0)),
+    ],
+    ids=["MEGC 2021", "with commas", "MEGC 2020"],
+)
+def test_logs_as_others_write_them(tmp_path, log, verdicts):
+    path = tmp_path / "log.txt"
+    path.write_text(log)
+    assert spotting_files.is_log(path) and spotting_files.is_table(path)
+    found = spotting_files.read_log(path)
+    assert tuple(found.claimed.values()) == verdicts
+    for (event,), ends in ((found.truths, (557, 608)), (found.predictions, (528, 590))):
+        assert (event.onset, event.offset) == ends
+        assert matching.identify(event.subject, event.video) == ("15", "401")
+
+
+def test_an_expression_to_the_end_of_its_video_ends_at_its_apex(tmp_path):
+    """The annotations of CAS(ME)^2 that ABPN and AUW-GCN distribute have 44 such rows of 357."""
+    path = tmp_path / "cas(me)_new.csv"
+    path.write_text(
+        "subject,video_name,start_frame,apex_frame,end_frame,type_idx\n"
+        "casme_015,casme_015_0402,2155,2163,0,1\n"
+    )
+    assert spotting_files.read(path) == [Event("casme_015", "casme_015_0402", 2155, 2163, "macro")]
+    path.write_text(path.read_text().replace("apex_frame", "au"))
+    with pytest.raises(DataError, match="the offset 0 is before the onset 2155"):
+        spotting_files.read(path)
+
+
 def test_what_is_written_is_read(tmp_path):
     named = [Event("006", "006_1", 5, 9, "micro"), Event("006", "006_1", 5, 19, "macro")]
     assert spotting_files.read(spotting_files.write(tmp_path / "a.csv", named)) == named

@@ -232,3 +232,37 @@ def test_a_table_of_one_s_own(tmp_path):
     (tmp_path / "table.json").write_text('[{"ours": "kernel", "their": "x"}]')
     with pytest.raises(UserError, match=r"table\.json is damaged"):
         pretrained.read_table(tmp_path / "table.json")
+
+
+@pytest.mark.parity
+def test_the_authors_mtsn_from_its_weights(monkeypatch):
+    """Their dense layer takes the maps of two spans, one after the other, channels first."""
+    torch = pytest.importorskip("torch")
+    from tests.twins import networks
+
+    monkeypatch.setattr(networks, "flat", lambda maps: maps.flatten(1))
+    twin = networks.MTSN(1, 2, 28, (3, 5, 8), 128).eval()
+    names = {"convs.0": "SOFTNet.conv1", "convs.1": "SOFTNet.conv2", "convs.2": "SOFTNet.conv3",
+             "dense": "fc1", "classifier": "fc2"}  # fmt: skip
+    state = {
+        f"{names[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": value.numpy()
+        for name, value in twin.state_dict().items()
+    }
+    network = models.create("mtsn", num_classes=1, rngs=nnx.Rngs(0))
+    pretrained.load_weights(pretrained.from_torch_state("mtsn", state), network)
+    x = np.random.default_rng(0).normal(size=(4, 28, 28, 6)).astype(np.float32)
+    want = twin(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(network(x), want, rtol=1e-5, atol=1e-6)
+
+
+def test_maps_that_a_dense_layer_flattens():
+    """Of one input and of two; a number of maps that does not fit is an error, not other rows."""
+    weight = np.arange(2 * 24, dtype=np.float32).reshape(2, 24)
+    one = pretrained.Tensor("kernel", ("w",), flattened=(2, 3, 4)).convert({"w": weight})
+    at = np.arange(24).reshape(2, 3, 4).transpose(1, 2, 0).ravel()
+    np.testing.assert_array_equal(one, weight[:, at].T)
+    two = pretrained.Tensor("kernel", ("w",), flattened=(2, 3, 2)).convert({"w": weight})
+    at = np.arange(12).reshape(2, 3, 2).transpose(1, 2, 0).ravel()
+    np.testing.assert_array_equal(two, weight[:, [*at, *(at + 12)]].T)
+    with pytest.raises(UserError, match="kernel: tensors w: cannot reshape"):
+        pretrained.Tensor("kernel", ("w",), flattened=(5, 1, 1)).convert({"w": weight})

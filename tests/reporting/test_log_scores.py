@@ -82,3 +82,13 @@ def test_index_without_a_column_is_named(tmp_path):
     (tmp_path / "index.csv").write_text("database,clip\na,b\n")
     with pytest.raises(UserError, match="no column subject, label"):
         read_expected_clips(tmp_path / "index.csv")
+
+
+def test_the_organizers_list_of_2019_has_no_headings(tmp_path):
+    path = tmp_path / "combined_3class_gt.csv"
+    path.write_text("casme2,sub01,EP02_01f,1\nsmic,s03,s3_ne_01,0\nsamm,006,006_1_2,2\n")
+    assert read_expected_clips(path) == {
+        "casme2/sub01/EP02_01f": "positive",
+        "smic/s03/s3_ne_01": "negative",
+        "samm/006/006_1_2": "surprise",
+    }
