@@ -199,7 +199,8 @@ def label(scheme: str, clips: Sequence[Clip]) -> Labeled:
 
     "own" takes each database's words (one class each, in alphabetical order). "strcn4" and
     "mer_rcnn" have no class "other" where all clips come from SMIC, which has no such clip.
-    "cd6me" marks each of twelve action units: its labels are [N, 12].
+    "cd6me" marks each of twelve action units: its labels are [N, 12]. "casme2_5" has 249 clips of
+    CASME II's sheet of 2019 and 246 of that of 2014, which most papers count (data.labels chooses).
 
     Args:
       scheme: one of `schemes()`.
