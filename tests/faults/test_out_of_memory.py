@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import UserError
-from mer_jax.training import Interrupted, Settings, memory
+from mer_jax.training import Interrupted, Settings, loop, memory, single_fold
 from tests.training import small
 
 SETTINGS = Settings(epochs=4, batch_size=8, learning_rate=1e-2)
@@ -34,14 +34,18 @@ def memory_for(monkeypatch):
         def compiled(*given):
             programs = compile_programs(*given)
 
-            def epochs(data, part, state):
-                calls.append(part)
-                if len(part.key) > count and len(calls) > after:
-                    jax.jit(lambda: jnp.zeros(2**46))().block_until_ready()
-                return programs.epochs(data, part, state)
+            def limited(program):
+                def run(data, part, *more):
+                    calls.append(part)
+                    if len(part.key) > count and len(calls) > after:
+                        jax.jit(lambda: jnp.zeros(2**46))().block_until_ready()
+                    return program(data, part, *more)
 
-            epochs.lower = programs.epochs.lower
-            return programs._replace(epochs=epochs)
+                run.lower = program.lower
+                return run
+
+            limits = {name: limited(getattr(programs, name)) for name in ("epochs", "train_steps")}
+            return programs._replace(**limits)
 
         monkeypatch.setattr(memory, "compile_programs", compiled)
 
@@ -75,6 +79,22 @@ def test_fewer_folds_at_a_time_and_the_same_numbers(reference, memory_for, caplo
     lines.clear()
     assert_same(run(directory=tmp_path, on_epoch_end=lambda *line: lines.append(line)), reference)
     assert not lines
+
+
+def test_the_memory_ends_within_a_long_epoch(reference, memory_for, caplog, tmp_path, monkeypatch):
+    monkeypatch.setattr(single_fold, "_LONG_EPOCH", 0)
+    monkeypatch.setattr(loop, "_PART_S", 0.0)  # a call for each of four steps
+    memory_for(2, after=6)
+    lines = []
+    found = run(
+        directory=tmp_path,
+        interval_s=0.0,
+        folds_per_device=4,
+        on_epoch_end=lambda _, line: lines.append((len(line["folds"]), line["epoch"])),
+    )
+    assert "no memory for 4 folds at a time; going on with 2" in caplog.text
+    assert_same(found, reference)
+    assert lines == [(4, 1)] + [(2, epoch) for epoch in (1, 2, 3, 4)] * 3
 
 
 def test_what_is_finished_stays_so_when_fewer_fit_than_before(reference, tmp_path):

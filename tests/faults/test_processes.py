@@ -57,9 +57,11 @@ def start(folder: pathlib.Path, epochs: int, devices: int, *flags: str, **enviro
     )
 
 
-def start_both(folder: pathlib.Path, epochs: int, found=by_name) -> list[subprocess.Popen]:
-    port = free_port()
-    return [start(folder, epochs, 2, "--distributed", **found(n, port)) for n in range(2)]
+def start_both(
+    folder: pathlib.Path, epochs: int, found=by_name, flags: tuple[str, ...] = ()
+) -> list[subprocess.Popen]:
+    port, flags = free_port(), ("--distributed", *flags)
+    return [start(folder, epochs, 2, *flags, **found(n, port)) for n in range(2)]
 
 
 def ended(*processes: subprocess.Popen) -> tuple[list[int], list[str]]:
@@ -88,16 +90,21 @@ def assert_same(found: pathlib.Path, wanted: pathlib.Path) -> None:
             np.testing.assert_array_equal(found[name], wanted[name], err_msg=name)
 
 
-@pytest.mark.parametrize("found", [by_name, as_slurm_does], ids=lambda f: f.__name__)
-def test_two_processes_are_one_job(tmp_path, alone, found):
-    codes, said = ended(*start_both(tmp_path, FEW, found))
+@pytest.mark.parametrize(
+    ("found", "flags"),
+    [(by_name, ()), (as_slurm_does, ()), (by_name, ("--in_parts",))],
+    ids=["by name", "as Slurm does", "in parts"],
+)
+def test_two_processes_are_one_job(tmp_path, alone, found, flags):
+    codes, said = ended(*start_both(tmp_path, FEW, found, flags))
     assert codes == [0, 0], said
     assert_same(tmp_path / "result.npz", alone)
 
 
-def test_asked_to_stop_both_do_and_go_on_together(tmp_path, alone):
+@pytest.mark.parametrize("flags", [(), ("--in_parts",)], ids=["epochs", "in parts"])
+def test_asked_to_stop_both_do_and_go_on_together(tmp_path, alone, flags):
     """The one that is asked is not the one that saves."""
-    both = start_both(tmp_path, FEW)
+    both = start_both(tmp_path, FEW, flags=flags)
     wait_for(tmp_path / "2", *both)
     both[1].send_signal(signal.SIGTERM)
     codes, said = ended(*both)
@@ -105,7 +112,7 @@ def test_asked_to_stop_both_do_and_go_on_together(tmp_path, alone):
     assert all("stopped after epoch" in words and "Traceback" not in words for words in said)
     assert not (tmp_path / "result.npz").exists()
     (tmp_path / "1").unlink()
-    codes, said = ended(*start_both(tmp_path, FEW))
+    codes, said = ended(*start_both(tmp_path, FEW, flags=flags))
     assert codes == [0, 0], said
     assert not (tmp_path / "1").exists()  # it did not begin anew
     assert_same(tmp_path / "result.npz", alone)

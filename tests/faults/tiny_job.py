@@ -1,9 +1,10 @@
 r"""A job of seconds in a process of its own, alone or as one of several.
 
-    python -m tests.faults.tiny_job FOLDER EPOCHS [--distributed]
+    python -m tests.faults.tiny_job FOLDER EPOCHS [--distributed] [--in_parts]
 
 Trains tests/training/small with checkpoints in FOLDER/checkpoints, makes an empty FOLDER/EPOCH
-after each epoch and, in the first process, FOLDER/result.npz at the end.
+after each epoch and, in the first process, FOLDER/result.npz at the end. --in_parts: an epoch is
+several calls, as one that takes long.
 """
 
 import pathlib
@@ -14,7 +15,16 @@ import jax
 import numpy as np
 
 from mer_jax.errors import UserError
-from mer_jax.training import Checkpointing, Hooks, Interrupted, Settings, distributed, fit
+from mer_jax.training import (
+    Checkpointing,
+    Hooks,
+    Interrupted,
+    Settings,
+    distributed,
+    fit,
+    loop,
+    single_fold,
+)
 from tests.training import small
 
 
@@ -47,6 +57,8 @@ def main(folder: pathlib.Path, epochs: int) -> None:
 
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
+    if "--in_parts" in sys.argv:
+        single_fold._LONG_EPOCH, loop._PART_S = 0, 0.0
     try:
         with distributed.session("--distributed" in sys.argv):
             main(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
