@@ -134,7 +134,8 @@ BOUNDS: dict[str, Bound] = {
     ),
     **_each(
         _FRACTION,
-        "appearance_leak blinks noise high low blend texture p apex_threshold overlap soft",
+        "appearance_leak blinks noise high low blend texture p apex_threshold overlap soft "
+        "drop_zeros",
     ),
     **_each(
         LENGTH,
@@ -145,7 +146,7 @@ BOUNDS: dict[str, Bound] = {
     **_each(
         _number("[0, 1)"),
         "flicker zoom drop_path dropout head_dropout with_validation.fraction label_smoothing "
-        "momentum validation drop_zeros",
+        "momentum validation",
     ),
     **_each(
         _POSITIVE,

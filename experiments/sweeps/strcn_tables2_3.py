@@ -3,9 +3,9 @@ r"""STRCN (Xia et al. 2019), Table II (LOSO) and Table III (LOVO, 5 % of the vid
 Published: in each row. The paper's F1 sums TP, FP and FN over classes, which would be the accuracy;
 its tables differ from it, so it is compared with macro F1. Omitted: hierarchical STLBP-IP and FDM
 (experiments/results/baselines.md says what their definitions lack). SAMM is gray: its LBP-TICS is
-LBP-TOP and two constants. STLBP-IP has one block where LBP-TOP has 5 x 5. The polynomial kernel's
-gamma is 1 / (numbers x variance) where the paper has 0.22, which is equivalent to another C. The
-image CNN is not pre-trained on VGG-Face.
+LBP-TOP and two constants. STLBP-IP has one block where LBP-TOP has 5 x 5. The kernel is that of the
+paper, (0.22 x.y)^2 of the features as they are; its C is not in the paper and is 1 here. The image
+CNN is not pre-trained on VGG-Face.
 DIR contains smic/, casme2/, samm/ (as released, or each prepared by mer-jax prepare:
 --config.data.name=prepared; MDMO needs its landmarks).
 Estimated time: weeks on 2 CPU cores; --only="SMIC, LOSO" runs those alone.
@@ -18,7 +18,12 @@ from mer_jax.sweep import Row
 
 DATABASES = {"SMIC": "smic", "CASME II": "casme2", "SAMM": "samm"}
 _STRCN4 = {"data.label_scheme": "strcn4"}
-_SVM = _STRCN4 | {"model.kernel": "poly", "model.degree": 2}
+_SVM = _STRCN4 | {
+    "model.kernel": "poly",
+    "model.degree": 2,
+    "model.gamma": 0.22,
+    "model.standardize": False,  # centered, a feature and its negative would be one
+}
 _LBP = _SVM | {"method.radii": (3, 3, 3)}
 METHODS = {
     "STRCN-A": ("strcn_a", {}),

@@ -4,7 +4,8 @@ Needs scikit-learn (pip install -e '.[baseline]'). Expected: experiments/results
   mer-jax run baseline_mdmo \
       --workdir=runs/baseline_mdmo
 Your own data: --config.data.name=casme2 --config.data.root="CASME II". Another machine:
---config.model.kernel=poly --config.model.degree=6, --config.model.kernel=rbf --config.model.C=28.
+--config.model.kernel=rbf --config.model.C=28, or (0.22 x.y)^2 of the features as they are:
+--config.model.kernel=poly --config.model.gamma=0.22 --config.model.standardize=False.
 """
 
 from mer_jax import configuration

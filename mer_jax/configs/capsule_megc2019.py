@@ -2,7 +2,9 @@ r"""CapsuleNet on the MEGC2019 composite (Van Quang et al. 2019), from the video
 
 Published: UF1 0.6520, UAR 0.6506, by each subject's best test epoch
 (--config.train.model_selection=best_test, flagged). The authors' backbone starts from ImageNet's
-ResNet-18; here it is trained from scratch. Time: days on 2 CPU cores.
+ResNet-18; here it is trained from scratch. Their code also turns (by up to 8 degrees, in testing,
+too), flips, recolors and crops the frames, and draws each class equally often with frames around
+the apex; here are the apex frames as they are. Time: days on 2 CPU cores.
 DIR holds casme2/, smic/ and samm/.
   mer-jax run capsule_megc2019 \
       --config.data.root=DIR --workdir=runs/capsule

@@ -1,9 +1,10 @@
 r"""CD6ME: twelve action units, six databases, each tested by a network trained on the other five.
 
 Varanka, Li, Peng & Zhao 2022: mean F1 over units / over databases in % (theirs, five seeds):
-SSSNet 40.5 / 38.4, OFF-ApexNet 39.5 / 37.0, STSTNet 31.8 / 31.0, RCN-A 28.7 / 28.4. Here UF1 is the
-mean F1 over units of all clips pooled; the mean over databases stands among the other ways of
-counting. How their networks were trained is our choice, as STSTNet's was.
+SSSNet 40.5 / 38.4, OFF-ApexNet 39.5 / 37.0 (a variant of one stream, 3 x 3 kernels and dropout),
+STSTNet 31.8 / 31.0, RCN-A 28.7 / 28.4. Here UF1 is the mean F1 over units of all clips pooled; the
+mean over databases stands among the other ways of counting. How their networks were trained is our
+choice, as STSTNet's was.
 Time: hours on 2 CPU cores. DIR holds casme/, casme2/, samm/, fourdme/, mmew/,
 casme3/.
   mer-jax run cd6me \

@@ -2,7 +2,7 @@ r"""MicroExpFuseNet on CAS(ME)^2: Reddy et al. 2019, Tables V and VIII; eyes and
 
 Published: Intermediate 83.25 % (78.57 +- 5.78 % over epochs 91 to 100), Late 79.31 %
 (73.20 +- 3.87 %), by the best epoch on one split by sample with Table IV's counts;
-stcnn_casme_squared.py lists the leaks. Late fusion:
+stcnn_casme_squared.py lists the leaks, and why too few clips are published. Late fusion:
 --config.model.name=fusenet_late. The clips need 68 landmarks.
 Time: an hour on 2 CPU cores. DIR holds casme_squared/.
   mer-jax run fusenet_casme_squared \

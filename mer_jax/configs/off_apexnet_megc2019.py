@@ -1,6 +1,7 @@
 r"""OFF-ApexNet on the MEGC2019 composite (Gan et al. 2019), from pre-computed flow maps: u and v.
 
-Published: UF1 0.7196, UAR 0.7096 (others measured UF1 0.7032 without leaks). How it was trained is
+Published: UF1 0.7196, UAR 0.7096 (tvaranka/meb measured UF1 0.7032 without
+leaks, of a variant with one stream of 3 x 3 kernels and dropout). How it was trained is
 not settled: rate and epochs were decided by the training loss. It normalizes nothing, so the maps'
 0..255 come as 0..1 (method.flow_scale). Time: five minutes on 2 CPU cores. DIR is a folder with
 index.csv and the 442 maps.

@@ -18,7 +18,7 @@ def get_config():
         protocol="megc2019",
         train=dict(
             epochs=100,
-            batch_size=32,
+            batch_size=64,
             learning_rate=5e-4,
             optimizer="sgd",
             momentum=0.9,

@@ -1,7 +1,8 @@
 r"""MTSN (Liong, Liong, See & Chan 2022) on SAMM Long Videos: flow over two spans, soft labels.
 
 It takes the whole cropped face; spans, durations and the threshold p are those of the training
-subjects.
+subjects. Half of the samples without an expression are left out, where the authors' code takes as
+many as there are with one.
   mer-jax run spot_mtsn --config.data.root=DIR --workdir=runs/spot_mtsn
 """
 
@@ -22,5 +23,5 @@ def get_config():
             "drop_zeros": 0.5,
         },
         model="mtsn",
-        train={"epochs": 10, "batch_size": 32, "learning_rate": 1e-3},
+        train={"epochs": 10, "batch_size": 128, "learning_rate": 5e-5},
     )

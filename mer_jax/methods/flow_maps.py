@@ -95,6 +95,11 @@ def flow_maps(
     if regions and moves:
         raise UserError("method.regions takes no method.mirror, rotation or zoom; leave one out")
     if contents == {"flow"}:
+        if alpha or preset != "tv_l1" or apex != "given":
+            raise UserError(
+                "stored flow maps are made already: method.preset, alpha and apex are of videos; "
+                "leave them out"
+            )
         maps = _stored(clips, tuple(size))
     elif contents == {"video"}:
         compute = _small_map(tuple(size), preset=preset, alpha=alpha, apex=apex)
@@ -109,7 +114,7 @@ def flow_maps(
         return Examples(inputs=maps, input_shape=maps.shape[1:])
     stored = contents == {"flow"}
     vectors = () if stored or normalize != "none" else tuple(channels)
-    if rotation and vectors and not {"u", "v"} <= set(vectors):
+    if rotation and len({"u", "v"} & set(vectors)) == 1:
         raise UserError("method.rotation turns vectors; add 'u' and 'v' to method.channels")
     # u + mirrored u
     top = {"none": 255 / flow_scale if stored else 0.0, "sample": 1.0, "standard": 0.0}[normalize]

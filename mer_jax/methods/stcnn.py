@@ -71,7 +71,9 @@ def fusenet(
     Args:
       clips: videos with 68 landmarks of the first frame.
       margin: a region is the box of its landmarks, enlarged on each side by this share of the
-        box's width (our choice: 0.2, which includes the brows above the eyes).
+        box's width (our choice: 0.2, which includes the brows above the eyes). The authors' code
+        crops by other points, in each frame: rows y19 to y1 and columns x1 to x15 for the eyes,
+        rows y2 to y6 and columns x2 to x14 for nose and mouth.
       size, length, time, scaling: as in `stcnn`.
 
     Raises:

@@ -133,8 +133,9 @@ def strcn_g(
     preset: str = "classic_l",
     seed: int = 0,
 ) -> Examples:
-    """Geometry: the flow from the first frame to the apex (Eq. 5) of the magnified clip, in px.
+    """Geometry: the flow from onset to apex (Eq. 5) of the magnified clip, in px.
 
+    The apex is found between onset and offset, if the clip has other frames, too.
     The first of a clip's maps is the test sample: magnified by `alpha`, all frames. The others are
     one for each pair of `alphas` and `percents`: a random part of the frames is used, which moves
     the onset and the apex. A training sample is one of these at random.
@@ -158,10 +159,11 @@ def strcn_g(
         onsets, apexes = [], []
         for factor, group in groups:
             selected = np.zeros((widest, longest), bool)  # the frames that a variant uses
+            first, last = int(batch.onset[0]), int(batch.offset[0])
             for mask, percent in zip(selected, group):
-                count = int(batch.length[0])
+                count = last - first + 1
                 used = min(count, max(2, round(count * percent / 100)))
-                mask[np.sort(rng.choice(count, used, replace=False))] = True
+                mask[first + np.sort(rng.choice(count, used, replace=False))] = True
             selected[len(group) :] = selected[0]
             pair = _onset_and_apex(
                 batch.frames[0], jnp.asarray(selected), jnp.float32(factor), wavelength=wavelength

@@ -110,7 +110,7 @@ _MODELS = {
         ".htnet", "HTNet", "Wang et al. 2024, HTNet, authors' code", 117_387_782,
         stated="139,582,982 with queries and keys",
     ),
-    "mmnet": Info(".mmnet", "MMNet", "Li et al. 2022, MMNet, authors' code", 9_442_425, classes=5),
+    "mmnet": Info(".mmnet", "MMNet", "Li et al. 2022, MMNet, authors' code", 9_438_841, classes=5),
     "bdcnn": Info(".bdcnn", "BDCNN", "Chen et al. 2022, BDCNN, authors' code", 10_881_251),
     "skd_tstsan": Info(
         ".skd_tstsan", "SKDTSTSAN", "Zhu et al. 2024, SKD-TSTSAN, authors' code", 1_609_288,

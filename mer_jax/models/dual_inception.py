@@ -30,8 +30,8 @@ class Inception(nnx.Module):
 class DualInception(nnx.Module):
     """Per component: inception of 6, pool 2, inception of 16, pool 2; then 6272 -> 1024 -> K.
 
-    6,449,867 parameters for 28 x 28 and three classes. The authors published no code; the layers
-    are those of the reimplementation whose count agrees with the paper's 6.45 million.
+    6,449,867 parameters for 28 x 28 and three classes: the paper's 6.45 million. The layers are
+    those of the challenge entry's public code, too (xly135846/MEGC2019), which takes another input.
 
     Args:
       num_classes, rngs: as in `models.create`.

@@ -39,7 +39,7 @@ def region_flows(
         iBUG order.
       size: (H, W) px that frames are resized to.
       radius: px of the resized frames.
-      preset: of `video.optical_flow`; the authors' is "tvl1".
+      preset: of `video.optical_flow`; the authors' is "tv_l1".
 
     Raises:
       UserError: landmarks of another shape.

@@ -17,6 +17,7 @@ from mer_jax.protocols import Folds, with_validation
 from mer_jax.recordings import Recording
 from mer_jax.spotting import per_recording, samples
 from mer_jax.spotting.samples import Sampling
+from mer_jax.spotting.targets import shows_expression
 from mer_jax.training import Result, Settings, rng
 from mer_jax.training.spotter_files import Fold
 
@@ -79,7 +80,8 @@ def over_samples(
       group: the folds.
       targets: [N, K]; 0 without overlap.
       settings: of the training.
-      drop_zeros: share of the training samples without overlap that a fold leaves out at random.
+      drop_zeros: share of the training samples without an expression that a fold leaves out at
+        random.
     """
     pairs = list(zip(found.recordings, found.parts))
     subjects = [video.subject_key for video, (frames, _) in pairs for _ in frames]
@@ -98,10 +100,10 @@ def over_samples(
 
 
 def _without_zeros(folds: Folds, targets: np.ndarray, settings: Settings, share: float) -> Folds:
-    """Folds that leave out a share of the training samples without overlap, at random."""
+    """Folds that leave out a share of the training samples without an expression, at random."""
     if not share:
         return folds
-    zero, keep = targets.max(1) <= 0, []
+    zero, keep = ~shows_expression(targets), []
     for name in folds.names:
         key = rng.fold_in_name(rng.fold_key(settings.seed, name), "drop zeros")
         keep.append(~zero | (np.asarray(jax.random.uniform(key, zero.shape)) >= share))

@@ -109,7 +109,8 @@ class NetworkEvidence(Sampling):
         "any", 1 where there is an overlap, as in SOFTNet's code; "soft", `targets.soft_labels` of
         the sample's own frame (MTSN); "boundaries", `targets.boundaries` of the frames of a window
         (PEM, AUW-GCN: of the pairs "regions" alone, with the loss "boundary_focal").
-      drop_zeros: share of the training samples without overlap that a fold leaves out at random.
+      drop_zeros: share of the training samples without an expression that a fold leaves out at
+        random.
     """
 
     span: int = 0

@@ -63,6 +63,20 @@ def _apex(interval: Interval) -> int:
     return middle if interval.apex is None else interval.apex
 
 
+def shows_expression(targets: np.ndarray) -> np.ndarray:
+    """[N] bool: samples of targets [N, K] with a part of an expression; K is 1, or 10 a frame of
+    `OUTPUTS`.
+
+    >>> still, action = np.eye(10)[[2]], np.eye(10)[[2]] + np.eye(10)[[8]]
+    >>> shows_expression(np.concatenate([still, action])).tolist()
+    [False, True]
+    """
+    if targets.shape[1] % len(OUTPUTS):
+        return targets.max(1) > 0
+    frames = targets.reshape(len(targets), -1, len(OUTPUTS))
+    return frames[..., [name.endswith("action") for name in OUTPUTS]].max((1, 2)) > 0
+
+
 class Boundaries(NamedTuple):
     """Targets of each frame; columns in the order of `recordings.KINDS`."""
 

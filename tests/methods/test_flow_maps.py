@@ -119,3 +119,14 @@ def test_mistakes_are_one_sentence():
     video = clips_of(np.zeros((1, 3, 12, 10, 1), np.uint8), "video")
     with pytest.raises(UserError, match="add 'u' and 'v'"):
         methods.create("flow_maps", video, preset="horn_schunck", channels=("u",), rotation=5.0)
+
+
+def test_options_of_videos_are_none_of_stored_maps():
+    """They were accepted and changed nothing: rows of a sweep were equal."""
+    stored = np.zeros((1, 4, 4, 3), np.uint8)
+    clips = [Clip("d", "s", "c", in_memory(stored), "anger", content="flow")]
+    for options in ({"preset": "classic_l"}, {"alpha": 8.0}, {"apex": "found"}):
+        with pytest.raises(UserError, match="stored flow maps are made already"):
+            methods.create("flow_maps", clips, size=(4, 4), **options)
+    turned = methods.create("flow_maps", clips, size=(4, 4), channels=("strain",), rotation=5.0)
+    assert turned.inputs.shape == (1, 4, 4, 1)

@@ -107,6 +107,10 @@ def test_what_moves_after_the_offset_is_not_the_apex():
     assert preprocessing.choose_apex(clip, frames, apex="given") == 3
     apex = methods.create("apex", [clip], size=(64, 64), subtract_onset=True).inputs[0]
     assert_allclose(apex[..., 0], (np.float32(frames[3]) - frames[1])[..., 0] / 255, atol=1e-6)
+    flow = methods.create(
+        "strcn_g", [clip], size=(64, 64), preset="tv_l1", alphas=(8.0,), percents=(100.0,)
+    ).inputs
+    assert np.median(flow[0, 0, ..., 0]) > 0.5 and abs(np.median(flow[0, 0, ..., 1])) < 0.2
     maps = methods.create("flow_maps", [clip], size=(8, 8), preset="tv_l1").inputs
     u, v = (float(np.median(maps[0, ..., c])) for c in (0, 1))
     assert u > 0.5 and abs(v) < 0.2, (u, v)

@@ -124,6 +124,8 @@ def test_folds_over_samples(videos):
     assert not dropped[:, labels[:, 0] > 0].any() and (fewer.test == rows.test).all()
     zeros = (rows.train & (labels[:, 0] == 0)[None, :]).sum(1)
     assert np.abs(dropped.sum(1) / zeros - 0.5).max() < 0.15
+    none = sample_folds.over_samples(found, folds, labels, SETTINGS, drop_zeros=1.0)
+    np.testing.assert_array_equal(none.train, rows.train & (labels[:, 0] > 0)[None, :])
     held = dataclasses.replace(SETTINGS, validation=0.3)
     validated = sample_folds.over_samples(found, folds, labels, held)
     assert validated.validation.sum(1).tolist() == [count] * 4  # one subject of three

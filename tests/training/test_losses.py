@@ -79,7 +79,9 @@ def focal_by_hand():
             found.append(-(0.45, 0.45, 0.1)[true] * (1 - p[true]) * np.log(p[true]))
         return np.mean(found)
 
-    each = [1.8 * binary(6 + k, 0.9) + classes(3 * k) + 0.1 * binary(8 + k, 0.8) for k in (0, 1)]
+    # abfcm.py of ABPN, lines 268 to 272, and train.py of AUW-GCN.
+    apex = [w * binary(6 + k, 0.9) for k, w in enumerate((1.8, 1.0))]
+    each = [apex[k] + classes(3 * k) + 0.1 * binary(8 + k, 0.8) for k in (0, 1)]
     return each[0] + 0.5 * each[1]
 
 

@@ -100,8 +100,8 @@ class EncoderBlock(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(features, eps=1e-6) for _ in range(2)])
         self.qkv = nn.Linear(features, 3 * features)
         self.out = nn.Linear(features, features)
-        self.wide = nn.Linear(features, 2 * features)
-        self.narrow = nn.Linear(2 * features, features)
+        self.wide = nn.Linear(features, 4 * features)
+        self.narrow = nn.Linear(4 * features, features)
 
     def forward(self, x):
         parts = self.qkv(self.norms[0](x)).chunk(3, -1)
@@ -122,7 +122,7 @@ class MMNet(nn.Module):
         self.blocks = nn.ModuleList(CABlock(*each) for each in zip(before, maps, strides))
         self.embed = nn.Linear(channels, maps[-1])
         self.positions = nn.Parameter(torch.zeros(maps[-1], size[0] * size[1]))
-        self.encoder = nn.ModuleList(EncoderBlock(maps[-1], heads) for _ in range(3))
+        self.encoder = nn.ModuleList(EncoderBlock(maps[-1], heads) for _ in range(2))
         self.norm = nn.LayerNorm(maps[-1], eps=1e-6)
         self.classifier = nn.Linear(size[0] * size[1] * maps[-1], classes)
 
