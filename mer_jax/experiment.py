@@ -183,6 +183,8 @@ def _prepare(
         initial_weights = initialization.read(
             settings.init_from, build, folds=folds[0].names, complete=not settings.epochs
         )
+        # Raises for a run that the run was initialized from and that is not there any more.
+        initialization.pretraining_overlap(settings.init_from, folds[0])
         each = initial_weights if isinstance(initial_weights, list) else [initial_weights]
         parts: list[str | np.ndarray] = []
         for own in each:
@@ -233,7 +235,10 @@ def _train(
     """One result for each variant, whose learning curves are written to its folder."""
     config, labels, count = job.config, job.shared.labels, len(job.shared.classes)
     if models.info(config.model.name).estimator:
-        build = functools.partial(models.create_estimator, config.model.name, **job.sizes)
+        sizes = dict(job.sizes)
+        if sizes.get("random_state", 0) is None:
+            sizes["random_state"] = config.train.seed
+        build = functools.partial(models.create_estimator, config.model.name, **sizes)
         return [estimators.fit(job.examples, labels, job.folds[0], build, num_classes=count)]
     with contextlib.ExitStack() as stack:
         writers = [

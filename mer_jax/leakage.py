@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
+from mer_jax import runtime
 from mer_jax.errors import UserError
 from mer_jax.io import reading, saving
 from mer_jax.protocols import Folds
@@ -175,6 +176,7 @@ def read_audit(path: str | pathlib.Path, folds: Folds) -> dict[str, np.ndarray]:
     return record
 
 
+@runtime.pinned()
 def replay(path: str | pathlib.Path, settings: Settings, folds: Folds) -> list[str]:
     """Draws every batch of a finished job again and compares them with its records.
 

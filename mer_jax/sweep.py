@@ -15,7 +15,7 @@ import pathlib
 import re
 import runpy
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -164,6 +164,16 @@ def run(
     if failed:
         raise UserError("\n".join([f"{len(failed)} of {len(jobs)} rows could not run:", *failed]))
     return text
+
+
+def diverged(rows: Iterable[str], workdir: str | pathlib.Path) -> list[str]:
+    """ "ROW: FOLD" of each fold of the finished rows in `workdir` whose loss is not finite."""
+    found = []
+    for name in rows:
+        path = pathlib.Path(workdir).expanduser() / folder(name) / "metrics.json"
+        folds = reading.load_json(path, dict[str, Any])["diverged_folds"]
+        found += [f"{name}: {fold}" for fold in folds]
+    return found
 
 
 def _write(workdir: pathlib.Path, runs: Sequence[comparison.Run]) -> str:

@@ -1,8 +1,10 @@
 """A network of a finished run with a clip that it was tested on, and the scores of the epochs."""
 
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from flax import nnx
 
@@ -26,6 +28,7 @@ class TestedClip(NamedTuple):
     label: str
     classes: tuple[str, ...]
     fold: str
+    combine_views: Callable[[jax.Array], jax.Array]  # of the method: [V, M, K] -> [M, K] logits
 
 
 @pinned()
@@ -70,8 +73,10 @@ def load_tested_clip(
     clips, labels, classes = experiment.prepare_clips(config)
     position = [each.key for each in clips].index(key)
     name = folds.names[tested[key]]
-    network, inputs = networks.selected_model([clips[position]], fold=networks.folds.index(name))
-    return TestedClip(network, inputs, clips[position], classes[labels[position]], classes, name)
+    own = clips[position]
+    network, inputs = networks.selected_model([own], fold=networks.folds.index(name))
+    combine = networks.examples([own]).combine_views
+    return TestedClip(network, inputs, own, classes[labels[position]], classes, name, combine)
 
 
 @pinned()

@@ -21,6 +21,10 @@ for option in "$@"; do
     esac
 done
 python=${PYTHON:-python}
+if [[ -n $(ls -A "$out" 2>/dev/null) && ! -f $out/steps.tsv ]]; then
+    echo "$out holds other files, which would be removed; give a folder of its own" >&2
+    exit 2
+fi
 mkdir -p "$out" && rm -rf "$out"/{steps.tsv,run,*.log,*.json,gpu.md}
 began=$SECONDS
 budget=525

@@ -46,7 +46,10 @@ def analyze() -> str:
 
     run, out = required(_RUN), pathlib.Path(required(_OUT)).expanduser()
     tested = tested_clip.load_tested_clip(run, clip=_CLIP.value, root=_ROOT.value)
-    logits = np.asarray(explain.logits(tested.network, tested.inputs)).mean(0)
+    logits = explain.logits(tested.network, tested.inputs)  # [V, K]
+    if len(logits) > 1:
+        logits = tested.combine_views(logits[:, None])
+    logits = np.asarray(logits)[0]
     label = int(np.argmax(logits))
     if _CLASS.value is not None:
         if _CLASS.value not in tested.classes:

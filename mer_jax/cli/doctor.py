@@ -65,7 +65,7 @@ def packages() -> Iterator[Finding]:
         yield Finding(WRONG, "mer_jax", "is not installed", "pip install -e . in its folder")
         return
     for line in lines:
-        found = re.match(r"([\w-]+)(?:\[.*?\])?(?:>=([\d.]+))?", line)
+        found = re.match(r"([\w-]+)(?:\[.*?\])?[^;]*?(?:>=([\d.]+)|;|$)", line)
         if found and "extra ==" not in line:
             yield package(found[1], found[2])
     versions = [metadata.version(name) for name in ("jax", "jaxlib")]

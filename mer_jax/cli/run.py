@@ -33,7 +33,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags, logging
@@ -134,7 +134,7 @@ def _run(workdir: str, signals: Signals) -> int:
             overrides = config_flags.get_override_values(flags.FLAGS["config"])
             show(sweep.run(rows, workdir, overrides=overrides, should_stop=signals))
             show(f"{workdir}/table.html")
-            return 0
+            return _exit_code(sweep.diverged(rows, workdir))
         summary = experiment.run(
             run_flags.CONFIG.value, workdir, should_stop=signals, pipeline=pipeline, quiet=quiet
         )
@@ -145,7 +145,12 @@ def _run(workdir: str, signals: Signals) -> int:
         show(f"{format_spotting(summary)}\n{workdir}/report.html")
     else:
         show(_scores(summary, workdir))
-    if diverged := summary["diverged_folds"]:
+    return _exit_code(summary["diverged_folds"])
+
+
+def _exit_code(diverged: Sequence[str]) -> int:
+    """3 after a sentence if folds diverged, else 0."""
+    if diverged:
         print(f"error: the loss is not finite in {', '.join(diverged)}", file=sys.stderr)
     return 3 if diverged else 0
 

@@ -22,7 +22,7 @@ from mer_jax.protocols import Folds
 from mer_jax.runtime import pinned
 from mer_jax.training import checkpoints, records, single_fold
 
-PARTS = ("params", "model_state", "statistics", "best")  # of a fold's state, for prediction
+PARTS = tuple(part for part in checkpoints.PARTS if part != "status")
 _Metrics = msgspec.defstruct("_Metrics", [("classes", list[str])])  # of metrics.json
 _SALIENCY_FOLDS = 5  # folds whose saliency maps are averaged
 
@@ -50,7 +50,7 @@ class TrainedNetworks(NamedTuple):
         Computed as for a fold's test clips: `eval_transform` with the fold's statistics, then the
         network of the selected epoch.
         """
-        examples = self._examples(clips)
+        examples = self.examples(clips)
         shape = (len(clips), clips[0].frames.shape)
         if shape not in self.programs:
             predict, state = self._predict(examples, len(clips))
@@ -71,7 +71,7 @@ class TrainedNetworks(NamedTuple):
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, rows in enumerate(folds):
             groups.setdefault(tuple(rows), []).append(index)
-        examples, size = self._examples(clips), max(map(len, groups.values()))
+        examples, size = self.examples(clips), max(map(len, groups.values()))
         predict, state = self._predict(examples, size)
         for rows, members in groups.items():
             indices = np.resize(members, size)  # one shape, one compiled program
@@ -105,7 +105,7 @@ class TrainedNetworks(NamedTuple):
 
         x: [N, ...], or [N * num_views, ...] for a method with several views of a clip.
         """
-        examples = self._examples(clips)
+        examples = self.examples(clips)
         return self._selected_model(examples, *self._static_config(examples, len(clips)), fold)
 
     @pinned()
@@ -115,7 +115,7 @@ class TrainedNetworks(NamedTuple):
         `explain.saliency`, mean over up to five folds and maximum over a clip's frames. None for a
         method whose inputs are not laid out like the frames.
         """
-        examples = self._examples(clips)
+        examples = self.examples(clips)
         static, state = self._static_config(examples, len(clips))
         size, num_views, found = self.config.method.get("size"), examples.num_views, []
         for fold in np.unique(np.linspace(0, len(self.folds) - 1, _SALIENCY_FOLDS).astype(int)):
@@ -141,7 +141,7 @@ class TrainedNetworks(NamedTuple):
             x = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), x)
         return network, x
 
-    def _examples(self, clips: Sequence[Clip]) -> Examples:
+    def examples(self, clips: Sequence[Clip]) -> Examples:
         """`clips` as examples of the run's own method, without the options of augmentation."""
         options = configuration.options_of(self.config, "method")
         options |= {name: () for name in ("alphas", "percents") if name in options}
@@ -189,7 +189,7 @@ def read(workdir: pathlib.Path, *, fold: str | int | None = None) -> TrainedNetw
     """Loads the networks of `workdir`; with `fold` (a name, or a number from 0) only that one.
 
     Loads the folds of all seeds. Of variants that differ in more than the seed (learning rates,
-    strict and as published) it loads those like the first one in the checkpoint.
+    strict and as published) it loads those like the first one.
 
     Raises `UserError` for no finished run, a model without a network, or a missing fold.
     """
@@ -222,7 +222,7 @@ def _fold_name(networks: TrainedNetworks, fold: str | int) -> str:
 
 
 def _of_workdir(workdir: pathlib.Path) -> TrainedNetworks:
-    """All networks of the last checkpoint that did not diverge."""
+    """All networks that did not diverge."""
     for name in ("config.json", "folds.json"):
         if not (workdir / name).is_file():
             raise UserError(
@@ -238,21 +238,18 @@ def _of_workdir(workdir: pathlib.Path) -> TrainedNetworks:
     names = list(folds) * len(variants)
     settings = [dataclasses.replace(each, seed=0) for each in variants for _ in folds]
     classes = tuple(reading.load_json(workdir / "metrics.json", _Metrics).classes)
-    tree, position = checkpoints.last(workdir / "checkpoints")
-    state = tree["state"]
-    saved = names[position.members.start : position.members.stop]
-    if not saved or len(saved) < len(position.members):
+    state, members = checkpoints.networks(workdir / "checkpoints")
+    if not members or members[-1] >= len(names):
         raise UserError(
             f"{workdir}: its folds.json is not that of its checkpoints; {reading.RERUN_HINT}"
         )
-    settings = settings[position.members.start : position.members.stop]
-    same = [each == settings[0] for each in settings]
+    same = [settings[row] == settings[members[0]] for row in members]
     converged = state["status"] != records.DIVERGED  # the others may hold NaN
     rows = np.flatnonzero(converged & same)
     return TrainedNetworks(
         config,
         classes,
-        tuple(saved[row] for row in rows),
+        tuple(names[members[row]] for row in rows),
         tuple(names),
         {part: jax.tree.map(lambda a: a[rows], state[part]) for part in PARTS},
         programs={},

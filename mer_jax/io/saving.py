@@ -11,6 +11,7 @@ import json
 import math
 import os
 import pathlib
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -31,7 +32,8 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
       UserError: for an `OSError` in the block or when renaming.
     """
     path = pathlib.Path(path).expanduser()
-    temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
+    # Processes in two containers have the same number.
+    temporary = path.with_name(f".part-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     with report_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

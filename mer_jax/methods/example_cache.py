@@ -14,6 +14,7 @@ import contextvars
 import functools
 import hashlib
 import inspect
+import itertools
 import json
 import pathlib
 import sys
@@ -33,7 +34,11 @@ from mer_jax.io.array_cache import ArrayCache, Entry
 from mer_jax.recordings import Recording
 
 # What computes examples, decodes videos and finds landmarks.
-_LIBRARIES = ("jax", "jaxlib", "numpy", "opencv-python", "av", "dlib", "mediapipe")
+_OPENCV = ("opencv-python", "opencv-contrib-python")
+_LIBRARIES = (
+    *("jax", "jaxlib", "numpy", *_OPENCV, *(f"{name}-headless" for name in _OPENCV)),
+    *("av", "dlib", "mediapipe"),
+)
 _PACKAGE = pathlib.Path(mer_jax.__file__).parent
 
 
@@ -53,6 +58,7 @@ class _Method(NamedTuple):
     method: str
     options: Mapping[str, Any]
     function: Callable
+    calls: Iterator[int]  # numbers those of `example_keys`
 
 
 _stage = contextvars.ContextVar[Stage | None]("stage", default=None)
@@ -88,7 +94,7 @@ def caching(
 @contextlib.contextmanager
 def for_method(name: str, options: Mapping[str, Any], function: Callable) -> Iterator[None]:
     """Within the block, examples are those of the method `name`, a `function` with `options`."""
-    with _set(_method, _Method(name, options, function)):
+    with _set(_method, _Method(name, options, function, itertools.count())):
         yield
 
 
@@ -124,7 +130,9 @@ def example_keys(items: Sequence[Clip | Recording], *, depends_on: Any = None) -
     current = _method.get()
     if not stage().cache or not current:
         return []
-    common = _common_key(current, depends_on)
+    # A method may compute several examples of a clip, by other functions or options of its own.
+    number = next(current.calls)
+    common = _common_key(current, [number, depends_on] if number else depends_on)
     return [saving.digest(common, _digest(item)) for item in items]
 
 

@@ -35,7 +35,9 @@ class PairedComparison(NamedTuple):
     difference: dict[str, float]  # of uf1, uar, accuracy
     interval: dict[str, tuple[float, float]]  # of each difference, by subject
     p_permutation: dict[str, float]  # two-sided, runs swapped subject by subject
-    p_mcnemar: float  # exact, two-sided, on clips that only one run has right
+    # exact, two-sided, on clips that only one run has right; NaN where clips are tested repeatedly,
+    # so that the pairs are not independent
+    p_mcnemar: float
     only_first: int  # clips that only the first run has right
     only_second: int
 
@@ -144,6 +146,7 @@ def compare_paired(
     beyond = {n: np.abs(swapped[n]) >= abs(observed[n]) - 1e-12 for n in COMPARED}
     only_first = int((first.correct & ~second.correct).sum())
     only_second = int((second.correct & ~first.correct).sum())
+    once = len(set(first.keys)) == len(first.keys)
     return PairedComparison(
         difference={name: float(observed[name]) for name in COMPARED},
         interval={
@@ -151,7 +154,7 @@ def compare_paired(
             for name in COMPARED
         },
         p_permutation={name: float((beyond[name].sum() + 1) / (draws + 1)) for name in COMPARED},
-        p_mcnemar=mcnemar(only_first, only_second),
+        p_mcnemar=mcnemar(only_first, only_second) if once else math.nan,
         only_first=only_first,
         only_second=only_second,
     )

@@ -9,7 +9,7 @@ import jax
 import msgspec
 import numpy as np
 
-from mer_jax import leakage
+from mer_jax import leakage, runtime
 from mer_jax.faces.landmarker import landmarker
 from mer_jax.io import large_arrays, reading, saving
 from mer_jax.options import checked
@@ -128,6 +128,7 @@ def save_audit(
 
 
 @checked
+@runtime.pinned()
 def replay(
     folder: pathlib.Path, settings: Settings, *, drop_zeros: float = 0.0
 ) -> tuple[Folds, list[str]]:

@@ -27,6 +27,9 @@ from mer_jax.training import records
 from mer_jax.training.records import Position, Tree
 
 STEPS = "steps"
+NETWORKS, _DIGEST = "networks", "digest"
+# Of a fold's state, what predictions need.
+PARTS = ("params", "model_state", "statistics", "best", "status")
 
 
 class Checkpoints:
@@ -57,6 +60,7 @@ class Checkpoints:
                 shutil.rmtree(part)  # what a killed job was writing
         self._interval_s, self._last_save, self._save_s = interval_s, time.monotonic(), 0.0
         self._position = Position(range(0), 0)  # of the newest checkpoint
+        self._opened, self._seconds_before = time.monotonic(), 0.0
         # Of several processes one writes, and Orbax is not to wait for the others.
         alone = ocp.options.MultiprocessingOptions(
             primary_host=jax.process_index(), active_processes={jax.process_index()}
@@ -92,6 +96,11 @@ class Checkpoints:
         written = not self._manager.is_saving_in_progress()
         return written and (self._position == position or not position.epochs)
 
+    @property
+    def seconds(self) -> float:
+        """That the job has taken so far, in this process and in those before it."""
+        return self._seconds_before + time.monotonic() - self._opened
+
     def save(self, state: Tree, result: records.Result, position: Position) -> None:
         """Writes in the background. state: [F, ...], its first rows those of `position`.
 
@@ -102,7 +111,12 @@ class Checkpoints:
             "state": jax.tree.map(lambda a: np.array(_raw(a)[:count]), state),
             "record": jax.tree.map(np.copy, records.checkpoint_arrays(result)),
         }
-        where = {"start": position.members.start, "count": count, "epochs": position.epochs}
+        where = {
+            "start": position.members.start,
+            "count": count,
+            "epochs": position.epochs,
+            "seconds": round(self.seconds, 3),
+        }
         with self._writing():
             self._manager.save(
                 (self._manager.latest_step() or 0) + 1,
@@ -113,6 +127,20 @@ class Checkpoints:
             )
         self._position, self._last_save = position, time.monotonic()
         self._save_s = self._last_save - began
+
+    def keep(self, state: Tree, members: range) -> None:
+        """Writes the networks of rows that are trained, as later checkpoints have other rows."""
+        parts = {
+            name: jax.tree.map(lambda a: np.array(_raw(a)[: len(members)]), getattr(state, name))
+            for name in PARTS
+        }
+        path = self._directory / NETWORKS / f"{members.start}-{members.stop}"
+        with self._writing():
+            shutil.rmtree(path, ignore_errors=True)  # of a job that was killed right after
+            with saving.atomic(path) as temporary, ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(temporary, parts, force=True)
+                checkpointer.wait_until_finished()
+                (temporary / _DIGEST).write_text(_digest(parts, {}))
 
     def restore(self, state: Tree, record: Tree) -> tuple[Tree, Tree, Position] | None:
         """The newest undamaged checkpoint: the rows of its state, its record and position.
@@ -175,6 +203,7 @@ class Checkpoints:
             state,
         )
         members = range(position["start"], position["start"] + position["count"])
+        self._seconds_before = position.get("seconds", 0.0)
         return wrapped, tree["record"], Position(members, position["epochs"])
 
 
@@ -197,13 +226,43 @@ def last(directory: str | pathlib.Path) -> tuple[dict, Position]:
     path = directory / STEPS / str(found[0])
     with reading.report_damage(f"the checkpoint {path}"):
         position = json.loads((path / "position" / "metadata").read_text())
-        with silence_orbax(), ocp.PyTreeCheckpointer() as checkpointer:
-            like = checkpointer.metadata(path / "tree").item_metadata.tree
-            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
-            tree = checkpointer.restore(path / "tree", restore_args=as_numpy)
+        tree = _as_dictionaries(path / "tree")
         _verify_digest(tree, position)
         members = range(position["start"], position["start"] + position["count"])
     return tree, Position(members, position["epochs"])
+
+
+def networks(directory: str | pathlib.Path) -> tuple[dict, list[int]]:
+    """The networks of a finished job: {part: tree of host arrays [F, ...]} of PARTS, and the row
+    of each; rows are missing where earlier versions of mer_jax trained them in chunks.
+
+    Raises `UserError` as `last`.
+    """
+    tree, (members, _) = last(directory)
+    found = {members.start: (members.stop, {name: tree["state"][name] for name in PARTS})}
+    for path in pathlib.Path(directory).absolute().glob(f"{NETWORKS}/*-*"):
+        start, stop = map(int, path.name.split("-"))
+        # Of two that were trained for the same rows, with another memory, the larger one.
+        if stop <= members.start and stop > found.get(start, (0,))[0]:
+            with reading.report_damage(f"the networks {path}"):
+                parts = _as_dictionaries(path)
+                if (path / _DIGEST).read_text() != _digest(parts, {}):
+                    raise ValueError("its digest differs")
+            found[start] = stop, parts
+    chosen, rows = list[dict](), list[int]()
+    for start, (stop, parts) in sorted(found.items()):
+        if not rows or start > rows[-1]:
+            chosen.append(parts)
+            rows += range(start, stop)
+    return jax.tree.map(lambda *each: np.concatenate(each), *chosen), rows
+
+
+def _as_dictionaries(path: pathlib.Path) -> dict:
+    """What Orbax wrote to `path`, as nested dictionaries of host arrays."""
+    with silence_orbax(), ocp.PyTreeCheckpointer() as checkpointer:
+        like = checkpointer.metadata(path).item_metadata.tree
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+        return checkpointer.restore(path, restore_args=as_numpy)
 
 
 def silence_orbax() -> contextlib.ExitStack:

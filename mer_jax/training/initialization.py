@@ -115,21 +115,34 @@ def trained_on(directory: str | pathlib.Path, folds: Sequence[str]) -> list[set[
         seen = [subjects - {normalize_subject(name)} for name in folds]
     elif (directory / "folds.json").is_file():
         own = Folds.read(directory / "folds.json")
-        rows = np.flatnonzero((own.train | own.validation).any(0))
+        train = _config(directory).get("train", {})
+        known = own.train | own.validation
+        if train.get("model_selection") == "best_test" or train.get("statistics_on_all_clips"):
+            known = known | own.test
+        rows = np.flatnonzero(known.any(0))
         seen = [{normalize_subject(own.subjects[at]) for at in rows} for _ in folds]
-    if any(seen) and (directory / "config.json").is_file():
-        train = reading.load_json(directory / "config.json", dict[str, Any]).get("train", {})
-        if earlier := train.get("init_from"):
-            seen = [a | b for a, b in zip(seen, trained_on(earlier, folds))]
+    if any(seen) and (earlier := _initialized_from(directory)):
+        seen = [a | b for a, b in zip(seen, trained_on(earlier, folds))]
     return seen
+
+
+def _config(directory: pathlib.Path) -> dict[str, Any]:
+    path = directory / "config.json"
+    return reading.load_json(path, dict[str, Any]) if path.is_file() else {}
+
+
+def _initialized_from(directory: pathlib.Path) -> str:
+    """The `train.init_from` of a run."""
+    return _config(directory).get("train", {}).get("init_from") or ""
 
 
 def trained_elsewhere(directory: str | pathlib.Path) -> bool:
     """Whether these are converted weights of more than a backbone, so that nothing records what
-    they were trained on; False for a run."""
+    they were trained on; or a run that was initialized from such."""
     directory = pathlib.Path(directory).expanduser()
     if (directory / "folds.json").is_file() or _is_spotting(directory):
-        return False
+        earlier = _initialized_from(directory)
+        return bool(earlier) and trained_elsewhere(earlier)
     weights = pretrained.read(directory)
     each = weights.values() if pretrained.per_fold(weights) else [weights]
     return not all(name.startswith("backbone.") for own in each for name in own)
@@ -173,7 +186,12 @@ def _run_weights(directory: pathlib.Path) -> Weights:
         raise UserError(
             f"train.init_from: the run in {directory} is not finished; re-run its command"
         )
-    state = checkpoints.last(directory / "checkpoints")[0]["state"]
+    state, rows = checkpoints.networks(directory / "checkpoints")
+    if rows[0]:  # the first variant is that of row 0
+        raise UserError(
+            f"train.init_from: {directory} was trained by a version that kept the networks of its "
+            "last variants alone; train it again, with one seed"
+        )
     chosen = state["best"] or (state["params"], state["model_state"])
     leaves: Weights = {
         name: leaf[0] for tree in chosen for name, leaf in records.named_leaves(tree).items()

@@ -99,7 +99,7 @@ def check(labels: np.ndarray, settings: Settings, *, num_views: int = 1) -> None
                 "train.loss='multilabel_bce' is for several labels a clip, and a clip has one"
             )
         return
-    if settings.loss != "multilabel_bce":
+    if settings.loss != "multilabel_bce" and ":" not in settings.loss:
         raise UserError(
             f"train.loss is {settings.loss!r}, and a clip has several labels; "
             "set it to 'multilabel_bce'"

@@ -139,6 +139,8 @@ def fit(
     static = make_static_config(
         examples, len(labels), settings, num_classes=num_classes, build=build, remat=parallel.remat
     )
+    fewest = int(rows.train.sum(1).min()) * examples.repeats_per_epoch
+    static = static._replace(skips=settings.sampler == "sequential" or fewest < static.steps)
     inputs = _as_dtype(examples.inputs, settings.data_dtype)
     real = np.issubdtype(labels.dtype, np.floating)
     on_host: Any = labels.astype(np.float32 if real else np.int32)
@@ -169,7 +171,8 @@ def fit(
     started = time.monotonic()
     with _Store(checkpointing) as store:
         _train_all(job, chunk_size, result, store, hooks)
-    result = result._replace(seconds=time.monotonic() - started)
+        seconds = store.seconds
+    result = result._replace(seconds=time.monotonic() - started if seconds is None else seconds)
     return records.split_variants(result, len(folds))
 
 
@@ -259,6 +262,8 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
             else:
                 if hooks.on_trained:
                     hooks.on_trained(current.members, distributed.gather_to_host(current.state))
+                if current.members.stop < count:
+                    store.keep(current)
                 store.save(current, result)
                 current = job.chunk_from(current.members.stop, chunk_size)
 
@@ -377,6 +382,17 @@ class _Store(contextlib.ExitStack):
             state = distributed.gather_to_host(current.state)
             if self._checkpoints:
                 self._checkpoints.save(state, result, Position(current.members, current.epochs))
+
+    def keep(self, current: _Chunk) -> None:
+        if self.enabled:
+            state = distributed.gather_to_host(current.state)
+            if self._checkpoints:
+                self._checkpoints.keep(state, current.members)
+
+    @property
+    def seconds(self) -> float | None:
+        """That the job has taken, also before it was resumed; None without checkpoints."""
+        return self._checkpoints.seconds if self._checkpoints else None
 
     def holds(self, current: _Chunk) -> bool:
         """Whether all whole epochs are on disk; False of several processes, which stop together."""

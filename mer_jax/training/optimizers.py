@@ -92,6 +92,21 @@ def apply_gradients(
     return after, state
 
 
+def skip_step(taken: jax.Array, after: Tree, before: Tree) -> Tree:
+    """`after` where `taken`, else `before`, but for the schedules: a step counts in any case.
+
+    after, before: trees with the state of an optimizer.
+    """
+
+    def one(after, before):
+        if isinstance(after, optax.ScaleByScheduleState):
+            return after
+        return jnp.where(taken, after, before)
+
+    is_schedule = lambda node: isinstance(node, optax.ScaleByScheduleState)
+    return jax.tree.map(one, after, before, is_leaf=is_schedule)
+
+
 # Where a parameter is larger than all of a machine's caches, pieces that a core's own one holds
 # together with their gradients and moments win a tenth; smaller ones would lose as much.
 _LARGE, _PIECE = 2**24, 2**16

@@ -188,7 +188,7 @@ class Result(NamedTuple):
     validation: np.ndarray  # [F, M] bool
     probabilities: np.ndarray  # [F, M, K] float32, by the chosen epoch's network
     predicted: np.ndarray  # [F, E, M] int32, `LabelKind.predict` after each epoch
-    train_loss: np.ndarray  # [F, E] float32, NaN after a fold has stopped
+    train_loss: np.ndarray  # [F, E] float32; after a fold has stopped, that of its last epoch
     train_accuracy: np.ndarray  # [F, E] float32
     test_accuracy: np.ndarray  # [F, E] float32
     validation_loss: np.ndarray  # [F, E] float32, NaN without validation clips
@@ -197,7 +197,7 @@ class Result(NamedTuple):
     epochs_run: np.ndarray  # [F] int32
     sample_counts: np.ndarray  # [F, N] int32: times that each clip was in a batch
     statistics_mask: np.ndarray  # [F, N] bool: clips in the statistics
-    seconds: float  # of training, in this process
+    seconds: float  # of training, also before it was resumed
 
     @property
     def diverged(self) -> list[str]:
@@ -268,8 +268,28 @@ def set_epochs(result: Result, record: Record, members: range, done: int) -> Non
     for name, value in record._asdict().items():
         target = getattr(result, name)
         target[members, done : done + value.shape[1]] = value[: len(members)]
+    _hold_ended(result, members, done, done + record.status.shape[1])
     unvalidated = [row for row in members if not result.validation[row].any()]
     result.validation_loss[unvalidated, done:] = np.nan
+
+
+def _hold_ended(result: Result, members: range, done: int, end: int) -> None:
+    """Of the epochs `done` to `end` - 1 after that in which a fold stopped, the measurements of
+    that one, in place: the network does not change any more. A fold that diverged predicts by the
+    network before."""
+    for row in members:
+        ended = np.flatnonzero(result.status[row, :end] != RUNNING)
+        if not ended.size:
+            continue
+        diverged = result.status[row, ended[0]] == DIVERGED
+        names = _HELD if diverged else (*_HELD, "train_loss", "train_accuracy")
+        last = int(ended[0]) - diverged
+        for name in names if last >= 0 else ():
+            curve = getattr(result, name)[row]
+            curve[max(last + 1, done) : end] = curve[last]
+
+
+_HELD = ("test_accuracy", "validation_loss", "predicted")
 
 
 def notify(

@@ -50,6 +50,7 @@ class StaticConfig(NamedTuple):
     settings: Settings  # without `variants`: of these, seed and rate are in `FoldArrays`
     remat: bool  # recompute activations between convolutions for the gradient
     in_parts: bool  # an epoch is several calls, between which a job can stop
+    skips: bool = True  # a batch may be empty, and is no step
 
 
 # Numbers that an epoch reads: half a second of a small network on one core, minutes of a large one.
@@ -245,8 +246,8 @@ def train_steps(
         rate = fold.rate * state.lr_scale
         params, opt = optimizers.apply_gradients(static.optimizer, params, grads, opt, rate)
         after = carry._replace(params=params, model_state=model_state, opt=opt)
-        if static.settings.sampler == "sequential":  # an empty batch is no step
-            after = jax.tree.map(lambda a, b: jnp.where(jnp.any(mask > 0), a, b), after, carry)
+        if static.skips:
+            after = optimizers.skip_step(jnp.any(mask > 0), after, carry)
         losses = losses.at[number].set(loss * jnp.sum(mask))
         correct = correct.at[number].set(jnp.sum(kind.accuracy(logits, labels) * mask))
         return after._replace(losses=losses, correct=correct)
