@@ -152,3 +152,17 @@ def test_a_reduced_row_depends_on_no_other(count):
     found = per_clip.reduce(mean, rows)
     np.testing.assert_allclose(found, rows.astype(float).mean((1, 2)), atol=1e-6)
     np.testing.assert_array_equal(per_clip.reduce(mean, rows[1:2]), found[1:2])
+
+
+def test_two_computations_of_one_method_are_two_entries(cache):
+    """The second was read from the first: flows of one setting in place of the other's."""
+    clips = clips_of([4, 4])
+
+    def both(clips):
+        each = [per_clip.compute(clips, lambda clip, k=k: k * clip.frames[0]) for k in (1, 2)]
+        return np.stack(each)
+
+    for _ in range(2):  # computed, then read
+        with example_cache.caching(cache, quiet=True), example_cache.for_method("both", {}, both):
+            first, second = both(clips)
+        np.testing.assert_array_equal(second, 2 * first)

@@ -190,3 +190,11 @@ def test_draws_without_a_positive_do_not_count():
     matrices[[0, 1], [0, 1], 1, 1] = 3
     found = intervals.bootstrap(matrices, scores=multilabel.scores)
     assert all(np.isfinite(bounds).all() for bounds in found.values()), found
+
+
+def test_repeated_tests_of_a_clip_are_no_independent_pairs():
+    first, second = predictions(), other(skill=3.0)
+    twice = np.tile(np.arange(len(first)), 2)
+    found = intervals.compare_paired(first.take(twice), second.take(twice), draws=50)
+    assert np.isnan(found.p_mcnemar)
+    assert not np.isnan(intervals.compare_paired(first, second, draws=50).p_mcnemar)

@@ -108,6 +108,16 @@ def test_subjects_of_earlier_runs_count_too(tmp_path):
     subjects = ("samm/006", "samm/009")
     later = Folds(subjects, ("samm/006/c", "samm/009/c"), subjects, ~test, test, test & False)
     assert initialization.pretraining_overlap(second, later) == 1  # samm/006 in long videos
+    # What the earlier run was selected by, it knows, too.
+    for name, train in (("a", {"model_selection": "best_test"}), ("b", {})):
+        place = write(name, ("casme2/sub01", "casme2/sub02"))
+        rows = np.array([[True, False]])
+        clips, persons = ("casme2/sub01/c", "casme2/sub02/c"), ("casme2/sub01", "casme2/sub02")
+        own = Folds(("hold_out",), clips, persons, rows, ~rows, rows & False)
+        (tmp_path / name / "folds.json").write_text(json.dumps(own.to_json()))
+        (tmp_path / name / "config.json").write_text(json.dumps({"train": train}))
+        known = {"casme2/sub1", "casme2/sub2"} if train else {"casme2/sub1"}
+        assert initialization.trained_on(place, ["any"]) == [known]
     third = write("third", ("mmew/S1",), init_from=str(tmp_path / "moved"))
     with pytest.raises(UserError, match="moved is not there, so its subjects are not known"):
         initialization.trained_on(third, ["any"])
@@ -191,3 +201,36 @@ def test_networks_of_each_fold_are_evaluated_as_they_are(tmp_path):
     with pytest.raises(UserError, match=r"has no weights for head\.bias"):
         initialization.read(tmp_path / "part", small.build, folds=folds.names, complete=True)
     assert len(initialization.read(tmp_path / "part", small.build, folds=folds.names)) == 2
+
+
+def test_where_converted_weights_came_in_before_nothing_is_verified(tmp_path):
+    pretrained.save(tmp_path / "weights", {"conv.kernel": np.ones((3, 3, 1, 1), np.float32)})
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "folds.json").write_text("{}")
+    for init_from, elsewhere in ((str(tmp_path / "weights"), True), ("", False)):
+        config = {"train": {"init_from": init_from}}
+        (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+        assert initialization.trained_elsewhere(tmp_path / "run") == elsewhere
+
+
+def test_the_first_variant_is_handed_on_whatever_the_chunks(tmp_path):
+    """It was a seed of the last chunk, which depends on memory and devices."""
+    examples, labels, folds = small.problem()
+    settings = Settings(epochs=2, batch_size=10, seeds=2)
+    found = []
+    for each in (0, 1):
+        place = tmp_path / str(each)
+        one = folds.take([0])
+        fit(
+            examples, labels, [one, one], settings, num_classes=3, build=small.build,
+            **small.grouped(
+                devices=jax.devices()[:1], quiet=True, folds_per_device=each,
+                directory=place / "checkpoints",
+            ),
+        )  # fmt: skip
+        (place / "folds.json").write_text(json.dumps(one.to_json()))
+        (place / "metrics.json").write_text("{}")
+        found.append(initialization.read(place, small.build))
+    assert found[0].keys() == found[1].keys()
+    for name in found[0]:
+        np.testing.assert_array_equal(found[0][name], found[1][name], err_msg=name)

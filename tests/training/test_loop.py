@@ -23,6 +23,7 @@ from mer_jax.training import (
     fit,
     loop,
     memory,
+    optimizers,
     parallel,
     records,
     single_fold,
@@ -197,6 +198,60 @@ def test_a_chunk_of_more_devices_is_finished_by_fewer(reference, tmp_path, monke
     again = run(devices=2, on_epoch_end=lambda _, line: lines.append(line), **options)
     assert [(line["epoch"], len(line["folds"])) for line in lines[:3]] == [(3, 4), (4, 4), (1, 2)]
     assert_same(again, reference)
+
+
+def test_the_networks_of_all_chunks_are_kept(reference, tmp_path):
+    """The last checkpoint has the rows that were trained last."""
+    run(directory=tmp_path / "whole")
+    run(directory=tmp_path / "chunks", folds_per_device=2)
+    whole, rows = checkpoints.networks(tmp_path / "whole")
+    chunks, again = checkpoints.networks(tmp_path / "chunks")
+    assert rows == again == list(range(6))
+    jax.tree.map(np.testing.assert_array_equal, whole, chunks)
+    tree, position = checkpoints.last(tmp_path / "chunks")
+    assert position.members == range(4, 6) and len(tree["state"]["status"]) == 2
+    (file,) = (tmp_path / "chunks" / "networks" / "0-2").glob("digest")
+    file.write_text("another")
+    with pytest.raises(UserError, match=r"the networks .*0-2 is damaged"):
+        checkpoints.networks(tmp_path / "chunks")
+
+
+def test_the_time_of_a_job_is_that_of_all_its_launches(tmp_path):
+    first = run(directory=tmp_path, interval_s=0.0)
+    again = run(directory=tmp_path, interval_s=0.0)  # nothing is left to train
+    assert again.seconds >= first.seconds * 0.9 > 0
+
+
+def test_after_a_fold_has_stopped_its_curves_are_those_of_its_network():
+    """They were of that network, trained for another epoch, which does not exist."""
+    settings = dataclasses.replace(SETTINGS, epochs=5, min_loss_change=1e9)  # after two epochs
+    result = run(settings=settings)
+    two = run(settings=dataclasses.replace(SETTINGS, epochs=2))
+    assert (result.epochs_run == 2).all()
+    for name in ("train_loss", "test_accuracy", "predicted", "train_accuracy"):
+        want = getattr(two, name)[:, [0, 1, 1, 1, 1]]
+        np.testing.assert_array_equal(getattr(result, name), want, err_msg=name)
+
+
+def test_an_empty_batch_is_no_step_and_schedules_go_on(monkeypatch):
+    """Of batches of one clip there are as many as clips, more than a fold trains on."""
+    calls, skip_step = [], optimizers.skip_step
+    record = lambda *given: calls.append(None) or skip_step(*given)
+    monkeypatch.setattr(optimizers, "skip_step", record)
+    one = small.problem()[2].take([0])
+    few = dataclasses.replace(SETTINGS, epochs=1, batch_size=1)
+    run(one, dataclasses.replace(SETTINGS, epochs=1))
+    assert not calls  # none of its batches can be empty
+    run(one, few)
+    assert calls
+    schedule = optimizers.schedule("step", epochs=4, steps=2, rate=0.5, every=1)
+    optimizer = optimizers.create("adam", schedule)
+    before = optimizer.init(jnp.ones(3))
+    _, after = optimizer.update(jnp.ones(3), before, jnp.ones(3))
+    adam, schedule = optimizers.skip_step(jnp.array(False), after, before)
+    assert adam.count == 0 and not adam.mu.any() and schedule.count == 1
+    adam, schedule = optimizers.skip_step(jnp.array(True), after, before)
+    assert adam.count == 1 and adam.mu.all() and schedule.count == 1
 
 
 @pytest.mark.slow
