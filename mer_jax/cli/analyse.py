@@ -7,7 +7,7 @@ that tested it. The curves of a run with several seeds are those of the first se
 
 Example:
 
-    mer-jax analyse --run=runs/first --out=pictures --clip=s03/c02
+    mer-jax analyse --run=runs/first --out=pictures --clip=s03_02
 
 DIR gets
 

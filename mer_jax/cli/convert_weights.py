@@ -15,7 +15,7 @@ where each of our tensors comes from (mer_jax.models.pretrained.Tensor), for exa
 A folder FILE has the weights of each fold, in files named by the folds or their subjects
 (sub01.pth). Such weights are evaluated under the folds, without training, by
 
-    mer-jax run NAME --config.train.init_from=DIR --config.train.epochs=0
+    mer-jax run NAME --workdir=DIR2 --config.train.init_from=DIR --config.train.epochs=0
 
 Example:
 
