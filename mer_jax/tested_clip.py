@@ -40,11 +40,11 @@ def load_tested_clip(
     Args:
       workdir: of a finished run.
       clip: key, "database/subject/name", or the end of one; None: the first clip of the first fold
-        in the checkpoint.
+        that has a network.
       root: folder of the run's database; None: as in the run.
 
     Raises:
-      UserError: if there is no such run or clip, or its fold is not in the checkpoint.
+      UserError: if there is no such run or clip, or its fold has no network.
     """
     workdir = pathlib.Path(workdir).expanduser()
     networks = _read(workdir)
@@ -65,8 +65,8 @@ def load_tested_clip(
     if tested[key] not in saved:
         first, last = (folds.names[f] for f in (saved[0], saved[-1]))
         raise UserError(
-            f"{key} is tested by fold {folds.names[tested[key]]}, whose network was not saved: "
-            f"checkpoints hold the folds that were trained last ({first} to {last})"
+            f"{key} is tested by fold {folds.names[tested[key]]}, whose network was not saved or "
+            f"diverged: there are those of {first} to {last}"
         )
     config = networks.config
     config.data.root = root if root is not None else config.data.get("root")
@@ -74,9 +74,9 @@ def load_tested_clip(
     position = [each.key for each in clips].index(key)
     name = folds.names[tested[key]]
     own = clips[position]
-    network, inputs = networks.selected_model([own], fold=networks.folds.index(name))
-    combine = networks.examples([own]).combine_views
-    return TestedClip(network, inputs, own, classes[labels[position]], classes, name, combine)
+    fold, label = networks.folds.index(name), classes[labels[position]]
+    network, inputs, combine_views = networks.selected_model([own], fold=fold)
+    return TestedClip(network, inputs, own, label, classes, name, combine_views)
 
 
 @pinned()

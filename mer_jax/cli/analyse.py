@@ -58,7 +58,8 @@ def analyze() -> str:
     named = lambda tree: {k: np.asarray(v) for k, v in _named(tree).items()}
     heat = named(explain.saliency(tested.network, tested.inputs, label=label))
     layers = explain.feature_maps(tested.network, tested.inputs)
-    curves = {name: tested_clip.epoch_scores(run)[name] for name in ("accuracy", "uf1")}
+    every = tested_clip.epoch_scores(run)
+    curves = {name: every[name] for name in ("accuracy", "uf1")}
 
     # Several views of a clip are drawn like frames.
     one = lambda a, axes: a[0] if a.ndim > axes or len(a) == 1 else a

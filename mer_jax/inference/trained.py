@@ -50,7 +50,7 @@ class TrainedNetworks(NamedTuple):
         Computed as for a fold's test clips: `eval_transform` with the fold's statistics, then the
         network of the selected epoch.
         """
-        examples = self.examples(clips)
+        examples = self._examples(clips)
         shape = (len(clips), clips[0].frames.shape)
         if shape not in self.programs:
             predict, state = self._predict(examples, len(clips))
@@ -71,7 +71,7 @@ class TrainedNetworks(NamedTuple):
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, rows in enumerate(folds):
             groups.setdefault(tuple(rows), []).append(index)
-        examples, size = self.examples(clips), max(map(len, groups.values()))
+        examples, size = self._examples(clips), max(map(len, groups.values()))
         predict, state = self._predict(examples, size)
         for rows, members in groups.items():
             indices = np.resize(members, size)  # one shape, one compiled program
@@ -100,13 +100,17 @@ class TrainedNetworks(NamedTuple):
         return predict, state
 
     @pinned()
-    def selected_model(self, clips: Sequence[Clip], *, fold: int = 0) -> tuple[nnx.Module, Any]:
-        """(network, x): the selected network of row `fold`, and its inputs for `clips`.
+    def selected_model(
+        self, clips: Sequence[Clip], *, fold: int = 0
+    ) -> tuple[nnx.Module, Any, Callable[[jax.Array], jax.Array]]:
+        """(network, x, combine_views): the selected network of row `fold`, its inputs for `clips`,
+        and the method's function from the views' logits to those of a clip.
 
         x: [N, ...], or [N * num_views, ...] for a method with several views of a clip.
         """
-        examples = self.examples(clips)
-        return self._selected_model(examples, *self._static_config(examples, len(clips)), fold)
+        examples = self._examples(clips)
+        static, state = self._static_config(examples, len(clips))
+        return *self._selected_model(examples, static, state, fold), examples.combine_views
 
     @pinned()
     def saliency(self, clips: Sequence[Clip], label: np.ndarray) -> np.ndarray | None:
@@ -115,7 +119,7 @@ class TrainedNetworks(NamedTuple):
         `explain.saliency`, mean over up to five folds and maximum over a clip's frames. None for a
         method whose inputs are not laid out like the frames.
         """
-        examples = self.examples(clips)
+        examples = self._examples(clips)
         static, state = self._static_config(examples, len(clips))
         size, num_views, found = self.config.method.get("size"), examples.num_views, []
         for fold in np.unique(np.linspace(0, len(self.folds) - 1, _SALIENCY_FOLDS).astype(int)):
@@ -141,7 +145,7 @@ class TrainedNetworks(NamedTuple):
             x = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), x)
         return network, x
 
-    def examples(self, clips: Sequence[Clip]) -> Examples:
+    def _examples(self, clips: Sequence[Clip]) -> Examples:
         """`clips` as examples of the run's own method, without the options of augmentation."""
         options = configuration.options_of(self.config, "method")
         options |= {name: () for name in ("alphas", "percents") if name in options}

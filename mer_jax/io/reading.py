@@ -57,10 +57,18 @@ def error_summary(error: Exception) -> str:
     return text[:120] if " " in text else f"{type(error).__name__} {text[:100]}".strip()
 
 
+def expanded(path: str | os.PathLike) -> pathlib.Path:
+    """`path` with ~ expanded; a name that only begins with it (~$sheet.xlsx) as it is."""
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError:
+        return pathlib.Path(path)
+
+
 def read_text(path: str | os.PathLike) -> str:
     """The UTF-8 text of a file, line ends unchanged. Raises `UserError` if it cannot be read."""
     try:
-        return pathlib.Path(path).expanduser().read_bytes().decode("utf-8-sig")
+        return expanded(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from mer_jax.errors import report_write_errors
+from mer_jax.io import reading
 
 
 @contextlib.contextmanager
@@ -31,7 +32,7 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     Raises:
       UserError: for an `OSError` in the block or when renaming.
     """
-    path = pathlib.Path(path).expanduser()
+    path = reading.expanded(path)
     # Processes in two containers have the same number.
     temporary = path.with_name(f".part-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     with report_write_errors(path):
@@ -51,7 +52,7 @@ def write(path: str | os.PathLike, content: str | bytes) -> pathlib.Path:
         content = content.encode(errors="backslashreplace")
     with atomic(path) as temporary:
         temporary.write_bytes(content)
-    return pathlib.Path(path).expanduser()
+    return reading.expanded(path)
 
 
 def csv_text(

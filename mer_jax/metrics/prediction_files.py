@@ -24,7 +24,7 @@ import os
 import pathlib
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from urllib.parse import unquote
 
 import numpy as np
@@ -106,7 +106,7 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
     Raises:
       DataError: with all problems of the file, line by line.
     """
-    path = pathlib.Path(path).expanduser()
+    path = reading.expanded(path)
     if path.is_dir():
         path = path / "predictions.csv"
     text = reading.read_text(path)
@@ -145,7 +145,7 @@ def parse_header(text: str) -> tuple[str, list[str]]:
 def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
     delimiter, header = parse_header(text)
     missing = [name for name in REQUIRED if name not in header]
-    if {"onset", "offset"} & {name.removeprefix("pred_") for name in header}:
+    if missing and {"onset", "offset"} & {name.removeprefix("pred_") for name in header}:
         raise UserError(
             f"{path} holds spotted intervals; mer-jax score compares them with --truth=FILE"
         )
@@ -211,12 +211,14 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
 
 
 def _read_log(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
-    problems, rows, subject, shapes = [], [], None, set[str]()
+    problems, rows, subject = [], [], None
+    databases, shapes = set[str](), set[str]()
     for number, line in enumerate(text.splitlines(), 1):
         words, where = line.split(), f"line {number}"
-        if len(words) == 2 and _CLASS.fullmatch(words[1]) and _shape(words[0]) in shapes:
+        if len(words) == 2 and words[0] not in databases and _is_cut(words[0], words[1], shapes):
             problems.append(Problem(where, f"has one number after the clip {words[0]!r}, not two"))
         elif len(words) == 2:
+            databases.add(words[0])
             subject = [unquote(word) for word in words]
         elif len(words) == 3 and all(map(_CLASS.fullmatch, words[1:])):
             if subject is None:
@@ -228,6 +230,12 @@ def _read_log(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
             what = "is neither `database subject` nor `clip true predicted` with numbers below 1000"
             problems.append(Problem(where, what))
     return _numbered(path, rows, classes, problems)
+
+
+def _is_cut(first: str, second: str, shapes: Container[str]) -> bool:
+    """Whether a line of two words is a clip with one number, not a database and its subject."""
+    shape = _shape(first)
+    return bool(_CLASS.fullmatch(second)) and "0" in shape and shape in shapes
 
 
 def _shape(clip: str) -> str:

@@ -52,7 +52,7 @@ class Log(NamedTuple):
 
 def is_log(path: str | os.PathLike) -> bool:
     """Whether a file is a log of MEGC 2020."""
-    if pathlib.Path(path).is_dir():
+    if reading.expanded(path).is_dir():
         return False
     lines = [line.strip() for line in reading.read_text(path).splitlines() if line.strip()]
     first = next((line for line in lines if line not in _DATABASES), "")
@@ -71,10 +71,12 @@ def _log_line(line: str) -> tuple[str, list[int | None], str] | None:
 
 def is_table(path: str | os.PathLike) -> bool:
     """Whether a file is a log of MEGC 2020, or has the headings of a table of intervals."""
-    if pathlib.Path(path).is_dir():
+    if reading.expanded(path).is_dir():
         return False
     head = re.split(r"[,;\t]", reading.read_text(path).partition("\n")[0].casefold())
     names = {cell.strip().strip('"') for cell in head}
+    if {"label", "predicted"} <= names:  # recognized clips, with their instants
+        return False
     return is_log(path) or all(names & {*_HEADS[field]} for field in ("video", "onset", "offset"))
 
 

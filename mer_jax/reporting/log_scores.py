@@ -8,7 +8,6 @@ import collections
 import csv
 import io
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -87,10 +86,11 @@ def read_expected_clips(path: str | os.PathLike) -> dict[str, str]:
       UserError: the file is none of these.
     """
     needed = ("database", "subject", "clip", "label")
-    text = "" if pathlib.Path(path).is_dir() else reading.read_text(path)
+    text = "" if reading.expanded(path).is_dir() else reading.read_text(path)
     delimiter, header = parse_header(text)
     missing = [name for name in needed if name not in header]
-    if len(missing) == len(needed) == len(header) and header[-1].isdecimal():  # no headings
+    headless = len(missing) == len(needed) == len(header) and header[-1].isdecimal()
+    if headless:
         text, missing = f"{delimiter.join(needed)}\n{text}", []
         header = [*needed]
     if "predicted" in header or len(missing) > 2 or not text:
@@ -103,7 +103,8 @@ def read_expected_clips(path: str | os.PathLike) -> dict[str, str]:
         next(table)  # the headings
         keys = lambda row: "/".join(row[name] or "" for name in needed[:3])
         found = {keys(row): (row["label"] or "").strip() for row in table}
-    if all(label in ("0", "1", "2") for label in found.values()):  # the organizers' own list
+    if headless and all(label in ("0", "1", "2") for label in found.values()):
+        # The organizers' own list.
         found = {key: MEGC_CLASSES[int(label)] for key, label in found.items()}
     return found
 

@@ -53,10 +53,14 @@ class Ensemble:
                 f"this run's networks take the flow from frame to frame at {self.folds[0].fps:g} "
                 f"Hz; the video has {fps:g} Hz: resample it"
             )
-        scale = lambda count, fold: max(1, round(count * fps / fold.fps))
+
+        def scale(count: int, fold: Fold) -> int:
+            return count if same_rate(fps, fold.fps) else max(1, round(count * fps / fold.fps))
+
         lengths = ("duration", "shortest", "longest", "span")
+        scaled = lambda fold: {name: scale(getattr(fold, name), fold) for name in lengths}
         folds = [
-            fold._replace(fps=fps, **{name: scale(getattr(fold, name), fold) for name in lengths})
+            fold._replace(fps=fps, **scaled(fold))  # type: ignore[arg-type]
             for fold in self.folds
         ]
         scorers = [

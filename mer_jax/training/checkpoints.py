@@ -14,6 +14,7 @@ import pathlib
 import shutil
 import sys
 import time
+from collections.abc import Collection
 from logging import getLogger
 
 import jax
@@ -56,19 +57,21 @@ class Checkpoints:
                 "wait for it, or give another --workdir",
             )
             (directory / STEPS).mkdir(exist_ok=True)
-            for part in (directory / STEPS).glob("*.orbax-checkpoint-tmp*"):
-                shutil.rmtree(part)  # what a killed job was writing
+            # What a killed job was writing.
+            parts = ("steps/*.orbax-checkpoint-tmp*", f"{NETWORKS}/.part-*")
+            for part in [path for pattern in parts for path in directory.glob(pattern)]:
+                shutil.rmtree(part)
         self._interval_s, self._last_save, self._save_s = interval_s, time.monotonic(), 0.0
         self._position = Position(range(0), 0)  # of the newest checkpoint
         self._opened, self._seconds_before = time.monotonic(), 0.0
         # Of several processes one writes, and Orbax is not to wait for the others.
-        alone = ocp.options.MultiprocessingOptions(
+        self._alone = ocp.options.MultiprocessingOptions(
             primary_host=jax.process_index(), active_processes={jax.process_index()}
         )
         self._manager = ocp.CheckpointManager(
             directory / STEPS,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=2, create=False, multiprocessing_options=alone
+                max_to_keep=2, create=False, multiprocessing_options=self._alone
             ),
         )
 
@@ -93,8 +96,10 @@ class Checkpoints:
 
     def holds(self, position: Position) -> bool:
         """Whether a job at `position` can go on from the disk without training anything again."""
-        written = not self._manager.is_saving_in_progress()
-        return written and (self._position == position or not position.epochs)
+        if self._manager.is_saving_in_progress():
+            return False
+        failed = steps(self._directory)[:1] != [self._manager.latest_step()]
+        return not position.epochs or (self._position == position and not failed)
 
     @property
     def seconds(self) -> float:
@@ -135,11 +140,14 @@ class Checkpoints:
             for name in PARTS
         }
         path = self._directory / NETWORKS / f"{members.start}-{members.stop}"
+        alone = {"multiprocessing_options": self._alone}
         with self._writing():
-            shutil.rmtree(path, ignore_errors=True)  # of a job that was killed right after
-            with saving.atomic(path) as temporary, ocp.StandardCheckpointer() as checkpointer:
-                checkpointer.save(temporary, parts, force=True)
-                checkpointer.wait_until_finished()
+            for earlier, (_, stop) in _kept(self._directory).items():
+                if stop > members.start:  # of a job that was killed right after
+                    shutil.rmtree(earlier)
+            with saving.atomic(path) as temporary, ocp.StandardCheckpointer(**alone) as writer:
+                writer.save(temporary, parts, force=True)
+                writer.wait_until_finished()
                 (temporary / _DIGEST).write_text(_digest(parts, {}))
 
     def restore(self, state: Tree, record: Tree) -> tuple[Tree, Tree, Position] | None:
@@ -232,29 +240,37 @@ def last(directory: str | pathlib.Path) -> tuple[dict, Position]:
     return tree, Position(members, position["epochs"])
 
 
-def networks(directory: str | pathlib.Path) -> tuple[dict, list[int]]:
-    """The networks of a finished job: {part: tree of host arrays [F, ...]} of PARTS, and the row
-    of each; rows are missing where earlier versions of mer_jax trained them in chunks.
+def networks(
+    directory: str | pathlib.Path, *, wanted: Collection[int] | None = None
+) -> tuple[dict, list[int]]:
+    """The networks of a finished job, and the row of each; rows are missing where earlier versions
+    of mer_jax trained them in chunks.
 
-    Raises `UserError` as `last`.
+    wanted: rows; files without one of them are not read. None: all.
+
+    Returns {part: tree of host arrays [F, ...]} of PARTS, and F rows. Raises `UserError` as `last`.
     """
+    directory, found, rows = pathlib.Path(directory).absolute(), list[dict](), list[int]()
     tree, (members, _) = last(directory)
-    found = {members.start: (members.stop, {name: tree["state"][name] for name in PARTS})}
-    for path in pathlib.Path(directory).absolute().glob(f"{NETWORKS}/*-*"):
-        start, stop = map(int, path.name.split("-"))
-        # Of two that were trained for the same rows, with another memory, the larger one.
-        if stop <= members.start and stop > found.get(start, (0,))[0]:
-            with reading.report_damage(f"the networks {path}"):
-                parts = _as_dictionaries(path)
-                if (path / _DIGEST).read_text() != _digest(parts, {}):
-                    raise ValueError("its digest differs")
-            found[start] = stop, parts
-    chosen, rows = list[dict](), list[int]()
-    for start, (stop, parts) in sorted(found.items()):
-        if not rows or start > rows[-1]:
-            chosen.append(parts)
-            rows += range(start, stop)
-    return jax.tree.map(lambda *each: np.concatenate(each), *chosen), rows
+    for path, (start, stop) in sorted(_kept(directory).items(), key=lambda each: each[1]):
+        if stop > members.start or not (wanted is None or {*wanted} & {*range(start, stop)}):
+            continue
+        with reading.report_damage(f"the networks {path}"):
+            found.append(_as_dictionaries(path))
+            if (path / _DIGEST).read_text() != _digest(found[-1], {}):
+                raise ValueError("its digest differs")
+        rows += range(start, stop)
+    found.append({name: tree["state"][name] for name in PARTS})
+    if len(found) == 1:
+        return found[0], [*members]
+    return jax.tree.map(lambda *each: np.concatenate(each), *found), [*rows, *members]
+
+
+def _kept(directory: pathlib.Path) -> dict[pathlib.Path, tuple[int, int]]:
+    """The folders of `Checkpoints.keep`: the first of its rows, and the one after its last."""
+    paths = directory.glob(f"{NETWORKS}/[0-9]*-*[0-9]")
+    ends = {path: path.name.split("-") for path in paths}
+    return {path: (int(start), int(stop)) for path, (start, stop) in ends.items()}
 
 
 def _as_dictionaries(path: pathlib.Path) -> dict:

@@ -186,7 +186,7 @@ def _run_weights(directory: pathlib.Path) -> Weights:
         raise UserError(
             f"train.init_from: the run in {directory} is not finished; re-run its command"
         )
-    state, rows = checkpoints.networks(directory / "checkpoints")
+    state, rows = checkpoints.networks(directory / "checkpoints", wanted=[0])
     if rows[0]:  # the first variant is that of row 0
         raise UserError(
             f"train.init_from: {directory} was trained by a version that kept the networks of its "

@@ -76,7 +76,7 @@ class Hooks:
         `Interrupted` raised. See also `nothing_to_save`.
       quiet: print no progress line.
       on_trained: called with the trained rows of a job and their state on the host, [F, ...],
-        before their last checkpoint.
+        before their last checkpoint; it keeps the networks, which the checkpoints otherwise do.
     """
 
     on_epoch_end: Callable[[int, dict], None] | None = None
@@ -172,6 +172,8 @@ def fit(
     with _Store(checkpointing) as store:
         _train_all(job, chunk_size, result, store, hooks)
         seconds = store.seconds
+    if seconds is not None and jax.process_count() == 1:
+        hooks.nothing_to_save()
     result = result._replace(seconds=time.monotonic() - started if seconds is None else seconds)
     return records.split_variants(result, len(folds))
 
@@ -262,7 +264,7 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
             else:
                 if hooks.on_trained:
                     hooks.on_trained(current.members, distributed.gather_to_host(current.state))
-                if current.members.stop < count:
+                elif current.members.stop < count:
                     store.keep(current)
                 store.save(current, result)
                 current = job.chunk_from(current.members.stop, chunk_size)

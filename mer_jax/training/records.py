@@ -128,7 +128,8 @@ def fold_arrays(
         for role, row in (("training", train), ("test", test)):
             if not row.any():
                 raise UserError(
-                    f"fold {name} has no {role} clips; check protocol and data.label_scheme"
+                    f"fold {name} has no {role} clips; check protocol and data.label_scheme, or "
+                    "evidence.drop_zeros"
                 )
     keys = [
         rng.fold_key(variant.seed, name)
@@ -188,7 +189,7 @@ class Result(NamedTuple):
     validation: np.ndarray  # [F, M] bool
     probabilities: np.ndarray  # [F, M, K] float32, by the chosen epoch's network
     predicted: np.ndarray  # [F, E, M] int32, `LabelKind.predict` after each epoch
-    train_loss: np.ndarray  # [F, E] float32; after a fold has stopped, that of its last epoch
+    train_loss: np.ndarray  # [F, E] float32; after a fold has stopped (not diverged), its last one
     train_accuracy: np.ndarray  # [F, E] float32
     test_accuracy: np.ndarray  # [F, E] float32
     validation_loss: np.ndarray  # [F, E] float32, NaN without validation clips
@@ -237,7 +238,7 @@ def empty(names: tuple[str, ...], rows: FoldArrays, epochs: int, num_classes: in
     )
 
 
-# Known without a checkpoint: from the folds, or of this process.
+# Known without these arrays: from the folds, or from the checkpoint's position.
 _NOT_SAVED = ("names", "eval_index", "test", "validation", "seconds")
 
 

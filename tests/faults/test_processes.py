@@ -60,8 +60,9 @@ def start(folder: pathlib.Path, epochs: int, devices: int, *flags: str, **enviro
 def start_both(
     folder: pathlib.Path, epochs: int, found=by_name, flags: tuple[str, ...] = ()
 ) -> list[subprocess.Popen]:
-    port, flags = free_port(), ("--distributed", *flags)
-    return [start(folder, epochs, 2, *flags, **found(n, port)) for n in range(2)]
+    port, devices = free_port(), 1 if "--chunks" in flags else 2  # four folds
+    flags = ("--distributed", *flags)
+    return [start(folder, epochs, devices, *flags, **found(n, port)) for n in range(2)]
 
 
 def ended(*processes: subprocess.Popen) -> tuple[list[int], list[str]]:
@@ -92,8 +93,8 @@ def assert_same(found: pathlib.Path, wanted: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(
     ("found", "flags"),
-    [(by_name, ()), (as_slurm_does, ()), (by_name, ("--in_parts",))],
-    ids=["by name", "as Slurm does", "in parts"],
+    [(by_name, ()), (as_slurm_does, ()), (by_name, ("--in_parts",)), (by_name, ("--chunks",))],
+    ids=["by name", "as Slurm does", "in parts", "in chunks"],
 )
 def test_two_processes_are_one_job(tmp_path, alone, found, flags):
     codes, said = ended(*start_both(tmp_path, FEW, found, flags))

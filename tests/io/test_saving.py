@@ -37,3 +37,6 @@ def test_the_home_folder_has_a_short_name(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert saving.write("~/a/b.txt", "text") == tmp_path / "a" / "b.txt"
     assert reading.read_text("~/a/b.txt") == "text"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~$sheet.csv").write_text("open in a spreadsheet program")
+    assert reading.read_text("~$sheet.csv") == "open in a spreadsheet program"

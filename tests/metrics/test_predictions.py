@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from mer_jax.errors import DataError, UserError
+from mer_jax.metrics import spotting_files
 from mer_jax.metrics.prediction_files import read, write_csv, write_log
 from mer_jax.metrics.predictions import Predictions
 from mer_jax.metrics.scores import scores
@@ -390,6 +391,8 @@ def test_class_numbers_of_a_spreadsheet(tmp_path):
 
 def test_a_clip_without_its_prediction_is_no_subject(tmp_path):
     path = tmp_path / "log.txt"
+    path.write_text("mine 1\nhappy 0 1\nmine 2\nsad 1 1\ns1 7\ns2 1 1\ns1 8\ns2 0 0\n")
+    assert list(dict.fromkeys(read(path).subjects)) == ["mine/1", "mine/2", "s1/7", "s1/8"]
     path.write_text("samm 006\n006_1_2 0 1\n006_1_3 0\ncasme2 17\nEP02_01f 1 1\nEP02_04 1\n")
     with pytest.raises(DataError) as error:
         read(path)
@@ -398,3 +401,12 @@ def test_a_clip_without_its_prediction_is_no_subject(tmp_path):
     assert (
         "line 6: has one number after the clip 'EP02_04', not two" in text and "line 4" not in text
     )
+
+
+def test_instants_beside_predictions_are_further_columns(tmp_path):
+    path = tmp_path / "sheet.csv"
+    path.write_text("database,subject,clip,onset,offset,label,predicted\nd,1,a,5,9,x,y\n")
+    assert read(path).classes == ("x", "y") and not spotting_files.is_table(path)
+    path.write_text("vid,pred_onset,pred_offset\na,5,9\n")
+    with pytest.raises(UserError, match="holds spotted intervals; mer-jax score compares them"):
+        read(path)

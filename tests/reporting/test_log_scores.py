@@ -87,6 +87,9 @@ def test_index_without_a_column_is_named(tmp_path):
 def test_the_organizers_list_of_2019_has_no_headings(tmp_path):
     path = tmp_path / "combined_3class_gt.csv"
     path.write_text("casme2,sub01,EP02_01f,1\nsmic,s03,s3_ne_01,0\nsamm,006,006_1_2,2\n")
+    named = tmp_path / "index.csv"
+    named.write_text("database,subject,clip,label\nd,1,a,0\nd,1,b,2\n")
+    assert read_expected_clips(named) == {"d/1/a": "0", "d/1/b": "2"}  # a user's own classes
     assert read_expected_clips(path) == {
         "casme2/sub01/EP02_01f": "positive",
         "smic/s03/s3_ne_01": "negative",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 import types
 
 import jax
@@ -210,10 +211,26 @@ def test_the_networks_of_all_chunks_are_kept(reference, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, whole, chunks)
     tree, position = checkpoints.last(tmp_path / "chunks")
     assert position.members == range(4, 6) and len(tree["state"]["status"]) == 2
-    (file,) = (tmp_path / "chunks" / "networks" / "0-2").glob("digest")
+    first, rows = checkpoints.networks(tmp_path / "chunks", wanted=[0])
+    assert rows == [0, 1, 4, 5]  # those of 2 and 3 are not read
+    np.testing.assert_array_equal(
+        first["params"]["head"]["bias"], whole["params"]["head"]["bias"][rows]
+    )
+    # A job that was killed while it kept networks, and went on with fewer rows at a time.
+    kept = tmp_path / "chunks" / "networks"
+    (kept / ".part-1-2-4").mkdir()
+    assert checkpoints.networks(tmp_path / "chunks")[1] == list(range(6))
+    with Checkpoints(tmp_path / "chunks", {}, interval_s=1.0) as store:
+        assert not (kept / ".part-1-2-4").exists()
+        states = jax.tree.map(lambda a: a[1:4], whole)
+        store.keep(types.SimpleNamespace(**states), range(1, 4))
+    assert sorted(path.name for path in kept.iterdir()) == ["1-4"]
+    shutil.rmtree(kept)
+    run(directory=tmp_path / "again", folds_per_device=2)
+    (file,) = (tmp_path / "again" / "networks" / "0-2").glob("digest")
     file.write_text("another")
     with pytest.raises(UserError, match=r"the networks .*0-2 is damaged"):
-        checkpoints.networks(tmp_path / "chunks")
+        checkpoints.networks(tmp_path / "again")
 
 
 def test_the_time_of_a_job_is_that_of_all_its_launches(tmp_path):
