@@ -130,7 +130,7 @@ BOUNDS: dict[str, Bound] = {
         "permute_labels move_intervals allow_mismatch skip_source_check gray align antialias "
         "interpolate subtract_onset saturate smooth standardize batch_norm balanced pointwise "
         "region_weights stratified statistics_on_all_clips quiet mirror reverse spotter relative "
-        "inclusive remat thumbnails example_figures profile",
+        "inclusive remat thumbnails example_figures profile by_span",
     ),
     **_each(
         _FRACTION,
@@ -139,8 +139,8 @@ BOUNDS: dict[str, Bound] = {
     ),
     **_each(
         LENGTH,
-        "clips_per_subject recordings_per_subject subjects length cells dim filters heads hidden "
-        "maps num_classes pictures over_frames.stride groups duration shortest longest "
+        "clips_per_subject recordings_per_subject subjects length cells depth dim filters heads "
+        "hidden maps num_classes pictures over_frames.stride groups duration shortest longest "
         "smooth.width count",
     ),
     **_each(

@@ -71,10 +71,10 @@ class Signals:
 
     def __call__(self) -> bool:
         """Whether to save and stop; training calls this every few seconds."""
-        self.nothing_to_save(lambda: False)
+        self.nothing_to_save(is_so=lambda: False)
         return bool(self.received)
 
-    def nothing_to_save(self, is_so: Callable[[], bool] = lambda: True) -> None:
+    def nothing_to_save(self, *, is_so: Callable[[], bool] = lambda: True) -> None:
         """Until the next call: whether the process can end and lose nothing that is finished."""
         self._is_nothing_to_save = is_so
 

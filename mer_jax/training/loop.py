@@ -84,12 +84,12 @@ class Hooks:
     quiet: bool = False
     on_trained: Callable[[range, State], None] | None = None
 
-    def nothing_to_save(self, is_so: Callable[[], bool] = lambda: True) -> None:
+    def nothing_to_save(self, *, is_so: Callable[[], bool] = lambda: True) -> None:
         """Tells `should_stop`, if it has a method of this name, when it need not wait for a call.
 
         is_so: whether the process can end now and lose nothing that is finished; from any thread.
         """
-        getattr(self.should_stop, "nothing_to_save", lambda _: None)(is_so)
+        getattr(self.should_stop, "nothing_to_save", lambda **_: None)(is_so=is_so)
 
 
 # Ten parameters: what is trained (four), the network (three), and three groups of options.
@@ -236,7 +236,7 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
             _save_or_stop(store, hooks, current, result)
             if job.in_parts:  # an epoch that is stopped begins again, now or after its next step
                 chunk = current
-                hooks.nothing_to_save(lambda: store.holds(chunk))
+                hooks.nothing_to_save(is_so=lambda: store.holds(chunk))
 
         def after_part():
             epoch = f"epoch {current.epochs + 1}/{job.epochs}"

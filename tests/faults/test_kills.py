@@ -56,7 +56,7 @@ import sys, jax
 from mer_jax.cli.run import Signals
 signals = Signals()
 assert not signals()
-signals.nothing_to_save(lambda: sys.argv[1] == "saved")
+signals.nothing_to_save(is_so=lambda: sys.argv[1] == "saved")
 print("ready", flush=True)
 forever = lambda x: jax.lax.while_loop(lambda x: x < 97, lambda x: (5 * x + 1) % 97, x)
 jax.jit(forever)(0).block_until_ready()
