@@ -24,6 +24,13 @@ _CGROUP_FILES = {
 }
 
 
+# The packages of OpenCV: as it is, without windows, with its extra modules, and both.
+OPENCV = (
+    *("opencv-python", "opencv-python-headless", "opencv-contrib-python"),
+    "opencv-contrib-python-headless",
+)
+
+
 def version(package: str) -> str:
     """The version of an installed package; "" if it is not installed."""
     try:

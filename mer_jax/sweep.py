@@ -167,7 +167,7 @@ def run(
 
 
 def diverged(rows: Iterable[str], workdir: str | pathlib.Path) -> list[str]:
-    """ "ROW: FOLD" of each fold of the finished rows in `workdir` whose loss is not finite."""
+    """The folds of the finished rows in `workdir` whose loss is not finite, as "ROW: FOLD"."""
     found = []
     for name in rows:
         path = pathlib.Path(workdir).expanduser() / folder(name) / "metrics.json"

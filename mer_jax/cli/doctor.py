@@ -77,13 +77,7 @@ def packages() -> Iterator[Finding]:
 # Import names that differ from the package's.
 _MODULES = {"absl-py": "absl", "opencv-python": "cv2", "orbax-checkpoint": "orbax.checkpoint"}
 _MODULES |= {"pillow": "PIL", "tensorflow-datasets": "tensorflow_datasets"}
-# Other packages of the same module: OpenCV without windows, and with its extra modules.
-_ALTERNATIVES = {
-    "opencv-python": (
-        *("opencv-python-headless", "opencv-contrib-python"),
-        "opencv-contrib-python-headless",
-    )
-}
+_ALTERNATIVES = {runtime.OPENCV[0]: runtime.OPENCV[1:]}  # other packages of the same module
 
 
 def package(name: str, least: str | None) -> Finding:

@@ -20,13 +20,12 @@ Example:
 """
 
 import json
-import pathlib
 from collections.abc import Callable
 
 from absl import flags
 
 from mer_jax.errors import UserError
-from mer_jax.io import saving
+from mer_jax.io import reading, saving
 from mer_jax.metrics import read, spotting, spotting_files
 from mer_jax.metrics.prediction_files import normalize_name
 from mer_jax.reporting.log_scores import format_scores, read_expected_clips, score_log
@@ -47,9 +46,8 @@ _TRUTH = flags.DEFINE_string(
 def spotted(path: str) -> dict:
     """The scores of a file of spotted intervals."""
     remarks, truth = [], _TRUTH.value
-    folder = pathlib.Path(path).expanduser()
-    if folder.is_dir():  # the working directory of a spotting job
-        path, truth = str(folder / "predictions.csv"), truth or str(folder / "truth.csv")
+    if reading.expanded(path).is_dir():  # the working directory of a spotting job
+        path, truth = f"{path}/predictions.csv", truth or f"{path}/truth.csv"
     if spotting_files.is_log(path):
         truths, predictions, claimed = spotting_files.read_log(path)
         counts = ", ".join(f"{count} {name}" for name, count in claimed.items())
@@ -74,7 +72,7 @@ def spotted(path: str) -> dict:
 
 
 def _is_spotting_run(path: str) -> bool:
-    table = pathlib.Path(path).expanduser() / "predictions.csv"
+    table = reading.expanded(path) / "predictions.csv"
     return table.is_file() and spotting_files.is_table(table)
 
 

@@ -101,9 +101,9 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
         return Inspection(_module(name).clips(**given), [], [])
     if name in _intervals().names():
         return _intervals().inspect(name, root, **given)
-    if root is None and name in (*_FOLDERS, *_composites().names()):
-        raise UserError(f"{name} is read from a folder; give it as root=")
-    if root is not None and name in (*_FOLDERS, *_composites().names()):
+    if name in (*_FOLDERS, *_composites().names()):
+        if root is None:
+            raise UserError(f"{name} is read from a folder; give it as root=")
         root = absolute(root)
     found = _reader(name)(root, **given)
     return found if isinstance(found, Inspection) else Inspection(list(found), [], [])

@@ -60,9 +60,7 @@ def text(cell: object) -> str:
         return ""
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
-    plain = " ".join(unicodedata.normalize("NFKC", str(cell)).split())
-    # As a table of floats writes integers in a .csv.
-    return plain.partition(".")[0] if re.fullmatch(r"\d+\.0+", plain) else plain
+    return reading.without_zeros(" ".join(unicodedata.normalize("NFKC", str(cell)).split()))
 
 
 def read(

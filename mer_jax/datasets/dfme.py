@@ -57,13 +57,13 @@ def inspect(
     if missing := SPEC.missing(path, ""):
         return Inspection([], missing, [], SPEC.published, SPEC.subjects)
     rows, problems = dict[str, Row](), list[Problem]()
-    of_part, part_of = dict[str, list[str]](), dict[str, str]()
+    of_part = dict[str, tuple[str, list[str]]]()  # the name of its sheet, and its clips
     for name in [part] if part else PARTS:
         found = sheets.locate(PARTS[name], path)
         if found:
             read, wrong = _rows(found[0])
             problems += wrong
-            of_part[found[0].name], part_of[found[0].name] = [*read], name
+            of_part[name] = found[0].name, [*read]
             rows |= read
         elif part:
             what = f"holds no label sheet {PARTS[name][0]!r} of {SPEC.title}"
@@ -83,7 +83,7 @@ def inspect(
         spec = dataclasses.replace(spec, published={}, subjects=0)
     found_clips = database.inspect(spec, path, allow_mismatch=allow_mismatch, exclude=exclude)
     notes = list(found_clips.notes)
-    for file, names in of_part.items():
+    for file, names in of_part.values():
         missing = [name for name in names if name not in seen]
         if len(missing) == len(names) and seen and not part:
             what = f"none of its {len(names)} clips is on disk; the part is left out"
@@ -95,9 +95,9 @@ def inspect(
             for name in missing
             if f"{SPEC.name}/{rows[name].subject}/{name}" not in known
         ]
-    for file, names in of_part.items():
-        if len(names) != (published := _COUNTS[part_of[file]]):
-            what = f"has {len(names)} clips where {published} are published"
+    for name, (file, names) in of_part.items():
+        if len(names) != _COUNTS[name]:
+            what = f"has {len(names)} clips where {_COUNTS[name]} are published"
             notes.append(Problem(file, what))
     return found_clips._replace(problems=[*problems, *found_clips.problems], notes=notes)
 

@@ -85,6 +85,15 @@ def integer(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def without_zeros(text: str) -> str:
+    """The cell of a table, and 12.0, as a table of floats writes an integer, as 12.
+
+    >>> without_zeros("12.0"), without_zeros("006"), without_zeros("1.5")
+    ('12', '006', '1.5')
+    """
+    return text.partition(".")[0] if re.fullmatch(r"\d+\.0*", text) else text
+
+
 def load_json(path: str | os.PathLike, schema: Any, *, hint: str = RERUN_HINT) -> Any:
     """Reads JSON that matches `schema`.
 

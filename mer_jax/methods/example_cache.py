@@ -34,11 +34,7 @@ from mer_jax.io.array_cache import ArrayCache, Entry
 from mer_jax.recordings import Recording
 
 # What computes examples, decodes videos and finds landmarks.
-_OPENCV = ("opencv-python", "opencv-contrib-python")
-_LIBRARIES = (
-    *("jax", "jaxlib", "numpy", *_OPENCV, *(f"{name}-headless" for name in _OPENCV)),
-    *("av", "dlib", "mediapipe"),
-)
+_LIBRARIES = ("jax", "jaxlib", "numpy", *runtime.OPENCV, "av", "dlib", "mediapipe")
 _PACKAGE = pathlib.Path(mer_jax.__file__).parent
 
 

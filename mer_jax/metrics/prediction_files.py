@@ -186,9 +186,8 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
     named = [header[index].removeprefix("p_") for index in columns]
     for _, row in rows:  # class numbers as a spreadsheet or a table of floats writes them
         for name in REQUIRED[3:]:
-            if row[name].strip() not in (classes or named):
-                number = reading.integer(row[name].strip())
-                row[name] = row[name] if number is None else str(number)
+            if (word := row[name].strip()) not in (classes or named):
+                row[name] = reading.without_zeros(word)
     present = [row[name].strip() for _, row in rows for name in REQUIRED[3:]]
     if classes is not None:
         remark = "as given"

@@ -141,9 +141,9 @@ def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0)
         except UserError as error:
             raise UserError(f"{first.name} and {run.name} cannot be compared: {error}") from error
     swap = intervals.holm([gain.p_permutation["uf1"] for gain in gains])
-    mcnemar: Sequence[float | None] = intervals.holm([gain.p_mcnemar for gain in gains])
-    if np.isnan([gain.p_mcnemar for gain in gains]).any():  # clips are tested repeatedly
-        mcnemar = [None] * len(gains)
+    single = [gain.p_mcnemar for gain in gains]
+    repeated = bool(np.isnan(single).any())  # clips are tested repeatedly
+    mcnemar: Sequence[float | None] = [None] * len(gains) if repeated else intervals.holm(single)
     tests = [(None, None, None), *zip(gains, swap, mcnemar)]
     return [
         Row(

@@ -232,16 +232,10 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
             )
             shown = job.steps_done(current)
 
-        def save_or_stop():
-            _save_or_stop(store, hooks, current, result)
-            if job.in_parts:  # an epoch that is stopped begins again, now or after its next step
-                chunk = current
-                hooks.nothing_to_save(is_so=lambda: store.holds(chunk))
-
         def after_part():
             epoch = f"epoch {current.epochs + 1}/{job.epochs}"
             show(f"{epoch}, step {current.step}/{job.steps}")
-            save_or_stop()
+            _save_or_stop(job, store, hooks, current, result)
 
         def after_block():
             members, done = current.members, current.epochs
@@ -251,7 +245,7 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
                 epochs = range(done - job.block, done)
                 records.notify(hooks.on_epoch_end, result, members, epochs, job.variants)
             if done < job.epochs:
-                save_or_stop()
+                _save_or_stop(job, store, hooks, current, result)
 
         while current.members:
             try:
@@ -264,9 +258,8 @@ def _train_all(job: _Job, chunk_size: int, result: Result, store: "_Store", hook
             else:
                 if hooks.on_trained:
                     hooks.on_trained(current.members, distributed.gather_to_host(current.state))
-                elif current.members.stop < count:
-                    store.keep(current)
-                store.save(current, result)
+                keep = not hooks.on_trained and current.members.stop < count
+                store.save(current, result, keep=keep)
                 current = job.chunk_from(current.members.stop, chunk_size)
 
 
@@ -318,7 +311,9 @@ def _epoch_in_parts(
     return job.programs.end_epoch(job.data, part, current.state, trained)
 
 
-def _save_or_stop(store: "_Store", hooks: Hooks, current: _Chunk, result: Result) -> None:
+def _save_or_stop(
+    job: _Job, store: "_Store", hooks: Hooks, current: _Chunk, result: Result
+) -> None:
     """Saves if it is time in any process; raises `Interrupted` if one is to stop.
 
     Within an epoch it saves only to stop, as after the epoch before.
@@ -332,6 +327,8 @@ def _save_or_stop(store: "_Store", hooks: Hooks, current: _Chunk, result: Result
         raise Interrupted(
             f"stopped after epoch {current.epochs} of folds up to {current.members.stop}"
         )
+    if job.in_parts:  # an epoch that is stopped begins again, now or after its next step
+        hooks.nothing_to_save(is_so=lambda: store.holds(current))
 
 
 def _resume(job: _Job, store: "_Store", result: Result, chunk_size: int) -> _Chunk:
@@ -379,17 +376,14 @@ class _Store(contextlib.ExitStack):
     def should_save(self) -> bool:
         return self._checkpoints is not None and self._checkpoints.should_save
 
-    def save(self, current: _Chunk, result: Result) -> None:
+    def save(self, current: _Chunk, result: Result, *, keep: bool = False) -> None:
+        """keep: the networks, too, which the next checkpoints do not have."""
         if self.enabled:
             state = distributed.gather_to_host(current.state)
+            if self._checkpoints and keep:
+                self._checkpoints.keep(state, current.members)
             if self._checkpoints:
                 self._checkpoints.save(state, result, Position(current.members, current.epochs))
-
-    def keep(self, current: _Chunk) -> None:
-        if self.enabled:
-            state = distributed.gather_to_host(current.state)
-            if self._checkpoints:
-                self._checkpoints.keep(state, current.members)
 
     @property
     def seconds(self) -> float | None:

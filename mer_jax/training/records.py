@@ -274,6 +274,10 @@ def set_epochs(result: Result, record: Record, members: range, done: int) -> Non
     result.validation_loss[unvalidated, done:] = np.nan
 
 
+# Of an epoch's record, what is of the network after it.
+_HELD = ("test_accuracy", "validation_loss", "predicted")
+
+
 def _hold_ended(result: Result, members: range, done: int, end: int) -> None:
     """Of the epochs `done` to `end` - 1 after that in which a fold stopped, the measurements of
     that one, in place: the network does not change any more. A fold that diverged predicts by the
@@ -288,9 +292,6 @@ def _hold_ended(result: Result, members: range, done: int, end: int) -> None:
         for name in names if last >= 0 else ():
             curve = getattr(result, name)[row]
             curve[max(last + 1, done) : end] = curve[last]
-
-
-_HELD = ("test_accuracy", "validation_loss", "predicted")
 
 
 def notify(
