@@ -9,6 +9,7 @@ are larger than the limit lie in a file, see `io.large_arrays`.
 import functools
 import math
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,6 @@ from mer_jax.io.progress import Progress
 from mer_jax.methods.example_cache import example_keys, method, stage, write
 
 _REDUCED = 16  # rows of one call of `reduce`
-_READ_AHEAD = 8  # cached rows that are read at a time
 _UNNAMED = "row"  # the entry of a row that is one array and no dictionary
 
 
@@ -55,12 +55,9 @@ def _compute(
     rows, missing = _Rows(clips, time_axes), list(range(len(clips)))
     keys = example_keys(clips, depends_on=depends_on)
     if cache and keys:
-        missing = []
         with runtime.threads() as pool:
-            for start in range(0, len(keys), _READ_AHEAD):
-                part = range(start, min(start + _READ_AHEAD, len(keys)))
-                entries = pool.map(lambda n: cache.read(name, keys[n]), part)
-                missing += [n for n, entry in zip(part, entries) if not rows.set(n, entry)]
+            found = pool.map(lambda n: rows.set(n, cache.read(name, keys[n])), range(len(keys)))
+            missing = [n for n, is_set in enumerate(found) if not is_set]
     done = len(clips) - len(missing)
     with Progress(total=len(clips), done=done, quiet=stage().quiet or not missing) as bar:
         for start in range(0, len(missing), chunk):
@@ -83,20 +80,26 @@ class _Rows:
 
     def __init__(self, clips: Sequence[Clip], time_axes: Mapping[str, int]):
         self._clips, self._time_axes = clips, time_axes
+        self._lock = threading.Lock()
         self.arrays: Entry = {}
 
     def set(self, n: int, row: Entry | None) -> bool:
-        """Sets row n, padded along a time axis by its last element; False if there is none."""
+        """Sets row n, padded along a time axis by its last element; False if there is none.
+
+        Several threads may set rows.
+        """
         if row is None:
             return False
-        if not self.arrays:
-            self._allocate(row)
+        with self._lock:
+            if not self.arrays:
+                self._allocate(row)
         for name, value in row.items():
-            array = self.arrays[name]
+            array = self.arrays[name][n, ...]
             if (axis := self._time_axes.get(name)) is not None:
-                order = np.minimum(np.arange(array.shape[1 + axis]), value.shape[axis] - 1)
-                value = value.take(order, axis)
-            array[n] = value
+                array, value = np.moveaxis(array, axis, 0), np.moveaxis(value, axis, 0)
+                array[len(value) :] = value[-1]
+                array = array[: len(value)]
+            array[...] = value
         return True
 
     def _allocate(self, row: Entry) -> None:
