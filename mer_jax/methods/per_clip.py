@@ -80,6 +80,7 @@ class _Rows:
 
     def __init__(self, clips: Sequence[Clip], time_axes: Mapping[str, int]):
         self._clips, self._time_axes = clips, time_axes
+        self._stage = stage()  # of the thread that the job runs in
         self._lock = threading.Lock()
         self.arrays: Entry = {}
 
@@ -106,11 +107,11 @@ class _Rows:
         shapes = {name: list(value.shape) for name, value in row.items()}
         for name, axis in self._time_axes.items():
             shapes[name][axis] = max(folders.length(clip) for clip in self._clips)
-        count, storage = len(self._clips), stage().storage
+        count, storage = len(self._clips), self._stage.storage
         size = count * sum(math.prod(shapes[name]) * row[name].itemsize for name in row)
         if size > storage.limit_bytes:
             storage = storage._replace(limit_bytes=0)
-            if not stage().quiet:
+            if not self._stage.quiet:
                 print(
                     f"examples: {size / 2**30:.3g} GiB are more than examples_memory_gib; they lie "
                     f"in a file in {storage.folder}, read as batches need them",
