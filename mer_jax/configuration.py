@@ -84,6 +84,7 @@ _PARALLEL = {
     "across": "shard_map",  # devices: or "pmap"
     "within": "auto",  # a device: "vmap", "map"; auto: vmap on GPU and TPU, map on CPU
     "folds_per_device": 0,  # 0: as many as the memory holds
+    "examples_on_host": False,  # fetch each batch from there; so, too, where a device is too small
 }
 # What of the report takes time, see `reporting`; it changes no number.
 _REPORT = {

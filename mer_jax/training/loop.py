@@ -153,6 +153,7 @@ def fit(
         rows,
         block=block,
         folds_per_device=parallel.folds_per_device,
+        examples_on_host=parallel.examples_on_host,
         quiet=hooks.quiet,
     )
     job = _Job(
@@ -336,9 +337,8 @@ def _resume(job: _Job, store: "_Store", result: Result, chunk_size: int) -> _Chu
     first = job.chunk_from(0, chunk_size)
     if not store.enabled:
         return first
-    like = jax.eval_shape(
-        job.programs.init, job.data, records.take_rows(job.rows, first.members, chunk_size)
-    )
+    rows = records.take_rows(job.rows, first.members, chunk_size)
+    like = job.programs.state_shapes(job.data, rows)
     restored = store.restore(like, records.checkpoint_arrays(result))
     if not restored:
         return first

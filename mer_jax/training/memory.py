@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from mer_jax.errors import UserError
 from mer_jax.training import distributed, parallel
 from mer_jax.training.programs import Programs, compile_programs
-from mer_jax.training.records import Data, FoldArrays, take_rows
+from mer_jax.training.records import Data, FoldArrays, OnHost, take_rows
 from mer_jax.training.single_fold import StaticConfig
 
 # Copies of a fold's state in main memory while a checkpoint is written on a machine without
@@ -39,6 +39,7 @@ def plan(
     *,
     block: int,
     folds_per_device: int = 0,
+    examples_on_host: bool = False,
     quiet: bool = False,
 ) -> Plan:
     """Places the data; as many folds and CPU devices as the memory holds. Prints a line of it.
@@ -50,12 +51,13 @@ def plan(
       rows: all folds of the job.
       block: epochs of one call.
       folds_per_device: 0 for as many as the memory of a device holds.
+      examples_on_host: devices fetch batches of them; so, too, where one cannot hold all.
       quiet: print no line.
 
     Raises:
-      UserError: if the examples, or a single fold, do not fit.
+      UserError: if a single fold does not fit.
     """
-    examples = _examples(layout, data)
+    data, examples = _placed(layout, data, examples_on_host)
     while True:
         on_devices = parallel.replicate(layout, data)
         programs = compile_programs(static, layout, block)
@@ -71,7 +73,7 @@ def plan(
         needed = float(distributed.all_gather(needed).max())
         free = float(distributed.all_gather(free or 0.0).min())
         layout = _fewer_devices(layout, needed, free)
-        examples = _examples(layout, data)
+        data, examples = _placed(layout, data, examples_on_host)
     chunk_size = each * len(layout.devices)
     if not quiet and distributed.is_primary():
         local = parallel.local_devices(layout)
@@ -103,20 +105,21 @@ def smaller_chunk(chunk: int, devices: int, error: jax.errors.JaxRuntimeError) -
     return fewer * devices
 
 
-def _examples(layout: parallel.Layout, data: Data) -> str:
-    """The size of the examples in words. Raises `UserError` if a device cannot hold them."""
-    arrays = jax.tree.leaves(data.inputs)
+def _placed(layout: parallel.Layout, data: Data, on_host: bool) -> tuple[Data, str]:
+    """`data` with its inputs for the devices, or `OnHost`; where its examples are, in words."""
+    inputs = data.inputs.tree if isinstance(data.inputs, OnHost) else data.inputs
+    arrays = jax.tree.leaves(inputs)
     size, free = sum(array.nbytes for array in arrays), parallel.free_memory(layout)
-    count = len(layout.devices)
-    if layout.devices[0].platform == "cpu":
-        in_file = any(isinstance(array, np.memmap) for array in arrays)
-        return f"{_gib(size)} of examples{' in a file' * in_file}, once for {count} CPU devices"
-    if free is not None and size > free:
-        raise UserError(
-            f"the examples are {_gib(size)}, and a device has {_gib(free)} free; take a smaller "
-            "method.size, or --config.train.data_dtype=float16"
-        )
-    return f"{_gib(size)} of examples on each of {count} devices"
+    in_file = " in a file" * any(isinstance(array, np.memmap) for array in arrays)
+    text, count = f"{_gib(size)} of examples", len(layout.devices)
+    on_cpu = layout.devices[0].platform == "cpu"
+    exceeds = not on_cpu and free is not None and size > free
+    if on_host or distributed.all_gather(exceeds).any():
+        data = data._replace(inputs=OnHost(jax.tree.map(np.asanyarray, inputs)))
+        return data, f"{text}{in_file} on the host, batches of them on each of {count} devices"
+    if on_cpu:
+        return data, f"{text}{in_file}, once for {count} CPU devices"
+    return data, f"{text} on each of {count} devices"
 
 
 def _fewer_devices(layout: parallel.Layout, needed: float, free: float) -> parallel.Layout:
@@ -157,17 +160,16 @@ def _folds_that_fit(
         return most, 0.0
     devices, sharding = len(layout.devices), NamedSharding(layout.mesh, P("fold"))
 
-    def shapes(function, *arguments):
-        # With the sharding that the results have: one compilation for both.
+    def sharded(shapes):
+        # As the results are: one compilation for both.
         return jax.tree.map(
-            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding),
-            jax.eval_shape(function, *arguments),
+            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), shapes
         )
 
     def rows_and_state(each):
         part = take_rows(rows, range(len(rows.eval_index)), each * devices)
         part = parallel.shard(layout, part)
-        return part, shapes(programs.init, data, part)
+        return part, sharded(programs.state_shapes(data, part))
 
     def size(tree):  # on one device
         return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(tree)) / devices
@@ -176,7 +178,7 @@ def _folds_that_fit(
         part, state = rows_and_state(each)
         own = size(state) * (_STATE_COPIES if on_cpu else 1)
         if static.in_parts:
-            trained = shapes(programs.begin_epoch, data, part, state)
+            trained = sharded(jax.eval_shape(programs.begin_epoch, data, part, state))
             own += size(trained)
             calls = [
                 (programs.train_steps, (data, np.int32(0), np.int32(1)), part, state, trained),

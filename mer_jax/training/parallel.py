@@ -56,7 +56,8 @@ class Parallel:
 
     across: "shard_map" or "pmap". within: "vmap", "map" or "auto". folds_per_device: folds that a
     device trains at a time, 0 for as many as its memory holds. remat: recompute activations between
-    convolutions for the gradient. devices: those of the job, all if None.
+    convolutions for the gradient. examples_on_host: devices fetch the examples of each batch from
+    the host, as they always do where one cannot hold all. devices: those of the job, all if None.
 
     Raises `UserError` for a value out of its bounds.
     """
@@ -65,6 +66,7 @@ class Parallel:
     within: str = "auto"
     folds_per_device: int = 0
     remat: bool = False
+    examples_on_host: bool = False
     devices: Sequence[jax.Device] | None = None
 
     def __post_init__(self):
@@ -94,6 +96,21 @@ def use_all_cores() -> None:
     """
     if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]  # made as it runs
         jax.config.update("jax_num_cpu_devices", min(runtime.cores(), _MAX_CORES))
+
+
+def host_layout() -> Layout:
+    """The host of accelerators as a layout of one device.
+
+    Raises `UserError` if JAX was told not to use it.
+    """
+    try:
+        devices = jax.local_devices(backend="cpu")
+    except RuntimeError as error:
+        raise UserError(
+            "the examples stay on the host, which JAX_PLATFORMS leaves out; add cpu to it, as in "
+            "JAX_PLATFORMS=cuda,cpu"
+        ) from error
+    return Layout((devices[0],), "shard_map", "map")
 
 
 def local_devices(layout: Layout) -> int:

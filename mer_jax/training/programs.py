@@ -1,19 +1,22 @@
 """The compiled functions of a job: those of one fold, laid out over its devices."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
-from mer_jax.training import single_fold
+from mer_jax.training import distributed, parallel, single_fold
 from mer_jax.training.parallel import Layout, over_folds
+from mer_jax.training.records import Data, FoldArrays, OnHost, State
 from mer_jax.training.single_fold import StaticConfig
 
 
 class Programs(NamedTuple):
     """Compiled functions; every tree but `data` has a leading F."""
 
-    init: Callable  # (data, rows) -> state
+    init: Callable  # (data, rows) -> state; of `OnHost` inputs computed on the host
+    state_shapes: Callable  # (data, rows) -> the state's shapes
     epochs: Any  # (data, rows, state) -> (state, records [F, block, ...]); donates its state
     # The same for one epoch that takes long, as calls of any number of steps:
     begin_epoch: Callable  # (data, rows, state) -> trained, a `PartialEpoch`
@@ -25,9 +28,25 @@ class Programs(NamedTuple):
 def compile_programs(static: StaticConfig, layout: Layout, block: int) -> Programs:
     """The functions of a job over the devices of `layout`; `epochs` runs `block` epochs a call."""
 
+    init_fold = functools.partial(single_fold.init, static)
+    init_on_devices = over_folds(init_fold, layout)
+
     def epochs(data, fold, state):
         step = lambda state, _: single_fold.epoch(static, data, fold, state)
         return jax.lax.scan(step, state, None, length=block)
+
+    def whole(data: Data) -> Data:
+        inputs = data.inputs
+        return data._replace(inputs=inputs.tree) if isinstance(inputs, OnHost) else data
+
+    def init(data: Data, rows: FoldArrays) -> State:
+        if not isinstance(data.inputs, OnHost):
+            return init_on_devices(data, rows)
+        # Statistics read all inputs, of which a device holds a batch at a time.
+        host = parallel.host_layout()
+        rows = parallel.shard(host, distributed.gather_to_host(rows))
+        state = over_folds(init_fold, host)(parallel.replicate(host, whole(data)), rows)
+        return parallel.shard(layout, state)
 
     def train_steps(shared, fold, state, trained):
         data, start, stop = shared
@@ -38,7 +57,8 @@ def compile_programs(static: StaticConfig, layout: Layout, block: int) -> Progra
         return state, jax.tree.map(lambda a: a[None], record)
 
     return Programs(
-        init=over_folds(lambda d, f: single_fold.init(static, d, f), layout),
+        init=init,
+        state_shapes=lambda data, rows: jax.eval_shape(init_on_devices, whole(data), rows),
         epochs=over_folds(epochs, layout, donate=(2,)),
         begin_epoch=over_folds(lambda d, f, s: single_fold.begin_epoch(static, s), layout),
         train_steps=over_folds(train_steps, layout, donate=(3,)),

@@ -19,10 +19,32 @@ Weights = dict[str, np.ndarray]  # dotted path of a tensor -> its values
 RUNNING, STOPPED, DIVERGED = 0, 1, 2  # values of `State.status`
 
 
+@jax.tree_util.register_static
+class OnHost:
+    """Inputs that stay on the host: compiled calls fetch the rows that they read.
+
+    tree: host arrays [N, ...], in memory or mapped. To JAX this has no arrays.
+    """
+
+    def __init__(self, tree: Tree):
+        self.tree = tree
+
+    def rows(self, index: jax.Array) -> Tree:
+        """The rows `index` [...] of each array: [..., ...]."""
+        return jax.pure_callback(
+            lambda index: jax.tree.map(lambda a: a.take(index, 0, mode="clip"), self.tree),
+            jax.tree.map(
+                lambda a: jax.ShapeDtypeStruct((*index.shape, *a.shape[1:]), a.dtype), self.tree
+            ),
+            index,
+            vmap_method="expand_dims",
+        )
+
+
 class Data(NamedTuple):
     """Shared by all folds: on each device once, and once for all devices of a CPU."""
 
-    inputs: Tree  # [N, ...], float32 or stored as float16
+    inputs: Tree | OnHost  # [N, ...], float32 or stored as float16
     labels: jax.Array  # [N] int32, [N, K] of 0 and 1, or [N, K] float32: see `label_kinds`
     initial_weights: Weights  # replace the fresh tensors of every fold's network
 
@@ -93,6 +115,18 @@ class FoldPredictions(NamedTuple):
     epochs_run: jax.Array  # [] int32
     sample_counts: jax.Array  # [N] int32
     statistics_mask: jax.Array  # [N] bool
+
+
+def input_rows(data: Data, index: jax.Array) -> Tree:
+    """The inputs of the clips `index` [...], float16 as float32."""
+    if isinstance(data.inputs, OnHost):
+        return to_float32(data.inputs.rows(index))
+    return to_float32(jax.tree.map(lambda a: a[index], data.inputs))
+
+
+def to_float32(inputs: Tree) -> Tree:
+    """`inputs` with float16 arrays as float32."""
+    return jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == jnp.float16 else a, inputs)
 
 
 def replace_leaves(tree: Tree, replacements: Mapping[str, Any]) -> Tree:

@@ -113,7 +113,10 @@ def make_static_config(
 
 
 def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
-    """A fresh state: parameters from the fold's key, statistics from its training clips."""
+    """A fresh state: parameters from the fold's key, statistics from its training clips.
+
+    Not of inputs on the host, see `programs.compile_programs`.
+    """
     model = static.build(rng.fold_in_name(fold.key, "init"))
     _, *trees = nnx.split(model, nnx.Param, ...)
     given = {**data.initial_weights, **fold.initial_weights}
@@ -124,7 +127,7 @@ def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
         model_state=model_state,
         opt=optimizers.init(static.optimizer, params),
         statistics=static.examples.fit_statistics(
-            to_float32(data.inputs), fold.statistics_mask.astype(jnp.float32)
+            records.to_float32(data.inputs), fold.statistics_mask.astype(jnp.float32)
         ),
         epoch=zero,
         status=zero,
@@ -223,7 +226,7 @@ def train_steps(
         params, model_state, opt, losses, correct = carry
         index, mask = batches[number], masks[number]
         keys = jax.random.split(jax.random.fold_in(augment_key, number), static.batch_size)
-        samples = to_float32(jax.tree.map(lambda a: a[index], data.inputs))
+        samples = records.input_rows(data, index)
         x = jax.vmap(static.examples.augment, (0, 0, None))(keys, samples, state.statistics)
         labels = data.labels[index]
         if static.settings.mixup:
@@ -290,11 +293,6 @@ def predict_held_out(
     )
 
 
-def to_float32(inputs: Tree) -> Tree:
-    """`inputs` with float16 arrays as float32."""
-    return jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == jnp.float16 else a, inputs)
-
-
 def train_forward(static: StaticConfig) -> Callable[..., tuple[jax.Array, Tree]]:
     """(params, model_state, x, mask) -> `apply_model` in training mode, with `remat` if set."""
     forward = partial(apply_model, static, static.train_graph)
@@ -346,8 +344,7 @@ def _eval_logits(static: StaticConfig, data: Data, fold: FoldArrays, state: Stat
     """Logits [M, K] of the evaluated clips, a batch at a time to bound memory."""
 
     def one(index):
-        sample = to_float32(jax.tree.map(lambda a: a[index], data.inputs))
-        return static.examples.eval_transform(sample, state.statistics)
+        return static.examples.eval_transform(records.input_rows(data, index), state.statistics)
 
     def batch(index):
         model = lambda x: apply_model(

@@ -93,8 +93,11 @@ def assert_same(found: pathlib.Path, wanted: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(
     ("found", "flags"),
-    [(by_name, ()), (as_slurm_does, ()), (by_name, ("--in_parts",)), (by_name, ("--chunks",))],
-    ids=["by name", "as Slurm does", "in parts", "in chunks"],
+    [
+        *((by_name, ()), (as_slurm_does, ()), (by_name, ("--in_parts",))),
+        *((by_name, ("--chunks",)), (by_name, ("--on_host",))),
+    ],
+    ids=["by name", "as Slurm does", "in parts", "in chunks", "examples on the hosts"],
 )
 def test_two_processes_are_one_job(tmp_path, alone, found, flags):
     codes, said = ended(*start_both(tmp_path, FEW, found, flags))

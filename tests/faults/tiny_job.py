@@ -1,10 +1,12 @@
 r"""A job of seconds in a process of its own, alone or as one of several.
 
     python -m tests.faults.tiny_job FOLDER EPOCHS [--distributed] [--in_parts] [--chunks]
+        [--on_host]
 
 Trains tests/training/small with checkpoints in FOLDER/checkpoints, makes an empty FOLDER/EPOCH
 after each epoch and, in the first process, FOLDER/result.npz at the end. --in_parts: an epoch is
-several calls, as one that takes long; --chunks: a device trains one fold at a time.
+several calls, as one that takes long; --chunks: a device trains one fold at a time; --on_host: the
+examples stay on the host.
 """
 
 import pathlib
@@ -41,7 +43,10 @@ def main(folder: pathlib.Path, epochs: int) -> None:
             Settings(epochs=epochs, batch_size=8, learning_rate=1e-2),
             num_classes=3,
             build=small.build,
-            parallel=Parallel(folds_per_device=int("--chunks" in sys.argv)),
+            parallel=Parallel(
+                folds_per_device=int("--chunks" in sys.argv),
+                examples_on_host="--on_host" in sys.argv,
+            ),
             checkpointing=Checkpointing(folder / "checkpoints", interval_s=0.0),
             hooks=Hooks(
                 on_epoch_end=lambda part, line: (folder / str(line["epoch"])).touch(),

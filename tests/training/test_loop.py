@@ -61,6 +61,10 @@ def assert_same(result, reference, rows=slice(None), tolerance=0.0):
         {"devices": 4},  # 6 folds on 4 devices: two of padding
         pytest.param({"devices": 4, "across": "pmap"}, marks=pytest.mark.slow),
         pytest.param({"devices": 2, "folds_per_device": 1}, marks=pytest.mark.slow),
+        {"devices": 4, "examples_on_host": True},
+        pytest.param(
+            {"devices": 4, "across": "pmap", "examples_on_host": True}, marks=pytest.mark.slow
+        ),
     ],
     ids=str,
 )
@@ -75,7 +79,9 @@ def test_a_fold_alone_is_the_fold_in_the_job(reference):
 
 @pytest.mark.slow
 def test_vmapped_folds_agree_to_rounding(reference):
-    assert_same(run(within="vmap", devices=4), reference, tolerance=1e-5)
+    together = run(within="vmap", devices=4)
+    assert_same(together, reference, tolerance=1e-5)
+    assert_same(run(within="vmap", devices=4, examples_on_host=True), together)
 
 
 @pytest.mark.train
@@ -121,8 +127,11 @@ def test_a_job_that_stops_goes_on_where_it_was(reference, tmp_path):
     assert_same(finished, reference)
 
 
-@pytest.mark.parametrize("within", ["map", pytest.param("vmap", marks=pytest.mark.slow)])
-def test_a_long_epoch_is_trained_in_parts(within, reference, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("within", "on_host"),
+    [("map", False), ("map", True), pytest.param("vmap", False, marks=pytest.mark.slow)],
+)
+def test_a_long_epoch_is_trained_in_parts(within, on_host, reference, tmp_path, monkeypatch):
     """Its steps are several calls, between which a job stops; its numbers are those of one call."""
     monkeypatch.setattr(single_fold, "_LONG_EPOCH", 0)
     monkeypatch.setattr(loop, "_PART_S", 0.0)  # one step a call
@@ -132,7 +141,8 @@ def test_a_long_epoch_is_trained_in_parts(within, reference, tmp_path, monkeypat
         calls.append(None)
         return len(calls) == steps + 2
 
-    options = {"directory": tmp_path, "interval_s": 0.0, "within": within}
+    options: dict = {"directory": tmp_path, "interval_s": 0.0, "within": within}
+    options["examples_on_host"] = on_host
     with pytest.raises(Interrupted, match="after epoch 1 of folds"):
         run(should_stop=stop_within_the_second_epoch, **options)
     lines = []
@@ -483,6 +493,41 @@ def test_examples_in_a_file_give_the_same_numbers(reference, tmp_path, capsys):
         lines[0],
     )
     assert "folds 6/6, epoch 4/4, loss" in lines[-1] and lines[-1].endswith("clips/s, 0 s left")
+
+
+def test_examples_that_a_device_cannot_hold_stay_on_the_host():
+    gpu = types.SimpleNamespace(
+        platform="gpu", process_index=0, memory_stats=lambda: {"bytes_limit": 1000}
+    )
+    layout = parallel.Layout((gpu, gpu), "shard_map", "vmap")
+    for size, fits in ((225, True), (226, False)):  # a tenth is left free
+        inputs = {"flow": np.zeros((size, 1), np.float32)}
+        data, text = memory._placed(layout, Data(inputs, np.zeros(size, np.int32), {}), False)
+        assert isinstance(data.inputs, records.OnHost) != fits
+        where = "on each of" if fits else "on the host, batches of them on each of"
+        assert text.endswith(f"GiB of examples {where} 2 devices")
+        index = jnp.array([[0, size - 1]], jnp.int32)
+        assert jax.jit(records.input_rows)(data, index)["flow"].shape == (1, 2, 1)
+
+
+def test_float16_examples_on_the_host(tmp_path):
+    examples, labels, folds = small.problem()
+    storage = large_arrays.Storage(limit_bytes=100, folder=tmp_path)
+    inputs = large_arrays.empty(examples.inputs.shape, np.float32, storage=storage)
+    inputs[:] = examples.inputs
+    problem = dataclasses.replace(examples, inputs=inputs), labels, folds
+    settings = dataclasses.replace(SETTINGS, data_dtype="float16", epochs=2)
+    expected = run(settings=settings, problem=problem)
+    assert_same(run(settings=settings, problem=problem, examples_on_host=True), expected)
+
+
+def test_without_its_cpu_jax_cannot_keep_examples_on_the_host(monkeypatch):
+    def no_cpu(*, backend):
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    monkeypatch.setattr(jax, "local_devices", no_cpu)
+    with pytest.raises(UserError, match="add cpu to it, as in JAX_PLATFORMS=cuda,cpu"):
+        run(examples_on_host=True)
 
 
 @pytest.mark.slow
