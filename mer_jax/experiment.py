@@ -93,6 +93,7 @@ def run(
       training.Interrupted: see `should_stop`.
     """
     Hooks(should_stop=should_stop).nothing_to_save()  # of the job before, in a sweep
+    runtime.watch_memory()
     if configuration.is_spotting(config):
         return spotting_experiment.run(
             config,

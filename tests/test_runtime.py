@@ -7,6 +7,7 @@ import sys
 
 import jax
 import jaxlib
+import numpy as np
 import pytest
 
 from mer_jax import runtime
@@ -37,6 +38,28 @@ def test_they_are_kept_in_the_users_cache_unless_told_otherwise(nowhere, monkeyp
     jax.config.update("jax_compilation_cache_dir", "elsewhere")
     runtime.enable_compile_cache()
     assert jax.config.jax_compilation_cache_dir == "elsewhere"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other platforms keep the highest peak")
+def test_a_jobs_peak_is_its_own():
+    """Neither of the job before it in this process, nor of the process that started this one."""
+    large = np.ones(2**26)  # 512 MiB
+    runtime.watch_memory()
+    with_large = runtime.peak_memory()
+    program = "from mer_jax import runtime; print(runtime.peak_memory())"
+    given = [sys.executable, "-c", program]
+    done = subprocess.run(given, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < with_large - 2**28
+    del large
+    runtime.watch_memory()
+    assert runtime.peak_memory() < with_large - 2**28
+
+
+def test_a_peak_that_cannot_be_set_back_is_of_no_later_job(monkeypatch):
+    for found, expected in ((5.0, 5.0), (5.0, None), (4.0, None), (6.0, 6.0)):
+        monkeypatch.setattr(runtime, "_peak", lambda found=found: {"device": found})
+        assert runtime.peak_memory() == expected
+        runtime.watch_memory()
 
 
 def test_another_cpu_has_another_cache(monkeypatch, tmp_path):

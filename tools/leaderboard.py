@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from mer_jax import configuration
+from mer_jax import configuration, models
 from mer_jax.cli import command
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import reading, saving
 from mer_jax.leakage import Reason
 from mer_jax.metrics import intervals
-from mer_jax.reporting import comparison
+from mer_jax.reporting import comparison, figures
 from mer_jax.reporting.page import number, score_text
 from mer_jax.training import Settings
 
@@ -41,6 +41,14 @@ _SELECTED = {
     "best_val": "inner validation",
     "best_test": "best epoch on the test subject",
     "nested": "last; recipe by inner validation",  # of tools.nested
+}
+_AS_GIVEN = "as they were given"
+_IN_CHART = {
+    _SELECTED["last"]: "last epoch",
+    _SELECTED["best_val"]: "validation",
+    _SELECTED["best_test"]: "best on test",
+    _SELECTED["nested"]: "nested",
+    _AS_GIVEN: "as given",
 }
 _HEAD = (
     *("system", "epoch", "", "UF1", "UAR", "UF1, seeds", "UAR, seeds", "UF1, ensemble"),
@@ -95,13 +103,16 @@ def _lines(folder: pathlib.Path, config: dict[str, Any], summary: dict[str, Any]
     summaries = [summary, *(reading.load_json(path, dict[str, Any]) for path in others)]
     # As published, each fold is also trained strict.
     runs = len(variants) * (2 if train.get("statistics_on_all_clips") else 1)
-    trained = summary["protocol"]["folds"] * train["epochs"] * runs
+    # An estimator has no epochs, a committee none of its own.
+    network = config["model"]["name"]
+    has_epochs = train["model_selection"] != "nested" and not models.info(network).estimator
+    trained = summary["protocol"]["folds"] * train["epochs"] * runs * has_epochs
     seconds = provenance.get("training_seconds")
     shared = {
-        "system": config["title"] or config["model"]["name"],
+        "system": config["title"] or network,
         "seconds": seconds / trained if trained and seconds is not None else None,
         "memory": provenance.get("peak_memory_gib") or None,
-        "network": config["model"]["name"],
+        "network": network if trained else "",
         "seeds": range(train.get("seed", 0), train.get("seed", 0) + len(summaries)),
         "command": portable(provenance["command"], folder.resolve().name),
         "job": _without_seed(config),
@@ -119,7 +130,9 @@ def _lines(folder: pathlib.Path, config: dict[str, Any], summary: dict[str, Any]
         return Line(scores=parts[0], every=every, ensemble=ensemble, **of_line, **shared)
 
     ensemble = summary.get("variants", {}).get("ensemble", {})
-    selected = _SELECTED[train["model_selection"]] if train["epochs"] else "as they were given"
+    selected = _SELECTED[train["model_selection"]] if train["epochs"] else _AS_GIVEN
+    if models.info(network).estimator and train["model_selection"] != "nested":
+        selected = ""
     verdict = _verdict([leak for each in summaries for leak in each["verdict"]["leaks"]])
     found = [line(selected, verdict, [each["overall"] for each in summaries], "", ensemble)]
     if "inflation" in summary:
@@ -212,11 +225,14 @@ def portable(text: str, name: str) -> str:
     'mer-jax run psn --config.data.root=DIR --workdir=runs/psn'
     """
     text = re.sub(r"^python -m mer_jax\b", "mer-jax", text)
-    words = []
-    for word in shlex.split(text):
-        key, _, _ = word.partition("=")
+    words = list[str]()
+    given = iter(shlex.split(text))
+    for word in given:
+        key, has_value, _ = word.partition("=")
         place = f"runs/{name}" if key == "--workdir" else _PLACES.get(key)
         words.append(f"{key}={place}" if place else word)
+        if place and not has_value:
+            next(given, None)  # the folder is a word of its own
     return shlex.join(words)
 
 
@@ -241,6 +257,13 @@ def cells(rows: Sequence[Line], ratios: Mapping[str, float] | None = None) -> li
         )
     filled = [any(column) for column in zip(*out[1:])]
     return [[cell for cell, keep in zip(line, filled) if keep] for line in out]
+
+
+def _label(row: Line) -> str:
+    """Of a row in the chart, which has room for 28 letters: two rows of a system are told apart."""
+    if not row.epoch:
+        return row.system
+    return f"{figures.shorten(row.system, longest=13)}, {_IN_CHART[row.epoch]}"
 
 
 def _if_known(value: float | None, *, digits: int = 4) -> str:
@@ -276,7 +299,7 @@ def write(
         ".md": lambda: text,
         ".html": lambda: comparison.table_page(
             "Leaderboard",
-            [(f"{row.system}, {row.epoch}", row.scores) for row in rows],
+            [(_label(row), row.scores) for row in rows],
             table,
             notes=[*_NOTES, *commands],
         ),

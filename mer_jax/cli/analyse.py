@@ -82,7 +82,8 @@ def analyze() -> str:
             {"accuracy": curves["accuracy"], "UF1": curves["uf1"]}
         )
         numbers["last_epochs"] = {
-            name: intervals.mean_and_std(values[-10:]) for name, values in curves.items()
+            name: intervals.mean_and_std(values[-intervals.LAST_EPOCHS :])
+            for name, values in curves.items()
         }
     try:
         tp = np.asarray(explain.temporal_perception(tested.network, tested.inputs)[0])

@@ -183,9 +183,14 @@ def aligned(first: Predictions, second: Predictions) -> Predictions:
         )
     second = second.take(np.array([row_of[key] for key in keys]))
     order = np.array([second.classes.index(name) for name in first.classes])
-    label = np.argsort(order)[second.label].astype(np.int32)
+    number = np.argsort(order).astype(np.int32)
+    predicted, probabilities = number[second.predicted], second.probabilities[:, order]
+    # Of equal probabilities the first class of a file is predicted, in whatever order it has them.
+    tied = np.flatnonzero(probabilities.argmax(1) != predicted)
+    chosen = predicted[tied]
+    probabilities[tied, chosen] = np.nextafter(probabilities[tied, chosen], np.float32(np.inf))
     second = dataclasses.replace(
-        second, classes=first.classes, label=label, probabilities=second.probabilities[:, order]
+        second, classes=first.classes, label=number[second.label], probabilities=probabilities
     )
     other = np.flatnonzero(second.label != first.label)
     if other.size:

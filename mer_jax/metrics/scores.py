@@ -165,7 +165,10 @@ def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, 
 def alternative_scores(confusions: np.ndarray) -> dict[str, float]:
     """Scores of the folds [F, K, K] by other definitions in use: description -> value."""
     pooled = scores(np.asarray(confusions, np.float64).sum(0))
-    precision, recall = float(np.nanmean(pooled["precision"])), float(pooled["uar"])
+    # A class that occurs and is not predicted counts 0, as in scikit-learn.
+    there = (pooled["support"] > 0) | ~np.isnan(pooled["precision"])
+    precision = float(np.nan_to_num(pooled["precision"])[there].mean())
+    recall = float(pooled["uar"])
     f1_of_means = ratio(2 * precision * recall, precision + recall, empty=0.0)
     weighted_f1 = (pooled["f1"] * pooled["support"]).sum() / pooled["support"].sum()
     dropped = mean_of_folds(confusions, absent_as_zero=False)

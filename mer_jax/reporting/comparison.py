@@ -28,17 +28,17 @@ from mer_jax.reporting.page import number, score_text
 
 TESTS = ("UF1 gain", "p", "p (McNemar)")
 AVERAGES = {
-    "last_epochs": "accuracy, last ten epochs",
+    "last_epochs": "accuracy, last epochs (ten at most)",
     "over_folds": "accuracy, mean of folds",
     "over_seeds": "UF1, mean of seeds",
 }
 TITLES = report.TITLES | AVERAGES
 VERDICTS = {None: "", True: "strict", False: "NOT STRICT"}
 NOTES = (
-    "Intervals: 95 % percentile bootstrap over subjects. Gain: UF1 minus that of the first run, "
-    "with the interval of the difference under the same resampling.",
+    "Intervals: 95 % percentile bootstrap over subjects. Gain: UF1 minus that of the first run (of "
+    "the first on the same clips), with the interval of the difference under the same resampling.",
     "p: the two runs swapped subject by subject, on UF1; p (McNemar): exact, on clips that one of "
-    "the two has right; both against the first run and adjusted for their number (Holm).",
+    "the two has right; both against that first run and adjusted for their number (Holm).",
 )
 
 

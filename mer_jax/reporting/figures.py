@@ -101,7 +101,7 @@ def svg(figure: "Figure", *, name: str, alt: str) -> str:
     # Inside tags only: a class may be called `id="` or "#1f2933".
     body = re.sub(r"<[^>]*>", lambda tag: _themed(tag[0], name), body)
     width = 72 * figure.get_figwidth()
-    attributes = f'role="img" aria-label="{html.escape(alt)}"'
+    attributes = f'role="img" aria-label="{html.escape(printable(alt))}"'
     return f'<svg {attributes} {view} style="max-width:{width:.0f}pt">{body.strip()}'
 
 

@@ -61,16 +61,18 @@ def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict
     if expected is None:
         return found
     wanted = {normalize(key): key for key in expected}
-    pairs = zip(map(normalize, keys), predictions.label.tolist())
-    labels = {key: predictions.classes[label] for key, label in pairs}
+    labels: dict[str, list[str]] = {}  # of each of its rows
+    for key, label in zip(map(normalize, keys), predictions.label.tolist()):
+        labels.setdefault(key, []).append(predictions.classes[label])
     return found | {
         "expected": len(wanted),
         "missing": [key for short, key in wanted.items() if short not in labels],
         "extra": [key for short, key in names.items() if short not in wanted],
         "relabeled": [
-            f"{key}: {labels[short]}, expected {expected[key]}"
+            f"{key}: {label}, expected {expected[key]}"
             for short, key in wanted.items()
-            if short in labels and normalize_name(labels[short]) != normalize_name(expected[key])
+            for label in dict.fromkeys(labels.get(short, ()))
+            if normalize_name(label) != normalize_name(expected[key])
         ],
     }
 

@@ -212,18 +212,21 @@ def _command() -> str:
 def provenance(
     command: str, seed: int, training_seconds: float, *, wall_seconds: float
 ) -> dict[str, Any]:
-    """Command, versions, device, seed and times of a job."""
+    """Command, versions, device, seed, times and memory of a job.
+
+    Of its last launch; only `training_seconds` is of all.
+    """
     versions = {"mer_jax": mer_jax.__version__, "python": platform.python_version()}
     # Not all are installed: OpenCV may have another name.
     versions |= {name: found for name in _VERSIONS if (found := runtime.version(name))}
-    device = jax.devices()[0]
+    device, peak = jax.devices()[0], runtime.peak_memory()
     return {
         "command": command or _command(),
         "seed": seed,
         "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
         "wall_seconds": round(wall_seconds, 1),
         "training_seconds": round(training_seconds, 1),
-        "peak_memory_gib": round(runtime.peak_memory() / 2**30, 3),
+        **({} if peak is None else {"peak_memory_gib": round(peak / 2**30, 3)}),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),  # JAX's own settings: `runtime.pinned`
         "versions": versions,
     }

@@ -4,6 +4,7 @@ The page shows the main scores, then charts, tables and provenance. For more tha
 of the most frequent mistakes replaces the confusion matrix and the class balance.
 """
 
+import collections
 import json
 import os
 import pathlib
@@ -109,7 +110,7 @@ def write(
         subjects=_subject_counts(predictions),
         examples=[picture for picture in pictures if not picture.clip],
         wrong_pictures=[picture for picture in pictures if picture.clip],
-        wrong=_wrong_rows(predictions, except_for={picture.clip for picture in pictures}),
+        wrong=_wrong_rows(predictions, pictured=[picture.clip for picture in pictures]),
         num_wrong=int((~predictions.correct).sum()),
         num_clips=len(predictions),
         command=command,
@@ -266,12 +267,18 @@ def mistakes(predictions: Predictions) -> np.ndarray:
     return wrong[np.argsort(-confidence, kind="stable")]
 
 
-def _wrong_rows(predictions: Predictions, *, except_for: set[str]) -> list[tuple]:
-    """Key, true class, predicted class and their probabilities of the wrong clips."""
+def _wrong_rows(predictions: Predictions, *, pictured: Sequence[str]) -> list[tuple]:
+    """Key, true class, predicted class and their probabilities of the wrong clips.
+
+    pictured: keys of clips that are left out, each as often as it is there: a clip that several
+    folds test may be wrong several times. Pictures are of the first mistakes.
+    """
     rows, keys, classes = [], predictions.keys, predictions.classes
+    left_out = collections.Counter(pictured)
     for row in mistakes(predictions).tolist():
         true, predicted = int(predictions.label[row]), int(predictions.predicted[row])
-        if keys[row] not in except_for:
+        left_out[keys[row]] -= 1
+        if left_out[keys[row]] < 0:
             pair = predictions.probabilities[row, [predicted, true]].tolist()
             cells = (number(probability, digits=2) for probability in pair)
             rows.append((keys[row], classes[true], classes[predicted], *cells))

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -134,6 +135,23 @@ def test_rows_and_classes_in_another_order_are_aligned():
     found = intervals.aligned(first, turned)
     np.testing.assert_array_equal(found.probabilities, first.probabilities)
     np.testing.assert_array_equal(found.label, first.label)
+
+
+def test_equal_probabilities_are_one_prediction_in_any_order_of_classes():
+    """Those of a fold that diverged: the first class of its own file."""
+    first = predictions()
+    order = [2, 0, 1]
+    flat = np.full((len(first), 3), 1 / 3, np.float32)
+    turned = dataclasses.replace(
+        first,
+        classes=tuple(first.classes[k] for k in order),
+        label=np.argsort(order)[first.label],
+        probabilities=flat,
+    )
+    found = intervals.aligned(first, turned)
+    np.testing.assert_array_equal(found.correct, turned.correct)
+    np.testing.assert_array_equal(found.predicted, 2)
+    np.testing.assert_allclose(found.probabilities, flat, rtol=1e-6)
 
 
 def test_runs_on_other_clips_labels_or_classes_are_refused():

