@@ -97,3 +97,19 @@ def test_verdicts_of_films_need_no_networks():
     table = faces._answers("verdicts", predictor, {name: (films[name], faces.FPS)})
     ((*_, verdicts),) = table.rows
     assert verdicts == "100 % no movement"
+
+
+def test_detectors_are_not_held_to_themselves():
+    """Without a third one nothing filmed has a reference; what was not measured is no 0 %."""
+    frame = np.zeros((64, 64, 3), np.uint8)
+    eyes = np.array([[[20.0, 30.0], [40.0, 30.0]]])
+    sees, blind = lambda frame: eyes, lambda frame: eyes[:0]
+    assert faces._with_reference([frame], [sees, sees]) == ([], [])
+    pictures, empty = faces._with_reference([frame], [sees, sees, blind])
+    assert len(pictures) == 1 and not empty
+    assert faces._with_reference([frame], [blind, blind, sees]) == ([], []), "one may be right"
+    assert len(faces._with_reference([frame], [blind] * 3)[1]) == 1
+    table = faces._detectors({"blind": (blind, "mine")}, [], [frame], quick=True)
+    row = dict(zip(table.columns, table.rows[0]))
+    assert row["rendered"] == "0 %" and row["CPU ms"] == ""
+    assert row["filmed"] == row["two faces"] == row["false, no face"] == ""

@@ -40,7 +40,9 @@ from mer_jax.errors import UserError
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Interleaved rounds; the median counts.", lower_bound=1)
 _QUICK = flags.DEFINE_bool("quick", False, "Small sizes, few rounds.")
 _ONLY = flags.DEFINE_string(
-    "only", "", "For networks and roofline: only networks that match this regular expression."
+    "only",
+    "",
+    "For networks, roofline and spotting: only networks that match this regular expression.",
 )
 _MODELS = flags.DEFINE_list("landmarks", [], "For faces: landmark models, separated by commas.")
 _OUT = flags.DEFINE_string("out", None, "Also write the tables to this Markdown file.")

@@ -173,7 +173,7 @@ def _detectors(
         kinds[kind] = [make(picture) for picture in real or rendered]
     pairs = zip(real[::2], real[2::2])
     kinds["two faces"] = [_beside(*pair) for pair in pairs]
-    kinds["no face"] = [Picture(frame, np.zeros((0, 2, 2))) for frame in empty]
+    kinds["false, no face"] = [Picture(frame, np.zeros((0, 2, 2))) for frame in empty]
     rows = []
     for name, (find, licence) in found.items():
         cells, errors, spent = [], {}, 0.0
@@ -183,11 +183,14 @@ def _detectors(
             spent = time.process_time() - began if kind == "filmed" else spent
             hits, errors[kind], false = _matched(answers, pictures)
             wanted = sum(len(picture.eyes) for picture in pictures)
-            share = hits / wanted if wanted else false / max(1, len(pictures))
+            if not pictures:
+                cells.append("")
+                continue
+            share = hits / wanted if wanted else false / len(pictures)
             cells.append(f"{100 * share:.0f} %" + (f", {false} false" if wanted and false else ""))
-        known = ("rendered", "filmed") if len(found) > 2 else ("rendered",)  # see _with_reference
-        error = [f"{100 * np.median(errors[kind]):.1f} %" for kind in known if errors[kind]]
-        cost = 1e3 * spent / max(1, len(real))
+        known = [kind for kind in ("rendered", "filmed") if errors.get(kind)]
+        error = [f"{100 * np.median(errors[kind]):.1f} %" for kind in known]
+        cost = 1e3 * spent / len(real) if real else ""
         rows.append((name, *cells, " / ".join(error), _jitter(find, still), cost, licence))
     columns = ("", *kinds, "eye error, rendered / filmed", "jitter px", "CPU ms", "licence")
     return Table(f"Detectors, {len(real)} frames", columns, rows)
@@ -196,13 +199,17 @@ def _detectors(
 def _with_reference(
     frames: Sequence[np.ndarray], finders: Sequence[Find]
 ) -> tuple[list[Picture], list[np.ndarray]]:
-    """The frames with the median over the detectors as eyes, and those in which most find none."""
+    """The frames with the median over the detectors as eyes, and those in which none finds any.
+
+    None of either with less than three detectors, of which two would be held to themselves. A frame
+    in which a few find a face is of neither kind.
+    """
     pictures, empty = [], []
-    for frame in frames:
+    for frame in frames if len(finders) > 2 else ():
         eyes = [found[0] for found in (find(frame) for find in finders) if len(found)]
         if 2 * len(eyes) > len(finders):
             pictures.append(Picture(frame, np.median(eyes, 0)[None]))
-        else:
+        elif not eyes:
             empty.append(frame)
     return pictures, empty
 
@@ -226,7 +233,7 @@ def harder() -> dict[str, Callable[[Picture], Picture]]:
         "dark, 25 %": lambda p: Picture((p.frame * 0.25).astype(np.uint8), p.eyes),
         "turned 20°": lambda p: turned(p, 20),
         "eyes 200 px apart": close_up,
-        "upside down": lambda p: turned(p, 180, eyes_stay=False),
+        "false, upside down": lambda p: turned(p, 180, eyes_stay=False),
     }
 
 
@@ -291,8 +298,8 @@ def measure(frames: Sequence[np.ndarray], fps: float) -> dict[str, float] | None
     noise: of a pixel of the frame, in levels of 255, by the median absolute second difference in
     time. flicker: standard deviation of the crop's mean from a line, of the mean. head: the
     farthest that the affine map from the first frame moves a corner, and its median speed. Flow
-    (TV-L1) from frame to frame at 25 Hz or more slowly, mean over the crop after the median is
-    taken off: of the stillest, the median and the most moving pair; and of the power of the
+    (TV-L1) between every k-th frame, k = rate / 25 Hz rounded, mean over the crop after the median
+    is taken off: of the stillest, the median and the most moving pair; and of the power of the
     skin's residual between 3 and 12.5 Hz the share above 8 Hz.
     """
     eyes = inference.find_eyes(frames[0])

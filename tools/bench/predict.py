@@ -23,7 +23,7 @@ CASES = {
 
 
 def tables(rounds: int, quick: bool = False) -> Iterator[Table]:
-    """Seconds of clock and of processor for one video; below 1 / real time is faster than it."""
+    """Seconds of clock and of processor for one video; over 1 times real time is faster."""
     seconds = 2 if quick else 10
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

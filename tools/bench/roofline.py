@@ -3,7 +3,7 @@
 Operations are counted from the program's shapes: two for each product of a convolution or a matrix
 product, loops times their length; minimal filtering on CPUs (nn/cpu/minimal_filtering.py) needs
 fewer. Bytes are those that the compiler's cost analysis gives for the compiled step, without
-caches: an upper bound, so that a share of the copy rate over 1 means caches. Memory is by its
+caches: an upper bound. Memory is by its
 analysis, too: the state of a fold between steps, and the temporary memory of a step.
 """
 

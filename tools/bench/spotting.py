@@ -101,16 +101,16 @@ def _opencv(film: np.ndarray, flow: Callable) -> np.ndarray:
 
 
 _PROGRAM = """
-import json, resource, sys
+import json, sys
 import numpy as np
-from mer_jax import spotting
+from mer_jax import runtime, spotting
 from mer_jax.recordings import Recording
 side, count = int(sys.argv[1]), int(sys.argv[2])
 texture = np.random.default_rng(0).integers(0, 255, (side, 2 * side, 1), np.uint8)
 read = lambda a, b: np.stack([texture[:, t % side : t % side + side] for t in range(a, b)])
 video = Recording("bench", "s", "v", read, count, 25.0)
 spotting.compute(video, evidence="strain", span=6, size=(side, side))
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+print(json.dumps(runtime.peak_memory()))
 """
 
 
@@ -122,7 +122,7 @@ def _memory(minutes) -> Table:
         command = [sys.executable, "-c", _PROGRAM, str(_SMALL[0]), str(count)]
         began = time.perf_counter()
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        peak = json.loads(done.stdout) / 2**10  # Linux gives KiB
+        peak = json.loads(done.stdout) / 2**20
         rows.append((each, count, peak, time.perf_counter() - began))
     title = f"Peak memory of the strain rule, films of {_SMALL[0]} x {_SMALL[1]} at 25 Hz"
     return Table(title, ("minutes", "frames", "MiB", "s, start included"), rows)

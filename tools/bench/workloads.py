@@ -201,7 +201,7 @@ def torch_step(work: Workload) -> Callable[[], Any] | None:
         return None
     if not work.torch_model:
         return None
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _torch_device()
     network = torch_network(work).to(device).train()
     like: Any = nnx.eval_shape(lambda: build(work)(nnx.Rngs(0)))
     draw = lambda size: torch.rand(work.batch, *size, device=device)
@@ -236,7 +236,7 @@ def torch_folds(
     """
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _torch_device()
     x, y = (torch.from_numpy(each).to(device) for each in (inputs, labels))
     losses = torch.nn.functional
     loss = losses.mse_loss if spots else losses.cross_entropy
@@ -261,6 +261,14 @@ def torch_folds(
             torch.cuda.synchronize()
 
     return run
+
+
+def _torch_device() -> str:
+    """Where PyTorch runs; its float32 is ours there, not TensorFloat-32."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def torch_network(work: Workload):
