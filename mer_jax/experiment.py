@@ -118,7 +118,7 @@ def run(
         *(plain | {"train": dataclasses.asdict(v)} for v in list(variants.values())[1:]),
     ]
     for folder, own, folds in zip(job.folders, configs, job.folds):
-        saving.write_json(folder / "config.json", own)
+        outputs.begin(folder, own)
         saving.write_json(folder / "folds.json", folds.to_json())
     results = _train(job, devices=devices, should_stop=should_stop, quiet=quiet)
     evaluations = _evaluate(job, results)

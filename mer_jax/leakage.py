@@ -7,6 +7,7 @@ files of a finished job.
 """
 
 import enum
+import itertools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -39,11 +40,11 @@ class Reason(enum.StrEnum):
     EPOCH = "epoch"  # `train.model_selection="best_test"` selected each fold's epoch
     STOPPING = "stopping"  # it also ended training, or lowered the learning rate
     STATISTICS = "statistics"  # `train.statistics_on_all_clips`
-    SUBJECTS = "subjects"  # a subject is in training and in test
+    SUBJECTS = "subjects"  # a subject is in training and in test, or in validation
     PRETRAINING = "pretraining"  # `train.init_from` is a run that was trained on tested subjects
     UNVERIFIED = "unverified"  # `train.init_from` has classifiers that were trained elsewhere
     THRESHOLD = "threshold"  # `intervals.p` of spotting is fixed, not chosen on training subjects
-    DUPLICATE = "duplicate"  # a fold trains on a duplicate of a test clip
+    DUPLICATE = "duplicate"  # a fold trains on a duplicate of a test clip, or validates on one
 
 
 class Leak(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -89,6 +90,11 @@ def check(settings: Settings, folds: Folds, result: Result, digests: Sequence[st
     """
     if sentence := next(_undeclared(settings, folds, _record(result)), ""):
         raise LeakError(sentence)
+    return declared(settings, folds) + find_duplicates(folds, digests)
+
+
+def declared(settings: Settings, folds: Folds) -> list[Leak]:
+    """The leaks that follow from a job's settings and folds; see `check`."""
     found = []
     if settings.model_selection == "best_test":
         stopping = settings.early_stopping_patience or settings.lr_plateau_patience
@@ -102,11 +108,11 @@ def check(settings: Settings, folds: Folds, result: Result, digests: Sequence[st
         found.append(Leak(Reason.PRETRAINING, run=run, count=count))
     if run and initialization.trained_elsewhere(run):
         found.append(Leak(Reason.UNVERIFIED, run=run))
-    return found + find_duplicates(folds, digests)
+    return found
 
 
 def find_duplicates(folds: Folds, digests: Sequence[str]) -> list[Leak]:
-    """The first fold that trains on a duplicate of a clip that it tests (or validates on).
+    """The first fold with duplicates in two of its training, validation and test clips.
 
     Args:
       folds: over N clips.
@@ -123,14 +129,14 @@ def find_duplicates(folds: Folds, digests: Sequence[str]) -> list[Leak]:
     {'reason': 'duplicate', 'fold': 's1', 'train_clip': 'b', 'test_clip': 'a'}
     """
     code = np.unique(np.asarray(digests), return_inverse=True)[1]
-    for name, train, held_out in zip(folds.names, folds.train, folds.test | folds.validation):
-        shared = np.intersect1d(code[train], code[held_out])
-        if shared.size:
-            one, other = (
-                folds.clips[np.flatnonzero(row & (code == shared[0]))[0]]
-                for row in (train, held_out)
-            )
-            return [Leak(Reason.DUPLICATE, fold=name, train_clip=one, test_clip=other)]
+    for name, *rows in zip(folds.names, folds.train, folds.validation, folds.test):
+        for pair in itertools.combinations(rows, 2):
+            shared = np.intersect1d(*(code[row] for row in pair))
+            if shared.size:
+                one, other = (
+                    folds.clips[np.flatnonzero(row & (code == shared[0]))[0]] for row in pair
+                )
+                return [Leak(Reason.DUPLICATE, fold=name, train_clip=one, test_clip=other)]
     return []
 
 

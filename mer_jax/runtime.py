@@ -60,9 +60,9 @@ def cores() -> int:
 
 
 @contextlib.contextmanager
-def threads() -> Iterator[futures.ThreadPoolExecutor]:
+def threads(*, at_most: int = 1024) -> Iterator[futures.ThreadPoolExecutor]:
     """A thread for each core that this process may use; an error drops the calls that wait."""
-    with futures.ThreadPoolExecutor(cores()) as pool:
+    with futures.ThreadPoolExecutor(min(cores(), at_most)) as pool:
         try:
             yield pool
         except BaseException:

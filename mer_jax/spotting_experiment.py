@@ -90,7 +90,6 @@ def run(
     if model := plain["evidence"].get("landmarks"):  # predict may run in another folder
         model = str(pathlib.Path(model).expanduser().absolute())
         plain["evidence"] = plain["evidence"] | {"landmarks": model}
-    saving.write_json(workdir / "config.json", plain)
     subjects = dict.fromkeys(video.subject_key for video in videos)
     given: dict[str, Any] = dict(devices=devices, should_stop=should_stop, quiet=quiet)
     run_recognizer = functools.partial(run_recognition, **given)
@@ -99,6 +98,7 @@ def run(
     emotions: Emotions | None = None
     if config.recognition.spotter:
         emotions = recognition.label_intervals(videos, config.recognition.label_scheme)
+    outputs.begin(workdir, plain)
     cache, storage = example_cache.of_job(config)
     with example_cache.caching(cache, quiet=quiet, storage=storage, pipeline=pipeline):
         found, trained = _spot(config, settings, workdir, videos, emotions, fingerprint, **given)

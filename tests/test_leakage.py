@@ -126,3 +126,11 @@ def test_an_augmented_copy_across_the_split_is_declared(honest):
     found = leakage.check(SETTINGS, folds, result, names)
     names = {"fold": "toy/s0", "train_clip": "toy/s2/c11", "test_clip": "toy/s0/c1"}
     assert [leak.to_json() for leak in found] == [{"reason": "duplicate"} | names]
+
+
+def test_a_duplicate_in_validation_and_test_is_declared():
+    rows = np.eye(3, dtype=bool)
+    folds = protocols.Folds(("f",), ("a", "b", "c"), ("s1", "s2", "s3"), rows[:1], rows[2:], rows[1:2])
+    assert leakage.find_duplicates(folds, ["1", "2", "3"]) == []
+    (leak,) = leakage.find_duplicates(folds, ["1", "2", "2"])
+    assert (leak.train_clip, leak.test_clip) == ("b", "c")

@@ -2,8 +2,9 @@
 
     mer-jax audit WORKDIR...
 
-Reads config.json, folds.json, audit.npz, predictions.csv and metrics.json of each job, and draws
-every batch of every fold again from the seed. Of a spotting job it reads the folds and records of
+Reads config.json, folds.json, audit.npz, predictions.csv and metrics.json of each job, draws every
+batch of every fold again from the seed, computes the scores again, and derives the leaks again (of
+duplicates only the training knows). Of a spotting job it reads the folds and records of
 each of its networks, and verifies that durations are those of the training subjects' expressions
 in truth.csv. Exit code: 0 what metrics.json claims is true, 1 it is not, 2 a file is missing or
 damaged.
@@ -20,10 +21,20 @@ import msgspec
 
 from mer_jax.errors import UserError
 
-# What is read of config.json and metrics.json.
+# What is read of config.json, folds.json and metrics.json.
 _Config = msgspec.defstruct("_Config", [("train", dict[str, Any])])
-_Verdict = msgspec.defstruct("_Verdict", [("strict", bool), ("leaks", list[dict[str, Any]])])
-_Metrics = msgspec.defstruct("_Metrics", [("verdict", _Verdict)])
+_Folds = msgspec.defstruct("_Folds", [("fingerprint", str)])
+
+
+class _Verdict(msgspec.Struct):
+    strict: bool
+    leaks: list[dict[str, Any]]
+
+
+class _Metrics(msgspec.Struct):
+    verdict: _Verdict
+    overall: dict[str, Any] = {}
+    multi_label: bool = False
 
 
 def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
@@ -31,17 +42,29 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
 
     Raises `UserError` if a file is missing or damaged.
     """
+    import numpy as np
+
     from mer_jax import configuration, leakage, metrics
     from mer_jax.io import reading
+    from mer_jax.metrics.intervals import COMPARED
     from mer_jax.protocols import Folds
+    from mer_jax.reporting.verdict import sentence
 
     if configuration.is_spotting_run(workdir):
         return _audit_spotting(workdir)
     _require(workdir, "config.json", "folds.json", "audit.npz", "metrics.json")
     settings = configuration.settings(reading.load_json(workdir / "config.json", _Config).train)
     folds = Folds.read(workdir / "folds.json")
-    strict, declared = _verdict(workdir)
+    summary, declared = _verdict(workdir)
     found = leakage.replay(workdir / "audit.npz", settings, folds)
+    if reading.load_json(workdir / "folds.json", _Folds).fingerprint != folds.fingerprint:
+        found.append("folds.json was changed: its fingerprint is that of other folds.")
+    said = summary.verdict.leaks
+    for leak in leakage.declared(settings, folds):
+        if leak.to_json() not in said:
+            found.append(f"metrics.json does not declare: {sentence(leak.to_json())}")
+    if summary.verdict.strict and said:
+        found.append("metrics.json claims to be strict and declares leaks.")
     predictions = metrics.read(workdir / "predictions.csv")
     tests = {
         (name, folds.clips[clip])
@@ -53,10 +76,18 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
         found.append(
             f"predictions.csv: {len(predicted ^ tests)} rows differ from the folds' test clips."
         )
-    if not folds.subject_disjoint and strict:
-        found.append("metrics.json claims to be strict, but a subject is in training and in test.")
-    if settings.as_published and strict:
-        found.append("metrics.json claims to be strict, but config.json selects by test clips.")
+    elif not summary.multi_label:
+        labels = leakage.read_audit(workdir / "audit.npz", folds)["labels"]
+        row_of = {key: row for row, key in enumerate(folds.clips)}
+        other = int((predictions.label != labels[[row_of[k] for k in predictions.keys]]).sum())
+        if other:
+            found.append(f"predictions.csv: {other} clips have other labels than in training.")
+        scores = metrics.scores(predictions.confusion())
+        with reading.report_damage(workdir / "metrics.json"):
+            told = np.array([summary.overall[name]["value"] for name in COMPARED], float)
+        again = np.array([scores[name] for name in COMPARED])
+        if not np.allclose(told, again, rtol=0, atol=1e-9, equal_nan=True):
+            found.append("metrics.json: its scores are not those of predictions.csv.")
     return found, declared
 
 
@@ -70,11 +101,11 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     from mer_jax.training import spotter_files
 
     _require(workdir, spotter_files.SPOTTERS, "truth.csv", "predictions.csv", "metrics.json")
-    strict, declared = _verdict(workdir)
+    summary, declared = _verdict(workdir)
     config, found = configuration.load(workdir / "config.json"), []
     if (p := config.intervals.p) is not None:
         fixed = sentence(Leak(Reason.THRESHOLD, p=p).to_json())
-        if strict:
+        if summary.verdict.strict:
             found.append(f"metrics.json claims to be strict. {fixed}")
         elif fixed not in declared:  # a run of before there was this leak
             declared.append(fixed)
@@ -134,15 +165,15 @@ def _require(workdir: pathlib.Path, *names: str) -> None:
             raise UserError(f"{workdir}: no finished job to audit ({name} is not there)")
 
 
-def _verdict(workdir: pathlib.Path) -> tuple[bool, list[str]]:
-    """Whether metrics.json claims to be strict, and the leaks that it declares, as sentences."""
+def _verdict(workdir: pathlib.Path) -> tuple[_Metrics, list[str]]:
+    """What metrics.json claims, and the leaks that it declares, as sentences."""
     from mer_jax.io import reading
     from mer_jax.reporting.verdict import sentence
 
     path = workdir / "metrics.json"
-    verdict = reading.load_json(path, _Metrics).verdict
+    summary = reading.load_json(path, _Metrics)
     with reading.report_damage(path):
-        return verdict.strict, [sentence(leak) for leak in verdict.leaks]
+        return summary, [sentence(leak) for leak in summary.verdict.leaks]
 
 
 def main(argv: list[str]) -> int:
@@ -163,5 +194,5 @@ def main(argv: list[str]) -> int:
             print(f"{workdir}: declared: {sentence}")
         if not found:
             state = "as declared" if declared else "strict"
-            print(f"{workdir}: verified: every batch was drawn again, and the job is {state}.")
+            print(f"{workdir}: verified: what was derived again agrees, and the job is {state}.")
     return 0 if clean else 1

@@ -5,13 +5,15 @@
     entry = cache.read("strcn_g", digest)      # None: not there, or damaged
 
 An entry is a dictionary of arrays. Its file is DIRECTORY/GROUP/NAME.npz, with a checksum for each
-array; a file that is cut short, damaged or another entry's is removed and counts as missing.
+array; a file that is cut short, damaged or another entry's is removed and counts as missing. A name
+is a digest of 64 hexadecimal digits: files with other names are not the cache's and are left alone.
 """
 
 import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -38,6 +40,7 @@ class ArrayCache:
 
     directory: pathlib.Path
     limit_bytes: float
+    _written: float = dataclasses.field(default=0.0, init=False)  # bytes since the last trim
 
     def read(self, group: str, name: str) -> Entry | None:
         """The entry, or None where it is missing or damaged. Marks it as used now."""
@@ -65,9 +68,16 @@ class ArrayCache:
         """Writes the entry. Raises `UserError` where the disk is full or the folder read-only."""
         with saving.atomic(self._path(group, name)) as temporary:
             np.savez(temporary, **{_NAME: np.array(name)}, **entry)  # type: ignore[arg-type]
+        self._written += sum(array.nbytes for array in entry.values())
+        if self._written > self.limit_bytes / 10:
+            self.trim()
 
     def trim(self) -> None:
-        """Removes the entries that were used longest ago until the limit is kept."""
+        """Removes the entries that were used longest ago until the limit is kept.
+
+        `write` does so after each tenth of the limit.
+        """
+        self._written = 0.0
         files = sorted(_files(self.directory), key=lambda file: file[1].st_mtime_ns)
         excess = sum(stat.st_size for _, stat in files) - self.limit_bytes
         for path, stat in files:
@@ -112,6 +122,8 @@ def clear(directory: str | os.PathLike, *, group: str | None = None) -> dict[str
 def _files(directory: pathlib.Path, group: str = "*") -> list[tuple[pathlib.Path, os.stat_result]]:
     found = []
     for path in directory.glob(f"{group}/*.npz"):
+        if not re.fullmatch(r"[0-9a-f]{64}", path.stem):
+            continue
         with contextlib.suppress(OSError):  # another process removed it
             found.append((path, path.stat()))
     return found

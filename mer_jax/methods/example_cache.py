@@ -158,10 +158,20 @@ def _common_key(current: _Method, depends_on: Any) -> str:
     options = json.dumps([saving.to_builtins(dict(current.options)), depends_on], sort_keys=True)
     module = inspect.getmodule(inspect.unwrap(current.function))
     source = pathlib.Path(getattr(module, "__file__", None) or mer_jax.__file__)
-    own = b"" if source.is_relative_to(_PACKAGE) else source.read_bytes()
+    own = "" if source.is_relative_to(_PACKAGE) else _own_source(source)
     versions = [runtime.version(name) for name in _LIBRARIES]
     device = "cpu" if stage().pipeline else jax.devices()[0].device_kind  # workers have no other
     return saving.digest(current.method, options, _source_digest(), own, repr([*versions, device]))
+
+
+def _own_source(source: pathlib.Path) -> str:
+    """A digest of a user's file and of the modules beside and below it that are imported."""
+    files = {source}
+    for module in list(sys.modules.values()):
+        path = pathlib.Path(getattr(module, "__file__", None) or source)
+        if path.is_relative_to(source.parent) and path.is_file():
+            files.add(path)
+    return saving.digest(*(path.read_bytes() for path in sorted(files)))
 
 
 @functools.cache

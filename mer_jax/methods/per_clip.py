@@ -7,9 +7,9 @@ are larger than the limit lie in a file, see `io.large_arrays`.
 """
 
 import functools
+import itertools
 import math
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +26,7 @@ from mer_jax.io.progress import Progress
 from mer_jax.methods.example_cache import example_keys, method, stage, write
 
 _REDUCED = 16  # rows of one call of `reduce`
+_READERS = 8  # cached rows that are read at a time, at most
 _UNNAMED = "row"  # the entry of a row that is one array and no dictionary
 
 
@@ -55,9 +56,11 @@ def _compute(
     rows, missing = _Rows(clips, time_axes), list(range(len(clips)))
     keys = example_keys(clips, depends_on=depends_on)
     if cache and keys:
-        with runtime.threads() as pool:
-            found = pool.map(lambda n: rows.set(n, cache.read(name, keys[n])), range(len(keys)))
-            missing = [n for n, is_set in enumerate(found) if not is_set]
+        read = lambda n: rows.set(n, cache.read(name, keys[n]))
+        missing = list(itertools.takewhile(lambda n: not read(n), missing))  # the first allocates
+        with runtime.threads(at_most=_READERS) as pool:
+            rest = range(len(missing) + 1, len(keys))
+            missing += [n for n, is_set in zip(rest, pool.map(read, rest)) if not is_set]
     done = len(clips) - len(missing)
     with Progress(total=len(clips), done=done, quiet=stage().quiet or not missing) as bar:
         for start in range(0, len(missing), chunk):
@@ -80,20 +83,17 @@ class _Rows:
 
     def __init__(self, clips: Sequence[Clip], time_axes: Mapping[str, int]):
         self._clips, self._time_axes = clips, time_axes
-        self._stage = stage()  # of the thread that the job runs in
-        self._lock = threading.Lock()
         self.arrays: Entry = {}
 
     def set(self, n: int, row: Entry | None) -> bool:
         """Sets row n, padded along a time axis by its last element; False if there is none.
 
-        Several threads may set rows.
+        Several threads may set rows after the first one.
         """
         if row is None:
             return False
-        with self._lock:
-            if not self.arrays:
-                self._allocate(row)
+        if not self.arrays:
+            self._allocate(row)
         for name, value in row.items():
             array = self.arrays[name][n, ...]
             if (axis := self._time_axes.get(name)) is not None:
@@ -107,11 +107,11 @@ class _Rows:
         shapes = {name: list(value.shape) for name, value in row.items()}
         for name, axis in self._time_axes.items():
             shapes[name][axis] = max(folders.length(clip) for clip in self._clips)
-        count, storage = len(self._clips), self._stage.storage
+        count, storage = len(self._clips), stage().storage
         size = count * sum(math.prod(shapes[name]) * row[name].itemsize for name in row)
         if size > storage.limit_bytes:
             storage = storage._replace(limit_bytes=0)
-            if not self._stage.quiet:
+            if not stage().quiet:
                 print(
                     f"examples: {size / 2**30:.3g} GiB are more than examples_memory_gib; they lie "
                     f"in a file in {storage.folder}, read as batches need them",

@@ -108,4 +108,11 @@ def create(name: str, clips: Sequence[Clip], labels: np.ndarray, **given) -> Fol
             f"protocol {name}: there are no clips; check data.name and data.label_scheme"
         )
     check_axes(labels, f"{len(clips)}...", name="labels")
-    return find("protocol", name, _SCHEMES)(clips, np.asarray(labels), **given)
+    folds = find("protocol", name, _SCHEMES)(clips, np.asarray(labels), **given)
+    expected = [(clip.key, clip.subject_key) for clip in clips]
+    if list(zip(folds.clips, folds.subjects)) != expected or folds.train.shape[1] != len(clips):
+        raise UserError(
+            f"protocol {name}: its folds are not over the given clips in their order; take "
+            "clips=tuple(clip.key for clip in clips), and likewise subjects from clip.subject_key"
+        )
+    return folds

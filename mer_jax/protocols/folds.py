@@ -1,6 +1,7 @@
 """`Folds`: the division of clips by a protocol, as data."""
 
 import dataclasses
+import itertools
 import os
 import zlib
 from collections.abc import Sequence
@@ -74,12 +75,13 @@ class Folds:
 
     @property
     def subject_disjoint(self) -> bool:
-        """Whether no fold tests (or validates on) a subject it also trains on."""
+        """Whether no subject is in two of a fold's training, validation and test clips."""
         code = np.unique(self.subjects, return_inverse=True)[1]
-        for train, held_out in zip(self.train, self.test | self.validation):
-            if np.intersect1d(code[train], code[held_out]).size:
-                return False
-        return True
+        return all(
+            not np.intersect1d(code[row], code[other]).size
+            for rows in zip(self.train, self.validation, self.test)
+            for row, other in itertools.combinations(rows, 2)
+        )
 
     @property
     def fingerprint(self) -> str:

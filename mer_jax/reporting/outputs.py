@@ -1,5 +1,7 @@
 """Writes predictions, scores, pictures, provenance and the report of a finished job."""
 
+import contextlib
+import json
 import os
 import pathlib
 import platform
@@ -24,6 +26,10 @@ from mer_jax.reporting.report import Picture
 from mer_jax.training import Result, Settings, label_kinds
 
 CURVES = "metrics.jsonl"
+_RESULTS = (
+    *("metrics.json", "report.html", "predictions.csv", "megc_log.txt", "truth.csv", "audit.npz"),
+    *("spotters.json", "predict.json"),
+)
 _VERSIONS = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python"),
     "scikit-learn",
@@ -48,6 +54,20 @@ class Evaluation(NamedTuple):
     predictions: Predictions  # content of predictions.csv
     history: Mapping[str, Any] | None  # content of metrics.jsonl, see `io.learning_curves`
     pictures: list[Picture]
+
+
+def begin(folder: pathlib.Path, config: Mapping[str, Any]) -> None:
+    """Writes config.json. The results of another configuration are removed before.
+
+    A job that is stopped would else leave the scores of one under the settings of the other.
+    """
+    path, there = folder / "config.json", None
+    with contextlib.suppress(OSError, ValueError):
+        there = json.loads(path.read_bytes())
+    if there != saving.to_builtins(config):
+        for name in _RESULTS:
+            (folder / name).unlink(missing_ok=True)
+    saving.write_json(path, config)
 
 
 def evaluate_variant(
@@ -75,8 +95,8 @@ def evaluate_variant(
     """
     tested = job.clips, job.labels, job.classes
     predictions = collect_predictions(result, *tested)
-    single_label = write_predictions(folder, predictions)
     leaks, strict = leakage.check(settings, folds, result, job.digests), None
+    single_label = write_predictions(folder, predictions)
     leakage.save_audit(folder / "audit.npz", job.labels, job.repeats_per_epoch, result)
     # Where test clips decided how long to train, no epoch of this result is strict.
     stopped_on_test = Reason.STOPPING in {leak.reason for leak in leaks}

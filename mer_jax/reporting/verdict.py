@@ -17,15 +17,15 @@ _SENTENCES = {
     Reason.STOPPING: "Each fold's epoch was chosen, its rate lowered and its training stopped on "
     "its own test clips.",
     Reason.STATISTICS: "Statistics (mask, mean) were taken over all clips, test clips included.",
-    Reason.SUBJECTS: "Clips of one subject are both in training and in test.",
+    Reason.SUBJECTS: "Clips of one subject are in two of training, validation and test.",
     Reason.PRETRAINING: "Networks start from {run}, which was trained on {count} of the test "
     "subjects.",
     Reason.UNVERIFIED: "Networks start from {run}, which was trained elsewhere: whether on test "
     "clips is not recorded.",
     Reason.THRESHOLD: "The threshold's p is fixed at {p:g}: whether it was chosen on test subjects "
     "is not recorded.",
-    Reason.DUPLICATE: "Fold {fold} trains on {train_clip}, a duplicate of its test clip "
-    "{test_clip}.",
+    Reason.DUPLICATE: "Fold {fold} trains or selects on {train_clip}, a duplicate of {test_clip}, "
+    "which it holds out.",
 }
 
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Collection
 from logging import getLogger
 
+import filelock
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -51,11 +52,7 @@ class Checkpoints:
         self._directory = directory = pathlib.Path(directory).absolute()
         verify_same_job(directory, job_fingerprint)
         with report_write_errors(directory):
-            self._lock = locks.take(
-                directory / "lock",
-                f"{directory.parent} is in use by another job that is still running; "
-                "wait for it, or give another --workdir",
-            )
+            self._lock = _lock(directory)
             (directory / STEPS).mkdir(exist_ok=True)
             # What a killed job was writing.
             parts = ("steps/*.orbax-checkpoint-tmp*", f"{NETWORKS}/.part-*")
@@ -302,8 +299,11 @@ def silence_orbax() -> contextlib.ExitStack:
 
 
 def verify_same_job(directory: str | pathlib.Path, job_fingerprint: dict) -> None:
-    """Makes `directory` this job's, or raises `UserError` with what differs from the job there."""
+    """Makes `directory` this job's, or raises `UserError` with what differs from the job there, or
+    where another process uses it."""
     path = pathlib.Path(directory) / "identity.json"
+    if path.parent.is_dir():
+        _lock(path.parent).lock.release()
     job_fingerprint = json.loads(json.dumps(job_fingerprint))
     if not path.exists():
         saving.write(path, json.dumps(job_fingerprint, indent=1))
@@ -316,6 +316,14 @@ def verify_same_job(directory: str | pathlib.Path, job_fingerprint: dict) -> Non
             f"{path.parent.parent} holds another job ({'; '.join(changes)}); "
             "give another --workdir, or delete that one"
         )
+
+
+def _lock(directory: pathlib.Path) -> filelock.AcquireReturnProxy:
+    return locks.take(
+        directory / "lock",
+        f"{directory.parent} is in use by another job that is still running; "
+        "wait for it, or give another --workdir",
+    )
 
 
 def _changes(there: dict, now: dict, prefix: str = ""):

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from mer_jax import leakage, metrics
 from mer_jax.cli import audit, command
 from mer_jax.clips import Clip, in_memory
 from mer_jax.errors import UserError
+from mer_jax.io import saving
 from mer_jax.reporting import outputs
 from mer_jax.training import Settings, fit
 from tests.training import small
@@ -31,16 +33,15 @@ def finished(tmp_path_factory):
         for i in range(30)
     ]
     classes = ("a", "b", "c")
-    metrics.write_csv(
-        workdir / "predictions.csv", outputs.collect_predictions(result, clips, labels, classes)
-    )
+    predictions = outputs.collect_predictions(result, clips, labels, classes)
+    metrics.write_csv(workdir / "predictions.csv", predictions)
     leakage.save_audit(workdir / "audit.npz", labels, 1, result)
     for name, content in (
         ("config", {"train": dataclasses.asdict(SETTINGS)}),
         ("folds", folds.to_json()),
-        ("metrics", {"verdict": {"strict": True, "leaks": []}}),
+        ("metrics", metrics.summary(predictions, protocol="loso", draws=5)),
     ):
-        (workdir / f"{name}.json").write_text(json.dumps(content))
+        saving.write_json(workdir / f"{name}.json", content)
     return workdir
 
 
@@ -59,12 +60,16 @@ def test_an_honest_job_holds(finished, capsys):
     ("name", "values", "sentence"),
     [
         ("config", {"seed": 5}, "not those of its seed"),
-        ("config", {"model_selection": "best_test"}, "selects by test clips"),
+        ("config", {"model_selection": "best_test"}, "epoch was chosen on its own test clips"),
+        ("config", {"init_from": "a run"}, "which was trained on 6 of the test subjects"),
         ("folds", None, "is not a training clip"),
+        ("folds", None, "folds.json was changed"),
     ],
 )
-def test_what_was_changed_afterwards_is_found(name, values, sentence, finished, capsys):
+def test_what_was_changed_afterwards_is_found(name, values, sentence, finished, capsys, tmp_path):
     before = (finished / f"{name}.json").read_text()
+    if values and "init_from" in values:
+        values = {"init_from": str(shutil.copytree(finished, tmp_path / "earlier"))}
     try:
         if values is None:
             # The first fold now pretends to have tested a clip that it trained on.
@@ -77,6 +82,35 @@ def test_what_was_changed_afterwards_is_found(name, values, sentence, finished, 
         assert audit.main(["audit", str(finished)]) == 1 and sentence in capsys.readouterr().out
     finally:
         (finished / f"{name}.json").write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "sentence"),
+    [
+        ("metrics.json", '"uf1": {', '"uf1": {"value": 0.9, "was": {', "are not those of predict"),
+        ("predictions.csv", None, None, "1 clips have other labels than in training"),
+        ("folds.json", '"toy/s1"', '"toy/s0"', "are in two of training, validation and test"),
+        ("metrics.json", '"leaks": []', '"leaks": [{"reason": "epoch"}]', "and declares leaks"),
+    ],
+)
+def test_claims_of_the_files_are_derived_again(name, old, new, sentence, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "job")
+    path = tmp_path / "job" / name
+    if old is None:  # the first clip's label is the next class
+        head, first, *rest = path.read_text().splitlines()
+        cells = dict(zip(head.split(","), first.split(",")))
+        cells["label"] = {"a": "b", "b": "c", "c": "a"}[cells["label"]]
+        path.write_text("\n".join([head, ",".join(cells.values()), *rest]))
+    elif '"value"' in new:
+        content = json.loads(path.read_text())
+        content["overall"]["uf1"]["value"] += 1e-6
+        path.write_text(json.dumps(content))
+    else:
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+    found, _ = audit.audit(tmp_path / "job")
+    assert any(sentence in each for each in found), found
 
 
 def test_a_folder_without_a_job_is_one_sentence(tmp_path, capsys):

@@ -17,7 +17,7 @@ def run(capsys, *arguments):
 
 
 def test_lists_and_clears(capsys, tmp_path):
-    for method, key in (("psn", "a"), ("psn", "b"), ("strcn_g", "a")):
+    for method, key in (("psn", 64 * "a"), ("psn", 64 * "b"), ("strcn_g", 64 * "a")):
         ArrayCache(tmp_path, 1e9).write(method, key, {"row": np.zeros(2**18, np.float32)})
     folder = f"--examples_dir={tmp_path}"
     code, out, err = run(capsys, folder)

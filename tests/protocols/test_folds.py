@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn import model_selection
@@ -310,3 +312,30 @@ def test_mistakes_are_one_sentence(clips, labels):
         protocols.create("k_fold", clips, labels[:3])
     with pytest.raises(UserError, match="no clips"):
         protocols.create("loso", [], [])
+
+
+def test_a_validation_clip_of_the_tested_subject_is_no_strict_fold():
+    """By it the test subject would choose the epoch."""
+    rows = np.eye(3, dtype=bool)
+    folds = protocols.Folds(
+        ("a",), ("c1", "c2", "c3"), ("s1", "s2", "s2"), *(rows[[n]] for n in (0, 1, 2))
+    )
+    assert not folds.subject_disjoint
+    assert dataclasses.replace(folds, subjects=("s1", "s2", "s3")).subject_disjoint
+
+
+@pytest.mark.parametrize("wrong", ["order", "subjects", "fewer"])
+def test_an_own_protocol_is_over_the_clips_it_was_given(wrong, clips, labels, monkeypatch):
+    """In another order each fold would train on other clips than the report names."""
+
+    def own(clips, labels):
+        folds = protocols.loso(clips, labels)
+        if wrong == "order":
+            return protocols.loso(clips[::-1], labels[::-1])
+        if wrong == "fewer":
+            return protocols.loso(clips[:-1], labels[:-1])
+        return dataclasses.replace(folds, subjects=tuple(clip.subject for clip in clips))
+
+    monkeypatch.setitem(protocols._SCHEMES, "own", own)
+    with pytest.raises(UserError, match="protocol own: its folds are not over the given clips"):
+        protocols.create("own", clips, labels)
