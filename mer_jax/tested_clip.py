@@ -50,9 +50,12 @@ def load_tested_clip(
     networks = _read(workdir)
     folds = Folds.read(workdir / "folds.json")
     saved = [folds.names.index(name) for name in dict.fromkeys(networks.folds)]
-    tested = {folds.clips[i]: f for f in range(len(folds)) for i in np.flatnonzero(folds.test[f])}
+    # Of several folds that test a clip, the first that has a network.
+    order = sorted(range(len(folds)), key=lambda f: f not in saved)
+    pairs = ((folds.clips[i], f) for f in order for i in np.flatnonzero(folds.test[f]))
+    tested = dict(reversed(list(pairs)))
     if clip is None:
-        key = next((key for key, fold in tested.items() if fold == saved[0]), None)
+        key = next((folds.clips[i] for i in np.flatnonzero(folds.test[saved[0]])), None)
         if key is None:
             raise UserError(f"fold {folds.names[saved[0]]} of {workdir} tests no clip")
     else:
@@ -71,7 +74,11 @@ def load_tested_clip(
     config = networks.config
     config.data.root = root if root is not None else config.data.get("root")
     clips, labels, classes = experiment.prepare_clips(config)
-    position = [each.key for each in clips].index(key)
+    keys = [each.key for each in clips]
+    if key not in keys:
+        where = config.data.root or config.data.name
+        raise UserError(f"{where} has no clip {key}, which the run tested")
+    position = keys.index(key)
     name = folds.names[tested[key]]
     own = clips[position]
     fold, label = networks.folds.index(name), classes[labels[position]]

@@ -130,7 +130,9 @@ def test_an_augmented_copy_across_the_split_is_declared(honest):
 
 def test_a_duplicate_in_validation_and_test_is_declared():
     rows = np.eye(3, dtype=bool)
-    folds = protocols.Folds(("f",), ("a", "b", "c"), ("s1", "s2", "s3"), rows[:1], rows[2:], rows[1:2])
+    folds = protocols.Folds(
+        ("f",), ("a", "b", "c"), ("s1", "s2", "s3"), rows[:1], rows[2:], rows[1:2]
+    )
     assert leakage.find_duplicates(folds, ["1", "2", "3"]) == []
     (leak,) = leakage.find_duplicates(folds, ["1", "2", "2"])
     assert (leak.train_clip, leak.test_clip) == ("b", "c")

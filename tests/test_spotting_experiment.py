@@ -66,6 +66,17 @@ def test_a_rule_without_training(finished):
 
 
 @pytest.mark.e2e
+def test_a_mistake_leaves_a_finished_run_as_it_is(finished):
+    workdir, _ = finished
+    content = lambda: {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    before = content()
+    given = config(recognition={"run": str(workdir / "typo")})
+    with pytest.raises(UserError, match="typo"):
+        experiment.run(given, workdir, quiet=True)
+    assert content() == before
+
+
+@pytest.mark.e2e
 def test_a_finished_run_spots_in_another_recording(finished):
     workdir, summary = finished
     (ensemble,) = trained.load(workdir)

@@ -68,8 +68,9 @@ def analyze() -> str:
             {name: one(array, 4) for name, array in named(tested.inputs).items()},
             {name: one(array, 3) for name, array in heat.items()},
         ),
-        "feature_maps": explanations.feature_maps(_first_and_fifth(layers)),
     }
+    if layers:
+        drawn["feature_maps"] = explanations.feature_maps(_first_and_fifth(layers))
     numbers = {
         "clip": tested.clip.key,
         "fold": tested.fold,

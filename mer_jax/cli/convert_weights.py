@@ -101,6 +101,8 @@ def convert(
     if not files:
         raise UserError(f"{source} has no file of weights ({', '.join(_SUFFIXES)})")
     names = [each.relative_to(source).with_suffix("").as_posix() for each in files]
+    if double := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{source} has two files {double[0]}{{{','.join(_SUFFIXES)}}}; leave one")
     pretrained.save(
         target, {name: _convert_file(each, network) for name, each in zip(names, files)}
     )

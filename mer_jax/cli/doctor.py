@@ -154,9 +154,7 @@ def devices() -> Iterator[Finding]:
 
 def memory() -> Iterator[Finding]:
     """Free main memory."""
-    import psutil
-
-    free = psutil.virtual_memory().available / 2**30
+    free = runtime.available_memory() / 2**30
     short = free < _MEMORY
     fix = "end other programs, or choose fewer clips or a smaller method.size" if short else ""
     yield Finding(HINT if short else OK, "memory", f"{free:.1f} GiB free", fix)

@@ -226,7 +226,7 @@ class Prediction:
         from mer_jax.reporting import figures, overlay, spotting_overlay
 
         charts = spotting_overlay if self.spots else overlay
-        table, chart = out / video_records.PREDICTION, out / "prediction.png"
+        table, chart = out / video_records.PREDICTION, out / video_records.CHART
         saving.write(table, result.csv())
         saving.write(chart, figures.png(charts.over_time(result)))
         if video is None:
@@ -262,6 +262,8 @@ class Prediction:
 
 def predict_single(video: str) -> str:
     """Writes the prediction of one video; returns the text to print."""
+    for output in (out_folder(pathlib.Path(video).name), _VIDEO_OUT.value or ""):
+        video_list.check_output(output, video)
     prediction = Prediction({video: video})
     source, result = prediction.predict(video, video)
     for note in (*source.notes, *result.notes):
@@ -284,8 +286,7 @@ def predict_several() -> int:
     if not _OUT.value and video_list.is_pattern(_VIDEO.value[0]):
         raise UserError("--out=DIR is required with a pattern")
     for value in _VIDEO.value:
-        if out.resolve().is_relative_to(pathlib.Path(value).expanduser().resolve()):
-            raise UserError(f"{out} is inside the folder of videos; give another --out")
+        video_list.check_output(out, value)
     if _VIDEO_OUT.value and pathlib.Path(_VIDEO_OUT.value).name != _VIDEO_OUT.value:
         raise UserError(
             f"--video_out={_VIDEO_OUT.value}: of several videos give the name of a file only, as "
@@ -297,7 +298,10 @@ def predict_several() -> int:
         prediction.predictor.digest,
         repr([(flag.name, flag.value) for flag in _SETTINGS]),
     )
-    tally = video_records.process(videos, out, prediction.record, settings=settings)
+    outputs = [video_records.PREDICTION, video_records.CHART, _VIDEO_OUT.value]
+    tally = video_records.process(
+        videos, out, prediction.record, settings=settings, outputs=list(filter(None, outputs))
+    )
     left = f", {tally.busy} being processed by another process" * bool(tally.busy)
     print(f"{tally.done} video(s) done, {tally.failed} failed{left}\n{out / 'videos.csv'}")
     return 1 if tally.failed else 0

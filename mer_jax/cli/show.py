@@ -107,13 +107,20 @@ def read(
 def show(source: str) -> pathlib.Path:
     """Writes the picture that the flags ask for; returns its path."""
     from mer_jax.datasets import video_source
+    from mer_jax.inference import video_list
     from mer_jax.io import saving
     from mer_jax.reporting import figures, preview
 
     name = pathlib.Path(os.path.abspath(source)).stem.replace(":", "_") or "clip"
-    out = pathlib.Path(_OUT.value or f"{name}.png").expanduser()
+    # Not among the frames, of which it would be one the next time.
+    within = pathlib.Path(source).is_dir() and pathlib.Path.cwd().is_relative_to(
+        pathlib.Path(source).resolve()
+    )
+    default = pathlib.Path(source).resolve().parent if within else pathlib.Path()
+    out = pathlib.Path(_OUT.value or default / f"{name}.png").expanduser()
     if out.suffix not in (".png", ".gif"):
         raise UserError(f"--out={out}: the picture is a .png or a .gif")
+    video_list.check_output(out, source)
     source = video_source.open_video(source, fps=_FPS.value)
     start, stop = span(_SPAN.value)
     model = _LANDMARKS.value

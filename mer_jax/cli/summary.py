@@ -121,6 +121,8 @@ def _sizes(outputs: str) -> dict[str, Any]:
     """The sizes that `outputs` names: "maps=32,shape=(140,20,3)"."""
     try:
         call: Any = ast.parse(f"f({outputs})", mode="eval").body
+        if call.args or any(word.arg is None for word in call.keywords):
+            raise ValueError(outputs)
         return {word.arg: ast.literal_eval(word.value) for word in call.keywords}
     except (SyntaxError, ValueError) as error:
         raise UserError(f"--sizes={outputs}: write name=value,name=value") from error

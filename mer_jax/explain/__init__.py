@@ -20,14 +20,14 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models import calls
-from mer_jax.nn import Conv, RecurrentConv
+from mer_jax.nn import RecurrentConv
 from mer_jax.nn.tpu import TPU
 from mer_jax.runtime import pinned
 
 __all__ = ["feature_maps", "logits", "outputs", "saliency", "temporal_perception"]
 
 Tree = Any
-LAYERS = (RecurrentConv, Conv)  # convolutional layers
+LAYERS = (RecurrentConv, nnx.Conv)  # convolutional layers; `nn.Conv` is one of the second
 
 
 @pinned()

@@ -126,9 +126,8 @@ def _write_recognition(
     folder.mkdir(exist_ok=True)
     networks, measured = trained.read(workdir), profile.read(workdir)
     config = configuration.to_dict(networks.config)
-    # Without the paths of this machine; of the data, what `read` takes.
     config["data"] = {key: config["data"][key] for key in ("name", "label_scheme")}
-    config["examples_dir"] = ""
+    config["examples_dir"] = ""  # a path of this machine, as others below
     if start := config["train"]["init_from"]:
         config["train"]["init_from"] = pathlib.PurePath(start).name
     _refuse_code(config, _SECTIONS, workdir)
@@ -155,6 +154,9 @@ def _write_spotting(
     ensembles = spotters.load(workdir)
     config = configuration.to_dict(ensembles[0].config)
     config["data"] = {"name": "synthetic"}  # prediction needs no database
+    config["examples_dir"] = ""
+    if start := config.get("train", {}).get("init_from"):
+        config["train"]["init_from"] = pathlib.PurePath(start).name
     config.pop("recognition", None)
     trained_on = profile.long_videos({fold.subject for each in ensembles for fold in each.folds})
     labels: list[Database] = []

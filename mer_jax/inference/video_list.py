@@ -3,6 +3,7 @@
 import glob
 import os
 import pathlib
+import re
 from collections.abc import Iterator, Sequence
 
 from mer_jax.datasets import folders
@@ -47,6 +48,17 @@ def find(values: Sequence[str]) -> dict[str, str]:
                     "that holds both, or a list of paths"
                 )
     return found
+
+
+def check_output(output: str | pathlib.Path, video: str) -> None:
+    """Raises `UserError` where `output` would replace a video, or lie in its folder."""
+    if video.startswith((CAMERA, RENDERED)):
+        return
+    path, source = (pathlib.Path(each).expanduser().resolve() for each in (output, video))
+    if path == source and not source.is_dir():
+        raise UserError(f"{output} is the video itself; give the output another name")
+    if source.is_dir() and path.is_relative_to(source):
+        raise UserError(f"{output} is inside the folder of videos or frames; give another one")
 
 
 def _expand(value: str) -> Iterator[tuple[str, str]]:
@@ -96,8 +108,11 @@ def _inside(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def _listed(path: pathlib.Path) -> Iterator[tuple[str, str]]:
     """The lines of a list of videos."""
-    lines = (line.partition("#")[0].strip() for line in reading.read_text(path).splitlines())
-    named = [line for line in lines if line]
+    lines = (line.strip() for line in reading.read_text(path).splitlines())
+    # The name of a file may hold a #: only behind a space, or first, it begins a comment.
+    plain = lambda line: re.split(r"(?:^|\s)#", line)[0].strip()
+    there = lambda line: (path.parent / pathlib.Path(line).expanduser()).exists()
+    named = [found for line in lines if (found := line if there(line) else plain(line))]
     if not named:
         raise UserError(f"{path}: the list names no video")
     for line in named:

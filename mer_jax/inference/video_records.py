@@ -7,7 +7,7 @@ rows of the prediction.csv of all videos.
 
 import csv
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -17,7 +17,7 @@ from mer_jax.errors import UserError, report_write_errors
 from mer_jax.io import locks, reading, saving
 from mer_jax.metrics.prediction_files import escape_formula
 
-RECORD, PREDICTION = "video.json", "prediction.csv"
+RECORD, PREDICTION, CHART = "video.json", "prediction.csv", "prediction.png"
 _COLUMNS = ("video", "status", "reason", "seconds", "fps", "rows", "labels", "notes")
 
 
@@ -57,6 +57,7 @@ def process(
     work: Callable[[str, str, pathlib.Path], VideoRecord],
     *,
     settings: str,
+    outputs: Sequence[str] = (PREDICTION,),
 ) -> Tally:
     """Calls `work(name, source, folder)` for each video that is not finished; writes the tables.
 
@@ -71,6 +72,7 @@ def process(
       work: writes the outputs into `folder` and returns the record, with a reason for a video that
         cannot be predicted.
       settings: digest of what the predictions depend on besides the video.
+      outputs: names of the files that `work` writes into a folder.
     """
     done = failed = busy = 0
     try:
@@ -85,8 +87,8 @@ def process(
                 continue
             with lock:
                 like = VideoRecord(name, files=_digest_of(source), settings=settings)
-                record = None if source.startswith(CAMERA) else _finished(folder, like)
-                record = record or _record(folder, like, work, source)
+                record = None if source.startswith(CAMERA) else _finished(folder, like, outputs)
+                record = record or _record(folder, like, work, source, outputs)
             failed, done = failed + bool(record.reason), done + (not record.reason)
     finally:
         if out.is_dir():
@@ -94,19 +96,24 @@ def process(
     return Tally(done, failed, busy)
 
 
-def _finished(folder: pathlib.Path, like: VideoRecord) -> VideoRecord | None:
+def _finished(
+    folder: pathlib.Path, like: VideoRecord, outputs: Sequence[str]
+) -> VideoRecord | None:
     """The record in `folder` if it is of the same files and settings, and its outputs are there."""
     record = _read(folder / RECORD)
     if record is None or record.retry:
         return None
     same = (record.files, record.settings) == (like.files, like.settings)
-    return record if same and (record.reason or (folder / PREDICTION).is_file()) else None
+    there = record.reason or all((folder / name).is_file() for name in outputs)
+    return record if same and there else None
 
 
-def _record(folder: pathlib.Path, like: VideoRecord, work, source: str) -> VideoRecord:
+def _record(
+    folder: pathlib.Path, like: VideoRecord, work, source: str, outputs: Sequence[str]
+) -> VideoRecord:
     """The record of `work`, after it is written."""
-    # What a killed process left unfinished goes too: the folder is locked.
-    for path in (folder / RECORD, folder / PREDICTION, *folder.glob(".part-*")):
+    # What an earlier run wrote, or a killed process left unfinished: the folder is locked.
+    for path in (folder / RECORD, *(folder / name for name in outputs), *folder.glob(".part-*")):
         path.unlink(missing_ok=True)
     record = work(like.video, source, folder)
     record = msgspec.structs.replace(record, files=like.files, settings=like.settings)

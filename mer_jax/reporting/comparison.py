@@ -54,7 +54,9 @@ class _Metrics(TypedDict, total=False):
     over_folds: _MeanStd
     protocol: TypedDict("Protocol", {"name": str})  # type: ignore[valid-type]
     verdict: TypedDict("Verdict", {"strict": bool})  # type: ignore[valid-type]
-    variants: TypedDict("Variants", {"overall": dict[str, _MeanStd]})  # type: ignore[valid-type]
+    variants: TypedDict(  # type: ignore[valid-type]
+        "Variants", {"names": list[str], "overall": dict[str, _MeanStd]}
+    )
     multi_label: bool
 
 
@@ -96,7 +98,7 @@ def open_run(path: str | os.PathLike) -> Run:
             raise UserError(f"{path} has several labels a clip; compare one of its units/NAME.csv")
     name = path.resolve().name if not summary or path.is_dir() else folder.resolve().name
     averages = {kind: summary[kind] for kind in AVERAGES if kind in summary}
-    if "variants" in summary:
+    if all(name.startswith("seed") for name in summary.get("variants", {}).get("names", [""])):
         averages["over_seeds"] = summary["variants"]["overall"]["uf1"]
     return Run(
         name,

@@ -110,6 +110,10 @@ def test_a_folder_of_files_is_one_set_of_weights(tmp_path, state):
     np.savez(tmp_path / "from" / "casme2" / "sub01.npz", **state)
     assert convert_weights.convert(tmp_path / "from", tmp_path / "to", "alexnet") == 2
     assert set(pretrained.read(tmp_path / "to")) == {"s1", "casme2/sub01"}
+    np.savez(tmp_path / "from" / "s2.npz", **state)
+    (tmp_path / "from" / "s2.pth").touch()
+    with pytest.raises(UserError, match=r"has two files s2\{\.pth,\.pt,\.pkl,\.npz\}; leave one"):
+        convert_weights.convert(tmp_path / "from", tmp_path / "again", "alexnet")
     with pytest.raises(UserError, match="has no file of weights"):
         convert_weights.convert(tmp_path / "to", tmp_path / "again", "alexnet")
 

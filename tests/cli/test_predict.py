@@ -66,6 +66,21 @@ def test_a_video(capsys, workdir, tmp_path, scene):
     assert 240 < frames[0].shape[0] < 280 and frames[0].shape[1] > 200  # enlarged, and the panel
 
 
+def test_a_video_is_not_its_own_output(capsys, workdir, tmp_path, scene):
+    film = synthetic.video(tmp_path / "me.mp4", scene)
+    before = film.read_bytes()
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    cv2.imwrite(str(frames / "1.png"), scene.frames[0])
+    for video, output, said in (
+        (film, f"--video_out={film}", "is the video itself"),
+        (frames, f"--out={frames}", "is inside the folder of videos or frames"),
+    ):
+        code, out, err = run(capsys, f"--run={workdir}", f"--video={video}", output)
+        assert code == 2 and not out and said in err and err.count("\n") == 1
+    assert film.read_bytes() == before and len(list(frames.iterdir())) == 1
+
+
 def test_a_picture_shows_no_movement(capsys, workdir, tmp_path, scene):
     cv2.imwrite(str(tmp_path / "me.png"), scene.frames[0][..., ::-1])
     code, out, err = run(
@@ -131,7 +146,7 @@ def test_mistakes_with_several_videos(capsys, workdir, tmp_path, scene):
     film = synthetic.video(films / "a.mp4", scene)
     job = f"--run={workdir}"
     for arguments, message in (
-        ((f"--video={films}", f"--out={films}/o"), "is inside the folder of videos"),
+        ((f"--video={films}", f"--out={films}/o"), "is inside the folder of videos or frames"),
         ((f"--video={films}", "--video_out=o/x.mp4"), "give the name of a file only"),
         ((f"--video={tmp_path}/*.avi",), "no file matches this pattern"),
         ((f"--video={films}", "--window=1m"), "write frames, as in 32, or seconds"),

@@ -126,14 +126,14 @@ def test_a_video_file(scene, tmp_path, ending):
 
 
 def test_the_command_on_a_folder(capsys, folder):
-    code, out, err = run(capsys, folder, f"--out={folder}/o.png", "--apex=4")
-    assert (code, out.strip(), err) == (0, f"{folder}/o.png", "")
-    assert cv2.imread(f"{folder}/o.png") is not None
+    code, out, err = run(capsys, folder, f"--out={folder}.png", "--apex=4")
+    assert (code, out.strip(), err) == (0, f"{folder}.png", "")
+    assert cv2.imread(f"{folder}.png") is not None
 
 
 def test_a_terminal_gets_a_bar_of_rpca(capsys, folder, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    code, _, err = run(capsys, folder, f"--out={folder}/o.png", "--apex=4")
+    code, _, err = run(capsys, folder, f"--out={folder}.png", "--apex=4")
     assert code == 0 and "RPCA   0%" in err and err.count("RPCA") > 1
 
 
@@ -147,6 +147,7 @@ def test_mistakes_in_the_command(capsys, folder):
         ((folder / "empty",), "the folder holds no images"),
         (("synthetic:x",), "INDEX is a number from 0 to 119"),
         ((folder, "--out=a.jpg"), "the picture is a .png or a .gif"),
+        ((folder, f"--out={folder}/o.png"), "inside the folder of videos or frames"),
         ((folder, "--span=7"), "write START:STOP"),
         ((folder, "--span=50:"), "has no frames in --span=50:"),
         ((folder, "--onset=99"), "onset is 99"),
@@ -161,3 +162,4 @@ def test_the_folder_one_stands_in(capsys, folder, monkeypatch):
     monkeypatch.chdir(folder)
     code, out, err = run(capsys, ".", "--apex=4")
     assert code == 0 and f"{folder.name}.png" in out, err
+    assert (folder.parent / f"{folder.name}.png").is_file(), "not among the frames"

@@ -131,6 +131,7 @@ def test_the_file_of_a_spotting_run(tmp_path):
     record = {"recordings": ["mine/s1/a", "mine/s1/b", "mine/s2/c"], "folds": [fold]}
     content = {"config.json": configuration.to_dict(config), "spotters.json": record}
     content["config.json"]["data"]["root"] = str(tmp_path)
+    content["config.json"]["examples_dir"] = str(tmp_path / "examples")
     for name, each in content.items():
         (run / name).write_text(json.dumps(each))
     file = tmp_path / "run.merrun"

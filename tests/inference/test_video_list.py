@@ -57,6 +57,10 @@ def test_a_list_names_paths_relative_to_itself(films):
     found = video_list.find([str(films / "list.txt")])
     assert list(found) == ["a.mp4", "deep/a.avi", "B.MOV", "synthetic_2", "else/d.mp4"]
     assert found["else/d.mp4"] == "/else/d.mp4" and found["synthetic_2"] == "synthetic:2"
+    (films / "film #1.mp4").touch()
+    (films / "list.txt").write_text("film #1.mp4\n  film #1.mp4\nfilm #2.mp4 # gone\n")
+    found = video_list.find([str(films / "list.txt")])
+    assert list(found) == ["film #1.mp4", "film"], "a comment where there is no such file"
     (films / "list.txt").write_text("# nothing")
     with pytest.raises(UserError, match="the list names no video"):
         video_list.find([str(films / "list.txt")])

@@ -68,6 +68,22 @@ def test_what_failed_for_another_reason_or_lost_its_table_is_done_again(videos, 
     assert not list(out.rglob(".part-*"))
 
 
+def test_outputs_of_a_run_before_do_not_stay_beside_a_failure(videos, tmp_path):
+    out, outputs = tmp_path / "out", ("prediction.csv", "prediction.png")
+    names = {"torn.mp4": videos["torn.mp4"], "z.mp4": videos["z.mp4"]}
+    for name in names:
+        (out / name).mkdir(parents=True)
+        (out / name / "prediction.png").touch()
+    (out / "torn.mp4" / "mine.txt").touch()
+    process = lambda work: video_records.process(names, out, work, settings="s", outputs=outputs)
+    process(work := Work())
+    assert [path.name for path in out.rglob("*.*") if path.suffix in (".png", ".txt")] == [
+        "mine.txt"
+    ]
+    process(work)
+    assert work.seen == ["torn.mp4", "z.mp4", "z.mp4"], "its chart is not there"
+
+
 def test_the_tables_have_all_videos_and_their_windows(videos, tmp_path):
     video_records.process(videos, tmp_path / "out", Work(), settings="s")
     head, *rows = read(tmp_path / "out" / "videos.csv")

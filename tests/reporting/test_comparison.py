@@ -132,6 +132,9 @@ def test_runs_are_opened_with_what_is_known_of_them(tmp_path):
         run = comparison.open_run(path)
         assert (run.name, run.protocol, run.strict) == ("run", "loso", True)
         assert run.averages["over_seeds"]["mean"] == 0.6
+    variants["names"] = ["rate0.1", "rate0.01"]  # whose mean is of no seeds
+    saving.write_json(folder / "metrics.json", found)
+    assert "over_seeds" not in comparison.open_run(folder).averages
     assert (
         comparison.open_run(log)[2:4] == ("", None) and comparison.open_run(log).name == "log.txt"
     )
