@@ -302,7 +302,7 @@ def verify_same_job(directory: str | pathlib.Path, job_fingerprint: dict) -> Non
     """Makes `directory` this job's, or raises `UserError` with what differs from the job there, or
     where another process uses it."""
     path = pathlib.Path(directory) / "identity.json"
-    if path.parent.is_dir():
+    if (path.parent / "lock").exists():
         _lock(path.parent).lock.release()
     job_fingerprint = json.loads(json.dumps(job_fingerprint))
     if not path.exists():
