@@ -5,7 +5,8 @@ Needs scikit-learn (pip install -e '.[baseline]'). Expected: experiments/results
       --workdir=runs/baseline_lbp_tics
 Your own data: --config.data.name=casme2 --config.data.root="CASME II". Another machine:
 --config.model.kernel=rbf --config.model.C=28, or (0.22 x.y)^2 of the features as they are:
---config.model.kernel=poly --config.model.gamma=0.22 --config.model.standardize=False.
+--config.model.kernel=poly --config.model.degree=2 --config.model.gamma=0.22
+--config.model.standardize=False.
 """
 
 from mer_jax import configuration

@@ -37,6 +37,9 @@ def bi_woof(flow: Array, *, blocks: Sequence[int] = (5, 5), bins: int = 8) -> Ar
     Raises:
       UserError: for more blocks than pixels along a side, or other axes.
 
+    The released code's edges are -pi, ..., 3 pi / 4: by the public `weightedhistc` of Kovesi, whose
+    last bin counts its edge alone, it would lose directions above 3 pi / 4, which are kept here.
+
     Liong, See, Wong, Phan, "Less is more: micro-expression recognition from video using apex
     frame", Signal Processing: Image Communication 62 (2018); blocks from the released code.
 

@@ -150,7 +150,8 @@ def mdmo(
 
     Our choice: a frame's weight is its share of the lengths of all regions and frames; the public
     port of the authors' code (meb) divides its sum of angles by that of the lengths, which rotates
-    with the frame and does not measure motion.
+    with the frame and does not measure motion, puts the sector around -pi / 4 to that around 0, and
+    turns the angles by pi.
 
     Args:
       flows: [T, H, W, 2] px, (u, v) from the first frame to every frame; that of frame 0 may be
@@ -190,7 +191,8 @@ def aligned(flow: Array, landmarks: Array) -> Array:
     """A flow without the head's motion.
 
     The affine map that brings 13 moved landmarks of the contour and the tip of the nose back to
-    their first positions (least squares) is applied to the end point of every pixel.
+    their first positions (least squares) is applied to the end point of every pixel. That it has a
+    translation is our choice: the port fits none, and leaves the step out.
 
     Args:
       flow: [H, W, 2] px.

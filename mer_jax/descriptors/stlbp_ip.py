@@ -33,7 +33,10 @@ def stlbp_ip(
     same block and in the clip; each histogram of each block sums to 1.
 
     The defaults are those of Xia et al. 2019 (R = 3, P = 8) and, in what these leave open, of a
-    public implementation of the paper (W = 9, one block).
+    public implementation of the paper (W = 9, one block; it interpolates, and its R is 1).
+    Differences keep the head's motion: a drift of a tenth of a pixel is more than noise, and where
+    nothing moves all points are equal, which is a pattern like others (all bits 1). So frames must
+    be aligned well, and W fit the block.
 
     Args:
       clip, points, mapping, interpolate, length: as for `lbp_top`.

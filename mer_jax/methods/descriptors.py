@@ -21,6 +21,7 @@ import numpy as np
 
 from mer_jax import descriptors
 from mer_jax.clips import Clip
+from mer_jax.datasets import folders
 from mer_jax.descriptors import tics
 from mer_jax.errors import DataError, Problem
 from mer_jax.methods import frame_selection, per_clip
@@ -49,6 +50,7 @@ def lbp_top(
         descriptors.lbp_top, radii=tuple(radii), points=points, blocks=tuple(blocks),
         mapping=mapping, interpolate=interpolate,
     )  # fmt: skip
+    _check_lengths("lbp_top", clips, frames, 2 * radii[2] + 1)
     return _examples(_videos(describe, frames, alpha), clips, size)
 
 
@@ -64,6 +66,7 @@ def lbp_sip(
 ) -> Examples:
     """Local binary patterns of six points; other options as in `descriptors.lbp_sip`."""
     describe = functools.partial(descriptors.lbp_sip, radii=tuple(radii), blocks=tuple(blocks))
+    _check_lengths("lbp_sip", clips, frames, 2 * radii[2] + 1)
     return _examples(_videos(describe, frames, alpha), clips, size)
 
 
@@ -85,6 +88,8 @@ def lbp_tics(
     The color space is a statistic of the training clips of each fold (the papers name no set of
     clips): gray levels are stored, and every fold describes all clips in its own space.
     """
+
+    _check_lengths("lbp_tics", clips, frames, 2 * radii[2] + 1)
 
     def store(video, *, length):
         levels = tics.color_levels(video, length=length)
@@ -131,6 +136,7 @@ def stlbp_ip(
         descriptors.stlbp_ip, span=span, radii=tuple(radii), points=points, blocks=tuple(blocks),
         mapping=mapping, interpolate=interpolate,
     )  # fmt: skip
+    _check_lengths("stlbp_ip", clips, frames, 2 * radii[2] + 2)
     return _examples(_videos(describe, frames, alpha), clips, size)
 
 
@@ -189,6 +195,22 @@ def _resized(points: np.ndarray, shape: Sequence[int], size: Sequence[int]) -> n
     """[68, 2] px (x, y) of frames of `shape` in frames of `size`."""
     scale = np.array([size[1] / shape[1], size[0] / shape[0]])
     return ((points + 0.5) * scale - 0.5).astype(np.float32)
+
+
+def _check_lengths(method: str, clips: Sequence[Clip], frames: int, least: int) -> None:
+    """Raises `DataError` with the clips that have no pattern over time, whose numbers would be 0.
+
+    A machine would take "is short" for a class. The descriptors themselves refuse too few `frames`.
+    """
+    lengths = {} if frames else {clip.key: folders.length(clip) for clip in clips}
+    problems = [
+        Problem(key, f"has {length} frames, and a pattern over time {least}")
+        for key, length in lengths.items()
+        if length < least
+    ]
+    if problems:
+        hint = "resample the clips (method.frames=10), or set a smaller last of method.radii"
+        raise DataError(f"method {method} ({hint})", problems, max_per_kind=10)
 
 
 def _videos(describe: Callable, frames: int, alpha: float) -> Callable:

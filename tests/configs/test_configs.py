@@ -1,14 +1,17 @@
 """Every shipped configuration, shrunk until it runs in seconds, from clips to report or, where
 another one trains the same way, to what its network takes."""
 
+import ast
 import json
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from sklearn.metrics import pairwise
 
 from mer_jax import configuration, datasets, experiment, inference, metrics, models, protocols
 from mer_jax.errors import UserError
@@ -22,7 +25,7 @@ SHIPPED = [name for name in NAMES if name not in SPOTTING]
 
 # What makes a job small, by the section it is in; a key that a config lacks is left alone.
 SMALL = {
-    "data": {"subjects": 3, "clips_per_subject": 4, "frames": (8, 12), "size": (32, 32)},
+    "data": {"subjects": 3, "clips_per_subject": 4, "frames": (9, 12), "size": (32, 32)},
     "method": {
         "alphas": (5, 8),
         "percents": (100, 60),
@@ -227,3 +230,18 @@ def test_as_published_is_marked_and_reports_both_numbers(tmp_path):
     assert not summary["verdict"]["strict"]
     assert "inflation" in summary
     assert "chosen on its own test clips" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("baseline_")])
+def test_the_kernel_that_a_baseline_names_is_the_one_of_its_flags(name):
+    """(0.22 x.y)^2, by scikit-learn's kernel of a machine with the flags of the docstring."""
+    text = (FOLDER / f"{name}.py").read_text().partition("(0.22 x.y)^2")[2].partition('"""')[0]
+    given = dict(re.findall(r"--config\.model\.(\w+)=([\w.]*\w)", text))
+    options = {key: ast.literal_eval(value) if key != "kernel" else value
+               for key, value in given.items()}  # fmt: skip
+    machine = models.create_estimator("svm", **options)
+    x, y = np.random.default_rng(0).normal(size=(2, 1, 5))
+    svc = machine._svc
+    found = pairwise.polynomial_kernel(x, y, degree=svc.degree, gamma=svc.gamma, coef0=svc.coef0)
+    assert options["kernel"] == "poly" and not machine._standardize
+    np.testing.assert_allclose(found, (0.22 * x @ y.T) ** 2, rtol=1e-12)

@@ -134,3 +134,16 @@ def test_a_frame_that_is_no_picture_is_named(name, clips):
     made = [clips[1], dataclasses.replace(clips[0], read=in_memory(frames))]
     with pytest.raises(UserError, match=f"{clips[0].key}: frame 5 holds NaN or infinity"):
         methods.create(name, made, size=(32, 32), **({"length": 9} if name == "stcnn" else {}))
+
+
+@pytest.mark.parametrize("name", ["lbp_top", "lbp_sip", "lbp_tics", "stlbp_ip"])
+def test_clips_too_short_for_a_pattern_over_time_are_named(name, clips):
+    """Their numbers would be 0 beside a longer clip, and their length a clue to the class."""
+    short = dataclasses.replace(clips[0], read=in_memory(clips[0].frames[:5]), apex=3, offset=4)
+    given = [short, clips[1]]
+    options = {"radii": (1, 1, 4), "blocks": (1, 1), "size": (32, 32)}
+    with pytest.raises(UserError, match=rf"method {name} .*\n  {short.key}: has 5 frames") as found:
+        methods.create(name, given, **options)
+    assert clips[1].key not in str(found.value)
+    resampled = methods.create(name, given, frames=10, **options)
+    assert all(np.abs(row).sum() > 0 for row in jax.tree.leaves(resampled.inputs)[0])
