@@ -11,9 +11,9 @@ from typing import Any
 
 from mer_jax import runtime
 from mer_jax.clips import Clip
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, located
 from mer_jax.methods import example_cache
-from mer_jax.methods.examples import Examples
+from mer_jax.methods.examples import Examples, check_statistics
 from mer_jax.options import check, defaults, find
 
 __all__ = ["Examples", "create", "names", "options"]
@@ -85,7 +85,11 @@ def create(name: str, clips: Sequence[Clip], **given) -> Examples:
         raise UserError(f"method {name} needs videos; pre-computed maps go with method flow_maps")
     function = _method(name)
     with example_cache.for_method(name, given, function):
-        return function(clips, **given)
+        examples = function(clips, **given)
+    if name not in _METHODS:  # ours are tested
+        with located(f"method {name}"):
+            check_statistics(examples)
+    return examples
 
 
 def _method(name: str) -> Callable[..., Examples]:

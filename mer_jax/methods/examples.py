@@ -6,6 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.errors import UserError
 
 Tree = Any  # a pytree of arrays
 
@@ -43,6 +46,27 @@ def mean_probability(logits: jax.Array) -> jax.Array:
     """
     log_sum = jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0)
     return log_sum - jnp.log(jnp.float32(len(logits)))
+
+
+def check_statistics(examples: "Examples") -> None:
+    """Verifies on the first clips that statistics ignore clips whose weight is 0.
+
+    Every other one has the weight 0, and is then replaced by its neighbor.
+
+    Raises:
+      UserError: if that changes the statistics: test clips would reach training.
+    """
+    few = jax.tree.map(lambda a: np.asarray(a[:8]), examples.inputs)
+    count = len(jax.tree.leaves(few)[0])
+    weights = (np.arange(count) % 2 == 0).astype(np.float32)
+    other = jax.tree.map(lambda a: a[np.arange(count) // 2 * 2], few)
+    found = (examples.fit_statistics(inputs, jnp.asarray(weights)) for inputs in (few, other))
+    for one, same in zip(*map(jax.tree.leaves, found), strict=True):
+        if not np.allclose(one, same, rtol=1e-5, atol=1e-6, equal_nan=True):
+            raise UserError(
+                "fit_statistics depends on clips whose weight is 0, so test clips would reach "
+                "training: weigh each clip, as in weights @ inputs / weights.sum()"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

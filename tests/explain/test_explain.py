@@ -155,3 +155,9 @@ def test_no_unit_no_perception():
     network = create("ststnet")
     with pytest.raises(UserError, match="STSTNet has no Temporal Perception Unit"):
         explain.temporal_perception(network, draw((10, 10, 3)))
+
+
+def test_plain_convolutions_are_convolutional_layers():
+    net = nnx.Sequential(nnx.Conv(1, 2, (3, 3), rngs=nnx.Rngs(0)), lambda x, mask=None: x)
+    maps = explain.feature_maps(net, jnp.ones((1, 5, 5, 1)))
+    assert {path: y.shape for path, y in maps.items()} == {"layers.0": (1, 5, 5, 2)}

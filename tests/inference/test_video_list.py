@@ -72,3 +72,5 @@ def test_patterns_and_names_that_two_videos_would_have(films):
         video_list.find([str(films / "deep" / "a.avi"), "other/a.avi"])
     with pytest.raises(UserError, match="no file matches"):
         video_list.find([str(films / "*.wmv")])
+    with pytest.raises(UserError, match=r"'\\udcff\.mp4' is not UTF-8; rename it"):
+        video_list.find([str(films / "\udcff.mp4")])

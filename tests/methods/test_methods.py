@@ -158,3 +158,22 @@ def test_mistakes_are_one_sentence(clips):
     uneven = [clips[0], Clip("d", "s", "c", in_memory(np.zeros((9, 20, 20, 3), np.uint8)), "x")]
     with pytest.raises(UserError, match=r"crop the clips to one size"):
         stack(uneven)
+
+
+def mean_of_all(clips):
+    return _centered(clips, lambda inputs, weights: inputs.mean(0))
+
+
+def mean_of_training(clips):
+    return _centered(clips, lambda inputs, weights: weights @ inputs / weights.sum())
+
+
+def _centered(clips, fit_statistics):
+    inputs = np.stack([np.float32([clip.frames.mean(), clip.frames.std()]) for clip in clips])
+    return methods.Examples(inputs, fit_statistics, input_shape=(2,))
+
+
+def test_statistics_of_an_own_method_that_read_test_clips_are_refused(clips):
+    methods.create(f"{__name__}:mean_of_training", clips)
+    with pytest.raises(UserError, match="mean_of_all: fit_statistics depends on clips whose weig"):
+        methods.create(f"{__name__}:mean_of_all", clips)

@@ -178,3 +178,9 @@ def test_summary_prints_the_source_beside_the_count():
     printed = summary.text("stcnn")
     assert "345600" in printed and "44,241,667" in printed and "the same" in printed
     assert "other sizes" in summary.text("stcnn", hidden=64)
+
+
+@pytest.mark.parametrize("given", ["maps", "32", "**x", "maps=8,32"])
+def test_sizes_without_a_name_are_refused(given):
+    with pytest.raises(UserError, match="write name=value,name=value"):
+        summary._sizes(given)
