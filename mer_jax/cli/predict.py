@@ -262,7 +262,7 @@ class Prediction:
 
 def predict_single(video: str) -> str:
     """Writes the prediction of one video; returns the text to print."""
-    for output in (out_folder(pathlib.Path(video).name), _VIDEO_OUT.value or ""):
+    for output in filter(None, (out_folder(pathlib.Path(video).name), _VIDEO_OUT.value)):
         video_list.check_output(output, video)
     prediction = Prediction({video: video})
     source, result = prediction.predict(video, video)
