@@ -1,7 +1,6 @@
 """Writes predictions, scores, pictures, provenance and the report of a finished job."""
 
 import contextlib
-import json
 import os
 import pathlib
 import platform
@@ -16,7 +15,8 @@ import numpy as np
 import mer_jax
 from mer_jax import leakage, metrics, runtime
 from mer_jax.clips import Clip
-from mer_jax.io import saving
+from mer_jax.errors import UserError
+from mer_jax.io import reading, saving
 from mer_jax.leakage import Reason
 from mer_jax.metrics import Predictions, multilabel
 from mer_jax.metrics.multilabel import MultiLabelPredictions
@@ -62,8 +62,8 @@ def begin(folder: pathlib.Path, config: Mapping[str, Any]) -> None:
     A job that is stopped would else leave the scores of one under the settings of the other.
     """
     path, there = folder / "config.json", None
-    with contextlib.suppress(OSError, ValueError):
-        there = json.loads(path.read_bytes())
+    with contextlib.suppress(UserError):  # missing or damaged
+        there = reading.load_json(path, Any)
     if there != saving.to_builtins(config):
         for name in _RESULTS:
             (folder / name).unlink(missing_ok=True)
