@@ -262,8 +262,9 @@ class Prediction:
 
 def predict_single(video: str) -> str:
     """Writes the prediction of one video; returns the text to print."""
-    for output in filter(None, (out_folder(pathlib.Path(video).name), _VIDEO_OUT.value)):
-        video_list.check_output(output, video)
+    video_list.check_output(out_folder(pathlib.Path(video).name), video)
+    if _VIDEO_OUT.value:
+        video_list.check_output(_VIDEO_OUT.value, video)
     prediction = Prediction({video: video})
     source, result = prediction.predict(video, video)
     for note in (*source.notes, *result.notes):
