@@ -215,7 +215,10 @@ def _verdict(leaks: Sequence[Mapping[str, Any]]) -> str:
     return "not verified" if reasons == {Reason.UNVERIFIED} else "NOT STRICT"
 
 
-_PLACES = {"--config.data.root": "DIR", "--root": "DIR", "--config.train.init_from": "WEIGHTS"}
+_PLACES = {
+    **dict.fromkeys(("--config.data.root", "--root", "--data_root"), "DIR"),
+    "--config.train.init_from": "WEIGHTS",
+}
 
 
 def portable(text: str, name: str) -> str:
@@ -229,7 +232,7 @@ def portable(text: str, name: str) -> str:
     given = iter(shlex.split(text))
     for word in given:
         key, has_value, _ = word.partition("=")
-        place = f"runs/{name}" if key == "--workdir" else _PLACES.get(key)
+        place = f"runs/{name}" if key in ("--workdir", "--results") else _PLACES.get(key)
         words.append(f"{key}={place}" if place else word)
         if place and not has_value:
             next(given, None)  # the folder is a word of its own

@@ -5,7 +5,7 @@ the others, and scores the choice by strict leave-one-subject-out; experiments/r
 has every trial. All recipes standardize each channel of each map: a stored map has lost its scale
 and its zero.
   python -m tools.nested experiments/sweeps/flow_recipes.py \
-      --root=DIR --final=5 --workdir=runs/flow_recipes
+      --data_root=DIR --final=5 --results=runs/flow_recipes
 """
 
 from typing import Any

@@ -177,6 +177,10 @@ def test_folders_that_are_words_of_their_own_are_replaced():
     assert leaderboard.portable(command, "psn") == (
         "mer-jax run psn --workdir=runs/psn --config.data.root=DIR --seed 1"
     )
+    command = "python -m tools.nested a.py --data_root=/data --results=/home/me/x"
+    assert leaderboard.portable(command, "x") == (
+        "python -m tools.nested a.py --data_root=DIR --results=runs/x"
+    )
 
 
 def test_mistakes_are_one_sentence(runs, tmp_path):
