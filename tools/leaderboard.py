@@ -104,9 +104,10 @@ def _lines(folder: pathlib.Path, config: dict[str, Any], summary: dict[str, Any]
     # As published, each fold is also trained strict.
     runs = len(variants) * (2 if train.get("statistics_on_all_clips") else 1)
     # An estimator has no epochs, a committee none of its own.
-    network = config["model"]["name"]
-    has_epochs = train["model_selection"] != "nested" and not models.info(network).estimator
-    trained = summary["protocol"]["folds"] * train["epochs"] * runs * has_epochs
+    network, nested = config["model"]["name"], train["model_selection"] == "nested"
+    estimator = not nested and models.info(network).estimator
+    trained = summary["protocol"]["folds"] * train["epochs"] * runs
+    trained *= not (nested or estimator)
     seconds = provenance.get("training_seconds")
     shared = {
         "system": config["title"] or network,
@@ -131,7 +132,7 @@ def _lines(folder: pathlib.Path, config: dict[str, Any], summary: dict[str, Any]
 
     ensemble = summary.get("variants", {}).get("ensemble", {})
     selected = _SELECTED[train["model_selection"]] if train["epochs"] else _AS_GIVEN
-    if models.info(network).estimator and train["model_selection"] != "nested":
+    if estimator:
         selected = ""
     verdict = _verdict([leak for each in summaries for leak in each["verdict"]["leaks"]])
     found = [line(selected, verdict, [each["overall"] for each in summaries], "", ensemble)]

@@ -15,7 +15,7 @@ import numpy as np
 
 from mer_jax.clips import Clip, source
 from mer_jax.datasets.annotations import slug
-from mer_jax.errors import Problem, UserError
+from mer_jax.errors import Problem, UserError, located
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}  # written by file managers
@@ -199,10 +199,16 @@ def list_entries(folder: pathlib.Path) -> list[os.DirEntry]:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(f"{folder}: the folder cannot be listed ({error.strerror})") from None
-    for entry in entries:
-        if entry.name.encode(errors="ignore").decode() != entry.name:
-            raise UserError(f"{folder}: the name {entry.name!a} is not UTF-8; rename it")
+    with located(folder):
+        for entry in entries:
+            check_name(entry.name)
     return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _CLUTTER]
+
+
+def check_name(name: str) -> None:
+    """Raises `UserError` if the name of a file is not UTF-8."""
+    if name.encode(errors="ignore").decode() != name:
+        raise UserError(f"the name {name!a} is not UTF-8; rename it")
 
 
 def absolute(root: str | pathlib.Path) -> pathlib.Path:

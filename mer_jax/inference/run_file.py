@@ -127,9 +127,7 @@ def _write_recognition(
     networks, measured = trained.read(workdir), profile.read(workdir)
     config = configuration.to_dict(networks.config)
     config["data"] = {key: config["data"][key] for key in ("name", "label_scheme")}
-    config["examples_dir"] = ""  # a path of this machine, as others below
-    if start := config["train"]["init_from"]:
-        config["train"]["init_from"] = pathlib.PurePath(start).name
+    _remove_paths(config)
     _refuse_code(config, _SECTIONS, workdir)
     saving.write_json(folder / CONFIG, config)
     saving.write_json(folder / profile.FILENAME, msgspec.structs.asdict(measured))
@@ -147,6 +145,13 @@ def _write_recognition(
     )
 
 
+def _remove_paths(config: dict[str, Any]) -> None:
+    """Removes from `config` the folders of this machine; of a run the name stays."""
+    config["examples_dir"] = ""
+    if start := config.get("train", {}).get("init_from"):
+        config["train"]["init_from"] = pathlib.PurePath(start).name
+
+
 def _write_spotting(
     workdir: pathlib.Path, folder: pathlib.Path, licenses: Mapping[str, str], license: str
 ) -> Manifest:
@@ -154,9 +159,7 @@ def _write_spotting(
     ensembles = spotters.load(workdir)
     config = configuration.to_dict(ensembles[0].config)
     config["data"] = {"name": "synthetic"}  # prediction needs no database
-    config["examples_dir"] = ""
-    if start := config.get("train", {}).get("init_from"):
-        config["train"]["init_from"] = pathlib.PurePath(start).name
+    _remove_paths(config)
     config.pop("recognition", None)
     trained_on = profile.long_videos({fold.subject for each in ensembles for fold in each.folds})
     labels: list[Database] = []

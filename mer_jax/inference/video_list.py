@@ -42,8 +42,7 @@ def find(values: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for value in values:
         for name, source in _expand(value):
-            if name.encode(errors="ignore").decode() != name:
-                raise UserError(f"the name {name!a} is not UTF-8; rename it")
+            folders.check_name(name)
             if found.setdefault(name, source) != source:
                 raise UserError(
                     f"{found[name]} and {source} would both be called {name}; give the folder "

@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from mer_jax.errors import UserError
 from mer_jax.training import distributed, parallel
 from mer_jax.training.programs import Programs, compile_programs
-from mer_jax.training.records import Data, FoldArrays, OnHost, take_rows
+from mer_jax.training.records import Data, FoldArrays, OnHost, take_rows, whole_inputs
 from mer_jax.training.single_fold import StaticConfig
 
 # Copies of a fold's state in main memory while a checkpoint is written on a machine without
@@ -107,7 +107,7 @@ def smaller_chunk(chunk: int, devices: int, error: jax.errors.JaxRuntimeError) -
 
 def _placed(layout: parallel.Layout, data: Data, on_host: bool) -> tuple[Data, str]:
     """`data` with its inputs for the devices, or `OnHost`; where its examples are, in words."""
-    inputs = data.inputs.tree if isinstance(data.inputs, OnHost) else data.inputs
+    inputs = whole_inputs(data)
     arrays = jax.tree.leaves(inputs)
     size, free = sum(array.nbytes for array in arrays), parallel.free_memory(layout)
     in_file = " in a file" * any(isinstance(array, np.memmap) for array in arrays)

@@ -8,7 +8,7 @@ import jax
 
 from mer_jax.training import distributed, parallel, single_fold
 from mer_jax.training.parallel import Layout, over_folds
-from mer_jax.training.records import Data, FoldArrays, OnHost, State
+from mer_jax.training.records import Data, FoldArrays, OnHost, State, whole_inputs
 from mer_jax.training.single_fold import StaticConfig
 
 
@@ -36,8 +36,7 @@ def compile_programs(static: StaticConfig, layout: Layout, block: int) -> Progra
         return jax.lax.scan(step, state, None, length=block)
 
     def whole(data: Data) -> Data:
-        inputs = data.inputs
-        return data._replace(inputs=inputs.tree) if isinstance(inputs, OnHost) else data
+        return data._replace(inputs=whole_inputs(data))
 
     def init(data: Data, rows: FoldArrays) -> State:
         if not isinstance(data.inputs, OnHost):

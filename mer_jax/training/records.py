@@ -117,6 +117,11 @@ class FoldPredictions(NamedTuple):
     statistics_mask: jax.Array  # [N] bool
 
 
+def whole_inputs(data: Data) -> Tree:
+    """The inputs of all clips, also those on the host."""
+    return data.inputs.tree if isinstance(data.inputs, OnHost) else data.inputs
+
+
 def input_rows(data: Data, index: jax.Array) -> Tree:
     """The inputs of the clips `index` [...], float16 as float32."""
     if isinstance(data.inputs, OnHost):
