@@ -59,11 +59,11 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     found = leakage.replay(workdir / "audit.npz", settings, folds)
     if reading.load_json(workdir / "folds.json", _Folds).fingerprint != folds.fingerprint:
         found.append("folds.json was changed: its fingerprint is that of other folds.")
-    said = summary.verdict.leaks
+    listed = summary.verdict.leaks
     for leak in leakage.declared(settings, folds):
-        if leak.to_json() not in said:
+        if leak.to_json() not in listed:
             found.append(f"metrics.json does not declare: {sentence(leak.to_json())}")
-    if summary.verdict.strict and said:
+    if summary.verdict.strict and listed:
         found.append("metrics.json claims to be strict and declares leaks.")
     predictions = metrics.read(workdir / "predictions.csv")
     tests = {
@@ -84,9 +84,9 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
             found.append(f"predictions.csv: {other} clips have other labels than in training.")
         scores = metrics.scores(predictions.confusion())
         with reading.report_damage(workdir / "metrics.json"):
-            told = np.array([summary.overall[name]["value"] for name in COMPARED], float)
+            recorded = np.array([summary.overall[name]["value"] for name in COMPARED], float)
         again = np.array([scores[name] for name in COMPARED])
-        if not np.allclose(told, again, rtol=0, atol=1e-9, equal_nan=True):
+        if not np.allclose(recorded, again, rtol=0, atol=1e-9, equal_nan=True):
             found.append("metrics.json: its scores are not those of predictions.csv.")
     return found, declared
 
