@@ -73,20 +73,31 @@ def conv(
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _conv(forced, window, x, kernel):
+    return _values(forced, window, x, kernel)
+
+
+def _conv_forward(forced, window, x, kernel):
+    return _values(forced, window, x, kernel), (x, kernel)
+
+
+def _conv_backward(forced, window, residuals, g):
+    return _gradients(forced, window, *residuals, g)
+
+
+# Compiled functions of their own: layers of the same shapes are traced and lowered once.
+@partial(jax.jit, static_argnums=(0, 1))
+def _values(forced, window, x, kernel):
     on_cpu = _forward_3d if x.ndim == 5 else convolution_2d.forward(window, x, kernel)
     if on_cpu is None:
         return xla_convolution(window, x, kernel)
     return by_platform(forced, partial(on_cpu, window), partial(xla_convolution, window), x, kernel)
 
 
-def _conv_forward(forced, window, x, kernel):
-    return _conv(forced, window, x, kernel), (x, kernel)
-
-
-def _conv_backward(forced, window, residuals, g):
+@partial(jax.jit, static_argnums=(0, 1))
+def _gradients(forced, window, x, kernel, g):
     on_cpu = partial(_derived, _forward_3d) if g.ndim == 5 else convolution_2d.gradients
     elsewhere = partial(_derived, xla_convolution, window)
-    return by_platform(forced, partial(on_cpu, window), elsewhere, *residuals, g)
+    return by_platform(forced, partial(on_cpu, window), elsewhere, x, kernel, g)
 
 
 _conv.defvjp(_conv_forward, _conv_backward)

@@ -186,10 +186,15 @@ def _folds_that_fit(
             ]
         else:
             calls = [(programs.epochs, data, part, state)]
-        analyses = [call.lower(*given).compile().memory_analysis() for call, *given in calls]
-        if None in analyses:
-            return 0.0
-        return own + max(float(analysis.temp_size_in_bytes) for analysis in analyses)
+        needed = 0.0
+        for call, *given in calls:
+            analysis = call.lower(*given).compile().memory_analysis()
+            if analysis is None:
+                return 0.0
+            needed = max(needed, own + float(analysis.temp_size_in_bytes))
+            if needed > free and each == 1:
+                break  # the others would not change that
+        return needed
 
     each = most
     if layout.within == "map" and static.in_parts:
