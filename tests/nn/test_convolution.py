@@ -27,6 +27,7 @@ CASES = {
     "deep": ((2, 7, 6), (5, 5), 96, 3, {"padding": 1}),
     "deep gradient": ((2, 9, 8), (5, 5), 3, 96, {"strides": 2, "padding": 2}),
     "many maps": ((3, 15, 13), (3, 3), 128, 130, {"padding": [(0, 2), 1]}),
+    "many samples": ((4, 46, 45), (3, 3), 64, 65, {"padding": [1, (0, 2)]}),  # two blocks
     "same": ((2, 7, 7), (2, 3), 4, 2, {"padding": "SAME"}),
     "3-D": ((2, 7, 6, 5), (3, 3, 3), 3, 4, {"padding": [(0, 2), 1, (1, 0)]}),
     "3-D stride": ((2, 8, 9, 8), (3, 3, 3), 3, 4, {"strides": 2, "padding": 1}),
@@ -80,7 +81,7 @@ def test_formulations_equal_xla(case, name):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-12, 1e-12), ours, exact(case))
 
 
-@pytest.mark.parametrize("case", ["3x3", "deep", "many maps", "3-D few patches"])
+@pytest.mark.parametrize("case", ["3x3", "deep", "many maps", "many samples", "3-D few patches"])
 def test_float32_keeps_its_precision(case):
     """Also where frames or rows are subtracted first: no error over 2e-6 of the largest number."""
     x, w, options = arrays(case)
