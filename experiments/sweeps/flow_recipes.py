@@ -13,6 +13,8 @@ from typing import Any
 from mer_jax.sweep import Row
 from mer_jax.training import Settings
 
+# Four more views, turned by 5 degrees either way and 5 % smaller and larger.
+_TURNED = {"method.rotation": 5.0, "method.zoom": 0.05, "method.turned_views": True}
 # Support vector machines on maps of these sizes, with a mirrored sample of each.
 _INPUTS: dict[str, dict[str, Any]] = {
     "10": {"method.size": (10, 10)},
@@ -20,6 +22,8 @@ _INPUTS: dict[str, dict[str, Any]] = {
     "20": {"method.size": (20, 20)},
     "14, u and v": {"method.size": (14, 14), "method.channels": ("u", "v")},
     "14, not mirrored": {"method.size": (14, 14), "method.mirror": False},
+    "14, turned": {"method.size": (14, 14)} | _TURNED,
+    "20, turned": {"method.size": (20, 20)} | _TURNED,
 }
 _SVM = {
     "method.normalize": "standard",

@@ -1,6 +1,7 @@
 """Onset-to-apex flow maps (u, v, optical strain), the input of STSTNet and similar networks."""
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,6 +58,7 @@ def flow_maps(
     mirror: bool = False,
     rotation: float = 0.0,
     zoom: float = 0.0,
+    turned_views: bool = False,
 ) -> Examples:
     """[H, W, len(channels)] float32: one map a clip.
 
@@ -85,13 +87,18 @@ def flow_maps(
       zoom: a training sample is enlarged by a factor of 1 - zoom to 1 + zoom. Vectors turn and grow
         with the map, except where each channel has a scale of its own: in stored maps, and with
         `normalize`.
+      turned_views: of a test clip the mean probability of further views is predicted, turned by
+        `rotation` either way and enlarged by 1 - zoom and 1 + zoom. An estimator, which draws no
+        samples, trains on all views (the virtual samples of Schoelkopf et al. 1996).
 
     Raises:
-      UserError: for clips of both contents, regions of an odd size or of a map that is moved, or
-        a rotation of vectors of which a component is missing.
+      UserError: for clips of both contents, regions of an odd size or of a map that is moved,
+        a rotation of vectors of which a component is missing, or views that nothing turns.
     """
     pick = np.array([CHANNELS.index(name) for name in channels])
     contents, moves = {clip.content for clip in clips}, mirror or rotation or zoom
+    if turned_views and not (rotation or zoom):
+        raise UserError("method.turned_views needs method.rotation or method.zoom above 0")
     if regions and moves:
         raise UserError("method.regions takes no method.mirror, rotation or zoom; leave one out")
     if contents == {"flow"}:
@@ -137,11 +144,20 @@ def flow_maps(
             sample = jnp.where(jax.random.bernoulli(for_mirror), mirrored(sample), sample)
         return sample
 
+    turns: list[tuple[float, float]] = []
+    if turned_views:
+        turns = sorted(itertools.product({-rotation, rotation}, {1 - zoom, 1 + zoom}))
+
+    def views_of(sample, statistics):
+        del statistics
+        found = [sample, *(turned(sample, *turn, vectors=vectors) for turn in turns)]
+        return jnp.stack(found + [mirrored(view) for view in found if mirror])
+
     views: dict[str, Any] = {}
-    if mirror:
+    if mirror or turned_views:
         views = {
-            "eval_transform": lambda sample, _: jnp.stack([sample, mirrored(sample)]),
-            "num_views": 2,
+            "eval_transform": views_of,
+            "num_views": (1 + len(turns)) * (1 + mirror),
             "combine_views": mean_probability,
         }
     return Examples(inputs=maps, augment=augment, input_shape=maps.shape[1:], **views)

@@ -92,6 +92,24 @@ def test_samples_are_turned_within_the_options():
     np.testing.assert_allclose(moving.augment(jax.random.key(0), wide, ()), wide, atol=1e-4)
 
 
+def test_views_are_turned_either_way_and_mirrored():
+    stored = clips_of(stretch(fields(1, (9, 9)))[:, None], "flow")
+    options = {"size": (9, 9), "rotation": 90.0, "turned_views": True}
+    plain = methods.create("flow_maps", stored, **options)
+    sample = np.asarray(plain.inputs[0])
+    clockwise, counter = np.rot90(sample, -1), np.rot90(sample)
+    want = np.stack([sample, clockwise, counter])
+    np.testing.assert_allclose(plain.eval_transform(sample, ()), want, atol=1e-3)
+    both = methods.create("flow_maps", stored, mirror=True, **options)
+    mirrored = want[:, :, ::-1].copy()
+    mirrored[..., 0] = 255 - mirrored[..., 0]
+    assert both.num_views == 6
+    want = np.concatenate([want, mirrored])
+    np.testing.assert_allclose(both.eval_transform(sample, ()), want, atol=1e-3)
+    larger = methods.create("flow_maps", stored, **options | {"rotation": 5.0, "zoom": 0.1})
+    assert larger.eval_transform(sample, ()).shape == (larger.num_views, 9, 9, 3) == (5, 9, 9, 3)
+
+
 def test_standardized_and_resized_maps():
     pictures = stretch(fields())
     pictures[1, ..., 2] = 7  # a constant channel
@@ -116,6 +134,8 @@ def test_mistakes_are_one_sentence():
     stored = clips_of(stretch(fields(1))[:, None], "flow")
     with pytest.raises(UserError, match=r"regions takes no method\.mirror"):
         methods.create("flow_maps", stored, size=(12, 10), regions="htnet", mirror=True)
+    with pytest.raises(UserError, match=r"turned_views needs method\.rotation or"):
+        methods.create("flow_maps", stored, size=(12, 10), turned_views=True)
     video = clips_of(np.zeros((1, 3, 12, 10, 1), np.uint8), "video")
     with pytest.raises(UserError, match="add 'u' and 'v'"):
         methods.create("flow_maps", video, preset="horn_schunck", channels=("u",), rotation=5.0)
