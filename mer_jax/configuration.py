@@ -391,8 +391,12 @@ def check(config: ConfigDict) -> Settings:
     elif models.info(config.model.name).estimator:
         estimators.check(train)
         models.create_estimator(config.model.name, **given["model"])
-        if config.method.name == "flow_maps" and (config.method.rotation or config.method.zoom):
-            raise UserError("method.rotation and method.zoom are for networks; leave them 0")
+        turned, views = ("rotation", "zoom"), given["method"].get("turned_views", True)
+        if not views and any(given["method"][name] for name in turned):
+            raise UserError(
+                "an estimator draws no samples: set method.turned_views=True, by which it trains on "
+                "maps that method.rotation and method.zoom turn and enlarge, or leave these 0"
+            )
     options.check("parallel", "", config.get("parallel", {}), _PARALLEL)
     options.check("report", "", config.get("report", {}), _REPORT)
     options.check("", "", job, _JOB)

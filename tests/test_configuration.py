@@ -61,6 +61,14 @@ def test_an_option_of_another_name_is_refused_where_it_is_used():
         configuration.check(config)
 
 
+def test_an_estimator_takes_no_random_samples():
+    method = {"name": "flow_maps", "zoom": 0.1}
+    with pytest.raises(UserError, match=r"draws no samples: set method\.turned_views=True"):
+        configuration.check(make(method=method, model="svm"))
+    method["turned_views"] = True
+    configuration.check(make(method=method, model="svm"))
+
+
 def test_all_registries_list_options_for_all_their_names():
     for registry in (methods, models, protocols, datasets):
         for name in registry.names():
