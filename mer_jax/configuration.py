@@ -394,8 +394,8 @@ def check(config: ConfigDict) -> Settings:
         turned, views = ("rotation", "zoom"), given["method"].get("turned_views", True)
         if not views and any(given["method"][name] for name in turned):
             raise UserError(
-                "an estimator draws no samples: set method.turned_views=True, by which it trains on "
-                "maps that method.rotation and method.zoom turn and enlarge, or leave these 0"
+                "an estimator draws no samples: set method.turned_views=True, by which it trains "
+                "on maps that method.rotation and method.zoom turn and enlarge, or leave these 0"
             )
     options.check("parallel", "", config.get("parallel", {}), _PARALLEL)
     options.check("report", "", config.get("report", {}), _REPORT)

@@ -174,6 +174,7 @@ def _prepare(
     build = lambda rngs: models.create(
         model, num_classes=len(classes), rngs=rngs, shape=examples.input_shape, **sizes
     )
+    _check_finite(clips, examples.inputs)
     digests = example_digests(examples.inputs)
     # The first variant's folds give the others'.
     fingerprint = configuration.job_of(configuration.to_dict(config))
@@ -346,6 +347,20 @@ def prepare_folds(
             f"{first_of(lacking)}; give more clips, another protocol, or other data.label_scheme"
         )
     return folds
+
+
+def _check_finite(clips: Sequence[Clip], inputs: Any) -> None:
+    """Raises `UserError` for examples with values that are NaN or infinite."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(inputs)]
+    real = [leaf for leaf in leaves if np.issubdtype(leaf.dtype, np.floating)]
+    finite = lambda *rows: all(np.isfinite(row).all() for row in rows)
+    with runtime.threads() as pool:
+        found = [clip.key for clip, ok in zip(clips, pool.map(finite, *real)) if not ok]
+    if found:
+        raise UserError(
+            f"the example of {first_of(found)} has values that are NaN or infinite; look at it by "
+            "mer-jax show, and leave it out or change the method's options"
+        )
 
 
 def example_digests(inputs: Any) -> list[str]:

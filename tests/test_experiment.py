@@ -1,6 +1,7 @@
 """A job as a whole; what its parts do is tested in their packages, the commands in experiments/."""
 
 import collections
+import dataclasses
 import filecmp
 import json
 import os
@@ -12,6 +13,7 @@ import pytest
 from mer_jax import configuration, experiment, inference, metrics
 from mer_jax.cli.audit import audit
 from mer_jax.datasets import folders
+from mer_jax.errors import UserError
 from mer_jax.reporting import verdict
 from tests.datasets import replica
 from tests.tiny_run import job, tiny_run
@@ -98,6 +100,22 @@ def decoded(monkeypatch):
 
     monkeypatch.setattr(folders, "read_image", counted)
     return counts
+
+
+def test_an_example_that_is_no_number_is_named(tmp_path, monkeypatch):
+    prepare = experiment.prepare_examples
+
+    def broken(*args):
+        examples = prepare(*args)
+        inputs = jax.tree.map(np.array, examples.inputs)
+        next(leaf for leaf in jax.tree.leaves(inputs) if leaf.dtype == np.float32)[3] = np.inf
+        return dataclasses.replace(examples, inputs=inputs)
+
+    monkeypatch.setattr(experiment, "prepare_examples", broken)
+    clip = experiment.prepare_clips(job())[0][3].key
+    with pytest.raises(UserError, match=f"example of {clip} has values that are NaN or infinite"):
+        experiment.run(job(), tmp_path / "run", quiet=True)
+    assert not list((tmp_path / "run").glob("*.json"))
 
 
 @pytest.mark.parametrize("shown", [True, False])

@@ -77,6 +77,16 @@ _REAL = LabelKind(
 )
 
 
+def check_classes(labels: np.ndarray, num_classes: int) -> None:
+    """Raises `UserError` for labels that are none of the classes."""
+    if labels.ndim == 2 and labels.shape[1] != num_classes:
+        raise UserError(f"the labels are of {labels.shape[1]} classes, not of {num_classes}")
+    bound = num_classes if labels.ndim == 1 else 2
+    whole = labels.size and not np.issubdtype(labels.dtype, np.floating)
+    if whole and not 0 <= labels.min() <= labels.max() < bound:
+        raise UserError(f"labels are {labels.min()} to {labels.max()}, not 0 to {bound - 1}")
+
+
 def check(labels: np.ndarray, settings: Settings, *, num_views: int = 1) -> None:
     """Raises `UserError` for settings that these labels do not allow."""
     real = np.issubdtype(labels.dtype, np.floating)
@@ -93,6 +103,11 @@ def check(labels: np.ndarray, settings: Settings, *, num_views: int = 1) -> None
         if num_views > 1:
             raise UserError("a method with several views of a clip takes classes, not real targets")
         return
+    if num_views > 1 and settings.loss == "capsule_margin" and settings.validation:
+        raise UserError(
+            "train.loss='capsule_margin' of several views of a clip has no validation loss; "
+            "leave train.validation at 0"
+        )
     if labels.ndim == 1:
         if settings.loss == "multilabel_bce":
             raise UserError(

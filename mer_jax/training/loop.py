@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from flax import nnx
 
 from mer_jax import runtime
@@ -127,7 +128,8 @@ def fit(
       One `Result` for each of `folds`.
 
     Raises:
-      UserError: if a fold has no clips to train on or to test, or the directory holds another job.
+      UserError: for arguments that do not belong together, a fold without clips to train on or to
+        test, or a directory that holds another job.
       Interrupted: if `hooks.should_stop` returned True.
     """
     parallel, hooks = parallel or Parallel(), hooks or Hooks()
@@ -135,7 +137,11 @@ def fit(
     own = () if isinstance(initial_weights, Mapping) else initial_weights or ()
     rows = records.fold_arrays(folds, settings, initial_weights=own)
     layout = parallel.layout(len(rows.eval_index))
+    clips = {len(leaf) for leaf in jax.tree.leaves(examples.inputs)} | {rows.train.shape[1]}
+    if clips != {len(labels)}:
+        raise UserError(f"{len(labels)} labels, and examples and folds of {sorted(clips)} clips")
     label_kinds.check(labels, settings, num_views=examples.num_views)
+    label_kinds.check_classes(labels, num_classes)
     static = make_static_config(
         examples, len(labels), settings, num_classes=num_classes, build=build, remat=parallel.remat
     )
@@ -279,12 +285,15 @@ def _train_chunk(
     if current.state is None:
         current.state, current.epochs = job.programs.init(job.data, part), 0
     while current.epochs < job.epochs:
-        if job.in_parts:
-            current.state, record = _epoch_in_parts(job, part, current, after_part)
+        if records.all_ended(result, current.members, current.epochs):
+            records.repeat_last(result, current.members, current.epochs, job.block)
         else:
-            current.state, record = job.programs.epochs(job.data, part, current.state)
-        record = distributed.gather_to_host(record)
-        records.set_epochs(result, record, current.members, current.epochs)
+            if job.in_parts:
+                current.state, record = _epoch_in_parts(job, part, current, after_part)
+            else:
+                current.state, record = job.programs.epochs(job.data, part, current.state)
+            record = distributed.gather_to_host(record)
+            records.set_epochs(result, record, current.members, current.epochs)
         current.epochs, current.step = current.epochs + job.block, 0
         after_block()
     predictions = job.programs.predict_held_out(job.data, part, current.state)
@@ -350,6 +359,12 @@ def _resume(job: _Job, store: "_Store", result: Result, chunk_size: int) -> _Chu
     size = chunk_size
     if len(members) > size:
         if not (job.in_parts and job.layout.within == "map"):  # fewer fit than before
+            logging.warning(
+                "%d folds were trained at a time, and %d fit now: those from %d on begin again",
+                len(members),
+                chunk_size,
+                members.start + 1,
+            )
             return job.chunk_from(members.start, chunk_size)
         # Chunks are small there for another reason than memory: this one is finished as it is.
         size = -(-len(members) // len(job.layout.devices)) * len(job.layout.devices)
@@ -411,19 +426,22 @@ class _Store(contextlib.ExitStack):
 
 
 def _as_dtype(inputs: Tree, dtype: str) -> Tree:
-    """float32 arrays as `dtype`. Raises `UserError` if a value does not fit."""
+    """float32 arrays as `dtype`. Raises `UserError` if a clip's values do not fit, too large or all
+    too small."""
     if dtype == "float32":
         return inputs
 
     def narrow(array):
         if array.dtype != np.float32:
             return array
-        found = large_arrays.as_dtype(array, dtype)
-        if not all(np.isfinite(row).all() for row in found):
-            raise UserError(
-                f"train.data_dtype={dtype} cannot hold these clips: one has a value of "
-                f"{float(np.abs(array).max()):.6g}; leave it at float32"
-            )
+        found, least = large_arrays.as_dtype(array, dtype), np.finfo(dtype).smallest_normal
+        for row, narrowed in zip(array, found):
+            largest = float(np.abs(row).max(initial=0))
+            if not np.isfinite(narrowed).all() or 0 < largest < least:
+                raise UserError(
+                    f"train.data_dtype={dtype} cannot hold these clips: the largest value of one "
+                    f"is {largest:.6g}; leave it at float32"
+                )
         return found
 
     return jax.tree.map(narrow, inputs)

@@ -92,6 +92,11 @@ def smaller_chunk(chunk: int, devices: int, error: jax.errors.JaxRuntimeError) -
     if "RESOURCE_EXHAUSTED" not in str(error):
         raise error
     each = chunk // devices
+    if jax.process_count() > 1:  # the others wait for this one, with as many folds
+        raise UserError(
+            f"a device has no memory for {each} folds at a time; "
+            "give fewer by --config.parallel.folds_per_device"
+        ) from error
     if each == 1:
         raise UserError(f"a device has no memory for one fold; {_REMEDY}") from error
     fewer = -(-each // 2)

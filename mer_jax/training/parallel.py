@@ -123,7 +123,8 @@ def free_memory(layout: Layout) -> float | None:
 
     CPU devices share the machine's memory.
     """
-    device = layout.devices[0]
+    # Another process's devices do not tell.
+    device = next(d for d in layout.devices if d.process_index == jax.process_index())
     if device.platform == "cpu":
         return 0.8 * runtime.available_memory() / max(1, local_devices(layout))
     stats = device.memory_stats() or {}

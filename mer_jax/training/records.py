@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, first_of
 from mer_jax.protocols import Folds
 from mer_jax.training import rng
 from mer_jax.training.settings import Settings
@@ -137,10 +137,20 @@ def to_float32(inputs: Tree) -> Tree:
 def replace_leaves(tree: Tree, replacements: Mapping[str, Any]) -> Tree:
     """`tree` with the leaves that `replacements` names by dotted path replaced.
 
+    Raises `UserError` for one of another shape.
+
     >>> replace_leaves({"conv": {"kernel": 0, "bias": 1}}, {"conv.bias": 5})
     {'conv': {'bias': 5, 'kernel': 0}}
     """
-    replace = lambda path, leaf: replacements.get(_dotted(path), leaf)
+
+    def replace(path, leaf):
+        new = replacements.get(_dotted(path), leaf)
+        if np.shape(new) != np.shape(leaf):
+            raise UserError(
+                f"{_dotted(path)} is {np.shape(leaf)}, and the weights for it are {np.shape(new)}"
+            )
+        return new
+
     return jax.tree_util.tree_map_with_path(replace, tree)
 
 
@@ -160,9 +170,24 @@ def fold_arrays(
 
     initial_weights: of each fold, if they have some of their own.
 
-    Raises `UserError` if a fold has no training or no test clips.
+    Raises `UserError` if a fold has no training or no test clips, or no validation clips where they
+    choose the epoch, and if `folds` or `initial_weights` are not as many as they must be.
     """
     variants = settings.variants.values()
+    if len(folds) != len(variants):
+        raise UserError(f"give one Folds for each of {len(variants)} variants, not {len(folds)}")
+    if settings.model_selection == "best_val":
+        for part in folds:
+            lacking = [n for n, row in zip(part.names, part.validation) if not row.any()]
+            if lacking:
+                raise UserError(
+                    f"fold {first_of(lacking)} has no validation clips, by which "
+                    "train.model_selection='best_val' chooses; see protocols.with_validation"
+                )
+    if initial_weights and len(initial_weights) != len(folds[0]):
+        raise UserError(f"{len(folds[0])} folds start from {len(initial_weights)} sets of weights")
+    if any(each.keys() != initial_weights[0].keys() for each in initial_weights):
+        raise UserError("the initial weights of two folds have other names")
     for name, train, test in zip(folds[0].names, folds[0].train, folds[0].test):
         for role, row in (("training", train), ("test", test)):
             if not row.any():
@@ -311,6 +336,18 @@ def set_epochs(result: Result, record: Record, members: range, done: int) -> Non
     _hold_ended(result, members, done, done + record.status.shape[1])
     unvalidated = [row for row in members if not result.validation[row].any()]
     result.validation_loss[unvalidated, done:] = np.nan
+
+
+def all_ended(result: Result, members: range, done: int) -> bool:
+    """Whether none of the rows `members` trains on after `done` epochs."""
+    return done > 0 and bool((result.status[members, done - 1] != RUNNING).all())
+
+
+def repeat_last(result: Result, members: range, done: int, count: int) -> None:
+    """Writes the record of epoch `done` to the next `count` epochs of ended rows, in place."""
+    for name in Record._fields:
+        curve = getattr(result, name)
+        curve[members, done : done + count] = curve[members, done - 1 : done]
 
 
 # Of an epoch's record, what is of the network after it.

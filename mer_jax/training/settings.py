@@ -27,6 +27,8 @@ class Settings:
     """How folds are trained; the `train` section of a configuration."""
 
     epochs: int = 50  # 0: evaluate the networks of init_from as they are
+    # At most: an epoch of every fold has the steps that all clips would take, see `rng`, so that a
+    # fold that trains on half of the clips has batches of half the size.
     batch_size: int = 32
     learning_rate: float = 1e-3
     learning_rates: tuple[float, ...] = ()  # train all of these, in place of learning_rate
@@ -67,6 +69,21 @@ class Settings:
             raise UserError(
                 f"train.label_smoothing needs train.loss='cross_entropy', not {self.loss!r}"
             )
+        owners = {"schedule_rate": ("decay", "step"), "schedule_every": ("step",)}
+        for name, schedules in owners.items():
+            if self.schedule not in schedules and getattr(self, name) != known[name]:
+                raise UserError(
+                    f"train.{name} is {getattr(self, name)}, which train.schedule="
+                    f"{self.schedule!r} does not use; set it to {known[name]}, or the schedule to "
+                    f"{' or '.join(map(repr, schedules))}"
+                )
+        if self.schedule in owners["schedule_rate"] and self.schedule_rate == 1:
+            raise UserError(
+                f"train.schedule={self.schedule!r} with train.schedule_rate=1 is 'constant'; "
+                "give a rate below 1"
+            )
+        if self.lr_plateau_rule != known["lr_plateau_rule"] and not self.lr_plateau_patience:
+            raise UserError("train.lr_plateau_rule needs train.lr_plateau_patience above 0")
         if not self.epochs and not self.init_from:
             raise UserError("train.epochs is 0; give trained networks by train.init_from")
         if self.model_selection == "best_val" and not self.validation:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from mer_jax.errors import UserError, first_of
 from mer_jax.methods.examples import Examples
 from mer_jax.nn import SAVEABLE
 from mer_jax.training import label_kinds, losses, optimizers, records, rng
@@ -120,6 +121,9 @@ def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
     model = static.build(rng.fold_in_name(fold.key, "init"))
     _, *trees = nnx.split(model, nnx.Param, ...)
     given = {**data.initial_weights, **fold.initial_weights}
+    known = {name for tree in trees for name in records.named_leaves(nnx.as_pure(tree))}
+    if unknown := sorted(given.keys() - known):
+        raise UserError(f"the network has no tensor {first_of(unknown)} of the initial weights")
     params, model_state = (records.replace_leaves(nnx.as_pure(tree), given) for tree in trees)
     zero = jnp.zeros((), jnp.int32)
     return State(
@@ -186,9 +190,10 @@ def end_epoch(
     test_accuracy = jnp.sum(test_correct) / jnp.sum(fold.test)
     after = _decide(static.settings, state, after, loss, validation_loss, test_accuracy)
 
-    # A fold that has stopped, or whose loss is not finite, keeps its state.
+    # A fold that has stopped, or that diverged, keeps its state; what it predicts has no say in it.
     running = state.status == RUNNING
-    finite = jnp.isfinite(loss) & jnp.all(jnp.isfinite(logits))
+    weights = [a for a in jax.tree.leaves((after.params, after.model_state)) if _is_real(a)]
+    finite = jnp.isfinite(loss) & jnp.all(jnp.array([jnp.all(jnp.isfinite(a)) for a in weights]))
     unchanged = dataclasses.replace(
         state, status=jnp.where(running, DIVERGED, state.status).astype(jnp.int32)
     )
@@ -202,6 +207,10 @@ def end_epoch(
         status=state.status,
     )
     return state, record
+
+
+def _is_real(leaf):
+    return jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
 def train_steps(

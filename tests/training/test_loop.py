@@ -375,6 +375,10 @@ def test_settings_that_make_no_sense_are_one_sentence():
         ({"model_selection": "lst"}, "did you mean 'last'"),
         ({"early_stopping_patience": 3}, "need train.model_selection='best_val'"),
         ({"lr_plateau_rule": "torch"}, "did you mean 'pytorch'"),
+        ({"lr_plateau_rule": "pytorch"}, "lr_plateau_rule needs train.lr_plateau_patience"),
+        ({"schedule_rate": 0.5}, "schedule_rate is 0.5, which train.schedule='constant' does not"),
+        ({"schedule": "decay", "schedule_rate": 0.5, "schedule_every": 2}, "schedule_every is 2"),
+        ({"schedule": "step", "schedule_every": 10}, "schedule_rate=1 is 'constant'"),
     ):
         with pytest.raises(UserError, match=message):
             Settings(**options)
@@ -387,6 +391,69 @@ def test_a_fold_without_clips_is_named():
     )
     with pytest.raises(UserError, match="fold toy/s0 has no test clips"):
         run(empty)
+
+
+def test_what_does_not_belong_together_is_one_sentence():
+    examples, labels, folds = small.problem()
+    best = {"model_selection": "best_val", "validation": 0.2}
+
+    def job(message, *, labels=labels, each=(folds,), settings=SETTINGS, count=3, **more):
+        with pytest.raises(UserError, match=message):
+            fit(examples, labels, each, settings, num_classes=count, build=small.build, **more)
+
+    job("11 labels, and examples and folds of", labels=labels[:11])
+    job("labels are -1 to 2, not 0 to 2", labels=np.where(labels == 0, -1, labels))
+    job("labels are 0 to 2, not 0 to 1", count=2)
+    job("one Folds for each of 2 variants, not 1", settings=Settings(epochs=1, seeds=2))
+    job("no validation clips, by which", settings=Settings(epochs=1, **best))
+    name, value = "head.kernel", np.zeros((4, 3), np.float32)
+    job("the network has no tensor other", initial_weights={"other": np.zeros(1)})
+    wrong = r"head.kernel is \(4, 3\), and the weights for it are \(4, 1\)"
+    job(wrong, initial_weights={name: value[:, :1]})
+    own = [{name: value}] * len(folds)
+    job("6 folds start from 2 sets of weights", initial_weights=own[:2])
+    job("weights of two folds have other names", initial_weights=[*own[1:], {}])
+
+
+def test_nothing_is_computed_once_all_folds_have_stopped(monkeypatch):
+    settings = Settings(
+        epochs=20,
+        batch_size=8,
+        learning_rate=5e-2,
+        validation=0.2,
+        model_selection="best_val",
+        early_stopping_patience=1,
+    )
+    folds = protocols.with_validation(small.problem()[2], fraction=0.2, seed=0)
+    whole = run(folds, settings)
+    last = int(whole.epochs_run.max())
+    assert last < settings.epochs
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "all_ended", lambda *_: False)
+        assert_same(run(folds, settings), whole)
+    calls = []
+    set_epochs = records.set_epochs
+    monkeypatch.setattr(
+        records, "set_epochs", lambda *args: (calls.append(args[3]), set_epochs(*args))
+    )
+    lines = []
+    run(folds, settings, on_epoch_end=lambda _, line: lines.append(line["epoch"]))
+    assert calls == list(range(last)) and lines == list(range(1, 21))
+
+
+def test_a_test_clip_has_no_say_in_whether_a_fold_trains():
+    examples, labels, folds = small.problem()
+    clip, folds = int(np.flatnonzero(folds.test[0])[0]), folds.take([0])
+    statistics = lambda inputs, weights: jnp.zeros((6, 6, 1))
+    examples = dataclasses.replace(examples, fit_statistics=statistics)
+    inputs = np.array(examples.inputs)
+    inputs[clip] = np.nan
+    broken = dataclasses.replace(examples, inputs=jnp.asarray(inputs))
+    want, found = (run(folds, problem=(each, labels, folds)) for each in (examples, broken))
+    assert not found.diverged and found.epochs_run.tolist() == [SETTINGS.epochs]
+    tested = folds.test[0].sum()
+    assert np.isnan(found.probabilities[0, 0]).all()
+    np.testing.assert_array_equal(found.probabilities[0, 1:tested], want.probabilities[0, 1:tested])
 
 
 @pytest.mark.slow

@@ -25,6 +25,14 @@ def test_schedules_change_between_epochs_as_their_papers_say():
     np.testing.assert_allclose(cosine, 0.05 * (1 + np.cos(np.pi * np.arange(40) / 40)), atol=1e-8)
 
 
+def test_compiled_schedules_change_at_the_first_step_of_an_epoch():
+    epochs = np.arange(6)
+    for steps in range(1, 130):
+        options = {"epochs": 6, "steps": steps, "rate": 0.5, "every": 1}
+        found = jax.jit(optimizers.schedule("decay", **options))(epochs * steps)
+        np.testing.assert_array_equal(found, 0.5**epochs, err_msg=str(steps))
+
+
 def apply_gradients(rule, gradients):
     w = jnp.asarray([1.0, -2.0])
     state = optimizers.init(rule, w)
