@@ -23,12 +23,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
+from mer_jax import runtime
 from mer_jax.errors import UserError, report_write_errors
 from mer_jax.io import locks, reading, saving
 from mer_jax.training import records
 from mer_jax.training.records import Position, Tree
 
 STEPS = "steps"
+_VERSIONS = "versions"  # of the packages that began a job, beside its fingerprint
 NETWORKS, _DIGEST = "networks", "digest"
 # Of a fold's state, what predictions need.
 PARTS = ("params", "model_state", "statistics", "best", "status")
@@ -50,7 +52,7 @@ class Checkpoints:
           UserError: if the directory holds another job, or another process uses it.
         """
         self._directory = directory = pathlib.Path(directory).absolute()
-        verify_same_job(directory, job_fingerprint)
+        self._other_versions = verify_same_job(directory, job_fingerprint)
         with report_write_errors(directory):
             self._lock = _lock(directory)
             (directory / STEPS).mkdir(exist_ok=True)
@@ -164,6 +166,11 @@ class Checkpoints:
                 self._quarantine(step)
             else:
                 self._position = restored[2]
+                if self._other_versions:
+                    logging.warning(
+                        "the job goes on with other versions, which may give other numbers (%s)",
+                        "; ".join(self._other_versions),
+                    )
                 return restored
         return None
 
@@ -298,24 +305,28 @@ def silence_orbax() -> contextlib.ExitStack:
     return undo
 
 
-def verify_same_job(directory: str | pathlib.Path, job_fingerprint: dict) -> None:
+def verify_same_job(directory: str | pathlib.Path, job_fingerprint: dict) -> list[str]:
     """Makes `directory` this job's, or raises `UserError` with what differs from the job there, or
-    where another process uses it."""
+    where another process uses it. Returns the versions of JAX and mer_jax that differ."""
     path = pathlib.Path(directory) / "identity.json"
     if (path.parent / "lock").exists():
         _lock(path.parent).lock.release()
     job_fingerprint = json.loads(json.dumps(job_fingerprint))
+    versions = {name: runtime.version(name) for name in ("mer_jax", "jax", "jaxlib")}
     if not path.exists():
-        saving.write(path, json.dumps(job_fingerprint, indent=1))
-        return
+        saving.write(path, json.dumps(job_fingerprint | {_VERSIONS: versions}, indent=1))
+        return []
     hint = f"give another --workdir, or delete {path.parent}: its job is unknown"
     with reading.report_damage(path, hint=hint):
-        changes = list(_changes(json.loads(path.read_bytes()), job_fingerprint))
+        there = json.loads(path.read_bytes())
+        began = there.pop(_VERSIONS, versions)
+        changes = list(_changes(there, job_fingerprint))
     if changes:
         raise UserError(
             f"{path.parent.parent} holds another job ({'; '.join(changes)}); "
             "give another --workdir, or delete that one"
         )
+    return list(_changes(began, versions))
 
 
 def _lock(directory: pathlib.Path) -> filelock.AcquireReturnProxy:

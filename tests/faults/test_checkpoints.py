@@ -132,6 +132,17 @@ def test_a_finished_job_s_networks_are_not_read_from_a_damaged_checkpoint(sound,
         checkpoints.last(tmp_path / "nowhere")
 
 
+def test_a_job_that_goes_on_with_other_versions_says_so(sound, tmp_path, caplog):
+    folder = shutil.copytree(sound, tmp_path / "job")
+    for version, said in ((jax.__version__, ""), ("0.9.1", "jax: '0.9.1' there")):
+        identity = json.loads((folder / "identity.json").read_text())
+        identity["versions"]["jax"] = version
+        (folder / "identity.json").write_text(json.dumps(identity))
+        caplog.clear()
+        assert restored(folder) == 4
+        assert said in caplog.text and bool(said) == ("other versions" in caplog.text)
+
+
 def test_a_damaged_identity_is_not_continued(sound, tmp_path):
     for content in (b"", b'{"job": 1', b"\xff\xfe", b"[1]"):
         folder = shutil.copytree(sound, tmp_path / "job", dirs_exist_ok=True)

@@ -566,7 +566,9 @@ def test_examples_that_a_device_cannot_hold_stay_on_the_host():
     gpu = types.SimpleNamespace(
         platform="gpu", process_index=0, memory_stats=lambda: {"bytes_limit": 1000}
     )
-    layout = parallel.Layout((gpu, gpu), "shard_map", "vmap")
+    # The first device is another process's, which does not tell.
+    far = types.SimpleNamespace(platform="gpu", process_index=1)
+    layout = parallel.Layout((far, gpu), "shard_map", "vmap")
     for size, fits in ((225, True), (226, False)):  # a tenth is left free
         inputs = {"flow": np.zeros((size, 1), np.float32)}
         data, text = memory._placed(layout, Data(inputs, np.zeros(size, np.int32), {}), False)
