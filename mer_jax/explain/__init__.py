@@ -118,7 +118,8 @@ def feature_maps(network: nnx.Module, inputs: Tree) -> dict[str, jax.Array]:
 
     The outputs of the convolutions, before normalization and ReLU; a `RecurrentConv` is one layer,
     behind its ReLU, and the first layer of the 3-D networks is pooled. PSN's Fig. 8 has the first
-    and the fifth.
+    and the fifth. Empty for networks without such layers, and for SOFTNet, MTSN and SFAMNet, whose
+    convolutions are parts of other operations.
     """
     return outputs(network, inputs, LAYERS)
 
@@ -127,11 +128,13 @@ def temporal_perception(network: nnx.Module, inputs: Tree) -> jax.Array:
     """tp_t [B, T] of a network with a Temporal Perception Unit (PSN, Equation 7), in its units.
 
     Raises:
-      UserError: if the network has no such unit.
+      UserError: if the network has no such unit, or several.
     """
-    found = outputs(network, inputs, TPU)
+    found, name = outputs(network, inputs, TPU), type(network).__name__
     if not found:
-        raise UserError(f"{type(network).__name__} has no Temporal Perception Unit; PSN has one")
+        raise UserError(f"{name} has no Temporal Perception Unit; PSN has one")
+    if len(found) > 1:
+        raise UserError(f"{name} has {len(found)} Temporal Perception Units; see explain.outputs")
     ((_, tp),) = found.values()
     return tp
 

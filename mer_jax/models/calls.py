@@ -48,9 +48,10 @@ def record_calls(network: nnx.Module) -> Iterator[dict[int, Call]]:
             if id(self) not in paths:
                 return original(self, *args, **kwargs)
             path = ".".join(map(str, paths[id(self)]))
-            found.setdefault(id(self), Call(path, self, args[0], None))  # reserves its position
+            first = next(iter((*args, *kwargs.values())), None)
+            found.setdefault(id(self), Call(path, self, first, None))  # reserves its position
             result = original(self, *args, **kwargs)
-            found[id(self)] = Call(path, self, args[0], result)
+            found[id(self)] = Call(path, self, first, result)
             return result
 
         return call

@@ -105,7 +105,10 @@ class MMNet(nnx.Module):
         depth: int = 2,
         drop_path: float = 0.0,
     ):
-        self.input_shape = _, height, columns, channels = require("MMNet", shape, (2, 16, 16, 1))
+        self.input_shape = require("MMNet", shape, (2, 16, 16, 1))
+        frames, height, columns, channels = self.input_shape
+        if frames != 2:
+            raise UserError(f"MMNet takes two frames, the onset and the apex, not {frames}")
         action, maps = scaled(180, width), scaled(128, width)
         self.action = ConvNorm(channels, action, (3, 3), strides=2, padding=1, rngs=rngs)
         self.stem = ConvNorm(action, maps, (3, 3), padding=1, rngs=rngs)

@@ -12,7 +12,7 @@ from mer_jax.errors import UserError
 from mer_jax.models.residual import BasicBlock, ConvNorm
 from mer_jax.models.sizes import require, scaled
 from mer_jax.nn import Conv, adaptive_avg_pool
-from mer_jax.nn.conv_lstm import ConvLSTM
+from mer_jax.nn.conv_lstm import ConvLSTM, State
 
 # Mean and standard deviation of Kinetics-400's RGB in [0, 1], with which torchvision trained.
 _KINETICS_MEAN = np.array([[[[[0.43216, 0.394666, 0.37645]]]]], np.float32)
@@ -115,11 +115,13 @@ class R3DConvLSTM(nnx.Module):
 
     def decode(self, code: jax.Array, *, steps: int) -> jax.Array:
         """The code [B, H, W, F] -> the second decoder cell's h [B, steps, H, W, F]."""
-        states = [cell.initial_state(code) for cell in self.decoder]
+        states: list[State | None] = [None] * len(self.decoder)
         outputs, x = [], code
         for _ in range(steps):
             for number, cell in enumerate(self.decoder):
-                states[number] = cell.step(states[number], cell.input(x))
-                x = states[number].h
+                projected = cell.input(x)
+                before = states[number] or cell.initial_state(projected)
+                states[number] = state = cell.step(before, projected)
+                x = state.h
             outputs.append(x)
         return jnp.stack(outputs, axis=1)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from mer_jax.errors import UserError
 from mer_jax.nn.convolution import Conv
 
 _UNROLL = 4  # up to so many steps are unrolled: a convolution inside a loop is slow on CPUs
@@ -56,14 +57,19 @@ class ConvLSTM(nnx.Module):
         kernel: int = 3,
         rngs: nnx.Rngs,
     ):
+        if kernel % 2 == 0:
+            raise UserError(
+                f"a ConvLSTM keeps the size of its maps: its kernel is odd, not {kernel}"
+            )
         window: dict[str, Any] = dict(kernel_size=(kernel, kernel), padding=kernel // 2, rngs=rngs)
         self.input = Conv(in_features, 4 * features, **window)
         self.hidden = Conv(features, 4 * features, use_bias=False, **window)
         self.peepholes = nnx.Param(jnp.zeros((3, *size, features)))
 
-    def initial_state(self, x: jax.Array) -> State:
-        """The zero state for inputs like x [B, ..., H, W, C]."""
-        zeros = jnp.zeros((x.shape[0], *self.peepholes.shape[1:]), x.dtype)
+    def initial_state(self, projected: jax.Array) -> State:
+        """The zero state for `step`: projected [B, H, W, 4 F]."""
+        dtype = jnp.promote_types(projected.dtype, self.peepholes.dtype)
+        zeros = jnp.zeros_like(projected[..., : self.peepholes.shape[-1]], dtype=dtype)
         return State(zeros, zeros)
 
     def step(self, state: State, projected: jax.Array) -> State:
@@ -87,5 +93,6 @@ class ConvLSTM(nnx.Module):
             return state, state.h
 
         unroll = time if time <= _UNROLL else 1
-        _, h = lax.scan(step, self.initial_state(x), projected.swapaxes(0, 1), unroll=unroll)
+        start = self.initial_state(projected[:, 0])
+        _, h = lax.scan(step, start, projected.swapaxes(0, 1), unroll=unroll)
         return h.swapaxes(0, 1)

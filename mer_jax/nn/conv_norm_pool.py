@@ -67,7 +67,7 @@ def conv_relu_norm_pool(
         maps = jnp.concatenate([conv(part) for conv, part in zip(layers, parts)], -1)
         return max_pool(norm(nnx.relu(maps), mask), window, padding=padding)
     dtype = accumulator_dtype(x.dtype)
-    weights = jnp.ones(len(x), dtype) if mask is None else mask.astype(dtype)
+    weights = jnp.ones(len(x), dtype) if mask is None else (mask != 0).astype(dtype)
     found, begin = [], 0
     for conv, part in zip(layers, parts):
         end = begin + conv.kernel.shape[-1]

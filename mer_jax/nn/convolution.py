@@ -2,7 +2,8 @@
 
 Networks call `conv` or build `Conv`. On accelerators it is XLA's convolution. On CPUs the gradients
 of that, its 3-D kernels and some shapes are many times slower than the matrix products by which
-`nn.cpu` computes them. All formulations agree up to rounding.
+`nn.cpu` computes them. All formulations agree up to rounding; where an input is infinite, some have
+NaN for another one's infinity.
 """
 
 import math
@@ -16,6 +17,7 @@ from flax import nnx
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
+from mer_jax.errors import UserError
 from mer_jax.nn.cpu import convolution_2d, convolution_3d
 from mer_jax.nn.dispatch import by_platform, current_formulation
 from mer_jax.nn.windows import Padding, Window, sliding
@@ -49,6 +51,9 @@ def conv(
       [B, (T',) H', W', O]. Differentiable once, in reverse mode; within `nn.formulation("xla")` in
       both modes and to any order.
 
+    Raises:
+      UserError: for a kernel of other channels, and as `nn.windows.sliding`.
+
     >>> import jax.numpy as jnp
     >>> from mer_jax import nn
     >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
@@ -56,6 +61,8 @@ def conv(
     Array([[10., 18.],
            [42., 50.]], dtype=float32)
     """
+    if x.ndim != kernel.ndim or x.shape[-1] != kernel.shape[-2]:
+        raise UserError(f"a kernel {kernel.shape} does not convolve {x.shape}")
     window = sliding(
         x.shape[1:-1],
         kernel.shape,
@@ -126,7 +133,22 @@ def _forward_3d(window, x, kernel):
     return convolution_3d.convolve(partial(_conv, True), window, x, kernel)
 
 
-def _hook(x, kernel, strides, padding, *, rhs_dilation, precision, **_):
+def _hook(
+    x,
+    kernel,
+    strides,
+    padding,
+    *,
+    lhs_dilation,
+    rhs_dilation,
+    feature_group_count,
+    precision,
+    dimension_numbers,
+    **_,
+):
+    del dimension_numbers  # of this layout
+    if feature_group_count != 1 or set(lhs_dilation) != {1}:
+        raise UserError("nn.Conv has no feature_group_count and no input_dilation; use nnx.Conv")
     return conv(
         x, kernel, strides=strides, padding=padding, dilation=rhs_dilation, precision=precision
     )

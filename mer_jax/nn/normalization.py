@@ -1,5 +1,6 @@
 """Batch normalization whose statistics exclude padding samples; layer normalization."""
 
+import math
 from functools import partial
 
 import jax
@@ -99,7 +100,7 @@ class BatchNorm(nnx.Module):
             factor = lax.rsqrt(var + self.epsilon) * scale
             mean, factor, bias = (lax.broadcast_to_rank(a, x.ndim) for a in (mean, factor, bias))
             return ((z - mean) * factor + bias).astype(x.dtype)
-        weights = jnp.ones(x.shape[0], dtype) if mask is None else mask.astype(dtype)
+        weights = jnp.ones(x.shape[0], dtype) if mask is None else (mask != 0).astype(dtype)
         if current_formulation() == "xla":
             y, mean, var, count = _forward(self.epsilon, z, scale, bias, weights)[0]
         else:
@@ -126,7 +127,7 @@ def _forward(epsilon, x, scale, bias, weights):
     expand = partial(lax.broadcast_to_rank, rank=x.ndim)  # [C] -> [1, ..., 1, C]
     # Selected, not multiplied: 0 times the NaN of a padding sample would be NaN.
     real = (weights != 0).reshape(-1, *(1,) * (x.ndim - 1))
-    count = weights.sum() * (x.size // (x.shape[0] * x.shape[-1]))
+    count = weights.sum() * math.prod(x.shape[1:-1])
     each = 1 / jnp.maximum(count, 1)
     mean = jnp.where(real, x, 0).sum(axes) * each
     centered = jnp.where(real, x - expand(mean), 0)

@@ -1,11 +1,12 @@
 """The recurrent convolutional layer (Liang & Hu 2015) as STRCN and MER-RCNN use it."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 from flax import nnx
 
+from mer_jax.errors import unknown_name
 from mer_jax.nn.convolution import Conv
 from mer_jax.nn.normalization import BatchNorm
 
@@ -54,6 +55,8 @@ class RecurrentConv(nnx.Module):
         self.feedforward = Conv(in_features, features, feedforward, **options)
         self.recurrent: Any = Conv(features, features, (3, 3), **options) if steps else None
         self.steps = steps
+        if statistics not in get_args(Statistics):
+            raise unknown_name("statistics", statistics, get_args(Statistics))
         norms = 1 if statistics == "shared" else steps + 1
         self.norms = nnx.List([BatchNorm(features, rngs=rngs) for _ in range(norms)])
 

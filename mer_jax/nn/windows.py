@@ -1,12 +1,15 @@
 """Sliding windows: strides, padding and dilation, shared by convolution and pooling."""
 
 import itertools
+import numbers
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from mer_jax.errors import UserError
 
 Each = TypeVar("Each")
 Padding = str | int | Sequence[int | tuple[int, int]]
@@ -63,6 +66,9 @@ def sliding(
 ) -> Window:
     """How `kernel` [spatial, ...] slides over `image` (spatial sizes); options as in `nn.conv`.
 
+    Raises `UserError` for options of another number of axes, a negative padding, and an image that
+    is smaller than the kernel.
+
     >>> from mer_jax.nn.windows import sliding
     >>> sliding((5, 6), (3, 3), padding="SAME").padding
     ((1, 1), (1, 1))
@@ -70,12 +76,24 @@ def sliding(
     axes = len(image)
     strides, dilation = per_axis(strides, axes), per_axis(dilation, axes)
     extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
-    return Window(strides, resolve(padding, image, extent, strides), dilation, precision)
+    pads = resolve(padding, image, extent, strides)
+    if {len(strides), len(dilation), len(pads)} != {axes}:
+        raise UserError(f"an image of {axes} axes takes {axes} strides, pads and dilations")
+    if any(side < 0 for pad in pads for side in pad):
+        raise UserError(f"padding is {pads}; cut the image where it is to be negative")
+    if isinstance(precision, list):
+        precision = tuple(precision)
+    window = Window(strides, pads, dilation, precision)
+    if min(window.sizes(image, kernel)) < 1:
+        raise UserError(
+            f"a kernel of {kernel[:axes]} does not fit into {tuple(image)}, {pads} padded"
+        )
+    return window
 
 
 def per_axis(value: int | Sequence[Each], axes: int) -> tuple[int | Each, ...]:
     """One number for each axis."""
-    return (value,) * axes if isinstance(value, int) else tuple(value)
+    return (value,) * axes if isinstance(value, numbers.Integral) else tuple(value)
 
 
 def resolve(
@@ -90,4 +108,4 @@ def resolve(
     if isinstance(padding, str):
         return tuple(lax.padtype_to_pads(sizes, window, strides, padding))
     pads = per_axis(padding, len(sizes))
-    return tuple((p, p) if isinstance(p, int) else (p[0], p[1]) for p in pads)
+    return tuple((p, p) if isinstance(p, numbers.Integral) else (p[0], p[1]) for p in pads)

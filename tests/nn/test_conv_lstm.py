@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 from scipy.signal import correlate2d
 
+from mer_jax.errors import UserError
 from mer_jax.nn.conv_lstm import ConvLSTM
 
 
@@ -72,3 +73,17 @@ def test_every_parameter_gets_a_gradient():
     grads = jax.jit(jax.grad(loss))(state)
     for path, grad in jax.tree_util.tree_leaves_with_path(grads):
         assert np.abs(grad).max() > 1e-4, path
+
+
+def test_clips_may_be_divided_over_a_mesh():
+    cell = random_cell(2, 3, (5, 4))
+    x = np.random.default_rng(1).standard_normal((2, 6, 5, 4, 2)).astype(np.float32)
+    want = jax.jit(cell)(x)
+    mesh, spec = jax.sharding.Mesh(jax.devices()[:2], "b"), jax.sharding.PartitionSpec("b")
+    mapped = jax.shard_map(cell, mesh=mesh, in_specs=spec, out_specs=spec)
+    np.testing.assert_allclose(jax.jit(mapped)(x), want, atol=1e-6)
+
+
+def test_an_even_kernel_is_refused():
+    with pytest.raises(UserError, match="its kernel is odd, not 2"):
+        ConvLSTM(2, 3, size=(5, 4), kernel=2, rngs=nnx.Rngs(0))

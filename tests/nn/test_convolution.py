@@ -11,6 +11,7 @@ from flax import nnx
 from jax import lax
 from scipy.signal import correlate
 
+from mer_jax.errors import UserError
 from mer_jax.nn import Conv, conv, formulation
 
 # x without channels, kernel, C, O, options
@@ -165,3 +166,22 @@ def test_layer_is_flax_convolution():
     ours = Conv(4, 6, (3, 3), strides=2, padding=1, rngs=nnx.Rngs(0))
     theirs = nnx.Conv(4, 6, (3, 3), strides=2, padding=1, rngs=nnx.Rngs(0))
     np.testing.assert_allclose(nnx.jit(ours)(x), nnx.jit(theirs)(x), rtol=1e-5, atol=1e-5)
+
+
+def test_mistakes_are_one_sentence():
+    x, w = jnp.ones((2, 6, 5, 4)), jnp.ones((3, 3, 4, 8))
+
+    def said(message, x=x, w=w, **options):
+        with pytest.raises(UserError, match=message):
+            conv(x, w, **options)
+
+    said("does not convolve", x=x[..., :3])
+    said("does not convolve", w=w[0])
+    said("an image of 2 axes takes 2 strides", padding=((1, 1),))
+    said("cut the image where it is to be negative", padding=-1)
+    said(r"kernel of \(3, 3\) does not fit into \(2, 5\)", x=x[:, :2])
+    numbers = {"padding": np.int64(1), "strides": np.int64(2)}
+    assert conv(x, w, **numbers, precision=["highest", "highest"]).shape == (2, 3, 3, 8)
+    for options in ({"input_dilation": 2}, {"feature_group_count": 2}):
+        with pytest.raises(UserError, match="nn.Conv has no feature_group_count"):
+            Conv(4, 8, (3, 3), rngs=nnx.Rngs(0), **options)(x)

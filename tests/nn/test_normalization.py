@@ -27,6 +27,14 @@ def test_masked_samples_do_not_count():
     np.testing.assert_allclose(norm.var[...], 0.9 + 0.1 * unbiased, rtol=1e-5)
 
 
+def test_a_mask_counts_samples_whatever_its_values():
+    x = jnp.array([[[[1.0]]], [[[3.0]]], [[[9.0]]]])
+    norm = BatchNorm(1, epsilon=0.0, rngs=nnx.Rngs(0))
+    for mask in ([0.5, 0.25, 0.0], [2.0, -1.0, 0.0]):
+        found = norm(x, jnp.array(mask)).ravel()
+        np.testing.assert_allclose(found, [-1, 1, 0], atol=1e-6)
+
+
 def test_padding_reaches_no_gradient():
     norm = BatchNorm(3, rngs=nnx.Rngs(0))
     mask = np.array([1, 1, 0, 1, 1, 0], np.float32)

@@ -5,6 +5,7 @@ import pytest
 from flax import nnx
 from scipy.signal import correlate
 
+from mer_jax.errors import UserError
 from mer_jax.nn import RecurrentConv
 
 
@@ -39,3 +40,8 @@ def test_equations_six_and_seven(steps, statistics):
         )
         v = np.maximum((z - mean) / np.sqrt(var + 1e-5) * scale + bias, 0)
     np.testing.assert_allclose(layer(u[None])[0], v, rtol=1e-4, atol=1e-5)
+
+
+def test_unknown_statistics_are_named():
+    with pytest.raises(UserError, match="separate"):
+        RecurrentConv(2, 3, statistics="seperate", rngs=nnx.Rngs(0))
