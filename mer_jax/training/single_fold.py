@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
@@ -121,9 +122,14 @@ def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
     model = static.build(rng.fold_in_name(fold.key, "init"))
     _, *trees = nnx.split(model, nnx.Param, ...)
     given = {**data.initial_weights, **fold.initial_weights}
-    known = {name for tree in trees for name in records.named_leaves(nnx.as_pure(tree))}
-    if unknown := sorted(given.keys() - known):
+    known = {k: v for tree in trees for k, v in records.named_leaves(nnx.as_pure(tree)).items()}
+    if unknown := sorted(given.keys() - known.keys()):
         raise UserError(f"the network has no tensor {first_of(unknown)} of the initial weights")
+    for name, value in given.items():
+        if np.shape(value) != known[name].shape:
+            raise UserError(
+                f"{name} is {known[name].shape}, and the weights for it are {np.shape(value)}"
+            )
     params, model_state = (records.replace_leaves(nnx.as_pure(tree), given) for tree in trees)
     zero = jnp.zeros((), jnp.int32)
     return State(

@@ -183,5 +183,5 @@ def test_mistakes_are_one_sentence():
     numbers = {"padding": np.int64(1), "strides": np.int64(2)}
     assert conv(x, w, **numbers, precision=["highest", "highest"]).shape == (2, 3, 3, 8)
     for options in ({"input_dilation": 2}, {"feature_group_count": 2}):
-        with pytest.raises(UserError, match="nn.Conv has no feature_group_count"):
+        with pytest.raises(UserError, match=r"nn\.Conv has no feature_group_count"):
             Conv(4, 8, (3, 3), rngs=nnx.Rngs(0), **options)(x)
