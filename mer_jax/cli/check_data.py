@@ -18,7 +18,8 @@ Example:
 import collections
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -103,7 +104,11 @@ def _issues(found: Inspection | recordings.Inspection) -> dict:
 
 def page(database: str, root: str, facts: dict) -> str:
     """The summary as text."""
-    lines = [f"{database} in {root}", "", f"{'emotion':<24}{'here':>6}{'published':>11}"]
+    lines = [
+        database + f" in {root}" * bool(root),
+        "",
+        f"{'emotion':<24}{'here':>6}{'published':>11}",
+    ]
     for emotion, (here, published) in facts["emotions"].items():
         lines.append(f"{emotion:<24}{here:>6}{published or '-':>11}")
     lines.append(f"{'all':<24}{facts['clips']:>6}{facts['published_clips'] or '-':>11}")
@@ -128,15 +133,19 @@ def _findings(facts: dict) -> list[str]:
     return [*lines, "", "not usable until the problems are fixed", database_flags.HINTS]
 
 
-def check_recordings(database: str, root: str) -> int:
+def check_recordings(database: str, root: str, options: Mapping[str, Any]) -> int:
     """Prints the counts and the problems of a database of long videos; 1 if there are problems."""
-    found = recordings.inspect(database, root, **database_flags.options())
+    found = recordings.inspect(database, root, **(options | database_flags.options()))
     here = recordings.counts(found.recordings)
     facts = {"counts": here, "published": dict(found.published), **_issues(found)}
     if FLAGS.json:
         print(json.dumps(facts, indent=1))
         return 0 if facts["usable"] else 1
-    lines = [f"{database}, long videos in {root}", "", f"{'':<24}{'here':>6}{'published':>11}"]
+    lines = [
+        f"{database}, long videos" + f" in {root}" * bool(root),
+        "",
+        f"{'':<24}{'here':>6}{'published':>11}",
+    ]
     lines += [f"{name:<24}{n:>6}{found.published.get(name, '-'):>11}" for name, n in here.items()]
     print("\n".join(lines + _findings(facts)))
     return 0 if facts["usable"] else 1
@@ -147,15 +156,13 @@ def main(argv: list[str]) -> int:
     config = run_flags.CONFIG.value if FLAGS["config"].present else None
     database = config.data.name if config else FLAGS.database
     root = FLAGS.root or (config.data.root if config else None)
-    if len(argv) > 1 or bool(config) == bool(FLAGS.database) or not root:
-        raise UserError(
-            "give --root=FOLDER and either --database=NAME or --config=NAME, and nothing else"
-        )
-    if FLAGS.long_videos:
-        if config:
-            raise UserError("--long_videos checks a database: give --database=NAME")
-        return check_recordings(database, root)
+    if len(argv) > 1 or bool(config) == bool(FLAGS.database):
+        raise UserError("give --root=FOLDER and one of --database=NAME and --config=NAME")
+    if not root and database != "synthetic":
+        raise UserError(f"give the folder of {database} by --root=FOLDER")
     options = configuration.options_of(config, "data") if config else {}
+    if FLAGS.long_videos or (config and configuration.is_spotting(config)):
+        return check_recordings(database, root, options)
     found = datasets.inspect(database, root, **(options | database_flags.options()))
     if config:
         found = in_classes(found, config.data.label_scheme)

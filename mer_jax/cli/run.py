@@ -43,6 +43,8 @@ from mer_jax import runtime
 from mer_jax.cli import beam_flags, run_flags
 from mer_jax.errors import UserError
 
+_LEAKS = 3  # ways in which test clips leaked that are printed
+
 flags.adopt_module_key_flags(run_flags)
 parse = run_flags.parse
 
@@ -158,9 +160,12 @@ def _exit_code(diverged: Sequence[str]) -> int:
 def _scores(summary: Mapping[str, Any], workdir: str) -> str:
     from mer_jax.reporting import verdict
 
-    overall = summary["overall"]
-    return (
+    overall, found = summary["overall"], summary["verdict"]
+    lines = [
         f"UF1 {overall['uf1']['value']:.4f}  UAR {overall['uar']['value']:.4f}  "
-        f"accuracy {overall['accuracy']['value']:.4f}  {verdict.headline(summary['verdict'])}\n"
-        f"{workdir}/report.html"
-    )
+        f"accuracy {overall['accuracy']['value']:.4f}  {verdict.headline(found)}",
+        *(f"  {verdict.sentence(leak)}" for leak in found["leaks"][:_LEAKS]),
+    ]
+    if more := len(found["leaks"][_LEAKS:]):
+        lines.append(f"  ... and {more} more, in the report")
+    return "\n".join([*lines, f"{workdir}/report.html"])

@@ -126,6 +126,8 @@ def _message(error: Exception) -> str:
     """A mistake in the flags, or in the file that --config names, as one sentence."""
     if isinstance(error, (flags.Error, UserError)):
         return str(error)
+    if isinstance(error, AttributeError) and error.name == "get_config":
+        return "the file of --config has no function get_config()"
     if isinstance(error, (AttributeError, KeyError)):
         # ml_collections raises the repr of its sentence on an unknown key.
         with contextlib.suppress(ValueError, SyntaxError):

@@ -64,6 +64,9 @@ def inspect(
             read, wrong = _rows(found[0])
             problems += wrong
             of_part[name] = found[0].name, [*read]
+            for twice in sorted(rows.keys() & read.keys()):
+                what = f"clip {twice} again (first in {rows[twice].where}); remove one"
+                problems.append(Problem(read[twice].where, what))
             rows |= read
         elif part:
             what = f"holds no label sheet {PARTS[name][0]!r} of {SPEC.title}"

@@ -14,10 +14,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mer_jax.datasets import annotations, casme_squared, records, sheets, smic
+from mer_jax.datasets import annotations, casme3, casme_squared, records, samm, sheets, smic
 from mer_jax.datasets.annotations import Column, zero_padded
 from mer_jax.datasets.folders import FolderLayout
-from mer_jax.errors import UserError, unknown_name
+from mer_jax.errors import UserError, suggestion, unknown_name
 from mer_jax.recordings import KINDS
 
 
@@ -41,7 +41,8 @@ class LongVideos(records.DatabaseFiles):
     """A database of long videos. `published` counts recordings, micro and macro."""
 
     marks: Callable[[Mapping[str, Any]], list[Mark]]  # of a row; raises `UserError` for a fault
-    emotions: Callable[[list[Mark], pathlib.Path], list[Mark]] | None = None  # from another sheet
+    # From another sheet, with its problems.
+    emotions: Callable[[list[Mark], pathlib.Path, records.IssueLog], list[Mark]] | None = None
     identify: Callable[[Mapping[str, str]], tuple[str, str]]  # a folder's groups: subject, video
     tolerance: int = 2  # frames by which a marked instant may miss the nearest frame
     unlisted: str = "empty"  # recordings without a row: "empty", or "left out"
@@ -101,14 +102,29 @@ def _samm(cells):
     ]
 
 
-def _samm_emotions(marks, root):
+def _emotion_rows(names, root, columns, emotions, log, **options):
+    """The rows of the sheet of emotions; those of another word than `emotions` are problems."""
+    found = sheets.locate(names, root)
+    rows, wrong = annotations.read(found[0], columns, **options) if found else ([], [])
+    log.problems += wrong
+    out = []
+    for row in rows:
+        word = row.values["emotion"].lower()
+        if not row.invalid and word not in emotions:
+            hint = suggestion(word, emotions)
+            log.add_problem(row.where, f"has the unknown emotion {word!r}; {hint}")
+        elif not row.invalid:
+            out.append(row)
+    return out
+
+
+def _samm_emotions(marks, root, log):
     """The emotions of micro-expressions are in the sheet of the short clips, by file name."""
-    found = sheets.locate(("SAMM*Micro*FACS*",), root)
     columns = {"name": records.NAME, "emotion": records.EMOTION}
-    rows = []
-    if found:
-        rows = annotations.read(found[0], columns, sheets=("MICRO_ONLY",), keys=("name",))[0]
-    emotion = {row.values["name"]: row.values["emotion"].lower() for row in rows if not row.invalid}
+    options = {"sheets": ("MICRO_ONLY",), "keys": ("name",)}
+    emotions = samm.SPEC.emotions
+    rows = _emotion_rows(("SAMM*Micro*FACS*",), root, columns, emotions, log, **options)
+    emotion = {row.values["name"]: row.values["emotion"].lower() for row in rows}
     own = lambda mark: emotion.get(mark.name) if mark.kind == "micro" else None
     return [mark._replace(emotion=own(mark)) for mark in marks]
 
@@ -161,13 +177,12 @@ def _casme3(cells):
 _CASME3_EMOTIONS = "cas(me)3_part_A_ME_label_JpgIndex"
 
 
-def _casme3_emotions(marks, root):
+def _casme3_emotions(marks, root, log):
     """The emotions of micro-expressions are in a sheet of their own; an instant may differ."""
-    found = sheets.locate((f"{_CASME3_EMOTIONS}_v2*", f"{_CASME3_EMOTIONS}*"), root)
+    names = (f"{_CASME3_EMOTIONS}_v2*", f"{_CASME3_EMOTIONS}*")
     columns = {"subject": records.SUBJECT, "name": records.NAME, "emotion": records.EMOTION}
-    rows = []
-    if found:
-        rows = annotations.read(found[0], columns | _INSTANTS, sheets=("label",))[0]
+    emotions = casme3.SPEC.emotions
+    rows = _emotion_rows(names, root, columns | _INSTANTS, emotions, log, sheets=("label",))
 
     def keys(subject, video, instants):  # two of the three instants are enough
         onset, apex, offset = instants
@@ -178,7 +193,11 @@ def _casme3_emotions(marks, root):
     for row in rows:
         cells = row.values
         subject, video = zero_padded("spNo.", 1, cells["subject"]), cells["name"].lower()
-        instants = [_number(cells, field) for field in _INSTANTS]
+        try:
+            instants = [_number(cells, field) for field in _INSTANTS]
+        except UserError as error:
+            log.add_problem(row.where, str(error))
+            continue
         emotion |= dict.fromkeys(keys(subject, video, instants), cells["emotion"].lower())
 
     def labeled(mark):

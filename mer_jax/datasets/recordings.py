@@ -221,7 +221,7 @@ def _marks(
         rows_of += [row.where] * len(made)
         log.notes += [Problem(row.where, mark.note) for mark in made if mark.note]
     if spec.emotions:
-        read_marks = spec.emotions(read_marks, root)
+        read_marks = spec.emotions(read_marks, root, log)
         unlabeled = [m for m in read_marks if m.kind == "micro" and m.emotion is None]
         if unlabeled:
             what = f"has no emotion of {len(unlabeled)} micro-expression(s); theirs is None"

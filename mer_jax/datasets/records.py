@@ -30,7 +30,10 @@ INSTANTS = {
 OBJECTIVE = Column(("Objective Classes", "Objective Class", "Objective"), required=False)
 COLUMNS = {"subject": SUBJECT, "name": NAME, **INSTANTS, "action_units": AUS, "emotion": EMOTION}
 ANY = object()
-NOT_THERE = "is to be excluded but is not in the database"
+NOT_THERE = (
+    "is to be excluded but is not in the database (a key is like casme2/sub01/EP02_01f; give each "
+    "by an exclude of its own)"
+)
 
 
 class KnownIssue(NamedTuple):

@@ -8,6 +8,7 @@ import sys
 import pytest
 from absl import flags
 
+from mer_jax import configuration
 from mer_jax.cli import check_data, command
 from tests.datasets import replica, test_recordings
 
@@ -20,7 +21,7 @@ def root(tmp_path):
 
 def run(capsys, *arguments):
     flags.FLAGS.unparse_flags()
-    names = ("database", "root", "option", "exclude", "allow_mismatch", "decode", "json")
+    names = ("database", "root", "option", "exclude", "allow_mismatch", "decode", "json", "config")
     for name in (*names, "long_videos"):
         flags.FLAGS[name].unparse()
     code = command.run(check_data.main, flags.FLAGS(["check_data", *arguments]))
@@ -94,7 +95,8 @@ def test_json(capsys, root):
 
 def test_mistakes_in_the_command(capsys, root):
     for arguments, said in (
-        ((), "give --root=FOLDER and either --database=NAME or --config=NAME"),
+        ((), "give --root=FOLDER and one of --database=NAME and --config=NAME"),
+        (("--database=casme2",), "give the folder of casme2 by --root=FOLDER"),
         (("--database=casme9", f"--root={root}"), "unknown database 'casme9'"),
         (("--database=casme2", f"--root={root}", "--option=images"), "of the form NAME=VALUE"),
         (("--database=casme2", f"--root={root}", "--option=images=blue"), "unknown kind"),
@@ -127,6 +129,9 @@ def test_long_videos(capsys, tmp_path):
     )
     facts = json.loads(run(capsys, *arguments, "--json")[1])
     assert facts["usable"] and facts["counts"] == {"recordings": 2, "micro": 1, "macro": 0}
+    config = f"--config={configuration.find('spot_softnet')}"
+    of_config = run(capsys, config, f"--root={tmp_path}", "--json")
+    assert of_config[0] == 0 and json.loads(of_config[1]) == facts
     (tmp_path / "SAMM_LongVideos_V2_Release.xlsx").unlink()
     code, out, _ = run(capsys, *arguments)
     assert code == 1 and "not usable" in out

@@ -229,6 +229,7 @@ def test_mistakes_in_the_command(capsys, workdir, tmp_path, scene):
         ((job, f"--video={gray}", "--fps=100"), "no face was found"),
         ((job, folder, "--fps=100", "--window=1m"), "write frames, as in 32, or seconds"),
         ((job, folder, "--fps=100", "--landmarks=x.dat"), "there is no such landmark model"),
+        ((job, folder, "--onset=5", "--apex=2"), "--apex=2 is before --onset=5"),
         ((job, folder, "now"), "'now' is no flag"),
     ):
         code, out, err = run(capsys, *arguments)

@@ -34,6 +34,21 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(flags, sentence, tm
     assert not workdir.exists()
 
 
+def test_a_file_without_get_config_and_a_run_that_leaks_say_so(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("config = 1\n")
+    code, out, err = jobs.run(f"--config={own}", f"--workdir={tmp_path / 'run'}")
+    assert (code, out) == (
+        2,
+        "",
+    ) and err == "error: the file of --config has no function get_config()\n"
+    flags = ["--config.train.model_selection=best_test", f"--workdir={tmp_path / 'run'}"]
+    code, out, _ = jobs.run(*jobs.SMALL, *flags)
+    first, second, page = out.splitlines()
+    assert code == 0 and "Not strict" in first and page.endswith("report.html")
+    assert second == "  Each fold's epoch was chosen on its own test clips."
+
+
 def test_without_a_workdir_it_asks_for_one():
     code, _, err = jobs.run("--config=mer_jax/configs/default.py")
     assert code == 2 and "--workdir=DIR" in err and "Traceback" not in err

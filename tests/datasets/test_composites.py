@@ -237,7 +237,7 @@ def test_a_composite_leaves_out_and_tolerates(tmp_path):
     assert datasets.load("megc2019", tmp_path, allow_mismatch=True)
     told = datasets.inspect("megc2019", tmp_path, exclude=["casme/sub01/EP01", "smic/s1/x"])
     assert "megc2019 has no clips of such a database" in str(told.problems[0])
-    assert "smic/s1/x: is to be excluded but is not in the database" in map(str, told.problems)
+    assert any(str(p).startswith("smic/s1/x: is to be excluded but is not") for p in told.problems)
 
 
 def test_one_part_of_smic_may_lack_what_another_part_leaves_out(tmp_path):

@@ -52,6 +52,16 @@ def test_one_part_alone_and_parts_that_are_not_there(tmp_path):
     assert sum(found.published.values()) == 1856 + 474 + 299
 
 
+def test_a_clip_in_the_sheets_of_two_parts_is_named(tmp_path):
+    replica.write("dfme", tmp_path, subjects=3)
+    book = openpyxl.load_workbook(tmp_path / "testA_full_with_AU.xlsx")
+    book.active.append(["sub0001", "sub0001_01", 0, 3, 6, "fear", 3, 500, "4"])
+    book.save(tmp_path / "testA_full_with_AU.xlsx")
+    (problem,) = datasets.inspect("dfme", tmp_path).problems
+    assert problem.where.startswith("testA_full_with_AU.xlsx, row")
+    assert problem.what.startswith("clip sub0001_01 again (first in training_full_with_AU.xlsx")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -91,6 +91,22 @@ def test_without_the_sheet_of_emotions_there_are_none(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("head", "row", "message"),
+    [
+        ("Emotin", "Anger", "has no column 'Estimated Emotion'"),
+        ("Estimated Emotion", "Suprise", "unknown emotion 'suprise'; did you mean 'surprise'"),
+    ],
+)
+def test_faults_of_the_sheet_of_emotions_are_named(tmp_path, head, row, message):
+    samm(tmp_path, MICRO)
+    file = tmp_path / "SAMM_20181215_Micro_FACS_Codes_v2.xlsx"
+    rows = [["Subject", "Filename", "Onset Frame", head], ["006", "006_1_2", 999, row]]
+    workbook(file, MICRO_ONLY=rows)
+    (problem,) = recordings.inspect("samm_lv", tmp_path).problems
+    assert file.name in problem.where and message in problem.what
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({7: "Mikro"}, "row 5: 'Mikro' is neither a micro- nor a macro-expression"),
@@ -216,6 +232,10 @@ def test_casme3(tmp_path):
         (9, 11, 13, "macro", None, "4+15+R10"),
     ]
     assert marks(second) == [(5, 5, 34, "micro", "fear", "17+4")]
+    labels[1][3] = "ten"
+    workbook(tmp_path / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", label=[head, *labels])
+    (problem,) = recordings.inspect("casme3", tmp_path).problems
+    assert problem.where.endswith("v2.xlsx, row 3") and "apex is 'ten'" in problem.what
 
 
 def test_smic(tmp_path):

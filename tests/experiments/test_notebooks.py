@@ -12,11 +12,14 @@ FOLDER = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "notebook
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 # What each leaves behind, and how many pictures it shows.
 LEAVES = {
-    "own_database": (["runs/own/report.html", "runs/own/metrics.json"], 0),
+    "own_database": (["runs/small/own/report.html", "runs/small/own/metrics.json"], 0),
     "own_parts": (["own/run/report.html", "own/run/predictions.csv", "own/my_network.py"], 0),
-    "paper_table": (["runs/table/table.html", "runs/table/control/metrics.json"], 1),
+    "paper_table": (["runs/small/table/table.html", "runs/small/table/control/metrics.json"], 1),
     "preprocessing": ([], 6),
-    "quickstart": (["runs/quickstart/report.html", "runs/quickstart/predictions.csv"], 1),
+    "quickstart": (
+        ["runs/small/quickstart/report.html", "runs/small/quickstart/predictions.csv"],
+        1,
+    ),
 }
 # What some of them print.
 PRINTED = {
