@@ -102,7 +102,7 @@ def _issues(found: Inspection | recordings.Inspection) -> dict:
     }
 
 
-def page(database: str, root: str, facts: dict) -> str:
+def page(database: str, root: str | None, facts: dict) -> str:
     """The summary as text."""
     lines = [
         database + f" in {root}" * bool(root),
@@ -133,9 +133,9 @@ def _findings(facts: dict) -> list[str]:
     return [*lines, "", "not usable until the problems are fixed", database_flags.HINTS]
 
 
-def check_recordings(database: str, root: str, options: Mapping[str, Any]) -> int:
+def check_recordings(database: str, root: str | None, options: Mapping[str, Any]) -> int:
     """Prints the counts and the problems of a database of long videos; 1 if there are problems."""
-    found = recordings.inspect(database, root, **(options | database_flags.options()))
+    found = recordings.inspect(database, root, **{**options, **database_flags.options()})
     here = recordings.counts(found.recordings)
     facts = {"counts": here, "published": dict(found.published), **_issues(found)}
     if FLAGS.json:

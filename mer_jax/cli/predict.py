@@ -164,12 +164,11 @@ def check_flags() -> None:
     for flag in (_WINDOW, _STRIDE):
         frames_of(flag, 1e6)  # its syntax alone: at this rate each duration has a frame
     options.check_value("--alpha", "alpha", _ALPHA.value)
-    given = [flag for flag in (_ONSET, _APEX, _OFFSET) if flag.value is not None]
-    for earlier, later in itertools.pairwise(given):
-        if later.value < earlier.value:
-            raise UserError(
-                f"--{later.name}={later.value} is before --{earlier.name}={earlier.value}"
-            )
+    instants = (_ONSET, _APEX, _OFFSET)
+    given = [(flag.name, flag.value) for flag in instants if flag.value is not None]
+    for (earlier, first), (later, second) in itertools.pairwise(given):
+        if second < first:
+            raise UserError(f"--{later}={second} is before --{earlier}={first}")
     if _VIDEO_OUT.value and pathlib.Path(_VIDEO_OUT.value).suffix not in (".mp4", ".webm"):
         raise UserError(f"--video_out={_VIDEO_OUT.value}: a video is written as .mp4 or .webm")
     for flag in (_FPS, _THRESHOLD, _SECONDS):

@@ -9,8 +9,9 @@ table.html. Re-run the same command to resume. DIR/report.html is the result; DI
 lists every key.
 
 The evidence of a spotting job can be computed on many machines, as an Apache Beam pipeline (pip
-install 'mer_jax[beam]'): --runner=NAME --beam_pipeline_options=NAME=VALUE,... DIR/examples_dir, the
-data and mer_jax must be what all workers see. --runner=DirectRunner is processes of this machine.
+install 'mer_jax[beam]'): --runner=NAME --beam_pipeline_options=NAME=VALUE,... DIR, the folder of
+--config.examples_dir and the data are paths that all workers see, and mer_jax is installed there.
+--runner=DirectRunner is processes of this machine.
 
 Example:
 

@@ -51,6 +51,8 @@ def parse(argv: list[str], *, required: bool = True) -> list[str]:
             )
         if not WORKDIR.value and required:
             raise UserError("no output folder is given: --workdir=DIR")
+        if pathlib.Path(WORKDIR.value or ".").expanduser().is_file():
+            raise UserError(f"--workdir={WORKDIR.value} is a file; give a folder")
         if file:
             CONFIG.value.lock()
     except Exception as error:  # a configuration is a user's program: any exception

@@ -109,6 +109,8 @@ def read(path: str | os.PathLike, *, classes: Sequence[str] | None = None) -> Pr
     path = reading.expanded(path)
     if path.is_dir():
         path = path / "predictions.csv"
+        if not path.exists():
+            raise UserError(f"{path.parent} is no finished run: it has no predictions.csv")
     text = reading.read_text(path)
     if classes is not None and len(set(classes)) < len(classes):
         raise UserError(f"two of the classes {', '.join(classes)} have the same name")

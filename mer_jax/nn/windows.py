@@ -1,17 +1,18 @@
 """Sliding windows: strides, padding and dilation, shared by convolution and pooling."""
 
 import itertools
-import numbers
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from mer_jax.errors import UserError
 
 Each = TypeVar("Each")
+_INTEGERS = (int, np.integer)
 Padding = str | int | Sequence[int | tuple[int, int]]
 
 
@@ -93,7 +94,7 @@ def sliding(
 
 def per_axis(value: int | Sequence[Each], axes: int) -> tuple[int | Each, ...]:
     """One number for each axis."""
-    return (value,) * axes if isinstance(value, numbers.Integral) else tuple(value)
+    return (int(value),) * axes if isinstance(value, _INTEGERS) else tuple(value)
 
 
 def resolve(
@@ -108,4 +109,4 @@ def resolve(
     if isinstance(padding, str):
         return tuple(lax.padtype_to_pads(sizes, window, strides, padding))
     pads = per_axis(padding, len(sizes))
-    return tuple((p, p) if isinstance(p, numbers.Integral) else (p[0], p[1]) for p in pads)
+    return tuple((p, p) if isinstance(p, _INTEGERS) else (p[0], p[1]) for p in pads)

@@ -22,13 +22,14 @@ pytestmark = pytest.mark.e2e
             "did you mean 'mer_jax/configs/default.py'",
         ),
         (["epochs=3"], "'epochs=3' is no flag"),
+        (["--workdir=README.md"], "--workdir=README.md is a file"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(flags, sentence, tmp_path):
     workdir = tmp_path / "run"
     config = [] if flags[0].startswith("--config=") else jobs.SMALL[:1]
-    code, out, err = jobs.run(*config, *flags, f"--workdir={workdir}")
+    code, out, err = jobs.run(*config, f"--workdir={workdir}", *flags)
     assert code == 2
     assert sentence in err and "Traceback" not in err and not out
     assert not workdir.exists()
