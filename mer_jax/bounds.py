@@ -130,7 +130,7 @@ BOUNDS: dict[str, Bound] = {
         "permute_labels move_intervals allow_mismatch skip_source_check gray align antialias "
         "interpolate subtract_onset saturate smooth standardize batch_norm balanced pointwise "
         "region_weights stratified statistics_on_all_clips quiet mirror reverse spotter relative "
-        "inclusive remat examples_on_host thumbnails example_figures profile by_span",
+        "turned_views inclusive remat examples_on_host thumbnails example_figures profile by_span",
     ),
     **_each(
         _FRACTION,

@@ -52,7 +52,9 @@ def test_python_is_python():
 
 @pytest.mark.parametrize("key", sorted(set(re.findall(r"--config\.([\w.]+)=", README))))
 def test_keys_of_the_configuration_exist(key):
-    configs = [configuration.read(name) for name in ("strcn_g", "spot_default", "spot_pem")]
+    configs = [
+        configuration.read(name) for name in ("strcn_g", "stcnn_smic", "spot_default", "spot_pem")
+    ]
     *section, option = key.split(".")
     of = lambda config: config.get(section[0], {}) if section else config
     assert any(option in of(config) for config in configs)

@@ -28,7 +28,7 @@ CASES = {
     "deep": ((2, 7, 6), (5, 5), 96, 3, {"padding": 1}),
     "deep gradient": ((2, 9, 8), (5, 5), 3, 96, {"strides": 2, "padding": 2}),
     "many maps": ((3, 15, 13), (3, 3), 128, 130, {"padding": [(0, 2), 1]}),
-    "many samples": ((4, 46, 45), (3, 3), 64, 65, {"padding": [1, (0, 2)]}),  # two blocks
+    "many samples": ((5, 46, 45), (3, 3), 64, 65, {"padding": [1, (0, 2)]}),  # blocks of 3 and 2
     "same": ((2, 7, 7), (2, 3), 4, 2, {"padding": "SAME"}),
     "3-D": ((2, 7, 6, 5), (3, 3, 3), 3, 4, {"padding": [(0, 2), 1, (1, 0)]}),
     "3-D stride": ((2, 8, 9, 8), (3, 3, 3), 3, 4, {"strides": 2, "padding": 1}),

@@ -425,20 +425,17 @@ def test_nothing_is_computed_once_all_folds_have_stopped(monkeypatch):
         early_stopping_patience=1,
     )
     folds = protocols.with_validation(small.problem()[2], fraction=0.2, seed=0)
-    whole = run(folds, settings)
-    last = int(whole.epochs_run.max())
-    assert last < settings.epochs
+    lines, blocks, set_epochs = [], [], records.set_epochs
     with monkeypatch.context() as patch:
         patch.setattr(records, "all_ended", lambda *_: False)
-        assert_same(run(folds, settings), whole)
-    calls = []
-    set_epochs = records.set_epochs
-    monkeypatch.setattr(
-        records, "set_epochs", lambda *args: (calls.append(args[3]), set_epochs(*args))
-    )
-    lines = []
-    run(folds, settings, on_epoch_end=lambda _, line: lines.append(line["epoch"]))
-    assert calls == list(range(last)) and lines == list(range(1, 21))
+        whole = run(folds, settings)
+    last = int(whole.epochs_run.max())
+    assert last < settings.epochs
+    counted = lambda *args: (blocks.append(args[3]), set_epochs(*args))
+    monkeypatch.setattr(records, "set_epochs", counted)
+    assert_same(run(folds, settings, on_epoch_end=lambda _, line: lines.append(line)), whole)
+    assert blocks == list(range(last))
+    assert [line["epoch"] for line in lines] == list(range(1, 21))
 
 
 def test_a_test_clip_has_no_say_in_whether_a_fold_trains():

@@ -27,7 +27,7 @@ def test_schedules_change_between_epochs_as_their_papers_say():
 
 def test_compiled_schedules_change_at_the_first_step_of_an_epoch():
     epochs = np.arange(6)
-    for steps in range(1, 130):
+    for steps in (4, 41, 47, 55, 61, 82, 123):  # of most a quotient in float32 is below the whole
         options = {"epochs": 6, "steps": steps, "rate": 0.5, "every": 1}
         found = jax.jit(optimizers.schedule("decay", **options))(epochs * steps)
         np.testing.assert_array_equal(found, 0.5**epochs, err_msg=str(steps))

@@ -128,12 +128,15 @@ def _filtered(window, x, kernel):
     rest = partial(product, precision=window.precision)
     filtered = lambda x: minimal_filtering.convolve(rest, window, x, kernel, axes=2, stacked=True)
     factors, width = 4 * kernel.size, 4 * math.prod(x.shape[1:])
-    (blocks,) = in_blocks(x, width=width, block_size=max(_FILTERED, factors))
-    if len(blocks) == 1:
+    count = -(-len(x) // max(1, max(_FILTERED, factors) // width))
+    if count <= 1:
         return filtered(x)
+    # Equal blocks, the last one padded: the largest divisor of a prime number of samples is 1.
+    size = -(-len(x) // count)
+    blocks = jnp.pad(x, ((0, count * size - len(x)), *[(0, 0)] * (x.ndim - 1)))
     # What the products read is four times as large as x: made again backwards, not kept.
-    y = lax.map(jax.checkpoint(filtered), blocks)
-    return y.reshape(-1, *y.shape[2:])
+    y = lax.map(jax.checkpoint(filtered), blocks.reshape(count, size, *x.shape[1:]))
+    return y.reshape(-1, *y.shape[2:])[: len(x)]
 
 
 def _kernel_gradient_by_rows(window, x, kernel, g):
