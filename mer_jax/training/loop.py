@@ -439,8 +439,8 @@ def _as_dtype(inputs: Tree, dtype: str) -> Tree:
             largest = float(np.abs(row).max(initial=0))
             if not np.isfinite(narrowed).all() or 0 < largest < least:
                 raise UserError(
-                    f"train.data_dtype={dtype} cannot hold these clips: the largest value of one "
-                    f"is {largest:.6g}; leave it at float32"
+                    f"train.data_dtype={dtype} cannot hold these clips: one has a largest "
+                    f"value of {largest:.6g}; leave it at float32"
                 )
         return found
 

@@ -100,3 +100,5 @@ def test_clips_stored_in_half_the_bytes_are_trained_on_as_they_were_rounded():
     np.testing.assert_allclose(narrow.probabilities, want.probabilities, atol=1e-6)
     with pytest.raises(UserError, match="value of 70000; leave it at float32"):
         run(data_dtype="float16", inputs=rounded.at[0, 0, 0].set(7e4))
+    with pytest.raises(UserError, match="value of 1e-08; leave it at float32"):  # would be 0
+        run(data_dtype="float16", inputs=rounded.at[0].set(1e-8))
