@@ -100,7 +100,7 @@ def test_verdicts_of_films_need_no_networks():
 
 
 def test_detectors_are_not_held_to_themselves():
-    """Without a third one nothing filmed has a reference; what was not measured is no 0 %."""
+    """Without a third one nothing filmed has a reference."""
     frame = np.zeros((64, 64, 3), np.uint8)
     eyes = np.array([[[20.0, 30.0], [40.0, 30.0]]])
     sees, blind = lambda frame: eyes, lambda frame: eyes[:0]
@@ -109,6 +109,12 @@ def test_detectors_are_not_held_to_themselves():
     assert len(pictures) == 1 and not empty
     assert faces._with_reference([frame], [blind, blind, sees]) == ([], []), "one may be right"
     assert len(faces._with_reference([frame], [blind] * 3)[1]) == 1
+
+
+@pytest.mark.slow
+def test_what_was_not_measured_is_no_share():
+    frame = np.zeros((64, 64, 3), np.uint8)
+    blind = lambda frame: np.zeros((0, 2, 2))
     table = faces._detectors({"blind": (blind, "mine")}, [], [frame], quick=True)
     row = dict(zip(table.columns, table.rows[0]))
     assert row["rendered"] == "0 %" and row["CPU ms"] == ""

@@ -129,7 +129,11 @@ def test_a_job_that_stops_goes_on_where_it_was(reference, tmp_path):
 
 @pytest.mark.parametrize(
     ("within", "on_host"),
-    [("map", False), ("map", True), pytest.param("vmap", False, marks=pytest.mark.slow)],
+    [
+        ("map", False),
+        pytest.param("map", True, marks=pytest.mark.slow),
+        pytest.param("vmap", False, marks=pytest.mark.slow),
+    ],
 )
 def test_a_long_epoch_is_trained_in_parts(within, on_host, reference, tmp_path, monkeypatch):
     """Its steps are several calls, between which a job stops; its numbers are those of one call."""
