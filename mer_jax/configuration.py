@@ -391,8 +391,8 @@ def check(config: ConfigDict) -> Settings:
     elif models.info(config.model.name).estimator:
         estimators.check(train)
         models.create_estimator(config.model.name, **given["model"])
-        turned, views = ("rotation", "zoom"), given["method"].get("turned_views", True)
-        if not views and any(given["method"][name] for name in turned):
+        method = given["method"]
+        if not method.get("turned_views", True) and (method["rotation"] or method["zoom"]):
             raise UserError(
                 "an estimator draws no samples: set method.turned_views=True, by which it trains "
                 "on maps that method.rotation and method.zoom turn and enlarge, or leave these 0"

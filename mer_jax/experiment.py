@@ -174,8 +174,7 @@ def _prepare(
     build = lambda rngs: models.create(
         model, num_classes=len(classes), rngs=rngs, shape=examples.input_shape, **sizes
     )
-    _check_finite(clips, examples.inputs)
-    digests = example_digests(examples.inputs)
+    digests = example_digests(clips, examples.inputs)
     # The first variant's folds give the others'.
     fingerprint = configuration.job_of(configuration.to_dict(config))
     fingerprint["folds"] = folds[0].fingerprint
@@ -349,22 +348,23 @@ def prepare_folds(
     return folds
 
 
-def _check_finite(clips: Sequence[Clip], inputs: Any) -> None:
-    """Raises `UserError` for examples with values that are NaN or infinite."""
+def example_digests(clips: Sequence[Clip], inputs: Any) -> list[str]:
+    """[N] hexadecimal digests, one for each clip's example.
+
+    Raises `UserError` for an example with values that are NaN or infinite.
+    """
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(inputs)]
-    real = [leaf for leaf in leaves if np.issubdtype(leaf.dtype, np.floating)]
-    finite = lambda *rows: all(np.isfinite(row).all() for row in rows)
+
+    def digest(*rows):  # both in one pass: the examples may lie in a file
+        real = [row for row in rows if np.issubdtype(row.dtype, np.floating)]
+        return saving.digest(*rows) if all(np.isfinite(row).all() for row in real) else ""
+
     with runtime.threads() as pool:
-        found = [clip.key for clip, ok in zip(clips, pool.map(finite, *real)) if not ok]
-    if found:
+        digests = list(pool.map(digest, *leaves))
+    if "" in digests:
+        lacking = [clip.key for clip, found in zip(clips, digests) if not found]
         raise UserError(
-            f"the example of {first_of(found)} has values that are NaN or infinite; look at it by "
-            "mer-jax show, and leave it out or change the method's options"
+            f"the example of {first_of(lacking)} has values that are NaN or infinite; look at it "
+            "by mer-jax show, and leave it out or change the method's options"
         )
-
-
-def example_digests(inputs: Any) -> list[str]:
-    """[N] hexadecimal digests, one for each example."""
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(inputs)]
-    with runtime.threads() as pool:
-        return list(pool.map(saving.digest, *leaves))
+    return digests

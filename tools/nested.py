@@ -163,7 +163,7 @@ def predict(
             "recipes"
         )
     examples = experiment.prepare_examples(config, recipes.clips, cache)
-    digests = experiment.example_digests(examples.inputs)
+    digests = experiment.example_digests(recipes.clips, examples.inputs)
     key = saving.digest(
         "".join(digests),
         recipes.labels,

@@ -18,7 +18,7 @@ Example:
 import collections
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -133,9 +133,9 @@ def _findings(facts: dict) -> list[str]:
     return [*lines, "", "not usable until the problems are fixed", database_flags.HINTS]
 
 
-def check_recordings(database: str, root: str | None, options: Mapping[str, Any]) -> int:
+def check_recordings(database: str, root: str | None, options: dict[str, Any]) -> int:
     """Prints the counts and the problems of a database of long videos; 1 if there are problems."""
-    found = recordings.inspect(database, root, **{**options, **database_flags.options()})
+    found = recordings.inspect(database, root, **(options | database_flags.options()))
     here = recordings.counts(found.recordings)
     facts = {"counts": here, "published": dict(found.published), **_issues(found)}
     if FLAGS.json:

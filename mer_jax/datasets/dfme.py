@@ -61,12 +61,9 @@ def inspect(
     for name in [part] if part else PARTS:
         found = sheets.locate(PARTS[name], path)
         if found:
-            read, wrong = _rows(found[0])
+            read, wrong = _rows(found[0], rows)
             problems += wrong
             of_part[name] = found[0].name, [*read]
-            for twice in sorted(rows.keys() & read.keys()):
-                what = f"clip {twice} again (first in {rows[twice].where}); remove one"
-                problems.append(Problem(read[twice].where, what))
             rows |= read
         elif part:
             what = f"holds no label sheet {PARTS[name][0]!r} of {SPEC.title}"
@@ -105,8 +102,8 @@ def inspect(
     return found_clips._replace(problems=[*problems, *found_clips.problems], notes=notes)
 
 
-def _rows(path: pathlib.Path) -> tuple[Mapping[str, Row], list[Problem]]:
-    """The rows of one sheet by clip, and what is wrong with it."""
+def _rows(path: pathlib.Path, before: Mapping[str, Row]) -> tuple[Mapping[str, Row], list[Problem]]:
+    """The rows of one sheet by clip, and what is wrong with it; `before`: those of other sheets."""
     found, problems = annotations.read(path, _COLUMNS)
     rows = dict[str, Row]()
     for record in found:
@@ -117,8 +114,8 @@ def _rows(path: pathlib.Path) -> tuple[Mapping[str, Row], list[Problem]]:
             what = f"Fps is {cells['fps']!r}; it is one of {', '.join(_RATES)}"
             problems.append(Problem(record.where, what))
             invalid = True
-        if name in rows:
-            what = f"clip {name} again (first in {rows[name].where}); remove one"
+        if first := rows.get(name) or before.get(name):
+            what = f"clip {name} again (first in {first.where}); remove one"
             problems.append(Problem(record.where, what))
         rows.setdefault(
             name,

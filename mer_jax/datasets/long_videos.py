@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from mer_jax.datasets import annotations, casme3, casme_squared, records, samm, sheets, smic
 from mer_jax.datasets.annotations import Column, zero_padded
 from mer_jax.datasets.folders import FolderLayout
-from mer_jax.errors import UserError, suggestion, unknown_name
+from mer_jax.errors import UserError, unknown_name
 from mer_jax.recordings import KINDS
 
 
@@ -111,8 +111,7 @@ def _emotion_rows(names, root, columns, emotions, log, **options):
     for row in rows:
         word = row.values["emotion"].lower()
         if not row.invalid and word not in emotions:
-            hint = suggestion(word, emotions)
-            log.add_problem(row.where, f"has the unknown emotion {word!r}; {hint}")
+            log.add_problem(row.where, str(unknown_name("emotion", word, emotions)))
         elif not row.invalid:
             out.append(row)
     return out

@@ -143,10 +143,8 @@ def _hook(
     rhs_dilation,
     feature_group_count,
     precision,
-    dimension_numbers,
     **_,
 ):
-    del dimension_numbers  # of this layout
     if feature_group_count != 1 or set(lhs_dilation) != {1}:
         raise UserError("nn.Conv has no feature_group_count and no input_dilation; use nnx.Conv")
     return conv(

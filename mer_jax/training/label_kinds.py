@@ -82,8 +82,8 @@ def check_classes(labels: np.ndarray, num_classes: int) -> None:
     if labels.ndim == 2 and labels.shape[1] != num_classes:
         raise UserError(f"the labels are of {labels.shape[1]} classes, not of {num_classes}")
     bound = num_classes if labels.ndim == 1 else 2
-    whole = labels.size and not np.issubdtype(labels.dtype, np.floating)
-    if whole and not 0 <= labels.min() <= labels.max() < bound:
+    real = np.issubdtype(labels.dtype, np.floating)
+    if not real and labels.size and not 0 <= labels.min() <= labels.max() < bound:
         raise UserError(f"labels are {labels.min()} to {labels.max()}, not 0 to {bound - 1}")
 
 

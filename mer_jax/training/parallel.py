@@ -123,7 +123,7 @@ def free_memory(layout: Layout) -> float | None:
 
     CPU devices share the machine's memory.
     """
-    # Another process's devices do not tell.
+    # JAX has statistics of this process's devices only.
     device = next(d for d in layout.devices if d.process_index == jax.process_index())
     if device.platform == "cpu":
         return 0.8 * runtime.available_memory() / max(1, local_devices(layout))

@@ -120,9 +120,9 @@ def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
     Not of inputs on the host, see `programs.compile_programs`.
     """
     model = static.build(rng.fold_in_name(fold.key, "init"))
-    _, *trees = nnx.split(model, nnx.Param, ...)
+    trees = [nnx.as_pure(tree) for tree in nnx.split(model, nnx.Param, ...)[1:]]
     given = {**data.initial_weights, **fold.initial_weights}
-    known = {k: v for tree in trees for k, v in records.named_leaves(nnx.as_pure(tree)).items()}
+    known = {name: leaf for tree in trees for name, leaf in records.named_leaves(tree).items()}
     if unknown := sorted(given.keys() - known.keys()):
         raise UserError(f"the network has no tensor {first_of(unknown)} of the initial weights")
     for name, value in given.items():
@@ -130,7 +130,7 @@ def init(static: StaticConfig, data: Data, fold: FoldArrays) -> State:
             raise UserError(
                 f"{name} is {known[name].shape}, and the weights for it are {np.shape(value)}"
             )
-    params, model_state = (records.replace_leaves(nnx.as_pure(tree), given) for tree in trees)
+    params, model_state = (records.replace_leaves(tree, given) for tree in trees)
     zero = jnp.zeros((), jnp.int32)
     return State(
         params=params,

@@ -39,10 +39,8 @@ def test_a_file_without_get_config_and_a_run_that_leaks_say_so(tmp_path):
     own = tmp_path / "own.py"
     own.write_text("config = 1\n")
     code, out, err = jobs.run(f"--config={own}", f"--workdir={tmp_path / 'run'}")
-    assert (code, out) == (
-        2,
-        "",
-    ) and err == "error: the file of --config has no function get_config()\n"
+    assert code == 2 and not out
+    assert err == "error: the file of --config has no function get_config()\n"
     flags = ["--config.train.model_selection=best_test", f"--workdir={tmp_path / 'run'}"]
     code, out, _ = jobs.run(*jobs.SMALL, *flags)
     first, second, page = out.splitlines()

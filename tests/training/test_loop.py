@@ -36,6 +36,14 @@ from mer_jax.training.single_fold import make_static_config
 from tests.training import small
 
 SETTINGS = Settings(epochs=4, batch_size=8, learning_rate=1e-2)
+STOPPING = Settings(
+    epochs=12,
+    batch_size=8,
+    learning_rate=5e-2,
+    validation=0.2,
+    model_selection="best_val",
+    early_stopping_patience=2,
+)
 
 
 def run(folds=None, settings=SETTINGS, devices=1, problem=None, **options):
@@ -309,14 +317,7 @@ def test_another_job_in_the_same_place_is_refused_with_the_difference(tmp_path):
 
 def test_validation_chooses_the_epoch_and_patience_stops():
     folds = small.problem()[2]
-    settings = Settings(
-        epochs=12,
-        batch_size=8,
-        learning_rate=5e-2,
-        validation=0.2,
-        model_selection="best_val",
-        early_stopping_patience=2,
-    )
+    settings = STOPPING
     eval_index = protocols.with_validation(folds, fraction=0.2, seed=0)
     result = run(eval_index, settings)
     for f in range(len(folds)):
@@ -420,14 +421,7 @@ def test_what_does_not_belong_together_is_one_sentence():
 
 
 def test_nothing_is_computed_once_all_folds_have_stopped(monkeypatch):
-    settings = Settings(
-        epochs=20,
-        batch_size=8,
-        learning_rate=5e-2,
-        validation=0.2,
-        model_selection="best_val",
-        early_stopping_patience=1,
-    )
+    settings = dataclasses.replace(STOPPING, epochs=20, early_stopping_patience=1)
     folds = protocols.with_validation(small.problem()[2], fraction=0.2, seed=0)
     lines, blocks, set_epochs = [], [], records.set_epochs
     with monkeypatch.context() as patch:
