@@ -112,17 +112,30 @@ def small_disk(tmp_path):
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-# The first checkpoint fits into 150 kB and the second into 300, a few more or less each time.
-@pytest.mark.parametrize(
-    ("kilobytes", "what"),
-    [(8, ""), (200, "a checkpoint")],
-    ids=["at once", "second checkpoint"],
-)
-def test_a_full_disk_is_a_sentence_and_nothing_is_lost(small_disk, undisturbed, kilobytes, what):
-    workdir = small_disk(kilobytes) / "run"
-    stopped_by_full_disk(workdir, what)
-    saved = [path for path in workdir.glob("checkpoints/steps/*") if path.name.isdecimal()]
-    assert saved or kilobytes < 100
+def leave(small_disk, kilobytes: int) -> None:
+    """Makes the disk, which is mounted, as large as what lies on it and so much more."""
+    disk = os.statvfs(small_disk(4096))
+    small_disk((disk.f_blocks - disk.f_bfree) * disk.f_frsize // 1024 + kilobytes)
+
+
+def test_a_disk_too_small_for_anything(small_disk, undisturbed):
+    workdir = small_disk(8) / "run"
+    stopped_by_full_disk(workdir, "")
+    small_disk(4096)
+    jobs.finish(workdir)
+    assert not jobs.differences(workdir, undisturbed)
+
+
+def test_a_disk_too_small_for_the_next_checkpoint(small_disk, undisturbed):
+    """A checkpoint takes more than 100 kB and finds 40: the one before must stay whole."""
+    workdir = small_disk(4096) / "run"
+    code, err = jobs.stop_after(
+        jobs.start(*jobs.SMALL, f"--workdir={workdir}"), workdir, 1, signal.SIGTERM
+    )
+    assert code == 143, err
+    leave(small_disk, 40)
+    stopped_by_full_disk(workdir, "a checkpoint")
+    assert [path for path in workdir.glob("checkpoints/steps/*") if path.name.isdecimal()]
     small_disk(4096)
     again = jobs.finish(workdir)
     assert "damaged" not in again  # the checkpoint before was whole
@@ -135,8 +148,7 @@ def test_a_disk_too_small_for_the_results(small_disk, undisturbed):
     jobs.finish(workdir)
     for name in ("predictions.csv", "megc_log.txt", "metrics.json", "report.html"):
         (workdir / name).unlink()
-    disk = os.statvfs(workdir)
-    small_disk((disk.f_blocks - disk.f_bfree) * disk.f_frsize // 1024 + 40)
+    leave(small_disk, 40)
     stopped_by_full_disk(workdir, "report.html")
     assert jobs.epochs_done(workdir) == 40
     small_disk(4096)
