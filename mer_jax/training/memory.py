@@ -1,7 +1,12 @@
 """What a job holds in memory: its examples, and how many folds at a time on how many devices."""
 
+import contextlib
+import pathlib
+import re
 import sys
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -9,7 +14,9 @@ from absl import logging
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from mer_jax import runtime
 from mer_jax.errors import UserError
+from mer_jax.io import saving
 from mer_jax.training import distributed, parallel
 from mer_jax.training.programs import Programs, compile_programs
 from mer_jax.training.records import Data, FoldArrays, OnHost, take_rows, whole_inputs
@@ -57,8 +64,12 @@ def plan(
     Raises:
       UserError: if a single fold does not fit.
     """
-    data, examples = _placed(layout, data, examples_on_host)
+    every, note = layout, _Note.of(static, layout, data, rows)
+    if not folds_per_device:
+        layout = every._replace(devices=every.devices[: note.devices()])
+    noted = len(layout.devices) < len(every.devices)
     while True:
+        data, examples = _placed(layout, data, examples_on_host)
         on_devices = parallel.replicate(layout, data)
         programs = compile_programs(static, layout, block)
         most = -(-len(rows.eval_index) // len(layout.devices))
@@ -67,14 +78,26 @@ def plan(
             each, needed = _folds_that_fit(most, static, layout, programs, on_devices, rows)
         each = min(int(distributed.all_gather(each).min()), most)
         free = parallel.free_memory(layout)
-        if each:
+        count = len(layout.devices)
+        if noted and each and (each > 1 or (count + 1) * needed <= count * (free or 0.0)):
+            layout, noted = every, False  # more memory is free than it was last time
+        elif each:
             break
-        # All processes come here together: `each` is their minimum.
-        needed = float(distributed.all_gather(needed).max())
-        free = float(distributed.all_gather(free or 0.0).min())
-        layout = _fewer_devices(layout, needed, free)
-        data, examples = _placed(layout, data, examples_on_host)
-    chunk_size = each * len(layout.devices)
+        else:
+            # All processes come here together: `each` is their minimum.
+            needed = float(distributed.all_gather(needed).max())
+            free = float(distributed.all_gather(free or 0.0).min())
+            layout = _fewer_devices(layout, needed, free)
+    if count < len(every.devices):
+        logging.warning(
+            "the memory holds the activations of %d folds, not of %d; going on with %d CPU devices",
+            count,
+            len(every.devices),
+            count,
+        )
+    if not folds_per_device:
+        note.write(count, of=len(every.devices))
+    chunk_size = each * count
     if not quiet and distributed.is_primary():
         local = parallel.local_devices(layout)
         folds = f"{min(chunk_size, len(rows.eval_index))} folds at a time"
@@ -136,13 +159,47 @@ def _fewer_devices(layout: parallel.Layout, needed: float, free: float) -> paral
         raise UserError(
             f"training one fold takes {_gib(needed)}, and {_gib(total)} are free; {_REMEDY}"
         )
-    logging.warning(
-        "the memory holds the activations of %d folds, not of %d; going on with %d CPU devices",
-        fewer,
-        devices,
-        fewer,
-    )
     return layout._replace(devices=layout.devices[:fewer])
+
+
+class _Note(NamedTuple):
+    """How many CPU devices such a job had memory for, kept beside JAX's compiled programs.
+
+    It spares the next launch the plan for all of them; that fewer are enough is computed anew.
+    """
+
+    path: pathlib.Path | None  # None: nothing is kept
+
+    @classmethod
+    def of(
+        cls, static: StaticConfig, layout: parallel.Layout, data: Data, rows: FoldArrays
+    ) -> "_Note":
+        """That of a job: of its network and settings, and of the shapes of its arrays."""
+        folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # made as it runs
+        on_cpu = layout.devices[0].platform == "cpu"
+        if not folder or not on_cpu or jax.process_count() > 1:
+            return cls(None)
+        shapes = jax.tree.map(lambda a: (a.shape, str(a.dtype)), (whole_inputs(data), rows))
+        job = (static.train_graph, static.settings, static.remat, layout, shapes)
+        name = saving.digest(re.sub(r" at 0x[0-9a-f]+", "", repr(job)))[:16]
+        return cls(pathlib.Path(folder) / f"mer_jax-devices-{name}")
+
+    def devices(self) -> int | None:
+        """Those of the last time, if they were not all."""
+        if self.path is not None:
+            with contextlib.suppress(OSError, ValueError):
+                return max(1, int(self.path.read_text()))
+        return None
+
+    def write(self, count: int, *, of: int) -> None:
+        """Keeps the number if it is smaller than `of`, where files can be written."""
+        if self.path is None:
+            return
+        with contextlib.suppress(UserError, OSError):
+            if count == of:
+                self.path.unlink(missing_ok=True)
+            elif count != self.devices():
+                saving.write(self.path, f"{count}\n")
 
 
 # Six parameters: the job (static, data, rows), where it runs, and the most.
@@ -192,8 +249,8 @@ def _folds_that_fit(
         else:
             calls = [(programs.epochs, data, part, state)]
         needed = 0.0
-        for call, *given in calls:
-            analysis = call.lower(*given).compile().memory_analysis()
+        for compiled in _compiled(calls):
+            analysis = compiled.memory_analysis()
             if analysis is None:
                 return 0.0
             needed = max(needed, own + float(analysis.temp_size_in_bytes))
@@ -212,6 +269,17 @@ def _folds_that_fit(
         each = -(-each // 2)
         needed = taken(each)
     return (0 if on_cpu and needed > free else each), needed
+
+
+def _compiled(calls: Sequence[tuple]) -> Iterator[Any]:
+    """Each of the (jitted function, *arguments), compiled while the next one is traced."""
+    with runtime.threads(at_most=1) as pool:
+        before: list[futures.Future] = []
+        for call, *given in calls:
+            lowered = call.lower(*given)
+            yield from (future.result() for future in before)
+            before = [pool.submit(lowered.compile)]
+        yield from (future.result() for future in before)
 
 
 def _evenly(most: int, each: int) -> int:

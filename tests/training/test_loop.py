@@ -595,7 +595,7 @@ def test_without_its_cpu_jax_cannot_keep_examples_on_the_host(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_cpu_holds_the_folds_that_its_memory_does(reference, monkeypatch, caplog):
+def test_a_cpu_holds_the_folds_that_its_memory_does(reference, tmp_path, monkeypatch, caplog):
     """Checkpoints are host arrays: a job of large networks was killed while it wrote its first."""
     chunks = []
 
@@ -614,6 +614,23 @@ def test_a_cpu_holds_the_folds_that_its_memory_does(reference, monkeypatch, capl
     assert set(chunks) == {1} and "going on with 1 CPU devices" in caplog.text
     assert_same(train(2 * enough), reference)
     assert set(chunks) == {2}, "one fold a device"
+    # The next launch starts with the devices that were enough the last time, and looks again.
+    tried = []
+
+    def compile_and_tell(static, layout, block):
+        tried.append(len(layout.devices))
+        return compile_programs(static, layout, block)
+
+    monkeypatch.setattr(memory, "compile_programs", compile_and_tell)
+    folder = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    try:
+        for available in (enough, enough, 2 * enough, 2 * enough, enough, 2**34):
+            assert_same(train(available), reference)
+            tried.append(0)
+    finally:
+        jax.config.update("jax_compilation_cache_dir", folder)
+    assert tried == [2, 1, 0, 1, 0, 1, 2, 0, 2, 0, 2, 1, 0, 1, 2, 0]
     assert [memory._evenly(102, most) for most in (200, 55, 30, 1)] == [102, 51, 26, 1]
 
 
