@@ -44,7 +44,7 @@ from mer_jax.metrics import Predictions
 from mer_jax.protocols import Folds
 from mer_jax.reporting import comparison, outputs
 from mer_jax.reporting.page import score_text
-from mer_jax.training import estimators
+from mer_jax.training import estimators, initialization
 
 _DATA_ROOT = flags.DEFINE_string("data_root", "", "data.root of every row.")
 _RESULTS = flags.DEFINE_string("results", "runs/nested", "Folder to write to, or to resume in.")
@@ -157,30 +157,42 @@ def predict(
     is_network = not models.info(config.model.name).estimator
     config.train.seed = seed if is_network else 0  # the others have no seed
     settings = configuration.check(config)
-    if settings.init_from or settings.validation or len(settings.variants) > 1:
+    if settings.validation or len(settings.variants) > 1:
         raise UserError(
-            f"recipe {name!r}: train.init_from, validation, seeds and learning_rates are not for "
-            "recipes"
+            f"recipe {name!r}: train.validation, seeds and learning_rates are not for recipes"
         )
     examples = experiment.prepare_examples(config, recipes.clips, cache)
     digests = experiment.example_digests(recipes.clips, examples.inputs)
+    sizes, count = configuration.options_of(config, "model"), len(recipes.classes)
+    network = lambda rngs: models.create(
+        config.model.name, num_classes=count, rngs=rngs, shape=examples.input_shape, **sizes
+    )
+    initial: dict[str, np.ndarray] = {}
+    if settings.init_from:
+        found = initialization.read(settings.init_from, network)
+        if isinstance(found, list):
+            raise UserError(f"recipe {name!r}: train.init_from has weights of other folds")
+        initial = dict(found)
     key = saving.digest(
         "".join(digests),
         recipes.labels,
         json.dumps([configuration.to_dict(config)[part] for part in ("data", "method", "model")]),
         json.dumps(configuration.to_dict(config)["train"]),
         folds.fingerprint,
+        *itertools.chain(*sorted(initial.items())),
     )[:12]
     path = folder / f"{sweep.folder(name)}-{key}.npz"
     if path.exists():
         return np.load(path)["probabilities"]
-    sizes, count = configuration.options_of(config, "model"), len(recipes.classes)
     if is_network:
-        network = lambda rngs: models.create(
-            config.model.name, num_classes=count, rngs=rngs, shape=examples.input_shape, **sizes
-        )
         (result,) = training.fit(
-            examples, recipes.labels, [folds], settings, num_classes=count, build=network
+            examples,
+            recipes.labels,
+            [folds],
+            settings,
+            num_classes=count,
+            build=network,
+            initial_weights=initial,
         )
     else:
         build = lambda: models.create_estimator(config.model.name, **sizes)

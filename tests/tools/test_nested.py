@@ -2,14 +2,20 @@
 
 import itertools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from sklearn.metrics import f1_score
 from sklearn.svm import SVC
 
-from mer_jax import metrics
+from mer_jax import experiment, metrics, models, sweep
 from mer_jax.errors import UserError
+from mer_jax.models import pretrained
 from mer_jax.protocols import Folds, k_fold, loso
+from mer_jax.sweep import Row
+from mer_jax.training import initialization
 from tests.datasets import replica
 from tools import leaderboard, nested
 
@@ -105,6 +111,52 @@ def test_the_final_predictions_are_those_of_each_parts_committee(tmp_path):
     assert again[0] == text and again[1]["overall"] == summary["overall"]
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "trainings").iterdir()}
     assert before == after
+
+
+@pytest.mark.slow
+def test_a_recipe_may_start_from_a_run_on_other_subjects_alone(tmp_path):
+    """Untrained after that, it predicts every clip as the run's own network does."""
+    sizes = {"method.size": (24, 20), "model.maps": (2, 2, 2)}
+    config = sweep.configured(
+        Row("default", sizes | {"data.subjects": 3, "protocol.name": "hold_out"}),
+        {"train.epochs": 2, "data.size": (24, 20), "report.thumbnails": False},
+    )
+    experiment.run(config, tmp_path / "rendered", quiet=True)
+    root = tmp_path / "maps"
+    replica.write("flow_maps", root, subjects=4)
+    row = sizes | {"train.init_from": str(tmp_path / "rendered")}
+
+    def trials(name, **changes):
+        path = tmp_path / f"{name}.py"
+        rows = {name: Row("ststnet_megc2019", row | changes)}
+        path.write_text(f"from mer_jax.sweep import Row\nROWS = {rows!r}\n")
+        recipes = nested.read(path, root=str(root))
+        nested.run(recipes, tmp_path / "trials")
+        (file,) = (tmp_path / "trials" / "trainings").glob(f"{name}*")
+        return recipes, np.load(file)["probabilities"]
+
+    recipes, found = trials("untrained", **{"train.epochs": 0})
+    config = recipes.configs["untrained"]
+    examples = experiment.prepare_examples(config, recipes.clips, {})
+    shape = examples.input_shape
+    network = models.create("ststnet", num_classes=3, rngs=nnx.Rngs(9), shape=shape, maps=(2, 2, 2))
+    for name, value in initialization.read(tmp_path / "rendered", lambda rngs: network).items():
+        leaf = pretrained.variables(network)[name]
+        leaf[...] = value
+    network.eval()
+    statistics = examples.fit_statistics(examples.inputs, jnp.ones(len(recipes.clips)))
+    want = jax.vmap(lambda clip: examples.eval_transform(clip, statistics))(examples.inputs)
+    want = nnx.softmax(network(want))
+    tested = np.isfinite(found)
+    assert tested.any(0).all()
+    np.testing.assert_allclose(found[tested], np.broadcast_to(want, found.shape)[tested], rtol=1e-5)
+    # A run on subjects that the recipe tests is a leak.
+    row["train.init_from"] = str(tmp_path / "same")
+    same = sweep.configured(Row("ststnet_megc2019", sizes), {"data.root": str(root)})
+    same.train.epochs, same.protocol.name = 1, "hold_out"
+    experiment.run(same, tmp_path / "same", quiet=True)
+    with pytest.raises(UserError, match="recipe 'leaks' is not strict: "):
+        trials("leaks", **{"train.epochs": 1})
 
 
 def test_mistakes_are_one_sentence(tmp_path):
