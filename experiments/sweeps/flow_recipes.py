@@ -3,7 +3,13 @@ r"""Recipes for the 442 flow maps of the MEGC2019 composite, to choose among by 
 No paper's table. `python -m tools.nested` chooses for each fifth of the subjects by validation on
 the others, and scores the choice by strict leave-one-subject-out; experiments/results/megc2019.md
 has every trial. All recipes standardize each channel of each map: a stored map has lost its scale
-and its zero.
+and its zero. The last four start from a network that was trained on rendered faces, made by the
+first command (--rows='(?!.*pre-trained)' leaves them out).
+  mer-jax run default --workdir=runs/rendered_faces \
+      --config.data.subjects=60 --config.protocol=hold_out --config.method.size='(14, 14)' \
+      --config.method.normalize=standard --config.method.mirror=True --config.train.epochs=30 \
+      --config.train.batch_size=64 --config.train.learning_rate=3e-3 \
+      --config.train.schedule=cosine --config.train.weight_decay=1e-4
   python -m tools.nested experiments/sweeps/flow_recipes.py \
       --data_root=DIR --final=5 --results=runs/flow_recipes
 """
@@ -61,6 +67,13 @@ _TRAININGS: dict[str, dict[str, Any]] = {
     "smoothed labels": {"train.label_smoothing": 0.1},
     "balanced batches, mixed": {"train.mixup": 0.4, "train.sampler": "balanced"},
     "wide, mixed": {"model.maps": (8, 16, 24), "train.mixup": 0.4},
+}
+_PRETRAINED: dict[str, Any] = {"train.init_from": "runs/rendered_faces"}
+_TRAININGS |= {
+    "pre-trained": _PRETRAINED,
+    "pre-trained, slowly": _PRETRAINED | {"train.learning_rate": 1e-3},
+    "pre-trained, turned": _PRETRAINED | _TRAININGS["turned"],
+    "pre-trained, mixed": _PRETRAINED | _TRAININGS["mixed"],
 }
 ROWS = {
     f"SVM, {inputs}, {kernel}": Row("ststnet_megc2019", _SVM | size | options)
