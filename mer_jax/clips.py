@@ -47,7 +47,7 @@ class Clip(Keyed):
     Raises:
       UserError: for an empty `database`, `subject` or `name`, a "/" in one of the first two (keys
         are unique), an fps that is not above 0, instants that are not frame numbers in the order
-        onset, apex, offset, and landmarks that are not [68, 2].
+        onset, apex, offset, and landmarks that are not [68, 2] or not finite.
 
     >>> frames = np.zeros((9, 8, 8, 1), np.uint8)
     >>> clip = Clip("mine", "s01", "smile", in_memory(frames), emotion="happiness", fps=200)
@@ -80,6 +80,8 @@ class Clip(Keyed):
             check_instants(self.onset, self.apex, self.offset, length=length)
             if self.landmarks is not None:
                 check_axes(self.landmarks, "68 2", name="landmarks")
+                if not np.isfinite(self.landmarks).all():
+                    raise UserError("landmarks has NaN or infinity")
 
     @property
     def frames(self) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,9 @@ def crop_face(
     )
     size = config.size or own_size(rectangle)
     sides = np.array([rectangle.height, rectangle.width])
-    times = max(1, round(zoom * float(np.max(sides / size))))
+    # Fewer samples than pixels would alias: texture seems to move. A crop of its own size is one
+    # to one, whatever it was rounded to.
+    times = max(1, math.ceil(zoom * float(np.max(sides / size)) - 0.05))
     places = transform(grid(rectangle, size=(size[0] * times, size[1] * times)))
     gray = config.gray and frames.shape[-1] == 3
     parts = [frames[i : i + _CHUNK] for i in range(0, len(frames), _CHUNK)]
@@ -105,6 +108,7 @@ def _rectangle(frame, marks, five, config) -> tuple[Rectangle, str]:
     if config.crop == "none":
         return box_rectangle(np.array([0, 0, *frame.shape[1::-1]], np.float32)), ""
     if marks is not None:
+        _check_eyes(frame, points.eye_centers(marks))
         if config.crop == "box":
             return box_rectangle(points.face_box(marks)), ""
         return eye_rectangle(points.eye_centers(marks)), ""
@@ -121,6 +125,21 @@ def _rectangle(frame, marks, five, config) -> tuple[Rectangle, str]:
             detection.nominal_eyes(box)
         ), "eyes not found; taken from the face's box"
     return eye_rectangle(eyes), ""
+
+
+def _check_eyes(frame: np.ndarray, eyes: np.ndarray) -> None:
+    """Raises `UserError` unless the eyes, [2, 2] px, are apart, in order and in the frame."""
+    height, width = frame.shape[:2]
+    middle = eyes.mean(0)
+    if not (
+        eyes[0, 0] < eyes[1, 0]
+        and (middle >= 0).all()
+        and (middle <= (width - 1, height - 1)).all()
+    ):
+        raise UserError(
+            f"its landmarks have the eyes at {eyes.round(1).tolist()} px, which are no upright "
+            f"face in a frame of {width} x {height} px"
+        )
 
 
 def _affine(target: np.ndarray, marks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

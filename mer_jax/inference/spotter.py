@@ -25,7 +25,6 @@ from tqdm import tqdm
 
 from mer_jax import runtime
 from mer_jax.errors import UserError
-from mer_jax.faces.rectangles import OULU
 from mer_jax.inference import predictor, run_file
 from mer_jax.inference.predictor import Predictor, clip_of
 from mer_jax.inference.profile import DatasetProfile, emotions_too, long_videos, movement_of
@@ -230,10 +229,10 @@ class Spotter:
         used."""
         if self.recognizer:
             own = self.recognizer.profile
-            crops = dict(size=own.size, channels=own.channels, eyes=own.eyes or OULU)
+            crops = dict(size=own.size, channels=own.channels, eyes=own.eyes)
         else:
             size = tuple(self.ensembles[0].config.evidence.size)
-            crops = dict(size=size, channels=1, eyes=self.ensembles[0].eyes or OULU)
+            crops = dict(size=size, channels=1, eyes=self.ensembles[0].eyes)
         return DatasetProfile(
             **crops,  # type: ignore[arg-type]
             fps=fps,

@@ -190,7 +190,8 @@ class FaceTracker:
                 check_finite(frame[None], first=number)
             frame = np.ascontiguousarray(to_uint8(frame, axes="HWC"))
             passed = number - self._first
-            if passed % self._every == 0 or (self.openings and passed % self._sample == 0):
+            looked = passed % self._every == 0 or (self.openings and passed % self._sample == 0)
+            if looked:
                 points = self._eye_detector(frame) if self._eye_detector else np.zeros((0, 2, 2))
             if passed % self._every == 0:
                 grid, corners, count = self._detect(frame, points)
@@ -203,7 +204,7 @@ class FaceTracker:
                     open_parts[-1] = open_parts[-1][0], None, open_parts[-1][2]
                 self.face_boxes.append(FaceBox(number, corners, count))
                 open_parts.append((number, grid, []))
-            if passed % self._sample == 0:
+            if looked and passed % self._sample == 0:
                 self._measure_opening(number, points)
             cropped: dict[int, np.ndarray | None] = {}  # parts share their crops
             for _, grid, crops in open_parts:
@@ -222,6 +223,10 @@ class FaceTracker:
                     "other marks"
                 )
             self._length = available
+        last = self.face_boxes[-1]
+        if not last.num_faces and last.corners is not None:  # missed, and not seen again
+            self.face_boxes[-1] = last._replace(corners=None)
+            open_parts[-1] = open_parts[-1][0], None, open_parts[-1][2]
         while open_parts:
             yield from self._of_part(open_parts.pop(0), self._every)
 
@@ -282,7 +287,7 @@ class FaceTracker:
             self._eyes = nearest
         crop = faces.eye_rectangle(self._eyes, constants=self._profile.eyes)
         rows, columns = self._profile.size
-        ratio = float(crop.height) / rows
+        ratio = max(float(crop.height) / rows, float(crop.width) / columns)
         oversampling = int(np.clip(np.ceil(ratio), 1, _FINEST))
         prescale = max(1, int(ratio / _FINEST))
         positions = np.asarray(faces.grid(crop, size=(rows * oversampling, columns * oversampling)))

@@ -9,6 +9,7 @@ import pytest
 from mer_jax import configuration, experiment
 from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
+from mer_jax.faces.rectangles import OULU
 from mer_jax.inference import run_file, spotter
 from mer_jax.inference.profile import framing, motion
 from mer_jax.inference.tracking import FaceBox
@@ -22,7 +23,7 @@ EYES = np.float32([[[30, 40], [50, 40]]])
 class Brightness:
     """The mean gray level of a frame as evidence; an interval where it is over 100."""
 
-    kind, rule, scorers, classes, eyes, largest = "micro", Rule(), (), (), None, np.inf
+    kind, rule, scorers, classes, eyes, largest = "micro", Rule(), (), (), OULU, np.inf
     folds = tuple(Fold(f"synthetic/s{n}", "micro", 5, 5, 5, 2, 10.0) for n in (1, 2))
     config = configuration.make_spotting(
         data="synthetic", evidence={"name": "strain", "size": (8, 8)}
@@ -63,6 +64,13 @@ def test_intervals_are_those_of_the_runs_evidence_of_the_cropped_face(film):
     assert "micro: 1.00 to 1.50 s" in found.summary()
     whole = spotter.Spotter([Brightness()]).predict_video(film, 10.0, eye_detector=None)
     assert whole.intervals == found.intervals
+
+
+def test_a_run_whose_framing_is_not_known_crops_no_face(film, monkeypatch):
+    monkeypatch.setattr(Brightness, "eyes", None)
+    with pytest.raises(UserError, match="no eyes were detected in the run's own clips"):
+        spotter.Spotter([Brightness()]).predict_video(film, 10.0, eye_detector=lambda _: EYES)
+    assert spotter.Spotter([Brightness()]).predict_video(film, 10.0, eye_detector=None).intervals
 
 
 def test_where_the_face_is_lost_or_the_crop_moves_there_is_a_verdict(film):
