@@ -273,7 +273,7 @@ BOUNDS: dict[str, Bound] = {
     # spotting
     "compute.evidence": _one_of("spotting.evidence.EVIDENCE"),
     "stlbp_ip.span": _one_of(3, 5, 7, 9, kind=int),
-    "compute.span": _integer("[2, 100000]"),
+    "compute.span": _integer("[1, 100000]"),
     "leave_one_subject_out.method": _one_of("spotting.evidence.EVIDENCE"),
     "kinds": _tuple_of(_one_of("recordings.KINDS"), (1, 2)),
     "pairs": _one_of("spotting.samples.PAIRS"),

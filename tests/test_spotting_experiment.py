@@ -162,6 +162,15 @@ def test_a_fixed_p_is_declared(tmp_path):
     path.write_text(json.dumps(summary | {"verdict": {"strict": True, "leaks": []}}))
     (found,), _ = audit.audit(tmp_path)
     assert "claims to be strict" in found
+    micro = summary["spotting"]["micro"]
+    better = micro | {"f1": micro["f1"] | {"value": 0.999}}
+    for change, finding in (
+        ({"spotting": summary["spotting"] | {"micro": better}}, "its scores of micro are not"),
+        ({"spotting": {}}, "its scores of micro are not"),
+        ({"folds": [fold | {"p": 0.3} for fold in summary["folds"]]}, "its p are not those of"),
+    ):
+        path.write_text(json.dumps(summary | change))
+        assert finding in audit.audit(tmp_path)[0][0]
 
 
 RECOGNITION = {

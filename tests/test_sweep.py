@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import pathlib
+import re
 
 import jax
 import pytest
@@ -47,6 +48,16 @@ def traced(name, sizes, shape):
     """Network `name` of these sizes, without numbers."""
     build = lambda: models.create(name, num_classes=4, rngs=nnx.Rngs(0), shape=shape, **dict(sizes))
     return nnx.eval_shape(build)
+
+
+def test_the_documented_parts_of_the_recipes_are_as_many_as_said():
+    """megc2019.md has the scores after 52, 76 and 80 recipes."""
+    page = (FOLDER.parent / "results" / "megc2019.md").read_text()
+    filters = dict(re.findall(r"^\| (\d+): .*`'--rows=(.+?)'`", page, re.M)) | {"80": ""}
+    assert set(filters) == {"52", "76", "80"}
+    for count, only in filters.items():
+        rows = sweep.rows(FOLDER / "flow_recipes.py", only=only.replace("\\|", "|"))
+        assert len(rows) == int(count)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -4,7 +4,7 @@ No paper's table. `python -m tools.nested` chooses for each fifth of the subject
 the others, and scores the choice by strict leave-one-subject-out; experiments/results/megc2019.md
 has every trial. All recipes standardize each channel of each map: a stored map has lost its scale
 and its zero. The last four start from a network that was trained on rendered faces, made by the
-first command (--rows='(?!.*pre-trained)' leaves them out).
+first command (--rows='^(?!.*pre-trained)' leaves them out).
   mer-jax run default --workdir=runs/rendered_faces \
       --config.data.subjects=60 --config.protocol=hold_out --config.method.size='(14, 14)' \
       --config.method.normalize=standard --config.method.mirror=True --config.train.epochs=30 \

@@ -94,7 +94,9 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
 def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     """`audit` of a spotting job."""
     from mer_jax import configuration
+    from mer_jax.io import reading, saving
     from mer_jax.leakage import Leak, Reason
+    from mer_jax.metrics import spotting as scoring
     from mer_jax.metrics import spotting_files
     from mer_jax.reporting.verdict import sentence
     from mer_jax.spotting import sample_folds, scorers, trained
@@ -123,6 +125,20 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
             for name, value, expected in _lengths(fold, truths, subject(fold))
             if value != expected
         ]
+    again = saving.to_builtins(scoring.summary(truths, predictions, draws=1)["spotting"])
+    recorded = reading.load_json(workdir / "metrics.json", dict[str, Any])
+    for kind, scored in again.items():
+        claimed = recorded.get("spotting", {}).get(kind, {})
+        values = lambda part: [part.get(name) for name in ("tp", "fp", "fn")]
+        f1 = claimed.get("f1", {}).get("value")
+        if (
+            values(claimed) != values(scored)
+            or f1 is None
+            or abs(f1 - scored["f1"]["value"]) > 1e-9
+        ):
+            found.append(f"metrics.json: its scores of {kind} are not those of predictions.csv.")
+    if [fold.get("p") for fold in recorded.get("folds", ())] != [fold.p for fold in folds]:
+        found.append(f"metrics.json: its p are not those of {spotter_files.SPOTTERS}.")
     tested = {(subject(fold), fold.kind) for fold in folds}
     if foreign := {(event.subject, event.kind) for event in predictions} - tested:
         found.append(f"predictions.csv: {len(foreign)} subjects and kinds are tested by no fold.")

@@ -145,7 +145,7 @@ def _run(workdir: str, signals: Signals) -> int:
         print(f"{error}; re-run the command to resume", file=sys.stderr)
         return 128 + (signals.received or signal.SIGTERM)
     if "spotting" in summary:
-        show(f"{format_spotting(summary)}\n{workdir}/report.html")
+        show("\n".join([format_spotting(summary), *_verdict(summary), f"{workdir}/report.html"]))
     else:
         show(_scores(summary, workdir))
     return _exit_code(summary["diverged_folds"])
@@ -159,14 +159,21 @@ def _exit_code(diverged: Sequence[str]) -> int:
 
 
 def _scores(summary: Mapping[str, Any], workdir: str) -> str:
+    overall, (head, *leaks) = summary["overall"], _verdict(summary)
+    line = (
+        f"UF1 {overall['uf1']['value']:.4f}  UAR {overall['uar']['value']:.4f}  "
+        f"accuracy {overall['accuracy']['value']:.4f}  {head}"
+    )
+    return "\n".join([line, *leaks, f"{workdir}/report.html"])
+
+
+def _verdict(summary: Mapping[str, Any]) -> list[str]:
+    """The headline, and a line for each leak."""
     from mer_jax.reporting import verdict
 
-    overall, found = summary["overall"], summary["verdict"]
-    lines = [
-        f"UF1 {overall['uf1']['value']:.4f}  UAR {overall['uar']['value']:.4f}  "
-        f"accuracy {overall['accuracy']['value']:.4f}  {verdict.headline(found)}",
-        *(f"  {verdict.sentence(leak)}" for leak in found["leaks"][:_LEAKS]),
-    ]
+    found = summary["verdict"]
+    lines = [verdict.headline(found)]
+    lines += [f"  {verdict.sentence(leak)}" for leak in found["leaks"][:_LEAKS]]
     if more := len(found["leaks"][_LEAKS:]):
         lines.append(f"  ... and {more} more, in the report")
-    return "\n".join([*lines, f"{workdir}/report.html"])
+    return lines
