@@ -179,7 +179,8 @@ def predict(
         json.dumps([configuration.to_dict(config)[part] for part in ("data", "method", "model")]),
         json.dumps(configuration.to_dict(config)["train"]),
         folds.fingerprint,
-        *itertools.chain(*sorted(initial.items())),
+        *initial,
+        *initial.values(),
     )[:12]
     path = folder / f"{sweep.folder(name)}-{key}.npz"
     if path.exists():
