@@ -28,6 +28,7 @@ from mer_jax.errors import UserError
 from mer_jax.io import reading, saving
 from mer_jax.metrics import read, spotting, spotting_files
 from mer_jax.metrics.prediction_files import normalize_name
+from mer_jax.reporting import comparison
 from mer_jax.reporting.log_scores import format_scores, read_expected_clips, score_log
 from mer_jax.reporting.spotting_scores import format_spotting
 
@@ -87,6 +88,7 @@ def main(argv: list[str]) -> None:
         if _TRUTH.value or spotting_files.is_table(path) or _is_spotting_run(path):
             results[path], as_text[path] = spotted(path), format_spotting
         else:
+            comparison.summary_of(path)  # raises for several labels a clip
             record = read(path, classes=_CLASSES.value or None)
             results[path], as_text[path] = score_log(record, expected=expected), format_scores
     if _JSON.value:

@@ -84,6 +84,23 @@ class Row(NamedTuple):
     p_mcnemar: float | None  # adjusted
 
 
+def summary_of(path: str | os.PathLike) -> dict[str, Any]:
+    """What metrics.json has of a working directory or a predictions.csv in one; {} of other files.
+
+    Raises `UserError` if its clips have several labels, which are no classes.
+    """
+    path = reading.expanded(path)
+    folder = path if path.is_dir() else path.parent
+    if not (path.is_dir() or path.name == "predictions.csv"):
+        return {}
+    if not (folder / "metrics.json").exists():
+        return {}
+    summary: dict[str, Any] = reading.load_json(folder / "metrics.json", _Metrics)
+    if summary.get("multi_label"):
+        raise UserError(f"{path} has several labels a clip; give one of its units/NAME.csv")
+    return summary
+
+
 def open_run(path: str | os.PathLike) -> Run:
     """Reads a working directory, a predictions.csv or a log.
 
@@ -91,11 +108,7 @@ def open_run(path: str | os.PathLike) -> Run:
     """
     path = pathlib.Path(path)
     folder = path if path.is_dir() else path.parent
-    predictions, summary = read(path), {}
-    if (folder / "metrics.json").exists() and (path.is_dir() or path.name == "predictions.csv"):
-        summary = reading.load_json(folder / "metrics.json", _Metrics)
-        if summary.get("multi_label"):
-            raise UserError(f"{path} has several labels a clip; compare one of its units/NAME.csv")
+    predictions, summary = read(path), summary_of(path)
     name = path.resolve().name if not summary or path.is_dir() else folder.resolve().name
     averages = {kind: summary[kind] for kind in AVERAGES if kind in summary}
     if all(name.startswith("seed") for name in summary.get("variants", {}).get("names", [""])):

@@ -52,6 +52,15 @@ def test_bad_file_is_one_message_and_exit_2(capsys, tmp_path, content, message):
     assert code == 2 and message in err and not out and len(err.splitlines()) < 15
 
 
+def test_sets_of_labels_are_no_classes(capsys, tmp_path):
+    write_csv(tmp_path / "predictions.csv", predictions())
+    (tmp_path / "metrics.json").write_text('{"multi_label": true}')
+    for path in (tmp_path, tmp_path / "predictions.csv"):
+        code, out, err = run(capsys, path)
+        assert code == 2 and not out
+        assert "several labels a clip; give one of its units/NAME.csv" in err
+
+
 def test_spotted_intervals(capsys, tmp_path):
     truth, found, log = (tmp_path / name for name in ("truth.csv", "found.csv", "log.txt"))
     head = "subject,video,onset,offset,emotion\n"
