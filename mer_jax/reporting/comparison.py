@@ -39,6 +39,7 @@ NOTES = (
     "the first on the same clips), with the interval of the difference under the same resampling.",
     "p: the two runs swapped subject by subject, on UF1; p (McNemar): exact, on clips that one of "
     "the two has right; both against that first run and adjusted for their number (Holm).",
+    "Of a job of several seeds the first one is compared; the mean of all is a column of its own.",
 )
 
 

@@ -56,6 +56,7 @@ def build(
         overall=list(summary["spotting"].values())[-1]["f1"],
         moved=config["data"]["move_intervals"],
         verdict=summary["verdict"],
+        diverged_folds=summary["diverged_folds"],
         **_recognition(summary),
         causes=[(cause, kind, count) for kind in causes for cause, count in causes[kind].items()],
         recall=_recall(recordings, found),

@@ -18,7 +18,7 @@ CONFIG = {
 }  # fmt: skip
 
 
-def build(config=CONFIG, count=2, leaks=()):
+def build(config=CONFIG, count=2, leaks=(), diverged=()):
     marked = (Interval(10, None, 19, intensity=0.5),)
     blink = (Distractor("blinks", 40, 44),)
     videos = [
@@ -35,6 +35,7 @@ def build(config=CONFIG, count=2, leaks=()):
     found = Found(events, folds, {(video.key, "micro"): evidence for video in videos})
     summary = scoring.summary(matching.events(videos), events) | {"chance": {"micro": 0.0625}}
     summary["verdict"] = {"strict": not leaks, "leaks": list(leaks)}
+    summary["diverged_folds"] = list(diverged)
     return spotting_report.build(videos, found, summary, config=config, rule=Rule())
 
 
@@ -59,6 +60,12 @@ def test_the_page_opens_with_f1_and_its_interval():
 def test_what_is_not_strict_is_announced(changed, leaks, banner):
     page = build(CONFIG | changed, count=1, leaks=leaks)
     assert banner in page and ("NOT STRICT" in page) == bool(leaks)
+
+
+def test_folds_that_diverged_are_named():
+    page = build(diverged=["d/s1 micro"])
+    assert "Training diverged in 1 fold(s)" in page and "<li>d/s1 micro</li>" in page
+    assert "DIVERGED" not in build()
 
 
 def test_many_recordings_fold_away():
