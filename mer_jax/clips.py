@@ -80,8 +80,7 @@ class Clip(Keyed):
             check_instants(self.onset, self.apex, self.offset, length=length)
             if self.landmarks is not None:
                 check_axes(self.landmarks, "68 2", name="landmarks")
-                if not np.isfinite(self.landmarks).all():
-                    raise UserError("landmarks has NaN or infinity")
+                check_finite(self.landmarks, axis="landmark")
 
     @property
     def frames(self) -> np.ndarray:

@@ -35,6 +35,8 @@ class _Metrics(msgspec.Struct):
     verdict: _Verdict
     overall: dict[str, Any] = {}
     multi_label: bool = False
+    spotting: dict[str, dict[str, Any]] = {}
+    folds: list[dict[str, Any]] = []  # of spotting
 
 
 def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
@@ -93,11 +95,12 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
 
 def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     """`audit` of a spotting job."""
+    import numpy as np
+
     from mer_jax import configuration
-    from mer_jax.io import reading, saving
     from mer_jax.leakage import Leak, Reason
+    from mer_jax.metrics import matching, spotting_files
     from mer_jax.metrics import spotting as scoring
-    from mer_jax.metrics import spotting_files
     from mer_jax.reporting.verdict import sentence
     from mer_jax.spotting import sample_folds, scorers, trained
     from mer_jax.training import spotter_files
@@ -125,19 +128,13 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
             for name, value, expected in _lengths(fold, truths, subject(fold))
             if value != expected
         ]
-    again = saving.to_builtins(scoring.summary(truths, predictions, draws=1)["spotting"])
-    recorded = reading.load_json(workdir / "metrics.json", dict[str, Any])
-    for kind, scored in again.items():
-        claimed = recorded.get("spotting", {}).get(kind, {})
-        values = lambda part: [part.get(name) for name in ("tp", "fp", "fn")]
-        f1 = claimed.get("f1", {}).get("value")
-        if (
-            values(claimed) != values(scored)
-            or f1 is None
-            or abs(f1 - scored["f1"]["value"]) > 1e-9
-        ):
+    for kind, counts in matching.match_events(truths, predictions).by_kind().items():
+        claimed, total = summary.spotting.get(kind, {}), counts.sum(0)
+        recorded = [*map(claimed.get, ("tp", "fp", "fn")), claimed.get("f1", {}).get("value")]
+        again = [*total, scoring.scores(total)["f1"]]
+        if not np.allclose(np.array(recorded, float), again, rtol=0, atol=1e-9, equal_nan=True):
             found.append(f"metrics.json: its scores of {kind} are not those of predictions.csv.")
-    if [fold.get("p") for fold in recorded.get("folds", ())] != [fold.p for fold in folds]:
+    if [fold.get("p") for fold in summary.folds] != [fold.p for fold in folds]:
         found.append(f"metrics.json: its p are not those of {spotter_files.SPOTTERS}.")
     tested = {(subject(fold), fold.kind) for fold in folds}
     if foreign := {(event.subject, event.kind) for event in predictions} - tested:

@@ -200,8 +200,7 @@ class FaceTracker:
                     grid, corners, _ = self._found
                 elif not count and last and last[0].corners is not None:
                     self._eyes = None
-                    self.face_boxes[-1] = last[0]._replace(corners=None)
-                    open_parts[-1] = open_parts[-1][0], None, open_parts[-1][2]
+                    self._lose(open_parts)
                 self.face_boxes.append(FaceBox(number, corners, count))
                 open_parts.append((number, grid, []))
             if looked and passed % self._sample == 0:
@@ -225,10 +224,14 @@ class FaceTracker:
             self._length = available
         last = self.face_boxes[-1]
         if not last.num_faces and last.corners is not None:  # missed, and not seen again
-            self.face_boxes[-1] = last._replace(corners=None)
-            open_parts[-1] = open_parts[-1][0], None, open_parts[-1][2]
+            self._lose(open_parts)
         while open_parts:
             yield from self._of_part(open_parts.pop(0), self._every)
+
+    def _lose(self, open_parts: list[tuple[int, "_Grid | None", list]]) -> None:
+        """The face of the last detection, cropped at its old place since, was not there."""
+        self.face_boxes[-1] = self.face_boxes[-1]._replace(corners=None)
+        open_parts[-1] = open_parts[-1][0], None, open_parts[-1][2]
 
     def _of_part(self, part, span: int) -> Iterator[Window]:
         start, grid, crops = part

@@ -92,9 +92,8 @@ def summary_of(path: str | os.PathLike) -> dict[str, Any]:
     """
     path = reading.expanded(path)
     folder = path if path.is_dir() else path.parent
-    if not (path.is_dir() or path.name == "predictions.csv"):
-        return {}
-    if not (folder / "metrics.json").exists():
+    of_run = path.is_dir() or path.name == "predictions.csv"
+    if not of_run or not (folder / "metrics.json").exists():
         return {}
     summary: dict[str, Any] = reading.load_json(folder / "metrics.json", _Metrics)
     if summary.get("multi_label"):

@@ -79,7 +79,7 @@ def test_landmarks_that_are_no_face_are_refused(change, crop):
     clip = dataclasses.replace(CLIP, landmarks=change(CLIP.landmarks).astype(np.float32))
     with pytest.raises(UserError, match="no upright face in a frame of 120 x 150 px"):
         faces.crop_face(clip, faces.CropConfig(crop))
-    with pytest.raises(UserError, match="landmarks has NaN"):
+    with pytest.raises(UserError, match=r"landmark \d+ holds NaN or infinity"):
         dataclasses.replace(CLIP, landmarks=np.where(CLIP.landmarks < 50, np.nan, CLIP.landmarks))
 
 
@@ -94,13 +94,12 @@ def test_grey_is_the_luma_and_floats_stay_floats():
 
 def test_a_box_with_landmarks_is_about_the_box_without():
     box, found = points.face_box(CLIP.landmarks), faces.detect_face(CLIP.frames[0])
-    apart = np.abs([box[:2] - found[:2], box[:2] + box[2:] - found[:2] - found[2:]])
-    assert apart.max() < 0.13 * found[2], (box, found)
+    corners = np.abs([box[:2] - found[:2], box[:2] + box[2:] - found[:2] - found[2:]])
+    assert corners.max() < 0.13 * found[2], (box, found)
     crops = [faces.crop_face(clip, faces.CropConfig("box", (40, 40)))[0] for clip in (CLIP, BARE)]
     with_marks, without = (clip.frames.astype(float) for clip in crops)
-    assert (
-        np.abs(with_marks - without).mean() < 0.9 * np.abs(with_marks[:, :, ::-1] - without).mean()
-    )
+    apart = np.abs(with_marks - without).mean()
+    assert apart < 20 and apart < 0.9 * np.abs(with_marks[:, :, ::-1] - without).mean()
 
 
 def test_alignment_brings_stable_points_to_the_template():

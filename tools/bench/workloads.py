@@ -4,9 +4,8 @@ Sizes are those of the papers (the networks' defaults) except where a step would
 cores; the tables list them. Random inputs, Adam, dropout 0 (the counterparts have none).
 """
 
-import functools
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +24,7 @@ from mer_jax.training import Parallel, Settings, parallel, records, single_fold
 from mer_jax.training.programs import compile_programs
 from mer_jax.training.records import Data, State
 from mer_jax.training.single_fold import StaticConfig, make_static_config
+from tools.bench.timing import compare
 
 CLASSES = 3
 STEPS = 4  # of an epoch; a real epoch has dozens per evaluation
@@ -212,8 +212,9 @@ def torch_step(work: Workload) -> Callable[[], Any] | None:
     draw = lambda size: torch.rand(work.batch, *size, device=device)
     x = jax.tree.map(draw, like.input_shape, is_leaf=lambda size: isinstance(size, tuple))
     planes = jax.tree.map(lambda a: a.movedim(-1, 1).contiguous().movedim(1, -1), x)
+    layouts: list[Any] = [x, planes]
     if work.network == "r3d_convlstm":  # this one has PyTorch's axes
-        x = planes = x.permute(0, 4, 1, 2, 3).contiguous()
+        layouts = [x.permute(0, 4, 1, 2, 3).contiguous()]
     labels = torch.arange(work.batch, device=device) % CLASSES
     rule = torch.optim.Adam(network.parameters())
 
@@ -224,14 +225,10 @@ def torch_step(work: Workload) -> Callable[[], Any] | None:
         if device == "cuda":
             torch.cuda.synchronize()
 
-    def seconds(x):
-        began = time.perf_counter()
-        run(x)
-        return time.perf_counter() - began
-
-    each: list[Any] = [x] if x is planes else [x, planes]
-    taken = [min(times) for times in zip(*([seconds(x) for x in each] for _ in range(4)))]
-    return functools.partial(run, each[int(np.argmin(taken))])
+    cases = {str(number): partial(run, each) for number, each in enumerate(layouts)}
+    if len(cases) == 1:
+        return cases["0"]
+    return cases[min(compare(cases, rounds=3), key=lambda timing: timing.milliseconds).name]
 
 
 def torch_folds(
