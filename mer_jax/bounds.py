@@ -193,6 +193,8 @@ BOUNDS: dict[str, Bound] = {
     "macro": _integer("[0, 1000]"),
     "macro_amplitude": _tuple_of(_number("[0, 2.5]"), 2),
     "micro": _integer("[0, 1000]"),
+    "crop": _one_of("faces.cropping.CROPS"),
+    "crop_size": _SIDES,
     "data.size": _tuple_of(_integer("[16, 100000]"), 2),
     # several sections
     "seconds": _number("(0, 100000]"),

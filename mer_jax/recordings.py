@@ -207,3 +207,8 @@ class Part:
     def gray(self) -> bool | None:
         """Whether colors are left out, where the recording says so."""
         return getattr(source(self.recording.read), "gray", None)
+
+    @property
+    def crop(self) -> Any:
+        """How frames are cropped when they are read; None where they are as stored."""
+        return getattr(source(self.recording.read), "crop", None)

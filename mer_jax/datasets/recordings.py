@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mer_jax import faces
 from mer_jax.datasets import annotations, folders, sheets
 from mer_jax.datasets.frame_sources import FrameFolder, VideoFile, list_frames, nearest
 from mer_jax.datasets.long_videos import SPECS, LongVideos, Mark
@@ -117,16 +118,22 @@ def read(
     *,
     images: str = "",
     labels: str = "",
+    crop: str = "eyes",
+    crop_size: tuple[int, int] | None = None,
     allow_mismatch: bool = False,
     exclude: Iterable[str] = (),
 ) -> Inspection:
     """Reads a database of long videos; no image is decoded.
+
+    They are published as whole frames. A recording is cropped to its face when it is read.
 
     Args:
       spec: the database.
       root: its folder, or a parent of it.
       images: which kind of images, a key of `spec.layouts`; "" takes the first that exists.
       labels: the label sheet, if it is elsewhere or there are several releases.
+      crop: "eyes", "box" or "none", of `faces.crop_recording`; "none": the frames as stored.
+      crop_size: (H, W) px of a crop; None: that of the face.
       allow_mismatch: take the nearest frame for an instant whose frame is missing, and leave out
         intervals of which all frames are; each case is a note.
       exclude: keys of recordings ("samm_lv/006/006_1") to leave out.
@@ -164,6 +171,9 @@ def read(
             unit = "recordings" if name == "recordings" else f"{name}-expressions"
             what = f"has {count} {unit} where {spec.published[name]} are published"
             log.add_note(spec.title, what)
+    if crop != "none" or crop_size is not None:
+        config = faces.CropConfig(crop, crop_size)
+        recordings = [faces.crop_recording(video, config) for video in recordings]
     return Inspection(recordings, log.problems, log.notes, spec.published)
 
 

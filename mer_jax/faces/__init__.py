@@ -7,12 +7,19 @@
 
 Landmarks are [68, 2] px (x, y) in the iBUG order; boxes [4] px (x, y, width, height); left and
 right are the image's. They come with a clip, from a model file (`landmarker`), or a face and its
-eyes are detected (`detect_face`, `detect_eyes`). `crop_face` does all of it to a `Clip`.
+eyes are detected (`detect_face`, `detect_eyes`). `crop_face` does all of it to a `Clip`,
+`crop_recording` to a long video.
 """
 
 from mer_jax.faces.alignment import align, template
-from mer_jax.faces.cropping import CROPS, CropConfig, crop_face
-from mer_jax.faces.detection import detect_eyes, detect_face, detect_faces, nominal_eyes
+from mer_jax.faces.cropping import CROPS, CropConfig, crop_face, crop_recording
+from mer_jax.faces.detection import (
+    detect_eyes,
+    detect_face,
+    detect_faces,
+    find_eyes,
+    nominal_eyes,
+)
 from mer_jax.faces.facial_events import blinks, speech
 from mer_jax.faces.landmarker import Landmarker, landmarker
 from mer_jax.faces.lwm import LocalWeightedMean, lwm_apply, lwm_fit
@@ -39,6 +46,7 @@ __all__ = [
     "both_eyes_box",
     "box_rectangle",
     "crop_face",
+    "crop_recording",
     "detect_eyes",
     "detect_face",
     "detect_faces",
@@ -46,6 +54,7 @@ __all__ = [
     "eye_openness",
     "eye_rectangle",
     "face_box",
+    "find_eyes",
     "grid",
     "in_profile",
     "landmarker",

@@ -1,8 +1,10 @@
-"""A clip's face: detected in the first frame, aligned, and cropped in every frame at once."""
+"""A face: detected in one frame, and cropped in all frames of a clip or long video alike."""
 
 import dataclasses
 import functools
 import math
+import pathlib
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +17,10 @@ from mer_jax.faces.alignment import template
 from mer_jax.faces.landmarker import Landmarker
 from mer_jax.faces.rectangles import Rectangle, box_rectangle, eye_rectangle, grid, locate, own_size
 from mer_jax.faces.sampling import sample
+from mer_jax.recordings import Recording
 
 CROPS = ("eyes", "box", "none")
+_LOOKED = 10  # frames of a recording in which a face is looked for
 _CHUNK = 16  # frames at a time: bounds the memory, and one compilation serves clips of any length
 _GRAY = LUMA_WEIGHTS.astype(np.float32)
 
@@ -67,19 +71,113 @@ def crop_face(
         frames[0], clip.landmarks, config, landmarker
     )
     size = config.size or own_size(rectangle)
-    sides = np.array([rectangle.height, rectangle.width])
-    # Fewer samples than pixels would alias: texture seems to move. A crop of its own size is one
-    # to one, whatever it was rounded to.
-    times = max(1, math.ceil(zoom * float(np.max(sides / size)) - 0.05))
+    times = _oversampling(rectangle, size, zoom)
     places = transform(grid(rectangle, size=(size[0] * times, size[1] * times)))
-    gray = config.gray and frames.shape[-1] == 3
+    out = _cut(frames, places, times, gray=config.gray)
+    if marks is not None:
+        marks = locate(rectangle, marks, size=size)
+    return dataclasses.replace(clip, read=in_memory(out), landmarks=marks), note
+
+
+def _oversampling(rectangle: Rectangle, size: tuple[int, int], zoom: float = 1.0) -> int:
+    """Samples of a pixel and side. Fewer samples than pixels would alias: texture seems to move.
+
+    A crop of its own size is one to one, whatever it was rounded to.
+    """
+    sides = np.array([rectangle.height, rectangle.width])
+    return max(1, math.ceil(zoom * float(np.max(sides / size)) - 0.05))
+
+
+def _cut(frames: np.ndarray, places: jax.Array, times: int, *, gray: bool) -> np.ndarray:
+    """Frames [T, H, W, C] at places [times h, times w, 2]: [T, h, w, C]."""
     parts = [frames[i : i + _CHUNK] for i in range(0, len(frames), _CHUNK)]
     short = _CHUNK - len(parts[-1])
     parts[-1] = np.pad(parts[-1], ((0, short), (0, 0), (0, 0), (0, 0)))
+    gray = gray and frames.shape[-1] == 3
     out = np.concatenate([np.asarray(_resample(part, places, times, gray)) for part in parts])
-    if marks is not None:
-        marks = locate(rectangle, marks, size=size)
-    return dataclasses.replace(clip, read=in_memory(out[: len(frames)]), landmarks=marks), note
+    return out[: len(frames)]
+
+
+def crop_recording(recording: Recording, config: CropConfig) -> Recording:
+    """A long video cropped to its face: one crop for all frames, so that it adds no motion.
+
+    It is that of the first frame with a face, of ten that are spread over the recording, and found
+    when frames are first read: "eyes" by `find_eyes`, "box" by `detect_face`. Alignment needs
+    landmarks, which recordings do not have.
+
+    Raises:
+      UserError: config.align; and, when frames are read, no face.
+
+    >>> video = Recording("mine", "s", "v", lambda i, j: np.zeros((j - i, 9, 9, 1), np.uint8), 5, 9)
+    >>> crop_recording(video, CropConfig("none", size=(4, 6)))[1:3].shape
+    (2, 4, 6, 1)
+    """
+    if config.align:
+        raise UserError(f"{recording.key}: a recording has no landmarks to align it by")
+    read = CroppedRead(recording.read, recording.length, config, recording.key)
+    return dataclasses.replace(recording, read=read)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CroppedRead:
+    """The `read` of `crop_recording`; what it reads from has the same files and numbers."""
+
+    frames: Callable[[int, int], np.ndarray]
+    length: int
+    crop: CropConfig
+    key: str
+
+    @property
+    def files(self) -> Sequence[pathlib.Path]:
+        """What the frames are read from; none where they lie in no file."""
+        if files := getattr(self.frames, "files", ()):
+            return files
+        return [self.frames.path] if hasattr(self.frames, "path") else []
+
+    @property
+    def numbers(self) -> np.ndarray | None:
+        """[T] the numbers of the frames, where their database numbers them."""
+        return getattr(self.frames, "numbers", None)
+
+    @property
+    def gray(self) -> bool | None:
+        """Whether colors are left out, where the database says so."""
+        return getattr(self.frames, "gray", None)
+
+    def __call__(self, start: int, stop: int) -> np.ndarray:
+        (top, bottom, left, right), places, times = self._places
+        frames = self.frames(start, stop)[:, top:bottom, left:right]
+        return _cut(frames, places, times, gray=self.crop.gray)
+
+    @functools.cached_property
+    def _places(self) -> tuple[tuple[int, int, int, int], jax.Array, int]:
+        """Rows and columns that the crop needs, its places in them, and samples a pixel."""
+        rectangle, shape = self._find()
+        size = self.crop.size or own_size(rectangle)
+        times = _oversampling(rectangle, size)
+        places = np.asarray(grid(rectangle, size=(size[0] * times, size[1] * times)))
+        # Whole frames can have thirty times as many pixels.
+        low = np.clip(np.floor(places.min((0, 1))) - 1, 0, None).astype(int)
+        high = np.clip(np.ceil(places.max((0, 1))) + 2, 2, None).astype(int)
+        low = np.minimum(low, np.array(shape[1::-1]) - 1)
+        places = (places - low).astype(np.float32)
+        return (low[1], high[1], low[0], high[0]), places, times
+
+    def _find(self) -> tuple[Rectangle, tuple[int, ...]]:
+        """The crop, and the shape of the frame that has it."""
+        looked = np.unique(np.linspace(0, self.length - 1, _LOOKED).astype(int)).tolist()
+        for at in looked:
+            frame = self.frames(at, at + 1)[0]
+            if self.crop.crop == "none":
+                return _rectangle(frame, None, None, self.crop)[0], frame.shape
+            if self.crop.crop == "eyes" and len(eyes := detection.find_eyes(frame)):
+                return eye_rectangle(eyes[0]), frame.shape
+            if self.crop.crop == "box" and (box := detection.detect_face(frame)) is not None:
+                return box_rectangle(box), frame.shape
+        raise UserError(
+            f"{self.key}: no face was found in {len(looked)} frames from {looked[0]} to "
+            f"{looked[-1]}; exclude it, or take the frames as they are stored (crop=none)"
+        )
 
 
 def _find_face(frame, marks, config, landmarker):

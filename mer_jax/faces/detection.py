@@ -8,13 +8,16 @@ import functools
 
 import numpy as np
 
-from mer_jax.clips import to_uint8
+from mer_jax.clips import resize, to_uint8
 from mer_jax.errors import UserError
 
 _NOMINAL = np.array([[0.3, 0.4], [0.7, 0.4]], np.float32)  # eyes in a face's box; see nominal_eyes
 _SMALLEST = 1 / 8  # width of the smallest face, of the frame's shorter side
 _BORDER = 1 / 4  # width of the border around a tight crop, of the frame's longer side
 _ROI = 160  # px: width of a face in which eyes are detected
+_DETECTION = 480  # px of the longer side, in which faces are looked for
+_APART = (0.30, 0.52)  # eyes' distances in a face's box that are plausible, of the box's width
+_SURE = 20  # `neighbors` of a face without detected eyes
 
 
 def detect_faces(frame: np.ndarray, *, neighbors: int = 4) -> np.ndarray:
@@ -102,6 +105,60 @@ def nominal_eyes(box: np.ndarray) -> np.ndarray:
     """
     box = np.asarray(box, np.float32)
     return box[:2] + _NOMINAL * box[2:] - np.float32(0.5)
+
+
+def find_eyes(frame: np.ndarray) -> np.ndarray:
+    """The eyes of the faces in a frame, [n, 2, 2] px (x, y), the largest face first.
+
+    Faces less than half as wide as the largest count as background. Eyes that are not detected,
+    or not at a plausible distance, are placed by the box of a face that is certain. Where no face
+    is found, a face with both eyes is looked for with the contrast stretched, and turned by 15
+    degrees either way. Faces are looked for in a frame of at most 480 px, eyes in the frame itself.
+    """
+    import cv2
+
+    rgb = to_rgb(frame)
+    found = _eyes_in(rgb, need_eyes=False)
+    for degrees in (0, -15, 15):
+        if len(found):
+            break
+        turn, back = _turned(rgb.shape, degrees)
+        low, high = np.percentile(rgb[::4, ::4], (1, 99))
+        stretched = np.clip((rgb - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+        stretched = cv2.warpAffine(stretched, turn, rgb.shape[1::-1])
+        found = _eyes_in(stretched, need_eyes=True) @ back[:, :2].T + back[:, 2]
+    return found.astype(np.float32)
+
+
+def _turned(shape: tuple[int, ...], degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """The turn about the middle of a frame, and back: [2, 3] each."""
+    import cv2
+
+    middle = (shape[1] - 1) / 2, (shape[0] - 1) / 2
+    return cv2.getRotationMatrix2D(middle, degrees, 1), cv2.getRotationMatrix2D(middle, -degrees, 1)
+
+
+def _eyes_in(frame: np.ndarray, *, need_eyes: bool) -> np.ndarray:
+    """[n, 2, 2] px: the eyes of the near faces, by the box where they are not detected."""
+    longest = _DETECTION // 2 if need_eyes else _DETECTION  # a second look may be coarse
+    scale = min(1.0, longest / max(frame.shape[:2]))
+    small = resize(frame[None], [max(1, round(scale * side)) for side in frame.shape[:2]])[0]
+    boxes, sure = detect_faces(small), None
+    eyes = []
+    for box in boxes:
+        if box[2] < boxes[0, 2] / 2:
+            continue
+        in_small, box = box, box / np.float32(scale)
+        found = detect_eyes(frame, box)
+        if found is not None:
+            apart = float(np.hypot(*(found[1] - found[0]))) / box[2]
+            found = found if _APART[0] <= apart <= _APART[1] else None
+        if found is None and not need_eyes:
+            sure = detect_faces(small, neighbors=_SURE) if sure is None else sure
+            found = nominal_eyes(box) if (sure == in_small).all(1).any() else None
+        if found is not None:
+            eyes.append(found)
+    return np.array(eyes, np.float32).reshape(-1, 2, 2)
 
 
 def to_gray(frame: np.ndarray) -> np.ndarray:

@@ -18,10 +18,10 @@ file, for machines without its database: `run_file.export`; `load` reads that fi
 A window is labeled "no movement" if it moves less than 90 % of the run's own clips (`movement`).
 """
 
+from mer_jax.faces import find_eyes
 from mer_jax.inference.magnification import magnify_face
 from mer_jax.inference.predictor import Predictor, load
 from mer_jax.inference.profile import DatasetProfile, movement
-from mer_jax.inference.tracking import find_eyes
 from mer_jax.inference.video_predictions import NO_FACE, NO_MOVEMENT, VideoPredictions
 
 __all__ = [

@@ -11,13 +11,13 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from mer_jax import options, runtime
+from mer_jax import faces, options, runtime
 from mer_jax.clips import Clip, check_instants, in_memory
 from mer_jax.errors import UserError
 from mer_jax.inference import profile, run_file, trained
 from mer_jax.inference.batches import BatchedPredictions
 from mer_jax.inference.profile import DatasetProfile, motion
-from mer_jax.inference.tracking import EyeDetector, FaceTracker, Window, find_eyes, prefetch
+from mer_jax.inference.tracking import EyeDetector, FaceTracker, Window, prefetch
 from mer_jax.inference.trained import TrainedNetworks
 from mer_jax.inference.video_predictions import (
     FACE_LOST,
@@ -88,7 +88,7 @@ class Predictor:
         apex: int | None = None,
         offset: int | None = None,
         threshold: float | None = None,
-        eye_detector: EyeDetector | None = find_eyes,
+        eye_detector: EyeDetector | None = faces.find_eyes,
         saliency: bool = False,
         total: int = 0,
         quiet: bool = True,

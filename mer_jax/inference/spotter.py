@@ -23,13 +23,13 @@ from typing import IO, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from mer_jax import runtime
+from mer_jax import faces, runtime
 from mer_jax.errors import UserError
 from mer_jax.inference import predictor, run_file
 from mer_jax.inference.predictor import Predictor, clip_of
 from mer_jax.inference.profile import DatasetProfile, emotions_too, long_videos, movement_of
 from mer_jax.inference.recognizer import cut
-from mer_jax.inference.tracking import EyeDetector, FaceBox, FaceTracker, find_eyes, prefetch
+from mer_jax.inference.tracking import EyeDetector, FaceBox, FaceTracker, prefetch
 from mer_jax.inference.video_predictions import (
     FACE_LOST,
     HEAD_MOVES,
@@ -144,7 +144,7 @@ class Spotter:
         frames: Iterable[np.ndarray],
         fps: float,
         *,
-        eye_detector: EyeDetector | None = find_eyes,
+        eye_detector: EyeDetector | None = faces.find_eyes,
         total: int = 0,
         quiet: bool = True,
     ) -> SpottedVideo:

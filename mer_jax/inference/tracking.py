@@ -11,13 +11,9 @@ import numpy as np
 from mer_jax import faces
 from mer_jax.clips import check_finite, resize, to_uint8
 from mer_jax.errors import UserError
-from mer_jax.faces.detection import to_rgb
 from mer_jax.inference.profile import DatasetProfile, match_profile
 
 _FINEST = 6  # samples a pixel and side, averaged, where a large face is shrunk
-_DETECTION = 480  # px of the longer side, in which faces are looked for
-_APART = (0.30, 0.52)  # eyes' distances in a face's box that are plausible, of the box's width
-_SURE = 20  # `neighbors` of a face without detected eyes
 _STEADY = 0.08  # of the eyes' distance: a face that moved less keeps its crop; its size likewise
 _ODD = 0.1  # change of the eyes' distance that a second detection has to confirm
 _STEP = 1.5  # of the eyes' distance: how far a face moves between two detections, at most
@@ -60,56 +56,6 @@ class Opening(NamedTuple):
     mouth: float  # `faces.mouth_opening`
 
 
-def find_eyes(frame: np.ndarray) -> np.ndarray:
-    """The eyes of the faces in a frame, [n, 2, 2] px (x, y), the largest face first.
-
-    Faces less than half as wide as the largest count as background. Eyes that are not detected,
-    or not at a plausible distance, are placed by the box of a face that is certain. Where no face
-    is found, a face with both eyes is looked for with the contrast stretched, and turned by 15
-    degrees either way. Faces are looked for in a frame of at most 480 px, eyes in the frame itself.
-    """
-    rgb = to_rgb(frame)
-    found = _eyes_in(rgb, need_eyes=False)
-    for degrees in (0, -15, 15):
-        if len(found):
-            break
-        turn, back = _turned(rgb.shape, degrees)
-        low, high = np.percentile(rgb[::4, ::4], (1, 99))
-        stretched = np.clip((rgb - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
-        stretched = cv2.warpAffine(stretched, turn, rgb.shape[1::-1])
-        found = _eyes_in(stretched, need_eyes=True) @ back[:, :2].T + back[:, 2]
-    return found.astype(np.float32)
-
-
-def _turned(shape: tuple[int, ...], degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    """The turn about the middle of a frame, and back: [2, 3] each."""
-    middle = (shape[1] - 1) / 2, (shape[0] - 1) / 2
-    return cv2.getRotationMatrix2D(middle, degrees, 1), cv2.getRotationMatrix2D(middle, -degrees, 1)
-
-
-def _eyes_in(frame: np.ndarray, *, need_eyes: bool) -> np.ndarray:
-    """[n, 2, 2] px: the eyes of the near faces, by the box where they are not detected."""
-    longest = _DETECTION // 2 if need_eyes else _DETECTION  # a second look may be coarse
-    scale = min(1.0, longest / max(frame.shape[:2]))
-    small = resize(frame[None], [max(1, round(scale * side)) for side in frame.shape[:2]])[0]
-    boxes, sure = faces.detect_faces(small), None
-    eyes = []
-    for box in boxes:
-        if box[2] < boxes[0, 2] / 2:
-            continue
-        in_small, box = box, box / np.float32(scale)
-        found = faces.detect_eyes(frame, box)
-        if found is not None:
-            apart = float(np.hypot(*(found[1] - found[0]))) / box[2]
-            found = found if _APART[0] <= apart <= _APART[1] else None
-        if found is None and not need_eyes:
-            sure = faces.detect_faces(small, neighbors=_SURE) if sure is None else sure
-            found = faces.nominal_eyes(box) if (sure == in_small).all(1).any() else None
-        if found is not None:
-            eyes.append(found)
-    return np.array(eyes, np.float32).reshape(-1, 2, 2)
-
-
 def prefetch(frames: Iterable[np.ndarray], *, depth: int = 16) -> Iterator[np.ndarray]:
     """The same frames, read by another thread up to `depth` frames ahead."""
     source: Iterator[Any] = iter(frames)
@@ -146,7 +92,7 @@ class FaceTracker:
         length: int,
         stride: int,
         every: int,
-        eye_detector: EyeDetector | None = find_eyes,
+        eye_detector: EyeDetector | None = faces.find_eyes,
         first: int = 0,
         min_frames: int = 1,
     ):

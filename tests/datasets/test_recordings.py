@@ -1,14 +1,17 @@
 """Long videos in the layouts and with the faults of the published sheets, laid down by hand."""
 
 import csv
+import pickle
 
 import cv2
 import numpy as np
 import openpyxl
 import pytest
 
+from mer_jax import faces
 from mer_jax import recordings as records
-from mer_jax.datasets import recordings
+from mer_jax.datasets import identity, recordings
+from mer_jax.datasets.synthetic import long_videos
 from mer_jax.errors import DataError, UserError
 
 PIXELS = cv2.imencode(".jpg", np.full((6, 5, 3), 80, np.uint8))[1].tobytes()
@@ -66,7 +69,7 @@ def test_samm_long_videos(tmp_path):
     macro = ("006", "006_1_2", 1, 2.4000000000000004, -1, 6.6, 5, "Macro", "12", "Blinks")
     begun = ("006", "006_1_3", 1, 0, 23.2, 29.999999999999996, 31, "Macro", "1", None)
     samm(tmp_path, macro, MICRO, begun)
-    found = recordings.inspect("samm_lv", tmp_path)
+    found = recordings.inspect("samm_lv", tmp_path, crop="none")
     assert not found.problems
     assert recordings.counts(found.recordings) == {"recordings": 2, "micro": 1, "macro": 2}
     assert found.published == {"recordings": 147, "micro": 159, "macro": 343}
@@ -194,7 +197,7 @@ def test_casme_squared_videos(tmp_path):
         writer.write(np.full((16, 16, 3), 10 * number, np.uint8))
     writer.release()
     workbook(tmp_path / TITLE, CASFEcode_final=SQUARED[:2])
-    (video,) = recordings.load("casme_squared", tmp_path)
+    (video,) = recordings.load("casme_squared", tmp_path, crop="none")
     assert len(video) == 20
     assert [(each.onset, each.offset) for each in video.intervals] == [(4, 8), (11, 13)]
     for span in (slice(3, 9), slice(9, 12), slice(15, 20), slice(0, 2)):  # on, ahead, and back
@@ -286,10 +289,49 @@ def test_two_files_of_one_number_and_two_folders_of_one_recording(tmp_path):
 def test_a_damaged_frame_is_named_when_it_is_read(tmp_path):
     samm(tmp_path, MICRO)
     (tmp_path / "SAMM_longvideos/006_1/006_1_0005.jpg").write_bytes(PIXELS[:-9])
-    video = recordings.load("samm_lv", tmp_path)[0]
+    video = recordings.load("samm_lv", tmp_path, crop="none")[0]
     assert video[5:8].shape == (3, 6, 5, 1)
     with pytest.raises(UserError, match=r"006_1_0005\.jpg: cannot be read"):
         video[3:6]
+
+
+def test_the_face_of_a_whole_frame_is_cropped(tmp_path):
+    """A rendered face in one corner of frames that are 16 times as large."""
+    samm(tmp_path, MICRO)
+    still = dict(micro=0, macro=0, distractors=(), size=(150, 120), gray=True)
+    face = recordings.load("synthetic", None, subjects=1, seconds=1.0, **still)[0]
+    folder = tmp_path / "SAMM_longvideos/006_1"
+    for number, frame in enumerate(face[:], 1):
+        whole = np.full((600, 480), 90, np.uint8)
+        whole[400:550, 300:420] = frame[..., 0]
+        assert cv2.imwrite(str(folder / f"006_1_{number:04d}.jpg"), whole)
+    stored, eyes, box = (
+        recordings.load("samm_lv", tmp_path, crop=crop, **size)[0]
+        for crop, size in (("none", {}), ("eyes", {"crop_size": (66, 54)}), ("box", {}))
+    )
+    assert stored[:2].shape == (2, 600, 480, 1) and eyes[3:6].shape == (3, 66, 54, 1)
+    d = float(np.diff(faces.eye_centers(long_videos.landmarks(face)[0])[:, 0])[0])
+    height, width = recordings.load("samm_lv", tmp_path)[0][0].shape[:2]
+    np.testing.assert_allclose((height, width), (2.2 * d, 1.8 * d), rtol=0.1)
+    found = faces.find_eyes(eyes[0])[0]
+    np.testing.assert_allclose(found, [[0.4 * 30, 0.6 * 30], [1.4 * 30, 0.6 * 30]], atol=3)
+    assert box[0].shape[0] == box[0].shape[1] < 130
+    # Files, numbers and instants are as before; the examples of other crops are others.
+    assert marks(eyes) == marks(stored) and eyes.read.files == stored.read.files
+    assert len({identity.digest(video) for video in (stored, eyes, box)}) == 3
+    clips = [video.clips()[0] for video in (stored, eyes, box)]
+    assert len({identity.digest(clip) for clip in clips}) == 3
+    again = pickle.loads(pickle.dumps(eyes))  # as workers get it
+    np.testing.assert_array_equal(again[7:9], eyes[7:9])
+
+
+def test_a_recording_without_a_face_is_named_when_it_is_read(tmp_path):
+    samm(tmp_path, MICRO)
+    video = recordings.load("samm_lv", tmp_path)[0]
+    with pytest.raises(UserError, match=r"006_1: no face was found in 10 frames from 0 to 29"):
+        video[0]
+    with pytest.raises(UserError, match="did you mean 'eyes'"):
+        recordings.load("samm_lv", tmp_path, crop="eye")
 
 
 @pytest.mark.parametrize("given", ["labels", "images"])

@@ -1,10 +1,12 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mer_jax import faces
 from mer_jax.datasets import synthetic
+from mer_jax.datasets.synthetic import face, motion
 
 ALIGN = jax.jit(faces.align, static_argnames="size")
 
@@ -22,6 +24,14 @@ def test_the_template_is_symmetric_and_a_face():
     nose, mouth, chin = template[30], template[48:68].mean(0), template[8]
     assert left[1] < nose[1] < mouth[1] < chin[1]
     np.testing.assert_allclose(faces.template((200, 152)) + 0.5, 2 * (template + 0.5), atol=1e-3)
+
+
+def test_the_template_is_the_mean_synthetic_face():
+    middles = jnp.array([middle for middle, _ in face.MEASURES.values()], jnp.float32)
+    unused = dict.fromkeys({*face.Face._fields} - {"measures"})
+    points = np.asarray(face.landmarks(face.Face(measures=middles, **unused)))
+    for size in ((150, 120), (64, 64)):
+        np.testing.assert_allclose(faces.template(size), motion.to_px(points, size), atol=1e-4)
 
 
 def test_an_affine_change_is_undone_exactly():

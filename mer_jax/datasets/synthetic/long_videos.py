@@ -337,7 +337,7 @@ def _script(rng, key, movement, strength, distractors, length, fps, noise) -> Sc
     def some(name, every):
         """Frames at random, one in `every` seconds on average."""
         count = round(length / fps / every) if name in distractors else 0
-        return np.sort(rng.uniform(0.3 * fps, max(1.0, length - fps), count))
+        return np.sort(rng.uniform(0.3 * fps, max(0.3 * fps, length - fps), count))
 
     starts = some("blinks", 4.0)
     blink = np.column_stack([starts, np.ones(len(starts)), rng.uniform(*motion.BLINK, len(starts))])
