@@ -149,6 +149,12 @@ class Recording(Keyed):
         for start in range(0, self.length, size):
             yield start, self._block(start, min(start + size, self.length))
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """[T] int64: how its database numbers the frames, from 0 where it does not; ascending."""
+        numbers = getattr(source(self.read), "numbers", None)
+        return np.arange(self.length) if numbers is None else np.asarray(numbers, np.int64)
+
     def mask(self, *, kind: str = "") -> np.ndarray:
         """[T] bool: the frames inside of an interval (of `kind`, if given)."""
         inside = np.zeros(self.length, bool)

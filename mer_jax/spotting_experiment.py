@@ -42,7 +42,7 @@ from mer_jax.spotting.networks import Emotions
 from mer_jax.spotting.samples import NetworkEvidence
 from mer_jax.spotting.scorers import Architecture
 from mer_jax.spotting.trained import RECOGNITION
-from mer_jax.training import Checkpointing, Hooks, Parallel, Settings, checkpoints
+from mer_jax.training import Checkpointing, Hooks, Parallel, Settings, checkpoints, spotter_files
 from mer_jax.training.spotter_files import NETWORKS, SPOTTERS
 
 _DRAWS = 20  # of the F1 at chance
@@ -112,8 +112,12 @@ def run(
         marked = [event._replace(emotion="") for event in matching.events(videos)]
         events = found.events
     found = dataclasses.replace(found, events=events)
-    truths = [event for event in marked if event.kind in kinds]
-    _write_spotters(config, workdir, videos, found, truths, emotions)
+    # Files and scores count as the database's sheet does, and not from 0.
+    truths = matching.numbered([event for event in marked if event.kind in kinds], videos)
+    predictions = matching.numbered(found.events, videos)
+    spotting_files.write(workdir / "predictions.csv", predictions)
+    spotting_files.write(workdir / "truth.csv", truths)
+    _write_spotters(config, workdir, videos, found, emotions)
     leaks, results = list[Any](recognizer.leaks if recognizer else ()), {}
     if trained is not None:
         results = trained.results
@@ -122,7 +126,7 @@ def run(
         leaks.append(Leak(Reason.THRESHOLD, p=rule.p).to_json())
     summary = {
         "verdict": {"strict": not leaks, "leaks": leaks},
-        **scoring.summary(truths, found.events, classes=classes),
+        **scoring.summary(truths, predictions, classes=classes),
         "chance": _chance(videos, found.events, kinds),
         "false_alarms": analysis.false_alarms(videos, found.events),
         "folds": [fold._asdict() for fold in found.folds],
@@ -196,13 +200,13 @@ def _write_spotters(
     workdir: pathlib.Path,
     videos: Sequence[Recording],
     found: Found,
-    truths: Sequence[Event],
     emotions: Emotions | None,
 ) -> None:
-    """Writes the intervals, and what `spotting.trained` reads of the folds."""
-    spotting_files.write(workdir / "predictions.csv", found.events)
-    spotting_files.write(workdir / "truth.csv", truths)
-    spotters: dict[str, Any] = {"recordings": [video.key for video in videos]}
+    """Writes what `spotting.trained` and `mer-jax audit` read of the recordings and folds."""
+    numbers = {video.key: spotter_files.runs(video.numbers) for video in videos}
+    spotters: dict[str, Any] = {"recordings": list(numbers)}
+    from_0 = {video.key: [(0, video.length - 1)] for video in videos}
+    spotters["numbers"] = {key: runs for key, runs in numbers.items() if runs != from_0[key]}
     spotters |= {"folds": [fold._asdict() for fold in found.folds]}
     spotters |= {"classes": emotions.classes} if emotions else {}
     if not config.data.move_intervals:

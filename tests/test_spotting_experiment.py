@@ -4,6 +4,8 @@ import dataclasses
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -63,6 +65,36 @@ def test_a_rule_without_training(finished):
     page = (workdir / "report.html").read_text()
     assert "<h1>strains" in page and "STRICT" in page and page.count("<svg") == 3
     assert page.index("F1 ") < page.index("leave one")
+
+
+class Numbered(NamedTuple):
+    """The `read` of a recording whose first file has the number 7, and which lacks number 60."""
+
+    read: Callable
+    numbers: np.ndarray = np.delete(np.arange(7, 188), 53)
+
+    def __call__(self, start, stop):
+        return self.read(start, stop)
+
+
+def numbered_files(root):
+    """A database of one's own: `tests.test_spotting_experiment:numbered_files`."""
+    del root
+    options = {name: value for name, value in DATA.items() if name != "name"}
+    found = recordings.load("synthetic", None, **options)
+    return [dataclasses.replace(video, read=Numbered(video.read)) for video in found]
+
+
+@pytest.mark.e2e
+def test_files_count_frames_as_the_database_does(finished, tmp_path):
+    workdir, from_0 = finished
+    name = "tests.test_spotting_experiment:numbered_files"
+    summary = experiment.run(config(data={"name": name}), tmp_path, quiet=True)
+    assert summary["folds"] == from_0["folds"] and audit.audit(tmp_path) == ([], [])
+    for file in ("truth.csv", "predictions.csv"):
+        ends = lambda run, file=file: np.array([x[2:4] for x in spotting_files.read(run / file)])
+        was = ends(workdir)
+        np.testing.assert_array_equal(ends(tmp_path), was + 7 + (was >= 53))
 
 
 @pytest.mark.e2e

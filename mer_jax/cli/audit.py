@@ -122,10 +122,15 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
         spotting_files.read(workdir / name) for name in ("truth.csv", "predictions.csv")
     )
     subject = lambda fold: fold.subject.partition("/")[2]
+    numbers = {
+        matching.identify(*key.split("/", 2)[1:]): runs
+        for key, runs in spotter_files.read_record(workdir).numbers.items()
+    }
+    counted = [_counted(event, numbers.get(matching.identify(*event[:2]))) for event in truths]
     for fold in folds:
         found += [
             f"Fold {fold.name}: its {name} is {value}, that of its training subjects {expected}."
-            for name, value, expected in _lengths(fold, truths, subject(fold))
+            for name, value, expected in _lengths(fold, counted, subject(fold))
             if value != expected
         ]
     for kind, counts in matching.match_events(truths, predictions).by_kind().items():
@@ -158,6 +163,14 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
         if not rows.subject_disjoint:
             found.append(f"{name}: a subject is in training and in test.")
     return found, declared
+
+
+def _counted(event, runs):
+    """The event with its frames counted from 0, by the numbers that its recording has."""
+    from mer_jax.training.spotter_files import index_of
+
+    ends = {name: index_of(runs, getattr(event, name)) for name in ("onset", "offset") if runs}
+    return event._replace(**ends)
 
 
 def _lengths(fold, truths, subject: str) -> list[tuple[str, int, int]]:

@@ -52,6 +52,16 @@ def events(recordings: Iterable[Any]) -> list[Event]:
     ]
 
 
+def numbered(found: Iterable[Event], recordings: Iterable[Any]) -> list[Event]:
+    """Events with the numbers that the database gives their frames, for those counted from 0."""
+    numbers = {video.key: video.numbers for video in recordings}
+    number = lambda event, at: int(numbers[event.key][at])
+    return [
+        event._replace(onset=number(event, event.onset), offset=number(event, event.offset))
+        for event in found
+    ]
+
+
 @functools.lru_cache(maxsize=8192)
 def identify(subject: str, video: str, *, by_number: bool = True) -> tuple[str, str]:
     """(subject, video) in one spelling, as files differ in theirs.

@@ -1,6 +1,7 @@
 """The files of a spotting run with what its folds have fitted: spotters.json, networks/."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -42,6 +43,27 @@ class Record(msgspec.Struct):
     # `inference.profile.Framing` of the recordings, which videos are cropped like.
     eyes: tuple[float, float, _Positive, _Positive] | None = None
     largest: dict[str, _NotNegative] = {}
+    # Of each recording whose frames are not numbered from 0, without a gap: `runs`.
+    numbers: dict[str, list[tuple[int, int]]] = {}
+
+
+def runs(numbers: np.ndarray) -> list[tuple[int, int]]:
+    """First and last of each run of numbers without a gap, of ascending ones.
+
+    >>> runs(np.array([3, 4, 5, 9, 10]))
+    [(3, 5), (9, 10)]
+    """
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+    return [(int(part[0]), int(part[-1])) for part in parts]
+
+
+def index_of(found: Sequence[tuple[int, int]], number: int) -> int:
+    """The index of `number` among the numbers of `runs`; those before it, if it is none of them.
+
+    >>> index_of([(3, 5), (9, 10)], 9)
+    3
+    """
+    return sum(max(0, min(last + 1, number) - first) for first, last in found)
 
 
 def read_record(workdir: pathlib.Path) -> Record:
