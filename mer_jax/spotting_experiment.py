@@ -126,6 +126,7 @@ def run(
         leaks.append(Leak(Reason.THRESHOLD, p=rule.p).to_json())
     summary = {
         "verdict": {"strict": not leaks, "leaks": leaks},
+        "data": {**databases.counts(videos), "differences": databases.differences(videos)},
         **scoring.summary(truths, predictions, classes=classes),
         "chance": _chance(videos, found.events, kinds),
         "false_alarms": analysis.false_alarms(videos, found.events),

@@ -80,7 +80,12 @@ def load(name: str, root: str | pathlib.Path | None, **given) -> list[Recording]
     if found.notes:
         from absl import logging
 
-        logging.info("%s: %d note(s), e.g. %s", name, len(found.notes), found.notes[0])
+        other = differences(found.recordings)
+        level = logging.WARNING if other else logging.INFO
+        first = f"{', '.join(other)}; " if other else ""
+        logging.log(
+            level, "%s: %s%d note(s), e.g. %s", name, first, len(found.notes), found.notes[0]
+        )
     return found.recordings
 
 
@@ -110,6 +115,22 @@ def counts(recordings: Sequence[Recording]) -> dict[str, int]:
     """How many recordings, micro- and macro-expressions there are."""
     kinds = collections.Counter(each.kind for video in recordings for each in video.intervals)
     return {"recordings": len(recordings), **{kind: kinds[kind] for kind in KINDS}}
+
+
+def differences(recordings: Sequence[Recording]) -> list[str]:
+    """Where recordings of one database are not as many as published, or their expressions.
+
+    >>> differences([Recording("smic", "s01", "s01_ne_01", None, 9, 100.0)])
+    ['1 recordings where 157 are published']
+    """
+    names = {video.database for video in recordings}
+    published = SPECS[names.pop()].published if len(names) == 1 and names <= {*SPECS} else {}
+    return [
+        f"{count} {'recordings' if name == 'recordings' else f'{name}-expressions'} where "
+        f"{published[name]} are published"
+        for name, count in counts(recordings).items()
+        if count != published.get(name, count)
+    ]
 
 
 def read(
@@ -166,11 +187,8 @@ def read(
             what = f"is marked in {rows[0].where} ({len(rows)} expression(s)) but has no frames"
             report = log.add_note if (subject, name) in spec.absent else log.add_problem
             report(key, what)
-    for name, count in counts(recordings).items():
-        if count != spec.published.get(name, count):
-            unit = "recordings" if name == "recordings" else f"{name}-expressions"
-            what = f"has {count} {unit} where {spec.published[name]} are published"
-            log.add_note(spec.title, what)
+    for difference in differences(recordings):
+        log.add_note(spec.title, f"has {difference}")
     if crop != "none" or crop_size is not None:
         config = faces.CropConfig(crop, crop_size)
         recordings = [faces.crop_recording(video, config) for video in recordings]

@@ -9,7 +9,7 @@ and 0 where the denominator is. "both" sums the counts of micro- and macro-expre
 Recognition is scored on the hits: UF1 and UAR of the predicted emotions. The challenge of 2024
 ranks by STRS = F1 * F1_a, with F1_a = 2 P R / (P + R) of the means P and R of the classes'
 precisions and recalls over the hits, 0 for a class without any (Liong, See & Chan, Signal
-Processing: Image Communication 110, 2023).
+Processing: Image Communication 110, 2023); F1 is of the kinds of which a truth has an emotion.
 """
 
 import functools
@@ -114,7 +114,8 @@ def summary(
             "confusion": matrices.sum(0).tolist(),
             **_scored(matrices, recognition, draws, seed),
         }
-        counts = found.counts.sum(1)
+        labeled = _labeled(found, truths, classes)
+        counts = found.counts[:, [kind in labeled for kind in found.kinds]].sum(1)
         both = np.concatenate([counts, matrices.reshape(len(matrices), -1)], 1)
         size = matrices.shape[1:]
 
@@ -125,6 +126,11 @@ def summary(
         out |= _scored(both, strs, draws, seed)
     out["alternative_scores"] = alternative_scores(truths, predictions, classes=classes)
     return out
+
+
+def _labeled(found: Spotting, truths: Sequence[Event], classes: Sequence[str]) -> set[str]:
+    """Those of the kinds of which a truth has one of the emotions."""
+    return {event.kind if all(found.kinds) else "" for event in truths if event.emotion in classes}
 
 
 def _scored(
@@ -169,11 +175,16 @@ def alternative_scores(
         "F1, videos without truth left out": f1(inside),
     }
     if classes and any(event.emotion for event in predictions):
-        matrix = confusions(match_events(truths, predictions), classes=classes).sum(0)
+        found = match_events(truths, predictions)
+        matrix = confusions(found, classes=classes).sum(0)
+        if all(found.kinds):
+            labeled = _labeled(found, truths, classes)
+            truths = [event for event in truths if event.kind in labeled]
+            predictions = [event for event in predictions if event.kind in labeled]
         hit, predicted = np.diagonal(matrix), matrix[:, :-1].sum(0)
         precision = ratio(hit, predicted, empty=0.0).mean()
         strs = _challenge_strs(truths, predictions, classes)
-        out["STRS with UF1 for F1_a"] = f1() * float(recognition(matrix)["uf1"])
+        out["STRS with UF1 for F1_a"] = f1(predictions) * float(recognition(matrix)["uf1"])
         out["STRS, as the code of the challenge counts"] = strs
         out['macro precision of the hits, printed as "UAR"'] = float(precision)
     return out

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from mer_jax.datasets.recordings import differences
 from mer_jax.recordings import Recording
 from mer_jax.reporting import figures
 from mer_jax.reporting.page import number, render
@@ -55,6 +56,7 @@ def build(
         chance=[(kind, number(f1)) for kind, f1 in summary["chance"].items()],
         overall=list(summary["spotting"].values())[-1]["f1"],
         moved=config["data"]["move_intervals"],
+        differences=differences(recordings),
         verdict=summary["verdict"],
         diverged_folds=summary["diverged_folds"],
         **_recognition(summary),

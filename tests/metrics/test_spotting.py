@@ -134,6 +134,22 @@ def test_recognition_by_scikit_learn():
     assert few["confusion"][1] == [0, 0, 0]
 
 
+def test_strs_counts_the_kinds_that_have_emotions():
+    """As in SAMM Long Videos, whose macro-expressions have none: their F1 is no part of STRS."""
+    micro = [Event("1", "1_1", 0, 9, "micro", "anger"), Event("2", "2_1", 0, 9, "micro", "fear")]
+    macro = [Event("1", "1_1", 50, 90, "macro"), Event("2", "2_1", 50, 90, "macro")]
+    extra = [micro[0], micro[1]._replace(onset=30, offset=40), *macro]
+    alone = spotting.summary(micro, extra[:2])
+    both = spotting.summary([*micro, *macro], extra)
+    assert both["spotting"]["both"]["f1"]["value"] == 6 / 8  # 3 hits, 1 of each error
+    assert alone["strs"]["value"] == both["strs"]["value"] == pytest.approx(0.5 * 0.5)
+    for name in ("STRS with UF1 for F1_a", "STRS, as the code of the challenge counts"):
+        assert both["alternative_scores"][name] == alone["alternative_scores"][name]
+    # Where all kinds have emotions, all count.
+    named = [event._replace(emotion="anger") for event in macro]
+    assert spotting.summary([*micro, *named], extra)["strs"]["value"] != both["strs"]["value"]
+
+
 def test_no_hit_has_a_strs_of_zero():
     result = spotting.summary([on("a", 0, 9, "", "fear")], [on("a", 20, 29, "", "fear")])
     assert result["strs"]["value"] == result["recognition"]["uf1"]["value"] == 0

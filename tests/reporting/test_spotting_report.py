@@ -18,17 +18,17 @@ CONFIG = {
 }  # fmt: skip
 
 
-def build(config=CONFIG, count=2, leaks=(), diverged=()):
+def build(config=CONFIG, count=2, leaks=(), diverged=(), database="d"):
     marked = (Interval(10, None, 19, intensity=0.5),)
     blink = (Distractor("blinks", 40, 44),)
     videos = [
-        Recording("d", f"s{n}", "v<b>", lambda i, j: None, 60, 30.0, marked, blink)
+        Recording(database, f"s{n}", "v<b>", lambda i, j: None, 60, 30.0, marked, blink)
         for n in range(count)
     ]
     evidence = np.exp(-(((np.arange(60) - 14) / 5.0) ** 2))
-    folds = [Fold(f"d/s{n}", "micro", 10, 10, 10, 5, 30.0, 0.4, 0.9) for n in range(count)]
+    folds = [Fold(f"{database}/s{n}", "micro", 10, 10, 10, 5, 30.0, 0.4, 0.9) for n in range(count)]
     events = [
-        Event(video.subject, video.name, onset, onset + 9, "micro", database="d")
+        Event(video.subject, video.name, onset, onset + 9, "micro", database=database)
         for video in videos
         for onset in (11, 38)
     ]
@@ -66,6 +66,13 @@ def test_folds_that_diverged_are_named():
     page = build(diverged=["d/s1 micro"])
     assert "Training diverged in 1 fold(s)" in page and "<li>d/s1 micro</li>" in page
     assert "DIVERGED" not in build()
+
+
+def test_other_data_than_published_are_named():
+    page = build(database="casme_squared")  # Qu et al. 2018
+    assert "<li>2 recordings where 98 are published</li>" in page
+    assert "<li>0 macro-expressions where 300 are published</li>" in page
+    assert "OTHER DATA" in page and "OTHER DATA" not in build()
 
 
 def test_many_recordings_fold_away():
