@@ -195,6 +195,7 @@ BOUNDS: dict[str, Bound] = {
     "micro": _integer("[0, 1000]"),
     "crop": _one_of("faces.cropping.CROPS"),
     "crop_size": _SIDES,
+    "data.step": _integer("[1, 1000]"),
     "data.size": _tuple_of(_integer("[16, 100000]"), 2),
     # several sections
     "seconds": _number("(0, 100000]"),

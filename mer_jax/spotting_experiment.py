@@ -117,10 +117,11 @@ def run(
     predictions = matching.numbered(found.events, videos)
     spotting_files.write(workdir / "predictions.csv", predictions)
     spotting_files.write(workdir / "truth.csv", truths)
-    _write_spotters(config, workdir, videos, found, emotions)
-    leaks, results = list[Any](recognizer.leaks if recognizer else ()), {}
+    results = trained.results if trained else {}
+    diverged = [name for result in results.values() for name in result.diverged]
+    _write_spotters(config, workdir, videos, found, emotions, diverged)
+    leaks = list[Any](recognizer.leaks if recognizer else ())
     if trained is not None:
-        results = trained.results
         leaks += [leak.to_json() for leak in trained.leaks]
     if rule.p is not None:
         leaks.append(Leak(Reason.THRESHOLD, p=rule.p).to_json())
@@ -131,7 +132,7 @@ def run(
         "chance": _chance(videos, found.events, kinds),
         "false_alarms": analysis.false_alarms(videos, found.events),
         "folds": [fold._asdict() for fold in found.folds],
-        "diverged_folds": [name for result in results.values() for name in result.diverged],
+        "diverged_folds": diverged,
         "provenance": outputs.provenance(
             command,
             settings.seed,
@@ -202,11 +203,13 @@ def _write_spotters(
     videos: Sequence[Recording],
     found: Found,
     emotions: Emotions | None,
+    diverged: Sequence[str],
 ) -> None:
     """Writes what `spotting.trained` and `mer-jax audit` read of the recordings and folds."""
     numbers = {video.key: spotter_files.runs(video.numbers) for video in videos}
     spotters: dict[str, Any] = {"recordings": list(numbers)}
     from_0 = {video.key: [(0, video.length - 1)] for video in videos}
+    spotters["diverged"] = diverged
     spotters["numbers"] = {key: runs for key, runs in numbers.items() if runs != from_0[key]}
     spotters |= {"folds": [fold._asdict() for fold in found.folds]}
     spotters |= {"classes": emotions.classes} if emotions else {}

@@ -17,13 +17,14 @@ from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.inference import run_file, spotter
 from mer_jax.inference import trained as recognition_runs
+from mer_jax.inference.recognizer import Recognizer
 from mer_jax.metrics import matching, spotting_files
 from mer_jax.metrics import spotting as scoring
 from mer_jax.metrics.matching import Event
 from mer_jax.protocols import Folds
 from mer_jax.recordings import Interval, Recording
+from mer_jax.spotting import Fold, Found, samples, trained
 from mer_jax.spotting import evidence as evidences
-from mer_jax.spotting import samples, trained
 from mer_jax.training import initialization
 
 DATA = {
@@ -97,6 +98,17 @@ def test_files_count_frames_as_the_database_does(finished, tmp_path):
         np.testing.assert_array_equal(ends(tmp_path), was + 7 + (was >= 53))
 
 
+def test_a_recognizer_of_other_clips_is_named():
+    videos = recordings_of(config())
+    event = matching.events(videos)[0]._replace(onset=10, offset=20)
+    (video,) = [each for each in videos if each.key == event.key]
+    fold = Fold(video.subject_key, "micro", 10, 10, 10, 5, 30.0)
+    found = Found([event], [fold], {(video.key, "micro"): np.arange(180.0)})
+    recognizer = Recognizer(None, {video.subject_key: (0,)}, [], (128, 105, 3))
+    with pytest.raises(UserError, match=r"are 24 x 24 x 1 .* data\.crop_size=\(128, 105\)"):
+        recognizer.recognize(videos, found)
+
+
 @pytest.mark.e2e
 def test_a_mistake_leaves_a_finished_run_as_it_is(finished):
     workdir, _ = finished
@@ -120,6 +132,8 @@ def test_a_finished_run_spots_in_another_recording(finished):
     assert len(ends) and (ends[:, 0] < ends[:, 1]).all()
     twice = ensemble.at_rate(60.0)
     assert [f.span for f in twice.folds] == [2 * f.span for f in ensemble.folds]
+    with pytest.raises(UserError, match=r"at 3 Hz a micro-expression .* give a video of \d+ Hz"):
+        ensemble.at_rate(3.0)
     (workdir / "spotters.json").write_text('{"folds": [{"subject": 1}]}')
     with pytest.raises(UserError, match=r"spotters\.json is damaged"):
         trained.load(workdir)
@@ -177,6 +191,15 @@ def test_a_network_is_trained_and_read_again(tmp_path):
     (tmp_path / "spotters.json").write_text(json.dumps(content))
     (wrong,) = audit.audit(tmp_path)[0]
     assert "its longest is" in wrong and content["folds"][0]["subject"] in wrong
+    # What diverged has no say.
+    path = tmp_path / "spotters.json"
+    record = json.loads(path.read_text())
+    names = [fold.name for fold in ensemble.folds]
+    path.write_text(json.dumps(record | {"diverged": names[:1]}))
+    assert [fold.name for fold in trained.load(tmp_path)[0].folds] == names[1:]
+    path.write_text(json.dumps(record | {"diverged": names}))
+    with pytest.raises(UserError, match="all folds for micro-expressions diverged"):
+        trained.load(tmp_path)
 
 
 @pytest.mark.e2e
@@ -373,6 +396,10 @@ def test_windows_of_regions_are_spotted_by_proposals(tmp_path):
             again += [(video.name, fold.kind, *each) for each in ends.tolist()]
         with pytest.raises(UserError, match="the video has 60 Hz: resample it"):
             ensemble.at_rate(60.0)
+    faster = given.copy_and_resolve_references()
+    faster.data.fps = 200.0
+    with pytest.raises(UserError, match=r"have 200 Hz; .* data\.step=7 takes every 7th frame"):
+        experiment.run(faster, tmp_path / "faster", quiet=True)
     events = spotting_files.read(tmp_path / "predictions.csv")
     assert sorted(again) == sorted((e.video, e.kind, e.onset, e.offset) for e in events)
     assert len(summary["folds"]) == 4 and summary["diverged_folds"] == []

@@ -53,6 +53,7 @@ class FrameFolder:
     pattern: str
     numbers: np.ndarray  # [T] frame numbers, ascending
     gray: bool = False
+    step: int = 1  # every which file of the folder is a frame
 
     @property
     def files(self) -> tuple[pathlib.Path, ...]:
@@ -64,9 +65,9 @@ class FrameFolder:
 
     def _files(self, start: int, stop: int) -> tuple[pathlib.Path, ...]:
         numbers, names = list_frames(self.path, self.pattern)
-        if len(numbers) != len(self.numbers):
+        if len(numbers[:: self.step]) != len(self.numbers):
             raise UserError(f"{self.path}: the folder changed since it was listed; load it again")
-        return tuple(self.path / name for name in names[start:stop])
+        return tuple(self.path / name for name in names[:: self.step][start:stop])
 
 
 @dataclasses.dataclass(eq=False)
@@ -79,12 +80,14 @@ class VideoFile:
     path: pathlib.Path
     numbers: np.ndarray  # [T], counted from 1
     gray: bool = False
+    step: int = 1  # every which frame of the file is one of the recording
     _frames: Iterator[np.ndarray] = dataclasses.field(default_factory=lambda: iter(()), repr=False)
     _next: int = dataclasses.field(default=-1, repr=False)
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
         if not 0 <= self._next <= start:
-            self._frames, self._next = (frame for _, frame in video_files.decode(self.path)), 0
+            frames = (frame for _, frame in video_files.decode(self.path))
+            self._frames, self._next = itertools.islice(frames, 0, None, self.step), 0
         wanted = list(itertools.islice(self._frames, start - self._next, stop - self._next))
         self._next = stop
         if len(wanted) < stop - start:
@@ -99,4 +102,4 @@ class VideoFile:
         return block
 
     def __reduce__(self):  # a copy starts the file again
-        return VideoFile, (self.path, self.numbers, self.gray)
+        return VideoFile, (self.path, self.numbers, self.gray, self.step)

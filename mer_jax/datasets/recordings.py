@@ -9,6 +9,7 @@ left out. Frame numbers in a sheet are those of the file names; in a video file 
 """
 
 import collections
+import dataclasses
 import functools
 import importlib
 import pathlib
@@ -141,6 +142,7 @@ def read(
     labels: str = "",
     crop: str = "eyes",
     crop_size: tuple[int, int] | None = None,
+    step: int = 1,
     allow_mismatch: bool = False,
     exclude: Iterable[str] = (),
 ) -> Inspection:
@@ -155,6 +157,7 @@ def read(
       labels: the label sheet, if it is elsewhere or there are several releases.
       crop: "eyes", "box" or "none", of `faces.crop_recording`; "none": the frames as stored.
       crop_size: (H, W) px of a crop; None: that of the face.
+      step: take every which frame, for a lower rate; instants are those of the nearest frame.
       allow_mismatch: take the nearest frame for an instant whose frame is missing, and leave out
         intervals of which all frames are; each case is a note.
       exclude: keys of recordings ("samm_lv/006/006_1") to leave out.
@@ -179,7 +182,7 @@ def read(
             log.add_note(str(source.path), "has no row in the label sheet; it is left out")
             continue
         tolerance = None if allow_mismatch else spec.tolerance
-        recording = _recording(spec, key, source, rows, tolerance, log)
+        recording = _recording(spec, key, source, rows, tolerance, step, log)
         recordings += [recording] if recording else []
     for (subject, name), rows in marks.items():
         key = f"{spec.name}/{subject}/{name}"
@@ -195,13 +198,14 @@ def read(
     return Inspection(recordings, log.problems, log.notes, spec.published)
 
 
-# Six parameters: what is read (four), how strictly, and where problems go.
+# Seven parameters: what is read (four), how (two), and where problems go.
 def _recording(
     spec: LongVideos,
     key: str,
     source: FrameFolder | VideoFile,
     rows: Sequence[_MarkedRow],
     tolerance: int | None,
+    step: int,
     log: IssueLog,
 ) -> Recording | None:
     """The recording `key` of the frames in `source`, or None with a problem in `log`."""
@@ -213,6 +217,7 @@ def _recording(
         what = f"lacks {gaps} of the frames {numbers[0]} to {numbers[-1]}; "
         what += "those around a gap become neighbors"
         log.add_note(path, what)
+    source = dataclasses.replace(source, numbers=numbers[::step], step=step)
     intervals = [_interval(row, source, tolerance, log) for row in rows]
     first: dict[tuple[str, int, int], Interval] = {}
     for each in filter(None, intervals):
@@ -220,7 +225,8 @@ def _recording(
             what = f"the {each.kind}-expression from {each.onset} to {each.offset} is there twice"
             log.add_problem(key, f"{what}; remove one row")
     database, subject, name = key.split("/", 2)
-    return Recording(database, subject, name, source, len(numbers), spec.fps, tuple(first.values()))
+    length, fps = len(source.numbers), spec.fps / step
+    return Recording(database, subject, name, source, length, fps, tuple(first.values()))
 
 
 def _marks(
@@ -288,9 +294,11 @@ def _interval(
     marked = {"onset": mark.onset, "offset": mark.offset}
     marked |= {} if mark.apex is None else {"apex": mark.apex}
     index = {name: nearest(numbers, number) for name, number in marked.items()}
-    taken = {name: numbers[i] for name, i in index.items() if numbers[i] != marked[name]}
-    for name, number in taken.items():
-        if tolerance is not None and abs(int(number) - marked[name]) > tolerance:
+    far = source.step // 2  # an instant between two frames
+    distance = {name: abs(int(numbers[i]) - marked[name]) for name, i in index.items()}
+    taken = {name: numbers[i] for name, i in index.items() if distance[name] > far}
+    for name in taken:
+        if tolerance is not None and distance[name] > tolerance + far:
             what = f"{name} frame {marked[name]} is not in {ends}"
             log.add_problem(where, f"{what}{hint}takes the nearest frame")
             return None

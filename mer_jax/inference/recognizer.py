@@ -58,7 +58,7 @@ class Recognizer(NamedTuple):
     networks: TrainedNetworks
     rows: Mapping[str, tuple[int, ...]]  # subject_key -> rows of `networks.folds`
     leaks: Sequence[Mapping[str, Any]]  # of the run, as in its metrics.json
-    size: tuple[int, int] | None  # (H, W) px of its clips, if the run has a profile
+    shape: tuple[int, int, int] | None  # (H, W, C) of its clips' frames, if the run has a profile
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ class Recognizer(NamedTuple):
 
         An interval that the end of its video cut is widened to the shortest training expression.
 
-        Raises `UserError` if the recordings have frames of another size than the run's clips.
+        Raises `UserError` if the recordings have frames of another shape than the run's clips.
         """
         videos = {video.key: video for video in recordings}
         folds = {(fold.subject, fold.kind): fold for fold in found.folds}
@@ -86,10 +86,12 @@ class Recognizer(NamedTuple):
             apex = apex_of(found, video, event)
             clips.append(cut(video, event.kind, event.onset, apex, event.offset, shortest=shortest))
             rows.append(self.rows[video.subject_key])
-        if clips and self.size and (size := clips[0].frames.shape[1:3]) != self.size:
+        if clips and self.shape and (shape := clips[0].frames.shape[1:]) != self.shape:
+            of_video, of_run = (" x ".join(map(str, each)) for each in (shape, self.shape))
             raise UserError(
-                f"the recordings' frames are {size[0]} x {size[1]} px, and the clips of the "
-                f"recognition run {self.size[0]} x {self.size[1]}; prepare both alike"
+                f"the recordings' frames are {of_video} (height, width, channels), those of the "
+                f"recognition run {of_run}; prepare both alike: data.crop_size={self.shape[:2]} "
+                "crops the faces of recordings to that size"
             )
         best = self.networks.probabilities_of(clips, rows).argmax(1)
         return [
@@ -193,7 +195,8 @@ def load(workdir: str | pathlib.Path, subjects: Iterable[str]) -> Recognizer:
             "(protocol.name=loso)"
         )
     verdict = reading.load_json(workdir / "metrics.json", _Metrics).verdict
-    size = None
+    shape = None
     if (workdir / profile.FILENAME).is_file():
-        size = profile.read(workdir).size
-    return Recognizer(networks, rows, verdict.leaks, size)
+        own = profile.read(workdir)
+        shape = (*own.size, own.channels)
+    return Recognizer(networks, rows, verdict.leaks, shape)

@@ -29,6 +29,8 @@ from mer_jax.training.records import State
 from mer_jax.training.spotter_files import Fold, group_name, read_weights, weights_file
 
 _WINDOW = 256  # frames that a window of regions scores (PEM, AUW-GCN)
+_RATE = 30.0  # Hz, of those; the authors take every seventh frame of SAMM Long Videos' 200 Hz
+_RATES = (24.0, 36.0)
 
 
 def grid(duration: int) -> int:
@@ -133,6 +135,7 @@ def train(
       training.Interrupted: see `Hooks.should_stop`.
     """
     _check(settings, evidence, emotions)
+    _check_rate(evidence, recordings)
     folder = pathlib.Path(checkpointing.directory)
     storage = example_cache.stage().storage
     window = _WINDOW if evidence.pairs == samples.REGIONS else 0
@@ -177,6 +180,19 @@ def train(
             trained.add(fold, scorer, found, of_validation, emotions is not None)
         del found, examples  # before the samples of the next span are computed
     return trained
+
+
+def _check_rate(evidence: NetworkEvidence, recordings: Sequence[Recording]) -> None:
+    """Raises `UserError` for targets that count in frames of another rate."""
+    low, high = _RATES
+    for fps in {video.fps for video in recordings} if evidence.targets == "boundaries" else ():
+        step = max(1, round(fps / _RATE))
+        way = f"; data.step={step} takes every {step}th frame" if low <= fps / step <= high else ""
+        if not low <= fps <= high:
+            raise UserError(
+                f"the recordings have {fps:g} Hz; the targets 'boundaries' (PEM, AUW-GCN) count in "
+                f"frames of {low:g} to {high:g} Hz{way}"
+            )
 
 
 def _check(settings: Settings, evidence: NetworkEvidence, emotions: Emotions | None) -> None:

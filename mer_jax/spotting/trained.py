@@ -23,6 +23,8 @@ from mer_jax.spotting.samples import NetworkEvidence
 from mer_jax.spotting.scorers import Architecture, Scorer
 from mer_jax.training.spotter_files import NETWORKS, SPOTTERS, Fold, read_folds, read_record
 
+_FRAME_TO_FRAME = (samples.REGIONS, "two_spans")  # pairs with a flow that is one frame long
+_FEWEST = 3  # frames that the mean expression has at least
 RECOGNITION = "recognition"  # the run that labels the intervals, if the job trained it
 
 
@@ -31,8 +33,7 @@ class Ensemble:
     """All folds of a run for one kind of expression; a new subject is in none of them.
 
     Evidence is the mean of the folds'; p and durations are their medians. At another frame rate,
-    spans and durations are of as many seconds; the second flow of the pairs "two_spans" stays one
-    frame long.
+    spans and durations are of as many seconds.
     """
 
     kind: str
@@ -45,13 +46,24 @@ class Ensemble:
     largest: float = math.inf  # px: likewise, of this kind
 
     def at_rate(self, fps: float) -> "Ensemble":
-        """The same for recordings of `fps` Hz: durations and spans in their frames."""
-        if any(s.sampling.pairs == samples.REGIONS for s in self.scorers) and any(
-            not same_rate(fold.fps, fps) for fold in self.folds
-        ):
+        """The same for recordings of `fps` Hz: durations and spans in their frames.
+
+        Raises `UserError` for a rate at which the networks see other flows, or expressions last
+        less than three frames.
+        """
+        own = self.folds[0].fps
+        other = any(not same_rate(fold.fps, fps) for fold in self.folds)
+        if other and any(s.sampling.pairs in _FRAME_TO_FRAME for s in self.scorers):
             raise UserError(
-                f"this run's networks take the flow from frame to frame at {self.folds[0].fps:g} "
+                f"this run's networks take the flow from frame to frame at {own:g} "
                 f"Hz; the video has {fps:g} Hz: resample it"
+            )
+        lasts = self._median("duration") * fps / own
+        if fps < own and not same_rate(fps, own) and lasts < _FEWEST:
+            raise UserError(
+                f"at {fps:g} Hz a {self.kind}-expression of this run's videos ({own:g} Hz) lasts "
+                f"{lasts:.1f} frames, and {_FEWEST} are needed; give a video of "
+                f"{math.ceil(_FEWEST * own / self._median('duration'))} Hz or more"
             )
 
         def scale(count: int, fold: Fold) -> int:
@@ -155,7 +167,8 @@ def recognition_run(workdir: pathlib.Path) -> pathlib.Path | None:
 
 
 def load(workdir: str | pathlib.Path) -> list[Ensemble]:
-    """The spotters of a finished run, one for each kind of expression.
+    """The spotters of a finished run, one for each kind of expression. Folds whose training
+    diverged are left out.
 
     Raises `UserError` if `workdir` is no finished spotting run, or a file of it is damaged.
     """
@@ -170,6 +183,13 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
     classes = tuple(record.classes)
     for kind in dict.fromkeys(fold.kind for fold in folds):
         own = [fold for fold in folds if fold.kind == kind]
+        if "model" in config:
+            pairs = config.evidence.pairs
+            own = [
+                fold for fold in own if scorers.network_of(fold, pairs).name not in record.diverged
+            ]
+        if not own:
+            raise UserError(f"{workdir}: training of all folds for {kind}-expressions diverged")
         networks: list[Scorer] = []
         if "model" in config:
             sizes = configuration.options_of(config, "model")

@@ -40,6 +40,7 @@ class Record(msgspec.Struct):
     recordings: list[str]  # keys of all recordings of the run
     folds: list[dict[str, Any]]  # fields of `Fold`
     classes: list[str] = []  # of a network that recognizes as well
+    diverged: list[str] = []  # names of networks whose training diverged
     # `inference.profile.Framing` of the recordings, which videos are cropped like.
     eyes: tuple[float, float, _Positive, _Positive] | None = None
     largest: dict[str, _NotNegative] = {}

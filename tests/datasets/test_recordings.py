@@ -205,6 +205,11 @@ def test_casme_squared_videos(tmp_path):
         np.testing.assert_allclose(shown, 10 * np.arange(20)[span], atol=3)
     with pytest.raises(UserError, match=r"frame 20 of 20 cannot be read"):
         video.read(18, 22)
+    (third,) = recordings.load("casme_squared", tmp_path, crop="none", step=3)
+    assert (len(third), third.fps) == (7, 10.0)
+    for span in (slice(2, 4), slice(4, 7), slice(0, 3)):
+        shown = third[span].mean((1, 2, 3))
+        np.testing.assert_allclose(shown, 30 * np.arange(7)[span], atol=3)
 
 
 def test_casme3(tmp_path):
@@ -323,6 +328,20 @@ def test_the_face_of_a_whole_frame_is_cropped(tmp_path):
     assert len({identity.digest(clip) for clip in clips}) == 3
     again = pickle.loads(pickle.dumps(eyes))  # as workers get it
     np.testing.assert_array_equal(again[7:9], eyes[7:9])
+
+
+def test_every_which_frame(tmp_path):
+    """As PEM's authors read SAMM Long Videos; instants become those of the nearest frame."""
+    samm(tmp_path, MICRO)  # from frame 12 to 20, apex 15
+    found = recordings.inspect("samm_lv", tmp_path, step=3, crop="none")
+    video = found.recordings[0]
+    assert (len(video), video.fps) == (10, 200 / 3) and video[2:5].shape == (3, 6, 5, 1)
+    assert video.numbers.tolist() == list(range(1, 31, 3))
+    assert [path.stem[-2:] for path in video.read.files[:3]] == ["01", "04", "07"]
+    assert marks(video)[0][:3] == (13, 16, 19)
+    assert not any("became" in note.what or "lacks" in note.what for note in found.notes)
+    every = recordings.load("samm_lv", tmp_path, crop="none")[0]
+    assert identity.digest(every) != identity.digest(video)
 
 
 def test_a_recording_without_a_face_is_named_when_it_is_read(tmp_path):

@@ -64,9 +64,23 @@ def test_a_fold_does_not_hear_of_its_test_subject(videos, found):
 def test_a_published_p_is_not_learned(videos):
     fixed = spotting.leave_one_subject_out(videos, rule=spotting.Rule(p=0.9), **OPTIONS)
     assert {fold.p for fold in fixed.folds} == {0.9}
-    rule = spotting.Rule("runs")
-    runs = spotting.leave_one_subject_out(videos, rule=rule, **OPTIONS | {"method": "mdmd"})
-    assert all(13 <= e.offset - e.onset + 1 <= 13 for e in runs.events)
+
+
+def test_runs_last_from_the_shortest_to_the_longest_of_the_training_subjects():
+    films = [video("a", [30, 80], 9), video("b", [20], 21), video("c", [50, 90], 13)]
+    rule = spotting.Rule("runs", p=0.2)
+    runs = spotting.leave_one_subject_out(films, rule=rule, **OPTIONS)
+    lengths = {fold.subject: (fold.shortest, fold.longest) for fold in runs.folds}
+    assert lengths == {"toy/a": (13, 21), "toy/b": (9, 13), "toy/c": (9, 21)}
+    expected = []
+    for film in films:
+        values = runs.evidence[film.key, "micro"]
+        above = values > values.mean() + 0.2 * (values.max() - values.mean())
+        edges = np.flatnonzero(np.diff(np.pad(above.astype(int), 1)))
+        least, most = lengths[film.subject_key]
+        found = [(on, off - 1) for on, off in edges.reshape(-1, 2) if least <= off - on <= most]
+        expected += [(film.name, *each) for each in found]
+    assert [(e.video, e.onset, e.offset) for e in runs.events] == expected and expected
 
 
 def test_mistakes_are_one_sentence(videos):
