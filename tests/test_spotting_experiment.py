@@ -398,7 +398,7 @@ def test_windows_of_regions_are_spotted_by_proposals(tmp_path):
             ensemble.at_rate(60.0)
     faster = given.copy_and_resolve_references()
     faster.data.fps = 200.0
-    with pytest.raises(UserError, match=r"have 200 Hz; .* data\.step=7 takes every 7th frame"):
+    with pytest.raises(UserError, match=r"have 200 Hz; .* data\.step=8 takes every 8th frame"):
         experiment.run(faster, tmp_path / "faster", quiet=True)
     events = spotting_files.read(tmp_path / "predictions.csv")
     assert sorted(again) == sorted((e.video, e.kind, e.onset, e.offset) for e in events)

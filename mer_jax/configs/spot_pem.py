@@ -5,8 +5,8 @@ AdamW and its weight decay of 0.1, takes p = .5 and reports the best epoch of th
 Adam, the last epoch, and p, spans and durations of the training subjects.
   mer-jax run spot_pem --config.data.root=DIR --config.evidence.landmarks=FILE --workdir=runs/pem
   mer-jax run spot_pem --config.data.name=synthetic --workdir=runs/pem
-Targets count in frames of about 30 Hz. SAMM Long Videos have 200; as the authors, take each seventh:
-  mer-jax run spot_pem --config.data.name=samm_lv --config.data.step=7 --config.data.root=DIR \
+Targets count in frames of 24 to 36 Hz. Of SAMM Long Videos (200 Hz) the code of AUW-GCN has 25 Hz:
+  mer-jax run spot_pem --config.data.name=samm_lv --config.data.step=8 --config.data.root=DIR \
       --config.evidence.landmarks=FILE --workdir=runs/pem
 """
 

@@ -27,7 +27,7 @@ from mer_jax.datasets.records import Inspection
 from mer_jax.errors import Problem, UserError
 from mer_jax.io import reading, saving
 
-VERSION = "1.2.0"  # of the records and of the crop: a change makes all records stale
+VERSION = "1.3.0"  # of the records and of the crop: a change makes all records stale
 MANIFEST = "prepared.json"
 _AGAIN = "run mer-jax prepare again"
 

@@ -29,7 +29,7 @@ from mer_jax.training.records import State
 from mer_jax.training.spotter_files import Fold, group_name, read_weights, weights_file
 
 _WINDOW = 256  # frames that a window of regions scores (PEM, AUW-GCN)
-_RATE = 30.0  # Hz, of those; the authors take every seventh frame of SAMM Long Videos' 200 Hz
+_RATE = 25.0  # Hz, at which the authors of AUW-GCN read SAMM Long Videos (200 Hz)
 _RATES = (24.0, 36.0)
 
 

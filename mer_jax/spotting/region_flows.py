@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from absl import logging
 from jax import Array
 
 from mer_jax import runtime
@@ -72,7 +73,7 @@ def landmarks(recording: Recording, *, model: str = "") -> np.ndarray:
     Args:
       recording: a rendered one knows its landmarks.
       model: file of a landmark model (`faces.landmarker`); it finds them in every eighth frame, and
-        between these they are interpolated.
+        between these they are interpolated. A face that is lost for more than a second is logged.
 
     Raises:
       UserError: no model for a recording that does not know its landmarks, or no face.
@@ -89,6 +90,14 @@ def landmarks(recording: Recording, *, model: str = "") -> np.ndarray:
                 found.append(faces[0])
     if not found:
         raise UserError(f"{recording.key}: {model} finds no face with 68 landmarks")
+    around = np.array([0, *frames, recording.length - 1])
+    longest = int(np.diff(around).argmax())
+    first, last = around[longest : longest + 2].tolist()
+    if last - first > max(recording.fps, 2 * _DETECTED):
+        logging.warning(
+            "%s: %s finds no face between frames %d and %d; its landmarks are interpolated there",
+            recording.key, model, first, last,
+        )  # fmt: skip
     time, points = np.arange(recording.length), np.stack(found).reshape(len(found), -1)
     columns = [np.interp(time, frames, column) for column in points.T]
     return np.stack(columns, axis=-1).reshape(-1, 68, 2).astype(np.float32)

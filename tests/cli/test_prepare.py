@@ -224,7 +224,7 @@ def test_a_changed_source_is_never_read(root, tmp_path, monkeypatch):
     (tmp_path / "out").rename(tmp_path / "moved")
     same(datasets.load("prepared", tmp_path / "moved"), after)
     monkeypatch.setattr(prepared, "VERSION", "9.9.9")
-    with pytest.raises(DataError, match=r"by version 1\.2\.0, this is 9\.9\.9"):
+    with pytest.raises(DataError, match=r"by version 1\.3\.0, this is 9\.9\.9"):
         datasets.load("prepared", tmp_path / "moved")
 
 

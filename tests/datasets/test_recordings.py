@@ -331,7 +331,7 @@ def test_the_face_of_a_whole_frame_is_cropped(tmp_path):
 
 
 def test_every_which_frame(tmp_path):
-    """As PEM's authors read SAMM Long Videos; instants become those of the nearest frame."""
+    """Instants become those of the nearest frame."""
     samm(tmp_path, MICRO)  # from frame 12 to 20, apex 15
     found = recordings.inspect("samm_lv", tmp_path, step=3, crop="none")
     video = found.recordings[0]

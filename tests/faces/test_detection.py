@@ -1,3 +1,5 @@
+import pathlib
+
 import numpy as np
 import pytest
 import skimage.data
@@ -6,6 +8,9 @@ from mer_jax import faces
 from mer_jax.datasets import synthetic
 from mer_jax.errors import UserError
 from mer_jax.faces import detection
+from mer_jax.io import video_files
+
+REAL = pathlib.Path(__file__).resolve().parents[3] / "shared/data/real_faces"
 
 
 def test_the_astronaut():
@@ -18,6 +23,18 @@ def test_the_astronaut():
     np.testing.assert_allclose(faces.nominal_eyes(box), expected, atol=6)
     as_float = faces.detect_face(photograph.astype(np.float32) / 255)
     np.testing.assert_array_equal(as_float, box)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs the films of real faces beside the checkout")
+def test_nominal_eyes_are_those_of_real_people():
+    found = []
+    for path in sorted(REAL.glob("grid_*.mpg")):
+        frame = next(frame for _, frame in video_files.decode(path))
+        box = faces.detect_face(frame)
+        apart = (faces.detect_eyes(frame, box) - faces.nominal_eyes(box)) / box[2]
+        assert np.abs(apart).max() < 0.05
+        found.append(apart)
+    assert len(found) == 11 and np.abs(np.mean(found, 0)).max() < 0.02
 
 
 @pytest.mark.parametrize("gray", [False, True])

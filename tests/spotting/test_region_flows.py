@@ -46,6 +46,19 @@ def test_each_frame_is_the_flow_from_the_one_before(monkeypatch):
     np.testing.assert_allclose(again, got, atol=1e-4)
 
 
+def test_a_face_that_is_lost_is_logged(video, monkeypatch, caplog):
+    marks = np.arange(136, dtype=np.float32).reshape(1, 68, 2)
+    seen = iter([True] * 2 + [False] * 6 + [True] * 4 + [True] * 12)
+    find = lambda frame: marks if next(seen) else marks[:0]
+    monkeypatch.setattr(region_flows_module, "landmarker", lambda model: find)
+    found = region_flows_module.landmarks(video, model="mine.dat")
+    assert found.shape == (90, 68, 2) and (found == marks).all()
+    assert "mine.dat finds no face between frames 8 and 64" in caplog.text
+    caplog.clear()
+    region_flows_module.landmarks(video, model="mine.dat")
+    assert "finds no face" not in caplog.text
+
+
 def test_landmarks_of_another_shape_are_refused(video):
     with pytest.raises(UserError, match=r"landmarks are \[68, 2\] or \[90, 68, 2\]"):
         region_flows(video, np.zeros((3, 68, 2)), size=SIZE)
