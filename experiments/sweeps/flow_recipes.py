@@ -3,8 +3,8 @@ r"""Recipes for the 442 flow maps of the MEGC2019 composite, to choose among by 
 No paper's table. `python -m tools.nested` chooses for each fifth of the subjects by validation on
 the others, and scores the choice by strict leave-one-subject-out; experiments/results/megc2019.md
 has every trial. All recipes standardize each channel of each map: a stored map has lost its scale
-and its zero. The last four start from a network that was trained on rendered faces, made by the
-first command (--rows='^(?!.*pre-trained)' leaves them out).
+and its zero. Four start from a network that was trained on rendered faces, made by the first
+command (--rows='^(?!.*pre-trained)' leaves them out).
   mer-jax run default --workdir=runs/rendered_faces \
       --config.data.subjects=60 --config.protocol=hold_out --config.method.size='(14, 14)' \
       --config.method.normalize=standard --config.method.mirror=True --config.train.epochs=30 \
@@ -75,11 +75,34 @@ _TRAININGS |= {
     "pre-trained, turned": _PRETRAINED | _TRAININGS["turned"],
     "pre-trained, mixed": _PRETRAINED | _TRAININGS["mixed"],
 }
-ROWS = {
-    f"SVM, {inputs}, {kernel}": Row("ststnet_megc2019", _SVM | size | options)
-    for inputs, size in _INPUTS.items()
-    for kernel, options in _KERNELS.items()
-} | {
-    f"STSTNet, {name}": Row("ststnet_megc2019", _NETWORK | changes)
-    for name, changes in _TRAININGS.items()
+# RCN-W and RCN-A with the training of experiments/results/megc2019.md, on mirrored maps.
+_RECURRENT = {
+    "method.normalize": "standard",
+    "method.mirror": True,
+    "train.epochs": 30,
+    "train.batch_size": 32,
+    "train.learning_rate": 5e-3,
+    "train.schedule": "cosine",
+    "train.schedule_rate": 1.0,
+    "train.schedule_every": 1,
 }
+_RECURRENT_TRAININGS = ("mirrored", "turned", "mixed", "smoothed labels")
+ROWS = (
+    {
+        f"SVM, {inputs}, {kernel}": Row("ststnet_megc2019", _SVM | size | options)
+        for inputs, size in _INPUTS.items()
+        for kernel, options in _KERNELS.items()
+    }
+    | {
+        f"STSTNet, {name}": Row("ststnet_megc2019", _NETWORK | changes)
+        for name, changes in _TRAININGS.items()
+    }
+    | {
+        f"RCN-{letter}, {name}": Row(
+            "rcn_megc2019",
+            _RECURRENT | {"model.name": f"rcn_{letter.lower()}"} | _TRAININGS[name],
+        )
+        for letter in "WA"
+        for name in _RECURRENT_TRAININGS
+    }
+)
