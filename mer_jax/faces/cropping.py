@@ -183,12 +183,14 @@ class CroppedRead:
 def _find_face(frame, marks, config, landmarker):
     """(rectangle, 68 landmarks in its plane, plane -> frame, px of the frame a px of it, note)."""
     here = lambda places: places
-    five = None
+    five, several = None, ""
     if marks is None and landmarker is not None:
         found = landmarker(frame)
         if not len(found):
             raise UserError("no face was found in its first frame by the landmark model")
         marks, five = (found[0], None) if found.shape[1] == 68 else (None, found[0])
+        eyes = points.eye_centers(found)
+        several = _several(np.linalg.norm(eyes[:, 1] - eyes[:, 0], axis=-1))
     if config.align:
         if marks is None:
             raise UserError("it has no 68 landmarks to align it by; name a model that finds them")
@@ -197,9 +199,15 @@ def _find_face(frame, marks, config, landmarker):
         zoom = float(np.sqrt(np.linalg.det(slopes)))
         plane = lambda positions: positions @ slopes + shift
         aligned = ((marks - shift) @ np.linalg.inv(slopes)).astype(np.float32)
-        return _rectangle(frame, target, None, config)[0], aligned, plane, zoom, ""
+        return _rectangle(frame, target, None, config)[0], aligned, plane, zoom, several
     rectangle, note = _rectangle(frame, marks, five, config)
-    return rectangle, marks, here, 1.0, note
+    return rectangle, marks, here, 1.0, several or note
+
+
+def _several(widths: np.ndarray) -> str:
+    """A note on other faces that are at least half as wide as the first; "" if there are none."""
+    count = int((widths >= widths[0] / 2).sum())
+    return f"{count} faces in its first frame; the largest is cropped" if count > 1 else ""
 
 
 def _rectangle(frame, marks, five, config) -> tuple[Rectangle, str]:
@@ -212,17 +220,17 @@ def _rectangle(frame, marks, five, config) -> tuple[Rectangle, str]:
         return eye_rectangle(points.eye_centers(marks)), ""
     if five is not None and config.crop == "eyes":
         return eye_rectangle(points.eye_centers(five)), ""
-    box = detection.detect_face(frame)
-    if box is None:
+    boxes = detection.detect_faces(frame)
+    if not len(boxes):
         raise UserError("no face was found in its first frame")
+    box, notes = boxes[0], list(filter(None, [_several(boxes[:, 2])]))
     if config.crop == "box":
-        return box_rectangle(box), ""
+        return box_rectangle(box), "; ".join(notes)
     eyes = detection.detect_eyes(frame, box)
     if eyes is None:
-        return eye_rectangle(
-            detection.nominal_eyes(box)
-        ), "eyes not found; taken from the face's box"
-    return eye_rectangle(eyes), ""
+        eyes = detection.nominal_eyes(box)
+        notes.append("eyes not found; taken from the face's box")
+    return eye_rectangle(eyes), "; ".join(notes)
 
 
 def _check_eyes(frame: np.ndarray, eyes: np.ndarray) -> None:

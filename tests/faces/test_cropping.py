@@ -158,6 +158,20 @@ def test_a_model_of_the_users_is_asked_once_and_only_without_landmarks():
     assert eyes_only.landmarks is None
 
 
+def test_other_faces_are_noted():
+    """Two persons side by side; a third one is far away, and no concern."""
+    near, far = CLIP.frames, CLIP.frames[:, ::3, ::3]
+    wide = np.full((18, 150, 300, 3), 90, np.uint8)
+    wide[:, :, :120], wide[:, :, 130:250], wide[:, :50, 255:295] = near, near, far
+    film = dataclasses.replace(BARE, read=in_memory(wide))
+    for crop in ("eyes", "box"):
+        _, note = faces.crop_face(film, faces.CropConfig(crop))
+        assert note == "2 faces in its first frame; the largest is cropped"
+    both = np.stack([CLIP.landmarks, CLIP.landmarks + np.float32([130, 0])])
+    _, note = faces.crop_face(film, faces.CropConfig("eyes"), landmarker=lambda frame: both)
+    assert note.startswith("2 faces")
+
+
 def test_eyes_that_are_not_found_are_noted(monkeypatch):
     monkeypatch.setattr(faces.detection, "detect_eyes", lambda frame, box: None)
     _, note = faces.crop_face(BARE, faces.CropConfig("eyes", (33, 27)))
