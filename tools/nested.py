@@ -39,7 +39,7 @@ from mer_jax import (
 from mer_jax.cli import command
 from mer_jax.clips import Clip
 from mer_jax.errors import UserError
-from mer_jax.io import saving
+from mer_jax.io import reading, saving
 from mer_jax.metrics import Predictions
 from mer_jax.protocols import Folds
 from mer_jax.reporting import comparison, outputs
@@ -184,7 +184,8 @@ def predict(
     )[:12]
     path = folder / f"{sweep.folder(name)}-{key}.npz"
     if path.exists():
-        return np.load(path)["probabilities"]
+        shape = len(folds), len(recipes.clips), count
+        return reading.load_arrays(path, {"probabilities": ("f", shape)})["probabilities"]
     if is_network:
         (result,) = training.fit(
             examples,

@@ -111,6 +111,10 @@ def test_the_final_predictions_are_those_of_each_parts_committee(tmp_path):
     assert again[0] == text and again[1]["overall"] == summary["overall"]
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "trainings").iterdir()}
     assert before == after
+    damaged = next(iter(before))
+    damaged.write_bytes(damaged.read_bytes()[:-99])
+    with pytest.raises(UserError, match=f"{damaged.name}.* is damaged"):
+        nested.run(recipes, tmp_path / "run", seeds=2)
 
 
 @pytest.mark.slow
