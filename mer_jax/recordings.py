@@ -151,9 +151,25 @@ class Recording(Keyed):
 
     @property
     def numbers(self) -> np.ndarray:
-        """[T] int64: how its database numbers the frames, from 0 where it does not; ascending."""
-        numbers = getattr(source(self.read), "numbers", None)
-        return np.arange(self.length) if numbers is None else np.asarray(numbers, np.int64)
+        """[T] int64: how its database numbers the frames, ascending; from 0 where `read` has no
+        attribute `numbers`.
+
+        Raises `UserError` for numbers that are not as many as the frames, integers or ascending.
+        """
+        given = getattr(source(self.read), "numbers", None)
+        found = np.asarray(np.arange(self.length) if given is None else given)
+        integers = found.dtype.kind in "iu" and found.shape == (self.length,)
+        if not integers or (np.diff(found.astype(np.int64)) <= 0).any():
+            raise UserError(
+                f"{self.key}: the attribute `numbers` of its `read` is {self.length} ascending "
+                f"integers, one a frame; it is {found.dtype} of shape {found.shape}"
+            )
+        return found.astype(np.int64)
+
+    @property
+    def step(self) -> int:
+        """How many frames of its database each frame stands for: itself and those after it."""
+        return getattr(source(self.read), "step", 1)
 
     def mask(self, *, kind: str = "") -> np.ndarray:
         """[T] bool: the frames inside of an interval (of `kind`, if given)."""
@@ -169,7 +185,7 @@ class Recording(Keyed):
         return tuple(each for each in self.intervals if kind in ("", each.kind))
 
     def clips(self, *, kind: str = "") -> list[Clip]:
-        """Its expressions as clips from onset to offset, named NAME_KIND_ONSET_OFFSET."""
+        """Its expressions as clips from onset to offset, named NAME_KIND_ONSET_OFFSET (from 0)."""
         return [
             Clip(
                 database=self.database,

@@ -85,6 +85,10 @@ def run(
     root = data.root and str(pathlib.Path(data.root).expanduser().absolute())
     videos = databases.load(data.name, root, **configuration.options_of(config, "data"))
     videos = _moved(videos, settings.seed) if data.move_intervals else videos
+    for video in videos:
+        _ = video.numbers  # raises `UserError` now, and not after the training
+    if "model" in config:
+        networks.check_rates(config.evidence.targets, videos)
     fingerprint = configuration.job_of(plain)  # the samples' digest is added where they are made
     checkpoints.verify_same_job(workdir / "checkpoints", fingerprint)
     if model := plain["evidence"].get("landmarks"):  # predict may run in another folder
@@ -94,7 +98,10 @@ def run(
     given: dict[str, Any] = dict(devices=devices, should_stop=should_stop, quiet=quiet)
     run_recognizer = functools.partial(run_recognition, **given)
     recognizer = _recognizer(config, workdir, subjects, run_recognizer)
-    marked = recognizer.truths(videos) if recognizer else []  # before the spotter is trained
+    # Before the spotter is trained.
+    if recognizer and config.recognition.run:  # else its clips are those of the same recordings
+        recognizer.check(videos)
+    marked = recognizer.truths(videos) if recognizer else []
     emotions: Emotions | None = None
     if config.recognition.spotter:
         emotions = recognition.label_intervals(videos, config.recognition.label_scheme)
@@ -112,11 +119,9 @@ def run(
         marked = [event._replace(emotion="") for event in matching.events(videos)]
         events = found.events
     found = dataclasses.replace(found, events=events)
-    # Files and scores count as the database's sheet does, and not from 0.
-    truths = matching.numbered([event for event in marked if event.kind in kinds], videos)
-    predictions = matching.numbered(found.events, videos)
-    spotting_files.write(workdir / "predictions.csv", predictions)
-    spotting_files.write(workdir / "truth.csv", truths)
+    truths = [event for event in marked if event.kind in kinds]
+    for name, events in (("truth.csv", truths), ("predictions.csv", found.events)):
+        spotting_files.write(workdir / name, matching.numbered(events, videos))
     results = trained.results if trained else {}
     diverged = [name for result in results.values() for name in result.diverged]
     _write_spotters(config, workdir, videos, found, emotions, diverged)
@@ -128,7 +133,7 @@ def run(
     summary = {
         "verdict": {"strict": not leaks, "leaks": leaks},
         "data": {**databases.counts(videos), "differences": databases.differences(videos)},
-        **scoring.summary(truths, predictions, classes=classes),
+        **scoring.summary(truths, found.events, classes=classes),
         "chance": _chance(videos, found.events, kinds),
         "false_alarms": analysis.false_alarms(videos, found.events),
         "folds": [fold._asdict() for fold in found.folds],
@@ -206,10 +211,9 @@ def _write_spotters(
     diverged: Sequence[str],
 ) -> None:
     """Writes what `spotting.trained` and `mer-jax audit` read of the recordings and folds."""
-    numbers = {video.key: spotter_files.runs(video.numbers) for video in videos}
-    spotters: dict[str, Any] = {"recordings": list(numbers)}
-    from_0 = {video.key: [(0, video.length - 1)] for video in videos}
-    spotters["diverged"] = diverged
+    numbers = {video.key: spotter_files.runs(video.numbers, step=video.step) for video in videos}
+    from_0 = {video.key: [(0, video.length, 1)] for video in videos}
+    spotters: dict[str, Any] = {"recordings": list(numbers), "diverged": diverged}
     spotters["numbers"] = {key: runs for key, runs in numbers.items() if runs != from_0[key]}
     spotters |= {"folds": [fold._asdict() for fold in found.folds]}
     spotters |= {"classes": emotions.classes} if emotions else {}

@@ -23,8 +23,8 @@ from mer_jax.metrics import spotting as scoring
 from mer_jax.metrics.matching import Event
 from mer_jax.protocols import Folds
 from mer_jax.recordings import Interval, Recording
-from mer_jax.spotting import Fold, Found, samples, trained
 from mer_jax.spotting import evidence as evidences
+from mer_jax.spotting import samples, trained
 from mer_jax.training import initialization
 
 DATA = {
@@ -86,6 +86,14 @@ def numbered_files(root):
     return [dataclasses.replace(video, read=Numbered(video.read)) for video in found]
 
 
+@pytest.mark.parametrize("wrong", [np.arange(179), np.arange(180.0), np.zeros(180, int), "a"])
+def test_numbers_that_cannot_be_are_named_before_training(wrong):
+    video = recordings_of(config())[0]
+    read = Numbered(video.read, wrong)
+    with pytest.raises(UserError, match=f"{video.key}: the attribute `numbers` .* 180 ascending"):
+        _ = dataclasses.replace(video, read=read).numbers
+
+
 @pytest.mark.e2e
 def test_files_count_frames_as_the_database_does(finished, tmp_path):
     workdir, from_0 = finished
@@ -100,13 +108,10 @@ def test_files_count_frames_as_the_database_does(finished, tmp_path):
 
 def test_a_recognizer_of_other_clips_is_named():
     videos = recordings_of(config())
-    event = matching.events(videos)[0]._replace(onset=10, offset=20)
-    (video,) = [each for each in videos if each.key == event.key]
-    fold = Fold(video.subject_key, "micro", 10, 10, 10, 5, 30.0)
-    found = Found([event], [fold], {(video.key, "micro"): np.arange(180.0)})
-    recognizer = Recognizer(None, {video.subject_key: (0,)}, [], (128, 105, 3))
+    Recognizer(None, {}, [], (24, 24, 1)).check(videos)
+    other = Recognizer(None, {}, [], (128, 105, 3))
     with pytest.raises(UserError, match=r"are 24 x 24 x 1 .* data\.crop_size=\(128, 105\)"):
-        recognizer.recognize(videos, found)
+        other.check(videos)
 
 
 @pytest.mark.e2e
@@ -198,7 +203,7 @@ def test_a_network_is_trained_and_read_again(tmp_path):
     path.write_text(json.dumps(record | {"diverged": names[:1]}))
     assert [fold.name for fold in trained.load(tmp_path)[0].folds] == names[1:]
     path.write_text(json.dumps(record | {"diverged": names}))
-    with pytest.raises(UserError, match="all folds for micro-expressions diverged"):
+    with pytest.raises(UserError, match="training of all folds diverged"):
         trained.load(tmp_path)
 
 
@@ -398,7 +403,7 @@ def test_windows_of_regions_are_spotted_by_proposals(tmp_path):
             ensemble.at_rate(60.0)
     faster = given.copy_and_resolve_references()
     faster.data.fps = 200.0
-    with pytest.raises(UserError, match=r"have 200 Hz; .* data\.step=8 takes every 8th frame"):
+    with pytest.raises(UserError, match=r"has 200 Hz; .* by data\.step=8 \(of databases on disk\)"):
         experiment.run(faster, tmp_path / "faster", quiet=True)
     events = spotting_files.read(tmp_path / "predictions.csv")
     assert sorted(again) == sorted((e.video, e.kind, e.onset, e.offset) for e in events)

@@ -122,15 +122,20 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
         spotting_files.read(workdir / name) for name in ("truth.csv", "predictions.csv")
     )
     subject = lambda fold: fold.subject.partition("/")[2]
+    # Files count frames as the database does.
+    name_of = lambda subject, video: matching.identify(subject, video, by_number=False)
     numbers = {
-        matching.identify(*key.split("/", 2)[1:]): runs
+        name_of(*key.split("/", 2)[1:]): runs
         for key, runs in spotter_files.read_record(workdir).numbers.items()
     }
-    counted = [_counted(event, numbers.get(matching.identify(*event[:2]))) for event in truths]
+    truths, predictions = (
+        [_from_0(event, numbers.get(name_of(event.subject, event.video))) for event in side]
+        for side in (truths, predictions)
+    )
     for fold in folds:
         found += [
             f"Fold {fold.name}: its {name} is {value}, that of its training subjects {expected}."
-            for name, value, expected in _lengths(fold, counted, subject(fold))
+            for name, value, expected in _lengths(fold, truths, subject(fold))
             if value != expected
         ]
     for kind, counts in matching.match_events(truths, predictions).by_kind().items():
@@ -165,7 +170,7 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     return found, declared
 
 
-def _counted(event, runs):
+def _from_0(event, runs):
     """The event with its frames counted from 0, by the numbers that its recording has."""
     from mer_jax.training.spotter_files import index_of
 

@@ -128,6 +128,8 @@ def prepare(
         )
     model = None if model is None else str(pathlib.Path(model).expanduser().resolve())
     options = dict(options or {})
+    if "crop" in datasets.options(database):  # of long videos: faces are cropped here, once
+        options = {"crop": "none"} | options
     labels = pathlib.Path(options.get("labels") or ".").expanduser()
     if labels.is_file():  # the manifest is read from other folders, too
         options["labels"] = str(labels.resolve())

@@ -52,6 +52,7 @@ def digest(item: Clip | Recording) -> str:
     read = source(item.read)
     parts = [repr(metadata(item) if isinstance(item, Clip) else item.length)]
     parts += [repr(crop)] if (crop := getattr(read, "crop", None)) else []
+    parts += [repr(step)] if (step := getattr(read, "step", 1)) != 1 else []
     if type(read).__module__.startswith("mer_jax."):
         if stats := file_stats(read):
             return saving.digest(*parts, repr((stats, getattr(read, "gray", None))))

@@ -3,7 +3,7 @@
     clips = datasets.load("casme_squared_intervals", root, kind="micro")
 
 NAME is a database of long videos (`recordings.names()`). Intervals without an emotion are left out.
-Faces are cropped as in the recordings; `mer-jax prepare --crop=none` stores these crops.
+Faces are cropped as in the recordings; `mer-jax prepare` crops them itself, of the stored frames.
 Subjects are named as in the recordings, so that a recognizer of these clips and a spotter of the
 recordings leave out the same ones.
 """

@@ -211,6 +211,8 @@ def _frames(clip: Clip, parameters: Mapping[str, Any]) -> list[Any]:
     """What stands for a clip's frames: stats of its files, else a digest of the frames themselves
     (of rendered clips nothing: their options do)."""
     stats: list[Any] = identity.file_stats(clip.read)
+    if stats and (crop := getattr(clip.read, "crop", None)):
+        stats.append(repr(crop))
     return stats or ([] if "rendered" in parameters else [identity.digest(clip)])
 
 

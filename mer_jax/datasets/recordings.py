@@ -157,7 +157,8 @@ def read(
       labels: the label sheet, if it is elsewhere or there are several releases.
       crop: "eyes", "box" or "none", of `faces.crop_recording`; "none": the frames as stored.
       crop_size: (H, W) px of a crop; None: that of the face.
-      step: take every which frame, for a lower rate; instants are those of the nearest frame.
+      step: take every which frame, for a lower rate; each stands for those up to the next one, also
+        for the instants marked there.
       allow_mismatch: take the nearest frame for an instant whose frame is missing, and leave out
         intervals of which all frames are; each case is a note.
       exclude: keys of recordings ("samm_lv/006/006_1") to leave out.
@@ -217,7 +218,6 @@ def _recording(
         what = f"lacks {gaps} of the frames {numbers[0]} to {numbers[-1]}; "
         what += "those around a gap become neighbors"
         log.add_note(path, what)
-    source = dataclasses.replace(source, numbers=numbers[::step], step=step)
     intervals = [_interval(row, source, tolerance, log) for row in rows]
     first: dict[tuple[str, int, int], Interval] = {}
     for each in filter(None, intervals):
@@ -225,8 +225,17 @@ def _recording(
             what = f"the {each.kind}-expression from {each.onset} to {each.offset} is there twice"
             log.add_problem(key, f"{what}; remove one row")
     database, subject, name = key.split("/", 2)
-    length, fps = len(source.numbers), spec.fps / step
-    return Recording(database, subject, name, source, length, fps, tuple(first.values()))
+    thinned = dataclasses.replace(source, numbers=numbers[::step], step=step)
+    kept = tuple(_thinned(each, step) for each in first.values())
+    return Recording(database, subject, name, thinned, len(thinned.numbers), spec.fps / step, kept)
+
+
+def _thinned(interval: Interval, step: int) -> Interval:
+    """The interval in frames that each stand for `step` frames."""
+    apex = None if interval.apex is None else interval.apex // step
+    return dataclasses.replace(
+        interval, onset=interval.onset // step, apex=apex, offset=interval.offset // step
+    )
 
 
 def _marks(
@@ -294,11 +303,9 @@ def _interval(
     marked = {"onset": mark.onset, "offset": mark.offset}
     marked |= {} if mark.apex is None else {"apex": mark.apex}
     index = {name: nearest(numbers, number) for name, number in marked.items()}
-    far = source.step // 2  # an instant between two frames
-    distance = {name: abs(int(numbers[i]) - marked[name]) for name, i in index.items()}
-    taken = {name: numbers[i] for name, i in index.items() if distance[name] > far}
-    for name in taken:
-        if tolerance is not None and distance[name] > tolerance + far:
+    taken = {name: numbers[i] for name, i in index.items() if numbers[i] != marked[name]}
+    for name, number in taken.items():
+        if tolerance is not None and abs(int(number) - marked[name]) > tolerance:
             what = f"{name} frame {marked[name]} is not in {ends}"
             log.add_problem(where, f"{what}{hint}takes the nearest frame")
             return None

@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 import math
-import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -120,29 +120,18 @@ def crop_recording(recording: Recording, config: CropConfig) -> Recording:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CroppedRead:
-    """The `read` of `crop_recording`; what it reads from has the same files and numbers."""
+    """The `read` of `crop_recording`; its files and numbers are those of what it reads from."""
 
     frames: Callable[[int, int], np.ndarray]
     length: int
     crop: CropConfig
     key: str
 
-    @property
-    def files(self) -> Sequence[pathlib.Path]:
-        """What the frames are read from; none where they lie in no file."""
-        if files := getattr(self.frames, "files", ()):
-            return files
-        return [self.frames.path] if hasattr(self.frames, "path") else []
-
-    @property
-    def numbers(self) -> np.ndarray | None:
-        """[T] the numbers of the frames, where their database numbers them."""
-        return getattr(self.frames, "numbers", None)
-
-    @property
-    def gray(self) -> bool | None:
-        """Whether colors are left out, where the database says so."""
-        return getattr(self.frames, "gray", None)
+    def __getattr__(self, name: str) -> Any:
+        """What else is known of the frames: `files` or `path`, `numbers`, `gray`, `step`."""
+        if name in ("files", "path", "numbers", "gray", "step"):
+            return getattr(self.frames, name)
+        raise AttributeError(name)
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
         (top, bottom, left, right), places, times = self._places

@@ -70,12 +70,23 @@ class Recognizer(NamedTuple):
         videos = list(recordings)
         return marked(videos, label_intervals(videos, self.networks.config.data.label_scheme))
 
+    def check(self, recordings: Sequence[Recording]) -> None:
+        """Raises `UserError` for frames of another shape than those of the run's clips."""
+        if self.shape is None:
+            return
+        for video in recordings:
+            if (shape := video[0].shape) != self.shape:
+                of_video, of_run = (" x ".join(map(str, each)) for each in (shape, self.shape))
+                raise UserError(
+                    f"{video.key}: its frames are {of_video} (height, width, channels), those of "
+                    f"the recognition run {of_run}; prepare both alike (long videos of a database "
+                    f"by data.crop_size={self.shape[:2]})"
+                )
+
     def recognize(self, recordings: Sequence[Recording], found: Found) -> list[Event]:
         """The intervals of `found`, each with the most probable class.
 
         An interval that the end of its video cut is widened to the shortest training expression.
-
-        Raises `UserError` if the recordings have frames of another shape than the run's clips.
         """
         videos = {video.key: video for video in recordings}
         folds = {(fold.subject, fold.kind): fold for fold in found.folds}
@@ -86,13 +97,6 @@ class Recognizer(NamedTuple):
             apex = apex_of(found, video, event)
             clips.append(cut(video, event.kind, event.onset, apex, event.offset, shortest=shortest))
             rows.append(self.rows[video.subject_key])
-        if clips and self.shape and (shape := clips[0].frames.shape[1:]) != self.shape:
-            of_video, of_run = (" x ".join(map(str, each)) for each in (shape, self.shape))
-            raise UserError(
-                f"the recordings' frames are {of_video} (height, width, channels), those of the "
-                f"recognition run {of_run}; prepare both alike: data.crop_size={self.shape[:2]} "
-                "crops the faces of recordings to that size"
-            )
         best = self.networks.probabilities_of(clips, rows).argmax(1)
         return [
             event._replace(emotion=self.classes[label])

@@ -53,13 +53,19 @@ def events(recordings: Iterable[Any]) -> list[Event]:
 
 
 def numbered(found: Iterable[Event], recordings: Iterable[Any]) -> list[Event]:
-    """Events with the numbers that the database gives their frames, for those counted from 0."""
-    numbers = {video.key: video.numbers for video in recordings}
-    number = lambda event, at: int(numbers[event.key][at])
-    return [
-        event._replace(onset=number(event, event.onset), offset=number(event, event.offset))
-        for event in found
-    ]
+    """Events with the numbers that the database gives their frames, for those counted from 0.
+
+    A frame that stands for several (`Recording.step`) ends with the last of them.
+    """
+    numbers = {video.key: (video.numbers, video.step - 1) for video in recordings}
+
+    def of(event: Event) -> Event:
+        frames, more = numbers[event.key]
+        return event._replace(
+            onset=int(frames[event.onset]), offset=int(frames[event.offset]) + more
+        )
+
+    return [of(event) for event in found]
 
 
 @functools.lru_cache(maxsize=8192)

@@ -135,7 +135,7 @@ def train(
       training.Interrupted: see `Hooks.should_stop`.
     """
     _check(settings, evidence, emotions)
-    _check_rate(evidence, recordings)
+    check_rates(evidence.targets, recordings)
     folder = pathlib.Path(checkpointing.directory)
     storage = example_cache.stage().storage
     window = _WINDOW if evidence.pairs == samples.REGIONS else 0
@@ -182,16 +182,16 @@ def train(
     return trained
 
 
-def _check_rate(evidence: NetworkEvidence, recordings: Sequence[Recording]) -> None:
-    """Raises `UserError` for targets that count in frames of another rate."""
+def check_rates(names: str, recordings: Sequence[Recording]) -> None:
+    """Raises `UserError` for recordings of a rate that targets (of the name) are not made for."""
     low, high = _RATES
-    for fps in {video.fps for video in recordings} if evidence.targets == "boundaries" else ():
-        step = max(1, round(fps / _RATE))
-        way = f"; data.step={step} takes every {step}th frame" if low <= fps / step <= high else ""
-        if not low <= fps <= high:
+    for video in recordings if names == "boundaries" else ():
+        if not low <= video.fps <= high:
+            step = max(1, round(video.fps / _RATE))
+            way = f", by data.step={step} (of databases on disk)" if step > 1 else ""
             raise UserError(
-                f"the recordings have {fps:g} Hz; the targets 'boundaries' (PEM, AUW-GCN) count in "
-                f"frames of {low:g} to {high:g} Hz{way}"
+                f"{video.key} has {video.fps:g} Hz; the targets 'boundaries' (PEM, AUW-GCN) count "
+                f"in frames of {low:g} to {high:g} Hz: give recordings of such a rate{way}"
             )
 
 

@@ -189,7 +189,7 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
                 fold for fold in own if scorers.network_of(fold, pairs).name not in record.diverged
             ]
         if not own:
-            raise UserError(f"{workdir}: training of all folds for {kind}-expressions diverged")
+            continue
         networks: list[Scorer] = []
         if "model" in config:
             sizes = configuration.options_of(config, "model")
@@ -201,4 +201,6 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
         rule = configuration.rule(config)
         largest = record.largest.get(kind, math.inf) if record.eyes else math.inf
         found.append(Ensemble(kind, own, rule, config, networks, classes, record.eyes, largest))
+    if not found:
+        raise UserError(f"{workdir}: training of all folds diverged")
     return found

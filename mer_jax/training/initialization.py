@@ -164,8 +164,13 @@ def _spotter_weights(directory: pathlib.Path, folds: Sequence[str]) -> list[Weig
             "alone; leave out the same subjects, one at a time (protocol.name=loso)"
         )
 
+    diverged = spotter_files.read_record(directory).diverged
+
     def weights(fold: spotter_files.Fold) -> Weights:
         kinds = (fold.kind, "both")  # one network for both, of the pairs "regions"
+        for kind in kinds:
+            if (name := fold._replace(kind=kind).name) in diverged:
+                raise UserError(f"train.init_from: training of {name} in {directory} diverged")
         files = [spotter_files.weights_file(networks, fold._replace(kind=kind)) for kind in kinds]
         path = next((file for file in files if file.is_file()), files[0])
         # without params., model_state.

@@ -45,26 +45,28 @@ class Record(msgspec.Struct):
     eyes: tuple[float, float, _Positive, _Positive] | None = None
     largest: dict[str, _NotNegative] = {}
     # Of each recording whose frames are not numbered from 0, without a gap: `runs`.
-    numbers: dict[str, list[tuple[int, int]]] = {}
+    numbers: dict[str, list[tuple[int, int, int]]] = {}
 
 
-def runs(numbers: np.ndarray) -> list[tuple[int, int]]:
-    """First and last of each run of numbers without a gap, of ascending ones.
+def runs(numbers: np.ndarray, *, step: int = 1) -> list[tuple[int, int, int]]:
+    """(first, count, step) of each run of ascending numbers that are `step` apart.
 
     >>> runs(np.array([3, 4, 5, 9, 10]))
-    [(3, 5), (9, 10)]
+    [(3, 3, 1), (9, 2, 1)]
     """
-    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
-    return [(int(part[0]), int(part[-1])) for part in parts]
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) != step) + 1)
+    return [(int(part[0]), len(part), step) for part in parts]
 
 
-def index_of(found: Sequence[tuple[int, int]], number: int) -> int:
-    """The index of `number` among the numbers of `runs`; those before it, if it is none of them.
+def index_of(found: Sequence[tuple[int, int, int]], number: int) -> int:
+    """The index of the number, among those of `runs`, that stands for `number`; the one before, if
+    none does.
 
-    >>> index_of([(3, 5), (9, 10)], 9)
-    3
+    >>> index_of([(3, 3, 1), (9, 2, 1)], 9), index_of([(1, 5, 8)], 16)
+    (3, 1)
     """
-    return sum(max(0, min(last + 1, number) - first) for first, last in found)
+    passed = sum(min(count, max(0, (number - first) // step + 1)) for first, count, step in found)
+    return max(0, passed - 1)
 
 
 def read_record(workdir: pathlib.Path) -> Record:

@@ -10,9 +10,10 @@ import pytest
 
 from mer_jax import faces
 from mer_jax import recordings as records
-from mer_jax.datasets import identity, recordings
+from mer_jax.datasets import identity, prepared, recordings
 from mer_jax.datasets.synthetic import long_videos
 from mer_jax.errors import DataError, UserError
+from mer_jax.metrics import matching
 
 PIXELS = cv2.imencode(".jpg", np.full((6, 5, 3), 80, np.uint8))[1].tobytes()
 
@@ -205,6 +206,9 @@ def test_casme_squared_videos(tmp_path):
         np.testing.assert_allclose(shown, 10 * np.arange(20)[span], atol=3)
     with pytest.raises(UserError, match=r"frame 20 of 20 cannot be read"):
         video.read(18, 22)
+    (cropped,) = recordings.load("casme_squared", tmp_path)
+    for each in (video, cropped):  # a clip of a film lies in its file
+        assert [path.name for path in each.clips()[1].read.files] == ["15_0401girlcrashing.avi"]
     (third,) = recordings.load("casme_squared", tmp_path, crop="none", step=3)
     assert (len(third), third.fps) == (7, 10.0)
     for span in (slice(2, 4), slice(4, 7), slice(0, 3)):
@@ -326,20 +330,28 @@ def test_the_face_of_a_whole_frame_is_cropped(tmp_path):
     assert len({identity.digest(video) for video in (stored, eyes, box)}) == 3
     clips = [video.clips()[0] for video in (stored, eyes, box)]
     assert len({identity.digest(clip) for clip in clips}) == 3
+    keys = {prepared.digests([clip], {})[0] for clip in clips}
+    assert len(keys) == 3 and {clip.read.files for clip in clips} == {eyes.read.files[11:20]}
     again = pickle.loads(pickle.dumps(eyes))  # as workers get it
     np.testing.assert_array_equal(again[7:9], eyes[7:9])
 
 
 def test_every_which_frame(tmp_path):
-    """Instants become those of the nearest frame."""
+    """A frame stands for those up to the next one: 12 is of 10 to 12, 20 of 19 to 21."""
     samm(tmp_path, MICRO)  # from frame 12 to 20, apex 15
     found = recordings.inspect("samm_lv", tmp_path, step=3, crop="none")
     video = found.recordings[0]
     assert (len(video), video.fps) == (10, 200 / 3) and video[2:5].shape == (3, 6, 5, 1)
     assert video.numbers.tolist() == list(range(1, 31, 3))
     assert [path.stem[-2:] for path in video.read.files[:3]] == ["01", "04", "07"]
-    assert marks(video)[0][:3] == (13, 16, 19)
+    assert marks(video)[0][:3] == (10, 13, 19)
+    (event,) = matching.numbered(matching.events([video]), [video])
+    assert (event.onset, event.offset) == (10, 21)
     assert not any("became" in note.what or "lacks" in note.what for note in found.notes)
+    last = ("006", "006_1_3", 1, 23, 24, 30, 8, "Micro", "1", None)  # 28 is the last that is kept
+    samm(tmp_path, MICRO, last)
+    found = recordings.inspect("samm_lv", tmp_path, step=9, crop="none")
+    assert not found.problems and marks(found.recordings[0])[1][:3] == (19, 19, 28)
     every = recordings.load("samm_lv", tmp_path, crop="none")[0]
     assert identity.digest(every) != identity.digest(video)
 
