@@ -17,14 +17,15 @@ from mer_jax.datasets import recordings
 from mer_jax.errors import UserError
 from mer_jax.inference import run_file, spotter
 from mer_jax.inference import trained as recognition_runs
+from mer_jax.inference.profile import DatasetProfile
 from mer_jax.inference.recognizer import Recognizer
 from mer_jax.metrics import matching, spotting_files
 from mer_jax.metrics import spotting as scoring
 from mer_jax.metrics.matching import Event
 from mer_jax.protocols import Folds
 from mer_jax.recordings import Interval, Recording
+from mer_jax.spotting import Fold, Found, samples, trained
 from mer_jax.spotting import evidence as evidences
-from mer_jax.spotting import samples, trained
 from mer_jax.training import initialization
 
 DATA = {
@@ -106,12 +107,43 @@ def test_files_count_frames_as_the_database_does(finished, tmp_path):
         np.testing.assert_array_equal(ends(tmp_path), was + 7 + (was >= 53))
 
 
+def recognizer_of(size, channels, fps, networks=None):
+    own = DatasetProfile(size, channels, None, fps, 9, True, 0.0, 0.0, 0.0, "")
+    return Recognizer(networks, {}, [], own)
+
+
 def test_a_recognizer_of_other_clips_is_named():
     videos = recordings_of(config())
-    Recognizer(None, {}, [], (24, 24, 1)).check(videos)
-    other = Recognizer(None, {}, [], (128, 105, 3))
+    recognizer_of((24, 24), 1, 30.0).check(videos)
     with pytest.raises(UserError, match=r"are 24 x 24 x 1 .* data\.crop_size=\(128, 105\)"):
-        other.check(videos)
+        recognizer_of((128, 105), 3, 30.0).check(videos)
+
+
+@pytest.mark.parametrize(("fps", "length", "apex"), [(30.0, 20, 5), (30.1, 20, 5), (60.0, 40, 10)])
+def test_intervals_are_recognized_at_the_rate_of_the_runs_clips(fps, length, apex):
+    """As `mer-jax predict` does: twice the rate, twice the frames."""
+    seen = []
+
+    class Networks(NamedTuple):
+        classes: tuple = ("anger", "fear")
+
+        def probabilities_of(self, clips, rows):
+            seen.extend(clips)
+            return np.array([[0.0, 1.0]] * len(clips))
+
+    video = recordings_of(config())[0]
+    event = Event(video.subject, video.name, 30, 49, "micro", database=video.database)
+    curve = np.where(np.arange(180) == 35, 1.0, 0.0)
+    fold = Fold(video.subject_key, "micro", 10, 10, 10, 5, 30.0)
+    found = Found([event], [fold], {(video.key, "micro"): curve})
+    recognizer = recognizer_of((24, 24), 1, fps, Networks())._replace(
+        rows={video.subject_key: (0,)}
+    )
+    (labeled,) = recognizer.recognize([video], found)
+    assert labeled.emotion == "fear"
+    (clip,) = seen
+    assert len(clip.frames) == length and (clip.onset, clip.offset) == (0, length - 1)
+    assert abs(clip.apex - apex) <= 1 and clip.key == f"{video.key}_micro_30_49"
 
 
 @pytest.mark.e2e

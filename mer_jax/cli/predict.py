@@ -39,9 +39,9 @@ themselves. Memory does not grow with the length of a video.
 A run with several seeds predicts with the networks of all seeds, a run with several learning rates
 with those of the first; give its --workdir, not a folder in variants/. A window gets a verdict
 instead of a class where the run cannot judge it: "no face", "face lost", "no movement", "head
-moves" or "too much movement" (each: more than in any clip of the run), or "movement too long" (more
-than three windows without a pause, as in speech). With --landmarks of a 68-point model there are
-also "blink" and "speech". With --threshold or --onset only the first three are given. Predictions
+moves" or "too much movement" (each: more than in any of 64 clips of the run), or "movement too
+long" (more than three windows without a pause, as in speech). With --landmarks of a 68-point model
+there are also "blink" and "speech". With --threshold or --onset only the first three are given. Predictions
 on the run's own database are not valid scores: its networks were trained on it.
 """
 

@@ -21,13 +21,15 @@ from mer_jax.clips import Clip
 from mer_jax.datasets import labels
 from mer_jax.errors import UserError, first_of
 from mer_jax.inference import profile, trained
+from mer_jax.inference.predictor import clip_of
+from mer_jax.inference.profile import DatasetProfile
 from mer_jax.inference.trained import TrainedNetworks
 from mer_jax.io import reading
 from mer_jax.keys import normalize_subject
 from mer_jax.metrics import matching
 from mer_jax.metrics.matching import Event
 from mer_jax.protocols import Folds
-from mer_jax.recordings import Interval, Recording
+from mer_jax.recordings import Interval, Recording, same_rate
 from mer_jax.spotting import Found
 from mer_jax.spotting.intervals import peak, strength
 from mer_jax.spotting.networks import Emotions, Trained
@@ -58,7 +60,7 @@ class Recognizer(NamedTuple):
     networks: TrainedNetworks
     rows: Mapping[str, tuple[int, ...]]  # subject_key -> rows of `networks.folds`
     leaks: Sequence[Mapping[str, Any]]  # of the run, as in its metrics.json
-    shape: tuple[int, int, int] | None  # (H, W, C) of its clips' frames, if the run has a profile
+    profile: DatasetProfile | None  # of its clips, if the run has one
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -72,21 +74,23 @@ class Recognizer(NamedTuple):
 
     def check(self, recordings: Sequence[Recording]) -> None:
         """Raises `UserError` for frames of another shape than those of the run's clips."""
-        if self.shape is None:
+        if self.profile is None:
             return
+        own = *self.profile.size, self.profile.channels
         for video in recordings:
-            if (shape := video[0].shape) != self.shape:
-                of_video, of_run = (" x ".join(map(str, each)) for each in (shape, self.shape))
+            if (shape := video[0].shape) != own:
+                of_video, of_run = (" x ".join(map(str, each)) for each in (shape, own))
                 raise UserError(
                     f"{video.key}: its frames are {of_video} (height, width, channels), those of "
                     f"the recognition run {of_run}; prepare both alike (long videos of a database "
-                    f"by data.crop_size={self.shape[:2]})"
+                    f"by data.crop_size={self.profile.size})"
                 )
 
     def recognize(self, recordings: Sequence[Recording], found: Found) -> list[Event]:
         """The intervals of `found`, each with the most probable class.
 
-        An interval that the end of its video cut is widened to the shortest training expression.
+        An interval that the end of its video cut is widened to the shortest training expression;
+        frames are brought to the rate of the run's clips, as `mer-jax predict` does.
         """
         videos = {video.key: video for video in recordings}
         folds = {(fold.subject, fold.kind): fold for fold in found.folds}
@@ -95,13 +99,26 @@ class Recognizer(NamedTuple):
             video = videos[event.key]
             shortest = max(2, folds[video.subject_key, event.kind].shortest)
             apex = apex_of(found, video, event)
-            clips.append(cut(video, event.kind, event.onset, apex, event.offset, shortest=shortest))
+            clip = cut(video, event.kind, event.onset, apex, event.offset, shortest=shortest)
+            clips.append(self._at_rate(clip))
             rows.append(self.rows[video.subject_key])
         best = self.networks.probabilities_of(clips, rows).argmax(1)
         return [
             event._replace(emotion=self.classes[label])
             for event, label in zip(found.events, best.tolist())
         ]
+
+    def _at_rate(self, clip: Clip) -> Clip:
+        """A clip of an interval at the rate of the run's clips."""
+        rate = self.profile.fps if self.profile else 0
+        if not rate or not clip.fps or same_rate(rate, clip.fps):
+            return clip
+        assert self.profile and clip.apex is not None
+        again = clip_of(clip.frames, clip.apex, clip.fps, profile=self.profile, marked=True)
+        last = len(again.read()) - 1
+        return dataclasses.replace(
+            clip, read=again.read, fps=again.fps, onset=0, apex=again.apex, offset=last
+        )
 
 
 def label_intervals(recordings: Sequence[Recording], scheme: str) -> Emotions:
@@ -199,8 +216,5 @@ def load(workdir: str | pathlib.Path, subjects: Iterable[str]) -> Recognizer:
             "(protocol.name=loso)"
         )
     verdict = reading.load_json(workdir / "metrics.json", _Metrics).verdict
-    shape = None
-    if (workdir / profile.FILENAME).is_file():
-        own = profile.read(workdir)
-        shape = (*own.size, own.channels)
-    return Recognizer(networks, rows, verdict.leaks, shape)
+    own = profile.read(workdir) if (workdir / profile.FILENAME).is_file() else None
+    return Recognizer(networks, rows, verdict.leaks, own)

@@ -6,7 +6,7 @@
 
 The face is cropped by the eyes and waits, small and gray, in a temporary file, from which the run's
 evidence reads it in blocks. Where the crop had to follow the head, or the face is lost or moves
-more than in any expression of the run, the evidence is not that of one: such intervals get a
+more than in any of 64 expressions of the run, the evidence is not that of one: such intervals get a
 verdict. A run of spot-then-recognize gives each interval an emotion as well, by the mean of its
 folds.
 """

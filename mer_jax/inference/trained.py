@@ -33,7 +33,7 @@ class TrainedNetworks(NamedTuple):
     config: ConfigDict
     classes: tuple[str, ...]
     folds: tuple[str, ...]  # names of the folds loaded
-    all_folds: tuple[str, ...]  # of the run, also those without a network
+    all_folds: tuple[str, ...]  # of the run's seeds, also those without a network
     state: dict  # host arrays [F, ...]
     programs: dict  # (clips, shape of their frames) -> compiled (inputs) -> probabilities
 
@@ -210,6 +210,7 @@ def select(
         raise UserError(f"training of {name or 'all folds'} in {run} diverged, or was not saved")
     return networks._replace(
         folds=tuple(networks.folds[row] for row in rows),
+        all_folds=tuple(each for each in networks.all_folds if name in (None, each)),
         state=jax.tree.map(lambda a: a[rows], networks.state),
     )
 
@@ -247,14 +248,15 @@ def _of_workdir(workdir: pathlib.Path) -> TrainedNetworks:
         raise UserError(
             f"{workdir}: its folds.json is not that of its checkpoints; {reading.RERUN_HINT}"
         )
-    same = [settings[row] == settings[members[0]] for row in members]
+    alike = [each == settings[members[0]] for each in settings]
+    same = [alike[row] for row in members]
     converged = state["status"] != records.DIVERGED  # the others may hold NaN
     rows = np.flatnonzero(converged & same)
     return TrainedNetworks(
         config,
         classes,
         tuple(names[members[row]] for row in rows),
-        tuple(names),
+        tuple(name for name, own in zip(names, alike) if own),
         {part: jax.tree.map(lambda a: a[rows], state[part]) for part in PARTS},
         programs={},
     )
