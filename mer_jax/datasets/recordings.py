@@ -63,7 +63,9 @@ def load(name: str, root: str | pathlib.Path | None, **given) -> list[Recording]
 
     Args:
       name: a database (`names()`), or "package.module:name", a function of the root, with its
-        options by keyword, that returns `Recording`s or an `Inspection`.
+        options by keyword, that returns `Recording`s or an `Inspection`. Instants count from 0;
+        an attribute `numbers` of a recording's `read`, [T] integers, gives what files of spotted
+        intervals count by. `faces.crop_recording` crops.
       root: its folder; None for "synthetic".
       **given: options of the database (`options(name)`).
 
