@@ -289,7 +289,8 @@ def out_folder(name: str) -> pathlib.Path:
 
 def predict_several() -> int:
     """Writes the predictions of all videos; 1 if one failed."""
-    videos, out = video_list.find(_VIDEO.value), out_folder(_VIDEO.value[0])
+    notes = list[str]()
+    videos, out = video_list.find(_VIDEO.value, notes=notes), out_folder(_VIDEO.value[0])
     if not _OUT.value and video_list.is_pattern(_VIDEO.value[0]):
         raise UserError("--out=DIR is required with a pattern")
     for value in _VIDEO.value:
@@ -299,6 +300,8 @@ def predict_several() -> int:
             f"--video_out={_VIDEO_OUT.value}: of several videos give the name of a file only, as "
             "in annotated.mp4; each video's folder gets one"
         )
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     prediction = Prediction(videos)
     settings = saving.digest(
         mer_jax.__version__,
