@@ -244,11 +244,13 @@ def _constant_rate(
     """Frames at `times` [T] (s) as a source of a constant rate, interpolated where it varies."""
     step, regular = clock(times)
     rate = 1 / step if step else announced_rate
-    if announced_rate and abs(rate / announced_rate - 1) < 0.005:  # exact, unlike timestamps in ms
+    # The announced rate is exact, unlike timestamps in ms, unless it moves a frame by half of one.
+    if announced_rate and abs(rate / announced_rate - 1) * len(times) < 0.5:
         rate = announced_rate
     if regular:
         return VideoSource(name, functools.partial(_untimed, frames), rate, len(times), notes)
-    count = int(times[-1] / step + 0.5) + 1
+    step = 1 / rate
+    count = int(times[-1] / step + _EXACT_TOLERANCE) + 1
     if count > _MAX_TICKS_PER_FRAME * len(times):
         raise UserError(
             f"{name}: its timestamps make no sense ({len(times)} frames in {times[-1]:.0f} s, most "

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from mer_jax.datasets import folders, synthetic, video_source
 from mer_jax.errors import UserError
+from mer_jax.io import video_files
 from tests.datasets import replica
 from tests.io.test_video_files import encode
 
@@ -60,6 +61,29 @@ def test_milliseconds_of_a_constant_rate_are_no_variable_one(tmp_path):
     times = [round(1000 * t / 30) for t in range(30)]
     source = video_source.open_video(brightness_is_time(tmp_path, times))
     assert source.fps == pytest.approx(30, rel=2e-3) and source.count == 30 and not source.notes
+
+
+@pytest.mark.parametrize(("count", "rate"), [(30, 30.0), (3000, 29.9)])
+def test_an_announced_rate_moves_no_frame(tmp_path, monkeypatch, count, rate):
+    timestamps = video_files.Timestamps(np.round(np.arange(count) / 29.9, 3), 30.0, count)
+    monkeypatch.setattr(video_files, "timestamps", lambda path: timestamps)
+    (tmp_path / "a.mp4").touch()
+    source = video_source.open_video(tmp_path / "a.mp4")
+    assert source.fps == pytest.approx(rate, rel=1e-6) and source.count == count
+    last = (count - 1) / source.fps
+    assert last == pytest.approx(timestamps.times[-1], abs=0.5 / source.fps)
+
+
+def test_interpolated_frames_have_the_rate_that_is_told(tmp_path, monkeypatch):
+    times = [0, 40, 80, 120, 160, 400, 440]
+    path = brightness_is_time(tmp_path, times)
+    timestamps = video_files.Timestamps(np.array(times) / 1000, 24.0, len(times))
+    monkeypatch.setattr(video_files, "timestamps", lambda path: timestamps)
+    source = video_source.open_video(path)
+    frames = source.clip.frames
+    assert source.fps == 24.0 and len(frames) == source.count
+    at = 1000 * np.arange(len(frames)) / source.fps
+    np.testing.assert_allclose(frames[:, 0, 0, 0], at / 4, atol=0.1 * 1000 / 24 / 4 + 1)
 
 
 def test_timestamps_that_make_no_sense(tmp_path):
