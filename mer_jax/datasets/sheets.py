@@ -61,10 +61,14 @@ def choose(
         )
         log.add_problem(str(root), what)
         return None
-    others = ", ".join(file.name for file in found[1:])
-    others += "; labels=FILE chooses" if others else ""
-    log.sources.append(Source("labels", str(found[0]), others))
+    log.sources.append(source("labels", found, "labels=FILE chooses"))
     return found[0]
+
+
+def source(what: str, found: Sequence[pathlib.Path], how: str) -> Source:
+    """The first of the sheets `found`, which is read; `how` tells how another is chosen."""
+    others = ", ".join(file.name for file in found[1:])
+    return Source(what, str(found[0]), f"{others}; {how}" if others else "")
 
 
 def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: IssueLog) -> list[Row]:
