@@ -157,6 +157,34 @@ def test_missing_frame_numbers_are_noted(tmp_path, names, note):
     assert not note or source.notes[0].startswith(note)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["t0.25", "t0.5", "t0.75", "t1.0"],
+        ["1700000000.25", "1700000000.5", "1700000001.125"],
+        ["take1.8", "take1.9", "take1.10", "take1.11"],
+        ["S1.0009", "S1.0010", "S1.0011"],
+    ],
+)
+def test_names_with_decimals(tmp_path, names):
+    for brightness, name in enumerate(names):
+        replica.save(tmp_path / f"{name}.png", np.full((8, 8, 3), brightness, np.uint8))
+    source = video_source.open_video(tmp_path, fps=25)
+    assert [frame[0, 0, 0] for frame in source.frames()] == [*range(len(names))]
+    assert not source.notes
+
+
+@pytest.mark.parametrize(
+    "names", [("img0.jpg", "img0.png"), ("img01.jpg", "img1.jpg"), ("t0.5.jpg", "t0.5.png")]
+)
+def test_two_files_of_one_frame_are_named(tmp_path, names):
+    for name in (*names, names[0].replace("0", "3").replace("1", "4")):
+        replica.save(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
+    said = f"{names[0]} and {names[1]} are one frame by their names; remove one of them"
+    with pytest.raises(UserError, match=said):
+        video_source.open_video(tmp_path, fps=25)
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real clips are not there")
 def test_real_clips():
     for name, shape, fps, count in (
