@@ -207,13 +207,13 @@ def test_a_camera(capsys, workdir, tmp_path, scene, monkeypatch):
 
 
 def test_mistakes_in_the_command(capsys, workdir, tmp_path, scene):
+    frames, gray = tmp_path / "frames", tmp_path / "gray"
+    frames.mkdir(), gray.mkdir()
     for number, frame in enumerate(scene.frames[:4]):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), frame)
-    gray = tmp_path / "gray"
-    gray.mkdir()
+        cv2.imwrite(str(frames / f"{number}.png"), frame)
     for number in range(20):
         cv2.imwrite(str(gray / f"{number}.png"), np.full((60, 60, 3), 90, np.uint8))
-    job, folder = f"--run={workdir}", f"--video={tmp_path}"
+    job, folder = f"--run={workdir}", f"--video={frames}"
     for arguments, said in (
         ((), "--run=... is required"),
         ((job,), "--video=... is required"),
