@@ -66,7 +66,7 @@ from mer_jax.inference import run_file, spotter, video_list, video_records
 from mer_jax.inference.spotter import SpottedVideo
 from mer_jax.inference.video_predictions import VideoPredictions
 from mer_jax.inference.video_records import VideoRecord
-from mer_jax.io import saving, video_files
+from mer_jax.io import reading, saving, video_files
 
 _RUN = flags.DEFINE_string("run", None, "A finished run: its working directory, or its file.")
 _VIDEO = flags.DEFINE_multi_string(
@@ -275,7 +275,7 @@ def predict_single(video: str) -> str:
     source, result = prediction.predict(video, video)
     for note in (*source.notes, *result.notes):
         print(f"note: {note}", file=sys.stderr)
-    annotated = pathlib.Path(_VIDEO_OUT.value).expanduser() if _VIDEO_OUT.value else None
+    annotated = reading.expanded(_VIDEO_OUT.value) if _VIDEO_OUT.value else None
     paths = prediction.write(source, result, out_folder(source.name), annotated)
     return "\n".join([result.summary(), *paths])
 
@@ -284,7 +284,7 @@ def out_folder(name: str) -> pathlib.Path:
     """--out, or a folder named after the video."""
     path = pathlib.Path(name.replace(":", "_"))
     stem = path.name if path.is_dir() else path.stem
-    return pathlib.Path(_OUT.value or f"{stem}_prediction").expanduser()
+    return reading.expanded(_OUT.value or f"{stem}_prediction")
 
 
 def predict_several() -> int:

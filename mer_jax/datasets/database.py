@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from mer_jax.datasets import clip_building, folders, sheets
 from mer_jax.datasets.records import NOT_THERE, Database, Inspection, IssueLog, Row, Source
+from mer_jax.io import reading
 
 
 def inspect(
@@ -36,7 +37,7 @@ def inspect(
         ten away, replaces a missing one, an apex outside its clip becomes None. Each is a note.
       exclude: keys of clips ("casme2/sub01/EP02_01f") to leave out.
     """
-    root = pathlib.Path(root).expanduser()
+    root = reading.expanded(root)
     if missing := spec.missing(root, images):
         return Inspection([], missing, [], spec.published, spec.subjects)
     log = IssueLog(spec.known_issues)

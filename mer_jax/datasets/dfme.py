@@ -17,6 +17,7 @@ from mer_jax.datasets.annotations import Column, zero_padded
 from mer_jax.datasets.folders import Folder, FolderLayout
 from mer_jax.datasets.records import Inspection, Row, Source
 from mer_jax.errors import Problem, unknown_name
+from mer_jax.io import reading
 
 # Patterns of their sheets; that of test B ends in "with_AU".
 PARTS = {
@@ -53,7 +54,7 @@ def inspect(
     """As `database.inspect`; `part` is "train", "test_a" or "test_b", "" all that are there."""
     if part and part not in PARTS:
         raise unknown_name("part of DFME", part, PARTS)
-    path = pathlib.Path(root).expanduser()
+    path = reading.expanded(root)
     if missing := SPEC.missing(path, ""):
         return Inspection([], missing, [], SPEC.published, SPEC.subjects)
     rows, problems, sources = dict[str, Row](), list[Problem](), list[Source]()

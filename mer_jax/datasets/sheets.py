@@ -15,6 +15,7 @@ from mer_jax.datasets.records import (
     Row,
     Source,
 )
+from mer_jax.io import reading
 
 _NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
 # Sheets that are read, the preferred first, then those that are named as what they are.
@@ -46,7 +47,7 @@ def choose(
 ) -> pathlib.Path | None:
     """The label sheet to read, or None with the problem in `log`."""
     if labels:
-        given = pathlib.Path(labels).expanduser()
+        given = reading.expanded(labels)
         path = given if given.is_file() else root / labels
         if path.is_file():
             log.sources.append(Source("labels", str(path)))

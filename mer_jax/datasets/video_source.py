@@ -24,7 +24,7 @@ from mer_jax import options
 from mer_jax.clips import Clip
 from mer_jax.datasets import folders
 from mer_jax.errors import UserError
-from mer_jax.io import video_files
+from mer_jax.io import reading, video_files
 
 RENDERED, CAMERA = "synthetic:", "camera:"
 _MAX_BYTES = 2**31  # of frames from a camera
@@ -79,7 +79,7 @@ def open_video(
         return _from_synthetic(source, fps)
     if source.startswith(CAMERA):
         return _from_camera(source, fps, seconds)
-    path = pathlib.Path(source).expanduser()
+    path = reading.expanded(source)
     if path.is_dir():
         return _folder(path, fps)
     if not path.is_file():

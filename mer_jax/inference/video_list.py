@@ -22,7 +22,7 @@ def is_single(values: Sequence[str]) -> bool:
     """Whether `values` name one video rather than a folder, a list or several."""
     if len(values) != 1 or values[0].startswith((CAMERA, RENDERED)):
         return len(values) == 1
-    path = pathlib.Path(values[0]).expanduser()
+    path = reading.expanded(values[0])
     if path.is_dir():
         return list(_inside(path, [])) in ([], [path])
     return path.suffix.lower() not in _LISTS and not is_pattern(path)
@@ -57,7 +57,7 @@ def check_output(output: str | pathlib.Path, video: str) -> None:
     """Raises `UserError` where `output` would replace a video, or lie in its folder."""
     if video.startswith((CAMERA, RENDERED)):
         return
-    path, source = (pathlib.Path(each).expanduser().resolve() for each in (output, video))
+    path, source = (reading.expanded(each).resolve() for each in (output, video))
     if path == source and not source.is_dir():
         raise UserError(f"{output} is the video itself; give the output another name")
     if source.is_dir() and path.is_relative_to(source):
@@ -68,7 +68,7 @@ def _expand(value: str, notes: list[str]) -> Iterator[tuple[str, str]]:
     if value.startswith((CAMERA, RENDERED)):
         yield value.replace(":", "_"), value
         return
-    path = pathlib.Path(value).expanduser()
+    path = reading.expanded(value)
     if path.is_dir():
         for each in _inside(path, notes):
             yield (path.name if each == path else each.relative_to(path).as_posix()), str(each)
@@ -85,7 +85,7 @@ def _expand(value: str, notes: list[str]) -> Iterator[tuple[str, str]]:
 
 def is_pattern(path: str | pathlib.Path) -> bool:
     """Whether it has wildcards and is no file or folder by that name."""
-    path = pathlib.Path(path).expanduser()
+    path = reading.expanded(path)
     return glob.has_magic(str(path)) and not path.exists()
 
 
@@ -116,7 +116,7 @@ def _listed(path: pathlib.Path) -> Iterator[tuple[str, str]]:
     lines = (line.strip() for line in reading.read_text(path).splitlines())
     # The name of a file may hold a #: only behind a space, or first, it begins a comment.
     plain = lambda line: re.split(r"(?:^|\s)#", line)[0].strip()
-    there = lambda line: (path.parent / pathlib.Path(line).expanduser()).exists()
+    there = lambda line: (path.parent / reading.expanded(line)).exists()
     named = [found for line in lines if (found := line if there(line) else plain(line))]
     if not named:
         raise UserError(f"{path}: the list names no video")
@@ -124,7 +124,7 @@ def _listed(path: pathlib.Path) -> Iterator[tuple[str, str]]:
         if line.startswith((CAMERA, RENDERED)):
             yield from _expand(line, [])
             continue
-        source = path.parent / pathlib.Path(line).expanduser()
+        source = path.parent / reading.expanded(line)
         name = os.path.abspath(source)
         inside = os.path.relpath(name, path.parent.absolute())
         outside = inside == os.pardir or inside.startswith(os.pardir + os.sep)

@@ -218,6 +218,8 @@ def test_mistakes_in_the_command(capsys, workdir, tmp_path, scene):
         ((), "--run=... is required"),
         ((job,), "--video=... is required"),
         ((job, "--video=nothing.mp4"), "there is no such file"),
+        ((job, "--video=~$me.mp4", "--out=~$o"), "~$me.mp4: there is no such file"),
+        (("--run=~$run", folder, "--fps=9"), "~$run is no working directory of a run"),
         ((job, "--video=camera:first"), "INDEX is the camera's number"),
         ((job, folder), "has no frame rate; give it: --fps=200"),
         ((f"--run={tmp_path}", folder, "--fps=9"), "is no working directory of a run"),

@@ -260,6 +260,14 @@ def test_the_folder_one_stands_in(tmp_path, monkeypatch):
     assert facts(datasets.load("smic", ".")) == facts(datasets.load("smic", tmp_path))
 
 
+def test_names_that_begin_with_a_tilde(tmp_path):
+    for name in ("casme2", "smic", "dfme", "flow_maps", "psn"):
+        assert "~$data" in str(datasets.inspect(name, "~$data").problems[0])
+    replica.write("casme2", tmp_path, subjects=1)
+    (problem,) = datasets.inspect("casme2", tmp_path, labels="~$a.xlsx").problems
+    assert "is no file; labels= should name the label sheet" in str(problem)
+
+
 def test_labels_where_the_folders_are_the_labels(tmp_path):
     replica.write("smic", tmp_path, subjects=1)
     problems = datasets.inspect("smic", tmp_path, labels="mine.xlsx").problems

@@ -86,6 +86,14 @@ def test_interpolated_frames_have_the_rate_that_is_told(tmp_path, monkeypatch):
     np.testing.assert_allclose(frames[:, 0, 0, 0], at / 4, atol=0.1 * 1000 / 24 / 4 + 1)
 
 
+def test_a_film_whose_name_begins_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    replica.save(tmp_path / "~$a.png", np.zeros((8, 8, 3), np.uint8))
+    assert video_source.open_video("~$a.png").count == 1
+    with pytest.raises(UserError, match=r"^~\$b\.png: there is no such file"):
+        video_source.open_video("~$b.png")
+
+
 def test_timestamps_that_make_no_sense(tmp_path):
     with pytest.raises(UserError, match=r"timestamps make no sense .*; give the frame rate"):
         video_source.open_video(brightness_is_time(tmp_path, [0, 1, 2, 3, 4, 1000]))

@@ -42,6 +42,16 @@ def test_a_picture_beside_folders_of_videos_hides_none(tmp_path):
     assert not video_list.is_single([str(tmp_path / "s02")])
 
 
+def test_a_name_that_begins_with_a_tilde_is_no_users_home(films):
+    assert video_list.is_single(["~$a.mp4"]) and not video_list.is_pattern("~$a.mp4")
+    assert video_list.find(["~$a.mp4"]) == {"~$a.mp4": "~$a.mp4"}
+    video_list.check_output("~$out", "~$a.mp4")
+    (films / "~$a.mp4").touch()
+    (films / "list.txt").write_text("~$a.mp4\n")
+    found = video_list.find([str(films / "list.txt")])
+    assert found == {"~$a.mp4": str(films / "~$a.mp4")}
+
+
 def test_a_list_in_the_current_folder_names_nothing_above_it(films, monkeypatch):
     monkeypatch.chdir(films / "deep")
     (films / "deep" / "list.txt").write_text("../a.mp4\n")
