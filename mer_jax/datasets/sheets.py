@@ -16,6 +16,7 @@ from mer_jax.datasets.records import (
     Source,
 )
 from mer_jax.io import reading
+from mer_jax.keys import folded
 
 _NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
 # Sheets that are read, the preferred first, then those that are named as what they are.
@@ -109,7 +110,7 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: IssueLog) 
         if row.problem and not row.invalid:
             log.add_problem(row.where, row.problem)
             row.invalid = True
-        other = found.setdefault((row.subject, row.name), row)
+        other = found.setdefault(folded(row.subject, row.name), row)
         if other is not row and row.name:
             what = f"clip {row.subject}/{row.name} again (first in {other.where}); remove one"
             log.add_problem(row.where, what)

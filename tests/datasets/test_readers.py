@@ -213,6 +213,20 @@ def test_fourdme_several_emotions(tmp_path):
     assert clips[1].emotion == "negative+repression" and clips[2].action_units == "4+12(k)"
 
 
+def test_fourdme_rows_that_differ_in_case_are_one_clip(tmp_path):
+    replica.write("fourdme", tmp_path, subjects=1)
+    (sheet,) = tmp_path.glob("*.xlsx")
+    book = openpyxl.load_workbook(sheet)
+    head, first = [[cell.value for cell in row] for row in book.active.iter_rows(max_row=2)]
+    name = head.index("fold_name")
+    book.active.append([*first[:name], first[name].swapcase(), *first[name + 1 :]])
+    book.save(sheet)
+    found = datasets.inspect("fourdme", tmp_path)
+    (problem,) = found.problems
+    assert problem.where == f"{sheet.name}, row {book.active.max_row}"
+    assert f"{first[name].swapcase()} again (first in {sheet.name}, row 2)" in problem.what
+
+
 def test_ck_plus_labels(tmp_path):
     replica.write("ck_plus", tmp_path, subjects=1)
     found = datasets.inspect("ck_plus", tmp_path)
