@@ -132,6 +132,21 @@ def test_casme_squared_kinds_and_missing_offset(tmp_path):
         datasets.load("casme_squared", tmp_path, kind="mikro")
 
 
+@pytest.mark.parametrize(
+    ("release", "note"),
+    [
+        ("cropped", "has no offset frame; the clip's last frame replaces it"),
+        ("raw", "has no offset frame; the clip ends at its apex"),
+    ],
+)
+def test_what_replaces_a_missing_offset_is_told(tmp_path, release, note):
+    replica.write("casme_squared", tmp_path, subjects=2, release=release)
+    found = datasets.inspect("casme_squared", tmp_path)
+    assert said(found, "s15/disgust1_4")[0].endswith(note)
+    (clip,) = [clip for clip in found.clips if clip.key.endswith("s15/disgust1_4")]
+    assert (clip.apex == len(clip.frames) - 1) == (release == "raw")
+
+
 def test_samm_faults(tmp_path):
     replica.write("samm", tmp_path, subjects=2)
     found = datasets.inspect("samm", tmp_path)
