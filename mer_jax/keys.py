@@ -45,6 +45,11 @@ def normalize_key(key: str) -> str:
     return re.sub(r"(?<!\d)0+(?=\d)", "", key.casefold())
 
 
+def folded(subject: str, name: str) -> tuple[str, str]:
+    """A clip's key where upper and lower case are one: folders are copied between file systems."""
+    return subject.casefold(), name.casefold()
+
+
 # Databases of long videos whose subjects are those of a database of clips.
 _SAME_SUBJECTS = {"samm_lv": "samm"}
 

@@ -19,14 +19,13 @@ DIR gets
     analysis.json     the numbers: clip, label, probabilities, tp, mean and deviation
 """
 
-import pathlib
-
 import jax
 import numpy as np
 from absl import flags
 
 from mer_jax.cli.command import no_arguments, required
 from mer_jax.errors import UserError, unknown_name
+from mer_jax.io import reading
 from mer_jax.runtime import pinned
 
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
@@ -44,7 +43,7 @@ def analyze() -> str:
     from mer_jax.metrics import intervals
     from mer_jax.reporting import explanations, figures
 
-    run, out = required(_RUN), pathlib.Path(required(_OUT)).expanduser()
+    run, out = required(_RUN), reading.expanded(required(_OUT))
     tested = tested_clip.load_tested_clip(run, clip=_CLIP.value, root=_ROOT.value)
     logits = explain.logits(tested.network, tested.inputs)  # [V, K]
     if len(logits) > 1:

@@ -14,12 +14,12 @@ Example:
 """
 
 import datetime
-import pathlib
 
 from absl import flags
 
 from mer_jax import runtime
 from mer_jax.cli.command import no_arguments
+from mer_jax.io import reading
 
 _DIR = flags.DEFINE_string("examples_dir", None, "The folder; default: in the user's cache folder.")
 _CLEAR = flags.DEFINE_string("clear", None, "Remove the examples of this method, or of 'all'.")
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     from mer_jax.io import array_cache
 
     no_arguments(argv)
-    folder = pathlib.Path(_DIR.value or runtime.cache_folder() / "examples").expanduser()
+    folder = reading.expanded(_DIR.value or runtime.cache_folder() / "examples")
     if _CLEAR.value:
         group = None if _CLEAR.value == "all" else _CLEAR.value
         removed = array_cache.clear(folder, group=group)

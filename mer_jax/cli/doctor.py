@@ -30,6 +30,7 @@ from absl import flags
 from mer_jax import runtime
 from mer_jax.cli.command import no_arguments
 from mer_jax.errors import UserError
+from mer_jax.io import reading
 
 _FOLDER = flags.DEFINE_list("folder", None, "Further folders to check, separated by commas.")
 
@@ -166,13 +167,13 @@ def folders() -> Iterator[Finding]:
 
     checked = {"here": pathlib.Path.cwd(), "temporary": pathlib.Path(tempfile.gettempdir())}
     for number, folder in enumerate(_FOLDER.value or (), 1):
-        checked[f"folder {number}"] = pathlib.Path(folder).expanduser()
+        checked[f"folder {number}"] = reading.expanded(folder)
     for name, folder in checked.items():
         yield writable(name, folder)
     runtime.enable_compile_cache()  # as the commands do
     cache = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # made as it runs
     if cache:
-        yield writable("compilation cache", pathlib.Path(cache).expanduser(), space=0.2)
+        yield writable("compilation cache", reading.expanded(cache), space=0.2)
     else:
         fix = "unset JAX_COMPILATION_CACHE_DIR, so that the next run need not compile again"
         yield Finding(HINT, "compilation cache", "none", fix)

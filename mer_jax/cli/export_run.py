@@ -13,12 +13,11 @@ Example:
     mer-jax predict --run=first.merrun --video=me.mp4
 """
 
-import pathlib
-
 from absl import flags
 
 from mer_jax.cli import databases
 from mer_jax.errors import UserError
+from mer_jax.io import reading
 
 _LICENSE = flags.DEFINE_string("license", "", "The license of the file, in your words.")
 
@@ -29,7 +28,7 @@ def main(argv: list[str]) -> None:
 
     if len(argv) != 3:
         raise UserError("give the working directory of a run and the file to write")
-    workdir, path = (pathlib.Path(each).expanduser() for each in argv[1:])
+    workdir, path = (reading.expanded(each) for each in argv[1:])
     manifest = run_file.export(workdir, path, licenses=licenses(), license=_LICENSE.value)
     print(describe(manifest))
     print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")

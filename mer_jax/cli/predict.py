@@ -61,12 +61,12 @@ import mer_jax
 from mer_jax import inference, options, runtime
 from mer_jax.cli.command import at_stop_signals, no_arguments, required
 from mer_jax.datasets import video_source
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, report_write_errors
 from mer_jax.inference import run_file, spotter, video_list, video_records
 from mer_jax.inference.spotter import SpottedVideo
 from mer_jax.inference.video_predictions import VideoPredictions
 from mer_jax.inference.video_records import VideoRecord
-from mer_jax.io import saving, video_files
+from mer_jax.io import reading, saving, video_files
 
 _RUN = flags.DEFINE_string("run", None, "A finished run: its working directory, or its file.")
 _VIDEO = flags.DEFINE_multi_string(
@@ -228,32 +228,41 @@ class Prediction:
         return source, result
 
     def write(self, source, result, out: pathlib.Path, video: pathlib.Path | None) -> list[str]:
-        """Writes the outputs, the annotated video to `video`; returns their paths."""
+        """Writes the outputs, the annotated video to `video`; returns their paths.
+
+        Those of an earlier run are removed first, so that one which is stopped leaves no mixture.
+        """
         from mer_jax.reporting import figures, overlay, spotting_overlay
 
         charts = spotting_overlay if self.spots else overlay
         table, chart = out / video_records.PREDICTION, out / video_records.CHART
+        paths = [table, chart] if video is None else [table, chart, video]
+        for path in paths:
+            with report_write_errors(path):
+                path.unlink(missing_ok=True)
         saving.write(table, result.csv())
         saving.write(chart, figures.png(charts.over_time(result)))
         if video is None:
-            return [str(table), str(chart)]
+            return [*map(str, paths)]
         annotated = charts.annotate(source.frames, result, alpha=_ALPHA.value)
         video.parent.mkdir(parents=True, exist_ok=True)
         frames = self.progress.counted(annotated, result.fps)
-        return [str(table), str(chart), str(video_files.write(video, frames, result.fps))]
+        video_files.write(video, frames, result.fps)
+        return [*map(str, paths)]
 
     def record(self, name: str, video: str, folder: pathlib.Path) -> VideoRecord:
         """Predicts one of several videos and writes its outputs."""
+        annotated = folder / _VIDEO_OUT.value if _VIDEO_OUT.value else None
         try:
             source, result = self.predict(name, video)
         except Exception as error:  # one video does not stop the others
-            known = isinstance(error, UserError)
-            reason = str(error) if known else f"{type(error).__name__}: {error}"
-            reason = " ".join(reason.split())
-            logging.debug("%s", name, exc_info=error)
-            print(f"{name}: failed: {reason}", file=sys.stderr)
-            return VideoRecord(name, reason, retry=not known)
-        self.write(source, result, folder, folder / _VIDEO_OUT.value if _VIDEO_OUT.value else None)
+            return _failed(name, error)
+        try:
+            self.write(source, result, folder, annotated)
+        except Exception as error:
+            if isinstance(error.__cause__ or error, OSError):  # a full disk does stop them
+                raise
+            return _failed(name, error)
         labels = ", ".join(f"{count} x {label}" for label, count in result.counts.items())
         print(f"{name}: {labels}", flush=True)
         return VideoRecord(
@@ -266,6 +275,16 @@ class Prediction:
         )
 
 
+def _failed(name: str, error: Exception) -> VideoRecord:
+    """The record of a video after `error`, which is printed."""
+    known = isinstance(error, UserError)
+    reason = str(error) if known else f"{type(error).__name__}: {error}"
+    reason = " ".join(reason.split())
+    logging.debug("%s", name, exc_info=error)
+    print(f"{name}: failed: {reason}", file=sys.stderr)
+    return VideoRecord(name, reason, retry=not known)
+
+
 def predict_single(video: str) -> str:
     """Writes the prediction of one video; returns the text to print."""
     video_list.check_output(out_folder(pathlib.Path(video).name), video)
@@ -275,7 +294,7 @@ def predict_single(video: str) -> str:
     source, result = prediction.predict(video, video)
     for note in (*source.notes, *result.notes):
         print(f"note: {note}", file=sys.stderr)
-    annotated = pathlib.Path(_VIDEO_OUT.value).expanduser() if _VIDEO_OUT.value else None
+    annotated = reading.expanded(_VIDEO_OUT.value) if _VIDEO_OUT.value else None
     paths = prediction.write(source, result, out_folder(source.name), annotated)
     return "\n".join([result.summary(), *paths])
 
@@ -284,12 +303,13 @@ def out_folder(name: str) -> pathlib.Path:
     """--out, or a folder named after the video."""
     path = pathlib.Path(name.replace(":", "_"))
     stem = path.name if path.is_dir() else path.stem
-    return pathlib.Path(_OUT.value or f"{stem}_prediction").expanduser()
+    return reading.expanded(_OUT.value or f"{stem}_prediction")
 
 
 def predict_several() -> int:
     """Writes the predictions of all videos; 1 if one failed."""
-    videos, out = video_list.find(_VIDEO.value), out_folder(_VIDEO.value[0])
+    notes = list[str]()
+    videos, out = video_list.find(_VIDEO.value, notes=notes), out_folder(_VIDEO.value[0])
     if not _OUT.value and video_list.is_pattern(_VIDEO.value[0]):
         raise UserError("--out=DIR is required with a pattern")
     for value in _VIDEO.value:
@@ -299,6 +319,8 @@ def predict_several() -> int:
             f"--video_out={_VIDEO_OUT.value}: of several videos give the name of a file only, as "
             "in annotated.mp4; each video's folder gets one"
         )
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     prediction = Prediction(videos)
     settings = saving.digest(
         mer_jax.__version__,

@@ -31,6 +31,7 @@ from tqdm import tqdm
 from mer_jax import runtime
 from mer_jax.clips import Clip, in_memory, resize, to_float
 from mer_jax.errors import UserError, located
+from mer_jax.io import reading
 
 _OUT = flags.DEFINE_string("out", None, "The file to write, .png or .gif; CLIP's name by default.")
 _ONSET = flags.DEFINE_integer("onset", None, "The frame in which the movement begins, from 0.")
@@ -117,7 +118,7 @@ def show(source: str) -> pathlib.Path:
         pathlib.Path(source).resolve()
     )
     default = pathlib.Path(source).resolve().parent if within else pathlib.Path()
-    out = pathlib.Path(_OUT.value or default / f"{name}.png").expanduser()
+    out = reading.expanded(_OUT.value or default / f"{name}.png")
     if out.suffix not in (".png", ".gif"):
         raise UserError(f"--out={out}: the picture is a .png or a .gif")
     video_list.check_output(out, source)

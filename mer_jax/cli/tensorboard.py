@@ -20,6 +20,7 @@ import numpy as np
 from absl import flags
 
 from mer_jax.errors import UserError
+from mer_jax.io import reading
 
 _FOLDS = flags.DEFINE_bool("folds", False, "Also write the curves of each fold by itself.")
 
@@ -64,4 +65,4 @@ def main(argv: list[str]) -> None:
     if len(argv) < 2:
         raise UserError("name the working directory of a run")
     for workdir in argv[1:]:
-        print(convert(pathlib.Path(workdir).expanduser(), folds=_FOLDS.value))
+        print(convert(reading.expanded(workdir), folds=_FOLDS.value))

@@ -86,7 +86,7 @@ def build_clip(
     onset, apex, offset = row.instants
     if row.has_instants:
         _renumber(key, row, layout, numbers, log)
-        instants = _ordered(spec, row, where, allow_mismatch, log)
+        instants = _ordered(spec, layout, row, where, allow_mismatch, log)
         if instants is None:
             return None
         onset, apex, offset = instants
@@ -149,14 +149,16 @@ def _indices(instants, numbers, folder, allow_mismatch, where, log):
     return indices if valid else None
 
 
-def _ordered(spec, row, where, allow_mismatch, log):
+def _ordered(spec, layout, row, where, allow_mismatch, log):
     """(onset, apex, offset) in order, or None."""
     onset, apex, offset = row.instants
     if onset is None:
         log.add_problem(where, "has no onset frame; fill in the cell")
         return None
     if offset is None:
-        log.add_note(where, "has no offset frame; the clip's last frame replaces it")
+        # A whole recording goes on after the clip.
+        end = "clip ends at its apex" if layout.recordings else "clip's last frame replaces it"
+        log.add_note(where, f"has no offset frame; the {end}")
     elif offset <= onset:
         log.add_problem(where, f"the offset frame {offset} is not after the onset frame {onset}")
         return None

@@ -18,6 +18,7 @@ from mer_jax.clips import Clip
 from mer_jax.datasets import folders, labels, records
 from mer_jax.datasets.records import Inspection, Source
 from mer_jax.errors import Problem, unknown_name
+from mer_jax.io import reading
 
 # Usual names of the databases' folders besides those of `datasets.names()`.
 _FOLDERS = {
@@ -212,7 +213,7 @@ def inspect(
     Returns:
       The clips of the composite; `groups` has their classes. All problems of all databases.
     """
-    rules, root, exclude = get(name), pathlib.Path(root).expanduser(), tuple(exclude)
+    rules, root, exclude = get(name), reading.expanded(root), tuple(exclude)
     databases = dict.fromkeys(part for part, _ in rules.parts)
     problems = [
         Problem(key, f"is to be excluded but {name} has no clips of such a database")

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from mer_jax.datasets import clip_building, folders, sheets
 from mer_jax.datasets.records import NOT_THERE, Database, Inspection, IssueLog, Row, Source
+from mer_jax.io import reading
+from mer_jax.keys import folded
 
 
 def inspect(
@@ -36,7 +38,7 @@ def inspect(
         ten away, replaces a missing one, an apex outside its clip becomes None. Each is a note.
       exclude: keys of clips ("casme2/sub01/EP02_01f") to leave out.
     """
-    root = pathlib.Path(root).expanduser()
+    root = reading.expanded(root)
     if missing := spec.missing(root, images):
         return Inspection([], missing, [], spec.published, spec.subjects)
     log = IssueLog(spec.known_issues)
@@ -53,7 +55,7 @@ def inspect(
         if labels:
             what = f"{spec.title} ({kind}) is labeled by its folders; leave data.labels out"
             log.add_problem(labels, what)
-    spelled = {_folded(*key): key for key in by_key}
+    spelled = {folded(*key): key for key in by_key}
     excluded = {tuple(key.split("/", 2)) for key in exclude}
     keys = {(spec.name, row.subject, row.name) for row in rows}
     keys |= {(spec.name, *row_key) for row_key in by_key}
@@ -63,9 +65,9 @@ def inspect(
     listed = set()  # folders whose problems are in the log
     for row in rows:
         row_key = row.subject, row.video if layout.recordings else row.name
-        row_key = spelled.get(_folded(*row_key), row_key)
+        row_key = spelled.get(folded(*row_key), row_key)
         if row_key not in by_key:
-            row_key = spelled.get(_folded(row.subject, row.folder), row_key)
+            row_key = spelled.get(folded(row.subject, row.folder), row_key)
         used.add(row_key)
         if not row.is_clip or (spec.name, row.subject, row.name) in excluded:
             continue
@@ -114,11 +116,6 @@ def _choose(spec, root, images, log):
     return kinds[0], None
 
 
-def _folded(subject: str, name: str) -> tuple[str, str]:
-    """A clip's key where upper and lower case are one: folders are copied between file systems."""
-    return subject.casefold(), name.casefold()
-
-
 def _by_key(spec, layout, found, log):
     by_key: dict[tuple[str, str], folders.Folder] = {}
     first: dict[tuple[str, str], folders.Folder] = {}
@@ -128,7 +125,7 @@ def _by_key(spec, layout, found, log):
             spec.normalize_subject(folder.groups["subject"]),
             name if layout.recordings else spec.normalize_clip(name),
         )
-        other = first.setdefault(_folded(*key), folder)
+        other = first.setdefault(folded(*key), folder)
         if other is folder:
             by_key[key] = folder
         else:

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping
 from mer_jax.datasets import annotations, database, records, sheets
 from mer_jax.datasets.annotations import Column, zero_padded
 from mer_jax.datasets.folders import Folder, FolderLayout
-from mer_jax.datasets.records import Inspection, Row
+from mer_jax.datasets.records import Inspection, Row, Source
 from mer_jax.errors import Problem, unknown_name
+from mer_jax.io import reading
 
 # Patterns of their sheets; that of test B ends in "with_AU".
 PARTS = {
@@ -53,14 +54,17 @@ def inspect(
     """As `database.inspect`; `part` is "train", "test_a" or "test_b", "" all that are there."""
     if part and part not in PARTS:
         raise unknown_name("part of DFME", part, PARTS)
-    path = pathlib.Path(root).expanduser()
+    path = reading.expanded(root)
     if missing := SPEC.missing(path, ""):
         return Inspection([], missing, [], SPEC.published, SPEC.subjects)
-    rows, problems = dict[str, Row](), list[Problem]()
+    rows, problems, sources = dict[str, Row](), list[Problem](), list[Source]()
     of_part = dict[str, tuple[str, list[str]]]()  # the name of its sheet, and its clips
     for name in [part] if part else PARTS:
-        found = sheets.locate(PARTS[name], path)
+        fuller = [f"{pattern}full_with_AU*" for pattern in PARTS[name]]
+        found = sheets.locate([*fuller, *PARTS[name]], path)
         if found:
+            how = "move the first elsewhere to read another"
+            sources.append(sheets.source(f"labels of {name}", found, how))
             read, wrong = _rows(found[0], rows)
             problems += wrong
             of_part[name] = found[0].name, [*read]
@@ -99,7 +103,11 @@ def inspect(
         if len(names) != _COUNTS[name]:
             what = f"has {len(names)} clips where {_COUNTS[name]} are published"
             notes.append(Problem(file, what))
-    return found_clips._replace(problems=[*problems, *found_clips.problems], notes=notes)
+    return found_clips._replace(
+        problems=[*problems, *found_clips.problems],
+        notes=notes,
+        sources=[*found_clips.sources, *sources],
+    )
 
 
 def _rows(path: pathlib.Path, before: Mapping[str, Row]) -> tuple[Mapping[str, Row], list[Problem]]:

@@ -22,6 +22,7 @@ from mer_jax.datasets import annotations, folders
 from mer_jax.datasets.annotations import Column, Record
 from mer_jax.datasets.records import Inspection
 from mer_jax.errors import Problem, UserError, suggestion
+from mer_jax.io import reading
 
 _COLUMNS = {name: Column((name,)) for name in ("database", "subject", "clip", "label", "file")}
 LABELS = ("negative", "positive", "surprise", "others")
@@ -42,7 +43,7 @@ def inspect(root: str | pathlib.Path, *, index: str = "index.csv") -> Inspection
 
     All files are decoded. Their paths in the index are relative to `root` and must lead below it.
     """
-    root = pathlib.Path(root).expanduser().resolve()
+    root = reading.expanded(root).resolve()
     path = root / index
     if not path.is_file():
         return Inspection(

@@ -16,6 +16,7 @@ import numpy as np
 from mer_jax.clips import Clip, source
 from mer_jax.datasets.annotations import slug
 from mer_jax.errors import Problem, UserError, located
+from mer_jax.io import reading
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}  # written by file managers
@@ -213,7 +214,7 @@ def check_name(name: str) -> None:
 
 def absolute(root: str | pathlib.Path) -> pathlib.Path:
     """`root` with its own name, which "." and ".." lack, and ~ expanded."""
-    return pathlib.Path(os.path.abspath(pathlib.Path(root).expanduser()))
+    return pathlib.Path(os.path.abspath(reading.expanded(root)))
 
 
 def walk(

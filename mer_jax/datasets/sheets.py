@@ -15,6 +15,8 @@ from mer_jax.datasets.records import (
     Row,
     Source,
 )
+from mer_jax.io import reading
+from mer_jax.keys import folded
 
 _NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
 # Sheets that are read, the preferred first, then those that are named as what they are.
@@ -46,7 +48,7 @@ def choose(
 ) -> pathlib.Path | None:
     """The label sheet to read, or None with the problem in `log`."""
     if labels:
-        given = pathlib.Path(labels).expanduser()
+        given = reading.expanded(labels)
         path = given if given.is_file() else root / labels
         if path.is_file():
             log.sources.append(Source("labels", str(path)))
@@ -61,10 +63,14 @@ def choose(
         )
         log.add_problem(str(root), what)
         return None
-    others = ", ".join(file.name for file in found[1:])
-    others += "; labels=FILE chooses" if others else ""
-    log.sources.append(Source("labels", str(found[0]), others))
+    log.sources.append(source("labels", found, "labels=FILE chooses"))
     return found[0]
+
+
+def source(what: str, found: Sequence[pathlib.Path], how: str) -> Source:
+    """The first of the sheets `found`, which is read; `how` tells how another is chosen."""
+    others = ", ".join(file.name for file in found[1:])
+    return Source(what, str(found[0]), f"{others}; {how}" if others else "")
 
 
 def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: IssueLog) -> list[Row]:
@@ -104,7 +110,7 @@ def rows(spec: Database, root: pathlib.Path, path: pathlib.Path, log: IssueLog) 
         if row.problem and not row.invalid:
             log.add_problem(row.where, row.problem)
             row.invalid = True
-        other = found.setdefault((row.subject, row.name), row)
+        other = found.setdefault(folded(row.subject, row.name), row)
         if other is not row and row.name:
             what = f"clip {row.subject}/{row.name} again (first in {other.where}); remove one"
             log.add_problem(row.where, what)

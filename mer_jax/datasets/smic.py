@@ -23,6 +23,7 @@ from mer_jax.datasets.annotations import Column, zero_padded
 from mer_jax.datasets.folders import FolderLayout
 from mer_jax.datasets.records import Inspection, KnownIssue, Row
 from mer_jax.errors import unknown_name
+from mer_jax.io import reading
 
 CODES = {"negative": "ne", "positive": "po", "surprise": "sur"}
 _HZ = {"hs": 100.0, "vis": 25.0, "nir": 25.0}
@@ -136,7 +137,7 @@ def inspect(
     kinds = (*chosen.layouts, *EXTENDED.layouts)
     if images and images not in kinds:
         raise unknown_name("kind of SMIC images", images, kinds)
-    path = pathlib.Path(root).expanduser()
+    path = reading.expanded(root)
     if part == "hs" and images in ("", "extended") and path.is_dir():
         short = folders.choose(path, chosen.layouts, list(chosen.layouts))
         longer = folders.choose(path, EXTENDED.layouts, ["extended"])

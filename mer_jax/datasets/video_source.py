@@ -9,6 +9,7 @@ timestamps, so that frame t is the face at t / fps seconds.
 """
 
 import dataclasses
+import decimal
 import functools
 import itertools
 import os
@@ -23,7 +24,7 @@ from mer_jax import options
 from mer_jax.clips import Clip
 from mer_jax.datasets import folders
 from mer_jax.errors import UserError
-from mer_jax.io import video_files
+from mer_jax.io import reading, video_files
 
 RENDERED, CAMERA = "synthetic:", "camera:"
 _MAX_BYTES = 2**31  # of frames from a camera
@@ -78,7 +79,7 @@ def open_video(
         return _from_synthetic(source, fps)
     if source.startswith(CAMERA):
         return _from_camera(source, fps, seconds)
-    path = pathlib.Path(source).expanduser()
+    path = reading.expanded(source)
     if path.is_dir():
         return _folder(path, fps)
     if not path.is_file():
@@ -147,13 +148,40 @@ def _folder(path: pathlib.Path, fps: float | None) -> VideoSource:
     files = [file for file in files if file.suffix.lower() in folders.IMAGES]
     if not files:
         raise UserError(f"{path}: the folder holds no images ({', '.join(sorted(folders.IMAGES))})")
-    # By the numbers in the names: img100.jpg comes after img46.jpg.
-    order = lambda file: [
-        int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)
-    ]
-    files.sort(key=order)
+    decimals = _decimals(files)
+    ordered = sorted(zip(decimals or map(_numbered, files), files))
+    for (number, file), (next_number, following) in itertools.pairwise(ordered):
+        if number == next_number:
+            raise UserError(
+                f"{path}: {file.name} and {following.name} are one frame by their names; remove "
+                "one of them"
+            )
+    files = [file for _, file in ordered]
     frames = functools.partial(_pictures, files)
-    return VideoSource(path.name, frames, fps or 0.0, len(files), _missing(files))
+    notes = [] if decimals else _missing(files)
+    return VideoSource(path.name, frames, fps or 0.0, len(files), notes)
+
+
+def _numbered(file: pathlib.Path) -> list[int | str]:
+    """By the numbers in the names: img100.jpg comes after img46.jpg."""
+    parts = re.split(r"(\d+)", file.stem)
+    return [int(part) if part.isdecimal() else part for part in parts]
+
+
+def _decimals(files: list[pathlib.Path]) -> list[decimal.Decimal]:
+    """The numbers of files like t0.25.png and t0.5.png; [] for other names.
+
+    Fractions of several lengths are not padded, and none but .0 ends in 0. A counter's 10 does:
+    take1.9.png and take1.10.png are no decimals.
+    """
+    matches = [re.fullmatch(r"(.*?)(\d+\.(\d+))", file.stem) for file in files]
+    found = [match.groups() for match in matches if match]
+    if len(found) < len(files) or len({prefix for prefix, _, _ in found}) > 1:
+        return []
+    fractions = [fraction for _, _, fraction in found]
+    if len({*map(len, fractions)}) > 1 and any(re.fullmatch(r"\d+0", f) for f in fractions):
+        return []
+    return [decimal.Decimal(number) for _, number, _ in found]
 
 
 def _missing(files: list[pathlib.Path]) -> list[str]:
@@ -244,11 +272,13 @@ def _constant_rate(
     """Frames at `times` [T] (s) as a source of a constant rate, interpolated where it varies."""
     step, regular = clock(times)
     rate = 1 / step if step else announced_rate
-    if announced_rate and abs(rate / announced_rate - 1) < 0.005:  # exact, unlike timestamps in ms
+    # The announced rate is exact, unlike timestamps in ms, unless it moves a frame by half of one.
+    if announced_rate and abs(rate / announced_rate - 1) * len(times) < 0.5:
         rate = announced_rate
     if regular:
         return VideoSource(name, functools.partial(_untimed, frames), rate, len(times), notes)
-    count = int(times[-1] / step + 0.5) + 1
+    step = 1 / rate
+    count = int(times[-1] / step + _EXACT_TOLERANCE) + 1
     if count > _MAX_TICKS_PER_FRAME * len(times):
         raise UserError(
             f"{name}: its timestamps make no sense ({len(times)} frames in {times[-1]:.0f} s, most "

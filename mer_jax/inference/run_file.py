@@ -98,7 +98,7 @@ def export(
     Raises:
       UserError: no finished run, one that cannot predict videos, or one with own code.
     """
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = reading.expanded(workdir)
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
         spots = configuration.is_spotting_run(workdir)
@@ -202,7 +202,7 @@ def unpack(path: str | os.PathLike, out: str | os.PathLike) -> Manifest:
     Raises:
       UserError: `path` is no such file, or damaged; `out` exists and is not empty.
     """
-    path, out = pathlib.Path(path).expanduser(), pathlib.Path(out).expanduser()
+    path, out = reading.expanded(path), reading.expanded(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not an empty folder; give another one")
     if not path.is_file():
@@ -289,7 +289,7 @@ def opened(run: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     Raises `UserError` as `unpack`.
     """
-    run = pathlib.Path(run).expanduser()
+    run = reading.expanded(run)
     if not run.is_file():
         yield run
         return
@@ -300,7 +300,7 @@ def opened(run: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 def is_spotting(run: str | os.PathLike) -> bool:
     """Whether a working directory, or the file of a run, is that of a spotting run."""
-    path = pathlib.Path(run).expanduser()
+    path = reading.expanded(run)
     if not path.is_file():
         return configuration.is_spotting_run(path)
     if not zipfile.is_zipfile(path):

@@ -22,26 +22,28 @@ def is_single(values: Sequence[str]) -> bool:
     """Whether `values` name one video rather than a folder, a list or several."""
     if len(values) != 1 or values[0].startswith((CAMERA, RENDERED)):
         return len(values) == 1
-    path = pathlib.Path(values[0]).expanduser()
+    path = reading.expanded(values[0])
     if path.is_dir():
-        return list(_inside(path)) in ([], [path])
+        return list(_inside(path, [])) in ([], [path])
     return path.suffix.lower() not in _LISTS and not is_pattern(path)
 
 
-def find(values: Sequence[str]) -> dict[str, str]:
+def find(values: Sequence[str], *, notes: list[str] | None = None) -> dict[str, str]:
     """The videos that `values` name: name -> source, as `datasets.video_source` opens it.
 
     Args:
       values: videos; folders of videos (by their suffix) and of folders of frames, with all
         subfolders; text files with a video in each line, relative to the file (# begins a comment);
         patterns such as films/*.mp4. The name of a video is its path from that folder or list.
+      notes: gets a sentence for each folder with pictures that are left out.
 
     Raises:
       UserError: a folder, list or pattern without videos, or two videos of one name.
     """
     found: dict[str, str] = {}
+    notes = [] if notes is None else notes
     for value in values:
-        for name, source in _expand(value):
+        for name, source in _expand(value, notes):
             folders.check_name(name)
             if found.setdefault(name, source) != source:
                 raise UserError(
@@ -55,20 +57,20 @@ def check_output(output: str | pathlib.Path, video: str) -> None:
     """Raises `UserError` where `output` would replace a video, or lie in its folder."""
     if video.startswith((CAMERA, RENDERED)):
         return
-    path, source = (pathlib.Path(each).expanduser().resolve() for each in (output, video))
+    path, source = (reading.expanded(each).resolve() for each in (output, video))
     if path == source and not source.is_dir():
         raise UserError(f"{output} is the video itself; give the output another name")
     if source.is_dir() and path.is_relative_to(source):
         raise UserError(f"{output} is inside the folder of videos or frames; give another one")
 
 
-def _expand(value: str) -> Iterator[tuple[str, str]]:
+def _expand(value: str, notes: list[str]) -> Iterator[tuple[str, str]]:
     if value.startswith((CAMERA, RENDERED)):
         yield value.replace(":", "_"), value
         return
-    path = pathlib.Path(value).expanduser()
+    path = reading.expanded(value)
     if path.is_dir():
-        for each in _inside(path):
+        for each in _inside(path, notes):
             yield (path.name if each == path else each.relative_to(path).as_posix()), str(each)
     elif path.suffix.lower() in _LISTS:
         yield from _listed(path)
@@ -83,23 +85,25 @@ def _expand(value: str) -> Iterator[tuple[str, str]]:
 
 def is_pattern(path: str | pathlib.Path) -> bool:
     """Whether it has wildcards and is no file or folder by that name."""
-    path = pathlib.Path(path).expanduser()
+    path = reading.expanded(path)
     return glob.has_magic(str(path)) and not path.exists()
 
 
-def _inside(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+def _inside(folder: pathlib.Path, notes: list[str]) -> Iterator[pathlib.Path]:
     """The video files and the folders of frames at or below a folder, by name.
 
-    A folder of frames has images and no video, nor one in its subfolders; images beside videos are
-    left out.
+    A folder of frames has images, but no video and no subfolder with frames or videos; images
+    beside these are left out, with a note.
     """
     entries = [(entry, pathlib.Path(entry.path)) for entry in folders.list_entries(folder)]
-    suffixes = {path.suffix.lower() for entry, path in entries if entry.is_file()}
-    below = {path: list(_inside(path)) for entry, path in entries if entry.is_dir()}
-    nested = {path.suffix.lower() for paths in below.values() for path in paths}
-    if suffixes & folders.IMAGES and not (suffixes | nested) & _VIDEOS:
-        yield folder
-        return
+    suffixes = [path.suffix.lower() for entry, path in entries if entry.is_file()]
+    below = {path: list(_inside(path, notes)) for entry, path in entries if entry.is_dir()}
+    if pictures := sum(suffix in folders.IMAGES for suffix in suffixes):
+        if _VIDEOS.isdisjoint(suffixes) and not any(below.values()):
+            yield folder
+            return
+        what = f"{pictures} picture(s) beside videos or folders of frames are left out"
+        notes.append(f"{folder}: {what}")
     for _, path in entries:
         if path in below:
             yield from below[path]
@@ -112,15 +116,15 @@ def _listed(path: pathlib.Path) -> Iterator[tuple[str, str]]:
     lines = (line.strip() for line in reading.read_text(path).splitlines())
     # The name of a file may hold a #: only behind a space, or first, it begins a comment.
     plain = lambda line: re.split(r"(?:^|\s)#", line)[0].strip()
-    there = lambda line: (path.parent / pathlib.Path(line).expanduser()).exists()
+    there = lambda line: (path.parent / reading.expanded(line)).exists()
     named = [found for line in lines if (found := line if there(line) else plain(line))]
     if not named:
         raise UserError(f"{path}: the list names no video")
     for line in named:
         if line.startswith((CAMERA, RENDERED)):
-            yield from _expand(line)
+            yield from _expand(line, [])
             continue
-        source = path.parent / pathlib.Path(line).expanduser()
+        source = path.parent / reading.expanded(line)
         name = os.path.abspath(source)
         inside = os.path.relpath(name, path.parent.absolute())
         outside = inside == os.pardir or inside.startswith(os.pardir + os.sep)

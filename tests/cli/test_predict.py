@@ -1,6 +1,7 @@
 """The command as a user runs it."""
 
 import csv
+import errno
 import os
 import signal
 
@@ -11,7 +12,9 @@ from absl import flags
 
 from mer_jax.cli import command, predict
 from mer_jax.datasets import synthetic, video_source
+from mer_jax.errors import report_write_errors
 from mer_jax.io import video_files
+from mer_jax.reporting import figures, overlay
 from tests.tiny_run import tiny_run
 
 _FLAGS = ("run", "video", "out", "video_out", "onset", "apex", "offset", "window", "stride")
@@ -141,6 +144,48 @@ def test_a_signal_stops_and_says_how_to_resume(capsys, workdir, tmp_path, scene,
     assert not (tmp_path / "o" / "a.mp4" / "video.json").exists()
 
 
+def test_a_stopped_prediction_leaves_no_older_outputs(
+    capsys, workdir, tmp_path, monkeypatch, scene
+):
+    video = synthetic.video(tmp_path / "me.mp4", scene)
+    out, film = tmp_path / "o", tmp_path / "o" / "film.mp4"
+    job = [f"--run={workdir}", f"--video={video}", f"--out={out}", f"--video_out={film}"]
+    assert run(capsys, *job, "--window=12")[0] == 0 and film.exists()
+    before = (out / "prediction.csv").read_text()
+    monkeypatch.setattr(overlay, "annotate", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    code, _, err = run(capsys, *job, "--window=16")
+    assert code == 128 + signal.SIGTERM and err == "stopped\n"
+    assert (out / "prediction.csv").read_text() != before and not film.exists()
+
+
+def test_a_chart_that_fails_does_not_end_the_others_but_a_full_disk_does(
+    capsys, workdir, tmp_path, monkeypatch, scene
+):
+    for name in ("a.mp4", "b.mp4"):
+        synthetic.video(tmp_path / "films" / name, scene)
+    job = [f"--run={workdir}", f"--video={tmp_path}/films", f"--out={tmp_path}/o", "--window=12"]
+    png, charts = figures.png, []
+
+    def fails_once(figure):
+        charts.append(figure)
+        if len(charts) == 1:
+            raise ValueError("no chart")
+        return png(figure)
+
+    monkeypatch.setattr(figures, "png", fails_once)
+    code, out, err = run(capsys, *job)
+    assert code == 1 and "1 video(s) done, 1 failed" in out
+    assert err == "a.mp4: failed: ValueError: no chart\n"
+
+    def full(path, content):
+        with report_write_errors(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(predict.saving, "write", full)
+    code, _, err = run(capsys, *job)
+    assert code == 2 and "a.mp4/prediction.csv: cannot be written (No space left" in err
+
+
 def test_mistakes_with_several_videos(capsys, workdir, tmp_path, scene):
     films = tmp_path / "films"
     film = synthetic.video(films / "a.mp4", scene)
@@ -207,17 +252,19 @@ def test_a_camera(capsys, workdir, tmp_path, scene, monkeypatch):
 
 
 def test_mistakes_in_the_command(capsys, workdir, tmp_path, scene):
+    frames, gray = tmp_path / "frames", tmp_path / "gray"
+    frames.mkdir(), gray.mkdir()
     for number, frame in enumerate(scene.frames[:4]):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), frame)
-    gray = tmp_path / "gray"
-    gray.mkdir()
+        cv2.imwrite(str(frames / f"{number}.png"), frame)
     for number in range(20):
         cv2.imwrite(str(gray / f"{number}.png"), np.full((60, 60, 3), 90, np.uint8))
-    job, folder = f"--run={workdir}", f"--video={tmp_path}"
+    job, folder = f"--run={workdir}", f"--video={frames}"
     for arguments, said in (
         ((), "--run=... is required"),
         ((job,), "--video=... is required"),
         ((job, "--video=nothing.mp4"), "there is no such file"),
+        ((job, "--video=~$me.mp4", "--out=~$o"), "~$me.mp4: there is no such file"),
+        (("--run=~$run", folder, "--fps=9"), "~$run is no working directory of a run"),
         ((job, "--video=camera:first"), "INDEX is the camera's number"),
         ((job, folder), "has no frame rate; give it: --fps=200"),
         ((f"--run={tmp_path}", folder, "--fps=9"), "is no working directory of a run"),

@@ -52,6 +52,30 @@ def test_one_part_alone_and_parts_that_are_not_there(tmp_path):
     assert sum(found.published.values()) == 1856 + 474 + 299
 
 
+@pytest.mark.parametrize(
+    ("part", "fuller", "other"),
+    [
+        ("train", "training_full_with_AU.xlsx", "train.xlsx"),
+        ("test_a", "testA_full_with_AU.xlsx", "testA.xlsx"),
+        ("test_b", "test_B_full_with_AU.xlsx", "test_B.xlsx"),
+    ],
+)
+def test_of_several_sheets_the_fuller_is_read_and_the_others_are_named(
+    tmp_path, part, fuller, other
+):
+    replica.write("dfme", tmp_path, subjects=3)
+    if part == "test_b":
+        (tmp_path / "testB_full_with_AU.xlsx").rename(tmp_path / fuller)
+    book = openpyxl.Workbook()
+    book.active.append(HEAD)
+    book.save(tmp_path / other)
+    found = datasets.inspect("dfme", tmp_path, part=part)
+    assert not found.problems and len(found.clips) == 4
+    (sheet,) = [source for source in found.sources if source.what == f"labels of {part}"]
+    assert sheet.where == str(tmp_path / fuller)
+    assert sheet.alternatives == f"{other}; move the first elsewhere to read another"
+
+
 def test_a_clip_in_the_sheets_of_two_parts_is_named(tmp_path):
     replica.write("dfme", tmp_path, subjects=3)
     book = openpyxl.load_workbook(tmp_path / "testA_full_with_AU.xlsx")

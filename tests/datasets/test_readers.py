@@ -132,6 +132,21 @@ def test_casme_squared_kinds_and_missing_offset(tmp_path):
         datasets.load("casme_squared", tmp_path, kind="mikro")
 
 
+@pytest.mark.parametrize(
+    ("release", "note"),
+    [
+        ("cropped", "has no offset frame; the clip's last frame replaces it"),
+        ("raw", "has no offset frame; the clip ends at its apex"),
+    ],
+)
+def test_what_replaces_a_missing_offset_is_told(tmp_path, release, note):
+    replica.write("casme_squared", tmp_path, subjects=2, release=release)
+    found = datasets.inspect("casme_squared", tmp_path)
+    assert said(found, "s15/disgust1_4")[0].endswith(note)
+    (clip,) = [clip for clip in found.clips if clip.key.endswith("s15/disgust1_4")]
+    assert (clip.apex == len(clip.frames) - 1) == (release == "raw")
+
+
 def test_samm_faults(tmp_path):
     replica.write("samm", tmp_path, subjects=2)
     found = datasets.inspect("samm", tmp_path)
@@ -213,6 +228,20 @@ def test_fourdme_several_emotions(tmp_path):
     assert clips[1].emotion == "negative+repression" and clips[2].action_units == "4+12(k)"
 
 
+def test_fourdme_rows_that_differ_in_case_are_one_clip(tmp_path):
+    replica.write("fourdme", tmp_path, subjects=1)
+    (sheet,) = tmp_path.glob("*.xlsx")
+    book = openpyxl.load_workbook(sheet)
+    head, first = [[cell.value for cell in row] for row in book.active.iter_rows(max_row=2)]
+    name = head.index("fold_name")
+    book.active.append([*first[:name], first[name].swapcase(), *first[name + 1 :]])
+    book.save(sheet)
+    found = datasets.inspect("fourdme", tmp_path)
+    (problem,) = found.problems
+    assert problem.where == f"{sheet.name}, row {book.active.max_row}"
+    assert f"{first[name].swapcase()} again (first in {sheet.name}, row 2)" in problem.what
+
+
 def test_ck_plus_labels(tmp_path):
     replica.write("ck_plus", tmp_path, subjects=1)
     found = datasets.inspect("ck_plus", tmp_path)
@@ -258,6 +287,14 @@ def test_the_folder_one_stands_in(tmp_path, monkeypatch):
     replica.write("smic", tmp_path, subjects=1)
     monkeypatch.chdir(tmp_path / "SMIC_all_cropped" / "HS")
     assert facts(datasets.load("smic", ".")) == facts(datasets.load("smic", tmp_path))
+
+
+def test_names_that_begin_with_a_tilde(tmp_path):
+    for name in ("casme2", "smic", "dfme", "flow_maps", "psn"):
+        assert "~$data" in str(datasets.inspect(name, "~$data").problems[0])
+    replica.write("casme2", tmp_path, subjects=1)
+    (problem,) = datasets.inspect("casme2", tmp_path, labels="~$a.xlsx").problems
+    assert "is no file; labels= should name the label sheet" in str(problem)
 
 
 def test_labels_where_the_folders_are_the_labels(tmp_path):

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from mer_jax.datasets import folders, synthetic, video_source
 from mer_jax.errors import UserError
+from mer_jax.io import video_files
 from tests.datasets import replica
 from tests.io.test_video_files import encode
 
@@ -60,6 +61,37 @@ def test_milliseconds_of_a_constant_rate_are_no_variable_one(tmp_path):
     times = [round(1000 * t / 30) for t in range(30)]
     source = video_source.open_video(brightness_is_time(tmp_path, times))
     assert source.fps == pytest.approx(30, rel=2e-3) and source.count == 30 and not source.notes
+
+
+@pytest.mark.parametrize(("count", "rate"), [(30, 30.0), (3000, 29.9)])
+def test_an_announced_rate_moves_no_frame(tmp_path, monkeypatch, count, rate):
+    timestamps = video_files.Timestamps(np.round(np.arange(count) / 29.9, 3), 30.0, count)
+    monkeypatch.setattr(video_files, "timestamps", lambda path: timestamps)
+    (tmp_path / "a.mp4").touch()
+    source = video_source.open_video(tmp_path / "a.mp4")
+    assert source.fps == pytest.approx(rate, rel=1e-6) and source.count == count
+    last = (count - 1) / source.fps
+    assert last == pytest.approx(timestamps.times[-1], abs=0.5 / source.fps)
+
+
+def test_interpolated_frames_have_the_rate_that_is_told(tmp_path, monkeypatch):
+    times = [0, 40, 80, 120, 160, 400, 440]
+    path = brightness_is_time(tmp_path, times)
+    timestamps = video_files.Timestamps(np.array(times) / 1000, 24.0, len(times))
+    monkeypatch.setattr(video_files, "timestamps", lambda path: timestamps)
+    source = video_source.open_video(path)
+    frames = source.clip.frames
+    assert source.fps == 24.0 and len(frames) == source.count
+    at = 1000 * np.arange(len(frames)) / source.fps
+    np.testing.assert_allclose(frames[:, 0, 0, 0], at / 4, atol=0.1 * 1000 / 24 / 4 + 1)
+
+
+def test_a_film_whose_name_begins_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    replica.save(tmp_path / "~$a.png", np.zeros((8, 8, 3), np.uint8))
+    assert video_source.open_video("~$a.png").count == 1
+    with pytest.raises(UserError, match=r"^~\$b\.png: there is no such file"):
+        video_source.open_video("~$b.png")
 
 
 def test_timestamps_that_make_no_sense(tmp_path):
@@ -131,6 +163,34 @@ def test_missing_frame_numbers_are_noted(tmp_path, names, note):
     source = video_source.open_video(tmp_path, fps=25)
     assert source.count == len(names) and len(source.notes) == (note is not None)
     assert not note or source.notes[0].startswith(note)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["t0.25", "t0.5", "t0.75", "t1.0"],
+        ["1700000000.25", "1700000000.5", "1700000001.125"],
+        ["take1.8", "take1.9", "take1.10", "take1.11"],
+        ["S1.0009", "S1.0010", "S1.0011"],
+    ],
+)
+def test_names_with_decimals(tmp_path, names):
+    for brightness, name in enumerate(names):
+        replica.save(tmp_path / f"{name}.png", np.full((8, 8, 3), brightness, np.uint8))
+    source = video_source.open_video(tmp_path, fps=25)
+    assert [frame[0, 0, 0] for frame in source.frames()] == [*range(len(names))]
+    assert not source.notes
+
+
+@pytest.mark.parametrize(
+    "names", [("img0.jpg", "img0.png"), ("img01.jpg", "img1.jpg"), ("t0.5.jpg", "t0.5.png")]
+)
+def test_two_files_of_one_frame_are_named(tmp_path, names):
+    for name in (*names, names[0].replace("0", "3").replace("1", "4")):
+        replica.save(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
+    said = f"{names[0]} and {names[1]} are one frame by their names; remove one of them"
+    with pytest.raises(UserError, match=said):
+        video_source.open_video(tmp_path, fps=25)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real clips are not there")

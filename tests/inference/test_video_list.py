@@ -31,6 +31,25 @@ def test_a_picture_beside_folders_of_videos_hides_none(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert list(video_list.find([str(tmp_path)])) == ["s01/a.mp4"]
+    for name in ("s02/contact_sheet.jpg", "s02/clip_1/1.png", "s02/clip_2/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    notes = list[str]()
+    found = video_list.find([str(tmp_path)], notes=notes)
+    assert list(found) == ["s01/a.mp4", "s02/clip_1", "s02/clip_2"]
+    left_out = "1 picture(s) beside videos or folders of frames are left out"
+    assert notes == [f"{tmp_path / 's02'}: {left_out}", f"{tmp_path}: {left_out}"]
+    assert not video_list.is_single([str(tmp_path / "s02")])
+
+
+def test_a_name_that_begins_with_a_tilde_is_no_users_home(films):
+    assert video_list.is_single(["~$a.mp4"]) and not video_list.is_pattern("~$a.mp4")
+    assert video_list.find(["~$a.mp4"]) == {"~$a.mp4": "~$a.mp4"}
+    video_list.check_output("~$out", "~$a.mp4")
+    (films / "~$a.mp4").touch()
+    (films / "list.txt").write_text("~$a.mp4\n")
+    found = video_list.find([str(films / "list.txt")])
+    assert found == {"~$a.mp4": str(films / "~$a.mp4")}
 
 
 def test_a_list_in_the_current_folder_names_nothing_above_it(films, monkeypatch):
