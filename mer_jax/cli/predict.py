@@ -41,8 +41,8 @@ with those of the first; give its --workdir, not a folder in variants/. A window
 instead of a class where the run cannot judge it: "no face", "face lost", "no movement", "head
 moves" or "too much movement" (each: more than in any of 64 clips of the run), or "movement too
 long" (more than three windows without a pause, as in speech). With --landmarks of a 68-point model
-there are also "blink" and "speech". With --threshold or --onset only the first three are given. Predictions
-on the run's own database are not valid scores: its networks were trained on it.
+there are also "blink" and "speech". With --threshold or --onset only the first three are given.
+Predictions on the run's own database are not valid scores: its networks were trained on it.
 """
 
 import contextlib

@@ -180,7 +180,10 @@ def _ordered(spec, layout, row, where, allow_mismatch, log):
 
 
 def _check_numbers(numbers, folder, allow_mismatch, where, log) -> bool:
-    gaps = _gaps(numbers)
+    gaps, step = _gaps(numbers)
+    if step > 1:
+        what = f"{folder.path} has numbers in steps of {step}"
+        log.add_note(where, f"{what}: if frames were left out, its rate is 1 / {step} of the full")
     if not gaps:
         return True
     if allow_mismatch:
@@ -192,8 +195,8 @@ def _check_numbers(numbers, folder, allow_mismatch, where, log) -> bool:
     return False
 
 
-def _gaps(numbers) -> str:
-    """The frame numbers that are missing between the first and the last, in words."""
+def _gaps(numbers) -> tuple[str, int]:
+    """The frame numbers that are missing between the first and the last, in words; their step."""
     steps = [b - a for a, b in itertools.pairwise(numbers)]
     usual = collections.Counter(steps).most_common(1)[0][0]
     gaps = [
@@ -201,4 +204,5 @@ def _gaps(numbers) -> str:
         for a, b in itertools.pairwise(numbers)
         if b - a > usual
     ]
-    return ", ".join(gaps[:6]) + (f" and {len(gaps) - 6} more" if len(gaps) > 6 else "")
+    more = f" and {len(gaps) - 6} more" if len(gaps) > 6 else ""
+    return ", ".join(gaps[:6]) + more, usual

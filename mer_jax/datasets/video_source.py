@@ -12,6 +12,7 @@ import dataclasses
 import decimal
 import functools
 import itertools
+import math
 import os
 import pathlib
 import re
@@ -172,16 +173,18 @@ def _decimals(files: list[pathlib.Path]) -> list[decimal.Decimal]:
     """The numbers of files like t0.25.png and t0.5.png; [] for other names.
 
     Fractions of several lengths are not padded, and none but .0 ends in 0. A counter's 10 does:
-    take1.9.png and take1.10.png are no decimals.
+    take1.9.png and take1.10.png are no decimals, nor are take1.0009.png and take1.0010.png.
     """
-    matches = [re.fullmatch(r"(.*?)(\d+\.(\d+))", file.stem) for file in files]
+    matches = [re.fullmatch(r"(.*?)(\d+)\.(\d+)", file.stem) for file in files]
     found = [match.groups() for match in matches if match]
     if len(found) < len(files) or len({prefix for prefix, _, _ in found}) > 1:
         return []
-    fractions = [fraction for _, _, fraction in found]
-    if len({*map(len, fractions)}) > 1 and any(re.fullmatch(r"\d+0", f) for f in fractions):
+    wholes, fractions = ([row[at] for row in found] for at in (1, 2))
+    several = len({*map(len, fractions)}) > 1
+    padded = several and any(re.fullmatch(r"\d+0", fraction) for fraction in fractions)
+    if padded or (len(set(wholes)) == 1 and not several):
         return []
-    return [decimal.Decimal(number) for _, number, _ in found]
+    return [decimal.Decimal(f"{whole}.{part}") for whole, part in zip(wholes, fractions)]
 
 
 def _missing(files: list[pathlib.Path]) -> list[str]:
@@ -273,7 +276,8 @@ def _constant_rate(
     step, regular = clock(times)
     rate = 1 / step if step else announced_rate
     # The announced rate is exact, unlike timestamps in ms, unless it moves a frame by half of one.
-    if announced_rate and abs(rate / announced_rate - 1) * len(times) < 0.5:
+    other = abs(rate / announced_rate - 1) if announced_rate else math.inf
+    if other < 0.005 and other * len(times) < 0.5:
         rate = announced_rate
     if regular:
         return VideoSource(name, functools.partial(_untimed, frames), rate, len(times), notes)

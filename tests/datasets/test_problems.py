@@ -54,6 +54,17 @@ def test_all_in_one_error(root):
     assert len(caught.value.problems) == 6
 
 
+def test_frames_that_were_left_out_are_noted(root):
+    """Every second frame of 200 Hz is 100 Hz; the reader cannot know, but says so."""
+    folder = root / "Cropped/sub01/EP01_01f"
+    numbers = sorted(int(path.stem.removeprefix("reg_img")) for path in folder.iterdir())
+    for number in numbers[1::2]:
+        frame(root, number).unlink()
+    found = datasets.inspect("casme2", root, allow_mismatch=True)
+    (note,) = [str(note) for note in found.notes if "in steps of 2" in str(note)]
+    assert "EP01_01f has numbers in steps of 2: if frames were left out, its rate is 1 / 2" in note
+
+
 def test_a_sheet_of_another_database_is_one_problem(root, tmp_path):
     replica.write("casme3", tmp_path / "other", subjects=2, known_issues=False)
     (other,) = (tmp_path / "other").glob("*.xlsx")

@@ -77,13 +77,13 @@ def test_an_announced_rate_moves_no_frame(tmp_path, monkeypatch, count, rate):
 def test_interpolated_frames_have_the_rate_that_is_told(tmp_path, monkeypatch):
     times = [0, 40, 80, 120, 160, 400, 440]
     path = brightness_is_time(tmp_path, times)
-    timestamps = video_files.Timestamps(np.array(times) / 1000, 24.0, len(times))
+    timestamps = video_files.Timestamps(np.array(times) / 1000, 25.1, len(times))
     monkeypatch.setattr(video_files, "timestamps", lambda path: timestamps)
     source = video_source.open_video(path)
     frames = source.clip.frames
-    assert source.fps == 24.0 and len(frames) == source.count
+    assert source.fps == 25.1 and len(frames) == source.count
     at = 1000 * np.arange(len(frames)) / source.fps
-    np.testing.assert_allclose(frames[:, 0, 0, 0], at / 4, atol=0.1 * 1000 / 24 / 4 + 1)
+    np.testing.assert_allclose(frames[:, 0, 0, 0], at / 4, atol=0.1 * 1000 / 25.1 / 4 + 1)
 
 
 def test_a_film_whose_name_begins_with_a_tilde(tmp_path, monkeypatch):
@@ -180,6 +180,13 @@ def test_names_with_decimals(tmp_path, names):
     source = video_source.open_video(tmp_path, fps=25)
     assert [frame[0, 0, 0] for frame in source.frames()] == [*range(len(names))]
     assert not source.notes
+
+
+def test_a_counter_behind_a_point_has_missing_frames(tmp_path):
+    for name in ("S1.0009", "S1.0010", "S1.0012"):
+        replica.save(tmp_path / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
+    (note,) = video_source.open_video(tmp_path, fps=25).notes
+    assert note.startswith("1 frame number(s) are missing, between S1.0010.png and S1.0012.png")
 
 
 @pytest.mark.parametrize(
