@@ -37,7 +37,7 @@ from mer_jax.clips import Clip, reading_from
 from mer_jax.datasets.labels import label
 from mer_jax.errors import UserError, first_of
 from mer_jax.inference import profile
-from mer_jax.io import learning_curves, saving
+from mer_jax.io import learning_curves, reading, saving
 from mer_jax.methods import Examples, example_cache
 from mer_jax.protocols import Folds
 from mer_jax.reporting import outputs, thumbnails
@@ -109,7 +109,7 @@ def run(
         raise UserError("--runner is for spotting jobs; prepare clips by mer-jax prepare --runner")
     started = time.monotonic()
     settings = configuration.check(config)
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = reading.expanded(workdir)
     job = _prepare(config, settings, workdir, cache=cache, quiet=quiet)
     checkpoints.verify_same_job(workdir / "checkpoints", job.fingerprint)
     variants, plain = settings.variants, configuration.to_dict(config)

@@ -29,7 +29,7 @@ from mer_jax.errors import UserError
 from mer_jax.inference import profile
 from mer_jax.inference import recognizer as recognition
 from mer_jax.inference.recognizer import Recognizer
-from mer_jax.io import saving
+from mer_jax.io import reading, saving
 from mer_jax.leakage import Leak, Reason
 from mer_jax.methods import example_cache
 from mer_jax.metrics import matching, spotting_files
@@ -75,14 +75,14 @@ def run(
     """
     started = time.monotonic()
     settings = configuration.check(config)
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = reading.expanded(workdir)
     plain, rule = configuration.to_dict(config), configuration.rule(config)
     if run := config.recognition.run:
-        plain["recognition"]["run"] = str(pathlib.Path(run).expanduser().absolute())
+        plain["recognition"]["run"] = str(reading.expanded(run).absolute())
     _check_pipeline(config, pipeline)
     data, kinds = config.data, tuple(config.intervals.kinds)
     # As workers on other machines see it.
-    root = data.root and str(pathlib.Path(data.root).expanduser().absolute())
+    root = data.root and str(reading.expanded(data.root).absolute())
     videos = databases.load(data.name, root, **configuration.options_of(config, "data"))
     videos = _moved(videos, settings.seed) if data.move_intervals else videos
     for video in videos:
@@ -92,7 +92,7 @@ def run(
     fingerprint = configuration.job_of(plain)  # the samples' digest is added where they are made
     checkpoints.verify_same_job(workdir / "checkpoints", fingerprint)
     if model := plain["evidence"].get("landmarks"):  # predict may run in another folder
-        model = str(pathlib.Path(model).expanduser().absolute())
+        model = str(reading.expanded(model).absolute())
         plain["evidence"] = plain["evidence"] | {"landmarks": model}
     subjects = dict.fromkeys(video.subject_key for video in videos)
     given: dict[str, Any] = dict(devices=devices, should_stop=should_stop, quiet=quiet)

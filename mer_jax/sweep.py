@@ -93,7 +93,7 @@ def configured(row: Row, overrides: Mapping[str, Any]) -> ConfigDict:
     ):
         name = row.changes.get("data.name", "")
         if datasets.in_folder(name):
-            config.data.root = str(pathlib.Path(overrides["data.root"]).expanduser() / name)
+            config.data.root = str(reading.expanded(overrides["data.root"]) / name)
     return config
 
 
@@ -137,7 +137,7 @@ def run(
       UserError: for a mistake in a row's configuration, before the first is run; and with every row
         that could not run (a missing database), after the others.
     """
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = reading.expanded(workdir)
     folders = collections.Counter(map(folder, rows))
     for name in rows:
         if folder(name).strip(".") == "" or folders[folder(name)] > 1:
@@ -170,7 +170,7 @@ def diverged(rows: Iterable[str], workdir: str | pathlib.Path) -> list[str]:
     """The folds of the finished rows in `workdir` whose loss is not finite, as "ROW: FOLD"."""
     found = []
     for name in rows:
-        path = pathlib.Path(workdir).expanduser() / folder(name) / "metrics.json"
+        path = reading.expanded(workdir) / folder(name) / "metrics.json"
         folds = reading.load_json(path, dict[str, Any])["diverged_folds"]
         found += [f"{name}: {fold}" for fold in folds]
     return found

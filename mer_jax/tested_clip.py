@@ -46,7 +46,7 @@ def load_tested_clip(
     Raises:
       UserError: if there is no such run or clip, or its fold has no network.
     """
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = reading.expanded(workdir)
     networks = _read(workdir)
     folds = Folds.read(workdir / "folds.json")
     saved = [folds.names.index(name) for name in dict.fromkeys(networks.folds)]
@@ -93,7 +93,7 @@ def epoch_scores(workdir: str | pathlib.Path) -> dict[str, np.ndarray]:
     A fold that stopped early has the predictions of its last epoch; E is 0 for networks that were
     only evaluated. Raises `UserError` as `load_tested_clip` does.
     """
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = reading.expanded(workdir)
     count = len(_read(workdir).classes)
     folds = Folds.read(workdir / "folds.json")
     record = checkpoints.last(workdir / "checkpoints")[0]["record"]

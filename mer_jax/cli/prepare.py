@@ -117,8 +117,8 @@ def prepare(
         on disk, so that the next call continues from them.
       UserError: a mistake in the arguments, or another process is writing to `out`.
     """
-    out = pathlib.Path(out).expanduser().resolve()
-    root = None if root is None else pathlib.Path(root).expanduser().resolve()
+    out = reading.expanded(out).resolve()
+    root = None if root is None else reading.expanded(root).resolve()
     if database == "prepared":
         raise UserError("prepared clips are not prepared again; start from the database itself")
     if root is not None and (out.is_relative_to(root) or root.is_relative_to(out)):
@@ -126,11 +126,11 @@ def prepare(
             f"{out} contains, or is inside, the database's folder {root}; give another folder as "
             "--out"
         )
-    model = None if model is None else str(pathlib.Path(model).expanduser().resolve())
+    model = None if model is None else str(reading.expanded(model).resolve())
     options = dict(options or {})
     if "crop" in datasets.options(database):  # of long videos: faces are cropped here, once
         options = {"crop": "none"} | options
-    labels = pathlib.Path(options.get("labels") or ".").expanduser()
+    labels = reading.expanded(options.get("labels") or ".")
     if labels.is_file():  # the manifest is read from other folders, too
         options["labels"] = str(labels.resolve())
     clips = datasets.load(database, root, **options)
@@ -346,7 +346,7 @@ def _hash_of(model: str | None) -> str:
     if model is None:
         return ""
     _model(model)  # raises for a file that is no model
-    return saving.digest(pathlib.Path(model).expanduser().read_bytes())[:20]
+    return saving.digest(reading.expanded(model).read_bytes())[:20]
 
 
 def _stop(number: int, _) -> None:
@@ -386,6 +386,6 @@ def main(argv: list[str]) -> int | None:
     print(
         f"{len(clips)} clips of {len({clip.subject_key for clip in clips})} subjects in {FLAGS.out}"
     )
-    for where, what in prepared.read(pathlib.Path(FLAGS.out).expanduser())["notes"]:
+    for where, what in prepared.read(reading.expanded(FLAGS.out))["notes"]:
         print(f"  {where}: {what}")
     return None

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict, config_flags
 from mer_jax.cli import beam_flags
 from mer_jax.cli.command import no_arguments
 from mer_jax.errors import UserError, unknown_name
+from mer_jax.io import reading
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -51,7 +52,7 @@ def parse(argv: list[str], *, required: bool = True) -> list[str]:
             )
         if not WORKDIR.value and required:
             raise UserError("no output folder is given: --workdir=DIR")
-        if pathlib.Path(WORKDIR.value or ".").expanduser().is_file():
+        if reading.expanded(WORKDIR.value or ".").is_file():
             raise UserError(f"--workdir={WORKDIR.value} is a file; give a folder")
         if file:
             CONFIG.value.lock()

@@ -97,7 +97,7 @@ def inspect(root: str | pathlib.Path, *, skip_source_check: bool = False) -> Ins
     skip_source_check: do not compare with the source. By default, a source that is on this machine
     is read again and must not have changed.
     """
-    root = pathlib.Path(root).expanduser()
+    root = reading.expanded(root)
     found = [
         path for path in (root / MANIFEST, *sorted(root.glob(f"*/{MANIFEST}"))) if path.is_file()
     ]

@@ -25,7 +25,7 @@ from mer_jax.datasets.frame_sources import FrameFolder, VideoFile, list_frames, 
 from mer_jax.datasets.long_videos import SPECS, LongVideos, Mark
 from mer_jax.datasets.records import NOT_THERE, IssueLog
 from mer_jax.errors import DataError, Problem, UserError
-from mer_jax.io import video_files
+from mer_jax.io import reading, video_files
 from mer_jax.options import check, defaults, find
 from mer_jax.recordings import KINDS, Interval, Recording
 
@@ -165,7 +165,7 @@ def read(
         intervals of which all frames are; each case is a note.
       exclude: keys of recordings ("samm_lv/006/006_1") to leave out.
     """
-    root = pathlib.Path(root).expanduser()
+    root = reading.expanded(root)
     if missing := spec.missing(root, images):
         return Inspection([], missing, [], spec.published)
     log = IssueLog()

@@ -22,6 +22,7 @@ from mer_jax.clips import resize
 from mer_jax.errors import UserError, unknown_name
 from mer_jax.faces.detection import detect_faces, to_gray, to_rgb
 from mer_jax.faces.points import in_profile
+from mer_jax.io import reading
 
 _Model = Callable[[np.ndarray], Iterable[np.ndarray]]
 Landmarker = Callable[[np.ndarray], np.ndarray]  # frame -> [n, points, 2] px, the largest first
@@ -51,7 +52,7 @@ def landmarker(path: str | pathlib.Path) -> Landmarker:
       UserError: there is no such file, its suffix is none of those above, the package it needs is
         not installed, or the package cannot read it; later, if it fails on a frame.
     """
-    path = pathlib.Path(path).expanduser()
+    path = reading.expanded(path)
     if path.suffix.lower() not in _KINDS:
         raise unknown_name("suffix of a landmark model", path.suffix, _KINDS)
     if not path.is_file():

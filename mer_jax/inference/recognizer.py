@@ -193,7 +193,7 @@ def load(workdir: str | pathlib.Path, subjects: Iterable[str]) -> Recognizer:
       UserError: no finished run, a run of action units, or a subject that each of its folds was
         trained on.
     """
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = reading.expanded(workdir)
     networks = trained.read(workdir)
     if networks.label_scheme:
         raise UserError(f"{workdir} recognizes action units; spotted intervals get one emotion")

@@ -29,7 +29,7 @@ from mer_jax import runtime
 from mer_jax.clips import Clip
 from mer_jax.datasets import identity
 from mer_jax.errors import UserError
-from mer_jax.io import large_arrays, saving
+from mer_jax.io import large_arrays, reading, saving
 from mer_jax.io.array_cache import ArrayCache, Entry
 from mer_jax.recordings import Recording
 
@@ -110,7 +110,7 @@ def of_job(config: ConfigDict) -> tuple[ArrayCache | None, large_arrays.Storage]
     for none; examples larger than examples_memory_gib lie in a file, 0 for half of the free memory.
     """
     folder = config.examples_dir or runtime.cache_folder() / "examples"
-    path = pathlib.Path(folder).expanduser().absolute()
+    path = reading.expanded(folder).absolute()
     limit = config.examples_limit_gib * 2**30
     cache = ArrayCache(path, limit) if limit else None
     limit = config.examples_memory_gib * 2**30 or runtime.available_memory() / 2

@@ -21,7 +21,7 @@ import numpy as np
 
 from mer_jax.clips import Clip, in_memory, resize
 from mer_jax.errors import UserError
-from mer_jax.io import saving
+from mer_jax.io import reading, saving
 from mer_jax.keys import normalize_key
 from mer_jax.methods import preprocessing
 from mer_jax.methods.flow_maps import CHANNELS, flow_maps
@@ -87,7 +87,7 @@ def write(
 
     labels: of each clip, members of `datasets.flow_maps.LABELS`.
     """
-    root, rows = pathlib.Path(root).expanduser(), [("database", "subject", "clip", "label", "file")]
+    root, rows = reading.expanded(root), [("database", "subject", "clip", "label", "file")]
     for clip, label, each in zip(clips, labels, maps, strict=True):
         stem = re.sub(r"[^\w.-]", "-", f"{clip.database}_{clip.subject}_{clip.name}")
         file = f"maps/{stem}.png"

@@ -51,7 +51,7 @@ def collect(
     ends = np.cumsum([len(each) for each in frames])
     model = ""
     if sampling.pairs == samples.REGIONS and sampling.landmarks:
-        path = pathlib.Path(sampling.landmarks).expanduser().absolute()
+        path = reading.expanded(sampling.landmarks).absolute()
         landmarker(path)  # raises for a file that is no model
         model = saving.digest(path.read_bytes())
         sampling = dataclasses.replace(sampling, landmarks=str(path))

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from mer_jax import configuration, runtime
 from mer_jax.errors import UserError
+from mer_jax.io import reading
 from mer_jax.recordings import Recording, same_rate
 from mer_jax.spotting import evidence as evidences
 from mer_jax.spotting import samples, scorers
@@ -157,7 +158,7 @@ def recognition_run(workdir: pathlib.Path) -> pathlib.Path | None:
     trained_here = configuration.recognition_job(config) is not None
     if not trained_here and not config.recognition.run:
         return None
-    run = own if trained_here else pathlib.Path(config.recognition.run).expanduser()
+    run = own if trained_here else reading.expanded(config.recognition.run)
     if not run.is_dir():
         raise UserError(
             f"{run}, the run that labels the intervals of {workdir}, is not there; copy "
@@ -172,7 +173,7 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
 
     Raises `UserError` if `workdir` is no finished spotting run, or a file of it is damaged.
     """
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = reading.expanded(workdir)
     for name in ("config.json", SPOTTERS):
         if not (workdir / name).is_file():
             raise UserError(f"{workdir} is no finished spotting run ({name} is not there)")

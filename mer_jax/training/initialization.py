@@ -50,7 +50,7 @@ def read(
       UserError: if the directory is neither, the run had several folds, no tensor agrees, a fold
         has no weights, or the weights are not complete.
     """
-    directory = pathlib.Path(directory).expanduser()
+    directory = reading.expanded(directory)
     network = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
     leaves = pretrained.variables(network)
     shapes = {name: leaf.shape for name, leaf in leaves.items()}
@@ -106,7 +106,7 @@ def trained_on(directory: str | pathlib.Path, folds: Sequence[str]) -> list[set[
     Raises:
       UserError: if there is no such directory.
     """
-    directory = pathlib.Path(directory).expanduser()
+    directory = reading.expanded(directory)
     if not directory.is_dir():
         raise UserError(f"train.init_from: {directory} is not there, so its subjects are not known")
     seen = [set[str]() for _ in folds]
@@ -139,7 +139,7 @@ def _initialized_from(directory: pathlib.Path) -> str:
 def trained_elsewhere(directory: str | pathlib.Path) -> bool:
     """Whether these are converted weights of more than a backbone, so that nothing records what
     they were trained on; or a run that was initialized from such."""
-    directory = pathlib.Path(directory).expanduser()
+    directory = reading.expanded(directory)
     if (directory / "folds.json").is_file() or _is_spotting(directory):
         earlier = _initialized_from(directory)
         return bool(earlier) and trained_elsewhere(earlier)
