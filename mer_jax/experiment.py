@@ -117,8 +117,9 @@ def run(
         plain,
         *(plain | {"train": dataclasses.asdict(v)} for v in list(variants.values())[1:]),
     ]
+    resumes = (workdir / "checkpoints").is_dir()
     for folder, own, folds in zip(job.folders, configs, job.folds):
-        outputs.begin(folder, own)
+        outputs.begin(folder, own, resumes=resumes)
         saving.write_json(folder / "folds.json", folds.to_json())
     results = _train(job, devices=devices, should_stop=should_stop, quiet=quiet)
     evaluations = _evaluate(job, results)

@@ -260,7 +260,8 @@ def _undeclared(
         expected = last
         if selection != "last":
             run = losses[:last]
-            expected = np.argmin(np.where(np.isnan(run), np.inf, run)) + 1 if last else 0
+            finite = np.where(np.isfinite(run), run, np.inf)  # without any none is selected
+            expected = np.argmin(finite) + 1 if np.isfinite(finite).any() else 0
         if epoch != expected:
             yield (
                 f"Fold {name}: epoch {epoch} was selected, but train.model_selection="

@@ -96,6 +96,10 @@ def test_an_epoch_chosen_on_test_clips_in_secret_is_caught(honest, tmp_path):
     losses = np.array([[0.4, 0.3], [0.2, 0.5]], np.float32)
     sound = result._replace(validation_loss=losses, chosen_epoch=np.array([2, 1]))
     assert leakage.check(settings, folds, sound, NAMES) == []
+    # Without a finite loss nothing is selected: the network as it began.
+    losses = np.array([[np.inf, np.nan], [np.inf, 0.5]], np.float32)
+    none = result._replace(validation_loss=losses, chosen_epoch=np.array([0, 2]))
+    assert leakage.check(settings, folds, none, NAMES) == []
     leaky = sound._replace(chosen_epoch=np.array([1, 1]))
     with pytest.raises(
         leakage.LeakError, match=r"epoch 1 was selected, .*'best_val' selects epoch 2"

@@ -34,7 +34,9 @@ def majority_vote(logits: jax.Array) -> jax.Array:
     A thousandth of the mean probability is added to break ties.
     """
     predicted = jax.nn.one_hot(jnp.argmax(logits, -1), logits.shape[-1], dtype=logits.dtype)
-    return jnp.log(jnp.mean(predicted + 1e-3 * jax.nn.softmax(logits), 0) / 1.001)
+    votes = jnp.log(jnp.mean(predicted, 0))  # -inf without a vote
+    tie_break = mean_probability(logits) + jnp.log(jnp.float32(1e-3))  # finite however small
+    return jnp.logaddexp(votes, tie_break) - jnp.log(jnp.float32(1.001))
 
 
 def mean_probability(logits: jax.Array) -> jax.Array:

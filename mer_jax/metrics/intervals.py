@@ -221,14 +221,19 @@ def mcnemar(only_first: int, only_second: int) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """p values adjusted for their number (Holm 1979), in the same order.
 
+    NaN is no test: it stays NaN, and does not count.
+
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
+    >>> holm([0.01, math.nan, 0.03])
+    [0.02, nan, 0.03]
     """
-    out, floor = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
-        floor = max(floor, min(1.0, p_values[index] * (len(p_values) - rank)))
-        out[index] = floor
-    return out
+    found, floor = np.array(p_values, np.float64), 0.0
+    order = np.argsort(found, kind="stable")  # NaN last
+    tests = int(np.isfinite(found).sum())
+    for rank, index in enumerate(order[:tests]):
+        floor = found[index] = max(floor, min(1.0, found[index] * (tests - rank)))
+    return found.tolist()
 
 
 def mean_and_std(values: ArrayLike) -> dict[str, float]:

@@ -148,8 +148,9 @@ def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, 
     """UF1 and UAR of each fold [F, K, K] by itself, averaged, instead of scores of the sum.
 
     A class that has no clip in a fold (for UF1: and is not predicted there) is dropped from that
-    fold's mean (scikit-learn's default: a fold of one class scores 1 if every clip is right), or
-    counts 0 there (such a fold scores at most 1/K). Folds without a clip do not count.
+    fold's mean (as by scikit-learn's f1_score and balanced_accuracy_score: a fold of one class
+    scores 1 if every clip is right), or counts 0 there (such a fold scores at most 1/K). Folds
+    without a clip do not count.
 
     >>> mean_of_folds([[[2, 0], [0, 0]], [[1, 1], [0, 2]]], absent_as_zero=False)["uar"]
     0.875
@@ -165,9 +166,13 @@ def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, 
 def alternative_scores(confusions: np.ndarray) -> dict[str, float]:
     """Scores of the folds [F, K, K] by other definitions in use: description -> value."""
     pooled = scores(np.asarray(confusions, np.float64).sum(0))
-    # A class that occurs and is not predicted counts 0, as in scikit-learn.
-    there = (pooled["support"] > 0) | ~np.isnan(pooled["precision"])
-    precision = float(np.nan_to_num(pooled["precision"])[there].mean())
+    # As by scikit-learn: a class that occurs or is predicted counts,
+    # as 0 where the other is missing.
+    there = lambda found: (found["support"] > 0) | ~np.isnan(found["precision"])
+    precision = float(np.nan_to_num(pooled["precision"])[there(pooled)].mean())
+    folds = np.asarray(confusions)
+    each = scores(folds[folds.sum((-2, -1)) > 0])
+    recalls = np.nan_to_num(each["recall"]).sum(-1) / there(each).sum(-1)
     recall = float(pooled["uar"])
     f1_of_means = ratio(2 * precision * recall, precision + recall, empty=0.0)
     weighted_f1 = (pooled["f1"] * pooled["support"]).sum() / pooled["support"].sum()
@@ -178,6 +183,7 @@ def alternative_scores(confusions: np.ndarray) -> dict[str, float]:
         "UF1, classes that neither occur nor are predicted left out": float(pooled["macro_f1"]),
         "UF1, mean of folds, absent classes dropped": dropped["uf1"],
         "UAR, mean of folds, absent classes dropped": dropped["uar"],
+        "UAR, mean of folds, absent classes dropped unless predicted": float(recalls.mean()),
         "UF1, mean of folds, absent classes as 0": zero["uf1"],
         "UAR, mean of folds, absent classes as 0": zero["uar"],
         "F1 of macro precision and macro recall": float(f1_of_means),  # some code's macro F1

@@ -86,13 +86,14 @@ class Row(NamedTuple):
 
 
 def summary_of(path: str | os.PathLike) -> dict[str, Any]:
-    """What metrics.json has of a working directory or a predictions.csv in one; {} of other files.
+    """What metrics.json has of a working directory, or of the predictions.csv or megc_log.txt in
+    one; {} of other files.
 
     Raises `UserError` if its clips have several labels, which are no classes.
     """
     path = reading.expanded(path)
     folder = path if path.is_dir() else path.parent
-    of_run = path.is_dir() or path.name == "predictions.csv"
+    of_run = path.is_dir() or path.name in ("predictions.csv", "megc_log.txt")
     if not of_run or not (folder / "metrics.json").exists():
         return {}
     summary: dict[str, Any] = reading.load_json(folder / "metrics.json", _Metrics)
@@ -156,9 +157,8 @@ def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0)
         except UserError as error:
             raise UserError(f"{first.name} and {run.name} cannot be compared: {error}") from error
     swap = intervals.holm([gain.p_permutation["uf1"] for gain in gains])
-    single = [gain.p_mcnemar for gain in gains]
-    repeated = bool(np.isnan(single).any())  # clips are tested repeatedly
-    mcnemar: Sequence[float | None] = [None] * len(gains) if repeated else intervals.holm(single)
+    single = intervals.holm([gain.p_mcnemar for gain in gains])
+    mcnemar = [None if np.isnan(p) else p for p in single]  # clips are tested repeatedly
     tests = [(None, None, None), *zip(gains, swap, mcnemar)]
     return [
         Row(

@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -56,10 +57,11 @@ class Evaluation(NamedTuple):
     pictures: list[Picture]
 
 
-def begin(folder: pathlib.Path, config: Mapping[str, Any]) -> None:
+def begin(folder: pathlib.Path, config: Mapping[str, Any], *, resumes: bool = False) -> None:
     """Writes config.json. The results of another configuration are removed before.
 
     A job that is stopped would else leave the scores of one under the settings of the other.
+    resumes: the job has checkpoints, and its curves go on.
     """
     path, there = folder / "config.json", None
     with contextlib.suppress(UserError):  # missing or damaged
@@ -67,6 +69,10 @@ def begin(folder: pathlib.Path, config: Mapping[str, Any]) -> None:
     if there != saving.to_builtins(config):
         for name in _RESULTS:
             (folder / name).unlink(missing_ok=True)
+        if there is not None and not resumes:
+            (folder / CURVES).unlink(missing_ok=True)
+            for name in ("units", "variants"):
+                shutil.rmtree(folder / name, ignore_errors=True)
     saving.write_json(path, config)
 
 

@@ -99,7 +99,9 @@ def check(labels: np.ndarray, settings: Settings, *, num_views: int = 1) -> None
         )
     if real:
         if settings.sampler != "shuffle":
-            raise UserError("train.sampler balances classes, and the labels are real targets")
+            raise UserError(
+                f"train.sampler={settings.sampler!r} is for classes, and labels are real targets"
+            )
         if num_views > 1:
             raise UserError("a method with several views of a clip takes classes, not real targets")
         return

@@ -86,6 +86,11 @@ class Settings:
             raise UserError("train.lr_plateau_rule needs train.lr_plateau_patience above 0")
         if not self.epochs and not self.init_from:
             raise UserError("train.epochs is 0; give trained networks by train.init_from")
+        if not self.epochs and self.model_selection != "last":
+            raise UserError(
+                f"train.epochs is 0: there is none for train.model_selection="
+                f"{self.model_selection!r} to select; leave it at 'last'"
+            )
         if self.model_selection == "best_val" and not self.validation:
             raise UserError("train.model_selection is 'best_val'; set train.validation, say to 0.2")
         if (

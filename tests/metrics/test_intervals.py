@@ -183,6 +183,9 @@ def test_holm_by_hand():
     assert intervals.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
     assert intervals.holm([0.9, 0.8]) == [1.0, 1.0]
     assert intervals.holm([]) == []
+    found = intervals.holm([0.04, np.nan, 0.01, 0.03])  # no test is none of the family
+    assert found[::2] == pytest.approx([0.06, 0.03]) and np.isnan(found[1])
+    assert found[3] == pytest.approx(0.06)
 
 
 def test_spread_over_seeds_and_last_epochs():

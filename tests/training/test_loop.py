@@ -375,6 +375,10 @@ def test_settings_that_make_no_sense_are_one_sentence():
     for options, message in (
         ({"epochs": 0}, "train.epochs is 0; give trained networks"),
         ({"epochs": -1}, "train.epochs"),
+        (
+            {"epochs": 0, "init_from": "x", "model_selection": "best_test"},
+            "there is none for train.model_selection='best_test' to select",
+        ),
         ({"learning_rate": -1.0}, "train.learning_rate"),
         ({"model_selection": "best_val"}, "set train.validation"),
         ({"model_selection": "lst"}, "did you mean 'last'"),
