@@ -2,7 +2,7 @@
 
     mer-jax check-data --database=NAME --root=DIR [--decode] [--json] [--option=NAME=VALUE ...]
     mer-jax check-data --config=NAME --root=DIR [--decode] [--json] [--option=NAME=VALUE ...]
-    mer-jax check-data --database=NAME --root=DIR --long_videos [--json] [--option=NAME=VALUE ...]
+    mer-jax check-data --database=NAME --root=DIR --long_videos [--decode] [--json] [...]
 
 With --config: what the configuration reads, in its classes. Prints the clips by emotion (or class)
 and subject beside the published counts, the files that are read, then the problems with file or
@@ -49,6 +49,19 @@ def decode(found: Inspection) -> Inspection:
         except UserError as error:
             problems.append(Problem(clip.key, str(error)))
     return found._replace(clips=readable, groups=groups, problems=problems)
+
+
+def decode_recordings(found: recordings.Inspection) -> recordings.Inspection:
+    """Likewise with every recording whose frames cannot be read, or that has no face to crop."""
+    readable, problems = [], list(found.problems)
+    for video in found.recordings:
+        try:
+            for _ in video.blocks(64):
+                pass
+            readable.append(video)
+        except UserError as error:
+            problems.append(Problem(video.key, str(error).removeprefix(f"{video.key}: ")))
+    return found._replace(recordings=readable, problems=problems)
 
 
 def _groups(found: Inspection) -> Sequence[str]:
@@ -136,6 +149,7 @@ def _findings(facts: dict) -> list[str]:
 def check_recordings(database: str, root: str | None, options: dict[str, Any]) -> int:
     """Prints the counts and the problems of a database of long videos; 1 if there are problems."""
     found = recordings.inspect(database, root, **(options | database_flags.options()))
+    found = decode_recordings(found) if FLAGS.decode else found
     here = recordings.counts(found.recordings)
     facts = {"counts": here, "published": dict(found.published), **_issues(found)}
     if FLAGS.json:

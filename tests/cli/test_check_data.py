@@ -132,6 +132,9 @@ def test_long_videos(capsys, tmp_path):
     config = f"--config={configuration.find('spot_softnet')}"
     of_config = run(capsys, config, f"--root={tmp_path}", "--json")
     assert of_config[0] == 0 and json.loads(of_config[1]) == facts
+    code, out, _ = run(capsys, *arguments, "--decode")  # gray pictures
+    assert code == 1 and "samm_lv/006/006_1: no face was found in 10 frames" in out
+    assert run(capsys, *arguments, "--decode", "--option=crop=none")[0] == 0
     (tmp_path / "SAMM_LongVideos_V2_Release.xlsx").unlink()
     code, out, _ = run(capsys, *arguments)
     assert code == 1 and "not usable" in out
