@@ -229,6 +229,7 @@ def portable(text: str, name: str) -> str:
     'mer-jax run psn --config.data.root=DIR --workdir=runs/psn'
     """
     text = re.sub(r"^python -m mer_jax\b", "mer-jax", text)
+    text = re.sub(r" /\S*/(?=experiments/)", " ", text)  # of a checkout
     words = list[str]()
     given = iter(shlex.split(text))
     for word in given:

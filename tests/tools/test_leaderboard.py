@@ -181,6 +181,10 @@ def test_folders_that_are_words_of_their_own_are_replaced():
     assert leaderboard.portable(command, "x") == (
         "python -m tools.nested a.py --data_root=DIR --results=runs/x"
     )
+    command = "python -m tools.nested /home/me/code/experiments/sweeps/a.py --data_root=/data"
+    assert leaderboard.portable(command, "x") == (
+        "python -m tools.nested experiments/sweeps/a.py --data_root=DIR"
+    )
 
 
 def test_mistakes_are_one_sentence(runs, tmp_path):
