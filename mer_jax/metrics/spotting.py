@@ -9,7 +9,7 @@ and 0 where the denominator is. "both" sums the counts of micro- and macro-expre
 Recognition is scored on the hits: UF1 and UAR of the predicted emotions. The challenge of 2024
 ranks by STRS = F1 * F1_a, with F1_a = 2 P R / (P + R) of the means P and R of the classes'
 precisions and recalls over the hits, 0 for a class without any (Liong, See & Chan, Signal
-Processing: Image Communication 110, 2023); F1 is of the kinds of which a truth has an emotion.
+Processing: Image Communication 110, 2023); F1 leaves out a kind of which no truth has an emotion.
 """
 
 import functools
@@ -129,8 +129,11 @@ def summary(
 
 
 def _labeled(found: Spotting, truths: Sequence[Event], classes: Sequence[str]) -> set[str]:
-    """Those of the kinds of which a truth has one of the emotions."""
-    return {event.kind if all(found.kinds) else "" for event in truths if event.emotion in classes}
+    """The kinds without those of which no truth has one of the emotions, though there are some."""
+    kind_of = lambda event: event.kind if all(found.kinds) else ""
+    with_truth = {kind_of(event) for event in truths}
+    with_emotion = {kind_of(event) for event in truths if event.emotion in classes}
+    return {kind for kind in found.kinds if kind in with_emotion or kind not in with_truth}
 
 
 def _scored(

@@ -184,13 +184,6 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
     classes = tuple(record.classes)
     for kind in dict.fromkeys(fold.kind for fold in folds):
         own = [fold for fold in folds if fold.kind == kind]
-        if "model" in config:
-            pairs = config.evidence.pairs
-            own = [
-                fold for fold in own if scorers.network_of(fold, pairs).name not in record.diverged
-            ]
-        if not own:
-            continue
         networks: list[Scorer] = []
         if "model" in config:
             sizes = configuration.options_of(config, "model")
@@ -198,10 +191,13 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
             architecture = Architecture(config.model.name, sizes, outputs)
             evidence = NetworkEvidence(**configuration.options_of(config, "evidence"))
             folder = workdir / NETWORKS
+            name_of = lambda fold, pairs=evidence.pairs: scorers.network_of(fold, pairs).name
+            own = [fold for fold in own if name_of(fold) not in record.diverged]
             networks = [scorers.read(folder, fold, architecture, evidence) for fold in own]
         rule = configuration.rule(config)
         largest = record.largest.get(kind, math.inf) if record.eyes else math.inf
-        found.append(Ensemble(kind, own, rule, config, networks, classes, record.eyes, largest))
+        ensemble = Ensemble(kind, own, rule, config, networks, classes, record.eyes, largest)
+        found += [ensemble] if own else []
     if not found:
         raise UserError(f"{workdir}: training of all folds diverged")
     return found

@@ -100,7 +100,8 @@ def check(labels: np.ndarray, settings: Settings, *, num_views: int = 1) -> None
     if real:
         if settings.sampler != "shuffle":
             raise UserError(
-                f"train.sampler={settings.sampler!r} is for classes, and labels are real targets"
+                f"train.sampler={settings.sampler!r} balances classes or keeps an order of clips; "
+                "the labels are real targets"
             )
         if num_views > 1:
             raise UserError("a method with several views of a clip takes classes, not real targets")

@@ -304,6 +304,7 @@ def test_a_damaged_frame_is_named_when_it_is_read(tmp_path):
         video[3:6]
 
 
+@pytest.mark.slow
 def test_the_face_of_a_whole_frame_is_cropped(tmp_path):
     """A rendered face in one corner of frames that are 16 times as large."""
     samm(tmp_path, MICRO)
