@@ -186,9 +186,10 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
         rows.append((where, row))
         probabilities.append(values)
     named = [header[index].removeprefix("p_") for index in columns]
+    known = classes or named
     for _, row in rows:  # class numbers as a spreadsheet or a table of floats writes them
         for name in REQUIRED[3:]:
-            if (word := row[name].strip()) not in (classes or named):
+            if row[name] not in known and (word := row[name].strip()) not in known:
                 row[name] = reading.without_zeros(word)
     present = [row[name].strip() for _, row in rows for name in REQUIRED[3:]]
     if classes is not None:

@@ -39,6 +39,15 @@ def records(draw, names=AWKWARD):
     )
 
 
+def test_classes_that_are_blank_are_told_apart(tmp_path):
+    column = np.array(["0"], object)
+    record = Predictions(
+        ("\r", "\x0c"), *[column] * 4, np.array([1]), np.array([[0.25, 0.75]], np.float32)
+    )
+    write_csv(tmp_path / "predictions.csv", record)
+    same(read(tmp_path / "predictions.csv"), record)
+
+
 @given(record=records())
 @settings(max_examples=150, deadline=None)
 def test_csv_round_trip_with_any_names(record, tmp_path_factory):
