@@ -58,9 +58,9 @@ _NOTES = (
     "Intervals: 95 % percentile bootstrap over subjects, of the first seed. Ensemble: mean "
     "probability of the seeds of one job. Inflation: the UF1 of the line above the strict one of "
     "the same run, with the interval of the difference, of the first seed. Seconds: training of "
-    "all folds, seeds and rates, divided by their number and the epochs. Step: time of a training "
-    "step of a fold of a job, over PyTorch's in the same benchmark. GiB: peak memory of the "
-    "process, or of a GPU.",
+    "all folds, seeds and rates, divided by their number and the epochs; what a job was halted "
+    "for counts. Step: time of a training step of a fold of a job, over PyTorch's in the same "
+    "benchmark. GiB: peak memory of the process, or of a GPU.",
 )
 
 
