@@ -83,8 +83,9 @@ class Recording(Keyed):
     `read(start, stop)` returns the frames start to stop - 1, [T, H, W, C] uint8; it is called each
     time frames are asked for. Intervals are sorted by onset; they may overlap.
 
-    Raises `UserError` for names as `Keyed` does, for a length or rate that is not above 0, and for
-    an interval past the last frame.
+    Raises `UserError` for names as `Keyed` does, for a length or rate that is not above 0, for an
+    interval past the last frame, and for an attribute `numbers` of `read` that is not `length`
+    ascending integers.
 
     >>> frames = np.zeros((9, 4, 4, 1), np.uint8)
     >>> marked = (Interval(2, 3, 5),)
@@ -107,6 +108,14 @@ class Recording(Keyed):
             raise UserError(f"{self.key}: its length is {self.length!r}; it is 1 frame or more")
         if not isinstance(self.fps, numbers.Real) or not 0 < self.fps < math.inf:
             raise UserError(f"{self.key}: its rate is {self.fps!r}; it is a number of Hz above 0")
+        given = getattr(source(self.read), "numbers", None)
+        found = np.arange(self.length) if given is None else np.asarray(given)
+        integers = found.dtype.kind in "iu" and found.shape == (self.length,)
+        if not integers or (np.diff(found.astype(np.int64)) <= 0).any():
+            raise UserError(
+                f"{self.key}: the attribute `numbers` of its `read` is {self.length} ascending "
+                f"integers, one a frame; it is {found.dtype} of shape {found.shape}"
+            )
         ordered = sorted(self.intervals, key=lambda each: (each.onset, each.offset))
         object.__setattr__(self, "intervals", tuple(ordered))
         for each in ordered:
@@ -152,19 +161,9 @@ class Recording(Keyed):
     @property
     def numbers(self) -> np.ndarray:
         """[T] int64: how its database numbers the frames, ascending; from 0 where `read` has no
-        attribute `numbers`.
-
-        Raises `UserError` for numbers that are not as many as the frames, integers or ascending.
-        """
+        attribute `numbers`."""
         given = getattr(source(self.read), "numbers", None)
-        found = np.asarray(np.arange(self.length) if given is None else given)
-        integers = found.dtype.kind in "iu" and found.shape == (self.length,)
-        if not integers or (np.diff(found.astype(np.int64)) <= 0).any():
-            raise UserError(
-                f"{self.key}: the attribute `numbers` of its `read` is {self.length} ascending "
-                f"integers, one a frame; it is {found.dtype} of shape {found.shape}"
-            )
-        return found.astype(np.int64)
+        return np.arange(self.length) if given is None else np.asarray(given, np.int64)
 
     @property
     def step(self) -> int:

@@ -85,8 +85,6 @@ def run(
     root = data.root and str(reading.expanded(data.root).absolute())
     videos = databases.load(data.name, root, **configuration.options_of(config, "data"))
     videos = _moved(videos, settings.seed) if data.move_intervals else videos
-    for video in videos:
-        _ = video.numbers  # raises `UserError` now, and not after the training
     if "model" in config:
         networks.check_rates(config.evidence.targets, videos)
     fingerprint = configuration.job_of(plain)  # the samples' digest is added where they are made

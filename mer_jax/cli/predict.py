@@ -242,12 +242,10 @@ class Prediction:
                 path.unlink(missing_ok=True)
         saving.write(table, result.csv())
         saving.write(chart, figures.png(charts.over_time(result)))
-        if video is None:
-            return [*map(str, paths)]
-        annotated = charts.annotate(source.frames, result, alpha=_ALPHA.value)
-        video.parent.mkdir(parents=True, exist_ok=True)
-        frames = self.progress.counted(annotated, result.fps)
-        video_files.write(video, frames, result.fps)
+        if video is not None:
+            annotated = charts.annotate(source.frames, result, alpha=_ALPHA.value)
+            video.parent.mkdir(parents=True, exist_ok=True)
+            video_files.write(video, self.progress.counted(annotated, result.fps), result.fps)
         return [*map(str, paths)]
 
     def record(self, name: str, video: str, folder: pathlib.Path) -> VideoRecord:

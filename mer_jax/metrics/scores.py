@@ -144,6 +144,12 @@ def majority(confusion: np.ndarray, *, scores: Callable = scores) -> dict[str, f
     return {name: float(found[name]) for name in ("uf1", "uar", "accuracy")}
 
 
+def _tested(confusions: np.ndarray) -> np.ndarray:
+    """The folds [F, K, K] that have a clip."""
+    folds = np.asarray(confusions)
+    return folds[folds.sum((-2, -1)) > 0]
+
+
 def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, float]:
     """UF1 and UAR of each fold [F, K, K] by itself, averaged, instead of scores of the sum.
 
@@ -155,8 +161,7 @@ def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, 
     >>> mean_of_folds([[[2, 0], [0, 0]], [[1, 1], [0, 2]]], absent_as_zero=False)["uar"]
     0.875
     """
-    folds = np.asarray(confusions)
-    found = scores(folds[folds.sum((-2, -1)) > 0])
+    found = scores(_tested(confusions))
     if absent_as_zero:
         recall = np.nan_to_num(found["recall"])
         return {"uf1": float(found["uf1"].mean()), "uar": float(recall.mean())}
@@ -166,12 +171,10 @@ def mean_of_folds(confusions: np.ndarray, *, absent_as_zero: bool) -> dict[str, 
 def alternative_scores(confusions: np.ndarray) -> dict[str, float]:
     """Scores of the folds [F, K, K] by other definitions in use: description -> value."""
     pooled = scores(np.asarray(confusions, np.float64).sum(0))
-    # As by scikit-learn: a class that occurs or is predicted counts,
-    # as 0 where the other is missing.
+    # As by scikit-learn: a class that occurs or is predicted counts, as 0 without the other.
     there = lambda found: (found["support"] > 0) | ~np.isnan(found["precision"])
     precision = float(np.nan_to_num(pooled["precision"])[there(pooled)].mean())
-    folds = np.asarray(confusions)
-    each = scores(folds[folds.sum((-2, -1)) > 0])
+    each = scores(_tested(confusions))
     recalls = np.nan_to_num(each["recall"]).sum(-1) / there(each).sum(-1)
     recall = float(pooled["uar"])
     f1_of_means = ratio(2 * precision * recall, precision + recall, empty=0.0)

@@ -182,10 +182,10 @@ def train(
     return trained
 
 
-def check_rates(names: str, recordings: Sequence[Recording]) -> None:
-    """Raises `UserError` for recordings of a rate that targets (of the name) are not made for."""
+def check_rates(name: str, recordings: Sequence[Recording]) -> None:
+    """Raises `UserError` for recordings of a rate that the targets of this name do not suit."""
     low, high = _RATES
-    for video in recordings if names == "boundaries" else ():
+    for video in recordings if name == "boundaries" else ():
         if not low <= video.fps <= high:
             step = max(1, round(video.fps / _RATE))
             way = f", by data.step={step} (of databases on disk)" if step > 1 else ""
