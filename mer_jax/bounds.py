@@ -207,6 +207,8 @@ BOUNDS: dict[str, Bound] = {
     "channels": _tuple_of(_one_of("methods.flow_maps.CHANNELS"), _SOME),
     "chroma": _number("[0, 100]"),
     "flip": _one_of("methods.preprocessing.FLIPS"),
+    "jitter": _number("[0, 0.5]"),
+    "shift": _tuple_of(_integer("[0, 1000]"), 2),
     "psn.frames": _integer("[2, 100000]"),
     "num_pixels": _integer(f"[1, {2**31}]"),
     "kernel": _one_of("video.resample.KERNELS"),

@@ -34,6 +34,7 @@ def shape_of(method):
         "strcn_g": (height, width, 2),
         "apex": (height, width, 3),
         "frames": (height, width, 3),
+        "mmnet": (2, height, width, 3),
         "flow_maps": (height, width, len(method.get("channels", ()))),
         "stcnn": (method.get("length"), height, width, 1),
         "fusenet": (method.get("length"), height, width, 1),

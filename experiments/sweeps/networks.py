@@ -93,6 +93,11 @@ NETWORKS: dict[str, tuple[dict, dict, int, float]] = {
         {"model.width": 1 / 8},
         *(30, 2e-3),
     ),
+    "mmnet": (
+        _section("method", name="mmnet", size=(48, 48), shift=(2, 2)),
+        {"model.width": 1 / 8, "train.optimizer": "adamw", "train.weight_decay": 0.1},
+        *(40, 1e-3),
+    ),
 }
 
 

@@ -2,9 +2,10 @@ r"""CapsuleNet on the MEGC2019 composite (Van Quang et al. 2019), from the video
 
 Published: UF1 0.6520, UAR 0.6506, by each subject's best test epoch
 (--config.train.model_selection=best_test, flagged). The authors' backbone starts from ImageNet's
-ResNet-18; here it is trained from scratch. Their code also turns (by up to 8 degrees, in testing,
-too), flips, recolors and crops the frames, and draws each class equally often with frames around
-the apex; here are the apex frames as they are. Time: days on 2 CPU cores.
+ResNet-18; here it is trained from scratch. As in their code a training frame is mirrored, turned by
+up to 8 degrees and shifted; that code also changes its colors, cuts a few pixels off all sides,
+turns frames in testing, too, and draws each class equally often with frames around the apex. Time:
+days on 2 CPU cores.
 DIR holds casme2/, smic/ and samm/.
   mer-jax run capsule_megc2019 \
       --config.data.root=DIR --workdir=runs/capsule
@@ -17,7 +18,7 @@ def get_config():
     return configuration.make(
         title="CapsuleNet, MEGC2019",
         data="megc2019",
-        method="apex",
+        method={"name": "apex", "mirror": True, "rotation": 8.0, "shift": (5, 8)},
         model="capsule",
         protocol="megc2019",
         train=dict(

@@ -29,6 +29,7 @@ _METHODS = {  # name: the module that holds a function of that name
     "lbp_top": "descriptors",
     "mdmo": "descriptors",
     "mer_rcnn": "mer_rcnn",
+    "mmnet": "mmnet",
     "psn": "psn",
     "r3d": "r3d",
     "skd_tstsan": "skd_tstsan",
@@ -51,8 +52,8 @@ def options(name: str) -> dict[str, Any]:
       UserError: for an unknown name.
 
     >>> from mer_jax import methods
-    >>> methods.options("apex")
-    {'size': (224, 224), 'apex': 'given', 'subtract_onset': False}
+    >>> methods.options("skd_tstsan")["frame_size"]
+    (128, 128)
     """
     return defaults(_method(name))
 

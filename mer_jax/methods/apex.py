@@ -23,6 +23,9 @@ def apex(
     size: Sequence[int] = (224, 224),
     apex: str = "given",
     subtract_onset: bool = False,
+    mirror: bool = False,
+    rotation: float = 0.0,
+    shift: Sequence[int] = (0, 0),
 ) -> Examples:
     """[H, W, 3] float32 in [0, 1]: the apex frame.
 
@@ -31,6 +34,7 @@ def apex(
       size: (H, W) px.
       apex: "given" or "found", as in `preprocessing.choose_apex`.
       subtract_onset: subtract the onset frame; values are then in [-1, 1].
+      mirror, rotation, shift: of a training sample, as in `preprocessing.moved_at_random`.
 
     >>> from mer_jax import methods
     >>> from mer_jax.clips import Clip, in_memory
@@ -45,8 +49,14 @@ def apex(
         frame = frames[preprocessing.choose_apex(clip, frames, apex=apex)]
         return frame - frames[clip.onset] if subtract_onset else frame
 
+    def augment(key, example, statistics):
+        del statistics
+        return preprocessing.moved_at_random(
+            key, example[None], mirror=mirror, rotation=rotation, shift=shift
+        )[0]
+
     found = per_clip.compute(clips, compute)
-    return Examples(inputs=found, input_shape=found.shape[1:])
+    return Examples(inputs=found, augment=augment, input_shape=found.shape[1:])
 
 
 @checked

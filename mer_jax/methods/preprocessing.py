@@ -1,4 +1,4 @@
-"""Clips as arrays of one size, and the rotations and flips that augment them."""
+"""Clips as arrays of one size, and the rotations, flips and shifts that augment them."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -102,11 +102,11 @@ def resample_frames(video: np.ndarray, length: int) -> np.ndarray:
     return np.tensordot(matrix(len(video), length), video, axes=1)
 
 
-def transform(video: jax.Array, matrix_2x2: jax.Array) -> jax.Array:
-    """[T, H, W, C]: all frames under one linear map about their center.
+def transform(video: jax.Array, matrix_2x2: jax.Array, shift: jax.Array | None = None) -> jax.Array:
+    """[T, H, W, C]: all frames under one linear map about their center, and a shift.
 
-    The output at (row, column) from the center is the input at matrix_2x2 @ (row, column), by cubic
-    convolution; edge pixels are repeated beyond the edges.
+    The output at (row, column) from the center is the input at matrix_2x2 @ (row, column) + shift,
+    shift [2] px, by cubic convolution; edge pixels are repeated beyond the edges.
 
     >>> from mer_jax.methods import preprocessing
     >>> video = jnp.arange(9.0).reshape(1, 3, 3, 1)
@@ -122,10 +122,41 @@ def transform(video: jax.Array, matrix_2x2: jax.Array) -> jax.Array:
         indexing="ij",
     )
     positions = jnp.stack([rows, columns], -1)
-    shift = jnp.einsum("ij,hwj->hwi", matrix_2x2, positions, precision="highest") - positions
+    away = jnp.einsum("ij,hwj->hwi", matrix_2x2, positions, precision="highest") - positions
+    away = away if shift is None else away + shift[None, None]
     side_by_side = jnp.moveaxis(video, 0, 2).reshape(height, width, frames * channels)
-    out, _ = warp(side_by_side, shift[..., ::-1], kernel="keys")
+    out, _ = warp(side_by_side, away[..., ::-1], kernel="keys")
     return jnp.moveaxis(out.reshape(height, width, frames, channels), 2, 0)
+
+
+@checked
+def moved_at_random(
+    key: jax.Array,
+    video: jax.Array,
+    *,
+    mirror: bool = False,
+    rotation: float = 0.0,
+    shift: Sequence[int] = (0, 0),
+) -> jax.Array:
+    """[T, H, W, C]: all frames moved alike, by `transform`; unchanged without an option.
+
+    Args:
+      key: decides.
+      video: [T, H, W, C].
+      mirror: exchange left and right with probability 1/2.
+      rotation: degrees; turn by up to so many, either way.
+      shift: px; move by up to so many whole ones along H and along W, either way.
+    """
+    if not (mirror or rotation or any(shift)):
+        return video
+    for_mirror, for_angle, for_shift = jax.random.split(key, 3)
+    matrix = rotation_matrix(rotation * jax.random.uniform(for_angle, minval=-1, maxval=1))
+    if mirror:
+        flipped = matrix @ flip_matrix("horizontal")
+        matrix = jnp.where(jax.random.bernoulli(for_mirror), flipped, matrix)
+    most = jnp.asarray(shift, jnp.int32)
+    away = jax.random.randint(for_shift, (2,), -most, most + 1)
+    return transform(video, matrix, away.astype(video.dtype))
 
 
 def to_unit_range(maps: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ from mer_jax.options import checked
 
 Tree = Any
 
-OPTIMIZERS = ("sgd", "adam")
+OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "decay", "step", "cosine")
 
 
@@ -44,15 +44,17 @@ def schedule(name: str, *, epochs: int, steps: int, rate: float, every: int) -> 
 def create(
     name: str, schedule: optax.Schedule, *, momentum: float = 0.9, weight_decay: float = 0.0
 ) -> optax.GradientTransformation:
-    """SGD with momentum, or Adam; weight decay is L2 and added to the gradient.
+    """SGD with momentum, Adam, or AdamW.
 
     schedule: the learning rate at each step, or its factor if updates are scaled later.
-
-    (PyTorch, MatConvNet and Keras' regularizers all mean this by "weight decay"; the decoupled
-    decay of AdamW is not what the five papers used.)
+    weight_decay: L2, added to the gradient, which is what PyTorch, MatConvNet and Keras'
+      regularizers mean by it; of AdamW (Loshchilov & Hutter 2019) a share of the parameters that
+      a rate of 1 would take from them at each step, beside the gradient's moments.
     """
     if name not in OPTIMIZERS:
         raise unknown_name("train.optimizer", name, OPTIMIZERS)
+    if name == "adamw":
+        return _allow_promotion(optax.adamw(schedule, weight_decay=weight_decay))
     if name == "sgd":
         rule = optax.sgd(schedule, momentum=momentum or None)
     else:

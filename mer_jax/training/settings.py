@@ -35,7 +35,7 @@ class Settings:
     seed: int = 0
     seeds: int = 1  # train so many, from `seed` on, as one job
     init_from: str = ""  # initial weights: a run's working directory, or converted ones
-    optimizer: str = "adam"  # "sgd", "adam"
+    optimizer: str = "adam"  # "sgd", "adam", "adamw"
     momentum: float = 0.9
     weight_decay: float = 0.0
     schedule: str = "constant"  # "constant", "decay", "step", "cosine"

@@ -48,6 +48,7 @@ OWN = {
     "fusenet_smic": (_STREAM, _THIN | {"widths": (16, 8)}),
     "htnet_megc2019": ({}, {"dim": 8, "depths": (1, 1, 1)}),
     "image_cnn": ({"size": (32, 32), "num_frames": 3}, {"width": 1 / 32}),
+    "mmnet": ({"size": (32, 32)}, {"width": 1 / 16}),
     "off_apexnet_megc2019": ({}, {"maps": (2, 2), "hidden": 8}),
     "psn": ({"size": (32, 32), "length": 12, "frames": 4}, {"width": 1 / 32}),
     "r3d_convlstm": _R3D,

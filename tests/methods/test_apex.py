@@ -53,6 +53,21 @@ def test_what_is_left_without_the_first_frame_is_the_movement():
     np.testing.assert_allclose(num_frames.inputs[0], frames[[0, 4, 8]] - frames[0], atol=1e-6)
 
 
+def test_a_training_frame_is_mirrored_turned_and_shifted_if_asked():
+    made = clip()
+    plain = methods.create("apex", [made], size=(8, 8))
+    frame = jnp.asarray(plain.inputs[0])
+    np.testing.assert_array_equal(plain.augment(jax.random.key(0), frame, ()), frame)
+    moved = methods.create("apex", [made], size=(8, 8), shift=(0, 1))
+    draw = jax.jit(moved.augment)
+    drawn = {np.asarray(draw(jax.random.key(n), frame, ())).round(4).tobytes() for n in range(40)}
+    columns = ([0, *range(7)], range(8), [*range(1, 8), 7])
+    assert drawn == {np.asarray(frame[:, np.array(c)]).round(4).tobytes() for c in columns}
+    turned = methods.create("apex", [made], size=(8, 8), mirror=True, rotation=8.0)
+    other = turned.augment(jax.random.key(1), frame, ())
+    assert np.abs(other - frame).max() > 0.01 and turned.eval_transform(frame, ()) is frame
+
+
 def test_frames_are_standardised_by_the_training_clips():
     made = [clip() for _ in range(4)]
     for each in made:

@@ -63,6 +63,16 @@ def test_adam_is_kingma_and_bas_with_l2_in_the_gradient():
     np.testing.assert_allclose(apply_gradients(rule, GRADIENTS), w, rtol=1e-5)
 
 
+def test_adamw_is_loshchilov_and_hutters_beside_the_moments():
+    rule = optimizers.create("adamw", lambda _: 0.1, weight_decay=0.6)
+    w, m, s = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
+    for t, g in enumerate(GRADIENTS, 1):
+        w = w * (1 - 0.1 * 0.6)
+        m, s = 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g * g
+        w = w - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(s / (1 - 0.999**t)) + 1e-8)
+    np.testing.assert_allclose(apply_gradients(rule, GRADIENTS), w, rtol=1e-5)
+
+
 LARGE = {"kernel": (300, 700), "bias": (700,), "uneven": (2 * 2**16 + 5,)}
 
 
@@ -71,7 +81,7 @@ def small_is_large(monkeypatch):
     monkeypatch.setattr(optimizers, "_LARGE", 2**16)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_large_parameters_go_by_pieces_and_end_as_in_one(small_is_large, name):
     rule = optimizers.create(name, lambda count: 0.1 / (1 + count), weight_decay=0.01)
     rng = np.random.default_rng(1)
