@@ -13,7 +13,8 @@ from mer_jax.methods.examples import Examples
 from mer_jax.options import checked
 
 # Of red, green and blue in [0, 1]: torchvision's for networks trained on ImageNet.
-MEAN, DEVIATION = (np.float32(v) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
 
 
 @checked
