@@ -284,7 +284,7 @@ def check_axes(array: Any, axes: str, *, name: str = "frames", min_size: int = 1
 
 
 def resize(frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Resizes frames: by area averages to a smaller size, bilinearly to a larger one.
+    """Resizes frames: by area averages along an axis that shrinks, linearly along one that grows.
 
     Args:
       frames: [T, H, W, C], uint8 or as for `to_float`, floats of any range.
@@ -309,9 +309,16 @@ def resize(frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
     import cv2
 
     height, width = size
-    shrinks = height <= frames.shape[1] and width <= frames.shape[2]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    out = [cv2.resize(frame, (width, height), interpolation=how) for frame in frames]
+    smaller = min(height, frames.shape[1]), min(width, frames.shape[2])
+
+    def resized(frame):
+        if smaller != frame.shape[:2]:
+            frame = cv2.resize(frame, smaller[::-1], interpolation=cv2.INTER_AREA)
+        if smaller != (height, width):
+            frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
+        return frame
+
+    out = [resized(frame) for frame in frames]
     return np.stack(out).reshape(len(frames), height, width, frames.shape[3])
 
 
@@ -343,6 +350,17 @@ def check_finite(
         )
 
 
+def check_frame_shapes(
+    key: str, shape: tuple[int, ...], other: str, other_shape: tuple[int, ...]
+) -> None:
+    """Raises `UserError` where the frames (H, W, C) of a clip and of another one differ."""
+    if shape != other_shape:
+        raise UserError(
+            f"{key}: frames are {shape} where {other} has {other_shape}; crop the clips to one "
+            "size, or all to gray, first"
+        )
+
+
 def stack(
     clips: Sequence[Clip], *, size: Sequence[int] | None = None, length: int | None = None
 ) -> ClipBatch:
@@ -371,11 +389,7 @@ def stack(
     for clip in clips:
         frames = to_float(clip.frames)
         arrays.append(resize(frames, size) if size else frames)
-        if arrays[-1].shape[1:] != arrays[0].shape[1:]:
-            raise UserError(
-                f"{clip.key}: frames are {arrays[-1].shape[1:]} where {clips[0].key} has "
-                f"{arrays[0].shape[1:]}; crop the clips to one size, or all to gray, first"
-            )
+        check_frame_shapes(clip.key, arrays[-1].shape[1:], clips[0].key, arrays[0].shape[1:])
     lengths = np.array([len(frames) for frames in arrays], np.int32)
     longest = int(np.max(lengths)) if length is None else length
     if longest < np.max(lengths):

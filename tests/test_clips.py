@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -248,3 +249,16 @@ def test_resizing_takes_every_dtype():
 def test_frames_in_memory_pickle():
     again = pickle.loads(pickle.dumps(clip()))
     np.testing.assert_array_equal(again.frames, LEVELS)
+
+
+def test_an_axis_that_shrinks_is_averaged_whatever_the_other_does():
+    rng = np.random.default_rng(0)
+    frames = rng.random((1, 40, 120, 1)).astype(np.float32)
+    averages = frames.reshape(1, 40, 40, 3, 1).mean(3)
+    np.testing.assert_allclose(resize(frames, (40, 40)), averages, atol=1e-6)
+    for height in (39, 41):
+        assert abs(resize(frames, (height, 40)).std() / averages.std() - 1) < 0.2
+    tall = resize(frames, (80, 40))[0, :, :, 0]
+    np.testing.assert_allclose(tall, cv2.resize(averages[0, ..., 0], (40, 80)), atol=1e-6)
+    turned = resize(frames.swapaxes(1, 2), (40, 80))[0, :, :, 0]
+    np.testing.assert_allclose(turned, tall.T, atol=1e-6)

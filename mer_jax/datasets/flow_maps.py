@@ -65,9 +65,16 @@ def inspect(root: str | pathlib.Path, *, index: str = "index.csv") -> Inspection
         shape: tuple[int, ...] = ()
         if not wrong:
             try:
-                shape = folders.read_image(file).shape
+                image = folders.read_image(file)
             except UserError as error:
                 wrong.append(str(error))
+            else:
+                shape = image.shape
+                if (image == image[..., :1]).all() and image.min() < image.max():
+                    wrong.append(
+                        f"{cells['file']!r} is gray; a map has u, v and strain as red, green and "
+                        "blue of one picture"
+                    )
         problems += [Problem(record.where, what) for what in wrong]
         if not wrong:
             shapes.setdefault(shape, []).append(record.where)

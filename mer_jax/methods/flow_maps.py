@@ -210,6 +210,12 @@ def _windows(maps: jax.Array, centers: Sequence[tuple[int, int]]) -> jax.Array:
 
 
 def _stored(clips: Sequence[Clip], size: tuple[int, ...]) -> jax.Array:
+    for clip in clips:
+        if (shape := clip.frames.shape)[0] != 1 or shape[-1] != 3:
+            raise UserError(
+                f"{clip.key}: its flow map is {shape}; it must be one frame of three channels: u, "
+                "v and strain"
+            )
     maps = stack(clips).frames[:, 0] * 255
     if maps.shape[1:3] == size:
         return maps

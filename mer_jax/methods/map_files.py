@@ -10,6 +10,7 @@ channel of each map stretched from its own minimum and maximum to 0 and 255. Zer
 fixed gray level. The channels are red, green and blue of a PNG.
 """
 
+import collections
 import dataclasses
 import os
 import pathlib
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mer_jax.clips import Clip, in_memory, resize
+from mer_jax.clips import Clip, in_memory, resize, to_float
 from mer_jax.errors import UserError
 from mer_jax.io import reading, saving
 from mer_jax.keys import normalize_key
@@ -88,9 +89,13 @@ def write(
     labels: of each clip, members of `datasets.flow_maps.LABELS`.
     """
     root, rows = reading.expanded(root), [("database", "subject", "clip", "label", "file")]
-    for clip, label, each in zip(clips, labels, maps, strict=True):
-        stem = re.sub(r"[^\w.-]", "-", f"{clip.database}_{clip.subject}_{clip.name}")
-        file = f"maps/{stem}.png"
+    stems = [
+        re.sub(r"[^\w.-]", "-", f"{clip.database}_{clip.subject}_{clip.name}") for clip in clips
+    ]
+    times = collections.Counter(stem.lower() for stem in stems)  # as some systems name files
+    for clip, stem, label, each in zip(clips, stems, labels, maps, strict=True):
+        own = "_" + saving.digest(clip.key)[:8] if times[stem.lower()] > 1 else ""
+        file = f"maps/{stem}{own}.png"
         saving.write_png(root / file, each)
         rows.append((clip.database, clip.subject, clip.name, label, file))
     return saving.write(root / "index.csv", saving.csv_text(rows))
@@ -136,7 +141,8 @@ def compare(first: Sequence[Clip], second: Sequence[Clip]) -> Comparison:
             f"no clip is in both sets of maps, e.g. {next(iter(sides[0]), 'none')} and "
             f"{next(iter(sides[1]), 'none')}"
         )
-    arrays: Any = [np.stack([side[key].frames[0] for key in both]) for side in sides]
+    levels = lambda clip: to_float(clip.frames[0]) * 255
+    arrays: Any = [np.stack([levels(side[key]) for key in both]) for side in sides]
     if arrays[0].shape != arrays[1].shape:
         raise UserError(
             f"the maps are {arrays[0].shape[1:3]} and {arrays[1].shape[1:3]} px; make them of one "

@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mer_jax import runtime
-from mer_jax.clips import Clip, stack
+from mer_jax.clips import Clip, check_frame_shapes, stack
 from mer_jax.datasets import folders
+from mer_jax.errors import UserError
 from mer_jax.io import large_arrays
 from mer_jax.io.array_cache import Entry
 from mer_jax.io.progress import Progress
@@ -28,6 +29,7 @@ from mer_jax.methods.example_cache import example_keys, method, stage, write
 _REDUCED = 16  # rows of one call of `reduce`
 _READERS = 8  # cached rows that are read at a time, at most
 _UNNAMED = "row"  # the entry of a row that is one array and no dictionary
+_FRAME = "frame shape"  # the entry with (H, W, C) of the frames that a row was computed of
 
 
 def compute(
@@ -66,8 +68,7 @@ def _compute(
         for start in range(0, len(missing), chunk):
             indices = missing[start : start + chunk]
             for n, row in zip(indices, compute([clips[n] for n in indices]), strict=True):
-                named = row if isinstance(row, dict) else {_UNNAMED: row}
-                named = {entry: np.asarray(value) for entry, value in named.items()}
+                named = {entry: np.asarray(value) for entry, value in _named(row).items()}
                 rows.set(n, named)
                 if cache and keys and writable:
                     writable = write(cache, name, keys[n], named)
@@ -83,18 +84,32 @@ class _Rows:
 
     def __init__(self, clips: Sequence[Clip], time_axes: Mapping[str, int]):
         self._clips, self._time_axes = clips, time_axes
+        self._first: tuple[str, dict, Any] = ("", {}, None)  # key, shapes and frames of that row
         self.arrays: Entry = {}
 
     def set(self, n: int, row: Entry | None) -> bool:
         """Sets row n, padded along a time axis by its last element; False if there is none.
 
-        Several threads may set rows after the first one.
+        Several threads may set rows after the first one. Raises `UserError` for a row of another
+        shape than the first one, or of frames of another shape.
         """
         if row is None:
             return False
+        key = self._clips[n].key
+        values = {name: value for name, value in row.items() if name != _FRAME}
+        frame = tuple(map(int, row[_FRAME])) if _FRAME in row else ()
+        shapes = {name: self._shape(name, value) for name, value in values.items()}
         if not self.arrays:
-            self._allocate(row)
-        for name, value in row.items():
+            self._first = key, shapes, frame
+            self._allocate(values)
+        first, expected, other = self._first
+        check_frame_shapes(key, frame, first, other)
+        if shapes != expected:
+            raise UserError(
+                f"{key}: its example has the shape {_shown(shapes)} where that of {first} has "
+                f"{_shown(expected)}; make all of one shape"
+            )
+        for name, value in values.items():
             array = self.arrays[name][n, ...]
             if (axis := self._time_axes.get(name)) is not None:
                 array, value = np.moveaxis(array, axis, 0), np.moveaxis(value, axis, 0)
@@ -102,6 +117,11 @@ class _Rows:
                 array = array[: len(value)]
             array[...] = value
         return True
+
+    def _shape(self, name: str, value: np.ndarray) -> tuple[int, ...]:
+        """Without the time axis, along which rows differ."""
+        axis = self._time_axes.get(name)
+        return value.shape if axis is None else value.shape[:axis] + value.shape[axis + 1 :]
 
     def _allocate(self, row: Entry) -> None:
         shapes = {name: list(value.shape) for name, value in row.items()}
@@ -155,8 +175,11 @@ def compute_on_device(
         batch = stack(full, size=size, length=longest)
         extra = (jax.tree.map(lambda *a: jnp.stack(a), *map(more, full)),) if more else ()
         found = jax.tree.map(np.asarray, _compiled(compute)(batch, *extra))
-        lengths = np.asarray(batch.length)
-        return [_row(found, n, int(lengths[n]), time_axes or {}) for n in range(len(members))]
+        lengths, frame = np.asarray(batch.length), np.array(batch.frames.shape[2:], np.int32)
+        return [
+            _named(_row(found, n, int(lengths[n]), time_axes or {})) | {_FRAME: frame}
+            for n in range(len(members))
+        ]
 
     return _compute(clips, compute_chunk, chunk, [longest, chunk], time_axes or {})
 
@@ -175,6 +198,14 @@ def reduce(function: Callable[[jax.Array], jax.Array], rows: np.ndarray) -> np.n
 @functools.lru_cache(maxsize=4)  # a function that is cached itself is compiled once
 def _compiled(compute: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(jax.vmap(compute))
+
+
+def _named(row: Any) -> dict[str, Any]:
+    return row if isinstance(row, dict) else {_UNNAMED: row}
+
+
+def _shown(shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    return shapes[_UNNAMED] if set(shapes) == {_UNNAMED} else dict(shapes)
 
 
 def _row(found: Any, n: int, length: int, time_axes: Mapping[str, int]) -> Any:

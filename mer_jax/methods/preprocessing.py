@@ -160,9 +160,14 @@ def moved_at_random(
 
 
 def to_unit_range(maps: jax.Array) -> jax.Array:
-    """Each channel of each map [..., H, W, C] scaled to [0, 1]; a constant one becomes 0."""
+    """Each channel of each map [..., H, W, C] scaled to [0, 1]; a constant one becomes 0.
+
+    One that varies only in the last bits of a float32 is constant.
+    """
     low, high = (reduce(maps, (-3, -2), keepdims=True) for reduce in (jnp.min, jnp.max))
-    return (maps - low) / jnp.maximum(high - low, 1e-12)
+    span = high - low
+    varies = span > 1e-6 * jnp.maximum(jnp.abs(low), jnp.abs(high))
+    return jnp.where(varies, (maps - low) / jnp.where(varies, span, 1), 0)
 
 
 def rotation_matrix(degrees: jax.Array | float) -> jax.Array:

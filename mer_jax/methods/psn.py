@@ -29,7 +29,8 @@ def psn(
 ) -> Examples:
     """{"sparse", "gray"}: [frames, H, W, 1] each.
 
-    A clip is resampled to `length` frames by TIM, of which number 1, 11, ..., 141 and 150 are used.
+    A clip is resampled to `length` frames by TIM, of which number 1, 11, ..., 141 and 150 are used;
+    of other lengths those that are as evenly spaced, the first and the last among them.
     E is the sparse part of D = A + E (Eqs. 1, 2).
 
     Our choice: E, which is small, is divided by its root mean square over a fold's training clips,
@@ -52,7 +53,7 @@ def psn(
     Raises:
       UserError: for more `frames` than `length`.
     """
-    used = np.array([*(i * (length // (frames - 1)) for i in range(frames - 1)), length - 1])
+    used = np.minimum(np.arange(frames) * length // (frames - 1), length - 1)
     over = used if split == "frames" else np.arange(length)
     among = np.searchsorted(over, used)
 

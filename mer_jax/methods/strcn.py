@@ -31,6 +31,7 @@ from mer_jax.video import (
     optical_flow,
     top_pixels,
 )
+from mer_jax.video.difference import num_pixels_of
 
 ALPHAS = tuple(range(5, 15))  # ten factors in [5, 14]
 PERCENTS = (100, 90, 80, 70, 60)
@@ -69,7 +70,7 @@ def strcn_a(
       repeats_per_epoch: samples of a training clip in an epoch.
     """
     height, width = size
-    num_pixels = int(mask_fraction * height * width)
+    num_pixels = num_pixels_of(mask_fraction, of=height * width)
     gain = lambda a: gains(height, width, alpha=a, wavelength=wavelength)
 
     def prepare(clip):

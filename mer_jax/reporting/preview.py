@@ -32,6 +32,7 @@ from mer_jax.video import (
     to_gray,
     top_pixels,
 )
+from mer_jax.video.difference import num_pixels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,7 +101,7 @@ def preview_clip(
     def steps(frames):
         moved = magnify(frames, alpha=alpha)
         heat = difference_heatmap(moved)
-        largest = top_pixels(heat, num_pixels=max(1, int(mask_fraction * heat.size)))
+        largest = top_pixels(heat, num_pixels=num_pixels_of(mask_fraction, of=heat.size))
         gray = to_gray(frames)
         _, sparse = rpca(gray.reshape(length, -1).T, progress=progress)
         return {

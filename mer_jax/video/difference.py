@@ -11,6 +11,8 @@ III-A.
 """
 
 import functools
+import math
+from fractions import Fraction
 
 import jax.numpy as jnp
 import numpy as np
@@ -73,6 +75,15 @@ def top_pixels(heatmap: Array, *, num_pixels: int) -> Array:
     check_finite(heatmap, axis="row of the heat map")
     _check_num_pixels(num_pixels, heatmap.size)
     return jnp.sort(lax.top_k(heatmap.reshape(-1), num_pixels)[1])
+
+
+def num_pixels_of(share: float, *, of: int) -> int:
+    """The whole pixels in a share of `of`, 1 or more; the share is the decimal number it prints as.
+
+    >>> int(0.29 * 2500), num_pixels_of(0.29, of=2500)
+    (724, 725)
+    """
+    return max(1, math.floor(Fraction(str(float(share))) * of))
 
 
 @checked

@@ -6,6 +6,7 @@ The inexact augmented Lagrange multiplier method of Lin, Chen & Ma 2010 (arXiv:1
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -156,8 +157,12 @@ def keep_quantiles(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) ->
     zeros = jnp.sum(ranked == 0, dtype=jnp.int32)
     count = jnp.sum(finite, dtype=jnp.int32) - zeros
 
-    def rank(fraction: float) -> jax.Array:
-        some = jnp.ceil(fraction * count.astype(jnp.float32)).astype(jnp.int32)
+    def rank(share: float | jax.Array) -> jax.Array:
+        if isinstance(share, jax.core.Tracer):
+            some = jnp.ceil(share * count.astype(jnp.float32)).astype(jnp.int32)
+        else:  # ceil(count p / q) in whole numbers, which have no rounding and here no overflow
+            p, q = Fraction(str(float(share))).limit_denominator(10_000).as_integer_ratio()
+            some = count // q * p - (count % q * -p) // q
         return zeros + jnp.minimum(some, count)
 
     least, most = (jnp.take(ranked, at, mode="clip") for at in (rank(low), rank(high) - 1))

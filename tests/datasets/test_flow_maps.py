@@ -2,6 +2,7 @@
 
 import pathlib
 
+import cv2
 import numpy as np
 import pytest
 
@@ -141,3 +142,13 @@ def test_the_442_maps_have_strain_in_the_last_channel():
     orders = {(0, 1, 2), (1, 0, 2), (0, 2, 1), (2, 0, 1), (1, 2, 0), (2, 1, 0)}
     means = {order: np.mean([fit(m[list(order)]) for m in maps[::4]]) for order in orders}
     assert max(means, key=means.get) == (0, 1, 2)
+
+
+def test_a_gray_picture_is_no_map(root):
+    (file,) = list((root / "maps").glob("*.png"))[:1]
+    gray = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    cv2.imwrite(str(file), gray)
+    with pytest.raises(
+        DataError, match="is gray; a map has u, v and strain as red, green and blue"
+    ):
+        datasets.load("flow_maps", root)

@@ -150,3 +150,11 @@ def test_options_of_videos_are_none_of_stored_maps():
             methods.create("flow_maps", clips, size=(4, 4), **options)
     turned = methods.create("flow_maps", clips, size=(4, 4), channels=("strain",), rotation=5.0)
     assert turned.inputs.shape == (1, 4, 4, 1)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 8, 8, 1)])
+def test_flow_maps_of_other_axes_are_refused(shape):
+    clip = Clip("d", "s", "c", in_memory(np.zeros(shape, np.uint8)), "x", content="flow")
+    for size in ((8, 8), (4, 4)):
+        with pytest.raises(UserError, match=r"its flow map is .* one frame of three channels"):
+            methods.create("flow_maps", [clip], size=size)

@@ -114,3 +114,29 @@ def test_what_moves_after_the_offset_is_not_the_apex():
     maps = methods.create("flow_maps", [clip], size=(8, 8), preset="tv_l1").inputs
     u, v = (float(np.median(maps[0, ..., c])) for c in (0, 1))
     assert u > 0.5 and abs(v) < 0.2, (u, v)
+
+
+def test_clips_whose_names_give_one_file_have_two(tmp_path):
+    names = [("s1", "a/b"), ("s1", "a-b"), ("s1", "2_x"), ("s1_2", "x"), ("s2", "other")]
+    read = in_memory(np.zeros((2, 8, 8, 1), np.uint8))
+    clips = [Clip("d", subject, name, read, "x") for subject, name in names]
+    maps = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    map_files.write(tmp_path, clips, ["negative"] * 5, maps)
+    found = datasets.load("flow_maps", tmp_path)
+    assert [clip.name for clip in found] == [name for _, name in names]
+    for clip, expected in zip(found, maps):
+        np.testing.assert_array_equal(clip.frames[0], expected)
+    assert (tmp_path / "maps" / "d_s2_other.png").is_file()
+
+
+def test_levels_are_those_of_either_dtype():
+    maps = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    make = lambda maps: [
+        Clip("d", "s", f"c{n}", in_memory(each[None]), "x", content="flow")
+        for n, each in enumerate(maps)
+    ]
+    found = map_files.compare(make(maps), make(maps.astype(np.float32) / 255))
+    np.testing.assert_allclose(found.difference, 0, atol=1e-4)
+    other = map_files.compare(make(maps), make(maps[::-1]))
+    expected = np.abs(maps.astype(float) - maps[::-1]).mean((1, 2))
+    np.testing.assert_allclose(other.difference, expected, rtol=1e-5)

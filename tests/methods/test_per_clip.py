@@ -10,6 +10,7 @@ import pytest
 from mer_jax import methods
 from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets.folders import Frames
+from mer_jax.errors import UserError
 from mer_jax.io.array_cache import ArrayCache
 from mer_jax.io.large_arrays import Storage
 from mer_jax.methods import example_cache, per_clip
@@ -166,3 +167,44 @@ def test_two_computations_of_one_method_are_two_entries(cache):
         with example_cache.caching(cache, quiet=True), example_cache.for_method("both", {}, both):
             first, second = both(clips)
         np.testing.assert_array_equal(second, 2 * first)
+
+
+def alike(size, channels, count):
+    video = np.random.default_rng(size).integers(0, 256, (6, size, size, channels), np.uint8)
+    return [
+        Clip("toy", "s1", f"{size}-{channels}-{n}", in_memory(video), "x") for n in range(count)
+    ]
+
+
+MIXED = {  # of each, with 18 clips: wherever chunks of 4 and of 16 end
+    "size": (
+        alike(20, 1, 9),
+        alike(40, 1, 9),
+        "flow_maps",
+        {"size": (8, 8), "preset": "horn_schunck"},
+    ),
+    "channels": (alike(20, 1, 9), alike(20, 3, 9), "mer_rcnn", OPTIONS),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("cached", [False, True])
+def test_clips_of_other_frames_are_refused_wherever_they_stand(cache, name, order, cached):
+    one, other, method, options = MIXED[name]
+    parts = [one, other][::order]
+    with example_cache.caching(cache if cached else None, quiet=True):
+        if cached:
+            for part in parts:
+                methods.create(method, part * 2, **options)
+        for clips in (parts[0] * 2 + parts[1] * 2, [c for pair in zip(*parts) for c in pair]):
+            with pytest.raises(UserError, match=r"frames are \(.* where toy/s1/.* has \("):
+                methods.create(method, clips, **options)
+
+
+def test_rows_of_other_shapes_are_refused():
+    clips = clips_of([4, 5])
+    with pytest.raises(UserError, match=r"c1: its example has the shape \(5,\) where that of .*c0"):
+        per_clip.compute(clips, lambda clip: clip.frames.mean((1, 2, 3)))
+    with pytest.raises(UserError, match="c1: its example has the shape"):  # NumPy would repeat it
+        per_clip.compute(clips, lambda clip: np.ones((2, 4 - 3 * clip.name.endswith("1"))))

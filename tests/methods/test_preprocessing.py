@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -37,3 +38,13 @@ def test_a_small_rotation_is_scipys_on_a_smooth_video():
     want = ndimage.rotate(smooth, 8.0, reshape=False, order=3, mode="nearest")
     inner = np.s_[4:-4, 4:-4]
     np.testing.assert_allclose(got[0, ..., 0][inner], want[inner], atol=2e-3)
+
+
+def test_constant_maps_become_zero_whatever_their_rounding():
+    rng = np.random.default_rng(0)
+    for level in (0.0, 0.4, 1e-5, 300.0):
+        maps = np.float32(level) * (1 + 1e-7 * rng.normal(size=(9, 9, 2)).astype(np.float32))
+        maps[..., 1] = rng.normal(size=(9, 9)) * 1e-9
+        unit = np.asarray(preprocessing.to_unit_range(jnp.asarray(maps)))
+        assert (unit[..., 0] == 0).all()
+        assert unit[..., 1].min() == 0 and unit[..., 1].max() == 1

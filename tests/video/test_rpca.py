@@ -1,3 +1,6 @@
+import math
+from fractions import Fraction
+
 import jax
 import numpy as np
 import pytest
@@ -145,3 +148,13 @@ def test_the_progress_ends_at_one_and_changes_no_number():
     jax.effects_barrier()
     assert max(shares) == 1 and min(shares) >= 0
     assert len(shares) == _reference(clip, 1 / np.sqrt(400))[2] + 1
+
+
+@pytest.mark.parametrize("count", [10, 50, 200_704])
+def test_shares_are_of_whole_numbers(count):
+    entries = np.random.default_rng(0).permutation(np.arange(1, count + 1, dtype=np.float32))
+    ranks = lambda share: math.ceil(Fraction(share) * count)
+    for tenth in range(10):
+        low, high = f"{tenth / 10}", f"{(tenth + 1) / 10}"
+        kept = keep_quantiles(entries, low=float(low), high=float(high))
+        assert int((kept != 0).sum()) == ranks(high) - ranks(low)
