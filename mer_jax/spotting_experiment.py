@@ -112,7 +112,7 @@ def run(
         classes, events = recognizer.classes, recognizer.recognize(videos, found)
     elif trained is not None and emotions is not None:
         classes, marked = emotions.classes, recognition.marked(videos, emotions)
-        events = recognition.recognize_by_spotter(videos, found, trained, classes)
+        events = recognition.recognize_by_spotter(videos, found, trained, emotions)
     else:  # the form of the challenges with kinds has no emotions
         marked = [event._replace(emotion="") for event in matching.events(videos)]
         events = found.events
@@ -214,7 +214,10 @@ def _write_spotters(
     spotters: dict[str, Any] = {"recordings": list(numbers), "diverged": diverged}
     spotters["numbers"] = {key: runs for key, runs in numbers.items() if runs != from_0[key]}
     spotters |= {"folds": [fold._asdict() for fold in found.folds]}
-    spotters |= {"classes": emotions.classes} if emotions else {}
+    if emotions:
+        kinds = dict.fromkeys(fold.kind for fold in found.folds)
+        recognized = [kind for kind in kinds if emotions.taught(videos, kind)]
+        spotters |= {"classes": emotions.classes, "recognized": recognized}
     if not config.data.move_intervals:
         spotters |= profile.framing(videos, size=tuple(config.evidence.size))._asdict()
     saving.write_json(workdir / SPOTTERS, spotters)

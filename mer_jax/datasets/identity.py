@@ -42,7 +42,7 @@ def file_stats(read: Callable[..., np.ndarray]) -> list[tuple[str, int, int]]:
 
 def digest(item: Clip | Recording) -> str:
     """64 hexadecimal digits that change when a clip's frames or metadata change; a recording's
-    when its frames do.
+    when its frames or its key do.
 
     Of image files the name, the size and the time of change stand for their content, as they do for
     make (of prepared clips those of their manifest): a database is not decoded to find that nothing
@@ -50,7 +50,7 @@ def digest(item: Clip | Recording) -> str:
     of the user's gives are read.
     """
     read = source(item.read)
-    parts = [repr(metadata(item) if isinstance(item, Clip) else item.length)]
+    parts = [repr(metadata(item) if isinstance(item, Clip) else (item.key, item.length))]
     parts += [repr(crop)] if (crop := getattr(read, "crop", None)) else []
     parts += [repr(step)] if (step := getattr(read, "step", 1)) != 1 else []
     if type(read).__module__.startswith("mer_jax."):

@@ -157,17 +157,27 @@ def apex_of(found: Found, video: Recording, event: Event) -> int:
 
 
 def recognize_by_spotter(
-    recordings: Sequence[Recording], found: Found, trained: Trained, classes: Sequence[str]
+    recordings: Sequence[Recording], found: Found, trained: Trained, emotions: Emotions
 ) -> list[Event]:
-    """The intervals of `found`, each with the emotion that its own network sees at the apex."""
+    """The intervals of `found`, each with the emotion that its own network sees at the apex; none
+    of a kind without an emotion in the recordings that the network learned from."""
     index = {video.key: at for at, video in enumerate(recordings)}
     folds = {(fold.subject, fold.kind): fold for fold in trained.folds}
+    taught = {
+        (subject, kind): emotions.taught(
+            (video for video in recordings if video.subject_key != subject), kind
+        )
+        for subject, kind in folds
+    }
     events = []
     for event in found.events:
         at = index[event.key]
         video = recordings[at]
-        label_of = trained.emotion(folds[video.subject_key, event.kind], at)
-        events.append(event._replace(emotion=classes[label_of[apex_of(found, video, event)]]))
+        if taught[own := (video.subject_key, event.kind)]:
+            label_of = trained.emotion(folds[own], at)
+            label = label_of[apex_of(found, video, event)]
+            event = event._replace(emotion=emotions.classes[label])
+        events.append(event)
     return events
 
 

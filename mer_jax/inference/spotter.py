@@ -284,7 +284,7 @@ def _without_jumps(
     for before, after in itertools.pairwise(boxes):
         if not np.array_equal(before.corners, after.corners):  # type: ignore[arg-type]
             near[max(0, after.start - reach) : after.start + reach] = True
-    limit = evidence[~near].max(initial=-np.inf)
+    limit = np.fmax.reduce(evidence[~near], initial=-np.inf)  # of those that are no NaN
     return np.where(near & ~near.all(), np.minimum(evidence, limit), evidence)
 
 

@@ -181,6 +181,7 @@ def match_events(
     *,
     overlap: Callable[[np.ndarray, np.ndarray], np.ndarray] = iou,
     pairing: Callable[[np.ndarray], np.ndarray] = match,
+    key: Callable[[Event], tuple[str, str]] | None = None,
 ) -> Spotting:
     """Matches predicted intervals with the true ones, video by video and kind by kind.
 
@@ -189,6 +190,7 @@ def match_events(
     Args:
       overlap: of two sets of intervals, as `iou`.
       pairing: the hits of one video, as `match`.
+      key: (subject, video) of an event; by default `event_key` of both.
 
     Raises:
       UserError: an event that ends before it begins, or an unknown kind.
@@ -201,7 +203,7 @@ def match_events(
     known = all(event.kind for event in (*truths, *predictions)) and bool(truths or predictions)
     present = {event.kind for event in (*truths, *predictions)}
     kinds = tuple(kind for kind in KINDS if kind in present) if known else ("",)
-    key = event_key(truths, predictions)
+    key = key or event_key(truths, predictions)
     subjects = tuple(dict.fromkeys(key(event)[0] for event in (*truths, *predictions)))
     groups: dict[tuple[str, str, str], tuple[list[Event], list[Event]]] = {}
     for at, side in enumerate((truths, predictions)):
@@ -232,15 +234,22 @@ def match_events(
 def event_key(*sides: Sequence[Event]) -> Callable[[Event], tuple[str, str]]:
     """(subject, video) of an event, one spelling for both sides.
 
-    The database is part of the subject if all events have one. Numbers stand for subjects unless
-    two subjects of one side have the same.
+    The database is part of the subject if all events have one. Names are compared as `identify`
+    spells them, unless it joins two of them and the sides have a name in common, and so a spelling.
+    Numbers stand for subjects unless two subjects of one side have the same.
     """
     named = all(event.database for side in sides for event in side)
 
-    def key(event: Event, by_number: bool) -> tuple[str, str]:
-        subject, video = identify(event.subject, event.video, by_number=by_number)
+    def key(event: Event, spell: Callable[[str, str], tuple[str, str]]) -> tuple[str, str]:
+        subject, video = spell(event.subject, event.video)
         return (f"{event.database}/{subject}" if named else subject), video
 
-    count = lambda side, by_number: len({key(event, by_number)[0] for event in side})
-    distinct = all(count(side, True) == count(side, False) for side in sides)
-    return functools.partial(key, by_number=distinct)
+    exact = lambda subject, video: (subject.strip(), video.strip())
+    by_number, by_name = (functools.partial(identify, by_number=given) for given in (True, False))
+    names = [{key(event, exact) for event in side} for side in sides]
+    joined = {key(event, by_number) for side in sides for event in side}
+    if len(joined) < len(set().union(*names)) and set.intersection(*names):
+        return functools.partial(key, spell=exact)
+    count = lambda side, spell: len({key(event, spell)[0] for event in side})
+    distinct = all(count(side, by_number) == count(side, by_name) for side in sides)
+    return functools.partial(key, spell=by_number if distinct else by_name)

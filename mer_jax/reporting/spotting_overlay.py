@@ -97,8 +97,9 @@ def _strip(result: SpottedVideo, start: int, count: int, shape: tuple[int, ...])
     strip = np.full((rows * len(result.evidence), width, 3), 255, np.uint8)
     for row, (kind, values) in enumerate(result.evidence.items()):
         bottom, top = (row + 1) * rows - 2, row * rows + rows // 4
-        low, high = float(values.min()), float(values.max())
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
         frames = np.arange(start, min(start + count, len(values)))
+        frames = frames[~np.isnan(values[frames])]
         x = [_column(width, int(frame) - start, count) for frame in frames]
         y = bottom - (values[frames] - low) / max(high - low, 1e-12) * (bottom - top)
         points = np.stack([np.array(x), y], 1).round().astype(np.int32)

@@ -135,7 +135,7 @@ def time_line(video: Recording, found: Found) -> "figures.Figure":
         step = max(1, len(values) // _POINTS)
         seconds = np.arange(0, len(values), step) / video.fps
         axes.plot(seconds, values[::step], color=figures.FAINT, linewidth=0.9)
-        low, high = float(np.min(values)), float(np.max(values))
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
         height = (high - low) or 1.0
         marked = [(each.onset, each.offset) for each in video.of_kind(kind)]
         events = [each for each in found.events if (each.key, each.kind) == (video.key, kind)]

@@ -6,7 +6,8 @@ flow    mean length of the flow between them less the flow of the head, an affin
 mdmd    main directional maximal difference (Wang, Wu, Qian, Li, Fu, Neurocomputing 230, 2017): is
         there a block that moves from frame i - span to i and is back at i + span?
 
-A frame whose neighbors lie outside of the video has the evidence 0.
+A frame whose neighbors lie outside of the video has the evidence 0, the least that strain and flow
+have; of mdmd, whose values have a sign, it is NaN: not computed.
 """
 
 import functools
@@ -109,9 +110,10 @@ def maximal_difference(frames: Array, *, preset: str) -> Array:
 def relative_difference(values: np.ndarray, span: int) -> np.ndarray:
     """[T] -> [T]: each value less the mean of those `span` - 1 frames before and after it.
 
-    The first and the last `span` values were not computed: frames with such a neighbor are 0, too.
+    The first and the last `span` values were not computed: they are NaN, and so are frames with
+    such a neighbor.
     """
-    out = np.zeros_like(values)
+    out = np.full_like(values, np.nan)
     step, first = span - 1, 2 * span - 1
     if len(values) > 2 * first:
         middle = values[first : len(values) - first]
@@ -151,7 +153,7 @@ def compute(
     size: tuple[int, int] = (64, 64),
     preset: str = "horn_schunck",
 ) -> np.ndarray:
-    """The evidence of every frame, [T] float32.
+    """The evidence of every frame, [T] float32; NaN where mdmd is not computed.
 
     Args:
       recording: a cropped face; it is read in blocks and never held in memory.

@@ -1,5 +1,6 @@
 """From the evidence of each frame to intervals: a threshold, then peaks or runs of frames; or
-proposals, from a network's scores of start, end and apex."""
+proposals, from a network's scores of start, end and apex. Frames whose evidence is NaN were not
+computed: they are in no mean, and nothing is found in them."""
 
 from typing import NamedTuple
 
@@ -13,9 +14,12 @@ from mer_jax.spotting.proposals import propose, suppress
 def smooth(values: np.ndarray, *, width: int) -> np.ndarray:
     """[T] -> [T]: the mean of the `width` frames around each (at the ends of those that exist)."""
     values = np.asarray(values, np.float64)
+    known = ~np.isnan(values)
     around = slice((width - 1) // 2, (width - 1) // 2 + len(values))
-    total, count = (np.convolve(x, np.ones(width))[around] for x in (values, np.ones_like(values)))
-    return total / count
+    total, count = (
+        np.convolve(x, np.ones(width))[around] for x in (np.where(known, values, 0), 1.0 * known)
+    )
+    return np.where(known, total / np.maximum(count, 1), np.nan)
 
 
 @checked
@@ -25,8 +29,8 @@ def threshold(values: np.ndarray, *, p: float) -> float:
     >>> threshold(np.array([0.0, 0.0, 4.0, 0.0]), p=0.5)
     2.5
     """
-    mean = float(np.mean(values, dtype=np.float64))
-    return mean + p * (float(np.max(values)) - mean)
+    mean = float(np.nanmean(values, dtype=np.float64))
+    return mean + p * (float(np.nanmax(values)) - mean)
 
 
 @checked
@@ -46,10 +50,10 @@ def around_peaks(
     from scipy.signal import find_peaks
 
     values = np.asarray(values, np.float64)
-    if np.max(values) <= np.min(values):
+    if np.nanmax(values) <= np.nanmin(values):
         return np.zeros((0, 2), np.int64)
     # A movement may be under way where the video begins or ends.
-    padded = np.concatenate([[-np.inf], values, [-np.inf]])
+    padded = np.concatenate([[-np.inf], _known(values), [-np.inf]])
     height = threshold(values, p=p) if relative else p
     peaks = find_peaks(padded, height=height, distance=max(1, (duration + 1) // 2))[0] - 1
     onset = peaks - (duration - 1) // 2
@@ -137,7 +141,12 @@ def peak(evidence: np.ndarray, onset: int, offset: int) -> int:
     >>> peak(np.array([9, 0, 1, 3, 2]), 1, 4)
     3
     """
-    return onset + int(evidence[onset : offset + 1].argmax())
+    return onset + int(_known(evidence[onset : offset + 1]).argmax())
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Values whose maximum is never where nothing was computed."""
+    return np.where(np.isnan(values), -np.inf, values)
 
 
 def strength(values: np.ndarray) -> np.ndarray:

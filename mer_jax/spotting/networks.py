@@ -8,7 +8,7 @@ validation subjects). Their weights are written to FOLDER/KIND_SPAN/SUBJECT-KIND
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +50,14 @@ class Emotions(NamedTuple):
 
     classes: tuple[str, ...]
     labels: Mapping[str, Sequence[int]]  # Recording.key -> class of each interval, -1: none
+
+    def taught(self, recordings: Iterable[Recording], kind: str) -> bool:
+        """Whether an expression of `kind` in these recordings has a class."""
+        return any(
+            each.kind == kind and label >= 0
+            for video in recordings
+            for each, label in zip(video.intervals, self.labels[video.key])
+        )
 
 
 @dataclasses.dataclass(eq=False)

@@ -196,7 +196,8 @@ def load(workdir: str | pathlib.Path) -> list[Ensemble]:
             networks = [scorers.read(folder, fold, architecture, evidence) for fold in own]
         rule = configuration.rule(config)
         largest = record.largest.get(kind, math.inf) if record.eyes else math.inf
-        ensemble = Ensemble(kind, own, rule, config, networks, classes, record.eyes, largest)
+        known = classes if kind in record.recognized else ()
+        ensemble = Ensemble(kind, own, rule, config, networks, known, record.eyes, largest)
         found += [ensemble] if own else []
     if not found:
         raise UserError(f"{workdir}: training of all folds diverged")

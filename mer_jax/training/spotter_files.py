@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from mer_jax.io import reading
+from mer_jax.recordings import KINDS
 
 SPOTTERS = "spotters.json"
 NETWORKS = "networks"
@@ -40,6 +41,7 @@ class Record(msgspec.Struct):
     recordings: list[str]  # keys of all recordings of the run
     folds: list[dict[str, Any]]  # fields of `Fold`
     classes: list[str] = []  # of a network that recognizes as well
+    recognized: tuple[str, ...] = KINDS  # kinds that have expressions with a class
     diverged: list[str] = []  # names of networks whose training diverged
     # `inference.profile.Framing` of the recordings, which videos are cropped like.
     eyes: tuple[float, float, _Positive, _Positive] | None = None

@@ -1,13 +1,17 @@
 """Which networks may label a subject, and what they are shown of an interval."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from mer_jax.inference import recognizer
 from mer_jax.metrics.matching import Event
 from mer_jax.protocols import Folds
-from mer_jax.recordings import Recording
+from mer_jax.recordings import Interval, Recording
 from mer_jax.spotting import Found
+from mer_jax.spotting.networks import Emotions
+from mer_jax.training.spotter_files import Fold
 
 
 def folds(train, validation=None):
@@ -67,3 +71,26 @@ def test_what_is_cut_out(ends, shortest, cut, apex):
     inside = np.arange(ends[0], ends[1] + 1)
     assert clip.apex == inside[np.argmin(np.abs(inside - 13))] - cut[0]
     assert clip.subject_key == "d/s" and clip.fps == 30.0
+
+
+def test_a_kind_without_emotions_gets_none():
+    """SAMM Long Videos has emotions of micro-expressions only: the other kind's network has learned
+    none, and its outputs are those that it began with."""
+    marked = (Interval(2, 4, 6, "micro"), Interval(12, 14, 16, "macro"))
+    videos = [Recording("d", s, "v", lambda i, j: None, 20, 30.0, marked) for s in ("s1", "s2")]
+    labels = {"d/s1/v": (1, -1), "d/s2/v": (0, -1)}
+    given = Emotions(("negative", "positive"), labels)
+    folds = [Fold(v.subject_key, k, 5, 5, 5, 2, 30.0) for v in videos for k in ("micro", "macro")]
+    trained = SimpleNamespace(folds=folds, emotion=lambda fold, at: np.ones(20, int))
+    events = [
+        Event("s1", "v", begin, begin + 4, kind, database="d")
+        for kind, begin in (("micro", 2), ("macro", 12))
+    ]
+    evidence = {("d/s1/v", kind): np.zeros(20) for kind in ("micro", "macro")}
+    found = Found(events, folds, evidence)
+    named = recognizer.recognize_by_spotter(videos, found, trained, given)
+    assert [event.emotion for event in named] == ["positive", ""]
+    # Of the training subjects, not of the one that is tested.
+    alone = given._replace(labels=labels | {"d/s2/v": (-1, -1)})
+    named = recognizer.recognize_by_spotter(videos, found, trained, alone)
+    assert [event.emotion for event in named] == ["", ""]

@@ -261,3 +261,18 @@ def test_two_truths_in_one_prediction_of_the_baseline():
     assert match_events(truths, predicted).counts.sum((0, 1)).tolist() == [1, 0, 1]
     found = spotting.alternative_scores(truths, predicted)
     assert found["F1, found truths as hits (baseline of MEGC 2020)"] == pytest.approx(4 / 3)
+
+
+@pytest.mark.parametrize(("one", "other"), [("s01_01_02", "s01_02"), ("clip_1", "clip_01")])
+def test_videos_of_one_spelling_are_not_joined(one, other):
+    """Two films of a subject; a hit needs the film itself, where any name is in both files."""
+    shared = on("s01_9", 0, 9, subject="s01")
+    truth = [shared, on(one, 50, 59, subject="s01")]
+    found = [shared, on(other, 50, 59, subject="s01")]
+    assert match_events(truth, found).counts.sum((0, 1)).tolist() == [1, 1, 1]
+    more = [*found, on(one, 80, 89, subject="s01")]
+    assert match_events(truth, more).counts.sum((0, 1)).tolist() == [1, 2, 1]
+    # Two files that spell all names differently.
+    other_spelling = [on("9", 0, 9, subject="1"), on("1_2", 50, 59, subject="1")]
+    truth = [shared, on("s01_01_02", 50, 59, subject="s01")]
+    assert match_events(truth, other_spelling).counts.sum((0, 1)).tolist() == [2, 0, 0]

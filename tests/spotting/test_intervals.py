@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mer_jax.spotting import above_threshold, around_peaks, smooth, threshold
+from mer_jax.spotting.intervals import peak
 
 VALUES = np.random.default_rng(1).random(80)
 
@@ -49,3 +50,22 @@ def test_a_threshold_that_is_p_itself():
     assert len(around_peaks(0.5 * values, p=0.5, duration=3, relative=False)) == 0
     found = above_threshold(values, p=0.5, shortest=1, longest=2, relative=False)
     assert found.tolist() == [[20, 20]]
+
+
+def test_frames_that_were_not_computed_count_for_nothing():
+    """As the authors of MDMD, who take mean and maximum of the computed frames and predict nothing
+    in others (cmd.m): by zeros instead, both ends of a video of negative values were intervals."""
+    computed = np.array([-3.0, -4, -1, -1.5, -4, -5, -3, -4])
+    ends = np.full(3, np.nan)
+    values = np.concatenate([ends, computed, ends])
+    assert threshold(values, p=0.2) == pytest.approx(threshold(computed, p=0.2))
+    assert threshold(values, p=0.2) < 0
+    options = {"p": 0.2, "shortest": 1, "longest": 9}
+    assert above_threshold(values, **options).tolist() == [[5, 6]]
+    assert (above_threshold(computed, **options) + 3).tolist() == [[5, 6]]
+    found = around_peaks(values, p=0.2, duration=3)
+    assert found.tolist() == (around_peaks(computed, p=0.2, duration=3) + 3).tolist() == [[4, 6]]
+    smoothed = smooth(values, width=3)
+    np.testing.assert_allclose(smoothed[3:-3], smooth(computed, width=3))
+    assert np.isnan(smoothed[:3]).all() and np.isnan(smoothed[-3:]).all()
+    assert peak(values, 0, 9) == 5
