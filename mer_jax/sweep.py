@@ -24,6 +24,7 @@ from ml_collections import ConfigDict
 from mer_jax import configuration, datasets, experiment, models
 from mer_jax.errors import UserError, filter_by_regex, located, unknown_name
 from mer_jax.io import reading, saving
+from mer_jax.metrics.scores import OVERALL
 from mer_jax.reporting import comparison
 
 
@@ -150,6 +151,7 @@ def run(
         job.title = name
         with located(f"row {name!r}"):
             configuration.check(job)
+            _check_published(rows[name].published)
     found, failed, cache = [], [], dict[str, Any]()
     for number, (name, job) in enumerate(jobs.items(), 1):
         row_dir = workdir / folder(name)
@@ -195,6 +197,18 @@ def folder(name: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "_", name.lower()).strip("_")
 
 
+def _check_published(published: Mapping[str, Any]) -> None:
+    """Raises `UserError` for a score that the table does not have, or one that is no fraction."""
+    for key, value in published.items():
+        score = key.rpartition("/")[2]
+        known = (*OVERALL, *comparison.AVERAGES)
+        if score not in known:
+            raise unknown_name("published score", score, known)
+        parts = value if isinstance(value, tuple) else (value,)
+        if not all(0 <= part <= 1 for part in parts):
+            raise UserError(f"the published {key} is {value}; give a fraction of 1")
+
+
 def _finished(workdir: pathlib.Path, job: ConfigDict) -> bool:
     path = workdir / "config.json"
     if not (workdir / "report.html").exists() or not path.exists():
@@ -212,13 +226,20 @@ def _runs(name: str, row: Row, workdir: pathlib.Path) -> list[comparison.Run]:
     found = [overall._replace(name=name, published=parts.pop(""))]
     clips = overall.predictions.by_database()
     for database, published in parts.items():
-        if database in clips:
-            found.append(
-                overall._replace(
-                    name=f"{name}: {database}",
-                    predictions=clips[database],
-                    published=published,
-                    averages={},
-                )
+        if database not in clips:
+            print(
+                f"row {name!r}: published scores of {database} are left out; its clips are of "
+                + ", ".join(clips),
+                file=sys.stderr,
+                flush=True,
             )
+            continue
+        found.append(
+            overall._replace(
+                name=f"{name}: {database}",
+                predictions=clips[database],
+                published=published,
+                averages={},
+            )
+        )
     return found

@@ -29,6 +29,7 @@ class TestedClip(NamedTuple):
     classes: tuple[str, ...]
     fold: str
     combine_views: Callable[[jax.Array], jax.Array]  # of the method: [V, M, K] -> [M, K] logits
+    method: str  # its name
 
 
 @pinned()
@@ -83,7 +84,8 @@ def load_tested_clip(
     own = clips[position]
     fold, label = networks.folds.index(name), classes[labels[position]]
     network, inputs, combine_views = networks.selected_model([own], fold=fold)
-    return TestedClip(network, inputs, own, label, classes, name, combine_views)
+    method = config.method.name
+    return TestedClip(network, inputs, own, label, classes, name, combine_views, method)
 
 
 @pinned()

@@ -184,3 +184,20 @@ def test_mistakes_are_one_sentence():
         sweep.run(
             {"one": Row("default", {"train.model_selection": "best_val"})}, "nowhere", overrides={}
         )
+
+
+@pytest.mark.parametrize(
+    ("published", "said"),
+    [
+        ({"UF1": 0.7}, "unknown published score 'UF1'; did you mean 'uf1'"),
+        ({"synthetic/acuracy": 0.7}, "did you mean 'accuracy'"),
+        ({"recall": 0.5}, "unknown published score 'recall'"),
+        ({"accuracy": 82.93}, "the published accuracy is 82.93; give a fraction of 1"),
+        ({"last_epochs": (0.7, 1.2)}, r"last_epochs is \(0.7, 1.2\); give a fraction"),
+    ],
+)
+def test_published_scores_are_checked_before_the_first_row_runs(published, said, tmp_path):
+    rows = {"one": Row("default"), "two": Row("default", {}, published)}
+    with pytest.raises(UserError, match=f"row 'two': .*{said}"):
+        sweep.run(rows, tmp_path / "w", overrides={})
+    assert not (tmp_path / "w").exists()

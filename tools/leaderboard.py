@@ -90,6 +90,8 @@ def lines(folder: str | pathlib.Path) -> list[Line]:
     folder = pathlib.Path(folder)
     names = ("config.json", "metrics.json")
     config, summary = (reading.load_json(folder / name, dict[str, Any]) for name in names)
+    if "spotting" in summary:
+        raise UserError(f"{folder} is a run of spotting; the leaderboard is of recognition")
     with reading.report_damage(folder):
         return _lines(folder, config, summary)
 

@@ -28,6 +28,7 @@ from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import reading
 from mer_jax.runtime import pinned
 
+_OF_FLOWS = ("flow_maps", "strcn_g")  # methods whose first two channels are u and v
 _RUN = flags.DEFINE_string("run", None, "The working directory of a finished run.")
 _OUT = flags.DEFINE_string("out", None, "The folder to write to.")
 _CLIP = flags.DEFINE_string("clip", None, "A clip of the run; by default the first tested one.")
@@ -46,7 +47,7 @@ def analyze() -> str:
     run, out = required(_RUN), reading.expanded(required(_OUT))
     tested = tested_clip.load_tested_clip(run, clip=_CLIP.value, root=_ROOT.value)
     logits = explain.logits(tested.network, tested.inputs)  # [V, K]
-    if len(logits) > 1:
+    if (views := len(logits)) > 1:
         logits = tested.combine_views(logits[:, None])
     logits = np.asarray(logits)[0]
     label = int(np.argmax(logits))
@@ -66,6 +67,8 @@ def analyze() -> str:
         "saliency": explanations.saliency(
             {name: one(array, 4) for name, array in named(tested.inputs).items()},
             {name: one(array, 3) for name, array in heat.items()},
+            flow=tested.method in _OF_FLOWS,
+            frame="view" if views > 1 else "frame",
         ),
     }
     if layers:

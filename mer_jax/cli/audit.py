@@ -33,8 +33,12 @@ class _Verdict(msgspec.Struct):
 
 class _Metrics(msgspec.Struct):
     verdict: _Verdict
+    protocol: dict[str, Any] = {}
+    classes: list[str] = []
     overall: dict[str, Any] = {}
     multi_label: bool = False
+    variants: dict[str, Any] = {}
+    inflation: dict[str, Any] = {}
     spotting: dict[str, dict[str, Any]] = {}
     folds: list[dict[str, Any]] = []  # of spotting
 
@@ -47,9 +51,10 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     import numpy as np
 
     from mer_jax import configuration, leakage, metrics
-    from mer_jax.io import reading
-    from mer_jax.metrics.intervals import COMPARED
+    from mer_jax.io import reading, saving
+    from mer_jax.metrics.multilabel import BINARY_CLASSES, MultiLabelPredictions
     from mer_jax.protocols import Folds
+    from mer_jax.reporting.outputs import STRICT
     from mer_jax.reporting.verdict import sentence
 
     if configuration.is_spotting_run(workdir):
@@ -78,19 +83,78 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
         found.append(
             f"predictions.csv: {len(predicted ^ tests)} rows differ from the folds' test clips."
         )
-    elif not summary.multi_label:
-        labels = leakage.read_audit(workdir / "audit.npz", folds)["labels"]
-        row_of = {key: row for row, key in enumerate(folds.clips)}
-        other = int((predictions.label != labels[[row_of[k] for k in predictions.keys]]).sum())
-        if other:
-            found.append(f"predictions.csv: {other} clips have other labels than in training.")
-        scores = metrics.scores(predictions.confusion())
-        with reading.report_damage(workdir / "metrics.json"):
-            recorded = np.array([summary.overall[name]["value"] for name in COMPARED], float)
-        again = np.array([scores[name] for name in COMPARED])
-        if not np.allclose(recorded, again, rtol=0, atol=1e-9, equal_nan=True):
-            found.append("metrics.json: its scores are not those of predictions.csv.")
+        return found, declared
+    labels = leakage.read_audit(workdir / "audit.npz", folds)["labels"]
+    of_keys = labels[[{key: n for n, key in enumerate(folds.clips)}[k] for k in predictions.keys]]
+    again: Any = predictions
+    if summary.multi_label:
+        files = [workdir / "units" / f"{name}.csv" for name in summary.classes]
+        units = [metrics.read(file, classes=BINARY_CLASSES) for file in files]
+        for file, unit in zip(files, units):
+            if set(zip(unit.fold, unit.keys)) != tests:
+                found.append(f"units/{file.name}: its rows are not the folds' test clips.")
+        again = MultiLabelPredictions(tuple(units), tuple(summary.classes))
+        given = np.stack([unit.label for unit in units], 1)
+    else:
+        given = predictions.label
+    other = int((given != of_keys).reshape(len(of_keys), -1).any(1).sum())
+    if other:
+        found.append(f"predictions.csv: {other} clips have other labels than in training.")
+    recorded = reading.load_json(workdir / "metrics.json", dict[str, Any])
+    with reading.report_damage(workdir / "metrics.json"):
+        options = {name: recorded["intervals"][name] for name in ("draws", "seed")}
+        expected = metrics.summary(again, protocol=summary.protocol["name"], **options)
+        for part in set(expected) - {"verdict", "intervals"}:
+            found += _differences(recorded.get(part), saving.to_builtins(expected[part]), part)
+        found += _wrong_variants(workdir, summary)
+        if summary.inflation and (workdir / STRICT).is_file():
+            strict = metrics.read(workdir / STRICT, classes=predictions.classes)
+            if set(zip(strict.fold, strict.keys)) != tests:
+                found.append(f"{STRICT}: its rows are not the folds' test clips.")
+            scores = metrics.scores_with_intervals(strict, **options)
+            claimed = summary.inflation["strict"]
+            found += _differences(claimed, saving.to_builtins(scores), "inflation.strict")
+        elif summary.inflation:
+            declared.append(f"There is no {STRICT}: its strict scores were not derived again.")
     return found, declared
+
+
+def _differences(recorded: Any, expected: Any, name: str) -> list[str]:
+    """Sentences on the numbers of metrics.json that differ from those of the predictions; of a part
+    the first one. What a run of before had no name for is left out."""
+    if isinstance(expected, dict) and isinstance(recorded, dict):
+        shared = [key for key in expected if key in recorded]
+        each = [_differences(recorded[k], expected[k], f"{name}.{k}") for k in shared]
+        return [sentence for found in each for sentence in found][:1]
+    if isinstance(expected, list) and isinstance(recorded, list) and len(expected) == len(recorded):
+        each = [_differences(*pair, name) for pair in zip(recorded, expected)]
+        return [sentence for found in each for sentence in found][:1]
+    if recorded == expected or recorded is None:
+        return []
+    numbers = all(isinstance(value, int | float) for value in (recorded, expected))
+    if numbers and abs(recorded - expected) <= 1e-9:
+        return []
+    return [
+        "metrics.json: its scores are not those of predictions.csv: "
+        f"{name} is {recorded}, there {expected}."
+    ]
+
+
+def _wrong_variants(workdir: pathlib.Path, summary: _Metrics) -> list[str]:
+    """Scores of seeds and learning rates that are not those of their own metrics.json."""
+    from mer_jax.io import reading
+
+    if not summary.variants:
+        return []
+    own = [summary.overall]
+    for name in summary.variants["names"][1:]:
+        path = workdir / "variants" / name / "metrics.json"
+        own.append(reading.load_json(path, _Metrics).overall)
+    expected = {
+        score: {"values": [each[score]["value"] for each in own]}
+        for score in summary.variants["overall"]
+    }
+    return _differences(summary.variants["overall"], expected, "variants.overall")
 
 
 def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:

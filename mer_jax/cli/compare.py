@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
     """Prints and writes the comparison of the runs that `argv` names."""
     if len(argv) < 3:
         raise UserError("name at least two runs")
-    runs = [comparison.open_run(path) for path in argv[1:]]
+    runs = comparison.open_runs(argv[1:])
     rows = comparison.compare(runs)
     lines = comparison.cells(rows, runs=runs if _SEEDS.value else ())
     forms = {

@@ -21,6 +21,7 @@ Example:
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 
@@ -32,6 +33,7 @@ from mer_jax.reporting import comparison
 from mer_jax.reporting.log_scores import format_scores, read_expected_clips, score_log
 from mer_jax.reporting.spotting_scores import format_spotting
 
+_NOT_STRICT = "NOT STRICT, as metrics.json of this run says; its report has the reasons"
 _JSON = flags.DEFINE_bool("json", False, "Print JSON instead of text.")
 _EXPECTED = flags.DEFINE_string(
     "expected", None, "The expected clips: an index.csv, predictions.csv, log or working directory."
@@ -47,6 +49,8 @@ _TRUTH = flags.DEFINE_string(
 def spotted(path: str) -> dict:
     """The scores of a file of spotted intervals."""
     remarks, truth = [], _TRUTH.value
+    folder = reading.expanded(path)
+    own = next((file for file in [folder / "metrics.json"] if file.is_file()), None)
     if reading.expanded(path).is_dir():  # the working directory of a spotting job
         path, truth = f"{path}/predictions.csv", truth or f"{path}/truth.csv"
     if spotting_files.is_log(path):
@@ -65,6 +69,8 @@ def spotted(path: str) -> dict:
         raise UserError(f"{path}: its intervals are scored against --truth=FILE")
     classes = [normalize_name(name) for name in _CLASSES.value or ()]
     result = spotting.summary(truths, predictions, classes=classes or None)
+    if own and not reading.load_json(own, dict[str, Any])["verdict"]["strict"]:
+        remarks = [_NOT_STRICT, *remarks]
     marked = {event.emotion for event in truths}
     remarks += [f"no marked interval has the emotion {c!r}" for c in classes if c not in marked]
     if predictions and not result["videos"]["with truth and predictions"]:
@@ -88,9 +94,11 @@ def main(argv: list[str]) -> None:
         if _TRUTH.value or spotting_files.is_table(path) or _is_spotting_run(path):
             results[path], as_text[path] = spotted(path), format_spotting
         else:
-            comparison.summary_of(path)  # raises for several labels a clip
+            run = comparison.summary_of(path)  # raises for several labels a clip
             record = read(path, classes=_CLASSES.value or None)
             results[path], as_text[path] = score_log(record, expected=expected), format_scores
+            if run.get("verdict", {}).get("strict") is False:
+                results[path]["remarks"] = [_NOT_STRICT, *results[path]["remarks"]]
     if _JSON.value:
         rows = [{"file": path, **result} for path, result in results.items()]
         print(json.dumps(saving.to_builtins(rows), indent=1, ensure_ascii=False, allow_nan=False))

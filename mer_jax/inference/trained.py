@@ -228,6 +228,8 @@ def _fold_name(networks: TrainedNetworks, fold: str | int) -> str:
 
 def _of_workdir(workdir: pathlib.Path) -> TrainedNetworks:
     """All networks that did not diverge."""
+    if configuration.is_spotting_run(workdir):
+        raise UserError(f"{workdir} is a run of spotting; give one of recognition")
     for name in ("config.json", "folds.json"):
         if not (workdir / name).is_file():
             raise UserError(

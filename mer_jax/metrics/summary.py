@@ -73,7 +73,7 @@ def summary(
             "name": protocol,
             "folds": len(folds),
             "subjects": len(subjects),
-            "clips": len(predictions),
+            "clips": _num_clips(predictions),
         },
         "classes": list(predictions.classes),
         "multi_label": isinstance(predictions, multilabel.MultiLabelPredictions),
@@ -111,6 +111,12 @@ def summary(
             curve = history["test_accuracy"]
             out["last_epochs"] = intervals.last_epochs(curve, weights=weights)
     return out
+
+
+def _num_clips(predictions: Predictions | multilabel.MultiLabelPredictions) -> int:
+    if isinstance(predictions, multilabel.MultiLabelPredictions):
+        predictions = predictions.units[0]
+    return len(set(predictions.keys))
 
 
 def _over_repeats(
@@ -180,13 +186,13 @@ def scores_with_intervals(
 
     Returns:
       For each name of `scores.OVERALL` its "value", "low" and "high"; and the numbers of "clips"
-      and "subjects".
+      and "subjects". A clip that several repeats test is one.
     """
     names, subjects = predictions.by_subject()
     score = _score_functions(predictions)[0]
     found = score(predictions.confusion())
     bounds = intervals.bootstrap(subjects, draws=draws, seed=seed, scores=score)
-    counts = {"clips": len(predictions), "subjects": len(names)}
+    counts = {"clips": _num_clips(predictions), "subjects": len(names)}
     return counts | {
         name: {"value": float(found[name]), "low": bounds[name][0], "high": bounds[name][1]}
         for name in OVERALL

@@ -1,6 +1,6 @@
 """A table of several runs: scores with intervals, and tests of each against the first.
 
-    runs = [open_run(path) for path in paths]
+    runs = open_runs(paths)
     rows = compare(runs)
     markdown(cells(rows)), latex(cells(rows)), html(rows, cells(rows))
 
@@ -86,17 +86,21 @@ class Row(NamedTuple):
 
 
 def summary_of(path: str | os.PathLike) -> dict[str, Any]:
-    """What metrics.json has of a working directory, or of the predictions.csv or megc_log.txt in
-    one; {} of other files.
+    """What metrics.json has of a working directory, or of the predictions.csv, megc_log.txt or
+    units/NAME.csv in one, of the last the protocol and the verdict; {} of other files.
 
     Raises `UserError` if its clips have several labels, which are no classes.
     """
     path = reading.expanded(path)
     folder = path if path.is_dir() else path.parent
-    of_run = path.is_dir() or path.name in ("predictions.csv", "megc_log.txt")
+    of_unit = folder.name == "units" and not path.is_dir()
+    folder = folder.parent if of_unit else folder
+    of_run = path.is_dir() or of_unit or path.name in ("predictions.csv", "megc_log.txt")
     if not of_run or not (folder / "metrics.json").exists():
         return {}
     summary: dict[str, Any] = reading.load_json(folder / "metrics.json", _Metrics)
+    if of_unit:
+        return {key: summary[key] for key in ("protocol", "verdict") if key in summary}
     if summary.get("multi_label"):
         raise UserError(f"{path} has several labels a clip; give one of its units/NAME.csv")
     return summary
@@ -110,7 +114,9 @@ def open_run(path: str | os.PathLike) -> Run:
     path = pathlib.Path(path)
     folder = path if path.is_dir() else path.parent
     predictions, summary = read(path), summary_of(path)
-    name = path.resolve().name if not summary or path.is_dir() else folder.resolve().name
+    of_unit = not path.is_dir() and folder.resolve().name == "units"
+    of_file = not summary or path.is_dir() or of_unit
+    name = path.resolve().name if of_file else folder.resolve().name
     averages = {kind: summary[kind] for kind in AVERAGES if kind in summary}
     if all(name.startswith("seed") for name in summary.get("variants", {}).get("names", [""])):
         averages["over_seeds"] = summary["variants"]["overall"]["uf1"]
@@ -121,6 +127,23 @@ def open_run(path: str | os.PathLike) -> Run:
         summary.get("verdict", {}).get("strict"),
         averages,
     )
+
+
+def open_runs(paths: Sequence[str | os.PathLike]) -> list[Run]:
+    """`open_run` of each; where two would have one name, as much of their paths as tells them
+    apart."""
+    runs = [open_run(path) for path in paths]
+    parts = [pathlib.Path(path).resolve().parts for path in paths]
+    names = [run.name for run in runs]
+    for n, run in enumerate(runs):
+        same = [m for m, name in enumerate(names) if name == run.name]
+        differ = range(1, min(len(parts[m]) for m in same) + 1)
+        count = next(
+            (k for k in differ if len({parts[m][-k:] for m in same}) == len(same)), len(parts[n])
+        )
+        if len({parts[m] for m in same}) > 1:
+            runs[n] = run._replace(name="/".join(parts[n][-count:]))
+    return runs
 
 
 def compare(runs: Sequence[Run], *, draws: int = intervals.DRAWS, seed: int = 0) -> list[Row]:

@@ -17,12 +17,21 @@ _MAPS = 16  # drawn of a layer
 
 
 @figures.styled
-def saliency(inputs: Mapping[str, np.ndarray], heat: Mapping[str, np.ndarray]) -> "Figure":
+def saliency(
+    inputs: Mapping[str, np.ndarray],
+    heat: Mapping[str, np.ndarray],
+    *,
+    flow: bool = False,
+    frame: str = "frame",
+) -> "Figure":
     """The inputs of a network and their saliency below them (dark: 0).
 
     Args:
       inputs: by name, [H, W, C] or [T, H, W, C], of which up to six frames are drawn.
       heat: likewise, without C; each name has its own scale.
+      flow: the first two channels are the components of a flow; else frames, and where there are
+        neither one nor three channels, the first one.
+      frame: what T counts.
     """
     rows = [(name, _as_clip(inputs[name], 4), _as_clip(heat[name], 3)) for name in inputs]
     most = max(len(clip) for _, clip, _ in rows)
@@ -33,7 +42,7 @@ def saliency(inputs: Mapping[str, np.ndarray], heat: Mapping[str, np.ndarray]) -
     figure = figures.new_figure(side * len(shown) + 0.35, 2 * len(rows) * side * tall + 0.3)
     grid = figure.subplots(2 * len(rows), len(shown), squeeze=False)
     for (name, clip, weight), above, below in zip(rows, grid[::2], grid[1::2]):
-        pictures, style = _as_images(clip)
+        pictures, style = _as_images(clip, flow=flow)
         top = max(float(np.quantile(weight, 0.998)), 1e-12)
         for at, input_axes, heat_axes in zip(shown, above, below):
             input_axes.imshow(pictures[at], aspect="auto", interpolation="nearest", **style)
@@ -41,8 +50,11 @@ def saliency(inputs: Mapping[str, np.ndarray], heat: Mapping[str, np.ndarray]) -
                 weight[at], aspect="auto", interpolation="nearest", cmap="magma", vmin=0, vmax=top
             )
             if len(shown) > 1:
-                input_axes.set_title(f"frame {at}", fontsize=9.5, fontweight="normal", loc="center")
-        above[0].set_ylabel(name, fontsize=10)
+                title = {"fontsize": 9.5, "fontweight": "normal", "loc": "center"}
+                input_axes.set_title(f"{frame} {at}", **title)
+        channels = clip.shape[-1]
+        part = f", channel 1 of {channels}" if not flow and channels not in (1, 3) else ""
+        above[0].set_ylabel(name + part, fontsize=10)
         below[0].set_ylabel("saliency", fontsize=10)
     for axes in grid.ravel():
         axes.set(xticks=[], yticks=[])
@@ -95,12 +107,14 @@ def epochs(curves: Mapping[str, np.ndarray]) -> "Figure":
     epoch = np.arange(1, count + 1)
     for (name, values), color in zip(curves.items(), (BLUE, VERMILION)):
         late = intervals.mean_and_std(values[-last:])
-        label = f"{name}: {late['mean']:.3f} ± {late['std']:.3f}"
+        label = f"{name}: {late['mean']:.3f}"
+        label += f" ± {late['std']:.3f}" if count > 1 else ""
         marker = "o" if count == 1 else None
         axes.plot(epoch, values, color=color, linewidth=1.6, label=label, marker=marker)
     axes.axvspan(max(count - last, 0) + 0.5, count + 0.5, color=FAINT, alpha=0.12, linewidth=0)
     axes.set(xlabel="epoch", ylim=(0, 1.02))
-    axes.set_title(f"Tested clips; the last {min(last, count)} epochs")
+    late_epochs = f"; the last {min(last, count)} epochs" if count > 1 else ""
+    axes.set_title("Tested clips" + late_epochs)
     axes.legend(loc="lower right")
     figures.plain(axes, "left", grid="y", integer=True)
     return figure
@@ -112,15 +126,19 @@ def _as_clip(array: np.ndarray, axes: int) -> np.ndarray:
     return array if array.ndim == axes else array[None]
 
 
-def _as_images(clip: np.ndarray) -> tuple[np.ndarray, dict]:
+def _as_images(clip: np.ndarray, *, flow: bool) -> tuple[np.ndarray, dict]:
     """(images [T, H, W] or [T, H, W, 3], options of `imshow`) of any input [T, H, W, C]."""
     channels = clip.shape[-1]
-    if clip.min() >= 0 and clip.max() <= 1 and channels in (1, 3):
-        return np.broadcast_to(clip, (*clip.shape[:3], 3)), {}
-    if channels > 1:  # the first two are the components of a flow
+    if flow and channels > 1:
         return colors.flow_to_rgb(clip[..., :2]), {}
-    limit = max(float(np.quantile(np.abs(clip), 0.998)), 1e-12)
-    return clip[..., 0], {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+    clip = clip if channels == 3 else clip[..., :1]
+    if clip.min() < 0 and clip.shape[-1] == 1:
+        limit = max(float(np.quantile(np.abs(clip), 0.998)), 1e-12)
+        return clip[..., 0], {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+    if clip.min() < 0 or clip.max() > 1:  # standardized: over its own range
+        low, high = np.quantile(clip, [0.002, 0.998])
+        clip = np.clip((clip - low) / max(high - low, 1e-12), 0, 1)
+    return np.broadcast_to(clip, (*clip.shape[:3], 3)), {}
 
 
 def _mosaic(maps: np.ndarray) -> np.ma.MaskedArray:

@@ -260,7 +260,10 @@ def per_subject(
     groups = np.array([""] * len(names) if groups is None else list(groups), object)
     correct, total = np.asarray(correct, float), np.asarray(total, float)
     share = correct / np.maximum(total, 1)
-    figure = new_figure(5.2, 2.9)
+    # Titles of many or small groups would overlap: a legend has them instead.
+    count, least = len(set(groups)), min(np.unique(groups, return_counts=True)[1])
+    crowded = count > 1 and (least + 1.5) / (len(names) + 1.5 * count) < 0.22
+    figure = new_figure(5.2, 2.9 + 0.25 * (-(-count // 2) - 1) * crowded)
     axes = figure.subplots()
     left, ticks = 0, []
     for index, group in enumerate(dict.fromkeys(groups.tolist())):
@@ -274,12 +277,19 @@ def per_subject(
             pooled, x[0] - 0.5, x[-1] + 0.5, color=color, linewidth=1, linestyle=(0, (4, 3))
         )
         sizes = 10 + 90 * total[mine] / total.max()
-        axes.scatter(x, share[mine], s=sizes, color=color, linewidth=0, zorder=3)
-        middle = float(x.mean())
-        title = f"{shorten(group, longest=14)}\n{pooled:.0%} of {total[mine].sum():g} clips"
-        axes.text(
-            middle, 1.1, title.strip(), ha="center", va="bottom", color=color, linespacing=1.3
-        )
+        dots = axes.scatter(x, share[mine], s=sizes, color=color, linewidth=0, zorder=3)
+        of_all = f"{pooled:.0%} of {total[mine].sum():g} clips"
+        if crowded:
+            dots.set_label(f"{shorten(group, longest=14)}: {of_all}")
+        else:
+            title = f"{shorten(group, longest=14)}\n{of_all}".strip()
+            axes.text(
+                *(float(x.mean()), 1.1, title),
+                ha="center",
+                va="bottom",
+                color=color,
+                linespacing=1.3,
+            )
         ticks += [(position, names[row]) for position, row in zip(x, mine)]
         left += len(mine) + 1.5
     axes.set(ylim=(-0.06, 1.06), xlim=(-1.2, left - 1.3))
@@ -292,7 +302,14 @@ def per_subject(
         axes.set_xticks([])
         axes.set_xlabel(f"{len(names)} subjects, sorted; larger dots: more clips")
     plain(axes, "left", "bottom", grid="y")
+    if crowded:
+        legend = figure.legend(loc="outside upper left", ncols=2)
+        for handle in legend.legend_handles:
+            handle.set(sizes=[40])  # type: ignore[union-attr]  # all are dots
     return figure
+
+
+_HATCHES = ("", "////", "....", "xxxx", "----", "||||")  # of the same color again
 
 
 @styled
@@ -311,7 +328,9 @@ def class_balance(counts: np.ndarray, databases: Sequence[str], classes: Sequenc
     for index, name in enumerate(classes):
         color = CYCLE[index % len(CYCLE)]
         bars = axes.barh(range(len(databases)), counts[:, index], left=start, height=0.68,
-                         color=color, alpha=0.85, label=shorten(name, longest=16))  # fmt: skip
+                         color=color, alpha=0.85, label=shorten(name, longest=16),
+                         hatch=_HATCHES[index // len(CYCLE) % len(_HATCHES)], edgecolor="white",
+                         linewidth=0)  # fmt: skip
         fits = counts[:, index] > 0.05 * counts.sum(1).max()
         texts = [f"{n:g}" if fit else "" for n, fit in zip(counts[:, index], fits)]
         ink = "white" if color in (BLUE, colors.GREEN, VERMILION) else "#10151b"

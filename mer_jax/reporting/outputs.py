@@ -26,10 +26,10 @@ from mer_jax.reporting import report
 from mer_jax.reporting.report import Picture
 from mer_jax.training import Result, Settings, label_kinds
 
-CURVES = "metrics.jsonl"
+CURVES, STRICT = "metrics.jsonl", "predictions_strict.csv"
 _RESULTS = (
     *("metrics.json", "report.html", "predictions.csv", "megc_log.txt", "truth.csv", "audit.npz"),
-    *("spotters.json", "predict.json"),
+    *("spotters.json", "predict.json", STRICT),
 )
 _VERSIONS = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python"),
@@ -89,6 +89,9 @@ def evaluate_variant(
 ) -> Evaluation:
     """Scores one variant; writes its files but metrics.json and report.html.
 
+    predictions_strict.csv has the labels that the inflation is measured from: of the last epoch,
+    without leaks that a named option brings.
+
     Args:
       folder: of the variant.
       result: of its training.
@@ -112,6 +115,7 @@ def evaluate_variant(
             strict_result, *tested, last=settings.model_selection == "best_test"
         )
         assert isinstance(strict, Predictions)  # of one label a clip
+        metrics.write_csv(folder / STRICT, strict)
     summary = metrics.summary(
         predictions,
         protocol=job.protocol,
@@ -121,7 +125,6 @@ def evaluate_variant(
             leak.to_json() for leak in leaks if leak.reason not in (Reason.EPOCH, Reason.STATISTICS)
         ],
         history=history,
-        seed=settings.seed,
     )
     summary["diverged_folds"] = result.diverged
     return Evaluation(summary, single_label, history, pictures(single_label))
@@ -152,8 +155,7 @@ def write_reports(
         summary["variants"] = metrics.combine_variants(comparable)
         if len(settings.learning_rates) < 2 and not summary.get("multi_label"):
             summary["variants"]["ensemble"] = metrics.scores_with_intervals(
-                metrics.mean_predictions([evaluations[name].predictions for name in comparable]),
-                seed=settings.seed,
+                metrics.mean_predictions([evaluations[name].predictions for name in comparable])
             )
     for folder, config, each in reversed(list(zip(folders, configs, evaluations.values()))):
         saving.write_json(folder / "metrics.json", each.summary)

@@ -100,6 +100,7 @@ def write(
         databases=_score_rows(databases, COMPARED),
         variants=_variants(summary["variants"]) if "variants" in summary else (),
         repeats=_repeats(summary["over_repeats"]) if "over_repeats" in summary else (),
+        num_repeats=round(len(predictions) / max(1, summary["protocol"]["clips"])),
         multi_label=summary.get("multi_label"),
         **_charts(summary, predictions, history),
         all_headings=[TITLES[name] for name in OVERALL],
@@ -112,7 +113,7 @@ def write(
         wrong_pictures=[picture for picture in pictures if picture.clip],
         wrong=_wrong_rows(predictions, pictured=[picture.clip for picture in pictures]),
         num_wrong=int((~predictions.correct).sum()),
-        num_clips=len(predictions),
+        num_tested=len(predictions),
         command=command,
         provenance=[(_fact_title(name), _format_fact(name, v)) for name, v in facts.items()],
         config=list(_flat(config)),
@@ -189,7 +190,7 @@ def _charts(
             for name, found in summary["per_class"].items()
         )
         chart = figures.confusion_matrix(predictions.confusion(), classes)
-        alt = f"Confusion matrix of {len(predictions)} clips. Share that is right: {recalls}."
+        alt = f"Confusion matrix of {len(predictions)} predictions. Share that is right: {recalls}."
         caption = "Confusion matrix: share of the true class, and clips."
         charts.append(_Chart(figures.svg(chart, name="confusion", alt=alt), caption))
     elif single_label:

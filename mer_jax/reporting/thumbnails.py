@@ -116,11 +116,13 @@ def _motion_maps(clips: Sequence[Clip]) -> Iterator[Mapping[str, np.ndarray]]:
 def _magnified(frames, length, onset, apex):
     moved = magnify(frames, alpha=_ALPHA)
     apex = jnp.where(apex >= 0, apex, apex_index(moved, length=length))
+    # Frames before the onset are as it is: they differ from it by nothing.
+    since = moved[jnp.maximum(jnp.arange(len(moved), dtype=onset.dtype), onset)]
     return {
         "onset": frames[onset],
         "apex": frames[apex],
         "magnified": moved[apex],
-        "difference": difference_heatmap(moved, length=length),
+        "difference": difference_heatmap(since, length=length),
     }
 
 

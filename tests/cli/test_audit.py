@@ -117,3 +117,58 @@ def test_a_folder_without_a_job_is_one_sentence(tmp_path, capsys):
     with pytest.raises(UserError, match="no finished job to audit"):
         audit.audit(tmp_path)
     assert command.run(audit.main, ["audit"]) == 2 and "WORKDIR" in capsys.readouterr().err
+
+
+def test_every_score_is_derived_again(finished, tmp_path):
+    """Also those that only reports and tables show, and of several labels a clip."""
+    shutil.copytree(finished, tmp_path / "job")
+    path = tmp_path / "job" / "metrics.json"
+    before = json.loads(path.read_text())
+
+    def found(*keys, value):
+        content = json.loads(json.dumps(before))
+        part = content
+        for key in keys[:-1]:
+            part = part[key]
+        part[keys[-1]] = value
+        path.write_text(json.dumps(content))
+        return audit.audit(tmp_path / "job")
+
+    assert found("classes", value=before["classes"]) == ([], [])
+    for keys, value in (
+        (("overall", "uf1", "low"), 0.9),
+        (("overall", "macro_tnr", "value"), 0.9),
+        (("confusion",), [[9, 0, 0], [0, 9, 0], [0, 0, 9]]),
+        (("per_class", "b", "recall"), 1.0),
+        (("databases", "toy", "uar", "value"), 1.0),
+        (("over_folds", "mean"), 1.0),
+        (("protocol", "clips"), 31),
+    ):
+        ((sentence,), _) = found(*keys, value=value)
+        assert ".".join(keys) in sentence or keys[0] in sentence, sentence
+
+
+def test_seeds_and_strict_scores_are_derived_again(finished, tmp_path):
+    job = tmp_path / "job"
+    shutil.copytree(finished, job)
+    shutil.copytree(finished, job / "variants" / "seed1")
+    content = json.loads((job / "metrics.json").read_text())
+    value = content["overall"]["uf1"]["value"]
+    scores = {"uf1": {"values": [value, value], "mean": value, "std": 0.0, "count": 2}}
+    change(job, "metrics", variants={"names": ["seed0", "seed1"], "overall": scores})
+    assert audit.audit(job) == ([], [])
+    change(job / "variants" / "seed1", "metrics", overall={"uf1": {"value": 0.9}})
+    ((sentence,), _) = audit.audit(job)
+    assert "variants.overall.uf1.values" in sentence
+    shutil.copytree(finished, tmp_path / "other")
+    inflation = {"strict": content["overall"]}
+    change(tmp_path / "other", "metrics", inflation=inflation)
+    found, declared = audit.audit(tmp_path / "other")
+    assert not found and "were not derived again" in declared[0]
+    strict = (finished / "predictions.csv").read_text()
+    (tmp_path / "other" / "predictions_strict.csv").write_text(strict)
+    assert audit.audit(tmp_path / "other") == ([], [])
+    inflation["strict"]["uf1"]["value"] = 0.99
+    change(tmp_path / "other", "metrics", inflation=inflation)
+    ((sentence,), _) = audit.audit(tmp_path / "other")
+    assert "inflation.strict.uf1.value is 0.99" in sentence

@@ -88,3 +88,12 @@ def test_a_spotting_run_and_its_emotions(capsys, tmp_path):
     assert result["spotting"]["all"]["tp"] == 2 and result["recognition"]["uar"]["value"] == 1
     assert result["remarks"] == ["no marked interval has the emotion 'surprize'"]
     assert "read" not in run(capsys, tmp_path)[2]
+
+
+def test_what_is_not_strict_is_said(capsys, tmp_path):
+    write_csv(tmp_path / "predictions.csv", predictions())
+    for strict in (False, True):
+        verdict = {"strict": strict, "leaks": []}
+        (tmp_path / "metrics.json").write_text(json.dumps({"verdict": verdict}))
+        code, out, _ = run(capsys, tmp_path)
+        assert code == 0 and ("NOT STRICT" in out) != strict

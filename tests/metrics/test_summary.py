@@ -78,7 +78,9 @@ def test_repeats_are_scored_one_by_one():
         },
         fold=np.array(["repeat1.part01"] * len(first) + ["repeat2.part01"] * len(second)),
     )
-    found = summary(both, protocol="k_fold", draws=5)["over_repeats"]
+    of_both = summary(both, protocol="k_fold", draws=5)
+    assert of_both["protocol"]["clips"] == of_both["overall"]["clips"] == len({*both.keys})
+    found = of_both["over_repeats"]
     values = [summary(part, protocol="k_fold", draws=5)["overall"] for part in (first, second)]
     for name in ("uf1", "uar", "accuracy"):
         each = [value[name]["value"] for value in values]

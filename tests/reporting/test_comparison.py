@@ -138,3 +138,18 @@ def test_runs_are_opened_with_what_is_known_of_them(tmp_path):
     assert (
         comparison.open_run(log)[2:4] == ("", None) and comparison.open_run(log).name == "log.txt"
     )
+
+
+def test_a_unit_has_the_verdict_of_its_run_and_a_name_of_its_own(tmp_path):
+    for job, strict in (("one", True), ("two", False)):
+        verdict = {"strict": strict, "leaks": []}
+        write_csv(tmp_path / job / "units" / "AU4.csv", FIRST)
+        content = {"verdict": verdict, "protocol": {"name": "loso"}, "multi_label": True}
+        saving.write_json(tmp_path / job / "metrics.json", content)
+    paths = [tmp_path / job / "units" / "AU4.csv" for job in ("one", "two")]
+    runs = comparison.open_runs(paths)
+    assert [run.name for run in runs] == ["one/units/AU4.csv", "two/units/AU4.csv"]
+    assert [run.strict for run in runs] == [True, False] and runs[0].protocol == "loso"
+    assert [run.name for run in comparison.open_runs(paths[:1] * 2)] == ["AU4.csv"] * 2
+    other = write_csv(tmp_path / "three.csv", FIRST)
+    assert comparison.open_runs([other, *paths])[0].name == "three.csv"

@@ -85,3 +85,15 @@ def test_a_video_is_shown_as_a_panel():
 
 def test_no_clips_give_no_panels():
     assert thumbnails.example_figures([]) == thumbnails.thumbnails([]) == []
+
+
+def test_the_difference_map_begins_at_the_onset():
+    """What moves before it, such as a blink where a folder of frames begins, is not in it."""
+    frames = np.full((16, 24, 24, 1), 0.5, np.float32)
+    frames[2:, :6, :6] += 0.2  # before the onset
+    frames[9:, 14:20, 14:20] += 0.05
+    clip = Clip("d", "s", "c", in_memory(frames), "x", onset=6, apex=12)
+    (maps,) = thumbnails._motion_maps([clip])
+    difference = np.asarray(maps["difference"])
+    # The filter remembers the blink for a while; over the whole clip it is ten times as strong.
+    assert difference[14:20, 14:20].mean() > 2 * np.abs(difference[:4, :4]).mean()
