@@ -183,7 +183,7 @@ BOUNDS: dict[str, Bound] = {
         "recognition.model recognition.train classes reach",
     ),
     # data
-    "label_scheme": _one_of("datasets.labels.schemes"),
+    "label_scheme": _one_of("datasets.labels.schemes")._replace(open=True),
     "exclude": _tuple_of(_text, (0, 10**5)),
     "amplitude": _tuple_of(_number("[0, 2.5]"), 2),  # px: above it, a unit folds the skin
     "distractors": _tuple_of(_one_of("datasets.synthetic.long_videos.DISTRACTORS"), _ANY),

@@ -9,6 +9,8 @@ import contextlib
 import difflib
 import os
 import re
+import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -81,6 +83,27 @@ def located(where: str | os.PathLike) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+
+
+@contextlib.contextmanager
+def own_code(kind: str, name: str, *, about: str = "") -> Iterator[None]:
+    """Within the block an object of the user's runs, if `name` is "package.module:Name".
+
+    What it raises becomes a `UserError` with its last line in that module. about: added to it.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if ":" not in name:
+            raise
+        file = getattr(sys.modules.get(name.partition(":")[0]), "__file__", None)
+        lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+        place = f" ({lines[-1].filename}, line {lines[-1].lineno})" if lines else ""
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = reason if len(reason) <= 300 else f"{reason[:297]}..."
+        raise UserError(f"{kind} {name}{about}: {reason}{place}") from error
 
 
 def first_of(names: Sequence[str]) -> str:

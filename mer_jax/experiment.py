@@ -35,7 +35,7 @@ from mer_jax import (
 )
 from mer_jax.clips import Clip, reading_from
 from mer_jax.datasets.labels import label
-from mer_jax.errors import UserError, first_of
+from mer_jax.errors import UserError, first_of, own_code
 from mer_jax.inference import profile
 from mer_jax.io import learning_curves, reading, saving
 from mer_jax.methods import Examples, example_cache
@@ -175,6 +175,8 @@ def _prepare(
     build = lambda rngs: models.create(
         model, num_classes=len(classes), rngs=rngs, shape=examples.input_shape, **sizes
     )
+    if ":" in model:
+        _check_network(model, build, examples, len(classes))
     digests = example_digests(clips, examples.inputs)
     # The first variant's folds give the others'.
     fingerprint = configuration.job_of(configuration.to_dict(config))
@@ -200,6 +202,30 @@ def _prepare(
         *(config, settings, folders, shared, folds, examples, sizes, build, initial_weights),
         fingerprint,
     )
+
+
+def _check_network(
+    name: str, build: Callable[[nnx.Rngs], nnx.Module], examples: Examples, num_classes: int
+) -> None:
+    """Raises `UserError` for a network of the user's that gives no logits [B, K], untrained."""
+    one = lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype)
+    weights = jax.ShapeDtypeStruct((len(jax.tree.leaves(examples.inputs)[0]),), np.float32)
+    statistics = jax.eval_shape(examples.fit_statistics, examples.inputs, weights)
+    sample = jax.eval_shape(examples.eval_transform, jax.tree.map(one, examples.inputs), statistics)
+    if examples.num_views > 1:
+        sample = jax.tree.map(one, sample)
+    batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape), a.dtype), sample)
+    shapes = ", ".join(str(a.shape) for a in jax.tree.leaves(batch))
+    model = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
+    with own_code("model", name, about=f", of examples {shapes}"):
+        mask = jax.ShapeDtypeStruct((2,), np.float32)
+        out = nnx.eval_shape(lambda network, x, mask: network(x, mask=mask), model, batch, mask)
+    if getattr(out, "shape", None) != (2, num_classes):
+        found = getattr(out, "shape", type(out).__name__)
+        raise UserError(
+            f"model {name} gives {found} of examples {shapes}; it must give (2, {num_classes}), a "
+            "number for each class"
+        )
 
 
 def _decode_once(clips: Sequence[Clip]) -> list[Clip]:
@@ -344,7 +370,8 @@ def prepare_folds(
     lacking = folds.check_classes(labels, classes)
     if lacking:
         raise UserError(
-            f"{first_of(lacking)}; give more clips, another protocol, or other data.label_scheme"
+            f"{'; '.join(lacking[:5])}{f' (and {len(lacking) - 5} more)' * (len(lacking) > 5)}; "
+            "give more clips, another protocol, or other data.label_scheme"
         )
     return folds
 

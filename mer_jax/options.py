@@ -197,13 +197,19 @@ def find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
         return known[name]
     module, colon, attribute = str(name).partition(":")
     if not colon:
+        if "." in str(name):
+            own = ":".join(str(name).rsplit(".", 1))
+            raise UserError(f"unknown {kind} {name!r}; one of your own is written {own!r}")
         raise unknown_name(kind, name, known)
     if os.getcwd() not in sys.path:  # a console script does not search the current folder
         sys.path.append(os.getcwd())
     try:
         found = getattr(importlib.import_module(module), attribute, None)
     except (ImportError, ValueError, TypeError) as error:  # the last two: not a module name
-        raise UserError(f"{kind} {name!r}: cannot import module {module!r} ({error})") from error
+        raise UserError(
+            f"{kind} {name!r}: cannot import module {module!r} ({error}); run this in the folder "
+            "of that module, or put it on PYTHONPATH"
+        ) from error
     if not callable(found):
         lacks = f"module {module!r} has no class or function {attribute!r}"
         raise UserError(f"{kind} {name!r}: {lacks}; write package.module:Name")

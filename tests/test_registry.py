@@ -1,12 +1,16 @@
 """A network, method, protocol, loss and database of a user's own: one file outside the package."""
 
+import dataclasses
+import sys
+
 import jax
 import numpy as np
 import pytest
 
 from mer_jax import configuration, datasets, experiment, inference, methods, models, options
 from mer_jax.cli import run_flags, summary
-from mer_jax.errors import UserError
+from mer_jax.datasets import labels
+from mer_jax.errors import DataError, UserError
 from mer_jax.training import losses
 
 OWN = """
@@ -133,3 +137,84 @@ def test_padding_does_not_reach_an_own_loss(own):
     loss = losses.create(f"{own}:squared")
     grad = jax.grad(loss)(logits, np.array([0, 0]), np.array([1.0, 0.0], np.float32), np.ones(2))
     np.testing.assert_array_equal(grad, 0)
+
+
+OWN_MISTAKES = """
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from mer_jax.clips import Clip, in_memory
+
+def database(root):
+    draw = np.random.default_rng(0).integers
+    return [
+        Clip("m", f"s{n // 4}", f"c{n}", in_memory(draw(0, 256, (8, 24, 24, 1), np.uint8)), word)
+        for n, word in enumerate(["calm", "bored"] * 8)
+    ]
+
+def no_list(root): return 5
+def upper(clip): return None if clip.name == "c3" else clip.emotion.upper()
+def number(clip): return 3
+def broken(clip): return clip.nothing
+
+class NoRngs(nnx.Module):
+    def __init__(self, *, num_classes, shape=(1,)): pass
+
+class Linear(nnx.Module):
+    def __init__(self, *, num_classes, rngs, shape=(28, 28, 3), inputs=0, outputs=0):
+        inputs = inputs or int(np.prod(shape))
+        self.linear = nnx.Linear(inputs, outputs or num_classes, rngs=rngs)
+    def __call__(self, x, mask=None): return self.linear(x.reshape(len(x), -1))
+
+class NoMask(Linear):
+    def __call__(self, x): return self.linear(x.reshape(len(x), -1))
+"""
+
+
+@pytest.fixture
+def own_mistakes(tmp_path, monkeypatch):
+    (tmp_path / "own_parts_of_a_test.py").write_text(OWN_MISTAKES)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "own_parts_of_a_test"
+    sys.modules.pop("own_parts_of_a_test", None)
+
+
+def test_classes_of_your_own(own_mistakes):
+    clips = datasets.load(f"{own_mistakes}:database", "nowhere")
+    found = labels.label("own", clips)
+    assert found.classes == ("bored", "calm") and len(found.clips) == 16
+    found = labels.label(f"{own_mistakes}:upper", clips)
+    assert found.classes == ("BORED", "CALM") and len(found.excluded) == 1
+    with pytest.raises(UserError, match=r"label scheme .*:number gives int; it must give text"):
+        labels.label(f"{own_mistakes}:number", clips)
+    with pytest.raises(UserError, match=r"no attribute 'nothing' \(.*own_parts_of_a_test.py, line"):
+        labels.label(f"{own_mistakes}:broken", clips)
+    # The words of a known database are checked.
+    strange = [dataclasses.replace(clip, database="casme2") for clip in clips]
+    with pytest.raises(DataError, match="emotion 'calm' is not known"):
+        labels.label("own", strange)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "said"),
+    [
+        ("NoRngs", {}, "unexpected keyword argument 'rngs'"),
+        ("Linear", {"outputs": 7}, r"gives \(2, 7\) of examples \(2, .*; it must give \(2, 2\)"),
+        ("Linear", {"inputs": 77}, r"of examples \(2, .*TypeError: .*own_parts_of_a_test.py, line"),
+        ("NoMask", {}, "unexpected keyword argument 'mask'"),
+    ],
+)
+def test_mistakes_in_a_network_are_one_sentence_before_training(
+    own_mistakes, tmp_path, name, sizes, said
+):
+    given = configuration.make(
+        data={"name": f"{own_mistakes}:database", "root": str(tmp_path), "label_scheme": "own"},
+        method={"name": "apex", "size": (8, 8)},
+        model={"name": f"{own_mistakes}:{name}", **sizes},
+        train={"epochs": 1},
+    )
+    with pytest.raises(UserError, match=said):
+        experiment.run(given, tmp_path / "w", quiet=True)
+    assert not (tmp_path / "w" / "config.json").exists()
+    with pytest.raises(UserError, match=r"database .*:no_list: TypeError: 'int' object"):
+        datasets.load(f"{own_mistakes}:no_list", "nowhere")

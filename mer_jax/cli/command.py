@@ -5,6 +5,7 @@ import contextlib
 import functools
 import inspect
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ def run(
         with runtime.on_devices():
             code = function(*args, **options) or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}{_how_to_give(str(error))}", file=sys.stderr)
         code = 2
     except PermissionError as error:  # of any folder on the way
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
@@ -48,6 +49,18 @@ def run(
             raise
         code = 141
     return 141 if _is_output_closed() else code
+
+
+def _how_to_give(text: str) -> str:
+    """How a command takes the options of a database that a message names as Python does."""
+    named = re.search(r"(?<![\w.-])(allow_mismatch|labels|skip_source_check|root)=", text)
+    if not named:
+        return ""
+    if "config" in flags.FLAGS:
+        return f"\n(here: --config.data.{named[1]}=...)"
+    if named[1] == "root":
+        return "\n(here: --root=...)" if "root" in flags.FLAGS else ""
+    return f"\n(here: --option={named[1]}=...)" if "option" in flags.FLAGS else ""
 
 
 def _is_output_closed(text: str = "") -> bool:

@@ -264,6 +264,9 @@ def examine(checks=CHECKS) -> Iterator[Finding]:
         except Exception as error:  # reported as a finding
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             yield Finding(WRONG, check.__name__, reason, "first fix what is WRONG above")
+        # The last ones compute on a device.
+        if check is devices and any(finding.state == WRONG for finding in devices()):
+            return
 
 
 def main(argv: list[str]) -> int:

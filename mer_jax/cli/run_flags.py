@@ -11,7 +11,7 @@ from ml_collections import ConfigDict, config_flags
 
 from mer_jax.cli import beam_flags
 from mer_jax.cli.command import no_arguments
-from mer_jax.errors import UserError, unknown_name
+from mer_jax.errors import UserError
 from mer_jax.io import reading
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -47,8 +47,11 @@ def parse(argv: list[str], *, required: bool = True) -> list[str]:
         if not file and required:
             raise UserError("no configuration given: mer-jax run NAME|FILE or --config=NAME|FILE")
         if file and not pathlib.Path(file).is_file():
-            raise unknown_name(
-                "--config file", file, map(str, pathlib.Path(file).parent.glob("*.py"))
+            from mer_jax import configuration
+
+            raise UserError(
+                f"there is no file {file}; give one, or a shipped configuration: "
+                + ", ".join(configuration.shipped())
             )
         if not WORKDIR.value and required:
             raise UserError("no output folder is given: --workdir=DIR")
@@ -125,10 +128,26 @@ class _Parser(flags.ArgumentParser):
         )
 
 
+def _keys_that_end_with(name: str) -> list[str]:
+    """For "epochs" ["config.train.epochs"], of the configuration that is given, or of default."""
+    from mer_jax import configuration
+
+    with contextlib.suppress(Exception):  # there may be none
+        config = CONFIG.value or configuration.read("default")
+        flat = [(s, key) for s in config if isinstance(config[s], ConfigDict) for key in config[s]]
+        return [f"config.{section}.{key}" for section, key in flat if key == name]
+    return []
+
+
 def _message(error: Exception) -> str:
     """A mistake in the flags, or in the file that --config names, as one sentence."""
     if isinstance(error, (flags.Error, UserError)):
-        return str(error)
+        # A name that another flag gives is looked for where the file is read.
+        text = re.sub(r"^flag --config=\S+: (?=unknown |\w+ '.*': )", "", str(error))
+        if found := re.search(r"Unknown command line flag '([\w.]+)'", text):
+            keys = _keys_that_end_with(found[1])
+            text += "".join(f"; as a setting it is --{key}=..." for key in keys[:1])
+        return text
     if isinstance(error, AttributeError) and error.name == "get_config":
         return "the file of --config has no function get_config()"
     if isinstance(error, (AttributeError, KeyError)):

@@ -19,7 +19,7 @@ from typing import Any
 from mer_jax.clips import Clip
 from mer_jax.datasets.folders import absolute
 from mer_jax.datasets.records import Inspection
-from mer_jax.errors import DataError, UserError
+from mer_jax.errors import DataError, UserError, own_code
 from mer_jax.options import check, defaults, find
 
 # Databases in a folder: modules with `inspect(root, **options)`.
@@ -29,6 +29,17 @@ _FOLDERS = (
 )
 # Rendered databases: modules with `clips(**options)`.
 _RENDERED = ("synthetic",)
+
+# Usual names of the databases' folders, and of the databases, besides those of `names()`.
+FOLDER_NAMES = {
+    "casme2": ("CASME II",),
+    "casme3": ("CASME III", "CAS(ME)^3", "CAS(ME)3", "CASME^3"),
+    "casme_squared": ("CAS(ME)^2", "CAS(ME)2", "CASME^2"),
+    "ck_plus": ("CK+",),
+    "fourdme": ("4DME",),
+    "samm": ("SAMM dataset", "SAMM_cropped", "SAMM_CROP"),
+    "smic": ("SMIC-HS", "SMIC_all_cropped", "SMIC_all_raw", "SMIC-E", "SMIC-HS-E"),
+}
 
 MAX_PER_KIND = 10  # problems or notes of a kind that are listed, then a count
 
@@ -105,8 +116,9 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
         if root is None:
             raise UserError(f"{name} is read from a folder; give it as root=")
         root = absolute(root)
-    found = _reader(name)(root, **given)
-    return found if isinstance(found, Inspection) else Inspection(list(found), [], [])
+    with own_code("database", name):
+        found = _reader(name)(root, **given)
+        return found if isinstance(found, Inspection) else Inspection(list(found), [], [])
 
 
 def _composites():
@@ -127,6 +139,9 @@ def _reader(name: str) -> Callable:
             f"{name} has long videos: check them by --long_videos, or read their marked intervals "
             f"as clips, {name}_intervals"
         )
+    usual = {each.casefold(): own for own, all_ in FOLDER_NAMES.items() for each in all_}
+    if name.casefold() in usual:
+        raise UserError(f"unknown database {name!r}; did you mean {usual[name.casefold()]!r}?")
     found = find("database", name, dict.fromkeys(names()))
     return _module(name).inspect if name in _FOLDERS else found
 

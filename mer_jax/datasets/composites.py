@@ -20,17 +20,6 @@ from mer_jax.datasets.records import Inspection, Source
 from mer_jax.errors import Problem, unknown_name
 from mer_jax.io import reading
 
-# Usual names of the databases' folders besides those of `datasets.names()`.
-_FOLDERS = {
-    "casme2": ("CASME II",),
-    "casme3": ("CASME III", "CAS(ME)^3", "CAS(ME)3", "CASME^3"),
-    "casme_squared": ("CAS(ME)^2", "CAS(ME)2", "CASME^2"),
-    "ck_plus": ("CK+",),
-    "fourdme": ("4DME",),
-    "samm": ("SAMM dataset", "SAMM_cropped", "SAMM_CROP"),
-    "smic": ("SMIC-HS", "SMIC_all_cropped", "SMIC_all_raw", "SMIC-E", "SMIC-HS-E"),
-}
-
 
 class Composite(NamedTuple):
     """`parts` are databases with the options of `datasets.load`; counts are the paper's."""
@@ -275,5 +264,5 @@ def _folder(root: pathlib.Path, part: str) -> pathlib.Path:
     there = {
         normalize(e.name): pathlib.Path(e.path) for e in folders.list_entries(root) if e.is_dir()
     }
-    usual = map(normalize, (part, *_FOLDERS.get(part, ())))
+    usual = map(normalize, (part, *datasets.FOLDER_NAMES.get(part, ())))
     return next((there[name] for name in usual if name in there), root / part)

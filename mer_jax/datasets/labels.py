@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mer_jax import datasets
 from mer_jax.clips import Clip
 from mer_jax.datasets.action_units import action_units, numbers, unread
-from mer_jax.errors import DataError, Problem, suggestion, unknown_name
+from mer_jax.errors import DataError, Problem, UserError, own_code, suggestion, unknown_name
+from mer_jax.options import find
 
 __all__ = ["Labeled", "action_units", "label", "objective", "schemes", "unread"]
 
@@ -197,17 +199,19 @@ def schemes() -> list[str]:
 def label(scheme: str, clips: Sequence[Clip]) -> Labeled:
     """The clips a scheme has a class for, in their order, with their classes.
 
-    "own" takes each database's words (one class each, in alphabetical order). "strcn4" and
+    "own" takes each database's words (one class each, in alphabetical order), any words of a
+    database of your own. "strcn4" and
     "mer_rcnn" have no class "other" where all clips come from SMIC, which has no such clip.
     "cd6me" marks each of twelve action units: its labels are [N, 12]. "casme2_5" has 249 clips of
     CASME II's sheet of 2019 and 246 of that of 2014, which most papers count (data.labels chooses).
 
     Args:
-      scheme: one of `schemes()`.
+      scheme: one of `schemes()`, or "package.module:name", a function of your own from a clip to
+        its class, None for a clip that is left out.
       clips: of one or several databases.
 
     Raises:
-      UserError: for a scheme that does not exist.
+      UserError: for a scheme that does not exist, or a mistake in one of your own.
       DataError: for emotions that no scheme knows, each with its clip.
 
     >>> from mer_jax.datasets import load
@@ -216,19 +220,25 @@ def label(scheme: str, clips: Sequence[Clip]) -> Labeled:
     >>> found.classes, len(found.clips) == len(found.labels), len(found.excluded)
     (('negative', 'positive', 'surprise'), True, 0)
     """
-    if scheme not in _SCHEMES:
+    if scheme not in _SCHEMES and ":" not in scheme:
         raise unknown_name("label scheme", scheme, _SCHEMES)
-    classes, assign, outside, several = _SCHEMES[scheme]
+    found = find("label scheme", scheme, _SCHEMES)
+    classes, assign, outside, several = found if isinstance(found, Scheme) else Scheme((), found)
+    known = set(datasets.names())
     strange = [
         Problem(clip.key, f"emotion {clip.emotion!r} is not known; {_suggest(clip.emotion)}")
         for clip in clips
         if not set(emotion(clip).split("+")) <= set(_EMOTIONS)
+        and not (scheme == "own" and clip.database not in known)
     ]
-    if strange and assign not in (_cd6me, _psn, _psn_class):
+    if strange and scheme in _SCHEMES and assign not in (_cd6me, _psn, _psn_class):
         raise DataError(f"label scheme {scheme!r}", strange)
-    assigned = [assign(clip) for clip in clips]
-    if scheme == "own":
-        classes = tuple(sorted(set(map(str, assigned))))
+    with own_code("label scheme", scheme):
+        assigned = [assign(clip) for clip in clips]
+    if not classes:
+        if other := {type(each).__name__ for each in assigned} - {"str", "NoneType"}:
+            raise UserError(f"label scheme {scheme} gives {min(other)}; it must give text or None")
+        classes = tuple(sorted({str(each) for each in assigned if each is not None}))
     if assign is _four and clips and all(clip.database == "smic" for clip in clips):
         classes = classes[:3]
     assigned_clips = [(clip, found) for clip, found in zip(clips, assigned) if found is not None]

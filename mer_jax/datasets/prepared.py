@@ -1,7 +1,7 @@
 """The database that `mer-jax prepare` writes: decoded, aligned, cropped and packed clips.
 
     OUT/prepared.json                                 what is in it, and from what it was made
-    OUT/micro_expressions/casme2_FINGERPRINT/1.1.0/*  the records, by `datasets.tfds`
+    OUT/micro_expressions/casme2_FINGERPRINT/VERSION/*  the records, by `datasets.tfds`
 
     clips = load("prepared", OUT)
 

@@ -24,7 +24,7 @@ from mer_jax.datasets import annotations, folders, sheets
 from mer_jax.datasets.frame_sources import FrameFolder, VideoFile, list_frames, nearest
 from mer_jax.datasets.long_videos import SPECS, LongVideos, Mark
 from mer_jax.datasets.records import NOT_THERE, IssueLog
-from mer_jax.errors import DataError, Problem, UserError
+from mer_jax.errors import DataError, Problem, UserError, own_code
 from mer_jax.io import reading, video_files
 from mer_jax.options import check, defaults, find
 from mer_jax.recordings import KINDS, Interval, Recording
@@ -102,8 +102,9 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
         if root is None:
             raise UserError(f"{name} is read from a folder; give it as root=")
         return reader(folders.absolute(root), **given)
-    found = reader(**given) if name == "synthetic" else reader(root, **given)
-    return found if isinstance(found, Inspection) else Inspection(list(found), [], [], {})
+    with own_code("database of long videos", name):
+        found = reader(**given) if name == "synthetic" else reader(root, **given)
+        return found if isinstance(found, Inspection) else Inspection(list(found), [], [], {})
 
 
 def _reader(name: str) -> Callable[..., Any]:

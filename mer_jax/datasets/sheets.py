@@ -61,6 +61,8 @@ def choose(
             f"holds no label sheet '{spec.sheets[0]}.xlsx', nor another release of it; "
             "labels=FILE names one that lies elsewhere"
         )
+        if above := locate(spec.sheets, root.parent):
+            what = f"holds no label sheet: {above[0].name} is in the folder above; give that"
         log.add_problem(str(root), what)
         return None
     log.sources.append(source("labels", found, "labels=FILE chooses"))

@@ -154,7 +154,8 @@ class Spotter:
           frames, fps, eye_detector, total, quiet: as of `Predictor.predict_video`.
 
         Raises:
-          UserError: no face in any frame, or a video shorter than what one frame depends on.
+          UserError: no face in any frame, or a video that is too short for every kind of
+            expression; too short for one kind is a note.
         """
         fps = check_rate(fps)
         crops = self._profile(fps)
@@ -172,8 +173,13 @@ class Spotter:
                 _write_crops(file, tracker, progress, shape)
             video = _recording(file, tracker.num_frames, fps, shape)
             boxes, found, shown = tuple(tracker.face_boxes), list[SpottedInterval](), {}
+            lacking = list[UserError]()
             for ensemble in self.ensembles:
-                evidence, emotions = _evidence(ensemble, video)
+                try:
+                    evidence, emotions = _evidence(ensemble, video)
+                except UserError as error:
+                    lacking.append(error)
+                    continue
                 shown[ensemble.kind] = strength(evidence)
                 evidence = _without_jumps(evidence, ensemble, fps, boxes)
                 intervals = [
@@ -181,8 +187,10 @@ class Spotter:
                     for onset, offset in ensemble.intervals(evidence, fps).tolist()
                 ]
                 found += self._recognized(video, ensemble, intervals, shown, emotions)
+        if len(lacking) == len(self.ensembles):
+            raise lacking[0]
         found.sort(key=lambda each: (each.onset, each.offset))
-        notes = tuple(face_notes(boxes))
+        notes = (*map(str, lacking), *face_notes(boxes))
         return SpottedVideo(
             tuple(found), shown, fps, tracker.num_frames, boxes, notes, self.trained_on
         )

@@ -197,7 +197,10 @@ def _defect(path: pathlib.Path) -> str:
             "is cut short: its index, which cameras write last, is missing; copy the file again, "
             "or repair it with a tool for broken MP4 files"
         )
-    return "cannot be read as a video; convert it to .mp4 or to images"
+    return (
+        "cannot be read as a video: it is damaged or of a rare kind; copy it again, or convert it "
+        "to .mp4 or to images"
+    )
 
 
 def _errors() -> type[Exception]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mer_jax import runtime
 from mer_jax.clips import Clip
-from mer_jax.errors import UserError, located
+from mer_jax.errors import UserError, located, own_code
 from mer_jax.methods import example_cache
 from mer_jax.methods.examples import Examples, check_statistics
 from mer_jax.options import check, defaults, find
@@ -85,7 +85,7 @@ def create(name: str, clips: Sequence[Clip], **given) -> Examples:
     if name in _METHODS and name != "flow_maps" and any(clip.content != "video" for clip in clips):
         raise UserError(f"method {name} needs videos; pre-computed maps go with method flow_maps")
     function = _method(name)
-    with example_cache.for_method(name, given, function):
+    with example_cache.for_method(name, given, function), own_code("method", name):
         examples = function(clips, **given)
     if name not in _METHODS:  # ours are tested
         with located(f"method {name}"):

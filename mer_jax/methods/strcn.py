@@ -70,7 +70,7 @@ def strcn_a(
       repeats_per_epoch: samples of a training clip in an epoch.
     """
     height, width = size
-    num_pixels = num_pixels_of(mask_fraction, of=height * width)
+    num_pixels = num_pixels_of(mask_fraction, height * width)
     gain = lambda a: gains(height, width, alpha=a, wavelength=wavelength)
 
     def prepare(clip):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from flax import nnx
 
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, own_code
 from mer_jax.options import check, check_value, defaults, find
 
 Figure = tuple[int, ...] | int  # (first axes of) what a module gives, or its parameters
@@ -205,7 +205,8 @@ def create(name: str, *, num_classes: int, rngs: nnx.Rngs, **sizes) -> nnx.Modul
     model = info(name)
     if model.estimator:
         raise UserError(f"model {name} is no network; the networks are {', '.join(networks())}")
-    return model.load()(num_classes=num_classes, rngs=rngs, **sizes)
+    with own_code("model", name):
+        return model.load()(num_classes=num_classes, rngs=rngs, **sizes)
 
 
 def create_estimator(name: str, **given) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mer_jax.clips import Clip, check_axes
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, own_code
 from mer_jax.options import check, defaults, find
 from mer_jax.protocols.folds import Folds, with_validation
 from mer_jax.protocols.schemes import (
@@ -108,7 +108,8 @@ def create(name: str, clips: Sequence[Clip], labels: np.ndarray, **given) -> Fol
             f"protocol {name}: there are no clips; check data.name and data.label_scheme"
         )
     check_axes(labels, f"{len(clips)}...", name="labels")
-    folds = find("protocol", name, _SCHEMES)(clips, np.asarray(labels), **given)
+    with own_code("protocol", name):
+        folds = find("protocol", name, _SCHEMES)(clips, np.asarray(labels), **given)
     expected = [(clip.key, clip.subject_key) for clip in clips]
     if list(zip(folds.clips, folds.subjects)) != expected or folds.train.shape[1] != len(clips):
         raise UserError(

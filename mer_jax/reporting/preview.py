@@ -101,7 +101,7 @@ def preview_clip(
     def steps(frames):
         moved = magnify(frames, alpha=alpha)
         heat = difference_heatmap(moved)
-        largest = top_pixels(heat, num_pixels=num_pixels_of(mask_fraction, of=heat.size))
+        largest = top_pixels(heat, num_pixels=num_pixels_of(mask_fraction, heat.size))
         gray = to_gray(frames)
         _, sparse = rpca(gray.reshape(length, -1).T, progress=progress)
         return {

@@ -192,7 +192,8 @@ def check_length(recording: Recording, offsets: Sequence[int], name: str) -> Non
     reach = offsets[-1] - offsets[0]
     if recording.length <= reach:
         raise UserError(
-            f"{recording.key}: has {recording.length} frames; {name} compares frames {reach} apart"
+            f"{recording.key}: has {recording.length} frames; {name} compares frames {reach} "
+            f"apart, so that {reach + 1} or more are needed"
         )
 
 

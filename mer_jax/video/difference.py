@@ -77,13 +77,13 @@ def top_pixels(heatmap: Array, *, num_pixels: int) -> Array:
     return jnp.sort(lax.top_k(heatmap.reshape(-1), num_pixels)[1])
 
 
-def num_pixels_of(share: float, *, of: int) -> int:
-    """The whole pixels in a share of `of`, 1 or more; the share is the decimal number it prints as.
+def num_pixels_of(share: float, total: int) -> int:
+    """The whole pixels in a share of `total`, 1 or more; the share is the decimal number it prints as.
 
-    >>> int(0.29 * 2500), num_pixels_of(0.29, of=2500)
+    >>> int(0.29 * 2500), num_pixels_of(0.29, 2500)
     (724, 725)
     """
-    return max(1, math.floor(Fraction(str(float(share))) * of))
+    return max(1, math.floor(Fraction(str(float(share))) * total))
 
 
 @checked

@@ -204,3 +204,17 @@ def test_a_recording_of_the_run_is_spotted_as_its_ensemble_does(tmp_path):
         expected = ensemble.evidence(video)
         correlation = np.corrcoef(found.evidence[ensemble.kind], expected)[0, 1]
         assert correlation > 0.95  # a crop is smoothed and shrunk before it is gray
+
+
+def test_a_video_too_short_for_one_kind_is_spotted_for_the_other(film):
+    class Long(Brightness):
+        kind = "macro"
+
+        def evidence_and_emotions(self, recording):
+            raise UserError(f"{recording.key}: has 60 frames, so that 161 or more are needed")
+
+    found = spotter.Spotter([Brightness(), Long()]).predict_video(film, 10.0, eye_detector=None)
+    assert list(found.evidence) == ["micro"]
+    assert found.notes[0].startswith("macro-expressions cannot be spotted: has 60 frames")
+    with pytest.raises(UserError, match="macro-expressions cannot be spotted"):
+        spotter.Spotter([Long()]).predict_video(film, 10.0, eye_detector=None)
