@@ -181,7 +181,7 @@ def match_events(
     *,
     overlap: Callable[[np.ndarray, np.ndarray], np.ndarray] = iou,
     pairing: Callable[[np.ndarray], np.ndarray] = match,
-    key: Callable[[Event], tuple[str, str]] | None = None,
+    name_of: Callable[[Event], tuple[str, str]] | None = None,
 ) -> Spotting:
     """Matches predicted intervals with the true ones, video by video and kind by kind.
 
@@ -190,7 +190,7 @@ def match_events(
     Args:
       overlap: of two sets of intervals, as `iou`.
       pairing: the hits of one video, as `match`.
-      key: (subject, video) of an event; by default `event_key` of both.
+      name_of: (subject, video) of an event; by default `event_key` of both.
 
     Raises:
       UserError: an event that ends before it begins, or an unknown kind.
@@ -203,7 +203,7 @@ def match_events(
     known = all(event.kind for event in (*truths, *predictions)) and bool(truths or predictions)
     present = {event.kind for event in (*truths, *predictions)}
     kinds = tuple(kind for kind in KINDS if kind in present) if known else ("",)
-    key = key or event_key(truths, predictions)
+    key = name_of or event_key(truths, predictions)
     subjects = tuple(dict.fromkeys(key(event)[0] for event in (*truths, *predictions)))
     groups: dict[tuple[str, str, str], tuple[list[Event], list[Event]]] = {}
     for at, side in enumerate((truths, predictions)):

@@ -156,7 +156,7 @@ def alternative_scores(
     """
 
     def f1(predicted: Sequence[Event] = predictions, overlap=iou, pairing=match) -> float:
-        found = match_events(truths, predicted, overlap=overlap, pairing=pairing, key=key)
+        found = match_events(truths, predicted, overlap=overlap, pairing=pairing, name_of=key)
         return float(scores(found.counts.sum((0, 1)))["f1"])
 
     key = event_key(truths, predictions)
@@ -230,7 +230,7 @@ def _challenge_strs(
         [event for event in truths if key(event)[0] in subjects],
         [event for event in predictions if key(event) in videos],
         pairing=_several_truths,
-        key=key,
+        name_of=key,
     )
     score = recognition(confusions(found, classes=classes).sum(0))
     return float(scores(found.counts.sum((0, 1)))["f1"]) * float(score["f1_a"])

@@ -78,10 +78,10 @@ def top_pixels(heatmap: Array, *, num_pixels: int) -> Array:
 
 
 def num_pixels_of(share: float, total: int) -> int:
-    """The whole pixels in a share of `total`, 1 or more; the share is the decimal number it prints as.
+    """The whole pixels in a share of `total`, at least 1; of the decimal number that is written.
 
-    >>> int(0.29 * 2500), num_pixels_of(0.29, 2500)
-    (724, 725)
+    >>> int(0.57 * 10_000), num_pixels_of(0.57, 10_000)
+    (5699, 5700)
     """
     return max(1, math.floor(Fraction(str(float(share))) * total))
 
