@@ -175,7 +175,7 @@ def _prepare(
     build = lambda rngs: models.create(
         model, num_classes=len(classes), rngs=rngs, shape=examples.input_shape, **sizes
     )
-    if ":" in model:
+    if ":" in model and not models.info(model).estimator:
         _check_network(model, build, examples, len(classes))
     digests = example_digests(clips, examples.inputs)
     # The first variant's folds give the others'.

@@ -257,16 +257,19 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 
 
 def examine(checks=CHECKS) -> Iterator[Finding]:
-    """All findings in turn. A check that fails is a finding, and the next one runs."""
+    """All findings in turn. A check that fails is a finding, and the next one runs; without a
+    device those that need one do not."""
     for check in checks:
+        states = []
         try:
-            yield from check()
+            for finding in check():
+                states.append(finding.state)
+                yield finding
         except Exception as error:  # reported as a finding
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             yield Finding(WRONG, check.__name__, reason, "first fix what is WRONG above")
-        # The last ones compute on a device.
-        if check is devices and any(finding.state == WRONG for finding in devices()):
-            return
+        if check is devices and WRONG in states:
+            return  # those that follow compute on a device
 
 
 def main(argv: list[str]) -> int:

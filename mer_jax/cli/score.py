@@ -49,8 +49,7 @@ _TRUTH = flags.DEFINE_string(
 def spotted(path: str) -> dict:
     """The scores of a file of spotted intervals."""
     remarks, truth = [], _TRUTH.value
-    folder = reading.expanded(path)
-    own = next((file for file in [folder / "metrics.json"] if file.is_file()), None)
+    own = reading.expanded(path) / "metrics.json"
     if reading.expanded(path).is_dir():  # the working directory of a spotting job
         path, truth = f"{path}/predictions.csv", truth or f"{path}/truth.csv"
     if spotting_files.is_log(path):
@@ -69,7 +68,7 @@ def spotted(path: str) -> dict:
         raise UserError(f"{path}: its intervals are scored against --truth=FILE")
     classes = [normalize_name(name) for name in _CLASSES.value or ()]
     result = spotting.summary(truths, predictions, classes=classes or None)
-    if own and not reading.load_json(own, dict[str, Any])["verdict"]["strict"]:
+    if own.is_file() and not reading.load_json(own, dict[str, Any])["verdict"]["strict"]:
         remarks = [_NOT_STRICT, *remarks]
     marked = {event.emotion for event in truths}
     remarks += [f"no marked interval has the emotion {c!r}" for c in classes if c not in marked]

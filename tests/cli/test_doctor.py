@@ -121,3 +121,17 @@ def test_a_busy_processor_is_a_hint(monkeypatch):
 def test_mistakes_in_the_command(capsys):
     code, out, err = run(capsys, "now")
     assert code == 2 and not out and "'now' is no flag" in err
+
+
+def test_without_a_device_nothing_is_computed_on_one(monkeypatch):
+    def devices():
+        yield doctor.Finding(doctor.WRONG, "devices", "none", "unset JAX_PLATFORMS")
+
+    def later():
+        raise AssertionError
+
+    monkeypatch.setattr(doctor, "devices", devices)
+    (finding,) = doctor.examine((devices, later))
+    assert finding.what == "devices"
+    (first, second) = doctor.examine((later, devices))  # others fail by themselves
+    assert first.state == second.state == doctor.WRONG
