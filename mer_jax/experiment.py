@@ -268,6 +268,9 @@ def _train(
             sizes["random_state"] = config.train.seed
         build = functools.partial(models.create_estimator, config.model.name, **sizes)
         return [estimators.fit(job.examples, labels, job.folds[0], build, num_classes=count)]
+    if not quiet:
+        text = "compiling the programs that the cache does not have"
+        print(text, file=sys.stderr, flush=True)
     with contextlib.ExitStack() as stack:
         writers = [
             stack.enter_context(learning_curves.jsonl_writer(folder / outputs.CURVES))
