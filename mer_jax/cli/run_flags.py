@@ -11,7 +11,7 @@ from ml_collections import ConfigDict, config_flags
 
 from mer_jax.cli import beam_flags
 from mer_jax.cli.command import no_arguments
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, suggestion
 from mer_jax.io import reading
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -49,10 +49,9 @@ def parse(argv: list[str], *, required: bool = True) -> list[str]:
         if file and not pathlib.Path(file).is_file():
             from mer_jax import configuration
 
-            raise UserError(
-                f"there is no file {file}; give one, or a shipped configuration: "
-                + ", ".join(configuration.shipped())
-            )
+            beside = map(str, pathlib.Path(file).parent.glob("*.py"))
+            known = [*beside, *configuration.shipped()]
+            raise UserError(f"there is no file {file}; {suggestion(file, known, cutoff=0.5)}")
         if not WORKDIR.value and required:
             raise UserError("no output folder is given: --workdir=DIR")
         if reading.expanded(WORKDIR.value or ".").is_file():
