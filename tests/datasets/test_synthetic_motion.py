@@ -139,6 +139,7 @@ def test_the_profile_rises_to_the_apex_and_falls_to_the_offset(strong):
         assert np.abs(np.diff(shown)).max() < 2.2 / shorter
 
 
+@pytest.mark.slow
 def test_the_flow_lands_on_the_same_skin_to_a_hundredth_of_a_pixel(strong):
     height, width = 64, 64
     rows, columns = np.indices((height, width), np.float32)
@@ -174,6 +175,7 @@ def test_nothing_folds_at_the_largest_amplitude(strong):
         assert (dx[0] * dy[1] - dx[1] * dy[0]).min() > 0.1
 
 
+@pytest.mark.slow
 def test_the_head_drifts_slowly_and_within_its_bound():
     quiet = {"amplitude": (0.0, 0.0), "subjects": 3, "clips_per_subject": 4}
     for scene in synthetic.scenes(drift=1.0, **quiet):

@@ -188,7 +188,7 @@ MIXED = {  # of each, with 18 clips: wherever chunks of 4 and of 16 end
 
 
 @pytest.mark.parametrize("name", MIXED)
-@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("order", [1, pytest.param(-1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cached", [False, True])
 def test_clips_of_other_frames_are_refused_wherever_they_stand(cache, name, order, cached):
     one, other, method, options = MIXED[name]

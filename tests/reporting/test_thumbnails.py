@@ -87,6 +87,7 @@ def test_no_clips_give_no_panels():
     assert thumbnails.example_figures([]) == thumbnails.thumbnails([]) == []
 
 
+@pytest.mark.slow
 def test_the_difference_map_begins_at_the_onset():
     """What moves before it, such as a blink where a folder of frames begins, is not in it."""
     frames = np.full((16, 24, 24, 1), 0.5, np.float32)

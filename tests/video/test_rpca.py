@@ -150,7 +150,7 @@ def test_the_progress_ends_at_one_and_changes_no_number():
     assert len(shares) == _reference(clip, 1 / np.sqrt(400))[2] + 1
 
 
-@pytest.mark.parametrize("count", [10, 50, 200_704])
+@pytest.mark.parametrize("count", [10, 50, pytest.param(200_704, marks=pytest.mark.slow)])
 def test_shares_are_of_whole_numbers(count):
     entries = np.random.default_rng(0).permutation(np.arange(1, count + 1, dtype=np.float32))
     ranks = lambda share: math.ceil(Fraction(share) * count)
