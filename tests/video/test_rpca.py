@@ -45,7 +45,7 @@ def _reference(matrix, lam, tol=1e-6):
     raise AssertionError("the reference did not converge")
 
 
-@pytest.mark.parametrize("factor", [1.0, 1.5])
+@pytest.mark.parametrize("factor", [1.0, pytest.param(1.5, marks=pytest.mark.slow)])
 def test_equals_the_float64_reference_with_full_svds(factor):
     matrix = _clip()
     lam = factor / np.sqrt(len(matrix))
