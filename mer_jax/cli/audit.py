@@ -104,8 +104,8 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     with reading.report_damage(workdir / "metrics.json"):
         options = {name: recorded["intervals"][name] for name in ("draws", "seed")}
         expected = metrics.summary(again, protocol=summary.protocol["name"], **options)
-        for part in set(expected) - {"verdict", "intervals"}:
-            found += _differences(recorded.get(part), saving.to_builtins(expected[part]), part)
+        for part in expected.keys() & recorded.keys() - {"verdict", "intervals"}:
+            found += _differences(recorded[part], saving.to_builtins(expected[part]), part)
         found += _wrong_variants(workdir, summary)
         if summary.inflation and (workdir / STRICT).is_file():
             strict = metrics.read(workdir / STRICT, classes=predictions.classes)
@@ -129,7 +129,7 @@ def _differences(recorded: Any, expected: Any, name: str) -> list[str]:
     if isinstance(expected, list) and isinstance(recorded, list) and len(expected) == len(recorded):
         each = [_differences(*pair, name) for pair in zip(recorded, expected)]
         return [sentence for found in each for sentence in found][:1]
-    if recorded == expected or recorded is None:
+    if recorded == expected:
         return []
     numbers = all(isinstance(value, int | float) for value in (recorded, expected))
     if numbers and abs(recorded - expected) <= 1e-9:

@@ -21,7 +21,6 @@ Example:
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from absl import flags
 
@@ -49,7 +48,6 @@ _TRUTH = flags.DEFINE_string(
 def spotted(path: str) -> dict:
     """The scores of a file of spotted intervals."""
     remarks, truth = [], _TRUTH.value
-    own = reading.expanded(path) / "metrics.json"
     if reading.expanded(path).is_dir():  # the working directory of a spotting job
         path, truth = f"{path}/predictions.csv", truth or f"{path}/truth.csv"
     if spotting_files.is_log(path):
@@ -68,8 +66,6 @@ def spotted(path: str) -> dict:
         raise UserError(f"{path}: its intervals are scored against --truth=FILE")
     classes = [normalize_name(name) for name in _CLASSES.value or ()]
     result = spotting.summary(truths, predictions, classes=classes or None)
-    if own.is_file() and not reading.load_json(own, dict[str, Any])["verdict"]["strict"]:
-        remarks = [_NOT_STRICT, *remarks]
     marked = {event.emotion for event in truths}
     remarks += [f"no marked interval has the emotion {c!r}" for c in classes if c not in marked]
     if predictions and not result["videos"]["with truth and predictions"]:
@@ -90,14 +86,14 @@ def main(argv: list[str]) -> None:
     expected = read_expected_clips(_EXPECTED.value) if _EXPECTED.value else None
     results, as_text = dict[str, dict](), dict[str, Callable]()
     for path in paths:
+        run = comparison.summary_of(path)  # raises for several labels a clip
         if _TRUTH.value or spotting_files.is_table(path) or _is_spotting_run(path):
             results[path], as_text[path] = spotted(path), format_spotting
         else:
-            run = comparison.summary_of(path)  # raises for several labels a clip
             record = read(path, classes=_CLASSES.value or None)
             results[path], as_text[path] = score_log(record, expected=expected), format_scores
-            if run.get("verdict", {}).get("strict") is False:
-                results[path]["remarks"] = [_NOT_STRICT, *results[path]["remarks"]]
+        if run.get("verdict", {}).get("strict") is False:
+            results[path]["remarks"] = [_NOT_STRICT, *results[path]["remarks"]]
     if _JSON.value:
         rows = [{"file": path, **result} for path, result in results.items()]
         print(json.dumps(saving.to_builtins(rows), indent=1, ensure_ascii=False, allow_nan=False))

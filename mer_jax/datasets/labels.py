@@ -13,7 +13,7 @@ import numpy as np
 from mer_jax import datasets
 from mer_jax.clips import Clip
 from mer_jax.datasets.action_units import action_units, numbers, unread
-from mer_jax.errors import DataError, Problem, UserError, own_code, suggestion, unknown_name
+from mer_jax.errors import DataError, Problem, UserError, own_code, suggestion
 from mer_jax.options import find
 
 __all__ = ["Labeled", "action_units", "label", "objective", "schemes", "unread"]
@@ -200,10 +200,10 @@ def label(scheme: str, clips: Sequence[Clip]) -> Labeled:
     """The clips a scheme has a class for, in their order, with their classes.
 
     "own" takes each database's words (one class each, in alphabetical order), any words of a
-    database of your own. "strcn4" and
-    "mer_rcnn" have no class "other" where all clips come from SMIC, which has no such clip.
-    "cd6me" marks each of twelve action units: its labels are [N, 12]. "casme2_5" has 249 clips of
-    CASME II's sheet of 2019 and 246 of that of 2014, which most papers count (data.labels chooses).
+    database of your own. "strcn4" and "mer_rcnn" have no class "other" where all clips come from
+    SMIC, which has no such clip. "cd6me" marks each of twelve action units: its labels are
+    [N, 12]. "casme2_5" has 249 clips of CASME II's sheet of 2019 and 246 of that of 2014, which
+    most papers count (data.labels chooses).
 
     Args:
       scheme: one of `schemes()`, or "package.module:name", a function of your own from a clip to
@@ -220,8 +220,6 @@ def label(scheme: str, clips: Sequence[Clip]) -> Labeled:
     >>> found.classes, len(found.clips) == len(found.labels), len(found.excluded)
     (('negative', 'positive', 'surprise'), True, 0)
     """
-    if scheme not in _SCHEMES and ":" not in scheme:
-        raise unknown_name("label scheme", scheme, _SCHEMES)
     found = find("label scheme", scheme, _SCHEMES)
     classes, assign, outside, several = found if isinstance(found, Scheme) else Scheme((), found)
     known = set(datasets.names())

@@ -137,6 +137,7 @@ def test_every_score_is_derived_again(finished, tmp_path):
     assert found("classes", value=before["classes"]) == ([], [])
     for keys, value in (
         (("overall", "uf1", "low"), 0.9),
+        (("overall", "uar", "value"), None),
         (("overall", "macro_tnr", "value"), 0.9),
         (("confusion",), [[9, 0, 0], [0, 9, 0], [0, 0, 9]]),
         (("per_class", "b", "recall"), 1.0),
