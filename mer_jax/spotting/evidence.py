@@ -6,8 +6,7 @@ flow    mean length of the flow between them less the flow of the head, an affin
 mdmd    main directional maximal difference (Wang, Wu, Qian, Li, Fu, Neurocomputing 230, 2017): is
         there a block that moves from frame i - span to i and is back at i + span?
 
-A frame whose neighbors lie outside of the video has the evidence 0, the least that strain and flow
-have; of mdmd, whose values have a sign, it is NaN: not computed.
+A frame whose neighbors lie outside of the video has the evidence NaN: not computed.
 """
 
 import functools
@@ -153,7 +152,7 @@ def compute(
     size: tuple[int, int] = (64, 64),
     preset: str = "horn_schunck",
 ) -> np.ndarray:
-    """The evidence of every frame, [T] float32; NaN where mdmd is not computed.
+    """The evidence of every frame, [T] float32; NaN where the frames that it depends on are lacking.
 
     Args:
       recording: a cropped face; it is read in blocks and never held in memory.
@@ -176,7 +175,7 @@ def compute(
     reach = (offsets[0] - more, offsets[-1] + more)
     check_length(recording, reach, f"{evidence} with a span of {span}")
     score = _compiled(kind.score, preset)
-    values = np.zeros(recording.length, np.float32)
+    values = np.full(recording.length, np.nan, np.float32)
     for frames, found in over_frames(recording, score, offsets=offsets, size=size):
         values[frames] = found
     return kind.finish(values, span) if kind.finish else values

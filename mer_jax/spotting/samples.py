@@ -232,17 +232,17 @@ def of_frames(
       kind: of the expressions.
 
     Returns:
-      [T] float32: output 0, linear between samples and 0 beyond them. Of "regions" [T, 3] in
+      [T] float32: output 0, linear between samples and NaN beyond them. Of "regions" [T, 3] in
       [0, 1]: start, end and apex of an expression of `kind`.
 
     >>> parts = [(np.array([1, 3]), np.array([[1.0], [2.0]]))]
     >>> of_frames(parts, 5, Sampling(2), kind="micro").tolist()
-    [0.0, 1.0, 1.5, 2.0, 0.0]
+    [nan, 1.0, 1.5, 2.0, nan]
     """
     frames, scores = map(np.concatenate, zip(*parts))
     if sampling.pairs != REGIONS:
-        scores = scores[:, 0]
-        return np.interp(np.arange(length), frames, scores, left=0, right=0).astype(np.float32)
+        at, beyond = np.arange(length), {"left": np.nan, "right": np.nan}
+        return np.interp(at, frames, scores[:, 0], **beyond).astype(np.float32)
     shown = sampling.span + 2 * MARGIN
     outputs = scores.reshape(len(scores), shown, -1)[:, MARGIN:-MARGIN]
     return targets.read(outputs.reshape(-1, outputs.shape[-1])[:length], kind=kind)
