@@ -152,7 +152,7 @@ def compute(
     size: tuple[int, int] = (64, 64),
     preset: str = "horn_schunck",
 ) -> np.ndarray:
-    """The evidence of every frame, [T] float32; NaN where the frames that it depends on are lacking.
+    """The evidence of every frame, [T] float32; NaN where a frame that it needs is lacking.
 
     Args:
       recording: a cropped face; it is read in blocks and never held in memory.
