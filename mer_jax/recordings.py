@@ -217,6 +217,11 @@ class Part:
         return self.recording._block(self.start, self.stop)
 
     @property
+    def frames_from(self) -> Callable[[int, int], np.ndarray]:
+        """The `read` of the recording."""
+        return self.recording.read
+
+    @property
     def files(self) -> Sequence[pathlib.Path]:
         """What the frames are read from; none where they lie in no file."""
         read: Any = source(self.recording.read)

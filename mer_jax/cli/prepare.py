@@ -137,9 +137,7 @@ def prepare(
     if not clips:
         raise UserError(f"{database} has no clip to prepare; mer-jax check-data tells why")
     parameters = dataclasses.asdict(config) | {"landmarks": _hash_of(model)}
-    if root is None:
-        parameters["rendered"] = options  # identifies rendered clips, which have no files
-        jobs = 1
+    jobs = jobs if root else 1
     digests = prepared.digests(clips, parameters)
     fingerprint = prepared.fingerprint(digests)
     out.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ _MODALITIES = frozenset(
 ANIMATED = "holds more than one picture; a frame is one picture"
 _TOO_LARGE = "is too large for a picture of a face (over 100 million pixels)"
 _MAX_PIXELS = 10**8
+_LOST = 256  # bytes of zeros in a row; half a sector of a disk
 # First bytes, format, and a marker that the last bytes contain (b"": none).
 _FORMATS = (
     (b"\xff\xd8\xff", "JPEG", b"\xff\xd9"),
@@ -94,7 +95,9 @@ def read_image(path: pathlib.Path, *, gray: bool = False) -> np.ndarray:
     16 bits become 8, CMYK becomes RGB, transparency is left out.
 
     Raises:
-      UserError: with the file's name, where it is damaged or holds more than one picture.
+      UserError: with the file's name, where it is cut short, lacks a block in the middle of a JPEG,
+        holds more than one picture, or 12 bits or less in 16, of which 16 gray levels would remain.
+        Other damage shows by its checksum in a PNG alone.
     """
     import cv2
 
@@ -106,9 +109,31 @@ def read_image(path: pathlib.Path, *, gray: bool = False) -> np.ndarray:
         image = cv2.imdecode(data, flag) if len(data) else None
     except (OSError, cv2.error):
         image = None
-    if image is None:
+    if image is None or _lacks_a_block(data):
         raise UserError(f"{path}: cannot be read as an image; replace the file")
+    stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if image.max() < 16 else None
+    if stored is not None and stored.dtype == np.uint16 and stored.any():
+        raise UserError(
+            f"{path}: has 16 bits a pixel and no value above 4095, of which {image.max() + 1} gray "
+            "levels would remain; scale the values to 0 to 65535, or save 8 bits"
+        )
     return image[..., None] if gray else np.ascontiguousarray(image[..., ::-1])
+
+
+def _lacks_a_block(data: np.ndarray) -> bool:
+    """Whether a part of a JPEG is zeros and cannot be decoded, as where a disk or a copy lost it;
+    OpenCV paints something instead. One color all over may be zeros too, and is decoded."""
+    content = data.tobytes()
+    if not content.startswith(b"\xff\xd8\xff") or bytes(_LOST) not in content:
+        return False
+    import av
+
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.options = {"err_detect": "explode"}
+    try:
+        return not decoder.decode(av.Packet(content))
+    except av.FFmpegError:
+        return True
 
 
 def damage(path: pathlib.Path) -> str:

@@ -6,6 +6,7 @@ import itertools
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,7 @@ class FrameFolder:
     numbers: np.ndarray  # [T] frame numbers, ascending
     gray: bool = False
     step: int = 1  # every which file of the folder is a frame
+    _first: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)  # file and shape
 
     @property
     def files(self) -> tuple[pathlib.Path, ...]:
@@ -61,7 +63,16 @@ class FrameFolder:
         return self._files(0, len(self.numbers))
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
-        return folders.Frames(str(self.path), self._files(start, stop), self.gray)()
+        files = self._files(start, stop)
+        frames = folders.Frames(str(self.path), files, self.gray)()
+        first, shape = self._first.setdefault("block", (files[0], frames.shape[1:]))
+        if frames.shape[1:] != shape:
+            found, expected = (f"{a} x {b}" for a, b, _ in (frames.shape[1:], shape))
+            raise UserError(
+                f"{files[0]}: is {found} where {first.name} is {expected}; the frames of a "
+                "recording have one size"
+            )
+        return frames
 
     def _files(self, start: int, stop: int) -> tuple[pathlib.Path, ...]:
         numbers, names = list_frames(self.path, self.pattern)
@@ -94,7 +105,8 @@ class VideoFile:
             self._next = -1
             last = start + len(wanted)
             raise UserError(
-                f"{self.path}: frame {last} of {len(self.numbers)} cannot be read; the file is cut"
+                f"{self.path}: frame {last} of {len(self.numbers)} cannot be read; the file is cut "
+                "at its end, or at its beginning between frames that others depend on: convert it"
             )
         block = np.stack(wanted)
         if self.gray and block.shape[-1] == 3:

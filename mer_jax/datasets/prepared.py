@@ -202,18 +202,17 @@ def digests(clips: Sequence[Clip], parameters: Mapping[str, Any]) -> list[str]:
     user's reads the frames, the frames), the parameters and VERSION; not the database's path.
     """
     return [
-        _digest([VERSION, parameters, identity.metadata(clip), _frames(clip, parameters)])[:20]
+        _digest([VERSION, parameters, identity.metadata(clip), _frames(clip)])[:20]
         for clip in clips
     ]
 
 
-def _frames(clip: Clip, parameters: Mapping[str, Any]) -> list[Any]:
-    """What stands for a clip's frames: stats of its files, else a digest of the frames themselves
-    (of rendered clips nothing: their options do)."""
+def _frames(clip: Clip) -> list[Any]:
+    """What stands for a clip's frames: stats of its files, else `identity.digest`."""
     stats: list[Any] = identity.file_stats(clip.read)
     if stats and (crop := getattr(clip.read, "crop", None)):
         stats.append(repr(crop))
-    return stats or ([] if "rendered" in parameters else [identity.digest(clip)])
+    return stats or [identity.digest(clip)]
 
 
 def fingerprint(all_digests: Sequence[str]) -> str:

@@ -229,8 +229,14 @@ def _recording(
             log.add_problem(key, f"{what}; remove one row")
     database, subject, name = key.split("/", 2)
     thinned = dataclasses.replace(source, numbers=numbers[::step], step=step)
-    kept = tuple(_thinned(each, step) for each in first.values())
-    return Recording(database, subject, name, thinned, len(thinned.numbers), spec.fps / step, kept)
+    kept = dict[tuple[str, int, int], Interval]()
+    for each in (_thinned(each, step) for each in first.values()):
+        if kept.setdefault((each.kind, each.onset, each.offset), each) is not each:
+            what = f"two {each.kind}-expressions are from {each.onset} to {each.offset}"
+            log.add_note(key, f"{what} of every {step}. frame; they are one")
+    return Recording(
+        database, subject, name, thinned, len(thinned.numbers), spec.fps / step, (*kept.values(),)
+    )
 
 
 def _thinned(interval: Interval, step: int) -> Interval:

@@ -88,7 +88,10 @@ def open_video(
             f"{path}: there is no such file or folder (a camera is {CAMERA}INDEX, a rendered clip "
             f"{RENDERED}INDEX)"
         )
-    if path.suffix.lower() in folders.IMAGES and folders.damage(path) != folders.ANIMATED:
+    suffix = path.suffix.lower()
+    # Of a TIFF with several pictures FFmpeg reads the first alone: it is refused as a picture.
+    film = suffix not in (".tif", ".tiff") and folders.damage(path) == folders.ANIMATED
+    if suffix in folders.IMAGES and not film:
         frame = folders.read_image(path)
         return VideoSource(path.name, functools.partial(iter, [frame]), fps or 0.0, 1, [])
     return _video(path, fps)
@@ -173,7 +176,8 @@ def _decimals(files: list[pathlib.Path]) -> list[decimal.Decimal]:
     """The numbers of files like t0.25.png and t0.5.png; [] for other names.
 
     Fractions of several lengths are not padded, and none but .0 ends in 0. A counter's 10 does:
-    take1.9.png and take1.10.png are no decimals, nor are take1.0009.png and take1.0010.png.
+    take1.9.png and take1.10.png are no decimals, nor are take1.0009.png and take1.0010.png, nor
+    take1.1.png, take1.3.png, ..., take1.11.png in even steps.
     """
     matches = [re.fullmatch(r"(.*?)(\d+)\.(\d+)", file.stem) for file in files]
     found = [match.groups() for match in matches if match]
@@ -182,7 +186,9 @@ def _decimals(files: list[pathlib.Path]) -> list[decimal.Decimal]:
     wholes, fractions = ([row[at] for row in found] for at in (1, 2))
     several = len({*map(len, fractions)}) > 1
     padded = several and any(re.fullmatch(r"\d+0", fraction) for fraction in fractions)
-    if padded or (len(set(wholes)) == 1 and not several):
+    steps = set(np.diff(sorted(map(int, fractions))).tolist())
+    counted = len(steps) == 1 and not any(fraction.startswith("0") for fraction in fractions)
+    if padded or (len(set(wholes)) == 1 and (counted or not several)):
         return []
     return [decimal.Decimal(f"{whole}.{part}") for whole, part in zip(wholes, fractions)]
 

@@ -66,8 +66,10 @@ def independent_colors(levels: Array, weights: Array) -> Array:
         def of_clip(clip):
             colors, weight = clip
             s = signals(colors.reshape(-1, 3).astype(jnp.float32))
-            weight = jnp.repeat(weight, colors.shape[1] * colors.shape[2])
-            return jnp.einsum("p,pi,pj->ij", weight, s, s, precision=lax.Precision.HIGHEST)
+            s = s.reshape(*colors.shape[:3], -1)
+            # Row by row: one product over 1e6 pixels is summed in order and loses three digits.
+            rows = jnp.einsum("thwi,thwj->thij", s, s, precision=lax.Precision.HIGHEST)
+            return (weight[:, None, None] * rows.sum(1)).sum(0)
 
         return lax.map(of_clip, (levels, weights)).sum(0) / total
 

@@ -20,6 +20,7 @@ from mer_jax.faces.sampling import sample
 from mer_jax.recordings import Recording
 
 CROPS = ("eyes", "box", "none")
+_OUTSIDE = 0.2  # of a crop's area: where the frame's edge is repeated for more, a note says so
 _LOOKED = 10  # frames of a recording in which a face is looked for
 _CHUNK = 16  # frames at a time: bounds the memory, and one compilation serves clips of any length
 _GRAY = LUMA_WEIGHTS.astype(np.float32)
@@ -73,6 +74,10 @@ def crop_face(
     size = config.size or own_size(rectangle)
     times = _oversampling(rectangle, size, zoom)
     places = transform(grid(rectangle, size=(size[0] * times, size[1] * times)))
+    bounds = np.array(frames.shape[2:0:-1]) - 1
+    if (outside := float(((places < 0) | (places > bounds)).any(-1).mean())) > _OUTSIDE:
+        lies = f"{100 * outside:.0f} % of the crop lie outside of its frame"
+        note = f"{note}; {lies}" if note else lies
     out = _cut(frames, places, times, gray=config.gray)
     if marks is not None:
         marks = locate(rectangle, marks, size=size)
@@ -122,7 +127,7 @@ def crop_recording(recording: Recording, config: CropConfig) -> Recording:
 class CroppedRead:
     """The `read` of `crop_recording`; its files and numbers are those of what it reads from."""
 
-    frames: Callable[[int, int], np.ndarray]
+    frames_from: Callable[[int, int], np.ndarray]
     length: int
     crop: CropConfig
     key: str
@@ -130,12 +135,12 @@ class CroppedRead:
     def __getattr__(self, name: str) -> Any:
         """What else is known of the frames: `files` or `path`, `numbers`, `gray`, `step`."""
         if name in ("files", "path", "numbers", "gray", "step"):
-            return getattr(self.frames, name)
+            return getattr(self.frames_from, name)
         raise AttributeError(name)
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
         (top, bottom, left, right), places, times = self._places
-        frames = self.frames(start, stop)[:, top:bottom, left:right]
+        frames = self.frames_from(start, stop)[:, top:bottom, left:right]
         return _cut(frames, places, times, gray=self.crop.gray)
 
     @functools.cached_property
@@ -156,7 +161,7 @@ class CroppedRead:
         """The crop, and the shape of the frame that has it."""
         looked = np.unique(np.linspace(0, self.length - 1, _LOOKED).astype(int)).tolist()
         for at in looked:
-            frame = self.frames(at, at + 1)[0]
+            frame = self.frames_from(at, at + 1)[0]
             if self.crop.crop == "none":
                 return _rectangle(frame, None, None, self.crop)[0], frame.shape
             if self.crop.crop == "eyes" and len(eyes := detection.find_eyes(frame)):
@@ -217,6 +222,12 @@ def _rectangle(frame, marks, five, config) -> tuple[Rectangle, str]:
         return box_rectangle(box), "; ".join(notes)
     eyes = detection.detect_eyes(frame, box)
     if eyes is None:
+        # An uncertain face without eyes may be one that lies on its side or head.
+        if not detection.is_sure(frame, box):
+            raise UserError(
+                "no eyes and no certain face were found in its first frame; is it upright? Else "
+                "name a landmark model, or crop by the face's box (crop=box)"
+            )
         eyes = detection.nominal_eyes(box)
         notes.append("eyes not found; taken from the face's box")
     return eye_rectangle(eyes), "; ".join(notes)

@@ -19,7 +19,7 @@ _BORDER = 1 / 4  # width of the border around a tight crop, of the frame's longe
 _ROI = 160  # px: width of a face in which eyes are detected
 _DETECTION = 480  # px of the longer side, in which faces are looked for
 _APART = (0.30, 0.52)  # eyes' distances in a face's box that are plausible, of the box's width
-_SURE = 20  # `neighbors` of a face without detected eyes
+_SURE = 20  # `neighbors` of a face that counts without detected eyes
 
 
 def detect_faces(frame: np.ndarray, *, neighbors: int = 4) -> np.ndarray:
@@ -57,6 +57,14 @@ def detect_face(frame: np.ndarray) -> np.ndarray | None:
     """The largest of `detect_faces`, [4] float32, or None."""
     found = detect_faces(frame)
     return found[0] if len(found) else None
+
+
+def is_sure(frame: np.ndarray, box: np.ndarray) -> bool:
+    """Whether the face in a box of `detect_faces` is certain: found `_SURE` times near there."""
+    sure = detect_faces(frame, neighbors=_SURE)
+    middle, width = box[:2] + box[2:] / 2, box[2]
+    off = np.linalg.norm(sure[:, :2] + sure[:, 2:] / 2 - middle, axis=-1)
+    return bool(((off < width / 4) & (np.abs(sure[:, 2] / width - 1) < 0.5)).any())
 
 
 def detect_eyes(frame: np.ndarray, box: np.ndarray) -> np.ndarray | None:

@@ -263,7 +263,10 @@ def _upright(frame: Any, aspect: fractions.Fraction) -> np.ndarray:
     out = frame.to_ndarray(
         format="rgb24", width=width, height=height, interpolation=_interpolation()
     )
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside it is a kind of data that this PyAV does not know, such as EXIF
+        return np.ascontiguousarray(np.rot90(out, round(frame.rotation / 90)))
     if matrix is not None:  # from (x, y) as stored to (a x + c y, b x + d y) as shown
         (a, b), (c, d) = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2, :2].astype(float)
         if abs(b) > abs(a):

@@ -174,6 +174,8 @@ def info(name: str) -> Info:
         return found
     module, _, attribute = name.partition(":")
     estimator = hasattr(found, "fit") and hasattr(found, "predict_proba")
+    if not estimator and hasattr(found, "fit") and hasattr(found, "predict"):
+        raise UserError(f"model {name} gives no probabilities (it has no predict_proba)")
     return Info(module, attribute, estimator=estimator)
 
 
@@ -220,9 +222,15 @@ def create_estimator(name: str, **given) -> Any:
       An object with scikit-learn's `fit`, `predict_proba`, `score` and `classes_`.
 
     Raises:
-      UserError: for an unknown name or option, or without the library that it needs.
+      UserError: for an unknown name or option, without the library that it needs, and where these
+        options give no probabilities.
     """
-    return info(name).load()(**check("model", name, given, options(name)))
+    made = info(name).load()(**check("model", name, given, options(name)))
+    if not hasattr(made, "predict_proba"):  # scikit-learn's classes have it, some objects do not
+        raise UserError(
+            f"model {name} gives no probabilities with these options; choose others, or model svm"
+        )
+    return made
 
 
 def options(name: str) -> dict[str, Any]:

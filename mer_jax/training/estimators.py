@@ -57,20 +57,19 @@ def fit(
         x = features(train)
         estimator, eval_index = build(), result.eval_index[fold]
         probabilities = np.zeros((len(eval_index), num_classes))
+        training = x[train].reshape(-1, x.shape[-1]), np.repeat(labels[train], views)
         try:
-            estimator.fit(x[train].reshape(-1, x.shape[-1]), np.repeat(labels[train], views))
+            estimator.fit(*training)
+            of_views = estimator.predict_proba(x[eval_index].reshape(-1, x.shape[-1]))
+            result.train_accuracy[fold] = estimator.score(*training)
         except ValueError as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{type(estimator).__name__}: {reason}") from None
-        of_views = estimator.predict_proba(x[eval_index].reshape(-1, x.shape[-1]))
         probabilities[:, estimator.classes_] = _combined(examples, of_views)
         correct = probabilities.argmax(1) == labels[eval_index]
         result.statistics_mask[fold] = train
         result.probabilities[fold] = probabilities
         result.predicted[fold, 0] = probabilities.argmax(1)
-        result.train_accuracy[fold] = estimator.score(
-            x[train].reshape(-1, x.shape[-1]), np.repeat(labels[train], views)
-        )
         result.test_accuracy[fold] = correct[result.test[fold]].mean()
     return result._replace(seconds=time.monotonic() - began)
 

@@ -81,6 +81,43 @@ def test_colour_order_and_grey(tmp_path):
     assert folders.read_image(path, gray=True).shape == (1, 1, 1)
 
 
+def test_a_jpeg_without_a_block_of_the_disk_is_refused(tmp_path):
+    """OpenCV and Pillow paint the rest of it in wrong colors, and say nothing."""
+    y, x = np.mgrid[:240, :320]
+    wave = 120 + 100 * np.sin(x / 9) * np.cos(y / 7)
+    picture = np.clip(wave + np.random.default_rng(0).normal(0, 9, wave.shape), 0, 255)
+    path = tmp_path / "a.jpg"
+    cv2.imwrite(str(path), picture.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    whole = folders.read_image(path, gray=True)
+    content = bytearray(path.read_bytes())
+    content[8192:12288] = bytes(4096)
+    path.write_bytes(content)
+    assert np.abs(cv2.imread(str(path), 0) - whole[..., 0].astype(int)).max() > 50
+    with pytest.raises(UserError, match=r"a\.jpg: cannot be read as an image"):
+        folders.read_image(path)
+
+
+def test_a_jpeg_of_one_color_is_zeros_and_is_read(tmp_path):
+    path = tmp_path / "a.jpg"
+    flat = np.zeros((1200, 1600), np.uint8)
+    cv2.imwrite(str(path), flat, [cv2.IMWRITE_JPEG_OPTIMIZE, 1])
+    assert bytes(256) in path.read_bytes()
+    assert not folders.read_image(path, gray=True).any()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_twelve_bits_in_sixteen_are_refused(tmp_path, suffix):
+    ramp = np.linspace(0, 1, 64)[None].repeat(48, 0)
+    path = tmp_path / f"a{suffix}"
+    cv2.imwrite(str(path), (ramp * 65535).astype(np.uint16))
+    assert folders.read_image(path).max() == 255
+    cv2.imwrite(str(path), (ramp * 4095).astype(np.uint16))
+    with pytest.raises(UserError, match="16 bits a pixel and no value above 4095, of which 16"):
+        folders.read_image(path)
+    cv2.imwrite(str(path), (ramp * 9).astype(np.uint8))  # a dark picture
+    assert folders.read_image(path).max() == 9
+
+
 def test_length_reads_nothing(tmp_path):
     files = tuple(tmp_path / f"{k}.png" for k in range(4))  # not there
     on_disk = Clip(database="a", subject="b", name="c", read=Frames("k", files), emotion="fear")

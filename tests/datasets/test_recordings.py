@@ -1,6 +1,8 @@
 """Long videos in the layouts and with the faults of the published sheets, laid down by hand."""
 
 import csv
+import dataclasses
+import pathlib
 import pickle
 
 import cv2
@@ -14,6 +16,7 @@ from mer_jax.datasets import identity, prepared, recordings
 from mer_jax.datasets.synthetic import long_videos
 from mer_jax.errors import DataError, UserError
 from mer_jax.metrics import matching
+from mer_jax.recordings import Interval, Recording
 
 PIXELS = cv2.imencode(".jpg", np.full((6, 5, 3), 80, np.uint8))[1].tobytes()
 
@@ -304,6 +307,17 @@ def test_a_damaged_frame_is_named_when_it_is_read(tmp_path):
         video[3:6]
 
 
+def test_a_frame_of_another_size_is_named_in_whatever_block_it_is(tmp_path):
+    samm(tmp_path, MICRO)
+    cv2.imwrite(str(tmp_path / "SAMM_longvideos/006_1/006_1_0021.jpg"), np.zeros((9, 8), np.uint8))
+    video = recordings.load("samm_lv", tmp_path, crop="none")[0]
+    assert video[:20].shape == (20, 6, 5, 1)
+    with pytest.raises(
+        UserError, match=r"006_1_0021\.jpg: is 9 x 8 where 006_1_0001\.jpg is 6 x 5"
+    ):
+        video[20:21]
+
+
 @pytest.mark.slow
 def test_the_face_of_a_whole_frame_is_cropped(tmp_path):
     """A rendered face in one corner of frames that are 16 times as large."""
@@ -355,6 +369,13 @@ def test_every_which_frame(tmp_path):
     assert not found.problems and marks(found.recordings[0])[1][:3] == (19, 19, 28)
     every = recordings.load("samm_lv", tmp_path, crop="none")[0]
     assert identity.digest(every) != identity.digest(video)
+    near = ("006", "006_1_3", 1, 11, 14, 21, 11, "Micro - 1/2", "4+7", None)
+    samm(tmp_path, MICRO, near)
+    found = recordings.inspect("samm_lv", tmp_path, step=3, crop="none")
+    assert len(found.recordings[0].intervals) == 1
+    assert [n.what for n in found.notes if "they are one" in n.what] == [
+        "two micro-expressions are from 3 to 6 of every 3. frame; they are one"
+    ]
 
 
 def test_a_recording_without_a_face_is_named_when_it_is_read(tmp_path):
@@ -401,3 +422,28 @@ def test_unknown_names_and_missing_folders(tmp_path):
         recordings.load("samm_lv", tmp_path)
     with pytest.raises(UserError, match="kind of SAMM Long Videos images"):
         recordings.load("samm_lv", tmp_path, images="cropped")
+
+
+@dataclasses.dataclass
+class Louder:
+    """A `read` of a user's that has a file, and an option that changes its frames."""
+
+    path: pathlib.Path
+    gain: int
+
+    def __call__(self, start, stop):
+        return (np.load(self.path)[start:stop] * self.gain).astype(np.uint8)
+
+
+def test_frames_that_a_users_function_gives_are_told_by_the_frames(tmp_path):
+    """Through a crop and a part, whose files are those of what they read from."""
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 99, (20, 24, 24, 1), np.uint8))
+    marked = (Interval(2, 4, 8),)
+    make = lambda gain: Recording(
+        "mine", "s", "v", Louder(tmp_path / "a.npy", gain), 20, 30.0, marked
+    )
+    cropped = lambda gain: faces.crop_recording(make(gain), faces.CropConfig("none", (12, 12)))
+    for item in (make, cropped, lambda gain: make(gain).clips()[0]):
+        assert identity.digest(item(1)) == identity.digest(item(1)) != identity.digest(item(2))
+    one, other = (prepared.digests(make(gain).clips(), {}) for gain in (1, 2))
+    assert one == prepared.digests(make(1).clips(), {}) != other

@@ -172,6 +172,8 @@ def test_missing_frame_numbers_are_noted(tmp_path, names, note):
         ["1700000000.25", "1700000000.5", "1700000001.125"],
         ["take1.8", "take1.9", "take1.10", "take1.11"],
         ["S1.0009", "S1.0010", "S1.0011"],
+        ["take1.7", "take1.9", "take1.11", "take1.13"],
+        ["1700000000.5", "1700000001.25", "1700000001.75"],
     ],
 )
 def test_names_with_decimals(tmp_path, names):
@@ -224,3 +226,11 @@ def test_a_recording_pickles_as_a_clip(tmp_path, kind):
     np.testing.assert_array_equal(again.frames, clip.frames)
     if kind == "folder":
         np.testing.assert_array_equal(again.frames, scene.frames)
+
+
+def test_of_a_tiff_with_several_pictures_not_one_is_taken_for_all(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    first, *others = (image.fromarray(np.full((20, 31), 40 * t, np.uint8)) for t in range(4))
+    first.save(tmp_path / "a.tif", save_all=True, append_images=others)
+    with pytest.raises(UserError, match=r"a\.tif: .* holds more than one picture"):
+        video_source.open_video(tmp_path / "a.tif", fps=100)

@@ -48,6 +48,23 @@ def test_known_sources_and_those_of_fast_ica_are_found():
     np.testing.assert_allclose(found, rows_of(ica.mixing_), atol=0.005)
 
 
+def test_a_clip_of_a_million_pixels_has_the_colors_of_its_frames():
+    """Weak colors beside a strong luma: a float32 sum in order was off by .14."""
+    mixing = MIXING * np.array([[4.0, 0.3, 0.25]])
+    rng = np.random.default_rng(0)
+    shape = (30, 200, 200)
+    sources = [rng.laplace(0, np.sqrt(0.5), shape), rng.choice([-1.0, 1.0], shape)]
+    sources.append(rng.uniform(-np.sqrt(3), np.sqrt(3), shape))
+    levels = np.clip(np.round(128 + np.stack(sources, -1) @ mixing.T), 0, 255).astype(np.uint8)
+    one = fit(levels[None], np.ones((1, 30), np.float32))
+    each = fit(levels[:, None], np.ones((30, 1), np.float32))
+    np.testing.assert_allclose(one, each, atol=1e-3)
+    x = levels.reshape(-1, 3).astype(np.float64)
+    y = (x - x.mean(0)) @ np.float64(one).T
+    correlation = np.corrcoef(y.T)
+    np.testing.assert_allclose(correlation, np.eye(3), atol=1e-3)
+
+
 def test_the_rotation_is_the_best_that_a_search_finds():
     rng = np.random.default_rng(1)
     pixels = rng.gamma(2.0, 12.0, (400, 3)) @ rng.uniform(0, 1, (3, 3))  # not independent

@@ -1,4 +1,7 @@
+import contextlib
 import dataclasses
+import pathlib
+import re
 
 import cv2
 import numpy as np
@@ -7,12 +10,13 @@ from skimage import transform
 from sklearn import linear_model
 
 from mer_jax import faces
-from mer_jax.clips import in_memory
-from mer_jax.datasets import synthetic
+from mer_jax.clips import Clip, in_memory
+from mer_jax.datasets import synthetic, video_source
 from mer_jax.errors import UserError
 from mer_jax.faces import points
 from mer_jax.inference import profile
 
+FACES = pathlib.Path(__file__).resolve().parents[3] / "shared/data/real_faces"
 SCENE = synthetic.scenes(subjects=1, clips_per_subject=1, size=(150, 120), frames=(18, 18))[0]
 CLIP = SCENE.clip
 BARE = dataclasses.replace(CLIP, landmarks=None)
@@ -174,8 +178,31 @@ def test_other_faces_are_noted():
 
 def test_eyes_that_are_not_found_are_noted(monkeypatch):
     monkeypatch.setattr(faces.detection, "detect_eyes", lambda frame, box: None)
+    with pytest.raises(UserError, match="no eyes and no certain face"):
+        faces.crop_face(BARE, faces.CropConfig("eyes", (33, 27)))
+    monkeypatch.setattr(faces.detection, "is_sure", lambda frame, box: True)
     _, note = faces.crop_face(BARE, faces.CropConfig("eyes", (33, 27)))
     assert "eyes not found" in note
+
+
+def test_a_crop_that_lies_outside_of_its_frame_is_noted():
+    marks = CLIP.landmarks + np.float32([50, 0])
+    _, note = faces.crop_face(dataclasses.replace(CLIP, landmarks=marks), faces.CropConfig())
+    assert re.fullmatch(r"\d\d % of the crop lie outside of its frame", note)
+
+
+@pytest.mark.skipif(not FACES.is_dir(), reason="needs ../shared/data/real_faces")
+def test_of_a_face_upside_down_the_chin_is_not_cropped():
+    """Of 15 films and pictures that lost their rotation; the cascade is fooled by one."""
+    upright, turned = [], []
+    for path in sorted({*FACES.glob("*.*")} - {*FACES.glob("*.md"), *FACES.glob("*no_face*")}):
+        frame = np.ascontiguousarray(next(iter(video_source.open_video(path).frames())))
+        for found, one in ((upright, frame), (turned, np.ascontiguousarray(frame[::-1, ::-1]))):
+            clip = Clip("mine", "s", "v", in_memory(one[None]), emotion="")
+            with contextlib.suppress(UserError):
+                faces.crop_face(clip, faces.CropConfig("eyes"))
+                found.append(path.name)
+    assert len(upright) >= 14 and len(turned) <= 1, (upright, turned)
 
 
 @pytest.mark.parametrize(

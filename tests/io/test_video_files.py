@@ -4,6 +4,7 @@ import contextlib
 import fractions
 import importlib
 import importlib.util
+import io
 import shutil
 import subprocess
 
@@ -207,6 +208,33 @@ def test_an_animated_gif(tmp_path):
     found = list(video_files.decode(path))
     np.testing.assert_allclose([t for t, _ in found], np.cumsum([0, *shown[:-1]]) / 1000)
     np.testing.assert_array_equal([frame for _, frame in found], flat)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mov"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_frames_with_exif(tmp_path, suffix, orientation):
+    """Motion JPEG of cameras that describe each frame; Pillow turns the single pictures."""
+    image, ops = pytest.importorskip("PIL.Image"), pytest.importorskip("PIL.ImageOps")
+    exif = image.Exif()
+    exif[0x0112] = orientation
+    stored = []
+    for frame in pictures(count=3):
+        file = io.BytesIO()
+        image.fromarray(frame).save(file, "JPEG", quality=98, subsampling=0, exif=exif)
+        stored.append(file.getvalue())
+    with av.open(str(tmp_path / f"a{suffix}"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = (*pictures()[0].shape[:2], "yuvj444p")
+        for at, content in enumerate(stored):
+            packet = av.Packet(content)
+            packet.stream, packet.pts, packet.dts = stream, at, at
+            packet.time_base, packet.is_keyframe = fractions.Fraction(1, 25), True
+            container.mux(packet)
+    found = [frame for _, frame in video_files.decode(tmp_path / f"a{suffix}")]
+    want = [np.asarray(ops.exif_transpose(image.open(io.BytesIO(each)))) for each in stored]
+    assert len(found) == 3
+    for one, other in zip(found, want):
+        assert one.shape == other.shape and np.abs(one.astype(int) - other).mean() < 2
 
 
 def damage(path, number: int) -> None:

@@ -152,6 +152,15 @@ def test_a_classifier_of_scikit_learn_by_name():
         models.create("svm", num_classes=3, rngs=None)
 
 
+def test_classifiers_without_probabilities_are_refused():
+    with pytest.raises(UserError, match="SVC gives no probabilities with these options"):
+        models.create_estimator("sklearn.svm:SVC")
+    assert models.create_estimator("sklearn.linear_model:SGDClassifier", loss="log_loss")
+    for name in ("sklearn.svm:LinearSVC", "sklearn.linear_model:RidgeClassifier"):
+        with pytest.raises(UserError, match="it has no predict_proba"):
+            models.info(name)
+
+
 def test_settings_that_mean_nothing_are_refused():
     estimators.check(Settings(seed=3))
     with pytest.raises(UserError, match=r"no train\.epochs"):
