@@ -214,14 +214,30 @@ def recognition_job(config: ConfigDict) -> ConfigDict | None:
 def job_of(plain: Mapping[str, Any]) -> dict[str, Any]:
     """What of a configuration (`to_dict`) two runs of one job have in common.
 
-    Without data.root: the folder may move; its content is compared by digests.
+    Without data.root: the folder may move; its content is compared by digests. With the digests of
+    `own_code`, if there is any.
 
     >>> job_of({"title": "mine", "data": {"name": "smic", "root": "/a"}, "remat": "none"})
     {'data': {'name': 'smic'}, 'remat': 'none'}
     """
     job = {key: value for key, value in plain.items() if key not in _FREE}
     without_root = {key: value for key, value in job.get("data", {}).items() if key != "root"}
-    return job | {"data": without_root}
+    own = own_code(plain)
+    return job | {"data": without_root} | ({"own_code": own} if own else {})
+
+
+def own_code(plain: Mapping[str, Any]) -> dict[str, str]:
+    """The digest of the source of each model, method and loss of the user's in a configuration.
+
+    >>> own_code({"model": {"name": "ststnet"}, "train": {"loss": "cross_entropy"}})
+    {}
+    """
+    found = {}
+    for section, key in (("method", "name"), ("model", "name"), ("train", "loss")):
+        name = str(plain.get(section, {}).get(key, ""))
+        if ":" in name:
+            found[name] = options.source_digest(options.find(section, name, {}))[:12]
+    return found
 
 
 def is_spotting(config: Mapping[str, Any]) -> bool:

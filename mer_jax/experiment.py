@@ -111,13 +111,13 @@ def run(
     settings = configuration.check(config)
     workdir = reading.expanded(workdir)
     job = _prepare(config, settings, workdir, cache=cache, quiet=quiet)
+    resumes = bool(checkpoints.identity(workdir / "checkpoints"))
     checkpoints.verify_same_job(workdir / "checkpoints", job.fingerprint)
     variants, plain = settings.variants, configuration.to_dict(config)
     configs = [
         plain,
         *(plain | {"train": dataclasses.asdict(v)} for v in list(variants.values())[1:]),
     ]
-    resumes = (workdir / "checkpoints").is_dir()
     for folder, own, folds in zip(job.folders, configs, job.folds):
         outputs.begin(folder, own, resumes=resumes)
         saving.write_json(folder / "folds.json", folds.to_json())

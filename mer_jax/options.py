@@ -5,11 +5,14 @@ public functions that take options by the decorator `checked`. The arrays that a
 checked by the function (`clips.check_axes`).
 """
 
+import contextlib
 import functools
 import importlib
 import inspect
+import modulefinder
 import numbers
 import os
+import pathlib
 import re
 import reprlib
 import sys
@@ -18,6 +21,7 @@ from typing import Any, TypeVar, cast
 
 from mer_jax.bounds import BOUNDS, LENGTH, Bound, bound
 from mer_jax.errors import UserError, unknown_name
+from mer_jax.io import saving
 
 _F = TypeVar("_F", bound=Callable)
 # Pairs of options of one function: the first is at most the second.
@@ -159,13 +163,20 @@ def _validated(label: str, given: Any, row: Bound | None, optional: bool) -> Any
     """`given` as a plain value; `UserError` if it does not fit `row`. optional: None is valid."""
     found = to_python(given)
     if row is None or (optional and found is None) or row.fits(found):
-        return found
+        return _as_float(found) if row is not None and row.kind is float else found
     shown = re.sub(r"\s+", " ", reprlib.repr(found))[:100]
     if row.choices and row.kind is str:
         for each in found if isinstance(found, tuple) else (found,):
             if isinstance(each, str) and each not in row.known:
                 raise unknown_name(label, each[:60], row.known)
     raise UserError(f"{label} is {shown}; it must be {row.description}")
+
+
+def _as_float(value: Any) -> Any:
+    """Integers of an option that is a number as floats: a configuration keeps the type it has."""
+    if isinstance(value, tuple):
+        return tuple(map(_as_float, value))
+    return float(value) if type(value) is int else value
 
 
 def _bound_like(default: Any) -> Bound:
@@ -214,3 +225,31 @@ def find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
         lacks = f"module {module!r} has no class or function {attribute!r}"
         raise UserError(f"{kind} {name!r}: {lacks}; write package.module:Name")
     return found
+
+
+@functools.cache  # by the object: an edited file counts once it is imported again
+def source_digest(function: Callable) -> str:
+    """64 hexadecimal digits of the source of a user's function or class; "" for one of mer_jax.
+
+    They are of its file and of the modules in its folder and below that it imports, anywhere; of
+    an installed package, of the file alone; in a notebook, of its own lines.
+    """
+    module = inspect.getmodule(inspect.unwrap(function))
+    file = getattr(module, "__file__", None)
+    if module is None or file is None:
+        with contextlib.suppress(OSError, TypeError):
+            return saving.digest(inspect.getsource(function))
+        return ""
+    source, name = pathlib.Path(file).absolute(), module.__name__
+    if source.is_relative_to(pathlib.Path(__file__).absolute().parent):
+        return ""
+    files = {source}
+    if not {"site-packages", "dist-packages"} & set(source.parts):
+        depth = 0 if name == "__main__" else name.count(".") + (source.stem == "__init__")
+        finder = modulefinder.ModuleFinder([str(source.parents[depth])], excludes=["mer_jax"])
+        # The last: a folder without __init__.py.
+        with contextlib.suppress(ImportError, SyntaxError, UnicodeError, AttributeError):
+            finder.run_script(file) if name == "__main__" else finder.import_hook(name)
+        found = (each.__file__ for each in finder.modules.values())  # type: ignore[attr-defined]
+        files |= {pathlib.Path(each).absolute() for each in found if each}
+    return saving.digest(*(path.read_bytes() for path in sorted(files)))

@@ -26,6 +26,7 @@ from mer_jax.errors import UserError, filter_by_regex, located, unknown_name
 from mer_jax.io import reading, saving
 from mer_jax.metrics.scores import OVERALL
 from mer_jax.reporting import comparison
+from mer_jax.training import checkpoints
 
 
 class Row(NamedTuple):
@@ -213,7 +214,11 @@ def _finished(workdir: pathlib.Path, job: ConfigDict) -> bool:
     path = workdir / "config.json"
     if not (workdir / "report.html").exists() or not path.exists():
         return False
-    return reading.load_json(path, Any) == json.loads(json.dumps(configuration.to_dict(job)))
+    plain = configuration.to_dict(job)
+    if reading.load_json(path, Any) != json.loads(json.dumps(plain)):
+        return False
+    there = checkpoints.identity(workdir / "checkpoints")
+    return there.get("own_code", {}) == configuration.own_code(plain)
 
 
 def _runs(name: str, row: Row, workdir: pathlib.Path) -> list[comparison.Run]:

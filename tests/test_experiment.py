@@ -5,6 +5,7 @@ import dataclasses
 import filecmp
 import json
 import os
+import shutil
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ from mer_jax import configuration, experiment, inference, metrics
 from mer_jax.cli.audit import audit
 from mer_jax.datasets import folders
 from mer_jax.errors import UserError
+from mer_jax.io import learning_curves
 from mer_jax.reporting import verdict
 from tests.datasets import replica
 from tests.tiny_run import job, tiny_run
@@ -47,6 +49,17 @@ def test_a_job_of_two_seeds_is_two_runs_and_their_mean(tmp_path, tmp_path_factor
     assert "mean probability of all" in page
     assert 0.05 < summary["provenance"]["peak_memory_gib"] < 1e3
     assert len(inference.load(tmp_path).networks.folds) == 6  # all rows answer
+
+
+@pytest.mark.e2e
+def test_of_a_job_whose_checkpoints_were_deleted_nothing_is_left(tmp_path):
+    """Its curves, and the variants that another job in its place does not have."""
+    one = jax.devices()[:1]
+    experiment.run(job(seeds=2), tmp_path, devices=one, quiet=True)
+    shutil.rmtree(tmp_path / "checkpoints")
+    experiment.run(job(epochs=1), tmp_path, devices=one, quiet=True)
+    assert not (tmp_path / "variants").exists()
+    assert learning_curves.read(tmp_path / "metrics.jsonl")["epochs"].tolist() == [1]
 
 
 @pytest.mark.e2e

@@ -1,6 +1,8 @@
 """The table of bounds: every option has a row, and what is out of it is answered by a sentence."""
 
+import importlib
 import inspect
+import itertools
 import json
 import math
 import os
@@ -231,6 +233,47 @@ def test_a_key_of_train_at_the_top_level_is_refused():
         made.parallel.acros = "pmap"
     with pytest.raises(UserError, match="did you mean 'across'"):
         configuration.check(made)
+
+
+def test_an_integer_for_a_number_is_one_of_its_kind():
+    made = configuration.make(**BASE | {"train": {"learning_rate": 1, "weight_decay": 0}})
+    made.train.learning_rate, made.train.weight_decay = 0.5, 1e-4
+    made = Settings(learning_rates=(1, 0.5)).learning_rates
+    assert [type(each) for each in made] == [float, float]
+
+
+def test_the_source_of_a_users_code_is_told_by_what_it_imports(tmp_path, monkeypatch):
+    """Anywhere in it, but nothing else that lies beside it; other libraries by their file."""
+    files = {
+        "its_net.py": "from mer_jax import models\nfrom its_parts import g\n"
+        "class Net: pass\ndef f():\n    import its_late\n",
+        "its_parts.py": "def g(): pass\n",
+        "its_late.py": "x = 1\n",
+        "its_other.py": "y = 1\n",
+        "its_package/__init__.py": "",
+        "its_package/a.py": "from . import b\nclass A: pass\n",
+        "its_package/b.py": "z = 1\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    net = importlib.import_module("its_net").Net
+    inside = importlib.import_module("its_package.a").A
+
+    def digests():
+        options.source_digest.cache_clear()
+        return options.source_digest(net), options.source_digest(inside)
+
+    before = [digests()]
+    for name in files:
+        (tmp_path / name).write_text(files[name] + "# edited")
+        before.append(digests())
+    changed = [[a != b for a, b in zip(*pair)] for pair in itertools.pairwise(before)]
+    ours, package = [row[0] for row in changed], [row[1] for row in changed]
+    assert ours == [True, True, True, False, False, False, False]
+    assert package == [False, False, False, False, True, True, True]
+    assert options.source_digest(options.find) == "" != options.source_digest(np.cov)
 
 
 def test_rates_that_are_alike_to_six_digits_have_names_of_their_own():

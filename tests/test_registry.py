@@ -1,13 +1,23 @@
 """A network, method, protocol, loss and database of a user's own: one file outside the package."""
 
 import dataclasses
+import importlib
 import sys
 
 import jax
 import numpy as np
 import pytest
 
-from mer_jax import configuration, datasets, experiment, inference, methods, models, options
+from mer_jax import (
+    configuration,
+    datasets,
+    experiment,
+    inference,
+    methods,
+    models,
+    options,
+    sweep,
+)
 from mer_jax.cli import run_flags, summary
 from mer_jax.datasets import labels
 from mer_jax.errors import DataError, UserError
@@ -96,6 +106,15 @@ def test_a_job_of_own_parts_runs_and_is_loaded_again(own, tmp_path):
     found = predictor.networks.probabilities(datasets.load(f"{own}:clips", subjects=1))
     assert found.shape == (2, 3, 3)
     np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
+    assert sweep._finished(tmp_path / "run", config)
+    # Another loss under the same name is another job, not a finished one.
+    file = tmp_path / "own_parts.py"
+    file.write_text(OWN.replace("error.mean(-1)", "error.sum(-1)"))
+    importlib.invalidate_caches()
+    importlib.reload(sys.modules[own])
+    assert not sweep._finished(tmp_path / "run", config)
+    with pytest.raises(UserError, match=r"holds another job \(own_code\.own_parts:Net: '"):
+        experiment.run(config, tmp_path / "run", devices=devices, quiet=True)
 
 
 def test_an_option_is_of_the_kind_of_its_default(own):

@@ -13,7 +13,6 @@ import contextlib
 import contextvars
 import functools
 import hashlib
-import inspect
 import itertools
 import json
 import pathlib
@@ -31,6 +30,7 @@ from mer_jax.datasets import identity
 from mer_jax.errors import UserError
 from mer_jax.io import large_arrays, reading, saving
 from mer_jax.io.array_cache import ArrayCache, Entry
+from mer_jax.options import source_digest
 from mer_jax.recordings import Recording
 
 # What computes examples, decodes videos and finds landmarks.
@@ -156,26 +156,14 @@ def write(cache: ArrayCache, group: str, name: str, entry: Entry) -> bool:
 def _common_key(current: _Method, depends_on: Any) -> str:
     """What an example depends on beside its clip or recording."""
     options = json.dumps([saving.to_builtins(dict(current.options)), depends_on], sort_keys=True)
-    module = inspect.getmodule(inspect.unwrap(current.function))
-    source = pathlib.Path(getattr(module, "__file__", None) or mer_jax.__file__)
-    own = "" if source.is_relative_to(_PACKAGE) else _own_source(source)
+    own = source_digest(current.function)
     versions = [runtime.version(name) for name in _LIBRARIES]
     device = "cpu" if stage().pipeline else jax.devices()[0].device_kind  # workers have no other
-    return saving.digest(current.method, options, _source_digest(), own, repr([*versions, device]))
-
-
-def _own_source(source: pathlib.Path) -> str:
-    """A digest of a user's file and of the modules beside and below it that are imported."""
-    files = {source}
-    for module in list(sys.modules.values()):
-        path = pathlib.Path(getattr(module, "__file__", None) or source)
-        if path.is_relative_to(source.parent) and path.is_file():
-            files.add(path)
-    return saving.digest(*(path.read_bytes() for path in sorted(files)))
+    return saving.digest(current.method, options, _package_digest(), own, repr([*versions, device]))
 
 
 @functools.cache
-def _source_digest() -> str:
+def _package_digest() -> str:
     """A digest of the package's source: other code may give other numbers under one version."""
     found = hashlib.sha256()
     for folder in ("datasets", "descriptors", "faces", "io", "methods", "spotting", "video"):

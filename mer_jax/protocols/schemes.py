@@ -294,7 +294,7 @@ def _distribute(
 ) -> np.ndarray:
     """Parts [U] of units with class counts [U, K] and `size` [U] clips.
 
-    Larger units come first and those of equal size by class, rare classes before frequent ones.
+    Larger units come first and those of equal size by the number of their rarest class.
     Each goes where it adds least to the squared distance from equal parts, relative to each class's
     size: where sum_k counts_k filled_k / total_k is smallest, in integers, so that rounding has no
     effect; of equal parts to the one with the fewest clips.

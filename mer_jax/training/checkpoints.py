@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Collection
 from logging import getLogger
+from typing import Any
 
 import filelock
 import jax
@@ -30,6 +31,7 @@ from mer_jax.training import records
 from mer_jax.training.records import Position, Tree
 
 STEPS = "steps"
+_IDENTITY = "identity.json"
 _VERSIONS = "versions"  # of the packages that began a job, beside its fingerprint
 NETWORKS, _DIGEST = "networks", "digest"
 # Of a fold's state, what predictions need.
@@ -305,22 +307,31 @@ def silence_orbax() -> contextlib.ExitStack:
     return undo
 
 
+def identity(directory: str | pathlib.Path) -> dict[str, Any]:
+    """The fingerprint of the job whose checkpoints lie in `directory`, and "versions" of the
+    packages that began it; {} where none does. Raises `UserError` for a damaged file."""
+    path = pathlib.Path(directory) / _IDENTITY
+    if not path.exists():
+        return {}
+    hint = f"give another --workdir, or delete {path.parent}: its job is unknown"
+    with reading.report_damage(path, hint=hint):
+        return dict(json.loads(path.read_bytes()))
+
+
 def verify_same_job(directory: str | pathlib.Path, job_fingerprint: dict) -> list[str]:
     """Makes `directory` this job's, or raises `UserError` with what differs from the job there, or
     where another process uses it. Returns the versions of JAX and mer_jax that differ."""
-    path = pathlib.Path(directory) / "identity.json"
+    path = pathlib.Path(directory) / _IDENTITY
     if (path.parent / "lock").exists():
         _lock(path.parent).lock.release()
     job_fingerprint = json.loads(json.dumps(job_fingerprint))
     versions = {name: runtime.version(name) for name in ("mer_jax", "jax", "jaxlib")}
-    if not path.exists():
+    there = identity(directory)
+    if not there:
         saving.write(path, json.dumps(job_fingerprint | {_VERSIONS: versions}, indent=1))
         return []
-    hint = f"give another --workdir, or delete {path.parent}: its job is unknown"
-    with reading.report_damage(path, hint=hint):
-        there = json.loads(path.read_bytes())
-        began = there.pop(_VERSIONS, versions)
-        changes = list(_changes(there, job_fingerprint))
+    began = there.pop(_VERSIONS, versions)
+    changes = list(_changes(there, job_fingerprint))
     if changes:
         raise UserError(
             f"{path.parent.parent} holds another job ({'; '.join(changes)}); "

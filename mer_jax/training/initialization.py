@@ -191,6 +191,9 @@ def _run_weights(directory: pathlib.Path) -> Weights:
         raise UserError(
             f"train.init_from: the run in {directory} is not finished; re-run its command"
         )
+    metrics = reading.load_json(directory / "metrics.json", dict[str, Any])
+    if metrics.get("diverged_folds"):
+        raise UserError(f"train.init_from: the training in {directory} diverged")
     state, rows = checkpoints.networks(directory / "checkpoints", wanted=[0])
     if rows[0]:  # the first variant is that of row 0
         raise UserError(

@@ -65,6 +65,11 @@ class Settings:
             raise UserError(f"train.learning_rates is {self.learning_rates}; two of them are equal")
         if self.seed + self.seeds > 2**32:
             raise UserError(f"train.seed is {self.seed}; {self.seeds} seeds end above 2**32 - 1")
+        if self.optimizer != "sgd" and self.momentum != known["momentum"]:
+            raise UserError(
+                f"train.momentum is {self.momentum}, which train.optimizer={self.optimizer!r} does "
+                f"not use; set it to {known['momentum']}, or the optimizer to 'sgd'"
+            )
         if self.label_smoothing and self.loss != "cross_entropy":
             raise UserError(
                 f"train.label_smoothing needs train.loss='cross_entropy', not {self.loss!r}"

@@ -266,7 +266,9 @@ def train_steps(
         after = carry._replace(params=params, model_state=model_state, opt=opt)
         if static.skips:
             after = optimizers.skip_step(jnp.any(mask > 0), after, carry)
-        losses = losses.at[number].set(loss * jnp.sum(mask))
+        real = jnp.sum(mask)
+        # A loss of the user's may be NaN for a batch without a sample.
+        losses = losses.at[number].set(jnp.where(real > 0, loss * real, 0.0))
         correct = correct.at[number].set(jnp.sum(kind.accuracy(logits, labels) * mask))
         return after._replace(losses=losses, correct=correct)
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +67,13 @@ def test_a_run_goes_on_where_another_one_ended(run):
     )
     change = lambda now: np.abs(now[0].probabilities - before.probabilities).max()
     assert change(after) < 0.05 < change(fresh)  # only the batch statistics moved a little
+
+
+def test_a_run_that_diverged_gives_no_weights(run, tmp_path):
+    place = shutil.copytree(run[0], tmp_path / "run")
+    (place / "metrics.json").write_text(json.dumps({"diverged_folds": ["hold_out"]}))
+    with pytest.raises(UserError, match=r"train\.init_from: the training in .*run diverged"):
+        initialization.read(place, small.build)
 
 
 def test_what_has_another_shape_starts_fresh(run):

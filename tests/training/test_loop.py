@@ -291,6 +291,16 @@ def test_an_empty_batch_is_no_step_and_schedules_go_on(monkeypatch):
     assert adam.count == 0 and not adam.mu.any() and schedule.count == 1
     adam, schedule = optimizers.skip_step(jnp.array(True), after, before)
     assert adam.count == 1 and adam.mu.all() and schedule.count == 1
+    # Nor is it one to a loss of the user's, whose mean over no sample is NaN.
+    own = run(one, dataclasses.replace(few, loss=f"{__name__}:mean_of_samples"))
+    built_in = run(one, few)
+    assert own.epochs_run == [1] and np.isfinite(own.train_loss).all()
+    np.testing.assert_allclose(own.train_loss, built_in.train_loss, rtol=1e-5)
+
+
+def mean_of_samples(logits, labels, mask, counts):
+    kept = -jax.nn.log_softmax(logits)[jnp.arange(len(labels)), labels] * mask
+    return kept.sum() / mask.sum()
 
 
 @pytest.mark.slow
@@ -388,6 +398,7 @@ def test_settings_that_make_no_sense_are_one_sentence():
         ({"schedule_rate": 0.5}, "schedule_rate is 0.5, which train.schedule='constant' does not"),
         ({"schedule": "decay", "schedule_rate": 0.5, "schedule_every": 2}, "schedule_every is 2"),
         ({"schedule": "step", "schedule_every": 10}, "schedule_rate=1 is 'constant'"),
+        ({"optimizer": "adamw", "momentum": 0.5}, "momentum is 0.5, which train.optimizer='adamw'"),
     ):
         with pytest.raises(UserError, match=message):
             Settings(**options)
