@@ -32,6 +32,16 @@ def test_operations_are_counted_from_shapes():
     assert counted == 6 * 2 * 3 * 4 * 5 + 2 * (2 * 7 * 7) * 7 * (3 * 2 * 3)
 
 
+@pytest.mark.parametrize("strides", [1, 2, 3])
+def test_the_gradients_of_a_strided_convolution_are_twice_its_work(strides):
+    x, k = jnp.ones((2, 32, 32, 16)), jnp.ones((3, 3, 16, 24))
+    layer = lambda x, k: conv(x, k, strides=strides, padding="VALID").sum()
+    with formulation("xla"):
+        forward = roofline.operations(jax.make_jaxpr(layer)(x, k))
+        both = roofline.operations(jax.make_jaxpr(jax.value_and_grad(layer, (0, 1)))(x, k))
+    np.testing.assert_allclose(both, 3 * forward, rtol=0.15)
+
+
 def test_both_formulations_of_a_convolution_count_alike():
     x, k = jnp.ones((2, 9, 8, 6)), jnp.ones((3, 3, 6, 7))
     counts = set()

@@ -98,7 +98,10 @@ def _operations(jaxpr) -> int:
         elif name == "conv_general_dilated":
             kernel = equation.invars[1].aval.shape
             maps = equation.params["dimension_numbers"].rhs_spec[0]
-            total += 2 * equation.outvars[0].aval.size * math.prod(kernel) // kernel[maps]
+            # The gradient of a strided one reads its own with zeros between: those are no work.
+            zeros = math.prod(equation.params["lhs_dilation"])
+            products = equation.outvars[0].aval.size * math.prod(kernel) // kernel[maps] // zeros
+            total += 2 * products
         elif name == "cond":  # the last branch is the one without a CPU formulation
             total += _operations(equation.params["branches"][-1].jaxpr)
         else:
