@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import unicodedata
 
 from mer_jax.errors import UserError
 
@@ -42,7 +43,16 @@ def normalize_key(key: str) -> str:
     >>> normalize_key("SAMM/006/006_1_2")
     'samm/6/6_1_2'
     """
-    return re.sub(r"(?<!\d)0+(?=\d)", "", key.casefold())
+    return re.sub(r"(?<!\d)0+(?=\d)", "", composed(key).casefold())
+
+
+def composed(text: str) -> str:
+    """Text in one form of Unicode: file systems write é as one character or as two.
+
+    >>> composed("e\u0301") == "\u00e9"
+    True
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 def folded(subject: str, name: str) -> tuple[str, str]:

@@ -59,6 +59,15 @@ def test_a_rule_without_training(finished):
     assert counts["tp"] + counts["fn"] == 2 and "f1" in counts
     assert 0 <= summary["chance"]["micro"] < 0.5
     assert json.loads((workdir / "metrics.json").read_text())["folds"] == summary["folds"]
+    # What the page shows is derived again.
+    claims = json.loads((workdir / "metrics.json").read_text())
+    for score in ("precision", "recall"):
+        other = json.loads(json.dumps(claims))
+        other["spotting"]["both"][score]["low"] = 0.9
+        (workdir / "metrics.json").write_text(json.dumps(other))
+        ((sentence,), _) = audit.audit(workdir)
+        assert "its scores of both are not those of predictions.csv" in sentence
+    (workdir / "metrics.json").write_text(json.dumps(claims))
     # The files hold what was scored.
     found = matching.match_events(
         *(spotting_files.read(workdir / name) for name in ("truth.csv", "predictions.csv"))
@@ -164,7 +173,7 @@ def test_a_finished_run_spots_in_another_recording(finished):
     assert [fold._asdict() for fold in ensemble.folds] == summary["folds"]
     video = recordings_of(config())[0]
     evidence = ensemble.evidence(video)
-    assert evidence.shape == (180,) and evidence.max() > 0
+    assert evidence.shape == (180,) and np.nanmax(evidence) > 0
     ends = ensemble.intervals(evidence, video.fps)
     assert len(ends) and (ends[:, 0] < ends[:, 1]).all()
     twice = ensemble.at_rate(60.0)
@@ -304,7 +313,7 @@ def test_spotted_intervals_are_recognized_by_networks_that_never_saw_their_subje
                 videos[event.video], evidence="strain", span=fold.span, size=(24, 24)
             )
             values = ensemble.rule.smooth(values, fold.duration)
-            apex = event.onset + int(values[event.onset : event.offset + 1].argmax())
+            apex = event.onset + int(np.nanargmax(values[event.onset : event.offset + 1]))
             cut = Interval(event.onset, apex, event.offset)
             (clip,) = dataclasses.replace(videos[event.video], intervals=(cut,)).clips()
             best = networks.probabilities([clip])[0, 0].argmax()

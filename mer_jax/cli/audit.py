@@ -36,10 +36,13 @@ class _Metrics(msgspec.Struct):
     protocol: dict[str, Any] = {}
     classes: list[str] = []
     overall: dict[str, Any] = {}
+    databases: dict[str, dict[str, Any]] = {}
     multi_label: bool = False
     variants: dict[str, Any] = {}
     inflation: dict[str, Any] = {}
     spotting: dict[str, dict[str, Any]] = {}
+    recognition: dict[str, Any] = {}
+    strs: dict[str, Any] = {}
     folds: list[dict[str, Any]] = []  # of spotting
 
 
@@ -111,9 +114,8 @@ def audit(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
             strict = metrics.read(workdir / STRICT, classes=predictions.classes)
             if set(zip(strict.fold, strict.keys)) != tests:
                 found.append(f"{STRICT}: its rows are not the folds' test clips.")
-            scores = metrics.scores_with_intervals(strict, **options)
-            claimed = summary.inflation["strict"]
-            found += _differences(claimed, saving.to_builtins(scores), "inflation.strict")
+            scores = metrics.inflation(strict, predictions, **options)
+            found += _differences(summary.inflation, saving.to_builtins(scores), "inflation")
         elif summary.inflation:
             declared.append(f"There is no {STRICT}: its strict scores were not derived again.")
     return found, declared
@@ -141,30 +143,48 @@ def _differences(recorded: Any, expected: Any, name: str) -> list[str]:
 
 
 def _wrong_variants(workdir: pathlib.Path, summary: _Metrics) -> list[str]:
-    """Scores of seeds and learning rates that are not those of their own metrics.json."""
-    from mer_jax.io import reading
+    """Scores over seeds and learning rates that are not those of their own files."""
+    from mer_jax import metrics
+    from mer_jax.io import reading, saving
+    from mer_jax.metrics import intervals
 
     if not summary.variants:
         return []
-    own = [summary.overall]
-    for name in summary.variants["names"][1:]:
-        path = workdir / "variants" / name / "metrics.json"
-        own.append(reading.load_json(path, _Metrics).overall)
-    expected = {
-        score: {"values": [each[score]["value"] for each in own]}
-        for score in summary.variants["overall"]
+    folders = [workdir, *(workdir / "variants" / name for name in summary.variants["names"][1:])]
+    own = [summary]
+    own += [reading.load_json(folder / "metrics.json", _Metrics) for folder in folders[1:]]
+
+    def over_variants(recorded: dict[str, Any], parts: list[dict[str, Any]]) -> dict[str, Any]:
+        values = {score: [part[score]["value"] for part in parts] for score in recorded}
+        return {score: {"values": v} | intervals.mean_and_std(v) for score, v in values.items()}
+
+    recorded = summary.variants
+    expected: dict[str, Any] = {
+        "overall": over_variants(recorded["overall"], [each.overall for each in own]),
+        "databases": {
+            name: over_variants(part, [each.databases[name] for each in own])
+            for name, part in recorded.get("databases", {}).items()
+        },
     }
-    return _differences(summary.variants["overall"], expected, "variants.overall")
+    if "ensemble" in recorded:
+        predictions = [metrics.read(folder / "predictions.csv") for folder in folders]
+        mean = metrics.mean_predictions(predictions)
+        expected["ensemble"] = saving.to_builtins(metrics.scores_with_intervals(mean))
+    return [
+        sentence
+        for name, part in expected.items()
+        for sentence in _differences(recorded.get(name, {}), part, f"variants.{name}")
+    ]
 
 
 def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
     """`audit` of a spotting job."""
-    import numpy as np
-
     from mer_jax import configuration
+    from mer_jax.io import saving
     from mer_jax.leakage import Leak, Reason
     from mer_jax.metrics import matching, spotting_files
     from mer_jax.metrics import spotting as scoring
+    from mer_jax.metrics.prediction_files import normalize_name
     from mer_jax.reporting.verdict import sentence
     from mer_jax.spotting import sample_folds, scorers, trained
     from mer_jax.training import spotter_files
@@ -202,12 +222,19 @@ def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:
             for name, value, expected in _lengths(fold, truths, subject(fold))
             if value != expected
         ]
-    for kind, counts in matching.match_events(truths, predictions).by_kind().items():
-        claimed, total = summary.spotting.get(kind, {}), counts.sum(0)
-        recorded = [*map(claimed.get, ("tp", "fp", "fn")), claimed.get("f1", {}).get("value")]
-        again = [*total, scoring.scores(total)["f1"]]
-        if not np.allclose(np.array(recorded, float), again, rtol=0, atol=1e-9, equal_nan=True):
+    classes = [normalize_name(name) for name in summary.recognition.get("classes", ())]
+    again = scoring.summary(truths, predictions, classes=classes or None)
+    for kind, scores in again["spotting"].items():
+        claimed = summary.spotting.get(kind, {})
+        if not claimed or _differences(claimed, saving.to_builtins(scores), kind):
             found.append(f"metrics.json: its scores of {kind} are not those of predictions.csv.")
+    for part in ("recognition", "strs"):
+        claimed = getattr(summary, part)
+        if bool(claimed) != bool(again.get(part)):
+            found.append(f"metrics.json: its {part} is not that of predictions.csv.")
+        elif claimed:
+            expected = saving.to_builtins(again[part]) | {"classes": claimed.get("classes")}
+            found += _differences(claimed, expected, part)
     if [fold.get("p") for fold in summary.folds] != [fold.p for fold in folds]:
         found.append(f"metrics.json: its p are not those of {spotter_files.SPOTTERS}.")
     tested = {(subject(fold), fold.kind) for fold in folds}

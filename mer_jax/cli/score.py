@@ -48,7 +48,8 @@ _TRUTH = flags.DEFINE_string(
 def spotted(path: str) -> dict:
     """The scores of a file of spotted intervals."""
     remarks, truth = [], _TRUTH.value
-    if reading.expanded(path).is_dir():  # the working directory of a spotting job
+    is_run = reading.expanded(path).is_dir()
+    if is_run:  # the working directory of a spotting job
         path, truth = f"{path}/predictions.csv", truth or f"{path}/truth.csv"
     if spotting_files.is_log(path):
         truths, predictions, claimed = spotting_files.read_log(path)
@@ -68,8 +69,24 @@ def spotted(path: str) -> dict:
     result = spotting.summary(truths, predictions, classes=classes or None)
     marked = {event.emotion for event in truths}
     remarks += [f"no marked interval has the emotion {c!r}" for c in classes if c not in marked]
-    if predictions and not result["videos"]["with truth and predictions"]:
+    named = set(result.get("recognition", {}).get("classes", ()))
+    others = sorted({event.emotion for event in predictions} - {"", *named})
+    if named and others and not any(event.emotion in named for event in predictions):
+        raise UserError(
+            f"{path}: its emotions ({', '.join(others)}) are none of those of the truth "
+            f"({', '.join(sorted(named))}); write both in the same words"
+        )
+    if named and others:
+        remarks.append(f"predicted emotions that no class is: {', '.join(others)}")
+    kinds = [bool(side) and all(event.kind for event in side) for side in (truths, predictions)]
+    if truths and predictions and kinds[0] != kinds[1]:
+        lacking = "the truths" if kinds[1] else "the predictions"
+        remarks.append(f"{lacking} give no kinds of expressions: micro and macro are matched as one")
+    videos = result["videos"]
+    if predictions and not videos["with truth and predictions"]:
         remarks.append("no video of the predictions is in the truth: are their names the same?")
+    elif not is_run and (lost := videos["without truth, with predictions"]):
+        remarks.append(f"{lost} videos of the predictions are not in the truth: as they should be?")
     return result | {"remarks": remarks}
 
 

@@ -81,7 +81,7 @@ def integer(text: str) -> int | None:
     >>> integer("12.00"), integer("-3"), integer("1.5")
     (12, -3, None)
     """
-    match = re.fullmatch(r"(-?\d+)(\.0*)?", text)
+    match = re.fullmatch(r"(-?\d{1,18})(\.0*)?", text)  # of 64 bits
     return int(match[1]) if match else None
 
 

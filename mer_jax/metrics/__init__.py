@@ -10,12 +10,13 @@ from mer_jax.metrics.confusion import confusion
 from mer_jax.metrics.prediction_files import read, write_csv, write_log
 from mer_jax.metrics.predictions import Predictions, mean_predictions
 from mer_jax.metrics.scores import scores
-from mer_jax.metrics.summary import combine_variants, scores_with_intervals, summary
+from mer_jax.metrics.summary import combine_variants, inflation, scores_with_intervals, summary
 
 __all__ = [
     "Predictions",
     "combine_variants",
     "confusion",
+    "inflation",
     "mean_predictions",
     "read",
     "scores",

@@ -235,7 +235,8 @@ def event_key(*sides: Sequence[Event]) -> Callable[[Event], tuple[str, str]]:
     """(subject, video) of an event, one spelling for both sides.
 
     The database is part of the subject if all events have one. Names are compared as `identify`
-    spells them, unless it joins two of them and the sides have a name in common, and so a spelling.
+    spells them. Where that joins two of them, names of subjects (or videos) that have zeros in
+    front, or capitals, on all sides show that these are spelled alike: they are taken as they are.
     Numbers stand for subjects unless two subjects of one side have the same.
     """
     named = all(event.database for side in sides for event in side)
@@ -247,9 +248,20 @@ def event_key(*sides: Sequence[Event]) -> Callable[[Event], tuple[str, str]]:
     exact = lambda subject, video: (subject.strip(), video.strip())
     by_number, by_name = (functools.partial(identify, by_number=given) for given in (True, False))
     names = [{key(event, exact) for event in side} for side in sides]
-    joined = {key(event, by_number) for side in sides for event in side}
-    if len(joined) < len(set().union(*names)) and set.intersection(*names):
-        return functools.partial(key, spell=exact)
     count = lambda side, spell: len({key(event, spell)[0] for event in side})
     distinct = all(count(side, by_number) == count(side, by_name) for side in sides)
-    return functools.partial(key, spell=by_number if distinct else by_name)
+    spell = by_number if distinct else by_name
+    joined = {key(event, by_number) for side in sides for event in side}
+    if len(joined) == len(set().union(*names)):
+        return functools.partial(key, spell=spell)
+    common = set.intersection(*({exact(e.subject, e.video) for e in side} for side in sides))
+    subject_kept, video_kept = (any(normalize_key(p[i]) != p[i] for p in common) for i in (0, 1))
+
+    def mixed(subject: str, video: str) -> tuple[str, str]:
+        (own_subject, own_video), spelled = exact(subject, video), spell(subject, video)
+        return (
+            own_subject if subject_kept else spelled[0],
+            own_video if video_kept else spelled[1],
+        )
+
+    return functools.partial(key, spell=mixed)

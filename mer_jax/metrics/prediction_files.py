@@ -25,12 +25,14 @@ import pathlib
 import re
 import string
 from collections.abc import Container, Sequence
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 
 from mer_jax.errors import DataError, Problem, UserError
 from mer_jax.io import reading, saving
+from mer_jax.keys import composed
 from mer_jax.metrics.predictions import Predictions
 
 MEGC_CLASSES = ("negative", "positive", "surprise")  # 0, 1, 2 in the challenge's files
@@ -42,6 +44,7 @@ _PRINTED = re.compile(
     r"\s*(subject|(?:best\s+)?predicted|ground\s+truth)\s*:\s*(.*?)\s*", re.IGNORECASE
 )
 _LIST = re.compile(r"\[([\d,\s]*)\]")
+_LARGEST = float(np.finfo(np.float32).max)
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
@@ -136,7 +139,7 @@ def parse_header(text: str) -> tuple[str, list[str]]:
     found = {}
     for delimiter in ",;\t":
         try:
-            cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+            cells = next(_rows(text, delimiter, skip_blanks=True), list[str]())
         except csv.Error:
             cells = []
         plain = [cell.lstrip() for cell in cells]
@@ -161,7 +164,8 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
     twice = next((name for name in ours if header.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"{path}: line 1 has two columns {twice!r}; remove or rename one")
-    table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    others = "fold" not in header  # another program's file: ours has every name as it is
+    table = _rows(text, delimiter, skip_blanks=others)
     next(table)
     problems, rows, probabilities = [], [], []
     for cells in table:
@@ -174,11 +178,14 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
             )
             continue
         row = {name: _unescape_formula(cell) for name, cell in zip(header, cells)}
+        if others:
+            row = {name: composed(cell).strip() for name, cell in row.items()}
+            row |= {name: "" for name in REQUIRED[3:] if row[name].casefold() == "nan"}
         row.setdefault("fold", f"{row['database']}/{row['subject']}")
         point = "." if delimiter == "," else ","  # of decimals, where commas do not separate
         try:
             values = [float(cells[index].replace(point, ".")) for index in columns]
-            if not np.isfinite(values).all():
+            if not all(abs(value) <= _LARGEST for value in values):
                 raise ValueError
         except ValueError:
             problems.append(Problem(where, "a probability is not a finite number"))
@@ -199,6 +206,13 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
     elif {name.casefold() for name in present} <= set(MEGC_CLASSES):
         classes, remark = MEGC_CLASSES, _MEGC
     else:
+        sides = [{row[name].strip().casefold() for _, row in rows} for name in REQUIRED[3:]]
+        numbers = [all(map(str.isdecimal, side)) for side in sides]
+        if sides[0].isdisjoint(sides[1]) and numbers[0] != numbers[1]:
+            raise UserError(
+                f"{path}: label and predicted have no class in common, and one of them has numbers "
+                "where the other has words; write both in the same way"
+            )
         classes = list({name.casefold(): name for name in reversed(present) if name}.values())
         classes.sort(key=_natural)
         remark = "from its columns label and predicted; a class that is in neither is missing"
@@ -210,6 +224,12 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
             f"given: {', '.join(classes)}"
         )
     return _assemble(path, rows, classes, order, probabilities, problems, [f"classes {remark}"])
+
+
+def _rows(text: str, delimiter: str, *, skip_blanks: bool) -> Any:
+    """The rows of a table; without blanks before their cells, which quotes may follow."""
+    stream = io.StringIO(text, newline="")
+    return csv.reader(stream, delimiter=delimiter, skipinitialspace=skip_blanks)
 
 
 def _read_log(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
@@ -339,8 +359,13 @@ def _assemble(
         elif not row_values:
             probabilities[index, class_index[row["predicted"]]] = 1
         else:
-            probabilities[index, columns] = row_values
-            largest = classes[int(probabilities[index].argmax())]
+            exact = np.zeros(len(classes))
+            exact[columns] = row_values
+            largest = classes[int(exact.argmax())]
+            probabilities[index] = exact
+            if (number := int(exact.argmax())) != int(probabilities[index].argmax()):  # rounded
+                up = np.nextafter(probabilities[index, number], np.float32(np.inf))
+                probabilities[index, number] = up
             if largest != row["predicted"]:
                 what = f"predicted is {row['predicted']!r} but the largest probability is that of "
                 cure = f"{largest!r}; remove the p_ columns to score `predicted` alone"
@@ -374,7 +399,7 @@ def normalize_name(word: str) -> str:
     >>> normalize_name(" Surprise")
     'surprise'
     """
-    return word.strip().casefold()
+    return composed(word).strip().casefold()
 
 
 def escape_formula(cell: str) -> str:

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from mer_jax.errors import DataError, Problem, UserError
 from mer_jax.io import reading, saving
+from mer_jax.keys import composed
 from mer_jax.metrics.matching import Event
 
 _HEADS = {
@@ -91,7 +92,8 @@ def read(path: str | os.PathLike) -> list[Event]:
     text = reading.read_text(path)
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     with reading.report_no_table(path):
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        stream, blanks = io.StringIO(text, newline=""), delimiter != "\t"
+        rows = list(csv.reader(stream, delimiter=delimiter, skipinitialspace=blanks))
     heads = [cell.strip().casefold() for cell in rows[0]] if rows else []
     column = {
         field: heads.index(found[0])
@@ -135,7 +137,8 @@ def _event(row: Mapping[str, str], *, kinds: bool) -> Event | str:
     if kinds and kind not in _KINDS:
         return f"{kind!r} is no kind of expression; it is me or mae"
     subject = row.get("subject") or video.rpartition("_")[0] or video
-    emotion = row.get("emotion", "").casefold()
+    emotion = composed(row.get("emotion", "")).casefold()
+    emotion = "" if emotion == "nan" else emotion  # as pandas writes a blank cell
     return Event(subject, video, onset, offset, _KINDS.get(kind, ""), emotion)
 
 

@@ -104,7 +104,7 @@ def summary(
         out["inflation"] = {
             "removed_leaks": [leak for leak in leaks if leak not in remaining_leaks],
             "remaining_leaks": list(remaining_leaks),
-        } | _inflation(strict, predictions, draws=draws, seed=seed)
+        } | inflation(strict, predictions, draws=draws, seed=seed)
     if history is not None and "test_accuracy" in history:
         weights = predictions.fold_sizes(history["folds"])
         if weights.any():
@@ -134,10 +134,10 @@ def _over_repeats(
     }
 
 
-def _inflation(
+def inflation(
     strict: Predictions, published: Predictions, *, draws: int, seed: int
 ) -> dict[str, Any]:
-    """The strict scores, and what the published ones are above them."""
+    """The strict scores, and what the published ones are above them, with its interval."""
     gap = intervals.compare_paired(strict, published, draws=draws, seed=seed)
     return {
         "strict": scores_with_intervals(strict, draws=draws, seed=seed),

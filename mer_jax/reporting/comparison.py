@@ -38,7 +38,8 @@ NOTES = (
     "Intervals: 95 % percentile bootstrap over subjects. Gain: UF1 minus that of the first run (of "
     "the first on the same clips), with the interval of the difference under the same resampling.",
     "p: the two runs swapped subject by subject, on UF1; p (McNemar): exact, on clips that one of "
-    "the two has right; both against that first run and adjusted for their number (Holm).",
+    "the two has right; both against that first run and adjusted (Holm) for the number of runs on "
+    "the same clips.",
     "Of a job of several seeds the first one is compared; the mean of all is a column of its own.",
 )
 

@@ -61,6 +61,10 @@ def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict
     if expected is None:
         return found
     wanted = {normalize(key): key for key in expected}
+    # A list of numbers with headings, of clips of the three classes.
+    megc = {*map(normalize_name, predictions.classes)} <= {*MEGC_CLASSES}
+    names_of = {str(n): name for n, name in enumerate(MEGC_CLASSES)} if megc else {}
+    label_of = {key: names_of.get(label, label) for key, label in expected.items()}
     labels: dict[str, list[str]] = {}  # of each of its rows
     for key, label in zip(map(normalize, keys), predictions.label.tolist()):
         labels.setdefault(key, []).append(predictions.classes[label])
@@ -69,10 +73,10 @@ def _clips(predictions: Predictions, expected: Mapping[str, str] | None) -> dict
         "missing": [key for short, key in wanted.items() if short not in labels],
         "extra": [key for short, key in names.items() if short not in wanted],
         "relabeled": [
-            f"{key}: {label}, expected {expected[key]}"
+            f"{key}: {label}, expected {label_of[key]}"
             for short, key in wanted.items()
             for label in dict.fromkeys(labels.get(short, ()))
-            if normalize_name(label) != normalize_name(expected[key])
+            if normalize_name(label) != normalize_name(label_of[key])
         ],
     }
 
@@ -103,8 +107,8 @@ def read_expected_clips(path: str | os.PathLike) -> dict[str, str]:
     table = csv.DictReader(io.StringIO(text, newline=""), header, delimiter=delimiter)
     with reading.report_no_table(path):
         next(table)  # the headings
-        keys = lambda row: "/".join(row[name] or "" for name in needed[:3])
-        found = {keys(row): (row["label"] or "").strip() for row in table}
+        rows = [[(row[name] or "").strip() for name in needed] for row in table]
+    found = {"/".join(names): label for *names, label in rows if any((*names, label))}
     if headless and all(label in ("0", "1", "2") for label in found.values()):
         # The organizers' own list.
         found = {key: MEGC_CLASSES[int(label)] for key, label in found.items()}

@@ -161,6 +161,18 @@ def test_seeds_and_strict_scores_are_derived_again(finished, tmp_path):
     change(job / "variants" / "seed1", "metrics", overall={"uf1": {"value": 0.9}})
     ((sentence,), _) = audit.audit(job)
     assert "variants.overall.uf1.values" in sentence
+    shutil.copy(finished / "metrics.json", job / "variants" / "seed1")
+    mean = metrics.mean_predictions([metrics.read(finished)] * 2)
+    ensemble = saving.to_builtins(metrics.scores_with_intervals(mean))
+    honest = {"names": ["seed0", "seed1"], "overall": scores, "ensemble": ensemble}
+    change(job, "metrics", variants=honest)
+    assert audit.audit(job) == ([], [])
+    for part, score, name in (("overall", "uf1", "mean"), ("ensemble", "uar", "value")):
+        claimed = json.loads(json.dumps(honest))
+        claimed[part][score][name] = 0.95
+        change(job, "metrics", variants=claimed)
+        ((sentence,), _) = audit.audit(job)
+        assert f"variants.{part}.{score}.{name} is 0.95" in sentence
     shutil.copytree(finished, tmp_path / "other")
     inflation = {"strict": content["overall"]}
     change(tmp_path / "other", "metrics", inflation=inflation)
@@ -169,6 +181,11 @@ def test_seeds_and_strict_scores_are_derived_again(finished, tmp_path):
     strict = (finished / "predictions.csv").read_text()
     (tmp_path / "other" / "predictions_strict.csv").write_text(strict)
     assert audit.audit(tmp_path / "other") == ([], [])
+    inflation["difference"] = {"uf1": 0.2}
+    change(tmp_path / "other", "metrics", inflation=inflation)
+    ((sentence,), _) = audit.audit(tmp_path / "other")
+    assert "inflation.difference.uf1 is 0.2" in sentence
+    inflation["difference"] = {"uf1": 0.0}
     inflation["strict"]["uf1"]["value"] = 0.99
     change(tmp_path / "other", "metrics", inflation=inflation)
     ((sentence,), _) = audit.audit(tmp_path / "other")

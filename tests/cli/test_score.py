@@ -97,3 +97,21 @@ def test_what_is_not_strict_is_said(capsys, tmp_path):
         (tmp_path / "metrics.json").write_text(json.dumps({"verdict": verdict}))
         code, out, _ = run(capsys, tmp_path)
         assert code == 0 and ("NOT STRICT" in out) != strict
+
+
+def test_files_of_other_words_kinds_and_videos(capsys, tmp_path):
+    truth, found = tmp_path / "truth.csv", tmp_path / "found.csv"
+    truth.write_text("subject,video,onset,offset,emotion\n1,a,0,9,disgust\n2,b,0,9,happiness\n")
+    found.write_text("subject,video,onset,offset,emotion\n1,a,0,9,negative\n2,b,0,9,positive\n")
+    code, _, err = run(capsys, found, f"--truth={truth}")
+    assert code == 2 and "(negative, positive) are none of those of the truth (disgust, " in err
+    found.write_text("subject,video,onset,offset,emotion\n1,a,0,9,disgust\n2,c,0,9,joy\n")
+    code, out, _ = run(capsys, found, f"--truth={truth}")
+    assert code == 0 and "predicted emotions that no class is: joy" in out
+    assert "1 videos of the predictions are not in the truth" in out
+    found.write_text("subject,video,onset,offset,type\n1,a,0,9,mae\n2,b,0,9,me\n")
+    code, out, _ = run(capsys, found, f"--truth={truth}")
+    assert code == 0 and "the truths give no kinds of expressions" in out
+    found.write_text(f"subject,video,onset,offset\n1,a,0,{20 * '9'}\n")
+    code, _, err = run(capsys, found, f"--truth={truth}")
+    assert code == 2 and "not the number of a frame" in err

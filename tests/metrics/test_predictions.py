@@ -421,3 +421,43 @@ def test_instants_beside_predictions_are_further_columns(tmp_path):
     path.write_text("vid,pred_onset,pred_offset\na,5,9\n")
     with pytest.raises(UserError, match="holds spotted intervals; mer-jax score compares them"):
         read(path)
+
+
+HEAD = "database,subject,clip,label,predicted"
+
+
+def test_blanks_around_the_cells_of_others_are_none_of_theirs(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f'{HEAD}\nd,s1,1,"positive", "negative"\nd, s1,2 ,negative,"negative"\n')
+    found = read(path)
+    assert found.classes == ("negative", "positive", "surprise")
+    assert found.keys == ["d/s1/1", "d/s1/2"] and len(set(found.fold)) == 1
+
+
+def test_a_letter_has_one_form(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{HEAD}\nd,s,1,joie\u0301,joi\u00e9\nd,s,2,triste,triste\n")
+    assert read(path).confusion().tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ("d,s,1,a,a\nd,s,2,nan,nan", "line 3: class '' is not one of"),
+        ("d,s,1,negative,0\nd,s,2,positive,1", "have no class in common, and one of them has"),
+    ],
+)
+def test_classes_that_are_none_are_refused(tmp_path, rows, text):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{HEAD}\n{rows}\n")
+    with pytest.raises(UserError, match=text):
+        read(path)
+
+
+def test_the_largest_of_many_digits_stays_the_largest(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{HEAD},p_a,p_b\nd,s,1,b,b,.49999999999,.50000000001\n")
+    assert read(path).predicted.tolist() == [1]
+    path.write_text(f"{HEAD},p_a,p_b\nd,s,1,b,b,0,1e39\n")
+    with pytest.raises(UserError, match="not a finite number"):
+        read(path)

@@ -276,3 +276,18 @@ def test_videos_of_one_spelling_are_not_joined(one, other):
     other_spelling = [on("9", 0, 9, subject="1"), on("1_2", 50, 59, subject="1")]
     truth = [shared, on("s01_01_02", 50, 59, subject="s01")]
     assert match_events(truth, other_spelling).counts.sum((0, 1)).tolist() == [2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted"),
+    [
+        ([f"s{n:02}" for n in range(1, 21)], [f"s{n}" for n in range(1, 21)]),
+        (["01", "02", "26"], ["1", "2", "26"]),
+        (["S1", "s2"], ["s1", "s2"]),
+        (["José", "s2"], ["Jose\u0301", "s2"]),
+    ],
+)
+def test_a_name_without_zeros_tells_no_spelling(true, predicted):
+    """pandas reads 01 as 1 and leaves 26 as it is: both files have 26."""
+    sides = ([on("v", 0, 9, subject=name) for name in names] for names in (true, predicted))
+    assert match_events(*sides).counts.sum((0, 1)).tolist() == [len(true), 0, 0]

@@ -103,3 +103,18 @@ def test_the_organizers_list_of_2019_has_no_headings(tmp_path):
         "smic/s03/s3_ne_01": "negative",
         "samm/006/006_1_2": "surprise",
     }
+
+
+def test_expected_clips_of_a_spreadsheet(tmp_path):
+    """The organizers' list with an empty row, headings or blanks behind its commas."""
+    (tmp_path / "log.txt").write_text("casme2 sub01\nEP1 0 0\nEP2 2 1\n")
+    record = read(tmp_path / "log.txt")
+    for text in (
+        "casme2,sub01,EP1,0\ncasme2,sub01,EP2,2\n,,,\n",
+        "database,subject,clip,label\ncasme2,sub01,EP1,0\ncasme2,sub01,EP2,2\n",
+        "casme2, sub01, EP1, 0\ncasme2, sub01, EP2, 2\n",
+    ):
+        (tmp_path / "list.csv").write_text(text)
+        expected = read_expected_clips(tmp_path / "list.csv")
+        clips = score_log(record, expected=expected)["clips"]
+        assert [len(clips[name]) for name in ("missing", "extra", "relabeled")] == [0, 0, 0]
