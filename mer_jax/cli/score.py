@@ -81,7 +81,7 @@ def spotted(path: str) -> dict:
     kinds = [bool(side) and all(event.kind for event in side) for side in (truths, predictions)]
     if truths and predictions and kinds[0] != kinds[1]:
         lacking = "the truths" if kinds[1] else "the predictions"
-        remarks.append(f"{lacking} give no kinds of expressions: micro and macro are matched as one")
+        remarks.append(f"{lacking} give no kinds of expressions: all are matched as one")
     videos = result["videos"]
     if predictions and not videos["with truth and predictions"]:
         remarks.append("no video of the predictions is in the truth: are their names the same?")
