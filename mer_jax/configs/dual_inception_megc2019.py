@@ -2,7 +2,8 @@ r"""Dual-Inception on the MEGC2019 composite (Zhou et al. 2019), from stored flo
 
 Published: UF1 0.7322, UAR 0.7278. The public code of the challenge entry (xly135846/MEGC2019) takes
 Adam at 1e-4, batches of 3, weighted classes and, of 40 epochs, the one of the lowest loss of the
-other subjects of the tested database; here rate, batches and epochs were chosen by the training
+other subjects of the tested database, and repeats the whole a hundred times, of which the paper
+names no round; here rate, batches and epochs were chosen by the training
 loss, and the last epoch counts. The network has no normalization, so the maps' 0..255 become 0..1
 (method.flow_scale). Time: a quarter of an hour on 2 CPU cores. DIR is a folder with
 index.csv and the 442 maps.

@@ -1,7 +1,8 @@
 r"""The image-based CNN that STRCN's Tables II (LOSO) and III (LOVO) compare with, on CASME II.
 
 VGG16 on single frames; a sequence gets the class of most of its frames. Published: accuracy 0.444,
-F1 0.428 (LOSO); 0.564, 0.507 (LOVO). How it was trained is in another paper; our choice: SGD, 1e-3.
+F1 0.428 (LOSO); 0.564, 0.507 (LOVO), of a network pre-trained on VGG-Face, whose weights are not at
+hand: here it starts from random ones. Rate, epochs and batches are ours: SGD, 1e-3.
 Time: days on 2 CPU cores.
   mer-jax run image_cnn \
       --config.data.root="CASME II" --workdir=runs/image_cnn

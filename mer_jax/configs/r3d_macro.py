@@ -1,8 +1,8 @@
 r"""R3D-ConvLSTM, stage 1 of 2: macro-expressions (Islam et al., sections 2.4 and 3.2).
 
-CK+, MUG and Oulu-CASIA in three classes, 80/20 hold-out by subject; the epoch is chosen on an inner
-validation set (the rate falls after 5 epochs in a row that are not better, the tenth is the last:
-see r3d_convlstm.py). Published: a picture only (Fig. 3).
+CK+, MUG and Oulu-CASIA in three classes, 80/20 hold-out (by subject is our choice, and at most 100
+epochs); the epoch is chosen on an inner validation set (the rate falls after 5 epochs in a row that
+are not better, the tenth is the last: see r3d_convlstm.py). Published: a picture only (Fig. 3).
 Time: hours on 2 CPU cores. DIR holds ck_plus/, mug/ and oulu_casia/.
   mer-jax run r3d_macro \
       --config.data.root=DIR --workdir=runs/r3d_macro

@@ -14,7 +14,7 @@ from mer_jax.nn import Conv, conv_relu_pool, max_pool
 class SOFTNet(nnx.Module):
     """Streams over u, v and strain, of 3, 5 and 8 maps: 5 x 5 convolution, ReLU, pool over 3;
     concatenated, pooled over 2, a layer of 400 units and one linear output. 314,817 parameters for
-    42 x 42 x 3 and one output (Liong, Gan, See, Khor & Huang, "Shallow optical flow three-stream
+    42 x 42 x 3 and one output (Liong, See & Wong, "Shallow optical flow three-stream
     CNN for macro- and micro-expression spotting from long videos", ICIP 2021; authors' code).
 
     Args:
