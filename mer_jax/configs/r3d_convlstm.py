@@ -15,7 +15,8 @@ sweeps/r3d_table3.py.
 
 The rate falls after the fifth epoch in a row that is not better, as the text has it; after the
 sixth, as PyTorch's scheduler does by patience 5: --config.train.lr_plateau_rule=pytorch. The eighth
-such epoch is the last. Both watch the class-weighted loss that is trained. At most 60 epochs is ours.
+such epoch is the last. Both watch the class-weighted loss that is trained. The limit, 60 epochs, is
+ours.
 """
 
 from mer_jax import configuration

@@ -1,9 +1,9 @@
 r"""MTSN (Liong, Liong, See & Chan 2022) on SAMM Long Videos: flow over two spans, soft labels.
 
 The loss is the paper's, .7 of the hard and .3 of the soft labels; the authors' code takes the hard
-ones for both. It takes the whole cropped face; spans, durations and the threshold p are those of the training
-subjects. Half of the samples without an expression are left out, where the authors' code takes as
-many as there are with one.
+ones for both. It takes the whole cropped face; spans, durations and the threshold p are those of
+the training subjects. Half of the samples without an expression are left out, where the authors'
+code takes as many as there are with one.
   mer-jax run spot_mtsn --config.data.root=DIR --workdir=runs/spot_mtsn
 """
 

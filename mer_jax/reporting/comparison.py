@@ -35,8 +35,10 @@ AVERAGES = {
 TITLES = report.TITLES | AVERAGES
 VERDICTS = {None: "", True: "strict", False: "NOT STRICT"}
 NOTES = (
-    "Intervals: 95 % percentile bootstrap over subjects. Gain: UF1 minus that of the first run (of "
-    "the first on the same clips), with the interval of the difference under the same resampling.",
+    "Intervals: 95 % percentile bootstrap over subjects; a class that a draw lacks is 0 in UF1, "
+    "which lowers the low end where few subjects have a class. Gain: UF1 minus that of the first "
+    "run (of the first on the same clips), with the interval of the difference under the same "
+    "resampling.",
     "p: the two runs swapped subject by subject, on UF1; p (McNemar): exact, on clips that one of "
     "the two has right; both against that first run and adjusted (Holm) for the number of runs on "
     "the same clips.",
