@@ -325,7 +325,8 @@ def _evaluate(job: _Job, results: Sequence[Result]) -> dict[str, outputs.Evaluat
 def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str, ...]]:
     """Reads the database of the `data` section and labels its clips.
 
-    data.permute_labels permutes the labels over all clips: a control that must score at chance.
+    data.permute_labels permutes the labels over all clips: a control that must score at chance. All
+    seeds of a job have the permutation of its first, train.seed.
 
     Returns:
       N clips, labels [N] int32 (several labels a clip: [N, K] of 0 and 1), and K class names.

@@ -343,4 +343,6 @@ def main(folder: pathlib.Path) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or not os.path.isdir(sys.argv[1]):
+        raise SystemExit(__doc__)
     raise SystemExit(main(pathlib.Path(sys.argv[1])))
