@@ -172,8 +172,9 @@ def _prepare(
     with example_cache.caching(cache_on_disk, quiet=quiet, storage=storage):
         examples = prepare_examples(config, clips, {} if cache is None else cache)
     model, sizes = config.model.name, configuration.options_of(config, "model")
-    build = lambda rngs: models.create(
-        model, num_classes=len(classes), rngs=rngs, shape=examples.input_shape, **sizes
+    count, shape = len(classes), examples.input_shape
+    build = lambda rngs, num_classes=count: models.create(
+        model, num_classes=num_classes, rngs=rngs, shape=shape, **sizes
     )
     if ":" in model and not models.info(model).estimator:
         _check_network(model, build, examples, len(classes))
@@ -185,7 +186,11 @@ def _prepare(
     initial_weights: Weights | list[Weights] = {}
     if settings.init_from:
         initial_weights = initialization.read(
-            settings.init_from, build, folds=folds[0].names, complete=not settings.epochs
+            settings.init_from,
+            build,
+            folds=folds[0].names,
+            classes=classes,
+            complete=not settings.epochs,
         )
         # Raises for a run that the run was initialized from and that is not there any more.
         initialization.pretraining_overlap(settings.init_from, folds[0])

@@ -30,6 +30,7 @@ from absl import flags
 
 from mer_jax.cli.command import no_arguments, required
 from mer_jax.errors import UserError, located
+from mer_jax.io import reading
 from mer_jax.models import pretrained
 
 _FROM = flags.DEFINE_string("from", None, "PyTorch's file, .pth or .npz, or a folder of them.")
@@ -47,7 +48,7 @@ def read_tensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
     Raises `UserError` if there is no such file, or it is not a table of named tensors.
     """
-    path = pathlib.Path(path)
+    path = reading.expanded(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     with path.open("rb") as file:
@@ -93,7 +94,7 @@ def convert(
 
     Returns the number of files.
     """
-    source = pathlib.Path(source)
+    source = reading.expanded(source)
     if not source.is_dir():
         pretrained.save(target, _convert_file(source, network))
         return 1

@@ -123,9 +123,12 @@ def _sizes(outputs: str) -> dict[str, Any]:
         call: Any = ast.parse(f"f({outputs})", mode="eval").body
         if call.args or any(word.arg is None for word in call.keywords):
             raise ValueError(outputs)
-        return {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+        found = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
     except (SyntaxError, ValueError) as error:
         raise UserError(f"--sizes={outputs}: write name=value,name=value") from error
+    if given := found.keys() & {"name", "num_classes", "rngs"}:
+        raise UserError(f"--sizes={outputs}: {min(given)} is no size; --classes is their number")
+    return found
 
 
 def main(argv: list[str]) -> None:

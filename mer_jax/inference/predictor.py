@@ -5,7 +5,7 @@ import math
 import pathlib
 import sys
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -132,8 +132,10 @@ class Predictor:
         limit = self.profile.movement if threshold is None else float(threshold)
         still = total == 1
         plan = self._plan(fps, window, stride, onset, apex, offset, still=still)
+        rest: Iterable[Any] = ()
         if onset is not None:
-            frames = itertools.islice(frames, onset + plan.length)
+            rest = iter(frames)
+            frames = itertools.islice(rest, onset + plan.length)
         tracker = FaceTracker(
             self.profile, **plan._asdict(), eye_detector=eye_detector, first=onset or 0
         )
@@ -166,7 +168,9 @@ class Predictor:
                 "folds: those with a checkpoint whose training did not diverge"
             )
         strict = threshold is None and onset is None
-        return self._result(measured, batches, tracker, limit, fps, notes, strict=strict)
+        result = self._result(measured, batches, tracker, limit, fps, notes, strict=strict)
+        more = sum(1 for _ in rest)  # frames after the window are of the film, too
+        return result._replace(num_frames=result.num_frames + more)
 
     def _result(
         self,
@@ -302,7 +306,8 @@ def clip_of(
     """
     rate = profile.fps or fps
     count = max(2, round(len(frames) * rate / fps))
-    if abs(count - len(frames)) > 0.05 * len(frames):
+    # Fewer frames than those of the run may be too few for its method.
+    if not 0 <= len(frames) - count <= 0.05 * len(frames):
         weights = matrix(len(frames), count, kernel="bilinear")
         apex = min(round((apex + 0.5) * count / len(frames) - 0.5), count - 1)
         frames = np.tensordot(weights, frames.astype(np.float32) / 255, axes=1)

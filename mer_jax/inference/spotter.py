@@ -44,6 +44,7 @@ from mer_jax.spotting.intervals import peak, strength
 from mer_jax.spotting.trained import Ensemble
 
 _DETECTIONS = 4  # a second
+_FRAMING = 0.05  # by which crops may differ, in distances of the eyes
 
 
 class SpottedInterval(NamedTuple):
@@ -190,7 +191,7 @@ class Spotter:
         if len(lacking) == len(self.ensembles):
             raise lacking[0]
         found.sort(key=lambda each: (each.onset, each.offset))
-        notes = (*map(str, lacking), *face_notes(boxes))
+        notes = (*map(str, lacking), *face_notes(boxes), *self._framing_notes())
         return SpottedVideo(
             tuple(found), shown, fps, tracker.num_frames, boxes, notes, self.trained_on
         )
@@ -231,6 +232,18 @@ class Spotter:
             for n, label in zip(known, best.tolist()):
                 names[n] = networks.classes[label]
         return [each._replace(emotion=name) for each, name in zip(intervals, names)]
+
+    def _framing_notes(self) -> list[str]:
+        """A note where the recognizer's clips show more or less around the eyes than the recordings
+        that the spotter was trained on."""
+        own = self.ensembles[0].eyes
+        other = self.recognizer.profile.eyes if self.recognizer else None
+        if own is None or other is None or np.allclose(own, other, rtol=_FRAMING, atol=_FRAMING):
+            return []
+        return [
+            "faces are cropped as the recognizer's clips are, which show another part of the face "
+            "than the recordings of the spotter's training: its evidence is of other movements"
+        ]
 
     def _profile(self, fps: float) -> DatasetProfile:
         """Of crops around the eyes, like the recognizer's clips; what it says of movement is not
@@ -292,8 +305,10 @@ def _without_jumps(
     for before, after in itertools.pairwise(boxes):
         if not np.array_equal(before.corners, after.corners):  # type: ignore[arg-type]
             near[max(0, after.start - reach) : after.start + reach] = True
-    limit = np.fmax.reduce(evidence[~near], initial=-np.inf)  # of those that are no NaN
-    return np.where(near & ~near.all(), np.minimum(evidence, limit), evidence)
+    elsewhere = evidence[~near & ~np.isnan(evidence)]
+    if not len(elsewhere):
+        return evidence
+    return np.where(near, np.minimum(evidence, elsewhere.max()), evidence)
 
 
 def _recording(file: IO[bytes], count: int, fps: float, shape: Sequence[int]) -> Recording:

@@ -24,6 +24,8 @@ from mer_jax.training import checkpoints, records, single_fold
 
 PARTS = tuple(part for part in checkpoints.PARTS if part != "status")
 _Metrics = msgspec.defstruct("_Metrics", [("classes", list[str])])  # of metrics.json
+# Methods whose maps of the frames' size are put together of other parts of the face.
+_OTHER_LAYOUTS = ("skd_tstsan",)
 _SALIENCY_FOLDS = 5  # folds whose saliency maps are averaged
 
 
@@ -121,16 +123,19 @@ class TrainedNetworks(NamedTuple):
         """
         examples = self._examples(clips)
         static, state = self._static_config(examples, len(clips))
-        size, num_views, found = self.config.method.get("size"), examples.num_views, []
+        method, num_views, found = self.config.method, examples.num_views, []
+        size = method.get("size")
+        if method.get("regions") or method.name in _OTHER_LAYOUTS:
+            return None
         for fold in np.unique(np.linspace(0, len(self.folds) - 1, _SALIENCY_FOLDS).astype(int)):
             network, x = self._selected_model(examples, static, state, fold)
             if not isinstance(x, jax.Array) or size is None or x.shape[-3:-1] != tuple(size):
                 return None
             heat = np.array(explain.saliency(network, x, label=np.repeat(label, num_views)))
-            heat = heat.reshape(len(clips), -1, *heat.shape[-2:])
-            if self.config.method.get("mirror"):  # the second view is a mirror image
-                heat[:, 1::2] = heat[:, 1::2, :, ::-1]
-            heat = heat.max(1)
+            heat = heat.reshape(len(clips), num_views, -1, *heat.shape[-2:])
+            if method.get("mirror") and num_views > 1:  # the second half are mirror images
+                heat[:, num_views // 2 :] = heat[:, num_views // 2 :, ..., ::-1]
+            heat = heat.max((1, 2))
             found.append(_normalize(heat))
         return _normalize(np.mean(found, 0))
 

@@ -33,6 +33,7 @@ class VideoRecord(msgspec.Struct):
     notes: list[str] = []
     files: str = ""  # digest of names, sizes and times of the source's files
     settings: str = ""  # digest of what the predictions depend on besides
+    outputs: list[str] = []  # names of its files
     retry: bool = False  # it failed for a reason outside of the video, such as memory
 
     def cells(self) -> tuple[str, ...]:
@@ -113,10 +114,17 @@ def _record(
 ) -> VideoRecord:
     """The record of `work`, after it is written."""
     # What an earlier run wrote, or a killed process left unfinished: the folder is locked.
-    for path in (folder / RECORD, *(folder / name for name in outputs), *folder.glob(".part-*")):
+    before = _read(folder / RECORD)
+    names = {
+        RECORD,
+        *outputs,
+        *(pathlib.PurePath(n).name for n in (before and before.outputs) or ()),
+    }
+    for path in (*(folder / name for name in names), *folder.glob(".part-*")):
         path.unlink(missing_ok=True)
     record = work(like.video, source, folder)
-    record = msgspec.structs.replace(record, files=like.files, settings=like.settings)
+    kept = dict(files=like.files, settings=like.settings, outputs=list(outputs))
+    record = msgspec.structs.replace(record, **kept)
     saving.write_json(folder / RECORD, msgspec.structs.asdict(record))
     return record
 

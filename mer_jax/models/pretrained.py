@@ -245,7 +245,7 @@ def save(directory: str | pathlib.Path, weights: Weights | Mapping[str, Weights]
     """
     import orbax.checkpoint as ocp
 
-    directory = pathlib.Path(directory).absolute()
+    directory = reading.expanded(directory).absolute()
     if directory.exists():
         raise UserError(f"{directory} exists; give another directory, or delete that one")
     with saving.atomic(directory) as temporary:
@@ -262,7 +262,7 @@ def read(directory: str | pathlib.Path) -> dict[str, Any]:
     """
     import orbax.checkpoint as ocp
 
-    directory = pathlib.Path(directory).absolute()
+    directory = reading.expanded(directory).absolute()
     if not (directory / "_METADATA").is_file():
         raise UserError(
             f"{directory} holds no weights; mer-jax convert-weights makes such a directory"

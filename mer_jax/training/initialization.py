@@ -29,17 +29,20 @@ from mer_jax.training.records import Weights
 
 def read(
     directory: str | pathlib.Path,
-    build: Callable[[nnx.Rngs], nnx.Module],
+    build: Callable[..., nnx.Module],
     *,
     folds: Sequence[str] = (),
+    classes: Sequence[str] = (),
     complete: bool = False,
 ) -> Weights | list[Weights]:
     """The tensors in `directory` for the network that `build` makes, on the host.
 
     Args:
       directory: of a finished run, or the output of `mer-jax convert-weights`.
-      build: makes a network from its random streams.
+      build: makes a network from its random streams; with `classes` it takes num_classes as well.
       folds: names of the job's folds.
+      classes: of the job; a run of other classes, or in another order, gives all but the tensors
+        whose shape depends on their number.
       complete: every parameter and batch statistic of the network must be there.
 
     Returns:
@@ -48,7 +51,7 @@ def read(
 
     Raises:
       UserError: if the directory is neither, the run had several folds, no tensor agrees, a fold
-        has no weights, or the weights are not complete.
+        has no weights, or the weights are not complete or of other classes.
     """
     directory = reading.expanded(directory)
     network = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
@@ -65,7 +68,19 @@ def read(
 
     found: Weights | list[Weights]
     if (directory / "folds.json").is_file():
-        found = fitting(_run_weights(directory))
+        found = _run_weights(directory)
+        there = reading.load_json(directory / "metrics.json", dict[str, Any]).get("classes")
+        if classes and there and [*there] != [*classes]:
+            if complete:
+                raise UserError(
+                    f"train.epochs is 0, but {directory} was trained for the classes "
+                    f"{', '.join(there)}; this job has {', '.join(classes)}"
+                )
+            more = lambda: build(nnx.Rngs(0), num_classes=len(classes) + 1)
+            other = pretrained.variables(nnx.eval_shape(more))
+            same = {n for n, leaf in other.items() if leaf.shape == shapes.get(n)}
+            found = {n: value for n, value in found.items() if n in same}
+        found = fitting(found)
     elif _is_spotting(directory):
         found = [fitting(weights) for weights in _spotter_weights(directory, folds)]
     else:

@@ -5,17 +5,18 @@ import pathlib
 import shutil
 
 import cv2
+import jax
 import jax.numpy as jnp
 import msgspec
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from mer_jax import faces, inference, metrics
+from mer_jax import configuration, faces, inference, metrics
 from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets import load
 from mer_jax.errors import UserError
-from mer_jax.inference import profile
+from mer_jax.inference import profile, trained
 from mer_jax.inference.predictor import _runs_longer_than, clip_of
 from mer_jax.inference.tracking import FaceTracker, prefetch
 from mer_jax.video import magnify
@@ -324,6 +325,51 @@ def test_the_face_is_magnified_as_a_whole_clip_would_be():
     assert np.abs(255 * expected - enlarged).max() > 5  # something was magnified
     still = padded[6, 20:100, 25:105]
     assert np.abs(shown[6][::2, ::2].astype(int) - still).mean() < 3  # begins anew: as it is
+
+
+def test_a_film_does_not_end_with_its_marked_movement(predictor, own):
+    frames = np.concatenate([own[2].frames] * 3)
+    marks = dict(onset=2, apex=6, eye_detector=None, threshold=0.0)
+    for given in (frames, iter(frames)):
+        result = predictor.predict_video(given, 100.0, **marks)
+        assert result.num_frames == len(frames) and result.stop.tolist() == [11]
+
+
+@pytest.mark.parametrize(
+    ("method", "views", "there"),
+    [
+        ({"name": "flow_maps", "size": (28, 28), "mirror": True}, 2, True),
+        ({"name": "flow_maps", "size": (28, 28), "mirror": True, "rotation": 5.0}
+         | {"turned_views": True}, 6, True),
+        ({"name": "mmnet", "size": (32, 32)}, 1, True),
+        ({"name": "flow_maps", "size": (28, 28), "regions": "upright"}, 1, False),
+    ],
+)  # fmt: skip
+def test_saliency_lies_where_the_network_looks(method, views, there, monkeypatch):
+    """At one place of the face, whatever views and maps a method makes of it."""
+    model = "mmnet" if method["name"] == "mmnet" else "ststnet"
+    config = configuration.make(data="synthetic", method=method, model=model)
+    clips = load("synthetic", subjects=1, clips_per_subject=2, size=(48, 48))
+    networks = trained.TrainedNetworks(config, ("a", "b", "c"), ("f",), ("f",), {}, {})
+
+    def heat(network, x, *, label):
+        found = np.zeros((len(clips), views, *x.shape[1:-1]), np.float32)
+        found[:, : (views + 1) // 2, ..., 5, 3] = 1
+        found[:, (views + 1) // 2 :, ..., 5, -4] = 1  # the mirror image of that place
+        return found.reshape(x.shape[:-1])
+
+    def model_of(self, examples, static, state, fold):
+        assert examples.num_views == views
+        x = jax.vmap(examples.eval_transform, (0, None))(examples.inputs, ())
+        return None, x.reshape(-1, *x.shape[2:]) if views > 1 else x
+
+    monkeypatch.setattr(trained.explain, "saliency", heat)
+    monkeypatch.setattr(trained.TrainedNetworks, "_selected_model", model_of)
+    monkeypatch.setattr(trained.TrainedNetworks, "_static_config", lambda *given: (None, None))
+    maps = networks.saliency(clips, np.zeros(2, int))
+    assert (maps is not None) == there
+    if there:
+        assert [tuple(at) for at in np.argwhere(maps[0] > 0)] == [(5, 3)]
 
 
 def test_where_the_networks_look(predictor, own):

@@ -103,6 +103,11 @@ def test_one_jump_of_the_crop_hides_no_expression():
     found = spotter._without_jumps(evidence, Brightness(), 10.0, boxes)
     assert found[20] == found[40] == 1.0
     np.testing.assert_array_equal(np.delete(found, 20), np.delete(evidence, 20))
+    # Only frames that are not computed lie far from every jump.
+    ends = np.where((np.arange(60) < 3) | (np.arange(60) > 56), np.nan, evidence)
+    often = [FaceBox(at, box + at) for at in (0, *range(12, 60, 8))]
+    found = spotter._without_jumps(ends, Brightness(), 10.0, often)
+    np.testing.assert_array_equal(found, ends)
     moving = [FaceBox(at, box + at) for at in range(0, 60, 5)]  # nothing to compare with
     for still in (moving, boxes[:2]):
         np.testing.assert_array_equal(
@@ -202,7 +207,9 @@ def test_a_recording_of_the_run_is_spotted_as_its_ensemble_does(tmp_path):
     found = spots.predict_video(video[:], video.fps, eye_detector=None)
     for ensemble in spots.ensembles:
         expected = ensemble.evidence(video)
-        correlation = np.corrcoef(found.evidence[ensemble.kind], expected)[0, 1]
+        known = ~np.isnan(expected)
+        assert known.sum() > len(known) / 2
+        correlation = np.corrcoef(found.evidence[ensemble.kind][known], expected[known])[0, 1]
         assert correlation > 0.95  # a crop is smoothed and shrunk before it is gray
 
 

@@ -84,6 +84,20 @@ def test_outputs_of_a_run_before_do_not_stay_beside_a_failure(videos, tmp_path):
     assert work.seen == ["torn.mp4", "z.mp4", "z.mp4"], "its chart is not there"
 
 
+def test_outputs_of_other_settings_do_not_stay(videos, tmp_path):
+    out, names = tmp_path / "out", {"z.mp4": videos["z.mp4"]}
+
+    def work(name, source, folder):
+        (folder / "annotated.mp4").touch()
+        return Work()(name, source, folder)
+
+    film = ("prediction.csv", "annotated.mp4")
+    video_records.process(names, out, work, settings="a", outputs=film)
+    assert (out / "z.mp4" / "annotated.mp4").exists()
+    video_records.process(names, out, Work(), settings="b")
+    assert not (out / "z.mp4" / "annotated.mp4").exists()
+
+
 def test_the_tables_have_all_videos_and_their_windows(videos, tmp_path):
     video_records.process(videos, tmp_path / "out", Work(), settings="s")
     head, *rows = read(tmp_path / "out" / "videos.csv")

@@ -76,6 +76,20 @@ def test_a_run_that_diverged_gives_no_weights(run, tmp_path):
         initialization.read(place, small.build)
 
 
+def test_a_classifier_of_other_classes_starts_fresh(run, tmp_path):
+    """Also of as many, whose order would give each class another's name."""
+    place = shutil.copytree(run[0], tmp_path / "run")
+    classes = ["negative", "positive", "surprise"]
+    (place / "metrics.json").write_text(json.dumps({"classes": classes}))
+    build = lambda rngs, num_classes=3: small.Tiny(num_classes=num_classes, rngs=rngs)
+    read = lambda names, **how: initialization.read(place, build, classes=names, **how)
+    assert set(read(classes, complete=True)) == set(read(())) > {"conv.kernel", "head.bias"}
+    other = classes[::-1]
+    assert set(read(())) - set(read(other)) == {"head.bias", "head.kernel"}
+    with pytest.raises(UserError, match="for the classes negative, positive, surprise; this job"):
+        read(other, complete=True)
+
+
 def test_what_has_another_shape_starts_fresh(run):
     initial_weights = initialization.read(run[0], Grown)
     assert "conv.kernel" in initial_weights and not any(
