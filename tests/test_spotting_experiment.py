@@ -176,6 +176,16 @@ def test_a_finished_run_spots_in_another_recording(finished):
     assert evidence.shape == (180,) and np.nanmax(evidence) > 0
     ends = ensemble.intervals(evidence, video.fps)
     assert len(ends) and (ends[:, 0] < ends[:, 1]).all()
+
+    # A frame has no say further away than it reaches, and has one there or a frame nearer.
+    def spoiled(start, stop):
+        frames = np.array(video.read(start, stop))
+        frames[max(0, 90 - start) : max(0, 91 - start)] = 0
+        return frames
+
+    other = ensemble.evidence(dataclasses.replace(video, read=spoiled))
+    differ = np.flatnonzero(~np.isclose(other, evidence, equal_nan=True, rtol=1e-3))
+    assert 0 <= ensemble.reach(video.fps) - np.abs(differ - 90).max() <= 1
     twice = ensemble.at_rate(60.0)
     assert [f.span for f in twice.folds] == [2 * f.span for f in ensemble.folds]
     with pytest.raises(UserError, match=r"at 3 Hz a micro-expression .* give a video of \d+ Hz"):

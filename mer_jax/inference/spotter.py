@@ -300,7 +300,7 @@ def _without_jumps(
     """
     if evidence.ndim > 1 or not ensemble.rule.relative:
         return evidence
-    reach = max(2 * fold.span + fold.duration for fold in ensemble.at_rate(fps).folds)
+    reach = ensemble.reach(fps)
     near = np.zeros(len(evidence), bool)
     for before, after in itertools.pairwise(boxes):
         if not np.array_equal(before.corners, after.corners):  # type: ignore[arg-type]

@@ -114,6 +114,19 @@ class Ensemble:
         """Frames at `fps` Hz of the shortest training expression (median of folds); at least 2."""
         return max(2, self.at_rate(fps)._median("shortest"))
 
+    def reach(self, fps: float) -> int:
+        """Frames at `fps` Hz before and after a frame that its smoothed evidence depends on."""
+        own, offsets = self.at_rate(fps), list[int]()
+        for scorer in own.scorers:  # between samples it is interpolated
+            offsets += [abs(each) + scorer.sampling.stride - 1 for each in scorer.sampling.offsets]
+        if not own.scorers:
+            kind = evidences.EVIDENCE[own.config.evidence.name]
+            for fold in own.folds:
+                around = fold.span - 1 if kind.finish else 0
+                offsets += [abs(each) + around for each in kind.offsets(fold.span)]
+        share = own.rule.smoothing if own.rule.name == "peaks" else 0.0
+        return max(map(abs, offsets)) + round(share * own._median("duration")) // 2
+
     @property
     def p(self) -> float:
         """The median p of the folds."""

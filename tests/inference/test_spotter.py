@@ -36,6 +36,9 @@ class Brightness:
     def at_rate(self, fps):
         return self
 
+    def reach(self, fps):
+        return 9
+
     def intervals(self, evidence, fps):
         edges = np.flatnonzero(np.diff(np.pad(evidence > 100, 1).astype(int)))
         return edges.reshape(-1, 2) - [0, 1]
