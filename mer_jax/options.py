@@ -117,7 +117,7 @@ def check_value(label: str, name: str, given: Any) -> Any:
     """`given` as a plain value of option `name`; `label` names it in the `UserError` for a bad one.
 
     >>> check_value("--fps", "fps", 25)
-    25
+    25.0
     """
     return _validated(label, given, BOUNDS[name], False)
 

@@ -8,8 +8,7 @@
 # maintenance event, unless that worker's disk is lost.
 set -eu
 command="cd mer_jax && exec .venv/bin/python -m experiments.launch --distributed"
-command+=" --config=${CONFIG:-default} --workdir=${WORKDIR:-runs/tpu}"
-for flag in "$@"; do
+for flag in "--config=${CONFIG:-default}" "--workdir=${WORKDIR:-runs/tpu}" "$@"; do
     command+=" $(printf '%q' "$flag")"
 done
 gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker=all --command="$command"

@@ -1,10 +1,11 @@
-r"""Every network on rendered faces, at reduced width, and its control, which must score at chance.
+r"""The networks on rendered faces, at reduced width, each with a control that must score at chance.
 
 No paper's table: each row is a network with its own method, leave one subject out, six subjects and
 54 clips in three classes, the last epoch; "permuted" is the same job with permuted labels. The
 faces are easy on purpose (large movements, hardly any drift, no blinks) and the networks narrow, so
 that all rows run on a CPU. Networks of appearance rather than motion get larger movements, twelve
 subjects, or the frames minus the clip's first, without which they learn the subjects' identities.
+The inputs of BDCNN and FG-AU-Fusion are not defined.
 The scores are in experiments/results/networks.md.
 Time: half a minute to ten minutes a row, an hour and a half in all, on 2 CPU cores.
   mer-jax run experiments/sweeps/networks.py \

@@ -4,7 +4,8 @@ Varanka, Li, Peng & Zhao 2022: mean F1 over units / over databases in % (theirs,
 SSSNet 40.5 / 38.4, OFF-ApexNet 39.5 / 37.0 (a variant of one stream, 3 x 3 kernels and dropout),
 STSTNet 31.8 / 31.0, RCN-A 28.7 / 28.4. Here UF1 is the mean F1 over units of all clips pooled; the
 mean over databases stands among the other ways of counting. How their networks were trained is our
-choice, as STSTNet's was.
+choice, as STSTNet's was. In their data two clips of 4DME have each other's units, and some forty
+clips of MMEW, CASME II and SAMM an apex of the authors' own.
 Time: hours on 2 CPU cores. DIR holds casme/, casme2/, samm/, fourdme/, mmew/,
 casme3/.
   mer-jax run cd6me \

@@ -66,7 +66,7 @@ def _evidence(rounds: int, count: int) -> Table:
     rng = np.random.default_rng(0)
     texture = cv2.GaussianBlur(rng.random(_FILM).astype(np.float32), (0, 0), 4)
     texture = np.uint8(255 * (texture - texture.min()) / (texture.max() - texture.min()))
-    # A quarter of a pixel of the face from a frame to the next over a span.
+    # A fifth of a pixel of the face from a frame to the next over a span.
     film = np.stack([np.roll(texture, t // _SPAN, 1) for t in range(count)])[..., None]
     video = Recording("bench", "s", "v", lambda a, b: film[a:b], count, float(_RATE))
     dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
