@@ -191,6 +191,7 @@ def test_a_crop_that_lies_outside_of_its_frame_is_noted():
     assert re.fullmatch(r"\d\d % of the crop lie outside of its frame", note)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FACES.is_dir(), reason="needs ../shared/data/real_faces")
 def test_of_a_face_upside_down_the_chin_is_not_cropped():
     """Of 15 films and pictures that lost their rotation; the cascade is fooled by one."""
