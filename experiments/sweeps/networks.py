@@ -94,6 +94,11 @@ NETWORKS: dict[str, tuple[dict, dict, int, float]] = {
         {"model.width": 1 / 8},
         *(30, 2e-3),
     ),
+    "htnet": (
+        _section("method", name="flow_maps", size=(28, 28), regions="htnet"),
+        _section("model", dim=32, heads=4, depths=(2, 2, 2)),
+        *(40, 1e-3),
+    ),
     "mmnet": (
         _section("method", name="mmnet", size=(48, 48), shift=(2, 2)),
         {"model.width": 1 / 8, "train.optimizer": "adamw", "train.weight_decay": 0.1},
