@@ -3,6 +3,7 @@
 result = estimators.fit(examples, labels, folds, SVM, num_classes=3)
 """
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -59,9 +60,10 @@ def fit(
         probabilities = np.zeros((len(eval_index), num_classes))
         training = x[train].reshape(-1, x.shape[-1]), np.repeat(labels[train], views)
         try:
-            estimator.fit(*training)
-            of_views = estimator.predict_proba(x[eval_index].reshape(-1, x.shape[-1]))
-            result.train_accuracy[fold] = estimator.score(*training)
+            with _one_blas_thread():
+                estimator.fit(*training)
+                of_views = estimator.predict_proba(x[eval_index].reshape(-1, x.shape[-1]))
+                result.train_accuracy[fold] = estimator.score(*training)
         except ValueError as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{type(estimator).__name__}: {reason}") from None
@@ -72,6 +74,16 @@ def fit(
         result.predicted[fold, 0] = probabilities.argmax(1)
         result.test_accuracy[fold] = correct[result.test[fold]].mean()
     return result._replace(seconds=time.monotonic() - began)
+
+
+def _one_blas_thread() -> contextlib.AbstractContextManager:
+    """Products by one thread. A support vector machine computes thousands of one row each, which
+    OpenBLAS divides over threads that wait for each other: minutes where other work is running."""
+    try:
+        import threadpoolctl  # scikit-learn needs it
+    except ImportError:
+        return contextlib.nullcontext()
+    return threadpoolctl.threadpool_limits(limits=1, user_api="blas")
 
 
 def check(settings: Settings) -> None:
