@@ -261,8 +261,9 @@ def _is_cut(first: str, second: str, shapes: Container[str]) -> bool:
 
 
 def _shape(clip: str) -> str:
-    """A clip's name with 0 for its numbers and without what follows the last."""
-    return re.sub(r"\d+", "0", clip).rstrip(string.ascii_letters)
+    """A clip's name with 0 for its numbers and without what follows the last; what is encoded is no
+    number."""
+    return re.sub(r"\d+", "0", unquote(clip)).rstrip(string.ascii_letters)
 
 
 def _read_script(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:

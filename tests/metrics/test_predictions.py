@@ -75,6 +75,12 @@ def test_log_round_trip_with_any_names(record, tmp_path_factory):
     np.testing.assert_array_equal(found.predicted, record.predicted)
 
 
+def test_an_encoded_blank_is_no_number(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text(": 0\n%20 0 0\n%20 0\n0 0 0\n")  # a clip and a database named by a blank
+    assert read(path, classes=("a",)).keys == [":/0/ ", " /0/0"]
+
+
 def test_log_has_the_challenge_form_and_numbers(tmp_path):
     record = predictions(clips=4, classes=("surprise", "negative", "positive"))
     path = write_log(tmp_path / "megc_log.txt", record)
