@@ -146,7 +146,6 @@ def _wrong_variants(workdir: pathlib.Path, summary: _Metrics) -> list[str]:
     """Scores over seeds and learning rates that are not those of their own files."""
     from mer_jax import metrics
     from mer_jax.io import reading, saving
-    from mer_jax.metrics import intervals
 
     if not summary.variants:
         return []
@@ -154,27 +153,14 @@ def _wrong_variants(workdir: pathlib.Path, summary: _Metrics) -> list[str]:
     own = [summary]
     own += [reading.load_json(folder / "metrics.json", _Metrics) for folder in folders[1:]]
 
-    def over_variants(recorded: dict[str, Any], parts: list[dict[str, Any]]) -> dict[str, Any]:
-        values = {score: [part[score]["value"] for part in parts] for score in recorded}
-        return {score: {"values": v} | intervals.mean_and_std(v) for score, v in values.items()}
-
     recorded = summary.variants
-    expected: dict[str, Any] = {
-        "overall": over_variants(recorded["overall"], [each.overall for each in own]),
-        "databases": {
-            name: over_variants(part, [each.databases[name] for each in own])
-            for name, part in recorded.get("databases", {}).items()
-        },
-    }
+    scored = [{"overall": each.overall, "databases": each.databases} for each in own]
+    expected = metrics.combine_variants(dict(zip(recorded["names"], scored)))
     if "ensemble" in recorded:
         predictions = [metrics.read(folder / "predictions.csv") for folder in folders]
         mean = metrics.mean_predictions(predictions)
         expected["ensemble"] = saving.to_builtins(metrics.scores_with_intervals(mean))
-    return [
-        sentence
-        for name, part in expected.items()
-        for sentence in _differences(recorded.get(name, {}), part, f"variants.{name}")
-    ]
+    return _differences(recorded, expected, "variants")
 
 
 def _audit_spotting(workdir: pathlib.Path) -> tuple[list[str], list[str]]:

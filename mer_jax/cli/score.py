@@ -20,13 +20,15 @@ Example:
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
 from mer_jax.errors import UserError
 from mer_jax.io import reading, saving
 from mer_jax.metrics import read, spotting, spotting_files
+from mer_jax.metrics.matching import Event
 from mer_jax.metrics.prediction_files import normalize_name
 from mer_jax.reporting import comparison
 from mer_jax.reporting.log_scores import format_scores, read_expected_clips, score_log
@@ -67,8 +69,24 @@ def spotted(path: str) -> dict:
         raise UserError(f"{path}: its intervals are scored against --truth=FILE")
     classes = [normalize_name(name) for name in _CLASSES.value or ()]
     result = spotting.summary(truths, predictions, classes=classes or None)
+    remarks += _remarks(path, truths, predictions, result, classes, is_run=is_run)
+    return result | {"remarks": remarks}
+
+
+# Six parameters: the file, both sides, their scores, the classes asked for, and its kind.
+def _remarks(
+    path: str,
+    truths: Sequence[Event],
+    predictions: Sequence[Event],
+    result: Mapping[str, Any],
+    classes: Sequence[str],
+    *,
+    is_run: bool,
+) -> list[str]:
+    """What in the files may not be as its owner thinks. Raises `UserError` where no predicted
+    emotion is one of the truth's."""
     marked = {event.emotion for event in truths}
-    remarks += [f"no marked interval has the emotion {c!r}" for c in classes if c not in marked]
+    remarks = [f"no marked interval has the emotion {c!r}" for c in classes if c not in marked]
     named = set(result.get("recognition", {}).get("classes", ()))
     others = sorted({event.emotion for event in predictions} - {"", *named})
     if named and others and not any(event.emotion in named for event in predictions):
@@ -87,7 +105,7 @@ def spotted(path: str) -> dict:
         remarks.append("no video of the predictions is in the truth: are their names the same?")
     elif not is_run and (lost := videos["without truth, with predictions"]):
         remarks.append(f"{lost} videos of the predictions are not in the truth: as they should be?")
-    return result | {"remarks": remarks}
+    return remarks
 
 
 def _is_spotting_run(path: str) -> bool:

@@ -83,6 +83,15 @@ class Frames:
         return np.stack(frames)
 
 
+def check_size(file: pathlib.Path, frame: np.ndarray, first: str, shape: Sequence[int]) -> None:
+    """Raises `UserError` for a frame [H, W, C] whose shape is not that of the file `first`."""
+    if frame.shape != tuple(shape):
+        raise UserError(
+            f"{file}: is {frame.shape[0]} x {frame.shape[1]} where {first} is "
+            f"{shape[0]} x {shape[1]}; the frames of a clip have one size"
+        )
+
+
 def length(clip: Clip) -> int:
     """Number of frames of a clip; none is read where its `read` has a length."""
     read = source(clip.read)

@@ -66,12 +66,7 @@ class FrameFolder:
         files = self._files(start, stop)
         frames = folders.Frames(str(self.path), files, self.gray)()
         first, shape = self._first.setdefault("block", (files[0], frames.shape[1:]))
-        if frames.shape[1:] != shape:
-            found, expected = (f"{a} x {b}" for a, b, _ in (frames.shape[1:], shape))
-            raise UserError(
-                f"{files[0]}: is {found} where {first.name} is {expected}; the frames of a "
-                "recording have one size"
-            )
+        folders.check_size(files[0], frames[0], first.name, shape)
         return frames
 
     def _files(self, start: int, stop: int) -> tuple[pathlib.Path, ...]:

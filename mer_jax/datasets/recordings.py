@@ -222,21 +222,28 @@ def _recording(
         what += "those around a gap become neighbors"
         log.add_note(path, what)
     intervals = [_interval(row, source, tolerance, log) for row in rows]
-    first: dict[tuple[str, int, int], Interval] = {}
-    for each in filter(None, intervals):
-        if first.setdefault((each.kind, each.onset, each.offset), each) is not each:
-            what = f"the {each.kind}-expression from {each.onset} to {each.offset} is there twice"
-            log.add_problem(key, f"{what}; remove one row")
+    first, doubles = _distinct(filter(None, intervals))
+    for each in doubles:
+        what = f"the {each.kind}-expression from {each.onset} to {each.offset} is there twice"
+        log.add_problem(key, f"{what}; remove one row")
     database, subject, name = key.split("/", 2)
     thinned = dataclasses.replace(source, numbers=numbers[::step], step=step)
-    kept = dict[tuple[str, int, int], Interval]()
-    for each in (_thinned(each, step) for each in first.values()):
-        if kept.setdefault((each.kind, each.onset, each.offset), each) is not each:
-            what = f"two {each.kind}-expressions are from {each.onset} to {each.offset}"
-            log.add_note(key, f"{what} of every {step}. frame; they are one")
+    kept, joined = _distinct(_thinned(each, step) for each in first)
+    for each in joined:
+        what = f"two {each.kind}-expressions are from {each.onset} to {each.offset}"
+        log.add_note(key, f"{what} of every {step}. frame; they are one")
     return Recording(
-        database, subject, name, thinned, len(thinned.numbers), spec.fps / step, (*kept.values(),)
+        database, subject, name, thinned, len(thinned.numbers), spec.fps / step, tuple(kept)
     )
+
+
+def _distinct(intervals: Iterable[Interval]) -> tuple[list[Interval], list[Interval]]:
+    """The first intervals of each kind, onset and offset, and the others."""
+    first, others = dict[tuple[str, int, int], Interval](), list[Interval]()
+    for each in intervals:
+        if first.setdefault((each.kind, each.onset, each.offset), each) is not each:
+            others.append(each)
+    return list(first.values()), others
 
 
 def _thinned(interval: Interval, step: int) -> Interval:

@@ -90,8 +90,8 @@ def open_video(
         )
     suffix = path.suffix.lower()
     # Of a TIFF with several pictures FFmpeg reads the first alone: it is refused as a picture.
-    film = suffix not in (".tif", ".tiff") and folders.damage(path) == folders.ANIMATED
-    if suffix in folders.IMAGES and not film:
+    is_tiff = suffix in (".tif", ".tiff")
+    if suffix in folders.IMAGES and (is_tiff or folders.damage(path) != folders.ANIMATED):
         frame = folders.read_image(path)
         return VideoSource(path.name, functools.partial(iter, [frame]), fps or 0.0, 1, [])
     return _video(path, fps)
@@ -215,12 +215,8 @@ def _pictures(files: list[pathlib.Path]) -> Iterator[np.ndarray]:
     shape = None
     for file in files:
         frame = folders.read_image(file)
-        if shape and frame.shape != shape:
-            raise UserError(
-                f"{file}: is {frame.shape[0]} x {frame.shape[1]} where {files[0].name} is "
-                f"{shape[0]} x {shape[1]}; the frames of a clip have one size"
-            )
-        shape = frame.shape
+        shape = shape or frame.shape
+        folders.check_size(file, frame, files[0].name, shape)
         yield frame
 
 

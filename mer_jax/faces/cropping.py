@@ -77,7 +77,7 @@ def crop_face(
     bounds = np.array(frames.shape[2:0:-1]) - 1
     if (outside := float(((places < 0) | (places > bounds)).any(-1).mean())) > _OUTSIDE:
         lies = f"{100 * outside:.0f} % of the crop lie outside of its frame"
-        note = f"{note}; {lies}" if note else lies
+        note = "; ".join(filter(None, [note, lies]))
     out = _cut(frames, places, times, gray=config.gray)
     if marks is not None:
         marks = locate(rectangle, marks, size=size)

@@ -12,6 +12,7 @@ A schema of JSON is a type: `dict[str, Any]`, `list[str]`, a `msgspec.Struct`, a
 
 import contextlib
 import csv
+import io
 import json
 import os
 import pathlib
@@ -73,6 +74,15 @@ def read_text(path: str | os.PathLike) -> str:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+
+
+def rows(text: str, delimiter: str, *, skip_blanks: bool) -> Any:
+    """The rows of a table, an iterator with `line_num`.
+
+    skip_blanks: leave out blanks before a cell, which quotes may follow.
+    """
+    stream = io.StringIO(text, newline="")
+    return csv.reader(stream, delimiter=delimiter, skipinitialspace=skip_blanks)
 
 
 def integer(text: str) -> int | None:

@@ -19,13 +19,11 @@ tested clips.
 """
 
 import csv
-import io
 import os
 import pathlib
 import re
 import string
 from collections.abc import Container, Sequence
-from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -139,7 +137,7 @@ def parse_header(text: str) -> tuple[str, list[str]]:
     found = {}
     for delimiter in ",;\t":
         try:
-            cells = next(_rows(text, delimiter, skip_blanks=True), list[str]())
+            cells = next(reading.rows(text, delimiter, skip_blanks=True), list[str]())
         except csv.Error:
             cells = []
         plain = [cell.lstrip() for cell in cells]
@@ -165,7 +163,7 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
     if twice is not None:
         raise UserError(f"{path}: line 1 has two columns {twice!r}; remove or rename one")
     others = "fold" not in header  # another program's file: ours has every name as it is
-    table = _rows(text, delimiter, skip_blanks=others)
+    table = reading.rows(text, delimiter, skip_blanks=others)
     next(table)
     problems, rows, probabilities = [], [], []
     for cells in table:
@@ -224,12 +222,6 @@ def _read_csv(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> P
             f"given: {', '.join(classes)}"
         )
     return _assemble(path, rows, classes, order, probabilities, problems, [f"classes {remark}"])
-
-
-def _rows(text: str, delimiter: str, *, skip_blanks: bool) -> Any:
-    """The rows of a table; without blanks before their cells, which quotes may follow."""
-    stream = io.StringIO(text, newline="")
-    return csv.reader(stream, delimiter=delimiter, skipinitialspace=skip_blanks)
 
 
 def _read_log(path: pathlib.Path, text: str, classes: Sequence[str] | None) -> Predictions:
@@ -362,9 +354,9 @@ def _assemble(
         else:
             exact = np.zeros(len(classes))
             exact[columns] = row_values
-            largest = classes[int(exact.argmax())]
-            probabilities[index] = exact
-            if (number := int(exact.argmax())) != int(probabilities[index].argmax()):  # rounded
+            number = int(exact.argmax())
+            largest, probabilities[index] = classes[number], exact
+            if number != int(probabilities[index].argmax()):  # equal once they are rounded
                 up = np.nextafter(probabilities[index, number], np.float32(np.inf))
                 probabilities[index, number] = up
             if largest != row["predicted"]:

@@ -13,8 +13,6 @@ name of the video up to its last "_" (006_1, s15_0401). An expression of CAS(ME)
 end of its video has the offset 0: it ends here at its apex, as in `datasets.long_videos`.
 """
 
-import csv
-import io
 import os
 import pathlib
 import re
@@ -92,8 +90,7 @@ def read(path: str | os.PathLike) -> list[Event]:
     text = reading.read_text(path)
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     with reading.report_no_table(path):
-        stream, blanks = io.StringIO(text, newline=""), delimiter != "\t"
-        rows = list(csv.reader(stream, delimiter=delimiter, skipinitialspace=blanks))
+        rows = list(reading.rows(text, delimiter, skip_blanks=True))
     heads = [cell.strip().casefold() for cell in rows[0]] if rows else []
     column = {
         field: heads.index(found[0])

@@ -150,7 +150,7 @@ def combine_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     """Mean and deviation over summaries of the same clips (seeds, learning rates).
 
     Args:
-      summaries: `summary` of each variant, by its name.
+      summaries: `summary` of each variant, by its name; scores that one of them lacks are left out.
 
     Returns:
       The names; for every overall score the values in this order, their mean and sample deviation,
@@ -158,7 +158,8 @@ def combine_variants(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     """
 
     def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        values = {name: [part[name]["value"] for part in parts] for name in OVERALL}
+        shared = [name for name in OVERALL if all(name in part for part in parts)]
+        values = {name: [part[name]["value"] for part in parts] for name in shared}
         return {name: {"values": v} | intervals.mean_and_std(v) for name, v in values.items()}
 
     variants = list(summaries.values())

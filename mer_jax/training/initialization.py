@@ -68,8 +68,7 @@ def read(
 
     found: Weights | list[Weights]
     if (directory / "folds.json").is_file():
-        found = _run_weights(directory)
-        there = reading.load_json(directory / "metrics.json", dict[str, Any]).get("classes")
+        found, there = _run_weights(directory)
         if classes and there and [*there] != [*classes]:
             if complete:
                 raise UserError(
@@ -194,8 +193,8 @@ def _spotter_weights(directory: pathlib.Path, folds: Sequence[str]) -> list[Weig
     return [weights(own[name]) for name in folds]
 
 
-def _run_weights(directory: pathlib.Path) -> Weights:
-    """The selected network of a run's only fold."""
+def _run_weights(directory: pathlib.Path) -> tuple[Weights, Sequence[str]]:
+    """The selected network of a run's only fold, and its classes, where it says them."""
     folds = Folds.read(directory / "folds.json").names
     if len(folds) != 1:
         raise UserError(
@@ -220,4 +219,5 @@ def _run_weights(directory: pathlib.Path) -> Weights:
         name: leaf[0] for tree in chosen for name, leaf in records.named_leaves(tree).items()
     }
     # Dropout's counters are not float32 and stay fresh.
-    return {name: leaf for name, leaf in leaves.items() if leaf.dtype == np.float32}
+    weights = {name: leaf for name, leaf in leaves.items() if leaf.dtype == np.float32}
+    return weights, metrics.get("classes", ())
