@@ -102,7 +102,7 @@ if (out / "run" / "metrics.json").exists():
     tables.append(Table(title, ("", "value"), rows))
 log = (out / "tests.log").read_text() if (out / "tests.log").exists() else ""
 lines = re.findall(r"^(?:FAILED|ERROR).*|^\d+ (?:passed|failed).*", log, re.M)
-tables.append(Table("Tests", ("result",), [(line.replace("|", "/")[:200],) for line in lines]))
+tables.append(Table("Tests", ("result",), [(line[:200],) for line in lines]))
 machine = next((suite["machine"] for suite in found.values()), {})
 smi = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
 try:

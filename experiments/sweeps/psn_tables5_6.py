@@ -22,7 +22,7 @@ SET = {
     "protocol.folds": 10,
     "protocol.by": "sample",
 }
-_FLOW = {"method.channels": ("u", "v", "strain")}
+_FLOW = {"method.channels": ("u", "v", "strain"), "method.flow_scale": 1.0}
 
 
 def _each(*pairs: tuple[float, float]) -> dict[str, float]:

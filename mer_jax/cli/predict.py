@@ -81,7 +81,9 @@ _OFFSET = flags.DEFINE_integer(
 )
 _WINDOW = flags.DEFINE_string("window", None, "Length of a window: frames, or seconds as in 0.3s.")
 _STRIDE = flags.DEFINE_string(
-    "stride", None, "Step between windows, likewise; default: a quarter of one."
+    "stride",
+    None,
+    "Step between windows, likewise; default: a quarter of one. The last one ends with the video.",
 )
 _FPS = flags.DEFINE_float("fps", None, "Frame rate in Hz, if the file has none or a wrong one.")
 _FOLD = flags.DEFINE_string("fold", None, "Predict with one fold (name or number) only.")

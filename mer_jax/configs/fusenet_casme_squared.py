@@ -4,7 +4,7 @@ Published: Intermediate 83.25 % (78.57 +- 5.78 % over epochs 91 to 100), Late 79
 (73.20 +- 3.87 %), by the best epoch on one split by sample with Table IV's counts;
 stcnn_casme_squared.py lists the leaks, and why too few clips are published. Late fusion:
 --config.model.name=fusenet_late. The clips need 68 landmarks.
-Batches of 8 are the paper's; its code for this database has 16.
+Batches of 8 are the paper's; its code has 16.
 Time: an hour on 2 CPU cores. DIR holds casme_squared/.
   mer-jax run fusenet_casme_squared \
       --config.data.root=DIR --workdir=runs/fusenet

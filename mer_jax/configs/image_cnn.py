@@ -7,7 +7,8 @@ Time: days on 2 CPU cores.
   mer-jax run image_cnn \
       --config.data.root="CASME II" --workdir=runs/image_cnn
 LOVO: --config.protocol.name=lovo. ImageNet's VGG16: mer-jax convert-weights --network=vgg16
---from=vgg16.pth --to=imagenet, then --config.train.init_from=imagenet.
+--from=vgg16.pth --to=imagenet, then --config.train.init_from=imagenet; its inputs were standardized
+by ImageNet's mean and deviation, ours are by the training clips' (method frames).
 """
 
 from mer_jax import configuration

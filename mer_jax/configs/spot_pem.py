@@ -5,7 +5,8 @@ AdamW and its weight decay of 0.1, takes p = .5 and reports the best epoch of th
 Adam, the last epoch, and p, spans and durations of the training subjects.
   mer-jax run spot_pem --config.data.root=DIR --config.evidence.landmarks=FILE --workdir=runs/pem
   mer-jax run spot_pem --config.data.name=synthetic --workdir=runs/pem
-Targets count in frames of 24 to 36 Hz. Of SAMM Long Videos (200 Hz) the code of AUW-GCN has 25 Hz:
+Targets count in frames of 24 to 36 Hz. Of SAMM Long Videos (200 Hz) the code of AUW-GCN has 25 Hz,
+up to 6 macro-expressions a video, and a weight of .7 on their loss, where it is .5 here:
   mer-jax run spot_pem --config.data.name=samm_lv --config.data.step=8 --config.data.root=DIR \
       --config.evidence.landmarks=FILE --workdir=runs/pem
 """

@@ -11,7 +11,7 @@ By the published sheet five expressions last 96 frames, so that test_counts cann
 paper's 206 clips are longer parts of the recordings (its code takes their frames 72 to 167), which
 are not published. Resampled, all expressions can be used:
 --config.method.time=resample --config.protocol.test_counts="()".
-Batches of 8 are the paper's; its code for this database has 16.
+Batches of 8 are the paper's; its code has 16.
 Time: an hour on 2 CPU cores. DIR holds casme_squared/, the database.
   mer-jax run stcnn_casme_squared \
       --config.data.root=DIR --workdir=runs/stcnn

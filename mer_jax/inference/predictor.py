@@ -100,7 +100,7 @@ class Predictor:
             gray, read one at a time.
           fps: Hz.
           window, stride: frames; default: the duration of the run's median clip, and a quarter
-            of it.
+            of it. A last window ends with the video, whatever the stride.
           onset, apex, offset: frames of a known movement. With an onset there is one window, from
             the onset to the offset; default offset: as far after the apex as the onset is before
             it, or one window length without an apex.

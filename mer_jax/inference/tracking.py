@@ -100,7 +100,7 @@ class FaceTracker:
 
         Args:
           profile: of the run whose clips the windows are cropped like.
-          length, stride: of the windows, frames.
+          length, stride: of the windows, frames; the last one ends with the video.
           every: frames between two detections.
           eye_detector: of `Predictor.predict_video`; None: frames are not cropped.
           first: the first frame at which a window may start.
@@ -156,9 +156,10 @@ class FaceTracker:
                 if id(grid) not in cropped:
                     cropped[id(grid)] = self._crop(frame, grid)
                 crops.append(cropped[id(grid)])
-            # The last window of a part starts before the next part does.
-            if len(open_parts) > 1 and number + 1 >= open_parts[1][0] + self._length - 1:
-                yield from self._of_part(open_parts.pop(0), self._every)
+            # The last window of a part starts before the next part does, and that of the video
+            # not before the next part.
+            if len(open_parts) > 1 and number + 1 >= open_parts[1][0] + self._length:
+                yield from self._of_part(open_parts.pop(0))
         available = self.num_frames - self._first
         if available < self._length:
             if available < self._min_frames:
@@ -171,19 +172,20 @@ class FaceTracker:
         last = self.face_boxes[-1]
         if not last.num_faces and last.corners is not None:  # missed, and not seen again
             self._lose(open_parts)
-        while open_parts:
-            yield from self._of_part(open_parts.pop(0), self._every)
+        for part in open_parts:
+            yield from self._of_part(part, final=self.num_frames - self._length)
 
     def _lose(self, open_parts: list[tuple[int, "_Grid | None", list]]) -> None:
         """The face of the last detection, cropped at its old place since, was not there."""
         self.face_boxes[-1] = self.face_boxes[-1]._replace(corners=None)
         open_parts[-1] = open_parts[-1][0], None, open_parts[-1][2]
 
-    def _of_part(self, part, span: int) -> Iterator[Window]:
+    def _of_part(self, part, final: int | None = None) -> Iterator[Window]:
+        """The windows that start in a part, and the `final` one, whatever the stride."""
         start, grid, crops = part
         frames = None if grid is None and self._eye_detector else np.stack(crops)
-        for number in range(start, min(start + span, start + len(crops) - self._length + 1)):
-            if (number - self._first) % self._stride == 0:
+        for number in range(start, start + min(self._every, len(crops) - self._length + 1)):
+            if (number - self._first) % self._stride == 0 or number == final:
                 at = number - start
                 yield Window(number, None if frames is None else frames[at : at + self._length])
 

@@ -70,7 +70,7 @@ def frames(
 ) -> Examples:
     """[H, W, 3]: frames of each clip, evenly spaced from the first to the last.
 
-    Frames are standardized by the mean frame of a fold's training clips, as in VGG's own training,
+    Frames are standardized by the mean frame of a fold's training clips, as in VGG-Face's training,
     and by the deviation from it: otherwise all frames are nearly the same input to a network of
     thirteen layers without normalization, and its loss does not fall. A deviation below 1e-4 (a
     fortieth of an 8-bit level) is rounding and becomes 1e-4.

@@ -12,7 +12,7 @@ from flax import nnx
 from mer_jax.errors import UserError
 from mer_jax.models.residual import ConvNorm
 from mer_jax.models.sizes import require, scaled
-from mer_jax.nn import LayerNorm, linear, max_pool
+from mer_jax.nn import LayerNorm, linear, max_pool, pytorch_init
 
 
 class CABlock(nnx.Module):
@@ -52,7 +52,7 @@ class EncoderBlock(nnx.Module):
     """
 
     def __init__(self, features: int, heads: int, *, drop_path: float, rngs: nnx.Rngs):
-        init: dict[str, Any] = {"kernel_init": nnx.initializers.truncated_normal(0.02)}
+        init: dict[str, Any] = {"kernel_init": nnx.initializers.normal(0.02)}
         init["rngs"] = rngs
         self.norms = nnx.List([LayerNorm(features, epsilon=1e-6) for _ in range(2)])
         self.heads = heads
@@ -110,7 +110,8 @@ class MMNet(nnx.Module):
         if frames != 2:
             raise UserError(f"MMNet takes two frames, the onset and the apex, not {frames}")
         action, maps = scaled(180, width), scaled(128, width)
-        self.action = ConvNorm(channels, action, (3, 3), strides=2, padding=1, rngs=rngs)
+        init = {"kernel_init": pytorch_init(9 * channels)["kernel_init"]}
+        self.action = ConvNorm(channels, action, (3, 3), strides=2, padding=1, rngs=rngs, **init)
         self.stem = ConvNorm(action, maps, (3, 3), padding=1, rngs=rngs)
         blocks = []
         for wide, stride in ((128, 1), (128, 2), (256, 2), (512, 2)):
@@ -122,8 +123,7 @@ class MMNet(nnx.Module):
         self.size = (-(-height // 16), -(-columns // 16))
         tokens = math.prod(self.size)
         self.embed = linear(channels, maps, rngs=rngs)
-        normal = nnx.initializers.truncated_normal(0.02)
-        self.positions = nnx.Param(normal(rngs.params(), (tokens, maps)))
+        self.positions = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), (tokens, maps)))
         rates = [drop_path * n / max(1, depth - 1) for n in range(depth)]
         self.encoder = nnx.List(
             [EncoderBlock(maps, heads, drop_path=rate, rngs=rngs) for rate in rates]

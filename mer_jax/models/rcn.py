@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from mer_jax.models.sizes import require
-from mer_jax.nn import BatchNorm, Conv, adaptive_avg_pool, max_pool
+from mer_jax.nn import BatchNorm, Conv, adaptive_avg_pool, max_pool, pytorch_init
 
 _FAN_OUT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -21,6 +21,8 @@ class _Unit(nnx.Module):
     """Convolution and normalization, with ReLU between them if `relu`."""
 
     def __init__(self, in_features, features, kernel, *, relu=False, rngs, **options):
+        if relu:  # a bias that no normalization takes out: as PyTorch initializes it
+            options["bias_init"] = pytorch_init(kernel * kernel * in_features)["bias_init"]
         size = (kernel, kernel)
         self.conv = Conv(in_features, features, size, kernel_init=_FAN_OUT, rngs=rngs, **options)
         self.norm = BatchNorm(features, rngs=rngs)

@@ -7,6 +7,8 @@ from flax import nnx
 
 from mer_jax.nn import BatchNorm, Conv
 
+_FAN_OUT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+
 
 class ConvNorm(nnx.Module):
     """A convolution without bias, then batch normalization."""
@@ -19,6 +21,7 @@ class ConvNorm(nnx.Module):
         *,
         strides: int | Sequence[int] = 1,
         padding: int | Sequence[int] = 0,
+        kernel_init: nnx.Initializer = _FAN_OUT,
         rngs: nnx.Rngs,
     ):
         self.conv = Conv(
@@ -28,7 +31,7 @@ class ConvNorm(nnx.Module):
             strides=strides,
             padding=padding,
             use_bias=False,
-            kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
+            kernel_init=kernel_init,
             rngs=rngs,
         )
         self.norm = BatchNorm(features, rngs=rngs)

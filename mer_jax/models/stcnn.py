@@ -10,8 +10,6 @@ from flax import nnx
 from mer_jax.models.sizes import require
 from mer_jax.nn import Conv, conv_relu_pool
 
-# Keras' default and that of the authors' code, except for the dense layers of its MicroExpSTCNN:
-# there a normal of deviation 0.05.
 GLOROT = nnx.initializers.glorot_uniform()
 POOL = (3, 3, 3)
 
@@ -62,7 +60,9 @@ class STCNN(nnx.Module):
 
     64 x 64 x 96 (T = 96 on CAS(ME)^2, 18 on SMIC) -> 62 x 62 x 82 -> 20 x 20 x 27 -> 345,600 ->
     128 -> 3. The paper's Table I has a last dropout behind the classifier, which would set class
-    scores to 0 at random; it is left out, as in the authors' code.
+    scores to 0 at random; it is left out, as in the authors' code. Initial weights, which are not
+    printed, are Glorot's uniform ones; the authors' code has them in the convolution, and in the
+    dense layers normal ones of deviation 0.05.
 
     Args:
       num_classes, rngs: as in `models.create`.

@@ -166,7 +166,7 @@ def boundary_focal(
     With the ten outputs of each frame (`spotting.targets.OUTPUTS`) and targets t of 0 to 1,
 
         micro + 0.5 macro, each = w f(apex, 0.9) + f(start, end, neither) + 0.1 f(action, 0.8),
-        w = 1.8 for micro, 1 for macro.
+        w = 1.8 for micro, 1 for macro (of SAMM the authors have 0.7 macro).
 
     f(y, a) of a score p = sigmoid(y) is -a |t - p| log(p) where t > 0 and else
     -(1 - a) |0.16 - p| log(1 - p); of the three classes it is -a (1 - p) log(p) of the true one's

@@ -25,7 +25,7 @@ def schedule(name: str, *, epochs: int, steps: int, rate: float, every: int) -> 
 
     constant  1
     decay     rate^epoch (STRCN 0.8, MER-RCNN 0.5)
-    step      rate^(epoch // every) (RCN: 0.5 each 10 epochs)
+    step      rate^(epoch // every)
     cosine    falls from 1 to 0 along half a cosine over all epochs
     """
     if name not in SCHEDULES:

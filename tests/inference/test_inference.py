@@ -125,14 +125,17 @@ def test_the_dtype_of_the_frames_does_not_matter(predictor, own):
         np.testing.assert_allclose(found.probabilities, plain.probabilities, atol=1e-6)
 
 
-@pytest.mark.parametrize("length,stride,every", ((5, 1, 7), (5, 3, 2), (8, 2, 100), (1, 1, 3)))
+@pytest.mark.parametrize(
+    "length,stride,every", ((5, 1, 7), (5, 3, 2), (8, 2, 100), (8, 7, 3), (6, 9, 9), (1, 1, 3))
+)
 def test_windows_against_slices(predictor, length, stride, every):
     film = np.random.default_rng(1).integers(0, 256, (23, 40, 40, 3), np.uint8)
     tracker = FaceTracker(
         predictor.profile, length=length, stride=stride, every=every, eye_detector=None
     )
     found = list(tracker.windows(film))
-    assert [each.start for each in found] == list(range(0, 23 - length + 1, stride))
+    last = 23 - length  # the last window ends with the film, whatever the stride
+    assert [each.start for each in found] == sorted({*range(0, last + 1, stride), last})
     for start, frames in found:
         np.testing.assert_array_equal(frames, film[start : start + length])
 
@@ -183,7 +186,7 @@ def test_windows_without_a_face_are_told_so(predictor, own):
     crossing = predictor.predict_video(
         film, 20.0, window=10, stride=8, eye_detector=lambda f: eyes[None][: int(f.any())]
     )
-    assert crossing.labels == ["no movement", "no movement", "face lost", "no face"]
+    assert crossing.labels == ["no movement", "no movement", "face lost", "no face", "no face"]
 
 
 def test_a_window_of_another_rate_is_brought_to_the_runs(predictor):

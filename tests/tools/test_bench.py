@@ -63,6 +63,8 @@ def test_times_are_compared_by_medians_of_ratios(monkeypatch):
     table = timing.timing_table("Title", [ours, theirs])
     assert str(table).splitlines()[-1] == "| theirs | 1,000 | 1.00 | 0.50 | 2.00 |  |"
     assert json.loads(json.dumps(table._asdict()))["rows"][1][:2] == ["theirs", 1000.0]
+    piped = timing.Table("Title", ("name",), [("a|b",)])  # of a regular expression
+    assert str(piped).splitlines()[-1] == r"| a\|b |"
 
 
 def test_every_network_has_a_workload_and_one_of_them_runs():

@@ -25,17 +25,18 @@ uses it by itself and so does the PyTorch loop; the other packages of `video` st
 """
 
 import importlib
-import json
 import os
-import pathlib
 import platform
 import sys
+from typing import Any
 
 from absl import flags
 
 from mer_jax import runtime
 from mer_jax.cli import command
 from mer_jax.errors import UserError
+from mer_jax.io import saving
+from tools.bench.timing import Table
 
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Interleaved rounds; the median counts.", lower_bound=1)
 _QUICK = flags.DEFINE_bool("quick", False, "Small sizes, few rounds.")
@@ -75,7 +76,9 @@ def main(argv: list[str]) -> None:
     }
     head = ", ".join(f"{name} {value}" for name, value in machine.items()) + "\n"
     print(head)
-    tables, rounds = [], min(_ROUNDS.value, 2) if _QUICK.value else _ROUNDS.value
+    tables: list[tuple[str, Table]] = []
+    rounds = min(_ROUNDS.value, 2) if _QUICK.value else _ROUNDS.value
+    _write(machine, head, tables)  # raises at once where it cannot be written
     for suite in _SUITES if "all" in chosen else chosen:
         module = importlib.import_module(f"tools.bench.{suite}")
         options: dict = {"only": _ONLY.value} if suite in _BY_NETWORK else {}
@@ -83,11 +86,16 @@ def main(argv: list[str]) -> None:
         for table in module.tables(rounds, _QUICK.value, **options):
             print(table, flush=True)
             tables.append((suite, table))
+            _write(machine, head, tables)
+
+
+def _write(machine: dict[str, Any], head: str, tables: list[tuple[str, Table]]) -> None:
+    """Writes the tables so far, so that a run that is stopped keeps them."""
     if _OUT.value:
-        pathlib.Path(_OUT.value).write_text("\n".join([head, *(str(t) for _, t in tables)]))
+        saving.write(_OUT.value, "\n".join([head, *(str(table) for _, table in tables)]))
     if _JSON.value:
         found = [{"suite": suite, **table._asdict()} for suite, table in tables]
-        pathlib.Path(_JSON.value).write_text(json.dumps({"machine": machine, "tables": found}))
+        saving.write_json(_JSON.value, {"machine": machine, "tables": found})
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[Any]]  # numbers are rounded for the eye only
 
     def __str__(self) -> str:
-        lines = [f"### {self.title}", "", "| " + " | ".join(self.columns) + " |"]
-        lines.append("|---" * len(self.columns) + "|")
-        lines += ["| " + " | ".join(map(_shown, row)) + " |" for row in self.rows]
-        return "\n".join(lines) + "\n"
+        line = lambda cells: "| " + " | ".join(map(_shown, cells)) + " |"
+        rule = "|---" * len(self.columns) + "|"
+        rows = [line(row) for row in self.rows]
+        return "\n".join([f"### {self.title}", "", line(self.columns), rule, *rows]) + "\n"
 
 
 class Timing(NamedTuple):
@@ -76,5 +76,5 @@ def timing_table(title: str, rows: Sequence[Timing]) -> Table:
 
 def _shown(value: Any) -> str:
     if not isinstance(value, float):
-        return str(value)
+        return str(value).replace("|", r"\|")
     return f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}"
