@@ -49,6 +49,33 @@ def test_maps_of_the_recurrent_networks(name):
     assert layers[0].parameters == 64 * 64 + 9 * 64 * 64 + 4 * 2 * 64
 
 
+PYTORCH = 27**-0.5 / 3**0.5  # of the uniform numbers in +-1/sqrt(27): 3 x 3 of three channels
+
+
+@pytest.mark.parametrize(
+    "name, path, deviation",
+    [
+        ("rcn_w", "stem.units.0.conv.kernel", (2 / (9 * 16)) ** 0.5),
+        ("rcn_w", "stem.units.0.conv.bias", PYTORCH),  # normalized behind a ReLU
+        ("rcn_w", "classifier.kernel", 0.01),
+        ("mmnet", "action.conv.kernel", PYTORCH),  # outside of what the authors' loop initializes
+        ("mmnet", "stem.conv.kernel", (2 / (9 * 128)) ** 0.5),
+        ("mmnet", "positions", 0.02),
+        ("mmnet", "encoder.0.qkv.kernel", 0.02),
+    ],
+)
+def test_initial_weights_have_the_deviations_of_the_authors_code(name, path, deviation):
+    """What their files leave to PyTorch, and Kaiming's by the outputs where they ask for it."""
+    network = models.create(name, num_classes=3, rngs=nnx.Rngs(0), **SMALL_SHAPES[name])
+    found = dict(nnx.to_flat_state(nnx.state(network, nnx.Param)))
+    parts = tuple(int(part) if part.isdigit() else part for part in path.split("."))
+    values = np.asarray(found[parts][...])
+    assert abs(values.std() / deviation - 1) < (0.35 if values.size < 100 else 0.05)
+
+
+SMALL_SHAPES = {"rcn_w": {"shape": (28, 28, 3)}, "mmnet": {"shape": (2, 64, 64, 3), "depth": 1}}
+
+
 @pytest.mark.parametrize("layers, units", [(1, 10 + 4), (3, 3 * (10 + 4)), (0, 4 * (9 + 1))])
 def test_fewer_recurrent_layers(layers, units):
     """Fig. 8: layers are taken away from the end; 0 replaces all by 3 x 3 convolutions."""
