@@ -34,6 +34,7 @@ from mer_jax import (
     spotting_experiment,
 )
 from mer_jax.clips import Clip, reading_from
+from mer_jax.datasets import identity
 from mer_jax.datasets.labels import label
 from mer_jax.errors import UserError, first_of, own_code
 from mer_jax.inference import profile
@@ -126,7 +127,7 @@ def run(
     for evaluation, variant, result in zip(evaluations.values(), variants.values(), results):
         evaluation.summary["provenance"] = outputs.provenance(
             command, variant.seed, result.seconds, wall_seconds=time.monotonic() - started
-        ) | {key: job.fingerprint[key] for key in ("folds", "clips")}
+        ) | {"clips": job.fingerprint["clips"], **job.data}
     summary = outputs.write_reports(job.folders, configs, evaluations, settings)
     clips = job.shared.clips
     if config.report.profile and all(clip.content == "video" for clip in clips):
@@ -147,6 +148,7 @@ class _Job(NamedTuple):
     build: Callable[[nnx.Rngs], nnx.Module]
     initial_weights: Weights | list[Weights]
     fingerprint: dict[str, Any]  # what a resumed job must have in common with it
+    data: dict[str, str]  # of `data_digests`
 
 
 def _prepare(
@@ -206,6 +208,7 @@ def _prepare(
     return _Job(
         *(config, settings, folders, shared, folds, examples, sizes, build, initial_weights),
         fingerprint,
+        data_digests(clips, labels, folds[0]),
     )
 
 
@@ -383,6 +386,15 @@ def prepare_folds(
             "give more clips, another protocol, or other data.label_scheme"
         )
     return folds
+
+
+def data_digests(clips: Sequence[Clip], labels: np.ndarray, folds: Folds) -> dict[str, str]:
+    """12 hexadecimal digits of the clips and labels ("data"), and of "folds".
+
+    No video is decoded where file sizes and times stand for its frames (`identity.digest`).
+    """
+    digests = map(identity.digest, clips)
+    return {"data": saving.digest(*digests, labels)[:12], "folds": folds.fingerprint}
 
 
 def example_digests(clips: Sequence[Clip], inputs: Any) -> list[str]:

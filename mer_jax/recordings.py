@@ -223,10 +223,10 @@ class Part:
 
     @property
     def files(self) -> Sequence[pathlib.Path]:
-        """What the frames are read from; none where they lie in no file."""
+        """What the frames are read from, and the crop of all is found in; none without a file."""
         read: Any = source(self.recording.read)
         if files := getattr(read, "files", ()):
-            return files[self.start : self.stop]
+            return [*files[self.start : self.stop], *getattr(read, "files_of_the_crop", ())]
         return [read.path] if hasattr(read, "path") else []
 
     @property

@@ -6,7 +6,7 @@
 
 A file of experiments/sweeps defines ROWS. `run` runs them one after the other, each in a folder of
 WORKDIR, and writes their scores beside the published ones: table.md, table.tex and table.html. A
-row that has run with the same configuration is not run again.
+row that has run with the same configuration, on the same data, is not run again.
 """
 
 import collections
@@ -154,11 +154,14 @@ def run(
             configuration.check(job)
             _check_published(rows[name].published)
     found, failed, cache = [], [], dict[str, Any]()
+    data: dict[str, dict[str, str]] = {}
     for number, (name, job) in enumerate(jobs.items(), 1):
         row_dir = workdir / folder(name)
         try:
-            if not _finished(row_dir, job):
-                print(f"{number} of {len(jobs)}: {name}", file=sys.stderr, flush=True)
+            done = _finished(row_dir, job, data)
+            has_run = " has run already" * done
+            print(f"{number} of {len(jobs)}: {name}{has_run}", file=sys.stderr, flush=True)
+            if not done:
                 experiment.run(job, row_dir, devices=devices, should_stop=should_stop, cache=cache)
             found += _runs(name, rows[name], row_dir)
         except UserError as error:
@@ -210,7 +213,8 @@ def _check_published(published: Mapping[str, Any]) -> None:
             raise UserError(f"the published {key} is {value}; give a fraction of 1")
 
 
-def _finished(workdir: pathlib.Path, job: ConfigDict) -> bool:
+def _finished(workdir: pathlib.Path, job: ConfigDict, data: dict[str, dict[str, str]]) -> bool:
+    """Whether the row has run with this configuration, code and data. data: kept between rows."""
     path = workdir / "config.json"
     if not (workdir / "report.html").exists() or not path.exists():
         return False
@@ -218,7 +222,29 @@ def _finished(workdir: pathlib.Path, job: ConfigDict) -> bool:
     if reading.load_json(path, Any) != json.loads(json.dumps(plain)):
         return False
     there = checkpoints.identity(workdir / "checkpoints")
-    return there.get("own_code", {}) == configuration.own_code(plain)
+    if there.get("own_code", {}) != configuration.own_code(plain):
+        return False
+    key = json.dumps([plain[section] for section in ("data", "protocol", "train")])
+    if key not in data:
+        try:
+            data[key] = _data_digests(job)
+        except UserError as error:
+            print(
+                f"{workdir} is used as it is: its data cannot be read now "
+                f"({reading.error_summary(error)})",
+                file=sys.stderr,
+                flush=True,
+            )
+            return True
+    provenance = reading.load_json(workdir / "metrics.json", dict[str, Any])["provenance"]
+    return all(provenance.get(name) == value for name, value in data[key].items())
+
+
+def _data_digests(job: ConfigDict) -> dict[str, str]:
+    clips, labels, classes = experiment.prepare_clips(job)
+    variants = configuration.check(job).variants
+    folds = experiment.prepare_folds(job, next(iter(variants.values())), clips, labels, classes)
+    return experiment.data_digests(clips, labels, folds)
 
 
 def _runs(name: str, row: Row, workdir: pathlib.Path) -> list[comparison.Run]:

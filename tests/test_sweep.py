@@ -163,6 +163,40 @@ def test_a_row_that_has_run_is_not_run_again_unless_it_has_changed(table, monkey
     assert ran == ["fast_rate"]
 
 
+@pytest.mark.e2e
+def test_a_row_runs_again_where_its_data_have_changed(tmp_path, monkeypatch, capsys):
+    """The table was printed again, of the labels before, without a word."""
+    rows = {"one": Row("default", {})}
+    overrides = SMALL | {"train.epochs": 1}
+    once = {"devices": jax.devices()[:1]}
+    sweep.run(rows, tmp_path, overrides=overrides, **once)
+    ran, run = [], sweep.experiment.run
+    monkeypatch.setattr(
+        sweep.experiment,
+        "run",
+        lambda job, place, **how: ran.append(place) or run(job, place, **how),
+    )
+    sweep.run(rows, tmp_path, overrides=overrides, **once)
+    assert not ran and "1 of 1: one has run already" in capsys.readouterr().err
+    prepare = sweep.experiment.prepare_clips
+
+    def relabeled(config):
+        clips, labels, classes = prepare(config)
+        return clips, labels[::-1].copy(), classes
+
+    monkeypatch.setattr(sweep.experiment, "prepare_clips", relabeled)
+    with pytest.raises(UserError, match=r"one: .*holds another job \(clips: "):
+        sweep.run(rows, tmp_path, overrides=overrides, **once)
+    assert len(ran) == 1
+
+    def missing(config):
+        raise UserError("DATA: there is no such folder")
+
+    monkeypatch.setattr(sweep.experiment, "prepare_clips", missing)
+    assert sweep.run(rows, tmp_path, overrides=overrides, **once)
+    assert "used as it is: its data cannot be read now (DATA: there" in capsys.readouterr().err
+
+
 def test_mistakes_are_one_sentence():
     file = FOLDER / "stcnn_table9.py"
     assert list(sweep.rows(file, only="3 x 3 x 1")) == ["3 x 3 x 15", "3 x 3 x 19"]

@@ -50,7 +50,7 @@ from mer_jax.cli import beam_flags, database_flags
 from mer_jax.cli.command import at_stop_signals, size_of
 from mer_jax.clips import Clip
 from mer_jax.datasets import prepared
-from mer_jax.errors import DataError, Problem, UserError
+from mer_jax.errors import DataError, Problem, UserError, report_write_errors
 from mer_jax.faces import contact_sheet
 from mer_jax.io import locks, reading, saving
 
@@ -130,9 +130,10 @@ def prepare(
     options = dict(options or {})
     if "crop" in datasets.options(database):  # of long videos: faces are cropped here, once
         options = {"crop": "none"} | options
-    labels = reading.expanded(options.get("labels") or ".")
-    if labels.is_file():  # the manifest is read from other folders, too
-        options["labels"] = str(labels.resolve())
+    labels = options.get("labels")
+    if isinstance(labels, str) and reading.expanded(labels).is_file():
+        # The manifest is read from other folders, too.
+        options["labels"] = str(reading.expanded(labels).resolve())
     clips = datasets.load(database, root, **options)
     if not clips:
         raise UserError(f"{database} has no clip to prepare; mer-jax check-data tells why")
@@ -143,14 +144,16 @@ def prepare(
     out.mkdir(parents=True, exist_ok=True)
     busy = f"{out} is being prepared by another process; wait for it, or give another --out"
     with locks.take(out / ".lock", busy):
-        if not _is_current(out, database, fingerprint):
-            source = {
-                "database": database,
-                "root": None if root is None else str(root),
-                "options": options,
-                "parameters": parameters,
-                "fingerprint": fingerprint,
-            }
+        source = {
+            "database": database,
+            "root": None if root is None else str(root),
+            "options": options,
+            "parameters": parameters,
+            "fingerprint": fingerprint,
+        }
+        if _is_current(out, database, fingerprint):
+            prepared.update(out, source)
+        else:
             work = out / _WORK
             work.mkdir(exist_ok=True)
             tasks = [Task(c, config, model, work / f"{d}.npz") for c, d in zip(clips, digests)]
@@ -161,23 +164,37 @@ def prepare(
 
 
 def _pack(out, source, tasks, pipeline) -> None:
-    """Writes the cropped clips as records, and the manifest last."""
+    """Writes the cropped clips as records, then the manifest, and removes earlier records."""
     from mer_jax.datasets import beam, tfds
 
     database = source["database"]
-    (out / prepared.MANIFEST).unlink(missing_ok=True)
-    for old in (out / tfds.MicroExpressions.name).glob(f"{database}_*"):
-        if _RECORDS.fullmatch(old.name.removeprefix(database)):  # nothing that is not ours
-            shutil.rmtree(old)
+    name = f"{database}_{source['fingerprint']}"
+    records = out / tfds.MicroExpressions.name
+    if (records / name).exists():  # damaged, or of a call that was killed
+        shutil.rmtree(records / name)
     done = [_finished(task) for task in tasks]
     clips = [clip for clip, _ in done]
-    name = f"{database}_{source['fingerprint']}"
     config = tfds.Config(name=name, database=database, clips=clips)
-    with beam.report_errors() if pipeline else contextlib.nullcontext():
+    with beam.report_errors() if pipeline else _report_full_disk(out):
         directory = tfds.build(out, config, pipeline=pipeline)
     _write_contact_sheets(out, tasks)
     notes = [Problem(clip.key, note) for clip, note in done if note]
     prepared.write(out, directory, source, clips, notes)
+    for old in records.glob(f"{database}_*"):
+        ours = _RECORDS.fullmatch(old.name.removeprefix(database))
+        if ours and old.name != name:
+            shutil.rmtree(old)
+
+
+@contextlib.contextmanager
+def _report_full_disk(out: pathlib.Path) -> Generator[None]:
+    """ArrayRecord raises a `RuntimeError` where the disk is full."""
+    try:
+        with report_write_errors(out):
+            yield
+    except RuntimeError as error:
+        with report_write_errors(out):
+            raise OSError(None, reading.error_summary(error)) from error
 
 
 def _write_contact_sheets(out: pathlib.Path, tasks: Sequence[Task]) -> None:
@@ -331,13 +348,13 @@ def _is_current(out: pathlib.Path, database: str, fingerprint: str) -> bool:
     """Whether `out` is this version of the database. Raises `UserError` for another database."""
     if not (out / prepared.MANIFEST).is_file():
         return False
+    there = prepared.database_of(out)
+    if there not in (None, database):
+        raise UserError(f"{out} has {there} already; give {database} another --out")
     try:
-        manifest = prepared.read(out)
+        return prepared.read(out)["fingerprint"] == fingerprint
     except UserError:
         return False
-    if manifest["database"] != database:
-        raise UserError(f"{out} has {manifest['database']} already; give {database} another --out")
-    return manifest["fingerprint"] == fingerprint
 
 
 def _hash_of(model: str | None) -> str:

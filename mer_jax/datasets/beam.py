@@ -147,14 +147,40 @@ def _running_pipeline(
         except BaseException as error:
             done.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
-    while not done.done():
-        yield
-        concurrent.futures.wait([done], timeout=_SECONDS)
+    with _deaths_of_workers() as dead:
+        threading.Thread(target=work, daemon=True).start()
+        while not done.done():
+            if dead:
+                cancel()
+                raise UserError(
+                    "a worker process died, perhaps out of memory; re-run the command with fewer "
+                    "--jobs"
+                )
+            yield
+            concurrent.futures.wait([done], timeout=_SECONDS)
     _running.clear()
     with report_errors():
         done.result()
     yield
+
+
+@contextlib.contextmanager
+def _deaths_of_workers() -> Iterator[list[str]]:
+    """Lists what threads of the direct runner say of dead workers, on whose work it waits on."""
+    found: list[str] = []
+    before = threading.excepthook
+
+    def hook(args: Any) -> None:
+        if "Worker subprocess exited" in str(args.exc_value):
+            found.append(str(args.exc_value))
+        else:
+            before(args)
+
+    threading.excepthook = hook
+    try:
+        yield found
+    finally:
+        threading.excepthook = before
 
 
 def cancel() -> None:

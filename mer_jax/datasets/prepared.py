@@ -49,12 +49,15 @@ class _Clip(TypedDict):
     length: int
 
 
+class _Database(TypedDict):
+    database: str
+
+
 class _Version(TypedDict):
     version: str
 
 
-class _Manifest(_Version):
-    database: str
+class _Manifest(_Version, _Database):
     directory: str
     fingerprint: str
     root: str | None
@@ -122,6 +125,14 @@ def inspect(root: str | pathlib.Path, *, skip_source_check: bool = False) -> Ins
     return Inspection(clips, problems, notes)
 
 
+def database_of(out: pathlib.Path) -> str | None:
+    """The database of the manifest in `out`, of any version; None for a damaged manifest."""
+    try:
+        return reading.load_json(out / MANIFEST, _Database)["database"]
+    except UserError:
+        return None
+
+
 def read(out: pathlib.Path) -> dict[str, Any]:
     """The manifest in `out`. Raises `UserError` if it or a file of records is incomplete."""
     version = reading.load_json(out / MANIFEST, _Version, hint=_AGAIN)["version"]
@@ -155,7 +166,7 @@ def check_source(manifest: Mapping[str, Any]) -> None:
         same = fingerprint(digests(clips, manifest["parameters"])) == manifest["fingerprint"]
         what = "" if same else "has changed since"
     except UserError as error:
-        what = f"cannot be read any more ({str(error).splitlines()[0]})"
+        what = f"cannot be read any more ({' '.join(str(error).split())[:300]})"
     if what:
         raise UserError(
             f"its source {root or manifest['database']} {what}; {_AGAIN}, "
@@ -192,6 +203,17 @@ def write(
         "notes": [list(note) for note in notes],
         "clips": rows,
     }
+    _write(out, content)
+
+
+def update(out: pathlib.Path, source: Mapping[str, Any]) -> None:
+    """Writes to the manifest where the same clips are read from now, if that is elsewhere."""
+    manifest = read(out)
+    if (updated := manifest | json.loads(json.dumps(source))) != manifest:
+        _write(out, updated)
+
+
+def _write(out: pathlib.Path, content: Mapping[str, Any]) -> None:
     saving.write(out / MANIFEST, json.dumps(content, indent=1))
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -138,6 +139,16 @@ class CroppedRead:
             return getattr(self.frames_from, name)
         raise AttributeError(name)
 
+    @property
+    def files_of_the_crop(self) -> list[pathlib.Path]:
+        """The files of the frames in which a face is looked for, where each has its own."""
+        files = getattr(self.frames_from, "files", ())
+        return [files[at] for at in self._looked] if files and self.crop.crop != "none" else []
+
+    @property
+    def _looked(self) -> list[int]:
+        return np.unique(np.linspace(0, self.length - 1, _LOOKED).astype(int)).tolist()
+
     def __call__(self, start: int, stop: int) -> np.ndarray:
         (top, bottom, left, right), places, times = self._places
         frames = self.frames_from(start, stop)[:, top:bottom, left:right]
@@ -159,7 +170,7 @@ class CroppedRead:
 
     def _find(self) -> tuple[Rectangle, tuple[int, ...]]:
         """The crop, and the shape of the frame that has it."""
-        looked = np.unique(np.linspace(0, self.length - 1, _LOOKED).astype(int)).tolist()
+        looked = self._looked
         for at in looked:
             frame = self.frames_from(at, at + 1)[0]
             if self.crop.crop == "none":

@@ -14,6 +14,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -24,6 +25,9 @@ from mer_jax.io import saving
 
 Entry = dict[str, np.ndarray]
 _NAME = "__name__"  # the array that holds the entry's name
+_TORN_ENTRY = re.compile(r"\.part-\d+-[0-9a-f]{8}-[0-9a-f]{64}\.npz")  # of `saving.atomic`
+_TORN_ARRAY = re.compile(r"\.part-\w{8}")
+_LEFT = 24 * 3600  # seconds since the last change of a file that nobody is writing any more
 
 
 class Usage(NamedTuple):
@@ -78,6 +82,7 @@ class ArrayCache:
         `write` does so after each tenth of the limit.
         """
         self._written = 0.0
+        _remove_torn(self.directory)
         files = sorted(_files(self.directory), key=lambda file: file[1].st_mtime_ns)
         excess = sum(stat.st_size for _, stat in files) - self.limit_bytes
         for path, stat in files:
@@ -116,7 +121,17 @@ def clear(directory: str | os.PathLike, *, group: str | None = None) -> dict[str
                 path.unlink()
         with contextlib.suppress(OSError):
             (pathlib.Path(directory) / name).rmdir()
+    _remove_torn(pathlib.Path(directory))
     return chosen
+
+
+def _remove_torn(directory: pathlib.Path) -> None:
+    """Removes what killed processes were writing: entries, and the arrays of `large_arrays`."""
+    for pattern, names in ((".part-*", _TORN_ARRAY), ("*/.part-*", _TORN_ENTRY)):
+        for path in directory.glob(pattern):
+            with contextlib.suppress(OSError):
+                if names.fullmatch(path.name) and time.time() - path.stat().st_mtime > _LEFT:
+                    path.unlink()
 
 
 def _files(directory: pathlib.Path, group: str = "*") -> list[tuple[pathlib.Path, os.stat_result]]:

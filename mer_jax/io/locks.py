@@ -4,7 +4,7 @@ import pathlib
 
 import filelock
 
-from mer_jax.errors import UserError
+from mer_jax.errors import UserError, report_write_errors
 
 
 def take(path: pathlib.Path, refusal: str, *, timeout: float = 0.0) -> filelock.AcquireReturnProxy:
@@ -14,10 +14,11 @@ def take(path: pathlib.Path, refusal: str, *, timeout: float = 0.0) -> filelock.
 
     Raises:
       UserError: with the text `refusal`, where another process or another call in this process
-        still holds the lock after `timeout` seconds.
+        still holds the lock after `timeout` seconds; or the file cannot be written.
     """
-    try:
-        # Any thread may release it: checkpoints are written and closed in threads of their own.
-        return filelock.FileLock(path, thread_local=False, timeout=timeout).acquire()
-    except filelock.Timeout:
-        raise UserError(refusal) from None
+    with report_write_errors(path):
+        try:
+            # Any thread may release it: checkpoints are written and closed in threads of their own.
+            return filelock.FileLock(path, thread_local=False, timeout=timeout).acquire()
+        except filelock.Timeout:
+            raise UserError(refusal) from None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +32,7 @@ class R3D18(nnx.Module):
 
     def __init__(self, *, width: float = 1.0, rngs: nnx.Rngs):
         maps = scaled(64, width)
-        stem = {"strides": (1, 2, 2), "padding": (1, 3, 3)}
+        stem: dict[str, Any] = {"strides": (1, 2, 2), "padding": (1, 3, 3)}
         self.stem = ConvNorm(3, maps, (3, 7, 7), **stem, rngs=rngs)
         blocks = []
         for wide, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):

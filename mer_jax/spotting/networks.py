@@ -258,8 +258,8 @@ def _fit(
 ) -> Result:
     """Trains a group of folds and writes their weights to the folder of `checkpointing`."""
     folder = pathlib.Path(checkpointing.directory)
-    fingerprint = {"samples": saving.digest(examples.inputs, labels)}
-    fingerprint = {**checkpointing.job_fingerprint, **fingerprint}
+    made = {"samples": saving.digest(examples.inputs, labels), "folds": rows.fingerprint}
+    fingerprint = {**checkpointing.job_fingerprint, **made}
 
     def write(members: range, state: State) -> None:
         chosen = state.best or (state.params, state.model_state)

@@ -9,6 +9,7 @@ another one is refused with the differences.
 """
 
 import contextlib
+import errno
 import json
 import pathlib
 import shutil
@@ -32,6 +33,9 @@ from mer_jax.training.records import Position, Tree
 
 STEPS = "steps"
 _IDENTITY = "identity.json"
+# `OSError.errno` of a server, a process or its memory, and not of what a file contains.
+_PASSING = {errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
+_PASSING |= {errno.ENOMEM, errno.ETIMEDOUT, errno.EINTR, errno.EAGAIN}
 _VERSIONS = "versions"  # of the packages that began a job, beside its fingerprint
 NETWORKS, _DIGEST = "networks", "digest"
 # Of a fold's state, what predictions need.
@@ -155,14 +159,21 @@ class Checkpoints:
         """The newest undamaged checkpoint: the rows of its state, its record and position.
 
         state: the shapes and dtypes of a state [F, ...] of any F; record: like what was saved.
+        Raises `UserError` where one cannot be read now, which says nothing of its content.
         """
-        for step in steps(self._directory):
+        for step in (found := steps(self._directory)):
             try:
                 restored = self._read(step, state, record)
             except Exception as error:  # whatever a torn file makes of Orbax
+                if isinstance(error, MemoryError) or getattr(error, "errno", None) in _PASSING:
+                    raise UserError(
+                        f"{self._directory}: checkpoint {step} cannot be read now "
+                        f"({reading.error_summary(error)}); re-run the same command to resume"
+                    ) from error
                 logging.warning(
-                    "checkpoint %d is damaged and quarantined; the one before is used (%s)",
+                    "checkpoint %d is damaged and quarantined; %s (%s)",
                     step,
+                    "training begins again" if step == found[-1] else "the one before is used",
                     reading.error_summary(error),
                 )
                 self._quarantine(step)

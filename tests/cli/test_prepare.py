@@ -15,7 +15,7 @@ from mer_jax import configuration, datasets, experiment, faces
 from mer_jax.cli import command as cli_command
 from mer_jax.cli import prepare
 from mer_jax.clips import Clip, in_memory
-from mer_jax.datasets import folders, identity, prepared
+from mer_jax.datasets import folders, identity, prepared, tfds
 from mer_jax.errors import DataError, UserError
 from tests.datasets import replica
 
@@ -466,6 +466,47 @@ def test_a_sheet_elsewhere_is_found_from_other_folders(root, tmp_path, monkeypat
         datasets.load("prepared", tmp_path / "out")
 
 
+def test_a_source_that_moved_is_followed_when_it_is_prepared_again(root, tmp_path, cropped):
+    """Its manifest kept the old place, so that a later change of the sheet went unseen."""
+    run(root, tmp_path / "out")
+    (sheet,) = root.glob("*.xlsx")
+    root = root.rename(tmp_path / "moved")
+    sheet = (root / sheet.name).rename(tmp_path / "mine.xlsx")
+    del cropped[:]
+    assert run(root, tmp_path / "out", options={"labels": str(sheet)}) and not cropped
+    manifest = prepared.read(tmp_path / "out")
+    assert (manifest["root"], manifest["options"]) == (str(root), {"labels": str(sheet)})
+    assert datasets.load("prepared", tmp_path / "out")
+    sheet.unlink()
+    with pytest.raises(DataError, match=r"cannot be read any more \(casme2: 1 problem\(s\): \S"):
+        datasets.load("prepared", tmp_path / "out")
+
+
+def test_a_full_disk_while_packing_is_a_sentence_and_keeps_earlier_records(
+    root, tmp_path, monkeypatch
+):
+    """ArrayRecord raises a `RuntimeError`; the records before were removed first."""
+    before = run(root, tmp_path / "out")
+    full = RuntimeError("write() failed: No space left on device; writing out/x.array_record")
+
+    def build(*_, **__):
+        raise full
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tfds, "build", build)
+        with pytest.raises(UserError, match=r"out: cannot be written \(No space left on device\)"):
+            run(root, tmp_path / "out", dataclasses.replace(WHOLE, size=(10, 8)))
+    same(datasets.load("prepared", tmp_path / "out"), before)
+
+
+def test_another_database_is_not_overwritten_whatever_its_version(root, tmp_path, monkeypatch):
+    run(root, tmp_path / "out")
+    monkeypatch.setattr(prepared, "VERSION", "9.9.9")
+    options = {"subjects": 1, "clips_per_subject": 1}
+    with pytest.raises(UserError, match="has casme2 already"):
+        prepare.prepare("synthetic", None, tmp_path / "out", config=WHOLE, options=options)
+
+
 def test_mistakes_are_one_sentence(root, tmp_path, capsys):
     run(root, tmp_path / "out")
     with pytest.raises(UserError, match="is inside, the database's folder"):
@@ -486,6 +527,7 @@ def test_mistakes_are_one_sentence(root, tmp_path, capsys):
         ((*given, "--size=0,4"), "at least one pixel"),
         ((*given, "--beam_pipeline_options=a=b"), "are those of a --runner"),
         ((*given, "--option=images"), "not of the form NAME=VALUE"),
+        ((*given, "--option=labels=2019"), "labels"),
         (("--database=casme3d", *given[1:]), "unknown database"),
         ((*given[:2], f"--out={root / 'x' / 'y'}"), "is inside, the database's folder"),
         ((*given[:2], f"--out={a_file / 'out'}"), "Not a directory"),

@@ -1,3 +1,8 @@
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 
 pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
@@ -50,6 +55,21 @@ def test_errors_of_workers_are_one_sentence():
     assert str(caught.value) == "a.jpg: cannot be read as an image; replace the file"
     with pytest.raises(UserError, match=r"^the Beam pipeline failed \(.*division by zero\)"):
         list(beam.run(divide, [0], in_this_process(), finished=list))
+
+
+def die(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_ends_the_pipeline():
+    """The direct runner waits on for what the kernel ended."""
+    script = (
+        "from mer_jax.datasets import beam; from tests.datasets import test_beam;"
+        "config = beam.download_config('DirectRunner', jobs=2);"
+        "list(beam.run(test_beam.die, [1, 2, 3], config, finished=lambda _: []))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode == 1 and "UserError: a worker process died, perhaps" in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from mer_jax import datasets
 from mer_jax.datasets import identity, recordings
 from mer_jax.datasets.frame_sources import FrameFolder
 from mer_jax.errors import Problem, UserError
+from mer_jax.faces import CropConfig, crop_recording
 from mer_jax.recordings import Interval, Recording
 
 FRAMES = np.arange(40, dtype=np.uint8).reshape(40, 1, 1, 1)
@@ -62,3 +63,20 @@ def test_a_clip_depends_on_the_files_of_its_own_frames(tmp_path):
     assert [(name, size) for name, size, _ in stats] == [
         (f"img{n}.jpg", n + 1) for n in range(2, 6)
     ]
+
+
+def test_a_cropped_clip_depends_on_the_files_that_its_crop_is_found_in(tmp_path):
+    """A damaged first frame that was mended left the examples of the crop before."""
+    for n in range(19):
+        (tmp_path / f"img{n}.jpg").write_bytes(b"x" * (n + 1))
+    source = FrameFolder(tmp_path, r"img(\d+)", np.arange(19))
+    video = Recording("d", "s", "v", source, 19, 30.0, (Interval(3, 4, 5, emotion="fear"),))
+    names = {}
+    for crop in ("none", "eyes"):
+        (clip,) = crop_recording(video, CropConfig(crop, size=(8, 8))).clips()
+        names[crop] = [name for name, _, _ in identity.file_stats(clip.read)]
+        before = identity.digest(clip)
+        (tmp_path / "img0.jpg").write_bytes(b"mended" + crop.encode())
+        assert (identity.digest(clip) != before) == (crop == "eyes")
+    assert names["none"] == ["img3.jpg", "img4.jpg", "img5.jpg"]
+    assert names["eyes"] == names["none"] + [f"img{n}.jpg" for n in range(0, 19, 2)]

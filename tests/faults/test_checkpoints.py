@@ -1,5 +1,6 @@
 """A damaged checkpoint is found out whichever of its files is hit, and the one before is used."""
 
+import errno
 import json
 import pathlib
 import random
@@ -106,10 +107,28 @@ def test_with_both_damaged_the_job_begins_anew(sound, tmp_path, caplog):
     for step in ("2", "3"):
         flip_place(folder, step)
     assert restored(folder) is None
-    assert "checkpoint 2 is damaged" in caplog.text
+    assert "checkpoint 2 is damaged and quarantined; training begins again" in caplog.text
     with Checkpoints(folder, {"job": 1}, interval_s=0) as keeper:  # and the place is free again
         keeper.save(state_after(4), RECORD, Position(range(FOLDS), 4))
     assert restored(folder) == 4
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ESTALE, "Stale file handle"), MemoryError()])
+def test_a_checkpoint_that_cannot_be_read_now_is_kept(sound, tmp_path, monkeypatch, error):
+    """A file server that was away for a moment cost a job all that it had trained."""
+    folder = shutil.copytree(sound, tmp_path / "job")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.ocp.CheckpointManager, "restore", raises(error))
+        with pytest.raises(UserError, match=r"checkpoint 3 cannot be read now .*re-run the same"):
+            restored(folder)
+    assert not (folder / "damaged").exists() and restored(folder) == 4
+
+
+def raises(error):
+    def function(*_, **__):
+        raise error
+
+    return function
 
 
 def test_what_a_killed_job_was_writing_is_cleared_away(sound, tmp_path):

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -84,6 +86,26 @@ def test_files_of_others_are_left_alone(cache):
     ArrayCache(cache.directory, limit_bytes=1).trim()
     array_cache.clear(cache.directory)
     assert all(path.exists() for path in foreign) and cache.read("strcn_g", A) is None
+
+
+def test_what_killed_processes_were_writing_goes_after_a_day(cache):
+    script = (
+        "import os, pathlib, sys; from mer_jax.io import large_arrays, saving;"
+        "folder = pathlib.Path(sys.argv[1]); tempfile = large_arrays.tempfile;"
+        "os.posix_fallocate = lambda *_: os._exit(9) if written else None; written = [];"
+        "file = saving.atomic(folder / 'psn' / f'{0:064x}.npz').__enter__();"
+        "file.write_bytes(bytes(1000)); written.append(file);"
+        "large_arrays._mapped((9,), 'u1', 9, folder)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(cache.directory)]).returncode == 9
+    torn = [*cache.directory.glob(".part-*"), *cache.directory.glob("psn/.part-*")]
+    assert len(torn) == 2
+    array_cache.clear(cache.directory)
+    assert all(path.exists() for path in torn)  # another process may be writing them
+    for path in torn:
+        os.utime(path, (path.stat().st_mtime - 2 * 24 * 3600,) * 2)
+    cache.trim()
+    assert not any(path.exists() for path in torn)
 
 
 def test_the_limit_holds_while_it_is_written_to(tmp_path):

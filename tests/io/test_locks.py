@@ -31,3 +31,9 @@ def test_a_killed_process_releases_it(tmp_path):
         other.kill()
         other.wait()
         locks.take(path, "in use").lock.release()
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(UserError, match=r"lock: cannot be written \("):
+        locks.take(tmp_path / "lock", "in use")

@@ -103,6 +103,15 @@ def test_a_fold_does_not_depend_on_its_test_subject(videos, tmp_path):
         np.testing.assert_array_equal(own[name], changed[name])
 
 
+def test_a_subject_with_another_name_is_another_job(videos, tmp_path):
+    """Names seed what a fold draws: a job that went on had the numbers of neither."""
+    brief = dataclasses.replace(SETTINGS, epochs=1)
+    train(videos, tmp_path, brief)
+    renamed = [*videos[:3], dataclasses.replace(videos[3], subject="e")]
+    with pytest.raises(UserError, match=r"holds another job \(folds: "):
+        train(renamed, tmp_path, brief)
+
+
 def test_folds_over_samples(videos):
     sampling = Sampling(SPAN, size=(8, 8), map_size=(2, 2))
     found = sample_folds.collect(videos, sampling, large_arrays.IN_MEMORY)
