@@ -39,6 +39,12 @@ def unread(text: str) -> tuple[str, ...]:
     return _parse(text)[1]
 
 
+def note_of_unread(text: str) -> str:
+    """A sentence on the pieces that `unread` finds; "" where there is none."""
+    pieces = ", ".join(map(repr, unread(text)))
+    return f"in the action units {text!r}, {pieces} was ignored" if pieces else ""
+
+
 def numbers(text: str) -> frozenset[int]:
     """The distinct units that move or may move: all but the static ones."""
     return frozenset(unit.number for unit in action_units(text) if unit.remark != "static")

@@ -97,7 +97,8 @@ def read(
             return [], [Problem(where, f"two columns are headed {twice!r}; rename or remove one")]
         if not missing:
             return _rows(path.name, book[name], row + 1, fields, columns, keys)
-        if len(fields) > nearest[0]:
+        beside = len(positions) <= min(fields.values(), default=0)  # of what somebody added
+        if len(fields) > nearest[0] and not (positions and beside):
             nearest = (
                 len(fields),
                 f"row {row + 1} of sheet {name!r} comes nearest but has no column "

@@ -8,6 +8,8 @@
 The sheet has no header. It numbers the subjects from 1 and names clips by their stimulus. The
 folders of both are in its other two tabs ('naming rule1' and 'naming rule2'); `SUBJECTS` and
 `STIMULI` repeat them, so that a .csv of the first tab is enough. An apex or offset of 0 means none.
+Two sheets are in circulation with the same instants and emotions and other action units in 216 of
+357 rows, and so with other objective classes (data.labels chooses).
 The names in selectedpic are assumed to be those in cropped (not verified).
 """
 

@@ -4,7 +4,7 @@ import collections
 import itertools
 
 from mer_jax.clips import Clip
-from mer_jax.datasets.action_units import unread
+from mer_jax.datasets.action_units import note_of_unread
 from mer_jax.datasets.folders import Folder, FolderLayout, Frames
 from mer_jax.datasets.frame_sources import nearest
 from mer_jax.datasets.records import ANY, Database, IssueLog, Row
@@ -40,10 +40,8 @@ def check_labels(spec: Database, row: Row, folder: Folder | None, log: IssueLog)
     if folder_label not in ("", row.emotion, spec.folder_label.get(row.emotion)):
         log.add_problem(row.where, f"{key} is {row.emotion!r} but its folder is {folder_label!r}")
         row.invalid = True
-    unknown = unread(row.action_units)
-    if unknown:
-        pieces = ", ".join(map(repr, unknown))
-        log.add_note(key, f"in the action units {row.action_units!r}, {pieces} was ignored")
+    if note := note_of_unread(row.action_units):
+        log.add_note(key, note)
 
 
 def _renumber(key, row, layout, numbers, log):

@@ -3,6 +3,7 @@
 Li et al., TAC 14(4), 2023.
 
     gray_micro/<subject>/<clip>/1.jpg
+    gray_micro_crop/<subject>/<clip>/1.jpg          cropped by MEB, the authors of cd6me
     4DME_Labelling_Micro_release v1.xlsx
 
 A clip may have several emotions: they are joined with '+' in alphabetical order. Two neighboring
@@ -32,7 +33,10 @@ SPEC = records.Database(
     layouts={
         "gray": FolderLayout(
             ("gray_micro", "grey_micro"), r"(^|/)gr[ae]y_micro/(?P<subject>[^/]+)/(?P<name>[^/]+)$"
-        )
+        ),
+        "cropped": FolderLayout(
+            ("gray_micro_crop",), r"(^|/)gray_micro_crop/(?P<subject>[^/]+)/(?P<name>[^/]+)$"
+        ),
     },
     sheets=("4DME_Labelling_Micro*", "4DME*Micro*"),
     columns={

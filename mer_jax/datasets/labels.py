@@ -84,9 +84,10 @@ _CD6ME_UNITS = {
 }
 
 # CASME II clips that are not in the list of the 2019 challenge, besides that database's fear and
-# sadness: the last three are sadness in the sheet of 2014 and surprise in that of 2019.
+# sadness: EP02_07 has a label in the sheet of 256 rows alone, and the last three are sadness in the
+# sheet of 2014 and surprise in that of 2019.
 _MEGC2019_WITHOUT = {
-    *(("sub04", "EP12_01f"), ("sub05", "EP09_05f")),
+    *(("sub04", "EP12_01f"), ("sub05", "EP09_05f"), ("sub24", "EP02_07")),
     *(("sub24", "EP07_01"), ("sub24", "EP07_04f"), ("sub24", "EP10_03")),
 }
 
@@ -202,8 +203,8 @@ def label(scheme: str, clips: Sequence[Clip]) -> Labeled:
     "own" takes each database's words (one class each, in alphabetical order), any words of a
     database of your own. "strcn4" and "mer_rcnn" have no class "other" where all clips come from
     SMIC, which has no such clip. "cd6me" marks each of twelve action units: its labels are
-    [N, 12]. "casme2_5" has 249 clips of CASME II's sheet of 2019 and 246 of that of 2014, which
-    most papers count (data.labels chooses).
+    [N, 12]. "casme2_5" has 249 clips of CASME II's sheet of 2019, 246 of that of 2014, which
+    most papers count, and one more of a sheet of 256 rows (data.labels chooses).
 
     Args:
       scheme: one of `schemes()`, or "package.module:name", a function of your own from a clip to

@@ -21,6 +21,7 @@ import numpy as np
 
 from mer_jax import faces
 from mer_jax.datasets import annotations, folders, sheets
+from mer_jax.datasets.action_units import note_of_unread
 from mer_jax.datasets.frame_sources import FrameFolder, VideoFile, list_frames, nearest
 from mer_jax.datasets.long_videos import SPECS, LongVideos, Mark
 from mer_jax.datasets.records import NOT_THERE, IssueLog
@@ -278,7 +279,9 @@ def _marks(
             continue
         read_marks += made
         rows_of += [row.where] * len(made)
-        log.notes += [Problem(row.where, mark.note) for mark in made if mark.note]
+        for mark in made:
+            notes = (mark.note, note_of_unread(mark.action_units))
+            log.notes += [Problem(row.where, note) for note in notes if note]
     if spec.emotions:
         read_marks = spec.emotions(read_marks, root, log)
         unlabeled = [m for m in read_marks if m.kind == "micro" and m.emotion is None]

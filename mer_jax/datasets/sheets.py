@@ -130,10 +130,10 @@ def _numeral(cell: str) -> str:
 def _objective_classes(spec, root, path, rows, log):
     """Sets the objective classes of all rows from one source.
 
-    The first that has every row: the sheet's own column, a sheet of classes alone. Otherwise none
-    is set, and `labels.objective` derives all from the action units.
+    The first that has every row: a sheet of classes alone, the sheet's own column (copies differ).
+    Otherwise none is set, and `labels.objective` derives all from the action units.
     """
-    sources = [(path.name, {(row.subject, row.name): row.objective for row in rows})]
+    sources = []
     for file in locate(spec.class_sheets, root)[:1]:
         columns = {"subject": SUBJECT, "name": NAME, "objective": OBJECTIVE._replace(required=True)}
         records, problems = annotations.read(file, columns)
@@ -147,6 +147,7 @@ def _objective_classes(spec, root, path, rows, log):
             if not r.invalid
         }
         sources.append((file.name, classes))
+    sources.append((path.name, {(row.subject, row.name): row.objective for row in rows}))
     why = []
     for name, classes in sources:
         known = [_numeral(classes.get((row.subject, row.name), "")) for row in rows]

@@ -139,6 +139,20 @@ def test_no_header_at_all(tmp_path):
     assert not problems and records[0].values["onset"] == 4
 
 
+def test_columns_that_somebody_added_beside_a_sheet_without_headings(tmp_path):
+    """A public copy of CAS(ME)^2's sheet, with a subject and file name behind its nine columns."""
+    rows = [[1, "a", 4, "fear", None, "Subject", "Onset"], [2, "b", 5, "fear", None, "s2", 5]]
+    path = save(tmp_path / "a.xlsx", ("codes", rows))
+    fields = ("subject", "name", "onset", "emotion")
+    records, problems = annotations.read(path, COLUMNS, positions=fields)
+    assert not problems and [r.values["name"] for r in records] == ["a", "b"]
+    headed = [["Subject", "x", "Onset", "fear"], *rows[1:]]  # a heading is missing
+    _, (problem,) = annotations.read(
+        save(tmp_path / "b.xlsx", ("codes", headed)), COLUMNS, positions=fields
+    )
+    assert "comes nearest but has no column" in problem.what
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

@@ -110,6 +110,27 @@ def test_megc2019_has_442_clips_of_68_subjects(sheeted):
     assert "casme2/sub04/EP12_01f" in keys and "casme2/sub05/EP09_05f" in keys
 
 
+def test_the_sheet_of_256_rows_has_one_clip_that_the_challenge_has_not(sheeted):
+    """MEB, whose sheet it is, leaves sub24/EP02_07 (disgust) out by name; the organizers' list has
+    88 negative clips of CASME II."""
+    more = made("casme2", "sub24", "EP02_07", "disgust", "9")
+    found = composites.compose("megc2019", [*sheeted["casme2"], more, *smic(), *sheeted["samm"]])
+    assert len(found.clips) == 442 and more.key in [key for key, _ in found.excluded]
+
+
+def test_megc2018_has_253_clips_of_47_subjects(sheeted):
+    """CASME II's classes as in the list of davidnvq/me_recognition: 25, 15, 99, 26, 20 of 26
+    subjects; SAMM's as in its sheet, of 21 subjects (here spread over more)."""
+    classes = zip(("I", "II", "III", "IV", "V", "VI", "VII"), (25, 15, 99, 26, 20, 1, 69))
+    clips = [
+        made("casme2", f"sub{k % 26 + 1:02d}", f"{name}_{k}", "others", "4", name)
+        for name, count in classes
+        for k in range(count)
+    ]
+    found = composites.compose("megc2018", [*clips, *sheeted["samm"], *smic()])
+    assert counts(found) == composites.get("megc2018").published and len(found.clips) == 253
+
+
 def test_psn_table_4():
     table = {  # positive, negative, surprise, others
         "casme": (8, 100, 14, 67),
@@ -129,6 +150,7 @@ def test_psn_table_4():
 
 
 def test_r3d_table_1(sheeted):
+    # CAS(ME)^2's published sheet has 19, 4, 8 (MTSN's copy of it, by its action units).
     table = {"casme": (80, 6, 14), "casme2": (145, 25, 15), "casme_squared": (19, 6, 6)}
     units = ("4", "12", "1+2")
     clips = [

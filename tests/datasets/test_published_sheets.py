@@ -264,6 +264,23 @@ def test_objective_classes_have_one_source(tmp_path, lay):
     assert "which has none for 2 clip(s), e.g. sub01/EP01_02" in sources(found)
 
 
+def test_the_list_of_objective_classes_counts_before_a_column_of_the_sheet(tmp_path, lay):
+    """A public copy of the sheet of 2019 has a tenth column with other classes (30 of class I where
+    the published list and MEGC2018 have 25)."""
+    clips = ("EP01_01", "EP01_02")
+    for clip in clips:
+        lay(f"Cropped/sub01/{clip}/reg_img{{n}}.jpg", 46, 86)
+    casme2(tmp_path, classes=[["01", clips[0], 3], ["01", clips[1], 7]])
+    cells = [["01", clip, None, 46, 59, 86, None, "4", "others", "I"] for clip in clips]
+    sheet = {"Sheet1": [[*CASME2, "Objective Classes"], *cells]}
+    replica.table(tmp_path / "CASME2-coding-20190701.xlsx", sheet)
+    found = datasets.inspect("casme2", tmp_path)
+    assert [clip.objective for clip in found.clips] == ["III", "VII"]
+    assert "objective classes: from CASME2-ObjectiveClasses.xlsx" in sources(found)
+    (tmp_path / "CASME2-ObjectiveClasses.xlsx").unlink()
+    assert {clip.objective for clip in datasets.inspect("casme2", tmp_path).clips} == {"I"}
+
+
 @pytest.mark.parametrize(
     ("units", "numeral"),
     [

@@ -228,6 +228,15 @@ def test_fourdme_several_emotions(tmp_path):
     assert clips[1].emotion == "negative+repression" and clips[2].action_units == "4+12(k)"
 
 
+def test_fourdme_in_the_folder_of_cd6mes_authors(tmp_path):
+    replica.write("fourdme", tmp_path, subjects=1)
+    raw = datasets.load("fourdme", tmp_path)
+    (folder,) = tmp_path.rglob("gray_micro")
+    folder.rename(folder.with_name("gray_micro_crop"))
+    found = datasets.inspect("fourdme", tmp_path, allow_mismatch=True)
+    assert [clip.key for clip in found.clips] == [clip.key for clip in raw]
+
+
 def test_fourdme_rows_that_differ_in_case_are_one_clip(tmp_path):
     replica.write("fourdme", tmp_path, subjects=1)
     (sheet,) = tmp_path.glob("*.xlsx")
