@@ -90,6 +90,14 @@ def test_samm_long_videos(tmp_path):
     assert any("has 1 micro-expressions where 159 are" in note.what for note in found.notes)
 
 
+def test_units_that_cannot_be_read_are_noted(tmp_path):
+    """Of the published sheet, which loses AU1 here; 17 of its 502 rows have such pieces."""
+    row = ("006", "006_1_3", 1, 2, 3, 6, 5, "Macro", "twice - L1B+L2B+25", None)
+    samm(tmp_path, MICRO, row)
+    notes = [note.what for note in recordings.inspect("samm_lv", tmp_path).notes]
+    assert "in the action units 'twice - L1B+L2B+25', 'twice - L1B' was ignored" in notes
+
+
 def test_without_the_sheet_of_emotions_there_are_none(tmp_path):
     samm(tmp_path, MICRO, emotions=False)
     found = recordings.inspect("samm_lv", tmp_path)
