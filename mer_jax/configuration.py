@@ -318,7 +318,8 @@ def _kind(spotting: bool) -> tuple[Mapping[str, Callable], Mapping[str, Any]]:
 def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
     """Changes names of sections; the options of a new name are its defaults.
 
-    The options that all databases have (root, label_scheme, permute_labels) stay.
+    The options that all databases have (root, label_scheme, permute_labels) stay. With an estimator
+    as model the training settings become their defaults, but for the seed.
 
     Args:
       config: is not changed.
@@ -337,6 +338,9 @@ def rename(config: ConfigDict, names: Mapping[str, str]) -> ConfigDict:
             common = {key: config.data[key] for key in of_data} if section == "data" else {}
             choice = common | {"name": name}
             config[section] = _section(section, choice, spotting=is_spotting(config))
+            if section == "model" and "train" in config and models.info(name).estimator:
+                plain = settings({"seed": config.train.seed})  # it has no other
+                config.train = ConfigDict(dataclasses.asdict(plain))
     return config
 
 
@@ -413,6 +417,8 @@ def check(config: ConfigDict) -> Settings:
                 "an estimator draws no samples: set method.turned_views=True, by which it trains "
                 "on maps that method.rotation and method.zoom turn and enlarge, or leave these 0"
             )
+    elif ":" in config.model.name:
+        models.check_own_network(config.model.name)
     options.check("parallel", "", config.get("parallel", {}), _PARALLEL)
     options.check("report", "", config.get("report", {}), _REPORT)
     options.check("", "", job, _JOB)
@@ -447,6 +453,11 @@ def find(name: str | pathlib.Path) -> pathlib.Path:
     if pathlib.Path(name).suffix == ".py":
         return pathlib.Path(name)
     known = shipped()
+    if str(name) in datasets.names():
+        raise UserError(
+            f"{name} is a database, not a configuration; give it as --config.data.name={name}, to "
+            f"mer-jax check-data as --database={name}"
+        )
     if str(name) not in known:
         raise unknown_name("configuration", str(name), known)
     return known[str(name)]

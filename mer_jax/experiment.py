@@ -35,7 +35,7 @@ from mer_jax import (
 )
 from mer_jax.clips import Clip, reading_from
 from mer_jax.datasets import identity
-from mer_jax.datasets.labels import label
+from mer_jax.datasets.labels import Labeled, label
 from mer_jax.errors import UserError, first_of, own_code
 from mer_jax.inference import profile
 from mer_jax.io import learning_curves, reading, saving
@@ -148,7 +148,7 @@ class _Job(NamedTuple):
     build: Callable[[nnx.Rngs], nnx.Module]
     initial_weights: Weights | list[Weights]
     fingerprint: dict[str, Any]  # what a resumed job must have in common with it
-    data: dict[str, str]  # of `data_digests`
+    data: dict[str, str]  # `data_digests`, and "left_out": clips without a class
 
 
 def _prepare(
@@ -161,8 +161,13 @@ def _prepare(
 ) -> _Job:
     """Reads the clips; makes folds and examples. Prints their numbers unless `quiet`."""
     log = (lambda *_: None) if quiet else lambda text: print(text, file=sys.stderr, flush=True)
-    clips, labels, classes = prepare_clips(config)
-    clips = _decode_once(clips)
+    labeled = label_clips(config)
+    clips, labels, classes = _decode_once(labeled.clips), labeled.labels, labeled.classes
+    left_out = ""
+    if labeled.excluded:
+        key, why = labeled.excluded[0]
+        left_out = f"{len(labeled.excluded)} clip(s) without a class, e.g. {key}: {why}"
+        log(f"left out: {left_out}")
     variants = settings.variants
     folds = [prepare_folds(config, each, clips, labels, classes) for each in variants.values()]
     log(
@@ -208,7 +213,7 @@ def _prepare(
     return _Job(
         *(config, settings, folders, shared, folds, examples, sizes, build, initial_weights),
         fingerprint,
-        data_digests(clips, labels, folds[0]),
+        data_digests(clips, labels, folds[0]) | ({"left_out": left_out} if left_out else {}),
     )
 
 
@@ -330,6 +335,18 @@ def _evaluate(job: _Job, results: Sequence[Result]) -> dict[str, outputs.Evaluat
     return evaluations
 
 
+def label_clips(config: ConfigDict) -> Labeled:
+    """As `prepare_clips`, with the clips that have no class in the label scheme."""
+    data = config.data
+    clips = datasets.load(data.name, data.root, **configuration.options_of(config, "data"))
+    labeled = label(data.label_scheme, clips)
+    if not data.permute_labels:
+        return labeled
+    return labeled._replace(
+        labels=np.random.default_rng(config.train.seed).permutation(labeled.labels)
+    )
+
+
 def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str, ...]]:
     """Reads the database of the `data` section and labels its clips.
 
@@ -342,11 +359,7 @@ def prepare_clips(config: ConfigDict) -> tuple[list[Clip], np.ndarray, tuple[str
     Raises:
       UserError: `DataError` for problems of the database.
     """
-    data = config.data
-    clips = datasets.load(data.name, data.root, **configuration.options_of(config, "data"))
-    clips, labels, classes, _ = label(data.label_scheme, clips)
-    if data.permute_labels:
-        labels = np.random.default_rng(config.train.seed).permutation(labels)
+    clips, labels, classes, _ = label_clips(config)
     return list(clips), labels, classes
 
 
@@ -380,12 +393,24 @@ def prepare_folds(
     if settings.validation:
         folds = protocols.with_validation(folds, fraction=settings.validation, seed=settings.seed)
     lacking = folds.check_classes(labels, classes)
+    absent = lacking and _absent(labels, classes)
+    if absent:
+        raise UserError(
+            f"no clip has the class {' or '.join(map(repr, absent))}; give another "
+            "data.label_scheme, or the clips that are missing"
+        )
     if lacking:
         raise UserError(
             f"{'; '.join(lacking[:5])}{f' (and {len(lacking) - 5} more)' * (len(lacking) > 5)}; "
             "give more clips, another protocol, or other data.label_scheme"
         )
     return folds
+
+
+def _absent(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """The classes that no clip has."""
+    counts = labels.sum(0) if labels.ndim > 1 else np.bincount(labels, minlength=len(classes))
+    return [name for name, count in zip(classes, counts) if not count]
 
 
 def data_digests(clips: Sequence[Clip], labels: np.ndarray, folds: Folds) -> dict[str, str]:

@@ -3,8 +3,9 @@
 import dataclasses
 import re
 import unicodedata
+from collections.abc import Iterable
 
-from mer_jax.errors import UserError
+from mer_jax.errors import Problem, UserError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,3 +73,17 @@ def normalize_subject(subject: str) -> str:
     """
     database, _, name = subject.partition("/")
     return normalize_key(f"{_SAME_SUBJECTS.get(database, database)}/{name}")
+
+
+def subjects_in_two_spellings(items: Iterable[Keyed]) -> list[Problem]:
+    """A problem for each subject of clips or recordings that is written in several ways.
+
+    >>> one, two = Keyed("mine", "01", "a"), Keyed("mine", "1", "b")
+    >>> [str(problem)[:57] for problem in subjects_in_two_spellings([one, two])]
+    ['mine/01 and mine/1: is one subject in several spellings, ']
+    """
+    found: dict[str, dict[str, None]] = {}
+    for key in dict.fromkeys(item.subject_key for item in items):
+        found.setdefault(normalize_key(key), {})[key] = None
+    what = "is one subject in several spellings, tested by folds that train on it; write one"
+    return [Problem(" and ".join(keys), what) for keys in found.values() if len(keys) > 1]

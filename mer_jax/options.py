@@ -47,9 +47,12 @@ def defaults(function: Callable, *, without: Iterable[str] = ()) -> dict[str, An
     functions = [each.__init__ for each in classes] or [function]
     found: dict[str, Any] = {}
     for each in functions:
-        for name, parameter in inspect.signature(each).parameters.items():
+        parameters = inspect.signature(each).parameters
+        for name, parameter in parameters.items():
             if parameter.default is not parameter.empty and name not in without:
                 found.setdefault(name, parameter.default)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            break  # it hands no option on to its base
     return found
 
 

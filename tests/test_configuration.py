@@ -53,6 +53,24 @@ def test_a_section_that_is_renamed_gets_the_options_of_its_new_name():
         configuration.rename(original, {"model": "mer_rcn"})
 
 
+def test_an_estimator_brings_no_training_settings_of_the_network_before():
+    """WORKSPACE's own example: no shipped configuration took it, nor did scikit-learn's forest."""
+    default = configuration.read("default")
+    for name in ("RandomForestClassifier", "GradientBoostingClassifier", "AdaBoostClassifier"):
+        config = configuration.rename(default, {"model": f"sklearn.ensemble:{name}"})
+        configuration.check(config)
+    assert default.train.epochs == 60
+    with pytest.raises(UserError, match=r"no train\.epochs; leave it"):
+        config.train.epochs = 3
+        configuration.check(config)
+
+
+@pytest.mark.parametrize("name", ["casme2", "synthetic"])
+def test_a_database_is_no_configuration(name):
+    with pytest.raises(UserError, match=f"{name} is a database, not .*check-data as --database="):
+        configuration.read(name)
+
+
 def test_an_option_of_another_name_is_refused_where_it_is_used():
     config = make()
     config.protocol.name = "k_fold"

@@ -148,3 +148,26 @@ def test_a_job_decodes_each_frame_once(tmp_path, decoded, shown):
     page = (tmp_path / "run" / "report.html").read_text()
     for kind in ("png", "webp"):
         assert (f'src="data:image/{kind};' in page) == shown
+
+
+def test_clips_without_a_class_are_told(tmp_path, capsys):
+    """Three of sixteen were left out, and nothing of a run said so."""
+    scheme = f"{__name__}:not_the_first"
+    given = job(epochs=1)
+    given.data.label_scheme = scheme
+    summary = experiment.run(given, tmp_path, devices=jax.devices()[:1])
+    said = "1 clip(s) without a class, e.g. synthetic/s01/s01_01: "
+    assert f"left out: {said}" in capsys.readouterr().err
+    assert summary["provenance"]["left_out"].startswith(said)
+    assert said in (tmp_path / "report.html").read_text()
+
+
+def not_the_first(clip):
+    return None if clip.name == "s01_01" else clip.emotion
+
+
+def test_a_class_that_no_clip_has_is_named_once(tmp_path):
+    given = job()
+    given.data.label_scheme = "dfme7"
+    with pytest.raises(UserError, match="^no clip has the class 'anger' or 'contempt'"):
+        experiment.run(given, tmp_path, quiet=True)

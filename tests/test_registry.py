@@ -106,7 +106,7 @@ def test_a_job_of_own_parts_runs_and_is_loaded_again(own, tmp_path):
     found = predictor.networks.probabilities(datasets.load(f"{own}:clips", subjects=1))
     assert found.shape == (2, 3, 3)
     np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
-    assert sweep._finished(tmp_path / "run", config)
+    assert sweep._finished(tmp_path / "run", config, {})
     # Another loss under the same name is another job, not a finished one.
     file = tmp_path / "own_parts.py"
     file.write_text(OWN.replace("error.mean(-1)", "error.sum(-1)"))
@@ -214,10 +214,22 @@ def test_classes_of_your_own(own_mistakes):
         labels.label("own", strange)
 
 
+def test_a_subject_in_two_spellings_is_a_problem(own_mistakes, tmp_path):
+    """Excel makes 1 of 01 in some rows: the folds of both trained on the tested person."""
+    (tmp_path / "own_parts_of_a_test.py").write_text(OWN_MISTAKES.replace('f"s{n // 4}"', SPELLED))
+    found = datasets.inspect(f"{own_mistakes}:database", "nowhere")
+    assert [problem.where for problem in found.problems] == ["m/01 and m/1", "m/02 and m/2"]
+    with pytest.raises(DataError, match="m/01 and m/1: is one subject in several spellings"):
+        datasets.load(f"{own_mistakes}:database", "nowhere")
+
+
+SPELLED = '["01", "1", "02", "2"][n // 4]'
+
+
 @pytest.mark.parametrize(
     ("name", "sizes", "said"),
     [
-        ("NoRngs", {}, "unexpected keyword argument 'rngs'"),
+        ("NoRngs", {}, "takes no rngs; give an nnx.Module with num_classes, rngs and shape"),
         ("Linear", {"outputs": 7}, r"gives \(2, 7\) of examples \(2, .*; it must give \(2, 2\)"),
         ("Linear", {"inputs": 77}, r"of examples \(2, .*TypeError: .*own_parts_of_a_test.py, line"),
         ("NoMask", {}, "unexpected keyword argument 'mask'"),

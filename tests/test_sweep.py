@@ -178,13 +178,13 @@ def test_a_row_runs_again_where_its_data_have_changed(tmp_path, monkeypatch, cap
     )
     sweep.run(rows, tmp_path, overrides=overrides, **once)
     assert not ran and "1 of 1: one has run already" in capsys.readouterr().err
-    prepare = sweep.experiment.prepare_clips
+    label = sweep.experiment.label_clips
 
     def relabeled(config):
-        clips, labels, classes = prepare(config)
-        return clips, labels[::-1].copy(), classes
+        found = label(config)
+        return found._replace(labels=found.labels[::-1].copy())
 
-    monkeypatch.setattr(sweep.experiment, "prepare_clips", relabeled)
+    monkeypatch.setattr(sweep.experiment, "label_clips", relabeled)
     with pytest.raises(UserError, match=r"one: .*holds another job \(clips: "):
         sweep.run(rows, tmp_path, overrides=overrides, **once)
     assert len(ran) == 1
@@ -192,7 +192,7 @@ def test_a_row_runs_again_where_its_data_have_changed(tmp_path, monkeypatch, cap
     def missing(config):
         raise UserError("DATA: there is no such folder")
 
-    monkeypatch.setattr(sweep.experiment, "prepare_clips", missing)
+    monkeypatch.setattr(sweep.experiment, "label_clips", missing)
     assert sweep.run(rows, tmp_path, overrides=overrides, **once)
     assert "used as it is: its data cannot be read now (DATA: there" in capsys.readouterr().err
 

@@ -128,7 +128,7 @@ def page(database: str, root: str | None, facts: dict) -> str:
     count, published = len(facts["subjects"]), facts["published_subjects"] or "-"
     lines += [f"{'subjects':<24}{count:>6}{published:>11}", ""]
     lines += [f"{subject:<24}{clips:>6}" for subject, clips in facts["subjects"].items()]
-    if facts["clips"] < facts["published_clips"] / 2:
+    if 0 < facts["clips"] < facts["published_clips"] / 2:
         lines += ["", "fewer than half of the published clips are here: is all of it unpacked?"]
     lines += ["", *(str(Source(**source)) for source in facts["sources"])]
     return "\n".join(lines + _findings(facts))

@@ -20,6 +20,7 @@ from mer_jax.clips import Clip
 from mer_jax.datasets.folders import absolute
 from mer_jax.datasets.records import Inspection
 from mer_jax.errors import DataError, UserError, own_code
+from mer_jax.keys import subjects_in_two_spellings
 from mer_jax.options import check, defaults, find
 
 # Databases in a folder: modules with `inspect(root, **options)`.
@@ -93,7 +94,8 @@ def load(name: str, root: str | pathlib.Path | None = None, **given) -> list[Cli
         level = logging.WARNING if source.alternatives else logging.INFO
         logging.log(level, "%s: %s", name, source)
     if found.notes:
-        level = logging.WARNING if name in _composites().names() else logging.INFO
+        told = name in _composites().names() or given.get("allow_mismatch")
+        level = logging.WARNING if told else logging.INFO
         logging.log(level, "%s: %d note(s), e.g. %s", name, len(found.notes), found.notes[0])
     return found.clips
 
@@ -107,7 +109,11 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
     Raises:
       UserError: an unknown database or option, or no root where one is needed.
     """
-    given = check("data", name, given, options(name))
+    found = _inspect(name, root, check("data", name, given, options(name)))
+    return found._replace(problems=found.problems + subjects_in_two_spellings(found.clips))
+
+
+def _inspect(name: str, root: str | pathlib.Path | None, given: dict) -> Inspection:
     if name in _RENDERED:
         return Inspection(_module(name).clips(**given), [], [])
     if name in _intervals().names():

@@ -8,6 +8,7 @@ cannot be read is named with its file and row, numbered as a spreadsheet does.
 """
 
 import csv
+import datetime
 import functools
 import io
 import pathlib
@@ -108,10 +109,15 @@ def read(
         fields = {field: i for i, field in enumerate(positions) if field}
         return _rows(path.name, book[order[0]], 0, fields, columns, keys)
     heads = ", ".join(column.names[0] for column in columns.values() if column.required)
-    hint = nearest[1] or "no row carries any of these headings"
+    rows = book[order[0]] if order else []
+    shown = ", ".join(filter(None, map(text, rows[0]))) if rows else ""
+    hint = nearest[1] or "no row carries any of these headings" + (
+        f"; its first row is {shown[:120]!r}" if shown else ""
+    )
     return [], [Problem(path.name, f"is not a sheet with columns {heads}: {hint}")]
 
 
+_AS_TEXT = "a spreadsheet program made it of what was typed: type it again in a cell of text"
 _WITHOUT_VALUE = (
     "the {!r} cell is the formula {!r} and the file does not hold its value; open it in a "
     "spreadsheet program and save it"
@@ -267,6 +273,9 @@ def _rows(file, rows, start, fields, columns, keys):
             if field in formulas:
                 wrong.append(Problem(where, _WITHOUT_VALUE.format(columns[field].names[0], value)))
                 values[field] = None if columns[field].kind is int else ""
+            elif isinstance(cells[fields[field]] if value else None, datetime.date):
+                head = columns[field].names[0]
+                wrong.append(Problem(where, f"{head} is the date {value[:10]}; {_AS_TEXT}"))
             elif columns[field].kind is int:
                 values[field] = reading.integer(value)
                 if values[field] is None and value.casefold() not in _UNMARKED:

@@ -244,6 +244,11 @@ def _of_workdir(workdir: pathlib.Path) -> TrainedNetworks:
     if not (workdir / "metrics.json").is_file():
         raise UserError(f"the run in {workdir} has not finished; re-run its command")
     config = configuration.load(workdir / "config.json")
+    if models.info(config.model.name).estimator:
+        raise UserError(
+            f"the model of the run in {workdir} is {config.model.name}, an estimator, which is not "
+            "kept; give a run of a network"
+        )
     # A job's rows: its folds, variant by variant.
     variants = configuration.check(config).variants.values()
     folds = Folds.read(workdir / "folds.json").names

@@ -86,12 +86,12 @@ def rows(text: str, delimiter: str, *, skip_blanks: bool) -> Any:
 
 
 def integer(text: str) -> int | None:
-    """The integer that a cell of a table holds, also as 12.0; None for other text.
+    """The integer that a cell of a table holds, also as 12.0 or 12,0; None for other text.
 
-    >>> integer("12.00"), integer("-3"), integer("1.5")
-    (12, -3, None)
+    >>> integer("12.00"), integer("-3"), integer("7,0"), integer("1.5"), integer("1,000")
+    (12, -3, 7, None, None)
     """
-    match = re.fullmatch(r"(-?\d{1,18})(\.0*)?", text)  # of 64 bits
+    match = re.fullmatch(r"(-?\d{1,18})(\.0*|,00?)?", text)  # of 64 bits
     return int(match[1]) if match else None
 
 

@@ -12,6 +12,7 @@ An estimator is a classifier in scikit-learn's sense, fitted fold by fold by `tr
 """
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -209,6 +210,18 @@ def create(name: str, *, num_classes: int, rngs: nnx.Rngs, **sizes) -> nnx.Modul
         raise UserError(f"model {name} is no network; the networks are {', '.join(networks())}")
     with own_code("model", name):
         return model.load()(num_classes=num_classes, rngs=rngs, **sizes)
+
+
+def check_own_network(name: str) -> None:
+    """Raises `UserError` for a class or function of the user's that makes no network."""
+    made = info(name).load()
+    parameters = inspect.signature(made.__init__ if inspect.isclass(made) else made).parameters
+    lacking = [each for each in ("num_classes", "rngs") if each not in parameters]
+    if lacking and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        raise UserError(
+            f"model {name} takes no {' and no '.join(lacking)}; give an nnx.Module with "
+            "num_classes, rngs and shape, or a class like scikit-learn's"
+        )
 
 
 def create_estimator(name: str, **given) -> Any:

@@ -42,6 +42,7 @@ NOTES = (
     "p: the two runs swapped subject by subject, on UF1; p (McNemar): exact, on clips that one of "
     "the two has right; both against that first run and adjusted (Holm) for the number of runs on "
     "the same clips.",
+    "Of fewer than about ten subjects intervals and p say little.",
     "Of a job of several seeds the first one is compared; the mean of all is a column of its own.",
 )
 

@@ -364,6 +364,8 @@ def _changes(there: dict, now: dict, prefix: str = ""):
         old, new = there.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _changes(old, new, f"{prefix}{key}.")
+        elif old != new and prefix == "own_code.":
+            yield f"the source of {key} was edited since"
         elif old != new:
             yield f"{prefix}{key}: {old!r} there, {new!r} now"
 

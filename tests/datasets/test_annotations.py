@@ -1,5 +1,6 @@
 """Sheets in shapes that no release has yet, and what is said of those that cannot be read."""
 
+import datetime
 import io
 import math
 import zipfile
@@ -124,6 +125,21 @@ def test_another_release_is_told_what_it_lacks(tmp_path):
     rows = [["Subject", "Filename", "Apex", "Emotion"], [1, "a", 4, "fear"]]
     _, problems = annotations.read(save(tmp_path / "a.xlsx", ("codes", rows)), COLUMNS)
     assert "row 1 of sheet 'codes' comes nearest but has no column 'OnsetF'" in problems[0].what
+
+
+def test_what_a_spreadsheet_program_made_a_date_is_a_problem(tmp_path):
+    """4+9 typed as 4-9: the clip lost its action units, and its class."""
+    head = ["Subject", "Filename", "OnsetF", "Emotion"]
+    rows = [head, [1, "a", 4, datetime.datetime(2026, 4, 9)], [1, "b", 5, "fear"]]
+    records, (problem,) = annotations.read(save(tmp_path / "a.xlsx", ("s", rows)), COLUMNS)
+    assert problem.where == "a.xlsx, row 2" and [r.invalid for r in records] == [True, False]
+    assert problem.what.startswith("Emotion is the date 2026-04-09; a spreadsheet program made it")
+
+
+def test_headings_that_are_not_known_are_shown(tmp_path):
+    path = save(tmp_path / "a.xlsx", ("s", [["主题", "文件名"], [1, "a"]]))
+    _, (problem,) = annotations.read(path, COLUMNS)
+    assert "no row carries any of these headings; its first row is '主题, 文件名'" in problem.what
 
 
 def test_two_columns_of_one_name(tmp_path):

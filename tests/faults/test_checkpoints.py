@@ -190,6 +190,12 @@ def test_another_job_is_refused_with_what_differs(tmp_path, now, said):
     checkpoints.verify_same_job(tmp_path, there)  # the refusal left it as it was
 
 
+def test_an_edited_source_is_told_in_words(tmp_path):
+    checkpoints.verify_same_job(tmp_path, {"own_code": {"mine:Net": "5d39"}})
+    with pytest.raises(UserError, match=r"another job \(the source of mine:Net was edited since\)"):
+        checkpoints.verify_same_job(tmp_path, {"own_code": {"mine:Net": "f97f"}})
+
+
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"identity\.json: cannot be written \(Not a directory\)"):

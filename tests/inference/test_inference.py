@@ -418,6 +418,13 @@ def test_the_rate_of_a_run_is_one_of_its_clips(own):
     assert measured([25.0, 200.0], [2, 4]) == (25.0, 1)  # 80 and 20 ms: 1.25 frames
 
 
+def of_an_estimator(folder):
+    config = configuration.load(folder / "config.json")
+    config = configuration.rename(config, {"model": "svm"})
+    (folder / "config.json").write_text(json.dumps(configuration.to_dict(config)))
+    return folder
+
+
 def test_runs_that_cannot_answer(workdir, tmp_path):
     def copy(without: str = "") -> pathlib.Path:
         folder = tmp_path / f"without_{pathlib.Path(without).name}"
@@ -432,6 +439,7 @@ def test_runs_that_cannot_answer(workdir, tmp_path):
         (copy("metrics.json"), None, "has not finished"),
         (copy("checkpoints/steps"), None, "holds no checkpoint"),
         (copy("predict.json"), None, r"predict\.json is not there.*re-run its command"),
+        (of_an_estimator(copy("report.html")), None, "is svm, an estimator, which is not kept"),
         (workdir, "synthetic/s04", "did you mean 'synthetic/s0"),
         (workdir, 7, "there is no fold 7; the run's are 0 to 2"),
     ):
