@@ -112,8 +112,8 @@ def test_a_job_of_own_parts_runs_and_is_loaded_again(own, tmp_path):
     file.write_text(OWN.replace("error.mean(-1)", "error.sum(-1)"))
     importlib.invalidate_caches()
     importlib.reload(sys.modules[own])
-    assert not sweep._finished(tmp_path / "run", config)
-    with pytest.raises(UserError, match=r"holds another job \(own_code\.own_parts:Net: '"):
+    assert not sweep._finished(tmp_path / "run", config, {})
+    with pytest.raises(UserError, match=r"another job \(the source of own_parts:\w+ was edited"):
         experiment.run(config, tmp_path / "run", devices=devices, quiet=True)
 
 
