@@ -150,6 +150,7 @@ def test_a_job_decodes_each_frame_once(tmp_path, decoded, shown):
         assert (f'src="data:image/{kind};' in page) == shown
 
 
+@pytest.mark.e2e
 def test_clips_without_a_class_are_told(tmp_path, capsys):
     """Three of sixteen were left out, and nothing of a run said so."""
     scheme = f"{__name__}:not_the_first"

@@ -56,7 +56,7 @@ class StaticConfig(NamedTuple):
 
 
 # Numbers that an epoch reads: half a second of a small network on one core, minutes of a large one.
-_LONG_EPOCH = 2**25
+_LONG_EPOCH = 2**24
 
 
 def make_static_config(

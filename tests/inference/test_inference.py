@@ -439,7 +439,7 @@ def test_runs_that_cannot_answer(workdir, tmp_path):
         (copy("metrics.json"), None, "has not finished"),
         (copy("checkpoints/steps"), None, "holds no checkpoint"),
         (copy("predict.json"), None, r"predict\.json is not there.*re-run its command"),
-        (of_an_estimator(copy("report.html")), None, "is svm, an estimator, which is not kept"),
+        (of_an_estimator(copy("metrics.jsonl")), None, "is svm, an estimator, which is not kept"),
         (workdir, "synthetic/s04", "did you mean 'synthetic/s0"),
         (workdir, 7, "there is no fold 7; the run's are 0 to 2"),
     ):

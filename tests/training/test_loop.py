@@ -210,6 +210,15 @@ def test_several_inputs_have_several_shapes(shape):
 
 
 @pytest.mark.slow
+def test_an_epoch_of_psn_at_its_published_size_is_in_parts():
+    """22 steps of two and a half minutes in all, on two cores: a signal waited for their end."""
+    examples = dataclasses.replace(small.problem()[0], input_shape=(16, 112, 112, 1))
+    settings = dataclasses.replace(SETTINGS, batch_size=5)
+    made = make_static_config(examples, 108, settings, num_classes=3, build=small.build)
+    assert made.in_parts and made.steps == 22
+
+
+@pytest.mark.slow
 def test_a_chunk_of_more_devices_is_finished_by_fewer(reference, tmp_path, monkeypatch):
     monkeypatch.setattr(single_fold, "_LONG_EPOCH", 0)
     options = {"directory": tmp_path, "interval_s": 0.0}
