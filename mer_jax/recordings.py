@@ -226,7 +226,7 @@ class Part:
         """What the frames are read from, and the crop of all is found in; none without a file."""
         read: Any = source(self.recording.read)
         if files := getattr(read, "files", ()):
-            return [*files[self.start : self.stop], *getattr(read, "files_of_the_crop", ())]
+            return (*files[self.start : self.stop], *getattr(read, "files_of_the_crop", ()))
         return [read.path] if hasattr(read, "path") else []
 
     @property

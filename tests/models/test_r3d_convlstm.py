@@ -258,11 +258,15 @@ def test_the_whole_equals_its_twins():
             self.backbone, self.cells = parts
 
         def forward(self, x):
-            return self.cells(self.backbone((x - mean) / deviation))
+            return self.cells(self.backbone((x - mean.to(x)) / deviation.to(x)))
 
     x = fill({"input": (2, 3, 24, 48, 32)})["input"]
-    logits, change, gradients = twin.answers(Whole().eval(), x)
-    states = [{n: v.numpy() for n, v in part.state_dict().items()} for part in parts]
+    states = [{n: v.numpy().copy() for n, v in part.state_dict().items()} for part in parts]
+    whole = Whole().eval()
+    logits, change, gradients = twin.answers(whole, x)
+    gradients = {name: gradient.copy() for name, gradient in gradients.items()}
+    whole.zero_grad()
+    exact = twin.answers(whole.double(), x.astype(np.float64))[2]
     network = with_cells_of(states[1], **sizes)
     table = pretrained.table("r3d_18")
     pretrained.load_weights(pretrained.from_torch_state(table, states[0]), network)
@@ -270,8 +274,13 @@ def test_the_whole_equals_its_twins():
     output, dx, grads = answers(lambda network, x: network(x), network, x)
     assert close(output, logits) and close(dx, change)
     ours = backbone_gradients(grads["backbone"])
-    theirs = [g for n, g in gradients.items() if n.startswith("backbone.")]
-    assert all(close(a, b) for a, b in zip(ours, theirs, strict=True))
+    names = [name for name in gradients if name.startswith("backbone.")]
+    off = lambda a, b: np.abs(np.asarray(a) - b).max() / np.abs(b).max()
+    # Sums that cancel: the twin's own float32 is off by up to 1.5e-4 of its float64 (on an Intel
+    # Xeon; an AMD EPYC has less).
+    for name, gradient in zip(names, ours, strict=True):
+        own = off(gradients[name], exact[name])
+        assert off(gradient, exact[name]) < max(1e-4, 2 * own), name
     for name, mine in cell_gradients(grads).items():
         assert close(mine, gradients[f"cells.{name}"]), name
 
