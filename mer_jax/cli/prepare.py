@@ -189,11 +189,10 @@ def _pack(out, source, tasks, pipeline) -> None:
 @contextlib.contextmanager
 def _report_full_disk(out: pathlib.Path) -> Generator[None]:
     """ArrayRecord raises a `RuntimeError` where the disk is full."""
-    try:
-        with report_write_errors(out):
+    with report_write_errors(out):
+        try:
             yield
-    except RuntimeError as error:
-        with report_write_errors(out):
+        except RuntimeError as error:
             raise OSError(None, reading.error_summary(error)) from error
 
 
