@@ -163,11 +163,9 @@ def _prepare(
     log = (lambda *_: None) if quiet else lambda text: print(text, file=sys.stderr, flush=True)
     labeled = label_clips(config)
     clips, labels, classes = _decode_once(labeled.clips), labeled.labels, labeled.classes
-    left_out = ""
-    if labeled.excluded:
-        key, why = labeled.excluded[0]
-        left_out = f"{len(labeled.excluded)} clip(s) without a class, e.g. {key}: {why}"
-        log(f"left out: {left_out}")
+    left_out = labeled.left_out and f"label scheme {config.data.label_scheme} {labeled.left_out}"
+    if left_out:
+        log(left_out)
     variants = settings.variants
     folds = [prepare_folds(config, each, clips, labels, classes) for each in variants.values()]
     log(
@@ -392,25 +390,12 @@ def prepare_folds(
     folds = protocols.create(config.protocol.name, clips, labels, **options)
     if settings.validation:
         folds = protocols.with_validation(folds, fraction=settings.validation, seed=settings.seed)
-    lacking = folds.check_classes(labels, classes)
-    absent = lacking and _absent(labels, classes)
-    if absent:
-        raise UserError(
-            f"no clip has the class {' or '.join(map(repr, absent))}; give another "
-            "data.label_scheme, or the clips that are missing"
-        )
-    if lacking:
+    if lacking := folds.check_classes(labels, classes):
         raise UserError(
             f"{'; '.join(lacking[:5])}{f' (and {len(lacking) - 5} more)' * (len(lacking) > 5)}; "
             "give more clips, another protocol, or other data.label_scheme"
         )
     return folds
-
-
-def _absent(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
-    """The classes that no clip has."""
-    counts = labels.sum(0) if labels.ndim > 1 else np.bincount(labels, minlength=len(classes))
-    return [name for name, count in zip(classes, counts) if not count]
 
 
 def data_digests(clips: Sequence[Clip], labels: np.ndarray, folds: Folds) -> dict[str, str]:

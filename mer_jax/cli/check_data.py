@@ -76,10 +76,8 @@ def in_classes(found: Inspection, scheme: str) -> Inspection:
     if labeled.labels.ndim > 1:
         return found
     notes = list(found.notes)
-    if labeled.excluded:
-        key, why = labeled.excluded[0]
-        what = f"has no class for {len(labeled.excluded)} clip(s), e.g. {key}: {why}"
-        notes.insert(0, Problem(f"label scheme {scheme}", what))
+    if labeled.left_out:
+        notes.insert(0, Problem(f"label scheme {scheme}", labeled.left_out))
     groups = [labeled.classes[k] for k in labeled.labels]
     published = found.published if set(found.published) <= set(labeled.classes) else {}
     return found._replace(

@@ -151,8 +151,8 @@ def prepare(
             "parameters": parameters,
             "fingerprint": fingerprint,
         }
-        if _is_current(out, database, fingerprint):
-            prepared.update(out, source)
+        if manifest := _current(out, database, fingerprint):
+            prepared.update(out, manifest, source)
         else:
             work = out / _WORK
             work.mkdir(exist_ok=True)
@@ -343,17 +343,17 @@ def _frames(path: pathlib.Path) -> np.ndarray:
     return reading.load_arrays(path, {"frames": _CUT["frames"]})["frames"]
 
 
-def _is_current(out: pathlib.Path, database: str, fingerprint: str) -> bool:
-    """Whether `out` is this version of the database. Raises `UserError` for another database."""
+def _current(out: pathlib.Path, database: str, fingerprint: str) -> dict[str, Any] | None:
+    """The manifest, if `out` is this version of the database; `UserError` if of another one."""
     if not (out / prepared.MANIFEST).is_file():
-        return False
+        return None
     there = prepared.database_of(out)
     if there not in (None, database):
         raise UserError(f"{out} has {there} already; give {database} another --out")
-    try:
-        return prepared.read(out)["fingerprint"] == fingerprint
-    except UserError:
-        return False
+    with contextlib.suppress(UserError):  # damaged, or of another version
+        manifest = prepared.read(out)
+        return manifest if manifest["fingerprint"] == fingerprint else None
+    return None
 
 
 def _hash_of(model: str | None) -> str:

@@ -247,10 +247,8 @@ def inspect(
                 )
             ]
     composed = compose(name, clips)
-    if composed.excluded:
-        key, why = composed.excluded[0]
-        what = f"leaves out {len(composed.excluded)} clip(s), e.g. {key}: {why}"
-        notes.insert(0, Problem(name, what))
+    if composed.left_out:
+        notes.insert(0, Problem(name, composed.left_out))
     if not problems and (wrong := differences(name, composed)):
         strict = rules.digests and not allow_mismatch and not exclude
         if strict:

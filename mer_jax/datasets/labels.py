@@ -27,6 +27,14 @@ class Labeled(NamedTuple):
     classes: tuple[str, ...]
     excluded: tuple[tuple[str, str], ...]  # (clip key, why)
 
+    @property
+    def left_out(self) -> str:
+        """How many clips are left out, and the reason of the first; "" for none."""
+        if not self.excluded:
+            return ""
+        key, why = self.excluded[0]
+        return f"leaves out {len(self.excluded)} clip(s), e.g. {key}: {why}"
+
 
 class Scheme(NamedTuple):
     """`assign(clip)` is a class, several (a tuple), or None with `outside` as the reason."""

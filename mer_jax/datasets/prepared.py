@@ -206,9 +206,8 @@ def write(
     _write(out, content)
 
 
-def update(out: pathlib.Path, source: Mapping[str, Any]) -> None:
-    """Writes to the manifest where the same clips are read from now, if that is elsewhere."""
-    manifest = read(out)
+def update(out: pathlib.Path, manifest: Mapping[str, Any], source: Mapping[str, Any]) -> None:
+    """Writes to the manifest of `out` where the same clips are read from now, if elsewhere."""
     if (updated := manifest | json.loads(json.dumps(source))) != manifest:
         _write(out, updated)
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from mer_jax.models.sizes import require
-from mer_jax.models.stcnn import GLOROT, PooledConv, smallest
+from mer_jax.models.stcnn import PooledConv, smallest
+from mer_jax.nn import GLOROT
 
 REGIONS = ("eyes", "mouth")
 
@@ -18,9 +19,7 @@ class _Dense(nnx.Module):
 
     def __init__(self, features: int, widths: Sequence[int], *, dropout: float, rngs: nnx.Rngs):
         ins = (features, *widths)
-        self.layers = nnx.List(
-            [nnx.Linear(a, b, kernel_init=GLOROT, rngs=rngs) for a, b in zip(ins, widths)]
-        )
+        self.layers = nnx.List([nnx.Linear(a, b, rngs=rngs, **GLOROT) for a, b in zip(ins, widths)])
         self.dropouts = nnx.List([nnx.Dropout(dropout, rngs=rngs) for _ in widths])
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -67,7 +66,7 @@ class _FuseNet(nnx.Module):
         ins = [features] * len(REGIONS) if self.late else [features * len(REGIONS)]
         self.dense = nnx.List([_Dense(n, widths, dropout=dropout, rngs=rngs) for n in ins])
         joined = len(ins) * widths[-1]
-        self.classifier = nnx.Linear(joined, num_classes, kernel_init=GLOROT, rngs=rngs)
+        self.classifier = nnx.Linear(joined, num_classes, rngs=rngs, **GLOROT)
 
     @property
     def input_shape(self) -> dict[str, tuple[int, ...]]:

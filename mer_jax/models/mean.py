@@ -5,7 +5,6 @@ network for seamless evaluation of long videos"; genbing99/MEAN_Spot-then-recogn
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +12,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
-from mer_jax.nn import BatchNorm, Conv, conv_relu_norm_pool, max_pool
-
-_KERAS: dict[str, Any] = {"kernel_init": nnx.initializers.glorot_uniform()}
+from mer_jax.nn import GLOROT, BatchNorm, Conv, conv_relu_norm_pool, max_pool
 
 
 class Frozen(nnx.Variable):
@@ -34,7 +31,7 @@ class Trunk(nnx.Module):
 
     def __init__(self, maps: Sequence[int], dropout: float, *, frozen: bool, rngs: nnx.Rngs):
         self.convs = nnx.List(
-            [Conv(1, count, (5, 5), padding=2, rngs=rngs, **_KERAS) for count in maps]
+            [Conv(1, count, (5, 5), padding=2, rngs=rngs, **GLOROT) for count in maps]
         )
         norm = _FixedNorm if frozen else BatchNorm
         self.norm = norm(
@@ -93,10 +90,10 @@ class MEANSpotting(nnx.Module):
         if channels != len(maps):
             raise UserError(f"MEAN takes u, v and strain; examples have {channels} channels")
         self.trunk = Trunk(maps, dropout, frozen=self.frozen_trunk, rngs=rngs)
-        self.conv = Conv(sum(maps), filters, (5, 5), padding=2, rngs=rngs, **_KERAS)
+        self.conv = Conv(sum(maps), filters, (5, 5), padding=2, rngs=rngs, **GLOROT)
         self.dropout = nnx.Dropout(head_dropout, rngs=rngs)
         flat = filters * -(-height // 6) * -(-width // 6)  # pools 3 and 2, both "SAME"
-        self.classifier = nnx.Linear(flat, num_classes, rngs=rngs, **_KERAS)
+        self.classifier = nnx.Linear(flat, num_classes, rngs=rngs, **GLOROT)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C], mask [B] -> [B, K]."""

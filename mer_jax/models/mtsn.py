@@ -5,7 +5,6 @@ Soft Pseudo-labels", FME 2022; genbing99/MTSN-Spot-ME-MaE.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +12,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
-from mer_jax.nn import Conv, conv_relu_pool, max_pool
-
-_XAVIER: dict[str, Any] = {"kernel_init": nnx.initializers.glorot_uniform()}
+from mer_jax.nn import GLOROT, Conv, conv_relu_pool, max_pool
 
 
 class MTSN(nnx.Module):
@@ -52,11 +49,11 @@ class MTSN(nnx.Module):
         if rest:
             raise UserError(f"MTSN takes u, v and strain of each span; examples have {channels}")
         self.convs = nnx.List(
-            [Conv(1, count, (5, 5), padding=2, rngs=rngs, **_XAVIER) for count in maps]
+            [Conv(1, count, (5, 5), padding=2, rngs=rngs, **GLOROT) for count in maps]
         )
         flat = spans * sum(maps) * (height // 6) * (width // 6)
-        self.dense = nnx.Linear(flat, hidden, rngs=rngs, **_XAVIER)
-        self.classifier = nnx.Linear(hidden, num_classes, rngs=rngs, **_XAVIER)
+        self.dense = nnx.Linear(flat, hidden, rngs=rngs, **GLOROT)
+        self.classifier = nnx.Linear(hidden, num_classes, rngs=rngs, **GLOROT)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C] -> scores [B, K]; `mask` is not used."""

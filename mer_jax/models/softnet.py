@@ -8,7 +8,7 @@ from flax import nnx
 
 from mer_jax.errors import UserError
 from mer_jax.models.sizes import require
-from mer_jax.nn import Conv, conv_relu_pool, max_pool
+from mer_jax.nn import GLOROT, Conv, conv_relu_pool, max_pool
 
 
 class SOFTNet(nnx.Module):
@@ -42,14 +42,12 @@ class SOFTNet(nnx.Module):
             raise UserError(
                 f"SOFTNet takes u, v and strain of each flow; examples have {channels} channels"
             )
-        glorot = nnx.initializers.glorot_uniform()  # as Keras initializes
         self.streams = nnx.List(
-            Conv(channels // 3, out, (5, 5), padding=2, rngs=rngs, kernel_init=glorot)
-            for out in maps
+            Conv(channels // 3, out, (5, 5), padding=2, rngs=rngs, **GLOROT) for out in maps
         )
         flat = sum(maps) * (height // 6) * (width // 6)
-        self.dense = nnx.Linear(flat, hidden, rngs=rngs, kernel_init=glorot)
-        self.classifier = nnx.Linear(hidden, num_classes, rngs=rngs, kernel_init=glorot)
+        self.dense = nnx.Linear(flat, hidden, rngs=rngs, **GLOROT)
+        self.classifier = nnx.Linear(hidden, num_classes, rngs=rngs, **GLOROT)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C], mask [B] -> scores [B, K]."""

@@ -2,15 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 from flax import nnx
 
 from mer_jax.models.sizes import require
-from mer_jax.nn import Conv, conv_relu_pool
+from mer_jax.nn import GLOROT, Conv, conv_relu_pool
 
-GLOROT = nnx.initializers.glorot_uniform()
 POOL = (3, 3, 3)
 
 
@@ -39,8 +37,7 @@ class PooledConv(nnx.Module):
         rngs: nnx.Rngs,
     ):
         *sizes, channels = shape
-        init: dict[str, Any] = {"kernel_init": GLOROT, "rngs": rngs}
-        self.conv = ConvReLUPool(channels, filters, tuple(kernel), **init)
+        self.conv = ConvReLUPool(channels, filters, tuple(kernel), rngs=rngs, **GLOROT)
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         pooled = [(n - k + 1) // p for n, k, p in zip(sizes, kernel, POOL)]
         self.out_shape = (*pooled, filters)
@@ -91,10 +88,9 @@ class STCNN(nnx.Module):
         self.stream = PooledConv(
             self.input_shape, filters=filters, kernel=kernel, dropout=dropout, rngs=rngs
         )
-        dense: dict[str, Any] = {"kernel_init": GLOROT, "rngs": rngs}
-        self.hidden = nnx.Linear(self.stream.features, hidden, **dense)
+        self.hidden = nnx.Linear(self.stream.features, hidden, rngs=rngs, **GLOROT)
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
-        self.classifier = nnx.Linear(hidden, num_classes, **dense)
+        self.classifier = nnx.Linear(hidden, num_classes, rngs=rngs, **GLOROT)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, T, H, W, C] -> logits [B, K]; `mask` is not used."""

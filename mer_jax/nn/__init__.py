@@ -6,13 +6,14 @@ differentiable in both modes and to any order.
 
 from mer_jax.nn.conv_norm_pool import conv_relu_norm_pool
 from mer_jax.nn.conv_pool import conv_relu_pool
-from mer_jax.nn.convolution import SAVEABLE, Conv, conv, linear, pytorch_init
+from mer_jax.nn.convolution import GLOROT, SAVEABLE, Conv, conv, linear, pytorch_init
 from mer_jax.nn.dispatch import formulation
 from mer_jax.nn.normalization import BatchNorm, LayerNorm
 from mer_jax.nn.pooling import adaptive_avg_pool, avg_pool, max_pool
 from mer_jax.nn.recurrent_convolution import RecurrentConv
 
 __all__ = [
+    "GLOROT",
     "SAVEABLE",
     "BatchNorm",
     "Conv",

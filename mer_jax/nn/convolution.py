@@ -195,6 +195,10 @@ class Conv(nnx.Conv):
         )
 
 
+# Glorot's uniform initializer, that of Keras' layers: keyword arguments of `Conv` and `nnx.Linear`.
+GLOROT: dict[str, Any] = {"kernel_init": nnx.initializers.glorot_uniform()}
+
+
 def pytorch_init(fan_in: int) -> dict:
     """The initializers of PyTorch's layers: kernel and bias uniform in +-1/sqrt(fan_in).
 

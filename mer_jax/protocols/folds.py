@@ -102,21 +102,23 @@ class Folds:
         )
 
     def check_classes(self, labels: np.ndarray, classes: Sequence[str]) -> list[str]:
-        """A message for each fold without a training clip of a class.
+        """A message for each class that no clip has; else for each fold that trains on none of it.
 
         Args:
           labels: [N] class indices, or [N, K] of 0 and 1.
           classes: [K] names.
         """
-        missing = []
         present = (
             labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(len(classes))
         )
-        for name, train in zip(self.names, self.train):
-            for k, label in enumerate(classes):
-                if not present[train, k].any():
-                    missing.append(f"fold {name}: no training clip of class {label!r}")
-        return missing
+        counts = present.sum(axis=0)
+        absent = [f"no clip of class {k!r}" for k, count in zip(classes, counts) if not count]
+        return absent or [
+            f"fold {name}: no training clip of class {label!r}"
+            for name, train in zip(self.names, self.train)
+            for k, label in enumerate(classes)
+            if not present[train, k].any()
+        ]
 
     def to_json(self) -> dict:
         """A dictionary of JSON types (see `_Record`): folds are lists of indices into the clips."""

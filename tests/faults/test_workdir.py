@@ -298,7 +298,7 @@ def test_a_prepared_database(source, tmp_path):
                 told += 1
             else:  # a mark beside the frames may be another one, a frame not
                 assert set(found) <= set(whole), file
-            prepare._is_current(out, "casme2", "another")
+            prepare._current(out, "casme2", "another")
         file.write_bytes(content)
     print(f"{told} told")
     assert told > times
