@@ -1,5 +1,6 @@
 """The names of clips and recordings, and how names of different sources are compared."""
 
+import collections
 import dataclasses
 import re
 import unicodedata
@@ -41,10 +42,13 @@ class Keyed:
 def normalize_key(key: str) -> str:
     """A key, or a part of one, for comparisons: lower case, numbers without leading zeros.
 
-    >>> normalize_key("SAMM/006/006_1_2")
+    Blanks at the ends of its parts do not count.
+
+    >>> normalize_key("SAMM/006 /006_1_2")
     'samm/6/6_1_2'
     """
-    return re.sub(r"(?<!\d)0+(?=\d)", "", composed(key).casefold())
+    parts = "/".join(part.strip() for part in composed(key).split("/"))
+    return re.sub(r"(?<!\d)0+(?=\d)", "", parts.casefold())
 
 
 def composed(text: str) -> str:
@@ -75,15 +79,25 @@ def normalize_subject(subject: str) -> str:
     return normalize_key(f"{_SAME_SUBJECTS.get(database, database)}/{name}")
 
 
-def subjects_in_two_spellings(items: Iterable[Keyed]) -> list[Problem]:
-    """A problem for each subject of clips or recordings that is written in several ways.
+def ambiguous(items: Iterable[Keyed]) -> list[Problem]:
+    """The problems of names of clips or recordings: subjects written in several ways, equal keys.
 
     >>> one, two = Keyed("mine", "01", "a"), Keyed("mine", "1", "b")
-    >>> [str(problem)[:57] for problem in subjects_in_two_spellings([one, two])]
-    ['mine/01 and mine/1: is one subject in several spellings, ']
+    >>> [str(problem)[:57] for problem in ambiguous([one, two, two])]
+    ['mine/01 and mine/1: is one subject in several spellings, ', 'mine/1/b: occurs twice']
     """
-    found: dict[str, dict[str, None]] = {}
+    items, found = list(items), dict[str, dict[str, None]]()
     for key in dict.fromkeys(item.subject_key for item in items):
         found.setdefault(normalize_key(key), {})[key] = None
     what = "is one subject in several spellings, tested by folds that train on it; write one"
-    return [Problem(" and ".join(keys), what) for keys in found.values() if len(keys) > 1]
+    problems = [
+        Problem(" and ".join(map(_shown, keys)), what) for keys in found.values() if len(keys) > 1
+    ]
+    counts = collections.Counter(item.key for item in items)
+    times = lambda count: "twice" if count == 2 else f"{count} times"
+    return problems + [Problem(k, f"occurs {times(n)}") for k, n in counts.items() if n > 1]
+
+
+def _shown(key: str) -> str:
+    """A key, quoted where blanks at its end would not be seen."""
+    return key if key == key.strip() else repr(key)

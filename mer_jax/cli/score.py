@@ -47,8 +47,8 @@ _TRUTH = flags.DEFINE_string(
 )
 
 
-def spotted(path: str) -> dict:
-    """The scores of a file of spotted intervals."""
+def spotted(path: str, run: Mapping[str, Any]) -> dict:
+    """The scores of a file of spotted intervals; run: `comparison.summary_of` it."""
     remarks, truth = [], _TRUTH.value
     is_run = reading.expanded(path).is_dir()
     if is_run:  # the working directory of a spotting job
@@ -67,7 +67,8 @@ def spotted(path: str) -> dict:
         truths = spotting_files.read(truth)
     elif not remarks:
         raise UserError(f"{path}: its intervals are scored against --truth=FILE")
-    classes = [normalize_name(name) for name in _CLASSES.value or ()]
+    names = _CLASSES.value or run.get("recognition", {}).get("classes", ())
+    classes = [normalize_name(name) for name in names]
     result = spotting.summary(truths, predictions, classes=classes or None)
     remarks += _remarks(path, truths, predictions, result, classes, is_run=is_run)
     return result | {"remarks": remarks}
@@ -123,9 +124,9 @@ def main(argv: list[str]) -> None:
     for path in paths:
         run = comparison.summary_of(path)  # raises for several labels a clip
         if _TRUTH.value or spotting_files.is_table(path) or _is_spotting_run(path):
-            results[path], as_text[path] = spotted(path), format_spotting
+            results[path], as_text[path] = spotted(path, run), format_spotting
         else:
-            record = read(path, classes=_CLASSES.value or None)
+            record = read(path, classes=_CLASSES.value or comparison.log_classes(path, run))
             results[path], as_text[path] = score_log(record, expected=expected), format_scores
         if run.get("verdict", {}).get("strict") is False:
             results[path]["remarks"] = [_NOT_STRICT, *results[path]["remarks"]]

@@ -20,7 +20,7 @@ from mer_jax.clips import Clip
 from mer_jax.datasets.folders import absolute
 from mer_jax.datasets.records import Inspection
 from mer_jax.errors import DataError, UserError, own_code
-from mer_jax.keys import subjects_in_two_spellings
+from mer_jax.keys import ambiguous
 from mer_jax.options import check, defaults, find
 
 # Databases in a folder: modules with `inspect(root, **options)`.
@@ -110,7 +110,7 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
       UserError: an unknown database or option, or no root where one is needed.
     """
     found = _inspect(name, root, check("data", name, given, options(name)))
-    return found._replace(problems=found.problems + subjects_in_two_spellings(found.clips))
+    return found._replace(problems=found.problems + ambiguous(found.clips))
 
 
 def _inspect(name: str, root: str | pathlib.Path | None, given: dict) -> Inspection:

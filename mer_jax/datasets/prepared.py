@@ -10,7 +10,6 @@ prepared.json is written last, so that its records are complete. It has a finger
 Incomplete or stale records are a problem and are not read; the same command writes them again.
 """
 
-import collections
 import dataclasses
 import functools
 import json
@@ -120,8 +119,6 @@ def inspect(root: str | pathlib.Path, *, skip_source_check: bool = False) -> Ins
             continue
         clips += rows
         notes += [Problem(*note) for note in manifest["notes"]]
-    counts = collections.Counter(clip.key for clip in clips)
-    problems += [Problem(key, f"occurs twice below {root}") for key in counts if counts[key] > 1]
     return Inspection(clips, problems, notes)
 
 

@@ -27,7 +27,7 @@ from mer_jax.datasets.long_videos import SPECS, LongVideos, Mark
 from mer_jax.datasets.records import NOT_THERE, IssueLog
 from mer_jax.errors import DataError, Problem, UserError, own_code
 from mer_jax.io import reading, video_files
-from mer_jax.keys import subjects_in_two_spellings
+from mer_jax.keys import ambiguous
 from mer_jax.options import check, defaults, find
 from mer_jax.recordings import KINDS, Interval, Recording
 
@@ -108,7 +108,7 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
         found = reader(**given) if name == "synthetic" else reader(root, **given)
         if not isinstance(found, Inspection):
             found = Inspection(list(found), [], [], {})
-    return found._replace(problems=found.problems + subjects_in_two_spellings(found.recordings))
+    return found._replace(problems=found.problems + ambiguous(found.recordings))
 
 
 def _reader(name: str) -> Callable[..., Any]:

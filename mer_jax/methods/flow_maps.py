@@ -189,7 +189,8 @@ def turned(
     if {"u", "v"} <= set(vectors):
         cos, sin, u, v = inverse[0, 0], inverse[0, 1], parts["u"], parts["v"]
         parts |= {"u": cos * u + sin * v, "v": cos * v - sin * u}
-    grown = [part * factor if name in ("u", "v") else part for name, part in parts.items()]
+    # A channel may be there twice, for a network of three.
+    grown = [parts[name] * factor if name in ("u", "v") else parts[name] for name in vectors]
     return jnp.stack(grown, -1)
 
 

@@ -60,9 +60,12 @@ class _Metrics(TypedDict, total=False):
     protocol: TypedDict("Protocol", {"name": str})  # type: ignore[valid-type]
     verdict: TypedDict("Verdict", {"strict": bool})  # type: ignore[valid-type]
     variants: TypedDict(  # type: ignore[valid-type]
-        "Variants", {"names": list[str], "overall": dict[str, _MeanStd]}
+        "Variants",
+        {"names": list[str], "overall": TypedDict("Overall", {"uf1": _MeanStd})},  # type: ignore[misc]
     )
     multi_label: bool
+    classes: list[str]
+    recognition: dict[str, Any]  # of a spotting run
 
 
 class Run(NamedTuple):
@@ -117,7 +120,8 @@ def open_run(path: str | os.PathLike) -> Run:
     """
     path = pathlib.Path(path)
     folder = path if path.is_dir() else path.parent
-    predictions, summary = read(path), summary_of(path)
+    summary = summary_of(path)
+    predictions = read(path, classes=log_classes(path, summary))
     of_unit = not path.is_dir() and folder.resolve().name == "units"
     of_file = not summary or path.is_dir() or of_unit
     name = path.resolve().name if of_file else folder.resolve().name
@@ -131,6 +135,11 @@ def open_run(path: str | os.PathLike) -> Run:
         summary.get("verdict", {}).get("strict"),
         averages,
     )
+
+
+def log_classes(path: str | os.PathLike, summary: Mapping[str, Any]) -> list[str] | None:
+    """The classes of the numbers in a run's log, from its `summary_of`; None of other files."""
+    return summary.get("classes") if pathlib.Path(path).name == "megc_log.txt" else None
 
 
 def open_runs(paths: Sequence[str | os.PathLike]) -> list[Run]:

@@ -111,7 +111,12 @@ def write(
         subjects=_subject_counts(predictions),
         examples=[picture for picture in pictures if not picture.clip],
         wrong_pictures=[picture for picture in pictures if picture.clip],
-        wrong=_wrong_rows(predictions, pictured=[picture.clip for picture in pictures]),
+        wrong=_wrong_rows(
+            predictions,
+            pictured=[picture.clip for picture in pictures],
+            # A set of labels has no probability of its own.
+            with_probabilities=not summary.get("multi_label"),
+        ),
         num_wrong=int((~predictions.correct).sum()),
         num_tested=len(predictions),
         command=command,
@@ -268,8 +273,10 @@ def mistakes(predictions: Predictions) -> np.ndarray:
     return wrong[np.argsort(-confidence, kind="stable")]
 
 
-def _wrong_rows(predictions: Predictions, *, pictured: Sequence[str]) -> list[tuple]:
-    """Key, true class, predicted class and their probabilities of the wrong clips.
+def _wrong_rows(
+    predictions: Predictions, *, pictured: Sequence[str], with_probabilities: bool = True
+) -> list[tuple]:
+    """Key, true class, predicted class and the probabilities of the two, of the wrong clips.
 
     pictured: keys of clips that are left out, each as often as it is there: a clip that several
     folds test may be wrong several times. Pictures are of the first mistakes.
@@ -281,7 +288,7 @@ def _wrong_rows(predictions: Predictions, *, pictured: Sequence[str]) -> list[tu
         left_out[keys[row]] -= 1
         if left_out[keys[row]] < 0:
             pair = predictions.probabilities[row, [predicted, true]].tolist()
-            cells = (number(probability, digits=2) for probability in pair)
+            cells = [number(probability, digits=2) for probability in pair * with_probabilities]
             rows.append((keys[row], classes[true], classes[predicted], *cells))
     return rows
 

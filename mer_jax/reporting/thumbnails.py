@@ -97,7 +97,8 @@ def thumbnails(clips: Sequence[Clip]) -> list[bytes]:
 def _motion_maps(clips: Sequence[Clip]) -> Iterator[Mapping[str, np.ndarray]]:
     """The arguments of `clip_figures.clip_panel` for each clip.
 
-    All clips get the first one's size and are padded to a power of two, for few compilations.
+    All clips get the first one's size and are padded to a power of two, for few compilations. Flow
+    is in px of the clip's own frames.
     """
     size = None
     for clip in clips:
@@ -105,11 +106,15 @@ def _motion_maps(clips: Sequence[Clip]) -> Iterator[Mapping[str, np.ndarray]]:
         if size is None:
             shrink = min(1.0, _MAX_SIDE / max(frames.shape[1:3]))
             size = tuple(max(1, round(side * shrink)) for side in frames.shape[1:3])
+        height, width = frames.shape[1:3]
         frames, length = resize(frames, size), len(frames)
         padded = np.minimum(np.arange(2 ** int(np.ceil(np.log2(length)))), length - 1)
         apex = -1 if clip.apex is None else clip.apex
         maps = _magnified(frames[padded], length, clip.onset, apex)
-        yield jax.device_get(maps | _motion(maps["onset"], maps["apex"]))
+        maps = jax.device_get(maps | _motion(maps["onset"], maps["apex"]))
+        yield maps | {
+            "flow": maps["flow"] * np.array([width / size[1], height / size[0]], np.float32)
+        }
 
 
 @jax.jit

@@ -12,10 +12,17 @@ from mer_jax.spotting.proposals import propose, suppress
 
 @checked
 def smooth(values: np.ndarray, *, width: int) -> np.ndarray:
-    """[T] -> [T]: the mean of the `width` frames around each (at the ends of those that exist)."""
+    """[T] -> [T]: the mean of the `width` frames around each (at the ends of those that exist).
+
+    The frames are those of an interval that `around_peaks` puts around a peak: of an even width one
+    more after the frame than before it.
+
+    >>> smooth(np.array([0.0, 0, 4, 0, 0, 0]), width=4)[:4].tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
     values = np.asarray(values, np.float64)
     known = ~np.isnan(values)
-    around = slice((width - 1) // 2, (width - 1) // 2 + len(values))
+    around = slice(width // 2, width // 2 + len(values))
     total, count = (
         np.convolve(x, np.ones(width))[around] for x in (np.where(known, values, 0), 1.0 * known)
     )

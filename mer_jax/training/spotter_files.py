@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
+from urllib import parse
 
 import msgspec
 import numpy as np
@@ -89,8 +90,15 @@ def group_name(fold: Fold) -> str:
 
 
 def weights_file(folder: pathlib.Path, network: Fold) -> pathlib.Path:
-    """The file of a network's weights (`scorers.network_of`) in the folder of `networks.train`."""
-    name = network.name.replace("/", "-").replace(" ", "-")
+    """The file of a network's weights (`scorers.network_of`) in the folder of `networks.train`.
+
+    Parts of its name are percent-encoded, so that no two subjects have one file.
+
+    >>> weights_file(pathlib.Path("x"), Fold("mine/s-1", "micro", 9, 9, 9, span=6, fps=30.0)).name
+    'mine-s%2D1-micro.npz'
+    """
+    parts = (*network.subject.split("/"), network.kind)
+    name = "-".join(parse.quote(part).replace("-", "%2D") for part in parts)
     return folder / group_name(network) / f"{name}.npz"
 
 

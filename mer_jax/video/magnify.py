@@ -259,7 +259,8 @@ def coefficients(r1: float, r2: float, *, fps: float | None = None) -> tuple[flo
         )
     if fps is None:
         return r1, r2
-    drop = 1 - np.cos(2 * np.pi * np.array([r1, r2]) / fps)
+    # 1 - cos w, whose digits would cancel at low frequencies.
+    drop = 2 * np.sin(np.pi * np.array([r1, r2]) / fps) ** 2
     fast, slow = np.sqrt(drop**2 + 2 * drop) - drop
     return float(fast), float(slow)
 
@@ -287,7 +288,7 @@ def temporal_matrix(
 
     def low_pass(r: float) -> np.ndarray:
         weights = np.where(age >= 0, r * (1 - r) ** np.maximum(age, 0), 0)
-        weights[:, 0] /= r
+        weights[:, 0] = (1 - r) ** np.arange(length)
         return weights
 
     fast, slow = coefficients(r1, r2, fps=fps)

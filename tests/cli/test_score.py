@@ -115,3 +115,26 @@ def test_files_of_other_words_kinds_and_videos(capsys, tmp_path):
     found.write_text(f"subject,video,onset,offset\n1,a,0,{20 * '9'}\n")
     code, _, err = run(capsys, found, f"--truth={truth}")
     assert code == 2 and "not the number of a frame" in err
+
+
+def test_a_log_in_a_run_has_the_classes_of_the_run(capsys, tmp_path):
+    """Two classes were scored as the three of MEGC 2019: two thirds of UF1."""
+    write_log(tmp_path / "megc_log.txt", predictions(classes=("calm", "glad")))
+    (tmp_path / "metrics.json").write_text(json.dumps({"classes": ["calm", "glad"]}))
+    code, out, err = run(capsys, tmp_path / "megc_log.txt", "--json")
+    assert code == 0, err
+    (result,) = json.loads(out)
+    expected = scores(predictions(classes=("calm", "glad")).confusion())
+    assert result["overall"]["uf1"]["value"] == pytest.approx(expected["uf1"])
+    assert result["classes"] == ["calm", "glad"]
+
+
+def test_a_spotting_run_has_the_classes_of_its_recognizer(capsys, tmp_path):
+    head = "subject,video,onset,offset,emotion\n"
+    for name in ("truth", "predictions"):
+        (tmp_path / f"{name}.csv").write_text(head + "1,a,0,9,negative\n2,b,0,9,positive\n")
+    known = {"recognition": {"classes": ["negative", "positive", "surprise"]}}
+    (tmp_path / "metrics.json").write_text(json.dumps(known))
+    code, out, err = run(capsys, tmp_path, "--json")
+    assert code == 0, err
+    assert json.loads(out)[0]["recognition"]["uf1"]["value"] == pytest.approx(2 / 3)

@@ -421,6 +421,20 @@ def test_a_database_of_ones_own():
         recordings.load(name, "here", rat=50.0)
 
 
+def repeated(root, *, subject="s1"):
+    """A database of one's own with the same recording twice, or a subject in two spellings."""
+    return [*mine("a"), *(dataclasses.replace(each, subject=subject) for each in mine("a"))]
+
+
+def test_names_that_are_not_unique_are_problems():
+    """Two films of one key were matched as one, and the second one's network read for both."""
+    name = "tests.datasets.test_recordings:repeated"
+    with pytest.raises(DataError, match="mine/s1/a: occurs twice"):
+        recordings.load(name, None)
+    with pytest.raises(DataError, match="'mine/s1 ': is one subject in several spellings"):
+        recordings.load(name, None, subject="s1 ")
+
+
 def test_unknown_names_and_missing_folders(tmp_path):
     with pytest.raises(UserError, match="did you mean 'samm_lv'"):
         recordings.load("samm_lw", tmp_path)

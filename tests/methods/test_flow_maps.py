@@ -158,3 +158,10 @@ def test_flow_maps_of_other_axes_are_refused(shape):
     for size in ((8, 8), (4, 4)):
         with pytest.raises(UserError, match=r"its flow map is .* one frame of three channels"):
             methods.create("flow_maps", [clip], size=size)
+
+
+def test_a_channel_may_be_there_twice():
+    field = fields(1, (9, 9))[0].astype(np.float32)
+    once = turned(field, 30.0, 1.1, vectors=("u", "v", "strain"))
+    twice = turned(field[..., [0, 1, 1]], 30.0, 1.1, vectors=("u", "v", "v"))
+    np.testing.assert_allclose(twice, once[..., np.array([0, 1, 1])], atol=1e-6)

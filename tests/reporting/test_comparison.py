@@ -153,3 +153,23 @@ def test_a_unit_has_the_verdict_of_its_run_and_a_name_of_its_own(tmp_path):
     assert [run.name for run in comparison.open_runs(paths[:1] * 2)] == ["AU4.csv"] * 2
     other = write_csv(tmp_path / "three.csv", FIRST)
     assert comparison.open_runs([other, *paths])[0].name == "three.csv"
+
+
+def test_a_log_in_a_run_is_compared_by_the_classes_of_the_run(tmp_path):
+    record = predictions(classes=("calm", "glad"))
+    write_csv(tmp_path / "predictions.csv", record)
+    log = write_log(tmp_path / "megc_log.txt", record)
+    saving.write_json(tmp_path / "metrics.json", summary(record, protocol="loso", draws=5))
+    from_log, from_table = comparison.open_run(log), comparison.open_run(tmp_path)
+    assert from_log.predictions.classes == from_table.predictions.classes
+    np.testing.assert_array_equal(
+        from_log.predictions.confusion(), from_table.predictions.confusion()
+    )
+
+
+def test_a_metrics_json_without_the_scores_of_its_seeds_is_damaged(tmp_path):
+    write_csv(tmp_path / "predictions.csv", FIRST)
+    variants = {"names": ["seed0", "seed1"], "overall": {"uf_one": {"mean": 0.6, "std": 0.1}}}
+    saving.write_json(tmp_path / "metrics.json", {"variants": variants})
+    with pytest.raises(UserError, match=r"metrics\.json is damaged"):
+        comparison.open_run(tmp_path)

@@ -108,6 +108,8 @@ def test_each_mistake_is_pictured_or_in_the_table():
     wrong = [record.keys[row] for row in report.mistakes(record)]
     rows = report._wrong_rows(record, pictured=["", *wrong[:7]])
     assert [row[0] for row in rows] == wrong[7:] and len(set(wrong)) < len(wrong)
+    sets = report._wrong_rows(record, pictured=["", *wrong[:7]], with_probabilities=False)
+    assert sets == [row[:3] for row in rows]
 
 
 def test_report_says_what_the_files_say(tmp_path):

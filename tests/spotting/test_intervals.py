@@ -69,3 +69,15 @@ def test_frames_that_were_not_computed_count_for_nothing():
     np.testing.assert_allclose(smoothed[3:-3], smooth(computed, width=3))
     assert np.isnan(smoothed[:3]).all() and np.isnan(smoothed[-3:]).all()
     assert peak(values, 0, 9) == 5
+
+
+@pytest.mark.parametrize("duration", range(2, 9))
+def test_a_burst_is_found_where_it_is(duration):
+    """Those of an even number of frames were found one frame late."""
+    values = np.zeros(60)
+    values[20 : 20 + duration] = 1
+    smoothed = smooth(values, width=duration)
+    found = around_peaks(smoothed, p=0.5, duration=duration)
+    assert found.tolist() == [[20, 19 + duration]]
+    backwards = around_peaks(smooth(values[::-1], width=duration), p=0.5, duration=duration)
+    np.testing.assert_array_equal(59 - backwards[:, ::-1], found)

@@ -194,3 +194,11 @@ def test_frames_that_are_none_are_refused():
         magnify(np.zeros((3, 9, 40, 1), np.float32), alpha=8)
     with pytest.raises(UserError, match=r"C = 1 \(gray\) or 3"):
         magnify(np.zeros((3, 32, 32, 2), np.float32), alpha=8)
+
+
+def test_low_frequencies_lose_no_digits():
+    """1 - cos w is 0 in float64 below 1e-8: the matrix was NaN."""
+    for hz in (1e-4, 1e-6, 1e-8):
+        slow = coefficients(0.4, hz, fps=200.0)[1]
+        assert slow == pytest.approx(2 * np.pi * hz / 200, rel=1e-5)  # r = w for a small w
+        assert np.isfinite(temporal_matrix(4, r1=0.4, r2=hz, fps=200.0)).all()
