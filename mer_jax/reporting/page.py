@@ -9,15 +9,17 @@ and a name that a template uses but is not given is an error.
 
 import base64
 import functools
+import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from mer_jax.io import saving
 from mer_jax.reporting.figures import printable
 from mer_jax.reporting.verdict import headline, sentence
 
@@ -85,6 +87,37 @@ def alternatives(scores: Mapping[str, float]) -> list[str]:
     return ["  by other definitions:", *rows]
 
 
+def made(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What the pages of runs say of how they were made, for the macro `made`, and their `title`.
+
+    Args:
+      config: content of config.json; of its sections any may be missing.
+      provenance: as metrics.json has it; {} if nothing is known.
+
+    >>> made({"title": "", "model": {"name": "rcn_a"}, "data": {"name": "smic"}}, {})["title"]
+    'rcn_a on smic'
+    >>> made({"title": "As published", "data": {"name": "smic"}}, {})["system"]  # the title may lie
+    'smic'
+    """
+
+    def first_name(*keys: str) -> str:
+        sections = (config.get(key) for key in keys)
+        return next((str(each["name"]) for each in sections if each and "name" in each), "")
+
+    names = [
+        name for name in (first_name("model", "evidence", "method"), first_name("data")) if name
+    ]
+    title = config.get("title") or " on ".join(names) or "Report"
+    facts = {name: value for name, value in provenance.items() if name != "command"}
+    return {
+        "title": title,
+        "system": " on ".join(names) if names and config.get("title") else "",
+        "command": provenance.get("command"),
+        "provenance": [(_fact_title(name), _format_fact(name, v)) for name, v in facts.items()],
+        "config": list(_flat(config)),
+    }
+
+
 def missing(value: float | None) -> bool:
     """True for None and NaN: files have the first where scores in memory have the second."""
     return value is None or math.isnan(value)
@@ -108,3 +141,26 @@ def score_text(score: Mapping[str, float | None]) -> str:
     if "mean" in score:
         return f"{number(score['mean'])} ± {number(score['std'])}"
     return f"{number(score['value'])} {interval(score)}".strip()
+
+
+def _fact_title(name: str) -> str:
+    return name.replace("_seconds", " time").replace("_", " ")
+
+
+def _format_fact(name: str, value: Any) -> str:
+    if name.endswith("_seconds") and isinstance(value, int | float):
+        minutes, seconds = divmod(round(value), 60)
+        hours, minutes = divmod(minutes, 60)
+        larger = (f"{count} {unit} " for count, unit in ((hours, "h"), (minutes, "min")) if count)
+        return f"{''.join(larger)}{seconds} s"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{part} {_format_fact(part, content)}" for part, content in value.items())
+    return value if isinstance(value, str) else json.dumps(saving.to_builtins(value))
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", json.dumps(saving.to_builtins(value), ensure_ascii=False)

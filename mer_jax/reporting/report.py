@@ -5,10 +5,9 @@ of the most frequent mistakes replaces the confusion matrix and the class balanc
 """
 
 import collections
-import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,11 +86,8 @@ def write(
     databases = [("all", summary["overall"])]
     if len(summary["databases"]) > 1:
         databases += summary["databases"].items()
-    command = provenance.get("command")
-    facts = {name: value for name, value in provenance.items() if name != "command"}
     html = page.render(
         "report.html",
-        title=_title(config),
         summary=summary,
         titles=TITLES,
         compared=COMPARED,
@@ -119,20 +115,9 @@ def write(
         ),
         num_wrong=int((~predictions.correct).sum()),
         num_tested=len(predictions),
-        command=command,
-        provenance=[(_fact_title(name), _format_fact(name, v)) for name, v in facts.items()],
-        config=list(_flat(config)),
+        **page.made(config, provenance),
     )
     return saving.write(path, html)
-
-
-def _title(config: Mapping[str, Any]) -> str:
-    def first_name(*keys: str) -> str:
-        sections = (config.get(key) for key in keys)
-        return next((str(each["name"]) for each in sections if each and "name" in each), "")
-
-    names = [name for name in (first_name("model", "method"), first_name("data")) if name]
-    return config.get("title") or " on ".join(names) or "Report"
 
 
 def _score_rows(parts: Sequence[tuple[str, Mapping]], names: Sequence[str]) -> list[tuple]:
@@ -291,26 +276,3 @@ def _wrong_rows(
             cells = [number(probability, digits=2) for probability in pair * with_probabilities]
             rows.append((keys[row], classes[true], classes[predicted], *cells))
     return rows
-
-
-def _fact_title(name: str) -> str:
-    return name.replace("_seconds", " time").replace("_", " ")
-
-
-def _format_fact(name: str, value: Any) -> str:
-    if name.endswith("_seconds") and isinstance(value, int | float):
-        minutes, seconds = divmod(round(value), 60)
-        hours, minutes = divmod(minutes, 60)
-        larger = (f"{count} {unit} " for count, unit in ((hours, "h"), (minutes, "min")) if count)
-        return f"{''.join(larger)}{seconds} s"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{part} {_format_fact(part, content)}" for part, content in value.items())
-    return value if isinstance(value, str) else json.dumps(saving.to_builtins(value))
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", json.dumps(saving.to_builtins(value), ensure_ascii=False)

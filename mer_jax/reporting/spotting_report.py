@@ -12,7 +12,7 @@ from markupsafe import Markup
 from mer_jax.datasets.recordings import differences
 from mer_jax.recordings import Recording
 from mer_jax.reporting import figures
-from mer_jax.reporting.page import number, render
+from mer_jax.reporting.page import made, number, render
 from mer_jax.spotting import Found, Rule, analysis, intervals
 
 SHOWN = 12  # recordings before the fold of the page
@@ -32,7 +32,7 @@ def build(
     Args:
       recordings: those that were spotted.
       found: of `spotting.leave_one_subject_out`.
-      summary: of `metrics.spotting.summary`.
+      summary: content of metrics.json.
       config: the content of config.json.
       rule: from evidence to intervals.
     """
@@ -49,7 +49,7 @@ def build(
     ]
     return render(
         "spotting.html",
-        title=config["title"] or f"{config['evidence']['name']} on {config['data']['name']}",
+        **made(config, summary.get("provenance", {})),
         videos=len(recordings),
         subjects=len({video.subject_key for video in recordings}),
         scores=[(kind, *(part[key] for key in keys)) for kind, part in summary["spotting"].items()],

@@ -36,6 +36,7 @@ def build(config=CONFIG, count=2, leaks=(), diverged=(), database="d"):
     summary = scoring.summary(matching.events(videos), events) | {"chance": {"micro": 0.0625}}
     summary["verdict"] = {"strict": not leaks, "leaks": list(leaks)}
     summary["diverged_folds"] = list(diverged)
+    summary["provenance"] = {"command": "mer-jax run mine", "seed": 7}
     return spotting_report.build(videos, found, summary, config=config, rule=Rule())
 
 
@@ -45,6 +46,7 @@ def test_the_page_opens_with_f1_and_its_interval():
     assert text.index("F1 0.6667 [0.67, 0.67]") < text.index("STRICT") < text.index("precision")
     assert "strain on toy" in text and "0.0625 (micro)" in text
     assert "blinks micro 2" in text  # both false alarms
+    assert "How this was made mer-jax run mine seed 7" in text and "evidence.name" in text
     assert "micro intensity 0.5 to 0.5 px 1 100%" in text
     assert "v<b>" not in page and page.count("<svg") == 3 and "NOT STRICT" not in text
 
