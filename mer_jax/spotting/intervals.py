@@ -17,8 +17,8 @@ def smooth(values: np.ndarray, *, width: int) -> np.ndarray:
     The frames are those of an interval that `around_peaks` puts around a peak: of an even width one
     more after the frame than before it.
 
-    >>> smooth(np.array([0.0, 0, 4, 0, 0, 0]), width=4)[:4].tolist()
-    [1.0, 1.0, 1.0, 1.0]
+    >>> smooth(np.array([0.0, 0, 0, 4, 0, 0, 0, 0]), width=4).tolist()
+    [0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
     """
     values = np.asarray(values, np.float64)
     known = ~np.isnan(values)
