@@ -102,7 +102,7 @@ class Folds:
         )
 
     def check_classes(self, labels: np.ndarray, classes: Sequence[str]) -> list[str]:
-        """A message for each class that no clip has; else for each fold that trains on none of it.
+        """A message for the classes that no clip has, or else for each fold that trains on none.
 
         Args:
           labels: [N] class indices, or [N, K] of 0 and 1.
@@ -112,8 +112,9 @@ class Folds:
             labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(len(classes))
         )
         counts = present.sum(axis=0)
-        absent = [f"no clip of class {k!r}" for k, count in zip(classes, counts) if not count]
-        return absent or [
+        if absent := [repr(name) for name, count in zip(classes, counts) if not count]:
+            return [f"no clip has the class {' or '.join(absent)}"]
+        return [
             f"fold {name}: no training clip of class {label!r}"
             for name, train in zip(self.names, self.train)
             for k, label in enumerate(classes)

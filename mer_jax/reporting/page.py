@@ -96,7 +96,7 @@ def made(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, 
 
     >>> made({"title": "", "model": {"name": "rcn_a"}, "data": {"name": "smic"}}, {})["title"]
     'rcn_a on smic'
-    >>> made({"title": "As published", "data": {"name": "smic"}}, {})["system"]  # the title may lie
+    >>> made({"title": "As published", "data": {"name": "smic"}}, {})["system"]
     'smic'
     """
 

@@ -272,7 +272,8 @@ def _wrong_rows(
         true, predicted = int(predictions.label[row]), int(predictions.predicted[row])
         left_out[keys[row]] -= 1
         if left_out[keys[row]] < 0:
-            pair = predictions.probabilities[row, [predicted, true]].tolist()
-            cells = [number(probability, digits=2) for probability in pair * with_probabilities]
+            columns = [predicted, true] if with_probabilities else []
+            pair = predictions.probabilities[row, columns].tolist()
+            cells = (number(probability, digits=2) for probability in pair)
             rows.append((keys[row], classes[true], classes[predicted], *cells))
     return rows
