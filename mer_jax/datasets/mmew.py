@@ -16,9 +16,12 @@ from mer_jax.datasets.folders import FolderLayout
 
 
 def _subject_of_clip(row, cells):
-    """The subject as the clip's name begins, however the sheet's own cell writes it."""
-    if re.match(r"S\d+-", row.name):
-        row.subject = SPEC.normalize_subject(row.name.split("-")[0])
+    """The subject as the clip's name begins; a cell with another number is a problem."""
+    if named := re.match(r"S(\d+)-", row.name):
+        cell = re.search(r"\d+", row.subject)
+        if cell and int(cell[0]) != int(named[1]):
+            row.problem = f"subject {cells['subject']!r} of a clip named {row.name}; correct one"
+        row.subject = SPEC.normalize_subject(f"S{named[1]}")
     return row
 
 

@@ -222,6 +222,23 @@ def test_mmew_others_lie_in_repression(tmp_path):
     assert "its folder is 'fear'" in str(datasets.inspect("mmew", tmp_path).problems[0])
 
 
+@pytest.mark.parametrize(
+    "cell, told", [("1", ""), ("sub01", ""), ("S02", "'S02'"), ("4+7", "'4+7'")]
+)
+def test_mmew_subject_of_another_number(tmp_path, cell, told):
+    """The name of a clip begins with its subject; exchanged columns do not pass."""
+    replica.write("mmew", tmp_path, subjects=2)
+    sheet = tmp_path / "MMEW_Micro_Exp.xlsx"
+    book = openpyxl.load_workbook(sheet)
+    book.worksheets[0]["A2"] = cell
+    book.save(sheet)
+    found = datasets.inspect("mmew", tmp_path)
+    assert {clip.subject for clip in found.clips} == {"S01", "S02"}
+    problems = [str(problem) for problem in found.problems]
+    assert len(problems) == bool(told)
+    assert all(f"subject {told} of a clip named S01-01-001" in problem for problem in problems)
+
+
 def test_fourdme_several_emotions(tmp_path):
     replica.write("fourdme", tmp_path, subjects=1)
     clips = datasets.load("fourdme", tmp_path)
