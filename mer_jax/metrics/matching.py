@@ -234,10 +234,11 @@ def match_events(
 def event_key(*sides: Sequence[Event]) -> Callable[[Event], tuple[str, str]]:
     """(subject, video) of an event, one spelling for both sides.
 
-    The database is part of the subject if all events have one. Names are compared as `identify`
-    spells them. Where that joins two of them, names of subjects (or videos) that have zeros in
-    front, or capitals, on all sides show that these are spelled alike: they are taken as they are.
-    Numbers stand for subjects unless two subjects of one side have the same.
+    The database is part of the subject if all events have one: they come from one place, and names
+    are taken as they are. So are those of which one side has every name of the other. Else names
+    are compared as `identify` spells them. Where that joins two of them, names of subjects (or
+    videos) that have zeros in front, or capitals, on all sides show that these are spelled alike:
+    they are taken as they are. Numbers stand for subjects unless two of one side have the same.
     """
     named = all(event.database for side in sides for event in side)
 
@@ -248,6 +249,8 @@ def event_key(*sides: Sequence[Event]) -> Callable[[Event], tuple[str, str]]:
     exact = lambda subject, video: (subject.strip(), video.strip())
     by_number, by_name = (functools.partial(identify, by_number=given) for given in (True, False))
     names = [{key(event, exact) for event in side} for side in sides]
+    if named or set().union(*names) in names:
+        return functools.partial(key, spell=exact)
     count = lambda side, spell: len({key(event, spell)[0] for event in side})
     distinct = all(count(side, by_number) == count(side, by_name) for side in sides)
     spell = by_number if distinct else by_name

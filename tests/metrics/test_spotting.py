@@ -230,6 +230,17 @@ def test_names_are_compared_in_one_spelling_unless_that_joins_two_subjects():
     assert match_events(truth, found).counts.sum((0, 1)).tolist() == [1, 1, 1]
 
 
+def test_names_of_one_source_are_compared_as_they_are():
+    marked, found = (on("v", 0, 9, subject=subject) for subject in ("M1", "F1"))
+    apart, together = [0, 1, 1], [1, 0, 0]
+    assert match_events([marked], [found]).counts.sum((0, 1)).tolist() == together
+    both = [event._replace(database="mine") for event in (marked, found)]
+    assert match_events(both[:1], both[1:]).counts.sum((0, 1)).tolist() == apart
+    video = on("v2", 0, 9, subject="M1")
+    assert match_events([marked, video], [video]).counts.sum((0, 1)).tolist() == [1, 0, 1]
+    assert match_events([marked, found], [found]).key(marked)[0] == "M1"
+
+
 def test_wrong_events_are_named():
     with pytest.raises(UserError, match="ends before it begins"):
         match_events([on("a", 9, 3)], [])
