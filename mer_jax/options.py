@@ -230,6 +230,15 @@ def find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
     return found
 
 
+def exists(name: str) -> bool:
+    """Whether "package.module:Name" names an object of the user's."""
+    try:
+        find("object", name, {})
+    except UserError:
+        return False
+    return True
+
+
 @functools.cache  # by the object: an edited file counts once it is imported again
 def source_digest(function: Callable) -> str:
     """64 hexadecimal digits of the source of a user's function or class; "" for one of mer_jax.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from mer_jax import configuration, experiment, models, spotting_experiment
+from mer_jax import configuration, datasets, experiment, models, spotting_experiment
 from mer_jax.cli import audit
 from mer_jax.clips import Clip, in_memory
 from mer_jax.datasets import recordings
@@ -102,6 +102,14 @@ def test_numbers_that_cannot_be_are_named_before_training(wrong):
     read = Numbered(video.read, wrong)
     with pytest.raises(UserError, match=f"{video.key}: the attribute `numbers` .* 180 ascending"):
         _ = dataclasses.replace(video, read=read).numbers
+
+
+def test_a_recognizer_trains_on_the_intervals_of_ones_own_recordings():
+    name = "tests.test_spotting_experiment:numbered_files"
+    job = configuration.recognition_job(config(data={"name": name}, recognition=RECOGNITION))
+    clips = datasets.load(job.data.name, job.data.root, kind=job.data.kind)
+    marked = [each for video in numbered_files(None) for each in video.intervals if each.emotion]
+    assert len(clips) == len(marked) == 2
 
 
 @pytest.mark.e2e

@@ -58,7 +58,7 @@ def in_folder(name: str) -> bool:
 
 def options(name: str) -> dict[str, Any]:
     """The options of a database or composite and their defaults."""
-    if name in _intervals().names():
+    if _intervals().database_of(name):
         return _intervals().options(name)
     return defaults(_reader(name), without=("root", "name"))
 
@@ -116,7 +116,7 @@ def inspect(name: str, root: str | pathlib.Path | None, **given) -> Inspection:
 def _inspect(name: str, root: str | pathlib.Path | None, given: dict) -> Inspection:
     if name in _RENDERED:
         return Inspection(_module(name).clips(**given), [], [])
-    if name in _intervals().names():
+    if _intervals().database_of(name):
         return _intervals().inspect(name, root, **given)
     if name in (*_FOLDERS, *_composites().names()):
         if root is None:

@@ -43,6 +43,35 @@ def test_clips_from_onset_to_offset_with_an_emotion(videos):
     assert [clip.key for clip in macro] == ["casme_squared/s15/0401_macro_12_30"]
 
 
+def own_videos(root, *, last=30):
+    """A database of one's own: `tests.datasets.test_intervals:own_videos`."""
+    del root
+    marked = [each for each in MARKED if each.offset <= last]
+    return [Recording("mine", "s1", "a", lambda i, j: FRAMES[i:j], 40, 30.0, tuple(marked))]
+
+
+def clips_of_intervals(root):
+    """Clips of one's own, though the name ends like marked intervals of `clips_of`."""
+    return own_videos(root)[0].clips(kind="macro")
+
+
+def clips_of(root):
+    """Recordings."""
+    return own_videos(root)
+
+
+def test_intervals_of_ones_own_recordings():
+    name = f"{__name__}:own_videos_intervals"
+    assert datasets.options(name) == {"last": 30, "kind": ""}
+    keys = [clip.key for clip in datasets.load(name, "folder")]
+    assert keys == [clip.key for clip in own_videos("folder")[0].clips()]
+    assert len(datasets.load(name, "folder", kind="micro", last=9)) == 1
+    (clip,) = datasets.load(f"{__name__}:clips_of_intervals", "folder")
+    assert clip.emotion == "disgust"
+    with pytest.raises(UserError, match="no class or function 'other_intervals'"):
+        datasets.load(f"{__name__}:other_intervals", "folder")
+
+
 def test_options_are_those_of_the_recordings_and_the_kind():
     for name in recordings.names():
         found = datasets.options(f"{name}_intervals")
