@@ -150,9 +150,11 @@ BOUNDS: dict[str, Bound] = {
     ),
     **_each(
         _POSITIVE,
-        "fps exaggeration lam r1 r2 flow_scale wavelength attachment limit sigma_data "
-        "sigma_smooth smoothness step tightness C unit learning_rate",
+        "fps exaggeration lam r1 r2 flow_scale wavelength attachment limit smoothness step "
+        "tightness C unit learning_rate",
     ),
+    # Smaller ones have a square that float32 does not hold.
+    **_each(_number("[1e-6, 1e6]"), "sigma_data sigma_smooth"),
     **_each(
         _integer("[1, 1000000]"),
         "repeats_per_epoch max_iter batch_size schedule_every schedule.every most",

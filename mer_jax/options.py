@@ -11,6 +11,7 @@ import importlib
 import inspect
 import modulefinder
 import numbers
+import operator
 import os
 import pathlib
 import re
@@ -24,8 +25,8 @@ from mer_jax.errors import UserError, unknown_name
 from mer_jax.io import saving
 
 _F = TypeVar("_F", bound=Callable)
-# Pairs of options of one function: the first is at most the second.
-_ORDERED = (("low", "high"), ("frames", "length"))
+# Pairs of options of one function, and how the first is to the second.
+_ORDERED = {("low", "high"): (operator.lt, "below"), ("frames", "length"): (operator.le, "at most")}
 # Section of a configuration, by the module of a function; it is named in messages.
 _SECTIONS = {"datasets": "data", "methods": "method", "models": "model", "protocols": "protocol"}
 
@@ -155,11 +156,11 @@ def checked(function: _F) -> _F:
 
 
 def _check_order(where: str, values: Mapping[str, Any]) -> None:
-    for lesser, greater in _ORDERED:
+    for (lesser, greater), (ordered, words) in _ORDERED.items():
         low, high = (to_python(values.get(name)) for name in (lesser, greater))
         numeric = isinstance(low, numbers.Real) and isinstance(high, numbers.Real)
-        if numeric and low > high:
-            raise UserError(f"{where}{lesser} is {low}; it must be at most {greater}, {high}")
+        if numeric and not ordered(low, high):
+            raise UserError(f"{where}{lesser} is {low}; it must be {words} {greater}, {high}")
 
 
 def _validated(label: str, given: Any, row: Bound | None, optional: bool) -> Any:

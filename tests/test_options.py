@@ -185,8 +185,9 @@ def test_a_function_that_is_checked_is_as_it_was():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"low": 0.9, "high": 0.1}, r"method\.low is 0\.9; it must be at most high, 0\.1"),
-        ({"high": 0.5}, r"method\.low is 0\.7; it must be at most high, 0\.5"),
+        ({"low": 0.9, "high": 0.1}, r"method\.low is 0\.9; it must be below high, 0\.1"),
+        ({"high": 0.5}, r"method\.low is 0\.7; it must be below high, 0\.5"),
+        ({"high": 0.7}, r"method\.low is 0\.7; it must be below high, 0\.7"),  # of no entry
         ({"frames": 16, "length": 12}, r"method\.frames is 16; it must be at most length, 12"),
     ],
 )

@@ -137,13 +137,13 @@ def keep_quantiles(sparse: jax.Array, *, low: float = 0.7, high: float = 1.0) ->
 
     Args:
       sparse: E of `rpca`, any shape and range; the quantiles are over all entries.
-      low, high: in [0, 1], low at most high.
+      low, high: in [0, 1], low below high.
 
     Returns:
       As `sparse`.
 
     Raises:
-      UserError: for low above high, an empty array, NaN or infinity; in a traced array, NaN and
+      UserError: for low not below high, an empty array, NaN or infinity; in a traced array, NaN and
         infinity are kept and have no rank.
 
     >>> keep_quantiles(jnp.array([0.0, 4.0, -1.0, -3.0, 2.0]), low=0.5)
