@@ -12,16 +12,16 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(runtime.compile_cache_fol
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 # The tests ask for numbers, not for speed, and most of their time is compiling: without LLVM's
 # optimizations, with the older fusions and one module a program it is a fifth. Without fused
-# multiply-adds, too: with them, the gradient of a maximum can be NaN (WORKSPACE.md).
-# An empty XLA_FLAGS tests the programs as users get them.
-_FLAGS = [
-    "--xla_backend_optimization_level=0",
-    "--xla_llvm_disable_expensive_passes=true",
-    "--xla_cpu_use_fusion_emitters=false",
-    "--xla_cpu_parallel_codegen_split_count=1",
-]
-if platform.machine().lower() in ("x86_64", "amd64"):
-    _FLAGS.append("--xla_cpu_max_isa=AVX")
+# multiply-adds, too: with them, the gradient of a maximum can be NaN (WORKSPACE.md). Those that run
+# long are worth level 1 (`.ci/run`). An empty XLA_FLAGS tests the programs as users get them.
+_LEVEL = os.environ.get("MER_JAX_TEST_OPTIMIZATION", "0")
+_FLAGS = [f"--xla_backend_optimization_level={_LEVEL}", "--xla_llvm_disable_expensive_passes=true"]
+if tuple(map(int, runtime.version("jaxlib").split(".")[:2])) < (0, 12):
+    _FLAGS.append("--xla_cpu_use_fusion_emitters=false")  # later ones abort: an unknown flag
+if _LEVEL == "0":
+    _FLAGS.append("--xla_cpu_parallel_codegen_split_count=1")
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        _FLAGS.append("--xla_cpu_max_isa=AVX")
 os.environ.setdefault("XLA_FLAGS", " ".join(_FLAGS))
 # Examples that a test computes are no other test's.
 _CACHE = tempfile.TemporaryDirectory(prefix="mer_jax-tests-", ignore_cleanup_errors=True)
