@@ -172,8 +172,10 @@ def _opened(path: str | os.PathLike) -> Iterator[tuple[Any, Any]]:
     import av
 
     path = pathlib.Path(path)
+    # Titles in other encodings than UTF-8 are of no concern; PyAV 19 decodes none on opening.
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     try:
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        container = av.open(str(path.absolute()), **lenient)
     except (av.FFmpegError, OSError):
         raise UserError(f"{path}: {_defect(path)}") from None
     with container:

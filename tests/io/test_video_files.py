@@ -199,6 +199,18 @@ def test_times_of_a_variable_rate(tmp_path):
         np.testing.assert_allclose(1000 * video_files.timestamps(path).times, times)
 
 
+def test_a_title_in_another_encoding_than_utf8(tmp_path):
+    def title(stream):
+        stream.container.metadata["title"] = "Versuch"
+
+    path = encode(tmp_path / "a.avi", "ffv1", "bgr0", pictures(), setup=title)
+    spoiled = path.read_bytes().replace(b"Versuch", "Prüfung".encode("latin-1"))
+    assert b"Pr\xfc" in spoiled
+    path.write_bytes(spoiled)
+    frames = [frame for _, frame in video_files.decode(path)]
+    np.testing.assert_array_equal(frames, pictures())
+
+
 def test_an_animated_gif(tmp_path):
     image = pytest.importorskip("PIL.Image")
     flat = [np.full((20, 31, 3), 40 * t, np.uint8) for t in range(5)]
