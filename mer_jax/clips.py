@@ -362,7 +362,11 @@ def check_frame_shapes(
 
 
 def stack(
-    clips: Sequence[Clip], *, size: Sequence[int] | None = None, length: int | None = None
+    clips: Sequence[Clip],
+    *,
+    size: Sequence[int] | None = None,
+    length: int | None = None,
+    to_rgb: bool = False,
 ) -> ClipBatch:
     """Reads clips and puts them on the device.
 
@@ -370,6 +374,7 @@ def stack(
       clips: N clips, of equal height, width and channels unless resized.
       size: height and width to resize to, px; default: no resizing.
       length: frames to pad to, at least those of the longest clip, which is the default.
+      to_rgb: repeat gray frames over three channels.
 
     Returns:
       A `ClipBatch`.
@@ -388,7 +393,9 @@ def stack(
     arrays = []
     for clip in clips:
         frames = to_float(clip.frames)
-        arrays.append(resize(frames, size) if size else frames)
+        frames = resize(frames, size) if size else frames
+        is_gray = frames.shape[-1] == 1
+        arrays.append(np.repeat(frames, 3, axis=-1) if to_rgb and is_gray else frames)
         check_frame_shapes(clip.key, arrays[-1].shape[1:], clips[0].key, arrays[0].shape[1:])
     lengths = np.array([len(frames) for frames in arrays], np.int32)
     longest = int(np.max(lengths)) if length is None else length

@@ -6,8 +6,8 @@ STSTNet 31.8 / 31.0, RCN-A 28.7 / 28.4. Here UF1 is the mean F1 over units of al
 mean over databases stands among the other ways of counting. How their networks were trained is our
 choice, as STSTNet's was. In their data two clips of 4DME have each other's units, and some forty
 clips of MMEW, CASME II and SAMM an apex of the authors' own.
-Time: hours on 2 CPU cores. DIR holds casme/, casme2/, samm/, fourdme/, mmew/,
-casme3/.
+Time: hours on 2 CPU cores. DIR holds casme/, casme2/, samm/, fourdme/, mmew/, casme3/. Frames of
+unlike sizes: mer-jax prepare --database=cd6me --size=128,105, and --config.data.name=prepared.
   mer-jax run cd6me \
       --config.data.root=DIR --workdir=runs/cd6me
 Others: --config.model.name=ststnet, rcn_a. Five seeds: --config.train.seeds=5. Without a licence:

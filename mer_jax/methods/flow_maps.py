@@ -236,7 +236,8 @@ def onset_to_apex(*, preset: str, alpha: float, apex: str) -> Callable[[ClipBatc
         order = jnp.arange(len(frames), dtype=clip.onset.dtype)
         moving = (order >= clip.onset) & (order <= clip.offset)
         within = frames[jnp.where(moving, order, clip.onset)]
-        found = apex_index(within, length=clip.length)
+        # 0 where nothing moves.
+        found = jnp.maximum(apex_index(within, length=clip.length), clip.onset)
         index = jnp.where((clip.apex >= 0) & (apex == "given"), clip.apex, found)
         return optical_flow(frames[clip.onset], frames[index], preset=preset)
 

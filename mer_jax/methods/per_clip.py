@@ -158,7 +158,8 @@ def compute_on_device(
     """As `compute`, with one compiled program for all chunks.
 
     Args:
-      clips: the clips of a job; all are padded to the longest of them.
+      clips: the clips of a job; all are padded to the longest of them. Of a composite that has
+        gray and RGB frames, gray ones are repeated over three channels.
       compute: one clip of a `ClipBatch` (and `more` of it) -> its row; `vmap` adds the clips.
       size: (H, W) that frames are resized to; None: their own.
       chunk: clips of one call.
@@ -168,11 +169,11 @@ def compute_on_device(
         padded to the longest by their last element.
     """
     longest = max(folders.length(clip) for clip in clips)
-    chunk = min(chunk, len(clips))
+    chunk, to_rgb = min(chunk, len(clips)), _are_mixed(clips)
 
     def compute_chunk(members: Sequence[Clip]) -> list[Any]:
         full = [*members, *[members[-1]] * (chunk - len(members))]
-        batch = stack(full, size=size, length=longest)
+        batch = stack(full, size=size, length=longest, to_rgb=to_rgb)
         extra = (jax.tree.map(lambda *a: jnp.stack(a), *map(more, full)),) if more else ()
         found = jax.tree.map(np.asarray, _compiled(compute)(batch, *extra))
         lengths, frame = np.asarray(batch.length), np.array(batch.frames.shape[2:], np.int32)
@@ -181,7 +182,14 @@ def compute_on_device(
             for n in range(len(members))
         ]
 
-    return _compute(clips, compute_chunk, chunk, [longest, chunk], time_axes or {})
+    depends_on = [longest, chunk, *["rgb"] * to_rgb]
+    return _compute(clips, compute_chunk, chunk, depends_on, time_axes or {})
+
+
+def _are_mixed(clips: Sequence[Clip]) -> bool:
+    """Whether some databases have gray frames and others RGB, by the first clip of each."""
+    first = {clip.database: clip for clip in reversed(clips)}
+    return len(first) > 1 and len({clip.frames.shape[-1] for clip in first.values()}) > 1
 
 
 def reduce(function: Callable[[jax.Array], jax.Array], rows: np.ndarray) -> np.ndarray:

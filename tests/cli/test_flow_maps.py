@@ -6,6 +6,7 @@ import pytest
 
 from mer_jax import datasets
 from mer_jax.methods import map_files
+from tests.datasets import replica
 
 
 def run(*words):
@@ -22,6 +23,18 @@ def test_maps_are_made(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "2 maps in" in done.stdout
     assert datasets.load("flow_maps", tmp_path)[0].frames.shape == (1, 14, 14, 3)
+
+
+@pytest.mark.e2e
+def test_maps_of_the_databases_own_layouts(tmp_path):
+    """The example of the help: frames of SAMM are gray, those of the others are not."""
+    for name in ("casme2", "smic", "samm"):
+        replica.write(name, tmp_path / "data" / name, subjects=2)
+    words = ("--database=megc2019", f"--root={tmp_path / 'data'}", f"--out={tmp_path / 'maps'}")
+    done = run(*words, "--allow_mismatch")
+    assert done.returncode == 0, done.stderr
+    found = datasets.load("flow_maps", tmp_path / "maps")
+    assert {clip.database for clip in found} == {"casme2", "smic", "samm"}
 
 
 def test_maps_are_compared(tmp_path):

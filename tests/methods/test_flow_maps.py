@@ -1,5 +1,7 @@
 """Flow maps that are mirrored, turned, enlarged, standardized and resized."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from mer_jax.clips import Clip, in_memory
 from mer_jax.errors import UserError
 from mer_jax.methods.flow_maps import turned
 from mer_jax.methods.map_files import stretch
+from mer_jax.methods.preprocessing import choose_apex
 
 
 def clips_of(frames, content):
@@ -44,6 +47,39 @@ def test_a_mirrored_map_is_the_map_of_the_mirrored_flow():
     )
     view = standard.eval_transform(standard.inputs[0], ())[1]
     np.testing.assert_allclose(view, standard.inputs[0][:, ::-1] * jnp.array([[[1.0, -1.0]]]))
+
+
+def test_a_clip_that_is_still_from_its_onset_on_has_no_flow():
+    """Before the onset it moves: frame 0 is no apex."""
+    x = np.arange(16.0)[None, :, None] + np.zeros((16, 1, 1))
+    frames = np.stack([0.5 + 0.4 * np.sin(x / 3 + move) for move in (2, 1, 0, 0, 0)])
+    clip = Clip("d", "s", "c", in_memory(frames.astype(np.float32)), "x", onset=2, offset=4)
+    maps = methods.create("flow_maps", [clip], size=(8, 8), preset="horn_schunck").inputs
+    np.testing.assert_array_equal(maps, 0)
+    assert choose_apex(clip, clip.frames, apex="given") == 2
+
+
+@pytest.mark.parametrize("method", ["flow_maps", "bi_woof", "lbp_top", "lbp_tics"])
+def test_databases_with_gray_and_with_rgb_frames_are_one_set(method):
+    """As SAMM and CASME II are, in MEGC2019; RGB frames of equal channels are the gray ones."""
+    grid = np.indices((3, 6, 12, 12)).astype(np.float64)  # clip, frame, row, column
+    levels = 127 + 60 * np.sin(grid[2] / 2) + 60 * np.sin(grid[3] / 2 + (1 + grid[0]) * grid[1] / 9)
+    frames = levels[..., None].astype(np.uint8)
+    options = {"preset": "horn_schunck"} if method in ("flow_maps", "bi_woof") else {}
+    options |= {"radii": (1, 1, 1)} if method.startswith("lbp") else {}
+    size = {"size": (6, 6) if method == "flow_maps" else (12, 12)}
+    size |= {} if method == "flow_maps" else {"blocks": (2, 2)}
+
+    def inputs(*channels):
+        clips = [
+            Clip(f"d{c}", "s", f"c{n}", in_memory(np.repeat(each, c, -1)), "x", apex=3, offset=5)
+            for n, (c, each) in enumerate(zip(channels, frames, strict=True))
+        ]
+        return jax.tree.map(np.asarray, methods.create(method, clips, **options, **size).inputs)
+
+    mixed = inputs(3, 1, 3)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), mixed, inputs(3, 3, 3))
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), mixed, inputs(1, 1, 1))
 
 
 @pytest.mark.slow
