@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from mer_jax.clips import check_finite
 from mer_jax.descriptors.directions import FLOOR, bin_of, polar
 from mer_jax.errors import UserError
 from mer_jax.options import checked
@@ -35,7 +36,8 @@ def bi_woof(flow: Array, *, blocks: Sequence[int] = (5, 5), bins: int = 8) -> Ar
       [rows x columns x bins] float32, C order; 200 for the defaults.
 
     Raises:
-      UserError: for more blocks than pixels along a side, or other axes.
+      UserError: for more blocks than pixels along a side, a side of 1 px, other axes, NaN or
+        infinity (in arrays with values: not under `jit`).
 
     The released code's edges are -pi, ..., 3 pi / 4: by the public `weightedhistc` of Kovesi, whose
     last bin counts its edge alone, it would lose directions above 3 pi / 4, which are kept here.
@@ -49,6 +51,7 @@ def bi_woof(flow: Array, *, blocks: Sequence[int] = (5, 5), bins: int = 8) -> Ar
     Array([0., 0., 1., 0.], dtype=float32)
     """
     flow = to_flow(flow)
+    check_finite(flow, axis="row")
     height, width = flow.shape[:2]
     rows, columns = _membership(height, blocks[0]), _membership(width, blocks[1])
     magnitude, angle = polar(flow)

@@ -67,8 +67,9 @@ def lbp_top(
       than 2 Rt + 1 frames.
 
     Raises:
-      UserError: for a clip too small for radii and blocks, other axes, floats out of range, NaN or
-        infinity, or an unknown option.
+      UserError: for a clip too small for radii and blocks, other axes, an unknown option, and, in
+        arrays with values, floats out of range, NaN or infinity. Under `jit` they have none: floats
+        are clipped to [0, 1], and NaN is not noticed.
 
     Zhao & Pietikainen, "Dynamic texture recognition using local binary patterns with an application
     to facial expressions", PAMI 2007; the sampling of the authors' MATLAB code.
@@ -183,7 +184,7 @@ def to_levels(
     Raises:
       UserError: as `lbp_top`.
     """
-    clip = to_float(clip, axes="THWC")
+    clip = jnp.asarray(to_float(clip, axes="THWC"), jnp.float32)  # bfloat16 has too few digits
     check_finite(clip, length=length)
 
     def rounded(frame):

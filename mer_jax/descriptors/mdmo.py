@@ -6,12 +6,14 @@ micro-expression recognition", IEEE Transactions on Affective Computing 7 (2016)
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from mer_jax.clips import check_axes
+from mer_jax.clips import check_axes, check_finite
 from mer_jax.descriptors.directions import bin_of, polar
+from mer_jax.errors import UserError
 from mer_jax.options import checked
 from mer_jax.video.strain import to_flow
 
@@ -92,9 +94,11 @@ def regions(landmarks: Array, *, brow: float = 1 / 3) -> Array:
       [36, 4, 2] vertices, px (x, y).
 
     Raises:
-      UserError: for other axes.
+      UserError: for other axes, NaN or infinity (in arrays with values: not under `jit`).
     """
+    landmarks = jnp.asarray(landmarks, jnp.float32)
     check_axes(landmarks, "68 2", name="landmarks")
+    check_finite(landmarks, axis="landmark")
     corners = jnp.einsum("kvl,lc->kvc", _WEIGHTS, landmarks, precision=lax.Precision.HIGHEST)
     eyes = landmarks[36:42].mean(0) - landmarks[42:48].mean(0)
     lift = brow * jnp.sqrt(jnp.sum(eyes * eyes))
@@ -112,11 +116,16 @@ def inside(polygons: Array, height: int, width: int) -> Array:
     Returns:
       [K, H, W] bool; of two polygons with a common edge, one has the pixels on it.
 
+    Raises:
+      UserError: for other axes.
+
     >>> import jax
     >>> square = jnp.array([[[0.5, 0.5], [2.5, 0.5], [2.5, 2.5], [0.5, 2.5]]])
     >>> jax.jit(inside, static_argnums=(1, 2))(square, 4, 4).sum(axis=(0, 1)).tolist()
     [0, 2, 2, 0]
     """
+    polygons = jnp.asarray(polygons, jnp.float32)
+    check_axes(polygons, "KV2", name="polygons")
     y = jnp.arange(height, dtype=jnp.float32)[None, :, None]
     x = jnp.arange(width, dtype=jnp.float32)[None, None, :]
     found = jnp.zeros((len(polygons), height, width), bool)
@@ -166,16 +175,21 @@ def mdmo(
       where nothing moves. The two halves are not weighted against each other.
 
     Raises:
-      UserError: for other axes of landmarks or flows.
+      UserError: for other axes of landmarks or flows, and, in arrays with values (not under
+        `jit`), NaN or infinity, or landmarks of which no region has a pixel.
     """
     flows = to_flow(flows, axes="THW")
-    check_axes(landmarks, "68 2", name="landmarks")
+    check_finite(flows, length=length, axis="flow")
     landmarks = jnp.asarray(landmarks, jnp.float32)
     frames, height, width = flows.shape[:3]
     if length is not None:
         valid = jnp.arange(frames) < length
         flows = jnp.where(valid[:, None, None, None], flows, 0)  # padding has no weight
     masks = inside(regions(landmarks, brow=brow), height, width).astype(jnp.float32)
+    if not isinstance(masks, jax.core.Tracer) and not masks.any():
+        raise UserError(
+            f"the landmarks are outside of the flow of {height} x {width} px; give px (x, y) in it"
+        )
 
     def describe(flow: Array) -> Array:
         return _main_vectors(aligned(flow, landmarks) if align else flow, masks)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from mer_jax.clips import check_axes
+from mer_jax.clips import check_axes, check_finite
 from mer_jax.descriptors.directions import polar
 from mer_jax.options import checked
 from mer_jax.video.strain import to_flow
@@ -60,7 +60,7 @@ def region_flow(
       [12, 2] float32, px; regions in the order of `LANDMARKS`, 0 for one outside of the image.
 
     Raises:
-      UserError: for other axes.
+      UserError: for other axes, NaN or infinity (in arrays with values: not under `jit`).
 
     >>> import functools
     >>> flow = np.full((48, 48, 2), 2.0)
@@ -72,7 +72,9 @@ def region_flow(
     [[1.0, 1.0], [0.0, 0.0]]
     """
     flow = to_flow(flow)
+    check_finite(flow, axis="row")
     check_axes(landmarks, "68 2", name="landmarks")
+    check_finite(landmarks, axis="landmark")
     points = jnp.round(jnp.asarray(landmarks, jnp.float32)).astype(jnp.int32)
     head = _nose_vector(flow, points, nose_share, nose_margin)
     size = jnp.array(flow.shape[1::-1], jnp.int32)  # of x, y

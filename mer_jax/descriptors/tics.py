@@ -6,12 +6,14 @@ spaces", IEEE Transactions on Image Processing 24 (2015).
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from mer_jax.clips import check_axes, check_finite
 from mer_jax.descriptors import lbp
 from mer_jax.errors import UserError
 from mer_jax.options import checked
@@ -57,7 +59,16 @@ def independent_colors(levels: Array, weights: Array) -> Array:
     Returns:
       [3, 3] float32: rows are components, of Euclidean norm 1, or 0 for one that does not vary;
       columns R, G, B. Gray frames give one component along (1, 1, 1), weights of 0 none.
+
+    Raises:
+      UserError: for other axes, and, in arrays with values (not under `jit`), weights below 0, NaN
+        or infinite.
     """
+    check_axes(levels, "NTHW3", name="levels")
+    check_axes(weights, f"{levels.shape[0]} {levels.shape[1]}", name="weights")
+    check_finite(weights, axis="row")
+    if not isinstance(weights, jax.core.Tracer) and (np.asarray(weights) < 0).any():
+        raise UserError("weights are below 0; a frame counts 0 or more")
     total = jnp.maximum(weights.sum() * levels.shape[2] * levels.shape[3], 1)
 
     def moments(signals: Callable[[Array], Array]) -> Array:
@@ -175,15 +186,7 @@ def lbp_tics(
     >>> jax.jit(describe)(clips[0], colors).shape  # 3 components, 3 planes, 15 bins
     (135,)
     """
-    colors = jnp.asarray(colors, jnp.float32)
-    if colors.ndim != 2 or colors.shape[1] != 3:
-        raise UserError(
-            f"colors are {list(colors.shape)}; they must be [K, 3], the weights of R, G and B in "
-            "each component"
-        )
-    if not isinstance(colors, jax.core.Tracer) and not np.isfinite(colors).all():
-        row = int(np.argmin(np.isfinite(colors).all(1)))
-        raise UserError(f"row {row} of colors holds NaN or infinity; give finite weights")
+    colors = _checked_colors(colors)
     levels = color_levels(clip, length=length)
     patterns = lbp.top_patterns(radii, points, mapping, interpolate)
 
@@ -192,3 +195,21 @@ def lbp_tics(
         return lbp.describe(lax.map(mixed, levels), patterns, radii, blocks, length)
 
     return lax.map(of_component, _of_norm_1(colors)).reshape(-1)
+
+
+def _checked_colors(colors: Any) -> Array:
+    """`colors` as [K, 3] float32. Raises `UserError` as `lbp_tics`."""
+    try:
+        given = colors if isinstance(colors, jax.Array) else np.asarray(colors)
+    except ValueError:  # rows of unlike length
+        given = np.zeros(0, object)
+    real = any(jnp.issubdtype(given.dtype, kind) for kind in (jnp.floating, jnp.integer))
+    if not real or given.ndim != 2 or given.shape[1] != 3 or not len(given):
+        raise UserError(
+            f"colors are {list(given.shape)} {given.dtype}; they must be [K, 3] real numbers, the "
+            "weights of R, G and B in each component"
+        )
+    if not isinstance(given, jax.core.Tracer) and not np.isfinite(given).all():
+        row = int(np.argmin(np.isfinite(given).all(1)))
+        raise UserError(f"row {row} of colors holds NaN or infinity; give finite weights")
+    return jnp.asarray(given, jnp.float32)

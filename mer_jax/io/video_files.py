@@ -173,7 +173,9 @@ def _opened(path: str | os.PathLike) -> Iterator[tuple[Any, Any]]:
 
     path = pathlib.Path(path)
     # Titles in other encodings than UTF-8 are of no concern; PyAV 19 decodes none on opening.
-    lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+    lenient: dict[str, Any] = {}
+    if int(av.__version__.split(".")[0]) < 19:
+        lenient["metadata_errors"] = "replace"
     try:
         container = av.open(str(path.absolute()), **lenient)
     except (av.FFmpegError, OSError):

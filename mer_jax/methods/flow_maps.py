@@ -82,7 +82,9 @@ def flow_maps(
         two corners of the mouth (HTNet); "": the map as it is.
       mirror: half of the training samples have left and right exchanged and the sign of u turned;
         of a test clip the mean probability of both views is predicted. A stored map was stretched
-        over its own range, so that its mirrored u is 255 - u, exactly.
+        over its own range, so that its mirrored u is 255 - u, exactly. Strain is by differences
+        backwards, half a px to one side: its mirror image is that of the mirrored face less about
+        7 % of its mean.
       rotation: degrees; a training sample is turned by up to so many, either way.
       zoom: a training sample is enlarged by a factor of 1 - zoom to 1 + zoom. Vectors turn and grow
         with the map, except where each channel has a scale of its own: in stored maps, and with

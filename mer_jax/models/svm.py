@@ -8,7 +8,7 @@ from mer_jax.errors import UserError
 
 
 class SVM:
-    """scikit-learn's `SVC`, one-vs-rest decisions (Cortes & Vapnik 1995).
+    """scikit-learn's `SVC`: one machine a pair of classes, which vote (Cortes & Vapnik 1995).
 
     A classifier in scikit-learn's sense: `training.estimators` fits one on each fold. The papers'
     polynomial kernel of histograms, (0.22 x.y + 0)^2, is kernel="poly", degree=2, gamma=0.22,
@@ -72,6 +72,7 @@ class SVM:
         Raises:
           ValueError: scikit-learn's, for an option or for labels that it refuses.
         """
+        x = np.asarray(x, np.float64)
         self._mean, deviation = x.mean(0) * self._standardize, x.std(0)
         # A feature that varies only in the last bits of a float32 is constant.
         varies = deviation > 1e-6 * np.abs(x).max(0)
@@ -83,7 +84,11 @@ class SVM:
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         """The softmax of the decision values: x [M, D] -> [M, K'], columns as in `classes_`.
 
-        They rank the classes and are not calibrated.
+        They rank the classes and are not calibrated. Of more than two classes they are the votes of
+        the pairs, ties broken by their decisions (`decision_function_shape="ovr"`).
+
+        Raises:
+          NotFittedError: scikit-learn's, before `fit`.
         """
         decision = self._svc.decision_function(self._standardized(x))
         if decision.ndim == 1:  # of two classes; 0 stands for the first
@@ -96,4 +101,8 @@ class SVM:
         return self._svc.score(self._standardized(x), labels)
 
     def _standardized(self, x: np.ndarray) -> np.ndarray:
-        return (x - self._mean) / self._deviation
+        from sklearn.exceptions import NotFittedError
+
+        if not hasattr(self, "_mean"):
+            raise NotFittedError("this SVM is not fitted yet; call fit first")
+        return (np.asarray(x, np.float64) - self._mean) / self._deviation

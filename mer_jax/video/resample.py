@@ -71,9 +71,9 @@ def matrix(
     """The weights of every input frame in every output frame; rows sum to 1.
 
     Beyond its ends the clip is mirrored with its end frames repeated, as imresize does. TIM has
-    the first and the last frame, spaces the rest evenly between them, and does not antialias: its
-    manifold of a path graph is the DCT-II basis, the same for every clip, so that no decomposition
-    is needed.
+    the first and the last frame (of one alone the first), spaces the rest evenly, and does not
+    antialias: its manifold of a path graph is the DCT-II basis, the same for every clip, so that no
+    decomposition is needed.
 
     Args:
       length_in, length_out: frames.

@@ -12,11 +12,47 @@ import numpy as np
 import pytest
 
 from mer_jax.datasets import synthetic
-from mer_jax.descriptors import bi_woof, lbp_sip, lbp_tics, lbp_top, mdmo, stlbp_ip
+from mer_jax.descriptors import (
+    bi_woof,
+    color_levels,
+    lbp_sip,
+    lbp_tics,
+    lbp_top,
+    mdmo,
+    region_flow,
+    stlbp_ip,
+)
 from mer_jax.errors import UserError
 from tests.compiled import compiled
 
 T, H, W = np.int32(7), 24, 20  # a length as arrays hold it: one program a function
+
+
+def test_flows_and_landmarks_without_a_number_are_refused(landmarks):
+    flow, points = np.ones((2, H, W, 2), np.float32), np.asarray(landmarks)
+    for spoiled, first in ((flow.copy(), 1), (points.copy(), 8)):
+        spoiled[first] = np.nan
+        of_flow = spoiled.ndim == 4
+        flows, marks = (spoiled, points) if of_flow else (flow, spoiled)
+        what = "flow 1" if of_flow else "landmark 8"
+        with pytest.raises(UserError, match=f"{what} holds NaN"):
+            mdmo(flows, marks)
+        with pytest.raises(UserError, match="row 0 holds NaN" if of_flow else what):
+            region_flow(flows[1], marks)
+    flow[0, 3, 3] = np.inf
+    with pytest.raises(UserError, match="row 3 holds NaN or infinity"):
+        bi_woof(flow[0], blocks=(2, 2))
+    with pytest.raises(UserError, match="landmarks are outside of the flow of 24 x 20 px"):
+        mdmo(np.ones((2, H, W, 2)), points + 100)
+
+
+def test_half_precision_has_the_levels_that_are_stored():
+    levels = np.arange(256, dtype=np.uint8).reshape(4, 8, 8, 1)
+    for dtype in (jnp.bfloat16, jnp.float16):
+        stored = jnp.asarray(levels / 255, dtype)
+        found = color_levels(stored)
+        np.testing.assert_array_equal(found, color_levels(stored.astype(jnp.float32)))
+        assert dtype is jnp.bfloat16 or (found == levels).all()
 
 
 def flow_like(clip):

@@ -125,6 +125,19 @@ def test_gray_frames_have_the_patterns_of_lbp_top_and_of_two_constants():
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
+def test_axes_and_weights_of_a_color_space_are_checked():
+    levels = np.zeros((2, 3, 5, 5, 3), np.uint8)
+    for given, weights, said in (
+        (levels[0], np.ones((2, 3)), r"levels of shape .*: expected \[N, T, H, W, 3\]"),
+        (levels[..., :1], np.ones((2, 3)), "levels of shape"),
+        (levels, np.ones((2, 2)), r"weights of shape .*: expected \[2, 3\]"),
+        (levels, -np.ones((2, 3)), "weights are below 0"),
+        (levels, np.full((2, 3), np.nan), "row 0 holds NaN or infinity"),
+    ):
+        with pytest.raises(UserError, match=said):
+            independent_colors(given, weights)
+
+
 def test_weights_of_zero_give_no_component():
     levels = mixed((2, 3, 9, 9))
     np.testing.assert_array_equal(fit(levels, np.zeros((2, 3), np.float32)), np.zeros((3, 3)))
@@ -133,7 +146,8 @@ def test_weights_of_zero_give_no_component():
 def test_colors_are_three_finite_numbers_a_component():
     clip = np.zeros((3, 5, 5, 3), np.uint8)
     options = dict(radii=(1, 1, 1), points=4, blocks=(1, 1))
-    for wrong in (np.ones(3), np.ones((3, 2)), np.ones((1, 3, 3))):
+    wrongs = [np.ones(3), np.ones((3, 2)), np.ones((1, 3, 3)), np.zeros((0, 3)), 1j * np.eye(3)]
+    for wrong in (*wrongs, "ab", [[1, 2, 3], [1, 2]]):
         with pytest.raises(UserError, match=r"colors are .*; they must be \[K, 3\]"):
             lbp_tics(clip, wrong, **options)
     for number in (np.nan, np.inf):

@@ -5,6 +5,7 @@ import builtins
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -139,6 +140,25 @@ def test_balanced_classes_weigh_the_same():
     decision = want.decision_function(x)
     np.testing.assert_allclose(odds(made(balanced=True)), decision - decision[:, :1], atol=1e-6)
     assert np.abs(odds(made()) - odds(made(balanced=True))).max() > 0.1
+
+
+def test_a_machine_for_each_pair_of_classes():
+    """As `SVC` is: not one for each class against the others. Lists are arrays."""
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    labels = np.arange(60) % 3
+    x[:, :3] += np.eye(3)[labels] / 2
+    with pytest.raises(NotFittedError):
+        SVM().predict_proba(x)
+    svm = SVM(standardize=False).fit(x.tolist(), labels.tolist())
+    pairs = {}
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        some = np.isin(labels, (a, b))
+        pairs[a, b] = SVC(kernel="linear").fit(x[some], labels[some]).predict(x)
+    votes = np.stack([sum(found == k for found in pairs.values()) for k in range(3)], 1)
+    clear = votes.max(1) == 2
+    found = svm.predict_proba(x.tolist()).argmax(1)
+    assert clear.sum() > 50
+    np.testing.assert_array_equal(found[clear], votes.argmax(1)[clear])
 
 
 def test_a_classifier_of_scikit_learn_by_name():
