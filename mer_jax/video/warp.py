@@ -88,8 +88,8 @@ def warp(
       filtered: [H, W, C], from `prefilter` with the same kernel.
       flow: [H, W, 2] px, (u, v) along W and H.
       kernel: "spline" (cubic B-spline, mirrored at the edge: `scipy.ndimage.map_coordinates` of
-        order 3; sharper) or "keys" (cubic convolution with a = -1/2, Keys 1981, the edge pixel
-        repeated; MATLAB's interp2 "cubic").
+        order 3; sharper) or "keys" (cubic convolution with a = -1/2, Keys 1981; MATLAB's
+        interp2 "cubic", but for the edge pixel, which is repeated and not extrapolated there).
 
     Returns:
       [H, W, C], image(y + v, x + u), or the nearest point of the image where the flow leaves it;
