@@ -5,9 +5,9 @@ trains each fold on the two other databases alone, with Adam at 1e-4, batches of
 epochs, the one of the lowest loss of the other subjects of the tested database, and repeats the
 whole a hundred times, of which the paper names no round; its class_weight="auto" is a text, which
 Keras ignores. Here all other subjects are trained on, rate, batches and epochs were chosen by the
-training loss, and the last epoch counts; initial weights are LeCun's, where Keras has Glorot's. The
-network has no normalization, so the maps' 0..255 become 0..1 (method.flow_scale). Time: a quarter
-of an hour on 2 CPU cores. DIR is a folder with index.csv and the 442 maps.
+training loss, and the last epoch counts. The network has no normalization, so the maps' 0..255
+become 0..1 (method.flow_scale). Time: a quarter of an hour on 2 CPU cores. DIR is a folder with
+index.csv and the 442 maps.
   mer-jax run dual_inception_megc2019 \
       --config.data.root=DIR --workdir=runs/dual_inception
 """
@@ -22,5 +22,5 @@ def get_config():
         method=dict(name="flow_maps", channels=("u", "v"), flow_scale=255.0),
         model="dual_inception",
         protocol="megc2019",
-        train=dict(epochs=10, batch_size=64, learning_rate=1e-3),
+        train=dict(epochs=20, batch_size=64, learning_rate=1e-3, schedule="cosine"),
     )

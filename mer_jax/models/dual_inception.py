@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from mer_jax.models.sizes import require
-from mer_jax.nn import Conv, max_pool
+from mer_jax.nn import GLOROT, Conv, max_pool
 
 
 class Inception(nnx.Module):
@@ -15,7 +15,7 @@ class Inception(nnx.Module):
     ReLU of each."""
 
     def __init__(self, in_features: int, features: int, *, rngs: nnx.Rngs):
-        conv = lambda n, k: Conv(n, features, (k, k), padding="SAME", rngs=rngs)
+        conv = lambda n, k: Conv(n, features, (k, k), padding="SAME", rngs=rngs, **GLOROT)
         self.points = nnx.List([conv(in_features, 1) for _ in range(4)])
         self.wide = nnx.List([conv(features, k) for k in (3, 5)])
 
@@ -31,7 +31,8 @@ class DualInception(nnx.Module):
     """Per component: inception of 6, pool 2, inception of 16, pool 2; then 6272 -> 1024 -> K.
 
     6,449,867 parameters for 28 x 28 and three classes: the paper's 6.45 million. The layers are
-    those of the challenge entry's public code, too (xly135846/MEGC2019), which takes another input.
+    those of the challenge entry's public code, too (xly135846/MEGC2019), which takes another input;
+    initial weights are its framework's, Glorot's uniform ones.
 
     Args:
       num_classes, rngs: as in `models.create`.
@@ -58,8 +59,8 @@ class DualInception(nnx.Module):
         self.first = nnx.List([Inception(1, first, rngs=rngs) for _ in range(streams)])
         self.second = nnx.List([Inception(4 * first, second, rngs=rngs) for _ in range(streams)])
         joined = streams * 4 * second * (height // 4) * (width // 4)
-        self.dense = nnx.Linear(joined, hidden, rngs=rngs)
-        self.classifier = nnx.Linear(hidden, num_classes, rngs=rngs)
+        self.dense = nnx.Linear(joined, hidden, rngs=rngs, **GLOROT)
+        self.classifier = nnx.Linear(hidden, num_classes, rngs=rngs, **GLOROT)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """x [B, H, W, C] -> logits [B, K]; `mask` is not used."""
