@@ -6,7 +6,7 @@ epochs, the one of the lowest loss of the other subjects of the tested database,
 whole a hundred times, of which the paper names no round; its class_weight="auto" is a text, which
 Keras ignores. Here all other subjects are trained on, rate, batches and epochs were chosen by the
 training loss, and the last epoch counts. The network has no normalization, so the maps' 0..255
-become 0..1 (method.flow_scale). Time: a quarter of an hour on 2 CPU cores. DIR is a folder with
+become 0..1 (method.flow_scale). Time: half an hour on 2 CPU cores. DIR is a folder with
 index.csv and the 442 maps.
   mer-jax run dual_inception_megc2019 \
       --config.data.root=DIR --workdir=runs/dual_inception
